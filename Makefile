@@ -1,0 +1,65 @@
+# Everything a developer does. `make` alone prints this list.
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+export UV_PYTHON_DOWNLOADS ?= never
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint accept bench proof up doctor lock clean
+
+help:  ## print this list
+	@echo "Fillip: real events in, exact incentives out, pushed at once."
+	@echo
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Pass options with ARGS, e.g. make demo ARGS=--keep"
+
+setup: .venv/.synced  ## install what is needed into .venv (done by the others by themselves)
+
+.tools/bin/uv:
+	@echo "installing uv into .tools …"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv
+
+.venv/.synced: requirements/dev.lock pyproject.toml | $(filter .tools/bin/uv,$(UV))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Fillip needs Python 3.11 or newer; found: $$($(PYTHON) --version). Set PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "installing the locked packages into .venv …"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" .venv
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: .venv/.synced  ## run the main job on real shopping data (ARGS=--keep leaves it up)
+	@$(BIN)/fillip demo $(ARGS)
+
+test: lint  ## check style, types and walls, then run all tests
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/.synced  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+accept: .venv/.synced  ## check against data sets with answer keys (ONLY=cdnow for one)
+	@$(BIN)/python -m tests.accept $(ONLY)
+
+bench: .venv/.synced  ## measure speed, latency and memory (ONLY=worker for one)
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+proof: .venv/.synced  ## the long proofs: kill -9 of the worker during the demo, ten times
+	@$(BIN)/python -m tests.proof $(ARGS)
+
+up: .venv/.synced  ## start everything and keep it up (Ctrl-C stops)
+	@$(BIN)/fillip up $(ARGS)
+
+doctor: .venv/.synced  ## tell what is missing on this machine, and how to mend it
+	@$(BIN)/fillip doctor $(ARGS)
+
+lock: .venv/.synced  ## write requirements/*.lock anew from pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra embedded pyproject.toml -o requirements/run.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra embedded --group dev pyproject.toml -o requirements/dev.lock
+
+clean:  ## remove .venv, build and the state of the embedded servers
+	rm -rf .venv .tools build .fillip

@@ -1,0 +1,3 @@
+"""Fillip: an open-source, multi-tenant incentivization platform."""
+
+__version__ = "0.1.0"

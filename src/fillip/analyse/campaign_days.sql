@@ -1,0 +1,26 @@
+WITH picked AS (
+    SELECT * FROM decision_fact
+    WHERE tenant_id = $tenant_id AND local_day BETWEEN $first AND $last
+      AND ($campaign_id::varchar IS NULL OR campaign_id = $campaign_id)
+      AND (local_day > $after_day OR (local_day = $after_day AND campaign_id > $after_name))
+), lines AS (
+    SELECT local_day, campaign_id,
+           count(*) FILTER (WHERE outcome = 'granted') AS granted,
+           coalesce(sum(len(rewards)) FILTER (WHERE outcome = 'granted'), 0)::bigint AS issued,
+           histogram(reason) FILTER (WHERE outcome = 'denied') AS denied,
+           count(DISTINCT user_id) FILTER (WHERE outcome = 'granted') AS unique_users
+    FROM picked GROUP BY ALL ORDER BY local_day, campaign_id LIMIT $count
+), given AS (
+    SELECT local_day, campaign_id, unnest(rewards) AS reward FROM picked SEMI JOIN lines USING (local_day, campaign_id)
+    WHERE outcome = 'granted'
+), sums AS (
+    SELECT local_day, campaign_id, reward.kind AS kind, reward.currency AS currency, count(*) AS count,
+           sum(reward.value)::bigint AS value
+    FROM given GROUP BY ALL
+), spent AS (
+    SELECT local_day, campaign_id,
+           list(struct_pack(kind := kind, currency := currency, count := count, value := value) ORDER BY kind, currency) AS spend
+    FROM sums GROUP BY ALL
+)
+SELECT local_day, campaign_id, granted, issued, denied, spend, unique_users
+FROM lines LEFT JOIN spent USING (local_day, campaign_id) ORDER BY local_day, campaign_id

@@ -1,0 +1,1 @@
+DELETE FROM decision_fact WHERE partition = $1

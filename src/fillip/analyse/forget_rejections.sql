@@ -1,0 +1,1 @@
+DELETE FROM rejection_fact WHERE partition = $1

@@ -1,0 +1,7 @@
+INSERT INTO decision_fact
+SELECT partition, d.tenant_id, d.decision_id, d.campaign_id, d.local_day, d.user_id, d.outcome, d.reason, d.reward_values
+FROM (SELECT r.partition AS partition, r.message.after AS d FROM (SELECT unnest(from_json($1::json, '[{
+    "partition": "INTEGER", "message": {"after": {
+    "tenant_id": "VARCHAR", "decision_id": "UUID", "campaign_id": "VARCHAR", "local_day": "DATE", "user_id": "VARCHAR",
+    "outcome": "VARCHAR", "reason": "VARCHAR",
+    "reward_values": [{"kind": "VARCHAR", "currency": "VARCHAR", "value": "BIGINT"}]}}}]')) AS r))

@@ -1,0 +1,92 @@
+"""The loop that keeps the facts up to date: announcements in batches, one transaction each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from fillip.analyse.facts import sift
+from fillip.analyse.report import Bay
+from fillip.core.errors import Retry
+from fillip.stream.belt import Record, StreamError, StreamLost
+
+GATHER_S = 0.2
+MAX_RECORDS = 5_000
+WAITING_LISTS = 4
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+LOADED = Counter("fillip_analyse_records_total", "Announcements taken from the topics", ["outcome"])
+LOAD_S = Histogram("fillip_analyse_load_seconds", "Duration of one load")
+log = structlog.get_logger()
+
+Tail = AsyncIterator[Sequence[Record]]
+OpenTail = Callable[[Mapping[tuple[str, int], int]], AbstractAsyncContextManager[Tail]]
+"""Opens the tail of decisions and rejections at the given next offsets, other partitions at their beginning."""
+
+
+async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
+    """Load until cancelled. Whatever fails in between, each announcement counts once: positions are in the facts' file.
+
+    Raises StreamLost when the topics no longer hold what comes next, Crash when something there is no announcement.
+    """
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
+            async with open_tail(offsets) as tail:
+                async for records in _gather(tail):
+                    await _load(bay, records)
+                    pause_s = FIRST_PAUSE_S
+        except StreamLost:
+            raise
+        except (Retry, StreamError) as error:
+            log.warning("loading stopped, will go on from the stored offsets", error=str(error), pause_s=pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+async def _load(bay: Bay, records: Sequence[Record]) -> None:
+    load = sift(records, await bay.read_positions())
+    with LOAD_S.time():
+        await bay.load(load)
+    LOADED.labels("seen_before").inc(load.seen_before)
+    LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
+
+
+async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:
+    """What arrives within GATHER_S, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
+    waiting: asyncio.Queue[Sequence[Record] | None] = asyncio.Queue(WAITING_LISTS)
+    reading = asyncio.create_task(_read(tail, waiting))
+    try:
+        while (first := await waiting.get()) is not None:
+            records = list(first)
+            until = asyncio.get_running_loop().time() + GATHER_S
+            while len(records) < MAX_RECORDS and (more := await _next_before(waiting, until)):
+                records += more
+            yield records
+        await reading  # raises what ended it
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read(tail: Tail, waiting: "asyncio.Queue[Sequence[Record] | None]") -> None:
+    try:
+        async for records in tail:
+            await waiting.put(records)
+    except Exception:
+        await waiting.put(None)
+        raise
+    await waiting.put(None)
+
+
+async def _next_before(waiting: "asyncio.Queue[Sequence[Record] | None]", until: float) -> Sequence[Record] | None:
+    try:
+        async with asyncio.timeout_at(until):
+            more = await waiting.get()
+    except TimeoutError:
+        return None
+    if more is None:
+        waiting.put_nowait(None)  # the end is for the next turn
+    return more

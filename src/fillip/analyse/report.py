@@ -1,0 +1,73 @@
+"""What can be asked of the Analytics Bay."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Protocol
+
+from msgspec import Struct
+
+from fillip.analyse.facts import Load, Place, Position
+
+
+class Question(Struct, frozen=True):
+    """A tenant's days `first`..`last`, both included, perhaps of one campaign; up to `count` lines after `after`."""
+
+    tenant_id: str
+    first: date
+    last: date
+    campaign_id: str | None
+    count: int
+    after: tuple[date, str]
+
+
+class Spend(Struct, frozen=True):
+    """What was given of one kind: `value` is in points, or in minor units of `currency`."""
+
+    kind: str
+    currency: str | None
+    count: int
+    value: int
+
+
+class CampaignDay(Struct, frozen=True):
+    """A campaign on one day of the tenant's calendar (event time).
+
+    `granted` and `denied` (by reason) count decisions, `issued` incentives: a grant may issue several. `unique_users`
+    are those granted something that day.
+    """
+
+    day: date
+    campaign_id: str
+    granted: int
+    issued: int
+    denied: dict[str, int]
+    spend: list[Spend]
+    unique_users: int
+
+
+class RejectionDay(Struct, frozen=True):
+    """Events refused on one UTC day (broker time) for one reason."""
+
+    day: date
+    reason: str
+    count: int
+
+
+class Bay(Protocol):
+    """The facts. A load is done whole or not at all; calls raise Retry when the disk is full or memory short."""
+
+    async def read_positions(self) -> Mapping[Place, Position]:
+        """How far each partition is loaded."""
+        ...
+
+    async def load(self, load: Load) -> None:
+        """Add facts and move the positions, in one transaction."""
+        ...
+
+    async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
+        """Lines in the order of (day, campaign)."""
+        ...
+
+    async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
+        """Lines in the order of (day, reason); `after` is (day, reason)."""
+        ...

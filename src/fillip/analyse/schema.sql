@@ -1,0 +1,14 @@
+-- One row a decision; `partition` is that of its announcement, so that a new snapshot can replace it.
+CREATE TABLE IF NOT EXISTS decision_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, decision_id uuid NOT NULL, campaign_id varchar NOT NULL,
+    local_day date NOT NULL, user_id varchar NOT NULL, outcome varchar NOT NULL, reason varchar NOT NULL,
+    rewards struct(kind varchar, currency varchar, value bigint)[] NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rejection_fact (
+    partition integer NOT NULL, tenant_id varchar, rejection_id uuid NOT NULL, day date NOT NULL, reason varchar NOT NULL
+);
+-- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
+CREATE TABLE IF NOT EXISTS loaded (
+    topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,
+    commit_lsn bigint NOT NULL, index bigint NOT NULL, committed_at_us bigint NOT NULL, PRIMARY KEY (topic, partition)
+);

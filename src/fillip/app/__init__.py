@@ -1,0 +1,1 @@
+"""Wires everything and decides nothing: settings, processes, the command line."""

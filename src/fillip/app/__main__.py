@@ -1,0 +1,5 @@
+"""`python -m fillip.app`."""
+
+from fillip.app.cli import main
+
+main()

@@ -1,0 +1,205 @@
+"""The command `fillip`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fillip.core.errors import FillipError
+
+app = typer.Typer(
+    help="Fillip: real events in, exact incentives out, pushed at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+tenants = typer.Typer(help="Tenants, for the operator.", no_args_is_help=True)
+keys = typer.Typer(help="API keys, for the operator.", no_args_is_help=True)
+app.add_typer(tenants, name="tenant")
+app.add_typer(keys, name="key")
+
+StateDir = Annotated[Path, typer.Option("--state", help="Folder that holds everything this instance keeps.")]
+ApiPort = Annotated[int | None, typer.Option(help="Port of the API. [default: 8080, or a free one]")]
+GatewayPort = Annotated[int | None, typer.Option(help="Port of the WebSocket gateway. [default: 8081, or a free one]")]
+AnalysePort = Annotated[int | None, typer.Option(help="Port of the reports. [default: 8082, or a free one]")]
+PostgresDsn = Annotated[str | None, typer.Option(help="Use this PostgreSQL 18 instead of an embedded one.")]
+ValkeyUrl = Annotated[str | None, typer.Option(help="Use this Valkey instead of an embedded one.")]
+KafkaBootstrap = Annotated[str | None, typer.Option(help="Use this Kafka instead of an embedded one.")]
+
+screen = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; an error that Fillip raises on purpose is one line and exit code 1."""
+    try:
+        app()
+    except FillipError as error:
+        screen.print(f"[red]fillip:[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def up(
+    state: StateDir = Path(".fillip/state"),
+    api_port: ApiPort = None,
+    gateway_port: GatewayPort = None,
+    analyse_port: AnalysePort = None,
+    postgres_dsn: PostgresDsn = None,
+    valkey_url: ValkeyUrl = None,
+    kafka_bootstrap: KafkaBootstrap = None,
+) -> None:
+    """Start everything and keep it up: PostgreSQL, Valkey, Kafka and all processes of Fillip. Ctrl-C stops.
+
+    Examples:
+
+        fillip up
+
+        fillip up --state /var/lib/fillip --api-port 9000
+    """
+    from fillip.app.embedded import External
+    from fillip.app.keep import keep_up
+
+    ports = {"api": api_port, "gateway": gateway_port, "analyse": analyse_port}
+    keep_up(state, ports, External(postgres_dsn, valkey_url, kafka_bootstrap), screen)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up afterwards and print the URLs.")] = False,
+    state: Annotated[Path, typer.Option("--state", help="Folder for the demo's servers; emptied first.")] = Path(
+        ".fillip/demo"
+    ),
+    kills: Annotated[int, typer.Option(min=0, max=100, help="Kill -9 the worker this often at random moments.")] = 0,
+) -> None:
+    """Run the main job on a year of real grocery shopping, with a live board, and check the counts.
+
+    Examples:
+
+        fillip demo
+
+        fillip demo --keep
+
+        fillip demo --kills 10
+    """
+    from fillip.app.demo import run_demo
+
+    raise typer.Exit(run_demo(state, keep=keep, kills=kills))
+
+
+@app.command()
+def doctor(state: StateDir = Path(".fillip/state")) -> None:
+    """Tell what is missing or taken on this machine, and how to mend it."""
+    from fillip.app.doctor import doctor as look
+    from fillip.app.doctor import render
+    from fillip.app.up import USUAL_PORTS
+
+    checks = look(state, USUAL_PORTS)
+    Console().print(render(checks))
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring schema, roles, replication slot and topics of FILLIP_POSTGRES_DSN and FILLIP_KAFKA_BOOTSTRAP up to date."""
+    from fillip.app.prepare import prepare
+    from fillip.app.settings import read_settings
+
+    prepare(read_settings())
+
+
+@app.command()
+def api() -> None:
+    """Run the REST API: POST /v1/events and the control plane."""
+    from fillip.app.api import run_api
+    from fillip.app.processes import serve
+
+    serve("api", run_api)
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker: decides events. Any number may run."""
+    from fillip.app.path import run_worker
+    from fillip.app.processes import serve
+
+    serve("worker", run_worker)
+
+
+@app.command()
+def publish() -> None:
+    """Run publish: announces what the ledger stored. One runs; a second one waits for its slot."""
+    from fillip.app.announcer import run_publish
+    from fillip.app.processes import serve
+
+    serve("publish", run_publish)
+
+
+@app.command()
+def gateway() -> None:
+    """Run a gateway: WebSocket streams of end customers. Any number may run."""
+    from fillip.app.doors import run_gateway_process
+    from fillip.app.processes import serve
+
+    serve("gateway", run_gateway_process)
+
+
+@app.command()
+def analyse() -> None:
+    """Run the Analytics Bay and its reports. One runs."""
+    from fillip.app.doors import run_analyse_process
+    from fillip.app.processes import serve
+
+    serve("analyse", run_analyse_process)
+
+
+def _find_dsn(state: Path) -> str:
+    from fillip.app.up import read_running
+
+    return read_running(state).postgres_dsn
+
+
+@tenants.command("create")
+def create_tenant(
+    tenant_id: Annotated[str, typer.Argument(help="Lower case letters, digits and dashes.")],
+    name: Annotated[str, typer.Option(help="Name for people.")] = "",
+    time_zone: Annotated[str, typer.Option(help="IANA zone; days, weeks and months are counted in it.")] = "UTC",
+    currency: Annotated[str, typer.Option(help="ISO 4217.")] = "USD",
+    clock: Annotated[str, typer.Option(help="`live`, or `history` for samples and imports.")] = "live",
+    state: StateDir = Path(".fillip/state"),
+) -> None:
+    """Create a tenant and its first API key, which is shown once.
+
+    Example:
+
+        fillip tenant create acme --time-zone Europe/Berlin --currency EUR
+    """
+    from fillip.app.operate import create_tenant as create
+
+    fields = {"name": name or tenant_id, "time_zone": time_zone, "currency": currency, "clock": clock}
+    typer.echo(create(_find_dsn(state), tenant_id=tenant_id, **fields))
+
+
+@keys.command("create")
+def create_key(
+    tenant_id: Annotated[str, typer.Argument(help="Of which tenant.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "operator",
+    state: StateDir = Path(".fillip/state"),
+) -> None:
+    """Create an API key with all scopes, which is shown once.
+
+    Example:
+
+        fillip key create acme --name checkout
+    """
+    from fillip.app.operate import create_key as create
+
+    typer.echo(create(_find_dsn(state), tenant_id, name))
+
+
+if __name__ == "__main__":
+    main()

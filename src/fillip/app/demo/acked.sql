@@ -1,0 +1,1 @@
+SELECT count(*) FROM inbox WHERE tenant_id = $1 AND user_id = ANY ($2) AND acked_at IS NOT NULL

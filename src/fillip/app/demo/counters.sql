@@ -1,0 +1,1 @@
+SELECT limit_id, user_id, key, window_start, used, version FROM limit_counter WHERE tenant_id = $1

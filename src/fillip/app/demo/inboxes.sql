@@ -1,0 +1,2 @@
+SELECT user_id, seq, incentive_id::text AS incentive_id FROM inbox
+WHERE tenant_id = $1 AND user_id = ANY ($2) ORDER BY user_id, seq

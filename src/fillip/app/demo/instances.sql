@@ -1,0 +1,1 @@
+SELECT state, count(*) AS instances FROM quest_instance WHERE tenant_id = $1 GROUP BY state

@@ -1,0 +1,51 @@
+"""Memory of running processes, from /proc."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fillip.app.figures import Figure, at_most, note
+
+PROC = Path("/proc")
+WHOLE_MB, WORKER_MB = 1_500, 300
+
+
+def measure_memory(pids: Mapping[str, int]) -> list[Figure]:
+    """Megabytes of each process with its children, and of the whole set; empty where there is no /proc (macOS)."""
+    if not (PROC / "self" / "smaps_rollup").exists():
+        return []
+    sizes = {name: measure_tree(pid) / 1e6 for name, pid in pids.items()}
+    figures = [
+        at_most(f"memory: {name}", WORKER_MB, round(size, 1), "MB")
+        if name == "worker"
+        else note(f"memory: {name}", round(size, 1), "MB")
+        for name, size in sizes.items()
+    ]
+    return [*figures, at_most("memory: the whole set with its servers", WHOLE_MB, round(sum(sizes.values()), 1), "MB")]
+
+
+def measure_tree(pid: int) -> int:
+    """Bytes of a process: resident size; with children, where pages are shared (PostgreSQL), proportional sizes."""
+    tree = [pid, *_list_children(pid)]
+    if len(tree) == 1:
+        return _read_kb(PROC / str(pid) / "status", "VmRSS:") * 1024
+    return sum(_read_kb(PROC / str(each) / "smaps_rollup", "Pss:") for each in tree) * 1024
+
+
+def _list_children(pid: int) -> list[int]:
+    found = []
+    for stat in PROC.glob("[0-9]*/stat"):
+        try:
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(parent) == pid:
+            found.append(int(stat.parent.name))
+    return found + [grandchild for child in found for grandchild in _list_children(child)]
+
+
+def _read_kb(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)

@@ -1,0 +1,62 @@
+"""The Analytics Bay's report beside the ledger it was told of."""
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from msgspec import Struct, convert
+
+from fillip.app.demo.checks import CATCH_UP_WITHIN_S, wait_until
+from fillip.app.demo.client import ApiClient
+from fillip.app.demo.postgres import CampaignDay, Ledger
+from fillip.app.figures import Figure, expect
+from fillip.app.sample import TENANT
+
+PAGE = 500
+
+
+class _Spend(Struct):
+    value: int
+
+
+class _Line(Struct):
+    day: str
+    campaign_id: str
+    granted: int
+    denied: dict[str, int]
+    spend: list[_Spend]
+    unique_users: int
+
+
+async def check_reports(ledger: Ledger, reports: ApiClient) -> list[Figure]:
+    """Whether every campaign and day of the Analytics Bay says what the ledger says, as soon as it has caught up."""
+    truth = await ledger.read_campaign_days(TENANT)
+    told: Mapping[tuple[str, str], CampaignDay] = {}
+
+    async def same() -> bool:
+        nonlocal told
+        told = await asyncio.to_thread(read_report, reports)
+        return told == truth
+
+    await wait_until(same, CATCH_UP_WITHIN_S)
+    different = sum(told.get(place) != truth.get(place) for place in told.keys() | truth.keys())
+    return [
+        expect(f"Analytics: of {len(truth):,} campaign-days unlike the ledger", 0, different),
+        expect("Analytics: granted", sum(day.granted for day in truth.values()), sum(d.granted for d in told.values())),
+        expect("Analytics: refused", sum(day.denied for day in truth.values()), sum(d.denied for d in told.values())),
+    ]
+
+
+def read_report(reports: ApiClient) -> dict[tuple[str, str], CampaignDay]:
+    """The whole report by (day, campaign), page by page."""
+    found: dict[tuple[str, str], CampaignDay] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        asked = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+        page = reports.get(f"/v1/reports/campaign-days?{urlencode(asked)}")
+        for line in convert(page["items"], list[_Line]):
+            spent = sum(spend.value for spend in line.spend)
+            numbers = CampaignDay(line.granted, sum(line.denied.values()), spent, line.unique_users)
+            found[line.day, line.campaign_id] = numbers
+        cursor = page["next_cursor"]
+    return found

@@ -1,0 +1,88 @@
+"""The demo from start to report."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from fillip.app.demo.book import set_up_grocer, set_up_probe
+from fillip.app.demo.client import ApiClient
+from fillip.app.demo.farewell import describe
+from fillip.app.demo.latency import FOR_S, PER_S, USERS, measure_latency
+from fillip.app.demo.memory import measure_memory
+from fillip.app.demo.postgres import Ledger
+from fillip.app.demo.scene import Scene
+from fillip.app.demo.state import choose_state
+from fillip.app.demo.writing import measure_writing
+from fillip.app.demo.year import replay_year
+from fillip.app.embedded import jars
+from fillip.app.figures import Figure, open_screen, tabulate, write_figures
+from fillip.app.ports import choose_free_port
+from fillip.app.up import DOORS, Stack, stop_on_signals
+
+
+def run_demo(state: Path, *, keep: bool, kills: int) -> int:
+    """Run the main job on real data; 0 when every expected count holds, else 1. Raises FillipError, KeyboardInterrupt.
+
+    `keep` leaves all up until Ctrl-C; `kills` is how often the worker is killed (-9) during the replay.
+    """
+    screen, began = open_screen(), time.monotonic()
+    report, first = _build_report(screen, began), not jars.is_ready()
+    ports = {name: choose_free_port() for name in DOORS}  # the usual ones are left to `fillip up`
+    with stop_on_signals(), Stack(choose_state(state), report, ports) as stack:
+        logging.basicConfig(filename=stack.state_dir / "log" / "demo.log", level=logging.INFO, force=True)
+        operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
+        grocer_key = set_up_grocer(operator, stack.doors.api, report)
+        scene = Scene(stack, screen, began, grocer_key, set_up_probe(operator, stack.doors.api), first)
+        held = uvloop.run(_perform(scene, kills))
+        if keep:
+            _stay(scene)
+    return 0 if held else 1
+
+
+def _build_report(screen: Console, began: float) -> Callable[[str, str], None]:
+    def report(step: str, detail: str) -> None:
+        screen.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}: {detail}", highlight=False)
+
+    return report
+
+
+def _stay(scene: Scene) -> None:
+    scene.screen.print(describe(scene.stack, scene.grocer_key), markup=False, highlight=False, soft_wrap=True)
+    try:
+        while True:
+            time.sleep(1)
+            scene.stack.revive()
+    except KeyboardInterrupt:
+        scene.screen.print("stopping")
+
+
+async def _perform(scene: Scene, kills: int) -> bool:
+    """Replay, check, measure; each table is shown as soon as it is known. Whether every count holds."""
+    settings, screen = scene.stack.settings, scene.screen
+    async with Ledger(settings.postgres_dsn, scene.topics.received) as ledger:
+        counts, measures = await replay_year(scene, ledger, kills)
+        screen.print(tabulate("Counts, against an independent answer key", counts))
+        write_figures("demo", [*counts, *measures])
+        measures += await _measure_probe(scene, ledger)
+        measures += measure_memory(scene.stack.pids())
+    screen.print(tabulate("Measures", measures))
+    path = write_figures("demo", [*counts, *measures])
+    held = all(figure.ok for figure in counts)
+    verdict = "[bold green]every expected count holds[/]" if held else "[bold red]a count does not hold[/]"
+    screen.print(f"{verdict}; figures in {path}", highlight=False)
+    return held
+
+
+async def _measure_probe(scene: Scene, ledger: Ledger) -> list[Figure]:
+    scene.screen.print(
+        f"measuring latency: {PER_S} events/s for {FOR_S} s to {USERS} phones; the board rests so as not to disturb"
+    )
+    topic = scene.topics.received
+    async with scene.open_producer(linger_ms=0) as producer:
+        figures = await measure_latency(producer, topic, scene.stack.doors.api, scene.probe_key)
+        scene.screen.print("measuring what PostgreSQL writes for an event")
+        return figures + await measure_writing(producer, topic, ledger)

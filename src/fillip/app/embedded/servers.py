@@ -1,0 +1,192 @@
+"""Starts, watches and stops the three servers of one state folder."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from fillip.app.embedded import jars, kafka, postgres, valkey
+from fillip.app.embedded.errors import ServerFailed
+from fillip.app.embedded.process import Child, Server, end_process
+from fillip.app.embedded.state import StateFolder
+
+Report = Callable[[str, str], None]
+STOP_ORDER = ("kafka", "valkey", "postgres")  # the source first, the ledger last
+PORTS = ["postgres", "valkey", "kafka", "kafka_controller"]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the servers answer; the DSN is the database owner's and holds its password."""
+
+    postgres_dsn: str
+    valkey_url: str
+    kafka_bootstrap: str
+
+
+@dataclass(frozen=True)
+class External:
+    """Servers that run elsewhere; None means: start an embedded one."""
+
+    postgres_dsn: str | None = None
+    valkey_url: str | None = None
+    kafka_bootstrap: str | None = None
+
+
+def keep_silent(step: str, detail: str) -> None:
+    """The report that tells nobody."""
+
+
+class Servers:
+    """PostgreSQL, Valkey and Kafka of one state folder: started together, stopped in order.
+
+    Not for use by several threads at once. The children die with this process, however it ends.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        external: External = External(),
+        report: Report = keep_silent,
+        *,
+        postgres_settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`report(step, detail)` is called from other threads; `postgres_settings` are added to ours."""
+        self._folder = StateFolder(state_dir)
+        self._external = external
+        self._report = report
+        self._postgres_settings = postgres_settings or {}
+        self._children: dict[str, Child] = {}
+        self._addresses: dict[str, str] = {}
+        self._adding = threading.Lock()
+        self._stopping = threading.Event()
+        # The children die with the thread that started them: its threads live until stop().
+        self._pool = ThreadPoolExecutor(3, "fillip-servers")
+
+    def start(self) -> Addresses:
+        """Bring all three up and return their addresses; raises ServerFailed, with nothing left running."""
+        try:
+            self._folder.acquire()
+            (self._folder.path / "log").mkdir(exist_ok=True)
+            self._end_leftovers()
+            self._start_all(self._folder.allot_ports(PORTS))
+        except BaseException:
+            self.stop()
+            raise
+        return self.addresses
+
+    def stop(self) -> None:
+        """Stop what runs, in order, and give the folder back; may be called twice."""
+        self._stopping.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stop_children()
+        self._pool.shutdown()
+        self._stop_children()  # one that was being started while we stopped the others
+        self._folder.release()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the servers answer, once started."""
+        return Addresses(self._addresses["postgres"], self._addresses["valkey"], self._addresses["kafka"])
+
+    def pids(self) -> dict[str, int]:
+        """Return name → pid of the embedded servers ('postgres', 'valkey', 'kafka')."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def kill(self, name: str) -> None:
+        """Kill -9 an embedded server with all its processes, as a crash would."""
+        self._children[name].kill()
+
+    def restart(self, name: str) -> None:
+        """Start an embedded server again on the same data and port; one that runs is stopped first."""
+        child = self._children[name]
+        if child.is_running():
+            child.stop()
+        self._pool.submit(self._launch, child.server).result()
+
+    def __enter__(self) -> Addresses:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start_all(self, ports: dict[str, int]) -> None:
+        outside = self._external
+        tasks = [
+            self._pool.submit(self._start_postgres, outside.postgres_dsn, ports["postgres"]),
+            self._pool.submit(self._start_valkey, outside.valkey_url, ports["valkey"]),
+            self._pool.submit(self._start_kafka, outside.kafka_bootstrap, ports["kafka"], ports["kafka_controller"]),
+        ]
+        wait(tasks, return_when="FIRST_EXCEPTION")
+        _raise_first(tasks)
+
+    def _start_postgres(self, external: str | None, port: int) -> None:
+        if external is not None:
+            postgres.check_external(external)
+            self._addresses["postgres"] = external
+            return
+        server = postgres.Postgres(self._folder, port, self._postgres_settings, postgres.choose_identity())
+        self._launch(server)
+        self._addresses["postgres"] = server.address
+
+    def _start_valkey(self, external: str | None, port: int) -> None:
+        if external is not None:
+            valkey.check_external(external)
+            self._addresses["valkey"] = external
+            return
+        server = valkey.Valkey(self._folder, port)
+        self._launch(server)
+        self._addresses["valkey"] = server.address
+
+    def _start_kafka(self, external: str | None, port: int, controller_port: int) -> None:
+        if external is not None:
+            kafka.check_external(external)
+            self._addresses["kafka"] = external
+            return
+        server = kafka.Kafka(self._folder, port, controller_port, jars.build_java(self._report))
+        self._launch(server)
+        self._addresses["kafka"] = server.address
+
+    def _launch(self, server: Server) -> None:
+        self._report(server.name, "starting")
+        server.prepare()
+        if self._stopping.is_set():
+            raise ServerFailed(f"{server.name} was not started: stopping")
+        child = Child(server, server.build_command(), self._folder.path / "log" / f"{server.name}.log")
+        self._add_child(server.name, child)
+        child.wait_ready()
+        server.complete()
+        self._report(server.name, "ready")
+
+    def _add_child(self, name: str, child: Child) -> None:
+        with self._adding:
+            self._children[name] = child
+            self._folder.note_children(
+                {each.server.name: (each.pid, each.fingerprint) for each in self._children.values()}
+            )
+
+    def _stop_children(self) -> None:
+        for name in STOP_ORDER:
+            if name in self._children:
+                self._report(name, "stopping")
+                self._children.pop(name).stop()
+
+    def _end_leftovers(self) -> None:
+        """End what a crash of an earlier parent left running: it would hold the data and the ports."""
+        for name, (pid, fingerprint) in self._folder.read_children().items():
+            how = signal.SIGINT if name == "postgres" else signal.SIGTERM
+            with contextlib.suppress(PermissionError):
+                end_process(pid, fingerprint, how)
+
+
+def _raise_first(tasks: list[Future[None]]) -> None:
+    """Raise the first error of finished tasks."""
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()

@@ -1,0 +1,21 @@
+"""HTTP by granian, inside our own event loop."""
+
+import asyncio
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from fillip.app.drain import Drain
+from fillip.app.ports import require_free_port
+
+
+async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:  # noqa: ANN401  # any ASGI app
+    """Serve an ASGI application until `stop`. Raises Crash naming what holds the port when it is taken."""
+    require_free_port(port, "HTTP")
+    server = Server(Drain(app), address=host, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()  # type: ignore[no-untyped-call]
+    await serving

@@ -1,0 +1,123 @@
+"""The worker: the walk of an event on one page. ingest → match → limit → settle."""
+
+import asyncio
+import os
+import socket
+from collections import Counter as Tally
+from collections.abc import Sequence
+from functools import partial
+from urllib.parse import urlsplit
+
+import asyncpg
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry as NoRetry
+
+from fillip.app.books import follow_books
+from fillip.app.settings import Settings
+from fillip.core.errors import Crash, Fenced, Retry
+from fillip.core.event import Rejection
+from fillip.core.match import Match
+from fillip.core.settlement import Settled
+from fillip.ingest import Ingest
+from fillip.ingest.schema import build_reader
+from fillip.limit import Hint
+from fillip.limit.valkey import ValkeyLimitHints
+from fillip.match import Meet
+from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.roster import Refusals
+from fillip.settle import Settle
+from fillip.settle.postgres import PostgresLedger
+from fillip.stream.belt import Batch, Rewind, Stage, walk
+from fillip.stream.kafka import KafkaSource
+from fillip.stream.topics import Topics
+
+GROUP = "fillip-worker"
+HINT_WITHIN_S = 0.05
+"""A hint that takes longer costs more than it saves."""
+
+SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["tenant", "campaign", "outcome", "reason"])
+REFUSED = Counter(
+    "fillip_match_refusals_total", "Events that a campaign did not take", ["tenant", "campaign", "reason"]
+)
+REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
+DUPLICATES = Counter("fillip_settle_duplicates_total", "Events that came again")
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Decide events until `stop`. Raises Crash or StreamLost when going on could do harm."""
+    topics = Topics(settings.topic_prefix)
+    pool = await connect_ledger(settings.dsn("fillip_worker"))
+    valkey = connect_valkey(settings.valkey_url)
+    books = PostgresBooks(pool, build_reader)
+    ledger = PostgresLedger(pool, f"{socket.gethostname()}:{os.getpid()}")
+    source = KafkaSource(
+        settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,)
+    )
+    stages: list[Stage] = [
+        Ingest(books),
+        Meet(PostgresUsers(pool), count_refusals),
+        Hint(ValkeyLimitHints(valkey)),
+    ]
+    following = asyncio.create_task(follow_books(settings.kafka_bootstrap, topics, books))
+    walking = asyncio.create_task(walk(source, stages, partial(commit, Settle(ledger, report)), retry_on=(Retry,)))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({following, walking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await source.close()
+        for task in done - {stopping}:
+            task.result()
+        await walking
+    finally:
+        for task in (following, stopping):
+            task.cancel()
+        await valkey.aclose()
+        await pool.close()
+
+
+async def commit(settle: Settle, batch: Batch, items: Sequence[Match | Rejection]) -> None:
+    """Settle a batch; one that was settled before, or by another, sends the belt back to the stored offsets."""
+    try:
+        await settle(batch, items)
+    except Fenced as fenced:
+        raise Rewind(str(fenced)) from fenced
+
+
+async def connect_ledger(dsn: str) -> asyncpg.Pool:
+    """The worker's connections. Raises Crash naming the server that is away or refuses."""
+    try:
+        return await asyncpg.create_pool(dsn, min_size=1, max_size=4, reset=keep_session)
+    except (OSError, asyncpg.PostgresError) as error:
+        place = urlsplit(dsn)
+        raise Crash(f"PostgreSQL at {place.hostname}:{place.port} can't be used: {error}; is it up?") from error
+
+
+async def keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Leave a connection as it is: all we set is local to a transaction, and a reset is a round trip a batch."""
+
+
+def connect_valkey(url: str) -> Redis:
+    """A client that gives up at once: everything kept in Valkey can be done without."""
+    return Redis.from_url(
+        url, socket_timeout=HINT_WITHIN_S, socket_connect_timeout=HINT_WITHIN_S, retry=NoRetry(NoBackoff(), 0)
+    )
+
+
+def count_refusals(refusals: Refusals) -> None:
+    """Add a batch's refusals before the rule to the metrics."""
+    for (tenant, campaign, reason), count in refusals.items():
+        REFUSED.labels(tenant, campaign, reason).inc(count)
+
+
+def report(settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int) -> None:
+    """Add a committed batch to the metrics."""
+    counts = Tally(
+        (s.claim.match.event.tenant_id, s.claim.entry.campaign_id, s.decision.outcome, s.decision.reason)
+        for s in settled
+    )
+    for labels, count in counts.items():
+        SETTLED.labels(*labels).inc(count)
+    for rejection in rejections:
+        REJECTED.labels(rejection.reason).inc()
+    DUPLICATES.inc(duplicates)

@@ -1,0 +1,226 @@
+"""`fillip up`: embedded servers and all processes of Fillip under one parent, in one state folder."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from fillip.app.embedded import Addresses, External, Servers
+from fillip.app.ports import check_free, choose_free_port, find_port_owner
+from fillip.app.settings import Settings
+from fillip.core.errors import Crash
+
+PROCESSES = ("api", "gateway", "publish", "worker", "analyse")
+DOORS = {"api": "api_port", "gateway": "gateway_port", "analyse": "analyse_port"}
+USUAL_PORTS = {"api": 8080, "gateway": 8081, "analyse": 8082}
+READY_WITHIN_S = 90
+STOP_WITHIN_S = 10
+SPAWN = Path(__file__).parent / "embedded" / "spawn.py"
+
+log = structlog.get_logger()
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Base URLs of a running set."""
+
+    api: str
+    gateway: str
+    analyse: str
+
+
+class Stack:
+    """Servers and processes of one state folder; `with` starts and stops them. Not for several threads."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        report: Report,
+        ports: Mapping[str, int | None],
+        external: External = External(),
+    ) -> None:
+        """`ports` by process; None takes the usual port, or a free one where that is taken."""
+        self.state_dir = state_dir.absolute()
+        self._report = report
+        self._ports = dict(ports)
+        self._servers = Servers(self.state_dir, external, report)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> "Stack":
+        ports = {name: _choose_port(name, self._ports.get(name)) for name in DOORS}
+        addresses = self._servers.start()
+        try:
+            self.settings = self._note(addresses, ports)
+            self._prepare()
+            for name in PROCESSES:
+                self._report(name, "starting")
+                self.spawn(name)
+            for name in DOORS:
+                self._wait_for(name, ports[name])
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def doors(self) -> Doors:
+        """Where the running processes answer."""
+        host = self.settings.host
+        return Doors(
+            f"http://{host}:{self.settings.api_port}",
+            f"ws://{host}:{self.settings.gateway_port}",
+            f"http://{host}:{self.settings.analyse_port}",
+        )
+
+    def pids(self) -> dict[str, int]:
+        """Process name → pid, servers included."""
+        return {name: child.pid for name, child in self._children.items()} | self._servers.pids()
+
+    def spawn(self, name: str) -> None:
+        """Start one process of Fillip; its log is in the state folder. It dies with this parent."""
+        parent = [str(os.getpid()), str(int(signal.SIGTERM)), "direct"]
+        command = [sys.executable, "-I", "-S", str(SPAWN), *parent, sys.executable, "-m", "fillip.app.cli", name]
+        with (self.state_dir / "log" / f"{name}.log").open("ab") as out:
+            self._children[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which stops all in order
+                env=os.environ | _write_environment(self.settings),
+            )
+
+    def kill(self, name: str) -> None:
+        """Kill -9 one process of Fillip, as a crash would; `revive` starts it again."""
+        self._children[name].kill()
+        self._children[name].wait()
+
+    def revive(self) -> list[str]:
+        """Start again every process that ended; their names."""
+        ended = [name for name, child in self._children.items() if child.poll() is not None]
+        for name in ended:
+            log.warning("process ended, starting it again", name=name, code=self._children[name].returncode)
+            self.spawn(name)
+        return ended
+
+    def stop(self) -> None:
+        """End the processes from the source to the ledger, then the servers; may be called twice."""
+        for name in ("api", "worker", "publish", "gateway", "analyse"):
+            if (child := self._children.pop(name, None)) and child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(STOP_WITHIN_S)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+        (self.state_dir / "settings.json").unlink(missing_ok=True)
+        self._servers.stop()
+
+    def _note(self, addresses: Addresses, ports: Mapping[str, int]) -> Settings:
+        settings = Settings(
+            postgres_dsn=addresses.postgres_dsn,
+            valkey_url=addresses.valkey_url,
+            kafka_bootstrap=addresses.kafka_bootstrap,
+            operator_key=_read_operator_key(self.state_dir),
+            state_dir=self.state_dir,
+            api_port=ports["api"],
+            gateway_port=ports["gateway"],
+            analyse_port=ports["analyse"],
+        )
+        path = self.state_dir / "settings.json"  # for `fillip tenant` and `fillip key` beside us
+        path.touch(mode=0o600)
+        path.write_text(settings.model_dump_json(), encoding="utf-8")
+        return settings
+
+    def _prepare(self) -> None:
+        from fillip.app.prepare import prepare
+
+        self._report("schema", "migrating")
+        prepare(self.settings)
+        self._report("schema", "ready")
+
+    def _wait_for(self, name: str, port: int) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        child = self._children[name]
+        while not (_answers(f"http://{self.settings.host}:{port}/healthz") and _holds(child, port)):
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise Crash(f"{name} did not start: {_read_last_line(self.state_dir / 'log' / f'{name}.log')}")
+            time.sleep(0.05)
+        self._report(name, "ready")
+
+
+def _holds(child: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether it is our own child that listens there, not another instance that was quicker."""
+    owner = find_port_owner(port)
+    return owner is None or owner.endswith(f"(pid {child.pid})")
+
+
+def _choose_port(name: str, wanted: int | None) -> int:
+    if wanted is not None and not check_free(wanted):
+        raise Crash(f"port {wanted} for {name} is in use: stop what uses it, or choose another with --{name}-port")
+    if wanted is None and not check_free(USUAL_PORTS[name]):
+        return choose_free_port(())
+    return wanted or USUAL_PORTS[name]
+
+
+def _read_operator_key(state_dir: Path) -> str:
+    path = state_dir / "operator.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text("fo_" + secrets.token_urlsafe(32), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
+def _write_environment(settings: Settings) -> dict[str, str]:
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"allowed_origins"})
+    return {f"FILLIP_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310  # our own
+        return bool(answer.status == 200)
+    return False
+
+
+def _read_last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return f"{lines[-1] if lines else 'it said nothing'} (log: {path})"
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def read_running(state_dir: Path) -> Settings:
+    """The settings of the instance that runs in a state folder. Raises Crash when none does."""
+    path = state_dir / "settings.json"
+    if not path.exists():
+        raise Crash(f"nothing runs in {state_dir}: start it with `fillip up`, or name its folder with --state")
+    return Settings.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,0 +1,73 @@
+"""Campaigns: what a marketer writes down, and its life cycle."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from fillip.core.incentive import Reward
+from fillip.core.quest import Quest
+
+CampaignState = Literal["draft", "scheduled", "running", "paused", "ended", "archived"]
+
+LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
+    # draft → scheduled → running ⇄ paused → ended → archived. `launch` lands in scheduled or running by the schedule;
+    # the clock moves scheduled to running and running to ended. Deciding goes by the schedule and event time alone:
+    # only draft, paused and archived refuse by state, so that an event that arrives late still counts.
+    ("draft", "launch"): "running",
+    ("scheduled", "pause"): "paused",
+    ("running", "pause"): "paused",
+    ("paused", "resume"): "running",
+    ("scheduled", "end"): "ended",
+    ("running", "end"): "ended",
+    ("paused", "end"): "ended",
+    ("draft", "archive"): "archived",
+    ("ended", "archive"): "archived",
+}
+REFUSING: frozenset[CampaignState] = frozenset({"draft", "paused", "archived"})
+
+
+class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """By event time, both ends included; None is open."""
+
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def refuse(self, instant: datetime) -> str | None:
+        """`not_started`, `ended`, or None when `instant` is inside."""
+        if self.starts_at and instant < self.starts_at:
+            return "not_started"
+        return "ended" if self.ends_at and instant > self.ends_at else None
+
+
+class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone."""
+
+    kind: Literal["SIMPLE", "QUEST"]
+    name: str
+    rewards: tuple[Reward, ...]
+    action: str | None = None
+    rule: str = "true"
+    quest: Quest | None = None
+    schedule: Schedule = Schedule()
+    cohorts: tuple[str, ...] = ()
+    priority: int = 0
+
+    def expressions(self) -> Iterator[tuple[str, str, str]]:
+        """Each rule as (path in the definition, action whose schema types it, source)."""
+        if self.quest is None:
+            yield "rule", self.action or "", self.rule
+            return
+        if self.quest.start.at == "event":
+            yield "quest.start.rule", self.quest.start.action or "", self.quest.start.rule
+        for index, step in enumerate(self.quest.steps):
+            yield f"quest.steps.{index}.rule", step.action, step.rule
+
+
+class Checked(Struct, frozen=True):
+    """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads."""
+
+    code: bytes
+    uses_user: bool = False
+    uses_cohorts: bool = False

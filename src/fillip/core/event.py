@@ -1,0 +1,66 @@
+"""An event and its place in the log."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, json
+
+if TYPE_CHECKING:
+    from fillip.core.book import Book
+
+ACCEPTED_FOR = timedelta(days=7)
+"""Acceptance horizon of a live tenant: an event older than this, by broker time, is LATE."""
+
+
+class Place(Struct, frozen=True, order=True):
+    """Where in the log something stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Event(Struct, frozen=True):
+    """One occurrence, validated against its action's schema.
+
+    `attributes` are as sent (JSON values); `typed` are what rules read (coerced once, here).
+    `occurred_at` is the producer's event time, `received_at` the broker's append time, both UTC.
+    `original` are the bytes as they came; `taken_at` is when the worker took the batch: telemetry, it decides nothing.
+    `book` is the tenant's campaigns, limits and cohorts as pinned for this event's batch.
+    """
+
+    tenant_id: str
+    event_id: str
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: Mapping[str, object]
+    typed: Mapping[str, object]
+    place: Place
+    taken_at: datetime
+    book: "Book"
+    original: bytes = b""
+
+
+def fingerprint(event: Event) -> bytes:
+    """16 bytes, equal when two events say the same of user, action, instant and attributes.
+
+    BLAKE2b of their JSON with sorted keys.
+    """
+    said = (event.user_id, event.action, event.occurred_at, event.attributes)
+    return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
+
+
+class Rejection(Struct, frozen=True):
+    """What cannot be decided, with the bytes as they came. `tenant_id` is None where it is not known."""
+
+    place: Place
+    reason: str
+    detail: str
+    original: bytes
+    received_at: datetime
+    tenant_id: str | None = None
+    event_id: str | None = None

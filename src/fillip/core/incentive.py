@@ -1,0 +1,55 @@
+"""Rewards, what was granted, and ids that are the same however often an event is decided."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from hashlib import blake2b
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from fillip.core.limit import Use
+
+RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
+
+
+class Reward(Struct, frozen=True, omit_defaults=True):
+    """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON."""
+
+    kind: RewardKind
+    value: int = 0
+    currency: str | None = None
+    payload: dict[str, object] | None = None
+
+
+class Decision(Struct, frozen=True):
+    """The answer for one event and one campaign, with the proof of each limit it touched."""
+
+    decision_id: UUID
+    outcome: Literal["granted", "denied"]
+    reason: str
+    uses: Sequence[Use]
+    local_day: date
+    decided_at: datetime
+
+
+def identify(*parts: str) -> UUID:
+    """A UUID (version 8, RFC 9562) that is a function of `parts` alone: BLAKE2b over their length-prefixed UTF-8."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    raw = bytearray(digest.digest())
+    raw[6] = (raw[6] & 0x0F) | 0x80
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return UUID(bytes=bytes(raw))
+
+
+def identify_decision(tenant_id: str, campaign_id: str, occurrence: int, event_id: str) -> UUID:
+    """Id of the decision on (campaign, instance, triggering event); never depends on the campaign's version."""
+    return identify("decision", tenant_id, campaign_id, str(occurrence), event_id)
+
+
+def identify_incentive(decision_id: UUID, reward_index: int) -> UUID:
+    """Id of the reward_index-th incentive of a decision."""
+    return identify("incentive", decision_id.hex, str(reward_index))

@@ -1,0 +1,95 @@
+"""Limits, their counters, and the arithmetic of who still fits under all of them."""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from datetime import date
+from typing import Literal
+
+from msgspec import Struct
+
+Scope = Literal["tenant", "campaign", "user", "user_in_campaign"]
+Measure = Literal["count", "value"]
+Span = Literal["day", "week", "month", "lifetime"]
+
+
+class Limit(Struct, frozen=True):
+    """A HARD cap: at most `cap` (grants, or minor units / points of `reward_kind`) a window, a subject and a key.
+
+    A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
+    for the campaign scopes; `action`, where set, restricts the limit to events of that action.
+    """
+
+    limit_id: str
+    scope: Scope
+    measure: Measure
+    span: Span
+    cap: int
+    campaign_id: str | None = None
+    reward_kind: str | None = None
+    action: str | None = None
+    key: str | None = None
+    key_checked: bytes | None = None
+
+    @property
+    def per_user(self) -> bool:
+        """Whether each user has a counter of their own (locked before the shared ones)."""
+        return self.scope in ("user", "user_in_campaign")
+
+
+class CounterKey(Struct, frozen=True, order=True):
+    """Names one counter. `user_id` is '' when shared by all users, `key` '' when not split. Sorted = lock order."""
+
+    tenant_id: str
+    limit_id: str
+    user_id: str
+    key: str
+    window_start: date
+
+
+class Counter(Struct):
+    """Use of one limit in one window: `used` so far, `version` = grants taken so far."""
+
+    used: int
+    version: int
+
+
+class Touch(Struct, frozen=True):
+    """What a claim would take from one counter; `cap` is the limit's cap in force."""
+
+    counter: CounterKey
+    amount: int
+    cap: int
+
+
+class Use(Struct, frozen=True):
+    """The proof of one limit's part in a decision: use and version of the counter before it."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the whole amount still fits under the cap."""
+        return self.used_before + self.amount <= self.cap
+
+
+def weigh(touches: Sequence[Touch], counters: Mapping[CounterKey, Counter]) -> tuple[list[Use], Use | None]:
+    """Look at every counter a claim touches: all uses, and the first that does not fit (None when all fit)."""
+    uses = [_use(touch, counters[touch.counter]) for touch in touches]
+    return uses, next((use for use in uses if not use.fits), None)
+
+
+def take(touches: Sequence[Touch], counters: MutableMapping[CounterKey, Counter]) -> None:
+    """Add a granted claim to its counters. Call only when `weigh` found that all fit: no half grants."""
+    for touch in touches:
+        before = counters[touch.counter]
+        counters[touch.counter] = Counter(before.used + touch.amount, before.version + 1)
+
+
+def _use(touch: Touch, before: Counter) -> Use:
+    key = touch.counter
+    return Use(key.limit_id, key.key, key.window_start, before.version, before.used, touch.amount, touch.cap)

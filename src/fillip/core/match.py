@@ -1,0 +1,36 @@
+"""What match hands on: an event with the campaigns it meets."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from fillip.core.book import Entry
+from fillip.core.event import Event
+from fillip.core.limit import CounterKey, Touch
+
+
+class Candidate(Struct, frozen=True):
+    """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
+
+    For quests: whether the event starts it, and the steps it meets.
+    """
+
+    entry: Entry
+    touches: tuple[Touch, ...] = ()
+    starts: bool = False
+    steps: tuple[int, ...] = ()
+
+
+class Match(Struct, frozen=True):
+    """An event that meets at least one campaign, with what was read of its user at that time.
+
+    `late` marks an event beyond the acceptance horizon: it is recorded, its candidates are denied as `late`.
+    `full` are counters that the projection showed without room: a hint, never a denial.
+    """
+
+    event: Event
+    candidates: Sequence[Candidate]
+    user: Mapping[str, object] | None = None
+    cohorts: Mapping[str, int] = {}
+    late: bool = False
+    full: frozenset[CounterKey] = frozenset()

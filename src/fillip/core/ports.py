@@ -1,0 +1,50 @@
+"""What the rooms need from the outside, as protocols; adapters carry the name of their technology."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from fillip.core.book import Book
+from fillip.core.limit import CounterKey
+
+
+class CampaignBook(Protocol):
+    """The books of tenants, kept up to date while they are read."""
+
+    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
+        """The newest book of each tenant that exists; unknown tenants are absent. Raises Retry when it can't be read."""
+        ...
+
+
+class UserAttributes(Protocol):
+    """Attributes of end customers as stored now."""
+
+    async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        """(tenant, user) -> attributes; users without a row are absent. Raises Retry."""
+        ...
+
+
+class LimitHints(Protocol):
+    """The projection of limit counters: may be stale or empty, so it only hints."""
+
+    async def find_full(self, wanted: Mapping[CounterKey, tuple[int, int]]) -> frozenset[CounterKey]:
+        """The counters for which used + amount > cap, of {counter: (amount, cap)}; empty when it can't be reached."""
+        ...
+
+
+class Caller(Struct, frozen=True):
+    """Who a credential stands for."""
+
+    key_id: UUID
+    tenant_id: str
+    scopes: frozenset[str]
+
+
+class KeyRing(Protocol):
+    """API keys."""
+
+    async def authenticate(self, key: str) -> Caller | None:
+        """The caller of a live key, None for any other. Raises Retry when unknown here and the store is away."""
+        ...

@@ -1,0 +1,8 @@
+"""The rule language at run time: checked CEL, compiled to Python."""
+
+from fillip.core.rule.compile import Rule, compile_rule
+from fillip.core.rule.decode import decode_rule
+from fillip.core.rule.errors import RuleError, RuleRefused
+from fillip.core.rule.explain import LeafOutcome, explain_rule
+
+__all__ = ["LeafOutcome", "Rule", "RuleError", "RuleRefused", "compile_rule", "decode_rule", "explain_rule"]

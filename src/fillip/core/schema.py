@@ -1,0 +1,141 @@
+"""Types of attributes, derived from a tenant's JSON Schema: what rules may read, and how."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias, cast
+
+from fillip.core.errors import Refused
+
+MAX_FIELDS = 256
+MAX_DEPTH = 5
+MAX_NAME_LENGTH = 100
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class SchemaUnusable(Refused):
+    """A JSON Schema that cannot be typed for rules; `pointer` is the JSON pointer of the construct."""
+
+    kind = "schema-unusable"
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        super().__init__(f"schema at '{pointer}': {reason}", at=pointer)
+        self.pointer = pointer
+        self.reason = reason
+
+
+class Kind(StrEnum):
+    """What a single value is. A timestamp is a string of format date-time."""
+
+    BOOL = "bool"
+    INT = "int"
+    DOUBLE = "double"
+    STRING = "string"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value; nullable when it may be absent or null."""
+
+    kind: Kind
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of scalars or objects, never of null or of lists; an absent list is an empty one."""
+
+    element: "Scalar | ObjectType"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A named part of an object."""
+
+    name: str
+    type: "AttributeType"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """An object with the named fields, in the order of the schema; hashable, so a cache key."""
+
+    fields: tuple[Field, ...]
+    nullable: bool = False
+
+
+AttributeType: TypeAlias = Scalar | ListOf | ObjectType
+
+EMPTY = ObjectType(())
+_KINDS = {"boolean": Kind.BOOL, "integer": Kind.INT, "number": Kind.DOUBLE, "string": Kind.STRING}
+
+
+def derive_type(schema: Mapping[str, object]) -> ObjectType:
+    """The type of attributes that meet `schema`, the JSON Schema of an action or of a tenant's users.
+
+    Read are: type (one, or one and "null"), properties, required, items and format date-time; other keywords only
+    narrow the values and are left to validation. A field that is not required, or lies below an object that is not,
+    is nullable. Raises SchemaUnusable where a construct has no type, is too large or too deep.
+    """
+    root = _derive(schema, "", nullable=False, depth=0)
+    if not isinstance(root, ObjectType):
+        raise SchemaUnusable("", "the top must be of type 'object'")
+    return root
+
+
+def _derive(schema: object, pointer: str, *, nullable: bool, depth: int) -> AttributeType:
+    if not isinstance(schema, Mapping):
+        raise SchemaUnusable(pointer, "must be an object with a 'type'")
+    if depth > MAX_DEPTH:
+        raise SchemaUnusable(pointer, f"nested deeper than {MAX_DEPTH}")
+    name, may_be_null = _read_type(schema, pointer)
+    nullable = nullable or may_be_null
+    if name == "object":
+        return _derive_object(schema, pointer, nullable=nullable, depth=depth)
+    if name == "array":
+        return _derive_list(schema, pointer, depth=depth)
+    if name == "string" and schema.get("format") == "date-time":
+        return Scalar(Kind.TIMESTAMP, nullable)
+    return Scalar(_KINDS[name], nullable)
+
+
+def _read_type(schema: Mapping[str, object], pointer: str) -> tuple[str, bool]:
+    declared = schema.get("type")
+    names = declared if isinstance(declared, list) else [declared]
+    others = [name for name in names if name != "null"]
+    if len(others) != 1 or others[0] not in (*_KINDS, "object", "array"):
+        raise SchemaUnusable(pointer, f"give one 'type' of {', '.join((*_KINDS, 'object', 'array'))}, or one and null")
+    return cast(str, others[0]), len(others) < len(names)
+
+
+def _derive_object(schema: Mapping[str, object], pointer: str, *, nullable: bool, depth: int) -> ObjectType:
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if not isinstance(properties, Mapping) or not isinstance(required, list):
+        raise SchemaUnusable(pointer, "'properties' must be an object and 'required' a list")
+    if len(properties) > MAX_FIELDS:
+        raise SchemaUnusable(f"{pointer}/properties", f"more than {MAX_FIELDS} properties")
+    fields = [
+        _derive_field(name, part, f"{pointer}/properties/{name}", nullable or name not in required, depth + 1)
+        for name, part in properties.items()
+    ]
+    return ObjectType(tuple(fields), nullable)
+
+
+def _derive_field(name: str, schema: object, pointer: str, nullable: bool, depth: int) -> Field:
+    if not _NAME.match(name) or len(name) > MAX_NAME_LENGTH:
+        raise SchemaUnusable(
+            pointer, f"a name must be letters, digits and '_', not begin with a digit, at most {MAX_NAME_LENGTH} long"
+        )
+    return Field(name, _derive(schema, pointer, nullable=nullable, depth=depth))
+
+
+def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> ListOf:
+    element = _derive(schema.get("items"), f"{pointer}/items", nullable=False, depth=depth + 1)
+    if isinstance(element, ListOf):
+        raise SchemaUnusable(f"{pointer}/items", "a list of lists has no type; use a list of objects")
+    if element.nullable:
+        raise SchemaUnusable(f"{pointer}/items", "items of a list cannot be null")
+    return ListOf(element)

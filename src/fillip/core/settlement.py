@@ -1,0 +1,173 @@
+"""What settle decides on the rows it has locked: quests first, then every claim in log order against all its limits."""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.book import Entry
+from fillip.core.incentive import Decision, identify_decision, identify_incentive
+from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
+from fillip.core.match import Candidate, Match
+from fillip.core.quest import Instance, Meeting, advance
+
+QuestKey = tuple[str, str, str]
+"""(tenant, campaign, user)"""
+UserKey = tuple[str, str]
+"""(tenant, user)"""
+
+
+class Claim(Struct, frozen=True):
+    """A campaign that would grant for this event. `occurrence` numbers the quest instance it completes; 0 for SIMPLE."""
+
+    match: Match
+    entry: Entry
+    touches: Sequence[Touch]
+    occurrence: int = 0
+
+    @property
+    def user(self) -> UserKey:
+        """Whose inbox a grant goes to."""
+        return self.match.event.tenant_id, self.match.event.user_id
+
+    @property
+    def quest(self) -> QuestKey:
+        """The quest it completes, where it is one."""
+        return self.match.event.tenant_id, self.entry.campaign_id, self.match.event.user_id
+
+
+class Settled(Struct, frozen=True):
+    """A claim with its decision; `incentives` are (id, reward index, inbox number), empty when denied."""
+
+    claim: Claim
+    decision: Decision
+    incentives: Sequence[tuple[UUID, int, int]] = ()
+
+
+class Quests:
+    """The newest instance of each quest and user, and those that this batch changed."""
+
+    def __init__(self, newest: Mapping[QuestKey, Instance]) -> None:
+        """`newest` as read under the lock."""
+        self._newest = dict(newest)
+        self.changed: dict[tuple[QuestKey, int], Instance] = {}
+
+    def advance(self, match: Match, candidate: Candidate) -> int | None:
+        """Let one event move one quest; the occurrence that it completes, or None."""
+        key = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
+        quest = candidate.entry.campaign.quest
+        assert quest is not None, "only campaigns with a quest are advanced"
+        instances = advance(quest, self._newest.get(key), _read_meeting(match, candidate))
+        for instance in instances:
+            self._newest[key] = self.changed[key, instance.occurrence] = instance
+        return instances[-1].occurrence if instances and instances[-1].state == "completed" else None
+
+    def deny(self, claim: Claim) -> None:
+        """Close the instance that a claim completed, when a limit then refused it."""
+        place = (claim.quest, claim.occurrence)
+        self.changed[place] = replace(self.changed[place], state="denied")
+
+
+def list_quests(matches: Sequence[Match]) -> list[QuestKey]:
+    """The quests to lock for these matches, sorted and each once."""
+    return sorted(
+        {
+            (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
+            for match in matches
+            if not match.late
+            for candidate in match.candidates
+            if candidate.entry.campaign.quest
+        }
+    )
+
+
+def list_claims(matches: Sequence[Match], quests: Quests) -> list[Claim]:
+    """The claims of these matches in log order; moves `quests` on."""
+    return [claim for match in matches for claim in _claims_of(match, quests)]
+
+
+def refuse_early(claim: Claim, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]) -> Use | None:
+    """The first counter, of those `seen` by a plain read because a hint called them full, that has no room indeed."""
+    return weigh([touch for touch in _cap(claim, caps) if touch.counter in seen], seen)[1]
+
+
+def decide(
+    claims: Sequence[tuple[Claim, Use | None]],
+    counters: MutableMapping[CounterKey, Counter],
+    caps: Mapping[tuple[str, str], int],
+    heads: MutableMapping[UserKey, int],
+    quests: Quests,
+    at: datetime,
+) -> Iterator[Settled]:
+    """Decide each claim in order on what the ones before it left over; moves `counters` and `heads` on.
+
+    A claim comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
+    read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
+    """
+    for claim, refused_by in claims:
+        touches = _cap(claim, caps)
+        uses = [refused_by] if refused_by else []
+        if not refused_by:
+            uses, refused_by = weigh(touches, counters)
+        if claim.match.late or refused_by:
+            if claim.occurrence:
+                quests.deny(claim)
+            yield Settled(claim, _record(claim, "denied", "late" if claim.match.late else "limit", uses, at))
+            continue
+        take(touches, counters)
+        decision = _record(claim, "granted", "granted", uses, at)
+        yield Settled(claim, decision, _number(claim, decision, heads))
+
+
+def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
+    return [
+        touch if touch.cap == cap else replace(touch, cap=cap)
+        for touch in claim.touches
+        if (cap := caps.get((touch.counter.tenant_id, touch.counter.limit_id))) is not None
+    ]
+
+
+def _claims_of(match: Match, quests: Quests) -> Iterator[Claim]:
+    for candidate in match.candidates:
+        if candidate.entry.campaign.quest is None:
+            yield Claim(match, candidate.entry, candidate.touches)
+        elif not match.late and (occurrence := quests.advance(match, candidate)):
+            yield Claim(match, candidate.entry, candidate.touches, occurrence)
+
+
+def _read_meeting(match: Match, candidate: Candidate) -> Meeting:
+    schedule = candidate.entry.campaign.schedule
+    return Meeting(
+        event_id=match.event.event_id,
+        occurred_at=match.event.occurred_at,
+        starts=candidate.starts,
+        steps=candidate.steps,
+        campaign_version=candidate.entry.version,
+        campaign_starts_at=schedule.starts_at,
+        campaign_ends_at=schedule.ends_at,
+    )
+
+
+def _record(
+    claim: Claim, outcome: Literal["granted", "denied"], reason: str, uses: Sequence[Use], at: datetime
+) -> Decision:
+    event = claim.match.event
+    return Decision(
+        decision_id=identify_decision(event.tenant_id, claim.entry.campaign_id, claim.occurrence, event.event_id),
+        outcome=outcome,
+        reason=reason,
+        uses=uses,
+        local_day=event.book.tenant.local_day(event.occurred_at),
+        decided_at=at,
+    )
+
+
+def _number(claim: Claim, decision: Decision, heads: MutableMapping[UserKey, int]) -> list[tuple[UUID, int, int]]:
+    numbered = []
+    for index in range(len(claim.entry.campaign.rewards)):
+        heads[claim.user] = heads.get(claim.user, 0) + 1
+        numbered.append((identify_incentive(decision.decision_id, index), index, heads[claim.user]))
+    return numbered

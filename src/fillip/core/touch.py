@@ -1,0 +1,45 @@
+"""Which counters a grant would take from, and how much."""
+
+from collections.abc import Mapping
+
+from fillip.core.book import Book, Entry
+from fillip.core.campaign import Campaign
+from fillip.core.event import Event
+from fillip.core.limit import CounterKey, Limit, Touch
+from fillip.core.rule import RuleError
+from fillip.core.tenant import start_window
+
+KEY_CHARS = 256
+"""Longest key of a counter; PostgreSQL's index rows have a bound, and a longer key would stop the batch."""
+
+
+def list_touches(event: Event, entry: Entry, user: Mapping[str, object], cohorts: frozenset[str]) -> tuple[Touch, ...]:
+    """One touch per limit that a grant of `entry` for this event falls under. Raises RuleError from a key expression."""
+    book = event.book
+    return tuple(
+        Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, entry.campaign), limit.cap)
+        for limit in book.limits_by_campaign[entry.campaign_id]
+        if limit.action in (None, event.action)
+    )
+
+
+def measure(limit: Limit, campaign: Campaign) -> int:
+    """What one grant of a campaign takes from a limit: 1, or the value of its rewards of the limit's kind."""
+    if limit.measure == "count":
+        return 1
+    return sum(reward.value for reward in campaign.rewards if reward.kind == limit.reward_kind)
+
+
+def _name_counter(
+    event: Event, limit: Limit, book: Book, user: Mapping[str, object], cohorts: frozenset[str]
+) -> CounterKey:
+    key = str(book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
+    if len(key) > KEY_CHARS or "\0" in key:
+        raise RuleError(f"the key of limit {limit.limit_id} has {len(key)} characters; at most {KEY_CHARS} are taken")
+    return CounterKey(
+        event.tenant_id,
+        limit.limit_id,
+        event.user_id if limit.per_user else "",
+        key,
+        start_window(limit.span, book.tenant.local_day(event.occurred_at)),
+    )

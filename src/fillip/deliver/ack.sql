@@ -1,0 +1,2 @@
+UPDATE inbox SET acked_at = clock_timestamp()
+WHERE tenant_id = $1 AND user_id = $2 AND seq > $3 AND seq <= $4 AND acked_at IS NULL

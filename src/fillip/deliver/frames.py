@@ -1,0 +1,169 @@
+"""The gateway's protocol: JSON text frames, read and written."""
+
+import time
+from datetime import datetime
+from typing import Annotated
+from uuid import uuid4
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from fillip.core.errors import Refused
+from fillip.core.problem import Problem, describe_problem
+from fillip.deliver.inbox import Entry, Incentive, User, write_instant
+
+PATH = "/v1/stream"
+Cursor = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class Closed(Refused):
+    """The gateway ends a connection: the client is sent a problem, then the close code.
+
+    `code` is 4000 + the problem's status, and 4450 where the same hello may be tried again later (status 503).
+    """
+
+    def __init__(self, kind: str, status: int, message: str, *, at: str | None = None) -> None:
+        super().__init__(message, at=at)
+        self.kind = kind
+        self.status = status
+        self.code = 4450 if status == 503 else 4000 + status
+
+
+class Hello(Struct, frozen=True, forbid_unknown_fields=True, tag="hello"):
+    """The first frame. `cursor` is the last seq seen, 0 from the start, None everything unacked."""
+
+    ticket: Annotated[str, Meta(min_length=1, max_length=512)]
+    cursor: Cursor | None = None
+    trace: bool = False
+
+
+class Ack(Struct, frozen=True, forbid_unknown_fields=True, tag="ack"):
+    """Every frame up to `seq` has been taken in."""
+
+    seq: Cursor
+
+
+class Ping(Struct, frozen=True, forbid_unknown_fields=True, tag="ping"):
+    """Asks for a pong."""
+
+
+class Welcome(Struct, frozen=True, tag="welcome"):
+    """The answer to hello: replay from the cursor follows, then live frames. `last_seq` is the inbox's newest."""
+
+    user: str
+    last_seq: int
+
+
+class Pong(Struct, frozen=True, tag="pong"):
+    """The answer to ping."""
+
+
+class Trace(Struct, frozen=True):
+    """When a live frame passed each step, microseconds since 1970 UTC."""
+
+    received_at_us: int
+    taken_at_us: int
+    granted_at_us: int
+    committed_at_us: int
+    published_at_us: int
+    pushed_at_us: int
+
+
+class Pushed(Struct, frozen=True, tag="incentive", omit_defaults=True):
+    """One inbox entry. `trace` comes with live frames where hello asked for it, never with a replay."""
+
+    seq: int
+    incentive: Incentive
+    trace: Trace | None = None
+
+
+class Failed(Struct, frozen=True, tag="error"):
+    """Says why the connection is about to be closed."""
+
+    problem: Problem
+
+
+class _Row(Struct, frozen=True):
+    tenant_id: str
+    user_id: str
+    inbox_seq: int
+    incentive_id: str
+    campaign_id: str
+    kind: str
+    value: int
+    currency: str | None
+    payload: Raw
+    event_id: str
+    granted_at: str
+    received_at: datetime
+    taken_at: datetime
+
+
+class _Source(Struct, frozen=True):
+    committed_at_us: int
+    published_at_us: int
+
+
+class _Announcement(Struct, frozen=True):
+    after: _Row
+    source: _Source
+
+
+class Live(Struct, frozen=True):
+    """An announced inbox entry with the times it carries."""
+
+    user: User
+    entry: Entry
+    trace: Trace
+
+
+_INBOUND: msgspec.json.Decoder[Hello | Ack | Ping] = msgspec.json.Decoder(Hello | Ack | Ping)
+_ANNOUNCEMENT = msgspec.json.Decoder(_Announcement)
+_ENCODER = msgspec.json.Encoder()
+encode_frame = _ENCODER.encode
+
+
+def read_frame(frame: str | bytes) -> Hello | Ack | Ping:
+    """A client's frame; raises Closed (400) saying what is wrong and where."""
+    if isinstance(frame, bytes):
+        raise Closed("bad-frame", 400, "binary frame: send JSON as text")
+    try:
+        return _INBOUND.decode(frame)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Closed("bad-frame", 400, f"frame refused: {error}") from None
+
+
+def read_announcement(value: bytes) -> Live:
+    """A message of incentive.generated; raises msgspec.DecodeError. `pushed_at_us` is now."""
+    found = _ANNOUNCEMENT.decode(value)
+    row, source = found.after, found.source
+    granted_at = datetime.fromisoformat(row.granted_at)
+    incentive = Incentive(
+        row.incentive_id,
+        row.campaign_id,
+        row.kind,
+        row.value,
+        row.currency,
+        row.payload,
+        write_instant(granted_at),
+        row.event_id,
+    )
+    trace = Trace(
+        received_at_us=_count_us(row.received_at),
+        taken_at_us=_count_us(row.taken_at),
+        granted_at_us=_count_us(granted_at),
+        committed_at_us=source.committed_at_us,
+        published_at_us=source.published_at_us,
+        pushed_at_us=time.time_ns() // 1000,
+    )
+    return Live(User(row.tenant_id, row.user_id), Entry(row.inbox_seq, incentive), trace)
+
+
+def encode_closed(closed: Closed) -> bytes:
+    """The error frame that goes before the close."""
+    problem = describe_problem(closed.kind, closed.status, str(closed), instance=PATH, trace_id=uuid4().hex)
+    return encode_frame(Failed(problem))
+
+
+def _count_us(instant: datetime) -> int:
+    return round(instant.timestamp() * 1_000_000)

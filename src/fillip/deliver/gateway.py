@@ -1,0 +1,150 @@
+"""The WebSocket door: who may come in, and what clients may say."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+import structlog
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Origin
+
+from fillip.core.errors import Retry
+from fillip.deliver.feed import Feed
+from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encode_closed, encode_frame, read_frame
+from fillip.deliver.inbox import Inbox
+from fillip.deliver.session import CLOSED, Session
+from fillip.deliver.tail import OpenTail
+
+HELLO_WITHIN_S = 5.0
+MAX_INBOUND_BYTES = 16 * 1024
+INBOUND_PER_S, INBOUND_BURST = 200.0, 400.0
+MAX_CONNECTIONS = 15_000
+SEND_BUFFER_BYTES = 128 * 1024  # the kernel's, per socket: a client that does not read must not cost megabytes
+log = structlog.get_logger()
+
+
+async def run_gateway(
+    inbox: Inbox, open_tail: OpenTail, host: str, port: int, allowed_origins: Sequence[str], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set; then close every connection with 1001 so that clients resume elsewhere.
+
+    Browsers are let in from exactly `allowed_origins`; a request without an Origin header is a native app's.
+    Raises OSError when the port is taken.
+    """
+    feed = Feed(open_tail)
+    gateway = Gateway(inbox, feed)
+    with _listen(host, port) as listener:
+        feeding = asyncio.create_task(feed.run())
+        try:
+            async with serve(
+                gateway.receive,
+                sock=listener,
+                origins=[*map(Origin, allowed_origins), None],
+                compression=None,
+                max_size=MAX_INBOUND_BYTES,
+                process_request=gateway.screen,
+                open_timeout=HELLO_WITHIN_S,
+                close_timeout=2,
+                server_header=None,
+            ):
+                log.info("gateway is open", host=host, port=port)
+                await stop.wait()
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+
+class Gateway:
+    """Connections from the handshake to their end."""
+
+    def __init__(self, inbox: Inbox, feed: Feed) -> None:
+        self._inbox = inbox
+        self._feed = feed
+        self._open = 0
+
+    def screen(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer what is no stream: /healthz, other paths, and a full house (503 with Retry-After)."""
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return connection.respond(200, "ok\n") if self._feed.live else connection.respond(503, "no announcements\n")
+        if path != PATH:
+            return connection.respond(404, f"nothing here: open a WebSocket on {PATH}\n")
+        if self._open >= MAX_CONNECTIONS:
+            full = connection.respond(503, "too many connections\n")
+            full.headers["Retry-After"] = "5"
+            return full
+        return None
+
+    async def receive(self, connection: ServerConnection) -> None:
+        """Serve one connection to its end."""
+        self._open += 1
+        try:
+            await self._converse(connection)
+        except Closed as closed:
+            CLOSED.labels(closed.kind).inc()
+            await _close(connection, closed)
+        except ConnectionClosed:
+            return
+        finally:
+            self._open -= 1
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        session, welcome = await self._admit(connection)
+        self._feed.join(session)  # before the inbox is read: nothing falls between replay and live
+        try:
+            await connection.send(encode_frame(welcome), text=True)
+            session.catch_up()
+            await _listen_to(connection, session)
+        finally:
+            self._feed.leave(session)
+            await session.finish()
+
+    async def _admit(self, connection: ServerConnection) -> tuple[Session, Welcome]:
+        try:
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                hello = read_frame(await connection.recv())
+                if not isinstance(hello, Hello):
+                    raise Closed("bad-frame", 400, "the first frame must be a hello")
+                admission = await self._inbox.admit(hello.ticket)
+        except TimeoutError:
+            raise Closed("hello-timeout", 408, f"no hello within {HELLO_WITHIN_S:.0f} s") from None
+        except Retry:
+            raise Closed("unavailable", 503, "the inbox can't be reached: try again with the same ticket") from None
+        if admission is None:
+            raise Closed("bad-ticket", 401, "ticket unknown, expired or already used: ask for a new one")
+        welcome = Welcome(admission.user.user_id, admission.last_seq)
+        return Session(connection, self._inbox, admission, hello), welcome
+
+
+async def _listen_to(connection: ServerConnection, session: Session) -> None:
+    allowance, asked_at = INBOUND_BURST, asyncio.get_running_loop().time()
+    async for message in connection:
+        now = asyncio.get_running_loop().time()
+        allowance = min(INBOUND_BURST, allowance + (now - asked_at) * INBOUND_PER_S) - 1
+        asked_at = now
+        if allowance < 0:
+            raise Closed("too-many-frames", 429, f"more than {INBOUND_PER_S:.0f} frames a second: ack less often")
+        frame = read_frame(message)
+        if isinstance(frame, Ack):
+            session.ack(frame.seq)
+        elif isinstance(frame, Hello):
+            raise Closed("bad-frame", 400, "hello comes once, as the first frame")
+        else:
+            await connection.send(encode_frame(Pong()), text=True)
+
+
+async def _close(connection: ServerConnection, closed: Closed) -> None:
+    try:
+        async with asyncio.timeout(HELLO_WITHIN_S):
+            await connection.send(encode_closed(closed), text=True)
+            await connection.close(closed.code, closed.kind)
+    except (TimeoutError, ConnectionClosed):
+        log.info("connection went before it could be told why", reason=closed.kind)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.create_server((host, port), backlog=1024)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
+    return listener

@@ -1,0 +1,68 @@
+"""What the gateway needs from the ledger: admission by ticket, and each user's inbox."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+
+class User(Struct, frozen=True):
+    """One end customer of one tenant."""
+
+    tenant_id: str
+    user_id: str
+
+    @property
+    def key(self) -> bytes:
+        """The key of this user's records on the topics; a tenant id has no colon, so no two users share one."""
+        return f"{self.tenant_id}:{self.user_id}".encode()
+
+
+class Admission(Struct, frozen=True):
+    """Who a ticket let in, the newest sequence number of the inbox and the newest that was acked (0: none)."""
+
+    user: User
+    last_seq: int
+    acked_seq: int
+
+
+class Incentive(Struct, frozen=True):
+    """What a client is shown of an incentive. `granted_at` is RFC 3339 in UTC with microseconds."""
+
+    incentive_id: str
+    campaign_id: str
+    kind: str
+    value: int
+    currency: str | None
+    payload: Raw
+    granted_at: str
+    event_id: str
+
+
+class Entry(Struct, frozen=True):
+    """One line of an inbox; `seq` counts 1..n without a gap."""
+
+    seq: int
+    incentive: Incentive
+
+
+class Inbox(Protocol):
+    """The inboxes of users; every call raises Retry when they can't be reached."""
+
+    async def admit(self, ticket: str) -> Admission | None:
+        """Redeem a ticket, once; None when it is unknown, expired or redeemed. After Retry it is not used up."""
+        ...
+
+    async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
+        """Up to `count` entries with seq > after_seq, in order."""
+        ...
+
+    async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
+        """Mark the entries in (after_seq, through_seq] as acked; those already acked keep their time."""
+        ...
+
+
+def write_instant(instant: datetime) -> str:
+    """RFC 3339 in UTC with six digits of a second, however the instant came: a live frame equals its replay."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

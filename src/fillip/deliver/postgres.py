@@ -1,0 +1,90 @@
+"""The inboxes in PostgreSQL, as role fillip_gateway: one tenant a transaction."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+from msgspec import Raw
+
+from fillip.core.errors import Retry
+from fillip.deliver.inbox import Admission, Entry, Incentive, User, write_instant
+
+ANSWER_WITHIN_S = 5.0
+MAX_CONNECTIONS = 8
+AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database is not accepting connections
+    asyncpg.OperatorInterventionError,
+    TimeoutError,
+)
+SQL = {
+    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    for name in ("redeem", "scope", "standing", "page", "ack")
+}
+
+
+class PostgresInbox:
+    """Inbox over a pool that connects when first needed, so that it may be made while PostgreSQL is away."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str) -> AsyncIterator[Self]:
+        """`dsn` is that of role fillip_gateway."""
+        pool = asyncpg.create_pool(dsn, min_size=0, max_size=MAX_CONNECTIONS, command_timeout=ANSWER_WITHIN_S)
+        async with pool:
+            yield cls(pool)
+
+    async def admit(self, ticket: str) -> Admission | None:
+        """See Inbox. Redeeming and reading are one transaction: where it fails, the ticket can still be used."""
+        async with self._transact() as connection:
+            found = await connection.fetchrow(SQL["redeem"], sha256(ticket.encode()).digest())
+            if found is None:
+                return None
+            user = User(found["tenant_id"], found["user_id"])
+            await connection.execute(SQL["scope"], user.tenant_id)
+            [row] = await connection.fetch(SQL["standing"], user.tenant_id, user.user_id)
+        return Admission(user, row["last_seq"], row["acked_seq"])
+
+    async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
+        """See Inbox."""
+        async with self._transact() as connection:
+            await connection.execute(SQL["scope"], user.tenant_id)
+            rows = await connection.fetch(SQL["page"], user.tenant_id, user.user_id, after_seq, count)
+        return [_read_entry(row) for row in rows]
+
+    async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
+        """See Inbox."""
+        async with self._transact() as connection:
+            await connection.execute(SQL["scope"], user.tenant_id)
+            await connection.execute(SQL["ack"], user.tenant_id, user.user_id, after_seq, through_seq)
+
+    @asynccontextmanager
+    async def _transact(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+        try:
+            async with self._pool.acquire(timeout=ANSWER_WITHIN_S) as connection, connection.transaction():
+                yield connection
+        except AWAY as error:
+            raise Retry(f"the inbox can't be reached, PostgreSQL is away: {error}") from error
+
+
+def _read_entry(row: asyncpg.Record) -> Entry:
+    incentive = Incentive(
+        incentive_id=str(row["incentive_id"]),
+        campaign_id=row["campaign_id"],
+        kind=row["kind"],
+        value=row["value"],
+        currency=row["currency"],
+        payload=Raw(row["payload"] or "null"),
+        granted_at=write_instant(row["granted_at"]),
+        event_id=row["event_id"],
+    )
+    return Entry(row["seq"], incentive)

@@ -1,0 +1,173 @@
+"""Bytes → Event, or the reason why not. Pure: the same for the topic door and the HTTP door.
+
+Reasons, in the order in which they are looked for: too_large, undecodable, too_deep, nul_character, not_an_event,
+unknown_tenant, unknown_action, schema_violation, in_future.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
+
+from fillip.core.book import Book
+from fillip.core.errors import Unreadable
+from fillip.core.event import Event, Place
+
+MAX_EVENT_BYTES = 64 * 1024
+MAX_DEPTH = 16
+MAX_AHEAD = timedelta(minutes=5)
+MAX_DETAIL = 500  # characters
+
+_Id = Annotated[str, Meta(min_length=1, max_length=256)]
+_AT = re.compile(r" - at `\$(.*)`$")
+
+
+class Envelope(Struct, frozen=True):
+    """A CloudEvents 1.0 event in structured JSON; extension attributes but the tenant are ignored."""
+
+    specversion: Literal["1.0"]
+    id: _Id
+    source: Annotated[str, Meta(min_length=1, max_length=1024)]
+    type: _Id
+    subject: _Id
+    time: Annotated[datetime, Meta(tz=True)]
+    tenantid: str | UnsetType = UNSET
+    datacontenttype: str = "application/json"
+    data: dict[str, Any] = {}
+    data_base64: Any = UNSET
+
+
+class _Claim(Struct, frozen=True):
+    tenantid: Any = None
+    id: Any = None
+
+
+_envelope = json.Decoder(Envelope)
+_claim = json.Decoder(_Claim)
+
+
+def open_envelope(value: bytes | None) -> Envelope:
+    """The envelope of a message within all bounds; what it says is not yet looked up. Raises Unreadable."""
+    if value is None:
+        raise Unreadable("undecodable", "the message is empty (a tombstone)")
+    check_size(value)
+    try:
+        envelope = _envelope.decode(value)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(value, error) from None
+    if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
+        _inspect(json.decode(value))
+    if envelope.data_base64 is not UNSET or not _is_json(envelope.datacontenttype):
+        raise Unreadable("not_an_event", "data must be a JSON object (application/json)", at="/data")
+    return envelope
+
+
+def check_size(value: bytes) -> None:
+    """Raise Unreadable for more than 64 KiB."""
+    if len(value) > MAX_EVENT_BYTES:
+        raise Unreadable("too_large", f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are taken")
+
+
+def read_event(
+    envelope: Envelope,
+    books: Mapping[str, Book],
+    place: Place,
+    received_at: datetime,
+    taken_at: datetime,
+    original: bytes,
+) -> Event:
+    """The event, validated against its tenant's book. Raises Unreadable."""
+    tenant_id = envelope.tenantid
+    book = books.get(tenant_id) if tenant_id is not UNSET else None
+    if book is None or tenant_id is UNSET:
+        raise Unreadable("unknown_tenant", "there is no such tenant", at="/tenantid")
+    action = book.actions.get(envelope.type)
+    if action is None:
+        raise Unreadable("unknown_action", f"the tenant has no action {envelope.type[:100]!r}", at="/type")
+    try:
+        typed = action.read(envelope.data)
+    except Unreadable as error:
+        raise Unreadable(error.reason, str(error), at=f"/data{error.at or ''}") from None
+    occurred_at = _to_utc(envelope.time)
+    if occurred_at > received_at + MAX_AHEAD:
+        raise Unreadable(
+            "in_future", f"time is more than {MAX_AHEAD.seconds // 60} minutes ahead of its arrival", at="/time"
+        )
+    return Event(
+        tenant_id, envelope.id, envelope.subject, envelope.type, occurred_at, received_at,
+        envelope.data, typed, place, taken_at, book, original,
+    )  # fmt: skip
+
+
+def peek_claim(value: bytes | None) -> tuple[str | None, str | None]:
+    """(tenant, event id) that an unreadable message claims for itself, where it can be told."""
+    try:
+        claim = _claim.decode(value or b"")
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None, None
+    return _name(claim.tenantid), _name(claim.id)
+
+
+def clean_detail(text: str) -> str:
+    """`text` as the ledger can keep it: bounded, without NUL."""
+    return text[:MAX_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and 1 <= len(value) <= 256 and "\0" not in value else None
+
+
+def _to_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise Unreadable("not_an_event", "time is outside the years 1 to 9999", at="/time") from None
+
+
+def _is_json(media_type: str) -> bool:
+    if media_type == "application/json":
+        return True
+    name = media_type.partition(";")[0].strip().lower()
+    return name == "application/json" or name.endswith("+json")
+
+
+def _explain(value: bytes, error: Exception) -> Unreadable:
+    """Tell bytes that are no JSON from JSON that is no event, and what is wrong inside from both."""
+    try:
+        _inspect(json.decode(value))
+    except Unreadable as found:
+        return found
+    except RecursionError:
+        return _too_deep()
+    except (DecodeError, UnicodeDecodeError) as broken:
+        return Unreadable("undecodable", str(broken))
+    message = str(error)
+    where = _AT.search(message)
+    at = where[1].replace(".", "/") if where and isinstance(error, ValidationError) else None
+    return Unreadable("not_an_event", message.partition(" - at `")[0], at=at)
+
+
+def _too_deep() -> Unreadable:
+    return Unreadable("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _inspect(value: object) -> None:
+    """Raise Unreadable for what no table can hold: too many levels, or a NUL."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for part in level:
+            if isinstance(part, dict):
+                below += part.keys()
+                below += part.values()
+            elif isinstance(part, list):
+                below += part
+            elif isinstance(part, str) and "\0" in part:
+                raise Unreadable("nul_character", "a string holds a NUL character (\\u0000)")
+        level = below
+    if level:
+        raise _too_deep()

@@ -1,0 +1,77 @@
+"""What the HTTP door says of itself in the OpenAPI document."""
+
+from typing import Any
+
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "A CloudEvents 1.0 event, at most 64 KiB and 16 levels; `data` as the action's schema types it",
+    "required": ["specversion", "id", "source", "type", "subject", "time"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The same id is the same event"},
+        "source": {"type": "string", "minLength": 1, "maxLength": 1024},
+        "type": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The action"},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The user"},
+        "time": {"type": "string", "format": "date-time", "description": "At most 5 minutes ahead"},
+        "tenantid": {"type": "string", "description": "The key's tenant, or left out"},
+        "datacontenttype": {"type": "string", "default": "application/json"},
+        "data": {"type": "object"},
+    },
+}
+_PURCHASE = {
+    "specversion": "1.0",
+    "id": "till-7/2026-01-31/4711",
+    "source": "/shop/till-7",
+    "type": "PURCHASE",
+    "subject": "user-42",
+    "time": "2026-01-31T09:30:00Z",
+    "data": {"amount": 1250, "category": "coffee"},
+}
+_BATCH = {"type": "array", "maxItems": 1000, "items": _EVENT}
+
+
+def _answer(description: str, schema: dict[str, Any], media_type: str, **extra: object) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}, **extra}
+
+
+def _problem(description: str, **extra: object) -> dict[str, Any]:
+    return _answer(description, {"$ref": "#/components/schemas/Problem"}, "application/problem+json", **extra)
+
+
+_ACCEPTED = {
+    "type": "object",
+    "required": ["accepted"],
+    "properties": {"accepted": {"type": "integer", "minimum": 0}},
+    "examples": [{"accepted": 1}],
+}
+_RETRY_AFTER = {"headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}}
+
+EVENTS_OPENAPI: dict[str, Any] = {
+    "post": {
+        "tags": ["events"],
+        "operationId": "send_events",
+        "summary": "Send events",
+        "description": "One event or up to 1,000, all or none. Answered once they are safely in the log; "
+        "repeat freely, an event of the same id counts once. Needs the scope events:write.",
+        "security": [{"ApiKey": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/cloudevents+json": {"schema": _EVENT, "example": _PURCHASE},
+                "application/cloudevents-batch+json": {"schema": _BATCH, "example": [_PURCHASE]},
+                "application/json": {"schema": {"anyOf": [_EVENT, _BATCH]}, "example": _PURCHASE},
+            },
+        },
+        "responses": {
+            "202": _answer("All events are in the log", _ACCEPTED, "application/json"),
+            "400": _problem("The body is not JSON"),
+            "401": _problem("No live API key"),
+            "403": _problem("The key lacks the scope, or an event names another tenant"),
+            "409": _problem("An id was used before for another event"),
+            "413": _problem("More than 1 MiB or 1,000 events"),
+            "415": _problem("Another media type"),
+            "422": _problem("Some events are invalid; `errors` names each, and nothing was taken"),
+            "503": _problem("The log or the key store is away; nothing is lost, send again", **_RETRY_AFTER),
+        },
+    }
+}

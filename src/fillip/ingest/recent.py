@@ -1,0 +1,23 @@
+"""What was accepted lately, to tell a repeated event from a conflicting one before it enters the log."""
+
+MAX_EVENTS = 200_000
+
+
+class Recent:
+    """Says of the newest 100,000 to 200,000 events. A courtesy to producers: the ledger decides for good."""
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        self._half = max_events // 2
+        self._now: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+
+    def find(self, key: int) -> int | None:
+        """What the event of this key said, both as hashes; None when not known (any more)."""
+        said = self._now.get(key)
+        return self._before.get(key) if said is None else said
+
+    def keep(self, events: dict[int, int]) -> None:
+        """Remember accepted events: hash of the key -> hash of what it says."""
+        self._now |= events
+        if len(self._now) > self._half:
+            self._before, self._now = self._now, {}

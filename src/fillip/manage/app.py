@@ -1,0 +1,117 @@
+"""The control plane as one ASGI application."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.routing import BaseRoute
+
+from fillip.core.ports import KeyRing
+from fillip.manage import (
+    actions,
+    campaigns,
+    cohorts,
+    decisions,
+    explain,
+    incentives,
+    keys,
+    limits,
+    quests,
+    rejections,
+    tenants,
+    tickets,
+    users,
+)
+from fillip.manage.problems import Door, add_handlers
+from fillip.manage.route import Deck
+
+ROUTERS: tuple[APIRouter, ...] = (
+    tenants.router,
+    keys.router,
+    users.router,
+    actions.router,
+    cohorts.router,
+    explain.router,
+    campaigns.router,
+    limits.router,
+    decisions.router,
+    incentives.router,
+    quests.router,
+    rejections.router,
+    tickets.router,
+)
+
+DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.
+
+Errors are problems (RFC 9457). A list is read page by page: pass `next_cursor` as `cursor`. A change of an existing
+object needs `If-Match` with the ETag that you read (428 without, 412 when it has changed since; `*` takes any). A POST
+with an `Idempotency-Key` may be repeated for 24 hours: it happens once, and its answer is given again."""
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "trace_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "examples": ["https://fillip.dev/problems/not-found"]},
+        "title": {"type": "string", "examples": ["Not found"]},
+        "status": {"type": "integer", "examples": [404]},
+        "detail": {"type": "string", "examples": ["there is no action PURCHASE"]},
+        "instance": {"type": "string", "examples": ["/v1/actions/PURCHASE"]},
+        "trace_id": {"type": "string", "examples": ["4bf92f3577b34da6a3ce929d0e0e4736"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["at", "message"],
+                "properties": {"at": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+_ANY_ERROR: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error, as a problem (RFC 9457)",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+def build_app(
+    engine: AsyncEngine,
+    owner_engine: AsyncEngine,
+    operator_key: str,
+    keys: KeyRing,
+    *,
+    gateway_url: str,
+    extra_routes: Sequence[BaseRoute] = (),
+    extra_paths: Mapping[str, object] | None = None,
+) -> FastAPI:
+    """The application on role fillip_api's `engine`; the operator's routes work on `owner_engine`.
+
+    `gateway_url` (ws://…/v1/stream) goes into tickets. `extra_routes` are served beside it and answer for themselves;
+    `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
+    """
+    app = FastAPI(title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR)
+    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url)
+    add_handlers(app)
+    app.add_middleware(Door)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1")
+    app.router.routes.extend(extra_routes)
+    _extend_openapi(app, dict(extra_paths or {}))
+    return app
+
+
+def _extend_openapi(app: FastAPI, paths: dict[str, object]) -> None:
+    """Add what FastAPI cannot derive: the shape of problems, and the routes that are not its own."""
+    derive = app.openapi
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = derive()
+            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+            schema["paths"] |= paths
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+SELECT key_id, tenant_id, scopes FROM authenticate_key(:hash)

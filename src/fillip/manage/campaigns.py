@@ -1,0 +1,185 @@
+"""Campaigns: drafts, launched versions, and the posts of the life cycle."""
+
+import re
+from datetime import datetime
+from secrets import token_hex
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Row, select
+
+from fillip.core.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
+from fillip.manage import tables
+from fillip.manage.catalogue import (
+    SHOWN,
+    add_campaign,
+    count_campaigns,
+    find_campaign,
+    move,
+    plan_end,
+    read_definition,
+    save_version,
+    select_campaigns,
+)
+from fillip.manage.definition import SIMPLE_EXAMPLE, DefinitionPart, ObjectId, Part
+from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.refusals import Conflict
+from fillip.manage.revision import Match, tag
+from fillip.manage.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.saving import check_campaign, check_change, fill_currency
+from fillip.manage.shapes import read_shapes
+from fillip.manage.spending import check_keys
+
+MAX_CAMPAIGNS = 10_000
+"""Most campaigns of a tenant that are not archived."""
+
+Order = Literal["launch", "pause", "resume", "end", "archive"]
+router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
+
+
+class NewCampaign(Part):
+    """A campaign to be made; without an id, one is made from its name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"campaign_id": "coupon-26", "definition": SIMPLE_EXAMPLE}]}
+    )
+
+    campaign_id: ObjectId | None = None
+    definition: DefinitionPart
+
+
+class CampaignAnswer(BaseModel):
+    """A campaign in its current version; `state` is as of now."""
+
+    campaign_id: ObjectId
+    state: CampaignState
+    version: int
+    revision: int
+    definition: DefinitionPart
+    created_at: datetime
+    updated_at: datetime
+
+
+class VersionAnswer(BaseModel):
+    """One version of a campaign; of a launched one it never changes."""
+
+    campaign_id: ObjectId
+    version: int
+    definition: DefinitionPart
+    created_at: datetime
+
+
+@router.post("", status_code=201)
+async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
+    """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
+    campaign, checked = await _check(work, body.definition.to_campaign())
+    if await count_campaigns(work.connection, work.caller) >= MAX_CAMPAIGNS:
+        raise Conflict(f"the tenant has {MAX_CAMPAIGNS} campaigns: archive some first")
+    campaign_id = body.campaign_id or _make_id(campaign.name)
+    row = await add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
+    response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
+    return _answer(row, response)
+
+
+@router.get("")
+async def list_campaigns(
+    work: Reading,
+    pages: Pages,
+    state: Annotated[CampaignState | None, Query(description="As of now")] = None,
+    kind: Literal["SIMPLE", "QUEST"] | None = None,
+) -> Page[CampaignAnswer]:
+    """The tenant's campaigns by id."""
+    statement = select_campaigns(work.caller)
+    if state:
+        statement = statement.where(SHOWN.in_([state]))
+    if kind:
+        statement = statement.where(tables.campaign_version.c.definition["kind"].astext == kind)
+    rows, cursor = await read_page(work.connection, statement, [tables.campaign.c.campaign_id], pages)
+    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{campaign_id}")
+async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
+    """One campaign in its current version."""
+    return _answer(await find_campaign(work.connection, work.caller, campaign_id), response)
+
+
+@router.get("/{campaign_id}/versions")
+async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
+    """All versions of a campaign, the first one first."""
+    await find_campaign(work.connection, work.caller, campaign_id)
+    table = tables.campaign_version
+    mine = (table.c.tenant_id == work.caller.tenant_id) & (table.c.campaign_id == campaign_id)
+    rows, cursor = await read_page(work.connection, select(table).where(mine), [table.c.version], pages)
+    return Page(items=[VersionAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+
+
+@router.put("/{campaign_id}")
+async def change_campaign(
+    work: Writing, campaign_id: str, body: DefinitionPart, if_match: Match, response: Response
+) -> CampaignAnswer:
+    """Replace the definition: a draft changes in place, a launched campaign gets a new version."""
+    campaign, checked = await _check(work, body.to_campaign())
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    if_match.require(row.revision)
+    if row.shown in ("ended", "archived"):
+        raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
+    if row.state != "draft":
+        check_change(read_definition(row), campaign)
+    await check_keys(work.connection, work.caller, campaign_id, campaign)
+    return _answer(await save_version(work.connection, work.caller, row, campaign, checked), response)
+
+
+@router.post("/{campaign_id}/{order}")
+async def move_campaign(
+    work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
+) -> CampaignAnswer:
+    """Launch, pause, resume, end or archive. Launching checks the definition again; ending closes the schedule now."""
+    found = await find_campaign(work.connection, work.caller, campaign_id)
+    campaign, checked = read_definition(found), None
+    if order == "launch":
+        campaign, checked = await _check(work, campaign)
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    if_match.require(row.revision)
+    state = _find_next(row, campaign, order)
+    if checked is not None:
+        row = await save_version(work.connection, work.caller, row, campaign, checked)
+    elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
+        row = await save_version(work.connection, work.caller, row, ended, row.checked)
+    return _answer(await move(work.connection, work.caller, campaign_id, state, row.version), response)
+
+
+async def _check(work: Work, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
+    """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
+    shapes = await read_shapes(work.connection, work.caller, campaign)
+    campaign = fill_currency(campaign, shapes.currency)
+    return campaign, check_campaign(campaign, shapes)
+
+
+def _find_next(row: Row[Any], campaign: Campaign, order: Order) -> CampaignState:
+    state = LIFE_CYCLE.get((row.shown, order))
+    if state is None:
+        possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
+        raise Conflict(f"campaign '{row.campaign_id}' is {row.shown}: '{order}' is not possible, only {possible}")
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if state != "running" or row.clock != "live":
+        return state
+    if order == "launch" and ends_at and ends_at < row.now:
+        raise Conflict(f"campaign '{row.campaign_id}' ended on {ends_at.isoformat()} by its schedule: change it first")
+    return "scheduled" if starts_at and starts_at > row.now else "running"
+
+
+def _make_id(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].rstrip("-")
+    return f"{words or 'campaign'}-{token_hex(3)}"
+
+
+def _answer(row: Row[Any], response: Response) -> CampaignAnswer:
+    tag(response, row.revision)
+    return _describe(row)
+
+
+def _describe(row: Row[Any]) -> CampaignAnswer:
+    fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
+    return CampaignAnswer(state=row.shown, definition=row.definition, **fields)

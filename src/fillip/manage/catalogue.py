@@ -1,0 +1,145 @@
+"""Campaigns and their versions as stored: reading with the state that the clock gives, writing with the book change."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import DateTime, Row, Select, case, cast, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_not
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign import Campaign, CampaignState, Checked
+from fillip.core.ports import Caller
+from fillip.manage import tables
+from fillip.manage.change import change_book
+from fillip.manage.refusals import Conflict, NotFound
+
+_campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
+_starts_at = cast(_version.c.definition[("schedule", "starts_at")].astext, DateTime(timezone=True))
+_ends_at = cast(_version.c.definition[("schedule", "ends_at")].astext, DateTime(timezone=True))
+
+_is_current = (
+    (_version.c.tenant_id == _campaign.c.tenant_id)
+    & (_version.c.campaign_id == _campaign.c.campaign_id)
+    & (_version.c.version == _campaign.c.version)
+)
+
+SHOWN = case(
+    (_tenant.c.clock != "live", _campaign.c.state),
+    (_campaign.c.state.not_in(("scheduled", "running")), _campaign.c.state),
+    (_starts_at > func.now(), literal("scheduled")),
+    (_ends_at < func.now(), literal("ended")),
+    else_=literal("running"),
+)
+"""The state as of now: by the schedule for a launched campaign of a live tenant, as stored for any other."""
+
+
+def select_campaigns(caller: Caller) -> Select[Any]:
+    """The current version of each of the caller's campaigns, its state as of now, and now itself."""
+    return (
+        select(
+            _campaign,
+            _version.c.definition,
+            _version.c.checked,
+            SHOWN.label("shown"),
+            _tenant.c.clock,
+            func.now().label("now"),
+        )
+        .join(_version, _is_current)
+        .join(_tenant, _tenant.c.tenant_id == _campaign.c.tenant_id)
+        .where(_campaign.c.tenant_id == caller.tenant_id)
+    )
+
+
+async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
+    """One campaign as `select_campaigns` gives it; raises NotFound."""
+    statement = select_campaigns(caller).where(_campaign.c.campaign_id == campaign_id)
+    row: Row[Any] | None = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"no campaign '{campaign_id}'")
+    return row
+
+
+def read_definition(row: Row[Any]) -> Campaign:
+    """The campaign that a row's definition describes."""
+    return msgspec.convert(row.definition, Campaign)
+
+
+async def add_campaign(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign, checked: dict[str, Checked]
+) -> Row[Any]:
+    """Store a new draft as version 1; raises Conflict when the id is taken."""
+    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "state": "draft", "version": 1}
+    made = insert_or_not(_campaign).values(values).on_conflict_do_nothing().returning(_campaign.c.campaign_id)
+    if (await connection.execute(made)).one_or_none() is None:
+        raise Conflict(f"campaign '{campaign_id}' exists: choose another id, or change it by PUT")
+    await _add_version(connection, caller, campaign_id, 1, campaign, checked)
+    return await _announce(connection, caller, campaign_id)
+
+
+async def save_version(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], campaign: Campaign, checked: dict[str, Checked]
+) -> Row[Any]:
+    """Store `campaign` in place of a draft, or as the next version of a launched campaign."""
+    version = row.version
+    if row.state == "draft":
+        same = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
+        await connection.execute(update(_version).where(same).values(**_write_content(campaign, checked)))
+    else:
+        version += 1
+        await _add_version(connection, caller, row.campaign_id, version, campaign, checked)
+    return await move(connection, caller, row.campaign_id, row.state, version)
+
+
+async def move(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, state: CampaignState, version: int
+) -> Row[Any]:
+    """Put a campaign into `state` at `version`, with a new revision, and announce it."""
+    same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
+    values = {"state": state, "version": version, "revision": _campaign.c.revision + 1, "updated_at": func.now()}
+    await connection.execute(update(_campaign).where(same).values(values))
+    return await _announce(connection, caller, campaign_id)
+
+
+async def list_launched(connection: AsyncConnection, caller: Caller) -> list[Row[Any]]:
+    """Every campaign that events may still meet: neither draft nor archived."""
+    statement = select_campaigns(caller).where(_campaign.c.state.not_in(("draft", "archived")))
+    return list((await connection.execute(statement.order_by(_campaign.c.campaign_id))).all())
+
+
+async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
+    """How many campaigns of the caller are not archived."""
+    mine = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.state != "archived")
+    return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
+
+
+def plan_end(campaign: Campaign, now: datetime) -> Campaign:
+    """The campaign with its schedule ended at `now`, unless it ends before."""
+    ends_at = campaign.schedule.ends_at
+    if ends_at and ends_at <= now:
+        return campaign
+    return msgspec.structs.replace(campaign, schedule=msgspec.structs.replace(campaign.schedule, ends_at=now))
+
+
+async def _add_version(
+    connection: AsyncConnection,
+    caller: Caller,
+    campaign_id: str,
+    version: int,
+    campaign: Campaign,
+    checked: dict[str, Checked],
+) -> None:
+    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version}
+    await connection.execute(insert(_version).values(**values, **_write_content(campaign, checked)))
+
+
+def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str, Any]:
+    return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked)}
+
+
+async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
+    row = await find_campaign(connection, caller, campaign_id)
+    names = ("campaign_id", "state", "version", "revision", "definition", "checked")
+    document = {name: row._mapping[name] for name in names}
+    await change_book(connection, caller, "campaign", campaign_id, document)
+    return row

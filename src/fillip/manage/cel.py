@@ -1,0 +1,145 @@
+"""Rules at saving: parsed and type-checked by Google's CEL library against the tenant's schema."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, cast
+
+from cel_expr_python import cel
+from google.protobuf.any_pb2 import Any as Envelope
+from google.protobuf.message import DecodeError
+
+from fillip.core.rule import RuleRefused
+from fillip.core.rule import checked_pb2 as wire
+from fillip.core.rule.compile import prove_compiles
+from fillip.core.rule.tree import list_names
+from fillip.core.schema import ObjectType
+from fillip.manage.descriptor import PACKAGE, build_pool
+from fillip.manage.doubles import Patch, list_int_literals
+
+MAX_SOURCE_BYTES = 8192
+_MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are
+_ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
+_ENDING = re.compile(r" \[[A-Z_]+\]$")
+_OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
+
+Expected = Literal["bool", "int", "string", "key"]
+ResultKind = Literal["bool", "int", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """A rule that may be stored: its text, its checked form, what it gives and which variables it reads."""
+
+    source: str
+    checked: bytes
+    kind: ResultKind
+    uses_user: bool
+    uses_cohorts: bool
+    uses_start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    offset: int
+    message: str
+
+
+def check_rule(
+    source: str, action: ObjectType, user: ObjectType, *, expect: Expected = "bool", start: ObjectType | None = None
+) -> CheckedRule:
+    """The rule, checked against the attributes of its action and of the users; `start` types a quest's first event.
+
+    `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
+    double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
+    """
+    _refuse_unreadable(source)
+    environment = _build_environment(action, user, start)
+    try:
+        checked = _check(environment, source)
+        root = prove_compiles(checked)
+    except (DecodeError, SyntaxError, RecursionError, MemoryError):
+        raise RuleRefused(1, 1, "nested too deep") from None
+    kind = root.type.kind
+    if kind not in (("int", "string") if expect == "key" else (expect,)):
+        wanted = "int or string" if expect == "key" else expect
+        raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
+    names = list_names(root)
+    used = ("user" in names, "cohorts" in names, "start" in names)
+    return CheckedRule(source, checked, cast(ResultKind, kind), *used)
+
+
+def _refuse_unreadable(source: str) -> None:
+    try:
+        size_bytes = len(source.encode())
+    except UnicodeEncodeError as error:
+        raise RuleRefused(1, error.start + 1, "not valid Unicode text") from None
+    if size_bytes > MAX_SOURCE_BYTES:
+        raise RuleRefused(1, 1, f"{size_bytes} bytes; at most {MAX_SOURCE_BYTES}: put long lists into a cohort")
+    if "\0" in source:
+        raise RuleRefused(1, source.index("\0") + 1, "a NUL character cannot be stored")
+
+
+@lru_cache(maxsize=128)
+def _build_environment(action: ObjectType, user: ObjectType, start: ObjectType | None) -> cel.Env:
+    roots = {"event": action, "user": user} | ({"start": start} if start is not None else {})
+    variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
+    variables["cohorts"] = cel.Type.List(cel.Type.STRING)
+    return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables)
+
+
+def _check(environment: cel.Env, source: str) -> bytes:
+    """The CheckedExpr with the places of `source`, after int literals were widened as far as it helps."""
+    patch = Patch(source)
+    for _ in range(_MAX_ROUNDS):
+        try:
+            return _unpack(environment.compile(patch.text).serialize(), patch)
+        except RuntimeError as error:
+            faults = _read_faults(str(error), patch.text)
+            if not patch.widen(_list_widenable(environment, patch.text, faults)):
+                break
+    fault = faults[0]
+    raise RuleRefused(*_locate(source, patch.restore(fault.offset)), fault.message) from None
+
+
+def _unpack(serialized: bytes, patch: Patch) -> bytes:
+    checked = wire.CheckedExpr.FromString(Envelope.FromString(serialized).value)
+    checked.DiscardUnknownFields()
+    info = checked.source_info
+    for node_id, offset in list(info.positions.items()):
+        info.positions[node_id] = patch.restore(offset)
+    info.line_offsets[:] = [patch.restore(offset) for offset in info.line_offsets]
+    return cast(bytes, checked.SerializeToString(deterministic=True))
+
+
+def _list_widenable(environment: cel.Env, text: str, faults: list[_Fault]) -> set[int]:
+    """Offsets of int literals that meet a double without an overload; none when the text does not parse."""
+    places = {fault.offset for fault in faults if "no matching overload" in fault.message and "double" in fault.message}
+    if not places:
+        return set()
+    parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
+    return list_int_literals(wire.ParsedExpr.FromString(parsed), places)
+
+
+def _read_faults(message: str, text: str) -> list[_Fault]:
+    lines = text.split("\n")
+    faults = []
+    for line, column, said in _ERROR.findall(message):
+        above = sum(len(part) + 1 for part in lines[: max(int(line), 1) - 1])
+        faults.append(_Fault(above + max(int(column), 1) - 1, _clean(said)))
+    return faults or [_Fault(0, _clean(message.partition("\n")[0]))]
+
+
+def _clean(said: str) -> str:
+    """The library's words without its inner names."""
+    said = _ENDING.sub("", said)
+    if "recursion" in said:
+        return "nested too deep: at most 32 levels"
+    said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
+    hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
+    return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint
+
+
+def _locate(source: str, offset: int) -> tuple[int, int]:
+    before = source[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1

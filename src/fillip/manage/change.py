@@ -1,0 +1,44 @@
+"""A change of the book: numbered and written in the transaction of the change itself, so that the WAL carries it."""
+
+from collections.abc import Mapping
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.ports import Caller
+from fillip.manage.tables import book_change, tenant
+
+BookKind = Literal["tenant", "action", "campaign", "limit", "cohort"]
+
+
+async def change_book(
+    connection: AsyncConnection, caller: Caller, kind: BookKind, object_id: str, document: Mapping[str, object]
+) -> int:
+    """Record that an object of the caller's book is now `document` (its whole new state); the new book version.
+
+    Holds the tenant's row until the commit, so versions are in commit order: call it last.
+    """
+    return await record_change(connection, caller.tenant_id, caller.key_id, kind, object_id, document)
+
+
+async def record_change(
+    connection: AsyncConnection,
+    tenant_id: str,
+    key_id: UUID | None,
+    kind: BookKind,
+    object_id: str,
+    document: Mapping[str, object],
+) -> int:
+    """As change_book, for the operator too, who has no key."""
+    numbered = (
+        update(tenant)
+        .where(tenant.c.tenant_id == tenant_id)
+        .values(book_version=tenant.c.book_version + 1)
+        .returning(tenant.c.book_version)
+    )
+    version: int = (await connection.execute(numbered)).scalar_one()
+    change = {"tenant_id": tenant_id, "book_version": version, "kind": kind, "object_id": object_id}
+    await connection.execute(insert(book_change).values(change | {"document": document, "changed_by": key_id}))
+    return version

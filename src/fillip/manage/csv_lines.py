@@ -1,0 +1,103 @@
+"""A list of user ids as CSV of one column, read as it streams in: every line is good, or named by its number."""
+
+import re
+from typing import BinaryIO
+
+from fillip.core.problem import Fault
+from fillip.manage.refusals import Invalid
+
+MAX_ID_LENGTH = 256
+_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH * 2 + 4
+_PLAIN = re.compile(rb"(?:[A-Za-z0-9_.:@-]{1,256}\n)+")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+
+
+class UploadBroken(Invalid):
+    """A line of an upload that cannot be taken; nothing of the upload is applied."""
+
+    kind = "upload-broken"
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}", faults=[Fault(f"line {line}", reason)])
+
+
+class CsvReader:
+    """Feed it pieces of bytes; it writes the ids to `out` as rows of COPY's text format. Raises UploadBroken.
+
+    A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma or a quote stands in quotes.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self.rows = 0
+        self._out = out
+        self._line = 0
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes; a line may end in a later piece."""
+        taken, end, rest = (self._rest + piece).rpartition(b"\n")
+        self._rest = rest
+        if end:
+            self._take(taken + end)
+        if len(rest) > _MAX_LINE_BYTES:
+            raise UploadBroken(self._line + 1, f"longer than {MAX_ID_LENGTH} characters")
+
+    def finish(self) -> None:
+        """The upload has ended: take what came after the last line feed."""
+        if self._rest:
+            self._take(self._rest + b"\n")
+            self._rest = b""
+
+    def _take(self, lines: bytes) -> None:
+        if self._line and _PLAIN.fullmatch(lines):
+            count = lines.count(b"\n")
+            self._line += count
+            self.rows += count
+            self._out.write(lines)
+            return
+        for line in lines[:-1].split(b"\n"):
+            self._line += 1
+            user_id = self._read(line)
+            if user_id is not None:
+                self.rows += 1
+                self._out.write(_escape(user_id).encode() + b"\n")
+
+    def _read(self, line: bytes) -> str | None:
+        """The id of a line; None for the header."""
+        try:
+            text = line.removesuffix(b"\r").decode("utf-8-sig" if self._line == 1 else "utf-8")
+            user_id = _unquote(text)
+            _check(user_id)
+        except UnicodeDecodeError:
+            raise UploadBroken(self._line, "not UTF-8") from None
+        except ValueError as error:
+            raise UploadBroken(self._line, str(error)) from None
+        return None if self._line == 1 and user_id.lower() == "user_id" else user_id
+
+
+def _unquote(text: str) -> str:
+    if not text.startswith('"'):
+        if '"' in text:
+            raise ValueError("an unbalanced quote")
+        if "," in text:
+            raise ValueError("more than one column; an id with a comma needs quotes")
+        return text
+    quoted = _QUOTED.match(text)
+    if quoted is None:
+        raise ValueError("an unbalanced quote")
+    if quoted.end() != len(text):
+        raise ValueError("more than one column" if text[quoted.end()] == "," else "text after the closing quote")
+    return quoted[1].replace('""', '"')
+
+
+def _check(user_id: str) -> None:
+    if not user_id.strip():
+        raise ValueError("empty")
+    if "\0" in user_id:
+        raise ValueError("a NUL character")
+    if len(user_id) > MAX_ID_LENGTH:
+        raise ValueError(f"longer than {MAX_ID_LENGTH} characters")
+
+
+def _escape(user_id: str) -> str:
+    return user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")

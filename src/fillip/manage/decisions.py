@@ -1,0 +1,132 @@
+"""Decisions: what was granted and denied, with the proof of every limit that was weighed."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.incentive import RewardKind
+from fillip.core.ports import Caller
+from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.refusals import NotFound
+from fillip.manage.route import Reading, Route
+from fillip.manage.tables import decision
+
+Asked = Annotated[str | None, Query(max_length=256)]
+"""A filter by an id."""
+
+router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
+
+
+class RewardValue(BaseModel):
+    """What was given: minor units of `currency`, points, or 0."""
+
+    kind: RewardKind
+    value: int
+    currency: str | None = None
+
+
+class UseAnswer(BaseModel):
+    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its grants."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+
+
+class DecisionAnswer(BaseModel):
+    """The answer for one event and one campaign that it met. `occurrence` numbers the quest instance; 0 for SIMPLE."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision_id": "6f1c1f6e-4f0a-8d2e-9b7c-0242ac120002",
+                    "campaign_id": "coupon-26",
+                    "campaign_version": 1,
+                    "event_id": "cj-r17",
+                    "user_id": "h1228",
+                    "occurrence": 0,
+                    "outcome": "denied",
+                    "reason": "limit",
+                    "occurred_at": "2017-12-30T10:04:00Z",
+                    "local_day": "2017-12-30",
+                    "rewards": [],
+                    "limits": [
+                        {
+                            "limit_id": "once-a-coupon",
+                            "key": "10000089064",
+                            "window_start": "1970-01-01",
+                            "version": 1,
+                            "used_before": 1,
+                            "amount": 1,
+                            "cap": 1,
+                        }
+                    ],
+                    "book_version": 31,
+                    "decided_at": "2026-01-31T09:30:00.123456Z",
+                }
+            ]
+        }
+    )
+
+    decision_id: UUID
+    campaign_id: str
+    campaign_version: int
+    event_id: str
+    user_id: str
+    occurrence: int
+    outcome: Literal["granted", "denied"]
+    reason: str = Field(description="granted, limit or late")
+    occurred_at: datetime
+    local_day: date
+    rewards: list[RewardValue]
+    limits: list[UseAnswer]
+    book_version: int
+    decided_at: datetime
+
+
+@router.get("")
+async def list_decisions(
+    work: Reading,
+    pages: Pages,
+    user_id: Asked = None,
+    campaign_id: Asked = None,
+    event_id: Asked = None,
+    outcome: Literal["granted", "denied"] | None = None,
+) -> Page[DecisionAnswer]:
+    """Decisions, the newest first."""
+    wanted = {"user_id": user_id, "campaign_id": campaign_id, "event_id": event_id, "outcome": outcome}
+    filters = [decision.c[name] == value for name, value in wanted.items() if value is not None]
+    statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *filters)
+    order = [decision.c.decided_at, decision.c.decision_id]
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    return Page(items=[describe_decision(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{decision_id}")
+async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
+    """One decision."""
+    return describe_decision(await find_decision(work.connection, work.caller, decision_id))
+
+
+async def find_decision(connection: AsyncConnection, caller: Caller, decision_id: UUID) -> Row[Any]:
+    """One decision's row; raises NotFound."""
+    statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, decision.c.decision_id == decision_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no decision {decision_id}")
+    return row
+
+
+def describe_decision(row: Row[Any]) -> DecisionAnswer:
+    """A decision's row as it is answered."""
+    return DecisionAnswer(rewards=row.reward_values, **row._mapping)

@@ -1,0 +1,126 @@
+"""What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in saving.py."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from fillip.core.campaign import Campaign
+
+MAX_RULE_LENGTH = 8192
+MAX_WINDOW_S = 366 * 86_400
+MAX_VALUE = 10**12
+MAX_PAYLOAD_BYTES = 16_384
+
+
+def _want_text(value: object) -> object:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
+
+
+def _bound_instant(value: datetime) -> datetime:
+    if 1970 <= value.year < 9999:
+        return value.astimezone(UTC)
+    raise ValueError("must lie between the years 1970 and 9998")
+
+
+def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_want_text), AfterValidator(_bound_instant)]
+Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
+RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
+ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
+ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
+UserId = Annotated[str, Field(min_length=1, max_length=256, examples=["ada"])]
+
+
+class Part(BaseModel):
+    """A part of a request body: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RewardPart(Part):
+    """What is given: `value` in minor units of `currency` (cashback), in points, or 0."""
+
+    kind: Literal["points", "cashback", "coupon", "badge", "custom"]
+    value: int = Field(0, ge=0, le=MAX_VALUE, strict=True)
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="The tenant's, which cashback defaults to")
+    payload: Payload | None = None
+
+
+class StepPart(Part):
+    """Met by `count` events of `action` for which `rule` holds."""
+
+    name: str = Field(min_length=1, max_length=100, examples=["visit"])
+    action: ActionName
+    rule: RuleText = "true"
+    count: int = Field(1, ge=1, le=10_000, strict=True)
+
+
+class StartPart(Part):
+    """What opens an instance of a quest; `action` and `rule` go with `event` alone."""
+
+    at: Literal["campaign", "first_step", "event"] = "first_step"
+    action: ActionName | None = None
+    rule: RuleText = "true"
+
+
+class QuestPart(Part):
+    """Steps that a user's events must meet within `window_s` seconds of the start (absent: until the campaign ends)."""
+
+    steps: list[StepPart] = Field(min_length=1, max_length=20)
+    start: StartPart = StartPart()
+    window_s: int | None = Field(None, ge=1, le=MAX_WINDOW_S, strict=True)
+    ordered: bool = Field(True, strict=True)
+    repeatable: bool = Field(False, strict=True)
+
+
+class SchedulePart(Part):
+    """By event time, both ends included; absent is open."""
+
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+
+SIMPLE_EXAMPLE: dict[str, Any] = {
+    "kind": "SIMPLE",
+    "name": "Coupon of campaign 26",
+    "action": "REDEEM",
+    "rule": 'event.campaign == "26"',
+    "cohorts": ["households-26"],
+    "schedule": {"starts_at": "2017-12-28T00:00:00Z", "ends_at": "2018-02-13T23:59:59Z"},
+    "rewards": [{"kind": "coupon", "payload": {"coupon": "10000089064"}}],
+}
+QUEST_EXAMPLE: dict[str, Any] = {
+    "kind": "QUEST",
+    "name": "Three visits in a week",
+    "quest": {"steps": [{"name": "visit", "action": "PURCHASE", "count": 3}], "window_s": 604_800, "repeatable": True},
+    "rewards": [{"kind": "points", "value": 50}],
+}
+
+
+class DefinitionPart(Part):
+    """A campaign: SIMPLE has `action` and `rule`, QUEST has `quest`; empty `cohorts` = everyone."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SIMPLE_EXAMPLE, QUEST_EXAMPLE]})
+
+    kind: Literal["SIMPLE", "QUEST"]
+    name: str = Field(min_length=1, max_length=200)
+    rewards: list[RewardPart] = Field(min_length=1, max_length=10)
+    action: ActionName | None = None
+    rule: RuleText = "true"
+    quest: QuestPart | None = None
+    schedule: SchedulePart = SchedulePart()
+    cohorts: list[ObjectId] = Field([], max_length=20)
+    priority: int = Field(0, ge=-1000, le=1000, strict=True)
+
+    def to_campaign(self) -> Campaign:
+        """The same as the noun that the path works with."""
+        return msgspec.convert(self.model_dump(), Campaign)

@@ -1,0 +1,155 @@
+"""Explanations: of a decision as it was made, and of any event before a campaign as it stands; nothing is changed."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from fillip.core.limit import Use
+from fillip.core.problem import Fault
+from fillip.core.rule import RuleError
+from fillip.core.touch import list_touches
+from fillip.manage.catalogue import find_campaign
+from fillip.manage.decisions import find_decision
+from fillip.manage.definition import Instant, Part
+from fillip.manage.explanation import (
+    Check,
+    EventAnswer,
+    ExplanationAnswer,
+    Outcome,
+    Situation,
+    check_limits,
+    check_path,
+    check_quest,
+    summarise,
+    weigh_now,
+)
+from fillip.manage.naming import UserId
+from fillip.manage.refusals import Invalid, NotFound
+from fillip.manage.route import Reading, Route, Work
+from fillip.manage.schema import find_faults
+from fillip.manage.situations import (
+    Occurrence,
+    find_event,
+    find_instance,
+    find_schema,
+    imagine,
+    read_counters,
+    recall,
+)
+
+router = APIRouter(tags=["explain"], route_class=Route)
+
+
+class ExplainPart(Part):
+    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (now) and `attributes`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
+                {"event_id": "order-7"},
+            ]
+        }
+    )
+
+    event_id: str | None = Field(None, min_length=1, max_length=256)
+    user_id: UserId | None = None
+    action: str | None = Field(None, min_length=1, max_length=100)
+    time: Instant | None = None
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.get("/decisions/{decision_id}/explain")
+async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
+    """Why this event was granted or denied, by what was in force and recorded then."""
+    row = await find_decision(work.connection, work.caller, decision_id)
+    situation = await recall(work.connection, work.caller, row)
+    checks = check_path(situation, row.decided_at)
+    if row.reason != "late":
+        checks.append(check_limits(msgspec.convert(row.limits, list[Use])))
+    return _answer(situation, checks, row.outcome, row.reason, decision_id)
+
+
+@router.post("/campaigns/{campaign_id}/explain")
+async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> ExplanationAnswer:
+    """What an event would earn from this campaign as everything stands now, with the current use of its limits.
+
+    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came once more.
+    """
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    situation = await imagine(work.connection, work.caller, row, await _find_occurrence(work, body))
+    checks = check_path(situation, datetime.now(UTC))
+    completes = True
+    if situation.entry.campaign.quest:
+        user_id = situation.event.user_id
+        last = await find_instance(work.connection, work.caller, campaign_id, user_id)
+        moved, completes = check_quest(situation, last)
+        checks.append(moved)
+    checks.append(await _check_current_limits(work, situation))
+    return _answer(situation, checks, *_conclude(situation, checks, completes), None)
+
+
+def _conclude(situation: Situation, checks: list[Check], completes: bool) -> tuple[Outcome, str]:
+    """(outcome, reason) of a trial: only a SIMPLE campaign's `late` and a full limit leave a denial."""
+    failed = next((check for check in checks if not check.passed), None)
+    reason = failed.reason if failed else None
+    may_deny = reason == "limit" or (reason == "late" and not situation.entry.campaign.quest)
+    if reason and not may_deny:
+        return "no_match", reason
+    if not completes:
+        return "progress", "quest"
+    return ("denied", reason) if reason else ("granted", "granted")
+
+
+async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
+    if body.event_id is not None:
+        if body.user_id or body.action or body.time or body.attributes:
+            raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
+        return await find_event(work.connection, work.caller, body.event_id)
+    if body.user_id is None or body.action is None:
+        missing = [name for name in ("user_id", "action") if getattr(body, name) is None]
+        faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
+        raise Invalid("an event needs its user_id and action", faults=faults)
+    try:
+        schema = await find_schema(work.connection, work.caller, body.action)
+    except NotFound as unknown:
+        raise Invalid(str(unknown), at="/action") from None
+    if wrong := find_faults(schema, body.attributes):
+        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
+    now = datetime.now(UTC)
+    return Occurrence("", body.user_id, body.action, body.time or now, now, body.attributes)
+
+
+async def _check_current_limits(work: Work, situation: Situation) -> Check:
+    try:
+        touches = list_touches(situation.event, situation.entry, situation.user, situation.cohorts)
+    except RuleError as error:
+        return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
+    return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))
+
+
+def _answer(
+    situation: Situation, checks: list[Check], outcome: Outcome, reason: str, decision_id: UUID | None
+) -> ExplanationAnswer:
+    event, entry = situation.event, situation.entry
+    return ExplanationAnswer(
+        summary=summarise(event.user_id, entry.campaign.name, checks, outcome),
+        outcome=outcome,
+        reason=reason,
+        campaign_id=entry.campaign_id,
+        campaign_version=entry.version,
+        decision_id=decision_id,
+        event=EventAnswer(
+            event_id=event.event_id or None,
+            user_id=event.user_id,
+            action=event.action,
+            occurred_at=event.occurred_at,
+            received_at=event.received_at,
+            attributes=dict(event.attributes),
+        ),
+        checks=checks,
+    )

@@ -1,0 +1,300 @@
+"""Why and why not: every check of one campaign on one event, in the order of the path, in words for a marketer."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from msgspec import Struct, structs
+from pydantic import BaseModel, ConfigDict, Field
+
+from fillip.core.book import Entry, Role, list_roles
+from fillip.core.campaign import REFUSING
+from fillip.core.event import ACCEPTED_FOR, Event
+from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
+from fillip.core.quest import Instance, Meeting, advance
+from fillip.core.rule import RuleError, explain_rule
+
+MAX_AHEAD = timedelta(minutes=5)
+Outcome = Literal["granted", "denied", "progress", "no_match"]
+CheckName = Literal["state", "schedule", "action", "cohort", "rule", "time", "quest", "limits"]
+
+
+class LeafAnswer(BaseModel):
+    """One condition of a rule: its place, what it was (`wanted` is false under a `!`), and the values it read."""
+
+    line: int
+    column: int
+    text: str = Field(examples=["event.amount_cents >= 5000"])
+    wanted: bool
+    value: bool | None
+    error: str | None
+    reads: dict[str, Any] = Field(examples=[{"event.amount_cents": 1200}])
+
+
+class RuleAnswer(BaseModel):
+    """A rule of the campaign that looks at this action, and its conditions."""
+
+    path: str = Field(examples=["quest.steps.0.rule"])
+    source: str
+    met: bool
+    leaves: list[LeafAnswer]
+
+
+class LimitUse(BaseModel):
+    """A limit that the grant falls under: it fits when `used_before + amount <= cap`."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+    fits: bool
+
+
+class Check(BaseModel):
+    """One check; `reason` says in a word why it did not pass."""
+
+    check: CheckName
+    passed: bool
+    message: str
+    reason: str | None = None
+    rules: list[RuleAnswer] | None = None
+    limits: list[LimitUse] | None = None
+
+
+class EventAnswer(BaseModel):
+    """The event that is explained."""
+
+    event_id: str | None
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: dict[str, Any]
+
+
+class ExplanationAnswer(BaseModel):
+    """Why an event earned something from a campaign, or why not. `summary` says it in a sentence."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "summary": "ada gets nothing from 'Big baskets': the rule does not hold: event.amount_cents >= 5000"
+                    " (event.amount_cents = 1200).",
+                    "outcome": "no_match",
+                    "reason": "rule",
+                    "campaign_id": "big-baskets",
+                    "campaign_version": 1,
+                    "decision_id": None,
+                    "event": {
+                        "event_id": None,
+                        "user_id": "ada",
+                        "action": "PURCHASE",
+                        "occurred_at": "2026-01-31T09:30:00Z",
+                        "received_at": "2026-01-31T09:30:01Z",
+                        "attributes": {"amount_cents": 1200},
+                    },
+                    "checks": [{"check": "state", "passed": True, "message": "the campaign is running"}],
+                }
+            ]
+        }
+    )
+
+    summary: str
+    outcome: Outcome
+    reason: str
+    campaign_id: str
+    campaign_version: int
+    decision_id: UUID | None
+    event: EventAnswer
+    checks: list[Check]
+
+
+class Situation(Struct, frozen=True):
+    """An event before one campaign, with what is known of its user: typed attributes and cohorts."""
+
+    entry: Entry
+    event: Event
+    user: Mapping[str, object]
+    cohorts: frozenset[str]
+
+    @property
+    def roles(self) -> list[Role]:
+        """The roles that the event can play in the campaign."""
+        return [role for action, role in list_roles(self.entry) if action == self.event.action]
+
+
+def check_path(situation: Situation, now: datetime) -> list[Check]:
+    """The checks that come before quest and limits; `now` is only used to tell an event from the future."""
+    return [
+        _check_state(situation.entry),
+        _check_schedule(situation),
+        _check_action(situation),
+        _check_cohort(situation),
+        _check_rules(situation),
+        _check_time(situation.event, now),
+    ]
+
+
+def check_quest(situation: Situation, last: Instance | None) -> tuple[Check, bool]:
+    """What the event would do to the user's newest instance, and whether it would complete it."""
+    quest = situation.entry.campaign.quest
+    if quest is None:
+        raise ValueError("only a campaign with a quest has instances")
+    changed = advance(quest, last, _read_meeting(situation))
+    if not changed or changed[-1].state == "lapsed":
+        message = "the event moves no instance of the quest on" + (": the open one has lapsed" if changed else "")
+        return Check(check="quest", passed=False, reason="quest", message=message), False
+    newest = changed[-1]
+    steps = ", ".join(f"{s.name} {n} of {s.count}" for s, n in zip(quest.steps, newest.counts, strict=True))
+    done = newest.state == "completed"
+    message = f"the event {'completes' if done else 'moves on'} instance {newest.occurrence} of the quest: {steps}"
+    return Check(check="quest", passed=True, message=message), done
+
+
+def check_limits(uses: Sequence[Use]) -> Check:
+    """Whether every limit has room for the whole grant, with the first that has not in words."""
+    full = next((use for use in uses if not use.fits), None)
+    room = f"there is room under {len(uses)} of {len(uses)} limits" if uses else "no limit caps it"
+    return Check(
+        check="limits",
+        passed=full is None,
+        reason="limit" if full else None,
+        message=_describe_full(full) if full else room,
+        limits=[LimitUse(**structs.asdict(use), fits=use.fits) for use in uses],
+    )
+
+
+def weigh_now(touches: Sequence[Touch], used: Mapping[CounterKey, Counter]) -> list[Use]:
+    """The uses of these counters as they stand; a counter not in `used` was never touched."""
+    return weigh(touches, {touch.counter: used.get(touch.counter, Counter(0, 0)) for touch in touches})[0]
+
+
+def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: str) -> str:
+    """One sentence that a marketer understands."""
+    failed = next((check for check in checks if not check.passed), None)
+    if outcome == "granted":
+        return f"{user_id} earns the reward of '{name}': every condition holds and every limit has room."
+    if outcome == "progress":
+        return f"{user_id} earns nothing from '{name}' yet: {next(c.message for c in checks if c.check == 'quest')}."
+    if outcome == "denied" and failed:
+        return f"{user_id} meets the conditions of '{name}', but the reward is refused: {failed.message}."
+    return f"{user_id} gets nothing from '{name}': {failed.message if failed else 'no decision was made'}."
+
+
+def _check_state(entry: Entry) -> Check:
+    refused = entry.state in REFUSING
+    message = f"the campaign is {entry.state}" + (" and takes no events" if refused else "")
+    return Check(check="state", passed=not refused, reason=entry.state if refused else None, message=message)
+
+
+def _check_schedule(situation: Situation) -> Check:
+    schedule, at = situation.entry.campaign.schedule, situation.event.occurred_at
+    reason = schedule.refuse(at)
+    bound = schedule.starts_at if reason == "not_started" else schedule.ends_at
+    messages = {
+        "not_started": f"the event of {_show(at)} comes before the campaign's start on {_show(bound)}",
+        "ended": f"the event of {_show(at)} comes after the campaign's end on {_show(bound)}",
+    }
+    message = messages[reason] if reason else f"the event of {_show(at)} lies in the campaign's schedule"
+    return Check(check="schedule", passed=reason is None, reason=reason, message=message)
+
+
+def _check_action(situation: Situation) -> Check:
+    actions = sorted({action for action, _ in list_roles(situation.entry)})
+    looks = situation.event.action in actions
+    message = f"the campaign looks at {', '.join(actions)}" + ("" if looks else f", not at {situation.event.action}")
+    return Check(check="action", passed=looks, reason=None if looks else "other_action", message=message)
+
+
+def _check_cohort(situation: Situation) -> Check:
+    wanted = situation.entry.campaign.cohorts
+    if not wanted:
+        return Check(check="cohort", passed=True, message="the campaign is open to everyone")
+    found = [cohort for cohort in wanted if cohort in situation.cohorts]
+    where = f"{situation.event.user_id} is in cohort {found[0]}" if found else ""
+    message = where or f"{situation.event.user_id} is in none of the cohorts {', '.join(wanted)}"
+    return Check(check="cohort", passed=bool(found), reason=None if found else "not_in_cohort", message=message)
+
+
+def _check_rules(situation: Situation) -> Check:
+    sources = {path: source for path, _, source in situation.entry.campaign.expressions()}
+    rules = [_explain_role(situation, role, sources[role.path]) for role in situation.roles]
+    met = any(rule.met for rule in rules)
+    message = "the rule holds" if met else _describe_unmet(rules)
+    return Check(check="rule", passed=met, reason=None if met else "rule", message=message, rules=rules)
+
+
+def _explain_role(situation: Situation, role: Role, source: str) -> RuleAnswer:
+    entry, typed = situation.entry, situation.event.typed
+    leaves = explain_rule(source, entry.checked[role.path].code, typed, situation.user, situation.cohorts)
+    return RuleAnswer(
+        path=role.path,
+        source=source,
+        met=_is_met(situation, role),
+        leaves=[LeafAnswer(**structs.asdict(leaf)) for leaf in leaves],
+    )
+
+
+def _is_met(situation: Situation, role: Role) -> bool:
+    try:
+        return bool(situation.entry.rules[role.path](situation.event.typed, situation.user, situation.cohorts))
+    except RuleError:
+        return False
+
+
+def _describe_unmet(rules: Sequence[RuleAnswer]) -> str:
+    if not rules:
+        return "no rule looks at this action"
+    unmet = "; ".join(_describe_leaf(leaf) for rule in rules for leaf in rule.leaves if leaf.value is not leaf.wanted)
+    return f"the rule does not hold: {unmet}"
+
+
+def _describe_leaf(leaf: LeafAnswer) -> str:
+    reads = ", ".join(f"{name} = {_quote(value)}" for name, value in leaf.reads.items())
+    wanted = "" if leaf.wanted else "not "
+    error = f", {leaf.error}" if leaf.error else ""
+    return f"wanted {wanted}{leaf.text}" + (f" ({reads}{error})" if reads or error else "")
+
+
+def _check_time(event: Event, now: datetime) -> Check:
+    if event.occurred_at > max(event.received_at, now) + MAX_AHEAD:
+        message = f"the event of {_show(event.occurred_at)} lies more than 5 minutes in the future and is rejected"
+        return Check(check="time", passed=False, reason="in_future", message=message)
+    late = event.book.tenant.clock == "live" and event.occurred_at < event.received_at - ACCEPTED_FOR
+    message = f"the event came {'more than' if late else 'within'} {ACCEPTED_FOR.days} days after it occurred"
+    if event.book.tenant.clock == "history":
+        message = "a tenant with clock 'history' takes events of any age"
+    return Check(check="time", passed=not late, reason="late" if late else None, message=message)
+
+
+def _describe_full(use: Use) -> str:
+    split = f" for key {use.key}" if use.key else ""
+    left = max(use.cap - use.used_before, 0)
+    return f"limit {use.limit_id}{split} has {left} of {use.cap} left, this grant needs {use.amount}"
+
+
+def _read_meeting(situation: Situation) -> Meeting:
+    met = [role for role in situation.roles if _is_met(situation, role)]
+    schedule = situation.entry.campaign.schedule
+    return Meeting(
+        event_id=situation.event.event_id,
+        occurred_at=situation.event.occurred_at,
+        starts=any(role.part == "start" for role in met),
+        steps=tuple(role.step for role in met if role.part == "step"),
+        campaign_version=situation.entry.version,
+        campaign_starts_at=schedule.starts_at,
+        campaign_ends_at=schedule.ends_at,
+    )
+
+
+def _show(instant: datetime | None) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S UTC") if instant else "never"
+
+
+def _quote(value: object) -> str:
+    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)

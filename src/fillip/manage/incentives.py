@@ -1,0 +1,92 @@
+"""Incentives, and the inbox that tells each user of them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, select
+
+from fillip.core.incentive import RewardKind
+from fillip.manage.decisions import Asked
+from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.refusals import NotFound
+from fillip.manage.route import Reading, Route
+from fillip.manage.tables import inbox, incentive
+
+IncentiveState = Literal["granted", "delivered", "claimed", "reversed", "expired"]
+router = APIRouter(tags=["incentives"], route_class=Route)
+
+
+class IncentiveAnswer(BaseModel):
+    """One reward that a user was granted: `value` in minor units of `currency`, in points, or 0."""
+
+    incentive_id: UUID
+    decision_id: UUID
+    campaign_id: str = Field(examples=["coupon-26"])
+    user_id: str = Field(examples=["ada"])
+    event_id: str = Field(examples=["order-7"])
+    reward_index: int
+    kind: RewardKind
+    value: int = Field(examples=[100])
+    currency: str | None = Field(examples=["EUR"])
+    payload: dict[str, Any] | None
+    state: IncentiveState
+    occurred_at: datetime
+    granted_at: datetime
+
+
+class InboxAnswer(BaseModel):
+    """One message of a user's inbox: numbered 1, 2, 3 … without a gap; `acked_at` when the user's client took it."""
+
+    seq: int
+    acked_at: datetime | None
+    incentive: IncentiveAnswer
+
+
+@router.get("/incentives")
+async def list_incentives(
+    work: Reading,
+    pages: Pages,
+    user_id: Asked = None,
+    campaign_id: Asked = None,
+    state: IncentiveState | None = None,
+) -> Page[IncentiveAnswer]:
+    """Incentives, the newest first."""
+    wanted = {"user_id": user_id, "campaign_id": campaign_id, "state": state}
+    filters = [incentive.c[name] == value for name, value in wanted.items() if value is not None]
+    statement = select(incentive).where(incentive.c.tenant_id == work.caller.tenant_id, *filters)
+    order = [incentive.c.granted_at, incentive.c.incentive_id]
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/incentives/{incentive_id}")
+async def read_incentive(work: Reading, incentive_id: UUID) -> IncentiveAnswer:
+    """One incentive."""
+    statement = select(incentive).where(
+        incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
+    )
+    row = (await work.connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no incentive {incentive_id}")
+    return _describe(row)
+
+
+@router.get("/users/{user_id}/inbox", tags=["users"])
+async def list_inbox(work: Reading, user_id: str, pages: Pages) -> Page[InboxAnswer]:
+    """A user's inbox in its order; empty for a user who was granted nothing."""
+    same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
+    statement = (
+        select(inbox.c.seq, inbox.c.acked_at, incentive)
+        .join(incentive, same)
+        .where(inbox.c.tenant_id == work.caller.tenant_id, inbox.c.user_id == user_id)
+    )
+    rows, cursor = await read_page(work.connection, statement, [inbox.c.seq], pages)
+    items = [InboxAnswer(seq=row.seq, acked_at=row.acked_at, incentive=_describe(row)) for row in rows]
+    return Page(items=items, next_cursor=cursor)
+
+
+def _describe(row: Row[Any]) -> IncentiveAnswer:
+    return IncentiveAnswer.model_validate(row, from_attributes=True)

@@ -1,0 +1,90 @@
+"""When a schema changes under campaigns that run: whether they still type, and what they are then compiled from."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign import Campaign, Checked
+from fillip.core.limit import Limit
+from fillip.core.ports import Caller
+from fillip.core.problem import Fault
+from fillip.core.rule import RuleRefused, decode_rule
+from fillip.core.schema import ObjectType, derive_type
+from fillip.manage.catalogue import list_launched, read_definition, save_version
+from fillip.manage.refusals import Conflict
+from fillip.manage.saving import DefinitionRefused, check_expression, check_key
+from fillip.manage.shapes import lock_tenant, read_actions
+from fillip.manage.spending import list_keyed, save_limit
+
+
+async def recheck_campaigns(
+    connection: AsyncConnection, caller: Caller, action_name: str | None, new_shape: ObjectType
+) -> None:
+    """Check every launched campaign and every limit's key against a schema about to be saved.
+
+    `action_name` is the action that gets `new_shape`, None when it is the tenant's users. Call it in the transaction
+    of the change, before or after the update. Where a rule reads differently under the new types, the campaign gets a
+    new version (same definition) and is announced. Raises Conflict that names all that would break.
+    """
+    row = await lock_tenant(connection, caller)
+    campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
+    used = {action for _, campaign in campaigns for _, action, _ in campaign.expressions()}
+    actions = {n: derive_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
+    user = derive_type(row.user_schema)
+    if action_name is None:
+        user = new_shape
+    else:
+        actions[action_name] = new_shape
+    limits = await list_keyed(connection, caller, action=action_name) if action_name else []
+    faults, changed = _recheck(campaigns, action_name, actions, user)
+    keys = _recheck_keys(limits, new_shape, faults)
+    if faults:
+        names = ", ".join(sorted({fault.at for fault in faults}))
+        raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
+    for campaign_row, campaign, checked in changed:
+        await save_version(connection, caller, campaign_row, campaign, checked)
+    for limit, code in keys:
+        await save_limit(connection, caller, replace(limit, key_checked=code))
+
+
+def same_code(one: bytes, other: bytes) -> bool:
+    """Whether two checked expressions compile to the same; their bytes may differ in the order of maps."""
+    return one == other or decode_rule(one) == decode_rule(other)
+
+
+def _recheck(
+    campaigns: Iterable[tuple[Row[Any], Campaign]],
+    action_name: str | None,
+    actions: Mapping[str, ObjectType],
+    user: ObjectType,
+) -> tuple[list[Fault], list[tuple[Row[Any], Campaign, dict[str, Checked]]]]:
+    faults: list[Fault] = []
+    changed = []
+    for row, campaign in campaigns:
+        before = msgspec.convert(row.checked, dict[str, Checked])
+        after = dict(before)
+        for path, action, source in campaign.expressions():
+            if action_name in (None, action) and (action_name or before[path].uses_user):
+                try:
+                    after[path] = check_expression(source, actions[action], user)
+                except RuleRefused as refused:
+                    faults.append(Fault(f"campaigns/{row.campaign_id}/{path.replace('.', '/')}", str(refused)))
+        if any(not same_code(before[path].code, after[path].code) for path in before):
+            changed.append((row, campaign, after))
+    return faults, changed
+
+
+def _recheck_keys(limits: Iterable[Limit], shape: ObjectType, faults: list[Fault]) -> list[tuple[Limit, bytes]]:
+    changed = []
+    for limit in limits:
+        try:
+            code = check_key(limit, shape)
+            if not same_code(limit.key_checked or b"", code):
+                changed.append((limit, code))
+        except DefinitionRefused as refused:
+            faults.append(Fault(f"limits/{limit.limit_id}/key", refused.faults[0].message))
+    return changed

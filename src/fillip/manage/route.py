@@ -1,0 +1,182 @@
+"""One request = one tenant's transaction: authenticated first, committed before the answer leaves.
+
+A route asks for a `Work` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
+sees the caller's tenant alone. An error rolls everything back. A POST with an Idempotency-Key stores its answer in the
+same transaction, so the effect and the stored answer are there together or not at all.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response, params
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from fillip.core.errors import Crash
+from fillip.core.ports import Caller, KeyRing
+from fillip.manage.body import JsonRequest
+from fillip.manage.idempotency import Replay, claim_answer, keep_answer
+from fillip.manage.postgres import enter_tenant, reach
+from fillip.manage.refusals import Forbidden, Unauthorized
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer fk_live_…`")
+_operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="The operator's key")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL."""
+
+    engine: AsyncEngine
+    owner: AsyncEngine
+    keys: KeyRing
+    operator_key: str
+    gateway_url: str
+
+
+class Work:
+    """The transaction of one request, opened when a route first asks for it.
+
+    `replay` may be set to another body for the stored answer of an idempotent POST: without the secret it shows once.
+    """
+
+    caller: Caller
+
+    def __init__(self) -> None:
+        self._connection: AsyncConnection | None = None
+        self.idempotency: tuple[str, bytes] | None = None
+        self.replay: bytes | None = None
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection, inside its transaction."""
+        if self._connection is None:
+            raise Crash("a route used its Work without asking for one that is open")
+        return self._connection
+
+    async def open(self, engine: AsyncEngine, caller: Caller) -> None:
+        """Begin as `caller`; raises Retry."""
+        connection = engine.connect()
+        await reach(connection.start())
+        self._connection, self.caller = connection, caller
+        await enter_tenant(connection, caller.tenant_id)
+
+    async def commit(self, response: Response) -> None:
+        """Keep everything, and the answer where it is idempotent; raises Retry."""
+        if self._connection is None:
+            return
+        if self.idempotency is not None:
+            await keep_answer(self._connection, self.caller.tenant_id, self.idempotency, response, self.replay)
+        await reach(self._connection.commit())
+
+    async def close(self) -> None:
+        """Give the connection back; what was not committed is rolled back."""
+        if self._connection is not None:
+            await self._connection.close()
+
+
+class Route(APIRoute):
+    """A route that authenticates before it reads the body, and commits after its function has returned."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook for what runs a request."""
+        run = super().get_route_handler()
+        reads_json = self.body_field is not None
+
+        async def serve(request: Request) -> Response:
+            request.state.caller = await _authenticate(request)
+            request.state.work = work = Work()
+            taken = JsonRequest(request.scope, request.receive)
+            if reads_json:
+                await taken.read_json()
+            try:
+                response = await run(taken)
+                await work.commit(response)
+                return response
+            except Replay as replay:
+                return replay.response
+            finally:
+                await work.close()
+
+        return serve
+
+
+def find_deck(request: Request) -> Deck:
+    """The deck of the app that serves this request."""
+    deck: Deck = request.app.state.deck
+    return deck
+
+
+async def _authenticate(request: Request) -> Caller | None:
+    """The caller, None for the operator; raises Unauthorized or Retry."""
+    deck = find_deck(request)
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthorized("send an API key: Authorization: Bearer fk_live_…")
+    if compare_digest(credential.encode(), deck.operator_key.encode()):
+        return None
+    caller = await deck.keys.authenticate(credential)
+    if caller is None:
+        raise Unauthorized("this key is not known, or has expired or been revoked")
+    return caller
+
+
+def _check_scope(request: Request, scope: str) -> Caller:
+    caller: Caller | None = request.state.caller
+    if caller is None:
+        raise Forbidden("the operator's key opens /v1/tenants only: use an API key of the tenant")
+    if scope not in caller.scopes:
+        raise Forbidden(f"this key lacks the scope {scope}")
+    return caller
+
+
+def require(scope: str) -> params.Depends:
+    """A dependency: the Caller, who has `scope`; no transaction is opened."""
+
+    async def check(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
+        return _check_scope(request, scope)
+
+    return params.Depends(check)
+
+
+def begin(scope: str) -> params.Depends:
+    """A dependency: a Work of a caller who has `scope`."""
+
+    async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> Work:
+        work: Work = request.state.work
+        await work.open(find_deck(request).engine, _check_scope(request, scope))
+        return work
+
+    return params.Depends(open_work)
+
+
+def begin_once(scope: str) -> params.Depends:
+    """As `begin`, for POST: with an Idempotency-Key the effect happens once, and its answer is given again for 24 h."""
+    opened = begin(scope)
+
+    async def claim(
+        request: Request,
+        work: Annotated[Work, opened],
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, examples=["b7c1-retry"])] = None,
+    ) -> Work:
+        if idempotency_key is not None:
+            work.idempotency = await claim_answer(work.connection, work.caller.tenant_id, idempotency_key, request)
+        return work
+
+    return params.Depends(claim)
+
+
+async def _require_operator(request: Request, _: Annotated[object, Depends(_operator_bearer)]) -> AsyncEngine:
+    if request.state.caller is not None:
+        raise Forbidden("this needs the operator's key (FILLIP_OPERATOR_KEY)")
+    return find_deck(request).owner
+
+
+Operator = Annotated[AsyncEngine, Depends(_require_operator)]
+Reading = Annotated[Work, begin("manage:read")]
+Writing = Annotated[Work, begin("manage:write")]
+Posting = Annotated[Work, begin_once("manage:write")]

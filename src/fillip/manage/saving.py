@@ -1,0 +1,169 @@
+"""What saving a campaign or a limit checks: every expression typed, every name known, nothing that can't be reached."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.campaign import Campaign, Checked
+from fillip.core.limit import Limit
+from fillip.core.problem import Fault
+from fillip.core.quest import Quest
+from fillip.core.rule import RuleRefused
+from fillip.core.schema import EMPTY, ObjectType
+from fillip.manage.cel import check_rule
+from fillip.manage.refusals import Invalid
+
+
+class Shapes(Struct, frozen=True):
+    """What a definition may name: the tenant's currency, the types of its users and actions, its cohorts."""
+
+    currency: str
+    user: ObjectType
+    actions: Mapping[str, ObjectType]
+    cohorts: Collection[str]
+
+
+class DefinitionRefused(Invalid):
+    """A campaign or limit that means nothing or can't be; `faults` names every place (JSON pointer) at once."""
+
+    kind = "definition-refused"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(f"{faults[0].at}: {faults[0].message}", at=faults[0].at, faults=faults)
+
+
+def fill_currency(campaign: Campaign, currency: str) -> Campaign:
+    """The campaign with `currency` written into each cashback that names none."""
+    rewards = [
+        replace(reward, currency=currency) if reward.kind == "cashback" and reward.currency is None else reward
+        for reward in campaign.rewards
+    ]
+    return replace(campaign, rewards=tuple(rewards))
+
+
+def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
+    """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
+    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
+    if campaign.quest:
+        faults += _check_quest(campaign.quest, campaign)
+    checked: dict[str, Checked] = {}
+    for path, action, source in [] if faults else campaign.expressions():
+        try:
+            checked[path] = check_expression(source, shapes.actions[action], shapes.user)
+        except RuleRefused as refused:
+            faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
+    if faults:
+        raise DefinitionRefused(faults)
+    return checked
+
+
+def check_expression(source: str, action: ObjectType, user: ObjectType) -> Checked:
+    """A rule over one action's events, typed; raises RuleRefused with line and column."""
+    rule = check_rule(source, action, user)
+    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts)
+
+
+def check_key(limit: Limit, action: ObjectType) -> bytes:
+    """The key expression of a limit, typed (a string or an int of the event alone); raises DefinitionRefused."""
+    try:
+        rule = check_rule(limit.key or "", action, EMPTY, expect="key")
+    except RuleRefused as refused:
+        raise DefinitionRefused([Fault("/key", str(refused))]) from None
+    if rule.uses_cohorts:
+        raise DefinitionRefused([Fault("/key", "a key goes by the event alone: 'cohorts' can't be used")])
+    return rule.checked
+
+
+def find_key_action(limit: Limit, campaign: Campaign | None) -> str:
+    """The one action whose events can be split by the limit's key; raises DefinitionRefused where there is none.
+
+    A limit with a key is kept with this action, so that no other event of the campaign is asked for its key.
+    """
+    if campaign is None:
+        if limit.action is None:
+            raise DefinitionRefused([Fault("/action", "a key needs the action that it reads, or a campaign")])
+        return limit.action
+    action = _find_granting_action(campaign)
+    if limit.action not in (None, action):
+        message = f"campaign '{limit.campaign_id}' grants on '{action}': a key reads that"
+        raise DefinitionRefused([Fault("/action", message)])
+    return action
+
+
+def _find_granting_action(campaign: Campaign) -> str:
+    if campaign.quest is None:
+        return campaign.action or ""
+    if not campaign.quest.ordered and len({step.action for step in campaign.quest.steps}) > 1:
+        message = "an unordered quest may end with events of several actions: no key can be read"
+        raise DefinitionRefused([Fault("/key", message)])
+    return campaign.quest.steps[-1].action
+
+
+def check_limit(limit: Limit) -> None:
+    """Whether the parts of a limit go together; raises DefinitionRefused with all faults."""
+    faults = []
+    of_campaign = limit.scope in ("campaign", "user_in_campaign")
+    if of_campaign != (limit.campaign_id is not None):
+        word = "needs" if of_campaign else "can't have"
+        faults.append(Fault("/campaign_id", f"scope '{limit.scope}' {word} a campaign_id"))
+    if limit.measure == "value" and limit.reward_kind is None:
+        faults.append(Fault("/reward_kind", "a limit by value needs the kind of reward whose values it adds up"))
+    if faults:
+        raise DefinitionRefused(faults)
+
+
+def check_change(before: Campaign, after: Campaign) -> None:
+    """Whether a launched campaign may become `after`: open instances must stay readable; raises DefinitionRefused."""
+    if before.kind != after.kind:
+        raise DefinitionRefused([Fault("/kind", "a launched campaign keeps its kind: end it and make another")])
+    if before.quest and after.quest and len(before.quest.steps) != len(after.quest.steps):
+        message = f"a launched quest keeps its {len(before.quest.steps)} steps: end it and make another"
+        raise DefinitionRefused([Fault("/quest/steps", message)])
+
+
+def _check_kind(campaign: Campaign) -> Iterator[Fault]:
+    if campaign.kind == "SIMPLE":
+        if not campaign.action:
+            yield Fault("/action", "a SIMPLE campaign needs the action that it rewards")
+        if campaign.quest:
+            yield Fault("/quest", "a SIMPLE campaign has no quest: its kind would be QUEST")
+        return
+    if not campaign.quest:
+        yield Fault("/quest", "a QUEST campaign needs its quest")
+    if campaign.action or campaign.rule != "true":
+        yield Fault("/action" if campaign.action else "/rule", "a QUEST has its actions and rules in its steps")
+
+
+def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if starts_at and ends_at and ends_at < starts_at:
+        yield Fault("/schedule/ends_at", "the schedule ends before it starts")
+
+
+def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
+    for path, action, _ in campaign.expressions():
+        if action and action not in shapes.actions:
+            at = "/" + path.replace(".", "/").removesuffix("rule") + "action"
+            yield Fault(at, f"unknown action '{action}': define it first")
+    for index, cohort_id in enumerate(campaign.cohorts):
+        if cohort_id not in shapes.cohorts:
+            yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
+    for index, reward in enumerate(campaign.rewards):
+        if reward.currency not in (None, shapes.currency):
+            yield Fault(f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: caps add values up")
+
+
+def _check_quest(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
+    names = Counter(step.name for step in quest.steps)
+    for index, step in enumerate(quest.steps):
+        if names[step.name] > 1:
+            yield Fault(f"/quest/steps/{index}/name", f"two steps are called '{step.name}'")
+    if (quest.start.at == "event") != (quest.start.action is not None):
+        yield Fault("/quest/start/action", "goes with a start at 'event', and only with it")
+    elif quest.start.at != "event" and quest.start.rule != "true":
+        yield Fault("/quest/start/rule", "goes with a start at 'event' only")
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if quest.window_s and starts_at and ends_at and quest.window_s > (ends_at - starts_at).total_seconds():
+        yield Fault("/quest/window_s", "longer than the campaign's schedule: its end can't be reached")

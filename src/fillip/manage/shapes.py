@@ -1,0 +1,41 @@
+"""What the tenant has defined, read under the lock that orders all changes of its book."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign import Campaign
+from fillip.core.ports import Caller
+from fillip.core.schema import derive_type
+from fillip.manage import tables
+from fillip.manage.saving import Shapes
+
+
+async def lock_tenant(connection: AsyncConnection, caller: Caller) -> Row[Any]:
+    """The caller's tenant row, locked until the transaction ends: changes of one tenant's book come one by one."""
+    statement = select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id).with_for_update()
+    return (await connection.execute(statement)).one()
+
+
+async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Shapes:
+    """The shapes that `campaign` names; takes the tenant's lock."""
+    row = await lock_tenant(connection, caller)
+    names = {action for _, action, _ in campaign.expressions()}
+    actions = await read_actions(connection, caller, names)
+    cohorts = select(tables.cohort.c.cohort_id).where(
+        tables.cohort.c.tenant_id == caller.tenant_id, tables.cohort.c.cohort_id.in_(campaign.cohorts)
+    )
+    found = (await connection.execute(cohorts)).scalars().all()
+    shapes = {name: derive_type(schema) for name, schema in actions.items()}
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found)
+
+
+async def read_actions(connection: AsyncConnection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
+    """The JSON Schemas of those of the named actions that exist."""
+    table = tables.action
+    statement = select(table.c.name, table.c.schema).where(
+        table.c.tenant_id == caller.tenant_id, table.c.name.in_(names)
+    )
+    return {row.name: row.schema for row in await connection.execute(statement)}

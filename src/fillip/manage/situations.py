@@ -1,0 +1,178 @@
+"""What an explanation needs, read from the ledger and the book: as recorded with a decision, or as it stands now."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Row, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.book import Book, Entry
+from fillip.core.campaign import Campaign, CampaignState, Checked
+from fillip.core.coerce import build_coercer
+from fillip.core.event import Event, Place
+from fillip.core.limit import Counter, CounterKey, Limit, Touch
+from fillip.core.ports import Caller
+from fillip.core.quest import Instance
+from fillip.core.schema import derive_type
+from fillip.core.tenant import Tenant
+from fillip.manage import tables
+from fillip.manage.explanation import Situation
+from fillip.manage.refusals import NotFound
+from fillip.manage.spending import read_limit
+
+
+class Occurrence(Struct, frozen=True):
+    """An event as recorded or as asked about, before its attributes are typed. `event_id` is '' when made up."""
+
+    event_id: str
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: dict[str, Any]
+
+
+async def find_event(connection: AsyncConnection, caller: Caller, event_id: str) -> Occurrence:
+    """A recorded event; raises NotFound: events that met no rule are not kept."""
+    table = tables.event_met
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.event_id == event_id)
+    row = (await connection.execute(select(table).where(mine))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")
+    return Occurrence(**{name: row._mapping[name] for name in Occurrence.__struct_fields__})
+
+
+async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Situation:
+    """The situation that a decision was made in: schemas of its book version, user and cohorts as recorded with it."""
+    occurrence = await find_event(connection, caller, decision.event_id)
+    version = tables.campaign_version.c
+    same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
+    row = (
+        await connection.execute(
+            select(tables.campaign_version).where(same, version.version == decision.campaign_version)
+        )
+    ).one()
+    tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
+    action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
+    entry = _read_entry(row, "running")
+    user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
+    cohorts = await _recall_cohorts(connection, caller, decision)
+    return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])
+
+
+async def imagine(connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: Occurrence) -> Situation:
+    """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
+    tenant = (
+        await connection.execute(select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id))
+    ).one()
+    schema = await find_schema(connection, caller, occurrence.action)
+    attributes = await _read_attributes(connection, caller, occurrence.user_id)
+    user = build_coercer(derive_type(tenant.user_schema))(attributes)
+    cohorts = await _list_cohorts(connection, caller, occurrence.user_id)
+    limits = await _list_limits(connection, caller, row.campaign_id)
+    entry = _read_entry(row, row.shown)
+    return _build(caller, _read_tenant(tenant._asdict()), entry, occurrence, schema, user, cohorts, limits)
+
+
+async def find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
+    """The JSON Schema of an action; raises NotFound."""
+    table = tables.action
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.name == action)
+    schema: dict[str, Any] | None = (await connection.execute(select(table.c.schema).where(mine))).scalar_one_or_none()
+    if schema is None:
+        raise NotFound(f"there is no action '{action}'")
+    return schema
+
+
+async def find_instance(connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str) -> Instance | None:
+    """The newest quest instance of a user."""
+    table = tables.quest_instance
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
+    row = (await connection.execute(select(table).where(mine).order_by(table.c.occurrence.desc()).limit(1))).first()
+    if row is None:
+        return None
+    fields = {name: row._mapping[name] for name in Instance.__struct_fields__ if name != "counts"}
+    return Instance(**fields, counts=tuple(row.counts))
+
+
+async def read_counters(
+    connection: AsyncConnection, caller: Caller, touches: Iterable[Touch]
+) -> Mapping[CounterKey, Counter]:
+    """Current use of the counters that these touches name; those never used are absent."""
+    table = tables.limit_counter.c
+    keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in touches]
+    place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
+    statement = select(tables.limit_counter).where(table.tenant_id == caller.tenant_id, place.in_(keys))
+    return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
+
+
+def _build(
+    caller: Caller,
+    tenant: Tenant,
+    entry: Entry,
+    occurrence: Occurrence,
+    schema: dict[str, Any],
+    user: Mapping[str, object],
+    cohorts: frozenset[str],
+    limits: Iterable[Limit],
+) -> Situation:
+    typed = build_coercer(derive_type(schema))(occurrence.attributes)
+    book = Book(tenant, 0, {}, dict, {entry.campaign_id: entry}, {}, {limit.limit_id: limit for limit in limits}, {})
+    fields = {name: getattr(occurrence, name) for name in Occurrence.__struct_fields__}
+    place, at = Place("", 0, 0), occurrence.received_at
+    event = Event(tenant_id=caller.tenant_id, **fields, typed=typed, place=place, taken_at=at, book=book)
+    return Situation(entry, event, user, cohorts)
+
+
+def _read_entry(row: Row[Any], state: CampaignState) -> Entry:
+    campaign = msgspec.convert(row.definition, Campaign)
+    return Entry(row.campaign_id, row.version, state, campaign, msgspec.convert(row.checked, dict[str, Checked]))
+
+
+def _read_tenant(document: Mapping[str, Any]) -> Tenant:
+    return Tenant(**{name: document[name] for name in Tenant.__struct_fields__})
+
+
+async def _recall_document(
+    connection: AsyncConnection, caller: Caller, book_version: int, kind: str, object_id: str
+) -> dict[str, Any]:
+    change = tables.book_change.c
+    mine = (change.tenant_id == caller.tenant_id) & (change.kind == kind) & (change.object_id == object_id)
+    statement = select(change.document).where(mine, change.book_version <= book_version)
+    found = await connection.execute(statement.order_by(change.book_version.desc()).limit(1))
+    document: dict[str, Any] = found.scalar_one()
+    return document
+
+
+async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> frozenset[str]:
+    """The cohorts the user was in. Versions are recorded: where a list changed since, membership is taken as met."""
+    recorded: dict[str, int] = decision.cohorts or {}
+    cohort = tables.cohort.c
+    statement = select(cohort.cohort_id, cohort.version).where(
+        cohort.tenant_id == caller.tenant_id, cohort.cohort_id.in_(recorded)
+    )
+    same = {row.cohort_id for row in await connection.execute(statement) if row.version == recorded[row.cohort_id]}
+    members = await _list_cohorts(connection, caller, decision.user_id)
+    return frozenset(cohort_id for cohort_id in recorded if cohort_id not in same or cohort_id in members)
+
+
+async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: str) -> frozenset[str]:
+    member = tables.cohort_member.c
+    statement = select(member.cohort_id).where(member.tenant_id == caller.tenant_id, member.user_id == user_id)
+    return frozenset((await connection.execute(statement)).scalars())
+
+
+async def _read_attributes(connection: AsyncConnection, caller: Caller, user_id: str) -> dict[str, Any]:
+    user = tables.end_user.c
+    statement = select(user.attributes).where(user.tenant_id == caller.tenant_id, user.user_id == user_id)
+    return (await connection.execute(statement)).scalar_one_or_none() or {}
+
+
+async def _list_limits(connection: AsyncConnection, caller: Caller, campaign_id: str) -> list[Limit]:
+    limit = tables.spending_limit.c
+    may_touch = or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id)
+    statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id, may_touch)
+    return [read_limit(row) for row in await connection.execute(statement)]

@@ -1,0 +1,258 @@
+"""The tables that the control plane reads and writes, as SQLAlchemy knows them (a test compares)."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    FetchedValue,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, Text, primary_key=key, nullable=null)
+
+
+def _count(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=key, nullable=False, server_default=FetchedValue())
+
+
+def _integer(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
+    return Column(name, Integer, primary_key=key, nullable=null, server_default=FetchedValue())
+
+
+def _uuid(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
+    return Column(name, Uuid, primary_key=key, nullable=null, server_default=FetchedValue())
+
+
+def _instant(name: str, *, null: bool = False) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=null, server_default=FetchedValue())
+
+
+def _json(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, JSONB(none_as_null=True), nullable=null, server_default=FetchedValue())
+
+
+def _bytes(name: str, *, key: bool = False, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=key, nullable=null)
+
+
+def _day(name: str, *, key: bool = False) -> Column[date]:
+    return Column(name, Date, primary_key=key, nullable=False)
+
+
+def _revised() -> tuple[Column[int], Column[datetime], Column[datetime]]:
+    return _count("revision"), _instant("created_at"), _instant("updated_at")
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _text("tenant_id", key=True),
+    *(_text(name) for name in ("name", "time_zone", "currency", "clock")),
+    _json("user_schema"),
+    _count("book_version"),
+    _count("revision"),
+    _instant("created_at"),
+)
+api_key = Table(
+    "api_key",
+    metadata,
+    _uuid("key_id", key=True),
+    *(_text(name) for name in ("tenant_id", "name", "prefix")),
+    _bytes("key_hash"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    _instant("created_at"),
+    _instant("expires_at", null=True),
+    _instant("revoked_at", null=True),
+)
+end_user = Table(
+    "end_user", metadata, _text("tenant_id", key=True), _text("user_id", key=True), _json("attributes"), *_revised()
+)
+action = Table("action", metadata, _text("tenant_id", key=True), _text("name", key=True), _json("schema"), *_revised())
+campaign = Table(
+    "campaign",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("campaign_id", key=True),
+    _text("state"),
+    _integer("version"),
+    *_revised(),
+)
+campaign_version = Table(
+    "campaign_version",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("campaign_id", key=True),
+    _integer("version", key=True),
+    _json("definition"),
+    _json("checked"),
+    _instant("created_at"),
+)
+spending_limit = Table(
+    "spending_limit",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("limit_id", key=True),
+    _text("campaign_id", null=True),
+    *(_text(name) for name in ("scope", "measure", "span")),
+    *(_text(name, null=True) for name in ("reward_kind", "action", "key")),
+    _bytes("key_checked", null=True),
+    _count("cap"),
+    *_revised(),
+)
+cohort = Table(
+    "cohort",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("cohort_id", key=True),
+    _text("name"),
+    _integer("version"),
+    _count("size"),
+    *_revised(),
+)
+cohort_member = Table(
+    "cohort_member", metadata, *(_text(name, key=True) for name in ("tenant_id", "cohort_id", "user_id"))
+)
+book_change = Table(
+    "book_change",
+    metadata,
+    _text("tenant_id", key=True),
+    _count("book_version", key=True),
+    _text("kind"),
+    _text("object_id"),
+    _json("document"),
+    _uuid("changed_by", null=True),
+    _instant("changed_at"),
+)
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("key", key=True),
+    _bytes("request_hash"),
+    _integer("status", null=True),
+    _json("headers", null=True),
+    _bytes("body", null=True),
+    _instant("created_at"),
+)
+gateway_ticket = Table(
+    "gateway_ticket",
+    metadata,
+    _bytes("ticket_hash", key=True),
+    _text("tenant_id"),
+    _text("user_id"),
+    _instant("expires_at"),
+    _instant("redeemed_at", null=True),
+)
+event_met = Table(
+    "event_met",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("event_id", key=True),
+    _bytes("fingerprint"),
+    _text("user_id"),
+    _text("action"),
+    _instant("occurred_at"),
+    _instant("received_at"),
+    _json("attributes"),
+    _integer("partition"),
+    _count("log_offset"),
+)
+quest_instance = Table(
+    "quest_instance",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "campaign_id", "user_id")),
+    _integer("occurrence", key=True),
+    _integer("campaign_version"),
+    _text("state"),
+    _instant("started_at"),
+    _instant("ends_at", null=True),
+    _text("start_event_id", null=True),
+    _integer("step"),
+    Column("counts", ARRAY(Integer), nullable=False),
+    _instant("updated_at"),
+)
+limit_counter = Table(
+    "limit_counter",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "limit_id", "user_id", "key")),
+    _day("window_start", key=True),
+    *(_count(name) for name in ("used", "cap", "version")),
+)
+decision = Table(
+    "decision",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("decision_id", key=True),
+    _text("campaign_id"),
+    _integer("campaign_version"),
+    _text("event_id"),
+    _text("user_id"),
+    _integer("occurrence"),
+    _text("outcome"),
+    _text("reason"),
+    _instant("occurred_at"),
+    _day("local_day"),
+    _json("reward_values"),
+    _json("limits"),
+    _count("book_version"),
+    _json("user_attributes", null=True),
+    _json("cohorts", null=True),
+    _integer("partition"),
+    _count("log_offset"),
+    _instant("decided_at"),
+)
+incentive = Table(
+    "incentive",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("incentive_id", key=True),
+    _uuid("decision_id"),
+    *(_text(name) for name in ("campaign_id", "user_id", "event_id")),
+    _integer("reward_index"),
+    _text("kind"),
+    _count("value"),
+    _text("currency", null=True),
+    _json("payload", null=True),
+    _text("state"),
+    _count("inbox_seq"),
+    *(_instant(name) for name in ("occurred_at", "received_at", "taken_at", "granted_at")),
+)
+inbox = Table(
+    "inbox",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("user_id", key=True),
+    _count("seq", key=True),
+    _uuid("incentive_id"),
+    _instant("acked_at", null=True),
+)
+rejection = Table(
+    "rejection",
+    metadata,
+    _uuid("rejection_id", key=True),
+    _text("tenant_id", null=True),
+    _text("topic"),
+    _integer("partition"),
+    _count("log_offset"),
+    _text("reason"),
+    _text("detail"),
+    _text("event_id", null=True),
+    _bytes("original"),
+    _instant("received_at"),
+    _instant("rejected_at"),
+)

@@ -1,0 +1,1 @@
+SELECT name, schema::text AS schema FROM action WHERE tenant_id = $1

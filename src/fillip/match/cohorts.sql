@@ -1,0 +1,1 @@
+SELECT cohort_id, version FROM cohort WHERE tenant_id = $1

@@ -1,0 +1,2 @@
+SELECT limit_id, scope, measure, span, cap, campaign_id, reward_kind, action, key, key_checked
+FROM spending_limit WHERE tenant_id = $1

@@ -1,0 +1,2 @@
+SELECT name, time_zone, currency, clock, user_schema::text AS user_schema, book_version
+FROM tenant WHERE tenant_id = $1

@@ -1,0 +1,100 @@
+-- Roles without BYPASSRLS that own nothing. Their password is set by migrate(), never here.
+DO $$
+DECLARE r text;
+BEGIN
+    FOREACH r IN ARRAY ARRAY['fillip_api', 'fillip_worker', 'fillip_publish', 'fillip_gateway'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE', r);
+        END IF;
+        EXECUTE format('ALTER ROLE %I SET synchronous_commit = on', r);
+        EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''2s''', r);
+        EXECUTE format('ALTER ROLE %I SET lock_timeout = ''10s''', r);
+        EXECUTE format('ALTER ROLE %I SET statement_timeout = ''60s''', r);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', r);
+    END LOOP;
+    -- owns the two look-ups that must see all tenants (a key or a ticket tells the tenant)
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fillip_auth') THEN
+        CREATE ROLE fillip_auth NOLOGIN NOSUPERUSER NOBYPASSRLS;
+    END IF;
+    ALTER ROLE fillip_publish REPLICATION;
+    -- The ledger's statements look rows up by their whole key, however many: one plan fits all, so it is made once.
+    ALTER ROLE fillip_worker SET plan_cache_mode = 'force_generic_plan';
+    ALTER ROLE fillip_worker SET enable_seqscan = off;  -- a plan made while a table is empty must not be kept
+    ALTER ROLE fillip_worker SET jit = off;
+    ALTER ROLE fillip_publish SET idle_in_transaction_session_timeout = 0;
+    ALTER ROLE fillip_publish SET statement_timeout = 0;
+END $$;
+
+-- Every table: row-level security, FORCEd. One policy for a role of one tenant, one for the worker's batch.
+DO $$
+DECLARE t text;
+BEGIN
+    FOR t IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    END LOOP;
+    FOR t IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+               AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id') LOOP
+        EXECUTE format('CREATE POLICY one_tenant ON %I TO fillip_api, fillip_gateway
+            USING (tenant_id = current_setting(''app.tenant'', true))
+            WITH CHECK (tenant_id = current_setting(''app.tenant'', true))', t);
+        EXECUTE format('CREATE POLICY batch_tenants ON %I TO fillip_worker
+            USING (tenant_id = ANY ((SELECT string_to_array(current_setting(''app.tenants'', true), '',''))::text[]))
+            WITH CHECK (tenant_id = ANY ((SELECT string_to_array(current_setting(''app.tenants'', true), '',''))::text[]))', t);
+        EXECUTE format('CREATE POLICY announce ON %I FOR SELECT TO fillip_publish USING (true)', t);
+    END LOOP;
+END $$;
+
+-- The fence belongs to no tenant; nor does a rejection whose tenant is not known.
+CREATE POLICY fence ON consumer_position TO fillip_worker USING (true) WITH CHECK (true);
+CREATE POLICY reject_unknown ON rejection FOR INSERT TO fillip_worker WITH CHECK (tenant_id IS NULL);
+CREATE POLICY own_key ON api_key FOR SELECT TO fillip_auth USING (true);
+CREATE POLICY own_ticket ON gateway_ticket TO fillip_auth USING (true) WITH CHECK (true);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    api_key, end_user, action, campaign, campaign_version, spending_limit, cohort, cohort_member, idempotency,
+    gateway_ticket TO fillip_api;
+GRANT SELECT, UPDATE ON tenant TO fillip_api;
+GRANT SELECT, INSERT ON book_change TO fillip_api;
+GRANT SELECT ON event_met, quest_instance, limit_counter, decision, incentive, inbox, rejection, book_pin TO fillip_api;
+
+GRANT SELECT ON tenant, end_user, action, campaign, campaign_version, cohort, cohort_member TO fillip_worker;
+GRANT SELECT, UPDATE ON spending_limit TO fillip_worker;  -- UPDATE: needed for FOR SHARE
+GRANT SELECT, INSERT, UPDATE ON consumer_position, quest_instance, limit_counter, inbox_head TO fillip_worker;
+GRANT SELECT, INSERT ON book_pin, event_met, decision, incentive, inbox, rejection TO fillip_worker;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO fillip_publish;
+REVOKE SELECT ON api_key, gateway_ticket, idempotency FROM fillip_publish;
+
+GRANT SELECT ON incentive, inbox_head TO fillip_gateway;
+GRANT SELECT, UPDATE ON inbox TO fillip_gateway;
+
+GRANT SELECT ON api_key TO fillip_auth;
+GRANT SELECT, UPDATE ON gateway_ticket TO fillip_auth;
+GRANT USAGE ON SCHEMA public TO fillip_auth;
+
+-- A key's hash -> its tenant and scopes; no row for an unknown, expired or revoked key.
+CREATE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, tenant_id text, scopes text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT k.key_id, k.tenant_id, k.scopes FROM api_key k
+    WHERE k.key_hash = hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+$$;
+-- A ticket's hash -> its tenant and user, once; no row when unknown, expired or redeemed before.
+CREATE FUNCTION redeem_ticket(hash bytea) RETURNS TABLE (tenant_id text, user_id text)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE gateway_ticket t SET redeemed_at = now()
+    WHERE t.ticket_hash = hash AND t.redeemed_at IS NULL AND t.expires_at > now()
+    RETURNING t.tenant_id, t.user_id
+$$;
+ALTER FUNCTION authenticate_key(bytea) OWNER TO fillip_auth;
+ALTER FUNCTION redeem_ticket(bytea) OWNER TO fillip_auth;
+REVOKE ALL ON FUNCTION authenticate_key(bytea), redeem_ticket(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION authenticate_key(bytea) TO fillip_api;
+GRANT EXECUTE ON FUNCTION redeem_ticket(bytea) TO fillip_gateway;
+
+-- What publish announces. The slot itself is made by migrate(), before anything is written.
+CREATE PUBLICATION fillip FOR TABLE
+    book_change, decision, incentive, rejection, quest_instance, limit_counter
+    WITH (publish = 'insert, update');

@@ -1,0 +1,5 @@
+"""Step 5, WAL → topics: announces what was stored, and nothing else; mirrors limit counters into Valkey."""
+
+from fillip.publish.run import publish
+
+__all__ = ["publish"]

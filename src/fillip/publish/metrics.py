@@ -1,0 +1,14 @@
+"""What publish counts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+messages = Counter("fillip_publish_messages_total", "Announcements that the broker has confirmed")
+delay = Histogram(
+    "fillip_publish_delay_seconds",
+    "From the commit in PostgreSQL to the broker's confirmation, of the oldest row of each batch",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 300),
+)
+slot_lag = Gauge("fillip_publish_slot_lag_bytes", "WAL that the server keeps for the slot")
+projected_counters = Counter("fillip_publish_projected_counters_total", "Limit counters written into Valkey")
+projection_failures = Counter("fillip_publish_projection_failures_total", "Attempts at the projection that failed")
+rebuilds = Counter("fillip_publish_rebuilds_total", "Rebuilds of the projection")

@@ -1,0 +1,144 @@
+"""Decoder of PostgreSQL's logical replication messages, plugin pgoutput, protocol version 1, values as text.
+
+Source of the formats: PostgreSQL manual, "Logical Replication Message Formats".
+"""
+
+from enum import Enum
+from struct import Struct as Layout
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from fillip.core.errors import Crash
+
+EPOCH_OFFSET_US = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, where PostgreSQL's clock starts."""
+
+_BEGIN = Layout(">QqI").unpack_from
+_COMMIT = Layout(">BQQq").unpack_from
+_ID = Layout(">I").unpack_from
+_COUNT = Layout(">H").unpack_from
+_COLUMN = Layout(">Ii").unpack_from
+_TEXT, _NULL, _UNCHANGED = b"tnu"
+
+
+class UnreadableWal(Crash):
+    """The server sent a message that was not asked for: it is newer than this program, or set up otherwise."""
+
+
+class Unchanged(Enum):
+    """Stands for a large value that an update left as it was: the WAL does not carry it."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Literal[Unchanged.UNCHANGED] = Unchanged.UNCHANGED
+Value: TypeAlias = bytes | Literal[Unchanged.UNCHANGED] | None
+
+
+class Column(Struct, frozen=True):
+    """Name and type (OID in pg_type) of one column."""
+
+    name: str
+    type_oid: int
+
+
+class Relation(Struct, frozen=True):
+    """A table as it is at this place of the WAL."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+
+class Begin(Struct, frozen=True):
+    """A transaction's changes follow. `commit_lsn` rises from one transaction to the next."""
+
+    commit_lsn: int
+    committed_at_us: int
+    tx_id: int
+
+
+class Commit(Struct, frozen=True):
+    """The transaction's changes are complete; `end_lsn` is what to confirm once they are safe elsewhere."""
+
+    end_lsn: int
+
+
+class Row(Struct, frozen=True):
+    """A row after an insert (op `c`) or update (op `u`); one value a column of the relation."""
+
+    relation: Relation
+    op: Literal["c", "u"]
+    values: list[Value]
+
+
+class Decoder:
+    """Keeps the relations that one replication connection has described."""
+
+    def __init__(self) -> None:
+        self._relations: dict[int, Relation] = {}
+
+    def decode(self, data: bytes) -> Begin | Commit | Row | None:
+        """One message; None for those that announce nothing. Raises UnreadableWal."""
+        kind = data[:1]
+        if kind == b"I":
+            return Row(self._relations[_ID(data, 1)[0]], "c", _read_values(data, 6))
+        if kind == b"U":
+            return Row(self._relations[_ID(data, 1)[0]], "u", _read_values(data, _find_new_row(data)))
+        if kind == b"B":
+            lsn, at_us, tx_id = _BEGIN(data, 1)
+            return Begin(lsn, at_us + EPOCH_OFFSET_US, tx_id)
+        if kind == b"C":
+            return Commit(_COMMIT(data, 1)[2])
+        if kind == b"R":
+            self._relations[_ID(data, 1)[0]] = _read_relation(data)
+        elif kind not in (b"D", b"T", b"Y", b"O", b"M"):  # delete, truncate, type, origin, message
+            raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
+        return None
+
+
+def _find_new_row(data: bytes) -> int:
+    """Offset of the new row's values in an update, behind the old key or row where there is one."""
+    return 6 if data[5:6] == b"N" else _skip_values(data, 6) + 1
+
+
+def _skip_values(data: bytes, at: int) -> int:
+    (count,) = _COUNT(data, at)
+    at += 2
+    for _ in range(count):
+        at += 5 + _ID(data, at + 1)[0] if data[at] == _TEXT else 1
+    return at
+
+
+def _read_values(data: bytes, at: int) -> list[Value]:
+    (count,) = _COUNT(data, at)
+    at += 2
+    values: list[Value] = []
+    for _ in range(count):
+        kind = data[at]
+        if kind == _TEXT:
+            start = at + 5
+            at = start + _ID(data, at + 1)[0]
+            values.append(data[start:at])
+        else:
+            values.append(None if kind == _NULL else UNCHANGED)
+            at += 1
+    return values
+
+
+def _read_relation(data: bytes) -> Relation:
+    _, at = _read_name(data, 5)  # the schema
+    name, at = _read_name(data, at)
+    (count,) = _COUNT(data, at + 1)  # behind the replica identity
+    at += 3
+    columns = []
+    for _ in range(count):
+        column, at = _read_name(data, at + 1)  # behind the flags
+        columns.append(Column(column, _COLUMN(data, at)[0]))
+        at += 8
+    return Relation(name, tuple(columns))
+
+
+def _read_name(data: bytes, at: int) -> tuple[str, int]:
+    end = data.index(0, at)
+    return data[at:end].decode(), end + 1

@@ -1,0 +1,283 @@
+"""The WAL of one database, by its replication slot; the snapshot that stands in when the slot is missing."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from struct import Struct as Layout
+from typing import Any, LiteralString, Self, cast
+
+import psycopg
+from msgspec import Struct
+from psycopg import generators, pq, sql
+from psycopg.abc import Query
+from psycopg.errors import DuplicateObject, UndefinedObject
+
+from fillip.core.errors import Crash, Retry
+from fillip.core.limit import CounterKey
+from fillip.publish.announce import Wal
+from fillip.publish.pgoutput import EPOCH_OFFSET_US, Column, Relation, Row
+
+ANNOUNCED = ("book_change", "decision", "incentive", "rejection", "quest_instance")
+"""Tables of a snapshot, in this order; each has a file snapshot_TABLE.sql."""
+
+PIECE_ROWS = 2_000
+SILENT_FOR_S = 15.0
+"""The server answers every report: one that says nothing for so long is gone."""
+
+SESSION: dict[str, Any] = {
+    "prepare_threshold": None,
+    "options": "-c DateStyle=ISO -c TimeZone=UTC -c bytea_output=hex -c wal_sender_timeout=10s",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "fillip-publish",
+}
+_WAL_END = Layout(">Q").unpack_from
+_REPORT = Layout(">cQQQqB").pack
+_HEADER_BYTES = 25
+_KEEPALIVE = b"k"[0]
+
+
+class Identity(Struct, frozen=True):
+    """Which history of which server: LSNs compare only within one."""
+
+    system_id: str
+    timeline: int
+
+
+class Slot(Struct, frozen=True):
+    """A replication slot; `lost`: the server has thrown away WAL that it still needed."""
+
+    name: str
+    confirmed_lsn: int
+    lost: bool
+
+
+class Snapshot:
+    """The database as it was at `lsn`; what is committed later comes by the slot that `keep` leaves."""
+
+    def __init__(self, lsn: int, slot: str, temporary: str, reader: psycopg.AsyncConnection[Any]) -> None:
+        self.lsn = lsn
+        self._slot, self._temporary, self._reader = slot, temporary, reader
+
+    async def read(self, table: str) -> AsyncIterator[list[Row]]:
+        """All rows of one of ANNOUNCED, in pieces. Raises Retry."""
+        statement = sql.SQL("DECLARE rows NO SCROLL CURSOR FOR {}").format(sql.SQL(_load(f"snapshot_{table}")))
+        with _retryable():
+            await self._reader.execute(statement)
+            while rows := await self._fetch(table):
+                yield rows
+            await self._reader.execute("CLOSE rows")
+
+    async def _fetch(self, table: str) -> list[Row]:
+        cursor = await self._reader.execute(sql.SQL("FETCH {} FROM rows").format(PIECE_ROWS))
+        columns = tuple(Column(column.name, column.type_code) for column in cursor.description or ())
+        relation, found = Relation(table, columns), cast("pq.abc.PGresult", cursor.pgresult)
+        width = range(found.nfields)
+        return [Row(relation, "c", [found.get_value(row, at) for at in width]) for row in range(found.ntuples)]
+
+    async def keep(self) -> Slot:
+        """Leave the lasting slot, at this snapshot: call when all of it is announced. Raises Retry."""
+        with _retryable():
+            await self._reader.commit()
+            await self._reader.execute(_load("keep_slot"), {"temporary": self._temporary, "slot": self._slot})
+        return Slot(self._slot, self.lsn, lost=False)
+
+
+class Link:
+    """A replication connection. All methods raise Retry when the server is away or busy."""
+
+    def __init__(self, dsn: str, connection: psycopg.AsyncConnection[Any], database: str, identity: Identity) -> None:
+        self._dsn, self._connection, self._database = dsn, connection, database
+        self.identity = identity
+        self.report_wanted = False
+        self._heard_at = time.monotonic()
+        self._awake = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str) -> AsyncIterator[Self]:
+        """Connect as a role with REPLICATION."""
+        with _retryable():
+            connection = await _log_in(dsn, {**SESSION, "replication": "database"})
+        try:
+            with _retryable():
+                system_id, timeline, _, database = await _ask(connection, "IDENTIFY_SYSTEM")
+            yield cls(dsn, connection, database, Identity(system_id, int(timeline)))
+        finally:
+            await connection.close()
+
+    async def find_slot(self) -> Slot | None:
+        """The slot `fillip_<database>`, None when there is none."""
+        name = f"fillip_{self._database}"
+        async with _connect(self._dsn) as reader:
+            found = await (await reader.execute(_load("find_slot"), {"slot": name})).fetchone()
+        return found and Slot(name, int(found[0]), found[1])
+
+    async def measure_lag(self) -> int:
+        """Bytes of WAL between what the slot has confirmed and the newest."""
+        async with _connect(self._dsn) as reader:
+            found = await (await reader.execute(_load("measure_lag"), {"slot": f"fillip_{self._database}"})).fetchone()
+        return int(found[0]) if found else 0
+
+    async def drop_slot(self, slot: Slot) -> None:
+        """Remove a slot that is of no use any more."""
+        async with _connect(self._dsn) as reader:
+            await reader.execute(_load("drop_slot"), {"slot": slot.name})
+
+    @asynccontextmanager
+    async def take_snapshot(self) -> AsyncIterator[Snapshot]:
+        """Open a snapshot together with the place in the WAL where it was taken.
+
+        The slot is temporary until `keep`: a crash in between leaves none, and the next start begins anew.
+        """
+        temporary = f"fillip_{self._database}_snapshot"
+        create = sql.SQL("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')")
+        with _retryable():
+            _, lsn, name, _ = await _ask(self._connection, create.format(sql.Identifier(temporary)))
+        async with _connect(self._dsn) as reader:
+            await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(name))
+            yield Snapshot(_read_lsn(lsn), f"fillip_{self._database}", temporary, reader)
+        with _retryable():
+            await self._connection.execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary)))
+
+    async def start(self, slot: Slot) -> None:
+        """Begin to stream, from the slot's confirmed position on."""
+        command = sql.SQL(
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names 'fillip')"
+        ).format(sql.Identifier(slot.name))
+        with _retryable():
+            self._connection.pgconn.send_query(command.as_bytes())
+            (result,) = await self._connection.wait(generators.execute(self._connection.pgconn))
+            if result.status != pq.ExecStatus.COPY_BOTH:
+                raise psycopg.errors.error_from_result(result)
+        self._heard_at = time.monotonic()
+
+    async def read(self) -> list[Wal]:
+        """What has arrived, as soon as something has, at most about 2,000 messages; empty after `wake`."""
+        loop, socket = asyncio.get_running_loop(), self._connection.pgconn.socket
+        if not (wal := self._drain()):
+            loop.add_reader(socket, self.wake)
+            try:
+                await self._awake.wait()
+            finally:
+                loop.remove_reader(socket)
+            wal = self._drain()
+        self._awake.clear()
+        return wal
+
+    def wake(self) -> None:
+        """Let a waiting `read` return."""
+        self._awake.set()
+
+    def report(self, confirmed_lsn: int) -> None:
+        """Confirm all WAL up to here, and ask for a sign of life. Raises Retry when there was none for long."""
+        if time.monotonic() - self._heard_at > SILENT_FOR_S:
+            raise Retry(f"PostgreSQL has not answered the WAL reader for {SILENT_FOR_S:.0f} s")
+        now_us = time.time_ns() // 1000 - EPOCH_OFFSET_US
+        with _retryable():
+            self._connection.pgconn.put_copy_data(_REPORT(b"r", confirmed_lsn, confirmed_lsn, confirmed_lsn, now_us, 1))
+            self._connection.pgconn.flush()
+        self.report_wanted = False
+
+    def _drain(self) -> list[Wal]:
+        wal: list[Wal] = []
+        with _retryable():
+            while len(wal) < PIECE_ROWS:
+                self._connection.pgconn.consume_input()
+                before = len(wal)
+                self._take_messages(wal)
+                if len(wal) == before:
+                    break
+        if wal:
+            self._heard_at = time.monotonic()
+        return wal
+
+    def _take_messages(self, wal: list[Wal]) -> None:
+        fetch = self._connection.pgconn.get_copy_data
+        while True:
+            size, data = fetch(1)
+            if size == 0:
+                return
+            if size < 0:
+                raise Retry("PostgreSQL has ended the WAL stream: it is stopping, or the slot was taken away")
+            if data[0] == _KEEPALIVE:
+                self.report_wanted = self.report_wanted or data[17] == 1
+                wal.append((_WAL_END(data, 1)[0], b""))
+            else:
+                wal.append((0, bytes(data[_HEADER_BYTES:])))
+
+
+class PostgresCounters:
+    """The limit counters as they are stored now."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    async def list_tenants(self) -> set[str]:
+        """Every tenant. Raises Retry."""
+        async with _connect(self._dsn) as reader:
+            return {row[0] for row in await (await reader.execute("SELECT tenant_id FROM tenant")).fetchall()}
+
+    async def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
+        """(used, version) of all counters of these tenants, in pieces. Raises Retry."""
+        async with (
+            _connect(self._dsn) as reader,
+            reader.transaction(),
+            reader.cursor(name="counters") as cursor,
+        ):
+            await cursor.execute(_load("read_counters"), {"tenants": list(tenants)})
+            while rows := await cursor.fetchmany(PIECE_ROWS):
+                yield {CounterKey(*row[:5]): (row[5], row[6]) for row in rows}
+
+
+@asynccontextmanager
+async def _connect(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    with _retryable():
+        async with await _log_in(dsn) as reader:
+            yield reader
+
+
+async def _log_in(dsn: str, session: dict[str, Any] = SESSION) -> psycopg.AsyncConnection[Any]:
+    connecting = asyncio.ensure_future(psycopg.AsyncConnection.connect(dsn, autocommit=True, **session))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_finish)  # a half-made one would hold up the server for a minute
+        raise
+
+
+def _finish(connecting: asyncio.Future[psycopg.AsyncConnection[Any]]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().pgconn.finish()
+
+
+@contextmanager
+def _retryable() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, DuplicateObject, UndefinedObject) as error:
+        # the last two: another publisher made or dropped the slot at the same time
+        raise Retry(f"PostgreSQL is away or busy: {error}") from error
+    except psycopg.Error as error:
+        raise Crash(f"PostgreSQL refuses the WAL reader, is the database migrated? {error}") from error
+
+
+async def _ask(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[Any, ...]:
+    """The one row of an answer that always has one."""
+    return cast("tuple[Any, ...]", await (await connection.execute(query)).fetchone())
+
+
+def _load(name: str) -> LiteralString:
+    text: Any = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    return text  # type: ignore[no-any-return]  # written by us, as good as a literal
+
+
+def _read_lsn(text: str) -> int:
+    high, _, low = text.partition("/")
+    return int(high, 16) << 32 | int(low, 16)

@@ -1,0 +1,82 @@
+"""From a row's values, as PostgreSQL writes them in text, to JSON."""
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec import json
+
+from fillip.publish.pgoutput import UNCHANGED, Relation, Value
+
+_Write: TypeAlias = Callable[[bytes], bytes]
+
+
+class RowWriter:
+    """Writes rows of one relation. `positions` tells where each column stands."""
+
+    def __init__(self, relation: Relation) -> None:
+        self.relation = relation
+        self.positions = {column.name: index for index, column in enumerate(relation.columns)}
+        self._columns = [
+            (json.encode(column.name) + b":", WRITERS.get(column.type_oid, _write_text)) for column in relation.columns
+        ]
+
+    def write(self, values: Sequence[Value]) -> bytes:
+        """A JSON object of the columns. Instants are RFC 3339 in UTC with microseconds, bytea is base64, jsonb and
+        integer arrays are inlined, types not known here are strings. A value that the WAL did not carry is left out.
+        """
+        return b"{%b}" % b",".join(
+            [
+                label + (b"null" if value is None else write(value))
+                for (label, write), value in zip(self._columns, values, strict=True)
+                if value is not UNCHANGED
+            ]
+        )
+
+
+def _write_as_is(value: bytes) -> bytes:
+    return value
+
+
+def _write_text(value: bytes) -> bytes:
+    return json.encode(value.decode())
+
+
+def _write_plain(value: bytes) -> bytes:
+    return b'"%b"' % value
+
+
+def _write_bool(value: bytes) -> bytes:
+    return b"true" if value == b"t" else b"false"
+
+
+def _write_bytes(value: bytes) -> bytes:
+    return b'"%b"' % b64encode(bytes.fromhex(value[2:].decode()))
+
+
+def _write_instant(value: bytes) -> bytes:
+    if value[10:11] != b" " or value[-3:] != b"+00":  # infinity, before Christ, after 9999
+        return b'"%b"' % value
+    return b'"%bT%b.%bZ"' % (value[:10], value[11:19], value[20:-3].ljust(6, b"0"))
+
+
+def _write_integers(value: bytes) -> bytes:
+    return b"[%b]" % value[1:-1].replace(b"NULL", b"null")
+
+
+WRITERS: dict[int, _Write] = {
+    16: _write_bool,
+    17: _write_bytes,
+    20: _write_as_is,  # int8
+    21: _write_as_is,  # int2
+    23: _write_as_is,  # int4
+    114: _write_as_is,  # json
+    1005: _write_integers,
+    1007: _write_integers,
+    1016: _write_integers,
+    1082: _write_plain,  # date
+    1184: _write_instant,
+    2950: _write_plain,  # uuid
+    3802: _write_as_is,  # jsonb
+}
+"""By OID in pg_type, which PostgreSQL never changes. The connection must have DateStyle ISO, TimeZone UTC."""

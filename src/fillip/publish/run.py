@@ -1,0 +1,224 @@
+"""The publisher: follows the slot, announces on the topics, feeds the projection; begins anew after every fault."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from msgspec import DecodeError, Struct, json
+
+from fillip.core.errors import Retry
+from fillip.publish import metrics
+from fillip.publish.announce import Announcer, Done, Harvest, Message, write_message
+from fillip.publish.flights import Flights
+from fillip.publish.pgoutput import Begin, Row
+from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot
+from fillip.publish.rows import RowWriter
+from fillip.publish.valkey import ValkeyProjection
+from fillip.stream.belt import Record, StreamError
+from fillip.stream.kafka import KafkaProducer, read_last
+from fillip.stream.topics import Topics
+
+REPORT_EVERY_S = 1.0
+MEASURE_EVERY_S = 5.0
+LAND_WITHIN_S = 5.0
+LINGER_MS = 25
+CANCEL_EVERY_S = 0.1
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+
+log = logging.getLogger(__name__)
+
+
+class _Source(Struct):
+    epoch: str
+    commit_lsn: int
+    index: int
+
+
+class _Announced(Struct):
+    source: _Source
+
+
+async def publish(*, dsn: str, bootstrap: str, topics: Topics, valkey_url: str, stop: asyncio.Event) -> None:
+    """Announce until `stop` is set; what is on its way then is waited for.
+
+    `dsn` is of role fillip_publish. One publisher a database: a second one waits for the slot. A server that is away
+    is waited for with a growing pause. Raises Crash where trying again cannot help.
+    """
+    pause_s = FIRST_PAUSE_S
+    while not stop.is_set():
+        began_at = time.monotonic()
+        try:
+            await _Publisher(dsn, bootstrap, topics, valkey_url).follow(stop)
+        except (Retry, StreamError) as error:
+            if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            log.warning("publishing waits, again in %.1f s: %s", pause_s, error)
+            await _run_until_first(stop.wait(), asyncio.sleep(pause_s))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+class _Publisher:
+    """One attempt: from connecting to the first fault."""
+
+    def __init__(self, dsn: str, bootstrap: str, topics: Topics, valkey_url: str) -> None:
+        self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
+        self._routes = {
+            ("incentive", "c"): topics.generated,
+            ("decision", "c"): topics.decided,
+            ("rejection", "c"): topics.rejected,
+            ("quest_instance", "c"): topics.progressed,
+            ("quest_instance", "u"): topics.progressed,
+            ("book_change", "c"): topics.changed,
+        }
+        # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
+        self._urgent = {topics.generated, topics.changed}
+        self._producer = KafkaProducer(bootstrap, give_up_after_s=0)
+        self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS)
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Announce until `stop` or a fault, which is raised."""
+        try:
+            async with Link.open(self._dsn) as link:
+                slot, epoch = await self._find_place(link)
+                await link.start(slot)  # from here on no other publisher is at work, so Kafka's end stands
+                last = await self._read_last()
+                epoch = epoch or choose_epoch(link.identity, slot, last)
+                log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
+                await self._follow(link, Announcer(epoch, self._routes, find_done(last, epoch)), slot, epoch, stop)
+        finally:
+            await self._producer.close()
+            await self._patient.close()
+
+    async def _follow(self, link: Link, announcer: Announcer, slot: Slot, epoch: str, stop: asyncio.Event) -> None:
+        flights = Flights(slot.confirmed_lsn)
+        projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
+        try:
+            await _run_until_first(
+                self._announce(link, announcer, flights, projection),
+                _report(link, flights),
+                _measure(link),
+                projection.run(),
+                stop.wait(),
+            )
+        finally:
+            await flights.land(LAND_WITHIN_S if stop.is_set() else None)
+        link.report(flights.settle())
+
+    async def _announce(self, link: Link, announcer: Announcer, flights: Flights, projection: ValkeyProjection) -> None:
+        while True:
+            harvest = announcer.read(await link.read(), time.time_ns() // 1000)
+            projection.note(harvest.counters)
+            await flights.launch(self._send(harvest) if harvest.messages else None, harvest.end_lsn)
+            if link.report_wanted:
+                link.report(flights.settle())
+
+    async def _send(self, harvest: Harvest) -> None:
+        urgent = [message for message in harvest.messages if message[0] in self._urgent]
+        patient = [message for message in harvest.messages if message[0] not in self._urgent]
+        await asyncio.gather(self._producer.post(urgent), self._patient.post(patient))  # queued now, in order
+        metrics.messages.inc(len(harvest.messages))
+        metrics.delay.observe(time.time() - harvest.committed_at_us / 1e6)
+
+    async def _read_last(self) -> dict[tuple[str, int], _Source | None]:
+        last = await read_last(self._bootstrap, sorted(set(self._routes.values())))
+        return {place: read_source(record) if record else None for place, record in last.items()}
+
+    async def _find_place(self, link: Link) -> tuple[Slot, str | None]:
+        """The slot, and the epoch where a new one begins."""
+        slot = await link.find_slot()
+        if slot is not None and not slot.lost:
+            return slot, None
+        if slot is not None:
+            log.error("slot %s has lost WAL: announcing everything anew from a snapshot", slot.name)
+            await link.drop_slot(slot)
+        async with link.take_snapshot() as snapshot:
+            epoch = name_epoch_at(link.identity, snapshot.lsn)
+            flights, index = Flights(snapshot.lsn), 0
+            for table in ANNOUNCED:
+                async for rows in snapshot.read(table):
+                    messages = self._write_snapshot(rows, epoch, snapshot.lsn, index)
+                    await flights.launch(self._producer.send_many(messages), 0)
+                    index += len(rows)
+            await flights.land()
+            flights.settle()
+            log.info("slot made at %X, epoch %s: %d rows announced from a snapshot", snapshot.lsn, epoch, index)
+            return await snapshot.keep(), epoch
+
+    def _write_snapshot(self, rows: list[Row], epoch: str, lsn: int, index: int) -> list[Message]:
+        now_us = time.time_ns() // 1000
+        begin, writer = Begin(lsn, now_us, 0), RowWriter(rows[0].relation)
+        topic = self._routes[rows[0].relation.name, "c"]
+        return [
+            (topic, *write_message(writer, row, epoch, (lsn, index + number), begin, now_us, op="r"))
+            for number, row in enumerate(rows)
+        ]
+
+
+async def _report(link: Link, flights: Flights) -> None:
+    while True:
+        await asyncio.sleep(REPORT_EVERY_S)
+        link.report(flights.settle())
+
+
+async def _measure(link: Link) -> None:
+    while True:
+        with suppress(Retry):  # where PostgreSQL is away, the WAL reader notices for itself
+            metrics.slot_lag.set(await link.measure_lag())
+        await asyncio.sleep(MEASURE_EVERY_S)
+
+
+async def _run_until_first(*jobs: Coroutine[Any, Any, object]) -> None:
+    """Run all until one ends, cancel the others, raise the error that ended it."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in tasks if task.done()]
+    finally:
+        await _cancel(tasks)
+    for task in ended:
+        task.result()
+
+
+async def _cancel(tasks: Collection[asyncio.Task[object]]) -> None:
+    """Cancel until all have ended: Python 3.11's wait_for, which drivers use, may swallow a cancellation."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=CANCEL_EVERY_S)
+
+
+def read_source(record: Record) -> _Source | None:
+    """Where an announcement comes from; None, with a warning, for what is no announcement."""
+    try:
+        return json.decode(record.value or b"", type=_Announced).source
+    except DecodeError as error:
+        log.warning("%s/%d at %d is no announcement: %s", record.topic, record.partition, record.offset, error)
+        return None
+
+
+def name_epoch_at(identity: Identity, lsn: int) -> str:
+    """The epoch that begins at `lsn`: within one server and timeline a later one sorts higher."""
+    return f"{identity.system_id}-{identity.timeline:08x}-{lsn:016x}"
+
+
+def choose_epoch(identity: Identity, slot: Slot, last: Mapping[tuple[str, int], _Source | None]) -> str:
+    """The epoch under which this server's timeline was announced last; where it never was, one that begins here."""
+    mine = name_epoch_at(identity, 0)[:-16]
+    epochs = {source.epoch for source in last.values() if source is not None}
+    return max((name for name in epochs if name.startswith(mine)), default=name_epoch_at(identity, slot.confirmed_lsn))
+
+
+def find_done(last: Mapping[tuple[str, int], _Source | None], epoch: str) -> Done:
+    """What of `epoch` has been produced already, by the last message of every partition."""
+    newest = {
+        place: (source.commit_lsn, source.index)
+        for place, source in last.items()
+        if source is not None and source.epoch == epoch
+    }
+    partitions: dict[str, int] = {}
+    for topic, _ in last:
+        partitions[topic] = partitions.get(topic, 0) + 1
+    return Done(newest, partitions)

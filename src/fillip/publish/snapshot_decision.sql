@@ -1,0 +1,1 @@
+SELECT * FROM decision ORDER BY partition, log_offset, decision_id

@@ -1,0 +1,1 @@
+SELECT * FROM rejection ORDER BY topic, partition, log_offset

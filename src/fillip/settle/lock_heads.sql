@@ -1,0 +1,5 @@
+SELECT h.tenant_id, h.user_id, h.last_seq
+FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, user_id)
+JOIN inbox_head h USING (tenant_id, user_id)
+ORDER BY h.tenant_id, h.user_id
+FOR UPDATE OF h

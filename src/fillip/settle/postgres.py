@@ -1,0 +1,236 @@
+"""The ledger in PostgreSQL, as role fillip_worker."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from msgspec import json
+
+from fillip.core.errors import Fenced, Retry
+from fillip.core.event import Event, Rejection
+from fillip.core.incentive import identify
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.quest import Instance
+from fillip.core.settlement import QuestKey, Settled, UserKey
+from fillip.settle.stage import EventKey, Outcome, Pin
+from fillip.stream.belt import Batch
+
+PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.UniqueViolationError,
+)
+"""Errors after which the same batch may be tried again: away, out of room, lost a race."""
+
+INSTANCE_FIELDS = tuple(name for name in Instance.__struct_fields__ if name != "counts")
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+
+
+class PostgresLedger:
+    """Ledger, and the stored positions of the belt."""
+
+    def __init__(self, pool: asyncpg.Pool, owner: str) -> None:
+        """`owner` names this process in consumer_position, for people who look at it."""
+        self._pool = pool
+        self._owner = owner
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["PostgresTransaction"]:
+        """See Ledger."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield PostgresTransaction(connection, self._owner)
+        except PASSING as error:
+            raise Retry(f"the batch was not settled: {type(error).__name__}: {error}") from error
+
+    async def claim(self, topic: str, partition: int, first_offset: int) -> int:
+        """Where this partition is to be read from: the stored offset, made at `first_offset` if there is none."""
+        try:
+            async with self._pool.acquire() as connection:
+                stored = await connection.fetchval(SQL["claim_position"], topic, partition, first_offset, self._owner)
+        except PASSING as error:
+            raise Retry(f"the position of {topic}/{partition} can't be read: {error}") from error
+        return int(stored)
+
+
+class PostgresTransaction:
+    """LedgerTransaction."""
+
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", owner: str) -> None:
+        """`connection` is inside a transaction."""
+        self._connection = connection
+        self._owner = owner
+
+    async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
+        """See LedgerTransaction."""
+        spans = [(span.topic, span.partition, span.start, span.end) for span in batch.spans]
+        moved = await self._connection.fetchval(
+            SQL["fence"], *_columns(spans, 4), self._owner, ",".join(sorted(tenant_ids))
+        )
+        if moved != len(spans):
+            raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
+
+    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Mapping[EventKey, bytes]:
+        """See LedgerTransaction."""
+        rows = [_write_event(event, said) for event, said in zip(events, prints, strict=True)]
+        stored = {tuple(r) for r in await self._connection.fetch(SQL["record_events"], *_columns(rows, 10))}
+        keys = [(event.tenant_id, event.event_id) for event in events]
+        known = [key for key in keys if key not in stored]
+        if not known:
+            return {}
+        found = await self._connection.fetch(SQL["read_fingerprints"], *_columns(known, 2))
+        return {(tenant, event): said for tenant, event, said in found}
+
+    async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+        """See LedgerTransaction."""
+        rows = await self._connection.fetch(SQL["share_limits"], *_columns(limits, 2))
+        return {(tenant, limit): cap for tenant, limit, cap in rows}
+
+    async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
+        """See LedgerTransaction."""
+        return await self._fetch_counters("read_counters", counters)
+
+    async def lock_instances(self, quests: Sequence[QuestKey]) -> Mapping[QuestKey, Instance]:
+        """See LedgerTransaction."""
+        rows = await self._connection.fetch(SQL["lock_instances"], *_columns(quests, 3))
+        return {(row["tenant_id"], row["campaign_id"], row["user_id"]): _read_instance(row) for row in rows}
+
+    async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+        """See LedgerTransaction."""
+        return await self._fetch_counters("lock_counters", counters)
+
+    async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
+        """See LedgerTransaction."""
+        rows = await self._connection.fetch(SQL["lock_heads"], *_columns(users, 2))
+        return {(tenant, user): last for tenant, user, last in rows}
+
+    async def write(self, batch: Batch, outcome: Outcome) -> None:
+        """See LedgerTransaction."""
+        await self._write("write_instances", 11, [_write_instance(k, i) for k, i in outcome.instances.items()])
+        if outcome.settled:
+            await self._write_settled(batch, outcome)
+        await self._write("write_rejections", 10, [_write_rejection(r) for r in outcome.rejections])
+        await self._write("write_pins", 5, [_write_pin(pin) for pin in outcome.pins])
+
+    async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
+        decisions = [_write_decision(settled) for settled in outcome.settled]
+        incentives = [row for settled in outcome.settled for row in _write_incentives(settled, batch)]
+        heads = [(*user, *head) for user, head in outcome.heads.items()]
+        counters = [_write_counter(key, *moved) for key, moved in outcome.counters.items()]
+        columns = (*_columns(decisions, 19), *_columns(incentives, 16), *_columns(heads, 4), *_columns(counters, 9))
+        written = await self._connection.fetchrow(SQL["write_settled"], *columns)
+        if written is None or tuple(written) != (len(heads), len(counters)):
+            raise Retry("another writer made an inbox or a counter of this batch first")
+
+    async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
+        keys = [(c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start) for c in counters]
+        found = {c: Counter(0, 0) for c in counters}
+        for row in await self._connection.fetch(SQL[name], *_columns(keys, 5)):
+            *key, used, version = row
+            found[CounterKey(*key)] = Counter(used, version)
+        return found
+
+    async def _write(self, name: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            await self._connection.execute(SQL[name], *_columns(rows, width))
+
+
+def _columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+
+
+def _encode(value: object) -> str | None:
+    return None if value is None else json.encode(value).decode()
+
+
+def _read_instance(row: asyncpg.Record) -> Instance:
+    fields = dict(row)
+    return Instance(**{name: fields[name] for name in INSTANCE_FIELDS}, counts=tuple(fields["counts"]))
+
+
+def _write_event(event: Event, said: bytes) -> tuple[object, ...]:
+    place, attributes = event.place, _encode(event.attributes)
+    who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
+    return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
+
+
+def _write_instance(key: tuple[QuestKey, int], instance: Instance) -> tuple[object, ...]:
+    when = (instance.started_at, instance.ends_at, instance.start_event_id)
+    counts = ",".join(map(str, instance.counts))
+    return (*key[0], key[1], instance.campaign_version, instance.state, *when, instance.step, counts)
+
+
+def _write_decision(settled: Settled) -> tuple[object, ...]:
+    claim, decision = settled.claim, settled.decision
+    match, event = claim.match, claim.match.event
+    rewards = claim.entry.campaign.rewards if decision.outcome == "granted" else ()
+    return (
+        event.tenant_id,
+        decision.decision_id,
+        claim.entry.campaign_id,
+        claim.entry.version,
+        event.event_id,
+        event.user_id,
+        claim.occurrence,
+        decision.outcome,
+        decision.reason,
+        event.occurred_at,
+        decision.local_day,
+        _encode([{"kind": r.kind, "value": r.value, "currency": r.currency} for r in rewards]),
+        _encode(decision.uses),
+        event.book.version,
+        _encode(match.user),
+        _encode(match.cohorts),
+        event.place.partition,
+        event.place.offset,
+        decision.decided_at,
+    )
+
+
+def _write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
+    claim, decision, event = settled.claim, settled.decision, settled.claim.match.event
+    for incentive_id, index, seq in settled.incentives:
+        reward = claim.entry.campaign.rewards[index]
+        yield (
+            event.tenant_id,
+            incentive_id,
+            decision.decision_id,
+            claim.entry.campaign_id,
+            event.user_id,
+            event.event_id,
+            index,
+            reward.kind,
+            reward.value,
+            reward.currency,
+            _encode(reward.payload),
+            seq,
+            event.occurred_at,
+            event.received_at,
+            batch.taken_at,
+            decision.decided_at,
+        )
+
+
+def _write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:
+    name = (key.tenant_id, key.limit_id, key.user_id, key.key, key.window_start)
+    return (*name, counter.used, cap, counter.version, fresh)
+
+
+def _write_rejection(rejection: Rejection) -> tuple[object, ...]:
+    place = rejection.place
+    number = identify("rejection", place.topic, str(place.partition), str(place.offset))
+    what = (rejection.reason, rejection.detail, rejection.event_id, rejection.original, rejection.received_at)
+    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what)
+
+
+def _write_pin(pin: Pin) -> tuple[object, ...]:
+    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version)

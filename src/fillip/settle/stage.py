@@ -1,0 +1,203 @@
+"""The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
+
+Order: offsets, events, limits, quests, user counters, inbox, shared counters; sorted within each. What is decided
+in between is pure (fillip.core.settlement).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.event import Event, Rejection, fingerprint
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.match import Match
+from fillip.core.quest import Instance
+from fillip.core.settlement import (
+    Claim,
+    QuestKey,
+    Quests,
+    Settled,
+    UserKey,
+    decide,
+    list_claims,
+    list_quests,
+    refuse_early,
+)
+from fillip.stream.belt import Batch
+
+EventKey = tuple[str, str]
+"""(tenant, event id)"""
+
+
+class Pin(Struct, frozen=True, order=True):
+    """From `from_offset` of a partition on, a tenant's events were decided under this version of its book."""
+
+    tenant_id: str
+    topic: str
+    partition: int
+    from_offset: int
+    book_version: int
+
+
+class Outcome(Struct, frozen=True):
+    """All that one batch leaves behind."""
+
+    settled: Sequence[Settled]
+    counters: Mapping[CounterKey, tuple[Counter, int, bool]]  # moved ones, the limit's cap, whether the row is new
+    heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
+    instances: Mapping[tuple[QuestKey, int], Instance]
+    rejections: Sequence[Rejection] = ()
+    pins: Sequence[Pin] = ()
+
+
+class LedgerTransaction(Protocol):
+    """One open transaction of the ledger, whose methods are called in the order in which they stand."""
+
+    async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
+        """Move the stored offsets from the batch's starts to its ends. Raises Fenced unless all stood at the starts."""
+
+    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Mapping[EventKey, bytes]:
+        """Store events; the fingerprints of those that were there before."""
+
+    async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+        """Caps of (tenant, limit), kept from changing until the end."""
+
+    async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
+        """Counters as they stand, without a lock; a missing one is at 0."""
+
+    async def lock_instances(self, quests: Sequence[QuestKey]) -> Mapping[QuestKey, Instance]:
+        """The newest instance of each quest and user that has one."""
+
+    async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+        """Counters by themselves until the end; a missing one is at 0."""
+
+    async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
+        """Last inbox number of each user that has one."""
+
+    async def write(self, batch: Batch, outcome: Outcome) -> None:
+        """Store the outcome. Raises Retry when another writer made one of its rows first."""
+
+
+class Ledger(Protocol):
+    """The ledger of PostgreSQL."""
+
+    def open(self) -> AbstractAsyncContextManager[LedgerTransaction]:
+        """A transaction that commits at the end and rolls back on any error. Raises Retry when the server is away."""
+        ...
+
+
+Report = Callable[[Sequence[Settled], Sequence[Rejection], int], None]
+"""Told after the commit: decisions, rejections, and the number of duplicates."""
+
+
+class Settle:
+    """Commit of the walk: everything a batch decides, and its offsets, or nothing of it."""
+
+    def __init__(self, ledger: Ledger, report: Report) -> None:
+        """`report` counts what was committed."""
+        self._ledger = ledger
+        self._report = report
+        self._pinned: dict[tuple[str, int, str], int] = {}
+
+    async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
+        """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
+        matches = [item for item in items if isinstance(item, Match)]
+        rejections = [item for item in items if isinstance(item, Rejection)]
+        tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
+        pins = self._list_pins(batch, matches)
+        async with self._ledger.open() as ledger:
+            await ledger.fence(batch, tenants)
+            fresh, conflicts = await _drop_duplicates(ledger, matches)
+            settled, outcome = await _settle(ledger, fresh)
+            rejections += conflicts
+            await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
+        self._pinned.update({(p.topic, p.partition, p.tenant_id): p.book_version for p in pins})
+        self._report(settled, rejections, len(matches) - len(fresh) - len(conflicts))
+
+    def _list_pins(self, batch: Batch, matches: Sequence[Match]) -> list[Pin]:
+        """Where this batch switches a partition to another version of a tenant's book."""
+        starts = {(span.topic, span.partition): span.start for span in batch.spans}
+        pins = {}
+        for match in matches:
+            place, book = match.event.place, match.event.book
+            key = (place.topic, place.partition, match.event.tenant_id)
+            if self._pinned.get(key) != book.version:
+                start = starts[place.topic, place.partition]
+                pins[key] = Pin(match.event.tenant_id, place.topic, place.partition, start, book.version)
+        return sorted(pins.values())
+
+
+async def _drop_duplicates(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[list[Match], list[Rejection]]:
+    """Matches of events never seen before, and rejections for ids that come again with another body."""
+    first: dict[EventKey, tuple[Match, bytes]] = {}
+    again: list[tuple[Match, bytes]] = []
+    for match in matches:
+        said = fingerprint(match.event)
+        key = (match.event.tenant_id, match.event.event_id)
+        if key in first:
+            again.append((match, said))
+        else:
+            first[key] = (match, said)
+    ordered = sorted(first)
+    known = (
+        await ledger.record_events([first[k][0].event for k in ordered], [first[k][1] for k in ordered])
+        if first
+        else {}
+    )
+    conflicts = [_reject(m) for k, (m, said) in first.items() if k in known and known[k] != said]
+    stored = {key: known.get(key, said) for key, (_, said) in first.items()}
+    conflicts += [_reject(m) for m, said in again if stored[m.event.tenant_id, m.event.event_id] != said]
+    return [match for key, (match, _) in first.items() if key not in known], conflicts
+
+
+def _reject(match: Match) -> Rejection:
+    event = match.event
+    return Rejection(
+        event.place,
+        "conflicting_duplicate",
+        f"event id {event.event_id!r} was used before with another body; give each event an id of its own",
+        event.original,
+        event.received_at,
+        event.tenant_id,
+        event.event_id,
+    )
+
+
+async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[list[Settled], Outcome]:
+    touched = {t.counter for m in matches for c in m.candidates for t in c.touches}
+    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
+    caps = await ledger.share_limits(limits) if limits else {}
+    quest_keys = list_quests(matches)
+    quests = Quests(await ledger.lock_instances(quest_keys) if quest_keys else {})
+    claims = list_claims(matches, quests)
+    hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
+    seen = await ledger.read_counters(hinted) if hinted else {}
+    weighed = [(claim, refuse_early(claim, caps, seen) if seen else None) for claim in claims]
+    counters, heads = await _lock(ledger, [claim for claim, refused in weighed if not refused])
+    before, heads_before = dict(counters), dict(heads)
+    settled = list(decide(weighed, counters, caps, heads, quests, datetime.now(UTC)))
+    return settled, Outcome(
+        settled,
+        {k: (c, caps[k.tenant_id, k.limit_id], not before[k].version) for k, c in counters.items() if c != before[k]},
+        {u: (n, u not in heads_before) for u, n in heads.items() if n != heads_before.get(u)},
+        quests.changed,
+    )
+
+
+async def _lock(
+    ledger: LedgerTransaction, claims: Sequence[Claim]
+) -> tuple[dict[CounterKey, Counter], dict[UserKey, int]]:
+    """User counters, then inbox heads, then the shared counters last: they are hot, so held shortest."""
+    touched = sorted({touch.counter for claim in claims for touch in claim.touches})
+    own = [counter for counter in touched if counter.user_id]
+    shared = [counter for counter in touched if not counter.user_id]
+    counters = await ledger.lock_counters(own) if own else {}
+    users = sorted({claim.user for claim in claims})
+    heads = await ledger.lock_heads(users) if users else {}
+    if shared:
+        counters |= await ledger.lock_counters(shared)
+    return counters, heads

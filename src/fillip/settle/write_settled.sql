@@ -1,0 +1,60 @@
+-- All that a batch decided, in one round trip: decisions, incentives with their inbox entries, inbox heads, counters.
+-- `fresh` heads and counters are those that were missing under the lock. Where another writer made one meanwhile it is
+-- not written, a count comes out short, and the batch is tried again.
+WITH decided AS (
+    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, occurrence, outcome,
+                          reason, occurred_at, local_day, reward_values, limits, book_version, user_attributes, cohorts,
+                          partition, log_offset, decided_at)
+    SELECT d.tenant_id, d.decision_id, d.campaign_id, d.campaign_version, d.event_id, d.user_id, d.occurrence, d.outcome,
+           d.reason, d.occurred_at, d.local_day, d.reward_values::jsonb, d.limits::jsonb, d.book_version,
+           d.user_attributes::jsonb, d.cohorts::jsonb, d.partition, d.log_offset, d.decided_at
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
+                $10::timestamptz[], $11::date[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::text[],
+                $17::int[], $18::bigint[], $19::timestamptz[])
+      AS d (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, occurrence, outcome, reason,
+            occurred_at, local_day, reward_values, limits, book_version, user_attributes, cohorts, partition, log_offset,
+            decided_at)
+), made AS (
+    INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
+                           value, currency, payload, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+    SELECT i.tenant_id, i.incentive_id, i.decision_id, i.campaign_id, i.user_id, i.event_id, i.reward_index, i.kind,
+           i.value, i.currency, i.payload::jsonb, 'granted', i.inbox_seq, i.occurred_at, i.received_at, i.taken_at,
+           i.granted_at
+    FROM unnest($20::text[], $21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::int[], $27::text[],
+                $28::bigint[], $29::text[], $30::text[], $31::bigint[], $32::timestamptz[], $33::timestamptz[],
+                $34::timestamptz[], $35::timestamptz[])
+      AS i (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind, value, currency,
+            payload, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+    RETURNING tenant_id, user_id, inbox_seq, incentive_id
+), listed AS (
+    INSERT INTO inbox (tenant_id, user_id, seq, incentive_id)
+    SELECT tenant_id, user_id, inbox_seq, incentive_id FROM made
+), heads AS (
+    SELECT * FROM unnest($36::text[], $37::text[], $38::bigint[], $39::bool[]) AS m (tenant_id, user_id, last_seq, fresh)
+), heads_changed AS (
+    UPDATE inbox_head h SET last_seq = m.last_seq
+    FROM heads m WHERE NOT m.fresh AND h.tenant_id = m.tenant_id AND h.user_id = m.user_id
+    RETURNING 1
+), heads_made AS (
+    INSERT INTO inbox_head (tenant_id, user_id, last_seq)
+    SELECT tenant_id, user_id, last_seq FROM heads WHERE fresh
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+), counters AS (
+    SELECT * FROM unnest($40::text[], $41::text[], $42::text[], $43::text[], $44::date[], $45::bigint[], $46::bigint[],
+                         $47::bigint[], $48::bool[])
+      AS m (tenant_id, limit_id, user_id, key, window_start, used, cap, version, fresh)
+), counters_changed AS (
+    UPDATE limit_counter c SET used = m.used, cap = greatest(m.cap, m.used), version = m.version
+    FROM counters m
+    WHERE NOT m.fresh AND c.tenant_id = m.tenant_id AND c.limit_id = m.limit_id AND c.user_id = m.user_id
+      AND c.key = m.key AND c.window_start = m.window_start
+    RETURNING 1
+), counters_made AS (
+    INSERT INTO limit_counter (tenant_id, limit_id, user_id, key, window_start, used, cap, version)
+    SELECT tenant_id, limit_id, user_id, key, window_start, used, greatest(cap, used), version FROM counters WHERE fresh
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM heads_changed) + (SELECT count(*) FROM heads_made) AS heads,
+       (SELECT count(*) FROM counters_changed) + (SELECT count(*) FROM counters_made) AS counters

@@ -1,0 +1,127 @@
+"""Sending: resolved when the broker has the message, with one wake-up of the loop for all that it has confirmed."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from fillip.stream.belt import StreamLost, Unsent
+from fillip.stream.kafka.reader import TURN_S, Config, build_client_config, log
+
+Outgoing: TypeAlias = tuple[str, bytes | str | None, bytes | str | None]  # topic, key, value
+
+MAX_WAITING = 500_000  # messages in librdkafka's queue
+FLUSH_S = 5.0
+
+
+class _Delivery:
+    """Some messages sent together: settled when the last of them is."""
+
+    __slots__ = ("error", "future", "left", "settled")
+
+    def __init__(self, count: int, settled: "list[_Delivery]") -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = count
+        self.error: KafkaError | None = None
+        self.settled = settled
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """Note one delivery report; on the polling thread."""
+        if error is not None:
+            self.error = error
+        self.left -= 1
+        if not self.left:
+            self.settled.append(self)
+
+    def resolve(self) -> None:
+        """Wake who waits; on the loop."""
+        if self.future.done():  # cancelled
+            return
+        if self.error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(_explain(self.error))
+
+
+def _explain(error: KafkaError) -> Exception:
+    if error.fatal():
+        return StreamLost(f"the producer cannot go on: {error.str()}. Restart the process.")
+    return Unsent(f"Kafka has not confirmed the message: {error.str()}")
+
+
+class KafkaProducer:
+    """An idempotent producer (acks=all, murmur2_random). One per loop; close it.
+
+    `give_up_after_s` bounds how long a message is tried; 0: for ever. `extra` goes to librdkafka as it is.
+    """
+
+    def __init__(
+        self, bootstrap: str, *, linger_ms: float = 0, give_up_after_s: float = 5.0, extra: Config | None = None
+    ) -> None:
+        config = {
+            **build_client_config(bootstrap),
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "linger.ms": linger_ms,
+            "message.timeout.ms": round(give_up_after_s * 1000),
+            "queue.buffering.max.messages": MAX_WAITING,
+            "queue.buffering.max.kbytes": 256 * 1024,
+            "retry.backoff.ms": 50,
+            **(extra or {}),
+        }
+        self._producer = Producer(config, logger=log)
+        self._loop = asyncio.get_running_loop()
+        self._settled: list[_Delivery] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    async def send(self, topic: str, key: bytes | str | None, value: bytes | str | None) -> None:
+        """Return when the broker has the message. Raises Unsent (it may or may not be in the log), StreamLost."""
+        await self.send_many([(topic, key, value)])
+
+    async def send_many(self, messages: Sequence[Outgoing]) -> None:
+        """Send all, in order, queued before the first await; return when the broker has them all. Raises as send."""
+        await self.post(messages)
+
+    def post(self, messages: Sequence[Outgoing]) -> "asyncio.Future[None]":
+        """Queue all now, in order; the future is done when the broker has them all, or fails as send does."""
+        delivery = _Delivery(len(messages), self._settled)
+        produce, queued = self._producer.produce, 0
+        try:
+            for topic, key, value in messages:
+                produce(topic, value, key, -1, delivery)
+                queued += 1
+        except (BufferError, KafkaException) as error:  # full, or a message larger than the broker takes
+            raise Unsent(f"Kafka takes no more: {error}; {queued} of {len(messages)} messages were queued") from None
+        if not messages:
+            delivery.future.set_result(None)
+        return delivery.future
+
+    async def close(self) -> None:
+        """Wait some seconds for what is still on its way, then end."""
+        await asyncio.to_thread(self._producer.flush, FLUSH_S)
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(TURN_S)
+            if self._settled:
+                self._wake()
+
+    def _wake(self) -> None:
+        settled = self._settled.copy()
+        del self._settled[: len(settled)]
+        try:
+            self._loop.call_soon_threadsafe(_resolve, settled)
+        except RuntimeError:  # the loop is closed: nobody waits
+            self._closing.set()
+
+
+def _resolve(settled: list[_Delivery]) -> None:
+    for delivery in settled:
+        delivery.resolve()

@@ -1,0 +1,123 @@
+"""Reading all partitions without a group: from now on, from given offsets, or just the last record."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TypeAlias
+
+from confluent_kafka import Consumer, TopicPartition
+
+from fillip.stream.belt import Record, StreamError
+from fillip.stream.kafka.reader import (
+    ANSWER_S,
+    TURN_S,
+    Away,
+    Config,
+    Reader,
+    ask_broker,
+    ask_watermarks,
+    build_config,
+    is_sound,
+    list_partitions,
+    log,
+    read_record,
+)  # fmt: skip
+
+Place: TypeAlias = tuple[str, int]
+
+
+class Tail:
+    """All partitions of some topics, without a group, as lists of records in log order.
+
+    Each partition starts at its entry in `offsets`, else at the end (`from_end`) or at the beginning of the log, as it
+    is when `async with` is entered. While the broker is away it waits. Raises StreamLost, entering raises Away.
+    """
+
+    def __init__(
+        self, bootstrap: str, topics: Sequence[str], *,
+        from_end: bool = True, offsets: Mapping[Place, int] | None = None,
+        max_records: int = 5_000, fetch_wait_ms: int = 50, extra: Config | None = None,
+    ) -> None:  # fmt: skip
+        self._config = build_config(
+            bootstrap, "fillip-tail", fetch_wait_ms, {"enable.auto.commit": False} | dict(extra or {})
+        )
+        self._topics = topics
+        self._from_end = from_end
+        self._offsets = offsets or {}
+        self._max_records = max_records
+        self._reader: Reader | None = None
+
+    async def __aenter__(self) -> "Tail":
+        """Fix where every partition starts, and begin to read: what is produced from now on is surely seen."""
+        self._reader = reader = Reader(self._config, self._max_records)
+        try:
+            await asyncio.to_thread(self._assign, reader.consumer)
+        except BaseException:
+            await reader.close()
+            raise
+        reader.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        if self._reader is not None:
+            await self._reader.close()
+
+    def __aiter__(self) -> "Tail":
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> list[Record]:
+        """What has arrived, never empty. Ends when the tail is closed."""
+        if self._reader is None:
+            raise StreamError("enter the tail first: async with Tail(...) as tail")
+        if records := await self._reader.handover.take(self._max_records):
+            return records
+        raise StopAsyncIteration
+
+    def _assign(self, consumer: Consumer) -> None:
+        parts = []
+        for part in list_partitions(consumer, self._topics):
+            offset = self._offsets.get((part.topic, part.partition))
+            if offset is None:
+                offset = ask_broker(ask_watermarks, consumer, part)[1 if self._from_end else 0]
+            parts.append(TopicPartition(part.topic, part.partition, offset))
+        consumer.assign(parts)
+
+
+async def read_last(bootstrap: str, topics: Sequence[str], extra: Config | None = None) -> dict[Place, Record | None]:
+    """The newest record of every partition of `topics`, None where there is none. Raises Away."""
+    config = build_config(bootstrap, "fillip-last", 10, {"enable.auto.commit": False} | dict(extra or {}))
+    return await asyncio.to_thread(_read_last, config, topics)
+
+
+def _read_last(config: Config, topics: Sequence[str]) -> dict[Place, Record | None]:
+    consumer = Consumer(dict(config), logger=log)
+    try:
+        last: dict[Place, Record | None] = {}
+        wanted = []
+        for part in list_partitions(consumer, topics):
+            low, high = ask_broker(ask_watermarks, consumer, part)
+            last[part.topic, part.partition] = None
+            if high > low:
+                wanted.append(TopicPartition(part.topic, part.partition, high - 1))
+        consumer.assign(wanted)
+        return last | _read_one_each(consumer, len(wanted))
+    finally:
+        consumer.close()
+
+
+def _read_one_each(consumer: Consumer, count: int) -> dict[Place, Record]:
+    found: dict[Place, Record] = {}
+    give_up_at = time.monotonic() + 2 * ANSWER_S
+    while len(found) < count:
+        for message in consumer.consume(count, TURN_S):
+            if is_sound(message):
+                record = read_record(message)
+                found[record.topic, record.partition] = record
+        if time.monotonic() > give_up_at:
+            raise Away(f"Kafka gave the last record of {len(found)} of {count} partitions only")
+    return found

@@ -1,0 +1,44 @@
+"""The names of the topics."""
+
+from msgspec import Struct
+
+
+class Topics(Struct, frozen=True):
+    """Every topic's name; `prefix` keeps several installations on one broker apart."""
+
+    prefix: str = ""
+
+    @property
+    def received(self) -> str:
+        """Events as they came, keyed `tenant:user`."""
+        return f"{self.prefix}event.received"
+
+    @property
+    def rejected(self) -> str:
+        """Announcements of events that could not be decided."""
+        return f"{self.prefix}event.rejected"
+
+    @property
+    def generated(self) -> str:
+        """Announcements of incentives."""
+        return f"{self.prefix}incentive.generated"
+
+    @property
+    def decided(self) -> str:
+        """Announcements of decisions, granted or denied."""
+        return f"{self.prefix}decision.made"
+
+    @property
+    def progressed(self) -> str:
+        """Announcements of quest progress."""
+        return f"{self.prefix}quest.progressed"
+
+    @property
+    def changed(self) -> str:
+        """Announcements of changes of the book, keyed by tenant."""
+        return f"{self.prefix}book.changed"
+
+    def count_partitions(self, wide: int) -> dict[str, int]:
+        """Partitions by topic: `wide` where many users write, else 1."""
+        many = (self.received, self.generated, self.decided, self.progressed)
+        return dict.fromkeys(many, wide) | {self.rejected: 1, self.changed: 1}

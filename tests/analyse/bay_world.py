@@ -1,0 +1,124 @@
+"""Announcements as publish makes them, topics of a test's own, and a loader on real Kafka and DuckDB."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+
+from fillip.analyse import keep_loading
+from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.report import CampaignDay, Question
+from fillip.core.incentive import identify
+from fillip.stream.belt import Record
+from fillip.stream.kafka import KafkaProducer, Tail
+from fillip.stream.topics import Topics
+
+WITHIN_S = 20.0
+EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
+
+
+def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: object) -> dict[str, object]:
+    """The announcement of decision `number`, committed at LSN `number`; every third is denied."""
+    granted = number % 3 != 0
+    after = {
+        "tenant_id": "acme",
+        "decision_id": str(identify(str(number))),
+        "campaign_id": "welcome",
+        "event_id": f"e{number}",
+        "user_id": f"u{number % 5}",
+        "outcome": "granted" if granted else "denied",
+        "reason": "granted" if granted else "limit",
+        "local_day": "2026-03-01",
+        "reward_values": [{"kind": "cashback", "value": 250, "currency": "EUR"}, {"kind": "points", "value": 5}],
+        "limits": [{"limit_id": "x", "cap": 9}],
+    }
+    return announce("decision", number, op, epoch, after | columns)
+
+
+def rejection(number: int, **columns: object) -> dict[str, object]:
+    """The announcement of rejection `number`."""
+    after = {
+        "rejection_id": str(identify(str(number))),
+        "tenant_id": "acme",
+        "reason": "unknown_action",
+        "received_at": "2026-03-01T23:59:59.000000Z",
+        "original": "e30=",
+    }
+    return announce("rejection", number, "c", "e1", after | columns)
+
+
+def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, object]) -> dict[str, object]:
+    """A message in the form of the contract."""
+    source = {"epoch": epoch, "commit_lsn": lsn, "index": 0, "tx_id": 1, "table": table}
+    return {"op": op, "after": after, "source": source | {"committed_at_us": lsn * 1_000_000, "published_at_us": 0}}
+
+
+def record(offset: int, message: dict[str, object], topic: str = "decision.made", partition: int = 0) -> Record:
+    """The message at a place in the log."""
+    return Record(topic, partition, offset, json.dumps(message).encode(), b"acme:u", 0)
+
+
+class BayWorld:
+    """Topics and a DuckDB file of one test."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.bootstrap = bootstrap
+        self.topics = Topics(prefix=f"{uuid.uuid4().hex[:8]}.")
+        self.file = folder / "analyse.duckdb"
+        self.producer: KafkaProducer
+
+    async def produce(self, *messages: dict[str, object]) -> None:
+        """Announce, keyed by user."""
+        topics = {"decision": self.topics.decided, "rejection": self.topics.rejected}
+        await self.producer.send_many(
+            [
+                (topics[m["source"]["table"]], f"acme:{m['after'].get('user_id')}".encode(), json.dumps(m).encode())
+                for m in messages
+            ]
+        )
+
+    @asynccontextmanager
+    async def bay(self) -> AsyncIterator[DuckdbBay]:
+        """The facts, nobody loading."""
+        async with DuckdbBay.open(self.file, self.topics.decided, self.topics.rejected) as bay:
+            yield bay
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[DuckdbBay]:
+        """The facts, being loaded."""
+        async with self.bay() as bay:
+            loading = asyncio.create_task(keep_loading(bay, self.open_tail))
+            try:
+                yield bay
+            finally:
+                loading.cancel()
+                await asyncio.gather(loading, return_exceptions=True)
+
+    def open_tail(self, offsets: dict[tuple[str, int], int]) -> Tail:
+        """Both topics from the stored offsets on."""
+        return Tail(self.bootstrap, [self.topics.decided, self.topics.rejected], from_end=False, offsets=offsets)
+
+
+async def count(bay: DuckdbBay) -> int:
+    """All decisions of acme."""
+    days: list[CampaignDay] = list(await bay.report_campaign_days(EVERYTHING))
+    return sum(day.granted + sum(day.denied.values()) for day in days)
+
+
+async def until_count(bay: DuckdbBay, wanted: int) -> None:
+    """Wait until so many decisions are there."""
+
+    async def holds() -> bool:
+        return await count(bay) == wanted
+
+    await until(holds)
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(WITHIN_S):
+        while not await holds():
+            await asyncio.sleep(0.05)

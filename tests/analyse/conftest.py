@@ -1,0 +1,20 @@
+"""Fixture: topics of a test's own and a producer."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from bay_world import BayWorld
+
+from fillip.app.embedded import Addresses
+from fillip.stream.kafka import KafkaProducer, ensure_topics
+
+
+@pytest.fixture
+async def bay_world(servers: Addresses, tmp_path: Path) -> AsyncIterator[BayWorld]:
+    """Empty topics, no facts yet."""
+    world = BayWorld(servers.kafka_bootstrap, tmp_path)
+    await ensure_topics(servers.kafka_bootstrap, world.topics, 2)
+    world.producer = KafkaProducer(servers.kafka_bootstrap, linger_ms=0)
+    yield world
+    await world.producer.close()

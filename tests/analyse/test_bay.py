@@ -1,0 +1,143 @@
+"""The facts on real Kafka and DuckDB: each announcement counts once (invariant I8)."""
+
+import asyncio
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+from bay_world import EVERYTHING, BayWorld, count, decision, rejection, until, until_count
+from msgspec.structs import replace
+
+from fillip.analyse import keep_loading
+from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.report import CampaignDay, RejectionDay, Spend
+from fillip.core.errors import Crash
+
+
+async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
+    await bay_world.produce(
+        *map(decision, range(1, 10)),
+        decision(30, reason="late"),
+        decision(31, campaign_id="quest", local_day="2026-03-02", reward_values=[{"kind": "badge", "value": 0}]),
+        decision(32, tenant_id="rival", user_id="u1"),
+    )
+    async with bay_world.loading() as bay:
+        await until_count(bay, 11)
+        first, second = await bay.report_campaign_days(EVERYTHING)
+        spend = [Spend("cashback", "EUR", 6, 1500), Spend("points", None, 6, 30)]
+        assert first == CampaignDay(date(2026, 3, 1), "welcome", 6, 12, {"limit": 3, "late": 1}, spend, 5)
+        assert second == CampaignDay(date(2026, 3, 2), "quest", 1, 1, {}, [Spend("badge", None, 1, 0)], 1)
+        later = replace(EVERYTHING, first=date(2026, 3, 2))
+        assert await bay.report_campaign_days(later) == [second]
+        assert await bay.report_campaign_days(replace(EVERYTHING, campaign_id="quest")) == [second]
+        assert await bay.report_campaign_days(replace(EVERYTHING, after=(first.day, "welcome"))) == [second]
+        assert await bay.report_campaign_days(replace(EVERYTHING, tenant_id="nobody")) == []
+
+
+async def test_rejections_by_reason_and_day(bay_world: BayWorld) -> None:
+    await bay_world.produce(
+        rejection(1), rejection(2), rejection(3, reason="undecodable", tenant_id=None), rejection(2), decision(1)
+    )
+    async with bay_world.loading() as bay:
+        await until_count(bay, 1)
+        await until(lambda: has_rejections(bay, [RejectionDay(date(2026, 3, 1), "unknown_action", 2)]))
+
+
+async def has_rejections(bay: DuckdbBay, wanted: list[RejectionDay]) -> bool:
+    return await bay.report_rejection_days(EVERYTHING) == wanted
+
+
+async def test_announced_twice_counts_once(bay_world: BayWorld) -> None:
+    await bay_world.produce(*map(decision, range(1, 101)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 100)
+        await bay_world.produce(*map(decision, range(50, 111)))
+        await until_count(bay, 110)
+
+
+async def test_a_snapshot_replaces_what_was_there(bay_world: BayWorld) -> None:
+    await bay_world.produce(*map(decision, range(1, 101)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 100)
+        await bay_world.produce(*(decision(n, op="r", epoch="e2") for n in range(1, 41)))
+        await until_count(bay, 40)
+        await bay_world.produce(decision(41, epoch="e2"), decision(42, epoch="e2"))
+        await until_count(bay, 42)
+
+
+async def test_stopped_and_started_goes_on_where_it_was(bay_world: BayWorld) -> None:
+    total = 0
+    for part in range(4):
+        await bay_world.produce(*map(decision, range(part * 500 + 1, part * 500 + 501)))
+        async with bay_world.loading() as bay:
+            await until_count(bay, total + 500)
+        total += 500
+    async with bay_world.bay() as bay:
+        assert sum(p.next_offset for p in (await bay.read_positions()).values()) == 2000
+
+
+LOADER = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from bay_world import BayWorld
+from fillip.stream.topics import Topics
+
+async def main():
+    world = BayWorld(sys.argv[2], Path(sys.argv[3]))
+    world.topics = Topics(prefix=sys.argv[4])
+    async with world.loading():
+        print("loading", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_at_any_moment_counts_once(bay_world: BayWorld, tmp_path: Path) -> None:
+    arguments = [str(Path(__file__).parent), bay_world.bootstrap, str(tmp_path), bay_world.topics.prefix]
+    for turn in range(4):
+        await bay_world.produce(*map(decision, range(turn * 5000 + 1, turn * 5000 + 5001)))
+        loader = await asyncio.create_subprocess_exec(sys.executable, "-c", LOADER, *arguments, stdout=subprocess.PIPE)
+        assert await loader.stdout.readline() == b"loading\n"
+        await asyncio.sleep(0.15 * turn)  # the moment of the kill: before, in or after a load
+        loader.kill()
+        await loader.wait()
+    async with bay_world.loading() as bay:
+        await until_count(bay, 20_000)
+    with duckdb.connect(str(bay_world.file)) as facts:
+        assert facts.execute("SELECT count(DISTINCT decision_id) FROM decision_fact").fetchone() == (20_000,)
+
+
+async def test_a_failed_load_changes_nothing(bay_world: BayWorld) -> None:
+    await bay_world.produce(*map(decision, range(1, 11)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 10)
+    await bay_world.produce(decision(11, local_day="no day"))
+    async with bay_world.bay() as bay:
+        with pytest.raises(Crash, match="local_day"):
+            await asyncio.wait_for(keep_loading(bay, bay_world.open_tail), 20)
+        assert await count(bay) == 10
+        assert sum(p.next_offset for p in (await bay.read_positions()).values()) == 10
+
+
+async def test_one_process_owns_the_file(bay_world: BayWorld, tmp_path: Path) -> None:
+    async with bay_world.bay():
+        again = f"import duckdb; duckdb.connect({str(bay_world.file)!r})"
+        other = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", again], capture_output=True, check=False)
+        assert b"lock" in other.stderr
+    (tmp_path / "analyse.duckdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(Crash, match=r"analyse\.duckdb can't be opened"):
+        async with bay_world.bay():
+            pass
+
+
+async def test_sql_cannot_leave_the_file(bay_world: BayWorld) -> None:
+    async with bay_world.bay() as bay:
+        reading, loosening = "SELECT * FROM read_text('/etc/passwd')", "SET enable_external_access = true"
+        for escape in (reading, loosening, "ATTACH 'other.duckdb'", "COPY loaded TO 'out.csv'"):
+            with pytest.raises(duckdb.Error):
+                bay._connection.execute(escape)

@@ -1,0 +1,143 @@
+"""Reports over HTTP: whose, which, and what is refused. Keys are real ones in PostgreSQL."""
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from bay_world import BayWorld, decision, record, rejection
+
+from fillip.analyse import build_app
+from fillip.analyse.facts import sift
+from fillip.manage.keys import NewKey
+from fillip.manage.operator import create_key, create_tenant
+from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.manage.tenants import NewTenant
+from fillip.migrations import role_dsn
+
+
+class Desk:
+    """Three decisions of acme on three days, two of rival; a key each, and one without the scope."""
+
+    def __init__(self, app: Any, acme: str, rival: str, scopeless: str) -> None:
+        self.acme, self.rival, self.scopeless = acme, rival, scopeless
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bay")
+
+    async def ask(self, path: str, key: str | None = None, **parameters: object) -> httpx.Response:
+        """The answer to a GET below /v1/reports, as acme unless told otherwise."""
+        headers = {"Authorization": f"Bearer {self.acme if key is None else key}"}
+        return await self._client.get(f"/v1/reports/{path}", params=parameters, headers=headers)
+
+
+@pytest.fixture
+async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
+    """Facts loaded by hand, and the HTTP application over them."""
+    keys = []
+    for tenant_id in ("acme", "rival"):
+        tenant = NewTenant(tenant_id=tenant_id, name=tenant_id, time_zone="UTC", currency="EUR", clock="live")
+        keys.append((await create_tenant(database, tenant, NewKey(name="k", scopes=["reports:read"])))[1].key)
+    keys.append((await create_key(database, "acme", NewKey(name="k", scopes=["manage:read"]))).key)
+    messages = [decision(n, local_day=f"2026-03-0{n}", campaign_id=f"c{n}") for n in (1, 2, 3)]
+    messages += [decision(n, tenant_id="rival", campaign_id="canary-rival") for n in (4, 5)]
+    records = [record(offset, message, bay_world.topics.decided) for offset, message in enumerate(messages)]
+    records += [record(0, rejection(1), bay_world.topics.rejected)]
+    engine = open_engine(role_dsn(database, "fillip_api"))
+    async with bay_world.bay() as bay:
+        await bay.load(sift(records, {}))
+        yield Desk(build_app(bay, PostgresKeyRing(engine)), *map(str, keys))
+    await engine.dispose()
+
+
+async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
+    lines = (await desk.ask("campaign-days")).json()["items"]
+    assert [line["campaign_id"] for line in lines] == ["c1", "c2", "c3"]
+    assert lines[0] == {
+        "day": "2026-03-01",
+        "campaign_id": "c1",
+        "granted": 1,
+        "issued": 2,
+        "denied": {},
+        "spend": [
+            {"kind": "cashback", "currency": "EUR", "count": 1, "value": 250},
+            {"kind": "points", "currency": None, "count": 1, "value": 5},
+        ],
+        "unique_users": 1,
+    }
+    assert lines[2] | {"denied": {"limit": 1}, "spend": [], "granted": 0, "issued": 0, "unique_users": 0} == lines[2]
+
+
+async def test_nothing_of_another_tenant_by_any_route(desk: Desk) -> None:
+    for path in ("campaign-days", "rejection-days", "watermark", "campaign-days?campaign_id=canary-rival"):
+        assert "canary" not in (await desk.ask(path)).text
+    rivals = (await desk.ask("campaign-days", key=desk.rival)).json()["items"]
+    assert [(line["campaign_id"], line["granted"]) for line in rivals] == [("canary-rival", 2)]
+    assert (await desk.ask("rejection-days", key=desk.rival)).json()["items"] == []
+
+
+async def test_days_campaign_and_pages(desk: Desk) -> None:
+    found = await desk.ask("campaign-days", **{"from": "2026-03-02", "to": "2026-03-02"})
+    assert [line["campaign_id"] for line in found.json()["items"]] == ["c2"]
+    found = await desk.ask("campaign-days", campaign_id="c3")
+    assert [line["campaign_id"] for line in found.json()["items"]] == ["c3"]
+    seen, cursor = [], {}
+    while True:
+        page = (await desk.ask("campaign-days", limit=1, **cursor)).json()
+        seen += [line["campaign_id"] for line in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert seen == ["c1", "c2", "c3"]
+
+
+async def test_rejections_and_watermark(desk: Desk, bay_world: BayWorld) -> None:
+    lines = (await desk.ask("rejection-days")).json()["items"]
+    assert lines == [{"day": "2026-03-01", "reason": "unknown_action", "count": 1}]
+    mark = (await desk.ask("watermark")).json()
+    assert (mark["epoch"], mark["commit_lsn"], mark["committed_at"]) == ("e1", 5, "1970-01-01T00:00:05Z")
+    assert mark["positions"] == [
+        {"topic": bay_world.topics.decided, "partition": 0, "next_offset": 5},
+        {"topic": bay_world.topics.rejected, "partition": 0, "next_offset": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "at"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"from": "2026-13-01"}, "from"),
+        ({"to": "2026-02-30"}, "to"),
+        ({"to": ""}, "to"),
+        ({"from": "2026-03-02", "to": "2026-03-01"}, "to"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "501"}, "limit"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": "1e2"}, "limit"),
+        ({"limit": "٣"}, "limit"),
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": "é"}, "cursor"),
+        ({"cursor": base64.urlsafe_b64encode(b'["2026-03-01"]').decode()}, "cursor"),
+        ({"tenant_id": "rival"}, "tenant_id"),
+        ({"campaign_id": "x" * 3000}, "campaign_id"),
+        ({"campaign_id": ["a", "b"]}, "campaign_id"),
+    ],
+)
+async def test_a_bad_query_is_refused_at_its_place(desk: Desk, parameters: dict[str, object], at: str) -> None:
+    answer = await desk.ask("campaign-days", **parameters)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert answer.json()["errors"][0]["at"] == at
+    assert answer.json()["trace_id"] == answer.headers["trace-id"]
+
+
+async def test_sql_in_a_parameter_is_text(desk: Desk) -> None:
+    answer = await desk.ask("campaign-days", campaign_id="' OR tenant_id = 'rival")
+    assert answer.json()["items"] == []
+
+
+async def test_who_may_not_ask(desk: Desk) -> None:
+    for key in ("", "fk_live_forged", desk.acme[:-1] + "~", "x" * 5000, "é"):
+        answer = await desk.ask("campaign-days", key=key) if key.isascii() else None
+        assert answer is None or (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    for path in ("campaign-days", "rejection-days", "watermark"):
+        assert (await desk.ask(path, key=desk.scopeless)).status_code == 403
+    assert (await desk.ask("nothing")).status_code == 404

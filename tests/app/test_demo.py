@@ -1,0 +1,246 @@
+"""The demo's own parts: what it counts, shows, empties and would notice. The whole of it runs by `make demo`."""
+
+import fcntl
+import http.server
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from msgspec import json
+from rich.console import Console
+
+from fillip.app.demo.board import draw_board, write_line
+from fillip.app.demo.checks import DOUBTS, is_whole
+from fillip.app.demo.client import ApiClient, CallFailed
+from fillip.app.demo.latency import STEPS, Journey, Recorder, report_latency
+from fillip.app.demo.memory import measure_memory, measure_tree
+from fillip.app.demo.phone import Incentive, Phone, Trace
+from fillip.app.demo.postgres import Ledger
+from fillip.app.demo.state import choose_state
+from fillip.app.demo.tally import Tally, percentile
+from fillip.app.demo.year import choose_phone_users
+from fillip.app.figures import at_most, expect, note, tabulate, write_figures
+from fillip.core.errors import Crash
+
+
+def test_a_figure_is_ok_only_when_its_goal_is_met() -> None:
+    assert expect("granted", 27, 27).ok and not expect("granted", 27, 26).ok
+    assert at_most("p99", 60, 60.0, "ms").ok and not at_most("p99", 60, 60.1, "ms").ok
+    assert note("memory", 5, "MB").ok
+
+
+def test_figures_are_written_as_a_list_of_five_fields(tmp_path: Path) -> None:
+    path = write_figures("x", [expect("granted", 27, 26), note("memory", 5, "MB")], tmp_path)
+
+    assert json.decode(path.read_bytes()) == [
+        {"name": "granted", "goal": "= 27", "got": 26, "unit": "", "ok": False},
+        {"name": "memory", "goal": "", "got": 5, "unit": "MB", "ok": True},
+    ]
+
+
+def test_a_missed_goal_is_named_in_the_table() -> None:
+    shown = _render(tabulate("Counts", [expect("granted", 2_075, 2_074), expect("refused", 27, 27)]))
+
+    assert "= 2,075" in shown and "2,074" in shown and "missed" in shown and "ok" in shown
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    values = [float(n) for n in range(1, 101)]
+
+    assert percentile(values, 0.5) == 50 and percentile(values, 0.99) == 99 and percentile([7.0], 0.99) == 7
+    assert percentile([], 0.5) == 0
+
+
+async def test_the_board_shows_progress_refusals_and_campaigns() -> None:
+    tally = Tally(total=164_539, phones=20)
+    tally.sent, tally.settled, tally.told, tally.frames = 90_000, 70_000, 12, 9
+    tally.outcomes.update({("cashback", "granted", "granted"): 8_123, ("cashback", "denied", "limit"): 359})
+    tally.latencies_ms += [4.0, 5.0, 2_400.0]
+
+    shown = _render(draw_board(tally, (9_000.0, 8_000.0)))
+
+    for wanted in (
+        "70,000 of 164,539",
+        "20,000 events",
+        "3 frames",
+        "8,123",
+        "refused: limit",
+        "359",
+        "p50 5 ms",
+        "2.4 s",
+    ):
+        assert wanted in shown
+    assert "sent 90,000 (9,000/s)" in write_line(tally, (9_000.0, 8_000.0))
+
+
+def test_a_state_folder_is_emptied_but_for_what_finds_leftovers(tmp_path: Path) -> None:
+    state = tmp_path / "demo"
+    (state / "kafka").mkdir(parents=True)
+    for name in ("lock", "pids.json", "operator.key", "kafka/data"):
+        (state / name).touch()
+
+    assert choose_state(state) == state
+    assert {entry.name for entry in state.iterdir()} == {"lock", "pids.json"}
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    state = tmp_path / "demo"
+    state.mkdir()
+    (state / "precious").touch()
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        assert choose_state(state) == tmp_path / "demo-2"
+    assert (state / "precious").exists()
+
+
+def test_a_folder_of_something_else_is_never_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+
+    with pytest.raises(Crash, match="choose another --state"):
+        choose_state(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_the_steps_of_a_frame_add_up_to_its_whole_way() -> None:
+    recorder = Recorder()
+    recorder.sent_us["tap-0"] = 10_000_000
+    trace = Trace(10_001_000, 10_003_000, 10_005_000, 10_006_000, 10_008_000, 10_009_000)
+
+    recorder.watch(Incentive("i", "tap-0"), trace, 10_010_000)
+    recorder.watch(Incentive("j", "tap-0"), None, 10_010_000)  # by replay: its steps are unknown
+    figures = report_latency(recorder.journeys, 0)
+
+    assert [figure.got for figure in figures[:2]] == [10.0, 10.0]
+    shares = [figure.got for figure in figures if figure.name.startswith("share of")]
+    assert len(shares) == len(STEPS) and sum(map(float, shares)) == pytest.approx(100)
+
+
+def test_the_first_seconds_are_told_apart() -> None:
+    slow_start = Journey((1_000_000,) * 7 + (1_900_000,))
+    steady = Journey((9_000_000,) * 7 + (9_005_000,))
+
+    by_name = {figure.name: figure.got for figure in report_latency([slow_start, steady], 0)}
+
+    assert by_name["event to frame at 500/s: p99"] == 5
+    assert by_name["event to frame at 500/s, first 5 s: p99"] == 900
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="there is no /proc here")
+def test_memory_counts_children_too() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "x = bytearray(80_000_000); print(1, flush=True); input()"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline() == b"1\n"
+    alone, both = measure_tree(child.pid), measure_tree(os.getpid())
+    figures = measure_memory({"worker": child.pid})
+    child.communicate(b"\n")
+
+    assert 80_000_000 < alone < both
+    assert [figure.name for figure in figures] == ["memory: worker", "memory: the whole set with its servers"]
+
+
+async def test_an_inbox_with_a_gap_or_a_repeat_is_not_whole() -> None:
+    phone = Phone("http://127.0.0.1:1", "key", "ada", lambda *told: None)
+    phone.received = [(1, "a"), (2, "b")]
+
+    assert is_whole(phone, [(1, "a"), (2, "b")])
+    assert not is_whole(phone, [(1, "a"), (2, "b"), (3, "c")])
+    phone.received = [(1, "a"), (3, "c")]
+    assert not is_whole(phone, [(1, "a"), (3, "c")])
+
+
+def test_phones_belong_to_twenty_different_households() -> None:
+    users = choose_phone_users()
+
+    assert len(set(users)) == 20 and users[0] == "h2337"
+
+
+class _Door(http.server.BaseHTTPRequestHandler):
+    """Hangs up on the first request of each connection's first POST, refuses /no, else tells what it was sent."""
+
+    seen: list[tuple[str, str | None, str]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.seen.append((self.path, self.headers["Idempotency-Key"], body))
+        if len(self.seen) == 1:
+            self.close_connection = True
+            return
+        said = b'{"stored": 1}' if self.path != "/no" else b'{"detail": "there is no such thing"}'
+        self.send_response(404 if self.path == "/no" else 200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *told: object) -> None:
+        """Nothing on the terminal."""
+
+
+@pytest.fixture
+def door() -> Iterator[str]:
+    _Door.seen.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_broken_connection_is_retried_under_the_same_idempotency_key(door: str) -> None:
+    assert ApiClient(door, "key").post("/v1/users:bulk", {"users": []}) == {"stored": 1}
+
+    (path, first, body), (again, second, same) = _Door.seen
+    assert (path, first, body) == (again, second, same) and first
+
+
+def test_a_refused_call_says_what_was_refused_and_why(door: str) -> None:
+    client = ApiClient(door, "key")
+    client.post("/warm-up")
+
+    with pytest.raises(CallFailed, match=r"POST /no: 404 .*there is no such thing"):
+        client.post("/no", {})
+
+
+def test_nobody_at_the_door_is_one_clear_line() -> None:
+    with pytest.raises(CallFailed, match="does not answer"):
+        ApiClient("http://127.0.0.1:1", "key").get("/v1/tenant")
+
+
+FAULTS = {
+    "rejected": "INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, reason, detail,"
+    " original, received_at) VALUES (uuidv7(), 'acme', 't', 0, 0, 'undecodable', '', '', now())",
+    "needless": "UPDATE decision SET limits = jsonb_set(limits, '{0,cap}', '9') WHERE outcome = 'denied'",
+    "over_cap": "UPDATE spending_limit SET cap = 0",
+    "miscounted": "UPDATE limit_counter SET used = 0",
+    "unpaid": "UPDATE decision SET outcome = 'granted', reason = 'granted' WHERE outcome = 'denied'",
+    "untold": "DELETE FROM inbox",
+    "gapped": "UPDATE inbox SET seq = 2",
+}
+
+
+@pytest.mark.parametrize("doubt", DOUBTS)
+async def test_each_doubt_is_found_when_it_is_planted(database: str, doubt: str) -> None:
+    owner = await asyncpg.connect(database)
+    await owner.execute(Path(__file__).with_name("one_grant.sql").read_text())
+    async with Ledger(database, "event.received") as ledger:
+        assert set((await ledger.count_doubts("acme")).values()) == {0}
+
+        await owner.execute(FAULTS[doubt])
+
+        assert (await ledger.count_doubts("acme"))[doubt] == 1
+    await owner.close()
+
+
+def _render(what: object) -> str:
+    screen = Console(width=110, file=io.StringIO(), record=True)
+    screen.print(what)
+    return screen.export_text()

@@ -1,0 +1,1 @@
+"""Speed, on real servers: `python -m tests.bench [worker] [http] [rules] [ledger]`."""

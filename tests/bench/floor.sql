@@ -1,0 +1,32 @@
+-- A granted event's rows in the ledger's tables, and nothing looked at.
+WITH met AS (
+    INSERT INTO event_met (tenant_id, event_id, fingerprint, user_id, action, occurred_at, received_at, attributes,
+                           partition, log_offset)
+    SELECT e.tenant_id, e.event_id, e.fingerprint, e.user_id, e.action, e.occurred_at, e.received_at,
+           e.attributes::jsonb, e.partition, e.log_offset
+    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+                $8::text[], $9::int[], $10::bigint[])
+      AS e (tenant_id, event_id, fingerprint, user_id, action, occurred_at, received_at, attributes, partition,
+            log_offset)
+), decided AS (
+    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, outcome, reason,
+                          occurred_at, local_day, reward_values, limits, book_version, cohorts, partition, log_offset,
+                          decided_at)
+    SELECT d.tenant_id, d.decision_id, d.campaign_id, 1, d.event_id, d.user_id, 'granted', 'granted', d.occurred_at,
+           d.occurred_at::date, d.reward_values::jsonb, d.limits::jsonb, 1, '{}', d.partition, d.log_offset, d.decided_at
+    FROM unnest($1::text[], $11::uuid[], $12::text[], $2::text[], $4::text[], $6::timestamptz[], $13::text[],
+                $14::text[], $9::int[], $10::bigint[], $7::timestamptz[])
+      AS d (tenant_id, decision_id, campaign_id, event_id, user_id, occurred_at, reward_values, limits, partition,
+            log_offset, decided_at)
+), made AS (
+    INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
+                           value, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+    SELECT i.tenant_id, i.incentive_id, i.decision_id, i.campaign_id, i.user_id, i.event_id, 0, 'points', 5, 'granted',
+           i.inbox_seq, i.occurred_at, i.received_at, i.received_at, i.received_at
+    FROM unnest($1::text[], $15::uuid[], $11::uuid[], $12::text[], $4::text[], $2::text[], $10::bigint[],
+                $6::timestamptz[], $7::timestamptz[])
+      AS i (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, inbox_seq, occurred_at, received_at)
+    RETURNING tenant_id, user_id, inbox_seq, incentive_id
+)
+INSERT INTO inbox (tenant_id, user_id, seq, incentive_id)
+SELECT tenant_id, user_id, inbox_seq + 1, incentive_id FROM made

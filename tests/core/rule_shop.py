@@ -1,0 +1,95 @@
+"""A shop's schema for the rule tests, its values for our compiler and the same as protobuf for Google's CEL."""
+
+from cel_expr_python import cel
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+
+from fillip.core.coerce import build_coercer
+from fillip.core.rule import compile_rule
+from fillip.core.schema import ListOf, ObjectType, Scalar, derive_type
+from fillip.manage.cel import check_rule
+from fillip.manage.descriptor import PACKAGE, build_pool
+
+_PURCHASE = {
+    "qty": {"type": "integer"},
+    "stock": {"type": ["integer", "null"]},
+    "price": {"type": "number"},
+    "rate": {"type": ["number", "null"]},
+    "category": {"type": "string"},
+    "coupon": {"type": ["string", "null"]},
+    "gift": {"type": "boolean"},
+    "member": {"type": ["boolean", "null"]},
+    "at": {"type": "string", "format": "date-time"},
+    "tags": {"type": "array", "items": {"type": "string"}},
+    "scores": {"type": "array", "items": {"type": "number"}},
+    "lines": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["sku"],
+            "properties": {"sku": {"type": "string"}, "n": {"type": "integer"}},
+        },
+    },
+}
+ACTION = derive_type({"type": "object", "required": list(_PURCHASE), "properties": _PURCHASE})
+USER = derive_type({"type": "object", "properties": {"tier": {"type": "string"}, "vip": {"type": "boolean"}}})
+
+read_event = build_coercer(ACTION)
+read_user = build_coercer(USER)
+
+POOL = build_pool(event=ACTION, user=USER)
+ENVIRONMENT = cel.NewEnv(
+    descriptor_pool=POOL,
+    variables={
+        "event": cel.Type(f"{PACKAGE}.event"),
+        "user": cel.Type(f"{PACKAGE}.user"),
+        "cohorts": cel.Type.List(cel.Type.STRING),
+    },
+)
+BASKET = {
+    "qty": 2,
+    "stock": None,
+    "price": 9.5,
+    "rate": None,
+    "category": "toys",
+    "coupon": None,
+    "gift": False,
+    "member": None,
+    "at": "2026-03-01T12:00:00Z",
+    "tags": ["red", "new"],
+    "scores": [],
+    "lines": [{"sku": "a", "n": 1}, {"sku": "b"}],
+}
+
+
+def run(source, event=None, user=None, cohorts=frozenset(), expect="bool"):
+    """The rule's value for a basket with these changes, by our compiler."""
+    rule = compile_rule(check_rule(source, ACTION, USER, expect=expect).checked)
+    return rule(read_event(BASKET | (event or {})), read_user(user or {}), cohorts)
+
+
+def build_message(name: str, shape: ObjectType, attributes: dict[str, object]) -> Message:
+    """The attributes as the protobuf message that Google's CEL reads."""
+    message = message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))()
+    _fill(message, shape, attributes)
+    return message
+
+
+def _fill(message, shape: ObjectType, attributes) -> None:
+    for field in shape.fields:
+        value = attributes.get(field.name)
+        if value is None:
+            continue
+        target = getattr(message, field.name)
+        if isinstance(field.type, ListOf) and isinstance(field.type.element, ObjectType):
+            for item in value:
+                _fill(target.add(), field.type.element, item)
+        elif isinstance(field.type, ListOf):
+            target.extend(value)
+        elif isinstance(field.type, Scalar) and field.type.kind == "timestamp":
+            target.FromJsonString(value)
+        elif isinstance(field.type, Scalar) and field.type.nullable:
+            target.value = value
+            target.SetInParent()
+        else:
+            setattr(message, field.name, value)

@@ -1,0 +1,27 @@
+"""Fixtures: a tenant with topics of its own, without and with a running gateway."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from gateway_world import World
+
+from fillip.app.embedded import Addresses
+from fillip.stream.kafka import ensure_topics
+
+
+@pytest.fixture
+async def closed_world(database: str, servers: Addresses) -> AsyncIterator[World]:
+    """Tenant and topics; no gateway yet."""
+    world = World(database, servers.kafka_bootstrap)
+    await ensure_topics(servers.kafka_bootstrap, world.topics, 2)
+    async with asyncpg.create_pool(database, min_size=1, max_size=2) as world.pool:
+        await world.pool.execute("INSERT INTO tenant VALUES ('acme', 'Acme', 'UTC', 'EUR', 'live')")
+        yield world
+
+
+@pytest.fixture
+async def world(closed_world: World) -> AsyncIterator[World]:
+    """Tenant, topics and a running gateway."""
+    async with closed_world.gateway():
+        yield closed_world

@@ -1,0 +1,156 @@
+"""A gateway on real PostgreSQL and Kafka, and a hand that grants and announces like settle and publish."""
+
+import asyncio
+import json
+import secrets
+import socket
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from confluent_kafka import Producer
+from websockets.asyncio.client import ClientConnection, connect
+
+from fillip.deliver import run_gateway
+from fillip.deliver.postgres import PostgresInbox
+from fillip.migrations import role_dsn
+from fillip.stream.kafka import Tail
+from fillip.stream.topics import Topics
+
+ORIGIN = "https://shop.example"
+WITHIN_S = 10.0
+GRANT = """
+    WITH n AS (SELECT g AS seq FROM generate_series($3::bigint, $4::bigint) g),
+    i AS (INSERT INTO incentive SELECT $1, uuidv7(), uuidv7(), 'welcome', $2, 'e' || seq, 0, 'points', 50, NULL,
+          jsonb_build_object('text', 'No. ' || seq), 'granted', seq, now(), now(), now(), clock_timestamp() FROM n
+          RETURNING incentive_id, inbox_seq),
+    b AS (INSERT INTO inbox SELECT $1, $2, inbox_seq, incentive_id FROM i)
+    INSERT INTO inbox_head VALUES ($1, $2, $4) ON CONFLICT (tenant_id, user_id) DO UPDATE SET last_seq = $4
+"""
+
+
+class World:
+    """One tenant, `acme`, whose users may be granted incentives; the gateway listens on `port`."""
+
+    def __init__(self, dsn: str, bootstrap: str) -> None:
+        self.dsn, self.bootstrap = dsn, bootstrap
+        self.topics = Topics(prefix=f"{uuid.uuid4().hex[:8]}.")
+        self.producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 0})
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self.port}/v1/stream"
+
+    async def grant(self, user: str, first: int, last: int) -> None:
+        """Store inbox entries first..last of a user, as settle does."""
+        await self.pool.execute(GRANT, "acme", user, first, last)
+
+    async def announce(self, user: str, seqs: Iterable[int]) -> None:
+        """Announce stored entries, as publish does, and wait for the broker."""
+        for seq in seqs:
+            row = await self.pool.fetchval(
+                "SELECT to_jsonb(i) FROM incentive i WHERE tenant_id = 'acme' AND user_id = $1 AND inbox_seq = $2",
+                user,
+                seq,
+            )
+            self.produce(user, json.loads(row))
+        await asyncio.to_thread(self.producer.flush, 10)
+
+    async def fetch_row(self, user: str, seq: int) -> dict[str, object]:
+        """A stored incentive as JSON."""
+        wanted = "SELECT to_jsonb(i) FROM incentive i WHERE user_id = $1 AND inbox_seq = $2"
+        return json.loads(await self.pool.fetchval(wanted, user, seq))
+
+    def produce(self, user: str, row: dict[str, object]) -> None:
+        """One message of incentive.generated."""
+        at = datetime.now(UTC)
+        row["granted_at"] = str(row["granted_at"]).replace("+00:00", "Z")
+        us = int(at.timestamp() * 1e6)
+        source = {"epoch": "1", "commit_lsn": us, "index": 0, "tx_id": 1, "table": "incentive"}
+        message = {"op": "c", "after": row, "source": source | {"committed_at_us": us, "published_at_us": us}}
+        self.producer.produce(self.topics.generated, json.dumps(message).encode(), f"acme:{user}".encode())
+        self.producer.poll(0)
+
+    async def ticket(self, user: str, lives_s: float = 60) -> str:
+        """A fresh ticket."""
+        ticket = secrets.token_urlsafe(32)
+        await self.pool.execute(
+            "INSERT INTO gateway_ticket VALUES ($1, 'acme', $2, now() + $3::float8 * interval '1 s')",
+            sha256(ticket.encode()).digest(),
+            user,
+            lives_s,
+        )
+        return ticket
+
+    @asynccontextmanager
+    async def client(self, user: str, **hello: object) -> AsyncIterator[ClientConnection]:
+        """A connected client that has been welcomed."""
+        async with connect(self.url, compression=None) as client:
+            await client.send(json.dumps({"type": "hello", "ticket": await self.ticket(user)} | hello))
+            assert (await receive(client))["type"] == "welcome"
+            yield client
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[asyncio.Task[None]]:
+        """A running gateway whose tail is open."""
+        stop = asyncio.Event()
+        async with PostgresInbox.open(role_dsn(self.dsn, "fillip_gateway")) as inbox:
+            running = asyncio.create_task(
+                run_gateway(
+                    inbox,
+                    lambda: Tail(self.bootstrap, [self.topics.generated]),
+                    "127.0.0.1",
+                    self.port,
+                    [ORIGIN],
+                    stop,
+                )
+            )
+            try:
+                await until(lambda: self.health() or running.done())
+                yield running
+            finally:
+                stop.set()
+                await running
+
+    async def health(self) -> bool:
+        """Whether /healthz answers 200."""
+        return (await ask(self.port, "/healthz")).startswith("HTTP/1.1 200")
+
+
+async def ask(port: int, path: str) -> str:
+    """The raw answer to a plain GET; empty when nobody listens."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return ""
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    return answer
+
+
+async def until(holds) -> None:
+    """Wait for a condition, sync or async."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            found = holds()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def receive(client: ClientConnection) -> dict:
+    """The next frame."""
+    return json.loads(await asyncio.wait_for(client.recv(), WITHIN_S))
+
+
+async def receive_seqs(client: ClientConnection, count: int) -> list[int]:
+    """The sequence numbers of the next `count` incentive frames."""
+    return [(await receive(client))["seq"] for _ in range(count)]
+
+
+async def hear_nothing_but_pong(client: ClientConnection) -> bool:
+    """Whether a ping is answered before any other frame."""
+    await client.send('{"type":"ping"}')
+    return await receive(client) == {"type": "pong"}

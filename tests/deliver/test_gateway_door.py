@@ -1,0 +1,188 @@
+"""Who is let in, and what is said to whom is not (goal S7)."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+import pytest
+from gateway_world import ORIGIN, World, ask, receive, until
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from fillip.app.embedded import Addresses
+
+
+async def refusal(client) -> tuple[int, str, int]:
+    """(status and kind of the problem, close code) that a refused client sees."""
+    problem = (await receive(client))["problem"]
+    assert problem["type"].startswith("https://fillip.dev/problems/")
+    assert problem["detail"]
+    assert len(problem["trace_id"]) == 32
+    with pytest.raises(ConnectionClosed) as closed:
+        await asyncio.wait_for(client.recv(), 10)
+    return problem["status"], problem["type"].rpartition("/")[2], closed.value.rcvd.code
+
+
+async def test_a_ticket_opens_once(world: World) -> None:
+    hello = json.dumps({"type": "hello", "ticket": await world.ticket("ann")})
+    async with connect(world.url) as first, connect(world.url) as second:
+        await first.send(hello)
+        assert (await receive(first)) == {"type": "welcome", "user": "ann", "last_seq": 0}
+        await second.send(hello)
+        assert await refusal(second) == (401, "bad-ticket", 4401)
+
+
+async def test_64_race_for_one_ticket_and_one_wins(world: World) -> None:
+    hello = json.dumps({"type": "hello", "ticket": await world.ticket("ann")})
+
+    async def race() -> str:
+        async with connect(world.url) as client:
+            await client.send(hello)
+            return (await receive(client))["type"]
+
+    assert sorted(await asyncio.gather(*(race() for _ in range(64)))) == ["error"] * 63 + ["welcome"]
+
+
+async def test_expired_and_forged_tickets(world: World) -> None:
+    for ticket in (await world.ticket("ann", lives_s=-1), "forged", "x" * 512, "é\u0000"):
+        async with connect(world.url) as client:
+            await client.send(json.dumps({"type": "hello", "ticket": ticket}))
+            assert await refusal(client) == (401, "bad-ticket", 4401)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        '{"type":"hello"}',
+        '{"type":"hello","ticket":7}',
+        '{"type":"hello","ticket":""}',
+        '{"type":"hello","ticket":"t","cursor":-1}',
+        '{"type":"hello","ticket":"t","cursor":1e99}',
+        '{"type":"hello","ticket":"\\ud800"}',
+        '{"type":"hello","ticket":"t","more":1}',
+        '{"type":"ack","seq":1}',
+        '{"type":"unknown"}',
+        "[" * 8000,
+        b"\x00\x01",
+    ],
+)
+async def test_a_bad_first_frame(world: World, frame: str | bytes) -> None:
+    async with connect(world.url) as client:
+        await client.send(frame)
+        assert await refusal(client) == (400, "bad-frame", 4400)
+
+
+async def test_bad_frames_later(world: World) -> None:
+    for frame, kind in (('{"type":"ack","seq":9}', "bad-ack"), ('{"type":"hello","ticket":"t"}', "bad-frame")):
+        async with world.client("ann") as client:
+            await client.send(frame)
+            assert await refusal(client) == (400, kind, 4400)
+
+
+async def test_cursor_ahead_of_the_inbox(world: World) -> None:
+    async with connect(world.url) as client:
+        await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("ann"), "cursor": 1}))
+        assert await refusal(client) == (409, "cursor-ahead", 4409)
+
+
+async def test_silence_is_ended(world: World) -> None:
+    async with connect(world.url) as client:
+        assert await refusal(client) == (408, "hello-timeout", 4408)
+
+
+async def test_a_frame_too_large(world: World) -> None:
+    async with world.client("ann") as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.send("x" * 17_000)
+            await asyncio.wait_for(client.recv(), 10)
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_a_flood_of_frames(world: World) -> None:
+    async with world.client("ann") as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            for _ in range(2000):
+                await client.send('{"type":"ping"}')
+            while True:
+                await asyncio.wait_for(client.recv(), 10)
+        assert closed.value.rcvd.code == 4429
+
+
+async def test_too_many_connections_of_one_user(world: World) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(world.client("ann"))
+        async with connect(world.url) as client:
+            await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("ann")}))
+            assert await refusal(client) == (429, "too-many-sessions", 4429)
+        async with world.client("bob"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("origin", "let_in"),
+    [
+        (None, True),
+        (ORIGIN, True),
+        ("https://evil.example", False),
+        ("http://shop.example", False),
+        (ORIGIN + ".evil.example", False),
+        (ORIGIN + ":444", False),
+        ("https://shop.example.", False),
+        ("HTTPS://SHOP.EXAMPLE", False),
+        ("null", False),
+    ],
+)
+async def test_origins(world: World, origin: str | None, let_in: bool) -> None:
+    try:
+        async with connect(world.url, origin=origin):
+            assert let_in
+    except InvalidStatus as refused:
+        assert not let_in
+        assert refused.response.status_code == 403
+
+
+async def test_plain_http(world: World) -> None:
+    assert (await ask(world.port, "/healthz")).endswith("ok\n")
+    assert (await ask(world.port, "/")).startswith("HTTP/1.1 404")
+
+
+async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(world: World, servers: Addresses) -> None:
+    await world.grant("ann", 1, 3)
+    async with world.client("ann", cursor=3) as client:
+        ticket = await world.ticket("ann")
+        row = await world.fetch_row("ann", 1)
+        async with lock_out(servers.postgres_dsn, world.dsn.rpartition("/")[2]):
+            world.produce("ann", row | {"inbox_seq": 4})
+            assert (await receive(client))["seq"] == 4
+            async with connect(world.url) as late:
+                await late.send(json.dumps({"type": "hello", "ticket": ticket}))
+                assert await refusal(late) == (503, "unavailable", 4450)
+            await client.send('{"type":"ack","seq":3}')
+        await until(lambda: all_acked(world))
+        async with connect(world.url) as late:
+            await late.send(json.dumps({"type": "hello", "ticket": ticket, "cursor": 3}))
+            assert (await receive(late))["type"] == "welcome"
+
+
+@asynccontextmanager
+async def lock_out(dsn: str, database: str):
+    """Meanwhile the gateway's role finds no database: its connections are ended, new ones refused."""
+    admin = await asyncpg.connect(dsn)
+    await admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fillip_gateway' AND datname = $1"
+    await admin.execute(ended, database)
+    try:
+        yield
+    finally:
+        await admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
+        await admin.close()
+
+
+async def all_acked(world: World) -> bool:
+    return await world.pool.fetchval("SELECT count(acked_at) FROM inbox") == 3

@@ -1,0 +1,177 @@
+"""What a client gets: its inbox, in order, whole, never twice; replayed, then live (invariant I7)."""
+
+import asyncio
+import time
+
+from gateway_world import World, hear_nothing_but_pong, receive, receive_seqs, until
+
+from fillip.stream.kafka import Tail
+
+
+async def test_replay_then_live(world: World) -> None:
+    await world.grant("ann", 1, 250)  # more than two pages
+    async with world.client("ann", cursor=0) as client:
+        assert await receive_seqs(client, 250) == list(range(1, 251))
+        await world.grant("ann", 251, 253)
+        await world.announce("ann", [251, 252, 253])
+        assert await receive_seqs(client, 3) == [251, 252, 253]
+
+
+async def test_a_live_frame_equals_its_replay(world: World) -> None:
+    async with world.client("ann") as live:
+        await world.grant("ann", 1, 1)
+        await world.announce("ann", [1])
+        first = await receive(live)
+    async with world.client("ann", cursor=0) as replayed:
+        assert await receive(replayed) == first
+    assert first["incentive"] == first["incentive"] | {
+        "campaign_id": "welcome",
+        "kind": "points",
+        "value": 50,
+        "currency": None,
+        "payload": {"text": "No. 1"},
+        "event_id": "e1",
+    }
+
+
+async def test_resume_by_cursor_after_messages_missed(world: World) -> None:
+    await world.grant("ann", 1, 3)
+    async with world.client("ann", cursor=0) as client:
+        seen = await receive_seqs(client, 3)
+    await world.grant("ann", 4, 6)
+    await world.announce("ann", [4, 5, 6])
+    async with world.client("ann", cursor=3) as client:
+        seen += await receive_seqs(client, 3)
+        assert await hear_nothing_but_pong(client)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+async def test_without_cursor_only_unacked(world: World) -> None:
+    await world.grant("ann", 1, 5)
+    async with world.client("ann", cursor=0) as client:
+        await receive_seqs(client, 5)
+        await client.send('{"type":"ack","seq":2}')
+        await client.send('{"type":"ack","seq":3}')
+    await until(lambda: count_acked(world, 3))
+    async with world.client("ann") as client:
+        assert await receive_seqs(client, 2) == [4, 5]
+
+
+async def count_acked(world: World, count: int) -> bool:
+    return await world.pool.fetchval("SELECT count(*) FROM inbox WHERE acked_at IS NOT NULL") == count
+
+
+async def test_announced_twice_is_sent_once(world: World) -> None:
+    async with world.client("ann") as client:
+        await world.grant("ann", 1, 2)
+        await world.announce("ann", [1, 2, 1, 2])
+        assert await receive_seqs(client, 2) == [1, 2]
+        await world.grant("ann", 3, 3)
+        await world.announce("ann", [2, 3])
+        assert await receive_seqs(client, 1) == [3]
+        assert await hear_nothing_but_pong(client)
+
+
+async def test_a_gap_in_the_announcements_is_filled_from_the_inbox(world: World) -> None:
+    async with world.client("ann") as client:
+        await world.grant("ann", 1, 5)
+        await world.announce("ann", [1, 5, 3])
+        assert await receive_seqs(client, 5) == [1, 2, 3, 4, 5]
+        assert await hear_nothing_but_pong(client)
+
+
+async def test_announced_before_it_can_be_read_is_still_sent(world: World) -> None:
+    # The WAL may be read a moment before the rows are visible to others.
+    async with world.client("ann") as client:
+        async with world.pool.acquire() as other, other.transaction():
+            await other.execute("SET LOCAL session_replication_role = replica")
+            await world.grant("bob", 1, 1)
+        row = await world.fetch_row("bob", 1)
+        world.produce("ann", row | {"user_id": "ann", "inbox_seq": 2})
+        world.producer.flush(10)
+        assert await hear_nothing_but_pong(client)
+        await world.grant("ann", 1, 2)
+        assert await receive_seqs(client, 2) == [1, 2]
+
+
+async def test_granted_while_clients_come_and_go_nothing_lost_nothing_twice(world: World) -> None:
+    async def write() -> None:
+        for first in range(1, 301, 3):
+            await world.grant("ann", first, first + 2)
+            await world.announce("ann", range(first, first + 3))
+
+    writing = asyncio.create_task(write())
+    seen: list[int] = []
+    while len(seen) < 300:
+        async with world.client("ann", cursor=len(seen)) as client:
+            seen += await receive_seqs(client, min(17, 300 - len(seen)))
+    await writing
+    assert seen == list(range(1, 301))
+
+
+async def test_users_get_their_own_only(world: World) -> None:
+    async with world.client("ann") as ann, world.client("bob") as bob, world.client("bob") as bob_too:
+        await world.grant("ann", 1, 1)
+        await world.grant("bob", 1, 2)
+        await world.announce("ann", [1])
+        await world.announce("bob", [1, 2])
+        assert await receive_seqs(bob, 2) == await receive_seqs(bob_too, 2) == [1, 2]
+        assert await receive_seqs(ann, 1) == [1]
+        assert await hear_nothing_but_pong(ann)
+
+
+async def test_trace_tells_each_step(world: World) -> None:
+    async with world.client("ann", trace=True) as client:
+        await world.grant("ann", 1, 1)
+        await world.announce("ann", [1])
+        await receive(client)  # replayed or live; from here on it is live
+        await world.grant("ann", 2, 2)
+        await world.announce("ann", [1, 2])
+        trace = (await receive(client))["trace"]
+    steps = ["received", "taken", "granted", "committed", "published", "pushed"]
+    stamps = [trace[f"{step}_at_us"] for step in steps]
+    assert stamps == sorted(stamps)
+    assert abs(time.time_ns() // 1000 - stamps[-1]) < 60_000_000
+
+
+async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(world: World) -> None:
+    async with world.client("ann") as reader, world.client("ann") as idle:
+        idle.transport.pause_reading()
+        await world.grant("ann", 1, 1000)
+        await world.pool.execute("UPDATE incentive SET payload = jsonb_build_object('text', repeat('x', 10000))")
+        row = await world.fetch_row("ann", 1)
+        for seq in range(1, 1001):
+            world.produce("ann", row | {"inbox_seq": seq})
+        assert await receive_seqs(reader, 1000) == list(range(1, 1001))
+        await until(lambda: closed_for(world, "slow-reader"))
+        assert await hear_nothing_but_pong(reader)
+        idle.transport.resume_reading()
+
+
+async def closed_for(world: World, reason: str) -> bool:
+    from fillip.deliver.session import CLOSED
+
+    return CLOSED.labels(reason)._value.get() >= 1
+
+
+async def test_a_broken_tail_is_opened_again_and_sessions_catch_up(closed_world: World, monkeypatch) -> None:
+    world = closed_world
+    breaks = []
+
+    class Breaking(Tail):  # the real tail, which this test can break
+        async def __anext__(self):
+            breaks.append(asyncio.get_running_loop().create_future())
+            taking = asyncio.ensure_future(super().__anext__())
+            await asyncio.wait({taking, breaks[-1]}, return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                raise OSError("broken by the test")
+            return taking.result()
+
+    monkeypatch.setattr("gateway_world.Tail", Breaking)
+    async with world.gateway(), world.client("ann") as client:
+        await until(lambda: bool(breaks))
+        breaks[-1].set_result(None)
+        await world.grant("ann", 1, 2)  # while nothing is listened to
+        await world.announce("ann", [1, 2])
+        assert await receive_seqs(client, 2) == [1, 2]

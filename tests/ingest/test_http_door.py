@@ -1,0 +1,228 @@
+"""POST /v1/events on a real broker: 202 only for what is in the log, and all or nothing."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from fillip.app.embedded import Addresses
+from fillip.core.book import Book
+from fillip.core.errors import Retry
+from fillip.core.event import Event
+from fillip.core.ports import Caller
+from fillip.ingest import Ingest
+from fillip.ingest.http import events_route
+from fillip.ingest.recent import Recent
+from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
+from fillip.stream.topics import Topics
+
+from .world import Books, make_event
+
+URL = "/v1/events"
+
+
+class Keys:
+    """Keys by name: `good`, `other` (of another tenant), `reader` (may not send); `away` cannot be told."""
+
+    async def authenticate(self, key: str) -> Caller | None:
+        if key == "away":
+            raise Retry("PostgreSQL does not answer")
+        callers = {
+            "good": ("acme", "events:write"),
+            "other": ("other", "events:write"),
+            "reader": ("acme", "manage:read"),
+        }
+        if key not in callers:
+            return None
+        tenant_id, scope = callers[key]
+        return Caller(uuid.uuid4(), tenant_id, frozenset({scope}))
+
+
+@dataclass
+class Door:
+    """The door with its log."""
+
+    bootstrap: str
+    topic: str
+    client: httpx.AsyncClient
+    headers: dict[str, str] = field(default_factory=lambda: {"authorization": "Bearer good"})
+
+    async def send(self, body: Any, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = (
+            {"content-type": "application/json"} | self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        return await self.client.post(URL, content=content, headers=given)
+
+    async def count(self) -> int:
+        last = await read_last(self.bootstrap, [self.topic])
+        return sum(record.offset + 1 for record in last.values() if record)
+
+
+async def open_door(bootstrap: str, topic: str, producer: KafkaProducer, books: Books) -> Door:
+    app = Starlette(routes=[events_route(Keys(), books, producer, topic)])
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
+    return Door(bootstrap, topic, client)
+
+
+@pytest.fixture
+async def door(servers: Addresses) -> AsyncIterator[Door]:
+    topics = Topics(f"{uuid.uuid4().hex[:8]}.")
+    await ensure_topics(servers.kafka_bootstrap, topics, 2)
+    producer = KafkaProducer(servers.kafka_bootstrap)
+    made = await open_door(servers.kafka_bootstrap, topics.received, producer, Books())
+    yield made
+    await made.client.aclose()
+    await producer.close()
+
+
+def fresh(**changes: Any) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat()
+    return make_event(**({"id": uuid.uuid4().hex, "time": now, "tenantid": None} | changes))
+
+
+def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    problem: dict[str, Any] = response.json()
+    assert (response.status_code, problem["type"]) == (status, f"https://fillip.dev/problems/{kind}")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["instance"] == URL
+    assert response.headers["trace-id"] == problem["trace_id"]
+    return problem
+
+
+async def test_what_was_accepted_passes_the_topic_door(door: Door) -> None:
+    events = [fresh(subject=f"u{n}") for n in range(150)] + [fresh(tenantid="acme", subject="named")]
+    async with Tail(door.bootstrap, [door.topic]) as tail:
+        response = await door.send(events, content_type="application/cloudevents-batch+json; charset=utf-8")
+        assert (response.status_code, response.json()) == (202, {"accepted": 151})
+        assert (await door.send(b"\n " + json.dumps(fresh(subject="one")).encode())).json() == {"accepted": 1}
+        records = []
+        while len(records) < 152:
+            records += await anext(tail)
+    taken = await Ingest(Books())(records)
+    assert all(isinstance(event, Event) for event in taken)
+    assert {(e.tenant_id, e.user_id) for e in taken} == {
+        ("acme", u) for u in [f"u{n}" for n in range(150)] + ["named", "one"]
+    }
+    assert {record.key for record in records} == {f"acme:{event.user_id}".encode() for event in taken}
+
+
+async def test_an_empty_batch_is_accepted(door: Door) -> None:
+    assert (await door.send([])).json() == {"accepted": 0}
+
+
+async def test_one_invalid_event_keeps_all_out_and_is_named(door: Door) -> None:
+    bad = fresh(data={"amount": "much"})
+    problem = assert_problem(await door.send([fresh(), bad, fresh(type="DANCE"), fresh(id="")]), 422, "invalid-events")
+    assert [error["at"] for error in problem["errors"]] == ["/1/data/amount", "/2/type", "/3/id"]
+    assert "schema_violation" in problem["errors"][0]["message"]
+    alone = assert_problem(await door.send(bad), 422, "invalid-events")
+    assert [error["at"] for error in alone["errors"]] == ["/data/amount"]
+    assert await door.count() == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"amount": 1, "x": "a\0"}},
+        {"time": (datetime.now(UTC) + timedelta(hours=1)).isoformat()},
+        {"time": "yesterday"},
+        {"specversion": "0.3"},
+    ],
+)
+async def test_the_rules_of_the_topic_door_hold_here(door: Door, changes: dict[str, Any]) -> None:
+    assert_problem(await door.send(fresh(**changes)), 422, "invalid-events")
+    assert await door.count() == 0
+
+
+async def test_an_event_must_fit_with_its_tenant_written_into_it(door: Door) -> None:
+    now = "2026-01-31T09:30:00Z"
+    room = 65_536 - len(json.dumps(fresh(time=now, data={"amount": 1, "x": ""})))
+    full = fresh(time=now, data={"amount": 1, "x": "y" * room})
+    assert "too_large" in assert_problem(await door.send(full), 422, "invalid-events")["errors"][0]["message"]
+    assert (await door.send(fresh(time=now, data={"amount": 1, "x": "y" * (room - 18)}))).status_code == 202
+
+
+async def test_bodies_that_are_no_events(door: Door) -> None:
+    assert_problem(await door.send(b"{"), 400, "malformed")
+    assert_problem(await door.send(b"\xff\xfe"), 400, "malformed")
+    assert_problem(await door.send(b""), 400, "malformed")
+    assert_problem(await door.send(b"[" * 100_000), 400, "malformed")
+    assert_problem(await door.send(b"7"), 422, "invalid-events")
+    assert_problem(await door.send(b" " * (1024 * 1024 + 1)), 413, "too-large")
+    assert_problem(await door.send([{}] * 1001), 413, "too-large")
+    assert_problem(await door.send(fresh(), content_type="text/plain"), 415, "unsupported-media-type")
+    assert (await door.client.get(URL)).status_code == 405
+    assert await door.count() == 0
+
+
+async def test_a_body_without_a_length_is_bounded_too(door: Door) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 65_536
+
+    headers = door.headers | {"content-type": "application/json"}
+    assert_problem(await door.client.post(URL, content=endless(), headers=headers), 413, "too-large")
+
+
+async def test_only_a_live_key_with_the_scope_may_send_and_only_its_own(door: Door) -> None:
+    assert_problem(await door.send(fresh(), authorization=""), 401, "unauthorized")
+    refused = await door.send(fresh(), authorization="Bearer stolen")
+    assert_problem(refused, 401, "unauthorized")
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert_problem(await door.send(fresh(), authorization="Basic good"), 401, "unauthorized")
+    assert_problem(await door.send(fresh(), authorization="Bearer reader"), 403, "forbidden")
+    assert_problem(await door.send([fresh(), fresh(tenantid="other")]), 403, "forbidden")
+    assert await door.count() == 0
+
+
+async def test_an_id_stands_for_one_event(door: Door) -> None:
+    event = fresh(id="e1", time="2026-01-31T09:30:00Z")
+    assert (await door.send(event)).status_code == 202
+    same = fresh(id="e1", time="2026-01-31T10:30:00+01:00", source="/retry")
+    assert (await door.send([same, same])).status_code == 202
+    other = fresh(id="e1", time="2026-01-31T09:30:00Z", data={"amount": 501})
+    problem = assert_problem(await door.send([fresh(), other]), 409, "conflicting-duplicate")
+    assert problem["errors"][0]["at"] == "/1/id"
+    twins = [fresh(id="e2", data={"amount": 1}), fresh(id="e2", data={"amount": 2})]
+    assert_problem(await door.send(twins), 409, "conflicting-duplicate")
+    assert (await door.send(other, authorization="Bearer other")).status_code == 202  # another tenant's e1
+    assert await door.count() == 4
+
+
+def test_the_memory_of_ids_is_bounded() -> None:
+    recent = Recent(max_events=10)
+    for key in range(100):
+        recent.keep({key: -key})
+    known = [key for key in range(100) if recent.find(key) is not None]
+    assert 99 in known
+    assert 5 <= len(known) <= 11
+    assert recent.find(99) == -99
+
+
+async def test_servers_that_are_away_never_get_a_yes(door: Door) -> None:
+    class NoBooks(Books):
+        async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
+            raise Retry("PostgreSQL does not answer")
+
+    away = await door.send(fresh(), authorization="Bearer away")
+    assert_problem(away, 503, "unavailable")
+    assert away.headers["retry-after"]
+
+    nowhere = KafkaProducer("127.0.0.1:9", give_up_after_s=0.3)
+    for dark in (await open_door("", "t", nowhere, Books()), await open_door("", "t", nowhere, NoBooks())):
+        assert_problem(await dark.send(fresh()), 503, "unavailable")
+    await nowhere.close()
+
+
+async def test_the_callers_trace_comes_back(door: Door) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    traced = await door.send(b"{", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
+    assert assert_problem(traced, 400, "malformed")["trace_id"] == trace_id

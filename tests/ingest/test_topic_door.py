@@ -1,0 +1,159 @@
+"""Bytes → Event or Rejection: every way to be bad has its reason, and never harms a neighbour."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fillip.core.event import Event, Rejection, fingerprint
+from fillip.ingest import Ingest
+from fillip.stream.belt import Record
+
+from .world import NOW, Books, make_event
+
+NOW_MS = round(NOW.timestamp() * 1000)
+BOOKS = Books()
+
+
+def decode(*values: bytes | None) -> list[Event | Rejection]:
+    records = [Record("t", 3, 10 + i, value, None, NOW_MS) for i, value in enumerate(values)]
+    return asyncio.run(Ingest(BOOKS)(records))
+
+
+def nest(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def dump(**changes: Any) -> bytes:
+    return json.dumps(make_event(**changes)).encode()
+
+
+def test_a_good_event_is_typed_and_keeps_what_was_sent() -> None:
+    value = dump(extension="x", data={"amount": 500, "rate": 2, "undeclared": 10**30})
+    [event] = decode(value)
+    assert isinstance(event, Event)
+    assert (event.tenant_id, event.event_id, event.user_id, event.action) == ("acme", "e1", "u1", "PURCHASE")
+    assert event.occurred_at == datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    assert event.occurred_at.tzinfo is UTC
+    assert event.received_at == NOW
+    assert event.attributes == {"amount": 500, "rate": 2, "undeclared": 10**30}
+    assert event.typed == {"amount": 500, "category": None, "rate": 2.0, "tags": []}
+    assert type(event.typed["rate"]) is float
+    assert (event.place.partition, event.place.offset, event.original) == (3, 10, value)
+    assert fingerprint(event) == fingerprint(event)
+
+
+BAD = {
+    "tombstone": (None, "undecodable", None),
+    "empty": (b"", "undecodable", None),
+    "not UTF-8": (b'{"id": "\xff"}', "undecodable", None),
+    "half": (dump()[:-9], "undecodable", None),
+    "NaN": (dump(data={"amount": float("nan")}), "undecodable", None),
+    "raw NUL": (dump().replace(b"till", b"\0"), "undecodable", None),
+    "half a surrogate": (dump().replace(b"till", b"\\ud800"), "undecodable", None),
+    "endless integer": (b'{"id": ' + b"9" * 5000 + b"}", "undecodable", None),
+    "64 KiB": (dump(data={"amount": 1, "x": "y" * 65536}), "too_large", "acme"),
+    "17 levels": (dump(data={"amount": 1, "x": nest(15)}), "too_deep", "acme"),
+    "17 levels beside data": (dump(extension=nest(16)), "too_deep", "acme"),
+    "bottomless": (b'{"data":' + b"[" * 30000 + b"]" * 30000 + b"}", "too_deep", None),
+    "NUL": (dump(subject="a\0b"), "nul_character", "acme"),
+    "NUL in a name": (dump(data={"amount": 1, "a\0": 1}), "nul_character", "acme"),
+    "a list": (b"[]", "not_an_event", None),
+    "a number": (b"7", "not_an_event", None),
+    "no id": (dump(id=None), "not_an_event", "acme"),
+    "empty id": (dump(id=""), "not_an_event", "acme"),
+    "long id": (dump(id="x" * 257), "not_an_event", "acme"),
+    "id is a number": (dump(id=5), "not_an_event", "acme"),
+    "other CloudEvents": (dump(specversion="0.3"), "not_an_event", "acme"),
+    "no time": (dump(time=None), "not_an_event", "acme"),
+    "local time": (dump(time="2026-01-31T09:30:00"), "not_an_event", "acme"),
+    "no such day": (dump(time="2026-02-30T09:30:00Z"), "not_an_event", "acme"),
+    "before year 1": (dump(time="0001-01-01T00:00:00+05:00"), "not_an_event", "acme"),
+    "after year 9999": (dump(time="9999-12-31T23:59:59-05:00"), "not_an_event", "acme"),
+    "data is a list": (dump(data=[1]), "not_an_event", "acme"),
+    "data is XML": (dump(datacontenttype="text/xml"), "not_an_event", "acme"),
+    "data in base64": (dump(data=None, data_base64="e30="), "not_an_event", "acme"),
+    "unknown tenant": (dump(tenantid="nobody"), "unknown_tenant", None),
+    "no tenant": (dump(tenantid=None), "unknown_tenant", None),
+    "unknown action": (dump(type="DANCE"), "unknown_action", "acme"),
+    "missing attribute": (dump(data={}), "schema_violation", "acme"),
+    "wrong type": (dump(data={"amount": "5"}), "schema_violation", "acme"),
+    "a bool is no integer": (dump(data={"amount": True}), "schema_violation", "acme"),
+    "below the minimum": (dump(data={"amount": -1}), "schema_violation", "acme"),
+    "beyond 64 bits": (dump(data={"amount": 2**63}), "schema_violation", "acme"),
+    "ahead of its arrival": (dump(time="2026-01-31T09:35:00.001Z"), "in_future", "acme"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_message_has_its_reason_and_leaves_its_neighbours_alone(name: str) -> None:
+    value, reason, tenant_id = BAD[name]
+    before, bad, after = decode(dump(), value, dump(id="e2"))
+    assert isinstance(bad, Rejection)
+    assert (bad.reason, bad.tenant_id) == (reason, tenant_id)
+    assert bad.original == (value or b"")
+    assert (bad.place.offset, bad.received_at) == (11, NOW)
+    assert bad.detail
+    assert "\0" not in bad.detail + (bad.event_id or "")
+    assert isinstance(before, Event)
+    assert isinstance(after, Event)
+
+
+def test_bounds_are_inside() -> None:
+    on_time = dump(time="2026-01-31T09:35:00Z")
+    deep = dump(data={"amount": 1, "x": nest(14)})
+    escaped = dump(subject="a\\u0000b")  # a backslash, not a NUL
+    longest = dump(id="x" * 256)
+    assert all(isinstance(event, Event) for event in decode(on_time, deep, escaped, longest))
+
+
+def test_a_rejection_says_where() -> None:
+    [bad] = decode(dump(data={"amount": 1, "tags": ["a", 7]}))
+    assert isinstance(bad, Rejection)
+    assert bad.detail.startswith("/data/tags/1: ")
+    assert bad.event_id == "e1"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda below: st.lists(below) | st.dictionaries(st.text(), below),
+    max_leaves=8,
+)
+ODD_EVENTS = st.fixed_dictionaries(
+    {},
+    optional={name: JSON | st.just(value) for name, value in make_event().items()} | {"data_base64": JSON, "x": JSON},
+).map(lambda event: json.dumps(event).encode())
+
+
+@given(st.lists(st.none() | st.binary() | JSON.map(lambda v: json.dumps(v).encode()) | ODD_EVENTS, max_size=5))
+@example([b"\xef\xbb\xbf{}"])
+@settings(max_examples=150, deadline=None)
+def test_whatever_comes_is_an_event_or_a_rejection(values: list[bytes | None]) -> None:
+    results = decode(*values, dump())
+    assert len(results) == len(values) + 1
+    assert isinstance(results[-1], Event)
+    for result in results:
+        text = (result.event_id or "") + (result.tenant_id or "")
+        assert "\0" not in text
+        text.encode()  # raises for half a surrogate
+        if isinstance(result, Rejection):
+            assert result.reason
+        else:
+            assert len(fingerprint(result)) == 16
+
+
+@given(JSON.map(lambda v: {"amount": 1, "undeclared": v}))
+@settings(max_examples=150, deadline=None)
+def test_attributes_come_through_as_sent(data: dict[str, Any]) -> None:
+    [event] = decode(dump(data=data))
+    if isinstance(event, Event):
+        assert event.attributes == json.loads(json.dumps(data))
+    else:
+        assert event.reason in {"undecodable", "too_deep", "nul_character", "too_large"}

@@ -1,0 +1,1 @@
+"""The whole path on real servers and processes, seen from outside."""

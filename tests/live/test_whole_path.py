@@ -1,0 +1,109 @@
+"""From an event to the frame on a phone, and what may not go wrong in between."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from fillip.app.demo.book import ANY, launch_campaigns
+from fillip.app.demo.phone import Incentive, Phone, Trace, connected
+from fillip.app.up import Stack
+
+from .conftest import CASHBACK, Shop
+from .running import fetch, open_ledger, send, wait_for, wait_until_settled
+
+pytestmark = pytest.mark.xdist_group("live")
+
+RULES_WITHIN_S = 1.0
+
+
+async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:
+    frames: list[tuple[Incentive, Trace]] = []
+    phone = Phone(stack.doors.api, shop.key, "ann", lambda got, trace, _: frames.append((got, trace)), trace=True)
+    async with connected([phone]), httpx.AsyncClient(base_url=stack.doors.api) as http:
+        events = [shop.buy("e1"), shop.buy("e2", amount=99), shop.buy("e3")]
+        answer = await http.post("/v1/events", json=events, headers={"Authorization": f"Bearer {shop.key}"})
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 3})
+        await wait_for("two frames", lambda: _count(frames, 2))
+        await phone.acknowledge()
+
+    stored = await fetch(stack, "SELECT inbox_seq, incentive_id::text FROM incentive WHERE tenant_id = $1", shop.tenant)
+    assert sorted(phone.received) == sorted(stored)
+    assert [seq for seq, _ in phone.received] == [1, 2]
+    assert [got.event_id for got, _ in frames] == ["e1", "e3"]
+    for _, trace in frames:
+        steps = (trace.taken_at_us, trace.granted_at_us, trace.committed_at_us, trace.published_at_us)
+        assert sorted(steps) == list(steps)
+        assert trace.published_at_us <= trace.pushed_at_us
+
+
+async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
+    assert await _measure_until(stack, shop, decided=True) < 30  # the worker holds the tenant's book from here on
+
+    shop.client.post("/v1/campaigns/cashback/pause", headers=ANY)
+    assert await _measure_until(stack, shop, decided=False) <= RULES_WITHIN_S
+
+    shop.client.post("/v1/campaigns/cashback/resume", headers=ANY)
+    assert await _measure_until(stack, shop, decided=True) <= RULES_WITHIN_S
+
+    launch_campaigns(shop.client, {"bonus": CASHBACK | {"rewards": [{"kind": "points", "value": 1}]}}, [])
+    assert await _measure_until(stack, shop, decided=True, campaign="bonus") <= RULES_WITHIN_S
+
+
+async def test_kill_minus_nine_in_the_middle_of_a_batch(stack: Stack, shop: Shop) -> None:
+    budget = {"limit_id": "budget", "scope": "campaign", "measure": "value", "span": "lifetime", "cap": 2_500}
+    once = {"limit_id": "once", "scope": "user_in_campaign", "measure": "count", "span": "lifetime", "cap": 1}
+    for limit in (budget | {"reward_kind": "cashback"}, once):
+        shop.client.post("/v1/limits", limit | {"campaign_id": "cashback"})
+
+    async with open_ledger(stack) as ledger, ledger.transaction():
+        await ledger.execute("SELECT FROM spending_limit WHERE tenant_id = $1 FOR UPDATE", shop.tenant)
+        await send(stack, [shop.buy(f"e{n}", user=f"u{n % 80}") for n in range(400)])
+        await wait_for("a batch that waits in its transaction", lambda: _find_waiting_worker(stack))
+        stack.kill("worker")
+    assert await fetch(stack, "SELECT FROM event_met WHERE tenant_id = $1", shop.tenant) == []
+    stack.spawn("worker")
+    await wait_until_settled(stack)
+
+    decisions = await fetch(stack, "SELECT event_id, outcome, limits FROM decision WHERE tenant_id = $1", shop.tenant)
+    assert Counter(event_id for event_id, *_ in decisions) == Counter(f"e{n}" for n in range(400))
+    assert Counter(outcome for _, outcome, _ in decisions) == {"granted": 50, "denied": 350}
+    assert all(_is_full(limits) for _, outcome, limits in decisions if outcome == "denied")
+    used = await fetch(
+        stack, "SELECT limit_id, sum(used) FROM limit_counter WHERE tenant_id = $1 GROUP BY 1", shop.tenant
+    )
+    assert dict(used) == {"budget": 2_500, "once": 50}
+    inbox = await fetch(stack, "SELECT user_id, seq FROM inbox WHERE tenant_id = $1", shop.tenant)
+    assert (len(inbox), {seq for _, seq in inbox}) == (50, {1})
+
+
+async def _count(frames: list[Any], wanted: int) -> bool:
+    return len(frames) >= wanted
+
+
+async def _measure_until(stack: Stack, shop: Shop, *, decided: bool, campaign: str = "cashback") -> float:
+    """Seconds from now until the sending of the first event that the campaign decides, or no longer decides."""
+    saved_at, sent_at = time.monotonic(), dict[str, float]()
+
+    async def look() -> str | None:
+        event = shop.buy(f"{campaign}-{time.time_ns()}")
+        sent_at[event["id"]] = time.monotonic()
+        await send(stack, [event])
+        await wait_until_settled(stack)
+        query = "SELECT FROM decision WHERE tenant_id = $1 AND event_id = $2 AND campaign_id = $3"
+        found = await fetch(stack, query, shop.tenant, event["id"], campaign)
+        return event["id"] if bool(found) == decided else None
+
+    return sent_at[await wait_for(f"{campaign} decides: {decided}", look)] - saved_at
+
+
+async def _find_waiting_worker(stack: Stack) -> bool:
+    query = "SELECT FROM pg_stat_activity WHERE usename = 'fillip_worker' AND wait_event_type = 'Lock'"
+    return bool(await fetch(stack, query))
+
+
+def _is_full(limits: list[dict[str, Any]]) -> bool:
+    """Whether one of the limits really had no room."""
+    return any(use["used_before"] + use["amount"] > use["cap"] for use in limits)

@@ -1,0 +1,77 @@
+"""Rows of the ledger as the worker writes them, put in by the owner."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import psycopg
+
+OCCURRED_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+NAMESPACE = UUID("6f1c1f6e-4f0a-4d2e-9b7c-0242ac120002")
+
+
+def put_event(dsn: str, event_id: str, attributes: dict[str, Any], user_id: str = "ada") -> None:
+    """Record an event of PURCHASE."""
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO event_met VALUES ('acme', %s, '\\x00', %s, 'PURCHASE', %s, %s, %s, 0, 7)",
+            [event_id, user_id, OCCURRED_AT, OCCURRED_AT, json.dumps(attributes)],
+        )
+
+
+def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) -> UUID:
+    """Record a decision under the current book; `parts` replace its columns."""
+    decision_id = uuid5(NAMESPACE, f"{campaign_id}/{event_id}")
+    row = {
+        "campaign_version": 1,
+        "user_id": "ada",
+        "occurrence": 0,
+        "outcome": "granted",
+        "reason": "granted",
+        "reward_values": '[{"kind": "cashback", "value": 100, "currency": "EUR"}]',
+        "limits": "[]",
+        "user_attributes": '{"tier": "gold"}',
+        "cohorts": "{}",
+    } | {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in parts.items()}
+    with psycopg.connect(dsn) as owner:
+        version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
+        owner.execute(
+            "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_id, occurred_at, local_day, book_version,"
+            " partition, log_offset, decided_at, campaign_version, user_id, occurrence, outcome, reason, reward_values,"
+            " limits, user_attributes, cohorts)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [decision_id, campaign_id, event_id, OCCURRED_AT, OCCURRED_AT.date(), version, *row.values()],
+        )
+    return decision_id
+
+
+def put_incentive(dsn: str, decision_id: UUID, event_id: str, seq: int, user_id: str = "ada") -> UUID:
+    """Record an incentive and its inbox message."""
+    incentive_id = uuid5(NAMESPACE, f"{decision_id}/{seq}")
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO incentive VALUES ('acme', %s, %s, 'c', %s, %s, 0, 'cashback', 100, 'EUR', NULL, 'granted', %s,"
+            " %s, %s, now(), now())",
+            [incentive_id, decision_id, user_id, event_id, seq, OCCURRED_AT, OCCURRED_AT],
+        )
+        owner.execute("INSERT INTO inbox VALUES ('acme', %s, %s, %s)", [user_id, seq, incentive_id])
+    return incentive_id
+
+
+def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int) -> None:
+    """Record the use of a lifetime limit."""
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO limit_counter VALUES ('acme', %s, %s, %s, '1970-01-01', %s, 1000, %s)",
+            [limit_id, user_id, key, used, used],
+        )
+
+
+def put_instance(dsn: str, campaign_id: str, state: str, counts: list[int], started_at: datetime = OCCURRED_AT) -> None:
+    """Record ada's first instance of a quest."""
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO quest_instance VALUES ('acme', %s, 'ada', 1, 1, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
+            [campaign_id, state, started_at, started_at, counts],
+        )

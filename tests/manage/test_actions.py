@@ -1,0 +1,53 @@
+"""Actions: verbs with a schema; each change is a change of the book."""
+
+from httpx import AsyncClient
+from sqlalchemy import text
+
+from tests.manage.conftest import Plane
+
+SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
+
+
+async def test_an_action_is_defined_and_changed(acme: AsyncClient, plane: Plane) -> None:
+    made = await acme.put("/v1/actions/PURCHASE", json={"schema": SCHEMA})
+    assert (made.status_code, made.json()["schema"]) == (201, SCHEMA)
+    wider = SCHEMA | {"required": []}
+    assert (await acme.put("/v1/actions/PURCHASE", json={"schema": wider})).status_code == 428
+    changed = await acme.put("/v1/actions/PURCHASE", json={"schema": wider}, headers={"If-Match": made.headers["ETag"]})
+    assert (changed.status_code, changed.headers["ETag"]) == (200, '"2"')
+    assert (await acme.get("/v1/actions/PURCHASE")).json() == changed.json()
+    assert [action["name"] for action in (await acme.get("/v1/actions")).json()["items"]] == ["PURCHASE"]
+
+    async with plane.owner.connect() as connection:
+        changes = text("SELECT book_version, document, changed_by FROM book_change WHERE kind = 'action' ORDER BY 1")
+        rows = (await connection.execute(changes)).all()
+    assert [row.book_version for row in rows] == [2, 3]
+    assert rows[1].document == {"name": "PURCHASE", "schema": wider}
+    assert rows[0].changed_by is not None
+
+
+async def test_a_schema_that_cannot_type_rules_is_refused(acme: AsyncClient) -> None:
+    answer = await acme.put("/v1/actions/X", json={"schema": {"type": "object", "properties": {"a": {"type": "any"}}}})
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith("/schema-unusable")
+    assert answer.json()["errors"][0]["at"] == "/properties/a"
+    assert (await acme.get("/v1/actions/X")).status_code == 404
+
+
+async def test_a_schema_that_would_break_a_running_campaign_is_refused(acme: AsyncClient) -> None:
+    await acme.put("/v1/actions/PURCHASE", json={"schema": SCHEMA})
+    campaign = {
+        "kind": "SIMPLE",
+        "name": "C",
+        "action": "PURCHASE",
+        "rule": "event.amount > 3",
+        "rewards": [{"kind": "badge"}],
+    }
+    made = await acme.post("/v1/campaigns", json={"campaign_id": "big", "definition": campaign})
+    assert made.status_code == 201, made.text
+    launched = await acme.post("/v1/campaigns/big/launch", headers={"If-Match": "*"})
+    assert launched.status_code == 200, launched.text
+    text_now = {"type": "object", "properties": {"amount": {"type": "string"}}}
+    answer = await acme.put("/v1/actions/PURCHASE", json={"schema": text_now}, headers={"If-Match": "*"})
+    assert (answer.status_code, "big" in answer.json()["detail"]) == (409, True)
+    assert (await acme.get("/v1/actions/PURCHASE")).json()["schema"] == SCHEMA

@@ -1,0 +1,153 @@
+"""Saving a rule: what is accepted, and where a refusal points."""
+
+import pytest
+
+from fillip.core.coerce import build_coercer
+from fillip.core.rule import RuleRefused, compile_rule
+from fillip.core.schema import EMPTY, derive_type
+from fillip.manage.cel import check_rule
+
+ACTION = derive_type(
+    {
+        "type": "object",
+        "required": ["amount", "category", "foo_bar"],
+        "properties": {
+            "amount": {"type": "number"},
+            "lines": {"type": "integer"},
+            "category": {"type": "string"},
+            "coupon": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "scores": {"type": "array", "items": {"type": "number"}},
+            "address": {"type": "object", "properties": {"city": {"type": "string"}}},
+            "foo_bar": {"type": "string"},
+            "fooBar": {"type": "string"},
+        },
+    }
+)
+USER = derive_type({"type": "object", "properties": {"tier": {"type": "string"}, "vip": {"type": "boolean"}}})
+read_event = build_coercer(ACTION)
+EVENT = {"amount": 500, "category": "a", "foo_bar": "x", "tags": ["a"], "scores": [0.5, 2]}
+
+
+def decide(source):
+    return compile_rule(check_rule(source, ACTION, USER).checked)(read_event(EVENT), {}, frozenset())
+
+
+def refuse(source, **expected):
+    with pytest.raises(RuleRefused) as refused:
+        check_rule(source, ACTION, USER, **expected)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "column", "says"),
+    [
+        ("event.amnt > 1.0", 1, 6, "undefined field 'amnt'"),
+        ("event.category >\n 'a' &&\n  event.category > 1.5", 3, 18, "'>' applied to '(string, double)'"),
+        ("event.amount >= 500 &&\n event.amount < 3 || event.nope", 2, 27, "undefined field 'nope'"),
+        ("'é𝄞' == event.category && event.nope", 1, 32, "undefined field 'nope'"),
+        ("event.lines < 1.5", 1, 13, "put double() around the int"),
+        ("event.amount > event.lines * 2", 1, 14, "put double() around the int"),
+        ("event.amount >", 1, 15, "Syntax error"),
+        ("event.category.matches('a+')", 1, 23, "matches() is not supported"),
+        ("true &&\n type(event.lines) == int", 2, 6, "'type' of (int) is not supported"),
+        ("event.address == event.address", 1, 15, "objects cannot be compared"),
+        ("event.lines in [1, 'a']", 1, 16, "must have one type"),
+        ("event.lines == dyn(1)", 1, 19, "'dyn'"),
+        ("event.foo()", 1, 10, "undeclared reference to 'foo'"),
+        ("start.lines == 1", 1, 6, "undeclared reference to 'start.lines'"),
+        ("[" * 40 + "]" * 40 + " == []", 1, 1, "nested too deep"),
+        ("event.category == 'a\0'", 1, 21, "NUL"),
+        ("event.category == '\ud800'", 1, 20, "Unicode"),
+        ("", 1, 1, "Syntax error"),
+        ("event.amount double 1", 1, 14, "Syntax error"),
+    ],
+)
+def test_a_refusal_points_at_its_place(source, line, column, says):
+    refused = refuse(source)
+    assert (refused.line, refused.column) == (line, column), refused
+    assert says in refused.message
+    assert refused.at == f"{line}:{column}"
+
+
+def test_a_source_has_a_size():
+    names = ", ".join(f"'{number:06}'" for number in range(900))
+    assert "at most 8192" in refuse(f"event.category in [{names}]").message
+    assert check_rule(f"event.category in [{names[:7000]}]", ACTION, USER).kind == "bool"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "event.amount >= 500",
+        "500 == event.amount",
+        "event.amount in [1, 500]",
+        "event.amount * 2 > 999",
+        "event.amount > -500",
+        "event.amount > (event.category == 'x' ? 600 : 400)",
+        "event.amount == 100 + 400",
+        "event.scores.exists(s, s > 1)",
+        "event.amount >= 500 &&\n event.amount < 1000 && event.scores.all(s, s < 3)",
+    ],
+)
+def test_an_int_literal_beside_a_double_is_read_as_a_double(source):
+    assert decide(source) is True
+
+
+def test_places_after_a_widened_literal_are_those_of_the_source():
+    refused = refuse("event.amount >= 500 && event.amount < 900 && event.nope")
+    assert refused.column == 51
+    checked = check_rule("event.amount >= 500 && event.amount < 900", ACTION, USER)
+    assert checked.source == "event.amount >= 500 && event.amount < 900"
+
+
+def test_the_result_must_be_what_is_wanted():
+    assert check_rule("event.coupon", ACTION, USER, expect="key").kind == "string"
+    assert check_rule("event.lines", ACTION, USER, expect="key").kind == "int"
+    assert "must give bool" in refuse("event.lines").message
+    assert "must give int or string" in refuse("event.amount", expect="key").message
+
+
+def test_what_a_rule_reads_is_told():
+    checked = check_rule("event.lines == 1 && user.vip", ACTION, USER)
+    assert (checked.uses_user, checked.uses_cohorts, checked.uses_start) == (True, False, False)
+    assert check_rule("'vip' in cohorts", ACTION, USER).uses_cohorts
+
+
+def test_a_start_can_be_typed_and_no_schema_is_one():
+    assert check_rule("event.category == start.category", ACTION, EMPTY, start=ACTION).uses_start
+    assert check_rule("true", EMPTY, EMPTY).kind == "bool"
+
+
+def test_the_same_rule_gives_the_same_bytes():
+    source = "event.amount > 1 && event.tags.exists(t, t == event.coupon)"
+    assert check_rule(source, ACTION, USER).checked == check_rule(source, ACTION, USER).checked
+
+
+def nest(macro, depth):
+    return f"[1].{macro}(v{depth}, {nest(macro, depth - 1)})" if depth else "event.lines > 1"
+
+
+@pytest.mark.parametrize(
+    ("source", "accepted"),
+    [
+        ("(" * 10 + "event.lines" + " + 1)" * 10 + " > 0", True),
+        ("(" * 100 + "event.lines" + " + 1)" * 100 + " > 0", False),
+        (" && ".join(["event.lines > 1"] * 400), True),
+        (" || ".join(["event.lines < 1 && event.lines > 0"] * 200 + ["true"]), True),
+        (nest("all", 5), True),
+        (nest("exists", 60), False),
+        ("event.lines > 0 ? true : " * 10 + "false", True),
+        ("event.lines > 0 ? true : " * 200 + "false", False),
+        ("!" * 6 + "true", True),
+        ("!" * 4000 + "true", True),
+    ],
+)
+def test_what_is_saved_compiles_however_deep(source, accepted):
+    if not accepted:
+        assert "deep" in refuse(source).message
+        return
+    assert (
+        compile_rule(check_rule(source, ACTION, USER).checked)(read_event(EVENT | {"lines": 2}), {}, frozenset())
+        is True
+    )

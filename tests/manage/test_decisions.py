@@ -1,0 +1,97 @@
+"""Queries of the ledger: decisions, incentives, inbox, quest progress, rejections."""
+
+from base64 import b64decode
+from uuid import uuid4
+
+import psycopg
+from httpx import AsyncClient
+from ledger_rows import put_decision, put_incentive, put_instance
+from shop import CASHBACK, QUEST, launch, open_shop
+
+FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
+
+
+async def list_ids(client: AsyncClient, path: str, name: str) -> list[str]:
+    """One member of every item of a list."""
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    return [item[name] for item in answer.json()["items"]]
+
+
+async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: AsyncClient, database: str) -> None:
+    put_decision(database, "e1")
+    denied = put_decision(database, "e2", outcome="denied", reason="limit", limits=[FULL], reward_values=[])
+    put_decision(database, "e3", campaign_id="other", user_id="bob")
+
+    assert await list_ids(acme, "/v1/decisions", "event_id") == ["e3", "e2", "e1"], "the newest first"
+    assert await list_ids(acme, "/v1/decisions?user_id=ada", "event_id") == ["e2", "e1"]
+    assert await list_ids(acme, "/v1/decisions?campaign_id=other", "event_id") == ["e3"]
+    assert await list_ids(acme, "/v1/decisions?event_id=e1", "event_id") == ["e1"]
+    assert await list_ids(acme, "/v1/decisions?outcome=denied", "event_id") == ["e2"]
+    one = (await acme.get(f"/v1/decisions/{denied}")).json()
+    assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL], [])
+    assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
+    assert (await acme.get("/v1/decisions/17")).status_code == 422
+
+
+async def test_pages_of_decisions_neither_skip_nor_repeat(acme: AsyncClient, database: str) -> None:
+    for number in range(5):
+        put_decision(database, f"e{number}")
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = (await acme.get(f"/v1/decisions?limit=2{cursor}")).json()
+        seen += [item["event_id"] for item in page["items"]]
+        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else None
+    assert seen == ["e4", "e3", "e2", "e1", "e0"]
+
+
+async def test_incentives_and_the_inbox_that_tells_of_them(acme: AsyncClient, database: str) -> None:
+    for seq, event_id in enumerate(("e1", "e2"), 1):
+        newest = put_incentive(database, put_decision(database, event_id), event_id, seq)
+    bobs = put_incentive(database, put_decision(database, "e3"), "e3", 1, user_id="bob")
+
+    assert await list_ids(acme, "/v1/incentives", "event_id") == ["e3", "e2", "e1"]
+    assert await list_ids(acme, "/v1/incentives?user_id=bob", "incentive_id") == [str(bobs)]
+    assert await list_ids(acme, "/v1/incentives?state=claimed", "event_id") == []
+    assert (await acme.get(f"/v1/incentives/{newest}")).json()["value"] == 100
+    inbox = (await acme.get("/v1/users/ada/inbox")).json()["items"]
+    assert [(item["seq"], item["incentive"]["event_id"], item["acked_at"]) for item in inbox] == [
+        (1, "e1", None),
+        (2, "e2", None),
+    ]
+
+
+async def test_quest_progress_names_its_steps(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "q", QUEST)
+    put_instance(database, "q", "open", [2])
+    (item,) = (await acme.get("/v1/quests/progress?user_id=ada&campaign_id=q")).json()["items"]
+    assert (item["state"], item["occurrence"], item["steps"]) == ("open", 1, [{"name": "visit", "met": 2, "needed": 3}])
+    assert (await acme.get("/v1/quests/progress?user_id=bob")).json()["items"] == []
+
+
+async def test_a_tenant_sees_its_own_rejections_with_the_original_bytes(
+    acme: AsyncClient, rival: AsyncClient, database: str
+) -> None:
+    with psycopg.connect(database) as owner:
+        for offset, tenant_id in enumerate(("acme", "rival", None)):
+            owner.execute(
+                "INSERT INTO rejection VALUES (uuidv7(), %s, 't', 0, %s, 'schema_violation', 'no', 'e1', %s, now())",
+                [tenant_id, offset, b"\x00\xff"],
+            )
+    (item,) = (await acme.get("/v1/rejections?reason=schema_violation")).json()["items"]
+    assert (item["log_offset"], item["event_id"], "original" in item) == (0, "e1", False)
+    whole = await acme.get(f"/v1/rejections/{item['rejection_id']}")
+    assert b64decode(whole.json()["original"]) == b"\x00\xff"
+    assert (await rival.get(f"/v1/rejections/{item['rejection_id']}")).status_code == 404
+
+
+async def test_another_tenant_sees_nothing_of_the_ledger(acme: AsyncClient, rival: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    decision_id = put_decision(database, "e1")
+    incentive_id = put_incentive(database, decision_id, "e1", 1)
+    for path in (f"decisions/{decision_id}", f"decisions/{decision_id}/explain", f"incentives/{incentive_id}"):
+        assert (await rival.get(f"/v1/{path}")).status_code == 404, path
+    for path in ("decisions", "incentives", "users/ada/inbox", "quests/progress", "rejections"):
+        assert await list_ids(rival, f"/v1/{path}", "event_id") == [], path

@@ -1,0 +1,167 @@
+"""Why and why not: of recorded decisions, and of events tried against a campaign as it stands."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from httpx import AsyncClient
+from ledger_rows import put_counter, put_decision, put_event, put_instance
+from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+
+ONCE: dict[str, Any] = {"scope": "user_in_campaign", "campaign_id": "c", "measure": "count", "span": "lifetime"}
+BIG = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000, "coupon": "K1"}}
+
+
+def checks(answer: Any) -> dict[str, dict[str, Any]]:
+    """The checks of an explanation by name."""
+    assert answer.status_code == 200, answer.text
+    return {check["check"]: check for check in answer.json()["checks"]}
+
+
+async def attempt(client: AsyncClient, body: dict[str, Any], campaign_id: str = "c") -> dict[str, Any]:
+    """Try an event against a campaign."""
+    answer = await client.post(f"/v1/campaigns/{campaign_id}/explain", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_granted_decision_is_explained_leaf_by_leaf(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    decision_id = put_decision(database, "e1")
+    answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
+    assert all(check["passed"] for check in checks(answer).values())
+    first, second = checks(answer)["rule"]["rules"][0]["leaves"]
+    assert (first["line"], first["column"], first["reads"]) == (1, 1, {"event.amount_cents": 9000})
+    assert (second["value"], second["reads"]) == (True, {"user.tier": "gold"})
+    assert answer.json()["summary"].startswith("ada earns the reward of 'Big baskets'")
+
+
+async def test_a_denied_decision_names_the_limit_and_its_use_then(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000, "coupon": "K1"})
+    full = {"limit_id": "once", "key": "K1", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1}
+    parts = {"outcome": "denied", "reason": "limit", "limits": [full | {"cap": 1}], "reward_values": []}
+    answer = await acme.get(f"/v1/decisions/{put_decision(database, 'e1', **parts)}/explain")
+    (use,) = checks(answer)["limits"]["limits"]
+    assert (use["fits"], use["used_before"], use["cap"]) == (False, 1, 1)
+    assert "limit once for key K1 has 0 of 1 left, this grant needs 1" in answer.json()["summary"]
+    assert (answer.json()["outcome"], answer.json()["reason"]) == ("denied", "limit")
+
+
+async def test_a_decision_is_explained_by_what_was_in_force_then(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    decision_id = put_decision(database, "e1")
+    await acme.put("/v1/campaigns/c", json=CASHBACK | {"rule": "event.amount_cents > 100000"}, headers=ANY)
+    schema = PURCHASE | {"properties": PURCHASE["properties"] | {"channel": {"type": "string"}}}  # type: ignore[operator]
+    await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)
+    await acme.put("/v1/users/ada", json={"attributes": {"tier": "none"}}, headers=ANY)
+
+    answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
+    assert (answer.json()["campaign_version"], checks(answer)["rule"]["passed"]) == (1, True)
+    again = await attempt(acme, {"event_id": "e1"})
+    assert (again["campaign_version"], again["reason"]) == (2, "rule")
+
+
+async def test_a_late_decision_says_so(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE event_met SET received_at = occurred_at + interval '8 days'")
+    decision_id = put_decision(database, "e1", outcome="denied", reason="late", reward_values=[])
+    answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
+    assert (checks(answer)["time"]["reason"], "limits" in checks(answer)) == ("late", False)
+    assert "more than 7 days" in answer.json()["summary"]
+
+
+async def test_a_trial_says_which_condition_failed_and_on_what_value(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    small = BIG | {"attributes": {"amount_cents": 1200}}
+    found = await attempt(acme, small)
+    assert (found["outcome"], found["reason"]) == ("no_match", "rule")
+    assert "wanted event.amount_cents >= 5000 (event.amount_cents = 1200)" in found["summary"]
+    stranger = await attempt(acme, BIG | {"user_id": "bob"})
+    assert (stranger["reason"], "user.tier = nothing" in stranger["summary"]) == ("rule", True)
+    assert (await attempt(acme, BIG))["outcome"] == "granted"
+
+
+async def test_a_trial_shows_what_stands_before_the_rule(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await acme.put("/v1/actions/RETURN", json={"schema": PURCHASE})
+    await open_cohort(acme, "vip", "bob")
+    past = {"ends_at": (datetime.now(UTC) - timedelta(days=1)).isoformat()}
+    await draft(acme, "c", CASHBACK)
+    await draft(acme, "over", CASHBACK | {"schedule": past})
+    await launch(acme, "few", CASHBACK | {"cohorts": ["vip"]})
+    assert (await attempt(acme, BIG))["reason"] == "draft"
+    assert (await attempt(acme, BIG, "few"))["reason"] == "not_in_cohort"
+    found = await attempt(acme, BIG | {"action": "RETURN"}, "few")
+    assert (found["reason"], "looks at PURCHASE, not at RETURN" in found["summary"]) == ("other_action", True)
+    over = {check["check"]: check["reason"] for check in (await attempt(acme, BIG, "over"))["checks"]}
+    assert (over["state"], over["schedule"]) == ("draft", "ended")
+    old = BIG | {"time": (datetime.now(UTC) - timedelta(days=8)).isoformat()}
+    await acme.post("/v1/campaigns/c/launch", headers=ANY)
+    assert ((await attempt(acme, old))["outcome"], (await attempt(acme, old))["reason"]) == ("denied", "late")
+    soon = BIG | {"time": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    assert (await attempt(acme, soon))["reason"] == "in_future"
+
+
+async def test_a_trial_weighs_limits_as_they_stand_and_takes_nothing(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    await cap(acme, "once", cap=1, **ONCE, key="event.coupon")
+    await cap(acme, "all", scope="tenant", measure="value", span="lifetime", cap=150, reward_kind="cashback")
+    put_counter(database, "all", "", "", 40)
+    for _ in range(2):
+        found = await attempt(acme, BIG)
+        assert found["outcome"] == "granted", "trying takes nothing"
+    uses = {use["limit_id"]: (use["key"], use["used_before"], use["amount"]) for use in found["checks"][-1]["limits"]}
+    assert uses == {"all": ("", 40, 100), "once": ("K1", 0, 1)}
+
+    put_counter(database, "once", "ada", "K1", 1)
+    assert ((await attempt(acme, BIG))["outcome"], (await attempt(acme, BIG))["reason"]) == ("denied", "limit")
+    other = BIG | {"attributes": {"amount_cents": 9000, "coupon": "K2"}}
+    assert (await attempt(acme, other))["outcome"] == "granted"
+    none = await attempt(acme, BIG | {"attributes": {"amount_cents": 9000}})
+    assert (none["outcome"], none["reason"]) == ("no_match", "key_error"), "an event without its key is not granted"
+
+
+async def test_a_trial_moves_a_quest_on_paper_only(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "q", QUEST)
+    first = await attempt(acme, BIG, "q")
+    assert (first["outcome"], "visit 1 of 3" in first["summary"]) == ("progress", True)
+    put_instance(database, "q", "open", [2], datetime.now(UTC) - timedelta(days=1))
+    assert (await attempt(acme, BIG, "q"))["outcome"] == "granted", "the third visit completes it"
+    late = BIG | {"time": (datetime.now(UTC) - timedelta(days=8)).isoformat()}
+    assert ((await attempt(acme, late, "q"))["outcome"], (await attempt(acme, late, "q"))["reason"]) == (
+        "no_match",
+        "late",
+    )
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE quest_instance SET state = 'completed'")
+    assert (await attempt(acme, BIG, "q"))["reason"] == "quest", "not repeatable"
+
+
+async def test_a_trial_of_what_is_no_event_is_refused(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    cases = [
+        ({}, "/user_id"),
+        ({"user_id": "ada", "action": "RETURN"}, "/action"),
+        (BIG | {"attributes": {"amount_cents": "9"}}, "/attributes/amount_cents"),
+        (BIG | {"attributes": {"amount_cents": 10**30}}, "/attributes/amount_cents"),
+        (BIG | {"attributes": {}}, "/attributes"),
+        (BIG | {"event_id": "e1"}, "/event_id"),
+    ]
+    for body, at in cases:
+        answer = await acme.post("/v1/campaigns/c/explain", json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at)
+    assert (await acme.post("/v1/campaigns/c/explain", json={"event_id": "e1"})).status_code == 404

@@ -1,0 +1,169 @@
+"""No tenant reaches another's: every operation replayed by a stranger, and the catalogue of the database itself."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from httpx import AsyncClient
+from sqlalchemy import text
+
+from fillip.core.ports import Caller
+from fillip.manage.postgres import transaction
+from tests.manage.conftest import Plane
+from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_incentive, put_instance
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, launch, open_cohort, open_shop
+
+LIMIT: dict[str, Any] = {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "lifetime", "cap": 1000}
+
+
+# Bodies without which an operation would be refused before it looks for its object.
+BODIES: dict[tuple[str, str], dict[str, object]] = {
+    ("PATCH", "/v1/users/{user_id}"): {"json": {"attributes": {}}},
+    ("PUT", "/v1/campaigns/{campaign_id}"): {"json": CASHBACK},
+    ("POST", "/v1/campaigns/{campaign_id}/explain"): {"json": {"event_id": "e1"}},
+    ("PUT", "/v1/limits/{limit_id}"): {"json": LIMIT},
+    ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
+}
+CREATING = {("PUT", "/v1/users/{user_id}"), ("PUT", "/v1/actions/{name}")}  # make rival's own: tested below
+LISTS = (
+    "users",
+    "actions",
+    "cohorts",
+    "campaigns",
+    "limits",
+    "decisions",
+    "incentives",
+    "quests/progress",
+    "rejections",
+)
+
+
+async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
+    """One object of each kind as acme; the values of the parameters that name them."""
+    await open_shop(acme)
+    await acme.put("/v1/actions/OWN", json={"schema": PURCHASE})
+    await open_cohort(acme, "vip", "ada")
+    await launch(acme, "c", CASHBACK)
+    await cap(acme, **LIMIT)
+    put_event(dsn, "e1", {"amount_cents": 6000})
+    decision_id = put_decision(dsn, "e1")
+    put_counter(dsn, "l", "", "", 1)
+    await launch(acme, "q", QUEST)
+    put_instance(dsn, "q", "open", [1])
+    key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
+    ids = {
+        "user_id": "ada",
+        "name": "OWN",
+        "cohort_id": "vip",
+        "campaign_id": "c",
+        "limit_id": "l",
+        "order": "pause",
+    }
+    made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
+    made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
+    return ids | {name: str(value) for name, value in made.items()}
+
+
+def list_operations(plane: Plane) -> list[tuple[str, str]]:
+    """Every operation that names an object of the tenant."""
+    paths = plane.app.openapi()["paths"]
+    named = [(method.upper(), path) for path, item in paths.items() for method in item if "{" in path]
+    return [o for o in named if o not in CREATING and not o[1].startswith("/v1/tenants/")]
+
+
+async def test_a_stranger_finds_nothing_and_changes_nothing(
+    acme: AsyncClient, rival: AsyncClient, plane: Plane
+) -> None:
+    ids = await make_objects(acme, plane.dsn)
+    await rival.put("/v1/actions/PURCHASE", json={"schema": PURCHASE})  # what acme's definition needs to be looked at
+    nobody = await plane.client()
+    before = dump(plane.dsn)
+    for method, path in list_operations(plane):
+        given = BODIES.get((method, path), {})
+        headers = ANY | ({"Content-Type": "text/csv"} if "content" in given else {})
+        for client, wanted in ((rival, 404), (nobody, 401)):
+            answer = await client.request(method, path.format(**ids), headers=headers, **given)  # type: ignore[arg-type]
+            nothing = answer.status_code == 200 and answer.json().get("items") == []  # the inbox of anyone
+            assert answer.status_code == wanted or (client is rival and nothing), (method, path, answer.text)
+    assert dump(plane.dsn) == before
+
+
+async def test_the_owner_finds_what_a_stranger_does_not(acme: AsyncClient, plane: Plane) -> None:
+    """So that the 404 of the story before are due to the tenant, not to a wrong address."""
+    ids = await make_objects(acme, plane.dsn)
+    for method, path in list_operations(plane):
+        if method == "GET":
+            answer = await acme.get(path.format(**ids))
+            assert answer.status_code == 200, (path, answer.text)
+            assert answer.json().get("items") != [], path
+
+
+async def test_lists_show_the_own_only(acme: AsyncClient, rival: AsyncClient, plane: Plane) -> None:
+    await make_objects(acme, plane.dsn)
+    nobody = await plane.client()
+    for name in LISTS:
+        assert (await acme.get(f"/v1/{name}")).json()["items"] != [], name
+        assert (await rival.get(f"/v1/{name}")).json()["items"] == [], name
+        assert (await nobody.get(f"/v1/{name}")).status_code == 401
+
+
+async def test_the_same_names_live_side_by_side(acme: AsyncClient, rival: AsyncClient, plane: Plane) -> None:
+    await make_objects(acme, plane.dsn)
+    assert (await rival.put("/v1/users/ada", json={"attributes": {"tier": "tin"}})).status_code == 201
+    assert (await rival.post("/v1/cohorts", json={"cohort_id": "vip", "name": "x"})).status_code == 201
+    assert (await acme.get("/v1/users/ada")).json()["attributes"] == {"tier": "gold"}
+    cursor = (await acme.get("/v1/keys", params={"limit": 1})).json()["next_cursor"]
+    keys = (await rival.get("/v1/keys", params={"cursor": cursor})).json()["items"]
+    assert len(keys) <= 1
+
+
+async def test_the_setting_is_gone_after_the_transaction(plane: Plane) -> None:
+    caller = Caller(uuid4(), "acme", frozenset())
+    async with transaction(plane.engine, caller) as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM tenant"))).scalar_one() == 1
+    async with plane.engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM tenant"))).scalar_one() == 0
+
+
+def test_every_table_has_row_level_security_forced(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        loose = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT (relrowsecurity AND relforcerowsecurity) AND relname <> 'alembic_version'"
+        ).fetchall()
+        strong = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'fillip\\_%' AND (rolsuper OR rolbypassrls)"
+        ).fetchall()
+        owned = connection.execute("SELECT tablename FROM pg_tables WHERE tableowner LIKE 'fillip\\_%'").fetchall()
+    assert (loose, strong, owned) == ([], [], [])
+
+
+def put_rejection(dsn: str) -> UUID:
+    """A rejection of acme's."""
+    rejection_id = uuid4()
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO rejection VALUES (%s, 'acme', 'event.received', 0, 1, 'unknown_action', 'x', 'e9', '', now())",
+            [rejection_id],
+        )
+    return rejection_id
+
+
+def dump(dsn: str) -> list[object]:
+    """Everything that acme has."""
+    tables = (
+        "tenant",
+        "end_user",
+        "action",
+        "campaign",
+        "spending_limit",
+        "cohort",
+        "cohort_member",
+        "api_key",
+        "book_change",
+    )
+    with psycopg.connect(dsn) as owner:
+        return [
+            owner.execute(f"SELECT t::text FROM {name} t WHERE tenant_id = 'acme' ORDER BY 1").fetchall()
+            for name in tables
+        ]

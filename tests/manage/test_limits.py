@@ -1,0 +1,121 @@
+"""Limits: what goes together, keys, caps that change, and use."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from httpx import AsyncClient
+from ledger_rows import put_counter
+from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, open_shop
+
+ONCE: dict[str, Any] = {
+    "scope": "user_in_campaign",
+    "campaign_id": "c",
+    "measure": "count",
+    "span": "lifetime",
+    "cap": 1,
+}
+DAILY: dict[str, Any] = {"scope": "tenant", "measure": "value", "span": "day", "cap": 10_000, "reward_kind": "cashback"}
+
+
+async def open_with_campaign(client: AsyncClient) -> None:
+    """A shop with the draft c."""
+    await open_shop(client)
+    await draft(client, "c", CASHBACK)
+
+
+async def test_a_limit_is_made_read_listed_and_announced(acme: AsyncClient, database: str) -> None:
+    await open_with_campaign(acme)
+    made = await cap(acme, "once", **ONCE, key="event.coupon")
+    assert (made["action"], made["key"]) == ("PURCHASE", "event.coupon"), "the key's action is filled in"
+    await cap(acme, "daily", **DAILY)
+    assert (await acme.get("/v1/limits/once")).json() == made
+    assert [limit["limit_id"] for limit in (await acme.get("/v1/limits")).json()["items"]] == ["daily", "once"]
+    assert [limit["limit_id"] for limit in (await acme.get("/v1/limits?campaign_id=c")).json()["items"]] == ["once"]
+    with psycopg.connect(database) as owner:
+        found = owner.execute("SELECT document FROM book_change WHERE kind = 'limit' ORDER BY book_version").fetchall()
+    assert [(d["limit_id"], d["cap"], d["key_checked"] is not None) for (d,) in found] == [
+        ("once", 1, True),
+        ("daily", 10_000, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "at"),
+    [
+        (ONCE | {"campaign_id": None}, "/campaign_id"),
+        (ONCE | {"campaign_id": "nothing"}, "/campaign_id"),
+        (DAILY | {"campaign_id": "c"}, "/campaign_id"),
+        (DAILY | {"reward_kind": None}, "/reward_kind"),
+        (DAILY | {"action": "RETURN"}, "/action"),
+        (DAILY | {"key": "event.coupon"}, "/action"),
+        (ONCE | {"key": "event.coupn"}, "/key"),
+        (ONCE | {"key": "event.coupon == 'x'"}, "/key"),
+        (ONCE | {"key": "user.tier"}, "/key"),
+        (ONCE | {"cap": -1}, "/cap"),
+        (ONCE | {"cap": 1.5}, "/cap"),
+        (ONCE | {"span": "year"}, "/span"),
+    ],
+)
+async def test_a_limit_that_means_nothing_is_refused(acme: AsyncClient, limit: dict[str, Any], at: str) -> None:
+    await open_with_campaign(acme)
+    answer = await acme.post("/v1/limits", json={"limit_id": "l", **limit})
+    assert answer.status_code == 422, answer.text
+    assert at in [error["at"] for error in answer.json()["errors"]]
+
+
+async def test_a_key_on_a_quest_reads_the_event_that_ends_it(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    visit = {"type": "object", "properties": {"place": {"type": "string"}}}
+    await acme.put("/v1/actions/VISIT", json={"schema": visit})
+    steps = [{"name": "buy", "action": "PURCHASE"}, {"name": "come", "action": "VISIT"}]
+    await draft(acme, "c", QUEST | {"quest": {"steps": steps}})
+    await draft(acme, "loose", QUEST | {"quest": {"steps": steps, "ordered": False}})
+    assert (await cap(acme, "l", **ONCE, key="event.place"))["action"] == "VISIT"
+    loose = await acme.post("/v1/limits", json={"limit_id": "m", **ONCE, "campaign_id": "loose", "key": "event.place"})
+    assert "unordered" in loose.json()["detail"]
+
+
+async def test_only_the_cap_of_a_limit_changes(acme: AsyncClient) -> None:
+    await open_with_campaign(acme)
+    await cap(acme, "once", **ONCE, key="event.coupon")
+    body = {"limit_id": "once", **ONCE, "key": "event.coupon"}
+    changed = await acme.put("/v1/limits/once", json=body | {"cap": 5}, headers={"If-Match": '"1"'})
+    assert (changed.status_code, changed.json()["cap"], changed.headers["ETag"]) == (200, 5, '"2"')
+    refused = await acme.put("/v1/limits/once", json=body | {"span": "day", "key": "event.store"}, headers=ANY)
+    assert {error["at"] for error in refused.json()["errors"]} == {"/span", "/key"}
+    assert (await acme.put("/v1/limits/once", json=body)).status_code == 428
+
+
+async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, database: str) -> None:
+    await open_with_campaign(acme)
+    await cap(acme, "once", **ONCE, key="event.coupon")
+    await cap(acme, "daily", **DAILY)
+    for user_id in ("ada", "bob"):
+        put_counter(database, "once", user_id, "K1", 1)
+    used = (await acme.get("/v1/limits/once/usage?user_id=ada")).json()["items"]
+    assert used == [{"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "grants": 1}]
+    first = (await acme.get("/v1/limits/once/usage?limit=1")).json()
+    rest = (await acme.get(f"/v1/limits/once/usage?limit=1&cursor={first['next_cursor']}")).json()
+    assert [item["user_id"] for item in first["items"] + rest["items"]] == ["ada", "bob"]
+    refused = await acme.delete("/v1/limits/once", headers=ANY)
+    assert (refused.status_code, "raise its cap" in refused.json()["detail"]) == (409, True)
+    assert (await acme.get("/v1/limits/once")).status_code == 200
+    assert (await acme.delete("/v1/limits/daily", headers=ANY)).status_code == 204
+    assert (await acme.get("/v1/limits/daily")).status_code == 404
+
+
+async def test_a_schema_change_keeps_keys_readable(acme: AsyncClient) -> None:
+    await open_with_campaign(acme)
+    await cap(acme, "once", **ONCE, key="event.coupon")
+    schema = PURCHASE | {"required": ["amount_cents", "coupon"]}
+    assert (await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)).status_code == 200
+    assert (await acme.get("/v1/limits/once")).json()["revision"] == 2, "compiled anew: coupon is never absent now"
+
+
+async def test_another_tenant_sees_no_limit(acme: AsyncClient, rival: AsyncClient) -> None:
+    await open_with_campaign(acme)
+    await cap(acme, "once", **ONCE)
+    for method, path in (("GET", "once"), ("GET", "once/usage"), ("DELETE", "once")):
+        assert (await rival.request(method, f"/v1/limits/{path}", headers=ANY)).status_code == 404
+    assert (await rival.post("/v1/limits", json={"limit_id": "x", **ONCE})).status_code == 422, "c is not theirs"

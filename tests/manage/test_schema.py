@@ -1,0 +1,67 @@
+"""Schemas that may be saved, and attributes under them."""
+
+import time
+
+import pytest
+
+from fillip.core.schema import SchemaUnusable, derive_type
+from fillip.manage.refusals import Conflict
+from fillip.manage.schema import check_schema, find_faults, refuse_retyping
+
+
+def shape(**properties: object) -> dict[str, object]:
+    """An object schema of these properties."""
+    return {"type": "object", "properties": properties}
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "string"}, ""),
+        (shape(a={}), "/properties/a"),
+        (shape(a={"type": "integer", "$ref": "http://127.0.0.1:1/x"}), "/properties/a/$ref"),
+        (
+            shape(a={"type": "array", "items": {"type": "string", "allOf": [{"$ref": "#"}]}}),
+            "/properties/a/items/allOf/0/$ref",
+        ),
+        (shape(a={"type": "integer"}) | {"$schema": "http://json-schema.org/draft-04/schema#"}, "/$schema"),
+        (shape(a={"type": "string", "maxLength": 1, "description": "x" * 70_000}), ""),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_refused_with_its_place(schema: dict[str, object], pointer: str) -> None:
+    with pytest.raises(SchemaUnusable) as refused:
+        check_schema(schema)
+    assert refused.value.pointer == pointer
+
+
+@pytest.mark.parametrize("part", [{"minimum": "x"}, {"pattern": "("}, {"pattern": r"(a)\1"}, {"pattern": "(?=a)b"}])
+def test_keywords_must_be_right_and_patterns_linear(part: dict[str, object]) -> None:
+    with pytest.raises(SchemaUnusable):
+        check_schema(shape(a={"type": "string"} | part))
+
+
+def test_a_pattern_takes_linear_time() -> None:
+    schema = shape(a={"type": "string", "pattern": "^(a+)+$"})
+    check_schema(schema)
+    began = time.perf_counter()
+    assert find_faults(schema, {"a": "a" * 5000 + "b"})[0].at == "/attributes/a"
+    assert time.perf_counter() - began < 1
+
+
+def test_faults_name_their_places() -> None:
+    schema = shape(a={"type": "integer", "minimum": 3}, at={"type": "string", "format": "date-time"}) | {
+        "required": ["b"]
+    }
+    places = {fault.at: fault.message for fault in find_faults(schema, {"a": 2, "at": "yesterday"})}
+    assert set(places) == {"/attributes", "/attributes/a", "/attributes/at"}
+    assert find_faults(shape(big={"type": "integer"}), {"big": 2**63})[0].at == "/attributes/big"
+    assert find_faults(shape(), {"x": "y" * 40_000})[0].message.startswith("larger than")
+
+
+def test_an_attribute_keeps_its_type() -> None:
+    old = shape(tier={"type": "string"}, age={"type": "integer"})
+    refuse_retyping(old, derive_type(shape(tier={"type": "string"}, city={"type": "string"})))
+    with pytest.raises(Conflict, match="'age'"):
+        refuse_retyping(old, derive_type(shape(age={"type": "number"})))
+    with pytest.raises(Conflict, match="'age'"):
+        refuse_retyping(old, derive_type(shape(age={"type": "integer"}) | {"required": ["age"]}))

@@ -1,0 +1,78 @@
+"""A tenant's book as the control plane writes it, and the worker's view of it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import psycopg
+import pytest
+from msgspec import json
+
+from fillip.core.campaign import Campaign, Checked
+from fillip.core.coerce import build_coercer
+from fillip.core.event import Event, Place
+from fillip.core.schema import derive_type
+from fillip.manage.cel import check_rule
+from fillip.match import Meet
+from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.migrations import role_dsn
+
+T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
+BUY = {"type": "object", "properties": {"amount": {"type": "integer"}, "coupon": {"type": "string"}}}
+USER = {"type": "object", "properties": {"tier": {"type": "string"}}}
+
+
+@dataclass
+class Shop:
+    """Writes campaigns, users and cohorts of tenant acme, and meets events with them."""
+
+    owner: psycopg.Connection
+    pool: asyncpg.Pool
+    refusals: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.books = PostgresBooks(self.pool, lambda schema: build_coercer(derive_type(schema)))
+        self.meet = Meet(PostgresUsers(self.pool), self.refusals.update)
+
+    def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: object) -> None:
+        """A SIMPLE campaign on BUY, type-checked as at saving."""
+        given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
+        campaign = json.decode(json.encode(given | more), type=Campaign)
+        checked = {}
+        for path, _, source in campaign.expressions():
+            found = check_rule(source, derive_type(BUY), derive_type(USER))
+            checked[path] = Checked(found.checked, found.uses_user, found.uses_cohorts)
+        self.owner.execute("INSERT INTO campaign VALUES ('acme', %s, %s, 1)", (campaign_id, state))
+        self.owner.execute(
+            "INSERT INTO campaign_version VALUES ('acme', %s, 1, %s, %s)",
+            (campaign_id, json.encode(campaign).decode(), json.encode(checked).decode()),
+        )
+
+    async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: object) -> Event:
+        """A BUY under the newest book."""
+        book = (await self.books.pin(["acme"]))["acme"]
+        typed = book.actions["BUY"].read(attributes)
+        at = T0 + after
+        return Event("acme", "e1", user_id, "BUY", at, T0, attributes, typed, Place("t", 0, 0), T0, book)
+
+    async def meets(self, *args: object, **attributes: object) -> list[str]:
+        """The campaigns that such an event meets."""
+        matches = await self.meet([await self.event(*args, **attributes)])
+        return [candidate.entry.campaign_id for match in matches for candidate in match.candidates]
+
+
+@pytest.fixture
+async def shop(database: str) -> AsyncIterator[Shop]:
+    """Tenant acme with action BUY and users that have a tier."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO tenant (tenant_id, name, time_zone, currency, clock, user_schema)"
+            " VALUES ('acme', 'Acme', 'UTC', 'USD', 'live', %s)",
+            (json.encode(USER).decode(),),
+        )
+        owner.execute(
+            "INSERT INTO action (tenant_id, name, schema) VALUES ('acme', 'BUY', %s)", (json.encode(BUY).decode(),)
+        )
+        async with asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=2) as pool:
+            yield Shop(owner, pool)

@@ -1,0 +1,82 @@
+"""Which campaigns an event meets: state, schedule, cohort, rule, in that order."""
+
+from datetime import timedelta
+
+from fillip.match.stage import ACCEPTED_FOR
+
+from .conftest import Shop
+
+
+async def test_a_rule_reads_the_event(shop: Shop):
+    shop.launch("big", "event.amount >= 500")
+    assert await shop.meets(amount=500) == ["big"]
+    assert await shop.meets(amount=499) == []
+
+
+async def test_a_rule_reads_the_user_as_stored_now(shop: Shop):
+    shop.launch("gold", 'user.tier == "gold"')
+    shop.owner.execute(
+        """INSERT INTO end_user (tenant_id, user_id, attributes) VALUES ('acme', 'u1', '{"tier": "gold"}')"""
+    )
+    assert await shop.meets("u1") == ["gold"]
+    assert await shop.meets("nobody-knows") == []
+
+
+async def test_only_members_of_a_cohort_meet_its_campaign(shop: Shop):
+    shop.launch("vips", cohorts=["vip"])
+    shop.owner.execute("INSERT INTO cohort (tenant_id, cohort_id, name, version) VALUES ('acme', 'vip', 'VIPs', 1)")
+    shop.owner.execute("INSERT INTO cohort_member VALUES ('acme', 'vip', 'u1')")
+    assert await shop.meets("u1") == ["vips"]
+    assert await shop.meets("u2") == []
+    assert shop.refusals == {("acme", "vips", "not_in_cohort"): 1}
+
+
+async def test_a_schedule_includes_both_its_ends(shop: Shop):
+    shop.launch("hour", schedule={"starts_at": "2017-03-01T12:00:00Z", "ends_at": "2017-03-01T13:00:00Z"})
+    second = timedelta(seconds=1)
+    moments = [-second, timedelta(), timedelta(hours=1), timedelta(hours=1) + second]
+    assert [bool(await shop.meets(after=moment)) for moment in moments] == [False, True, True, False]
+
+
+async def test_a_paused_campaign_refuses_and_an_ended_one_still_takes_late_events(shop: Shop):
+    shop.launch("paused", state="paused")
+    shop.launch("ended", state="ended")
+    shop.launch("draft", state="draft")
+    assert await shop.meets() == ["ended"]
+
+
+async def test_a_rule_that_fails_matches_nothing_and_is_counted(shop: Shop):
+    shop.launch("odd", "100 / event.amount > 1")
+    assert await shop.meets(amount=0) == []
+    assert shop.refusals == {("acme", "odd", "rule_error"): 1}
+
+
+async def test_candidates_come_by_priority_then_by_name(shop: Shop):
+    shop.launch("b")
+    shop.launch("a")
+    shop.launch("first", priority=9)
+    assert await shop.meets() == ["first", "a", "b"]
+
+
+async def test_an_event_beyond_the_horizon_is_late_for_a_live_tenant(shop: Shop):
+    shop.launch("any")
+    (match,) = await shop.meet([await shop.event(after=-ACCEPTED_FOR - timedelta(seconds=1))])
+    assert match.late
+    (match,) = await shop.meet([await shop.event(after=-ACCEPTED_FOR)])
+    assert not match.late
+
+
+async def test_a_newer_book_is_taken_over_and_known_rules_are_kept(shop: Shop):
+    shop.launch("one")
+    assert await shop.meets() == ["one"]
+    before = (await shop.books.pin(["acme"]))["acme"].entries["one"]
+    shop.launch("two")
+    shop.owner.execute("UPDATE tenant SET book_version = 1")
+    assert await shop.meets() == ["one"]
+    await shop.books.refresh("acme", 1)
+    assert await shop.meets() == ["one", "two"]
+    assert (await shop.books.pin(["acme"]))["acme"].entries["one"] is before
+
+
+async def test_an_unknown_tenant_has_no_book_even_when_its_name_would_name_two(shop: Shop):
+    assert await shop.books.pin(["nobody", "acme,other", "'", ""]) == {}

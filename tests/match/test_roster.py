@@ -1,0 +1,38 @@
+"""What is the same for a whole batch is looked at once, and what is not, for each event."""
+
+from datetime import timedelta
+
+from msgspec import structs
+
+from .conftest import T0, Shop
+
+SPRING = {"starts_at": T0, "ends_at": T0 + timedelta(days=1)}
+
+
+async def test_a_batch_across_the_start_and_the_end_of_a_schedule_is_told_event_by_event(shop: Shop) -> None:
+    shop.launch("spring", schedule=SPRING)
+    early, inside, last, late = [
+        await shop.event(after=timedelta(hours=hours)) for hours in (-1, 12, 24, 25)
+    ]  # fmt: skip
+
+    met = await shop.meet([early, inside, last, late])
+
+    assert [match.event for match in met] == [inside, last]
+    assert shop.refusals == {("acme", "spring", "not_started"): 1, ("acme", "spring", "ended"): 1}
+
+
+async def test_a_batch_all_outside_is_refused_as_often_as_it_has_events(shop: Shop) -> None:
+    shop.launch("spring", schedule=SPRING)
+    shop.launch("stopped", state="paused")
+    events = [await shop.event(after=timedelta(hours=hours)) for hours in (25, 26, 30)]
+
+    assert await shop.meet(events) == []
+    assert shop.refusals == {("acme", "spring", "ended"): 3, ("acme", "stopped", "paused"): 3}
+
+
+async def test_events_of_one_batch_that_ask_different_rosters_do_not_mix(shop: Shop) -> None:
+    shop.launch("always")
+    event = await shop.event()
+    stranger = structs.replace(event, action="RETURN")
+
+    assert [match.event for match in await shop.meet([stranger, event])] == [event]

@@ -1,0 +1,75 @@
+"""`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
+
+Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import asyncpg
+from msgspec import json
+from rich.console import Console
+
+from fillip.app.embedded import Servers
+from fillip.app.figures import Figure, expect, show_figures
+from fillip.app.sample import TENANT
+from fillip.app.up import stop_on_signals
+from fillip.core.errors import FillipError
+
+KILLS = 10
+INVARIANTS = Path(__file__).with_name("invariants.sql").read_text()
+
+
+def main(kills: int) -> int:
+    """Run the proof; 0 when every count and every invariant holds."""
+    screen = Console()
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="fillip-proof-") as name:
+        folder = Path(name)
+        ended = run_demo(folder, kills)
+        if ended.returncode not in (0, 1) or not find_figures(folder).exists():
+            screen.print(f"proof: the demo did not come to its report, exit code {ended.returncode}")
+            return 1
+        screen.print("[dim]starting its PostgreSQL again, to recount[/]")
+        figures = [expect("demo under kill -9: exit code", 0, ended.returncode), *read_counts(find_figures(folder))]
+        with Servers(folder / "state") as addresses:
+            figures += asyncio.run(count_breaches(addresses.postgres_dsn))
+    return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
+
+
+def run_demo(folder: Path, kills: int) -> subprocess.CompletedProcess[bytes]:
+    """`fillip demo --kills` on this terminal, with everything it writes below `folder`."""
+    command = [sys.executable, "-m", "fillip.app.cli", "demo", "--kills", str(kills), "--state", str(folder / "state")]
+    return subprocess.run(command, cwd=folder, check=False)
+
+
+def find_figures(folder: Path) -> Path:
+    """What the demo wrote."""
+    return folder / "build" / "figures" / "demo.json"
+
+
+def read_counts(path: Path) -> list[Figure]:
+    """The demo's figures that must be exact."""
+    return [figure for figure in json.decode(path.read_bytes(), type=list[Figure]) if figure.goal.startswith("=")]
+
+
+async def count_breaches(dsn: str) -> list[Figure]:
+    """One figure for each invariant: how often the ledger breaks it."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        row = await connection.fetchrow(INVARIANTS, TENANT)
+    finally:
+        await connection.close()
+    assert row is not None
+    return [expect(name, 0, count) for name, count in row.items()]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS))
+    except FillipError as error:
+        sys.exit(f"proof: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

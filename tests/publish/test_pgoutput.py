@@ -1,0 +1,141 @@
+"""The decoder on what a real server sends, and the forms of values."""
+
+from struct import pack
+
+import pytest
+from msgspec import json
+
+from fillip.publish.announce import Announcer, Done
+from fillip.publish.murmur2 import choose_partition, hash_murmur2
+from fillip.publish.pgoutput import UNCHANGED, Begin, Column, Commit, Decoder, Relation, Row, UnreadableWal
+from fillip.publish.postgres import Link
+from fillip.publish.rows import RowWriter
+from fillip.stream.kafka import KafkaProducer, read_last
+
+from . import rows
+from .conftest import Site
+
+
+async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Row]:
+    """Decoded messages of the site's slot, from its start."""
+    decoder, found = Decoder(), []
+    async with Link.open(site.dsn) as link:
+        slot = await link.find_slot()
+        assert slot is not None
+        await link.start(slot)
+        while sum(isinstance(message, Commit) for message in found) < commits:
+            found += [decoded for _, data in await link.read() if data and (decoded := decoder.decode(data))]
+    return found
+
+
+async def test_an_update_leaves_out_a_large_value_that_it_did_not_change(site: Site) -> None:
+    # given an incentive whose payload is stored out of line
+    site.grant(1)
+    site.run("ALTER TABLE incentive ALTER payload SET STORAGE EXTERNAL")
+    site.run("UPDATE incentive SET payload = jsonb_build_object('text', repeat('x', 9000))")
+    # when only its state changes
+    site.run("UPDATE incentive SET state = 'claimed'")
+    *_, before, after = [message for message in await read_wal(site, 3) if isinstance(message, Row)]
+    # then the WAL does not carry the payload, and the JSON goes without it
+    writer = RowWriter(after.relation)
+    assert len(before.values[writer.positions["payload"]]) > 9000
+    assert after.values[writer.positions["payload"]] is UNCHANGED
+    written = json.decode(writer.write(after.values))
+    assert (written["state"], "payload" in written) == ("claimed", False)
+
+
+async def test_a_column_added_later_is_announced(site: Site) -> None:
+    site.run(rows.BOOK_CHANGE, version=1, object="a", document="{}")
+    site.run("ALTER TABLE book_change ADD colour text DEFAULT 'red'")
+    site.run(rows.BOOK_CHANGE, version=2, object="a", document="{}")
+    found = [message for message in await read_wal(site, 2) if isinstance(message, Row)]
+    written = [json.decode(RowWriter(row.relation).write(row.values)) for row in found]
+    assert ["colour" in row for row in written] == [False, True]
+
+
+async def test_updates_with_the_old_row_or_key_give_the_new_row(site: Site) -> None:
+    site.run("ALTER TABLE quest_instance REPLICA IDENTITY FULL", rows.QUEST)
+    site.run(rows.QUEST_MOVES)
+    site.run("ALTER TABLE quest_instance REPLICA IDENTITY DEFAULT")
+    site.run("UPDATE quest_instance SET occurrence = 2")  # the key changes: the old one comes along
+    found = [message for message in await read_wal(site, 3) if isinstance(message, Row)]
+    written = [json.decode(RowWriter(row.relation).write(row.values)) for row in found]
+    assert [(row["counts"], row["occurrence"]) for row in written] == [([1, 0], 1), ([3, 0], 1), ([3, 0], 2)]
+
+
+def test_a_message_that_was_not_asked_for_is_refused() -> None:
+    with pytest.raises(UnreadableWal, match="streamed transactions"):
+        Decoder().decode(b"S" + pack(">IB", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("type_oid", "text", "wanted"),
+    [
+        (1184, "2026-01-31 09:30:00+00", "2026-01-31T09:30:00.000000Z"),
+        (1184, "2026-01-31 09:30:00.05+00", "2026-01-31T09:30:00.050000Z"),
+        (1184, "infinity", "infinity"),
+        (1082, "0001-01-01", "0001-01-01"),
+        (20, "-9223372036854775808", -(2**63)),
+        (16, "t", True),
+        (17, "\\x00ff", "AP8="),
+        (17, "\\x", ""),
+        (1007, "{}", []),
+        (1007, "{1,NULL,-3}", [1, None, -3]),
+        (3802, '{"a": [1, "\\u20ac"]}', {"a": [1, "€"]}),
+        (25, 'line\n"q" \\ \u2028 ü', 'line\n"q" \\ \u2028 ü'),
+        (1700, "1.50", "1.50"),
+    ],
+)
+def test_values_become_json(type_oid: int, text: str, wanted: object) -> None:
+    writer = RowWriter(Relation("t", (Column("x", type_oid), Column("y", 25))))
+    assert json.decode(writer.write([text.encode(), None])) == {"x": wanted, "y": None}
+
+
+def test_what_other_partitions_have_seen_does_not_hide_a_row() -> None:
+    """A commit is spread over partitions: each goes on from its own newest position."""
+    announced = read_one_commit({("t", 0): (100, 9)}) + read_one_commit({("t", 0): (100, 1), ("t", 1): (100, 0)})
+    users = [json.decode(value)["after"]["user_id"] for _, _, value in announced]
+    places = {user: choose_partition(f"a:{user}".encode(), 2) for user in "uvwxyz"}
+    first = [user for user in "uvwxyz" if places[user] == 1]
+    second = [user for at, user in enumerate("uvwxyz") if (100, at) > {0: (100, 1), 1: (100, 0)}[places[user]]]
+    assert 0 < len(first) < 6, "the keys do not spread: no test"
+    assert users == first + second
+
+
+def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[tuple[str, bytes, bytes]]:
+    """Announce one transaction of six rows where earlier runs had reached `newest`."""
+
+    def text(value: str) -> bytes:
+        return b"t" + pack(">I", len(value)) + value.encode()
+
+    names = b"".join(b"\0" + name + b"\0" + pack(">Ii", 25, -1) for name in (b"tenant_id", b"user_id"))
+    relation = b"R" + pack(">I", 7) + b"public\0thing\0d" + pack(">H", 2) + names
+    inserts = [b"I" + pack(">I", 7) + b"N" + pack(">H", 2) + text("a") + text(user) for user in "uvwxyz"]
+    wal = [b"B" + pack(">QqI", 100, 0, 1), relation, *inserts, b"C" + pack(">BQQq", 0, 100, 120, 0)]
+    announcer = Announcer("e", {("thing", "c"): "t"}, Done(newest, {"t": 2}))
+    harvest = announcer.read([(0, data) for data in wal], now_us=0)
+    assert harvest.end_lsn == 120
+    return harvest.messages
+
+
+async def test_keys_go_where_the_producer_puts_them(site: Site) -> None:
+    keys = [f"tenant:user {number}é"[: number + 1].encode() for number in range(16)]
+    producer = KafkaProducer(site.addresses.kafka_bootstrap)
+    for key in keys:
+        await producer.send(site.topics.generated, key, key)
+        last = await read_last(site.addresses.kafka_bootstrap, [site.topics.generated])
+        record = last[site.topics.generated, choose_partition(key, 4)]
+        assert record is not None and record.key == key
+    await producer.close()
+
+
+def test_murmur2_as_in_kafkas_own_tests() -> None:
+    # org.apache.kafka.common.utils.UtilsTest.testMurmur2
+    known = {
+        b"21": -973932308,
+        b"foobar": -790332482,
+        b"a-little-bit-long-string": -985981536,
+        b"": 275646681,
+        b"abc": 479470107,
+    }
+    assert {key: hash_murmur2(key) for key in known} == {key: value & 0xFFFFFFFF for key, value in known.items()}

@@ -1,0 +1,120 @@
+"""A ledger with two tenants, and words to tell stories about it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+
+from fillip.core.book import Book, Entry
+from fillip.core.campaign import Campaign
+from fillip.core.event import Event, Place, Rejection
+from fillip.core.incentive import Reward
+from fillip.core.limit import Limit
+from fillip.core.match import Candidate, Match
+from fillip.core.quest import Quest
+from fillip.core.tenant import Tenant
+from fillip.core.touch import list_touches
+from fillip.migrations import role_dsn
+from fillip.settle import Settle
+from fillip.settle.postgres import PostgresLedger
+from fillip.stream.belt import Batch, Span
+
+TOPIC = "event.received"
+T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """The ledger as the worker sees it, its owner's connection, and a log of events to settle."""
+
+    pool: asyncpg.Pool
+    owner: psycopg.Connection
+    limits: dict[str, Limit] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.settled: list[object] = []
+        self.settle = Settle(PostgresLedger(self.pool, "test"), lambda *told: self.settled.append(told))
+
+    def add_limit(self, limit_id: str, cap: int, **fields: object) -> None:
+        """A limit in force for tenant acme."""
+        given = {"scope": "tenant", "measure": "count", "span": "lifetime"} | fields
+        self.limits[limit_id] = Limit(limit_id=limit_id, cap=cap, **given)
+        self.owner.execute(
+            "INSERT INTO spending_limit (tenant_id, limit_id, campaign_id, scope, measure, span, reward_kind, cap)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s)",
+            (
+                limit_id,
+                fields.get("campaign_id"),
+                *[given[k] for k in ("scope", "measure", "span")],
+                fields.get("reward_kind"),
+                cap,
+            ),
+        )
+
+    def book(self, entry: Entry) -> Book:
+        tenant = Tenant("acme", "Acme", "UTC", "USD", "history")
+        return Book(tenant, 7, {}, dict, {entry.campaign_id: entry}, {}, self.limits, {})
+
+    def match(
+        self,
+        event_id: str,
+        user_id: str = "u1",
+        *,
+        value: int = 100,
+        quest: Quest | None = None,
+        after: timedelta = timedelta(),
+        partition: int = 0,
+        steps: tuple[int, ...] = (0,),
+        **attributes: object,
+    ) -> Match:
+        """An event that meets campaign `give`."""
+        rewards = (Reward("cashback", value, "USD"),)
+        kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
+        entry = Entry("give", 1, "running", Campaign(name="Give", rewards=rewards, **kind), {})
+        place = Place(TOPIC, partition, self.ends.get(partition, 0))
+        self.ends[partition] = place.offset + 1
+        at = T0 + after
+        event = Event(
+            "acme", event_id, user_id, "BUY", at, at, attributes, attributes, place, at, self.book(entry), b"{}"
+        )
+        touches = list_touches(event, entry, {}, frozenset())
+        return Match(event, [Candidate(entry, touches, steps=steps if quest else ())])
+
+    def batch(self, *items: Match | Rejection) -> Batch:
+        """The batch that holds these, and whatever lies between them."""
+        places = [item.event.place if isinstance(item, Match) else item.place for item in items]
+        spans = [
+            Span(
+                TOPIC,
+                p,
+                min(x.offset for x in places if x.partition == p),
+                max(x.offset for x in places if x.partition == p) + 1,
+            )
+            for p in sorted({place.partition for place in places})
+        ]
+        return Batch((), spans, T0)
+
+    async def play(self, *items: Match | Rejection) -> None:
+        """Settle these as one batch."""
+        await self.settle(self.batch(*items), items)
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        """What the owner reads."""
+        return self.owner.execute(statement).fetchall()
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    """A fresh ledger with tenant acme, campaign give and positions at 0."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(Path(__file__).with_name("world.sql").read_text())
+        pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=4)
+        try:
+            yield World(pool, owner)
+        finally:
+            await pool.close()

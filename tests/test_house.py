@@ -1,0 +1,60 @@
+"""The budgets of the house: a ratchet, they may only get better."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [p for p in (ROOT / "src" / "fillip").rglob("*.py") if "checked_pb2" not in p.name]
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "services", "models", "shared", "misc"}
+
+
+def read_function_lengths(path: Path) -> dict[str, int]:
+    """Name → lines of the body, docstring left out."""
+    lengths = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lengths[f"{path.name}:{node.name}"] = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+    return lengths
+
+
+def test_files_are_short():
+    lengths = {str(p): len(p.read_text().splitlines()) for p in SOURCES}
+    assert {p: n for p, n in lengths.items() if n > 400} == {}
+    assert statistics.median(lengths.values()) <= 120
+
+
+def test_functions_are_short():
+    lengths = {name: n for path in SOURCES for name, n in read_function_lengths(path).items()}
+    assert {name: n for name, n in lengths.items() if n > 60} == {}
+    assert statistics.median(lengths.values()) <= 8
+    assert statistics.quantiles(lengths.values(), n=20)[-1] <= 30
+
+
+def test_no_room_is_a_junk_drawer():
+    assert [p for p in SOURCES if p.stem in FORBIDDEN_NAMES or p.parent.name in FORBIDDEN_NAMES] == []
+
+
+def test_there_are_no_mocks():
+    mocks = re.compile(r"^\s*(from|import) (unittest\.mock|mock|pytest_mock)\b", re.MULTILINE)
+    found = [p for p in (ROOT / "tests").rglob("*.py") if p != Path(__file__) and mocks.search(p.read_text())]
+    assert found == []
+
+
+def test_drivers_stand_in_files_named_after_them():
+    drivers = {"asyncpg": "postgres", "confluent_kafka": "kafka", "redis": "valkey", "duckdb": "duckdb"}
+    for path in SOURCES:
+        if "app" in path.parts or "migrations" in path.parts:
+            continue
+        for driver, name in drivers.items():
+            if re.search(rf"^\s*(from|import) {driver}\b", path.read_text(), re.MULTILINE):
+                assert name in path.stem or name in path.parent.name, f"{path} imports {driver}"
+
+
+def test_locks_hold_behind_any_mirror():
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        text = lock.read_text()
+        assert "--hash=sha256:" in text
+        assert "https://" not in text
