@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from fillip.app.embedded import ServerFailed
 from fillip.app.embedded.jars import build_java, check_jars, fetch_jars, locate_cache, read_checksums
 from fillip.app.embedded.state import StateFolder, read_holder
-from fillip.app.ports import check_free, choose_free_port, find_port_owner, require_free_port
+from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner, require_free_port
 from fillip.core.errors import Crash
 
 
@@ -24,10 +26,12 @@ def test_a_taken_port_is_named_with_its_owner() -> None:
     require_free_port(port, "api")
 
 
-def test_a_chosen_port_is_free_and_not_one_already_given() -> None:
-    first = choose_free_port()
-    assert check_free(first)
-    assert choose_free_port([first]) != first
+def test_a_chosen_port_is_free_and_kept_from_other_instances() -> None:
+    port = choose_free_port()
+    assert check_free(port)
+    assert claim_port(port)  # a set that starts again in this process takes its own port back
+    elsewhere = f"import sys; from fillip.app.ports import claim_port; sys.exit(claim_port({port}))"
+    assert subprocess.run([sys.executable, "-c", elsewhere], check=False).returncode == 0
 
 
 def test_ports_are_remembered_while_free(tmp_path: Path) -> None:

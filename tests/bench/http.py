@@ -39,7 +39,7 @@ class Load(Struct, frozen=True):
 def bench(site: Site) -> list[Figure]:
     """Batches of 100 and single events in turns, after a warm-up of each; medians."""
     asyncio.run(ensure_topics(site.addresses.kafka_bootstrap, TOPICS))
-    port = choose_free_port(())
+    port = choose_free_port()
     with (
         site.database() as dsn,
         site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api") as api,

@@ -2,7 +2,6 @@
 
 import random
 import socket
-from collections.abc import Collection
 from pathlib import Path
 
 from fillip.core.errors import Crash
@@ -11,6 +10,9 @@ HOST = "127.0.0.1"
 # Below the range from which Linux (32768) and macOS (49152) take ports for outgoing connections,
 # so that a remembered port is seldom lost to one of those.
 LOWEST, HIGHEST = 20_000, 31_999
+# Seconds pass between choosing a port and listening on it. Meanwhile a UDP socket of the same number, which no
+# server of ours uses, tells other instances that the port is spoken for; the kernel frees it when the process ends.
+_claims: dict[int, socket.socket] = {}
 
 
 def check_free(port: int) -> bool:
@@ -25,11 +27,24 @@ def check_free(port: int) -> bool:
     return True
 
 
-def choose_free_port(taken: Collection[int] = ()) -> int:
-    """Return a port that is free now and not in `taken`; chance keeps two instances apart."""
+def claim_port(port: int) -> bool:
+    """Keep a free port for this process while it lives; False where it is in use or claimed by another process."""
+    if port not in _claims:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind((HOST, port))
+        except OSError:
+            claim.close()
+            return False
+        _claims[port] = claim
+    return check_free(port)
+
+
+def choose_free_port() -> int:
+    """Claim a port at random that no instance uses or has claimed."""
     while True:
-        port = random.randint(LOWEST, HIGHEST)
-        if port not in taken and check_free(port):
+        port = random.SystemRandom().randint(LOWEST, HIGHEST)
+        if port not in _claims and claim_port(port):
             return port
 
 

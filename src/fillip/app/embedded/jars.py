@@ -118,7 +118,7 @@ def train_start(class_path: str, archive: Path) -> None:
         made = Path(scratch) / "start.aot"
         java = [str(find_java()), *OPTIONS, "-cp", class_path]
         port = choose_free_port()
-        broker = Kafka(folder, port, choose_free_port([port]), java)
+        broker = Kafka(folder, port, choose_free_port(), java)
         broker.prepare()
         command = [java[0], f"-XX:AOTCacheOutput={made}", *broker.build_command()[1:]]
         child = Child(broker, command, folder.path / "log" / "kafka.log")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fillip.app.embedded.errors import ServerFailed
-from fillip.app.ports import check_free, choose_free_port
+from fillip.app.ports import choose_free_port, claim_port
 
 LOWEST_FREE_BYTES = 1_000_000_000
 
@@ -70,8 +70,8 @@ class StateFolder:
         ports: dict[str, int] = {}
         for name in names:
             port = int(remembered.get(name, 0))
-            if port == 0 or port in ports.values() or not check_free(port):
-                port = choose_free_port(ports.values())
+            if port == 0 or port in ports.values() or not claim_port(port):
+                port = choose_free_port()
             ports[name] = port
         self._write_json("ports.json", {**remembered, **ports})
         return ports
