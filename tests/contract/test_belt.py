@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from fillip.app.embedded import Addresses
-from fillip.stream.belt import Batch, Record, Rewind, Source, StreamLost, walk
+from fillip.stream.belt import PORTION, Batch, Record, Rewind, Source, StreamLost, walk
 from fillip.stream.kafka import KafkaProducer, KafkaSource, ensure_topics
 from fillip.stream.memory import MemoryLog, MemorySource
 from fillip.stream.topics import Topics
@@ -230,21 +230,44 @@ async def test_stages_of_the_next_batch_run_during_a_commit_and_commits_one_by_o
         before = staged
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                while staged == before and ledger.count() < 150:
+                while staged == before and ledger.count() < 4 * PORTION:
                     await asyncio.sleep(0.001)
         seen.add((committing, staged > before))
         committing -= 1
         await ledger.commit(batch, items)
 
-    await log.append(0, 200)
-    source = log.join(ledger)
+    await log.append(0, 8 * PORTION)
+    source = log.join(ledger, 2 * PORTION)
     walking = asyncio.create_task(walk(source, [stage], commit))
-    await until(lambda: ledger.count() >= 200, walking)
+    await until(lambda: ledger.count() >= 8 * PORTION, walking)
     await source.close()
     await walking
     assert (1, True) in seen
     assert {n for n, _ in seen} == {1}
-    assert_all_once_in_order(ledger, 200)
+    assert_all_once_in_order(ledger, 8 * PORTION)
+
+
+async def test_what_comes_during_a_small_commit_is_one_batch() -> None:
+    log, ledger, sizes = InMemory(), Ledger(), list[int]()  # on Kafka partitions may arrive one by one
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        sizes.append(len(items))
+        if len(sizes) == 1:
+            for number in range(1, 11):
+                await log.append(number, number + 1)
+                await asyncio.sleep(0)
+        await ledger.commit(batch, items)
+
+    async def stage(items: list[Record]) -> list[Record]:
+        return items
+
+    await log.append(0, 1)
+    source = log.join(ledger)
+    walking = asyncio.create_task(walk(source, [stage], commit))
+    await until(lambda: ledger.count() >= 11, walking)
+    await source.close()
+    await walking
+    assert sizes == [1, 10]
 
 
 async def test_an_unforeseen_error_ends_the_walk(log: Log) -> None:

@@ -113,7 +113,8 @@ async def walk(
 ) -> None:
     """Take batches through `stages` to `commit` until the source is closed.
 
-    Commits are one at a time and in order; the next batch passes the stages meanwhile. Rewind from anywhere drops what
+    Commits are one at a time and in order. After a large batch the next one passes the stages meanwhile; after a small
+    one, what comes during its commit is one batch: fewer commits, and nobody waits for two of them. Rewind from anywhere drops what
     is in flight and rewinds the source; an error of `retry_on` does so after a pause that doubles. No batch is skipped.
     Any other error ends the walk, after the commit in flight has ended.
     """
@@ -163,6 +164,8 @@ async def _walk_on(source: Source, stages: Sequence[Stage], commit: Commit, paus
             if committing is not None:
                 await committing
             committing = asyncio.create_task(_finish(source, batch, items, commit, pause))
+            if len(batch.records) < PORTION:
+                await committing
         if committing is not None:
             await committing
     finally:

@@ -48,7 +48,7 @@ class Use(Struct, frozen=True):
 
 
 class Ledger:
-    """One read-only connection as the schema's owner, who sees every tenant. Used by one task at a time."""
+    """One connection as the schema's owner, who sees every tenant. Used by one task at a time."""
 
     def __init__(self, dsn: str, topic: str) -> None:
         """`topic` is the one that workers settle."""
@@ -97,6 +97,11 @@ class Ledger:
     async def read_counters(self, tenant_id: str) -> list[Use]:
         """All limit counters of a tenant."""
         return [Use(*row) for row in await self._connection.fetch(_sql("counters"), tenant_id)]
+
+    async def tidy_up(self) -> None:
+        """What an operator runs after a bulk import, so that autovacuum and a checkpoint don't come amid live traffic."""
+        await self._connection.execute("VACUUM (ANALYZE)")
+        await self._connection.execute("CHECKPOINT")
 
     async def count_doubts(self, tenant_id: str) -> dict[str, int]:
         """What must be 0: miscounted, over_cap, needless, unpaid, gapped, untold, rejected."""

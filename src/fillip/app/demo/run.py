@@ -67,6 +67,8 @@ async def _perform(scene: Scene, kills: int) -> bool:
         counts, measures = await replay_year(scene, ledger, kills)
         screen.print(tabulate("Counts, against an independent answer key", counts))
         write_figures("demo", [*counts, *measures])
+        screen.print("tidying up after the import: VACUUM (ANALYZE), CHECKPOINT")
+        await ledger.tidy_up()
         measures += await _measure_probe(scene, ledger)
         measures += measure_memory(scene.stack.pids())
     screen.print(tabulate("Measures", measures))
