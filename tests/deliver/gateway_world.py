@@ -30,6 +30,12 @@ GRANT = """
     INSERT INTO inbox_head VALUES ($1, $2, $4) ON CONFLICT (tenant_id, user_id) DO UPDATE SET last_seq = $4
 """
 
+STORED = """
+    SELECT to_jsonb(i) FROM incentive i WHERE tenant_id = 'acme' AND user_id = $1 AND inbox_seq = $2
+    UNION ALL
+    SELECT to_jsonb(c) FROM incentive_change c WHERE tenant_id = 'acme' AND user_id = $1 AND inbox_seq = $2
+"""
+
 
 class World:
     """One tenant, `acme`, whose users may be granted incentives; the gateway listens on `port`."""
@@ -46,14 +52,20 @@ class World:
         """Store inbox entries first..last of a user, as settle does."""
         await self.pool.execute(GRANT, "acme", user, first, last)
 
+    async def reverse(self, user: str, seq: int, value: int) -> None:
+        """Take `value` of the incentive granted as `seq` back, as settle does."""
+        statements = (
+            "UPDATE incentive SET reversed_value = reversed_value + $3 WHERE user_id = $1 AND inbox_seq = $2",
+            """SELECT tell_changes('reversed', array_agg(tenant_id), array_agg(incentive_id), array_agg($3::bigint),
+               '{returned}', '{r1}') FROM incentive WHERE user_id = $1 AND inbox_seq = $2""",
+        )
+        for statement in statements:
+            await self.pool.execute(statement, user, seq, value)
+
     async def announce(self, user: str, seqs: Iterable[int]) -> None:
         """Announce stored entries, as publish does, and wait for the broker."""
         for seq in seqs:
-            row = await self.pool.fetchval(
-                "SELECT to_jsonb(i) FROM incentive i WHERE tenant_id = 'acme' AND user_id = $1 AND inbox_seq = $2",
-                user,
-                seq,
-            )
+            row = await self.pool.fetchval(STORED, user, seq)
             self.produce(user, json.loads(row))
         await asyncio.to_thread(self.producer.flush, 10)
 
@@ -63,13 +75,14 @@ class World:
         return json.loads(await self.pool.fetchval(wanted, user, seq))
 
     def produce(self, user: str, row: dict[str, object]) -> None:
-        """One message of incentive.generated."""
+        """One message of incentive.generated, or of incentive.reversed for a change."""
         at = datetime.now(UTC)
         row["granted_at"] = str(row["granted_at"]).replace("+00:00", "Z")
         us = int(at.timestamp() * 1e6)
         source = {"epoch": "1", "commit_lsn": us, "index": 0, "tx_id": 1, "table": "incentive"}
         message = {"op": "c", "after": row, "source": source | {"committed_at_us": us, "published_at_us": us}}
-        self.producer.produce(self.topics.generated, json.dumps(message).encode(), f"acme:{user}".encode())
+        topic = self.topics.reversed if "change" in row else self.topics.generated
+        self.producer.produce(topic, json.dumps(message).encode(), f"acme:{user}".encode())
         self.producer.poll(0)
 
     async def ticket(self, user: str, lives_s: float = 60) -> str:
@@ -99,7 +112,7 @@ class World:
             running = asyncio.create_task(
                 run_gateway(
                     inbox,
-                    lambda: Tail(self.bootstrap, [self.topics.generated]),
+                    lambda: Tail(self.bootstrap, self.topics.told),
                     "127.0.0.1",
                     self.port,
                     [ORIGIN],

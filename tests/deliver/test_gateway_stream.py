@@ -34,6 +34,27 @@ async def test_a_live_frame_equals_its_replay(world: World) -> None:
     }
 
 
+async def test_a_reversal_is_told_as_an_entry_of_its_own_live_and_replayed(world: World) -> None:
+    async with world.client("ann") as live:
+        await world.grant("ann", 1, 2)
+        await world.announce("ann", [1, 2])
+        await world.reverse("ann", 1, 20)
+        await world.reverse("ann", 1, 30)
+        await world.announce("ann", [3, 4])
+        frames = [await receive(live) for _ in range(4)]
+    async with world.client("ann", cursor=0) as replayed:
+        assert [await receive(replayed) for _ in range(4)] == frames
+    assert [(frame["type"], frame["seq"]) for frame in frames] == [
+        ("incentive", 1),
+        ("incentive", 2),
+        ("reversed", 3),
+        ("reversed", 4),
+    ]
+    assert frames[0]["incentive"] == frames[2]["incentive"] == frames[3]["incentive"]
+    assert [(f["change"]["value"], f["change"]["reversed_value"]) for f in frames[2:]] == [(20, 20), (30, 50)]
+    assert frames[3]["change"]["reason"] == "returned"
+
+
 async def test_resume_by_cursor_after_messages_missed(world: World) -> None:
     await world.grant("ann", 1, 3)
     async with world.client("ann", cursor=0) as client:

@@ -29,7 +29,7 @@ SELECT
      WHERE coalesce(recount.used, 0) <> coalesce(counter.used, 0)) AS "I2: counters unlike the recount from incentives",
     (SELECT count(*) FROM counter WHERE used > cap) AS "I2: counters above their cap",
     (SELECT count(*) - count(DISTINCT (campaign_id, event_id, reward_index)) FROM granted) AS "I3: incentives twice",
-    (SELECT count(*) - count(DISTINCT incentive_id) FROM inbox WHERE tenant_id = $1) AS "I3: inbox entries twice",
+    (SELECT count(*) - count(DISTINCT incentive_id) FROM inbox WHERE tenant_id = $1 AND kind = 'granted') AS "I3: inbox entries twice",
     (SELECT count(*) - count(DISTINCT (limit_id, key, window_start, owner, version)) FROM numbered)
         AS "I3: sequence numbers of a counter taken twice",
     (SELECT count(*) FROM event_met e WHERE e.tenant_id = $1
@@ -46,4 +46,4 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM inbox WHERE tenant_id = $1 GROUP BY user_id
                            HAVING min(seq) <> 1 OR max(seq) <> count(*)) AS gaps) AS "I7: inboxes that are not 1..n",
     (SELECT count(*) FROM incentive i FULL JOIN inbox b USING (tenant_id, incentive_id)
-     WHERE tenant_id = $1 AND b.seq IS DISTINCT FROM i.inbox_seq) AS "I7: incentives and inbox entries without the other"
+     WHERE tenant_id = $1 AND coalesce(b.kind, 'granted') = 'granted' AND b.seq IS DISTINCT FROM i.inbox_seq) AS "I7: incentives and inbox entries without the other"

@@ -25,6 +25,12 @@ INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, re
 VALUES (gen_random_uuid(), NULL, 'event.received', 3, %(offset)s, 'undecodable', 'a "quoted"\nline', %(original)s,
     '2026-01-31 09:30:00.5+00')
 """
+CHANGE = """
+WITH changed AS (
+    UPDATE incentive SET reversed_value = 2 WHERE tenant_id = %(tenant)s RETURNING tenant_id, incentive_id
+)
+SELECT tell_changes(%(change)s, array_agg(tenant_id), array_agg(incentive_id), '{2}', '{NULL}', '{NULL}') FROM changed
+"""
 
 
 def grant(number: int) -> tuple[str, str]:

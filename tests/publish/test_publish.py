@@ -45,6 +45,20 @@ async def test_a_grant_is_announced_as_stored(site: Site) -> None:
     assert granted_at.timestamp() * 1e6 <= second["committed_at_us"] <= second["published_at_us"]
 
 
+async def test_a_change_of_an_incentive_goes_to_the_topic_of_its_kind(site: Site) -> None:
+    site.grant(7)
+    async with site.publishing():
+        for change in ("reversed", "expired"):
+            site.run(rows.CHANGE, change=change)
+        (taken,) = await site.read(site.topics.reversed, 1)
+        (expired,) = await site.read(site.topics.expired, 1)
+        assert (await site.count())[site.topics.generated] == 1  # an update of the incentive itself is not announced
+    told = [(each["op"], each["after"]["change"], each["after"]["inbox_seq"]) for each in (taken, expired)]
+    assert told == [("c", "reversed", 1), ("c", "expired", 2)]
+    assert taken["after"]["incentive_id"] == "00000000-0000-0000-0000-000000000007"
+    assert taken["after"]["payload"] == {"text": 'hello "you"'}
+
+
 async def test_each_table_has_its_topic_and_form(site: Site) -> None:
     original = bytes(range(256))
     async with site.publishing():

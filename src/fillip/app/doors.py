@@ -18,7 +18,7 @@ async def run_gateway_process(settings: Settings, stop: asyncio.Event) -> None:
     from fillip.deliver.postgres import PostgresInbox
 
     topics = Topics(settings.topic_prefix)
-    open_tail = partial(Tail, settings.kafka_bootstrap, [topics.generated], fetch_wait_ms=LIVE_FETCH_WAIT_MS)
+    open_tail = partial(Tail, settings.kafka_bootstrap, topics.told, fetch_wait_ms=LIVE_FETCH_WAIT_MS)
     async with PostgresInbox.open(settings.dsn("fillip_gateway")) as inbox:
         await run_gateway(inbox, open_tail, settings.host, settings.gateway_port, settings.allowed_origins, stop)
 

@@ -2,7 +2,7 @@
 
 import time
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import uuid4
 
 import msgspec
@@ -10,7 +10,7 @@ from msgspec import Meta, Raw, Struct
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Problem, describe_problem
-from fillip.deliver.inbox import Entry, Incentive, User, write_instant
+from fillip.deliver.inbox import Change, Entry, Incentive, User, write_instant
 
 PATH = "/v1/stream"
 Cursor = Annotated[int, Meta(ge=0, le=2**62)]
@@ -77,6 +77,15 @@ class Pushed(Struct, frozen=True, tag="incentive", omit_defaults=True):
     trace: Trace | None = None
 
 
+class Changed(Struct, frozen=True):
+    """One inbox entry that tells what became of an incentive told of before."""
+
+    type: str
+    seq: int
+    incentive: Incentive
+    change: Change
+
+
 class Failed(Struct, frozen=True, tag="error"):
     """Says why the connection is about to be closed."""
 
@@ -95,8 +104,13 @@ class _Row(Struct, frozen=True):
     payload: Raw
     event_id: str
     granted_at: str
-    received_at: datetime
-    taken_at: datetime
+    received_at: datetime | None = None
+    taken_at: datetime | None = None
+    change: Literal["reversed", "expired"] | None = None
+    changed_value: int = 0
+    reversed_value: int = 0
+    reason: str | None = None
+    changed_at: datetime | None = None
 
 
 class _Source(Struct, frozen=True):
@@ -110,11 +124,12 @@ class _Announcement(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """An announced inbox entry with the times it carries."""
+    """An announced inbox entry; `trace` comes with a grant. `pushed_after_s` is the time since it was announced."""
 
     user: User
     entry: Entry
-    trace: Trace
+    trace: Trace | None
+    pushed_after_s: float
 
 
 _INBOUND: msgspec.json.Decoder[Hello | Ack | Ping] = msgspec.json.Decoder(Hello | Ack | Ping)
@@ -134,10 +149,10 @@ def read_frame(frame: str | bytes) -> Hello | Ack | Ping:
 
 
 def read_announcement(value: bytes) -> Live:
-    """A message of incentive.generated; raises msgspec.DecodeError. `pushed_at_us` is now."""
+    """A message of incentive.generated, .reversed or .expired; raises msgspec.DecodeError. Pushed now."""
     found = _ANNOUNCEMENT.decode(value)
     row, source = found.after, found.source
-    granted_at = datetime.fromisoformat(row.granted_at)
+    granted_at, pushed_at_us = datetime.fromisoformat(row.granted_at), time.time_ns() // 1000
     incentive = Incentive(
         row.incentive_id,
         row.campaign_id,
@@ -148,15 +163,35 @@ def read_announcement(value: bytes) -> Live:
         write_instant(granted_at),
         row.event_id,
     )
-    trace = Trace(
+    entry = Entry(row.inbox_seq, incentive, _read_change(row))
+    trace = _read_trace(row, granted_at, source, pushed_at_us)
+    return Live(User(row.tenant_id, row.user_id), entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
+
+
+def write_entry(entry: Entry, trace: Trace | None = None) -> bytes:
+    """The frame of an inbox entry: the same live and replayed, but for the trace."""
+    if entry.change is None:
+        return encode_frame(Pushed(entry.seq, entry.incentive, trace))
+    return encode_frame(Changed(entry.change.kind, entry.seq, entry.incentive, entry.change))
+
+
+def _read_change(row: _Row) -> Change | None:
+    if row.change is None or row.changed_at is None:
+        return None
+    return Change(row.change, row.changed_value, row.reversed_value, row.reason, write_instant(row.changed_at))
+
+
+def _read_trace(row: _Row, granted_at: datetime, source: _Source, pushed_at_us: int) -> Trace | None:
+    if row.received_at is None or row.taken_at is None:
+        return None
+    return Trace(
         received_at_us=_count_us(row.received_at),
         taken_at_us=_count_us(row.taken_at),
         granted_at_us=_count_us(granted_at),
         committed_at_us=source.committed_at_us,
         published_at_us=source.published_at_us,
-        pushed_at_us=time.time_ns() // 1000,
+        pushed_at_us=pushed_at_us,
     )
-    return Live(User(row.tenant_id, row.user_id), Entry(row.inbox_seq, incentive), trace)
 
 
 def encode_closed(closed: Closed) -> bytes:

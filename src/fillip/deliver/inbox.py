@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
@@ -40,11 +40,24 @@ class Incentive(Struct, frozen=True):
     event_id: str
 
 
+class Change(Struct, frozen=True):
+    """What became of an incentive after its grant. `value` is what this change took, `reversed_value` what all
+    reversals took so far (minor units of currency, or points); `at` is RFC 3339 in UTC with microseconds.
+    """
+
+    kind: Literal["reversed", "expired"]
+    value: int
+    reversed_value: int
+    reason: str | None
+    at: str
+
+
 class Entry(Struct, frozen=True):
-    """One line of an inbox; `seq` counts 1..n without a gap."""
+    """One line of an inbox; `seq` counts 1..n without a gap. Without a change it tells of the grant."""
 
     seq: int
     incentive: Incentive
+    change: Change | None = None
 
 
 class Inbox(Protocol):

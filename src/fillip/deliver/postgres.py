@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Raw
 
 from fillip.core.errors import Retry
-from fillip.deliver.inbox import Admission, Entry, Incentive, User, write_instant
+from fillip.deliver.inbox import Admission, Change, Entry, Incentive, User, write_instant
 
 ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
@@ -87,4 +87,10 @@ def _read_entry(row: asyncpg.Record) -> Entry:
         granted_at=write_instant(row["granted_at"]),
         event_id=row["event_id"],
     )
-    return Entry(row["seq"], incentive)
+    return Entry(row["seq"], incentive, None if row["entry"] == "granted" else _read_change(row))
+
+
+def _read_change(row: asyncpg.Record) -> Change:
+    return Change(
+        row["entry"], row["changed_value"], row["reversed_value"], row["reason"], write_instant(row["changed_at"])
+    )

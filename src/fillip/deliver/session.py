@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from fillip.core.errors import Retry
-from fillip.deliver.frames import Closed, Hello, Live, Pushed, encode_frame
+from fillip.deliver.frames import Closed, Hello, Live, Trace, write_entry
 from fillip.deliver.inbox import Admission, Entry, Inbox
 
 PAGE_ENTRIES = 100
@@ -60,8 +60,8 @@ class Session:
             self._announced = max(self._announced, seq)
             self.catch_up()
         elif seq == self._sent + 1:
-            self._write(Pushed(seq, live.entry.incentive, live.trace if self._trace else None))
-            PUSH_S.observe(max(0, live.trace.pushed_at_us - live.trace.published_at_us) / 1e6)
+            self._write(live.entry, live.trace if self._trace else None)
+            PUSH_S.observe(live.pushed_after_s)
 
     def catch_up(self) -> None:
         """Read the inbox from the last frame sent on, until nothing newer is known."""
@@ -96,9 +96,9 @@ class Session:
             except Retry:
                 log.warning("last ack not stored, the client will be sent these frames again", seq=self._ack_wanted)
 
-    def _write(self, frame: Pushed) -> None:
-        broadcast([self._connection], encode_frame(frame), text=True)
-        self._sent = frame.seq
+    def _write(self, entry: Entry, trace: Trace | None) -> None:
+        broadcast([self._connection], write_entry(entry, trace), text=True)
+        self._sent = entry.seq
         LIVE.inc()
         if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.catch_up()  # from the inbox, as fast as the client reads; nothing more is buffered for it
@@ -133,7 +133,7 @@ class Session:
     async def _send_page(self, entries: Sequence[Entry]) -> None:
         async with asyncio.timeout(READ_WITHIN_S):
             for entry in entries:
-                await self._connection.send(encode_frame(Pushed(entry.seq, entry.incentive)), text=True)
+                await self._connection.send(write_entry(entry), text=True)
                 self._sent = entry.seq
                 REPLAYED.inc()
 

@@ -33,14 +33,19 @@ class IncentiveAnswer(BaseModel):
     currency: str | None = Field(examples=["EUR"])
     payload: dict[str, Any] | None
     state: IncentiveState
+    reversed_value: int = Field(description="What reversals have taken back of `value` so far")
     occurred_at: datetime
     granted_at: datetime
 
 
 class InboxAnswer(BaseModel):
-    """One message of a user's inbox: numbered 1, 2, 3 … without a gap; `acked_at` when the user's client took it."""
+    """One message of a user's inbox: numbered 1, 2, 3 … without a gap; `acked_at` when the user's client took it.
+
+    `kind` says what it tells of the incentive, which is shown as it is now.
+    """
 
     seq: int
+    kind: Literal["granted", "reversed", "expired"]
     acked_at: datetime | None
     incentive: IncentiveAnswer
 
@@ -79,12 +84,12 @@ async def list_inbox(work: Reading, user_id: str, pages: Pages) -> Page[InboxAns
     """A user's inbox in its order; empty for a user who was granted nothing."""
     same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
     statement = (
-        select(inbox.c.seq, inbox.c.acked_at, incentive)
+        select(inbox.c.seq, inbox.c.kind.label("told"), inbox.c.acked_at, incentive)
         .join(incentive, same)
         .where(inbox.c.tenant_id == work.caller.tenant_id, inbox.c.user_id == user_id)
     )
     rows, cursor = await read_page(work.connection, statement, [inbox.c.seq], pages)
-    items = [InboxAnswer(seq=row.seq, acked_at=row.acked_at, incentive=_describe(row)) for row in rows]
+    items = [InboxAnswer(seq=row.seq, kind=row.told, acked_at=row.acked_at, incentive=_describe(row)) for row in rows]
     return Page(items=items, next_cursor=cursor)
 
 

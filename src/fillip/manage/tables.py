@@ -231,6 +231,7 @@ incentive = Table(
     _text("state"),
     _count("inbox_seq"),
     *(_instant(name) for name in ("occurred_at", "received_at", "taken_at", "granted_at")),
+    _count("reversed_value"),
 )
 inbox = Table(
     "inbox",
@@ -240,6 +241,25 @@ inbox = Table(
     _count("seq", key=True),
     _uuid("incentive_id"),
     _instant("acked_at", null=True),
+    _text("kind"),
+)
+incentive_change = Table(
+    "incentive_change",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("user_id", key=True),
+    _count("inbox_seq", key=True),
+    *(_uuid(name) for name in ("incentive_id", "decision_id")),
+    *(_text(name) for name in ("campaign_id", "event_id", "kind")),
+    _count("value"),
+    _text("currency", null=True),
+    _json("payload", null=True),
+    _instant("granted_at"),
+    _text("change"),
+    *(_count(name) for name in ("changed_value", "reversed_value")),
+    _text("reason", null=True),
+    _text("reversal_id", null=True),
+    _instant("changed_at"),
 )
 rejection = Table(
     "rejection",

@@ -52,7 +52,7 @@ class Harvest(Struct):
 class Announcer:
     """Reads the WAL of one replication connection from the slot's position on.
 
-    `routes` gives the topic of (table, op); what is not in it has none. The same WAL always gives the same positions,
+    `routes` gives the topic of (subject, op), see `name_subject`; what is not in it has none. The same WAL always gives the same positions,
     so whatever `done` shows as produced is left out.
     """
 
@@ -85,10 +85,10 @@ class Announcer:
         if row.relation.name == "limit_counter":
             key, state = read_counter(row)
             harvest.counters[key] = state
-        topic = self._routes.get((row.relation.name, row.op))
+        writer = self._find_writer(row.relation)
+        topic = self._routes.get((name_subject(writer, row.values), row.op))
         if topic is None or self._begin is None:
             return
-        writer = self._find_writer(row.relation)
         position = (self._begin.commit_lsn, self._index)
         self._index += 1
         if position <= self._done_until and self._is_done(topic, name_key(writer, row.values), position):
@@ -126,6 +126,15 @@ def name_key(writer: RowWriter, values: Sequence[Value]) -> bytes:
     user = None if user_at is None else values[user_at]
     key = tenant if isinstance(tenant, bytes) else NO_TENANT
     return b"%b:%b" % (key, user) if isinstance(user, bytes) else key
+
+
+def name_subject(writer: RowWriter, values: Sequence[Value]) -> str:
+    """What a row is about, for the routes: its table, and for a change of an incentive which one."""
+    table = writer.relation.name
+    if table != "incentive_change":
+        return table
+    change = values[writer.positions["change"]]
+    return f"{table}/{change.decode()}" if isinstance(change, bytes) else table
 
 
 def write_message(

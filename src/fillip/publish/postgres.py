@@ -19,7 +19,7 @@ from fillip.core.limit import CounterKey
 from fillip.publish.announce import Wal
 from fillip.publish.pgoutput import EPOCH_OFFSET_US, Column, Relation, Row
 
-ANNOUNCED = ("book_change", "decision", "incentive", "rejection", "quest_instance")
+ANNOUNCED = ("book_change", "decision", "incentive", "incentive_change", "rejection", "quest_instance")
 """Tables of a snapshot, in this order; each has a file snapshot_TABLE.sql."""
 
 PIECE_ROWS = 2_000

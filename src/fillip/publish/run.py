@@ -11,7 +11,7 @@ from msgspec import DecodeError, Struct, json
 
 from fillip.core.errors import Retry
 from fillip.publish import metrics
-from fillip.publish.announce import Announcer, Done, Harvest, Message, write_message
+from fillip.publish.announce import Announcer, Done, Harvest, Message, name_subject, write_message
 from fillip.publish.flights import Flights
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot
@@ -67,6 +67,8 @@ class _Publisher:
         self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
         self._routes = {
             ("incentive", "c"): topics.generated,
+            ("incentive_change/reversed", "c"): topics.reversed,
+            ("incentive_change/expired", "c"): topics.expired,
             ("decision", "c"): topics.decided,
             ("rejection", "c"): topics.rejected,
             ("quest_instance", "c"): topics.progressed,
@@ -74,7 +76,7 @@ class _Publisher:
             ("book_change", "c"): topics.changed,
         }
         # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
-        self._urgent = {topics.generated, topics.changed}
+        self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed}
         self._producer = KafkaProducer(bootstrap, give_up_after_s=0)
         self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS)
 
@@ -150,9 +152,11 @@ class _Publisher:
     def _write_snapshot(self, rows: list[Row], epoch: str, lsn: int, index: int) -> list[Message]:
         now_us = time.time_ns() // 1000
         begin, writer = Begin(lsn, now_us, 0), RowWriter(rows[0].relation)
-        topic = self._routes[rows[0].relation.name, "c"]
         return [
-            (topic, *write_message(writer, row, epoch, (lsn, index + number), begin, now_us, op="r"))
+            (
+                self._routes[name_subject(writer, row.values), "c"],
+                *write_message(writer, row, epoch, (lsn, index + number), begin, now_us, op="r"),
+            )
             for number, row in enumerate(rows)
         ]
 

@@ -24,6 +24,21 @@ class Topics(Struct, frozen=True):
         return f"{self.prefix}incentive.generated"
 
     @property
+    def reversed(self) -> str:
+        """Announcements of incentives taken back, in full or in part."""
+        return f"{self.prefix}incentive.reversed"
+
+    @property
+    def expired(self) -> str:
+        """Announcements of incentives that expired."""
+        return f"{self.prefix}incentive.expired"
+
+    @property
+    def told(self) -> list[str]:
+        """The topics that users are told from: each record is one inbox entry."""
+        return [self.generated, self.reversed, self.expired]
+
+    @property
     def decided(self) -> str:
         """Announcements of decisions, granted or denied."""
         return f"{self.prefix}decision.made"
@@ -40,5 +55,5 @@ class Topics(Struct, frozen=True):
 
     def count_partitions(self, wide: int) -> dict[str, int]:
         """Partitions by topic: `wide` where many users write, else 1."""
-        many = (self.received, self.generated, self.decided, self.progressed)
+        many = (self.received, *self.told, self.decided, self.progressed)
         return dict.fromkeys(many, wide) | {self.rejected: 1, self.changed: 1}

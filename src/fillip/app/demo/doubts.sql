@@ -27,5 +27,5 @@ SELECT
         SELECT FROM inbox WHERE tenant_id = $1 GROUP BY user_id
         HAVING min(seq) <> 1 OR max(seq) <> count(*)) gaps) AS gapped,
     (SELECT count(*) FROM incentive i LEFT JOIN inbox b USING (tenant_id, incentive_id)
-     WHERE i.tenant_id = $1 AND b.seq IS DISTINCT FROM i.inbox_seq) AS untold,
+     WHERE i.tenant_id = $1 AND coalesce(b.kind, 'granted') = 'granted' AND b.seq IS DISTINCT FROM i.inbox_seq) AS untold,
     (SELECT count(*) FROM rejection WHERE tenant_id = $1 OR tenant_id IS NULL) AS rejected

@@ -11,5 +11,5 @@ down_revision = None
 def upgrade() -> None:
     """Run the SQL files of this revision: a subject's file makes its tables and grants, security comes last."""
     here = Path(__file__).parent
-    for name in ("0001_roles.sql", "0001_ledger.sql", "0001_security.sql"):
+    for name in ("0001_roles.sql", "0001_ledger.sql", "0001_change.sql", "0001_security.sql"):
         op.get_bind().exec_driver_sql((here / name).read_text(encoding="utf-8").replace("%", "%%"))

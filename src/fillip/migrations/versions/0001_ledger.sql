@@ -262,6 +262,7 @@ CREATE TABLE incentive (
     received_at   timestamptz NOT NULL,  -- the broker's append time of the event
     taken_at      timestamptz NOT NULL,  -- when the worker took the event's batch
     granted_at    timestamptz NOT NULL,  -- when settle decided
+    reversed_value bigint NOT NULL DEFAULT 0 CHECK (reversed_value BETWEEN 0 AND value),  -- taken back so far
     PRIMARY KEY (tenant_id, incentive_id)
 );
 CREATE INDEX incentive_by_user ON incentive (tenant_id, user_id, granted_at, incentive_id);
@@ -274,6 +275,7 @@ CREATE TABLE inbox (
     seq           bigint NOT NULL CHECK (seq >= 1),
     incentive_id  uuid NOT NULL,
     acked_at      timestamptz,
+    kind          text NOT NULL DEFAULT 'granted' CHECK (kind IN ('granted', 'reversed', 'expired')),
     PRIMARY KEY (tenant_id, user_id, seq)
 );
 CREATE TABLE inbox_head (

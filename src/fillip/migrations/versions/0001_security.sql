@@ -69,5 +69,5 @@ GRANT EXECUTE ON FUNCTION redeem_ticket(bytea) TO fillip_gateway;
 
 -- What publish announces. The slot itself is made by migrate(), before anything is written.
 CREATE PUBLICATION fillip FOR TABLE
-    book_change, decision, incentive, rejection, quest_instance, limit_counter
+    book_change, decision, incentive, incentive_change, rejection, quest_instance, limit_counter
     WITH (publish = 'insert, update');
