@@ -56,8 +56,8 @@ class World:
             ),
         )
 
-    def book(self, entry: Entry) -> Book:
-        tenant = Tenant("acme", "Acme", "UTC", "USD", "history")
+    def book(self, entry: Entry, clock: str = "history") -> Book:
+        tenant = Tenant("acme", "Acme", "UTC", "USD", clock)
         return Book(tenant, 7, {}, dict, {entry.campaign_id: entry}, {}, self.limits, {})
 
     def match(
@@ -70,17 +70,19 @@ class World:
         after: timedelta = timedelta(),
         partition: int = 0,
         steps: tuple[int, ...] = (0,),
+        rewards: tuple[Reward, ...] = (),
+        clock: str = "history",
         **attributes: object,
     ) -> Match:
         """An event that meets campaign `give`."""
-        rewards = (Reward("cashback", value, "USD"),)
+        rewards = rewards or (Reward("cashback", value, "USD"),)
         kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
         entry = Entry("give", 1, "running", Campaign(name="Give", rewards=rewards, **kind), {})
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
         at = T0 + after
         event = Event(
-            "acme", event_id, user_id, "BUY", at, at, attributes, attributes, place, at, self.book(entry), b"{}"
+            "acme", event_id, user_id, "BUY", at, at, attributes, attributes, place, at, self.book(entry, clock), b"{}"
         )
         touches = list_touches(event, entry, {}, frozenset())
         return Match(event, [Candidate(entry, touches, steps=steps if quest else ())])

@@ -14,12 +14,18 @@ RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
 
 
 class Reward(Struct, frozen=True, omit_defaults=True):
-    """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON."""
+    """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON.
+
+    From the event's time on: points are pending for `pending_for_s` and can't be spent, and it is the user's for
+    `expires_after_s` (None: for ever).
+    """
 
     kind: RewardKind
     value: int = 0
     currency: str | None = None
     payload: dict[str, object] | None = None
+    pending_for_s: int | None = None
+    expires_after_s: int | None = None
 
 
 class Decision(Struct, frozen=True):

@@ -10,6 +10,7 @@ from fillip.core.campaign import Campaign
 
 MAX_RULE_LENGTH = 8192
 MAX_WINDOW_S = 366 * 86_400
+MAX_SPAN_S = 10 * MAX_WINDOW_S
 MAX_VALUE = 10**12
 MAX_PAYLOAD_BYTES = 16_384
 
@@ -51,8 +52,16 @@ class RewardPart(Part):
 
     kind: Literal["points", "cashback", "coupon", "badge", "custom"]
     value: int = Field(0, ge=0, le=MAX_VALUE, strict=True)
-    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="The tenant's, which cashback defaults to")
+    currency: str | None = Field(
+        None,
+        pattern="^[A-Z][A-Z0-9_]{0,31}$",
+        description="The tenant's, which cashback defaults to; of points one of their currencies, by default POINTS",
+    )
     payload: Payload | None = None
+    pending_for_s: int | None = Field(
+        None, ge=1, le=MAX_SPAN_S, strict=True, description="Points can be spent only so long after the event"
+    )
+    expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
 
 
 class StepPart(Part):

@@ -12,17 +12,23 @@ from fillip.core.problem import Fault
 from fillip.core.quest import Quest
 from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
+from fillip.core.wallet import POINTS
 from fillip.manage.cel import check_rule
+from fillip.manage.earning import check_points
 from fillip.manage.refusals import Invalid
 
 
 class Shapes(Struct, frozen=True):
-    """What a definition may name: the tenant's currency, the types of its users and actions, its cohorts."""
+    """What a definition may name: the tenant's currency, the types of its users and actions, its cohorts.
+
+    `points` are its currencies of points.
+    """
 
     currency: str
     user: ObjectType
     actions: Mapping[str, ObjectType]
     cohorts: Collection[str]
+    points: Collection[str] = (POINTS,)
 
 
 class DefinitionRefused(Invalid):
@@ -35,11 +41,9 @@ class DefinitionRefused(Invalid):
 
 
 def fill_currency(campaign: Campaign, currency: str) -> Campaign:
-    """The campaign with `currency` written into each cashback that names none."""
-    rewards = [
-        replace(reward, currency=currency) if reward.kind == "cashback" and reward.currency is None else reward
-        for reward in campaign.rewards
-    ]
+    """The campaign with `currency` written into each cashback that names none, and POINTS into points."""
+    usual = {"cashback": currency, "points": POINTS}
+    rewards = [replace(reward, currency=reward.currency or usual.get(reward.kind)) for reward in campaign.rewards]
     return replace(campaign, rewards=tuple(rewards))
 
 
@@ -151,7 +155,8 @@ def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
         if cohort_id not in shapes.cohorts:
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
     for index, reward in enumerate(campaign.rewards):
-        if reward.currency not in (None, shapes.currency):
+        yield from check_points(reward, f"/rewards/{index}", shapes.points)
+        if reward.kind != "points" and reward.currency not in (None, shapes.currency):
             yield Fault(f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: caps add values up")
 
 

@@ -28,8 +28,10 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
         tables.cohort.c.tenant_id == caller.tenant_id, tables.cohort.c.cohort_id.in_(campaign.cohorts)
     )
     found = (await connection.execute(cohorts)).scalars().all()
+    points = select(tables.points_currency.c.currency).where(tables.points_currency.c.tenant_id == caller.tenant_id)
+    currencies = (await connection.execute(points)).scalars().all()
     shapes = {name: derive_type(schema) for name, schema in actions.items()}
-    return Shapes(row.currency, derive_type(row.user_schema), shapes, found)
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, currencies)
 
 
 async def read_actions(connection: AsyncConnection, caller: Caller, names: Collection[str]) -> dict[str, Any]:

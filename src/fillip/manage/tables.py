@@ -276,3 +276,44 @@ rejection = Table(
     _instant("received_at"),
     _instant("rejected_at"),
 )
+points_currency = Table(
+    "points_currency",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("currency", key=True),
+    _text("name"),
+    Column("floor", BigInteger, nullable=True),
+    *_revised(),
+)
+wallet = Table(
+    "wallet",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "user_id", "currency")),
+    *(_count(name) for name in ("pending", "active", "spent", "expired", "reversed", "floor", "last_seq")),
+    _instant("updated_at"),
+)
+wallet_lot = Table(
+    "wallet_lot",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("lot_id", key=True),
+    *(_text(name) for name in ("user_id", "currency", "account")),
+    *(_count(name) for name in ("amount", "remaining", "seq", "expired", "reversed")),
+    _instant("available_at", null=True),
+    _instant("expires_at", null=True),
+)
+wallet_transfer = Table(
+    "wallet_transfer",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("transfer_id", key=True),
+    *(_text(name) for name in ("user_id", "currency")),
+    _count("seq"),
+    *(_text(name) for name in ("kind", "debit", "credit")),
+    _count("amount"),
+    _json("lots"),
+    _text("source_id"),
+    _text("reason", null=True),
+    *(_count(name) for name in ("pending_after", "active_after")),
+    _instant("made_at"),
+)

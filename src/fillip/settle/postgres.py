@@ -13,7 +13,9 @@ from fillip.core.incentive import identify
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest import Instance
 from fillip.core.settlement import QuestKey, Settled, UserKey
+from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.stage import EventKey, Outcome, Pin
+from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch
 
 PASSING = (
@@ -68,6 +70,7 @@ class PostgresTransaction:
         """`connection` is inside a transaction."""
         self._connection = connection
         self._owner = owner
+        self._wallets = PostgresWallets(connection)
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """See LedgerTransaction."""
@@ -107,6 +110,10 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         return await self._fetch_counters("lock_counters", counters)
 
+    async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
+        """See LedgerTransaction."""
+        return await self._wallets.lock(keys)
+
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """See LedgerTransaction."""
         rows = await self._connection.fetch(SQL["lock_heads"], *_columns(users, 2))
@@ -115,6 +122,7 @@ class PostgresTransaction:
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """See LedgerTransaction."""
         await self._write("write_instances", 11, [_write_instance(k, i) for k, i in outcome.instances.items()])
+        await self._wallets.write(outcome.wallets)
         if outcome.settled:
             await self._write_settled(batch, outcome)
         await self._write("write_rejections", 10, [_write_rejection(r) for r in outcome.rejections])

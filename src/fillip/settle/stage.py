@@ -1,6 +1,6 @@
 """The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
 
-Order: offsets, events, limits, quests, user counters, inbox, shared counters; sorted within each. What is decided
+Order: offsets, events, limits, quests, user counters, wallet, inbox, shared counters; sorted within each. What is decided
 in between is pure (fillip.core.settlement).
 """
 
@@ -27,6 +27,8 @@ from fillip.core.settlement import (
     list_quests,
     refuse_early,
 )
+from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.wallet.posting import list_wallets, post_points
 from fillip.stream.belt import Batch
 
 EventKey = tuple[str, str]
@@ -50,6 +52,7 @@ class Outcome(Struct, frozen=True):
     counters: Mapping[CounterKey, tuple[Counter, int, bool]]  # moved ones, the limit's cap, whether the row is new
     heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
     instances: Mapping[tuple[QuestKey, int], Instance]
+    wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
 
@@ -74,6 +77,9 @@ class LedgerTransaction(Protocol):
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters by themselves until the end; a missing one is at 0."""
+
+    async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
+        """Wallets by themselves until the end, without their lots; a missing one is fresh."""
 
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """Last inbox number of each user that has one."""
@@ -177,27 +183,31 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
     hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighed = [(claim, refuse_early(claim, caps, seen) if seen else None) for claim in claims]
-    counters, heads = await _lock(ledger, [claim for claim, refused in weighed if not refused])
+    counters, wallets, heads = await _lock(ledger, [claim for claim, refused in weighed if not refused])
     before, heads_before = dict(counters), dict(heads)
     settled = list(decide(weighed, counters, caps, heads, quests, datetime.now(UTC)))
+    post_points(settled, wallets)
     return settled, Outcome(
         settled,
         {k: (c, caps[k.tenant_id, k.limit_id], not before[k].version) for k, c in counters.items() if c != before[k]},
         {u: (n, u not in heads_before) for u, n in heads.items() if n != heads_before.get(u)},
         quests.changed,
+        wallets.values(),
     )
 
 
 async def _lock(
     ledger: LedgerTransaction, claims: Sequence[Claim]
-) -> tuple[dict[CounterKey, Counter], dict[UserKey, int]]:
-    """User counters, then inbox heads, then the shared counters last: they are hot, so held shortest."""
+) -> tuple[dict[CounterKey, Counter], dict[WalletKey, Wallet], dict[UserKey, int]]:
+    """User counters, then wallets, then inbox heads, then the shared counters last: they are hot, so held shortest."""
     touched = sorted({touch.counter for claim in claims for touch in claim.touches})
     own = [counter for counter in touched if counter.user_id]
     shared = [counter for counter in touched if not counter.user_id]
     counters = await ledger.lock_counters(own) if own else {}
+    keys = list_wallets(claims)
+    wallets = await ledger.lock_wallets(keys) if keys else {}
     users = sorted({claim.user for claim in claims})
     heads = await ledger.lock_heads(users) if users else {}
     if shared:
         counters |= await ledger.lock_counters(shared)
-    return counters, heads
+    return counters, wallets, heads

@@ -6,10 +6,17 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+SUBJECTS = (
+    "0001_roles.sql",
+    "0001_ledger.sql",
+    "0001_change.sql",
+    "0001_wallet.sql",
+    "0001_security.sql",
+)
 
 
 def upgrade() -> None:
     """Run the SQL files of this revision: a subject's file makes its tables and grants, security comes last."""
     here = Path(__file__).parent
-    for name in ("0001_roles.sql", "0001_ledger.sql", "0001_change.sql", "0001_security.sql"):
+    for name in SUBJECTS:
         op.get_bind().exec_driver_sql((here / name).read_text(encoding="utf-8").replace("%", "%%"))

@@ -1,0 +1,126 @@
+"""Points in the settle transaction: posted once, taken back once, sums that hold."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import psycopg
+import pytest
+
+from fillip.core.errors import Fenced, Retry
+from fillip.core.incentive import Reward
+from fillip.core.match import Match
+from fillip.core.wallet import Taken, Taking
+from fillip.settle.wallet import PostgresWallets
+
+from .conftest import T0, World
+
+WALLET = ("acme", "u1", "POINTS")
+FIVE = Reward("points", 5)
+
+
+async def take_back(world: World, amount: int, reversal_id: str = "r1") -> Taken:
+    """Take points of the newest incentive back, as a reversal does."""
+    ((incentive_id,),) = world.rows("SELECT incentive_id FROM incentive ORDER BY inbox_seq DESC LIMIT 1")
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
+        taking = Taking(WALLET, reversal_id, incentive_id, amount)
+        return (await PostgresWallets(connection).take_back([taking], T0))[incentive_id]
+
+
+async def test_points_are_posted_in_the_transaction_of_their_grant(world: World):
+    await world.play(
+        world.match("e1", rewards=(FIVE, Reward("points", 7, "STARS"))), world.match("e2", rewards=(FIVE,))
+    )
+    assert world.rows("SELECT user_id, currency, active, last_seq FROM wallet ORDER BY 2") == [
+        ("u1", "POINTS", 10, 2),
+        ("u1", "STARS", 7, 1),
+    ]
+    assert world.rows("SELECT currency, account, sum(amount)::int FROM wallet_posting GROUP BY 1, 2 ORDER BY 1, 2") == [
+        ("POINTS", "active", 10),
+        ("POINTS", "issued", -10),
+        ("STARS", "active", 7),
+        ("STARS", "issued", -7),
+    ]
+    assert world.rows("SELECT count(*) FROM wallet_lot JOIN incentive ON incentive_id = lot_id") == [(3,)]
+
+
+async def test_a_batch_that_comes_again_posts_nothing_twice(world: World):
+    first = world.match("e1", rewards=(FIVE,))
+    await world.play(first)
+    with pytest.raises(Fenced):
+        await world.play(first)
+    await world.play(world.match("e1", rewards=(FIVE,)), world.match("e2", rewards=(FIVE,)))
+    assert world.rows("SELECT active, last_seq FROM wallet") == [(10, 2)]
+
+
+async def test_what_a_limit_refuses_posts_nothing(world: World):
+    world.add_limit("one", 1)
+    await world.play(world.match("e1", rewards=(FIVE,)), world.match("e2", rewards=(FIVE,)))
+    assert world.rows("SELECT active FROM wallet") == [(5,)]
+
+
+async def test_a_campaign_without_points_leaves_no_wallet(world: World):
+    await world.play(world.match("e1"), world.match("e2", rewards=(Reward("points", 0),)))
+    assert world.rows("SELECT count(*) FROM wallet") == [(0,)]
+
+
+async def test_lots_go_by_event_time_and_never_expire_in_a_history_tenant(world: World):
+    await world.play(world.match("e1", rewards=(Reward("points", 5, pending_for_s=60, expires_after_s=90),)))
+    assert world.rows("SELECT account, available_at, expires_at FROM wallet_lot") == [
+        ("pending", T0 + timedelta(seconds=60), None)
+    ]
+    assert world.rows("SELECT pending, active FROM wallet") == [(5, 0)]
+    await world.play(world.match("e2", clock="live", rewards=(Reward("points", 5, expires_after_s=90),)))
+    assert world.rows("SELECT expires_at FROM wallet_lot WHERE account = 'active'") == [(T0 + timedelta(seconds=90),)]
+
+
+async def test_two_first_grants_of_one_wallet_at_once_both_count_in_the_end(world: World):
+    async def insist(item: Match) -> None:
+        while True:
+            try:
+                return await world.play(item)
+            except Retry as retry:
+                assert not isinstance(retry, Fenced)
+
+    items = [world.match(f"e{p}", partition=p, rewards=(FIVE,)) for p in (0, 1)]
+    await asyncio.gather(*map(insist, items))
+    assert world.rows("SELECT active, last_seq FROM wallet") == [(10, 2)]
+
+
+async def test_a_reversal_takes_points_back_once(world: World):
+    await world.play(world.match("e1", rewards=(FIVE,)))
+    assert await take_back(world, 3) == Taken(3)
+    assert await take_back(world, 3) == Taken(3), "the same reversal again"
+    assert world.rows("SELECT active, reversed FROM wallet") == [(2, 3)]
+    assert await take_back(world, 9, "r2") == Taken(2)
+    assert world.rows("SELECT kind, amount, reason FROM wallet_transfer ORDER BY seq") == [
+        ("grant", 5, None),
+        ("reverse", 3, "r1"),
+        ("reverse", 2, "r2"),
+    ]
+
+
+async def test_a_reversal_of_what_was_spent_goes_down_to_the_currency_s_floor(world: World):
+    await world.play(world.match("e1", rewards=(FIVE,)))
+    world.owner.execute("UPDATE wallet SET active = 0, spent = 5")
+    world.owner.execute("UPDATE wallet_lot SET remaining = 0")
+    world.owner.execute(
+        "INSERT INTO points_currency (tenant_id, currency, name, floor) VALUES ('acme', 'POINTS', 'P', -2)"
+    )
+    assert await take_back(world, 5) == Taken(2, short=3)
+    assert world.rows("SELECT active, floor, reversed FROM wallet") == [(-2, -2, 2)]
+    await world.play(world.match("e2", rewards=(FIVE,)))
+    assert world.rows("SELECT active, floor FROM wallet") == [(3, 0)]
+    assert world.rows("SELECT remaining FROM wallet_lot ORDER BY seq DESC LIMIT 1") == [(3,)]
+
+
+async def test_the_database_refuses_an_overdraft_and_any_change_of_a_transfer(world: World):
+    await world.play(world.match("e1", rewards=(FIVE,)))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.owner.execute("UPDATE wallet SET active = -1")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.owner.execute("UPDATE wallet_lot SET expired = 1")
+    for statement in ("UPDATE wallet_transfer SET amount = 6", "DELETE FROM wallet_transfer"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await world.pool.execute(statement)
