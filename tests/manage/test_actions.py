@@ -26,6 +26,20 @@ async def test_an_action_is_defined_and_changed(acme: AsyncClient, plane: Plane)
     assert rows[0].changed_by is not None
 
 
+async def test_a_schema_that_refuses_what_is_valid_today_needs_a_word(acme: AsyncClient) -> None:
+    await acme.put("/v1/actions/PURCHASE", json={"schema": SCHEMA})
+    properties = {"amount": {"type": "integer", "minimum": 1}, "shop": {"type": "string"}}
+    narrow = {"type": "object", "properties": properties, "required": ["amount", "shop"]}
+    refused = await acme.put("/v1/actions/PURCHASE", json={"schema": narrow}, headers={"If-Match": "*"})
+    assert refused.status_code == 409
+    assert [fault["at"] for fault in refused.json()["errors"]] == [
+        "/schema/required",
+        "/schema/properties/amount/minimum",
+    ]
+    meant = {"schema": narrow, "compatibility": "none"}
+    assert (await acme.put("/v1/actions/PURCHASE", json=meant, headers={"If-Match": "*"})).status_code == 200
+
+
 async def test_a_schema_that_cannot_type_rules_is_refused(acme: AsyncClient) -> None:
     answer = await acme.put("/v1/actions/X", json={"schema": {"type": "object", "properties": {"a": {"type": "any"}}}})
     assert answer.status_code == 422

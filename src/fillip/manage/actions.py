@@ -1,12 +1,13 @@
 """Actions: the verbs of a tenant's events, each with the JSON Schema of its attributes."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
+from fillip.core.evolution import find_breaks
 from fillip.manage.change import change_book
 from fillip.manage.naming import ActionId
 from fillip.manage.paging import Page, Pages, read_page
@@ -14,7 +15,7 @@ from fillip.manage.recheck import recheck_campaigns
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Reading, Route, Work, Writing
-from fillip.manage.schema import JsonSchema, check_schema
+from fillip.manage.schema import MAX_FAULTS, JsonSchema, check_schema
 from fillip.manage.tables import action
 
 MAX_ACTIONS = 1000
@@ -28,6 +29,9 @@ class ActionSchema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     shape: Annotated[JsonSchema, Field(alias="schema")]
+    compatibility: Literal["backward", "none"] = Field(
+        "backward", description="`none` lets a schema through that refuses events which are valid today"
+    )
 
 
 class Action(BaseModel):
@@ -42,7 +46,10 @@ class Action(BaseModel):
 
 @router.put("/actions/{name}", responses={201: {"model": Action, "description": "Created"}})
 async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work: Writing, response: Response) -> Action:
-    """Define an action (201), or give it another schema (200, If-Match); launched campaigns must still fit."""
+    """Define an action (201), or give it another schema (200, If-Match).
+
+    Launched campaigns must still fit, and what is valid today must stay so unless `compatibility` is `none`.
+    """
     shape = check_schema(given.shape)
     row = (await work.connection.execute(_one(name).with_for_update())).one_or_none()
     if row is None:
@@ -51,6 +58,8 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
     else:
         if_match.require(row.revision)
         await recheck_campaigns(work.connection, work.caller, name, shape)
+        if given.compatibility == "backward":
+            _refuse_breaks(row.schema, given.shape)
         changed = {"schema": given.shape, "revision": row.revision + 1, "updated_at": func.now()}
         await work.connection.execute(update(action).where(action.c.name == name).values(changed))
     await change_book(work.connection, work.caller, "action", name, {"name": name, "schema": given.shape})
@@ -81,6 +90,15 @@ async def _insert(work: Work, name: str, schema: dict[str, Any]) -> None:
         raise Conflict(f"there are {MAX_ACTIONS} actions: no more can be defined")
     values = {"tenant_id": work.caller.tenant_id, "name": name, "schema": schema}
     await work.connection.execute(insert(action).values(values))
+
+
+def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
+    if faults := find_breaks(old, new):
+        raise Conflict(
+            f"this schema would refuse events that are valid today: {faults[0].message}; widen it, use a new action, "
+            'or send "compatibility": "none" once no such events are sent any more',
+            faults=faults[:MAX_FAULTS],
+        )
 
 
 def _one(name: str) -> Select[Any]:

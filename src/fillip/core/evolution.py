@@ -1,0 +1,106 @@
+"""Whether a new JSON Schema takes every document that the old one takes.
+
+By keyword, as schema registries do it ("backward compatible"): what cannot be seen to be wider counts as a break. No
+kept Python library compares schemas, and only the keywords below mean anything to a schema of attributes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+from fillip.core.problem import Fault
+
+Schema: TypeAlias = Mapping[str, object]
+
+_LOWEST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_HIGHEST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+_ANNOTATIONS = {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+_SETS = {"enum", "const"}
+_STRUCTURE = {"type", "properties", "required", "items", "additionalProperties"}
+
+
+def find_breaks(old: Schema, new: Schema, at: str = "/schema") -> list[Fault]:
+    """Each place where `new` may refuse what `old` takes, with its JSON pointer below `at`; empty when it refuses none.
+
+    A property that is added without being required is no break: extra members were taken untyped until now.
+    """
+    return list(_compare(old, new, at))
+
+
+def _compare(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
+    yield from _compare_types(old, new, at)
+    yield from _compare_sets(old, new, at)
+    for name in sorted(new.keys() - _STRUCTURE - _ANNOTATIONS - _SETS):
+        if not _is_wider(name, old.get(name), new[name]):
+            yield Fault(f"{at}/{name}", f"'{name}' was {_tell(old.get(name))} and would be {_tell(new[name])}")
+    yield from _compare_members(old, new, at)
+    if "items" in old or "items" in new:
+        yield from _compare(_part(old, "items"), _part(new, "items"), f"{at}/items")
+
+
+def _compare_types(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
+    before, after = _read_types(old), _read_types(new)
+    if "number" in after:
+        after = after | {"integer"}
+    if after and (gone := (before or {"any"}) - after):
+        yield Fault(f"{at}/type", f"values of type {', '.join(sorted(gone))} would no longer be taken")
+
+
+def _compare_sets(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
+    for name in sorted(_SETS & new.keys()):
+        taken = _list_taken(old)
+        if taken is None or any(value not in (_list_taken(new) or []) for value in taken):
+            yield Fault(f"{at}/{name}", f"'{name}' would take fewer values than before")
+
+
+def _compare_members(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
+    before, after = _part(old, "properties"), _part(new, "properties")
+    for name in sorted(_read_list(new, "required") - _read_list(old, "required")):
+        yield Fault(f"{at}/required", f"'{name}' would be required: events without it would be rejected")
+    closed = new.get("additionalProperties") is False
+    if closed and old.get("additionalProperties") is not False:
+        yield Fault(f"{at}/additionalProperties", "members that are not listed would be refused")
+    for name in sorted(before):
+        if name in after:
+            yield from _compare(_part(before, name), _part(after, name), f"{at}/properties/{name}")
+        elif closed:
+            yield Fault(f"{at}/properties/{name}", f"'{name}' would be refused")
+
+
+def _is_wider(name: str, old: object, new: object) -> bool:
+    for bounds, holds in _BOUNDS:
+        if name in bounds and isinstance(old, int | float) and isinstance(new, int | float):
+            return holds(new, old)
+    return old == new
+
+
+_BOUNDS: tuple[tuple[set[str], Callable[[float, float], bool]], ...] = (
+    (_LOWEST, lambda new, old: new <= old),
+    (_HIGHEST, lambda new, old: new >= old),
+)
+
+
+def _list_taken(schema: Schema) -> list[object] | None:
+    """The values that enum or const leave, None when neither is there."""
+    if "const" in schema:
+        return [schema["const"]]
+    values = schema.get("enum")
+    return list(values) if isinstance(values, list) else None
+
+
+def _read_types(schema: Schema) -> set[str]:
+    declared = schema.get("type", [])
+    return set(declared) if isinstance(declared, list) else {str(declared)}
+
+
+def _read_list(schema: Schema, name: str) -> set[str]:
+    values = schema.get(name)
+    return set(values) if isinstance(values, list) else set()
+
+
+def _part(schema: Schema, name: str) -> Schema:
+    part = schema.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _tell(value: object) -> str:
+    return "not set" if value is None else repr(value)[:60]
