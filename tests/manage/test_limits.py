@@ -94,7 +94,7 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
     for user_id in ("ada", "bob"):
         put_counter(database, "once", user_id, "K1", 1)
     used = (await acme.get("/v1/limits/once/usage?user_id=ada")).json()["items"]
-    assert used == [{"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "grants": 1}]
+    assert used == [{"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "changes": 1}]
     first = (await acme.get("/v1/limits/once/usage?limit=1")).json()
     rest = (await acme.get(f"/v1/limits/once/usage?limit=1&cursor={first['next_cursor']}")).json()
     assert [item["user_id"] for item in first["items"] + rest["items"]] == ["ada", "bob"]

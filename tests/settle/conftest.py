@@ -16,6 +16,7 @@ from fillip.core.incentive import Reward
 from fillip.core.limit import Limit
 from fillip.core.match import Candidate, Match
 from fillip.core.quest import Quest
+from fillip.core.reversal import REVERSAL
 from fillip.core.tenant import Tenant
 from fillip.core.touch import list_touches
 from fillip.migrations import role_dsn
@@ -86,6 +87,18 @@ class World:
         )
         touches = list_touches(event, entry, {}, frozenset())
         return Match(event, [Candidate(entry, touches, steps=steps if quest else ())])
+
+    def reversal(
+        self, reversal_id: str, event_id: str, user_id: str = "u1", *, partition: int = 0, **data: object
+    ) -> Match:
+        """An event that takes `event_id` back."""
+        place = Place(TOPIC, partition, self.ends.get(partition, 0))
+        self.ends[partition] = place.offset + 1
+        entry = Entry("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
+        said = {"event_id": event_id} | data
+        return Match(
+            Event("acme", reversal_id, user_id, REVERSAL, T0, T0, said, {}, place, T0, self.book(entry), b"{}"), ()
+        )
 
     def batch(self, *items: Match | Rejection) -> Batch:
         """The batch that holds these, and whatever lies between them."""

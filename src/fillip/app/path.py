@@ -29,6 +29,7 @@ from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.match.roster import Refusals
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
+from fillip.settle.reversal import Reversed
 from fillip.stream.belt import Batch, Rewind, Stage, walk
 from fillip.stream.kafka import KafkaSource
 from fillip.stream.topics import Topics
@@ -42,6 +43,9 @@ REFUSED = Counter(
     "fillip_match_refusals_total", "Events that a campaign did not take", ["tenant", "campaign", "reason"]
 )
 REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
+REVERSED = Counter(
+    "fillip_settle_reversals_total", "Reversals taken, by what came of them", ["tenant", "state", "reason"]
+)
 DUPLICATES = Counter("fillip_settle_duplicates_total", "Events that came again")
 
 
@@ -110,7 +114,9 @@ def count_refusals(refusals: Refusals) -> None:
         REFUSED.labels(tenant, campaign, reason).inc(count)
 
 
-def report(settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int) -> None:
+def report(
+    settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int, reversals: Sequence[Reversed]
+) -> None:
     """Add a committed batch to the metrics."""
     counts = Tally(
         (s.claim.match.event.tenant_id, s.claim.entry.campaign_id, s.decision.outcome, s.decision.reason)
@@ -121,3 +127,5 @@ def report(settled: Sequence[Settled], rejections: Sequence[Rejection], duplicat
     for rejection in rejections:
         REJECTED.labels(rejection.reason).inc()
     DUPLICATES.inc(duplicates)
+    for each in reversals:
+        REVERSED.labels(each.asked.tenant_id, each.state, each.reason).inc()

@@ -42,7 +42,10 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone."""
+    """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone.
+
+    `give_back`: whether a reversal gives limits back what the grant took.
+    """
 
     kind: Literal["SIMPLE", "QUEST"]
     name: str
@@ -53,6 +56,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     schedule: Schedule = Schedule()
     cohorts: tuple[str, ...] = ()
     priority: int = 0
+    give_back: bool = True
 
     def expressions(self) -> Iterator[tuple[str, str, str]]:
         """Each rule as (path in the definition, action whose schema types it, source)."""

@@ -46,7 +46,7 @@ class CounterKey(Struct, frozen=True, order=True):
 
 
 class Counter(Struct):
-    """Use of one limit in one window: `used` so far, `version` = grants taken so far."""
+    """Use of one limit in one window: `used` so far, `version` = changes so far (grants and returns)."""
 
     used: int
     version: int

@@ -5,7 +5,7 @@ unknown_tenant, unknown_action, schema_violation, in_future.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError
 from fillip.core.book import Book
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
+from fillip.core.reversal import REVERSAL, read_reversal
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEPTH = 16
@@ -83,13 +84,11 @@ def read_event(
     book = books.get(tenant_id) if tenant_id is not UNSET else None
     if book is None or tenant_id is UNSET:
         raise Unreadable("unknown_tenant", "there is no such tenant", at="/tenantid")
-    action = book.actions.get(envelope.type)
-    if action is None:
-        raise Unreadable("unknown_action", f"the tenant has no action {envelope.type[:100]!r}", at="/type")
     try:
-        typed = action.read(envelope.data)
+        typed = _find_reader(book, envelope.type)(envelope.data)
     except Unreadable as error:
-        raise Unreadable(error.reason, str(error), at=f"/data{error.at or ''}") from None
+        at = error.at if error.reason == "unknown_action" else f"/data{error.at or ''}"
+        raise Unreadable(error.reason, str(error), at=at) from None
     occurred_at = _to_utc(envelope.time)
     if occurred_at > received_at + MAX_AHEAD:
         raise Unreadable(
@@ -99,6 +98,20 @@ def read_event(
         tenant_id, envelope.id, envelope.subject, envelope.type, occurred_at, received_at,
         envelope.data, typed, place, taken_at, book, original,
     )  # fmt: skip
+
+
+def _find_reader(book: Book, action: str) -> Callable[[Mapping[str, object]], dict[str, object]]:
+    if action == REVERSAL:
+        return _check_reversal
+    known = book.actions.get(action)
+    if known is None:
+        raise Unreadable("unknown_action", f"the tenant has no action {action[:100]!r}", at="/type")
+    return known.read
+
+
+def _check_reversal(data: Mapping[str, object]) -> dict[str, object]:
+    read_reversal(data)
+    return {}
 
 
 def peek_claim(value: bytes | None) -> tuple[str | None, str | None]:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.evolution import find_breaks
+from fillip.core.reversal import RESERVED_PREFIX
 from fillip.manage.change import change_book
 from fillip.manage.naming import ActionId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.recheck import recheck_campaigns
-from fillip.manage.refusals import Conflict, NotFound
+from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Reading, Route, Work, Writing
 from fillip.manage.schema import MAX_FAULTS, JsonSchema, check_schema
@@ -50,6 +51,8 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
 
     Launched campaigns must still fit, and what is valid today must stay so unless `compatibility` is `none`.
     """
+    if name.startswith(RESERVED_PREFIX):
+        raise Invalid(f"names that begin with {RESERVED_PREFIX} are Fillip's own: choose another", at="/name")
     shape = check_schema(given.shape)
     row = (await work.connection.execute(_one(name).with_for_update())).one_or_none()
     if row is None:

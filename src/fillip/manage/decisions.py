@@ -31,7 +31,7 @@ class RewardValue(BaseModel):
 
 
 class UseAnswer(BaseModel):
-    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its grants."""
+    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes."""
 
     limit_id: str
     key: str

@@ -129,6 +129,9 @@ class DefinitionPart(Part):
     schedule: SchedulePart = SchedulePart()
     cohorts: list[ObjectId] = Field([], max_length=20)
     priority: int = Field(0, ge=-1000, le=1000, strict=True)
+    give_back: bool = Field(
+        True, strict=True, description="Whether a reversal gives back what the grant took of limits"
+    )
 
     def to_campaign(self) -> Campaign:
         """The same as the noun that the path works with."""

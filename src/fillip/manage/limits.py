@@ -93,7 +93,7 @@ class UsageAnswer(BaseModel):
     window_start: date | None
     used: int
     cap: int
-    grants: int
+    changes: int
 
 
 @router.post("", status_code=201)
@@ -199,7 +199,7 @@ def _describe_use(row: Row[Any], limit: Limit) -> UsageAnswer:
         window_start=None if row.window_start == LIFETIME else row.window_start,
         used=row.used,
         cap=limit.cap,
-        grants=row.version,
+        changes=row.version,
     )
 
 

@@ -38,7 +38,7 @@ class Occurrence(Struct, frozen=True):
 async def find_event(connection: AsyncConnection, caller: Caller, event_id: str) -> Occurrence:
     """A recorded event; raises NotFound: events that met no rule are not kept."""
     table = tables.event_met
-    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.event_id == event_id)
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.event_id == event_id) & table.c.fingerprint.is_not(None)
     row = (await connection.execute(select(table).where(mine))).one_or_none()
     if row is None:
         raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     FetchedValue,
+    Identity,
     Integer,
     LargeBinary,
     MetaData,
@@ -163,7 +164,7 @@ event_met = Table(
     metadata,
     _text("tenant_id", key=True),
     _text("event_id", key=True),
-    _bytes("fingerprint"),
+    _bytes("fingerprint", null=True),
     _text("user_id"),
     _text("action"),
     _instant("occurred_at"),
@@ -260,6 +261,19 @@ incentive_change = Table(
     _text("reason", null=True),
     _text("reversal_id", null=True),
     _instant("changed_at"),
+)
+reversal = Table(
+    "reversal",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("reversal_id", key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    *(_text(name) for name in ("event_id", "user_id")),
+    _json("request"),
+    *(_text(name) for name in ("state", "reason")),
+    *(_json(name) for name in ("incentives", "counters")),
+    *(_instant(name) for name in ("occurred_at", "received_at", "recorded_at")),
+    _instant("decided_at", null=True),
 )
 rejection = Table(
     "rejection",

@@ -8,6 +8,7 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import ACCEPTED_FOR, Event, Rejection
 from fillip.core.match import Candidate, Match
 from fillip.core.ports import UserAttributes
+from fillip.core.reversal import REVERSAL
 from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
 from fillip.match.roster import Refusals, Roles, draw_rosters, list_open_roles
@@ -52,6 +53,8 @@ class Meet:
 
 
 def _meet(event: Event, roles: Roles, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
+    if event.action == REVERSAL:  # meets no campaign, and is settled all the same
+        return Match(event, ())
     book, asked = event.book, roles.each
     user: Attributes | None = None
     typed_user: Attributes = {}

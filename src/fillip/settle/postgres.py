@@ -14,7 +14,8 @@ from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest import Instance
 from fillip.core.settlement import QuestKey, Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
-from fillip.settle.stage import EventKey, Outcome, Pin
+from fillip.settle.reversal.postgres import PostgresReversals
+from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch
 
@@ -81,16 +82,29 @@ class PostgresTransaction:
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
 
-    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Mapping[EventKey, bytes]:
+    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Recorded:
         """See LedgerTransaction."""
         rows = [_write_event(event, said) for event, said in zip(events, prints, strict=True)]
         stored = {tuple(r) for r in await self._connection.fetch(SQL["record_events"], *_columns(rows, 10))}
-        keys = [(event.tenant_id, event.event_id) for event in events]
-        known = [key for key in keys if key not in stored]
+        known = [row for row in rows if row[:2] not in stored]
         if not known:
-            return {}
-        found = await self._connection.fetch(SQL["read_fingerprints"], *_columns(known, 2))
+            return Recorded({})
+        before = await self._read_fingerprints(known)
+        empty = [row for row in known if before[str(row[0]), str(row[1])] is None]
+        if not empty:
+            return Recorded(before)
+        filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *_columns(empty, 10))}
+        before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
+        return Recorded({key: said for key, said in before.items() if key not in filled}, filled)
+
+    async def _read_fingerprints(self, events: Sequence[tuple[object, ...]]) -> dict[EventKey, bytes]:
+        found = await self._connection.fetch(SQL["read_fingerprints"], *_columns([row[:2] for row in events], 2))
         return {(tenant, event): said for tenant, event, said in found}
+
+    @property
+    def reversals(self) -> PostgresReversals:
+        """See LedgerTransaction."""
+        return PostgresReversals(self._connection)
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
         """See LedgerTransaction."""

@@ -1,5 +1,7 @@
 """The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
 
+A batch with reversals is cut into pieces, each a transaction of its own.
+
 Order: offsets, events, limits, quests, user counters, wallet, inbox, shared counters; sorted within each. What is decided
 in between is pure (fillip.core.settlement).
 """
@@ -28,6 +30,8 @@ from fillip.core.settlement import (
     refuse_early,
 )
 from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.pieces import cut
+from fillip.settle.reversal import Original, Reversals, Reversed, ask, reverse
 from fillip.settle.wallet.posting import list_wallets, post_points
 from fillip.stream.belt import Batch
 
@@ -43,6 +47,13 @@ class Pin(Struct, frozen=True, order=True):
     partition: int
     from_offset: int
     book_version: int
+
+
+class Recorded(Struct, frozen=True):
+    """Fingerprints of events that were recorded `before`, and those for which a reversal has been waiting."""
+
+    before: Mapping[EventKey, bytes]
+    awaited: Collection[EventKey] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -63,8 +74,8 @@ class LedgerTransaction(Protocol):
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """Move the stored offsets from the batch's starts to its ends. Raises Fenced unless all stood at the starts."""
 
-    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Mapping[EventKey, bytes]:
-        """Store events; the fingerprints of those that were there before."""
+    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Recorded:
+        """Store events; what of them was there before."""
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
         """Caps of (tenant, limit), kept from changing until the end."""
@@ -87,6 +98,11 @@ class LedgerTransaction(Protocol):
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """Store the outcome. Raises Retry when another writer made one of its rows first."""
 
+    @property
+    def reversals(self) -> Reversals:
+        """What reversals read and write in this transaction."""
+        ...
+
 
 class Ledger(Protocol):
     """The ledger of PostgreSQL."""
@@ -96,8 +112,8 @@ class Ledger(Protocol):
         ...
 
 
-Report = Callable[[Sequence[Settled], Sequence[Rejection], int], None]
-"""Told after the commit: decisions, rejections, and the number of duplicates."""
+Report = Callable[[Sequence[Settled], Sequence[Rejection], int, Sequence[Reversed]], None]
+"""Told after each commit: decisions, rejections, the number of duplicates, and reversals."""
 
 
 class Settle:
@@ -110,19 +126,38 @@ class Settle:
         self._pinned: dict[tuple[str, int, str], int] = {}
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
-        """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
-        matches = [item for item in items if isinstance(item, Match)]
-        rejections = [item for item in items if isinstance(item, Rejection)]
-        tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
+        """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away.
+
+        Without reversals it is one transaction; with them one a piece, and what was settled before an error stays.
+        """
+        for piece in cut(batch, items):
+            matches = [item for item in piece.items if isinstance(item, Match)]
+            rejections = [item for item in piece.items if isinstance(item, Rejection)]
+            await (self._reverse if piece.reversing else self._settle)(piece.batch, matches, rejections)
+
+    async def _settle(self, batch: Batch, matches: Sequence[Match], rejections: list[Rejection]) -> None:
         pins = self._list_pins(batch, matches)
         async with self._ledger.open() as ledger:
-            await ledger.fence(batch, tenants)
-            fresh, conflicts = await _drop_duplicates(ledger, matches)
+            await ledger.fence(batch, _list_tenants(matches, rejections))
+            fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
             settled, outcome = await _settle(ledger, fresh)
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
+            reversed_ = await _reverse_awaited(ledger, fresh, awaited) if awaited else []
         self._pinned.update({(p.topic, p.partition, p.tenant_id): p.book_version for p in pins})
-        self._report(settled, rejections, len(matches) - len(fresh) - len(conflicts))
+        self._report(settled, rejections, len(matches) - len(fresh) - len(conflicts), reversed_)
+
+    async def _reverse(self, batch: Batch, matches: Sequence[Match], rejections: list[Rejection]) -> None:
+        async with self._ledger.open() as ledger:
+            await ledger.fence(batch, _list_tenants(matches, rejections))
+            fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
+            rejections += conflicts
+            asked = [ask(match.event) for match in fresh]
+            originals = await ledger.reversals.meet_originals(asked) if asked else {}
+            reversed_ = await reverse(ledger.reversals, ledger, asked, originals)
+            reversed_ += await _reverse_awaited(ledger, fresh, awaited) if awaited else []
+            await ledger.write(batch, Outcome((), {}, {}, {}, rejections=rejections))
+        self._report((), rejections, len(matches) - len(fresh) - len(conflicts), reversed_)
 
     def _list_pins(self, batch: Batch, matches: Sequence[Match]) -> list[Pin]:
         """Where this batch switches a partition to another version of a tenant's book."""
@@ -137,8 +172,25 @@ class Settle:
         return sorted(pins.values())
 
 
-async def _drop_duplicates(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[list[Match], list[Rejection]]:
-    """Matches of events never seen before, and rejections for ids that come again with another body."""
+def _list_tenants(matches: Sequence[Match], rejections: Sequence[Rejection]) -> set[str]:
+    return {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
+
+
+async def _reverse_awaited(
+    ledger: LedgerTransaction, fresh: Sequence[Match], awaited: Collection[EventKey]
+) -> list[Reversed]:
+    """Apply the reversals that came before their originals; what the originals earned is locked already."""
+    events = [match.event for match in fresh]
+    known = {(e.tenant_id, e.event_id): Original(e.user_id, e.action) for e in events}
+    return await reverse(ledger.reversals, ledger, await ledger.reversals.find_waiting(sorted(awaited)), known)
+
+
+async def _drop_duplicates(
+    ledger: LedgerTransaction, matches: Sequence[Match]
+) -> tuple[list[Match], list[Rejection], Collection[EventKey]]:
+    """Matches of events never seen before, rejections for ids that come again with another body, and which of the
+    events a reversal has been waiting for.
+    """
     first: dict[EventKey, tuple[Match, bytes]] = {}
     again: list[tuple[Match, bytes]] = []
     for match in matches:
@@ -149,15 +201,16 @@ async def _drop_duplicates(ledger: LedgerTransaction, matches: Sequence[Match]) 
         else:
             first[key] = (match, said)
     ordered = sorted(first)
-    known = (
+    recorded = (
         await ledger.record_events([first[k][0].event for k in ordered], [first[k][1] for k in ordered])
         if first
-        else {}
+        else Recorded({})
     )
+    known = recorded.before
     conflicts = [_reject(m) for k, (m, said) in first.items() if k in known and known[k] != said]
     stored = {key: known.get(key, said) for key, (_, said) in first.items()}
     conflicts += [_reject(m) for m, said in again if stored[m.event.tenant_id, m.event.event_id] != said]
-    return [match for key, (match, _) in first.items() if key not in known], conflicts
+    return [match for key, (match, _) in first.items() if key not in known], conflicts, recorded.awaited
 
 
 def _reject(match: Match) -> Rejection:

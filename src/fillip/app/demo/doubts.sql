@@ -4,11 +4,18 @@ WITH uses AS (
     FROM decision d, jsonb_to_recordset(d.limits) AS u (
         limit_id text, key text, window_start date, used_before bigint, amount bigint, cap bigint)
     WHERE d.tenant_id = $1
-), recount AS (
-    SELECT u.limit_id, u.key, u.window_start,
-           CASE WHEN l.scope LIKE 'user%' THEN u.user_id ELSE '' END AS user_id, sum(u.amount) AS used
+), moves AS (
+    SELECT u.limit_id, u.key, u.window_start, CASE WHEN l.scope LIKE 'user%' THEN u.user_id ELSE '' END AS user_id,
+           u.amount
     FROM uses u JOIN spending_limit l ON l.tenant_id = $1 AND l.limit_id = u.limit_id
-    WHERE u.outcome = 'granted' GROUP BY 1, 2, 3, 4
+    WHERE u.outcome = 'granted'
+    UNION ALL
+    SELECT g.limit_id, g.key, g.window_start, g.user_id, -g.amount
+    FROM reversal r, jsonb_to_recordset(r.counters) AS g (
+        limit_id text, key text, window_start date, user_id text, amount bigint)
+    WHERE r.tenant_id = $1
+), recount AS (
+    SELECT limit_id, key, window_start, user_id, sum(amount) AS used FROM moves GROUP BY 1, 2, 3, 4
 ), granted AS (
     SELECT i.decision_id, count(*) AS incentives FROM incentive i WHERE i.tenant_id = $1 GROUP BY i.decision_id
 )

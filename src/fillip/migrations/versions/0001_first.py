@@ -10,6 +10,7 @@ SUBJECTS = (
     "0001_roles.sql",
     "0001_ledger.sql",
     "0001_change.sql",
+    "0001_reversal.sql",
     "0001_wallet.sql",
     "0001_security.sql",
 )

@@ -173,7 +173,7 @@ CREATE TABLE book_pin (
 CREATE TABLE event_met (
     tenant_id     text NOT NULL,
     event_id      text NOT NULL,
-    fingerprint   bytea NOT NULL,
+    fingerprint   bytea,                 -- NULL: not come yet, a reversal waits for it
     user_id       text NOT NULL,
     action        text NOT NULL,
     occurred_at   timestamptz NOT NULL,
@@ -213,7 +213,7 @@ CREATE TABLE limit_counter (
     window_start  date NOT NULL,         -- '1970-01-01' for lifetime
     used          bigint NOT NULL,
     cap           bigint NOT NULL,
-    version       bigint NOT NULL,       -- grants taken so far
+    version       bigint NOT NULL,       -- changes so far: grants, and returns by reversals
     PRIMARY KEY (tenant_id, limit_id, user_id, key, window_start),
     CHECK (used BETWEEN 0 AND cap)
 ) WITH (fillfactor = 70);

@@ -1,0 +1,193 @@
+"""Reversals: an event taken back, in full or in part, and with it what it earned. Pure.
+
+A part is a share of the original event: `amount` of `of`, or lines whose amounts are added. Shares of one original add
+up exactly, as fractions. Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what
+was taken before, so that parts never take more than the whole and the last one takes the rest. What can't be divided
+(coupon, badge, custom; the rewards of quests; a use that counts grants) goes with the whole alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from fillip.core.errors import Unreadable
+from fillip.core.limit import CounterKey, Measure, Use
+
+REVERSAL = "fillip.reversal"
+"""The action of an event that takes another one back."""
+RESERVED_PREFIX = "fillip."
+"""Tenants may not define actions that begin so."""
+DIVISIBLE = frozenset({"points", "cashback"})
+FINAL = frozenset({"reversed", "expired"})
+"""States of an incentive from which nothing can be taken any more."""
+
+ReversalState = Literal["waiting", "applied", "nothing", "refused"]
+_Amount = Annotated[int, Meta(ge=1, le=2**53)]
+_Name = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the original, by a name that is the sender's: each can be taken back once."""
+
+    line: _Name
+    amount: _Amount
+
+
+class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all)."""
+
+    event_id: _Name
+    amount: _Amount | None = None
+    lines: Annotated[tuple[Line, ...], Meta(max_length=200)] = ()
+    of: _Amount | None = None
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+
+    @property
+    def share(self) -> Fraction | None:
+        """Of the original; None for all that is left."""
+        if self.of is None:
+            return None
+        return Fraction(self.amount or sum(line.amount for line in self.lines), self.of)
+
+    @property
+    def line_names(self) -> frozenset[str]:
+        """The lines it takes back."""
+        return frozenset(line.line for line in self.lines)
+
+
+class Past(Struct, frozen=True):
+    """What reversals have taken of one original so far."""
+
+    share: Fraction = Fraction(0)
+    lines: frozenset[str] = frozenset()
+
+
+class Held(Struct, frozen=True):
+    """An incentive as it stands."""
+
+    incentive_id: UUID
+    kind: str
+    value: int
+    currency: str | None
+    reversed_value: int
+    state: str
+
+
+class Grant(Struct, frozen=True):
+    """A granted decision on the original, with its uses and incentives. `whole_only`: of a quest."""
+
+    decision_id: UUID
+    campaign_id: str
+    user_id: str
+    whole_only: bool
+    give_back: bool
+    uses: Sequence[Use]
+    incentives: Sequence[Held]
+
+
+class Rule(Struct, frozen=True):
+    """What a limit counts, and its cap in force."""
+
+    measure: Measure
+    reward_kind: str | None
+    per_user: bool
+    cap: int
+
+
+class Taken(Struct, frozen=True):
+    """`value` taken of an incentive; `whole`: nothing is left of it. `was` is its state before.
+
+    `short`: of points, what the wallet could not pay back, since it may not be overdrawn further.
+    """
+
+    incentive_id: UUID
+    value: int
+    whole: bool
+    was: str
+    short: int = 0
+
+
+class Returned(Struct, frozen=True):
+    """`amount` given back to a counter."""
+
+    counter: CounterKey
+    amount: int
+
+
+def read_reversal(data: Mapping[str, object]) -> Reverse:
+    """The data of a reversal event. Raises Unreadable."""
+    try:
+        order = convert(data, Reverse)
+    except ValidationError as error:
+        raise Unreadable("schema_violation", f"not a reversal: {error}") from None
+    parts = (order.amount is not None) + bool(order.lines)
+    if parts > 1:
+        raise Unreadable("schema_violation", "give amount or lines, not both", at="/lines")
+    if parts != (order.of is not None):
+        raise Unreadable(
+            "schema_violation", "a part needs amount or lines, and of: the whole in the same unit", at="/of"
+        )
+    if len(order.line_names) < len(order.lines):
+        raise Unreadable("schema_violation", "a line stands twice", at="/lines")
+    if (order.share or 0) > 1:
+        raise Unreadable("schema_violation", "a part can't be more than the whole", at="/of")
+    return order
+
+
+def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, str]:
+    """What will have been taken after `order`, or why it takes nothing: (state, reason)."""
+    if past.share == 1:
+        return "nothing", "already_reversed"
+    if order.share is None:
+        return Past(Fraction(1), past.lines)
+    if order.line_names & past.lines:
+        return "refused", "line_already_reversed"
+    share = past.share + order.share
+    return ("refused", "exceeds_whole") if share > 1 else Past(share, past.lines | order.line_names)
+
+
+def take_back(grant: Grant, share: Fraction) -> list[Taken]:
+    """What is taken of a grant's incentives once `share` of the original is reversed."""
+    taken = []
+    for held in grant.incentives:
+        value = _reach(held, grant, share) - held.reversed_value
+        if held.state not in FINAL and (value > 0 or share == 1):
+            taken.append(Taken(held.incentive_id, value, share == 1, held.state))
+    return taken
+
+
+def give_back(
+    tenant_id: str, grant: Grant, rules: Mapping[str, Rule], before: Fraction, share: Fraction
+) -> list[Returned]:
+    """What the counters of a grant get back when the share reversed goes from `before` to `share`.
+
+    A counter gets back what its own window gave, however long ago; a limit that is gone counts nothing.
+    """
+    if not grant.give_back:
+        return []
+    returned = []
+    for use in grant.uses:
+        if rule := rules.get(use.limit_id):
+            amount = _return(use, rule, grant, share) - _return(use, rule, grant, before)
+            if amount:
+                owner = grant.user_id if rule.per_user else ""
+                counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
+                returned.append(Returned(counter, amount))
+    return returned
+
+
+def _reach(held: Held, grant: Grant, share: Fraction) -> int:
+    if share == 1:
+        return held.value
+    return int(held.value * share) if held.kind in DIVISIBLE and not grant.whole_only else 0
+
+
+def _return(use: Use, rule: Rule, grant: Grant, share: Fraction) -> int:
+    if share == 1:
+        return use.amount
+    if rule.measure == "count":
+        return 0
+    return sum(_reach(held, grant, share) for held in grant.incentives if held.kind == rule.reward_kind)

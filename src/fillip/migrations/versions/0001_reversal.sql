@@ -1,0 +1,26 @@
+-- Reversals of events, with what each has done. An original that is not known yet has a row in event_met without a
+-- fingerprint, which the original fills when it comes; so the original and its reversal meet in either order.
+CREATE TABLE reversal (
+    tenant_id     text NOT NULL,
+    reversal_id   text NOT NULL,
+    number        bigint GENERATED ALWAYS AS IDENTITY,  -- in the order in which they were settled, for each original
+    event_id      text NOT NULL,            -- the original's
+    user_id       text NOT NULL,
+    request       jsonb NOT NULL,           -- as sent: {event_id, amount, lines, of, reason}
+    state         text NOT NULL CHECK (state IN ('waiting', 'applied', 'nothing', 'refused')),
+    reason        text NOT NULL,
+    incentives    jsonb NOT NULL,           -- [{incentive_id, value, whole, was}]: what was taken of each
+    counters      jsonb NOT NULL,           -- [{limit_id, user_id, key, window_start, version, used_before, amount}]
+    occurred_at   timestamptz NOT NULL,
+    received_at   timestamptz NOT NULL,
+    recorded_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    decided_at    timestamptz,              -- NULL while it waits
+    PRIMARY KEY (tenant_id, reversal_id),
+    CHECK ((state = 'waiting') = (decided_at IS NULL))
+);
+CREATE INDEX reversal_by_event ON reversal (tenant_id, event_id, number);
+CREATE INDEX reversal_newest ON reversal (tenant_id, recorded_at, reversal_id);
+
+GRANT SELECT ON reversal TO fillip_api;
+GRANT SELECT, INSERT, UPDATE ON reversal TO fillip_worker;
+GRANT UPDATE ON event_met TO fillip_worker;

@@ -1,0 +1,182 @@
+"""Reversals on a real ledger: incentives, caps, points and the inbox, whichever comes first, whole or in part."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from fillip.core.errors import Fenced
+from fillip.core.incentive import Reward
+from fillip.settle import Settle
+from fillip.settle.postgres import PostgresLedger
+
+from .conftest import World
+
+INCENTIVES = "SELECT event_id, state, reversed_value FROM incentive ORDER BY event_id, reward_index"
+REVERSALS = "SELECT reversal_id, state, reason FROM reversal ORDER BY reversal_id"
+INBOX = "SELECT seq, kind FROM inbox ORDER BY seq"
+USED = "SELECT limit_id, used, version FROM limit_counter ORDER BY limit_id"
+
+
+def limit(world: World) -> None:
+    """A budget of 1,000, and three grants a user."""
+    world.add_limit("budget", 1_000, measure="value", reward_kind="cashback")
+    world.add_limit("thrice", 3, scope="user")
+
+
+async def test_a_reversal_takes_the_incentive_back_gives_the_caps_back_and_tells_the_user(world: World):
+    limit(world)
+    await world.play(world.match("e1"), world.match("e2"))
+    await world.play(world.reversal("r1", "e1", reason="returned"))
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
+    assert world.rows(USED) == [("budget", 100, 3), ("thrice", 1, 3)]
+    assert world.rows(INBOX) == [(1, "granted"), (2, "granted"), (3, "reversed")]
+    assert world.rows("SELECT inbox_seq, change, changed_value, reversed_value, reason FROM incentive_change") == [
+        (3, "reversed", 100, 100, "returned")
+    ]
+    assert world.rows(REVERSALS) == [("r1", "applied", "applied")]
+    [[counters]] = world.rows("SELECT counters FROM reversal")
+    assert sorted((c["limit_id"], c["version"], c["used_before"], c["amount"]) for c in counters) == [
+        ("budget", 2, 200, 100),
+        ("thrice", 2, 2, 1),
+    ]
+
+
+async def test_what_was_given_back_can_be_granted_again(world: World):
+    limit(world)
+    await world.play(*[world.match(f"e{n}") for n in range(4)])
+    assert world.rows("SELECT event_id FROM decision WHERE outcome = 'denied'") == [("e3",)]
+    await world.play(world.reversal("r1", "e0"), world.match("e4"), world.match("e5"))
+    assert world.rows("SELECT event_id FROM decision WHERE outcome = 'denied' ORDER BY 1") == [("e3",), ("e5",)]
+
+
+async def test_in_one_batch_a_grant_before_a_reversal_and_one_after_it_are_decided_in_the_logs_order(world: World):
+    world.add_limit("once", 1, scope="user")
+    await world.play(
+        world.match("e1"), world.reversal("r1", "e1"), world.match("e2"), world.reversal("r2", "e2"), world.match("e3")
+    )
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "reversed", 100), ("e3", "granted", 0)]
+    assert world.rows(USED) == [("once", 1, 5)]
+    assert world.rows("SELECT next_offset FROM consumer_position WHERE partition = 0") == [(5,)]
+
+
+async def test_a_reversal_that_comes_first_is_kept_and_ends_as_if_it_had_come_second(world: World):
+    limit(world)
+    await world.play(world.reversal("r1", "e1"))
+    assert world.rows(REVERSALS) == [("r1", "waiting", "unknown_event")]
+    await world.play(world.match("e1"), world.match("e2"))
+    assert world.rows(REVERSALS) == [("r1", "applied", "applied")]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
+    assert world.rows(USED) == [("budget", 100, 3), ("thrice", 1, 3)]
+    assert world.rows(INBOX) == [(1, "granted"), (2, "granted"), (3, "reversed")]
+    assert world.rows("SELECT count(*) FROM event_met WHERE fingerprint IS NULL") == [(0,)]
+
+
+async def test_the_same_reversal_twice_and_another_of_the_same_event_change_nothing(world: World):
+    limit(world)
+    await world.play(world.match("e0"), world.match("e1"))
+    await world.play(world.reversal("r1", "e1"), world.reversal("r1", "e1"))
+    await world.play(world.reversal("r1", "e1"), world.reversal("r2", "e1"))
+    assert world.rows(REVERSALS) == [("r1", "applied", "applied"), ("r2", "nothing", "already_reversed")]
+    assert world.rows(USED) == [("budget", 100, 3), ("thrice", 1, 3)]
+    assert world.rows("SELECT count(*) FROM incentive_change") == [(1,)]
+
+
+async def test_parts_take_their_share_rounded_down_and_the_last_takes_the_rest(world: World):
+    limit(world)
+    await world.play(world.match("e1"))
+    await world.play(world.reversal("r1", "e1", amount=333, of=1000), world.reversal("r2", "e1", amount=333, of=1000))
+    assert world.rows(INCENTIVES) == [("e1", "granted", 66)]
+    assert world.rows(USED) == [("budget", 34, 3), ("thrice", 1, 1)]  # a count goes back with the whole alone
+    await world.play(world.reversal("r3", "e1", amount=335, of=1000), world.reversal("r4", "e1"))
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100)]
+    assert world.rows(USED) == [("budget", 0, 4), ("thrice", 0, 2)]
+    assert world.rows(REVERSALS)[2:] == [("r3", "refused", "exceeds_whole"), ("r4", "applied", "applied")]
+    assert world.rows("SELECT changed_value, reversed_value FROM incentive_change ORDER BY inbox_seq") == [
+        (33, 33),
+        (33, 66),
+        (34, 100),
+    ]
+
+
+async def test_a_line_is_taken_back_once(world: World):
+    await world.play(world.match("e1"))
+    lines = [{"line": "sku-1", "amount": 20}, {"line": "sku-2", "amount": 30}]
+    await world.play(
+        world.reversal("r1", "e1", lines=lines, of=100), world.reversal("r2", "e1", lines=lines[:1], of=100)
+    )
+    assert world.rows(REVERSALS) == [("r1", "applied", "applied"), ("r2", "refused", "line_already_reversed")]
+    assert world.rows(INCENTIVES) == [("e1", "granted", 50)]
+
+
+async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_whole(world: World):
+    rewards = (Reward("points", 90), Reward("badge"))
+    await world.play(world.match("e1", rewards=rewards))
+    await world.play(world.reversal("r1", "e1", amount=1, of=3))
+    assert world.rows("SELECT active FROM wallet") == [(60,)]
+    assert world.rows(INCENTIVES) == [("e1", "granted", 30), ("e1", "granted", 0)]
+    await world.play(world.reversal("r2", "e1"))
+    assert world.rows("SELECT active FROM wallet") == [(0,)]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 90), ("e1", "reversed", 0)]
+
+
+async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_is_left(world: World):
+    await world.play(world.match("e1"), world.match("e2"))
+    world.owner.execute("UPDATE incentive SET state = CASE event_id WHEN 'e1' THEN 'claimed' ELSE 'expired' END")
+    await world.play(world.reversal("r1", "e1"), world.reversal("r2", "e2"))
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "expired", 0)]
+    assert world.rows("SELECT incentives -> 0 ->> 'was' FROM reversal ORDER BY reversal_id") == [("claimed",), (None,)]
+
+
+async def test_a_campaign_may_keep_its_caps_used(world: World):
+    limit(world)
+    world.owner.execute("UPDATE campaign_version SET definition = '{\"give_back\": false}'")
+    await world.play(world.match("e1"), world.reversal("r1", "e1"))
+    assert world.rows(USED) == [("budget", 100, 1), ("thrice", 1, 1)]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100)]
+
+
+async def test_what_cannot_be_reversed_says_why(world: World):
+    world.add_limit("none", 0)
+    await world.play(world.match("e1"), world.reversal("r1", "e1"))
+    await world.play(world.reversal("r2", "e1", "u2"), world.reversal("r3", "r1"), world.reversal("r4", "e9"))
+    assert world.rows(REVERSALS) == [
+        ("r1", "nothing", "earned_nothing"),
+        ("r2", "refused", "other_user"),
+        ("r3", "refused", "is_a_reversal"),
+        ("r4", "waiting", "unknown_event"),
+    ]
+
+
+async def test_a_crash_between_pieces_loses_and_repeats_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+    items = [world.match("e1"), world.reversal("r1", "e1"), world.match("e2")]
+    batch, opened = world.batch(*items), PostgresLedger.open
+
+    def open_once(ledger: PostgresLedger):
+        monkeypatch.setattr(PostgresLedger, "open", crash)
+        return opened(ledger)
+
+    def crash(ledger: PostgresLedger):
+        raise ConnectionError("killed here")
+
+    monkeypatch.setattr(PostgresLedger, "open", open_once)
+    with pytest.raises(ConnectionError):
+        await world.settle(batch, items)
+    monkeypatch.undo()
+    assert world.rows("SELECT next_offset FROM consumer_position WHERE partition = 0") == [(1,)]
+    with pytest.raises(Fenced):
+        await world.settle(batch, items)
+    await world.play(*items[1:])
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
+    assert world.rows(INBOX) == [(1, "granted"), (2, "reversed"), (3, "granted")]
+
+
+async def test_original_and_reversal_settled_at_the_same_time_by_two_workers_meet(world: World):
+    other = Settle(PostgresLedger(world.pool, "other"), lambda *told: None)
+    for number in range(20):
+        grant = world.match(f"e{number}", after=timedelta(seconds=number))
+        back = world.reversal(f"r{number}", f"e{number}", partition=1)
+        await asyncio.gather(world.settle(world.batch(grant), [grant]), other(world.batch(back), [back]))
+    assert world.rows("SELECT state, count(*) FROM reversal GROUP BY 1") == [("applied", 20)]
+    assert world.rows("SELECT count(*) FROM incentive WHERE state = 'reversed'") == [(20,)]
+    assert world.rows("SELECT max(seq), count(*) FROM inbox") == [(40, 40)]
