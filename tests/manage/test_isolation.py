@@ -23,8 +23,14 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/v1/campaigns/{campaign_id}/explain"): {"json": {"event_id": "e1"}},
     ("PUT", "/v1/limits/{limit_id}"): {"json": LIMIT},
     ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
+    ("POST", "/v1/users/{user_id}/wallets/{currency}/spends"): {"json": {"spend_id": "s2", "amount": 1}},
 }
-CREATING = {("PUT", "/v1/users/{user_id}"), ("PUT", "/v1/actions/{name}")}  # make rival's own: tested below
+CREATING = {  # make rival's own: tested below
+    ("PUT", "/v1/users/{user_id}"),
+    ("PUT", "/v1/actions/{name}"),
+    ("PUT", "/v1/points/{currency}"),
+    ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
+}
 LISTS = (
     "users",
     "actions",
@@ -35,6 +41,7 @@ LISTS = (
     "incentives",
     "quests/progress",
     "rejections",
+    "points",
 )
 
 
@@ -45,6 +52,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     await open_cohort(acme, "vip", "ada")
     await launch(acme, "c", CASHBACK)
     await cap(acme, **LIMIT)
+    await fill_wallet(acme, 50)
     put_event(dsn, "e1", {"amount_cents": 6000})
     decision_id = put_decision(dsn, "e1")
     put_counter(dsn, "l", "", "", 1)
@@ -58,6 +66,8 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         "campaign_id": "c",
         "limit_id": "l",
         "order": "pause",
+        "currency": "POINTS",
+        "spend_id": "s1",
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
@@ -112,6 +122,9 @@ async def test_the_same_names_live_side_by_side(acme: AsyncClient, rival: AsyncC
     assert (await rival.put("/v1/users/ada", json={"attributes": {"tier": "tin"}})).status_code == 201
     assert (await rival.post("/v1/cohorts", json={"cohort_id": "vip", "name": "x"})).status_code == 201
     assert (await acme.get("/v1/users/ada")).json()["attributes"] == {"tier": "gold"}
+    await fill_wallet(rival, 7)
+    assert (await rival.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 6
+    assert (await acme.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 49
     cursor = (await acme.get("/v1/keys", params={"limit": 1})).json()["next_cursor"]
     keys = (await rival.get("/v1/keys", params={"cursor": cursor})).json()["items"]
     assert len(keys) <= 1
@@ -138,6 +151,15 @@ def test_every_table_has_row_level_security_forced(database: str) -> None:
     assert (loose, strong, owned) == ([], [], [])
 
 
+async def fill_wallet(client: AsyncClient, amount: int) -> None:
+    """Points for ada, of which she spends one."""
+    await client.put("/v1/points/POINTS", json={"name": "Points"})
+    purse = "/v1/users/ada/wallets/POINTS"
+    body = {"adjustment_id": "a", "amount": amount, "reason": "x"}
+    assert (await client.post(f"{purse}/adjustments", json=body)).status_code == 201
+    assert (await client.post(f"{purse}/spends", json={"spend_id": "s1", "amount": 1})).status_code == 201
+
+
 def put_rejection(dsn: str) -> UUID:
     """A rejection of acme's."""
     rejection_id = uuid4()
@@ -161,6 +183,10 @@ def dump(dsn: str) -> list[object]:
         "cohort_member",
         "api_key",
         "book_change",
+        "points_currency",
+        "wallet",
+        "wallet_lot",
+        "wallet_transfer",
     )
     with psycopg.connect(dsn) as owner:
         return [

@@ -17,11 +17,13 @@ from fillip.manage import (
     incentives,
     keys,
     limits,
+    points,
     quests,
     rejections,
     tenants,
     tickets,
     users,
+    wallets,
 )
 from fillip.manage.problems import Door, add_handlers
 from fillip.manage.route import Deck
@@ -40,6 +42,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     quests.router,
     rejections.router,
     tickets.router,
+    points.router,
+    wallets.router,
 )
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.

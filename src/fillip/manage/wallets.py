@@ -1,0 +1,232 @@
+"""Wallets of points: balances, the statement, spending and its refund, adjustments by hand."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import Row, exists, select
+
+from fillip.core.wallet import (
+    POINTS,
+    Account,
+    Transfer,
+    TransferKind,
+    Wallet,
+    WalletKey,
+    identify_adjustment,
+    identify_refund,
+    identify_spend,
+)
+from fillip.manage.definition import MAX_VALUE, Instant, Part
+from fillip.manage.holdings import find_transfer, load_lots, lock_wallet, make_wallet, store_wallet
+from fillip.manage.naming import UserId
+from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.points import Currency
+from fillip.manage.refusals import Conflict, NotFound
+from fillip.manage.route import Posting, Reading, Route, Work
+from fillip.manage.tables import points_currency, wallet, wallet_transfer
+
+router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
+OwnId = Annotated[str, Field(min_length=1, max_length=256, examples=["order-4711"])]
+
+
+class NotEnough(Conflict):
+    """409: the wallet has fewer points than asked for; nothing was moved."""
+
+    kind = "not-enough-points"
+
+
+class NextExpiry(BaseModel):
+    """What expires next: `amount` active points at `at`."""
+
+    at: datetime
+    amount: int
+
+
+class WalletAnswer(BaseModel):
+    """A wallet as of now. `active` can be spent; below zero it is what a reversal of spent points left to be paid."""
+
+    user_id: str = Field(examples=["ada"])
+    currency: str = Field(examples=["POINTS"])
+    pending: int
+    active: int
+    spent: int
+    expired: int
+    reversed: int
+    next_expiry: NextExpiry | None
+
+
+class TransferAnswer(BaseModel):
+    """`amount` points from the account `debit` to `credit`. `seq` runs 1, 2, 3 … in a wallet without a gap.
+
+    `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`; `reason` is an adjustment's, or the
+    reversal's id.
+    """
+
+    seq: int
+    kind: TransferKind
+    debit: Account
+    credit: Account
+    amount: int
+    source_id: str
+    reason: str | None
+    pending_after: int
+    active_after: int
+    made_at: datetime
+
+
+class SpendPart(Part):
+    """Spend `amount` points; the same `spend_id` again spends nothing more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"spend_id": "order-4711", "amount": 300}]})
+
+    spend_id: OwnId
+    amount: int = Field(ge=1, le=MAX_VALUE, strict=True)
+
+
+class AdjustmentPart(Part):
+    """Add points by hand, or take them away (`amount` below zero), at most what is there."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"adjustment_id": "ticket-9", "amount": 100, "reason": "goodwill"}]}
+    )
+
+    adjustment_id: OwnId
+    amount: int = Field(ge=-MAX_VALUE, le=MAX_VALUE, strict=True, description="Not 0")
+    reason: str = Field(min_length=1, max_length=500)
+    expires_at: Instant | None = Field(None, description="Of added points; null: never")
+
+    @field_validator("amount")
+    @classmethod
+    def _want_some(cls, amount: int) -> int:
+        if amount == 0:
+            raise ValueError("must not be 0")
+        return amount
+
+
+_AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "description": "Done before"}}
+
+
+@router.get("")
+async def list_wallets(work: Reading, user_id: UserId, pages: Pages) -> Page[WalletAnswer]:
+    """A user's wallets by currency; empty for a user who never had points."""
+    mine = (wallet.c.tenant_id == work.caller.tenant_id) & (wallet.c.user_id == user_id)
+    rows, cursor = await read_page(work.connection, select(wallet).where(mine), [wallet.c.currency], pages)
+    items = [_describe(found) for found in await load_lots(work.connection, rows)]
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.get("/{currency}")
+async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> WalletAnswer:
+    """One wallet, with what is due by now activated and expired."""
+    mine = (wallet.c.tenant_id == work.caller.tenant_id) & (wallet.c.user_id == user_id)
+    statement = select(wallet).where(mine, wallet.c.currency == currency)
+    rows = (await work.connection.execute(statement)).all()
+    if not rows:
+        raise NotFound(f"user '{user_id}' has no wallet of {currency}")
+    return _describe((await load_lots(work.connection, rows))[0])
+
+
+@router.get("/{currency}/transfers")
+async def list_transfers(
+    work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
+) -> Page[TransferAnswer]:
+    """The statement of a wallet, the newest first."""
+    table = wallet_transfer.c
+    mine = (table.tenant_id == work.caller.tenant_id) & (table.user_id == user_id) & (table.currency == currency)
+    statement = select(wallet_transfer).where(mine)
+    if kind is not None:
+        statement = statement.where(table.kind == kind)
+    rows, cursor = await read_page(work.connection, statement, [table.seq], pages, descending=True)
+    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+
+
+@router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
+async def spend(
+    work: Posting, user_id: UserId, currency: Currency, body: SpendPart, response: Response
+) -> TransferAnswer:
+    """Spend active points, those that expire first first; 409 `not-enough-points` where they are not there."""
+    held = await lock_wallet(work.connection, _name(work, user_id, currency))
+    transfer_id = identify_spend(held.key, body.spend_id)
+    if before := await find_transfer(work.connection, work.caller, transfer_id):
+        return _repeat(before, body.amount, body.spend_id, response)
+    if not held.spend(transfer_id, body.spend_id, body.amount, datetime.now(UTC)):
+        raise _lacks(held, body.amount)
+    await store_wallet(work.connection, held)
+    return _show(held.transfers[-1])
+
+
+@router.post("/{currency}/spends/{spend_id}/refund", status_code=201, responses=_AGAIN)
+async def refund(
+    work: Posting, user_id: UserId, currency: Currency, spend_id: OwnId, response: Response
+) -> TransferAnswer:
+    """Undo a whole spend: its points come back with the expiry they had; what is past that expires at once."""
+    held = await lock_wallet(work.connection, _name(work, user_id, currency), "all")
+    spent = await find_transfer(work.connection, work.caller, identify_spend(held.key, spend_id))
+    if spent is None:
+        raise NotFound(f"there is no spend '{spend_id}' in this wallet")
+    transfer_id = identify_refund(spent.transfer_id)
+    if before := await find_transfer(work.connection, work.caller, transfer_id):
+        return _repeat(before, spent.amount, spend_id, response)
+    held.refund(transfer_id, spent, datetime.now(UTC))
+    await store_wallet(work.connection, held)
+    return _show(next(transfer for transfer in held.transfers if transfer.kind == "refund"))
+
+
+@router.post("/{currency}/adjustments", status_code=201, responses=_AGAIN)
+async def adjust(
+    work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
+) -> TransferAnswer:
+    """Add points by hand, or take them away; the same `adjustment_id` again moves nothing more."""
+    key = _name(work, user_id, currency)
+    if body.amount > 0:
+        await _check_currency(work, currency)
+        await make_wallet(work.connection, key)
+    held = await lock_wallet(work.connection, key)
+    transfer_id = identify_adjustment(key, body.adjustment_id)
+    if before := await find_transfer(work.connection, work.caller, transfer_id):
+        return _repeat(before, body.amount, body.adjustment_id, response)
+    moved = (transfer_id, body.adjustment_id, body.amount, body.reason)
+    if not held.adjust(*moved, datetime.now(UTC), body.expires_at):
+        raise _lacks(held, -body.amount)
+    await store_wallet(work.connection, held)
+    return _show(held.transfers[-1])
+
+
+def _name(work: Work, user_id: str, currency: str) -> WalletKey:
+    return work.caller.tenant_id, user_id, currency
+
+
+async def _check_currency(work: Work, currency: str) -> None:
+    mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
+    if currency != POINTS and not (await work.connection.execute(select(exists().where(mine)))).scalar_one():
+        raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
+
+
+def _repeat(before: Transfer, amount: int, name: str, response: Response) -> TransferAnswer:
+    done = -before.amount if before.credit == "issued" else before.amount
+    if amount != done:
+        raise Conflict(
+            f"'{name}' was done before with an amount of {done}: give each one an id of its own", at="/amount"
+        )
+    response.status_code = 200
+    return _show(before)
+
+
+def _lacks(held: Wallet, amount: int) -> NotEnough:
+    return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
+
+
+def _describe(held: Wallet) -> WalletAnswer:
+    held.mature(datetime.now(UTC))
+    balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
+    ends = [lot for lot in held.lots.values() if lot.remaining and lot.account == "active" and lot.expires_at]
+    first = min((lot.expires_at for lot in ends if lot.expires_at), default=None)
+    amount = sum(lot.remaining for lot in ends if lot.expires_at == first)
+    expiry = NextExpiry(at=first, amount=amount) if first else None
+    return WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance)
+
+
+def _show(transfer: Transfer | Row[Any]) -> TransferAnswer:
+    return TransferAnswer.model_validate(transfer, from_attributes=True)

@@ -1,0 +1,150 @@
+"""Wallets over HTTP: balances, statement, spending once, refunds, adjustments, currencies."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from httpx import AsyncClient
+from shop import ANY, QUEST, draft, open_shop
+
+PURSE = "/v1/users/ada/wallets/POINTS"
+
+
+async def give(client: AsyncClient, amount: int, name: str = "a1", **parts: object) -> None:
+    """Put points into ada's wallet."""
+    body = {"adjustment_id": name, "amount": amount, "reason": "a test"} | parts
+    made = await client.post(f"{PURSE}/adjustments", json=body)
+    assert made.status_code == 201, made.text
+
+
+async def spend(client: AsyncClient, amount: int, name: str = "order-1") -> int:
+    return (await client.post(f"{PURSE}/spends", json={"spend_id": name, "amount": amount})).status_code
+
+
+def in_(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+async def test_a_wallet_tells_its_balances_and_what_expires_next(acme: AsyncClient) -> None:
+    await give(acme, 30)
+    soon = in_(3)
+    await give(acme, 20, "a2", expires_at=soon)
+    await give(acme, 10, "a3", expires_at=in_(9))
+    assert await spend(acme, 5) == 201
+    purse = (await acme.get(PURSE)).json()
+    assert [purse[name] for name in ("pending", "active", "spent", "expired", "reversed")] == [0, 55, 5, 0, 0]
+    assert purse["next_expiry"]["amount"] == 15
+    assert datetime.fromisoformat(purse["next_expiry"]["at"]) == datetime.fromisoformat(soon)
+    assert (await acme.get("/v1/users/ada/wallets")).json()["items"] == [purse]
+    assert (await acme.get("/v1/users/eve/wallets")).json()["items"] == []
+    assert (await acme.get("/v1/users/eve/wallets/POINTS")).status_code == 404
+
+
+async def test_a_statement_has_every_transfer_with_the_balance_after_it(acme: AsyncClient) -> None:
+    await give(acme, 30)
+    await spend(acme, 5)
+    await acme.post(f"{PURSE}/spends/order-1/refund")
+    first = (await acme.get(f"{PURSE}/transfers?limit=2")).json()
+    rest = (await acme.get(f"{PURSE}/transfers?limit=2&cursor={first['next_cursor']}")).json()
+    told = [
+        [item[name] for name in ("seq", "kind", "debit", "credit", "amount", "source_id", "active_after")]
+        for item in first["items"] + rest["items"]
+    ]
+    assert told == [
+        [3, "refund", "spent", "active", 5, "order-1", 30],
+        [2, "spend", "active", "spent", 5, "order-1", 25],
+        [1, "adjust", "issued", "active", 30, "a1", 30],
+    ]
+    assert len((await acme.get(f"{PURSE}/transfers?kind=spend")).json()["items"]) == 1
+
+
+async def test_a_spend_happens_once_however_often_it_is_asked_for(acme: AsyncClient) -> None:
+    await give(acme, 30)
+    answers = await asyncio.gather(*[spend(acme, 20) for _ in range(8)])
+    assert sorted(answers) == [200] * 7 + [201]
+    assert await spend(acme, 21) == 409, "the same id with another amount"
+    assert (await acme.get(PURSE)).json()["active"] == 10
+
+
+async def test_of_spends_at_once_only_what_is_there_is_spent(acme: AsyncClient) -> None:
+    await give(acme, 50)
+    answers = await asyncio.gather(*[spend(acme, 20, f"order-{number}") for number in range(8)])
+    assert sorted(answers) == [201] * 2 + [409] * 6
+    refused = await acme.post(f"{PURSE}/spends", json={"spend_id": "more", "amount": 11})
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "not-enough-points")
+    assert refused.json()["detail"] == "11 POINTS are asked for, 10 can be spent"
+
+
+async def test_a_spend_is_refunded_whole_and_once(acme: AsyncClient) -> None:
+    await give(acme, 50)
+    await spend(acme, 20)
+    answers = await asyncio.gather(*[acme.post(f"{PURSE}/spends/order-1/refund") for _ in range(4)])
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    assert (await acme.get(PURSE)).json()["active"] == 50
+    assert (await acme.post(f"{PURSE}/spends/order-2/refund")).status_code == 404
+
+
+async def test_points_past_their_time_can_neither_be_spent_nor_seen_though_no_sweep_ran(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 30, expires_at=in_(1))
+    await give(acme, 4, "a2", expires_at=in_(1))
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE wallet_lot SET expires_at = now() WHERE amount = 30")
+        owner.execute("UPDATE wallet_lot SET account = 'pending', available_at = now() WHERE amount = 4")
+        owner.execute("UPDATE wallet SET active = 30, pending = 4")
+    purse = (await acme.get(PURSE)).json()
+    assert [purse[name] for name in ("pending", "active", "expired")] == [0, 4, 30]
+    assert await spend(acme, 5) == 409
+    assert await spend(acme, 4) == 201
+    kinds = [item["kind"] for item in (await acme.get(f"{PURSE}/transfers")).json()["items"]]
+    assert kinds[:3] == ["spend", "expire", "activate"]
+
+
+async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme: AsyncClient) -> None:
+    await give(acme, 30)
+    path, body = f"{PURSE}/adjustments", {"adjustment_id": "a2", "amount": -31, "reason": "mistake"}
+    assert (await acme.post(path, json=body)).status_code == 409
+    assert (await acme.post(path, json=body | {"amount": -30})).status_code == 201
+    assert (await acme.post(path, json=body | {"amount": -30})).status_code == 200
+    assert (await acme.post(path, json=body | {"amount": 30})).status_code == 409
+    for wrong in ({"amount": 0}, {"reason": ""}, {"amount": 1.5}, {"surprise": 1}):
+        assert (await acme.post(path, json=body | wrong)).status_code == 422, wrong
+    assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=body | {"amount": 1})).status_code == 404
+
+
+async def test_a_wallet_of_thousands_of_lots_is_spent_at_once(acme: AsyncClient, database: str) -> None:
+    await give(acme, 1)
+    with psycopg.connect(database) as owner:
+        owner.execute(
+            "INSERT INTO wallet_lot SELECT 'acme', uuidv7(), 'ada', 'POINTS', 'active', 1, 1, n, 0, 0"
+            " FROM generate_series(2, 5000) n"
+        )
+        owner.execute("UPDATE wallet SET active = 5000, last_seq = 5000")
+    assert await spend(acme, 5000) == 201
+    assert (await acme.get(PURSE)).json()["active"] == 0
+
+
+async def test_a_currency_of_points_is_defined_before_a_campaign_gives_it(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    stars = QUEST | {"rewards": [{"kind": "points", "value": 5, "currency": "STARS"}]}
+    refused = await acme.post("/v1/campaigns", json={"campaign_id": "q", "definition": stars})
+    assert refused.json()["errors"][0]["at"] == "/rewards/0/currency"
+    assert (await acme.put("/v1/points/STARS", json={"name": "Stars", "floor": -10})).status_code == 201
+    await draft(acme, "q", stars)
+    assert (await acme.put("/v1/points/STARS", json={"name": "Stars"})).status_code == 428
+    assert (await acme.put("/v1/points/STARS", json={"name": "Stars"}, headers=ANY)).json()["floor"] is None
+    assert (await acme.get("/v1/points")).json()["items"] == [(await acme.get("/v1/points/STARS")).json()]
+    assert (await acme.get("/v1/points/MOONS")).status_code == 404
+
+
+async def test_points_that_could_never_be_spent_are_refused(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    for reward, at in (
+        ({"kind": "points", "value": 5, "pending_for_s": 60, "expires_after_s": 60}, "expires_after_s"),
+        ({"kind": "cashback", "value": 5, "pending_for_s": 60}, "pending_for_s"),
+    ):
+        refused = await acme.post(
+            "/v1/campaigns", json={"campaign_id": "q", "definition": QUEST | {"rewards": [reward]}}
+        )
+        assert refused.json()["errors"][0]["at"] == f"/rewards/0/{at}"
