@@ -174,6 +174,17 @@ async def test_poison_is_stored_beside_its_neighbours(world: World):
     assert world.rows("SELECT count(*) FROM incentive") == [(1,)]
 
 
+async def test_a_topic_read_again_by_the_operator_leaves_rejections_and_grants_as_they_are(world: World):
+    good, other = world.match("e1", amount=5), world.match("e1", amount=6)
+    bad = Rejection(Place(TOPIC, 0, 2), "undecodable", "line 1: not JSON", b"\xff", T0)
+    await world.play(good, other, bad)
+    before = world.rows("SELECT * FROM rejection ORDER BY log_offset")
+    world.owner.execute("UPDATE consumer_position SET next_offset = 0")
+    await world.play(good, other, bad)
+    assert world.rows("SELECT * FROM rejection ORDER BY log_offset") == before
+    assert world.rows("SELECT count(*) FROM incentive") == [(1,)]
+
+
 async def test_the_worker_sees_only_the_tenants_of_its_batch(world: World):
     await world.play(world.match("e1"))
     async with world.pool.acquire() as connection:

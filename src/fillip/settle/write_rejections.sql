@@ -2,3 +2,4 @@ INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, re
                        received_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                      $9::bytea[], $10::timestamptz[])
+ON CONFLICT DO NOTHING -- the topic is being read again
