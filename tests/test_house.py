@@ -58,3 +58,10 @@ def test_locks_hold_behind_any_mirror():
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert "https://" not in text
+
+
+def test_the_oracle_and_the_product_know_nothing_of_each_other():
+    for name in ("cel", "model", "quest", "limits", "compare"):
+        source = (ROOT / "tests" / "oracle" / f"{name}.py").read_text()
+        assert not re.search(r"^\s*(from|import) (fillip|\.(?!cel|model|quest|limits))", source, re.MULTILINE), name
+    assert [path for path in SOURCES if "tests.oracle" in path.read_text()] == []

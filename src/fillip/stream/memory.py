@@ -16,10 +16,10 @@ class MemoryLog:
         self.partitions: list[list[Record]] = [[] for _ in range(partitions)]
         self.members: list[MemorySource] = []
 
-    def append(self, partition: int, value: bytes | None, key: bytes | None = None) -> Record:
-        """Put a message at the end of a partition."""
+    def append(self, partition: int, value: bytes | None, key: bytes | None = None, at_ms: int | None = None) -> Record:
+        """Put a message at the end of a partition; `at_ms` (Unix) is when, None is now."""
         log = self.partitions[partition]
-        record = Record(self.topic, partition, len(log), value, key, time.time_ns() // 1_000_000)
+        record = Record(self.topic, partition, len(log), value, key, at_ms or time.time_ns() // 1_000_000)
         log.append(record)
         for member in self.members:
             member.woken.set()

@@ -1,0 +1,1 @@
+"""The oracle: what Fillip should have decided, worked out a second time from the documents alone."""

@@ -1,0 +1,62 @@
+"""What the state machine chooses from: campaigns, limits and instants that lie on every edge."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+DAY_S = 86_400
+NOON = datetime(2036, 3, 1, 3, tzinfo=UTC)
+"""3 o'clock in UTC is still the day before in New York; eight days later its clocks change."""
+RECEIVED_AT = NOON + timedelta(hours=100)
+HOURS = [-69, -68, -1, 0, 1, 2, 5, 23, 24, 25, 48, 49, 96]
+"""Event times after NOON; of a live tenant, what is before -68 hours is late."""
+AMOUNTS = [0, 99, 100, 101, 200, 250]
+
+
+def _simple(name: str, rule: str = "true", value: int = 100, **more: Any) -> dict[str, Any]:
+    rewards = more.pop("rewards", [{"kind": "cashback", "value": value, "currency": "EUR"}])
+    return {"kind": "SIMPLE", "name": name, "action": "BUY", "rule": rule, "rewards": rewards, **more}
+
+
+def _quest(name: str, steps: list[dict[str, Any]], **quest: Any) -> dict[str, Any]:
+    rewards = [{"kind": "points", "value": 50}]
+    return {"kind": "QUEST", "name": name, "quest": {"steps": steps, **quest}, "rewards": rewards}
+
+
+def _at(hours: int) -> str:
+    return (NOON + timedelta(hours=hours)).isoformat()
+
+
+BUY = {"name": "buy", "action": "BUY", "rule": "event.amount >= 100"}
+CAMPAIGNS: dict[str, dict[str, Any]] = {
+    "any": _simple("Any purchase"),
+    "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
+    "gold": _simple("Gold users", 'user.tier == "gold" && event.amount / (event.amount - 99) >= 0', 30),
+    "vips": _simple("A cohort, in a schedule", cohorts=["vip"], schedule={"starts_at": _at(0), "ends_at": _at(24)}),
+    "two": _simple("Two rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
+        {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 7}]),
+    "twice": _quest("Two purchases in a day", [BUY | {"count": 2}], window_s=DAY_S, repeatable=True),
+    "ladder": _quest("A purchase, then a bigger one", [BUY, BUY | {"name": "more", "rule": "event.amount > 100"}]),
+    "pair": _quest("In any order", [BUY, {"name": "join", "action": "JOIN"}], ordered=False, window_s=2 * DAY_S),
+    "joined": _quest("After joining", [BUY], start={"at": "event", "action": "JOIN"}, window_s=DAY_S, repeatable=True),
+}  # fmt: skip
+CHANGED: dict[str, dict[str, Any]] = {
+    "any": _simple("Any purchase", value=40),
+    "big": _simple("Big baskets", "event.amount >= 100", 70, priority=-5),
+}
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "budget": {"scope": "tenant", "measure": "value", "span": "lifetime", "reward_kind": "cashback"},
+    "daily": {"scope": "tenant", "measure": "count", "span": "day"},
+    "each-day": {"scope": "user", "measure": "count", "span": "day"},
+    "each-week": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "cashback"},
+    "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
+}
+CAPS = {"budget": [0, 100, 170, 270, 400], "each-week": [100, 140, 170, 300]}
+USUAL_CAPS = [0, 1, 2, 4]
+
+
+def list_caps(limit_id: str) -> st.SearchStrategy[int]:
+    """Caps of a limit that bind soon."""
+    return st.sampled_from(CAPS.get(limit_id, USUAL_CAPS))

@@ -1,0 +1,1 @@
+SELECT to_jsonb(d) AS decision FROM decision d WHERE tenant_id = %s

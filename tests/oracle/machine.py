@@ -1,0 +1,299 @@
+"""Everything that can happen to a log and its workers, in any order, against the reference model."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import asyncpg
+import psycopg
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fillip.migrations import role_dsn
+from fillip.stream.belt import Span
+from fillip.stream.memory import MemoryLog
+
+from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, NOON, RECEIVED_AT, list_caps
+from .compare import count_breaches, find_differences, read_decisions
+from .model import Model, Seen
+from .shop import Plane, Shop
+from .workers import POINTS, Prepared, Rumours, Worker
+
+ZONE = "America/New_York"
+USERS = ["ann", "bob", "cid"]
+SHOPS = ["x", "y", None]
+SIZES = [1, 2, 3, 8]
+READ_WITHIN_S = 10
+
+NUMBERS = st.integers(0, 100)
+SAID = st.tuples(
+    st.sampled_from(USERS),
+    st.sampled_from(["BUY", "BUY", "BUY", "JOIN"]),
+    st.sampled_from(AMOUNTS),
+    st.sampled_from(SHOPS),
+    st.sampled_from(HOURS),
+)
+CAPPED = st.sampled_from(sorted(LIMITS)).flatmap(lambda name: st.tuples(st.just(name), list_caps(name)))
+
+
+class Site:
+    """What all examples share: one loop, one database, the control plane, the workers' connections."""
+
+    def __init__(self, dsn: str) -> None:
+        self.runner = asyncio.Runner()
+        self.owner = psycopg.connect(dsn, autocommit=True)
+        self.plane, self.pool = self.runner.run(self._open(dsn))
+
+    async def _open(self, dsn: str) -> tuple[Plane, asyncpg.Pool]:
+        return Plane(dsn), await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=4)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.runner.run(self.plane.close())
+        self.runner.run(self.pool.close())
+        self.runner.close()
+        self.owner.close()
+
+
+class Machine(RuleBasedStateMachine):
+    """One tenant with a log of its own. The journal is what was committed, in the order of the commits."""
+
+    site: ClassVar[Site]
+    bites: ClassVar[Counter[str]]  # what came up, over all examples: a fault that never bit was never tested
+    shop: Shop | None = None
+
+    # ------------------------------------------------------------ the world
+    @initialize(
+        clock=st.sampled_from(["history", "live"]),
+        campaigns=st.sets(st.sampled_from(sorted(CAMPAIGNS)), min_size=1, max_size=3),
+        limits=st.lists(CAPPED, max_size=2, unique_by=lambda limit: limit[0]),
+        size=st.sampled_from(SIZES),
+    )
+    def open(self, clock: str, campaigns: set[str], limits: list[tuple[str, int]], size: int) -> None:
+        self.log = MemoryLog("", 2)
+        self.next = [0, 0]
+        self.sent: list[tuple[int, dict[str, Any]]] = []
+        self.journal: list[Seen] = []
+        self.broken: list[str] = []
+        self.stalled: list[tuple[Worker, Prepared]] = []
+        self.rumours = Rumours()
+        self.shop = self._run(self._open(clock, sorted(campaigns), limits))
+        self.log.topic = self.shop.tenant_id  # positions of its own
+        self.workers = [self._join(size)]
+
+    async def _open(self, clock: str, campaigns: Sequence[str], limits: Sequence[tuple[str, int]]) -> Shop:
+        shop = await self.site.plane.open_shop(clock, ZONE)
+        await shop.enlist("vip", frozenset({"ann"}))
+        await shop.describe("ann", {"tier": "gold"})
+        for campaign_id in campaigns:
+            await shop.launch(campaign_id, CAMPAIGNS[campaign_id])
+        for limit_id, cap in limits:
+            await shop.cap({"limit_id": limit_id, "cap": cap, **LIMITS[limit_id]})
+        return shop
+
+    # ------------------------------------------------------------ producers
+    @rule(burst=st.lists(SAID, min_size=1, max_size=6))
+    def produce(self, burst: list[tuple[str, str, int, str | None, int]]) -> None:
+        for user, action, amount, shop, hours in burst:
+            data = {"amount": amount, "rate": amount / 100, "shop": shop} if action == "BUY" else {}
+            event = {
+                "specversion": "1.0", "id": f"e{len(self.sent)}", "source": "till", "type": action, "subject": user,
+                "time": (NOON + timedelta(hours=hours)).isoformat(), "tenantid": self.shop.tenant_id, "data": data,
+            }  # fmt: skip
+            self._send(USERS.index(user) % 2, event)
+
+    @precondition(lambda self: self.shop and self.sent)
+    @rule(which=NUMBERS, how=st.sampled_from(["here", "elsewhere", "otherwise"]), amount=st.sampled_from(AMOUNTS))
+    def produce_again(self, which: int, how: str, amount: int) -> None:
+        """A known id once more: behind its first, under a wrong key, or with another body."""
+        partition, event = self.sent[which % len(self.sent)]
+        if how == "otherwise":
+            event = {**event, "type": "BUY", "data": {"amount": amount, "rate": 0.5, "shop": "x"}}
+        self._send(1 - partition if how == "elsewhere" else partition, event)
+
+    def _send(self, partition: int, event: dict[str, Any]) -> None:
+        self.sent.append((partition, event))
+        self.log.append(partition, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
+
+    # ------------------------------------------------------------ workers
+    @precondition(lambda self: self.shop and self._readable())
+    @rule(which=NUMBERS, dies_at=st.none() | st.sampled_from(POINTS), size=st.sampled_from(SIZES))
+    def consume(self, which: int, dies_at: str | None, size: int) -> None:
+        worker = self._readable()[which % len(self._readable())]
+        prepared = self._run(self._take(worker))
+        fresh = self._is_fresh(prepared)
+        outcome = self._run(worker.commit(prepared, dies_at or ""))
+        assert outcome == "died" or outcome == ("settled" if fresh else "fenced"), f"{outcome}, fresh: {fresh}"
+        self.bites[f"batches {outcome}"] += 1
+        if outcome == "died":
+            self._bury(worker)
+            self.workers.append(self._join(size))
+        elif outcome == "fenced":
+            self._run(worker.source.rewind())
+
+    @precondition(lambda self: self.shop and self._readable() and len(self.stalled) < 3)
+    @rule(which=NUMBERS, size=st.sampled_from(SIZES))
+    def stall(self, which: int, size: int) -> None:
+        """A worker hangs with a batch in its hands; the group gives its partitions to another."""
+        worker = self._readable()[which % len(self._readable())]
+        self.stalled.append((worker, self._run(self._take(worker))))
+        self._bury(worker)
+        self.workers.append(self._join(size))
+
+    @precondition(lambda self: self.shop and self.stalled)
+    @rule(which=NUMBERS)
+    def wake(self, which: int) -> None:
+        """The zombie goes on where it stood."""
+        worker, prepared = self.stalled.pop(which % len(self.stalled))
+        fresh = self._is_fresh(prepared)
+        outcome = self._run(worker.commit(prepared))
+        assert outcome == ("settled" if fresh else "fenced"), f"a zombie's batch was {outcome}, fresh: {fresh}"
+        self.bites[f"zombies {outcome}"] += 1
+        self._run(self._rewind())
+
+    @precondition(lambda self: self.shop and self._readable())
+    @rule(which=NUMBERS)
+    def race(self, which: int) -> None:
+        """Every worker that can, and a zombie where there is one, settle at the same time."""
+        racing = [(worker, self._run(self._take(worker))) for worker in self._readable()]
+        if self.stalled:
+            racing.append(self.stalled.pop(which % len(self.stalled)))
+        self._run(self._race(racing))
+        self._run(self._rewind())
+
+    @rule(size=st.sampled_from(SIZES))
+    def join(self, size: int) -> None:
+        if len(self.workers) < 2:
+            self.workers.append(self._join(size))
+
+    @rule()
+    def replay(self) -> None:
+        """The operator has the whole topic read again."""
+        query = "UPDATE consumer_position SET next_offset = 0 WHERE topic = %s"
+        self.site.owner.execute(query, [self.log.topic])
+        self.bites["messages read again"] += sum(self.next)
+        self.next = [0, 0]
+        self._run(self._rewind())
+
+    # ------------------------------------------------------------ people
+    @precondition(lambda self: self.shop and self.shop.book.limits)
+    @rule(which=NUMBERS, data=st.data())
+    def cap(self, which: int, data: st.DataObject) -> None:
+        limits = self.shop.book.limits
+        limit = limits[sorted(limits)[which % len(limits)]]
+        self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
+
+    @rule(what=st.sampled_from(["state", "definition", "cohort", "user"]), which=NUMBERS)
+    def change(self, what: str, which: int) -> None:
+        campaigns = sorted(self.shop.book.campaigns)
+        campaign_id, user = campaigns[which % len(campaigns)], USERS[which % len(USERS)]
+        if what == "state":
+            self._run(self.shop.toggle(campaign_id))
+        elif what == "definition" and campaign_id in CHANGED:
+            self._run(self.shop.change(campaign_id, CHANGED[campaign_id]))
+        elif what == "cohort":
+            self._run(self.shop.enlist("vip", frozenset({user})))
+        elif what == "user":
+            self._run(self.shop.describe(user, [{}, {"tier": "gold"}, {"tier": "blue"}][which % 4 % 3]))
+
+    @rule(which=NUMBERS)
+    def learn(self, which: int) -> None:
+        """The news of changed campaigns and limits reaches one worker."""
+        worker = self.workers[which % len(self.workers)]
+        self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
+
+    @rule(all_full=st.booleans())
+    def spread_rumours(self, all_full: bool) -> None:
+        self.rumours.all_full = all_full
+
+    # ------------------------------------------------------------ what must hold
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        assert not (self.shop and self.broken), self.broken
+
+    def teardown(self) -> None:
+        """Read the log to its end, then ask the model and the invariants."""
+        if self.shop is None:
+            return
+        try:
+            while self._readable():
+                self.consume(0, None, 1)
+            self._ask_the_model()
+        finally:
+            self._run(self.shop.client.aclose())
+
+    def _ask_the_model(self) -> None:
+        owner, tenant_id, limits = self.site.owner, self.shop.tenant_id, list(self.shop.book.limits.values())
+        query = "SELECT partition, next_offset FROM consumer_position WHERE topic = %s"
+        stored = dict(owner.execute(query, [self.log.topic]).fetchall())
+        assert all(self.next[partition] == offset for partition, offset in stored.items()), f"{stored}, {self.next}"
+        model = Model()
+        claims = list(model.claims(self.journal))
+        differences = find_differences(owner, tenant_id, limits, claims)
+        assert not differences, "\n".join(differences)
+        breaches = count_breaches(owner, tenant_id)
+        assert not any(breaches.values()), breaches
+        self.bites["conflicting duplicates"] += model.conflicts
+        self.bites.update(f"decisions {decision.reason}" for decision in read_decisions(owner, tenant_id, limits))
+        self.bites["quests completed"] += sum(claim.instance != "" for claim in claims)
+
+    # ------------------------------------------------------------ how
+    def _run(self, work: Any) -> Any:
+        return self.site.runner.run(work)
+
+    def _join(self, size: int) -> Worker:
+        return Worker(self.site.pool, self.log, self.rumours, size, self._committed)
+
+    def _bury(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self._run(worker.source.close())
+
+    def _readable(self) -> list[Worker]:
+        """The workers that hold a partition with something to read."""
+        waiting = [len(part) > start for part, start in zip(self.log.partitions, self.next, strict=True)]
+        members = self.log.members
+        held = [any(waiting[p] for p in range(2) if p % len(members) == i) for i in range(len(members))]
+        return [worker for worker in self.workers if held[members.index(worker.source)]]
+
+    def _is_fresh(self, prepared: Prepared) -> bool:
+        return all(self.next[span.partition] == span.start for span in prepared.batch.spans)
+
+    async def _take(self, worker: Worker) -> Prepared:
+        await worker.source.rewind()
+        batch = await asyncio.wait_for(anext(worker.source), READ_WITHIN_S)
+        prepared = await worker.prepare(batch, self.shop.tenant_id)
+        prepared.book = replace(self.shop.books[prepared.version], users=self.shop.book.users)
+        return prepared
+
+    async def _rewind(self) -> None:
+        for worker in self.workers:
+            await worker.source.rewind()
+
+    async def _race(self, racing: Sequence[tuple[Worker, Prepared]]) -> None:
+        async def insist(worker: Worker, prepared: Prepared) -> str:
+            while (outcome := await worker.commit(prepared)) == "retry":
+                self.bites["races lost"] += 1
+            return outcome
+
+        fresh = {index for index, (_, prepared) in enumerate(racing) if self._is_fresh(prepared)}
+        outcomes = await asyncio.gather(*[insist(*each) for each in racing])
+        settled = {index for index, outcome in enumerate(outcomes) if outcome == "settled"}
+        assert settled <= fresh and bool(settled) == bool(fresh), f"{outcomes}, fresh: {fresh}"
+
+    def _committed(self, prepared: Prepared, spans: Sequence[Span]) -> None:
+        """Called the moment that a commit is done."""
+        for span in spans:
+            if self.next[span.partition] != span.start:
+                self.broken.append(f"{span} was settled at {self.next[span.partition]}")
+            self.next[span.partition] = span.end
+        caps = {limit_id: limit["cap"] for limit_id, limit in self.shop.book.limits.items()}
+        limits = {name: {**limit, "cap": caps[name]} for name, limit in prepared.book.limits.items()}
+        book = replace(prepared.book, limits=limits)
+        for record in prepared.batch.records:
+            if any(s.partition == record.partition and s.start <= record.offset < s.end for s in spans):
+                received_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
+                self.journal.append(Seen(json.loads(record.value or b""), received_at, book))

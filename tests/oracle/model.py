@@ -1,0 +1,232 @@
+"""The reference model: one event after the other, in plain dictionaries, straight from the documents.
+
+No SQL, no batches, no clock, nothing of the product: slow, and easy to check by eye against docs/guide. `Model.claims`
+says, in the order of the log, what each event earns before any limit; tests.oracle.limits replays the limits over
+these claims, in the order in which their counters were taken.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .cel import RuleFails, evaluate, read_attributes
+from .quest import Meeting, QuestLog
+
+REFUSING = {"draft", "paused", "archived"}
+ACCEPTED_FOR = timedelta(days=7)
+LONGEST_KEY = 256
+LIFETIME = date(1970, 1, 1)
+
+Document = Mapping[str, Any]
+CounterName = tuple[str, str, str, date]
+"""(limit, user or '', key or '', first day of the window)"""
+
+
+@dataclass(frozen=True)
+class Book:
+    """What is in force for a tenant: each the document that the API takes."""
+
+    tenant: Document
+    actions: Mapping[str, Document]  # name -> JSON Schema
+    campaigns: Mapping[str, Document]  # id -> {state, version, definition}
+    limits: Mapping[str, Document] = field(default_factory=dict)
+    cohorts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    users: Mapping[str, Document] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then."""
+
+    event: Document
+    received_at: datetime
+    book: Book
+
+    @property
+    def occurred_at(self) -> datetime:
+        """Event time."""
+        return read_instant(self.event["time"])
+
+    @property
+    def late(self) -> bool:
+        """Whether it is older than a live tenant takes."""
+        return self.book.tenant["clock"] == "live" and self.occurred_at < self.received_at - ACCEPTED_FOR
+
+
+@dataclass(frozen=True)
+class Touch:
+    """What a grant would take from one counter."""
+
+    counter: CounterName
+    amount: int
+    cap: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A campaign that would grant for this event, if all its limits have room."""
+
+    campaign: str
+    instance: str
+    event: str
+    user: str
+    rewards: tuple[Document, ...]
+    touches: tuple[Touch, ...]
+    late: bool
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What makes a decision the same one, however often it is made."""
+        return self.campaign, self.instance, self.event
+
+
+class Model:
+    """One tenant's past. Feed it every message, each as often as it was read."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, tuple[object, ...]] = {}
+        self.conflicts = 0
+        self.quests = QuestLog()
+
+    def claims(self, log: Iterable[Seen]) -> Iterator[Claim]:
+        """The claims of these messages in their order."""
+        for seen in log:
+            met = list(_list_met(seen))
+            if met and self._is_new(seen):
+                for campaign_id, roles, touches in met:
+                    yield from self._claims_of(seen, campaign_id, roles, touches)
+
+    def _is_new(self, seen: Seen) -> bool:
+        """An id counts once, from the first time that it met a rule; with another body it is a conflict."""
+        event = seen.event
+        said = (event["subject"], event["type"], seen.occurred_at, json.dumps(event["data"], sort_keys=True))
+        if event["id"] in self.said:
+            self.conflicts += self.said[event["id"]] != said
+            return False
+        self.said[event["id"]] = said
+        return True
+
+    def _claims_of(
+        self, seen: Seen, campaign_id: str, roles: list[str | int], touches: tuple[Touch, ...]
+    ) -> Iterator[Claim]:
+        definition = seen.book.campaigns[campaign_id]["definition"]
+        instances = [""]
+        if definition["kind"] == "QUEST":
+            instances = [] if seen.late else self.quests.advance(_read_meeting(seen, campaign_id, definition, roles))
+        for instance in instances:
+            rewards = tuple(definition["rewards"])
+            yield Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, seen.late)
+
+
+def read_instant(text: str) -> datetime:
+    """An RFC 3339 date-time in UTC."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _list_met(seen: Seen) -> Iterator[tuple[str, list[str | int], tuple[Touch, ...]]]:
+    """Campaigns that the event meets, best priority first: each with its roles and what a grant would take."""
+    campaigns = seen.book.campaigns
+    for campaign_id in sorted(campaigns, key=lambda c: (-campaigns[c]["definition"].get("priority", 0), c)):
+        roles = _list_roles(seen, campaigns[campaign_id]) if _is_open(seen, campaigns[campaign_id]) else []
+        if roles:
+            try:
+                touches = tuple(_list_touches(seen, campaign_id))
+            except RuleFails:
+                continue
+            yield campaign_id, roles, touches
+
+
+def _is_open(seen: Seen, campaign: Document) -> bool:
+    """State, then schedule by event time with both ends included, then cohort."""
+    definition = campaign["definition"]
+    starts_at, ends_at = read_schedule(definition)
+    if campaign["state"] in REFUSING or (starts_at and seen.occurred_at < starts_at):
+        return False
+    if ends_at and seen.occurred_at > ends_at:
+        return False
+    wanted = definition.get("cohorts", [])
+    return not wanted or any(seen.event["subject"] in seen.book.cohorts.get(c, ()) for c in wanted)
+
+
+def read_schedule(definition: Document) -> tuple[datetime | None, datetime | None]:
+    """Start and end of a campaign; None is open."""
+    schedule = definition.get("schedule") or {}
+    starts_at, ends_at = (schedule.get(name) for name in ("starts_at", "ends_at"))
+    return starts_at and read_instant(starts_at), ends_at and read_instant(ends_at)
+
+
+def _list_roles(seen: Seen, campaign: Document) -> list[str | int]:
+    """What the event is to a campaign: "simple", "start", or indexes of the steps whose rule holds."""
+    definition = campaign["definition"]
+    parts: list[tuple[str | int, Document]] = [("simple", definition)]
+    if quest := definition.get("quest"):
+        parts = list(enumerate(quest["steps"]))
+        if quest.get("start", {}).get("at") == "event":
+            parts.append(("start", quest["start"]))
+    return [role for role, part in parts if part["action"] == seen.event["type"] and _holds(seen, part)]
+
+
+def _holds(seen: Seen, part: Document) -> bool:
+    try:
+        return evaluate(part.get("rule", "true"), **read_roots(seen)) is True
+    except RuleFails:
+        return False
+
+
+def read_roots(seen: Seen) -> dict[str, Any]:
+    """What a rule can read."""
+    book, user = seen.book, seen.event["subject"]
+    return {
+        "event": read_attributes(book.actions[seen.event["type"]], seen.event["data"]),
+        "user": read_attributes(book.tenant.get("user_schema", {}), book.users.get(user, {})),
+        "cohorts": sorted(cohort for cohort, members in book.cohorts.items() if user in members),
+    }
+
+
+def _list_touches(seen: Seen, campaign_id: str) -> Iterator[Touch]:
+    """One for each limit that a grant falls under. Raises RuleFails where a key has no value."""
+    rewards = seen.book.campaigns[campaign_id]["definition"]["rewards"]
+    for limit_id, limit in sorted(seen.book.limits.items()):
+        kind, action = limit.get("reward_kind"), limit.get("action")
+        if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, seen.event["type"]):
+            continue
+        values = [reward.get("value", 0) for reward in rewards if kind in (None, reward["kind"])]
+        if values:
+            amount = sum(values) if limit["measure"] == "value" else 1
+            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"])
+
+
+def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
+    key = evaluate(limit["key"], **read_roots(seen)) if limit.get("key") else ""
+    if not isinstance(key, str | int) or len(str(key)) > LONGEST_KEY or "\0" in str(key):
+        raise RuleFails("a key that no counter can have")
+    user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
+    return user, str(key), start_window(limit["span"], local_day(seen))
+
+
+def local_day(seen: Seen) -> date:
+    """The event's day in the tenant's zone."""
+    return seen.occurred_at.astimezone(ZoneInfo(seen.book.tenant["time_zone"])).date()
+
+
+def start_window(span: str, day: date) -> date:
+    """First day of the window that holds `day`; weeks begin on Monday."""
+    if span == "week":
+        return day - timedelta(days=day.weekday())
+    return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
+
+
+def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting:
+    starts_at, ends_at = read_schedule(definition)
+    return Meeting(
+        name=(campaign_id, seen.event["subject"]),
+        quest=definition["quest"],
+        occurred_at=seen.occurred_at,
+        starts="start" in roles,
+        steps=[role for role in roles if isinstance(role, int)],
+        campaign_starts_at=starts_at,
+        campaign_ends_at=ends_at,
+    )

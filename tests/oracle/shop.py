@@ -1,0 +1,129 @@
+"""A tenant made and changed through the API, with the documents that were in force at each version of its book."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+from uuid import uuid4
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from fillip.manage.app import build_app
+from fillip.manage.keys import NewKey, Scope, add_key
+from fillip.manage.postgres import PostgresKeyRing, open_engine, transaction
+from fillip.manage.tables import tenant
+from fillip.manage.tenants import NewTenant, add_tenant
+from fillip.migrations import role_dsn
+
+from .model import Book
+
+ANY = {"If-Match": "*"}
+ACTIONS = {
+    "BUY": {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {"amount": {"type": "integer"}, "rate": {"type": "number"}, "shop": {"type": ["string", "null"]}},
+    },
+    "JOIN": {"type": "object", "properties": {"shop": {"type": "string"}}},
+}
+USER_SCHEMA = {"type": "object", "properties": {"tier": {"type": "string"}}}
+
+
+class Plane:
+    """The control plane in this process, on one database."""
+
+    def __init__(self, dsn: str) -> None:
+        self.engine, self.owner = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
+        keys = PostgresKeyRing(self.engine)
+        self.app = build_app(self.engine, self.owner, "operator", keys, gateway_url="ws://127.0.0.1:1/v1/stream")
+
+    async def open_shop(self, clock: str, time_zone: str) -> "Shop":
+        """A new tenant with its actions."""
+        tenant_id = f"shop-{uuid4().hex[:12]}"
+        document = {"time_zone": time_zone, "currency": "EUR", "clock": clock, "user_schema": USER_SCHEMA}
+        async with transaction(self.owner) as connection:
+            await add_tenant(connection, NewTenant(tenant_id=tenant_id, name=tenant_id, **document))
+            issued = await add_key(connection, tenant_id, NewKey(name="oracle", scopes=list(get_args(Scope))))
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url="http://fillip",
+            headers={"Authorization": f"Bearer {issued.key}"},
+        )
+        shop = Shop(tenant_id, client, self.owner, Book(document, ACTIONS, {}))
+        for name, schema in ACTIONS.items():
+            await shop.call("PUT", f"/v1/actions/{name}", {"schema": schema})
+        return shop
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self.engine.dispose()
+        await self.owner.dispose()
+
+
+@dataclass
+class Shop:
+    """One tenant. `book` is in force now; `books` by version, as workers may still see them."""
+
+    tenant_id: str
+    client: httpx.AsyncClient
+    owner: AsyncEngine
+    book: Book
+    books: dict[int, Book] = field(default_factory=dict)
+    version: int = 0
+
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        """One request; anything but success fails the test."""
+        answer = await self.client.request(method, path, json=body, headers=ANY)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    async def launch(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
+        """Make a campaign and let it run."""
+        await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
+        await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
+        await self._note(campaigns={campaign_id: {"state": "running", "definition": definition}})
+
+    async def change(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
+        """Make a new version of a running campaign."""
+        await self.call("PUT", f"/v1/campaigns/{campaign_id}", definition)
+        state = self.book.campaigns[campaign_id]["state"]
+        await self._note(campaigns={campaign_id: {"state": state, "definition": definition}})
+
+    async def toggle(self, campaign_id: str) -> None:
+        """Pause a running campaign, resume a paused one."""
+        campaign = self.book.campaigns[campaign_id]
+        verb, state = ("pause", "paused") if campaign["state"] == "running" else ("resume", "running")
+        await self.call("POST", f"/v1/campaigns/{campaign_id}/{verb}")
+        await self._note(campaigns={campaign_id: {**campaign, "state": state}})
+
+    async def cap(self, limit: Mapping[str, Any]) -> None:
+        """Make a limit, or change its cap."""
+        if limit["limit_id"] in self.book.limits:
+            await self.call("PUT", f"/v1/limits/{limit['limit_id']}", limit)
+        else:
+            await self.call("POST", "/v1/limits", limit)
+        await self._note(limits={limit["limit_id"]: limit})
+
+    async def enlist(self, cohort_id: str, members: frozenset[str]) -> None:
+        """Make a cohort of these users."""
+        if cohort_id not in self.book.cohorts:
+            await self.call("POST", "/v1/cohorts", {"cohort_id": cohort_id, "name": cohort_id})
+        csv = "user_id\n" + "".join(f"{member}\n" for member in sorted(members))
+        headers = ANY | {"Content-Type": "text/csv"}
+        answer = await self.client.put(f"/v1/cohorts/{cohort_id}/members", content=csv, headers=headers)
+        assert answer.is_success, answer.text
+        await self._note(cohorts={cohort_id: members})
+
+    async def describe(self, user_id: str, attributes: Mapping[str, Any]) -> None:
+        """Store a user's attributes: seen at once, they belong to no version."""
+        await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes})
+        self.book = replace(self.book, users=dict(self.book.users) | {user_id: attributes})
+
+    async def _note(self, **changed: Mapping[str, Any]) -> None:
+        parts = {name: dict(getattr(self.book, name)) | dict(new) for name, new in changed.items()}
+        self.book = replace(self.book, **parts)
+        query = select(tenant.c.book_version).where(tenant.c.tenant_id == self.tenant_id)
+        async with transaction(self.owner) as connection:
+            self.version = (await connection.execute(query)).scalar_one()
+        self.books[self.version] = self.book

@@ -1,0 +1,40 @@
+"""The state machine on a real PostgreSQL: whatever happens, the ledger says what the reference model says."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import NewDatabase
+
+from .machine import Machine, Site
+
+EXAMPLES = 150
+"""Of each half; the two halves run side by side."""
+BITES = {"batches died", "zombies fenced", "messages read again", "conflicting duplicates", "quests completed"} | {
+    f"decisions {reason}" for reason in ("granted", "limit", "late")
+}
+"""What must have come up at least once, or the test was empty."""
+
+
+@pytest.fixture(scope="module")
+def site(new_database: NewDatabase) -> Iterator[Site]:
+    """A database of this module's own with the control plane in front of it."""
+    with new_database() as dsn:
+        made = Site(dsn)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize("half", [1, 2])
+def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
+    machine = type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter()})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    assert machine.bites.keys() >= BITES, machine.bites
