@@ -1,13 +1,14 @@
 """Rewards, what was granted, and ids that are the same however often an event is decided."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
+from fillip.core.event import Event
 from fillip.core.limit import Use
 
 RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
@@ -17,7 +18,8 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON.
 
     From the event's time on: points are pending for `pending_for_s` and can't be spent, and it is the user's for
-    `expires_after_s` (None: for ever).
+    `expires_after_s` (None: for ever). A coupon with `pool` comes with a code of that pool; `badge` names one that a
+    user can hold once.
     """
 
     kind: RewardKind
@@ -25,7 +27,15 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     currency: str | None = None
     payload: dict[str, object] | None = None
     pending_for_s: int | None = None
+    pool: str | None = None
+    badge: str | None = None
     expires_after_s: int | None = None
+
+    def expire_at(self, event: Event) -> datetime | None:
+        """When what this event earned expires; never in a tenant with the clock `history`."""
+        if self.expires_after_s is None or event.book.tenant.clock == "history":
+            return None
+        return event.occurred_at + timedelta(seconds=self.expires_after_s)
 
 
 class Decision(Struct, frozen=True):

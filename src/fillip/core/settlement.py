@@ -13,6 +13,7 @@ from fillip.core.incentive import Decision, identify_decision, identify_incentiv
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
 from fillip.core.match import Candidate, Match
 from fillip.core.quest import Instance, Meeting, advance
+from fillip.core.room import Room, Wanted
 
 QuestKey = tuple[str, str, str]
 """(tenant, campaign, user)"""
@@ -29,6 +30,11 @@ class Claim(Struct, frozen=True):
     occurrence: int = 0
 
     @property
+    def wanted(self) -> Wanted:
+        """What it would give, and to whom."""
+        return *self.user, self.entry.campaign.rewards
+
+    @property
     def user(self) -> UserKey:
         """Whose inbox a grant goes to."""
         return self.match.event.tenant_id, self.match.event.user_id
@@ -40,11 +46,15 @@ class Claim(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """A claim with its decision; `incentives` are (id, reward index, inbox number), empty when denied."""
+    """A claim with its decision; `incentives` are (id, reward index, inbox number), empty when denied.
+
+    `codes` are the coupon codes that were taken, by reward index.
+    """
 
     claim: Claim
     decision: Decision
     incentives: Sequence[tuple[UUID, int, int]] = ()
+    codes: Mapping[int, str] = {}
 
 
 class Quests:
@@ -99,10 +109,11 @@ def decide(
     counters: MutableMapping[CounterKey, Counter],
     caps: Mapping[tuple[str, str], int],
     heads: MutableMapping[UserKey, int],
+    room: Room,
     quests: Quests,
     at: datetime,
 ) -> Iterator[Settled]:
-    """Decide each claim in order on what the ones before it left over; moves `counters` and `heads` on.
+    """Decide each claim in order on what the ones before it left over; moves `counters`, `heads` and `room` on.
 
     A claim comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
     read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
@@ -112,14 +123,15 @@ def decide(
         uses = [refused_by] if refused_by else []
         if not refused_by:
             uses, refused_by = weigh(touches, counters)
-        if claim.match.late or refused_by:
+        refusal = "late" if claim.match.late else "limit" if refused_by else room.refuse(claim.wanted)
+        if refusal:
             if claim.occurrence:
                 quests.deny(claim)
-            yield Settled(claim, _record(claim, "denied", "late" if claim.match.late else "limit", uses, at))
+            yield Settled(claim, _record(claim, "denied", refusal, uses, at))
             continue
         take(touches, counters)
         decision = _record(claim, "granted", "granted", uses, at)
-        yield Settled(claim, decision, _number(claim, decision, heads))
+        yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
 
 
 def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:

@@ -111,6 +111,8 @@ class _Row(Struct, frozen=True):
     reversed_value: int = 0
     reason: str | None = None
     changed_at: datetime | None = None
+    coupon_code: str | None = None
+    expires_at: datetime | None = None
 
 
 class _Source(Struct, frozen=True):
@@ -162,6 +164,8 @@ def read_announcement(value: bytes) -> Live:
         row.payload,
         write_instant(granted_at),
         row.event_id,
+        row.coupon_code,
+        write_instant(row.expires_at) if row.expires_at else None,
     )
     entry = Entry(row.inbox_seq, incentive, _read_change(row))
     trace = _read_trace(row, granted_at, source, pushed_at_us)

@@ -28,7 +28,7 @@ class Admission(Struct, frozen=True):
 
 
 class Incentive(Struct, frozen=True):
-    """What a client is shown of an incentive. `granted_at` is RFC 3339 in UTC with microseconds."""
+    """What a client is shown of an incentive. Instants are RFC 3339 in UTC with microseconds."""
 
     incentive_id: str
     campaign_id: str
@@ -38,6 +38,8 @@ class Incentive(Struct, frozen=True):
     payload: Raw
     granted_at: str
     event_id: str
+    coupon_code: str | None = None
+    expires_at: str | None = None
 
 
 class Change(Struct, frozen=True):

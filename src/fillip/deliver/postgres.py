@@ -86,6 +86,8 @@ def _read_entry(row: asyncpg.Record) -> Entry:
         payload=Raw(row["payload"] or "null"),
         granted_at=write_instant(row["granted_at"]),
         event_id=row["event_id"],
+        coupon_code=row["coupon_code"],
+        expires_at=row["expires_at"] and write_instant(row["expires_at"]),
     )
     return Entry(row["seq"], incentive, None if row["entry"] == "granted" else _read_change(row))
 

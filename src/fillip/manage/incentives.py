@@ -34,8 +34,10 @@ class IncentiveAnswer(BaseModel):
     payload: dict[str, Any] | None
     state: IncentiveState
     reversed_value: int = Field(description="What reversals have taken back of `value` so far")
+    coupon_code: str | None = Field(examples=["SPRING-7K2M-Q9RT-XW4D"])
     occurred_at: datetime
     granted_at: datetime
+    expires_at: datetime | None
 
 
 class InboxAnswer(BaseModel):

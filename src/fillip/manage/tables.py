@@ -233,6 +233,11 @@ incentive = Table(
     _count("inbox_seq"),
     *(_instant(name) for name in ("occurred_at", "received_at", "taken_at", "granted_at")),
     _count("reversed_value"),
+    _text("coupon_code", null=True),
+    _instant("expires_at", null=True),
+    _instant("claimed_at", null=True),
+    _text("reservation_id", null=True),
+    _instant("reserved_until", null=True),
 )
 inbox = Table(
     "inbox",

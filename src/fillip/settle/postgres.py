@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 from msgspec import json
@@ -12,6 +14,7 @@ from fillip.core.event import Event, Rejection
 from fillip.core.incentive import identify
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest import Instance
+from fillip.core.room import BadgeKey, PoolKey
 from fillip.core.settlement import QuestKey, Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.reversal.postgres import PostgresReversals
@@ -133,6 +136,22 @@ class PostgresTransaction:
         rows = await self._connection.fetch(SQL["lock_heads"], *_columns(users, 2))
         return {(tenant, user): last for tenant, user, last in rows}
 
+    async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
+        """See LedgerTransaction."""
+        return [tuple(row) for row in await self._connection.fetch(SQL["read_badges"], *_columns(badges, 3))]
+
+    async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
+        """See LedgerTransaction."""
+        asked = [(*pool, count) for pool, count in sorted(wanted.items())]
+        attempt = self._connection.transaction()
+        await attempt.start()
+        found = await self._fetch_codes("take_codes", asked)
+        if all(len(found[pool]) == count for pool, count in wanted.items()):
+            await attempt.commit()
+            return found
+        await attempt.rollback()  # what it has locked is given back: two batches that wait do so in one order
+        return await self._fetch_codes("await_codes", asked)
+
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """See LedgerTransaction."""
         await self._write("write_instances", 11, [_write_instance(k, i) for k, i in outcome.instances.items()])
@@ -147,10 +166,14 @@ class PostgresTransaction:
         incentives = [row for settled in outcome.settled for row in _write_incentives(settled, batch)]
         heads = [(*user, *head) for user, head in outcome.heads.items()]
         counters = [_write_counter(key, *moved) for key, moved in outcome.counters.items()]
-        columns = (*_columns(decisions, 19), *_columns(incentives, 16), *_columns(heads, 4), *_columns(counters, 9))
+        columns = (*_columns(decisions, 19), *_columns(incentives, 18), *_columns(heads, 4), *_columns(counters, 9))
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
         if written is None or tuple(written) != (len(heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
+        given = [row for settled in outcome.settled for row in _write_given(settled)]
+        await self._write("write_coupons", 3, [(tenant, code, i) for tenant, _, i, code, _, _ in given if code])
+        badges = [(tenant, user, badge, i, at) for tenant, user, i, _, badge, at in given if badge]
+        await self._write("write_badges", 5, badges)
 
     async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         keys = [(c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start) for c in counters]
@@ -158,6 +181,12 @@ class PostgresTransaction:
         for row in await self._connection.fetch(SQL[name], *_columns(keys, 5)):
             *key, used, version = row
             found[CounterKey(*key)] = Counter(used, version)
+        return found
+
+    async def _fetch_codes(self, name: str, asked: Sequence[tuple[str, str, int]]) -> dict[PoolKey, list[str]]:
+        found: dict[PoolKey, list[str]] = {(tenant, pool): [] for tenant, pool, _ in asked}
+        for tenant, pool, code in await self._connection.fetch(SQL[name], *_columns(asked, 3)):
+            found[tenant, pool].append(code)
         return found
 
     async def _write(self, name: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
@@ -239,7 +268,17 @@ def _write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, 
             event.received_at,
             batch.taken_at,
             decision.decided_at,
+            settled.codes.get(index),
+            reward.expire_at(event),
         )
+
+
+def _write_given(settled: Settled) -> Iterable[tuple[str, str, UUID, str | None, str | None, datetime]]:
+    """(tenant, user, incentive, code, badge, when) of what a claim gives out of a pool or puts on a shelf."""
+    for incentive_id, index, _ in settled.incentives:
+        code, badge = settled.codes.get(index), settled.claim.entry.campaign.rewards[index].badge
+        if code or badge:
+            yield *settled.claim.user, incentive_id, code, badge, settled.decision.decided_at
 
 
 def _write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:

@@ -2,8 +2,8 @@
 
 A batch with reversals is cut into pieces, each a transaction of its own.
 
-Order: offsets, events, limits, quests, user counters, wallet, inbox, shared counters; sorted within each. What is decided
-in between is pure (fillip.core.settlement).
+Order: offsets, events, limits, quests, user counters, wallet, inbox, coupons, shared counters; sorted within each. What
+is decided in between is pure (fillip.core.settlement).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +18,7 @@ from fillip.core.event import Event, Rejection, fingerprint
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match import Match
 from fillip.core.quest import Instance
+from fillip.core.room import BadgeKey, PoolKey, Room, count_codes, list_badges
 from fillip.core.settlement import (
     Claim,
     QuestKey,
@@ -94,6 +95,12 @@ class LedgerTransaction(Protocol):
 
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """Last inbox number of each user that has one."""
+
+    async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
+        """Those that are held already; stays so while the inboxes of their users are locked."""
+
+    async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
+        """That many free codes of each pool, by themselves until the end; fewer only where there are no more."""
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """Store the outcome. Raises Retry when another writer made one of its rows first."""
@@ -236,9 +243,9 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
     hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighed = [(claim, refuse_early(claim, caps, seen) if seen else None) for claim in claims]
-    counters, wallets, heads = await _lock(ledger, [claim for claim, refused in weighed if not refused])
+    counters, wallets, heads, room = await _lock(ledger, [claim for claim, refused in weighed if not refused])
     before, heads_before = dict(counters), dict(heads)
-    settled = list(decide(weighed, counters, caps, heads, quests, datetime.now(UTC)))
+    settled = list(decide(weighed, counters, caps, heads, room, quests, datetime.now(UTC)))
     post_points(settled, wallets)
     return settled, Outcome(
         settled,
@@ -251,8 +258,8 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
 
 async def _lock(
     ledger: LedgerTransaction, claims: Sequence[Claim]
-) -> tuple[dict[CounterKey, Counter], dict[WalletKey, Wallet], dict[UserKey, int]]:
-    """User counters, then wallets, then inbox heads, then the shared counters last: they are hot, so held shortest."""
+) -> tuple[dict[CounterKey, Counter], dict[WalletKey, Wallet], dict[UserKey, int], Room]:
+    """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest."""
     touched = sorted({touch.counter for claim in claims for touch in claim.touches})
     own = [counter for counter in touched if counter.user_id]
     shared = [counter for counter in touched if not counter.user_id]
@@ -261,6 +268,10 @@ async def _lock(
     wallets = await ledger.lock_wallets(keys) if keys else {}
     users = sorted({claim.user for claim in claims})
     heads = await ledger.lock_heads(users) if users else {}
+    wanted = [claim.wanted for claim in claims]
+    badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
+    held = await ledger.read_badges(badges) if badges else ()
+    room = Room(await ledger.lock_codes(codes) if codes else {}, held)
     if shared:
         counters |= await ledger.lock_counters(shared)
-    return counters, wallets, heads
+    return counters, wallets, heads, room

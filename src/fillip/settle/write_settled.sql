@@ -16,21 +16,22 @@ WITH decided AS (
             decided_at)
 ), made AS (
     INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
-                           value, currency, payload, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+                           value, currency, payload, state, inbox_seq, occurred_at, received_at, taken_at, granted_at,
+                           coupon_code, expires_at)
     SELECT i.tenant_id, i.incentive_id, i.decision_id, i.campaign_id, i.user_id, i.event_id, i.reward_index, i.kind,
            i.value, i.currency, i.payload::jsonb, 'granted', i.inbox_seq, i.occurred_at, i.received_at, i.taken_at,
-           i.granted_at
+           i.granted_at, i.coupon_code, i.expires_at
     FROM unnest($20::text[], $21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::int[], $27::text[],
                 $28::bigint[], $29::text[], $30::text[], $31::bigint[], $32::timestamptz[], $33::timestamptz[],
-                $34::timestamptz[], $35::timestamptz[])
+                $34::timestamptz[], $35::timestamptz[], $36::text[], $37::timestamptz[])
       AS i (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind, value, currency,
-            payload, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+            payload, inbox_seq, occurred_at, received_at, taken_at, granted_at, coupon_code, expires_at)
     RETURNING tenant_id, user_id, inbox_seq, incentive_id
 ), listed AS (
     INSERT INTO inbox (tenant_id, user_id, seq, incentive_id)
     SELECT tenant_id, user_id, inbox_seq, incentive_id FROM made
 ), heads AS (
-    SELECT * FROM unnest($36::text[], $37::text[], $38::bigint[], $39::bool[]) AS m (tenant_id, user_id, last_seq, fresh)
+    SELECT * FROM unnest($38::text[], $39::text[], $40::bigint[], $41::bool[]) AS m (tenant_id, user_id, last_seq, fresh)
 ), heads_changed AS (
     UPDATE inbox_head h SET last_seq = m.last_seq
     FROM heads m WHERE NOT m.fresh AND h.tenant_id = m.tenant_id AND h.user_id = m.user_id
@@ -41,8 +42,8 @@ WITH decided AS (
     ON CONFLICT DO NOTHING
     RETURNING 1
 ), counters AS (
-    SELECT * FROM unnest($40::text[], $41::text[], $42::text[], $43::text[], $44::date[], $45::bigint[], $46::bigint[],
-                         $47::bigint[], $48::bool[])
+    SELECT * FROM unnest($42::text[], $43::text[], $44::text[], $45::text[], $46::date[], $47::bigint[], $48::bigint[],
+                         $49::bigint[], $50::bool[])
       AS m (tenant_id, limit_id, user_id, key, window_start, used, cap, version, fresh)
 ), counters_changed AS (
     UPDATE limit_counter c SET used = m.used, cap = greatest(m.cap, m.used), version = m.version

@@ -12,6 +12,7 @@ SUBJECTS = (
     "0001_change.sql",
     "0001_reversal.sql",
     "0001_wallet.sql",
+    "0001_coupon.sql",
     "0001_security.sql",
 )
 

@@ -263,10 +263,16 @@ CREATE TABLE incentive (
     taken_at      timestamptz NOT NULL,  -- when the worker took the event's batch
     granted_at    timestamptz NOT NULL,  -- when settle decided
     reversed_value bigint NOT NULL DEFAULT 0 CHECK (reversed_value BETWEEN 0 AND value),  -- taken back so far
+    coupon_code   text,                  -- from the reward's pool
+    expires_at    timestamptz,           -- from then on it can't be claimed; never set in a history tenant
+    claimed_at    timestamptz,
+    reservation_id text,                 -- who holds it until reserved_until, or with which reservation it was claimed
+    reserved_until timestamptz,
     PRIMARY KEY (tenant_id, incentive_id)
 );
 CREATE INDEX incentive_by_user ON incentive (tenant_id, user_id, granted_at, incentive_id);
 CREATE INDEX incentive_newest ON incentive (tenant_id, granted_at, incentive_id);
+CREATE INDEX incentive_due ON incentive (tenant_id, expires_at) WHERE expires_at IS NOT NULL AND state = 'granted';
 
 -- The truth of what each user is told: 1..n without a gap.
 CREATE TABLE inbox (

@@ -28,14 +28,9 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
             reward = done.claim.entry.campaign.rewards[index]
             if reward.kind == "points" and reward.value > 0:
                 event, wallet = done.claim.match.event, wallets[*done.claim.user, reward.currency or POINTS]
-                available_at, expires_at = _after(event, reward.pending_for_s), _expire_at(event, reward)
+                available_at, expires_at = _after(event, reward.pending_for_s), reward.expire_at(event)
                 wallet.grant(incentive_id, reward.value, done.decision.decided_at, available_at, expires_at)
 
 
 def _after(event: Event, span_s: int | None) -> datetime | None:
     return event.occurred_at + timedelta(seconds=span_s) if span_s else None
-
-
-def _expire_at(event: Event, reward: Reward) -> datetime | None:
-    """Nothing of a tenant with the clock `history` expires by itself."""
-    return None if event.book.tenant.clock == "history" else _after(event, reward.expires_after_s)

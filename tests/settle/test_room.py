@@ -1,0 +1,107 @@
+"""Coupon codes and badges in the ledger transaction: each code once, each badge once, nothing counted for a refusal."""
+
+import asyncio
+from datetime import timedelta
+
+from fillip.core.errors import Fenced, Retry
+from fillip.core.incentive import Reward
+
+from .conftest import T0, World
+
+COUPON = (Reward("coupon", pool="spring"),)
+BADGE = (Reward("badge", badge="regular"),)
+
+
+def fill_pool(world: World, *codes: str) -> None:
+    """A pool `spring` of these codes."""
+    world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
+    for code in codes:
+        world.owner.execute("INSERT INTO coupon VALUES ('acme', %s, 'spring')", [code])
+
+
+async def test_each_grant_takes_a_code_of_its_own(world: World):
+    fill_pool(world, "A", "B", "C")
+    await world.play(*[world.match(f"e{i}", rewards=COUPON * (i + 1)) for i in range(2)])
+    assert world.rows("SELECT event_id, reward_index, coupon_code FROM incentive ORDER BY inbox_seq") == [
+        ("e0", 0, "A"),
+        ("e1", 0, "B"),
+        ("e1", 1, "C"),
+    ]
+    assert world.rows("SELECT c.code FROM coupon c JOIN incentive i USING (incentive_id) ORDER BY 1") == [
+        ("A",),
+        ("B",),
+        ("C",),
+    ]
+
+
+async def test_an_empty_pool_denies_before_any_use_is_counted(world: World):
+    fill_pool(world, "A")
+    world.add_limit("all", 10)
+    await world.play(*[world.match(f"e{i}", rewards=COUPON) for i in range(3)])
+    assert world.rows("SELECT event_id, reason FROM decision ORDER BY 1") == [
+        ("e0", "granted"),
+        ("e1", "pool_empty"),
+        ("e2", "pool_empty"),
+    ]
+    assert world.rows("SELECT used, version FROM limit_counter") == [(1, 1)]
+    assert world.rows("SELECT last_seq FROM inbox_head") == [(1,)]
+
+
+async def test_two_codes_or_none(world: World):
+    fill_pool(world, "A")
+    await world.play(world.match("e1", rewards=COUPON * 2), world.match("e2", rewards=COUPON))
+    assert world.rows("SELECT event_id, coupon_code FROM incentive") == [("e2", "A")]
+
+
+async def test_what_another_batch_holds_but_does_not_use_is_waited_for(world: World):
+    """Given a batch that has locked both codes, when its claims are denied, then the one that waited gets a code."""
+    fill_pool(world, "A", "B")
+    async with world.pool.acquire() as other:
+        async with other.transaction():
+            await other.execute("SELECT set_config('app.tenants', 'acme', true)")
+            await other.fetch("SELECT code FROM coupon FOR UPDATE")
+            playing = asyncio.create_task(world.play(world.match("e1", rewards=COUPON)))
+            while not world.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                await asyncio.sleep(0)
+            await other.execute("UPDATE coupon SET incentive_id = gen_random_uuid() WHERE code = 'A'")
+        await playing
+    assert world.rows("SELECT coupon_code FROM incentive") == [("B",)]
+
+
+async def test_concurrent_batches_empty_a_pool_exactly(world: World):
+    fill_pool(world, *[f"C{i:02}" for i in range(10)])
+    zero = [world.match(f"a{i}", f"u{i}", rewards=COUPON) for i in range(8)]
+    one = [world.match(f"b{i}", f"v{i}", partition=1, rewards=COUPON) for i in range(8)]
+
+    async def insist(*items: object) -> None:
+        while True:
+            try:
+                return await world.play(*items)
+            except Retry as retry:
+                assert not isinstance(retry, Fenced)
+
+    await asyncio.gather(insist(*zero), insist(*one))
+    assert world.rows("SELECT count(DISTINCT coupon_code), count(*) FROM incentive") == [(10, 10)]
+    assert world.rows("SELECT reason, count(*) FROM decision GROUP BY 1 ORDER BY 1") == [
+        ("granted", 10),
+        ("pool_empty", 6),
+    ]
+
+
+async def test_a_badge_is_held_once(world: World):
+    await world.play(world.match("e1", rewards=BADGE), world.match("e2", rewards=BADGE))
+    await world.play(world.match("e3", rewards=BADGE), world.match("e4", "u2", rewards=BADGE))
+    assert world.rows("SELECT event_id, reason FROM decision ORDER BY 1") == [
+        ("e1", "granted"),
+        ("e2", "already_held"),
+        ("e3", "already_held"),
+        ("e4", "granted"),
+    ]
+    assert world.rows("SELECT user_id, badge_id FROM badge_held ORDER BY 1") == [("u1", "regular"), ("u2", "regular")]
+
+
+async def test_a_reward_expires_by_the_time_of_its_event_but_never_in_history(world: World):
+    lasting = (Reward("cashback", 100, "USD", expires_after_s=60),)
+    await world.play(world.match("e1", rewards=lasting))
+    await world.play(world.match("e2", rewards=lasting, clock="live"))
+    assert world.rows("SELECT expires_at FROM incentive ORDER BY event_id") == [(None,), (T0 + timedelta(minutes=1),)]
