@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from fillip.core.event import Event
-from fillip.core.incentive import Reward
 from fillip.core.settlement import Claim, Settled
 from fillip.core.wallet import POINTS, Wallet, WalletKey
 
