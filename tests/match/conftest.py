@@ -33,7 +33,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.books = PostgresBooks(self.pool, lambda schema: build_coercer(derive_type(schema)))
-        self.meet = Meet(PostgresUsers(self.pool), self.refusals.update)
+        self.meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
 
     def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: object) -> None:
         """A SIMPLE campaign on BUY, type-checked as at saving."""

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry as NoRetry
 
 from fillip.app.books import follow_books
+from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash, Fenced, Retry
 from fillip.core.event import Rejection
@@ -26,7 +27,6 @@ from fillip.limit import Hint
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
-from fillip.match.roster import Refusals
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal import Reversed
@@ -39,9 +39,6 @@ HINT_WITHIN_S = 0.05
 """A hint that takes longer costs more than it saves."""
 
 SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["tenant", "campaign", "outcome", "reason"])
-REFUSED = Counter(
-    "fillip_match_refusals_total", "Events that a campaign did not take", ["tenant", "campaign", "reason"]
-)
 REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
 REVERSED = Counter(
     "fillip_settle_reversals_total", "Reversals taken, by what came of them", ["tenant", "state", "reason"]
@@ -59,22 +56,24 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     source = KafkaSource(
         settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,)
     )
+    refusals = RefusalMetrics()
     stages: list[Stage] = [
         Ingest(books),
-        Meet(PostgresUsers(pool), count_refusals),
+        Meet(PostgresUsers(pool), refusals.add),
         Hint(ValkeyLimitHints(valkey)),
     ]
     following = asyncio.create_task(follow_books(settings.kafka_bootstrap, topics, books))
     walking = asyncio.create_task(walk(source, stages, partial(commit, Settle(ledger, report)), retry_on=(Retry,)))
     stopping = asyncio.create_task(stop.wait())
+    telling = asyncio.create_task(refusals.run())
     try:
-        done, _ = await asyncio.wait({following, walking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({following, walking, stopping, telling}, return_when=asyncio.FIRST_COMPLETED)
         await source.close()
         for task in done - {stopping}:
             task.result()
         await walking
     finally:
-        for task in (following, stopping):
+        for task in (following, stopping, telling):
             task.cancel()
         await valkey.aclose()
         await pool.close()
@@ -106,12 +105,6 @@ def connect_valkey(url: str) -> Redis:
     return Redis.from_url(
         url, socket_timeout=HINT_WITHIN_S, socket_connect_timeout=HINT_WITHIN_S, retry=NoRetry(NoBackoff(), 0)
     )
-
-
-def count_refusals(refusals: Refusals) -> None:
-    """Add a batch's refusals before the rule to the metrics."""
-    for (tenant, campaign, reason), count in refusals.items():
-        REFUSED.labels(tenant, campaign, reason).inc(count)
 
 
 def report(

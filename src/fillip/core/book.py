@@ -1,14 +1,17 @@
 """The book: one tenant's campaigns, limits, cohorts and schemas at one version. A batch pins one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from operator import is_
 from typing import Literal
 
 from msgspec import Struct
 
 from fillip.core.campaign import Campaign, CampaignState, Checked
+from fillip.core.cast import Cast
+from fillip.core.index import Clauses, read_clauses
 from fillip.core.limit import Limit
-from fillip.core.rule import Rule, compile_rule
+from fillip.core.rule import Rule, compile_rule, decode_rule
 from fillip.core.tenant import Tenant
 
 
@@ -34,6 +37,11 @@ class Entry(Struct, frozen=True, dict=True):
         """Compiled rules by their path in the definition."""
         return {path: compile_rule(checked.code) for path, checked in self.checked.items()}
 
+    @cached_property
+    def roles(self) -> tuple[tuple[str, "Role"], ...]:
+        """See list_roles; kept, with what their rules ask, for as long as the version is in force."""
+        return tuple(list_roles(self))
+
 
 class Role(Struct, frozen=True, dict=True):
     """One way in which events of an action concern a campaign: its rule, the quest's start, or one of its steps."""
@@ -48,6 +56,11 @@ class Role(Struct, frozen=True, dict=True):
         """Its compiled rule."""
         return self.entry.rules[self.path]
 
+    @cached_property
+    def clauses(self) -> Clauses:
+        """What its rule asks of single attributes, for the index."""
+        return read_clauses(decode_rule(self.entry.checked[self.path].code).root)
+
     @property
     def uses_user(self) -> bool:
         """Whether the rule reads the user's attributes."""
@@ -60,35 +73,49 @@ class Role(Struct, frozen=True, dict=True):
 
 
 class Book(Struct, frozen=True, dict=True):
-    """`by_action` lists, for each action, the roles that its events can play: only these are looked at."""
+    """`by_action` has, for each action, the roles that its events can play: only these are looked at."""
 
     tenant: Tenant
     version: int
     actions: Mapping[str, Action]
     read_user: Callable[[Mapping[str, object]], dict[str, object]]
     entries: Mapping[str, Entry]
-    by_action: Mapping[str, tuple[Role, ...]]
+    by_action: Mapping[str, Cast]
     limits: Mapping[str, Limit]
     cohorts: Mapping[str, tuple[int, frozenset[str]]]  # id -> (version, members)
 
     @cached_property
     def limits_by_campaign(self) -> dict[str, tuple[Limit, ...]]:
         """Limits that a grant of each campaign may touch, in the order of their ids."""
-        return {campaign_id: self._limits_of(entry) for campaign_id, entry in self.entries.items()}
+        by_campaign: dict[str | None, list[Limit]] = {None: []}
+        for limit in self.limits.values():
+            by_campaign.setdefault(limit.campaign_id, []).append(limit)
+        return {i: _choose_limits(entry, by_campaign) for i, entry in self.entries.items()}
 
     @cached_property
     def key_rules(self) -> dict[str, Rule]:
         """Compiled key expressions by limit id."""
         return {i: compile_rule(limit.key_checked) for i, limit in self.limits.items() if limit.key_checked}
 
-    def _limits_of(self, entry: Entry) -> tuple[Limit, ...]:
-        kinds = {reward.kind for reward in entry.campaign.rewards}
-        return tuple(
-            limit
-            for _, limit in sorted(self.limits.items())
-            if limit.campaign_id in (None, entry.campaign_id)
-            and (limit.reward_kind is None or limit.reward_kind in kinds)
-        )
+
+def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:
+    kinds = {None, *(reward.kind for reward in entry.campaign.rewards)}
+    limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]
+    return tuple(sorted((limit for limit in limits if limit.reward_kind in kinds), key=lambda limit: limit.limit_id))
+
+
+def cast_roles(entries: Iterable[Entry], old: Mapping[str, Cast]) -> dict[str, Cast]:
+    """The roles of a book by action; a cast of `old` is kept where nothing has changed."""
+    roles: dict[str, list[Role]] = {}
+    for entry in entries:
+        for action, role in entry.roles:
+            roles.setdefault(action, []).append(role)
+    return {action: _reuse(old.get(action), each) for action, each in roles.items()}
+
+
+def _reuse(old: Cast | None, roles: list[Role]) -> Cast:
+    same = old is not None and len(old.roles) == len(roles) and all(map(is_, old.roles, roles))
+    return old if old is not None and same else Cast(roles)
 
 
 def list_roles(entry: Entry) -> list[tuple[str, Role]]:

@@ -1,9 +1,11 @@
 """The one stage of match: schedule, cohort and rule of the campaigns that look at an event's action."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
 
 from fillip.core.book import Book, Role
+from fillip.core.cast import Cast, Opening
 from fillip.core.errors import Unreadable
 from fillip.core.event import ACCEPTED_FOR, Event, Rejection
 from fillip.core.match import Candidate, Match
@@ -11,7 +13,7 @@ from fillip.core.ports import UserAttributes
 from fillip.core.reversal import REVERSAL
 from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
-from fillip.match.roster import Refusals, Roles, draw_rosters, list_open_roles
+from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
 
 Attributes = Mapping[str, object]
@@ -27,43 +29,53 @@ class Meet:
 
     async def __call__(self, items: Sequence[Event | Rejection]) -> list[Match | Rejection]:
         """Raises Retry when attributes can't be read."""
-        refusals: Refusals = Counter()
-        events = [item for item in items if isinstance(item, Event)]
-        rosters = draw_rosters(events, refusals)
-        open_roles = [list_open_roles(event, rosters[event.tenant_id, event.action], refusals) for event in events]
-        users = await self._read_users(events, open_roles)
-        left = zip(events, open_roles, strict=True)
+        refusals = Refusals()
+        looks = [_look(item, refusals) if isinstance(item, Event) else None for item in items]
+        users = await self._read_users(look for look in looks if look)
+        left = iter(looks)
         met: list[Match | Rejection] = []
         async for portion in take_portions(items):
             for item in portion:
+                look = next(left)
                 if isinstance(item, Rejection):
                     met.append(item)
-                elif match := _meet(*next(left), users, refusals):
+                elif item.action == REVERSAL:  # meets no campaign, and is settled all the same
+                    met.append(Match(item, ()))
+                elif look and (match := _meet(look, users, refusals)):
                     met.append(match)
         self._count(refusals)
         return met
 
-    async def _read_users(
-        self, events: Sequence[Event], open_roles: Sequence[Roles]
-    ) -> Mapping[tuple[str, str], Attributes]:
-        wanted = {
-            (event.tenant_id, event.user_id) for event, roles in zip(events, open_roles, strict=True) if roles.use_user
-        }
+    async def _read_users(self, looks: Iterable["_Look"]) -> Mapping[tuple[str, str], Attributes]:
+        wanted = {(look.event.tenant_id, look.event.user_id) for look in looks if look.opening.uses_user}
         return await self._users.read(wanted) if wanted else {}
 
 
-def _meet(event: Event, roles: Roles, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
-    if event.action == REVERSAL:  # meets no campaign, and is settled all the same
-        return Match(event, ())
-    book, asked = event.book, roles.each
-    user: Attributes | None = None
-    typed_user: Attributes = {}
-    if roles.use_user:
-        user = users.get((event.tenant_id, event.user_id))
-        asked, typed_user = _read_user(event, user, asked, refusals)
-    cohorts = _list_cohorts(book, event.user_id) if roles.use_cohorts else frozenset()
-    met = _apply_rules(event, asked, typed_user, cohorts, refusals)
-    candidates = [c for found in met.values() if (c := _nominate(event, found, typed_user, cohorts, refusals))]
+class _Look(Struct, frozen=True):
+    """An event, and what state, schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
+
+    event: Event
+    cast: Cast
+    opening: Opening
+    mine: frozenset[str]
+
+
+def _look(event: Event, refusals: Refusals) -> _Look | None:
+    cast = event.book.by_action.get(event.action)
+    if cast is None:
+        return None
+    opening, mine = cast.open_at(event.occurred_at), cast.list_mine(event.user_id, event.book.cohorts)
+    refusals.add_closed(event.tenant_id, cast, opening, mine)
+    return _Look(event, cast, opening, mine)
+
+
+def _meet(look: _Look, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
+    event, book = look.event, look.event.book
+    user = users.get((event.tenant_id, event.user_id)) if look.opening.uses_user else None
+    typed_user = _read_user(book, user or {}) if look.opening.uses_user else {}
+    cohorts = _list_cohorts(book, event.user_id) if look.opening.uses_cohorts else frozenset()
+    met = _apply_rules(look, typed_user, cohorts, refusals)
+    candidates = [c for found in met.values() if (c := _nominate(event, found, typed_user or {}, cohorts, refusals))]
     if not candidates:
         return None
     candidates.sort(key=lambda candidate: (-candidate.entry.campaign.priority, candidate.entry.campaign_id))
@@ -73,31 +85,28 @@ def _meet(event: Event, roles: Roles, users: Mapping[tuple[str, str], Attributes
 
 
 def _apply_rules(
-    event: Event, roles: Sequence[Role], user: Attributes, cohorts: frozenset[str], refusals: Refusals
+    look: _Look, user: Attributes | None, cohorts: frozenset[str], refusals: Refusals
 ) -> Mapping[str, list[Role]]:
-    """The roles whose rule holds, by campaign. An error of a rule is no match, and counted."""
+    """The roles whose rule holds, by campaign. An error of a rule that is run is no match, and counted."""
     met: dict[str, list[Role]] = {}
-    typed = event.typed
-    for role in roles:
+    event = look.event
+    for role, sure in look.cast.find(look.opening, look.mine, event.typed, user, cohorts):
         try:
-            if role.rule(typed, user, cohorts):
+            if user is None and role.uses_user:
+                raise RuleError("the user lacks an attribute that the schema requires")
+            if sure or role.rule(event.typed, user or {}, cohorts):
                 met.setdefault(role.entry.campaign_id, []).append(role)
         except RuleError:
-            refusals[event.tenant_id, role.entry.campaign_id, "rule_error"] += 1
+            refusals.add(event.tenant_id, role.entry.campaign_id, "rule_error")
     return met
 
 
-def _read_user(
-    event: Event, user: Attributes | None, roles: Sequence[Role], refusals: Refusals
-) -> tuple[Sequence[Role], Attributes]:
-    """What rules read of a user. Where an attribute that the schema requires is missing, the rules that ask fail."""
+def _read_user(book: Book, user: Attributes) -> Attributes | None:
+    """What rules read of a user; None where an attribute that the schema requires is missing."""
     try:
-        return roles, event.book.read_user(user or {})
+        return book.read_user(user)
     except Unreadable:
-        for role in roles:
-            if role.uses_user:
-                refusals[event.tenant_id, role.entry.campaign_id, "rule_error"] += 1
-        return [role for role in roles if not role.uses_user], {}
+        return None
 
 
 def _nominate(
@@ -111,7 +120,7 @@ def _nominate(
     try:
         touches = list_touches(event, entry, user, cohorts)
     except RuleError:
-        refusals[event.tenant_id, entry.campaign_id, "key_error"] += 1
+        refusals.add(event.tenant_id, entry.campaign_id, "key_error")
         return None
     steps = tuple(role.step for role in roles if role.part == "step")
     return Candidate(entry, touches, starts=any(role.part == "start" for role in roles), steps=steps)
