@@ -35,14 +35,17 @@ class Timeline:
 class _Instants:
     def __init__(self, marks: Iterable[tuple[datetime, int]]) -> None:
         ordered = sorted(marks)
-        self.each = [instant for instant, _ in ordered]
+        self.each = sorted({instant for instant, _ in ordered})
         self._places = [place for _, place in ordered]
+        instants = [instant for instant, _ in ordered]
+        self._counts = [*(bisect_left(instants, instant) for instant in self.each), len(ordered)]
         self._kept = [0]
         for first in range(0, len(ordered), STRIDE):
             self._kept.append(self._kept[-1] | set_bits(self._places[first : first + STRIDE]))
         self.every = self._kept[-1]
 
-    def list_before(self, count: int) -> int:
-        """The places of the first `count` instants."""
+    def list_before(self, step: int) -> int:
+        """The places of the first `step` different instants."""
+        count = self._counts[step]
         strides = count // STRIDE
         return self._kept[strides] | set_bits(self._places[strides * STRIDE : count])

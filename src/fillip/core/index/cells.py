@@ -5,12 +5,12 @@ leaves possible, those that do not ask included. The rows that all dials leave a
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any
 
 from msgspec import Struct
 
-from fillip.core.index.clause import Bound, Choice, Key, Members, Range, Value, Want
+from fillip.core.index.clause import Choice, Key, Members, Range, Value, Want
 from fillip.core.rule.run import is_set
 
 MAX_VALUES = 1024
@@ -31,14 +31,11 @@ class Row(Struct, frozen=True):
     exact: bool
 
 
-class Dial(Protocol):
-    """`inexact` are rows that it may leave without being sure."""
+class Dial(Struct, frozen=True):
+    """`turn` gives the rows possible for the attributes of an event or user, or for cohorts; `inexact` perhaps."""
 
-    inexact: set[int]
-
-    def turn(self, attributes: Any) -> int:  # noqa: ANN401 - a mapping, or the set of cohorts
-        """The rows possible for these attributes of an event or user, or for these cohorts."""
-        ...
+    turn: Callable[[Any], int]
+    inexact: Set[int]
 
 
 def list_bits(mask: int) -> list[int]:
@@ -85,113 +82,113 @@ def _build_walk(path: tuple[str, ...]) -> Read:
     return walk
 
 
-class Values:
-    """The dial of choices."""
-
-    def __init__(self, key: Key, every: int, wants: Mapping[int, Choice]) -> None:
-        self.inexact: set[int] = set()
-        self._read = build_read(key)
-        inside: dict[Value, list[int]] = {}
-        outside: dict[Value, list[int]] = {}
-        for row, want in wants.items():
-            side = inside if want.inside else outside
-            if len(side.keys() | want.values) > MAX_VALUES:
-                self.inexact.add(row)
-                continue
-            for value in want.values:
-                side.setdefault(value, []).append(row)
-        asking = set_bits(row for row, want in wants.items() if want.inside and row not in self.inexact)
-        self._other = every & ~asking
-        self._met = {
-            value: self._other & ~set_bits(outside.get(value, ())) | set_bits(inside.get(value, ()))
-            for value in inside.keys() | outside.keys()
-        }
-
-    def turn(self, attributes: Any) -> int:  # noqa: ANN401
-        """See Dial."""
-        return self._met.get(self._read(attributes), self._other)
+def build_choices(key: Key, every: int, wants: Mapping[int, Choice]) -> Dial:
+    """The dial of choices: a mask for each value that any row names, one for all others."""
+    inside: dict[Value, list[int]] = {}
+    outside: dict[Value, list[int]] = {}
+    inexact = set()
+    for row, want in wants.items():
+        side = inside if want.inside else outside
+        if len(side.keys() | want.values) > MAX_VALUES:
+            inexact.add(row)
+            continue
+        for value in want.values:
+            side.setdefault(value, []).append(row)
+    other = every & ~set_bits(row for row, want in wants.items() if want.inside and row not in inexact)
+    masks = {
+        value: other & ~set_bits(outside.get(value, ())) | set_bits(inside.get(value, ()))
+        for value in inside.keys() | outside.keys()
+    }
+    look = masks.get
+    if key.look == "value" and len(key.path) == 1:
+        (name,) = key.path
+        return Dial(lambda attributes: look(attributes[name], other), inexact)
+    read = build_read(key)
+    return Dial(lambda attributes: look(read(attributes), other), inexact)
 
 
-class Order:
+def build_ranges(key: Key, every: int, wants: Mapping[int, Range]) -> Dial:
     """The dial of ranges: masks for the points at which a range begins or ends and for the gaps between them."""
+    cuts = sorted({bound.value for want in wants.values() for bound in (want.low, want.high) if bound})
+    steps, null = 2 * len(cuts) + 1, every & ~set_bits(wants)
+    block = -(-steps // MAX_STEPS)
+    spans = {row: _find_span(cuts, want) for row, want in wants.items()}
+    inexact = (
+        {row for row, (first, last) in spans.items() if first % block or (last + 1) % block} if block > 1 else set()
+    )
+    nan = null | set_bits(row for row, want in wants.items() if want.nan)
+    taken = ((first // block, last // block, row) for row, (first, last) in spans.items() if first <= last)
+    masks = _sweep(null, taken, steps // block + 1)
+    read, count = build_read(key), len(cuts)
 
-    def __init__(self, key: Key, every: int, wants: Mapping[int, Range]) -> None:
-        self._read = build_read(key)
-        self._cuts = sorted({bound.value for want in wants.values() for bound in (want.low, want.high) if bound})
-        steps = 2 * len(self._cuts) + 1
-        self._block = -(-steps // MAX_STEPS)
-        spans = {row: self._find_span(want, steps - 1) for row, want in wants.items()}
-        self.inexact = {row for row, (first, last) in spans.items() if first % self._block or (last + 1) % self._block}
-        self._null = every & ~set_bits(wants)
-        self._nan = self._null | set_bits(row for row, want in wants.items() if want.nan)
-        self._masks = self._sweep(spans, -(-steps // self._block))
-        if self._block == 1:
-            self.inexact = set()
-
-    def turn(self, attributes: Any) -> int:  # noqa: ANN401
-        """See Dial."""
-        value = self._read(attributes)
+    def turn(attributes: Any) -> int:  # noqa: ANN401 - as Dial
+        value = read(attributes)
         if value is None:
-            return self._null
+            return null
         if value != value:
-            return self._nan
-        cuts = self._cuts
+            return nan
         place = bisect_left(cuts, value)
-        step = 2 * place + (place < len(cuts) and cuts[place] == value)
-        return self._masks[step // self._block]
+        step = 2 * place + (place < count and cuts[place] == value)
+        return masks[step // block]
 
-    def _find_span(self, want: Range, last: int) -> tuple[int, int]:
-        """First and last step inside."""
-        first = self._find_step(want.low) + (not want.low.included) if want.low else 0
-        return first, (self._find_step(want.high) - (not want.high.included) if want.high else last)
-
-    def _find_step(self, bound: Bound) -> int:
-        return 2 * bisect_left(self._cuts, bound.value) + 1
-
-    def _sweep(self, spans: Mapping[int, tuple[int, int]], blocks: int) -> list[int]:
-        changes: list[list[int]] = [[] for _ in range(blocks + 1)]
-        for row, (first, last) in spans.items():
-            if first <= last:
-                changes[first // self._block].append(row)
-                changes[last // self._block + 1].append(row)
-        mask, masks = self._null, []
-        for rows in changes[:blocks]:
-            for row in rows:
-                mask ^= 1 << row
-            masks.append(mask)
-        return masks
+    return Dial(turn, inexact)
 
 
-class Lists:
-    """The dial of members."""
-
-    def __init__(self, key: Key, every: int, wants: Mapping[int, Members]) -> None:
-        self.inexact: set[int] = set()
-        self._read = build_read(key)
-        asked: dict[Value, list[int]] = {}
-        barred: dict[Value, list[int]] = {}
-        for row, want in wants.items():
-            any_of = want.any_of or frozenset()
-            if len(asked.keys() | any_of) > MAX_VALUES or len(barred.keys() | want.none_of) > MAX_VALUES:
-                self.inexact.add(row)
-                continue
-            for side, values in ((asked, any_of), (barred, want.none_of)):
-                for value in values:
-                    side.setdefault(value, []).append(row)
-        self._other = every & ~set_bits(row for rows in asked.values() for row in rows)
-        self._asked = {value: set_bits(rows) for value, rows in asked.items()}
-        self._barred = {value: set_bits(rows) for value, rows in barred.items()}
-
-    def turn(self, attributes: Any) -> int:  # noqa: ANN401
-        """See Dial."""
-        mask, barred, asked = self._other, 0, self._asked
-        for item in self._read(attributes):
-            mask |= asked.get(item, 0)
-            barred |= self._barred.get(item, 0)
-        return mask & ~barred if barred else mask
+def _find_span(cuts: Sequence[Value], want: Range) -> tuple[int, int]:
+    """First and last step inside; step 2n + 1 is the n-th cut, the even ones are the gaps."""
+    low, high = want.low, want.high
+    first = 2 * bisect_left(cuts, low.value) + 1 + (not low.included) if low else 0
+    return first, (2 * bisect_left(cuts, high.value) + 1 - (not high.included) if high else 2 * len(cuts))
 
 
-_DIALS: dict[str, Callable[..., Dial]] = {"value": Values, "set": Values, "order": Order, "members": Lists}
+def _sweep(mask: int, spans: Iterable[tuple[int, int, int]], steps: int) -> list[int]:
+    """A mask for each step: `mask` and the rows of the spans (first step, last step, row) it lies in."""
+    changes: dict[int, list[int]] = {}
+    for first, last, row in spans:
+        changes.setdefault(first, []).append(row)
+        changes.setdefault(last + 1, []).append(row)
+    masks = []
+    for step in range(steps):
+        for row in changes.get(step, ()):
+            mask ^= 1 << row
+        masks.append(mask)
+    return masks
+
+
+def build_members(key: Key, every: int, wants: Mapping[int, Members]) -> Dial:
+    """The dial of members: for each that any row asks for, the rows that take it, and those that bar it."""
+    asked: dict[Value, list[int]] = {}
+    barred: dict[Value, list[int]] = {}
+    inexact = set()
+    for row, want in wants.items():
+        any_of = want.any_of or frozenset()
+        if len(asked.keys() | any_of) > MAX_VALUES or len(barred.keys() | want.none_of) > MAX_VALUES:
+            inexact.add(row)
+            continue
+        for side, values in ((asked, any_of), (barred, want.none_of)):
+            for value in values:
+                side.setdefault(value, []).append(row)
+    other = every & ~set_bits(row for rows in asked.values() for row in rows)
+    takes = {value: set_bits(rows) for value, rows in asked.items()}
+    bars = {value: set_bits(rows) for value, rows in barred.items()}
+    read = build_read(key)
+
+    def turn(attributes: Any) -> int:  # noqa: ANN401 - as Dial
+        mask, out = other, 0
+        for item in read(attributes):
+            mask |= takes.get(item, 0)
+            out |= bars.get(item, 0)
+        return mask & ~out if out else mask
+
+    return Dial(turn, inexact)
+
+
+_DIALS: dict[str, Callable[..., Dial]] = {
+    "value": build_choices,
+    "set": build_choices,
+    "order": build_ranges,
+    "members": build_members,
+}
 
 
 class Cells:

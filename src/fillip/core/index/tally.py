@@ -22,7 +22,7 @@ class Tally:
             plane += 1
 
     def read(self) -> dict[int, int]:
-        """place -> count, for the places that were counted."""
+        """The count of each place, for the places that were counted."""
         counts: dict[int, int] = {}
         for weight, plane in enumerate(self._planes):
             for place in list_bits(plane):

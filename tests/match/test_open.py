@@ -1,0 +1,98 @@
+"""Who is open to an event, found by bitmaps: the same as asking each campaign, and refusals counted the same."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fillip.core.book import Entry, cast_roles
+from fillip.core.campaign import REFUSING, Campaign, Checked, Schedule
+from fillip.core.coerce import build_coercer
+from fillip.core.index import cells, rules
+from fillip.core.rule import compile_rule
+from fillip.core.schema import EMPTY, derive_type
+from fillip.manage.cel import check_rule
+from fillip.match.refusals import Refusals
+
+from .conftest import BUY, T0
+
+HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
+COHORTS = {"a": (1, frozenset({"u1", "u2"})), "b": (1, frozenset({"u2"}))}  # "gone" was deleted
+SOURCES = ["true", "event.amount > 1", "event.coupon == 'x'", "event.amount == 1 || event.coupon == 'y'",
+           "event.amount % 2 == 1", "event.coupon.startsWith('x')"]  # fmt: skip
+SHAPE = derive_type(BUY)
+CHECKED = {source: Checked(check_rule(source, SHAPE, EMPTY).checked) for source in SOURCES}
+RUN = {source: compile_rule(checked.code) for source, checked in CHECKED.items()}
+READ = build_coercer(SHAPE)
+
+
+@st.composite
+def campaigns(draw):
+    starts_at, ends_at = draw(HOURS), draw(HOURS)
+    if starts_at and ends_at and ends_at < starts_at:
+        starts_at, ends_at = ends_at, starts_at
+    rule, cohorts = draw(st.sampled_from(SOURCES)), draw(st.sets(st.sampled_from(["a", "b", "gone"]), max_size=2))
+    campaign = Campaign("SIMPLE", "n", (), "BUY", rule, None, Schedule(starts_at, ends_at), tuple(cohorts))
+    return campaign, draw(st.sampled_from(["running", "running", "ended", "paused"]))
+
+
+EVENTS = st.tuples(
+    st.sampled_from(["u1", "u2", "u3"]),
+    st.integers(-60, 360).map(lambda minutes: T0 + timedelta(minutes=minutes)),
+    st.fixed_dictionaries({"amount": st.integers(0, 3), "coupon": st.sampled_from(["", "x", "y"])}),
+)
+
+
+def refuse(campaign, state, user_id, at):
+    """Asking one campaign, as its definition says."""
+    if state in REFUSING:
+        return state
+    if reason := campaign.schedule.refuse(at):
+        return reason
+    if campaign.cohorts and not any(user_id in COHORTS[c][1] for c in campaign.cohorts if c in COHORTS):
+        return "not_in_cohort"
+    return None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(campaigns(), min_size=1, max_size=12), st.lists(EVENTS, min_size=1, max_size=6), st.booleans())
+def test_bitmaps_tell_what_asking_each_campaign_tells(made, events, hashed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "MANY", 1 if hashed else 16)
+        patch.setattr(cells, "_FEW", 1 if hashed else 32)
+        compare(made, events)
+
+
+def compare(made, events):
+    """Fails where the cast finds other campaigns, or counts other refusals, than asking each."""
+    entries = [Entry(f"c{n:02}", 1, state, c, {"rule": CHECKED[c.rule]}) for n, (c, state) in enumerate(made)]
+    cast = cast_roles(entries, {})["BUY"]
+    refusals, counts = Refusals(), Counter()
+    for user_id, at, attributes in events:
+        typed, opening, mine = READ(attributes), cast.open_at(at), cast.list_mine(user_id, COHORTS)
+        refusals.add_closed("acme", cast, opening, mine)
+        reasons = {e.campaign_id: refuse(e.campaign, e.state, user_id, at) for e in entries}
+        counts.update(("acme", campaign_id, reason) for campaign_id, reason in reasons.items() if reason)
+        found = {role.entry.campaign_id: sure for role, sure in cast.find(opening, mine, typed, {}, frozenset())}
+        for entry in entries:
+            held = RUN[entry.campaign.rule](typed, {}, frozenset())
+            if reasons[entry.campaign_id] is None and held:
+                assert entry.campaign_id in found
+            else:
+                assert not found.get(entry.campaign_id)
+        assert [i for i, reason in reasons.items() if reason and i in found] == []
+        assert list(found) == sorted(found)
+    assert refusals.tell() == counts
+
+
+def test_a_cast_is_kept_when_another_action_changes():
+    def make(name, action):
+        return Entry(name, 1, "running", Campaign("SIMPLE", name, (), action), {"rule": CHECKED["true"]})
+
+    one, two = make("one", "BUY"), make("two", "RETURN")
+    before = cast_roles([one, two], {})
+    after = cast_roles([one, make("two", "RETURN")], before)
+    assert after["BUY"] is before["BUY"]
+    assert after["RETURN"] is not before["RETURN"]
