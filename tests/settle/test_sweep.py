@@ -1,0 +1,83 @@
+"""The sweep: due points become active and expire, whoever their tenant is, and it gets in nobody's way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from fillip.core.errors import Retry
+from fillip.core.incentive import Reward
+from fillip.migrations import role_dsn
+from fillip.settle.sweep import sweep
+from fillip.settle.wallet.due_postgres import PostgresDueWallets
+
+from .conftest import T0, World
+
+DAY = timedelta(days=1)
+A_DAY = Reward("points", 5, expires_after_s=86_400)
+LATER = Reward("points", 7, pending_for_s=86_400)
+
+
+@pytest.fixture
+async def due(world: World, database: str) -> AsyncIterator[PostgresDueWallets]:
+    """What the publish process runs."""
+    async with asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=1) as finder:
+        yield PostgresDueWallets(finder, world.pool)
+
+
+async def test_what_is_due_moves_and_nothing_else(world: World, due: PostgresDueWallets):
+    await world.play(*[world.match(f"e{i}", f"u{i}", rewards=(A_DAY, LATER), clock="live") for i in range(3)])
+    world.owner.execute("UPDATE wallet SET tenant_id = 'other' WHERE user_id = 'u1'")
+    world.owner.execute("UPDATE wallet_lot SET tenant_id = 'other' WHERE user_id = 'u1'")
+    assert await due.move_due(T0 + DAY - timedelta(seconds=1)) == 0
+    assert await due.move_due(T0 + DAY) == 6
+    assert await due.move_due(T0 + DAY) == 0
+    assert world.rows("SELECT tenant_id, pending, active, expired FROM wallet ORDER BY user_id") == [
+        ("acme", 0, 7, 5),
+        ("other", 0, 7, 5),
+        ("acme", 0, 7, 5),
+    ]
+    assert world.rows("SELECT kind, debit, credit, amount FROM wallet_transfer WHERE user_id = 'u0' ORDER BY seq") == [
+        ("grant", "issued", "active", 5),
+        ("grant", "issued", "pending", 7),
+        ("activate", "pending", "active", 7),
+        ("expire", "active", "expired", 5),
+    ]
+
+
+async def test_a_wallet_that_is_in_use_is_left_to_the_next_round(world: World, due: PostgresDueWallets):
+    await world.play(
+        world.match("e1", "u1", rewards=(A_DAY,), clock="live"), world.match("e2", "u2", rewards=(A_DAY,), clock="live")
+    )
+    with world.owner.transaction():
+        world.owner.execute("SELECT FROM wallet WHERE user_id = 'u1' FOR UPDATE")
+        assert await due.move_due(T0 + DAY) == 1
+    assert await due.move_due(T0 + DAY) == 1
+
+
+async def test_two_sweeps_at_once_move_each_lot_once(world: World, due: PostgresDueWallets):
+    await world.play(*[world.match(f"e{i}", f"u{i}", rewards=(A_DAY,), clock="live") for i in range(20)])
+    moved = await asyncio.gather(due.move_due(T0 + DAY), due.move_due(T0 + DAY))
+    assert sum(moved) + await due.move_due(T0 + DAY) == 20
+    assert world.rows("SELECT count(*), sum(expired)::int FROM wallet WHERE active = 0") == [(20, 100)]
+
+
+async def test_it_runs_until_it_is_told_to_stop_and_an_error_is_one_to_try_again(world: World, due: PostgresDueWallets):
+    await world.play(world.match("e1", rewards=(A_DAY,), clock="live"))
+    stop = asyncio.Event()
+
+    class Waiting:
+        async def move_due(self, at: object) -> int:
+            if world.rows("SELECT expired FROM wallet") == [(5,)]:
+                stop.set()
+            return 0
+
+    async with asyncio.timeout(30):
+        await sweep([due, Waiting()], stop)
+    world.owner.execute("REVOKE UPDATE ON wallet FROM fillip_worker")
+    await world.play(world.match("e2", rewards=(Reward("cashback", 1, "USD"),)))
+    world.owner.execute("UPDATE wallet_lot SET remaining = 5, expired = 0")
+    with pytest.raises(Retry, match="due points were not moved"):
+        await due.move_due(T0 + DAY)
