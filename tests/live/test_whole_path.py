@@ -39,6 +39,30 @@ async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop:
         assert trace.published_at_us <= trace.pushed_at_us
 
 
+async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:
+    phone = Phone(stack.doors.api, shop.key, "ann", lambda *_: None)
+    async with connected([phone]):
+        early = {"reversal_id": "r0", "event_id": "e2", "user_id": "ann"}
+        assert shop.client.post("/v1/reversals", early)["user_id"] == "ann"
+        await send(stack, [shop.buy("e1"), shop.buy("e2")])
+        await wait_for("two grants, one of them taken back", lambda: _count(phone.received, 3))
+        shop.client.post("/v1/reversals", {"reversal_id": "r1", "event_id": "e1", "amount": 10, "of": 100})
+        await wait_for("the frame of the part", lambda: _count(phone.received, 4))
+        await phone.acknowledge()
+
+    inbox = shop.client.get("/v1/users/ann/inbox")["items"]
+    told = {item["seq"]: (item["kind"], item["incentive"]["event_id"], item["incentive"]["state"]) for item in inbox}
+    assert sorted(told) == [1, 2, 3, 4] == [seq for seq, _ in phone.received]
+    assert sorted(told.values()) == [
+        ("granted", "e1", "granted"),
+        ("granted", "e2", "reversed"),
+        ("reversed", "e1", "granted"),
+        ("reversed", "e2", "reversed"),
+    ]
+    part = shop.client.get("/v1/reversals/r1")
+    assert (part["state"], [taken["value"] for taken in part["incentives"]]) == ("applied", [5])
+
+
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
     assert await _measure_until(stack, shop, decided=True) < 30  # the worker holds the tenant's book from here on
 

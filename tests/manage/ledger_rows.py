@@ -59,6 +59,18 @@ def put_incentive(dsn: str, decision_id: UUID, event_id: str, seq: int, user_id:
     return incentive_id
 
 
+def put_reversal(dsn: str, reversal_id: str, event_id: str, state: str = "applied", user_id: str = "ada") -> str:
+    """Record a reversal that took nothing."""
+    with psycopg.connect(dsn) as owner:
+        owner.execute(
+            "INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters,"
+            " occurred_at, received_at, decided_at)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, '[]', '[]', now(), now(), CASE WHEN %s <> 'waiting' THEN now() END)",
+            [reversal_id, event_id, user_id, json.dumps({"event_id": event_id}), state, state, state],
+        )
+    return reversal_id
+
+
 def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int) -> None:
     """Record the use of a lifetime limit."""
     with psycopg.connect(dsn) as owner:

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from fillip.app.embedded import Addresses
 from fillip.manage.app import build_app
 from fillip.manage.keys import NewKey
 from fillip.manage.operator import create_tenant
@@ -27,6 +28,7 @@ from fillip.manage.postgres import PostgresKeyRing, open_engine
 from fillip.manage.tenants import NewTenant
 from fillip.migrations import role_dsn
 from tests.manage.conftest import ALL_SCOPES, OPERATOR_KEY
+from tests.manage.event_log import open_event_log
 
 EXAMPLES = 12
 CHECKS = [
@@ -43,11 +45,15 @@ KNOWN = {"user_id": "ada", "name": "BUY", "cohort_id": "vip", "tenant_id": "acme
 class Api:
     """The application in an event loop of its own, called from synchronous code."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, bootstrap: str) -> None:
         self._runner = asyncio.Runner()
         self._engines: list[AsyncEngine] = [open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)]
         keys = PostgresKeyRing(self._engines[0], cache_for_s=60)
-        self.app = build_app(*self._engines, OPERATOR_KEY, keys, gateway_url="ws://127.0.0.1:8081/v1/stream")
+        self._log = open_event_log(dsn, bootstrap)
+        log, _ = self._runner.run(self._log.__aenter__())
+        self.app = build_app(
+            *self._engines, OPERATOR_KEY, keys, gateway_url="ws://127.0.0.1:8081/v1/stream", event_log=log
+        )
         tenant = NewTenant(tenant_id="acme", name="Acme", time_zone="UTC", currency="EUR")
         _, issued = self._runner.run(create_tenant(dsn, tenant, NewKey(name="all", scopes=list(ALL_SCOPES))))
         self.key = str(issued.key)
@@ -62,15 +68,16 @@ class Api:
 
     def close(self) -> None:
         """Dispose of everything."""
+        self._runner.run(self._log.__aexit__(None, None, None))
         for engine in self._engines:
             self._runner.run(engine.dispose())
         self._runner.close()
 
 
 @pytest.fixture
-def api(database: str) -> Iterator[Api]:
+def api(database: str, servers: Addresses) -> Iterator[Api]:
     """The control plane of a tenant that has one object of each kind."""
-    made = Api(database)
+    made = Api(database, servers.kafka_bootstrap)
     definition = {"kind": "SIMPLE", "name": "C", "action": "BUY", "rewards": [{"kind": "badge"}]}
     limit = {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "day", "cap": 1}
     for method, path, body in (

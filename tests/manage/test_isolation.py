@@ -10,7 +10,7 @@ from sqlalchemy import text
 from fillip.core.ports import Caller
 from fillip.manage.postgres import transaction
 from tests.manage.conftest import Plane
-from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_incentive, put_instance
+from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_incentive, put_instance, put_reversal
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, launch, open_cohort, open_shop
 
 LIMIT: dict[str, Any] = {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "lifetime", "cap": 1000}
@@ -42,6 +42,7 @@ LISTS = (
     "quests/progress",
     "rejections",
     "points",
+    "reversals",
 )
 
 
@@ -70,6 +71,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         "spend_id": "s1",
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
+    made["reversal_id"] = put_reversal(dsn, "r1", "e1")
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     return ids | {name: str(value) for name, value in made.items()}
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fillip.app.books import follow_books
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
-from fillip.ingest.http import EVENTS_OPENAPI, events_route
+from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.ingest.schema import build_reader
 from fillip.manage.app import build_app
 from fillip.manage.postgres import PostgresKeyRing, open_engine
@@ -45,6 +45,7 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
             keys,
             extra_routes=[door, Route("/healthz", answer_health)],
             extra_paths={"/v1/events": EVENTS_OPENAPI},
+            event_log=EventEntry(books, producer, topics.received),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
         following = asyncio.create_task(follow_books(settings.kafka_bootstrap, topics, books))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
+from fillip.core.reversal import REVERSAL
+
 if TYPE_CHECKING:
     from fillip.core.book import Book
 
@@ -48,9 +50,11 @@ class Event(Struct, frozen=True):
 def fingerprint(event: Event) -> bytes:
     """16 bytes, equal when two events say the same of user, action, instant and attributes.
 
-    BLAKE2b of their JSON with sorted keys.
+    BLAKE2b of their JSON with sorted keys. The instant of a reversal decides nothing and is left out, so that one may be
+    asked for again later.
     """
-    said = (event.user_id, event.action, event.occurred_at, event.attributes)
+    instant = None if event.action == REVERSAL else event.occurred_at
+    said = (event.user_id, event.action, instant, event.attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
 
 

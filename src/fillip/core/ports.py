@@ -48,3 +48,11 @@ class KeyRing(Protocol):
     async def authenticate(self, key: str) -> Caller | None:
         """The caller of a live key, None for any other. Raises Retry when unknown here and the store is away."""
         ...
+
+
+class EventLog(Protocol):
+    """The log of events, for those that Fillip's own processes put there."""
+
+    async def put(self, tenant_id: str, event: bytes) -> None:
+        """Return when the broker has the CloudEvent, which passes the same checks as any. Raises Unreadable, Retry."""
+        ...

@@ -20,7 +20,7 @@ from fillip.ingest.recent import Recent
 from fillip.ingest.reply import Refusal, find_header, send_answer, send_refusal
 from fillip.stream.belt import StreamError
 
-__all__ = ["EVENTS_OPENAPI", "events_route"]
+__all__ = ["EVENTS_OPENAPI", "EventEntry", "events_route"]
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_EVENTS = 1_000
@@ -53,6 +53,23 @@ def events_route(keys: KeyRing, book: CampaignBook, producer: Producer, topic: s
     Answers 400, 401, 403, 409, 413, 415, 422 and 503 as problems (RFC 9457) that name each faulty event.
     """
     return Route("/v1/events", _Door(keys, book, producer, topic), methods=["POST"])
+
+
+class EventEntry:
+    """EventLog: events of the control plane's own making."""
+
+    def __init__(self, book: CampaignBook, producer: Producer, topic: str) -> None:
+        self._book = book
+        self._producer = producer
+        self._topic = topic
+
+    async def put(self, tenant_id: str, event: bytes) -> None:
+        """See EventLog."""
+        taken = _read_one(event, tenant_id, await self._book.pin({tenant_id}), datetime.now(UTC))
+        try:
+            await self._producer.send_many([(self._topic, f"{tenant_id}:{taken.event.user_id}", taken.value)])
+        except StreamError as away:
+            raise Retry(f"{away}. Send the same request again later.") from away
 
 
 class _Door:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute
 
-from fillip.core.ports import KeyRing
+from fillip.core.ports import EventLog, KeyRing
 from fillip.manage import (
     actions,
     campaigns,
@@ -20,6 +20,7 @@ from fillip.manage import (
     points,
     quests,
     rejections,
+    reversals,
     tenants,
     tickets,
     users,
@@ -41,6 +42,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incentives.router,
     quests.router,
     rejections.router,
+    reversals.router,
     tickets.router,
     points.router,
     wallets.router,
@@ -87,16 +89,18 @@ def build_app(
     keys: KeyRing,
     *,
     gateway_url: str,
+    event_log: EventLog | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
     """The application on role fillip_api's `engine`; the operator's routes work on `owner_engine`.
 
-    `gateway_url` (ws://…/v1/stream) goes into tickets. `extra_routes` are served beside it and answer for themselves;
+    `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
+    `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
     app = FastAPI(title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR)
-    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url)
+    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log)
     add_handlers(app)
     app.add_middleware(Door)
     for router in ROUTERS:

@@ -1,5 +1,6 @@
 """Decisions: what was granted and denied, with the proof of every limit that was weighed."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,8 +14,8 @@ from fillip.core.incentive import RewardKind
 from fillip.core.ports import Caller
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import NotFound
-from fillip.manage.route import Reading, Route
-from fillip.manage.tables import decision
+from fillip.manage.route import Reading, Route, Work
+from fillip.manage.tables import decision, reversal
 
 Asked = Annotated[str | None, Query(max_length=256)]
 """A filter by an id."""
@@ -73,6 +74,7 @@ class DecisionAnswer(BaseModel):
                     ],
                     "book_version": 31,
                     "decided_at": "2026-01-31T09:30:00.123456Z",
+                    "reversals": [],
                 }
             ]
         }
@@ -92,6 +94,7 @@ class DecisionAnswer(BaseModel):
     limits: list[UseAnswer]
     book_version: int
     decided_at: datetime
+    reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
 
 
 @router.get("")
@@ -109,13 +112,14 @@ async def list_decisions(
     statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *filters)
     order = [decision.c.decided_at, decision.c.decision_id]
     rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
-    return Page(items=[describe_decision(row) for row in rows], next_cursor=cursor)
+    return Page(items=await _describe(work, rows), next_cursor=cursor)
 
 
 @router.get("/{decision_id}")
 async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
     """One decision."""
-    return describe_decision(await find_decision(work.connection, work.caller, decision_id))
+    [answer] = await _describe(work, [await find_decision(work.connection, work.caller, decision_id)])
+    return answer
 
 
 async def find_decision(connection: AsyncConnection, caller: Caller, decision_id: UUID) -> Row[Any]:
@@ -127,6 +131,16 @@ async def find_decision(connection: AsyncConnection, caller: Caller, decision_id
     return row
 
 
-def describe_decision(row: Row[Any]) -> DecisionAnswer:
-    """A decision's row as it is answered."""
-    return DecisionAnswer(rewards=row.reward_values, **row._mapping)
+async def _describe(work: Work, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
+    found = reversal.c
+    mine = (found.tenant_id == work.caller.tenant_id) & (found.state == "applied")
+    statement = select(found.event_id, found.reversal_id).where(
+        mine, found.event_id.in_({row.event_id for row in rows})
+    )
+    reversals: dict[str, list[str]] = {}
+    for event_id, reversal_id in await work.connection.execute(statement.order_by(found.number)):
+        reversals.setdefault(event_id, []).append(reversal_id)
+    return [
+        DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_id, []), **row._mapping)
+        for row in rows
+    ]

@@ -16,7 +16,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Crash
-from fillip.core.ports import Caller, KeyRing
+from fillip.core.ports import Caller, EventLog, KeyRing
 from fillip.manage.body import JsonRequest
 from fillip.manage.idempotency import Replay, claim_answer, keep_answer
 from fillip.manage.postgres import enter_tenant, reach
@@ -28,13 +28,16 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 
 @dataclass(frozen=True)
 class Deck:
-    """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL."""
+    """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
+    the log that reversals go into.
+    """
 
     engine: AsyncEngine
     owner: AsyncEngine
     keys: KeyRing
     operator_key: str
     gateway_url: str
+    event_log: EventLog | None
 
 
 class Work:

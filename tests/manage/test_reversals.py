@@ -1,0 +1,104 @@
+"""Asking for a reversal: what goes into the log, what is refused before it does, and what is told of it later."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from msgspec import json
+
+from fillip.app.embedded import Addresses
+from fillip.stream.kafka import read_last
+from tests.manage.conftest import Plane
+from tests.manage.event_log import open_event_log
+from tests.manage.ledger_rows import put_decision, put_event, put_reversal
+from tests.manage.shop import PURCHASE, open_shop
+
+
+@pytest.fixture
+async def topic(plane: Plane, servers: Addresses) -> AsyncIterator[str]:
+    """The topic that the control plane's reversals go to."""
+    async with open_event_log(plane.dsn, servers.kafka_bootstrap) as (log, topic):
+        plane.app.state.deck = replace(plane.app.state.deck, event_log=log)
+        yield topic
+
+
+async def read_sent(servers: Addresses, topic: str) -> dict[str, Any]:
+    [record] = (await read_last(servers.kafka_bootstrap, [topic])).values()
+    assert record is not None
+    return {"key": record.key, **json.decode(record.value or b"")}
+
+
+async def test_a_reversal_of_a_known_event_goes_into_the_log_behind_its_users_events(
+    acme: httpx.AsyncClient, plane: Plane, servers: Addresses, topic: str
+) -> None:
+    await open_shop(acme)
+    put_event(plane.dsn, "e1", {"amount_cents": 6000})
+    part = {"reversal_id": "r1", "event_id": "e1", "amount": 500, "of": 2000, "reason": "returned"}
+    answer = await acme.post("/v1/reversals", json=part)
+    assert (answer.status_code, answer.json()) == (202, {"reversal_id": "r1", "event_id": "e1", "user_id": "ada"})
+    sent = await read_sent(servers, topic)
+    assert (sent["key"], sent["id"], sent["type"], sent["subject"]) == (b"acme:ada", "r1", "fillip.reversal", "ada")
+    assert sent["data"] == {"event_id": "e1", "amount": 500, "lines": [], "of": 2000, "reason": "returned"}
+    assert (await acme.get("/v1/reversals/r1")).status_code == 404  # no worker runs here
+
+
+async def test_of_an_unknown_event_the_user_is_needed(acme: httpx.AsyncClient, plane: Plane, topic: str) -> None:
+    part = {"reversal_id": "r1", "event_id": "e9"}
+    refused = await acme.post("/v1/reversals", json=part)
+    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/user_id")
+    assert (await acme.post("/v1/reversals", json=part | {"user_id": "ada"})).json()["user_id"] == "ada"
+    put_event(plane.dsn, "e9", {})
+    refused = await acme.post("/v1/reversals", json=part | {"user_id": "bob"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "the original is another user's")
+
+
+@pytest.mark.parametrize(
+    ("part", "at"),
+    [
+        ({"amount": 5}, "/of"),
+        ({"of": 5}, "/of"),
+        ({"amount": 6, "of": 5}, "/of"),
+        ({"amount": 0, "of": 5}, "/amount"),
+        ({"amount": 1, "lines": [{"line": "a", "amount": 1}], "of": 5}, "/lines"),
+        ({"lines": [{"line": "a", "amount": 1}, {"line": "a", "amount": 1}], "of": 5}, "/lines"),
+        ({"lines": [{"line": "a", "amount": 3}, {"line": "b", "amount": 3}], "of": 5}, "/of"),
+        ({"share": 0.5}, "/share"),
+    ],
+)
+async def test_parts_that_make_no_sense_are_refused_where_they_stand(
+    acme: httpx.AsyncClient, part: dict[str, object], at: str
+) -> None:
+    given = {"reversal_id": "r1", "event_id": "e1", "user_id": "ada"} | part
+    answer = await acme.post("/v1/reversals", json=given)
+    assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at)
+
+
+async def test_reversals_are_listed_by_state_and_event_and_shown_with_the_decision(
+    acme: httpx.AsyncClient, plane: Plane
+) -> None:
+    put_event(plane.dsn, "e1", {})
+    decision_id = put_decision(plane.dsn, "e1")
+    put_reversal(plane.dsn, "r1", "e1")
+    put_reversal(plane.dsn, "r2", "e2", state="waiting")
+    assert (await acme.get("/v1/reversals/r1")).json()["state"] == "applied"
+    for query, wanted in (("state=waiting", ["r2"]), ("event_id=e1", ["r1"]), ("user_id=ada", ["r2", "r1"])):
+        items = (await acme.get(f"/v1/reversals?{query}")).json()["items"]
+        assert [item["reversal_id"] for item in items] == wanted
+    assert (await acme.get(f"/v1/decisions/{decision_id}")).json()["reversals"] == ["r1"]
+
+
+async def test_a_tenant_cannot_define_an_action_of_fillips_own(acme: httpx.AsyncClient) -> None:
+    refused = await acme.put("/v1/actions/fillip.reversal", json={"schema": PURCHASE})
+    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/name")
+
+
+async def test_a_row_that_only_waits_for_its_event_is_no_event(acme: httpx.AsyncClient, plane: Plane) -> None:
+    await open_shop(acme)
+    put_event(plane.dsn, "e1", {})
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("UPDATE event_met SET fingerprint = NULL")
+    answer = await acme.post("/v1/reversals", json={"reversal_id": "r1", "event_id": "e1"})
+    assert answer.json()["errors"][0]["at"] == "/user_id"
