@@ -20,7 +20,7 @@ from fillip.settle.stage import LedgerTransaction
 from fillip.stream.belt import Batch, Span, Stage
 from fillip.stream.memory import MemoryLog, MemorySource
 
-CALLS = [name for name in vars(LedgerTransaction) if not name.startswith("_")]
+CALLS = [name for name, call in vars(LedgerTransaction).items() if callable(call) and not name.startswith("_")]
 POINTS = [f"{when} {call}" for call in [*CALLS, "commit"] for when in ("before", "after")]
 """Where a worker can die: around each call of the ledger's transaction, and around the commit itself."""
 
@@ -55,13 +55,15 @@ class MortalLedger:
 class MortalTransaction:
     """Passes every call on."""
 
-    def __init__(self, transaction: LedgerTransaction, reach: Callable[[str], None]) -> None:
+    def __init__(self, transaction: Any, reach: Callable[[str], None]) -> None:
         self._transaction = transaction
         self._reach = reach
         self.spans: Sequence[Span] = ()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._transaction, name)
+        if not callable(method):
+            return MortalTransaction(method, self._reach)
 
         async def call(*arguments: Any) -> Any:
             self._reach(f"before {name}")
@@ -108,7 +110,7 @@ class Worker:
         self._settling: Prepared | None = None
         ledger = PostgresLedger(pool, "oracle")
         self._ledger = MortalLedger(ledger, self._note)
-        self._settle = Settle(self._ledger, lambda settled, rejections, duplicates: None)
+        self._settle = Settle(self._ledger, lambda *told: None)
         self.source = MemorySource(log, ledger, max_records=max_records)
         self._stages: list[Stage] = [
             Ingest(self.books),
