@@ -14,6 +14,7 @@ from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
 from fillip.core.schema import derive_type
 from fillip.manage.cel import check_rule
+from fillip.manage.saving import list_sources
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
@@ -40,8 +41,8 @@ class Shop:
         given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
         campaign = json.decode(json.encode(given | more), type=Campaign)
         checked = {}
-        for path, _, source in campaign.expressions():
-            found = check_rule(source, derive_type(BUY), derive_type(USER))
+        for path, _, source, expect in list_sources(campaign):
+            found = check_rule(source, derive_type(BUY), derive_type(USER), expect=expect)
             checked[path] = Checked(found.checked, found.uses_user, found.uses_cohorts)
         self.owner.execute("INSERT INTO campaign VALUES ('acme', %s, %s, 1)", (campaign_id, state))
         self.owner.execute(

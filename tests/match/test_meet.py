@@ -80,3 +80,22 @@ async def test_a_newer_book_is_taken_over_and_known_rules_are_kept(shop: Shop):
 
 async def test_an_unknown_tenant_has_no_book_even_when_its_name_would_name_two(shop: Shop):
     assert await shop.books.pin(["nobody", "acme,other", "'", ""]) == {}
+
+
+async def test_values_go_by_the_event_and_its_user(shop: Shop):
+    half = {"of": "event.amount", "percent": "50", "rounding": "down"}
+    tiers = {"of": 'user.tier == "gold" ? 2 : 1', "tiers": [{"at_least": 1, "value": 10}, {"at_least": 2, "value": 20}]}
+    shop.launch("mixed", rewards=[{"kind": "cashback", "formula": half}, {"kind": "points", "formula": tiers}])
+    shop.owner.execute("INSERT INTO end_user VALUES ('acme', 'ada', '{\"tier\": \"gold\"}')")
+    values = [(await shop.meet([await shop.event(user, amount=101)]))[0].candidates[0].values for user in ("ada", "u1")]
+    assert values == [(50, 20), (50, 10)]
+
+
+async def test_a_formula_that_fails_or_gives_nothing_or_too_much_refuses_the_grant(shop: Shop):
+    shop.launch(
+        "odd", rewards=[{"kind": "badge"}, {"kind": "points", "formula": {"of": "10000000000000 / event.amount"}}]
+    )
+    refused = [
+        (await shop.meet([await shop.event(amount=amount)]))[0].candidates[0].refused for amount in (0, -1, 1, 10)
+    ]
+    assert refused == ["value_error", "no_value", "value_too_large", None]

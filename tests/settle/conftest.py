@@ -9,6 +9,7 @@ import asyncpg
 import psycopg
 import pytest
 
+from fillip.core.appraisal import NoWorth
 from fillip.core.book import Book, Entry
 from fillip.core.campaign import Campaign
 from fillip.core.event import Event, Place, Rejection
@@ -73,6 +74,8 @@ class World:
         steps: tuple[int, ...] = (0,),
         rewards: tuple[Reward, ...] = (),
         clock: str = "history",
+        values: tuple[int, ...] = (),
+        refused: NoWorth | None = None,
         **attributes: object,
     ) -> Match:
         """An event that meets campaign `give`."""
@@ -85,8 +88,9 @@ class World:
         event = Event(
             "acme", event_id, user_id, "BUY", at, at, attributes, attributes, place, at, self.book(entry, clock), b"{}"
         )
-        touches = list_touches(event, entry, {}, frozenset())
-        return Match(event, [Candidate(entry, touches, steps=steps if quest else ())])
+        values = values or entry.values
+        touches = () if refused else list_touches(event, entry, values, {}, frozenset())
+        return Match(event, [Candidate(entry, touches, False, steps if quest else (), values, refused)])
 
     def reversal(
         self, reversal_id: str, event_id: str, user_id: str = "u1", *, partition: int = 0, **data: object

@@ -192,3 +192,24 @@ async def test_the_worker_sees_only_the_tenants_of_its_batch(world: World):
         async with connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', 'other', true)")
             assert await connection.fetchval("SELECT count(*) FROM incentive") == 0
+
+
+async def test_what_the_event_is_worth_is_granted_and_counted(world: World):
+    world.add_limit("budget", 250, measure="value", reward_kind="cashback")
+    await world.play(*[world.match(f"e{i}", values=(worth,)) for i, worth in enumerate((200, 70, 50))])
+    assert world.rows("SELECT value FROM incentive ORDER BY inbox_seq") == [(200,), (50,)]
+    assert world.rows("SELECT used, version FROM limit_counter") == [(250, 2)]
+    assert world.rows("SELECT reward_values -> 0 ->> 'value' FROM decision ORDER BY event_id") == [
+        ("200",),
+        (None,),
+        ("50",),
+    ]
+
+
+async def test_a_reward_of_no_worth_is_refused_and_nothing_is_counted(world: World):
+    world.add_limit("all", 10)
+    quest = Quest(steps=(Step("visit", "BUY"),))
+    await world.play(world.match("e1", quest=quest, values=(0,), refused="no_value"))
+    assert world.rows("SELECT outcome, reason, limits FROM decision") == [("denied", "no_value", [])]
+    assert world.rows("SELECT count(*) FROM limit_counter") == [(0,)]
+    assert world.rows("SELECT state FROM quest_instance") == [("denied",)]

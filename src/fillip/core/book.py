@@ -7,8 +7,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from fillip.core.campaign import Campaign, CampaignState, Checked
+from fillip.core.campaign import Campaign, CampaignState, Checked, name_formula
 from fillip.core.cast import Cast
+from fillip.core.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.limit import Limit
 from fillip.core.rule import Rule, compile_rule, decode_rule
@@ -42,6 +43,21 @@ class Entry(Struct, frozen=True, dict=True):
         """See list_roles; kept, with what their rules ask, for as long as the version is in force."""
         return tuple(list_roles(self))
 
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The fixed value of each reward."""
+        return tuple(reward.value for reward in self.campaign.rewards)
+
+    @cached_property
+    def formulas(self) -> dict[int, Formula]:
+        """Formulas by the index of their reward."""
+        return {index: reward.formula for index, reward in enumerate(self.campaign.rewards) if reward.formula}
+
+    @cached_property
+    def formulas_checked(self) -> list[Checked]:
+        """The checked expressions of the formulas."""
+        return [self.checked[name_formula(index)] for index in self.formulas]
+
 
 class Role(Struct, frozen=True, dict=True):
     """One way in which events of an action concern a campaign: its rule, the quest's start, or one of its steps."""
@@ -63,13 +79,13 @@ class Role(Struct, frozen=True, dict=True):
 
     @property
     def uses_user(self) -> bool:
-        """Whether the rule reads the user's attributes."""
-        return self.entry.checked[self.path].uses_user
+        """Whether the rule, or the campaign's reward, reads the user's attributes."""
+        return self.entry.checked[self.path].uses_user or any(c.uses_user for c in self.entry.formulas_checked)
 
     @property
     def uses_cohorts(self) -> bool:
-        """Whether the rule reads the user's cohorts."""
-        return self.entry.checked[self.path].uses_cohorts
+        """Whether the rule, or the campaign's reward, reads the user's cohorts."""
+        return self.entry.checked[self.path].uses_cohorts or any(c.uses_cohorts for c in self.entry.formulas_checked)
 
 
 class Book(Struct, frozen=True, dict=True):

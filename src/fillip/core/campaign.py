@@ -68,6 +68,24 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         for index, step in enumerate(self.quest.steps):
             yield f"quest.steps.{index}.rule", step.action, step.rule
 
+    def granting_action(self) -> str | None:
+        """The action whose events earn the rewards: the quest's last; None where it may be one of several."""
+        if self.quest is None:
+            return self.action
+        actions = [step.action for step in self.quest.steps]
+        return actions[-1] if self.quest.ordered or len(set(actions)) == 1 else None
+
+    def formulas(self) -> Iterator[tuple[str, str]]:
+        """The expression of each reward's formula as (path in the definition, source); `granting_action` types it."""
+        for index, reward in enumerate(self.rewards):
+            if reward.formula:
+                yield name_formula(index), reward.formula.of
+
+
+def name_formula(index: int) -> str:
+    """The path in the definition of the expression that a reward's value goes by."""
+    return f"rewards.{index}.formula.of"
+
 
 class Checked(Struct, frozen=True):
     """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads."""

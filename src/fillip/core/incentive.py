@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from fillip.core.event import Event
+from fillip.core.formula import Formula
 from fillip.core.limit import Use
 
 RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
@@ -16,6 +17,8 @@ RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
 
 class Reward(Struct, frozen=True, omit_defaults=True):
     """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON.
+
+    `formula` takes the place of `value` where the event tells how much.
 
     From the event's time on: points are pending for `pending_for_s` and can't be spent, and it is the user's for
     `expires_after_s` (None: for ever). A coupon with `pool` comes with a code of that pool; `badge` names one that a
@@ -30,6 +33,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     pool: str | None = None
     badge: str | None = None
     expires_after_s: int | None = None
+    formula: Formula | None = None
 
     def expire_at(self, event: Event) -> datetime | None:
         """When what this event earned expires; never in a tenant with the clock `history`."""

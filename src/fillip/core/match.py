@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from fillip.core.appraisal import NoWorth
 from fillip.core.book import Entry
 from fillip.core.event import Event
 from fillip.core.limit import CounterKey, Touch
@@ -12,6 +13,7 @@ from fillip.core.limit import CounterKey, Touch
 class Candidate(Struct, frozen=True):
     """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
 
+    `values` has one for each reward; where they can't be granted, `refused` says why and nothing is touched.
     For quests: whether the event starts it, and the steps it meets.
     """
 
@@ -19,6 +21,8 @@ class Candidate(Struct, frozen=True):
     touches: tuple[Touch, ...] = ()
     starts: bool = False
     steps: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+    refused: NoWorth | None = None
 
 
 class Match(Struct, frozen=True):

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.appraisal import NoWorth
 from fillip.core.book import Entry
 from fillip.core.incentive import Decision, identify_decision, identify_incentive
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
@@ -22,12 +23,17 @@ UserKey = tuple[str, str]
 
 
 class Claim(Struct, frozen=True):
-    """A campaign that would grant for this event. `occurrence` numbers the quest instance it completes; 0 for SIMPLE."""
+    """A campaign that would grant `values`, one for each reward, for this event, unless `refused` for them.
+
+    `occurrence` numbers the quest instance it completes; 0 for SIMPLE.
+    """
 
     match: Match
     entry: Entry
     touches: Sequence[Touch]
+    values: Sequence[int]
     occurrence: int = 0
+    refused: NoWorth | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -123,15 +129,20 @@ def decide(
         uses = [refused_by] if refused_by else []
         if not refused_by:
             uses, refused_by = weigh(touches, counters)
-        refusal = "late" if claim.match.late else "limit" if refused_by else room.refuse(claim.wanted)
-        if refusal:
+        if reason := _find_reason(claim, refused_by) or room.refuse(claim.wanted):
             if claim.occurrence:
                 quests.deny(claim)
-            yield Settled(claim, _record(claim, "denied", refusal, uses, at))
+            yield Settled(claim, _record(claim, "denied", reason, uses, at))
             continue
         take(touches, counters)
         decision = _record(claim, "granted", "granted", uses, at)
         yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
+
+
+def _find_reason(claim: Claim, refused_by: Use | None) -> str | None:
+    if claim.match.late:
+        return "late"
+    return claim.refused or ("limit" if refused_by else None)
 
 
 def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
@@ -145,9 +156,13 @@ def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
 def _claims_of(match: Match, quests: Quests) -> Iterator[Claim]:
     for candidate in match.candidates:
         if candidate.entry.campaign.quest is None:
-            yield Claim(match, candidate.entry, candidate.touches)
+            yield _claim(match, candidate)
         elif not match.late and (occurrence := quests.advance(match, candidate)):
-            yield Claim(match, candidate.entry, candidate.touches, occurrence)
+            yield _claim(match, candidate, occurrence)
+
+
+def _claim(match: Match, candidate: Candidate, occurrence: int = 0) -> Claim:
+    return Claim(match, candidate.entry, candidate.touches, candidate.values, occurrence, candidate.refused)
 
 
 def _read_meeting(match: Match, candidate: Candidate) -> Meeting:

@@ -1,10 +1,10 @@
 """Which counters a grant would take from, and how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fillip.core.book import Book, Entry
-from fillip.core.campaign import Campaign
 from fillip.core.event import Event
+from fillip.core.incentive import Reward
 from fillip.core.limit import CounterKey, Limit, Touch
 from fillip.core.rule import RuleError
 from fillip.core.tenant import start_window
@@ -13,21 +13,26 @@ KEY_CHARS = 256
 """Longest key of a counter; PostgreSQL's index rows have a bound, and a longer key would stop the batch."""
 
 
-def list_touches(event: Event, entry: Entry, user: Mapping[str, object], cohorts: frozenset[str]) -> tuple[Touch, ...]:
-    """One touch per limit that a grant of `entry` for this event falls under. Raises RuleError from a key expression."""
-    book = event.book
+def list_touches(
+    event: Event, entry: Entry, values: Sequence[int], user: Mapping[str, object], cohorts: frozenset[str]
+) -> tuple[Touch, ...]:
+    """One touch per limit that a grant of `entry` for this event falls under; `values` has one for each reward.
+
+    Raises RuleError from a key expression.
+    """
+    book, rewards = event.book, entry.campaign.rewards
     return tuple(
-        Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, entry.campaign), limit.cap)
+        Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
         for limit in book.limits_by_campaign[entry.campaign_id]
         if limit.action in (None, event.action)
     )
 
 
-def measure(limit: Limit, campaign: Campaign) -> int:
-    """What one grant of a campaign takes from a limit: 1, or the value of its rewards of the limit's kind."""
+def measure(limit: Limit, rewards: Sequence[Reward], values: Sequence[int]) -> int:
+    """What one grant of these rewards takes from a limit: 1, or the values of those of the limit's kind."""
     if limit.measure == "count":
         return 1
-    return sum(reward.value for reward in campaign.rewards if reward.kind == limit.reward_kind)
+    return sum(value for reward, value in zip(rewards, values, strict=True) if reward.kind == limit.reward_kind)
 
 
 def _name_counter(

@@ -87,7 +87,7 @@ class DecisionAnswer(BaseModel):
     user_id: str
     occurrence: int
     outcome: Literal["granted", "denied"]
-    reason: str = Field(description="granted, limit or late")
+    reason: str = Field(description="granted, limit, late, no_value, value_error or value_too_large")
     occurred_at: datetime
     local_day: date
     rewards: list[RewardValue]

@@ -7,12 +7,13 @@ import msgspec
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fillip.core.campaign import Campaign
+from fillip.core.formula import MAX_VALUE, Rounding
 
 MAX_RULE_LENGTH = 8192
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S
-MAX_VALUE = 10**12
 MAX_PAYLOAD_BYTES = 16_384
+MAX_INT = 2**63 - 1
 
 
 def _want_text(value: object) -> object:
@@ -36,6 +37,7 @@ def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
 Instant = Annotated[AwareDatetime, BeforeValidator(_want_text), AfterValidator(_bound_instant)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
+Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
 ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
 ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
 UserId = Annotated[str, Field(min_length=1, max_length=256, examples=["ada"])]
@@ -47,8 +49,30 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class TierPart(Part):
+    """From `at_least` on: a fixed `value`, or `percent` of the expression."""
+
+    at_least: int = Field(ge=-MAX_INT, le=MAX_INT, strict=True, examples=[5000])
+    value: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    percent: Percent | None = None
+
+
+class FormulaPart(Part):
+    """A value by the event: `of` gives an int; alone it is the value, with `percent` that part of it, rounded.
+
+    With `tiers` (thresholds rising) the highest that `of` reaches gives the value. No value is above `max`; one below
+    1 gives nothing.
+    """
+
+    of: RuleText = Field(examples=["event.amount_cents"])
+    percent: Percent | None = None
+    rounding: Rounding | None = Field(None, description="To whole units; goes with every percent")
+    max: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    tiers: list[TierPart] = Field([], max_length=20)
+
+
 class RewardPart(Part):
-    """What is given: `value` in minor units of `currency` (cashback), in points, or 0."""
+    """What is given: `value` in minor units of `currency` (cashback), in points, or 0; or what `formula` gives."""
 
     kind: Literal["points", "cashback", "coupon", "badge", "custom"]
     value: int = Field(0, ge=0, le=MAX_VALUE, strict=True)
@@ -62,6 +86,7 @@ class RewardPart(Part):
         None, ge=1, le=MAX_SPAN_S, strict=True, description="Points can be spent only so long after the event"
     )
     expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
+    formula: FormulaPart | None = None
 
 
 class StepPart(Part):

@@ -1,7 +1,10 @@
-"""What saving a campaign checks of its rewards of points."""
+"""What saving a campaign checks of its rewards: points and formulas."""
 
 from collections.abc import Collection, Iterator
+from decimal import Decimal
 
+from fillip.core.campaign import Campaign
+from fillip.core.formula import Formula
 from fillip.core.incentive import Reward
 from fillip.core.problem import Fault
 from fillip.core.wallet import POINTS
@@ -19,3 +22,39 @@ def check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterat
         )
     if reward.pending_for_s and reward.expires_after_s and reward.expires_after_s <= reward.pending_for_s:
         yield Fault(f"{at}/expires_after_s", "the points would expire before they can be spent: raise it")
+
+
+def check_formulas(campaign: Campaign) -> Iterator[Fault]:
+    """Whether the parts of each reward's formula go together, and the events that earn it are of one action."""
+    for index, reward in enumerate(campaign.rewards):
+        if reward.formula is None:
+            continue
+        at = f"/rewards/{index}/formula"
+        if reward.value:
+            yield Fault(f"/rewards/{index}/value", "a reward has a value or a formula, not both")
+        if campaign.quest and campaign.granting_action() is None:
+            yield Fault(at, "an unordered quest may end with events of several actions: no formula can read them")
+        yield from _check_formula(reward.formula, at)
+        yield from _check_tiers(reward.formula, f"{at}/tiers")
+
+
+def _check_formula(formula: Formula, at: str) -> Iterator[Fault]:
+    percents = [formula.percent, *(tier.percent for tier in formula.tiers)]
+    if formula.tiers and formula.percent is not None:
+        yield Fault(f"{at}/percent", "goes without tiers: give each tier its own percent")
+    if any(percents) and formula.rounding is None:
+        yield Fault(f"{at}/rounding", "a percentage needs its rounding: half_even, half_up, down or up")
+    if any(percent is not None and not Decimal(percent) for percent in percents):
+        yield Fault(at, "0 percent gives nothing: leave it out")
+    if formula.rounding and not any(percents):
+        yield Fault(f"{at}/rounding", "goes with a percent only: all else is exact")
+
+
+def _check_tiers(formula: Formula, at: str) -> Iterator[Fault]:
+    lowest: int | None = None
+    for index, tier in enumerate(formula.tiers):
+        if (tier.value is None) == (tier.percent is None):
+            yield Fault(f"{at}/{index}", "a tier gives either a value or a percent")
+        if lowest is not None and tier.at_least <= lowest:
+            yield Fault(f"{at}/{index}/at_least", f"must be above the tier before it, {lowest}")
+        lowest = tier.at_least

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
+from fillip.core.appraisal import appraise
 from fillip.core.limit import Use
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
@@ -126,7 +127,8 @@ async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
 
 async def _check_current_limits(work: Work, situation: Situation) -> Check:
     try:
-        touches = list_touches(situation.event, situation.entry, situation.user, situation.cohorts)
+        worth = appraise(situation.event, situation.entry, situation.user, situation.cohorts)
+        touches = list_touches(situation.event, situation.entry, worth.values, situation.user, situation.cohorts)
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
     return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))

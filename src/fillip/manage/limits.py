@@ -8,13 +8,14 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
+from fillip.core.formula import MAX_VALUE
 from fillip.core.incentive import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
 from fillip.core.schema import derive_type
 from fillip.core.tenant import LIFETIME
 from fillip.manage.catalogue import find_campaign, read_definition
-from fillip.manage.definition import MAX_VALUE, ActionName, ObjectId, Part, RuleText
+from fillip.manage.definition import ActionName, ObjectId, Part, RuleText
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
-from fillip.manage.definition import MAX_VALUE, Part
+from fillip.core.formula import MAX_VALUE
+from fillip.manage.definition import Part
 from fillip.manage.naming import Title
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict, NotFound

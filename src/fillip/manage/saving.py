@@ -13,8 +13,8 @@ from fillip.core.quest import Quest
 from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.core.wallet import POINTS
-from fillip.manage.cel import check_rule
-from fillip.manage.earning import check_points
+from fillip.manage.cel import Expected, check_rule
+from fillip.manage.earning import check_formulas, check_points
 from fillip.manage.refusals import Invalid
 
 
@@ -50,12 +50,13 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
 def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
+    faults += check_formulas(campaign)
     if campaign.quest:
         faults += _check_quest(campaign.quest, campaign)
     checked: dict[str, Checked] = {}
-    for path, action, source in [] if faults else campaign.expressions():
+    for path, action, source, expect in [] if faults else list_sources(campaign):
         try:
-            checked[path] = check_expression(source, shapes.actions[action], shapes.user)
+            checked[path] = check_expression(source, shapes.actions[action], shapes.user, expect)
         except RuleRefused as refused:
             faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
     if faults:
@@ -63,9 +64,17 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     return checked
 
 
-def check_expression(source: str, action: ObjectType, user: ObjectType) -> Checked:
-    """A rule over one action's events, typed; raises RuleRefused with line and column."""
-    rule = check_rule(source, action, user)
+def list_sources(campaign: Campaign) -> Iterator[tuple[str, str, str, Expected]]:
+    """Each expression as (path in the definition, action whose schema types it, source, what it must give)."""
+    for path, action, source in campaign.expressions():
+        yield path, action, source, "bool"
+    for path, source in campaign.formulas():
+        yield path, campaign.granting_action() or "", source, "int"
+
+
+def check_expression(source: str, action: ObjectType, user: ObjectType, expect: Expected = "bool") -> Checked:
+    """An expression over one action's events, typed; raises RuleRefused with line and column."""
+    rule = check_rule(source, action, user, expect=expect)
     return Checked(rule.checked, rule.uses_user, rule.uses_cohorts)
 
 
@@ -97,12 +106,11 @@ def find_key_action(limit: Limit, campaign: Campaign | None) -> str:
 
 
 def _find_granting_action(campaign: Campaign) -> str:
-    if campaign.quest is None:
-        return campaign.action or ""
-    if not campaign.quest.ordered and len({step.action for step in campaign.quest.steps}) > 1:
+    action = campaign.granting_action()
+    if action is None:
         message = "an unordered quest may end with events of several actions: no key can be read"
         raise DefinitionRefused([Fault("/key", message)])
-    return campaign.quest.steps[-1].action
+    return action
 
 
 def check_limit(limit: Limit) -> None:

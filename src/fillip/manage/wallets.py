@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import Row, exists, select
 
+from fillip.core.formula import MAX_VALUE
 from fillip.core.wallet import (
     POINTS,
     Account,
@@ -18,7 +19,7 @@ from fillip.core.wallet import (
     identify_refund,
     identify_spend,
 )
-from fillip.manage.definition import MAX_VALUE, Instant, Part
+from fillip.manage.definition import Instant, Part
 from fillip.manage.holdings import find_transfer, load_lots, lock_wallet, make_wallet, store_wallet
 from fillip.manage.naming import UserId
 from fillip.manage.paging import Page, Pages, read_page

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from fillip.core.appraisal import appraise
 from fillip.core.book import Book, Role
 from fillip.core.cast import Cast, Opening
 from fillip.core.errors import Unreadable
@@ -117,13 +118,15 @@ def _nominate(
     refusals: Refusals,
 ) -> Candidate | None:
     entry = roles[0].entry
+    worth = appraise(event, entry, user, cohorts)
     try:
-        touches = list_touches(event, entry, user, cohorts)
+        touches = () if worth.refused else list_touches(event, entry, worth.values, user, cohorts)
     except RuleError:
         refusals.add(event.tenant_id, entry.campaign_id, "key_error")
         return None
     steps = tuple(role.step for role in roles if role.part == "step")
-    return Candidate(entry, touches, starts=any(role.part == "start" for role in roles), steps=steps)
+    starts = any(role.part == "start" for role in roles)
+    return Candidate(entry, touches, starts, steps, worth.values, worth.refused)
 
 
 def _list_cohorts(book: Book, user_id: str) -> frozenset[str]:

@@ -15,7 +15,7 @@ from fillip.core.incentive import identify
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest import Instance
 from fillip.core.room import BadgeKey, PoolKey
-from fillip.core.settlement import QuestKey, Settled, UserKey
+from fillip.core.settlement import Claim, QuestKey, Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
@@ -223,7 +223,7 @@ def _write_instance(key: tuple[QuestKey, int], instance: Instance) -> tuple[obje
 def _write_decision(settled: Settled) -> tuple[object, ...]:
     claim, decision = settled.claim, settled.decision
     match, event = claim.match, claim.match.event
-    rewards = claim.entry.campaign.rewards if decision.outcome == "granted" else ()
+    rewards = _list_rewards(claim) if decision.outcome == "granted" else []
     return (
         event.tenant_id,
         decision.decision_id,
@@ -236,7 +236,7 @@ def _write_decision(settled: Settled) -> tuple[object, ...]:
         decision.reason,
         event.occurred_at,
         decision.local_day,
-        _encode([{"kind": r.kind, "value": r.value, "currency": r.currency} for r in rewards]),
+        _encode(rewards),
         _encode(decision.uses),
         event.book.version,
         _encode(match.user),
@@ -245,6 +245,11 @@ def _write_decision(settled: Settled) -> tuple[object, ...]:
         event.place.offset,
         decision.decided_at,
     )
+
+
+def _list_rewards(claim: Claim) -> list[dict[str, object]]:
+    given = zip(claim.entry.campaign.rewards, claim.values, strict=True)
+    return [{"kind": reward.kind, "value": value, "currency": reward.currency} for reward, value in given]
 
 
 def _write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
@@ -260,7 +265,7 @@ def _write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, 
             event.event_id,
             index,
             reward.kind,
-            reward.value,
+            claim.values[index],
             reward.currency,
             _encode(reward.payload),
             seq,

@@ -24,11 +24,11 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
     """Grant each incentive of points into its wallet, in the order of the decisions."""
     for done in settled:
         for incentive_id, index, _ in done.incentives:
-            reward = done.claim.entry.campaign.rewards[index]
-            if reward.kind == "points" and reward.value > 0:
+            reward, value = done.claim.entry.campaign.rewards[index], done.claim.values[index]
+            if reward.kind == "points" and value > 0:
                 event, wallet = done.claim.match.event, wallets[*done.claim.user, reward.currency or POINTS]
                 available_at, expires_at = _after(event, reward.pending_for_s), reward.expire_at(event)
-                wallet.grant(incentive_id, reward.value, done.decision.decided_at, available_at, expires_at)
+                wallet.grant(incentive_id, value, done.decision.decided_at, available_at, expires_at)
 
 
 def _after(event: Event, span_s: int | None) -> datetime | None:
