@@ -41,10 +41,17 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         return "ended" if self.ends_at and instant > self.ends_at else None
 
 
+class Exclusive(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the campaigns of a group only one grants for an event: the first by priority, or the one of most value."""
+
+    group: str
+    pick: Literal["priority", "value"]
+
+
 class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone.
 
-    `give_back`: whether a reversal gives limits back what the grant took.
+    Not `stackable`: for an event it grants alone or not at all. `give_back`: whether a reversal gives limits back what the grant took.
     """
 
     kind: Literal["SIMPLE", "QUEST"]
@@ -56,6 +63,8 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     schedule: Schedule = Schedule()
     cohorts: tuple[str, ...] = ()
     priority: int = 0
+    stackable: bool = True
+    exclusive: Exclusive | None = None
     give_back: bool = True
 
     def expressions(self) -> Iterator[tuple[str, str, str]]:

@@ -43,7 +43,10 @@ class Reward(Struct, frozen=True, omit_defaults=True):
 
 
 class Decision(Struct, frozen=True):
-    """The answer for one event and one campaign, with the proof of each limit it touched."""
+    """The answer for one event and one campaign, with the proof of each limit it touched.
+
+    `outranked_by` names the campaign that won the event instead.
+    """
 
     decision_id: UUID
     outcome: Literal["granted", "denied"]
@@ -51,6 +54,7 @@ class Decision(Struct, frozen=True):
     uses: Sequence[Use]
     local_day: date
     decided_at: datetime
+    outranked_by: str | None = None
 
 
 def identify(*parts: str) -> UUID:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from fillip.core.appraisal import NoWorth
 from fillip.core.book import Entry
+from fillip.core.conflict import find_winner, rank
 from fillip.core.incentive import Decision, identify_decision, identify_incentive
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
 from fillip.core.match import Candidate, Match
@@ -101,8 +102,8 @@ def list_quests(matches: Sequence[Match]) -> list[QuestKey]:
 
 
 def list_claims(matches: Sequence[Match], quests: Quests) -> list[Claim]:
-    """The claims of these matches in log order; moves `quests` on."""
-    return [claim for match in matches for claim in _claims_of(match, quests)]
+    """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on."""
+    return [claim for match in matches for claim in rank(list(_claims_of(match, quests)))]
 
 
 def refuse_early(claim: Claim, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]) -> Use | None:
@@ -121,28 +122,35 @@ def decide(
 ) -> Iterator[Settled]:
     """Decide each claim in order on what the ones before it left over; moves `counters`, `heads` and `room` on.
 
+    A claim is outranked by one of the same event that was granted and stands against it; one that was refused yields.
     A claim comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
     read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
     """
+    match: Match | None = None
+    winners: list[Entry] = []
     for claim, refused_by in claims:
+        if claim.match is not match:
+            match, winners = claim.match, []
+        winner = find_winner(claim.entry, winners)
         touches = _cap(claim, caps)
-        uses = [refused_by] if refused_by else []
-        if not refused_by:
+        uses = [refused_by] if refused_by and not winner else []
+        if not refused_by and not winner:
             uses, refused_by = weigh(touches, counters)
-        if reason := _find_reason(claim, refused_by) or room.refuse(claim.wanted):
+        if reason := _find_reason(claim, winner, refused_by) or room.refuse(claim.wanted):
             if claim.occurrence:
                 quests.deny(claim)
-            yield Settled(claim, _record(claim, "denied", reason, uses, at))
+            yield Settled(claim, _record(claim, "denied", reason, uses, at, winner))
             continue
+        winners.append(claim.entry)
         take(touches, counters)
         decision = _record(claim, "granted", "granted", uses, at)
         yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
 
 
-def _find_reason(claim: Claim, refused_by: Use | None) -> str | None:
+def _find_reason(claim: Claim, winner: str | None, refused_by: Use | None) -> str | None:
     if claim.match.late:
         return "late"
-    return claim.refused or ("limit" if refused_by else None)
+    return claim.refused or ("outranked" if winner else "limit" if refused_by else None)
 
 
 def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
@@ -179,7 +187,12 @@ def _read_meeting(match: Match, candidate: Candidate) -> Meeting:
 
 
 def _record(
-    claim: Claim, outcome: Literal["granted", "denied"], reason: str, uses: Sequence[Use], at: datetime
+    claim: Claim,
+    outcome: Literal["granted", "denied"],
+    reason: str,
+    uses: Sequence[Use],
+    at: datetime,
+    winner: str | None = None,
 ) -> Decision:
     event = claim.match.event
     return Decision(
@@ -189,6 +202,7 @@ def _record(
         uses=uses,
         local_day=event.book.tenant.local_day(event.occurred_at),
         decided_at=at,
+        outranked_by=winner if reason == "outranked" else None,
     )
 
 

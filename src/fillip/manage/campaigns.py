@@ -22,6 +22,7 @@ from fillip.manage.catalogue import (
     save_version,
     select_campaigns,
 )
+from fillip.manage.contest import check_conflict
 from fillip.manage.definition import SIMPLE_EXAMPLE, DefinitionPart, ObjectId, Part
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict
@@ -73,7 +74,7 @@ class VersionAnswer(BaseModel):
 @router.post("", status_code=201)
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
-    campaign, checked = await _check(work, body.definition.to_campaign())
+    campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
     if await count_campaigns(work.connection, work.caller) >= MAX_CAMPAIGNS:
         raise Conflict(f"the tenant has {MAX_CAMPAIGNS} campaigns: archive some first")
     campaign_id = body.campaign_id or _make_id(campaign.name)
@@ -120,7 +121,7 @@ async def change_campaign(
     work: Writing, campaign_id: str, body: DefinitionPart, if_match: Match, response: Response
 ) -> CampaignAnswer:
     """Replace the definition: a draft changes in place, a launched campaign gets a new version."""
-    campaign, checked = await _check(work, body.to_campaign())
+    campaign, checked = await _check(work, campaign_id, body.to_campaign())
     row = await find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
     if row.shown in ("ended", "archived"):
@@ -139,7 +140,7 @@ async def move_campaign(
     found = await find_campaign(work.connection, work.caller, campaign_id)
     campaign, checked = read_definition(found), None
     if order == "launch":
-        campaign, checked = await _check(work, campaign)
+        campaign, checked = await _check(work, campaign_id, campaign)
     row = await find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
     state = _find_next(row, campaign, order)
@@ -150,11 +151,13 @@ async def move_campaign(
     return _answer(await move(work.connection, work.caller, campaign_id, state, row.version), response)
 
 
-async def _check(work: Work, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
+async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
     """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
     shapes = await read_shapes(work.connection, work.caller, campaign)
     campaign = fill_currency(campaign, shapes.currency)
-    return campaign, check_campaign(campaign, shapes)
+    checked = check_campaign(campaign, shapes)
+    await check_conflict(work.connection, work.caller, campaign_id, campaign)
+    return campaign, checked
 
 
 def _find_next(row: Row[Any], campaign: Campaign, order: Order) -> CampaignState:

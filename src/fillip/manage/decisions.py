@@ -87,7 +87,10 @@ class DecisionAnswer(BaseModel):
     user_id: str
     occurrence: int
     outcome: Literal["granted", "denied"]
-    reason: str = Field(description="granted, limit, late, no_value, value_error or value_too_large")
+    reason: str = Field(
+        description="granted, late, no_value, value_error, value_too_large, outranked, limit, pool_empty or already_held"
+    )
+    outranked_by: str | None = Field(None, description="The campaign that won the event instead")
     occurred_at: datetime
     local_day: date
     rewards: list[RewardValue]

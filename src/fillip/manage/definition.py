@@ -140,6 +140,13 @@ QUEST_EXAMPLE: dict[str, Any] = {
 }
 
 
+class ExclusivePart(Part):
+    """Of the campaigns of a group one alone grants for an event, picked by `priority` or by the `value` of its rewards."""
+
+    group: ObjectId
+    pick: Literal["priority", "value"]
+
+
 class DefinitionPart(Part):
     """A campaign: SIMPLE has `action` and `rule`, QUEST has `quest`; empty `cohorts` = everyone."""
 
@@ -154,6 +161,8 @@ class DefinitionPart(Part):
     schedule: SchedulePart = SchedulePart()
     cohorts: list[ObjectId] = Field([], max_length=20)
     priority: int = Field(0, ge=-1000, le=1000, strict=True)
+    stackable: bool = Field(True, strict=True, description="False: for an event it grants alone or not at all")
+    exclusive: ExclusivePart | None = None
     give_back: bool = Field(
         True, strict=True, description="Whether a reversal gives back what the grant took of limits"
     )

@@ -206,6 +206,7 @@ decision = Table(
     _integer("occurrence"),
     _text("outcome"),
     _text("reason"),
+    _text("outranked_by", null=True),
     _instant("occurred_at"),
     _day("local_day"),
     _json("reward_values"),

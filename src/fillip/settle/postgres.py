@@ -166,7 +166,7 @@ class PostgresTransaction:
         incentives = [row for settled in outcome.settled for row in _write_incentives(settled, batch)]
         heads = [(*user, *head) for user, head in outcome.heads.items()]
         counters = [_write_counter(key, *moved) for key, moved in outcome.counters.items()]
-        columns = (*_columns(decisions, 19), *_columns(incentives, 18), *_columns(heads, 4), *_columns(counters, 9))
+        columns = (*_columns(decisions, 20), *_columns(incentives, 18), *_columns(heads, 4), *_columns(counters, 9))
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
         if written is None or tuple(written) != (len(heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
@@ -234,6 +234,7 @@ def _write_decision(settled: Settled) -> tuple[object, ...]:
         claim.occurrence,
         decision.outcome,
         decision.reason,
+        decision.outranked_by,
         event.occurred_at,
         decision.local_day,
         _encode(rewards),

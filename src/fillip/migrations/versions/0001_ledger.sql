@@ -228,6 +228,7 @@ CREATE TABLE decision (
     occurrence       integer NOT NULL DEFAULT 0, -- of the quest instance; 0 for SIMPLE
     outcome          text NOT NULL CHECK (outcome IN ('granted', 'denied')),
     reason           text NOT NULL,
+    outranked_by     text,                       -- the campaign that won the event instead
     occurred_at      timestamptz NOT NULL,
     local_day        date NOT NULL,              -- event's day in the tenant's zone
     reward_values    jsonb NOT NULL,             -- [{kind, value, currency}]

@@ -1,0 +1,162 @@
+"""Campaigns that stand against each other: one winner a group and event, losers use nothing, batches don't matter."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillip.core.book import Book, Entry
+from fillip.core.campaign import Campaign, Exclusive
+from fillip.core.event import Event, Place
+from fillip.core.incentive import Reward
+from fillip.core.limit import Counter, Limit
+from fillip.core.match import Candidate, Match
+from fillip.core.room import Room
+from fillip.core.settlement import Quests, Settled, decide, list_claims, refuse_early
+from fillip.core.tenant import Tenant
+from fillip.core.touch import list_touches
+
+T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
+TENANT = Tenant("acme", "Acme", "UTC", "USD", "history")
+
+
+def campaign(priority: int = 0, group: str | None = None, pick: str = "priority", stackable: bool = True) -> Campaign:
+    """A campaign of cashback with its part in conflicts."""
+    exclusive = Exclusive(group, pick) if group else None
+    more = {"priority": priority, "exclusive": exclusive, "stackable": stackable}
+    return Campaign(kind="SIMPLE", name="c", rewards=(Reward("cashback", 1, "USD"),), action="BUY", **more)
+
+
+class Shop:
+    """Campaigns c0, c1 … and the caps of some, over counters that several batches share."""
+
+    def __init__(self, campaigns: list[Campaign], caps: dict[int, int]) -> None:
+        self.entries = [Entry(f"c{i}", 1, "running", c, {}) for i, c in enumerate(campaigns)]
+        limits = {
+            f"l{i}": Limit(f"l{i}", "campaign", "value", "lifetime", n, f"c{i}", "cashback") for i, n in caps.items()
+        }
+        entries = {entry.campaign_id: entry for entry in self.entries}
+        self.book = Book(TENANT, 1, {}, dict, entries, {}, limits, {})
+        self.caps = {("acme", limit_id): limit.cap for limit_id, limit in limits.items()}
+        self.counters: dict[object, Counter] = {}
+        self.number = 0
+
+    def match(self, worths: dict[int, int]) -> Match:
+        """An event that meets these campaigns, each worth so much."""
+        self.number += 1
+        place = Place("t", 0, self.number)
+        event = Event("acme", f"e{self.number}", "u", "BUY", T0, T0, {}, {}, place, T0, self.book)
+        candidates = [
+            Candidate(e, list_touches(event, e, (worths[i],), {}, frozenset()), values=(worths[i],))
+            for i, e in enumerate(self.entries)
+            if i in worths
+        ]
+        candidates.sort(key=lambda c: (-c.entry.campaign.priority, c.entry.campaign_id))
+        return Match(event, candidates)
+
+    def settle(self, matches: list[Match], hinted: bool = False) -> list[Settled]:
+        """Decide these as one batch; with every counter hinted full, or none."""
+        claims = list_claims(matches, Quests({}))
+        for claim in claims:
+            for touch in claim.touches:
+                self.counters.setdefault(touch.counter, Counter(0, 0))
+        seen = dict(self.counters) if hinted else {}
+        weighed = [(claim, refuse_early(claim, self.caps, seen)) for claim in claims]
+        return list(decide(weighed, self.counters, self.caps, {}, Room({}, ()), Quests({}), T0))
+
+
+def tell(settled: list[Settled]) -> list[tuple[str, str, str | None]]:
+    """(campaign, reason, winner) of each decision, in the order in which they were made."""
+    return [(s.claim.entry.campaign_id, s.decision.reason, s.decision.outranked_by) for s in settled]
+
+
+def test_the_highest_priority_of_a_group_wins_and_the_others_name_it():
+    shop = Shop([campaign(1, "g"), campaign(5, "g"), campaign(9)], {})
+    assert tell(shop.settle([shop.match({0: 900, 1: 10, 2: 5})])) == [
+        ("c2", "granted", None),
+        ("c1", "granted", None),
+        ("c0", "outranked", "c1"),
+    ]
+
+
+def test_the_best_value_of_a_group_wins_then_priority_then_id():
+    shop = Shop([campaign(0, "g", "value"), campaign(1, "g", "value"), campaign(1, "g", "value")], {})
+    won = [
+        tell(shop.settle([shop.match(worths)]))[0][0]
+        for worths in ({0: 9, 1: 5, 2: 7}, {0: 7, 1: 7, 2: 7}, {0: 5, 2: 4})
+    ]
+    assert won == ["c0", "c1", "c0"]
+
+
+def test_a_winner_without_room_yields_to_the_next_and_takes_nothing():
+    shop = Shop([campaign(0, "g", "value"), campaign(0, "g", "value"), campaign(0, "g", "value")], {0: 50})
+    assert tell(shop.settle([shop.match({0: 90, 1: 30, 2: 20})])) == [
+        ("c0", "limit", None),
+        ("c1", "granted", None),
+        ("c2", "outranked", "c1"),
+    ]
+    assert [counter.used for counter in shop.counters.values()] == [0]
+
+
+def test_what_is_not_stackable_grants_alone():
+    shop = Shop([campaign(5, stackable=False), campaign(1), campaign(9)], {})
+    assert tell(shop.settle([shop.match({0: 1, 1: 1})])) == [("c0", "granted", None), ("c1", "outranked", "c0")]
+    assert tell(shop.settle([shop.match({0: 1, 1: 1, 2: 1})])) == [
+        ("c2", "granted", None),
+        ("c0", "outranked", "c2"),
+        ("c1", "granted", None),
+    ]
+
+
+def test_events_do_not_outrank_each_other():
+    shop = Shop([campaign(0, "g"), campaign(0, "g")], {})
+    decided = shop.settle([shop.match({0: 1}), shop.match({1: 1})])
+    assert [reason for _, reason, _ in tell(decided)] == ["granted", "granted"]
+
+
+GROUPS = {"a": "priority", "b": "value"}
+CAMPAIGNS = st.builds(
+    lambda priority, group, stackable: campaign(
+        priority, group, GROUPS.get(group or "", ""), stackable or group is not None
+    ),
+    st.integers(-1, 1),
+    st.sampled_from([None, *GROUPS]),
+    st.booleans(),
+)
+EVENTS = st.lists(st.dictionaries(st.integers(0, 5), st.integers(1, 5), min_size=1), max_size=8)
+
+
+@given(
+    st.lists(CAMPAIGNS, min_size=6, max_size=6),
+    st.dictionaries(st.integers(0, 5), st.integers(0, 9)),
+    EVENTS,
+    st.data(),
+)
+def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, caps, events, data):
+    whole, parts = Shop(campaigns, caps), Shop(campaigns, caps)
+    decided = whole.settle([whole.match(worths) for worths in events])
+    pieces = []
+    for worths in events:
+        pieces += parts.settle([parts.match(worths)], hinted=data.draw(st.booleans()))
+    assert tell(pieces) == tell(decided)
+
+    won = defaultdict(list)
+    for done in decided:
+        if done.decision.outcome == "granted":
+            won[done.claim.match.event.event_id].append(done.claim)
+        else:
+            assert done.decision.reason == "limit" or not done.decision.uses, "who is outranked touches no limit"
+    for claims in won.values():
+        groups = [claim.entry.campaign.exclusive.group for claim in claims if claim.entry.campaign.exclusive]
+        assert len(groups) == len(set(groups))
+        assert len(claims) == 1 or all(claim.entry.campaign.stackable for claim in claims)
+    used = defaultdict(int)
+    for claims in won.values():
+        for claim in claims:
+            used[claim.entry.campaign_id] += sum(claim.values)
+    for key, counter in whole.counters.items():
+        assert counter.used == used["c" + key.limit_id[1:]] <= whole.caps["acme", key.limit_id]
+    for done in decided:  # a loser's winner did win, and stands against it
+        if winner := done.decision.outranked_by:
+            assert winner in {claim.entry.campaign_id for claim in won[done.claim.match.event.event_id]}
