@@ -18,12 +18,12 @@ PAIRS, PAIRS_ADMISSIBLE = 54_652, 26
 NEAR, FAR = 6_000, 24_000
 """How many events wait to be sent again; more than the 5,000 that one batch holds at most."""
 
-DECISIONS = "SELECT campaign_id, event_id, occurrence, outcome, reason, limits FROM decision WHERE tenant_id = $1"
+DECISIONS = "SELECT campaign_id, event_id, instance, outcome, reason, limits FROM decision WHERE tenant_id = $1"
 INCENTIVES = """
     SELECT i.campaign_id, i.event_id, i.reward_index, i.user_id, i.kind, i.value, i.currency, i.payload, b.seq
     FROM incentive i LEFT JOIN inbox b USING (tenant_id, incentive_id) WHERE tenant_id = $1"""
 INSTANCES = """
-    SELECT campaign_id, user_id, occurrence, state, started_at, ends_at, start_event_id, step, counts
+    SELECT campaign_id, user_id, instance_key, occurrence, state, started_at, ends_at, start_event_id, steps
     FROM quest_instance WHERE tenant_id = $1"""
 INBOX = "SELECT count(*) FROM inbox WHERE tenant_id = $1"
 

@@ -12,8 +12,9 @@ import pytest
 from fillip.app import sample
 from fillip.app.sample import Event, reference
 from fillip.core.campaign import Campaign
+from fillip.core.instance import Instance, Meeting, advance
 from fillip.core.limit import Limit
-from fillip.core.quest import Instance, Meeting, advance
+from fillip.core.quest import Quest
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema import EMPTY, derive_type
 from fillip.manage.cel import check_rule
@@ -146,20 +147,21 @@ def test_quest_arithmetic_agrees_with_the_answer_key(stream: list[Event]) -> Non
     """Given all purchases, when each user's quest advances, then it completes as often as the key says."""
     quest = msgspec.convert(sample.campaigns()["three-visits"], Campaign).quest
     assert quest is not None
-    newest: dict[object, Instance] = {}
+    newest: dict[object, list[Instance]] = {}
     states: Counter[str] = Counter()
     for event in stream:
         if event["type"] == "PURCHASE":
-            changed = advance(quest, newest.get(event["subject"]), _visit(event))
+            done = advance(newest.get(event["subject"], []), _visit(quest, event))
+            changed = [moved.instance for moved in done.moved]
             states.update(instance.state for instance in changed)
-            newest[event["subject"]] = changed[-1]
+            newest[event["subject"]] = changed[-1:]
     counted = sample.expected()
     assert (states["completed"], states["lapsed"]) == (counted["quest_completed"], counted["quest_lapsed"])
 
 
-def _visit(event: Event) -> Meeting:
-    occurred_at = datetime.fromisoformat(str(event["time"]))
-    return Meeting(str(event["id"]), occurred_at, False, (0,), 1, None, None)
+def _visit(quest: Quest, event: Event) -> Meeting:
+    at = datetime.fromisoformat(str(event["time"]))
+    return Meeting(quest, 1, str(event["id"]), at, at, at.date(), 0, steps=(0,))
 
 
 def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: list[Event]) -> None:

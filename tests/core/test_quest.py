@@ -1,11 +1,13 @@
-"""Quests: steps in order, windows with both ends included, one completion an instance."""
+"""Quests: instances, windows with both ends included, steps in order, sums, one completion an instance."""
 
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from fillip.core.quest import Instance, Meeting, Quest, Start, Step, advance
+from fillip.core.instance import MAX_OPEN, Contribution, Instance, Meeting, advance, replay
+from fillip.core.quest import Keyed, Quest, Start, Step
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 WEEK_S = 7 * 86_400
@@ -16,74 +18,211 @@ def three_visits(**changes):
     return Quest(**given)
 
 
-def meeting(after_s=0, *, steps=(0,), starts=False, event_id="e", ends_at=None):
-    return Meeting(event_id, T0 + timedelta(seconds=after_s), starts, steps, 1, T0, ends_at)
+def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
+    at = T0 + timedelta(seconds=after_s)
+    clock_at = at if received_after_s is None else T0 + timedelta(seconds=received_after_s)
+    given = {"event_id": "e", "day": at.date(), "campaign_starts_at": T0, "sequence": 0} | changes
+    return Meeting(quest=None, campaign_version=1, occurred_at=at, clock_at=clock_at, steps=steps, **given)
+
+
+class Log:
+    """Plays meetings against one user's instances, as settle does."""
+
+    def __init__(self, quest):
+        self.quest = quest
+        self.instances: dict[tuple[str, int], Instance] = {}
+        self.completed: list[tuple[str, str]] = []
+        self.met: dict[tuple[str, int], list[Contribution]] = {}
+        self.refused: list[Instance] = []
+        self.sequence = 0
+
+    def play(self, *meetings):
+        for each in meetings:
+            self.sequence += 1
+            event_id = f"e{self.sequence}" if each.event_id == "e" else each.event_id
+            key = event_id if self.quest.instance == "event" else each.key
+            told = replace(each, quest=self.quest, event_id=event_id, key=key, sequence=self.sequence)
+            done = advance(self.instances.values(), told)
+            self.refused += [done.refused] if done.refused else []
+            for moved in done.moved:
+                place = (moved.instance.key, moved.instance.occurrence)
+                self.instances[place] = moved.instance
+                self.met.setdefault(place, []).extend(moved.met)
+                if moved.instance.state == "completed":
+                    self.completed.append((event_id, moved.instance.name))
+        return self
+
+    def show(self):
+        return [(i.state, tuple(s.done for s in i.steps)) for i in self.instances.values()]
 
 
 def play(quest, *meetings):
     """All instances as they stand after the meetings."""
-    newest: Instance | None = None
-    all_instances: dict[int, Instance] = {}
-    for each in meetings:
-        for instance in advance(quest, newest, each):
-            newest = all_instances[instance.occurrence] = instance
-    return list(all_instances.values())
+    return Log(quest).play(*meetings).show()
 
 
 def test_the_third_visit_within_the_week_completes():
-    (instance,) = play(three_visits(), meeting(0), meeting(60), meeting(WEEK_S))
-    assert (instance.state, instance.counts, instance.step) == ("completed", (3,), 1)
+    assert play(three_visits(), meeting(0), meeting(60), meeting(WEEK_S)) == [("completed", (3,))]
 
 
 def test_one_second_after_the_window_the_instance_lapses_and_the_next_begins():
-    lapsed, fresh = play(three_visits(), meeting(0), meeting(60), meeting(WEEK_S + 1))
-    assert (lapsed.state, lapsed.counts) == ("lapsed", (2,))
-    assert (fresh.state, fresh.counts, fresh.occurrence) == ("open", (1,), 2)
+    log = Log(three_visits()).play(meeting(0), meeting(60), meeting(WEEK_S + 1))
+    assert log.show() == [("lapsed", (2,)), ("open", (1,))]
+    assert [instance.name for instance in log.instances.values()] == ["1", "2"]
 
 
 def test_a_repeatable_quest_begins_again_after_its_completion():
-    first, second = play(three_visits(), *[meeting(i) for i in range(4)])
-    assert (first.state, second.state, second.counts) == ("completed", "open", (1,))
+    assert play(three_visits(), *[meeting(i) for i in range(4)]) == [("completed", (3,)), ("open", (1,))]
 
 
 def test_a_quest_that_is_not_repeatable_completes_once():
-    (instance,) = play(three_visits(repeatable=False), *[meeting(i) for i in range(9)])
-    assert instance.state == "completed"
+    assert play(three_visits(repeatable=False), *[meeting(i) for i in range(9)]) == [("completed", (3,))]
 
 
 def test_ordered_steps_are_met_in_order_only():
     quest = Quest(steps=(Step("view", "VIEW"), Step("buy", "BUY", count=2)))
-    (instance,) = play(quest, meeting(0, steps=(0,)), meeting(1, steps=(0,)), meeting(2, steps=(1,)))
-    assert (instance.counts, instance.step, instance.state) == ((1, 1), 1, "open")
+    met = [meeting(0, steps=(0,)), meeting(1, steps=(0,)), meeting(2, steps=(1,))]
+    assert play(quest, *met) == [("open", (1, 1))]
     assert play(quest, meeting(0, steps=(1,))) == []
 
 
 def test_unordered_steps_are_met_in_any_order():
     quest = Quest(steps=(Step("view", "VIEW"), Step("buy", "BUY")), ordered=False)
-    (instance,) = play(quest, meeting(0, steps=(1,)), meeting(1, steps=(0,)))
-    assert instance.state == "completed"
+    assert play(quest, meeting(0, steps=(1,)), meeting(1, steps=(0,))) == [("completed", (1, 1))]
 
 
 def test_an_enrolling_event_opens_the_instance_and_steps_before_it_do_not_count():
     quest = Quest(steps=(Step("buy", "BUY"),), start=Start(at="event", action="JOIN"))
+    join = meeting(5, steps=(), starts=True)
     assert play(quest, meeting(0)) == []
-    (instance,) = play(quest, meeting(0), meeting(5, steps=(), starts=True), meeting(3))
-    assert (instance.state, instance.counts) == ("open", (0,))
-    (instance,) = play(quest, meeting(5, steps=(), starts=True), meeting(5))
-    assert instance.state == "completed"
+    assert play(quest, meeting(0), join, meeting(3)) == [("open", (0,))]
+    assert play(quest, join, meeting(5)) == [("completed", (1,))]
+
+
+def test_an_enrolling_event_counts_for_a_step_whose_rule_it_meets_too():
+    quest = Quest(steps=(Step("buy", "BUY", count=2),), start=Start(at="event", action="BUY"))
+    assert play(quest, meeting(0, starts=True), meeting(1)) == [("completed", (2,))]
 
 
 def test_a_quest_from_the_campaign_start_lapses_once_for_all():
     quest = Quest(steps=(Step("buy", "BUY", count=2),), start=Start(at="campaign"), window_s=100)
-    (instance,) = play(quest, meeting(10), meeting(101), meeting(102))
-    assert (instance.state, instance.started_at, instance.counts) == ("lapsed", T0, (1,))
+    log = Log(quest).play(meeting(10), meeting(101), meeting(102))
+    assert log.show() == [("lapsed", (1,))]
+    assert log.instances["", 1].started_at == T0
+
+
+OFFER = Quest(
+    steps=(Step("spend", "PURCHASE", sum="event.cents", at_least=1000),),
+    start=Start(at="event", action="OFFER"),
+    instance="event",
+    window_s=100,
+)
+
+
+def receipt(at, event_id="e"):
+    return meeting(at, steps=(), starts=True, event_id=event_id)
+
+
+def spend(at, cents):
+    return meeting(at, amounts={0: cents})
+
+
+def test_every_enrolling_event_opens_an_instance_of_its_own_and_an_event_counts_in_full_for_each():
+    log = Log(OFFER).play(receipt(0, "r1"), receipt(0, "r2"), spend(1, 999), receipt(2, "r3"), spend(3, 1))
+    assert log.completed == [("e5", "r1#1"), ("e5", "r2#1")]
+    assert log.show() == [("completed", (1000,)), ("completed", (1000,)), ("open", (1,))]
+
+
+def test_a_sum_is_met_the_first_time_it_is_reached_and_terms_may_be_negative():
+    assert play(OFFER, receipt(0), spend(1, 900), spend(2, -100), spend(3, 199)) == [("open", (999,))]
+    assert play(OFFER, receipt(0), spend(1, 900), spend(2, 100), spend(3, -100)) == [("completed", (1000,))]
+
+
+def test_a_strict_sum_wants_more_than_its_threshold():
+    quest = replace(OFFER, steps=(Step("spend", "PURCHASE", sum="event.cents", more_than=1000),))
+    assert play(quest, receipt(0), spend(1, 1000)) == [("open", (1000,))]
+    assert play(quest, receipt(0), spend(1, 1001)) == [("completed", (1001,))]
+
+
+def test_one_instance_for_each_value_of_a_key():
+    quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
+    same = {"admits": lambda instance, index: True}
+    log = Log(quest).play(meeting(0, key="p1", **same), meeting(1, key="p1", **same), meeting(2, key="p1"))
+    assert log.completed == [("e2", "p1#1")]
+    assert log.play(meeting(3, key="p2")).show() == [("completed", (2,)), ("open", (1,))]
+
+
+def test_a_rule_that_reads_the_instance_tells_instances_apart():
+    quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
+
+    def like(at, post):
+        admits = lambda instance, index: (instance.start or {}).get("post") == post  # noqa: E731
+        return meeting(at, key=post, start={"post": post}, admits=admits)
+
+    log = Log(quest).play(like(0, "a"), like(1, "b"), like(2, "b"), like(3, "a"))
+    assert log.completed == [("e3", "b#1"), ("e4", "a#1")]
+
+
+def test_a_late_event_counts_within_the_lateness_and_not_after_it():
+    quest = three_visits(lateness_s=10)
+    late = [meeting(0), meeting(1), meeting(WEEK_S, received_after_s=WEEK_S + 10)]
+    assert play(quest, *late) == [("completed", (3,))]
+    assert play(quest, *late[:2], meeting(WEEK_S, received_after_s=WEEK_S + 11))[0] == ("lapsed", (2,))
+
+
+def test_an_instance_waits_for_late_events_while_the_next_is_open():
+    quest = three_visits(lateness_s=10)
+    log = Log(quest).play(meeting(0), meeting(1), meeting(WEEK_S + 5), meeting(2, received_after_s=WEEK_S + 10))
+    assert log.show() == [("completed", (3,)), ("open", (1,))]
+
+
+def test_lapsed_decides_nothing_while_no_other_of_the_key_has_begun():
+    quest = replace(OFFER, window_s=100)
+    log = Log(quest).play(receipt(0, "r1"), spend(101, 5))
+    assert log.show() == [("lapsed", (0,))]
+    assert log.play(spend(100, 1000)).completed == [("e3", "r1#1")]
+
+
+def test_a_user_has_at_most_so_many_open_instances():
+    log = Log(OFFER).play(*[receipt(0, f"r{i}") for i in range(MAX_OPEN + 1)])
+    assert (len(log.instances), [i.name for i in log.refused]) == (MAX_OPEN, [f"r{MAX_OPEN}#1"])
+    log.play(receipt(101, "later"))
+    assert log.instances["later", 1].state == "open"
 
 
 @given(st.lists(st.integers(0, 3 * WEEK_S), max_size=40))
 def test_every_completion_has_three_visits_within_a_week(seconds):
-    moments = sorted(seconds)
-    instances = play(three_visits(), *[meeting(at) for at in moments])
-    assert sum(sum(i.counts) for i in instances) == len(moments)
+    log = Log(three_visits()).play(*[meeting(at) for at in sorted(seconds)])
+    instances = list(log.instances.values())
+    assert sum(i.steps[0].done for i in instances) == len(seconds)
     assert [i.occurrence for i in instances] == list(range(1, len(instances) + 1))
-    assert all(sum(i.counts) == 3 for i in instances if i.state == "completed")
+    assert all(i.steps[0].done == 3 for i in instances if i.state == "completed")
     assert [i.state for i in instances[:-1]].count("open") == 0
+
+
+STEPS = (
+    Step("spend", "BUY", sum="event.cents", at_least=20),
+    Step("visit", "BUY", count=3),
+)
+EVENTS = st.lists(
+    st.builds(
+        lambda at, steps, starts, cents: meeting(at, steps=tuple(sorted(steps)), starts=starts, amounts={0: cents}),
+        st.integers(0, 300),
+        st.sets(st.integers(0, 1)),
+        st.booleans(),
+        st.integers(-9, 15),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS, st.booleans(), st.booleans(), st.sampled_from(["user", "event"]))
+def test_each_completion_comes_once_and_progress_is_what_a_replay_gives(events, ordered, repeatable, instance):
+    quest = Quest(STEPS, Start("event", "JOIN"), instance, 100, 0, ordered, repeatable and instance == "user")
+    log = Log(quest).play(*events)
+    assert len(set(log.completed)) == len(log.completed)
+    assert len({name for _, name in log.completed}) == len(log.completed)
+    for place, now in log.instances.items():
+        again = replay(quest, now, log.met[place])
+        assert again.steps == now.steps
+        assert (again.state == "completed") == (now.state == "completed")

@@ -145,7 +145,7 @@ def test_macros_are_told_apart():
 def test_the_start_of_a_quest_can_be_read():
     checked = check_rule("event.qty > start.qty", ACTION, USER, start=ACTION)
     rule = compile_rule(checked.checked)
-    assert checked.uses_start
+    assert checked.uses_instance
     assert rule(read_event(BASKET | {"qty": 3}), read_user({}), frozenset(), read_event(BASKET)) is True
 
 

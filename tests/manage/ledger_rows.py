@@ -26,7 +26,7 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) 
     row = {
         "campaign_version": 1,
         "user_id": "ada",
-        "occurrence": 0,
+        "instance": "",
         "outcome": "granted",
         "reason": "granted",
         "reward_values": '[{"kind": "cashback", "value": 100, "currency": "EUR"}]',
@@ -38,7 +38,7 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) 
         version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
         owner.execute(
             "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_id, occurred_at, local_day, book_version,"
-            " partition, log_offset, decided_at, campaign_version, user_id, occurrence, outcome, reason, reward_values,"
+            " partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, reward_values,"
             " limits, user_attributes, cohorts)"
             " VALUES ('acme', %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [decision_id, campaign_id, event_id, OCCURRED_AT, OCCURRED_AT.date(), version, *row.values()],
@@ -80,10 +80,13 @@ def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int) -> N
         )
 
 
-def put_instance(dsn: str, campaign_id: str, state: str, counts: list[int], started_at: datetime = OCCURRED_AT) -> None:
-    """Record ada's first instance of a quest."""
+def put_instance(
+    dsn: str, campaign_id: str, state: str, done: int, needed: int = 3, started_at: datetime = OCCURRED_AT
+) -> None:
+    """Record ada's first instance of a quest of one step, `visit`."""
+    steps = json.dumps([{"name": "visit", "done": done, "needed": needed}])
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO quest_instance VALUES ('acme', %s, 'ada', 1, 1, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
-            [campaign_id, state, started_at, started_at, counts],
+            "INSERT INTO quest_instance VALUES ('acme', %s, 'ada', '', 1, 1, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
+            [campaign_id, state, started_at, started_at, steps],
         )

@@ -83,6 +83,32 @@ QUEST_FAULTS = [
     ({"start": {"at": "first_step", "rule": "false"}}, "/quest/start/rule"),
     ({"window_s": 366 * 86_400 + 1}, "/definition/quest/window_s"),
     ({"window_s": 0}, "/definition/quest/window_s"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents"}]}, "/quest/steps/0/sum"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "at_least": 5}]}, "/quest/steps/0/at_least"),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents > 1", "at_least": 5}]},
+        "/quest/steps/0/sum",
+    ),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "count": 2, "streak": {"length": 3}}]},
+        "/quest/steps/0/streak",
+    ),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 10}}]}, "/quest/steps/0/streak/length"),
+    (
+        {"steps": [{"name": n, "action": "PURCHASE", "streak": {"length": 6}} for n in "ab"]},
+        "/quest/window_s",
+    ),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 3, "freeze": 3}}]},
+        "/quest/steps/0/streak/freeze",
+    ),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": "start.nothing == 1"}]}, "/quest/steps/0/rule"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": 'progress.done == "1"'}]}, "/quest/steps/0/rule"),
+    ({"instance": {"key": "event.amount_cents > 1"}}, "/quest/instance/key"),
+    ({"instance": {"key": '"a" in cohorts'}}, "/quest/instance/key"),
+    ({"instance": "user", "start": {"at": "event", "action": "PURCHASE", "rule": "start.x == 1"}}, "/quest/start/rule"),
+    ({"instance": "event", "start": {"at": "campaign"}}, "/quest/instance"),
+    ({"instance": "event", "repeatable": True}, "/quest/repeatable"),
 ]
 
 

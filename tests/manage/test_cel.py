@@ -110,12 +110,12 @@ def test_the_result_must_be_what_is_wanted():
 
 def test_what_a_rule_reads_is_told():
     checked = check_rule("event.lines == 1 && user.vip", ACTION, USER)
-    assert (checked.uses_user, checked.uses_cohorts, checked.uses_start) == (True, False, False)
+    assert (checked.uses_user, checked.uses_cohorts, checked.uses_instance) == (True, False, False)
     assert check_rule("'vip' in cohorts", ACTION, USER).uses_cohorts
 
 
 def test_a_start_can_be_typed_and_no_schema_is_one():
-    assert check_rule("event.category == start.category", ACTION, EMPTY, start=ACTION).uses_start
+    assert check_rule("event.category == start.category", ACTION, EMPTY, start=ACTION).uses_instance
     assert check_rule("true", EMPTY, EMPTY).kind == "bool"
 
 

@@ -64,9 +64,13 @@ async def test_incentives_and_the_inbox_that_tells_of_them(acme: AsyncClient, da
 async def test_quest_progress_names_its_steps(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "q", QUEST)
-    put_instance(database, "q", "open", [2])
+    put_instance(database, "q", "open", 2)
     (item,) = (await acme.get("/v1/quests/progress?user_id=ada&campaign_id=q")).json()["items"]
-    assert (item["state"], item["occurrence"], item["steps"]) == ("open", 1, [{"name": "visit", "met": 2, "needed": 3}])
+    assert (item["state"], item["occurrence"], item["steps"]) == (
+        "open",
+        1,
+        [{"name": "visit", "done": 2, "needed": 3}],
+    )
     assert (await acme.get("/v1/quests/progress?user_id=bob")).json()["items"] == []
 
 

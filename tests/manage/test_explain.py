@@ -138,7 +138,7 @@ async def test_a_trial_moves_a_quest_on_paper_only(acme: AsyncClient, database: 
     await launch(acme, "q", QUEST)
     first = await attempt(acme, BIG, "q")
     assert (first["outcome"], "visit 1 of 3" in first["summary"]) == ("progress", True)
-    put_instance(database, "q", "open", [2], datetime.now(UTC) - timedelta(days=1))
+    put_instance(database, "q", "open", 2, 3, datetime.now(UTC) - timedelta(days=1))
     assert (await attempt(acme, BIG, "q"))["outcome"] == "granted", "the third visit completes it"
     late = BIG | {"time": (datetime.now(UTC) - timedelta(days=8)).isoformat()}
     assert ((await attempt(acme, late, "q"))["outcome"], (await attempt(acme, late, "q"))["reason"]) == (

@@ -58,7 +58,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     decision_id = put_decision(dsn, "e1")
     put_counter(dsn, "l", "", "", 1)
     await launch(acme, "q", QUEST)
-    put_instance(dsn, "q", "open", [1])
+    put_instance(dsn, "q", "open", 1)
     key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
     ids = {
         "user_id": "ada",

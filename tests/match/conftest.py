@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from msgspec import json
 
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign import Campaign
 from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
 from fillip.core.schema import derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.quest_rules import check_path
 from fillip.manage.saving import list_sources
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
@@ -41,9 +41,9 @@ class Shop:
         given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
         campaign = json.decode(json.encode(given | more), type=Campaign)
         checked = {}
-        for path, _, source, expect in list_sources(campaign):
-            found = check_rule(source, derive_type(BUY), derive_type(USER), expect=expect)
-            checked[path] = Checked(found.checked, found.uses_user, found.uses_cohorts)
+        actions, user = {"BUY": derive_type(BUY)}, derive_type(USER)
+        for path, action, source in list_sources(campaign):
+            checked[path] = check_path(campaign, path, source, action, actions, user)
         self.owner.execute("INSERT INTO campaign VALUES ('acme', %s, %s, 1)", (campaign_id, state))
         self.owner.execute(
             "INSERT INTO campaign_version VALUES ('acme', %s, 1, %s, %s)",

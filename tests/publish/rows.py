@@ -15,11 +15,14 @@ ON CONFLICT (tenant_id, limit_id, user_id, key, window_start)
 DO UPDATE SET used = limit_counter.used + 1, version = limit_counter.version + 1
 """
 QUEST = """
-INSERT INTO quest_instance (tenant_id, campaign_id, user_id, occurrence, campaign_version, state, started_at, ends_at,
-    start_event_id, step, counts)
-VALUES (%(tenant)s, 'quest', 'ann', 1, 1, 'open', '2026-01-31 09:30+00', NULL, 'e1', 0, '{1,0}')
+INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state,
+    started_at, ends_at, start_event_id, start_offset, steps)
+VALUES (%(tenant)s, 'quest', 'ann', '', 1, 1, 'open', '2026-01-31 09:30+00', NULL, 'e1', 7,
+    '[{"name": "visit", "done": 1, "needed": 3}]')
 """
-QUEST_MOVES = "UPDATE quest_instance SET counts = '{3,0}', step = 1 WHERE tenant_id = %(tenant)s"
+QUEST_MOVES = """
+UPDATE quest_instance SET steps = jsonb_set(steps, '{0,done}', '3'), state = 'completed' WHERE tenant_id = %(tenant)s
+"""
 REJECTION = """
 INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, reason, detail, original, received_at)
 VALUES (gen_random_uuid(), NULL, 'event.received', 3, %(offset)s, 'undecodable', 'a "quoted"\nline', %(original)s,

@@ -68,12 +68,7 @@ async def test_each_table_has_its_topic_and_form(site: Site) -> None:
         opened, moved = await site.read(site.topics.progressed, 2)
         (rejected,) = await site.read(site.topics.rejected, 1)
         (changed,) = await site.read(site.topics.changed, 1)
-    assert (opened["op"], opened["after"]["counts"], moved["op"], moved["after"]["counts"]) == (
-        "c",
-        [1, 0],
-        "u",
-        [3, 0],
-    )
+    assert [(told["op"], told["after"]["steps"][0]["done"]) for told in (opened, moved)] == [("c", 1), ("u", 3)]
     assert opened["after"]["started_at"] == "2026-01-31T09:30:00.000000Z"
     assert rejected["after"]["tenant_id"] is None
     assert b64decode(rejected["after"]["original"]) == original

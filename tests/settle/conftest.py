@@ -90,7 +90,7 @@ class World:
         )
         values = values or entry.values
         touches = () if refused else list_touches(event, entry, values, {}, frozenset())
-        return Match(event, [Candidate(entry, touches, False, steps if quest else (), values, refused)])
+        return Match(event, [Candidate(entry, touches, values, refused, steps=steps if quest else ())])
 
     def reversal(
         self, reversal_id: str, event_id: str, user_id: str = "u1", *, partition: int = 0, **data: object

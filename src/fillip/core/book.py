@@ -12,7 +12,7 @@ from fillip.core.cast import Cast
 from fillip.core.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.limit import Limit
-from fillip.core.rule import Rule, compile_rule, decode_rule
+from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
 from fillip.core.tenant import Tenant
 
 
@@ -35,8 +35,18 @@ class Entry(Struct, frozen=True, dict=True):
 
     @cached_property
     def rules(self) -> dict[str, Rule]:
-        """Compiled rules by their path in the definition."""
-        return {path: compile_rule(checked.code) for path, checked in self.checked.items()}
+        """Compiled expressions by their path in the definition; of a step's rule what needs no instance."""
+        whole = {path: compile_rule(each.code) for path, each in self.checked.items() if not each.uses_instance}
+        return whole | {path: early or _accept for path, (early, _) in self._halves.items()}
+
+    @cached_property
+    def late_rules(self) -> dict[str, Rule]:
+        """The rest of those steps' rules that read the instance."""
+        return {path: late for path, (_, late) in self._halves.items()}
+
+    @cached_property
+    def _halves(self) -> dict[str, tuple[Rule | None, Rule]]:
+        return {path: split_rule(each.code) for path, each in self.checked.items() if each.uses_instance}
 
     @cached_property
     def roles(self) -> tuple[tuple[str, "Role"], ...]:
@@ -77,15 +87,21 @@ class Role(Struct, frozen=True, dict=True):
         """What its rule asks of single attributes, for the index."""
         return read_clauses(decode_rule(self.entry.checked[self.path].code).root)
 
-    @property
+    @cached_property
     def uses_user(self) -> bool:
-        """Whether the rule, or the campaign's reward, reads the user's attributes."""
-        return self.entry.checked[self.path].uses_user or any(c.uses_user for c in self.entry.formulas_checked)
+        """Whether the rule, the sum of its step or the campaign's reward reads the user's attributes."""
+        return any(checked.uses_user for checked in self._checked)
+
+    @cached_property
+    def uses_cohorts(self) -> bool:
+        """Whether the rule, the sum of its step or the campaign's reward reads the user's cohorts."""
+        return any(checked.uses_cohorts for checked in self._checked)
 
     @property
-    def uses_cohorts(self) -> bool:
-        """Whether the rule, or the campaign's reward, reads the user's cohorts."""
-        return self.entry.checked[self.path].uses_cohorts or any(c.uses_cohorts for c in self.entry.formulas_checked)
+    def _checked(self) -> list[Checked]:
+        paths = (self.path, f"quest.steps.{self.step}.sum")
+        mine = [self.entry.checked[path] for path in paths if path in self.entry.checked]
+        return [*mine, *self.entry.formulas_checked]
 
 
 class Book(Struct, frozen=True, dict=True):
@@ -134,14 +150,18 @@ def _reuse(old: Cast | None, roles: list[Role]) -> Cast:
     return old if old is not None and same else Cast(roles)
 
 
+def _accept(*_: object) -> bool:
+    return True
+
+
 def list_roles(entry: Entry) -> list[tuple[str, Role]]:
-    """(action, role) for every expression of a campaign."""
+    """(action, role) for every rule of a campaign."""
     roles: list[tuple[str, Role]] = []
     for path, action, _ in entry.campaign.expressions():
         if path == "rule":
             roles.append((action, Role(entry, path, "simple")))
         elif path == "quest.start.rule":
             roles.append((action, Role(entry, path, "start")))
-        else:
+        elif path.endswith(".rule"):
             roles.append((action, Role(entry, path, "step", int(path.split(".")[2]))))
     return roles

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from fillip.core.incentive import Reward
-from fillip.core.quest import Quest
+from fillip.core.quest import Keyed, Quest
 
 CampaignState = Literal["draft", "scheduled", "running", "paused", "ended", "archived"]
 
@@ -25,6 +25,7 @@ LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     ("draft", "archive"): "archived",
     ("ended", "archive"): "archived",
 }
+KEY_PATH = "quest.instance.key"
 REFUSING: frozenset[CampaignState] = frozenset({"draft", "paused", "archived"})
 
 
@@ -68,7 +69,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     give_back: bool = True
 
     def expressions(self) -> Iterator[tuple[str, str, str]]:
-        """Each rule as (path in the definition, action whose schema types it, source)."""
+        """Each expression as (path in the definition, action whose schema types it, source): rules, then sums and keys."""
         if self.quest is None:
             yield "rule", self.action or "", self.rule
             return
@@ -76,6 +77,10 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             yield "quest.start.rule", self.quest.start.action or "", self.quest.start.rule
         for index, step in enumerate(self.quest.steps):
             yield f"quest.steps.{index}.rule", step.action, step.rule
+            if step.sum is not None:
+                yield f"quest.steps.{index}.sum", step.action, step.sum
+        if isinstance(self.quest.instance, Keyed):
+            yield KEY_PATH, self.quest.opening_action or "", self.quest.instance.key
 
     def granting_action(self) -> str | None:
         """The action whose events earn the rewards: the quest's last; None where it may be one of several."""
@@ -97,8 +102,12 @@ def name_formula(index: int) -> str:
 
 
 class Checked(Struct, frozen=True):
-    """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads."""
+    """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads.
+
+    `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
+    """
 
     code: bytes
     uses_user: bool = False
     uses_cohorts: bool = False
+    uses_instance: bool = False

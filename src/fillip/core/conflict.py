@@ -33,7 +33,7 @@ def collide(one: Campaign, other: Campaign) -> bool:
 
 
 def rank(contenders: Sequence[_C]) -> Sequence[_C]:
-    """The contenders of one event in the order in which they are tried; given by priority, then campaign id.
+    """The contenders of one event in the order in which they are tried; given by priority, start and campaign id.
 
     The members of an exclusive group share out their places among themselves: by priority, value and id, or by value,
     priority and id. Everyone else keeps their place. What is equal in all of it keeps its order.

@@ -69,9 +69,9 @@ def identify(*parts: str) -> UUID:
     return UUID(bytes=bytes(raw))
 
 
-def identify_decision(tenant_id: str, campaign_id: str, occurrence: int, event_id: str) -> UUID:
+def identify_decision(tenant_id: str, campaign_id: str, instance: str, event_id: str) -> UUID:
     """Id of the decision on (campaign, instance, triggering event); never depends on the campaign's version."""
-    return identify("decision", tenant_id, campaign_id, str(occurrence), event_id)
+    return identify("decision", tenant_id, campaign_id, instance, event_id)
 
 
 def identify_incentive(decision_id: UUID, reward_index: int) -> UUID:

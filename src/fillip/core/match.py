@@ -14,15 +14,20 @@ class Candidate(Struct, frozen=True):
     """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
 
     `values` has one for each reward; where they can't be granted, `refused` says why and nothing is touched.
-    For quests: whether the event starts it, and the steps it meets.
+    For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
+    that it would open, and the user's typed attributes and cohorts for the rules that settle runs.
     """
 
     entry: Entry
     touches: tuple[Touch, ...] = ()
-    starts: bool = False
-    steps: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
     refused: NoWorth | None = None
+    starts: bool = False
+    steps: tuple[int, ...] = ()
+    amounts: dict[int, int] = {}
+    key: str = ""
+    user: Mapping[str, object] = {}
+    cohorts: frozenset[str] = frozenset()
 
 
 class Match(Struct, frozen=True):

@@ -1,30 +1,47 @@
-"""Quests: steps that a user's events must meet within a window.
+"""Quests as they are defined: steps that a user's events must meet within a window. Their life is in core.instance."""
 
-Life of an instance (one open at a time for a user and campaign, numbered by `occurrence`):
-
-    (none) --start--> open --last step--> completed   (or denied, when a cap then refuses the grant)
-                      open --event after ends_at--> lapsed, and the event may start the next one
-
-A completed or denied instance is followed by another only if the quest is repeatable. Steps are met in log order;
-windows go by event time, both ends included.
-"""
-
-from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-QuestState = Literal["open", "completed", "denied", "lapsed"]
+from fillip.core.schema import Field, Kind, ObjectType, Scalar
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True):
-    """Met by `count` events of `action` for which `rule` holds."""
+class Streak(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`length` days or weeks (from Monday) in a row in the tenant's zone, each with an event.
+
+    `freeze` units may be missed on the way; they do not count towards the length. One more, and it begins anew.
+    """
+
+    length: int
+    unit: Literal["day", "week"] = "day"
+    freeze: int = 0
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Met by events of `action` for which `rule` holds: `count` of them, or such that `sum` adds up, or a streak.
+
+    `sum` is an int expression over each event; its terms may be negative. The step is met for good the first time that
+    they reach `at_least`, or exceed `more_than`.
+    """
 
     name: str
     action: str
     rule: str = "true"
     count: int = 1
+    sum: str | None = None
+    at_least: int | None = None
+    more_than: int | None = None
+    streak: Streak | None = None
+
+    @property
+    def needed(self) -> int:
+        """How far the step must come: events, the least sum, or days or weeks."""
+        if self.streak:
+            return self.streak.length
+        if self.sum is None:
+            return self.count
+        return self.at_least if self.at_least is not None else (self.more_than or 0) + 1
 
 
 class Start(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,99 +52,45 @@ class Start(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     rule: str = "true"
 
 
-class Quest(Struct, frozen=True, forbid_unknown_fields=True):
-    """`window_s` counts from the instance's start (None: until the campaign ends)."""
+class Keyed(Struct, frozen=True, forbid_unknown_fields=True):
+    """One instance for each value of `key`, a string or int expression over the event that opens it."""
+
+    key: str
+
+
+class Quest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`window_s` counts from the instance's start, both ends included (None: until the campaign ends).
+
+    `instance`: one at a time for each user, one for each opening event, or one at a time for each value of a key.
+    An event dated inside the window counts until `lateness_s` after its end, by the event's clock time.
+    """
 
     steps: tuple[Step, ...]
     start: Start = Start()
+    instance: Literal["user", "event"] | Keyed = "user"
     window_s: int | None = None
+    lateness_s: int = 0
     ordered: bool = True
     repeatable: bool = False
 
+    @property
+    def opening_action(self) -> str | None:
+        """The one action whose events open instances; None where the campaign does, or where there are several."""
+        if self.start.at != "first_step":
+            return self.start.action
+        actions = {step.action for step in (self.steps[:1] if self.ordered else self.steps)}
+        return actions.pop() if len(actions) == 1 else None
 
-class Instance(Struct, frozen=True):
-    """Progress of one user. `step` is the index of the next step; `counts[i]` is how often step i was met."""
-
-    occurrence: int
-    campaign_version: int
-    state: QuestState
-    started_at: datetime
-    ends_at: datetime | None
-    start_event_id: str | None
-    step: int
-    counts: tuple[int, ...]
-
-
-class Meeting(Struct, frozen=True):
-    """What one event means for one quest: whether it can start it, and the indexes of the steps it meets."""
-
-    event_id: str
-    occurred_at: datetime
-    starts: bool
-    steps: tuple[int, ...]
-    campaign_version: int
-    campaign_starts_at: datetime | None
-    campaign_ends_at: datetime | None
+    def opens(self, *, starts: bool, steps: tuple[int, ...]) -> bool:
+        """Whether an event that meets the start's rule, or these steps, is one that opens instances."""
+        if self.start.at == "event":
+            return starts
+        return 0 in steps if self.ordered and self.start.at == "first_step" else bool(steps)
 
 
-def advance(quest: Quest, last: Instance | None, meeting: Meeting) -> list[Instance]:
-    """The instances that `meeting` changes, in order: possibly one that lapses, then the one it opens or moves on.
-
-    `last` is the newest instance of this user (None: none yet). The event completed the quest exactly when the last
-    instance returned is `completed`. An empty list means that the event has no effect.
-    """
-    changed = []
-    if last and last.state == "open" and last.ends_at and meeting.occurred_at > last.ends_at:
-        last = replace(last, state="lapsed")
-        changed.append(last)
-    current = last if last and last.state == "open" else _open(quest, last, meeting)
-    if current is None:
-        return changed
-    moved = _meet(quest, current, meeting)
-    return changed if moved is last else [*changed, moved]
-
-
-def _open(quest: Quest, last: Instance | None, meeting: Meeting) -> Instance | None:
-    if not _may_open(quest, last, meeting):
-        return None
-    from_campaign = quest.start.at == "campaign"
-    started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
-    ends_at = meeting.campaign_ends_at
-    if quest.window_s is not None:
-        ends_at = started_at + timedelta(seconds=quest.window_s)
-    if ends_at and meeting.occurred_at > ends_at:
-        return None
-    return Instance(
-        occurrence=last.occurrence + 1 if last else 1,
-        campaign_version=meeting.campaign_version,
-        state="open",
-        started_at=started_at,
-        ends_at=ends_at,
-        start_event_id=None if from_campaign else meeting.event_id,
-        step=0,
-        counts=(0,) * len(quest.steps),
-    )
-
-
-def _may_open(quest: Quest, last: Instance | None, meeting: Meeting) -> bool:
-    if last and last.state != "lapsed" and not quest.repeatable:
-        return False
-    if quest.start.at == "event":
-        return meeting.starts
-    if quest.start.at == "campaign":
-        return bool(meeting.steps) and not (last and last.state == "lapsed")
-    return 0 in meeting.steps if quest.ordered else bool(meeting.steps)
-
-
-def _meet(quest: Quest, instance: Instance, meeting: Meeting) -> Instance:
-    if meeting.occurred_at < instance.started_at:
-        return instance
-    counts = list(instance.counts)
-    for index in [instance.step] if quest.ordered else range(len(counts)):
-        if index in meeting.steps and counts[index] < quest.steps[index].count:
-            counts[index] += 1
-    if tuple(counts) == instance.counts:
-        return instance
-    done = [count >= step.count for count, step in zip(counts, quest.steps, strict=True)]
-    step = next((i for i, met in enumerate(done) if not met), len(done))
-    return replace(instance, counts=tuple(counts), step=step, state="completed" if all(done) else "open")
+PROGRESS = ObjectType(
+    tuple(Field(name, Scalar(Kind.INT, nullable=False)) for name in ("done", "needed", "steps_met", "occurrence")),
+    nullable=False,
+)
+"""What `progress` reads in the rule of a step, before the event counts: how far this step is and must come, how many
+steps of the instance are met, and its number for this key."""

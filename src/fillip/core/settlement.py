@@ -14,11 +14,9 @@ from fillip.core.conflict import find_winner, rank
 from fillip.core.incentive import Decision, identify_decision, identify_incentive
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
 from fillip.core.match import Candidate, Match
-from fillip.core.quest import Instance, Meeting, advance
+from fillip.core.questing import InstanceKey, Quests
 from fillip.core.room import Room, Wanted
 
-QuestKey = tuple[str, str, str]
-"""(tenant, campaign, user)"""
 UserKey = tuple[str, str]
 """(tenant, user)"""
 
@@ -26,15 +24,18 @@ UserKey = tuple[str, str]
 class Claim(Struct, frozen=True):
     """A campaign that would grant `values`, one for each reward, for this event, unless `refused` for them.
 
-    `occurrence` numbers the quest instance it completes; 0 for SIMPLE.
+    `instance` names the quest instance that it completes, '' for SIMPLE; `place` is where that stands in the ledger,
+    `since` the place in the log of the event that it began with.
     """
 
     match: Match
     entry: Entry
     touches: Sequence[Touch]
     values: Sequence[int]
-    occurrence: int = 0
-    refused: NoWorth | None = None
+    refused: NoWorth | Literal["too_many_open"] | None = None
+    instance: str = ""
+    place: InstanceKey | None = None
+    since: int = 0
 
     @property
     def wanted(self) -> Wanted:
@@ -45,11 +46,6 @@ class Claim(Struct, frozen=True):
     def user(self) -> UserKey:
         """Whose inbox a grant goes to."""
         return self.match.event.tenant_id, self.match.event.user_id
-
-    @property
-    def quest(self) -> QuestKey:
-        """The quest it completes, where it is one."""
-        return self.match.event.tenant_id, self.entry.campaign_id, self.match.event.user_id
 
 
 class Settled(Struct, frozen=True):
@@ -64,46 +60,13 @@ class Settled(Struct, frozen=True):
     codes: Mapping[int, str] = {}
 
 
-class Quests:
-    """The newest instance of each quest and user, and those that this batch changed."""
-
-    def __init__(self, newest: Mapping[QuestKey, Instance]) -> None:
-        """`newest` as read under the lock."""
-        self._newest = dict(newest)
-        self.changed: dict[tuple[QuestKey, int], Instance] = {}
-
-    def advance(self, match: Match, candidate: Candidate) -> int | None:
-        """Let one event move one quest; the occurrence that it completes, or None."""
-        key = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
-        quest = candidate.entry.campaign.quest
-        assert quest is not None, "only campaigns with a quest are advanced"
-        instances = advance(quest, self._newest.get(key), _read_meeting(match, candidate))
-        for instance in instances:
-            self._newest[key] = self.changed[key, instance.occurrence] = instance
-        return instances[-1].occurrence if instances and instances[-1].state == "completed" else None
-
-    def deny(self, claim: Claim) -> None:
-        """Close the instance that a claim completed, when a limit then refused it."""
-        place = (claim.quest, claim.occurrence)
-        self.changed[place] = replace(self.changed[place], state="denied")
-
-
-def list_quests(matches: Sequence[Match]) -> list[QuestKey]:
-    """The quests to lock for these matches, sorted and each once."""
-    return sorted(
-        {
-            (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
-            for match in matches
-            if not match.late
-            for candidate in match.candidates
-            if candidate.entry.campaign.quest
-        }
-    )
-
-
 def list_claims(matches: Sequence[Match], quests: Quests) -> list[Claim]:
-    """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on."""
-    return [claim for match in matches for claim in rank(list(_claims_of(match, quests)))]
+    """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on.
+
+    They are given to that by priority, then by the start of what they complete (SIMPLE: the event itself), then by
+    campaign.
+    """
+    return [claim for match in matches for claim in rank(_claims_of(match, quests))]
 
 
 def refuse_early(claim: Claim, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]) -> Use | None:
@@ -137,8 +100,8 @@ def decide(
         if not refused_by and not winner:
             uses, refused_by = weigh(touches, counters)
         if reason := _find_reason(claim, winner, refused_by) or room.refuse(claim.wanted):
-            if claim.occurrence:
-                quests.deny(claim)
+            if claim.place:
+                quests.deny(claim.place)
             yield Settled(claim, _record(claim, "denied", reason, uses, at, winner))
             continue
         winners.append(claim.entry)
@@ -161,29 +124,25 @@ def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
     ]
 
 
-def _claims_of(match: Match, quests: Quests) -> Iterator[Claim]:
-    for candidate in match.candidates:
-        if candidate.entry.campaign.quest is None:
-            yield _claim(match, candidate)
-        elif not match.late and (occurrence := quests.advance(match, candidate)):
-            yield _claim(match, candidate, occurrence)
+def _claims_of(match: Match, quests: Quests) -> Sequence[Claim]:
+    claims = [claim for candidate in match.candidates for claim in _claims_for(match, candidate, quests)]
+    if any(claim.place for claim in claims):
+        claims.sort(key=lambda claim: (-claim.entry.campaign.priority, claim.since))
+    return claims
 
 
-def _claim(match: Match, candidate: Candidate, occurrence: int = 0) -> Claim:
-    return Claim(match, candidate.entry, candidate.touches, candidate.values, occurrence, candidate.refused)
-
-
-def _read_meeting(match: Match, candidate: Candidate) -> Meeting:
-    schedule = candidate.entry.campaign.schedule
-    return Meeting(
-        event_id=match.event.event_id,
-        occurred_at=match.event.occurred_at,
-        starts=candidate.starts,
-        steps=candidate.steps,
-        campaign_version=candidate.entry.version,
-        campaign_starts_at=schedule.starts_at,
-        campaign_ends_at=schedule.ends_at,
-    )
+def _claims_for(match: Match, candidate: Candidate, quests: Quests) -> Iterator[Claim]:
+    event, entry = match.event, candidate.entry
+    claim = Claim(match, entry, candidate.touches, candidate.values, candidate.refused, since=event.place.offset)
+    if entry.campaign.quest is None:
+        yield claim
+    elif not match.late:
+        completed, crowded = quests.advance(event, candidate)
+        for one in completed:
+            place = InstanceKey(event.tenant_id, entry.campaign_id, event.user_id, one.key, one.occurrence)
+            yield replace(claim, instance=one.name, place=place, since=one.start_offset)
+        if crowded:
+            yield replace(claim, instance=crowded.name, touches=(), refused="too_many_open")
 
 
 def _record(
@@ -196,7 +155,7 @@ def _record(
 ) -> Decision:
     event = claim.match.event
     return Decision(
-        decision_id=identify_decision(event.tenant_id, claim.entry.campaign_id, claim.occurrence, event.event_id),
+        decision_id=identify_decision(event.tenant_id, claim.entry.campaign_id, claim.instance, event.event_id),
         outcome=outcome,
         reason=reason,
         uses=uses,

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from fillip.core.rule import RuleRefused
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
+from fillip.core.rule.split import LATE_NAMES
 from fillip.core.rule.tree import list_names
 from fillip.core.schema import ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
@@ -36,7 +37,7 @@ class CheckedRule:
     kind: ResultKind
     uses_user: bool
     uses_cohorts: bool
-    uses_start: bool
+    uses_instance: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,22 @@ class _Fault:
 
 
 def check_rule(
-    source: str, action: ObjectType, user: ObjectType, *, expect: Expected = "bool", start: ObjectType | None = None
+    source: str,
+    action: ObjectType,
+    user: ObjectType,
+    *,
+    expect: Expected = "bool",
+    start: ObjectType | None = None,
+    progress: ObjectType | None = None,
 ) -> CheckedRule:
-    """The rule, checked against the attributes of its action and of the users; `start` types a quest's first event.
+    """The rule, checked against the attributes of its action and of the users; `start` types the event that opened a
+    quest's instance, `progress` how far that is.
 
     `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
     double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
     """
     _refuse_unreadable(source)
-    environment = _build_environment(action, user, start)
+    environment = _build_environment(action, user, start, progress)
     try:
         checked = _check(environment, source)
         root = prove_compiles(checked)
@@ -65,7 +73,7 @@ def check_rule(
         wanted = "int or string" if expect == "key" else expect
         raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
     names = list_names(root)
-    used = ("user" in names, "cohorts" in names, "start" in names)
+    used = ("user" in names, "cohorts" in names, bool(start or progress) and not names.isdisjoint(LATE_NAMES))
     return CheckedRule(source, checked, cast(ResultKind, kind), *used)
 
 
@@ -81,8 +89,11 @@ def _refuse_unreadable(source: str) -> None:
 
 
 @lru_cache(maxsize=128)
-def _build_environment(action: ObjectType, user: ObjectType, start: ObjectType | None) -> cel.Env:
-    roots = {"event": action, "user": user} | ({"start": start} if start is not None else {})
+def _build_environment(
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None
+) -> cel.Env:
+    given = {"event": action, "user": user, "start": start, "progress": progress}
+    roots = {name: shape for name, shape in given.items() if shape is not None}
     variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
     variables["cohorts"] = cel.Type.List(cel.Type.STRING)
     return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables)

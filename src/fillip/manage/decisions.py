@@ -44,7 +44,7 @@ class UseAnswer(BaseModel):
 
 
 class DecisionAnswer(BaseModel):
-    """The answer for one event and one campaign that it met. `occurrence` numbers the quest instance; 0 for SIMPLE."""
+    """The answer for one event and one campaign that it met. `instance` names the quest instance; it is empty for SIMPLE."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,7 +55,7 @@ class DecisionAnswer(BaseModel):
                     "campaign_version": 1,
                     "event_id": "cj-r17",
                     "user_id": "h1228",
-                    "occurrence": 0,
+                    "instance": "",
                     "outcome": "denied",
                     "reason": "limit",
                     "occurred_at": "2017-12-30T10:04:00Z",
@@ -85,10 +85,11 @@ class DecisionAnswer(BaseModel):
     campaign_version: int
     event_id: str
     user_id: str
-    occurrence: int
+    instance: str = Field(description="Of a quest: its occurrence, after key# where it has one")
     outcome: Literal["granted", "denied"]
     reason: str = Field(
-        description="granted, late, no_value, value_error, value_too_large, outranked, limit, pool_empty or already_held"
+        description="granted, late, no_value, value_error, value_too_large, outranked, limit, pool_empty, already_held"
+        " or too_many_open"
     )
     outranked_by: str | None = Field(None, description="The campaign that won the event instead")
     occurred_at: datetime

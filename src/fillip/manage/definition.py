@@ -89,13 +89,27 @@ class RewardPart(Part):
     formula: FormulaPart | None = None
 
 
+class StreakPart(Part):
+    """`length` days or weeks (from Monday) in a row, in the tenant's zone, each with an event; `freeze` may be missed."""
+
+    length: int = Field(ge=2, le=366, strict=True)
+    unit: Literal["day", "week"] = "day"
+    freeze: int = Field(0, ge=0, le=366, strict=True)
+
+
 class StepPart(Part):
-    """Met by `count` events of `action` for which `rule` holds."""
+    """Met by events of `action` for which `rule` holds: `count` of them, or such that `sum` reaches `at_least` or
+    exceeds `more_than`, or a `streak`. The rule may also read `start` and `progress`.
+    """
 
     name: str = Field(min_length=1, max_length=100, examples=["visit"])
     action: ActionName
     rule: RuleText = "true"
     count: int = Field(1, ge=1, le=10_000, strict=True)
+    sum: RuleText | None = Field(None, description="An int expression; terms may be negative")
+    at_least: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    more_than: int | None = Field(None, ge=0, le=MAX_VALUE, strict=True)
+    streak: StreakPart | None = None
 
 
 class StartPart(Part):
@@ -106,12 +120,24 @@ class StartPart(Part):
     rule: RuleText = "true"
 
 
+class KeyPart(Part):
+    """One instance for each value of `key`, a string or int expression over the event that opens it."""
+
+    key: RuleText
+
+
 class QuestPart(Part):
-    """Steps that a user's events must meet within `window_s` seconds of the start (absent: until the campaign ends)."""
+    """Steps that a user's events must meet within `window_s` seconds of the start (absent: until the campaign ends).
+
+    `instance`: one at a time for each user, one for each event that opens one, or one at a time for each value of a
+    key. An event dated inside the window counts until `lateness_s` after its end.
+    """
 
     steps: list[StepPart] = Field(min_length=1, max_length=20)
     start: StartPart = StartPart()
+    instance: Literal["user", "event"] | KeyPart = "user"
     window_s: int | None = Field(None, ge=1, le=MAX_WINDOW_S, strict=True)
+    lateness_s: int = Field(0, ge=0, le=7 * 86_400, strict=True)
     ordered: bool = Field(True, strict=True)
     repeatable: bool = Field(False, strict=True)
 

@@ -35,7 +35,7 @@ from fillip.manage.schema import find_faults
 from fillip.manage.situations import (
     Occurrence,
     find_event,
-    find_instance,
+    find_instances,
     find_schema,
     imagine,
     read_counters,
@@ -87,8 +87,8 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     completes = True
     if situation.entry.campaign.quest:
         user_id = situation.event.user_id
-        last = await find_instance(work.connection, work.caller, campaign_id, user_id)
-        moved, completes = check_quest(situation, last)
+        known = await find_instances(work.connection, work.caller, campaign_id, user_id)
+        moved, completes = check_quest(situation, known)
         checks.append(moved)
     checks.append(await _check_current_limits(work, situation))
     return _answer(situation, checks, *_conclude(situation, checks, completes), None)

@@ -8,11 +8,15 @@ from uuid import UUID
 from msgspec import Struct, structs
 from pydantic import BaseModel, ConfigDict, Field
 
+from fillip.core.appraisal import Appraisal
 from fillip.core.book import Entry, Role, list_roles
 from fillip.core.campaign import REFUSING
 from fillip.core.event import ACCEPTED_FOR, Event
+from fillip.core.instance import Advance, Instance, advance
 from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
-from fillip.core.quest import Instance, Meeting, advance
+from fillip.core.match import Candidate
+from fillip.core.nomination import nominate_quest
+from fillip.core.questing import read_meeting
 from fillip.core.rule import RuleError, explain_rule
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -140,20 +144,30 @@ def check_path(situation: Situation, now: datetime) -> list[Check]:
     ]
 
 
-def check_quest(situation: Situation, last: Instance | None) -> tuple[Check, bool]:
-    """What the event would do to the user's newest instance, and whether it would complete it."""
-    quest = situation.entry.campaign.quest
-    if quest is None:
-        raise ValueError("only a campaign with a quest has instances")
-    changed = advance(quest, last, _read_meeting(situation))
-    if not changed or changed[-1].state == "lapsed":
-        message = "the event moves no instance of the quest on" + (": the open one has lapsed" if changed else "")
+def check_quest(situation: Situation, known: Sequence[Instance]) -> tuple[Check, bool]:
+    """What the event would do to the user's instances (open ones, and the newest of each key, in order of start), and
+    whether it would complete one.
+    """
+    met = [role for role in situation.roles if _is_met(situation, role)]
+    candidate = _nominate(situation, met) if met else None
+    done = advance(known, read_meeting(situation.event, candidate)) if candidate else Advance(())
+    moved = [each.instance for each in done.moved if each.instance.state != "lapsed"]
+    if not moved:
+        message = "the event moves no instance of the quest on" + (": the open one has lapsed" if done.moved else "")
         return Check(check="quest", passed=False, reason="quest", message=message), False
-    newest = changed[-1]
-    steps = ", ".join(f"{s.name} {n} of {s.count}" for s, n in zip(quest.steps, newest.counts, strict=True))
-    done = newest.state == "completed"
-    message = f"the event {'completes' if done else 'moves on'} instance {newest.occurrence} of the quest: {steps}"
-    return Check(check="quest", passed=True, message=message), done
+    completes = any(instance.state == "completed" for instance in moved)
+    return Check(check="quest", passed=True, message="the event " + "; ".join(map(_describe_move, moved))), completes
+
+
+def _nominate(situation: Situation, met: Sequence[Role]) -> Candidate | None:
+    entry = situation.entry
+    return nominate_quest(situation.event, (), Appraisal(entry.values), met, situation.user, situation.cohorts)[0]
+
+
+def _describe_move(instance: Instance) -> str:
+    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
+    verb = "completes" if instance.state == "completed" else "moves on"
+    return f"{verb} instance {instance.name} of the quest: {steps}"
 
 
 def check_limits(uses: Sequence[Use]) -> Check:
@@ -276,20 +290,6 @@ def _describe_full(use: Use) -> str:
     split = f" for key {use.key}" if use.key else ""
     left = max(use.cap - use.used_before, 0)
     return f"limit {use.limit_id}{split} has {left} of {use.cap} left, this grant needs {use.amount}"
-
-
-def _read_meeting(situation: Situation) -> Meeting:
-    met = [role for role in situation.roles if _is_met(situation, role)]
-    schedule = situation.entry.campaign.schedule
-    return Meeting(
-        event_id=situation.event.event_id,
-        occurred_at=situation.event.occurred_at,
-        starts=any(role.part == "start" for role in met),
-        steps=tuple(role.step for role in met if role.part == "step"),
-        campaign_version=situation.entry.version,
-        campaign_starts_at=schedule.starts_at,
-        campaign_ends_at=schedule.ends_at,
-    )
 
 
 def _show(instant: datetime | None) -> str:

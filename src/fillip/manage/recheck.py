@@ -15,8 +15,9 @@ from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema import ObjectType, derive_type
 from fillip.manage.catalogue import list_launched, read_definition, save_version
+from fillip.manage.quest_rules import check_path, depends_on
 from fillip.manage.refusals import Conflict
-from fillip.manage.saving import DefinitionRefused, check_expression, check_key, list_sources
+from fillip.manage.saving import DefinitionRefused, check_key, list_sources
 from fillip.manage.shapes import lock_tenant, read_actions
 from fillip.manage.spending import list_keyed, save_limit
 
@@ -67,10 +68,10 @@ def _recheck(
     for row, campaign in campaigns:
         before = msgspec.convert(row.checked, dict[str, Checked])
         after = dict(before)
-        for path, action, source, expect in list_sources(campaign):
-            if action_name in (None, action) and (action_name or before[path].uses_user):
+        for path, action, source in list_sources(campaign):
+            if depends_on(campaign, path, action, before[path], action_name):
                 try:
-                    after[path] = check_expression(source, actions[action], user, expect)
+                    after[path] = check_path(campaign, path, source, action, actions, user)
                 except RuleRefused as refused:
                     faults.append(Fault(f"campaigns/{row.campaign_id}/{path.replace('.', '/')}", str(refused)))
         if any(not same_code(before[path].code, after[path].code) for path in before):

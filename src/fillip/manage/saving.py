@@ -1,6 +1,5 @@
 """What saving a campaign or a limit checks: every expression typed, every name known, nothing that can't be reached."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -9,12 +8,12 @@ from msgspec.structs import replace
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
-from fillip.core.quest import Quest
 from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.core.wallet import POINTS
-from fillip.manage.cel import Expected, check_rule
+from fillip.manage.cel import check_rule
 from fillip.manage.earning import check_formulas, check_points
+from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults
 from fillip.manage.refusals import Invalid
 
 
@@ -52,11 +51,11 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
     faults += check_formulas(campaign)
     if campaign.quest:
-        faults += _check_quest(campaign.quest, campaign)
+        faults += find_quest_faults(campaign.quest, campaign)
     checked: dict[str, Checked] = {}
-    for path, action, source, expect in [] if faults else list_sources(campaign):
+    for path, action, source in [] if faults else list_sources(campaign):
         try:
-            checked[path] = check_expression(source, shapes.actions[action], shapes.user, expect)
+            checked[path] = check_path(campaign, path, source, action, shapes.actions, shapes.user)
         except RuleRefused as refused:
             faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
     if faults:
@@ -64,18 +63,11 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     return checked
 
 
-def list_sources(campaign: Campaign) -> Iterator[tuple[str, str, str, Expected]]:
-    """Each expression as (path in the definition, action whose schema types it, source, what it must give)."""
-    for path, action, source in campaign.expressions():
-        yield path, action, source, "bool"
+def list_sources(campaign: Campaign) -> Iterator[tuple[str, str, str]]:
+    """Each expression as (path in the definition, action whose schema types it, source)."""
+    yield from campaign.expressions()
     for path, source in campaign.formulas():
-        yield path, campaign.granting_action() or "", source, "int"
-
-
-def check_expression(source: str, action: ObjectType, user: ObjectType, expect: Expected = "bool") -> Checked:
-    """An expression over one action's events, typed; raises RuleRefused with line and column."""
-    rule = check_rule(source, action, user, expect=expect)
-    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts)
+        yield path, campaign.granting_action() or "", source
 
 
 def check_key(limit: Limit, action: ObjectType) -> bytes:
@@ -130,9 +122,8 @@ def check_change(before: Campaign, after: Campaign) -> None:
     """Whether a launched campaign may become `after`: open instances must stay readable; raises DefinitionRefused."""
     if before.kind != after.kind:
         raise DefinitionRefused([Fault("/kind", "a launched campaign keeps its kind: end it and make another")])
-    if before.quest and after.quest and len(before.quest.steps) != len(after.quest.steps):
-        message = f"a launched quest keeps its {len(before.quest.steps)} steps: end it and make another"
-        raise DefinitionRefused([Fault("/quest/steps", message)])
+    if before.quest and after.quest and (faults := list(find_change_faults(before.quest, after.quest))):
+        raise DefinitionRefused(faults)
 
 
 def _check_kind(campaign: Campaign) -> Iterator[Fault]:
@@ -166,17 +157,3 @@ def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
         yield from check_points(reward, f"/rewards/{index}", shapes.points)
         if reward.kind != "points" and reward.currency not in (None, shapes.currency):
             yield Fault(f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: caps add values up")
-
-
-def _check_quest(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
-    names = Counter(step.name for step in quest.steps)
-    for index, step in enumerate(quest.steps):
-        if names[step.name] > 1:
-            yield Fault(f"/quest/steps/{index}/name", f"two steps are called '{step.name}'")
-    if (quest.start.at == "event") != (quest.start.action is not None):
-        yield Fault("/quest/start/action", "goes with a start at 'event', and only with it")
-    elif quest.start.at != "event" and quest.start.rule != "true":
-        yield Fault("/quest/start/rule", "goes with a start at 'event' only")
-    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
-    if quest.window_s and starts_at and ends_at and quest.window_s > (ends_at - starts_at).total_seconds():
-        yield Fault("/quest/window_s", "longer than the campaign's schedule: its end can't be reached")

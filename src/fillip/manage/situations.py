@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Row, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.book import Book, Entry
+from fillip.core.book import Action, Book, Entry
 from fillip.core.campaign import Campaign, CampaignState, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
+from fillip.core.instance import Instance, StepState
 from fillip.core.limit import Counter, CounterKey, Limit, Touch
 from fillip.core.ports import Caller
-from fillip.core.quest import Instance
 from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage import tables
@@ -74,7 +74,14 @@ async def imagine(connection: AsyncConnection, caller: Caller, row: Row[Any], oc
     cohorts = await _list_cohorts(connection, caller, occurrence.user_id)
     limits = await _list_limits(connection, caller, row.campaign_id)
     entry = _read_entry(row, row.shown)
-    return _build(caller, _read_tenant(tenant._asdict()), entry, occurrence, schema, user, cohorts, limits)
+    situation = _build(caller, _read_tenant(tenant._asdict()), entry, occurrence, schema, user, cohorts, limits)
+    opening = entry.late_rules and entry.campaign.quest and entry.campaign.quest.opening_action
+    if not opening:
+        return situation
+    schema = await find_schema(connection, caller, opening)
+    action = Action(opening, schema, build_coercer(derive_type(schema)))
+    event = structs.replace(situation.event, book=structs.replace(situation.event.book, actions={opening: action}))
+    return structs.replace(situation, event=event)
 
 
 async def find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
@@ -87,15 +94,22 @@ async def find_schema(connection: AsyncConnection, caller: Caller, action: str) 
     return schema
 
 
-async def find_instance(connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str) -> Instance | None:
-    """The newest quest instance of a user."""
-    table = tables.quest_instance
+async def find_instances(connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str) -> list[Instance]:
+    """A user's instances of a quest that are open or the newest of their key, at most 1,000, in order of start."""
+    table, newer = tables.quest_instance, tables.quest_instance.alias()
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
-    row = (await connection.execute(select(table).where(mine).order_by(table.c.occurrence.desc()).limit(1))).first()
-    if row is None:
-        return None
-    fields = {name: row._mapping[name] for name in Instance.__struct_fields__ if name != "counts"}
-    return Instance(**fields, counts=tuple(row.counts))
+    same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
+    followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
+    statement = select(table).where(mine, or_(table.c.state == "open", ~followed))
+    rows = await connection.execute(statement.order_by(table.c.start_offset).limit(1000))
+    return [read_instance(row) for row in rows]
+
+
+def read_instance(row: Row[Any]) -> Instance:
+    """An instance from its row."""
+    fields = {name: row._mapping[name] for name in Instance.__struct_fields__ if name not in ("key", "steps", "start")}
+    steps = msgspec.convert(row.steps, tuple[StepState, ...])
+    return Instance(key=row.instance_key, steps=steps, start=row.start_attributes, **fields)
 
 
 async def read_counters(

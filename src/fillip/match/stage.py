@@ -10,6 +10,7 @@ from fillip.core.cast import Cast, Opening
 from fillip.core.errors import Unreadable
 from fillip.core.event import ACCEPTED_FOR, Event, Rejection
 from fillip.core.match import Candidate, Match
+from fillip.core.nomination import nominate_quest
 from fillip.core.ports import UserAttributes
 from fillip.core.reversal import REVERSAL
 from fillip.core.rule import RuleError
@@ -124,9 +125,12 @@ def _nominate(
     except RuleError:
         refusals.add(event.tenant_id, entry.campaign_id, "key_error")
         return None
-    steps = tuple(role.step for role in roles if role.part == "step")
-    starts = any(role.part == "start" for role in roles)
-    return Candidate(entry, touches, starts, steps, worth.values, worth.refused)
+    if entry.campaign.quest is None:
+        return Candidate(entry, touches, worth.values, worth.refused)
+    candidate, failed = nominate_quest(event, touches, worth, roles, user, cohorts)
+    for _ in range(failed):
+        refusals.add(event.tenant_id, entry.campaign_id, "rule_error")
+    return candidate
 
 
 def _list_cohorts(book: Book, user_id: str) -> frozenset[str]:

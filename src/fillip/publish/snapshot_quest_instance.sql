@@ -1,1 +1,1 @@
-SELECT * FROM quest_instance ORDER BY tenant_id, campaign_id, user_id, occurrence
+SELECT * FROM quest_instance ORDER BY tenant_id, campaign_id, user_id, instance_key, occurrence

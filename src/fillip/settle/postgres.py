@@ -12,11 +12,13 @@ from msgspec import json
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Event, Rejection
 from fillip.core.incentive import identify
+from fillip.core.instance import Instance
 from fillip.core.limit import Counter, CounterKey
-from fillip.core.quest import Instance
+from fillip.core.questing import QuestKey, Wanted
 from fillip.core.room import BadgeKey, PoolKey
-from fillip.core.settlement import Claim, QuestKey, Settled, UserKey
+from fillip.core.settlement import Claim, Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.quest import PostgresQuests
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
 from fillip.settle.wallet import PostgresWallets
@@ -36,7 +38,6 @@ PASSING = (
 )
 """Errors after which the same batch may be tried again: away, out of room, lost a race."""
 
-INSTANCE_FIELDS = tuple(name for name in Instance.__struct_fields__ if name != "counts")
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
 
@@ -74,6 +75,7 @@ class PostgresTransaction:
         """`connection` is inside a transaction."""
         self._connection = connection
         self._owner = owner
+        self._quests = PostgresQuests(connection)
         self._wallets = PostgresWallets(connection)
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
@@ -118,10 +120,9 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         return await self._fetch_counters("read_counters", counters)
 
-    async def lock_instances(self, quests: Sequence[QuestKey]) -> Mapping[QuestKey, Instance]:
+    async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
         """See LedgerTransaction."""
-        rows = await self._connection.fetch(SQL["lock_instances"], *_columns(quests, 3))
-        return {(row["tenant_id"], row["campaign_id"], row["user_id"]): _read_instance(row) for row in rows}
+        return await self._quests.lock(wanted)
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """See LedgerTransaction."""
@@ -154,7 +155,7 @@ class PostgresTransaction:
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """See LedgerTransaction."""
-        await self._write("write_instances", 11, [_write_instance(k, i) for k, i in outcome.instances.items()])
+        await self._quests.write(outcome.instances, outcome.met)
         await self._wallets.write(outcome.wallets)
         if outcome.settled:
             await self._write_settled(batch, outcome)
@@ -203,21 +204,10 @@ def _encode(value: object) -> str | None:
     return None if value is None else json.encode(value).decode()
 
 
-def _read_instance(row: asyncpg.Record) -> Instance:
-    fields = dict(row)
-    return Instance(**{name: fields[name] for name in INSTANCE_FIELDS}, counts=tuple(fields["counts"]))
-
-
 def _write_event(event: Event, said: bytes) -> tuple[object, ...]:
     place, attributes = event.place, _encode(event.attributes)
     who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
     return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
-
-
-def _write_instance(key: tuple[QuestKey, int], instance: Instance) -> tuple[object, ...]:
-    when = (instance.started_at, instance.ends_at, instance.start_event_id)
-    counts = ",".join(map(str, instance.counts))
-    return (*key[0], key[1], instance.campaign_version, instance.state, *when, instance.step, counts)
 
 
 def _write_decision(settled: Settled) -> tuple[object, ...]:
@@ -231,7 +221,7 @@ def _write_decision(settled: Settled) -> tuple[object, ...]:
         claim.entry.version,
         event.event_id,
         event.user_id,
-        claim.occurrence,
+        claim.instance,
         decision.outcome,
         decision.reason,
         decision.outranked_by,

@@ -15,19 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.event import Event, Rejection, fingerprint
+from fillip.core.instance import Contribution, Instance
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match import Match
-from fillip.core.quest import Instance
+from fillip.core.questing import InstanceKey, QuestKey, Quests, Wanted, list_wanted
 from fillip.core.room import BadgeKey, PoolKey, Room, count_codes, list_badges
 from fillip.core.settlement import (
     Claim,
-    QuestKey,
-    Quests,
     Settled,
     UserKey,
     decide,
     list_claims,
-    list_quests,
     refuse_early,
 )
 from fillip.core.wallet import Wallet, WalletKey
@@ -63,7 +61,8 @@ class Outcome(Struct, frozen=True):
     settled: Sequence[Settled]
     counters: Mapping[CounterKey, tuple[Counter, int, bool]]  # moved ones, the limit's cap, whether the row is new
     heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
-    instances: Mapping[tuple[QuestKey, int], Instance]
+    instances: Mapping[InstanceKey, Instance]
+    met: Sequence[tuple[InstanceKey, Contribution]] = ()
     wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
@@ -84,8 +83,8 @@ class LedgerTransaction(Protocol):
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters as they stand, without a lock; a missing one is at 0."""
 
-    async def lock_instances(self, quests: Sequence[QuestKey]) -> Mapping[QuestKey, Instance]:
-        """The newest instance of each quest and user that has one."""
+    async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
+        """The instances that may matter, by themselves until the end."""
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters by themselves until the end; a missing one is at 0."""
@@ -237,8 +236,8 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
     touched = {t.counter for m in matches for c in m.candidates for t in c.touches}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
     caps = await ledger.share_limits(limits) if limits else {}
-    quest_keys = list_quests(matches)
-    quests = Quests(await ledger.lock_instances(quest_keys) if quest_keys else {})
+    wanted = list_wanted(matches)
+    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
     claims = list_claims(matches, quests)
     hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
@@ -252,6 +251,7 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
         {k: (c, caps[k.tenant_id, k.limit_id], not before[k].version) for k, c in counters.items() if c != before[k]},
         {u: (n, u not in heads_before) for u, n in heads.items() if n != heads_before.get(u)},
         quests.changed,
+        quests.met,
         wallets.values(),
     )
 

@@ -2,16 +2,16 @@
 -- `fresh` heads and counters are those that were missing under the lock. Where another writer made one meanwhile it is
 -- not written, a count comes out short, and the batch is tried again.
 WITH decided AS (
-    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, occurrence, outcome,
+    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, instance, outcome,
                           reason, outranked_by, occurred_at, local_day, reward_values, limits, book_version, user_attributes, cohorts,
                           partition, log_offset, decided_at)
-    SELECT d.tenant_id, d.decision_id, d.campaign_id, d.campaign_version, d.event_id, d.user_id, d.occurrence, d.outcome,
+    SELECT d.tenant_id, d.decision_id, d.campaign_id, d.campaign_version, d.event_id, d.user_id, d.instance, d.outcome,
            d.reason, d.outranked_by, d.occurred_at, d.local_day, d.reward_values::jsonb, d.limits::jsonb, d.book_version,
            d.user_attributes::jsonb, d.cohorts::jsonb, d.partition, d.log_offset, d.decided_at
-    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
                 $10::text[], $11::timestamptz[], $12::date[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[],
                 $18::int[], $19::bigint[], $20::timestamptz[])
-      AS d (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, occurrence, outcome, reason,
+      AS d (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, instance, outcome, reason,
             outranked_by, occurred_at, local_day, reward_values, limits, book_version, user_attributes, cohorts, partition, log_offset,
             decided_at)
 ), made AS (

@@ -4,5 +4,15 @@ from fillip.core.rule.compile import Rule, compile_rule
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError, RuleRefused
 from fillip.core.rule.explain import LeafOutcome, explain_rule
+from fillip.core.rule.split import split_rule
 
-__all__ = ["LeafOutcome", "Rule", "RuleError", "RuleRefused", "compile_rule", "decode_rule", "explain_rule"]
+__all__ = [
+    "LeafOutcome",
+    "Rule",
+    "RuleError",
+    "RuleRefused",
+    "compile_rule",
+    "decode_rule",
+    "explain_rule",
+    "split_rule",
+]

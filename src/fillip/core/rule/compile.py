@@ -11,15 +11,15 @@ from fillip.core.rule.operations import NAMESPACE
 from fillip.core.rule.tree import Node
 
 _FAST = """
-def rule(event, user, cohorts, start=None):
+def rule(event, user, cohorts, start=None, progress=None):
     try:
         {budget}
         return {value}
     except Exception as error:
-        return fall_back(error, event, user, cohorts, start)
+        return fall_back(error, event, user, cohorts, start, progress)
 """
 _EXACT = """
-def rule(event, user, cohorts, start=None):
+def rule(event, user, cohorts, start=None, progress=None):
     {budget}
     return {value}
 """
@@ -44,6 +44,7 @@ class Rule(Protocol):
         user: Mapping[str, object],
         cohorts: Set[str],
         start: Mapping[str, object] | None = None,
+        progress: Mapping[str, object] | None = None,
         /,
     ) -> bool | int | str:
         """The rule's value for one event."""
@@ -55,7 +56,11 @@ def compile_rule(checked: bytes) -> Rule:
 
     Raises RuleRefused for what the subset lacks, DecodeError for bytes that are no checked rule.
     """
-    root = decode_rule(checked).root
+    return compile_node(decode_rule(checked).root)
+
+
+def compile_node(root: Node) -> Rule:
+    """As compile_rule, of a decoded rule or a part of one."""
     return build_fast(root, build_exact(root) if absorbs(root) else None)
 
 

@@ -37,7 +37,7 @@ class Writer:
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
         self.count = 0
-        self.scope = {name: name for name in ("event", "user", "cohorts", "start")}
+        self.scope = {name: name for name in ("event", "user", "cohorts", "start", "progress")}
 
     def write(self, node: Node) -> str:
         """The expression's text."""

@@ -38,16 +38,17 @@ def explain_rule(
     user: Mapping[str, object],
     cohorts: Set[str],
     start: Mapping[str, object] | None = None,
+    progress: Mapping[str, object] | None = None,
 ) -> list[LeafOutcome]:
     """The outcome of every leaf of a condition, in the order of the source; values as in compile.Rule."""
     tree = decode_rule(checked)
-    scope = {"event": event, "user": user, "cohorts": cohorts, "start": start}
+    scope = {"event": event, "user": user, "cohorts": cohorts, "start": start, "progress": progress}
     parts = list(_split(tree.root, True))
     marks = [0] + [part for part in parts if isinstance(part, int)] + [len(source)]
     outcomes = []
     for index, (leaf, wanted) in enumerate(part for part in parts if not isinstance(part, int)):
         begin, text = _cut(source, marks[index] + (2 if index else 0), marks[index + 1])
-        value, error = _evaluate(leaf, (event, user, cohorts, start))
+        value, error = _evaluate(leaf, (event, user, cohorts, start, progress))
         reads = {path: _show(read, scope) for path, read in _list_reads(leaf, frozenset())}
         outcomes.append(LeafOutcome(*tree.locate(begin), text, wanted, value, error, reads))
     return outcomes

@@ -39,7 +39,7 @@ class Const(Node):
 
 @dataclass(frozen=True, slots=True)
 class Name(Node):
-    """A variable: event, user, cohorts, start, or one bound by a fold."""
+    """A variable: event, user, cohorts, start, progress, or one bound by a fold."""
 
     name: str
 

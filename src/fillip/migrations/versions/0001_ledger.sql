@@ -187,22 +187,6 @@ DO $$ BEGIN FOR i IN 0..7 LOOP
     EXECUTE format('CREATE TABLE event_met_%s PARTITION OF event_met FOR VALUES WITH (MODULUS 8, REMAINDER %s)', i, i);
 END LOOP; END $$;
 
-CREATE TABLE quest_instance (
-    tenant_id        text NOT NULL,
-    campaign_id      text NOT NULL,
-    user_id          text NOT NULL,
-    occurrence       integer NOT NULL CHECK (occurrence >= 1),
-    campaign_version integer NOT NULL,
-    state            text NOT NULL CHECK (state IN ('open', 'completed', 'denied', 'lapsed')),
-    started_at       timestamptz NOT NULL,
-    ends_at          timestamptz,
-    start_event_id   text,
-    step             integer NOT NULL,   -- index of the step that is next, = number of steps when done
-    counts           integer[] NOT NULL, -- how often each step was met
-    updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant_id, campaign_id, user_id, occurrence)
-);
-
 -- Use of a limit in one window; user_id '' = shared by all users, key '' = not split.
 -- cap = greatest(the limit's cap, used): a cap lowered below its use refuses all further, and breaks nothing.
 CREATE TABLE limit_counter (
@@ -225,7 +209,7 @@ CREATE TABLE decision (
     campaign_version integer NOT NULL,
     event_id         text NOT NULL,
     user_id          text NOT NULL,
-    occurrence       integer NOT NULL DEFAULT 0, -- of the quest instance; 0 for SIMPLE
+    instance         text NOT NULL DEFAULT '',   -- of a quest: occurrence, or key#occurrence; '' for SIMPLE
     outcome          text NOT NULL CHECK (outcome IN ('granted', 'denied')),
     reason           text NOT NULL,
     outranked_by     text,                       -- the campaign that won the event instead

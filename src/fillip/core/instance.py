@@ -1,0 +1,293 @@
+"""The life of quest instances: opened, moved on step by step, completed once.
+
+    (none) --start--> open --last step--> completed   (or denied, when the grant is then refused)
+                      open --an event after the window and its lateness--> lapsed
+
+An instance takes an event iff the event's time lies in its window, both ends included, and the event's clock time
+(broker time; in a tenant with clock `history` the event's own) is not past the window's end by more than the lateness.
+`lapsed` decides nothing by itself: should such an event still come, it opens a lapsed instance again, unless another of
+the same key has begun. Steps are met in log order, never re-sorted; an event counts in full for every instance.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.quest import Quest, Step
+from fillip.core.tenant import start_window
+
+QuestState = Literal["open", "completed", "denied", "lapsed"]
+
+MAX_OPEN = 100
+"""Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
+
+
+class StepState(Struct, frozen=True, omit_defaults=True):
+    """How far a step has come of how far it must: events, the sum, or days or weeks.
+
+    Of a streak `last` is the first day of its newest unit, and `missed` how many units were missed on the way.
+    """
+
+    name: str
+    done: int
+    needed: int
+    last: date | None = None
+    missed: int = 0
+
+    @property
+    def met(self) -> bool:
+        """Whether it is done; nothing is added to it then, so it stays so."""
+        return self.done >= self.needed
+
+
+class Instance(Struct, frozen=True):
+    """One go of a user at a quest; `occurrence` numbers those of one key from 1.
+
+    `start_offset` is the place in the log of the event that opened it: instances are served in this order. `start` are
+    that event's attributes as sent, kept where a rule reads them.
+    """
+
+    key: str
+    occurrence: int
+    campaign_version: int
+    state: QuestState
+    started_at: datetime
+    ends_at: datetime | None
+    start_event_id: str | None
+    start_offset: int
+    steps: tuple[StepState, ...]
+    start: dict[str, object] | None = None
+
+    @property
+    def name(self) -> str:
+        """What decisions call it: the occurrence, after the key where there is one."""
+        return f"{self.key}#{self.occurrence}" if self.key else str(self.occurrence)
+
+
+class Contribution(Struct, frozen=True):
+    """What an event gave to a step: 1, or the term of its sum. `sequence` is the event's place in the log."""
+
+    step: str
+    event_id: str
+    amount: int
+    day: date
+    sequence: int
+
+
+class Meeting(Struct, frozen=True):
+    """What one event means for one version of a quest.
+
+    `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can
+    tell, `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that
+    of the instance it would open, `start` what such a one keeps of its attributes, `day` its day in the tenant's zone.
+    """
+
+    quest: Quest
+    campaign_version: int
+    event_id: str
+    occurred_at: datetime
+    clock_at: datetime
+    day: date
+    sequence: int
+    steps: tuple[int, ...] = ()
+    starts: bool = False
+    amounts: dict[int, int] = {}
+    key: str = ""
+    start: dict[str, object] | None = None
+    campaign_starts_at: datetime | None = None
+    campaign_ends_at: datetime | None = None
+    admits: Callable[[Instance, int], bool] = lambda instance, index: True
+
+
+class Moved(Struct, frozen=True):
+    """An instance after an event, and what the event gave to its steps."""
+
+    instance: Instance
+    met: tuple[Contribution, ...] = ()
+
+
+class Advance(Struct, frozen=True):
+    """What an event does to a user's instances of a quest, in order of their start.
+
+    `refused` is the instance that it would have opened, had the user not too many open.
+    """
+
+    moved: Sequence[Moved]
+    refused: Instance | None = None
+
+
+def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
+    """Let an event lapse instances, then open one, then count for each that takes it, the new one too.
+
+    `known` are the user's instances that are open, those lapsed that may still take an event, and the newest of the
+    meeting's key, all in order of start. Those that nothing happens to are left out of the answer.
+    """
+    before = list(known)
+    newest = {instance.key: instance.occurrence for instance in before}
+    current = [each for each in before if each.state != "lapsed" or each.occurrence == newest[each.key]]
+    after = [_lapse(migrate(instance, meeting), meeting) for instance in current]
+    opened = _open(after, meeting)
+    refused = None
+    if opened and sum(instance.state == "open" for instance in after) >= MAX_OPEN:
+        opened, refused = None, opened
+    moved = [meet(instance, meeting) for instance in [*after, *([opened] if opened else [])]]
+    kept = [*current, None] if opened else current
+    return Advance([m for old, m in zip(kept, moved, strict=True) if m.met or m.instance != old], refused)
+
+
+def meet(instance: Instance, meeting: Meeting) -> Moved:
+    """The instance after the event has counted for the steps that wait for it."""
+    if not _takes(instance, meeting):
+        return Moved(instance)
+    states, met = list(instance.steps), []
+    for index in _list_waiting(meeting.quest, states):
+        if index not in meeting.steps or not meeting.admits(instance, index):
+            continue
+        amount = meeting.amounts.get(index, 1)
+        if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
+            states[index] = state
+            met.append(Contribution(state.name, meeting.event_id, amount, meeting.day, meeting.sequence))
+    return Moved(_put(instance, states) if met else instance, tuple(met))
+
+
+def replay(quest: Quest, instance: Instance, contributions: Iterable[Contribution]) -> Instance:
+    """The instance as it stands by these contributions alone, given in order; its state is `open` or `completed`.
+
+    What was once counted is not asked again whether its rule holds. A contribution to a step whose turn has not come,
+    or which is met without it, gives nothing.
+    """
+    instance = replace(instance, state="open", steps=fresh_steps(quest))
+    for each in contributions:
+        states = list(instance.steps)
+        for index in _list_waiting(quest, states):
+            state = _add(quest.steps[index], states[index], each.amount, each.day)
+            if states[index].name == each.step and state:
+                states[index] = state
+        instance = _put(instance, states)
+    return instance
+
+
+def migrate(instance: Instance, meeting: Meeting) -> Instance:
+    """An open or lapsed instance under the meeting's version: steps of the same name keep how far they are.
+
+    Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
+    left was met, the last one does.
+    """
+    if instance.campaign_version == meeting.campaign_version or instance.state not in ("open", "lapsed"):
+        return instance
+    old = {state.name: state for state in instance.steps}
+    states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
+    if all(state.met for state in states):
+        states[-1] = replace(states[-1], done=states[-1].needed - 1)
+    return replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version)
+
+
+def _carry(state: StepState, needed: int) -> StepState:
+    done = max(state.done, needed) if state.met else min(state.done, needed - 1)
+    return replace(state, done=done, needed=needed)
+
+
+def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
+    """The steps of a new instance."""
+    return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
+
+
+def read_progress(instance: Instance, index: int) -> dict[str, object]:
+    """What `progress` reads in the rule of a step: see core.quest.PROGRESS."""
+    state = instance.steps[index]
+    steps_met = sum(each.met for each in instance.steps)
+    return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}
+
+
+def _put(instance: Instance, states: Sequence[StepState]) -> Instance:
+    done = all(state.met for state in states)
+    return replace(instance, steps=tuple(states), state="completed" if done else "open")
+
+
+def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
+    waiting = [index for index, state in enumerate(states) if not state.met]
+    return waiting[:1] if quest.ordered else waiting
+
+
+def _add(step: Step, state: StepState, amount: int, day: date) -> StepState | None:
+    """The step with one event more; None where the event gives nothing. A second one of a streak's day keeps it."""
+    if not step.streak:
+        return replace(state, done=state.done + amount) if amount else None
+    unit = start_window(step.streak.unit, day)
+    if state.last is None:
+        return replace(state, done=1, last=unit)
+    missed = (unit - state.last).days // (7 if step.streak.unit == "week" else 1) - 1
+    if missed < 0:
+        return state if unit == state.last else None
+    if state.missed + missed > step.streak.freeze:
+        return replace(state, done=1, last=unit, missed=0)
+    return replace(state, done=state.done + 1, last=unit, missed=state.missed + missed)
+
+
+def _takes(instance: Instance, meeting: Meeting) -> bool:
+    if instance.state not in ("open", "lapsed") or meeting.occurred_at < instance.started_at:
+        return False
+    if instance.ends_at is None:
+        return True
+    return meeting.occurred_at <= instance.ends_at and not _is_over(instance.ends_at, meeting)
+
+
+def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
+    return ends_at is not None and meeting.clock_at > ends_at + timedelta(seconds=meeting.quest.lateness_s)
+
+
+def _lapse(instance: Instance, meeting: Meeting) -> Instance:
+    if instance.state == "open" and _is_over(instance.ends_at, meeting):
+        return replace(instance, state="lapsed")
+    return instance
+
+
+def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
+    """The instance that the event opens, if it may."""
+    quest = meeting.quest
+    same = [instance for instance in known if instance.key == meeting.key]
+    newest = max(same, key=lambda instance: instance.occurrence, default=None)
+    if not quest.opens(starts=meeting.starts, steps=meeting.steps) or any(
+        _blocks(one, newest, meeting) for one in same
+    ):
+        return None
+    from_campaign = quest.start.at == "campaign"
+    started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
+    ends_at = meeting.campaign_ends_at
+    if quest.window_s is not None:
+        ends_at = started_at + timedelta(seconds=quest.window_s)
+    instance = Instance(
+        key=meeting.key,
+        occurrence=newest.occurrence + 1 if newest else 1,
+        campaign_version=meeting.campaign_version,
+        state="open",
+        started_at=started_at,
+        ends_at=ends_at,
+        start_event_id=None if from_campaign else meeting.event_id,
+        start_offset=meeting.sequence,
+        steps=fresh_steps(quest),
+        start=meeting.start,
+    )
+    return instance if _takes(instance, meeting) and _is_admitted(instance, meeting) else None
+
+
+def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bool:
+    """Whether an instance of the same key, lapsed ones already marked, stands in the way of a new one."""
+    if instance.state == "open":
+        return not meeting.quest.repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    if instance is not newest:
+        return False
+    if instance.state == "lapsed":
+        return meeting.quest.start.at == "campaign" or _takes(instance, meeting)
+    return not meeting.quest.repeatable
+
+
+def _is_admitted(instance: Instance, meeting: Meeting) -> bool:
+    """Whether the step that is to open the instance counts for it, as far as its rule reads the instance."""
+    if meeting.quest.start.at != "first_step":
+        return True
+    waiting = [0] if meeting.quest.ordered else meeting.steps
+    return any(index in meeting.steps and meeting.admits(instance, index) for index in waiting)

@@ -1,0 +1,129 @@
+"""Quests at saving: every expression typed by what it may read, and nothing that contradicts itself or can't be met."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from fillip.core.campaign import KEY_PATH, Campaign, Checked
+from fillip.core.problem import Fault
+from fillip.core.quest import PROGRESS, Keyed, Quest, Step
+from fillip.core.rule import RuleRefused
+from fillip.core.schema import EMPTY, ObjectType
+from fillip.manage.cel import check_rule
+
+DAY_S = 86_400
+
+
+def check_path(
+    campaign: Campaign, path: str, source: str, action: str, actions: Mapping[str, ObjectType], user: ObjectType
+) -> Checked:
+    """The expression at `path` of a campaign over events of `action`, typed; raises RuleRefused with line and column.
+
+    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event alone.
+    """
+    if path == KEY_PATH:
+        rule = check_rule(source, actions[action], EMPTY, expect="key")
+        if rule.uses_cohorts:
+            raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")
+        return Checked(rule.checked)
+    if path.endswith(".sum") or path.startswith("rewards."):
+        rule = check_rule(source, actions[action], user, expect="int")
+        return Checked(rule.checked, rule.uses_user, rule.uses_cohorts)
+    if campaign.quest and path.startswith("quest.steps."):
+        start = actions.get(campaign.quest.opening_action or "")
+        rule = check_rule(source, actions[action], user, start=start, progress=PROGRESS)
+    else:
+        rule = check_rule(source, actions[action], user)
+    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance)
+
+
+def depends_on(campaign: Campaign, path: str, action: str, checked: Checked, changed: str | None) -> bool:
+    """Whether the expression at `path` over events of `action` reads what has changed: an action, or users (None)."""
+    if changed is None:
+        return checked.uses_user
+    return action == changed or (
+        checked.uses_instance and campaign.quest is not None and campaign.quest.opening_action == changed
+    )
+
+
+def find_quest_faults(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
+    """Everything in a quest that contradicts itself or can't be reached."""
+    yield from _check_steps(quest)
+    yield from _check_start(quest)
+    yield from _check_window(quest, campaign)
+
+
+def find_change_faults(before: Quest, after: Quest) -> Iterator[Fault]:
+    """What of a launched quest can't change: the names of instances and steps, what measures a step."""
+    if before.instance != after.instance or before.start.at != after.start.at:
+        yield Fault("/quest/instance", "a launched quest keeps its start and instances: end it and make another")
+    if [step.name for step in before.steps] != [step.name for step in after.steps]:
+        yield Fault("/quest/steps", "a launched quest keeps its steps by name: end it and make another")
+
+
+def _check_steps(quest: Quest) -> Iterator[Fault]:
+    names = Counter(step.name for step in quest.steps)
+    for index, step in enumerate(quest.steps):
+        at = f"/quest/steps/{index}"
+        if names[step.name] > 1:
+            yield Fault(f"{at}/name", f"two steps are called '{step.name}'")
+        yield from _check_measure(step, at)
+
+
+def _check_measure(step: Step, at: str) -> Iterator[Fault]:
+    thresholds = [name for name in ("at_least", "more_than") if getattr(step, name) is not None]
+    if step.sum is None and thresholds:
+        yield Fault(f"{at}/{thresholds[0]}", "goes with a sum only")
+    elif step.sum is not None and len(thresholds) != 1:
+        yield Fault(f"{at}/sum", "a sum needs either at_least or more_than")
+    measures = [name for name, given in _list_measures(step) if given]
+    if len(measures) > 1:
+        yield Fault(f"{at}/{measures[1]}", f"a step has one measure: it can't have a {measures[0]} too")
+    if step.streak and step.streak.freeze >= step.streak.length:
+        yield Fault(f"{at}/streak/freeze", "must be less than the length: there would be no streak")
+
+
+def _list_measures(step: Step) -> list[tuple[str, bool]]:
+    return [("count", step.count != 1), ("sum", step.sum is not None), ("streak", step.streak is not None)]
+
+
+def _check_start(quest: Quest) -> Iterator[Fault]:
+    at_event = quest.start.at == "event"
+    if at_event != (quest.start.action is not None):
+        yield Fault("/quest/start/action", "goes with a start at 'event', and only with it")
+    elif not at_event and quest.start.rule != "true":
+        yield Fault("/quest/start/rule", "goes with a start at 'event' only")
+    if quest.instance != "user" and quest.start.at == "campaign":
+        yield Fault("/quest/instance", "no event opens a quest that starts with the campaign: only 'user' goes with it")
+    elif isinstance(quest.instance, Keyed) and not at_event and quest.opening_action is None:
+        message = "events of several actions may open the quest: no key can be read; start it at one event"
+        yield Fault("/quest/instance/key", message)
+    if quest.instance == "event" and quest.repeatable:
+        yield Fault("/quest/repeatable", "every opening event has an instance of its own already")
+
+
+def _check_window(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    span_s = (ends_at - starts_at).total_seconds() if starts_at and ends_at else None
+    if quest.window_s and span_s is not None and quest.window_s > span_s:
+        yield Fault("/quest/window_s", "longer than the campaign's schedule: its end can't be reached")
+    room_s = min((s for s in (quest.window_s, span_s) if s is not None), default=None)
+    if room_s is None:
+        return
+    streaks = [(index, _measure_streak(step)) for index, step in enumerate(quest.steps) if step.streak]
+    for index, least_s in streaks:
+        if least_s > room_s:
+            yield Fault(f"/quest/steps/{index}/streak/length", _explain_short(least_s, room_s))
+            return
+    if quest.ordered and sum(least_s for _, least_s in streaks) > room_s:
+        yield Fault("/quest/window_s", "shorter than the streaks one after the other: the quest can't be completed")
+
+
+def _measure_streak(step: Step) -> int:
+    """The least time from a streak's first event to its last: the whole units between those two, less an hour for DST."""
+    assert step.streak is not None, "only streaks have a length"
+    unit_s = DAY_S if step.streak.unit == "day" else 7 * DAY_S
+    return max((step.streak.length - 2) * unit_s - 3600, 0)
+
+
+def _explain_short(least_s: int, room_s: float) -> str:
+    return f"takes {least_s / DAY_S:.1f} days at least, the quest leaves {room_s / DAY_S:.1f}: it can't be reached"

@@ -1,0 +1,41 @@
+-- Goes of users at quests. Of one campaign and user there may be several: by instance_key, then by occurrence.
+CREATE TABLE quest_instance (
+    tenant_id        text NOT NULL,
+    campaign_id      text NOT NULL,
+    user_id          text NOT NULL,
+    instance_key     text NOT NULL,      -- '' one for each user, the id of the event that opened it, or a key's value
+    occurrence       integer NOT NULL CHECK (occurrence >= 1),  -- of this key
+    campaign_version integer NOT NULL,
+    state            text NOT NULL CHECK (state IN ('open', 'completed', 'denied', 'lapsed')),
+    started_at       timestamptz NOT NULL,
+    ends_at          timestamptz,
+    start_event_id   text,
+    start_offset     bigint NOT NULL,    -- place in the log of the event that opened it
+    steps            jsonb NOT NULL,     -- [{name, done, needed}], of a streak also {last, missed}
+    start_attributes jsonb,              -- of the event that opened it, where a rule reads them
+    updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence)
+);
+CREATE INDEX quest_instance_live ON quest_instance (tenant_id, campaign_id, user_id, ends_at)
+    WHERE state IN ('open', 'lapsed');
+CREATE INDEX quest_instance_by_user ON quest_instance (tenant_id, user_id, campaign_id);
+
+-- What events gave to steps, so that a reversal can replay the rest.
+CREATE TABLE quest_step_met (
+    tenant_id        text NOT NULL,
+    campaign_id      text NOT NULL,
+    user_id          text NOT NULL,
+    instance_key     text NOT NULL,
+    occurrence       integer NOT NULL,
+    step             text NOT NULL,
+    event_id         text NOT NULL,
+    amount           bigint NOT NULL,    -- 1, or the term of the step's sum
+    day              date NOT NULL,      -- of the event, in the tenant's zone
+    sequence         bigint NOT NULL,    -- the event's place in the log
+    PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence, sequence, step)
+);
+CREATE INDEX quest_step_met_by_event ON quest_step_met (tenant_id, event_id);
+
+GRANT SELECT ON quest_instance, quest_step_met TO fillip_api;
+GRANT SELECT, INSERT, UPDATE ON quest_instance TO fillip_worker;
+GRANT SELECT, INSERT, DELETE ON quest_step_met TO fillip_worker;

@@ -1,0 +1,132 @@
+"""Quest instances in the ledger: several at once, across batches, with rules that read the instance."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from fillip.core.appraisal import Appraisal
+from fillip.core.book import Action, Entry, list_roles
+from fillip.core.campaign import Campaign, Checked
+from fillip.core.coerce import build_coercer
+from fillip.core.incentive import Reward
+from fillip.core.instance import MAX_OPEN
+from fillip.core.match import Candidate, Match
+from fillip.core.nomination import nominate_quest
+from fillip.core.quest import Quest, Start, Step
+from fillip.core.schema import EMPTY, derive_type
+from fillip.manage.quest_rules import check_path
+
+from .conftest import World
+
+SCHEMA = {"type": "object", "properties": {"offer": {"type": "integer"}, "cents": {"type": "integer"}}}
+SHAPES = dict.fromkeys(("OFFER", "BUY"), derive_type(SCHEMA))
+READ = build_coercer(derive_type(SCHEMA))
+DISCOUNT = Quest(
+    steps=(Step("spend", "BUY", sum="event.cents", at_least=1000),),
+    start=Start("event", "OFFER", "event.offer == 1"),
+    instance="event",
+    window_s=100,
+)
+
+
+class Offers:
+    """Campaigns over OFFER and BUY, whose rules run as in match."""
+
+    def __init__(self, world: World, **quests: Quest) -> None:
+        self.world = world
+        self.entries = [self._check(name, quest) for name, quest in quests.items()]
+
+    def _check(self, name: str, quest: Quest) -> Entry:
+        campaign = Campaign("QUEST", name, (Reward("points", 5),), quest=quest)
+        checked: dict[str, Checked] = {
+            path: check_path(campaign, path, source, action, SHAPES, EMPTY)
+            for path, action, source in campaign.expressions()
+        }
+        return Entry(name, 1, "running", campaign, checked)
+
+    def event(self, event_id: str, action: str, at: int, **attributes: int) -> Match:
+        """A match of one event of user u1 `at` seconds after T0."""
+        match = self.world.match(event_id, after=timedelta(seconds=at), **attributes)
+        actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
+        book = replace(match.event.book, actions=actions)
+        event = replace(match.event, action=action, typed=READ(attributes), book=book)
+        candidates = [c for entry in self.entries if (c := self._nominate(event, entry))]
+        return replace(match, event=event, candidates=candidates)
+
+    def _nominate(self, event: object, entry: Entry) -> Candidate | None:
+        met = [r for action, r in list_roles(entry) if action == event.action and r.rule(event.typed, {}, frozenset())]
+        return nominate_quest(event, (), Appraisal(entry.values), met, {}, frozenset())[0] if met else None
+
+
+def granted(world: World) -> Sequence[tuple[object, ...]]:
+    return world.rows(
+        "SELECT d.event_id, d.campaign_id, d.instance FROM decision d JOIN incentive i USING (tenant_id, decision_id)"
+        " WHERE outcome = 'granted' ORDER BY i.inbox_seq"
+    )
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+async def test_one_purchase_completes_open_instances_in_order_of_their_start(world: World, together: bool):
+    bogo = replace(DISCOUNT, steps=(Step("buy", "BUY", "event.cents > 500"),), start=Start("event", "OFFER"))
+    offers = Offers(world, a_bogo=bogo, discount=DISCOUNT)
+    events = [
+        offers.event("r1", "OFFER", 0, offer=1, cents=0),
+        offers.event("r2", "OFFER", 0, offer=1, cents=0),
+        offers.event("p1", "BUY", 1, offer=0, cents=400),
+        offers.event("r3", "OFFER", 2, offer=2, cents=0),
+        offers.event("p2", "BUY", 100, offer=0, cents=600),
+    ]
+    for batch in [events] if together else [[event] for event in events]:
+        await world.play(*batch)
+    assert granted(world) == [
+        ("p2", "a_bogo", "r1#1"),
+        ("p2", "discount", "r1#1"),
+        ("p2", "a_bogo", "r2#1"),
+        ("p2", "discount", "r2#1"),
+        ("p2", "a_bogo", "r3#1"),
+    ]
+    met = world.rows(
+        "SELECT event_id, amount, step FROM quest_step_met WHERE instance_key = 'r1' AND campaign_id = 'discount'"
+        " ORDER BY sequence"
+    )
+    assert met == [("p1", 400, "spend"), ("p2", 600, "spend")]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+async def test_a_rule_reads_the_enrolling_event_and_the_progress(world: World, together: bool):
+    rule = "event.offer == start.offer && event.cents > progress.done * 100"
+    quest = replace(DISCOUNT, steps=(Step("buy", "BUY", rule, count=2),), start=Start("event", "OFFER"))
+    offers = Offers(world, rising=quest)
+    events = [
+        offers.event("r7", "OFFER", 0, offer=7, cents=0),
+        offers.event("r8", "OFFER", 0, offer=8, cents=0),
+        offers.event("p1", "BUY", 1, offer=7, cents=50),
+        offers.event("p2", "BUY", 2, offer=7, cents=100),
+        offers.event("p3", "BUY", 3, offer=7, cents=101),
+    ]
+    for batch in [events] if together else [[event] for event in events]:
+        await world.play(*batch)
+    assert granted(world) == [("p3", "rising", "r7#1")]
+    assert world.rows("SELECT instance_key, steps #>> '{0,done}' FROM quest_instance WHERE state = 'open'") == [
+        ("r8", "0")
+    ]
+
+
+async def test_an_instance_over_the_most_that_may_be_open_is_denied_with_the_reason(world: World):
+    offers = Offers(world, discount=DISCOUNT)
+    await world.play(*[offers.event(f"r{n}", "OFFER", 0, offer=1, cents=0) for n in range(MAX_OPEN)])
+    await world.play(offers.event("more", "OFFER", 0, offer=1, cents=0))
+    assert world.rows("SELECT event_id, instance, outcome, reason FROM decision") == [
+        ("more", "more#1", "denied", "too_many_open")
+    ]
+    assert world.rows("SELECT count(*) FROM quest_instance") == [(MAX_OPEN,)]
+
+
+async def test_a_lapsed_instance_is_opened_again_by_an_event_inside_its_window(world: World):
+    offers = Offers(world, discount=DISCOUNT)
+    await world.play(offers.event("r", "OFFER", 0, offer=1, cents=0), offers.event("p1", "BUY", 101, offer=0, cents=1))
+    assert world.rows("SELECT state FROM quest_instance") == [("lapsed",)]
+    await world.play(offers.event("p2", "BUY", 100, offer=0, cents=1000))
+    assert granted(world) == [("p2", "discount", "r#1")]
