@@ -1,49 +1,54 @@
-"""`python -m tests.accept [ONLY]`: a table and build/figures/accept-NAME.json a data set; exit code 1 on a miss."""
+"""`python -m tests.accept [ONLY]`: a table and build/figures/accept-NAME.json a check; exit code 1 on a miss."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
 from rich.console import Console
 
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
-from tests.accept import cdnow, completejourney
+from tests.accept import cdnow, completejourney, index
 from tests.live.running import running_stack
 
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
+Tell = Callable[[str], None]
 
+PURE: dict[str, Callable[[Tell], list[Figure]]] = {"index": index.accept}
+"""What needs no servers."""
 ALL: dict[str, Accept] = {"completejourney": completejourney.accept, "cdnow": cdnow.accept}
 
 
 def main(wanted: list[str]) -> int:
     """Run the data sets named, or all; the exit code."""
     screen = Console()
-    if unknown := set(wanted) - set(ALL):
-        screen.print(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
+    if unknown := set(wanted) - {*ALL, *PURE}:
+        screen.print(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join((*ALL, *PURE))}")
         return 2
-    names = wanted or list(ALL)
+    names = wanted or [*PURE, *ALL]
     if "cdnow" in names and not cdnow.find_data():
         screen.print(f"cdnow: skipped, {cdnow.ABSENT}")
         names.remove("cdnow")
-    if not names:
-        return 0
-    screen.print("[dim]starting PostgreSQL, Valkey, Kafka and Fillip …[/]")
-    with stop_on_signals(), running_stack() as stack:
-        verdicts = [run(stack, name, screen) for name in names]
+    verdicts = [show(name, PURE[name](make_tell(name, screen)), screen) for name in names if name in PURE]
+    if on_stack := [name for name in names if name in ALL]:
+        screen.print("[dim]starting PostgreSQL, Valkey, Kafka and Fillip …[/]")
+        with stop_on_signals(), running_stack() as stack:
+            for name in on_stack:
+                figures = asyncio.run(ALL[name](stack, make_tell(name, screen)))
+                verdicts.append(show(name, figures, screen))
     return 0 if all(verdicts) else 1
 
 
-def run(stack: Stack, name: str, screen: Console) -> bool:
-    """Run one data set and show its figures; whether all are as they should be."""
+def make_tell(name: str, screen: Console) -> Tell:
+    """Says what goes on, and since when."""
     began = time.monotonic()
+    return lambda line: screen.print(f"[dim]{time.monotonic() - began:5.0f} s  {name}: {line}[/]", highlight=False)
 
-    def tell(line: str) -> None:
-        screen.print(f"[dim]{time.monotonic() - began:5.0f} s  {name}: {line}[/]", highlight=False)
 
-    figures = asyncio.run(ALL[name](stack, tell))
+def show(name: str, figures: Sequence[Figure], screen: Console) -> bool:
+    """Show one check's figures; whether all are as they should be."""
     return show_figures(f"accept: {name}", f"accept-{name}", figures, screen)
 
 

@@ -53,7 +53,8 @@ RULES = st.recursive(
     max_leaves=6,
 )
 BOOKS = st.lists(RULES, min_size=1, max_size=8)
-SITUATIONS = st.lists(st.tuples(EVENTS, USERS, st.frozensets(WORDS, max_size=2)), min_size=1, max_size=8)
+SITUATION = st.tuples(EVENTS, USERS, st.frozensets(WORDS, max_size=2))
+SITUATIONS = st.lists(SITUATION, min_size=1, max_size=8)
 
 
 def hold(rule, event, user, cohorts):
