@@ -287,3 +287,34 @@ async def test_another_tenant_sees_and_moves_nothing(acme: AsyncClient, rival: A
         answer = await rival.request(method, f"/v1/campaigns/{path}", headers=ANY, json=body)
         assert answer.status_code == 404, (method, path)
     assert (await acme.get("/v1/campaigns/c")).json()["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("rule", "indexed", "by", "why"),
+    [
+        ('event.amount_cents >= 5000 && user.tier == "gold"', True, ["event.amount_cents", "user.tier"], None),
+        (
+            'event.store == "a" &&\n  event.amount_cents % 2 == 1',
+            True,
+            ["event.store"],
+            (
+                "line 2, column 26: '==' is not between one attribute and a literal: "
+                "the rule runs for the events that the rest leaves"
+            ),
+        ),
+        (
+            'event.store == "a" || event.coupon.startsWith("x")',
+            False,
+            [],
+            "line 1, column 46: 'startsWith' can't be looked up: the rule runs for every event of the action",
+        ),
+        ("true", False, [], "it asks for nothing: every event of the action meets it"),
+    ],
+)
+async def test_an_answer_says_whether_a_rule_is_indexed_and_why_not(
+    acme: AsyncClient, rule: str, indexed: bool, by: list[str], why: str | None
+) -> None:
+    await open_shop(acme)
+    made = await draft(acme, "c", CASHBACK | {"rule": rule})
+    assert made["lookups"] == [{"path": "rule", "action": "PURCHASE", "indexed": indexed, "by": by, "why": why}]
+    assert (await acme.get("/v1/campaigns/c")).json()["lookups"] == made["lookups"]

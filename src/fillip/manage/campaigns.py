@@ -24,6 +24,7 @@ from fillip.manage.catalogue import (
 )
 from fillip.manage.contest import check_conflict
 from fillip.manage.definition import SIMPLE_EXAMPLE, DefinitionPart, ObjectId, Part
+from fillip.manage.lookup import Lookup, list_lookups
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict
 from fillip.manage.revision import Match, tag
@@ -58,6 +59,7 @@ class CampaignAnswer(BaseModel):
     version: int
     revision: int
     definition: DefinitionPart
+    lookups: list[Lookup]
     created_at: datetime
     updated_at: datetime
 
@@ -185,4 +187,5 @@ def _answer(row: Row[Any], response: Response) -> CampaignAnswer:
 
 def _describe(row: Row[Any]) -> CampaignAnswer:
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
-    return CampaignAnswer(state=row.shown, definition=row.definition, **fields)
+    lookups = list_lookups(read_definition(row), row.checked)
+    return CampaignAnswer(state=row.shown, definition=row.definition, lookups=lookups, **fields)

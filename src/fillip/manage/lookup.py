@@ -1,0 +1,51 @@
+"""Whether the workers' index finds a campaign's rules, and what of them must be run: told when it is saved and read."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from fillip.core.campaign import Campaign, Checked
+from fillip.core.index import read_clauses
+from fillip.core.rule import decode_rule
+
+MAX_KEPT = 4096
+
+
+class Lookup(BaseModel):
+    """How events find one rule. See the section Index of the rule reference."""
+
+    path: str = Field(description="Of the rule in the definition", examples=["rule"])
+    action: str
+    indexed: bool = Field(description="Whether only some events of the action run the rule, found by `by`; else all do")
+    by: list[str] = Field(description="The attributes that the index looks at", examples=[["event.category"]])
+    why: str | None = Field(
+        description="What of the rule can't be looked up, with its place, or null where the index alone decides",
+        examples=["line 1, column 40: 'startsWith' can't be looked up: it runs for the events that the rest leaves"],
+    )
+
+
+def list_lookups(campaign: Campaign, stored: Mapping[str, object]) -> list[Lookup]:
+    """One for each rule of a campaign, in its order; `stored` are its checked expressions as JSON keeps them."""
+    checked = msgspec.convert(stored, dict[str, Checked])
+    rules = [(path, action) for path, action, _ in campaign.expressions() if path.endswith("rule")]
+    return [_tell(path, action, checked[path].code) for path, action in rules]
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _read(code: bytes) -> tuple[tuple[str, ...], str | None]:
+    """(attributes looked at, what is left)."""
+    tree = decode_rule(code)
+    clauses = read_clauses(tree.root)
+    by = tuple(sorted({str(key) for key in clauses.keys}))
+    if not clauses.leftovers:
+        return by, None if by or not clauses.each else "it asks for nothing: every event of the action meets it"
+    line, column = tree.locate(clauses.leftovers[0].offset)
+    for_whom = "the events that the rest leaves" if by else "every event of the action"
+    return by, f"line {line}, column {column}: {clauses.leftovers[0].reason}: the rule runs for {for_whom}"
+
+
+def _tell(path: str, action: str, code: bytes) -> Lookup:
+    by, why = _read(code)
+    return Lookup(path=path, action=action, indexed=bool(by) or why is None, by=list(by), why=why)
