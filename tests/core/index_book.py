@@ -39,6 +39,18 @@ FORMS = (
     (2, 'event.store == "2" && !(event.category == "5") && user.age >= 14 && event.amount >= 4'),
     (2, 'event.sku == "0" && event.tags.exists(tag, tag.startsWith("10"))'),
 )
+BROAD = (
+    "event.amount >= 5000 && event.member",
+    "event.amount >= 2000 && event.amount < 6000 && event.rating > 2.5",
+    'event.category in ["kind-1", "kind-2", "kind-3", "kind-4"] && event.amount >= 1000',
+    'event.store in ["store-1", "store-2", "store-3"]',
+    '"tag-1" in event.tags || "tag-2" in event.tags',
+    'user.tier == "gold" && event.amount >= 10000',
+    "has(event.coupon) && user.age < 30",
+    '"cohort-1" in cohorts || "cohort-2" in cohorts',
+    'event.sku == "sku-1" || !event.member && event.rating >= 4.5',
+    "event.member && event.tags.exists(tag, tag.startsWith('tag-1'))",
+)
 UNINDEXED = "event.amount % 997 == 15"
 
 
@@ -55,10 +67,15 @@ class Made:
 
 
 def make_rules(count: int, seed: int = 0, asleep: bool = False) -> list[Made]:
-    """Rules in the shares of FORMS; `asleep` ones ask for what no event has."""
+    """Rules in the shares of FORMS; `asleep` ones ask for the same, and for an amount, or else, no event has."""
     dice = random.Random(seed)
     forms = dice.choices([form for _, form in FORMS], [share for share, _ in FORMS], k=count)
     return [_make(form, _draw(dice, asleep)) for form in forms]
+
+
+def make_broad() -> list[Made]:
+    """Ten rules of all kinds, of which an event meets some two."""
+    return [_make(form, {}) for form in BROAD]
 
 
 def make_unindexed(count: int) -> list[Made]:
@@ -87,15 +104,14 @@ def make_situations(count: int, seed: int = 1) -> Iterator[tuple[dict[str, Any],
 
 def _draw(dice: random.Random, asleep: bool) -> dict[int, object]:
     """A literal for each number of the forms; thresholds are round, and most lie high."""
-    low, mark = dice.randrange(5, 200) * 100, "x-" if asleep else ""
-    far = HIGHEST + 100 if asleep else 0
+    low, mark, far = dice.randrange(5, 200) * 100, "x-" if asleep else "", HIGHEST if asleep else 0
     return {
-        0: f"{mark}sku-{dice.randrange(SKUS)}", 1: far + low // 2,
-        2: f"{mark}store-{dice.randrange(STORES)}", 3: f"{mark}store-{dice.randrange(STORES)}", 4: far + low + 2_000,
-        5: f"{mark}kind-{dice.randrange(KINDS)}", 6: far + low, 7: far + low + dice.randrange(5, 50) * 100,
-        8: f"{mark}kind-{dice.randrange(KINDS)}", 9: 4.5 + dice.randrange(10) / 20,
+        0: f"sku-{dice.randrange(SKUS)}", 1: far + low // 2,
+        2: f"store-{dice.randrange(STORES)}", 3: f"store-{dice.randrange(STORES)}", 4: far + low + 2_000,
+        5: f"kind-{dice.randrange(KINDS)}", 6: far + low, 7: far + low + dice.randrange(5, 50) * 100,
+        8: f"kind-{dice.randrange(KINDS)}", 9: (5.0 if asleep else 4.5) + dice.randrange(10) / 20,
         10: f"{mark}tag-{dice.randrange(TAGS)}", 11: dice.choice(TIERS), 12: f"{mark}coupon-{dice.randrange(COUPONS)}",
-        13: f"cohort-{dice.randrange(COHORTS)}", 14: dice.randrange(20, 70),
+        13: f"{mark}cohort-{dice.randrange(COHORTS)}", 14: dice.randrange(20, 70),
     }  # fmt: skip
 
 

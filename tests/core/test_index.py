@@ -99,7 +99,7 @@ def test_not_a_number_is_not_less_so_its_opposite_holds():
 
 
 def test_a_selective_value_is_hashed_and_found_by_each_member_of_a_list():
-    sources = [f"'t{n}' in event.tags && event.qty > {n % 3}" for n in range(40)]
+    sources = [f"'t{n}' in event.tags && event.qty > {n % 3}" for n in range(rules.MANY)]
     assert find(sources, tags=["t4", "t7", "t5", "t4"], qty=2) == [4, 7]
     assert RuleIndex([read(source) for source in sources]).loose == []
 

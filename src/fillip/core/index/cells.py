@@ -41,6 +41,8 @@ class Dial(Struct, frozen=True):
 def list_bits(mask: int) -> list[int]:
     """The places of the bits that are set, in no order."""
     found = []
+    if mask < 2:
+        return [0] * mask
     if mask.bit_count() <= _FEW:
         while mask:
             found.append(top := mask.bit_length() - 1)
@@ -119,17 +121,17 @@ def build_ranges(key: Key, every: int, wants: Mapping[int, Range]) -> Dial:
     nan = null | set_bits(row for row, want in wants.items() if want.nan)
     taken = ((first // block, last // block, row) for row, (first, last) in spans.items() if first <= last)
     masks = _sweep(null, taken, steps // block + 1)
-    read, count = build_read(key), len(cuts)
+    read, at_cuts = build_read(key), {cut: masks[(2 * place + 1) // block] for place, cut in enumerate(cuts)}
+    between = [masks[2 * place // block] for place in range(len(cuts) + 1)]
 
     def turn(attributes: Any) -> int:  # noqa: ANN401 - as Dial
         value = read(attributes)
+        mask = at_cuts.get(value)
+        if mask is not None:
+            return mask
         if value is None:
             return null
-        if value != value:
-            return nan
-        place = bisect_left(cuts, value)
-        step = 2 * place + (place < count and cuts[place] == value)
-        return masks[step // block]
+        return between[bisect_left(cuts, value)] if value == value else nan
 
     return Dial(turn, inexact)
 
@@ -220,10 +222,14 @@ class Cells:
             mask &= turn(event)
             if not mask:
                 return
-        for turn in self._of_user if user is not None else ():
-            mask &= turn(user)
+        if self._of_user and user is not None:
+            for turn in self._of_user:
+                mask &= turn(user)
         for turn in self._of_cohorts:
             mask &= turn(cohorts)
+        if not mask:
+            return
+        slots, exact = self.slots, self._exact
         for place in list_bits(mask):
-            slot = self.slots[place]
-            found[slot] = self._exact[place] or found.get(slot, False)
+            slot = slots[place]
+            found[slot] = exact[place] or found.get(slot, False)

@@ -12,8 +12,8 @@ from fillip.core.index.clause import Choice, Clauses, Key, Members, Value, Want
 
 MAX_PINS = 4
 """Most attributes that are hashed: each costs every event a look."""
-MANY = 16
-"""Fewer values than this do not make an attribute selective."""
+MANY = 256
+"""Fewer values than this do not make an attribute selective: one look at a wide bitmap costs less than a table more."""
 
 
 class RuleIndex:
@@ -56,10 +56,14 @@ class RuleIndex:
         """
         found: dict[int, bool] = {}
         try:
-            self._rest.collect(found, open_rows & self._rest.every, event, user, cohorts)
+            if mask := open_rows & self._rest.every:
+                self._rest.collect(found, mask, event, user, cohorts)
             for pin in self._pins:
-                for cells in pin.find(event):
-                    cells.collect(found, cells.every, event, user, cohorts)
+                value = pin.read(event)
+                for each in value if pin.many else (value,):
+                    if (cells := pin.table.get(each)) is not None:
+                        cells = cells if isinstance(cells, Cells) else pin.build(each)
+                        cells.collect(found, cells.every, event, user, cohorts)
         except (KeyError, TypeError):  # not the attributes that the rules were checked against: let each rule see
             return dict.fromkeys(range(self._slots), False)
         return found
@@ -71,8 +75,8 @@ class _Pin:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.table: dict[Value, Cells | list[Row]] = {}
-        self._read: Read = build_read(key)
-        self._many = key.look == "members"
+        self.read: Read = build_read(key)
+        self.many = key.look == "members"
 
     def add(self, row: Row) -> None:
         """Keep a row under each of the values it asks for."""
@@ -82,15 +86,12 @@ class _Pin:
             assert isinstance(rows, list)
             rows.append(Row(row.slot, wants, row.exact))
 
-    def find(self, event: Mapping[str, object]) -> Iterable[Cells]:
-        """The cells of an event's value, or of each of its list's members."""
-        read = self._read(event)
-        for value in read if self._many else (read,):
-            cells = self.table.get(value)
-            if isinstance(cells, list):
-                cells = self.table[value] = Cells(cells)
-            if cells is not None:
-                yield cells
+    def build(self, value: Value) -> Cells:
+        """The cells of a value that was not met before."""
+        rows = self.table[value]
+        assert isinstance(rows, list)
+        self.table[value] = cells = Cells(rows)
+        return cells
 
 
 def _gather_values(rows: Iterable[Row]) -> dict[Key, set[Value]]:
