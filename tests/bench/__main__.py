@@ -9,7 +9,7 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
-from tests.bench import explain, http, index, ledger, rules, worker
+from tests.bench import explain, http, index, ledger, neighbours, rules, worker
 from tests.bench.site import Site
 
 ALL: dict[str, Callable[[Site], list[Figure]]] = {
@@ -18,6 +18,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "ledger": ledger.bench,
     "http": http.bench,
     "explain": explain.bench,
+    "neighbours": neighbours.bench,
     "worker": worker.bench,
 }
 

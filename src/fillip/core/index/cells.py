@@ -23,7 +23,7 @@ _BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 Read = Callable[[Any], Value]
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """A clause of the rule at `slot`."""
 
     slot: int

@@ -10,7 +10,7 @@ Root = Literal["event", "user", "cohorts"]
 Value: TypeAlias = Any  # bool, int, float, str or None; of one attribute all of one type, or None
 
 
-class Key(Struct, frozen=True):
+class Key(Struct, frozen=True, gc=False):
     """What is looked at: the value at `path`, whether it is `set` (has()), its `order`, or the `members` of a list."""
 
     look: Literal["value", "set", "order", "members"]
@@ -21,7 +21,7 @@ class Key(Struct, frozen=True):
         return ".".join((self.root, *self.path))
 
 
-class Choice(Struct, frozen=True):
+class Choice(Struct, frozen=True, gc=False):
     """The value is one of `values` (`inside`), or is none of them. Null is a value like any other."""
 
     values: frozenset[Value]
@@ -42,14 +42,14 @@ class Choice(Struct, frozen=True):
         return self.inside and not self.values
 
 
-class Bound(Struct, frozen=True):
+class Bound(Struct, frozen=True, gc=False):
     """One end of a range; `included` tells whether `value` itself lies inside."""
 
     value: Value
     included: bool
 
 
-class Range(Struct, frozen=True):
+class Range(Struct, frozen=True, gc=False):
     """The value lies between the bounds (None: open). Null never does; not a number does only where `nan` is set."""
 
     low: Bound | None = None
@@ -70,7 +70,7 @@ class Range(Struct, frozen=True):
         return False
 
 
-class Members(Struct, frozen=True):
+class Members(Struct, frozen=True, gc=False):
     """The list holds one of `any_of` (None: whatever), and none of `none_of`."""
 
     any_of: frozenset[Value] | None = None
@@ -92,7 +92,7 @@ class Members(Struct, frozen=True):
 Want: TypeAlias = Choice | Range | Members
 
 
-class Clause(Struct, frozen=True):
+class Clause(Struct, frozen=True, gc=False):
     """One alternative: all wants must be met. `exact` where that is all it asks, else there is more to it."""
 
     wants: Mapping[Key, Want]
@@ -116,14 +116,14 @@ class Clause(Struct, frozen=True):
         return replace(self, exact=False)
 
 
-class Leftover(Struct, frozen=True):
+class Leftover(Struct, frozen=True, gc=False):
     """A part of a rule that can't be looked up; `offset` is its place in the source, in code points."""
 
     offset: int
     reason: str
 
 
-class Clauses(Struct, frozen=True):
+class Clauses(Struct, frozen=True, gc=False):
     """The rule is true exactly when one of `each` is met, or, with `leftovers`, only then."""
 
     each: tuple[Clause, ...]
