@@ -120,6 +120,20 @@ async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_
     assert world.rows(INCENTIVES) == [("e1", "reversed", 90), ("e1", "reversed", 0)]
 
 
+async def test_a_badge_leaves_the_shelf_and_can_be_earned_again_and_a_code_stays_given(world: World):
+    world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
+    world.owner.execute("INSERT INTO coupon VALUES ('acme', 'A', 'spring')")
+    rewards = (Reward("badge", badge="regular"), Reward("coupon", pool="spring"))
+    await world.play(world.match("e1", rewards=rewards), world.reversal("r1", "e1"))
+    assert world.rows("SELECT badge_id FROM badge_held") == []
+    assert world.rows("SELECT i.state FROM coupon c JOIN incentive i USING (incentive_id)") == [("reversed",)]
+    await world.play(world.match("e2", rewards=rewards[:1]), world.match("e3", rewards=rewards))
+    assert world.rows(
+        "SELECT incentive_id = (SELECT incentive_id FROM incentive WHERE event_id = 'e2') FROM badge_held"
+    ) == [(True,)]
+    assert world.rows("SELECT reason FROM decision WHERE event_id = 'e3'") == [("pool_empty",)]
+
+
 async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_is_left(world: World):
     await world.play(world.match("e1"), world.match("e2"))
     world.owner.execute("UPDATE incentive SET state = CASE event_id WHEN 'e1' THEN 'claimed' ELSE 'expired' END")

@@ -1,4 +1,5 @@
--- What reversals did: themselves, the incentives and the counters. All rows but the reversals are locked already.
+-- What reversals did: themselves, the incentives, badges off the shelves, and the counters. All rows
+-- but the reversals are locked already, shelves by the inbox heads.
 WITH noted AS (
     INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters,
                           occurred_at, received_at, decided_at)
@@ -19,6 +20,11 @@ WITH noted AS (
     FROM unnest($12::text[], $13::uuid[], $14::bigint[], $15::text[])
       AS t (tenant_id, incentive_id, value, state)
     WHERE i.tenant_id = t.tenant_id AND i.incentive_id = t.incentive_id
+    RETURNING i.tenant_id, i.user_id, i.incentive_id, i.kind, i.state
+), unshelved AS (
+    DELETE FROM badge_held b USING taken t
+    WHERE t.kind = 'badge' AND t.state = 'reversed'
+      AND b.tenant_id = t.tenant_id AND b.user_id = t.user_id AND b.incentive_id = t.incentive_id
 )
 UPDATE limit_counter c SET used = m.used, version = m.version, cap = greatest(m.cap, m.used)
 FROM unnest($16::text[], $17::text[], $18::text[], $19::text[], $20::date[], $21::bigint[], $22::bigint[], $23::bigint[])
