@@ -134,12 +134,16 @@ async def test_a_badge_leaves_the_shelf_and_can_be_earned_again_and_a_code_stays
     assert world.rows("SELECT reason FROM decision WHERE event_id = 'e3'") == [("pool_empty",)]
 
 
-async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_is_left(world: World):
+async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_closed(world: World):
     await world.play(world.match("e1"), world.match("e2"))
     world.owner.execute("UPDATE incentive SET state = CASE event_id WHEN 'e1' THEN 'claimed' ELSE 'expired' END")
     await world.play(world.reversal("r1", "e1"), world.reversal("r2", "e2"))
-    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "expired", 0)]
-    assert world.rows("SELECT incentives -> 0 ->> 'was' FROM reversal ORDER BY reversal_id") == [("claimed",), (None,)]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "reversed", 0)]
+    assert world.rows("SELECT incentives -> 0 ->> 'was' FROM reversal ORDER BY reversal_id") == [
+        ("claimed",),
+        ("expired",),
+    ]
+    assert world.rows("SELECT count(*) FROM incentive_change") == [(1,)]
 
 
 async def test_a_campaign_may_keep_its_caps_used(world: World):
