@@ -68,8 +68,27 @@ async def test_a_reversal_that_comes_first_is_kept_and_ends_as_if_it_had_come_se
     assert world.rows(REVERSALS) == [("r1", "applied", "applied")]
     assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
     assert world.rows(USED) == [("budget", 100, 3), ("thrice", 1, 3)]
-    assert world.rows(INBOX) == [(1, "granted"), (2, "granted"), (3, "reversed")]
+    assert world.rows(INBOX) == [(1, "granted"), (2, "reversed"), (3, "granted")]
     assert world.rows("SELECT count(*) FROM event_met WHERE fingerprint IS NULL") == [(0,)]
+
+
+async def test_what_a_waiting_reversal_gives_back_is_there_for_the_next_event_of_the_same_batch(world: World):
+    world.add_limit("once", 1, scope="user")
+    await world.play(
+        world.reversal("r1", "e1"), world.reversal("r2", "e2"), world.reversal("r3", "f1", "u2", partition=1)
+    )
+    await world.play(
+        *[world.match(f"e{n}") for n in range(1, 5)],
+        *[world.match(f"f{n}", "u2", partition=1) for n in range(1, 3)],
+    )
+    assert world.rows(INCENTIVES) == [
+        ("e1", "reversed", 100),
+        ("e2", "reversed", 100),
+        ("e3", "granted", 0),
+        ("f1", "reversed", 100),
+        ("f2", "granted", 0),
+    ]
+    assert world.rows("SELECT partition, next_offset FROM consumer_position ORDER BY 1") == [(0, 6), (1, 3)]
 
 
 async def test_the_same_reversal_twice_and_another_of_the_same_event_change_nothing(world: World):
