@@ -1,6 +1,7 @@
 """`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
 
-Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own.
+Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the wallets
+are tried for long.
 """
 
 import asyncio
@@ -19,8 +20,14 @@ from fillip.app.sample import TENANT
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 
+from .wallet import prove_wallets
+
 KILLS = 10
-INVARIANTS = Path(__file__).with_name("invariants.sql").read_text()
+TESTS = Path(__file__).parent.parent
+INVARIANTS = (
+    (TESTS / "proof" / "invariants.sql", [TENANT]),
+    (TESTS / "settle" / "wallet_breaches.sql", [TENANT, None]),
+)
 
 
 def main(kills: int) -> int:
@@ -36,6 +43,7 @@ def main(kills: int) -> int:
         figures = [expect("demo under kill -9: exit code", 0, ended.returncode), *read_counts(find_figures(folder))]
         with Servers(folder / "state") as addresses:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
+        figures += prove_wallets()
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
 
 
@@ -59,11 +67,10 @@ async def count_breaches(dsn: str) -> list[Figure]:
     """One figure for each invariant: how often the ledger breaks it."""
     connection = await asyncpg.connect(dsn)
     try:
-        row = await connection.fetchrow(INVARIANTS, TENANT)
+        rows = [await connection.fetchrow(file.read_text(), *given) for file, given in INVARIANTS]
     finally:
         await connection.close()
-    assert row is not None
-    return [expect(name, 0, count) for name, count in row.items()]
+    return [expect(name, 0, count) for row in rows if row for name, count in row.items()]
 
 
 if __name__ == "__main__":
