@@ -96,6 +96,8 @@ class WalletMachine(RuleBasedStateMachine):
         self.site.users += 1
         self.user, self.currency, self.made = f"user-{self.site.users}", currency, 0
         self.purse = f"/v1/users/{self.user}/wallets/{currency}"
+        for pending, lasts in ((None, 1), (1, None), (None, None)):
+            self._run(self._settle(self._earn(5, pending, lasts)))
 
     @rule(amount=amounts, pending=spans, lasts=spans)
     def grant(self, amount: int, pending: int | None, lasts: int | None) -> None:
@@ -145,8 +147,17 @@ class WalletMachine(RuleBasedStateMachine):
         (now,) = [each for each in self._list_lots() if each["lot_id"] == lot["lot_id"]]
         assert taken.taken + taken.short == min(amount, lot["amount"] - now["expired"] - lot["reversed"])
         assert not taken.short or after["active"] == min(before["active"], FLOORS[self.currency] or 0)
-        self.bites["debts"] += after["active"] < 0
-        self.bites["floors"] += taken.short > 0
+        self.bites["debts" if after["active"] < 0 else "floors" if taken.short else "plain"] += 1
+
+    @rule(number=numbers, name=numbers)
+    def take_back_what_was_spent(self, number: int, name: int) -> None:
+        """A reversal when nothing is left."""
+        before = self._look()
+        if before and before["active"] > 0:
+            self.made += 1
+            body = [{"spend_id": f"last-{self.made}", "amount": before["active"]}]
+            assert self._run(self._post_all("spends", body)) == [201]
+        self.reverse(number, name, 20)
 
     @rule(amount=amounts, up=st.booleans())
     def adjust(self, amount: int, up: bool) -> None:
