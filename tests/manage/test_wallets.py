@@ -113,6 +113,15 @@ async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme
     assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=body | {"amount": 1})).status_code == 404
 
 
+async def test_nothing_expires_by_itself_in_a_history_tenant(acme: AsyncClient, database: str) -> None:
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE tenant SET clock = 'history' WHERE tenant_id = 'acme'")
+    body = {"adjustment_id": "a1", "amount": 3, "reason": "x", "expires_at": in_(1)}
+    refused = await acme.post(f"{PURSE}/adjustments", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/expires_at")
+    await give(acme, 3)
+
+
 async def test_a_wallet_of_thousands_of_lots_is_spent_at_once(acme: AsyncClient, database: str) -> None:
     await give(acme, 1)
     with psycopg.connect(database) as owner:

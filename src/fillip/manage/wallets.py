@@ -24,9 +24,9 @@ from fillip.manage.holdings import find_transfer, load_lots, lock_wallet, make_w
 from fillip.manage.naming import UserId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.points import Currency
-from fillip.manage.refusals import Conflict, NotFound
+from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.route import Posting, Reading, Route, Work
-from fillip.manage.tables import points_currency, wallet, wallet_transfer
+from fillip.manage.tables import points_currency, tenant, wallet, wallet_transfer
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
 OwnId = Annotated[str, Field(min_length=1, max_length=256, examples=["order-4711"])]
@@ -183,6 +183,7 @@ async def adjust(
     key = _name(work, user_id, currency)
     if body.amount > 0:
         await _check_currency(work, currency)
+        await _check_expiry(work, body)
         await make_wallet(work.connection, key)
     held = await lock_wallet(work.connection, key)
     transfer_id = identify_adjustment(key, body.adjustment_id)
@@ -203,6 +204,12 @@ async def _check_currency(work: Work, currency: str) -> None:
     mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
     if currency != POINTS and not (await work.connection.execute(select(exists().where(mine)))).scalar_one():
         raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
+
+
+async def _check_expiry(work: Work, body: AdjustmentPart) -> None:
+    clock = select(tenant.c.clock).where(tenant.c.tenant_id == work.caller.tenant_id)
+    if body.expires_at and (await work.connection.execute(clock)).scalar_one() == "history":
+        raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
 
 
 def _repeat(before: Transfer, amount: int, name: str, response: Response) -> TransferAnswer:
