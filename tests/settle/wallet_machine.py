@@ -153,10 +153,8 @@ class WalletMachine(RuleBasedStateMachine):
     def take_back_what_was_spent(self, number: int, name: int) -> None:
         """A reversal when nothing is left."""
         before = self._look()
-        if before and before["active"] > 0:
-            self.made += 1
-            body = [{"spend_id": f"last-{self.made}", "amount": before["active"]}]
-            assert self._run(self._post_all("spends", body)) == [201]
+        if before:
+            self._spend_all(before, 1)
         self.reverse(number, name, 20)
 
     @rule(amount=amounts, up=st.booleans())
@@ -168,14 +166,17 @@ class WalletMachine(RuleBasedStateMachine):
         assert status == (201 if up or there >= amount else 409 if before else 404)
         self._expect(before or dict.fromkeys(SUMS, 0), active=signed) if status == 201 else self._expect(before)
 
-    @rule(days=st.integers(1, 3), swept=st.booleans())
-    def let_days_pass(self, days: int, swept: bool) -> None:
-        """The clock can't be moved, so the times of the lots are. The sweep changes nothing that is shown."""
+    @rule(days=st.integers(1, 3), then=st.sampled_from(("sweep", "spend", "nothing")))
+    def let_days_pass(self, days: int, then: str) -> None:
+        """The clock can't be moved, so the times of the lots are. What is shown needs no sweep, nor does a spend."""
         shift = "expires_at = expires_at - %(ago)s, available_at = available_at - %(ago)s"
         given = {"ago": timedelta(days=days), "user": self.user}
         self.site.owner.execute(f"UPDATE wallet_lot SET {shift} WHERE user_id = %(user)s", given)
         before = self._look()
-        while swept and (moved := self._run(self.site.due.move_due(datetime.now(UTC)))):
+        if then == "spend" and before:
+            self._spend_all(before, 1)
+            return
+        while then == "sweep" and (moved := self._run(self.site.due.move_due(datetime.now(UTC)))):
             self.bites["swept"] += moved
         self._expect(before)
 
@@ -189,12 +190,8 @@ class WalletMachine(RuleBasedStateMachine):
     def race_for_all(self, racers: int) -> None:
         """Several spend the whole balance at once: one wins."""
         before = self._look()
-        if before and before["active"] > 0:
-            self.made += 1
-            body = [{"spend_id": f"all-{self.made}-{n}", "amount": before["active"]} for n in range(racers)]
-            statuses = self._run(self._post_all("spends", body))
-            assert sorted(statuses) == [201] + [409] * (racers - 1)
-            self._expect(before, active=-before["active"], spent=before["active"])
+        if before:
+            self._spend_all(before, racers)
             self.bites["races"] += 1
 
     @invariant()
@@ -208,6 +205,15 @@ class WalletMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Leave nothing due behind, or the next example would count it."""
         self.site.owner.execute("UPDATE wallet_lot SET expires_at = NULL, available_at = NULL WHERE remaining > 0")
+
+    def _spend_all(self, before: dict[str, int], racers: int) -> None:
+        """All that can be spent, by each of several at once: one gets it; where there is nothing, nobody does."""
+        self.made += 1
+        there = max(before["active"], 0)
+        bodies = [{"spend_id": f"all-{self.made}-{n}", "amount": there or 1} for n in range(racers)]
+        statuses = sorted(self._run(self._post_all("spends", bodies)))
+        assert statuses == ([201] if there else [409]) + [409] * (racers - 1)
+        self._expect(before, active=-there, spent=there)
 
     def _earn(self, amount: int, pending: int | None, lasts: int | None, partition: int = 0) -> Match:
         self.made += 1
