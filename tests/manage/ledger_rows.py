@@ -29,6 +29,7 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) 
         "instance": "",
         "outcome": "granted",
         "reason": "granted",
+        "outranked_by": None,
         "reward_values": '[{"kind": "cashback", "value": 100, "currency": "EUR"}]',
         "limits": "[]",
         "user_attributes": '{"tier": "gold"}',
@@ -38,9 +39,9 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) 
         version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
         owner.execute(
             "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_id, occurred_at, local_day, book_version,"
-            " partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, reward_values,"
+            " partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, outranked_by, reward_values,"
             " limits, user_attributes, cohorts)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [decision_id, campaign_id, event_id, OCCURRED_AT, OCCURRED_AT.date(), version, *row.values()],
         )
     return decision_id

@@ -1,18 +1,20 @@
 """Explanations: of a decision as it was made, and of any event before a campaign as it stands; nothing is changed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
+from sqlalchemy import Row, select
 
-from fillip.core.appraisal import appraise
 from fillip.core.limit import Use
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
+from fillip.manage import tables
 from fillip.manage.catalogue import find_campaign
 from fillip.manage.decisions import find_decision
 from fillip.manage.definition import Instant, Part
@@ -30,18 +32,26 @@ from fillip.manage.explanation import (
 )
 from fillip.manage.naming import UserId
 from fillip.manage.refusals import Invalid, NotFound
+from fillip.manage.rivals import check_conflict_now, describe_conflict
 from fillip.manage.route import Reading, Route, Work
 from fillip.manage.schema import find_faults
 from fillip.manage.situations import (
     Occurrence,
+    Scene,
     find_event,
     find_instances,
-    find_schema,
     imagine,
     read_counters,
+    read_scene,
     recall,
 )
+from fillip.manage.worth import check_worth
 
+_NO_ROOM = {
+    "pool_empty": "the pool of coupon codes had no free code",
+    "already_held": "the user held the badge already",
+}
+EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
 router = APIRouter(tags=["explain"], route_class=Route)
 
 
@@ -70,9 +80,25 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     row = await find_decision(work.connection, work.caller, decision_id)
     situation = await recall(work.connection, work.caller, row)
     checks = check_path(situation, row.decided_at)
-    if row.reason != "late":
-        checks.append(check_limits(msgspec.convert(row.limits, list[Use])))
+    checks += _check_decided(situation, row)
     return _answer(situation, checks, row.outcome, row.reason, decision_id)
+
+
+@router.get("/campaigns/{campaign_id}/explain")
+async def explain_recorded(work: Reading, campaign_id: str, event_id: EventId) -> ExplanationAnswer:
+    """What a recorded event earned from this campaign and why; without a decision, what it would earn now.
+
+    Of several instances of a quest that one event completed, the first is explained: each decision has its own
+    explanation. An event that met no campaign is not recorded: post its parts instead.
+    """
+    await find_campaign(work.connection, work.caller, campaign_id)
+    table = tables.decision.c
+    mine = [table.tenant_id == work.caller.tenant_id, table.event_id == event_id, table.campaign_id == campaign_id]
+    statement = select(table.decision_id).where(*mine).order_by(table.decided_at, table.instance).limit(1)
+    decision_id = (await work.connection.execute(statement)).scalar_one_or_none()
+    if decision_id is not None:
+        return await explain_decision(work, decision_id)
+    return await explain_event(work, campaign_id, ExplainPart.model_validate({"event_id": event_id}))
 
 
 @router.post("/campaigns/{campaign_id}/explain")
@@ -82,7 +108,9 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     A draft is tried as if it were running, but for its state. A recorded event is tried as if it came once more.
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
-    situation = await imagine(work.connection, work.caller, row, await _find_occurrence(work, body))
+    occurrence = await _find_occurrence(work, body)
+    scene = await _read_scene(work, occurrence)
+    situation = await imagine(work.connection, work.caller, row, occurrence, scene)
     checks = check_path(situation, datetime.now(UTC))
     completes = True
     if situation.entry.campaign.quest:
@@ -90,15 +118,23 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         known = await find_instances(work.connection, work.caller, campaign_id, user_id)
         moved, completes = check_quest(situation, known)
         checks.append(moved)
-    checks.append(await _check_current_limits(work, situation))
+    worth, appraisal = check_worth(situation)
+    conflict = await check_conflict_now(work.connection, work.caller, situation, appraisal.values)
+    checks += [worth, conflict]
+    if appraisal.refused is None:
+        checks.append(await _check_current_limits(work, situation, appraisal.values))
     return _answer(situation, checks, *_conclude(situation, checks, completes), None)
 
 
 def _conclude(situation: Situation, checks: list[Check], completes: bool) -> tuple[Outcome, str]:
-    """(outcome, reason) of a trial: only a SIMPLE campaign's `late` and a full limit leave a denial."""
+    """(outcome, reason) of a trial: what comes after the rule leaves a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
-    may_deny = reason == "limit" or (reason == "late" and not situation.entry.campaign.quest)
+    may_deny = (
+        (failed and failed.check in ("reward", "conflict"))
+        or reason == "limit"
+        or (reason == "late" and not situation.entry.campaign.quest)
+    )
     if reason and not may_deny:
         return "no_match", reason
     if not completes:
@@ -115,20 +151,39 @@ async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
         missing = [name for name in ("user_id", "action") if getattr(body, name) is None]
         faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
         raise Invalid("an event needs its user_id and action", faults=faults)
-    try:
-        schema = await find_schema(work.connection, work.caller, body.action)
-    except NotFound as unknown:
-        raise Invalid(str(unknown), at="/action") from None
-    if wrong := find_faults(schema, body.attributes):
-        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
     now = datetime.now(UTC)
     return Occurrence("", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
-async def _check_current_limits(work: Work, situation: Situation) -> Check:
+async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
+    """Its scene; raises Invalid where a made-up event could not be one."""
     try:
-        worth = appraise(situation.event, situation.entry, situation.user, situation.cohorts)
-        touches = list_touches(situation.event, situation.entry, worth.values, situation.user, situation.cohorts)
+        scene = await read_scene(work.connection, work.caller, occurrence)
+    except NotFound as unknown:
+        raise Invalid(str(unknown), at="/action") from None
+    if not occurrence.event_id and (wrong := find_faults(scene.schema, occurrence.attributes)):
+        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
+    return scene
+
+
+def _check_decided(situation: Situation, row: Row[Any]) -> list[Check]:
+    """What a decision weighed after its rule; what was refused before limits says nothing of them."""
+    if row.reason == "late":
+        return []
+    worth, _ = check_worth(situation)
+    if not worth.passed:
+        return [worth]
+    if row.outranked_by:
+        return [worth, describe_conflict(row.outranked_by)]
+    checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[Use]))]
+    if row.reason in _NO_ROOM:
+        checks.append(Check(check="room", passed=False, reason=row.reason, message=_NO_ROOM[row.reason]))
+    return checks
+
+
+async def _check_current_limits(work: Work, situation: Situation, values: Sequence[int]) -> Check:
+    try:
+        touches = list_touches(situation.event, situation.entry, values, situation.user, situation.cohorts)
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
     return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))
@@ -139,6 +194,7 @@ def _answer(
 ) -> ExplanationAnswer:
     event, entry = situation.event, situation.entry
     return ExplanationAnswer(
+        as_of="decision" if decision_id else "now",
         summary=summarise(event.user_id, entry.campaign.name, checks, outcome),
         outcome=outcome,
         reason=reason,

@@ -12,6 +12,7 @@ from fillip.core.appraisal import Appraisal
 from fillip.core.book import Entry, Role, list_roles
 from fillip.core.campaign import REFUSING
 from fillip.core.event import ACCEPTED_FOR, Event
+from fillip.core.incentive import RewardKind
 from fillip.core.instance import Advance, Instance, advance
 from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
 from fillip.core.match import Candidate
@@ -21,7 +22,9 @@ from fillip.core.rule import RuleError, explain_rule
 
 MAX_AHEAD = timedelta(minutes=5)
 Outcome = Literal["granted", "denied", "progress", "no_match"]
-CheckName = Literal["state", "schedule", "action", "cohort", "rule", "time", "quest", "limits"]
+CheckName = Literal[
+    "state", "schedule", "action", "cohort", "rule", "time", "quest", "reward", "conflict", "limits", "room"
+]
 
 
 class LeafAnswer(BaseModel):
@@ -58,6 +61,18 @@ class LimitUse(BaseModel):
     fits: bool
 
 
+class WorthAnswer(BaseModel):
+    """What a reward is worth for the event; with a formula: its expression, what that read and gave, or its error."""
+
+    kind: RewardKind
+    currency: str | None
+    value: int | None
+    source: str | None = None
+    reads: dict[str, Any] | None = None
+    amount: int | None = None
+    error: str | None = None
+
+
 class Check(BaseModel):
     """One check; `reason` says in a word why it did not pass."""
 
@@ -66,6 +81,8 @@ class Check(BaseModel):
     message: str
     reason: str | None = None
     rules: list[RuleAnswer] | None = None
+    rewards: list[WorthAnswer] | None = None
+    outranked_by: str | None = None
     limits: list[LimitUse] | None = None
 
 
@@ -81,7 +98,10 @@ class EventAnswer(BaseModel):
 
 
 class ExplanationAnswer(BaseModel):
-    """Why an event earned something from a campaign, or why not. `summary` says it in a sentence."""
+    """Why an event earned something from a campaign, or why not. `summary` says it in a sentence.
+
+    `as_of` tells whether this is a decision as it was made, or what the event would earn as everything stands now.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -89,6 +109,7 @@ class ExplanationAnswer(BaseModel):
                 {
                     "summary": "ada gets nothing from 'Big baskets': the rule does not hold: event.amount_cents >= 5000"
                     " (event.amount_cents = 1200).",
+                    "as_of": "now",
                     "outcome": "no_match",
                     "reason": "rule",
                     "campaign_id": "big-baskets",
@@ -109,6 +130,7 @@ class ExplanationAnswer(BaseModel):
     )
 
     summary: str
+    as_of: Literal["decision", "now"]
     outcome: Outcome
     reason: str
     campaign_id: str

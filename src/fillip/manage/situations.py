@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import Row, or_, select, tuple_
+from sqlalchemy import BindParameter, Row, Select, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book import Action, Book, Entry
@@ -22,6 +23,24 @@ from fillip.manage import tables
 from fillip.manage.explanation import Situation
 from fillip.manage.refusals import NotFound
 from fillip.manage.spending import read_limit
+
+
+def _select_scene() -> Select[Any]:
+    tenant_id: BindParameter[str] = bindparam("tenant_id")
+    action, user, member = tables.action.c, tables.end_user.c, tables.cohort_member.c
+    named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
+    mine = (user.tenant_id == tenant_id) & (user.user_id == bindparam("user_id"))
+    same = (member.tenant_id == tenant_id) & (member.user_id == bindparam("user_id"))
+    return select(
+        tables.tenant,
+        select(action.schema).where(named).scalar_subquery().label("schema"),
+        select(user.attributes).where(mine).scalar_subquery().label("attributes"),
+        func.array(select(member.cohort_id).where(same).scalar_subquery()).label("cohorts"),
+    ).where(tables.tenant.c.tenant_id == tenant_id)
+
+
+_SCENE = _select_scene()
+"""Built once: building a statement costs as much as running it."""
 
 
 class Occurrence(Struct, frozen=True):
@@ -57,40 +76,58 @@ async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]
     ).one()
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    entry = _read_entry(row, "running")
+    entry = read_entry(row, "running")
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
     return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])
 
 
-async def imagine(connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: Occurrence) -> Situation:
+class Scene(Struct, frozen=True):
+    """What an event meets as it stands now: the tenant, its action's schema, and what is known of its user."""
+
+    tenant: Mapping[str, Any]
+    schema: dict[str, Any]
+    attributes: Mapping[str, Any]
+    cohorts: frozenset[str]
+
+
+async def read_scene(connection: AsyncConnection, caller: Caller, occurrence: Occurrence) -> Scene:
+    """The scene of an event, in one way to the server; raises NotFound for an unknown action."""
+    given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
+    row = (await connection.execute(_SCENE, given)).one()
+    if row.schema is None:
+        raise NotFound(f"there is no action '{occurrence.action}'")
+    return Scene(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
+
+
+async def imagine(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: Occurrence, scene: Scene
+) -> Situation:
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
-    tenant = (
-        await connection.execute(select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id))
-    ).one()
-    schema = await find_schema(connection, caller, occurrence.action)
-    attributes = await _read_attributes(connection, caller, occurrence.user_id)
-    user = build_coercer(derive_type(tenant.user_schema))(attributes)
-    cohorts = await _list_cohorts(connection, caller, occurrence.user_id)
-    limits = await _list_limits(connection, caller, row.campaign_id)
-    entry = _read_entry(row, row.shown)
-    situation = _build(caller, _read_tenant(tenant._asdict()), entry, occurrence, schema, user, cohorts, limits)
+    user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
+    limits = await list_limits(connection, caller, row.campaign_id)
+    entry, tenant = read_entry(row, row.shown), _read_tenant(scene.tenant)
+    situation = _build(caller, tenant, entry, occurrence, scene.schema, user, scene.cohorts, limits)
+    return await know_opening(connection, caller, situation)
+
+
+async def know_opening(connection: AsyncConnection, caller: Caller, situation: Situation) -> Situation:
+    """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
+    entry, book = situation.entry, situation.event.book
     opening = entry.late_rules and entry.campaign.quest and entry.campaign.quest.opening_action
     if not opening:
         return situation
-    schema = await find_schema(connection, caller, opening)
+    schema = await _find_schema(connection, caller, opening)
     action = Action(opening, schema, build_coercer(derive_type(schema)))
-    event = structs.replace(situation.event, book=structs.replace(situation.event.book, actions={opening: action}))
-    return structs.replace(situation, event=event)
+    return structs.replace(
+        situation, event=structs.replace(situation.event, book=structs.replace(book, actions={opening: action}))
+    )
 
 
-async def find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
-    """The JSON Schema of an action; raises NotFound."""
+async def _find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
     table = tables.action
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.name == action)
-    schema: dict[str, Any] | None = (await connection.execute(select(table.c.schema).where(mine))).scalar_one_or_none()
-    if schema is None:
-        raise NotFound(f"there is no action '{action}'")
+    schema: dict[str, Any] = (await connection.execute(select(table.c.schema).where(mine))).scalar_one()
     return schema
 
 
@@ -123,6 +160,27 @@ async def read_counters(
     return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
 
 
+async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
+    """The limits that a grant of one campaign may touch, or all."""
+    limit = tables.spending_limit.c
+    statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id)
+    if campaign_id:
+        statement = statement.where(or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id))
+    return [read_limit(row) for row in await connection.execute(statement)]
+
+
+def read_entry(row: Row[Any], state: CampaignState) -> Entry:
+    """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
+    definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
+    return _decode_entry(row.campaign_id, row.version, state, definition, checked)
+
+
+@lru_cache(maxsize=256)
+def _decode_entry(campaign_id: str, version: int, state: CampaignState, definition: bytes, checked: bytes) -> Entry:
+    campaign = msgspec.json.decode(definition, type=Campaign)
+    return Entry(campaign_id, version, state, campaign, msgspec.json.decode(checked, type=dict[str, Checked]))
+
+
 def _build(
     caller: Caller,
     tenant: Tenant,
@@ -139,11 +197,6 @@ def _build(
     place, at = Place("", 0, 0), occurrence.received_at
     event = Event(tenant_id=caller.tenant_id, **fields, typed=typed, place=place, taken_at=at, book=book)
     return Situation(entry, event, user, cohorts)
-
-
-def _read_entry(row: Row[Any], state: CampaignState) -> Entry:
-    campaign = msgspec.convert(row.definition, Campaign)
-    return Entry(row.campaign_id, row.version, state, campaign, msgspec.convert(row.checked, dict[str, Checked]))
 
 
 def _read_tenant(document: Mapping[str, Any]) -> Tenant:
@@ -177,16 +230,3 @@ async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: st
     member = tables.cohort_member.c
     statement = select(member.cohort_id).where(member.tenant_id == caller.tenant_id, member.user_id == user_id)
     return frozenset((await connection.execute(statement)).scalars())
-
-
-async def _read_attributes(connection: AsyncConnection, caller: Caller, user_id: str) -> dict[str, Any]:
-    user = tables.end_user.c
-    statement = select(user.attributes).where(user.tenant_id == caller.tenant_id, user.user_id == user_id)
-    return (await connection.execute(statement)).scalar_one_or_none() or {}
-
-
-async def _list_limits(connection: AsyncConnection, caller: Caller, campaign_id: str) -> list[Limit]:
-    limit = tables.spending_limit.c
-    may_touch = or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id)
-    statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id, may_touch)
-    return [read_limit(row) for row in await connection.execute(statement)]

@@ -3,7 +3,7 @@
 from fillip.core.rule.compile import Rule, compile_rule
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError, RuleRefused
-from fillip.core.rule.explain import LeafOutcome, explain_rule
+from fillip.core.rule.explain import LeafOutcome, explain_rule, list_inputs
 from fillip.core.rule.split import split_rule
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "compile_rule",
     "decode_rule",
     "explain_rule",
+    "list_inputs",
     "split_rule",
 ]

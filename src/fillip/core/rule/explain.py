@@ -1,13 +1,14 @@
 """Which condition of a rule held and which did not, with the values it read."""
 
 from collections.abc import Iterator, Mapping, Set
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from fillip.core.coerce import Unset
 from fillip.core.instant import write_instant
-from fillip.core.rule.compile import build_exact
+from fillip.core.rule.compile import Rule, build_exact
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError
 from fillip.core.rule.tree import Call, Fold, Has, Name, Node, Select, list_children
@@ -31,6 +32,17 @@ class LeafOutcome(Struct, frozen=True):
     reads: dict[str, object]
 
 
+class _Probe(Struct, frozen=True):
+    """One leaf, ready to be evaluated."""
+
+    line: int
+    column: int
+    text: str
+    wanted: bool
+    rule: Rule
+    reads: tuple[tuple[str, Node], ...]
+
+
 def explain_rule(
     source: str,
     checked: bytes,
@@ -41,17 +53,35 @@ def explain_rule(
     progress: Mapping[str, object] | None = None,
 ) -> list[LeafOutcome]:
     """The outcome of every leaf of a condition, in the order of the source; values as in compile.Rule."""
-    tree = decode_rule(checked)
     scope = {"event": event, "user": user, "cohorts": cohorts, "start": start, "progress": progress}
+    outcomes = []
+    for probe in _prepare(source, checked):
+        value, error = _evaluate(probe.rule, (event, user, cohorts, start, progress))
+        reads = {path: _show(read, scope) for path, read in probe.reads}
+        outcomes.append(LeafOutcome(probe.line, probe.column, probe.text, probe.wanted, value, error, reads))
+    return outcomes
+
+
+@lru_cache(maxsize=512)
+def _prepare(source: str, checked: bytes) -> list[_Probe]:
+    """The compiled leaves of a rule, in the order of the source; kept, for the same campaign is asked about again."""
+    tree = decode_rule(checked)
     parts = list(_split(tree.root, True))
     marks = [0] + [part for part in parts if isinstance(part, int)] + [len(source)]
-    outcomes = []
+    probes = []
     for index, (leaf, wanted) in enumerate(part for part in parts if not isinstance(part, int)):
         begin, text = _cut(source, marks[index] + (2 if index else 0), marks[index + 1])
-        value, error = _evaluate(leaf, (event, user, cohorts, start, progress))
-        reads = {path: _show(read, scope) for path, read in _list_reads(leaf, frozenset())}
-        outcomes.append(LeafOutcome(*tree.locate(begin), text, wanted, value, error, reads))
-    return outcomes
+        reads = dict(_list_reads(leaf, frozenset()))
+        probes.append(_Probe(*tree.locate(begin), text, wanted, build_exact(leaf), tuple(reads.items())))
+    return probes
+
+
+def list_inputs(
+    checked: bytes, event: Mapping[str, object], user: Mapping[str, object], cohorts: Set[str]
+) -> dict[str, object]:
+    """What an expression reads, such as "event.amount", and the value then; values as in compile.Rule."""
+    scope = {"event": event, "user": user, "cohorts": cohorts, "start": None}
+    return {path: _show(read, scope) for path, read in _list_reads(decode_rule(checked).root, frozenset())}
 
 
 def _split(node: Node, wanted: bool) -> Iterator[tuple[Node, bool] | int]:
@@ -104,9 +134,9 @@ def _is_wrapped(text: str) -> bool:
     return text.endswith(")") and _weigh(text[1:-1]) == (0, 0)
 
 
-def _evaluate(leaf: Node, values: tuple[Any, ...]) -> tuple[bool | None, str | None]:
+def _evaluate(rule: Rule, values: tuple[Any, ...]) -> tuple[bool | None, str | None]:
     try:
-        return bool(build_exact(leaf)(*values)), None
+        return bool(rule(*values)), None
     except RuleError as error:
         return None, str(error)
 

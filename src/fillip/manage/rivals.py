@@ -1,0 +1,128 @@
+"""Who would win an event: the campaigns that stand against each other, tried as everything stands now."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+from sqlalchemy import Row, bindparam, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.appraisal import appraise
+from fillip.core.book import Entry
+from fillip.core.campaign import REFUSING, Campaign
+from fillip.core.conflict import collide, find_winner, rank
+from fillip.core.limit import Counter, CounterKey, Touch, take, weigh
+from fillip.core.ports import Caller
+from fillip.core.rule import RuleError
+from fillip.core.touch import list_touches
+from fillip.manage import tables
+from fillip.manage.catalogue import select_campaigns
+from fillip.manage.explanation import Check, Situation, check_path, check_quest
+from fillip.manage.situations import find_instances, know_opening, list_limits, read_counters, read_entry
+
+_definition = tables.campaign_version.c.definition
+
+
+_table, _version = tables.campaign.c, tables.campaign_version.c
+_OPEN = (
+    select(_version.definition)
+    .join(
+        tables.campaign,
+        (_table.tenant_id == _version.tenant_id)
+        & (_table.campaign_id == _version.campaign_id)
+        & (_table.version == _version.version),
+    )
+    .where(
+        _table.tenant_id == bindparam("tenant_id"),
+        _table.campaign_id != bindparam("campaign_id"),
+        _table.state.not_in(REFUSING),
+    )
+)
+_MAY_COLLIDE = _OPEN.where(or_(_definition["stackable"].astext == "false", _definition["exclusive"].is_not(None)))
+
+
+class Rival(Struct, frozen=True):
+    """A campaign that the event would earn, but for conflicts and limits."""
+
+    entry: Entry
+    values: Sequence[int]
+    touches: Sequence[Touch]
+
+
+async def check_conflict_now(
+    connection: AsyncConnection, caller: Caller, situation: Situation, values: Sequence[int]
+) -> Check:
+    """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
+    if not await _list_colliding(connection, caller, situation.entry):
+        return describe_conflict(None)
+    rivals = [rival async for rival in _find_rivals(connection, caller, situation, values)]
+    rivals.sort(key=lambda rival: (-rival.entry.campaign.priority, rival.entry.campaign_id))
+    used = await read_counters(connection, caller, [touch for rival in rivals for touch in rival.touches])
+    return describe_conflict(_find_winner(situation.entry, rivals, used))
+
+
+def describe_conflict(winner: str | None) -> Check:
+    """The check of a campaign that `winner` outranked, or nobody."""
+    message = f"campaign {winner} wins the event instead" if winner else "no other campaign wins the event instead"
+    reason = "outranked" if winner else None
+    return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
+
+
+async def _list_colliding(connection: AsyncConnection, caller: Caller, entry: Entry) -> list[Row[Any]]:
+    statement = _MAY_COLLIDE if entry.campaign.stackable else _OPEN
+    given = {"tenant_id": caller.tenant_id, "campaign_id": entry.campaign_id}
+    rows = (await connection.execute(statement, given)).all()
+    return [row for row in rows if collide(entry.campaign, msgspec.convert(row.definition, Campaign))]
+
+
+async def _find_rivals(
+    connection: AsyncConnection, caller: Caller, situation: Situation, values: Sequence[int]
+) -> AsyncIterator[Rival]:
+    entry, event = situation.entry, situation.event
+    same_action = or_(_definition["action"].astext == event.action, _definition["kind"].astext == "QUEST")
+    others = select_campaigns(caller).where(
+        _table.campaign_id != entry.campaign_id, _table.state.not_in(REFUSING), same_action
+    )
+    rows = (await connection.execute(others)).all()
+    entries = [entry, *(read_entry(row, row.shown) for row in rows)]
+    limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
+    book = structs.replace(event.book, entries={e.campaign_id: e for e in entries}, limits=limits)
+    event = structs.replace(event, book=book)
+    for other in entries:
+        if other is not entry and not await _is_earned(
+            connection, caller, structs.replace(situation, entry=other, event=event)
+        ):
+            continue
+        worth = appraise(event, other, situation.user, situation.cohorts)
+        if worth.refused and other is not entry:
+            continue
+        try:
+            touches = list_touches(event, other, worth.values, situation.user, situation.cohorts)
+        except RuleError:
+            continue
+        yield Rival(other, worth.values, touches)
+
+
+async def _is_earned(connection: AsyncConnection, caller: Caller, situation: Situation) -> bool:
+    if not all(check.passed for check in check_path(situation, datetime.now(UTC))):
+        return False
+    if situation.entry.campaign.quest is None:
+        return True
+    situation = await know_opening(connection, caller, situation)
+    known = await find_instances(connection, caller, situation.entry.campaign_id, situation.event.user_id)
+    return check_quest(situation, known)[1]
+
+
+def _find_winner(entry: Entry, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]) -> str | None:
+    counters = {touch.counter: used.get(touch.counter, Counter(0, 0)) for r in rivals for touch in r.touches}
+    winners: list[Entry] = []
+    for rival in rank(rivals):
+        winner = find_winner(rival.entry, winners)
+        if rival.entry is entry:
+            return winner
+        if winner is None and weigh(rival.touches, counters)[1] is None:
+            take(rival.touches, counters)
+            winners.append(rival.entry)
+    return None

@@ -1,0 +1,91 @@
+"""Why and why not, beyond the rule: what a reward is worth for the event, and who wins it instead."""
+
+from typing import Any
+
+from httpx import AsyncClient
+from ledger_rows import put_counter, put_decision, put_event
+from shop import CASHBACK, cap, launch, open_shop
+from test_explain import BIG, attempt, checks
+
+OPEN: dict[str, Any] = CASHBACK | {"rule": "event.amount_cents >= 5000"}
+HALF = {"of": 'event.amount_cents / (user.tier == "gold" ? 1 : 0)', "percent": "50", "rounding": "down"}
+
+
+def worth(value: int, **more: object) -> dict[str, Any]:
+    """A campaign of this value in a group that the best value wins."""
+    pick = {"exclusive": {"group": "best", "pick": "value"}}
+    return OPEN | pick | {"rewards": [{"kind": "cashback", "value": value}]} | more
+
+
+async def test_a_trial_shows_what_a_formula_read_and_gave(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", OPEN | {"rewards": [{"kind": "cashback", "formula": HALF}]})
+    await cap(acme, "all", scope="tenant", measure="value", span="lifetime", cap=9000, reward_kind="cashback")
+    found = await attempt(acme, BIG | {"attributes": {"amount_cents": 9001}})
+    assert (found["outcome"], found["as_of"]) == ("granted", "now")
+    by_name = {check["check"]: check for check in found["checks"]}
+    (reward,) = by_name["reward"]["rewards"]
+    assert reward["reads"] == {"event.amount_cents": 9001, "user.tier": "gold"}
+    assert (reward["source"], reward["amount"], reward["value"]) == (HALF["of"], 9001, 4500)
+    assert by_name["limits"]["limits"][0]["amount"] == 4500
+    failed = await attempt(acme, BIG | {"user_id": "bob"})
+    assert (failed["outcome"], failed["reason"]) == ("denied", "value_error")
+    (reward,) = next(check for check in failed["checks"] if check["check"] == "reward")["rewards"]
+    assert (reward["value"], reward["error"]) == (None, "divide by zero")
+
+
+async def test_a_trial_names_the_campaign_that_would_win(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "small", worth(10))
+    await launch(acme, "middle", worth(20))
+    await launch(acme, "big", worth(90))
+    await launch(acme, "other-rule", worth(99, rule="event.amount_cents > 1000000"))
+    found = await attempt(acme, BIG, "middle")
+    assert (found["outcome"], found["reason"]) == ("denied", "outranked")
+    assert "campaign big wins the event instead" in found["summary"]
+    assert (await attempt(acme, BIG, "big"))["outcome"] == "granted"
+
+    await cap(acme, "no-more", scope="campaign", campaign_id="big", measure="count", span="lifetime", cap=1)
+    put_counter(database, "no-more", "", "", 1)
+    assert (await attempt(acme, BIG, "middle"))["outcome"] == "granted", "the winner has no room: it yields"
+    (conflict,) = [c for c in (await attempt(acme, BIG, "small"))["checks"] if c["check"] == "conflict"]
+    assert (conflict["passed"], conflict["outranked_by"]) == (False, "middle")
+
+
+async def test_a_trial_of_what_is_not_stackable_looks_at_all_others(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await launch(acme, "alone", OPEN | {"stackable": False})
+    assert (await attempt(acme, BIG, "alone"))["outcome"] == "granted"
+    await launch(acme, "any", OPEN | {"priority": 1})
+    assert (await attempt(acme, BIG, "alone"))["reason"] == "outranked"
+    assert (await attempt(acme, BIG, "any"))["outcome"] == "granted"
+
+
+async def test_an_event_and_a_campaign_are_explained_by_their_decision(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", OPEN)
+    await launch(acme, "lost", worth(20))
+    await launch(acme, "never-met", CASHBACK | {"rule": "event.amount_cents > 1000000"})
+    put_event(database, "e1", {"amount_cents": 9000})
+    put_decision(database, "e1")
+    put_decision(database, "e1", "lost", outcome="denied", reason="outranked", outranked_by="c", reward_values=[])
+
+    granted = await acme.get("/v1/campaigns/c/explain", params={"event_id": "e1"})
+    assert (granted.json()["as_of"], granted.json()["outcome"]) == ("decision", "granted")
+    lost = await acme.get("/v1/campaigns/lost/explain", params={"event_id": "e1"})
+    assert checks(lost)["conflict"]["outranked_by"] == "c"
+    assert "limits" not in checks(lost), "who is outranked touches no limit"
+    never = await acme.get("/v1/campaigns/never-met/explain", params={"event_id": "e1"})
+    assert (never.json()["as_of"], never.json()["reason"]) == ("now", "rule")
+    assert (await acme.get("/v1/campaigns/c/explain", params={"event_id": "e9"})).status_code == 404
+    assert (await acme.get("/v1/campaigns/c/explain")).status_code == 422
+
+
+async def test_a_decision_without_room_says_what_was_missing(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", OPEN)
+    put_event(database, "e1", {"amount_cents": 9000})
+    put_decision(database, "e1", outcome="denied", reason="pool_empty", reward_values=[])
+    found = await acme.get("/v1/campaigns/c/explain", params={"event_id": "e1"})
+    assert checks(found)["room"]["reason"] == "pool_empty"
+    assert "no free code" in found.json()["summary"]
