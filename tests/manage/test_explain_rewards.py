@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import psycopg
 from httpx import AsyncClient
-from ledger_rows import put_counter, put_decision, put_event
-from shop import CASHBACK, cap, launch, open_shop
+from ledger_rows import put_counter, put_decision, put_event, put_instance
+from shop import CASHBACK, QUEST, cap, launch, open_shop
 from test_explain import BIG, attempt, checks
 
 OPEN: dict[str, Any] = CASHBACK | {"rule": "event.amount_cents >= 5000"}
@@ -89,3 +90,25 @@ async def test_a_decision_without_room_says_what_was_missing(acme: AsyncClient, 
     found = await acme.get("/v1/campaigns/c/explain", params={"event_id": "e1"})
     assert checks(found)["room"]["reason"] == "pool_empty"
     assert "no free code" in found.json()["summary"]
+
+
+async def test_the_decision_of_a_quest_shows_its_instance_and_what_each_step_was_given(
+    acme: AsyncClient, database: str
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "q", QUEST)
+    put_event(database, "e3", {"amount_cents": 9000})
+    put_instance(database, "q", "completed", 3)
+    with psycopg.connect(database) as owner:
+        for number in (1, 2, 3):
+            given = [f"e{number}", number]
+            owner.execute(
+                "INSERT INTO quest_step_met VALUES ('acme', 'q', 'ada', '', 1, 'visit', %s, 1, '2026-03-01', %s)", given
+            )
+    put_decision(database, "e3", "q", instance="1")
+    found = await acme.get("/v1/campaigns/q/explain", params={"event_id": "e3"})
+    (instance,) = checks(found)["quest"]["instances"]
+    assert (instance["instance"], instance["state"]) == ("1", "completed")
+    (step,) = instance["steps"]
+    assert (step["name"], step["done"], step["needed"]) == ("visit", 3, 3)
+    assert [given["event_id"] for given in step["given"]] == ["e1", "e2", "e3"]

@@ -31,6 +31,7 @@ from fillip.manage.explanation import (
     weigh_now,
 )
 from fillip.manage.naming import UserId
+from fillip.manage.quest_story import check_instance
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.rivals import check_conflict_now, describe_conflict
 from fillip.manage.route import Reading, Route, Work
@@ -80,6 +81,8 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     row = await find_decision(work.connection, work.caller, decision_id)
     situation = await recall(work.connection, work.caller, row)
     checks = check_path(situation, row.decided_at)
+    if moved := await check_instance(work.connection, work.caller, row):
+        checks.append(moved)
     checks += _check_decided(situation, row)
     return _answer(situation, checks, row.outcome, row.reason, decision_id)
 

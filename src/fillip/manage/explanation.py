@@ -13,7 +13,7 @@ from fillip.core.book import Entry, Role, list_roles
 from fillip.core.campaign import REFUSING
 from fillip.core.event import ACCEPTED_FOR, Event
 from fillip.core.incentive import RewardKind
-from fillip.core.instance import Advance, Instance, advance
+from fillip.core.instance import Advance, Instance, QuestState, advance
 from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
 from fillip.core.match import Candidate
 from fillip.core.nomination import nominate_quest
@@ -73,6 +73,33 @@ class WorthAnswer(BaseModel):
     error: str | None = None
 
 
+class GivenAnswer(BaseModel):
+    """What an event gave to a step: 1, or the term of its sum."""
+
+    event_id: str
+    amount: int
+    day: date
+
+
+class StepAnswer(BaseModel):
+    """How far a step is, of how far it must come; of a decision also what it was given."""
+
+    name: str
+    done: int
+    needed: int
+    given: list[GivenAnswer] = []
+
+
+class InstanceAnswer(BaseModel):
+    """An instance of a quest that the event moves on, completes or completed."""
+
+    instance: str = Field(examples=["1"])
+    state: QuestState
+    started_at: datetime
+    ends_at: datetime | None
+    steps: list[StepAnswer]
+
+
 class Check(BaseModel):
     """One check; `reason` says in a word why it did not pass."""
 
@@ -81,6 +108,7 @@ class Check(BaseModel):
     message: str
     reason: str | None = None
     rules: list[RuleAnswer] | None = None
+    instances: list[InstanceAnswer] | None = None
     rewards: list[WorthAnswer] | None = None
     outranked_by: str | None = None
     limits: list[LimitUse] | None = None
@@ -178,7 +206,20 @@ def check_quest(situation: Situation, known: Sequence[Instance]) -> tuple[Check,
         message = "the event moves no instance of the quest on" + (": the open one has lapsed" if done.moved else "")
         return Check(check="quest", passed=False, reason="quest", message=message), False
     completes = any(instance.state == "completed" for instance in moved)
-    return Check(check="quest", passed=True, message="the event " + "; ".join(map(_describe_move, moved))), completes
+    message = "the event " + "; ".join(map(_describe_move, moved))
+    instances = [describe_instance(instance) for instance in moved]
+    return Check(check="quest", passed=True, message=message, instances=instances), completes
+
+
+def describe_instance(instance: Instance) -> InstanceAnswer:
+    """An instance with its steps."""
+    return InstanceAnswer(
+        instance=instance.name,
+        state=instance.state,
+        started_at=instance.started_at,
+        ends_at=instance.ends_at,
+        steps=[StepAnswer(name=step.name, done=step.done, needed=step.needed) for step in instance.steps],
+    )
 
 
 def _nominate(situation: Situation, met: Sequence[Role]) -> Candidate | None:

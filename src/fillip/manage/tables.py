@@ -189,6 +189,17 @@ quest_instance = Table(
     _json("start_attributes", null=True),
     _instant("updated_at"),
 )
+quest_step_met = Table(
+    "quest_step_met",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "campaign_id", "user_id", "instance_key")),
+    _integer("occurrence", key=True),
+    _text("step", key=True),
+    _text("event_id"),
+    _count("amount"),
+    _day("day"),
+    _count("sequence", key=True),
+)
 limit_counter = Table(
     "limit_counter",
     metadata,

@@ -1,0 +1,59 @@
+"""What explanations say of quests: the instances, their steps, and the events that each step was given."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.instance import Instance
+from fillip.core.ports import Caller
+from fillip.manage import tables
+from fillip.manage.explanation import Check, GivenAnswer, describe_instance
+from fillip.manage.situations import read_instance
+
+MAX_GIVEN = 1_000
+
+
+async def check_instance(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Check | None:
+    """The instance that a decision's event completed, as it stands; None where it is no more, or there was no quest."""
+    instance = await _find_instance(connection, caller, decision)
+    if instance is None:
+        return None
+    described = describe_instance(instance)
+    for given in await _list_given(connection, caller, decision, instance):
+        next(step for step in described.steps if step.name == given.step).given.append(_describe(given))
+    message = f"the event completed instance {instance.name} of the quest, which began at {instance.started_at:%F %T}"
+    return Check(check="quest", passed=True, message=message, instances=[described])
+
+
+async def _find_instance(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Instance | None:
+    if not decision.instance:
+        return None
+    key, _, occurrence = decision.instance.rpartition("#")
+    table = tables.quest_instance
+    mine = _is_mine(table.c, caller, decision, key, int(occurrence))
+    row = (await connection.execute(select(table).where(*mine))).one_or_none()
+    return read_instance(row) if row else None
+
+
+async def _list_given(
+    connection: AsyncConnection, caller: Caller, decision: Row[Any], instance: Instance
+) -> Iterable[Row[Any]]:
+    table = tables.quest_step_met
+    mine = _is_mine(table.c, caller, decision, instance.key, instance.occurrence)
+    return await connection.execute(select(table).where(*mine).order_by(table.c.sequence).limit(MAX_GIVEN))
+
+
+def _is_mine(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
+    return [
+        column.tenant_id == caller.tenant_id,
+        column.campaign_id == decision.campaign_id,
+        column.user_id == decision.user_id,
+        column.instance_key == key,
+        column.occurrence == occurrence,
+    ]
+
+
+def _describe(row: Row[Any]) -> GivenAnswer:
+    return GivenAnswer(event_id=row.event_id, amount=row.amount, day=row.day)
