@@ -9,12 +9,13 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
-from tests.bench import explain, http, index, ledger, neighbours, rules, worker
+from tests.bench import books, explain, http, index, ledger, neighbours, rules, worker
 from tests.bench.site import Site
 
 ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "rules": rules.bench,
     "index": index.bench,
+    "books": books.bench,
     "ledger": ledger.bench,
     "http": http.bench,
     "explain": explain.bench,
