@@ -89,6 +89,7 @@ class Model:
     def __init__(self) -> None:
         self.said: dict[str, tuple[object, ...]] = {}
         self.conflicts = 0
+        self.place = 0
         self.quests = QuestLog()
 
     def claims(self, log: Iterable[Seen]) -> Iterator[Claim]:
@@ -96,8 +97,11 @@ class Model:
         for seen in log:
             met = list(_list_met(seen))
             if met and self._is_new(seen):
-                for campaign_id, roles, touches in met:
-                    yield from self._claims_of(seen, campaign_id, roles, touches)
+                self.place += 1
+                claims = [
+                    c for campaign_id, roles, touches in met for c in self._claims_of(seen, campaign_id, roles, touches)
+                ]
+                yield from (claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2]))
 
     def _is_new(self, seen: Seen) -> bool:
         """An id counts once, from the first time that it met a rule; with another body it is a conflict."""
@@ -111,14 +115,17 @@ class Model:
 
     def _claims_of(
         self, seen: Seen, campaign_id: str, roles: list[str | int], touches: tuple[Touch, ...]
-    ) -> Iterator[Claim]:
+    ) -> Iterator[tuple[int, int, Claim]]:
+        """The claims with their rank: by priority, then by where what they complete began (SIMPLE: here)."""
         definition = seen.book.campaigns[campaign_id]["definition"]
-        instances = [""]
+        instances = [("", self.place)]
         if definition["kind"] == "QUEST":
-            instances = [] if seen.late else self.quests.advance(_read_meeting(seen, campaign_id, definition, roles))
-        for instance in instances:
+            meeting = _read_meeting(seen, campaign_id, definition, roles, self.place)
+            instances = [] if seen.late else self.quests.advance(meeting)
+        for instance, since in instances:
             rewards = tuple(definition["rewards"])
-            yield Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, seen.late)
+            claim = Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, seen.late)
+            yield -definition.get("priority", 0), since, claim
 
 
 def read_instant(text: str) -> datetime:
@@ -219,12 +226,14 @@ def start_window(span: str, day: date) -> date:
     return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
 
 
-def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting:
+def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int], place: int) -> Meeting:
     starts_at, ends_at = read_schedule(definition)
     return Meeting(
         name=(campaign_id, seen.event["subject"]),
         quest=definition["quest"],
         occurred_at=seen.occurred_at,
+        clock_at=seen.received_at if seen.book.tenant["clock"] == "live" else seen.occurred_at,
+        place=place,
         starts="start" in roles,
         steps=[role for role in roles if isinstance(role, int)],
         campaign_starts_at=starts_at,

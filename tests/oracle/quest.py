@@ -13,6 +13,8 @@ class Meeting:
     name: tuple[str, str]  # (campaign, user)
     quest: Mapping[str, Any]
     occurred_at: datetime
+    clock_at: datetime  # broker time, or in a history the event's own
+    place: int  # in the log
     starts: bool
     steps: list[int]
     campaign_starts_at: datetime | None
@@ -32,6 +34,7 @@ class Instance:
     started_at: datetime
     ends_at: datetime | None
     counts: list[int]
+    since: int
     state: str = "open"
 
 
@@ -41,18 +44,30 @@ class QuestLog:
 
     instances: dict[tuple[str, str], list[Instance]] = field(default_factory=dict)
 
-    def advance(self, meeting: Meeting) -> list[str]:
-        """Let an event do what it does to a quest; the names of the instances that it completes."""
+    def advance(self, meeting: Meeting) -> list[tuple[str, int]]:
+        """Let an event do what it does to a quest; the instances that it completes, by name and by where they began."""
         known = self.instances.setdefault(meeting.name, [])
         last = known[-1] if known else None
-        if last and last.state == "open" and last.ends_at and meeting.occurred_at > last.ends_at:
+        if last and last.state == "open" and _is_over(meeting, last):
             last.state = "lapsed"
-        if not last or last.state != "open":
-            last = _open(meeting, last)
-            if last is None:
-                return []
-            known.append(last)
-        return [str(last.occurrence)] if _meet(meeting, last) else []
+        if fresh := _open(meeting, last):
+            known.append(fresh)
+        completed = [each for each in known if _takes(meeting, each, known[-1]) and _meet(meeting, each)]
+        return [(str(each.occurrence), each.since) for each in completed]
+
+
+def _is_over(meeting: Meeting, instance: Instance) -> bool:
+    lateness = timedelta(seconds=meeting.quest.get("lateness_s", 0))
+    return instance.ends_at is not None and meeting.clock_at > instance.ends_at + lateness
+
+
+def _takes(meeting: Meeting, instance: Instance, newest: Instance) -> bool:
+    """An open instance, or a lapsed one with none after it, takes what lies in its window and comes in time."""
+    if instance.state not in ("open", "lapsed") or (instance.state == "lapsed" and instance is not newest):
+        return False
+    if meeting.occurred_at < instance.started_at or _is_over(meeting, instance):
+        return False
+    return instance.ends_at is None or meeting.occurred_at <= instance.ends_at
 
 
 def _open(meeting: Meeting, last: Instance | None) -> Instance | None:
@@ -63,14 +78,18 @@ def _open(meeting: Meeting, last: Instance | None) -> Instance | None:
         started_at = meeting.campaign_starts_at or started_at
     if window_s := meeting.quest.get("window_s"):
         ends_at = started_at + timedelta(seconds=window_s)
-    if ends_at and meeting.occurred_at > ends_at:
-        return None
-    return Instance(last.occurrence + 1 if last else 1, started_at, ends_at, [0] * len(meeting.quest["steps"]))
+    counts = [0] * len(meeting.quest["steps"])
+    fresh = Instance(last.occurrence + 1 if last else 1, started_at, ends_at, counts, meeting.place)
+    return fresh if _takes(meeting, fresh, fresh) else None
 
 
 def _may_open(meeting: Meeting, last: Instance | None) -> bool:
-    """A lapsed instance never stands in the way, any other only if the quest is not repeatable."""
-    if last and last.state != "lapsed" and not meeting.quest.get("repeatable"):
+    """What stands in the way: an instance that is still to come to its end, or any done one of a quest not repeatable."""
+    if last and last.state == "open":
+        within = last.ends_at is None or meeting.occurred_at <= last.ends_at
+        if within or not meeting.quest.get("repeatable"):
+            return False
+    elif (last and last.state == "lapsed" and _takes(meeting, last, last)) or (last and last.state == "completed" and not meeting.quest.get("repeatable")):
         return False
     if meeting.start_at == "event":
         return meeting.starts
@@ -81,12 +100,12 @@ def _may_open(meeting: Meeting, last: Instance | None) -> bool:
 
 def _meet(meeting: Meeting, instance: Instance) -> bool:
     """Count the event for the steps that wait for it; whether that completes the instance."""
-    if meeting.occurred_at < instance.started_at:
-        return False
     wanted = [step.get("count", 1) for step in meeting.quest["steps"]]
     waiting = [index for index, count in enumerate(wanted) if instance.counts[index] < count]
     for index in waiting[:1] if meeting.quest.get("ordered", True) else waiting:
-        instance.counts[index] += index in meeting.steps
+        if index in meeting.steps:
+            instance.counts[index] += 1
+            instance.state = "open"
     if instance.counts != wanted:
         return False
     instance.state = "completed"
