@@ -1,13 +1,16 @@
 """Quests: instances, windows with both ends included, steps in order, sums, one completion an instance."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fillip.core.instance import MAX_OPEN, Contribution, Instance, Meeting, advance, replay
-from fillip.core.quest import Keyed, Quest, Start, Step
+from fillip.core.quest import Keyed, Quest, Start, Step, Streak
+from fillip.core.tenant import Tenant
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 WEEK_S = 7 * 86_400
@@ -21,8 +24,14 @@ def three_visits(**changes):
 def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
     at = T0 + timedelta(seconds=after_s)
     clock_at = at if received_after_s is None else T0 + timedelta(seconds=received_after_s)
-    given = {"event_id": "e", "day": at.date(), "campaign_starts_at": T0, "sequence": 0} | changes
-    return Meeting(quest=None, campaign_version=1, occurred_at=at, clock_at=clock_at, steps=steps, **given)
+    given = {
+        "campaign_version": 1,
+        "event_id": "e",
+        "day": at.date(),
+        "campaign_starts_at": T0,
+        "sequence": 0,
+    } | changes
+    return Meeting(quest=None, occurred_at=at, clock_at=clock_at, steps=steps, **given)
 
 
 class Log:
@@ -190,6 +199,54 @@ def test_a_user_has_at_most_so_many_open_instances():
     assert log.instances["later", 1].state == "open"
 
 
+def test_an_open_instance_goes_on_under_a_new_version_and_does_not_complete_by_the_change_alone():
+    log = Log(three_visits()).play(meeting(0), meeting(1))
+    log.quest = three_visits(steps=(Step("visit", "PURCHASE", count=2),))
+    log.play(meeting(2, steps=(), campaign_version=2))
+    assert log.show() == [("open", (1,))]
+    assert log.play(meeting(3, campaign_version=2)).completed == [("e4", "1")]
+
+
+def test_a_met_step_stays_met_under_a_new_version():
+    quest = Quest((Step("a", "A"), Step("b", "B")))
+    log = Log(quest).play(meeting(0))
+    log.quest = Quest((Step("a", "A", count=5), Step("b", "B")))
+    assert log.play(meeting(1, steps=(1,), campaign_version=2)).show() == [("completed", (5, 1))]
+
+
+STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),))
+
+
+def days(*numbers):
+    return [meeting(number * 86_400) for number in numbers]
+
+
+def test_a_streak_wants_an_event_on_each_day_and_tolerates_the_missed_ones():
+    assert play(STREAK, *days(0, 1, 2)) == [("completed", (3,))]
+    assert play(STREAK, *days(0, 0, 2, 3)) == [("completed", (3,))]
+    assert play(STREAK, *days(0, 2, 4)) == [("open", (1,))], "the second missed day begins it anew"
+    assert play(STREAK, *days(0, 3, 4)) == [("open", (2,))], "two missed at once"
+    assert play(STREAK, *days(0, 2, 1)) == [("open", (2,))], "a day before the newest counts for nothing"
+
+
+def test_a_streak_of_weeks_goes_by_weeks_from_monday():
+    quest = Quest((Step("open", "OPEN", streak=Streak(3, "week")),))  # T0 is a Wednesday
+    assert play(quest, *days(4, 5, 12)) == [("completed", (3,))]
+    assert play(quest, *days(0, 4, 12)) == [("open", (1,))]
+
+
+@pytest.mark.parametrize("month", [3, 11], ids=["clocks go forward", "clocks go back"])
+def test_a_streak_counts_local_days_over_a_change_of_clocks(month: int):
+    zone = ZoneInfo("America/New_York")
+    tenant = Tenant("acme", "Acme", "America/New_York", "USD", "history")
+    first = {3: 11, 11: 4}[month]  # the day before the clocks change
+    late = [datetime(2017, month, first + n, 23, 30, tzinfo=zone) for n in range(3)]
+    early = [datetime(2017, month, first + n, 0, 30, tzinfo=zone) for n in range(3)]
+    for moments in (late, early, [late[0], early[1], late[2]]):
+        told = [replace(meeting(), occurred_at=at, clock_at=at, day=tenant.local_day(at)) for at in moments]
+        assert play(STREAK, *told) == [("completed", (3,))]
+
+
 @given(st.lists(st.integers(0, 3 * WEEK_S), max_size=40))
 def test_every_completion_has_three_visits_within_a_week(seconds):
     log = Log(three_visits()).play(*[meeting(at) for at in sorted(seconds)])
@@ -203,12 +260,13 @@ def test_every_completion_has_three_visits_within_a_week(seconds):
 STEPS = (
     Step("spend", "BUY", sum="event.cents", at_least=20),
     Step("visit", "BUY", count=3),
+    Step("come", "BUY", streak=Streak(2, "day", 1)),
 )
 EVENTS = st.lists(
     st.builds(
         lambda at, steps, starts, cents: meeting(at, steps=tuple(sorted(steps)), starts=starts, amounts={0: cents}),
-        st.integers(0, 300),
-        st.sets(st.integers(0, 1)),
+        st.integers(0, 300).map(lambda n: n * 3600),
+        st.sets(st.integers(0, 2)),
         st.booleans(),
         st.integers(-9, 15),
     ),
@@ -218,7 +276,7 @@ EVENTS = st.lists(
 
 @given(EVENTS, st.booleans(), st.booleans(), st.sampled_from(["user", "event"]))
 def test_each_completion_comes_once_and_progress_is_what_a_replay_gives(events, ordered, repeatable, instance):
-    quest = Quest(STEPS, Start("event", "JOIN"), instance, 100, 0, ordered, repeatable and instance == "user")
+    quest = Quest(STEPS, Start("event", "JOIN"), instance, 5 * 86_400, 0, ordered, repeatable and instance == "user")
     log = Log(quest).play(*events)
     assert len(set(log.completed)) == len(log.completed)
     assert len({name for _, name in log.completed}) == len(log.completed)

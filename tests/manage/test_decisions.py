@@ -1,6 +1,7 @@
 """Queries of the ledger: decisions, incentives, inbox, quest progress, rejections."""
 
 from base64 import b64decode
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import psycopg
@@ -64,14 +65,29 @@ async def test_incentives_and_the_inbox_that_tells_of_them(acme: AsyncClient, da
 async def test_quest_progress_names_its_steps(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "q", QUEST)
-    put_instance(database, "q", "open", 2)
+    put_instance(database, "q", "open", 2, started_at=datetime.now(UTC))
     (item,) = (await acme.get("/v1/quests/progress?user_id=ada&campaign_id=q")).json()["items"]
+    assert (await acme.get("/v1/users/ada/quests")).json()["items"] == [item]
+    assert item["name"] == QUEST["name"]
     assert (item["state"], item["occurrence"], item["steps"]) == (
         "open",
         1,
         [{"name": "visit", "done": 2, "needed": 3}],
     )
     assert (await acme.get("/v1/quests/progress?user_id=bob")).json()["items"] == []
+
+
+async def test_an_open_instance_is_shown_as_lapsed_once_its_window_and_lateness_are_over(
+    acme: AsyncClient, database: str
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "q", QUEST | {"quest": QUEST["quest"] | {"lateness_s": 3600}})
+    week = timedelta(seconds=QUEST["quest"]["window_s"])
+    put_instance(database, "q", "open", 2, started_at=datetime.now(UTC) - week - timedelta(minutes=30))
+    assert [i["state"] for i in (await acme.get("/v1/users/ada/quests")).json()["items"]] == ["open"]
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE quest_instance SET ends_at = ends_at - interval '1 hour'")
+    assert [i["state"] for i in (await acme.get("/v1/users/ada/quests")).json()["items"]] == ["lapsed"]
 
 
 async def test_a_tenant_sees_its_own_rejections_with_the_original_bytes(

@@ -58,6 +58,16 @@ def find_change_faults(before: Quest, after: Quest) -> Iterator[Fault]:
         yield Fault("/quest/instance", "a launched quest keeps its start and instances: end it and make another")
     if [step.name for step in before.steps] != [step.name for step in after.steps]:
         yield Fault("/quest/steps", "a launched quest keeps its steps by name: end it and make another")
+        return
+    for index, (old, new) in enumerate(zip(before.steps, after.steps, strict=True)):
+        if _name_measure(old) != _name_measure(new):
+            yield Fault(
+                f"/quest/steps/{index}", "a launched step keeps what it measures: end the quest and make another"
+            )
+
+
+def _name_measure(step: Step) -> tuple[str | None, str | None]:
+    return step.sum, step.streak.unit if step.streak else None
 
 
 def _check_steps(quest: Quest) -> Iterator[Fault]:

@@ -4,15 +4,28 @@ from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import Integer, and_, case, cast, func, literal, select
 
 from fillip.core.instance import QuestState
 from fillip.manage.decisions import Asked
-from fillip.manage.paging import Page, Pages, read_page
-from fillip.manage.route import Reading, Route
-from fillip.manage.tables import quest_instance
+from fillip.manage.paging import Page, Pages, Paging, read_page
+from fillip.manage.route import Reading, Route, Work
+from fillip.manage.tables import campaign_version, quest_instance, tenant
 
-router = APIRouter(prefix="/quests", tags=["quests"], route_class=Route)
+router = APIRouter(tags=["quests"], route_class=Route)
+
+_definition = campaign_version.c.definition
+_is_own_version = and_(
+    *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
+    campaign_version.c.version == quest_instance.c.campaign_version,
+)
+_lateness_s = func.coalesce(cast(_definition[("quest", "lateness_s")].astext, Integer), 0)
+_is_over = func.now() > quest_instance.c.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, _lateness_s)
+_SHOWN = case(
+    (and_(tenant.c.clock == "live", quest_instance.c.state == "open", _is_over), literal("lapsed")),
+    else_=quest_instance.c.state,
+)
+"""The state as of now: in a live tenant nothing more can come for an open instance that is over."""
 
 
 class StepProgress(BaseModel):
@@ -24,9 +37,10 @@ class StepProgress(BaseModel):
 
 
 class ProgressAnswer(BaseModel):
-    """One instance of a quest; an `open` one past `ends_at` lapses at the user's next event."""
+    """One instance of a quest; `state` is as of now. Events dated until `ends_at` count; null is without end."""
 
     campaign_id: str = Field(examples=["three-visits"])
+    name: str = Field(description="The campaign's", examples=["Three visits in a week"])
     campaign_version: int
     user_id: str = Field(examples=["ada"])
     instance_key: str = Field(description="The event that opened it, or the value of its key; empty for one a user")
@@ -39,17 +53,32 @@ class ProgressAnswer(BaseModel):
     updated_at: datetime
 
 
-@router.get("/progress")
+@router.get("/quests/progress")
 async def list_progress(
     work: Reading, pages: Pages, user_id: Asked = None, campaign_id: Asked = None
 ) -> Page[ProgressAnswer]:
     """Instances by campaign, user, key and occurrence."""
+    return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
+
+
+@router.get("/users/{user_id}/quests", tags=["users"])
+async def list_user_quests(
+    work: Reading, pages: Pages, user_id: str, campaign_id: Asked = None
+) -> Page[ProgressAnswer]:
+    """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
+    return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
+
+
+async def _list(work: Work, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
     instance = quest_instance.c
-    statement = select(quest_instance).where(instance.tenant_id == work.caller.tenant_id)
-    if user_id is not None:
-        statement = statement.where(instance.user_id == user_id)
-    if campaign_id is not None:
-        statement = statement.where(instance.campaign_id == campaign_id)
+    asked = [instance[name] == value for name, value in wanted.items() if value is not None]
+    columns = [column for column in instance if column.name != "state"]
+    statement = (
+        select(*columns, _SHOWN.label("state"), _definition["name"].astext.label("name"))
+        .join(campaign_version, _is_own_version)
+        .join(tenant, tenant.c.tenant_id == instance.tenant_id)
+        .where(instance.tenant_id == work.caller.tenant_id, *asked)
+    )
     order = [instance.campaign_id, instance.user_id, instance.instance_key, instance.occurrence]
     rows, cursor = await read_page(work.connection, statement, order, pages)
     return Page(items=[ProgressAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
