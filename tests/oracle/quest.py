@@ -89,9 +89,10 @@ def _may_open(meeting: Meeting, last: Instance | None) -> bool:
         within = last.ends_at is None or meeting.occurred_at <= last.ends_at
         if within or not meeting.quest.get("repeatable"):
             return False
-    elif (last and last.state == "lapsed" and _takes(meeting, last, last)) or (
-        last and last.state == "completed" and not meeting.quest.get("repeatable")
-    ):
+    lapsed = last is not None and last.state == "lapsed"
+    if last and lapsed and _takes(meeting, last, last):
+        return False
+    if last and last.state == "completed" and not meeting.quest.get("repeatable"):
         return False
     if meeting.start_at == "event":
         return meeting.starts
