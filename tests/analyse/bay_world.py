@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from fillip.analyse import keep_loading
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.report import CampaignDay, Question
 from fillip.core.incentive import identify
 from fillip.stream.belt import Record
@@ -50,18 +50,6 @@ def rejection(number: int, **columns: object) -> dict[str, object]:
     return announce("rejection", number, "c", "e1", after | columns)
 
 
-def reversal(lsn: int, number: int, value: int, **columns: object) -> dict[str, object]:
-    """The announcement that `value` was taken of the cashback of decision `number`."""
-    after = {
-        "tenant_id": "acme",
-        "decision_id": str(identify(str(number))),
-        "kind": "cashback",
-        "currency": "EUR",
-        "changed_value": value,
-    }
-    return announce("incentive_change", lsn, "c", "e1", after | columns)
-
-
 def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, object]) -> dict[str, object]:
     """A message in the form of the contract."""
     source = {"epoch": epoch, "commit_lsn": lsn, "index": 0, "tx_id": 1, "table": table}
@@ -84,7 +72,7 @@ class BayWorld:
 
     async def produce(self, *messages: dict[str, object]) -> None:
         """Announce, keyed by user."""
-        topics = dict(zip(("decision", "rejection", "incentive_change"), sources(self.topics), strict=True))
+        topics = {"decision": self.topics.decided, "rejection": self.topics.rejected}
         await self.producer.send_many(
             [
                 (topics[m["source"]["table"]], f"acme:{m['after'].get('user_id')}".encode(), json.dumps(m).encode())
@@ -95,7 +83,7 @@ class BayWorld:
     @asynccontextmanager
     async def bay(self) -> AsyncIterator[DuckdbBay]:
         """The facts, nobody loading."""
-        async with DuckdbBay.open(self.file, self.topics) as bay:
+        async with DuckdbBay.open(self.file, self.topics.decided, self.topics.rejected) as bay:
             yield bay
 
     @asynccontextmanager
@@ -110,8 +98,8 @@ class BayWorld:
                 await asyncio.gather(loading, return_exceptions=True)
 
     def open_tail(self, offsets: dict[tuple[str, int], int]) -> Tail:
-        """All topics from the stored offsets on."""
-        return Tail(self.bootstrap, sources(self.topics), from_end=False, offsets=offsets)
+        """Both topics from the stored offsets on."""
+        return Tail(self.bootstrap, [self.topics.decided, self.topics.rejected], from_end=False, offsets=offsets)
 
 
 async def count(bay: DuckdbBay) -> int:

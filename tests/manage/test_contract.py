@@ -39,7 +39,14 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-KNOWN = {"user_id": "ada", "name": "BUY", "cohort_id": "vip", "tenant_id": "acme", "campaign_id": "c", "limit_id": "l"}
+KNOWN = {"pool_id": "p", "badge_id": "b"} | {
+    "user_id": "ada",
+    "name": "BUY",
+    "cohort_id": "vip",
+    "tenant_id": "acme",
+    "campaign_id": "c",
+    "limit_id": "l",
+}
 
 
 class Api:
@@ -86,6 +93,8 @@ def api(database: str, servers: Addresses) -> Iterator[Api]:
         ("POST", "/v1/cohorts", {"cohort_id": "vip", "name": "VIP"}),
         ("POST", "/v1/campaigns", {"campaign_id": "c", "definition": definition}),
         ("POST", "/v1/limits", limit),
+        ("POST", "/v1/coupon-pools", {"pool_id": "p", "name": "P"}),
+        ("POST", "/v1/badges", {"badge_id": "b", "name": "B"}),
     ):
         answer = made.call(made.key, method, path, json=body)
         assert answer.status_code == 201, answer.text

@@ -23,6 +23,11 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/v1/campaigns/{campaign_id}/explain"): {"json": {"event_id": "e1"}},
     ("PUT", "/v1/limits/{limit_id}"): {"json": LIMIT},
     ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
+    ("POST", "/v1/coupon-pools/{pool_id}/codes"): {"content": b"EVE\n"},
+    ("POST", "/v1/coupon-pools/{pool_id}/generations"): {"json": {"count": 1}},
+    ("PUT", "/v1/badges/{badge_id}"): {"json": {"name": "Eve"}},
+    ("POST", "/v1/incentives/{incentive_id}/reservations"): {"json": {"reservation_id": "r"}},
+    ("POST", "/v1/coupons/{code}/reservations"): {"json": {"reservation_id": "r"}},
     ("POST", "/v1/users/{user_id}/wallets/{currency}/spends"): {"json": {"spend_id": "s2", "amount": 1}},
 }
 CREATING = {  # make rival's own: tested below
@@ -59,6 +64,11 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     put_counter(dsn, "l", "", "", 1)
     await launch(acme, "q", QUEST)
     put_instance(dsn, "q", "open", 1)
+    await acme.post("/v1/coupon-pools", json={"pool_id": "spring", "name": "Spring"})
+    ordered = await acme.post("/v1/coupon-pools/spring/generations", json={"count": 1})
+    await acme.post("/v1/badges", json={"badge_id": "regular", "name": "Regular"})
+    with psycopg.connect(dsn) as owner:
+        owner.execute("INSERT INTO badge_held VALUES ('acme', 'ada', 'regular', %s, now())", [uuid4()])
     key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
     ids = {
         "user_id": "ada",
@@ -67,12 +77,19 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         "campaign_id": "c",
         "limit_id": "l",
         "order": "pause",
+        "pool_id": "spring",
+        "code": "SPRING-1",
+        "reservation_id": "r",
+        "badge_id": "regular",
         "currency": "POINTS",
         "spend_id": "s1",
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
+    made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
+    with psycopg.connect(dsn) as owner:
+        owner.execute("INSERT INTO coupon VALUES ('acme', 'SPRING-1', 'spring', %s)", [made["incentive_id"]])
     return ids | {name: str(value) for name, value in made.items()}
 
 
@@ -185,6 +202,11 @@ def dump(dsn: str) -> list[object]:
         "cohort_member",
         "api_key",
         "book_change",
+        "coupon_pool",
+        "coupon",
+        "incentive",
+        "coupon_generation",
+        "badge",
         "points_currency",
         "wallet",
         "wallet_lot",

@@ -105,3 +105,16 @@ async def test_a_reward_expires_by_the_time_of_its_event_but_never_in_history(wo
     await world.play(world.match("e1", rewards=lasting))
     await world.play(world.match("e2", rewards=lasting, clock="live"))
     assert world.rows("SELECT expires_at FROM incentive ORDER BY event_id") == [(None,), (T0 + timedelta(minutes=1),)]
+
+
+async def test_a_reversal_takes_the_badge_off_the_shelf_and_keeps_the_code_from_others(world: World):
+    fill_pool(world, "A")
+    await world.play(world.match("e1", rewards=COUPON + BADGE))
+    await world.play(world.reversal("r1", "e1"))
+    assert world.rows("SELECT count(*) FROM badge_held") == [(0,)]
+    await world.play(world.match("e2", rewards=BADGE), world.match("e3", rewards=COUPON))
+    assert world.rows("SELECT event_id, reason FROM decision ORDER BY 1") == [
+        ("e1", "granted"),
+        ("e2", "granted"),
+        ("e3", "pool_empty"),
+    ]

@@ -21,15 +21,12 @@ class Question(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True):
-    """What was given of one kind: `value` is in points, or in minor units of `currency`. `reversed` of it was taken
-    back since, whenever that was.
-    """
+    """What was given of one kind: `value` is in points, or in minor units of `currency`."""
 
     kind: str
     currency: str | None
     count: int
     value: int
-    reversed: int
 
 
 class CampaignDay(Struct, frozen=True):

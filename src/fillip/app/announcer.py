@@ -7,9 +7,13 @@ import asyncpg
 
 from fillip.app.settings import Settings
 from fillip.publish.run import publish
+from fillip.settle.coupons.postgres import PostgresDueCodes
+from fillip.settle.expiry.postgres import PostgresDueIncentives
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 from fillip.stream.topics import Topics
+
+DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes)
 
 
 async def run_publish(settings: Settings, stop: asyncio.Event) -> None:
@@ -21,7 +25,7 @@ async def run_publish(settings: Settings, stop: asyncio.Event) -> None:
             )
             for role in ("fillip_publish", "fillip_worker")
         ]
-        sweeping = asyncio.create_task(sweep([PostgresDueWallets(finder, ledger)], stop))
+        sweeping = asyncio.create_task(sweep([due(finder, ledger) for due in DUES], stop))
         announcing = asyncio.create_task(
             publish(
                 dsn=settings.dsn("fillip_publish"),

@@ -10,8 +10,11 @@ from starlette.routing import BaseRoute
 from fillip.core.ports import EventLog, KeyRing
 from fillip.manage import (
     actions,
+    badges,
     campaigns,
+    claims,
     cohorts,
+    coupon_pools,
     decisions,
     explain,
     incentives,
@@ -40,6 +43,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     limits.router,
     decisions.router,
     incentives.router,
+    coupon_pools.router,
+    claims.router,
+    badges.router,
     quests.router,
     rejections.router,
     reversals.router,

@@ -130,7 +130,7 @@ async def upload_members(
 
     All or nothing: a broken line is named by its number, and the list in force stays.
     """
-    check_upload(request)
+    check_upload(request, "text/csv")
     engine = find_deck(request).engine
     async with transaction(engine, caller) as connection:
         _match(cohort_id, (await connection.execute(_one(cohort_id))).one_or_none(), if_match)

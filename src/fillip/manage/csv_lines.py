@@ -8,7 +8,6 @@ from fillip.manage.refusals import Invalid
 
 MAX_ID_LENGTH = 256
 _MAX_LINE_BYTES = 4 * MAX_ID_LENGTH * 2 + 4
-_PLAIN = re.compile(rb"(?:[A-Za-z0-9_.:@-]{1,256}\n)+")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
@@ -26,6 +25,10 @@ class CsvReader:
 
     A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma or a quote stands in quotes.
     """
+
+    header = "user_id"
+    plain = re.compile(rb"(?:[A-Za-z0-9_.:@-]{1,256}\n)+")
+    """Lines that need no second look."""
 
     def __init__(self, out: BinaryIO) -> None:
         self.rows = 0
@@ -49,7 +52,7 @@ class CsvReader:
             self._rest = b""
 
     def _take(self, lines: bytes) -> None:
-        if self._line and _PLAIN.fullmatch(lines):
+        if self._line and self.plain.fullmatch(lines):
             count = lines.count(b"\n")
             self._line += count
             self.rows += count
@@ -66,16 +69,22 @@ class CsvReader:
         """The id of a line; None for the header."""
         try:
             text = line.removesuffix(b"\r").decode("utf-8-sig" if self._line == 1 else "utf-8")
-            user_id = _unquote(text)
-            _check(user_id)
+            user_id = self.parse(text)
         except UnicodeDecodeError:
             raise UploadBroken(self._line, "not UTF-8") from None
         except ValueError as error:
             raise UploadBroken(self._line, str(error)) from None
-        return None if self._line == 1 and user_id.lower() == "user_id" else user_id
+        return None if self._line == 1 and user_id.lower() == self.header else user_id
+
+    def parse(self, text: str) -> str:
+        """The id that a line stands for; raises ValueError saying what is wrong."""
+        user_id = unquote(text)
+        _check(user_id)
+        return user_id
 
 
-def _unquote(text: str) -> str:
+def unquote(text: str) -> str:
+    """The one column of a line; raises ValueError."""
     if not text.startswith('"'):
         if '"' in text:
             raise ValueError("an unbalanced quote")

@@ -87,6 +87,8 @@ class RewardPart(Part):
     )
     expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
     formula: FormulaPart | None = None
+    pool: ObjectId | None = Field(None, description="Each coupon comes with a code of this pool")
+    badge: ObjectId | None = Field(None, description="A badge of /v1/badges, which a user can hold once")
 
 
 class StreakPart(Part):

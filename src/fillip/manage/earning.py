@@ -1,5 +1,6 @@
-"""What saving a campaign checks of its rewards: points and formulas."""
+"""What saving a campaign checks of its rewards: points, coupons, badges and formulas."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
@@ -22,6 +23,18 @@ def check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterat
         )
     if reward.pending_for_s and reward.expires_after_s and reward.expires_after_s <= reward.pending_for_s:
         yield Fault(f"{at}/expires_after_s", "the points would expire before they can be spent: raise it")
+
+
+def check_piece(reward: Reward, at: str, pools: Collection[str], badges: Collection[str]) -> Iterator[Fault]:
+    """Whether a pool goes with a coupon, a badge with a badge, and both exist; `at` is the reward's JSON pointer."""
+    for name, wanted, kind, known, where in (
+        ("pool", reward.pool, "coupon", pools, "/v1/coupon-pools"),
+        ("badge", reward.badge, "badge", badges, "/v1/badges"),
+    ):
+        if wanted and reward.kind != kind:
+            yield Fault(f"{at}/{name}", f"goes with a {kind} only, this is of kind '{reward.kind}'")
+        elif wanted and wanted not in known:
+            yield Fault(f"{at}/{name}", f"unknown {name} '{wanted}': make it first by {where}")
 
 
 def check_formulas(campaign: Campaign) -> Iterator[Fault]:
@@ -58,3 +71,11 @@ def _check_tiers(formula: Formula, at: str) -> Iterator[Fault]:
         if lowest is not None and tier.at_least <= lowest:
             yield Fault(f"{at}/{index}/at_least", f"must be above the tier before it, {lowest}")
         lowest = tier.at_least
+
+
+def check_badges(campaign: Campaign) -> Iterator[Fault]:
+    """Whether no badge is given twice at once."""
+    badges = Counter(reward.badge for reward in campaign.rewards if reward.badge)
+    for index, reward in enumerate(campaign.rewards):
+        if reward.badge and badges[reward.badge] > 1:
+            yield Fault(f"/rewards/{index}/badge", f"'{reward.badge}' twice: a user holds a badge once")

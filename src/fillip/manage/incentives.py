@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, select
+from sqlalchemy import Row, case, exists, func, select
 
 from fillip.core.incentive import RewardKind
 from fillip.manage.decisions import Asked
@@ -16,6 +16,21 @@ from fillip.manage.route import Reading, Route
 from fillip.manage.tables import inbox, incentive
 
 IncentiveState = Literal["granted", "delivered", "claimed", "reversed", "expired"]
+_first = inbox.alias("first")
+_ACKED = exists().where(
+    _first.c.tenant_id == incentive.c.tenant_id,
+    _first.c.user_id == incentive.c.user_id,
+    _first.c.seq == incentive.c.inbox_seq,
+    _first.c.acked_at.is_not(None),
+)
+STATE = case(
+    (incentive.c.state != "granted", incentive.c.state),
+    ((incentive.c.kind != "points") & (incentive.c.expires_at <= func.now()), "expired"),
+    (_ACKED, "delivered"),
+    else_="granted",
+).label("state")
+"""The state as of now: expired by the clock, delivered once the user's client has acked it."""
+_SHOWN = (*(column for column in incentive.c if column.name != "state"), STATE)
 router = APIRouter(tags=["incentives"], route_class=Route)
 
 
@@ -61,9 +76,9 @@ async def list_incentives(
     state: IncentiveState | None = None,
 ) -> Page[IncentiveAnswer]:
     """Incentives, the newest first."""
-    wanted = {"user_id": user_id, "campaign_id": campaign_id, "state": state}
-    filters = [incentive.c[name] == value for name, value in wanted.items() if value is not None]
-    statement = select(incentive).where(incentive.c.tenant_id == work.caller.tenant_id, *filters)
+    wanted = [(incentive.c.user_id, user_id), (incentive.c.campaign_id, campaign_id), (STATE.element, state)]
+    filters = [column == value for column, value in wanted if value is not None]
+    statement = select(*_SHOWN).where(incentive.c.tenant_id == work.caller.tenant_id, *filters)
     order = [incentive.c.granted_at, incentive.c.incentive_id]
     rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
     return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
@@ -72,7 +87,7 @@ async def list_incentives(
 @router.get("/incentives/{incentive_id}")
 async def read_incentive(work: Reading, incentive_id: UUID) -> IncentiveAnswer:
     """One incentive."""
-    statement = select(incentive).where(
+    statement = select(*_SHOWN).where(
         incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
     )
     row = (await work.connection.execute(statement)).one_or_none()
@@ -86,7 +101,7 @@ async def list_inbox(work: Reading, user_id: str, pages: Pages) -> Page[InboxAns
     """A user's inbox in its order; empty for a user who was granted nothing."""
     same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
     statement = (
-        select(inbox.c.seq, inbox.c.kind.label("told"), inbox.c.acked_at, incentive)
+        select(inbox.c.seq, inbox.c.kind.label("told"), inbox.c.acked_at, *_SHOWN)
         .join(incentive, same)
         .where(inbox.c.tenant_id == work.caller.tenant_id, inbox.c.user_id == user_id)
     )

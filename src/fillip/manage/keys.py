@@ -19,7 +19,9 @@ from fillip.manage.route import Operator, Route, Work, begin, begin_once
 from fillip.manage.tables import api_key
 
 MAX_LIVE_KEYS = 100
-Scope = Literal["events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "keys:write"]
+Scope = Literal[
+    "events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write"
+]
 
 router = APIRouter(tags=["keys"], route_class=Route)
 

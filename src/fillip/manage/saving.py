@@ -12,7 +12,7 @@ from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.core.wallet import POINTS
 from fillip.manage.cel import check_rule
-from fillip.manage.earning import check_formulas, check_points
+from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points
 from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults
 from fillip.manage.refusals import Invalid
 
@@ -20,7 +20,7 @@ from fillip.manage.refusals import Invalid
 class Shapes(Struct, frozen=True):
     """What a definition may name: the tenant's currency, the types of its users and actions, its cohorts.
 
-    `points` are its currencies of points.
+    `points` are its currencies of points, `pools` and `badges` what may be given.
     """
 
     currency: str
@@ -28,6 +28,8 @@ class Shapes(Struct, frozen=True):
     actions: Mapping[str, ObjectType]
     cohorts: Collection[str]
     points: Collection[str] = (POINTS,)
+    pools: Collection[str] = ()
+    badges: Collection[str] = ()
 
 
 class DefinitionRefused(Invalid):
@@ -49,7 +51,7 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
 def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
-    faults += check_formulas(campaign)
+    faults += [*check_formulas(campaign), *check_badges(campaign)]
     if campaign.quest:
         faults += find_quest_faults(campaign.quest, campaign)
     checked: dict[str, Checked] = {}
@@ -155,5 +157,6 @@ def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
     for index, reward in enumerate(campaign.rewards):
         yield from check_points(reward, f"/rewards/{index}", shapes.points)
+        yield from check_piece(reward, f"/rewards/{index}", shapes.pools, shapes.badges)
         if reward.kind != "points" and reward.currency not in (None, shapes.currency):
             yield Fault(f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: caps add values up")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Column, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign import Campaign
@@ -31,7 +31,15 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
     points = select(tables.points_currency.c.currency).where(tables.points_currency.c.tenant_id == caller.tenant_id)
     currencies = (await connection.execute(points)).scalars().all()
     shapes = {name: derive_type(schema) for name, schema in actions.items()}
-    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, currencies)
+    pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
+    badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, currencies, pools, badges)
+
+
+async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
+    """Those of the names that exist; a definition without any asks nothing."""
+    wanted = [name for name in names if name]
+    return (await connection.execute(select(column).where(column.in_(wanted)))).scalars().all() if wanted else ()
 
 
 async def read_actions(connection: AsyncConnection, caller: Caller, names: Collection[str]) -> dict[str, Any]:

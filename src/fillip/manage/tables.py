@@ -274,6 +274,8 @@ incentive_change = Table(
     _count("value"),
     _text("currency", null=True),
     _json("payload", null=True),
+    _text("coupon_code", null=True),
+    _instant("expires_at", null=True),
     _instant("granted_at"),
     _text("change"),
     *(_count(name) for name in ("changed_value", "reversed_value")),
@@ -290,9 +292,49 @@ reversal = Table(
     *(_text(name) for name in ("event_id", "user_id")),
     _json("request"),
     *(_text(name) for name in ("state", "reason")),
-    *(_json(name) for name in ("incentives", "counters", "quests")),
+    *(_json(name) for name in ("incentives", "counters")),
     *(_instant(name) for name in ("occurred_at", "received_at", "recorded_at")),
     _instant("decided_at", null=True),
+)
+coupon_pool = Table(
+    "coupon_pool",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "pool_id")),
+    _text("name"),
+    _instant("created_at"),
+)
+coupon = Table(
+    "coupon",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "code")),
+    _text("pool_id"),
+    _uuid("incentive_id", null=True),
+    _instant("redeemed_at", null=True),
+)
+coupon_generation = Table(
+    "coupon_generation",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("generation_id", key=True),
+    *(_text(name) for name in ("pool_id", "pattern")),
+    *(_integer(name) for name in ("wanted", "made")),
+    _instant("created_at"),
+    _instant("finished_at", null=True),
+)
+badge = Table(
+    "badge",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "badge_id")),
+    *(_text(name) for name in ("name", "description")),
+    _text("image_url", null=True),
+    *_revised(),
+)
+badge_held = Table(
+    "badge_held",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "user_id", "badge_id")),
+    _uuid("incentive_id"),
+    _instant("held_at"),
 )
 rejection = Table(
     "rejection",

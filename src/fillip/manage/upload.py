@@ -1,6 +1,6 @@
 """An upload on its way from the socket to the disk: checked line by line, never whole in memory, no transaction yet."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -13,19 +13,23 @@ from fillip.manage.refusals import TooLarge, UnsupportedMedia
 MAX_UPLOAD_BYTES = 64 * 1_048_576
 
 
-def check_upload(request: Request) -> None:
-    """What the headers tell already; raises UnsupportedMedia or TooLarge."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
-        raise UnsupportedMedia("send the list as Content-Type: text/csv")
+def check_upload(request: Request, *media: str) -> str:
+    """What the headers tell already: which of `media` it is; raises UnsupportedMedia or TooLarge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in media:
+        raise UnsupportedMedia(f"send the list as Content-Type: {' or '.join(media)}")
     if int(request.headers.get("content-length") or 0) > MAX_UPLOAD_BYTES:
         raise _too_large()
+    return kind
 
 
 @asynccontextmanager
-async def spool_upload(request: Request) -> AsyncIterator[tuple[BinaryIO, int]]:
+async def spool_upload(
+    request: Request, read: Callable[[BinaryIO], CsvReader] = CsvReader
+) -> AsyncIterator[tuple[BinaryIO, int]]:
     """The ids as a temporary file of COPY rows, and their number; raises UploadBroken or TooLarge."""
     with TemporaryFile() as file:
-        reader, taken = CsvReader(file), 0
+        reader, taken = read(file), 0
         async for piece in request.stream():
             taken += len(piece)
             if taken > MAX_UPLOAD_BYTES:
@@ -37,4 +41,4 @@ async def spool_upload(request: Request) -> AsyncIterator[tuple[BinaryIO, int]]:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"the list is larger than {MAX_UPLOAD_BYTES} bytes: split the cohort")
+    return TooLarge(f"the list is larger than {MAX_UPLOAD_BYTES} bytes: send it in parts")

@@ -172,7 +172,8 @@ class PostgresTransaction:
         if written is None or tuple(written) != (len(heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
         given = [row for settled in outcome.settled for row in _write_given(settled)]
-        await self._write("write_coupons", 3, [(tenant, code, i) for tenant, _, i, code, _, _ in given if code])
+        if codes := [(tenant, code, i) for tenant, _, i, code, _, _ in given if code]:
+            await self._connection.executemany(SQL["write_coupons"], codes)
         badges = [(tenant, user, badge, i, at) for tenant, user, i, _, badge, at in given if badge]
         await self._write("write_badges", 5, badges)
 

@@ -1,3 +1,2 @@
-UPDATE coupon c SET incentive_id = g.incentive_id
-FROM unnest($1::text[], $2::text[], $3::uuid[]) AS g (tenant_id, code, incentive_id)
-WHERE c.tenant_id = g.tenant_id AND c.code = g.code AND c.incentive_id IS NULL
+-- One code, by its whole key: run once a code, pipelined. As a join it might be planned as a walk over the whole pool.
+UPDATE coupon SET incentive_id = $3 WHERE tenant_id = $1 AND code = $2 AND incentive_id IS NULL

@@ -8,7 +8,7 @@ from fillip.app.demo.client import ApiClient
 
 Report = Callable[[str, str], None]
 
-SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "keys:write")
+SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write")
 MAX_BULK = 1_000
 ANY = {"If-Match": "*"}
 

@@ -11,6 +11,8 @@ CREATE TABLE incentive_change (
     value          bigint NOT NULL,          -- as granted
     currency       text,
     payload        jsonb,
+    coupon_code    text,
+    expires_at     timestamptz,
     granted_at     timestamptz NOT NULL,
     change         text NOT NULL CHECK (change IN ('reversed', 'expired')),
     changed_value  bigint NOT NULL CHECK (changed_value BETWEEN 0 AND value),   -- what this change took
@@ -47,10 +49,10 @@ CREATE FUNCTION tell_changes(
         SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, tell_changes.change FROM numbered n
     ), changed AS (
         INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decision_id, campaign_id, event_id,
-                                      kind, value, currency, payload, granted_at, change, changed_value,
-                                      reversed_value, reason, reversal_id)
+                                      kind, value, currency, payload, coupon_code, expires_at, granted_at, change,
+                                      changed_value, reversed_value, reason, reversal_id)
         SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, n.decision_id, n.campaign_id, n.event_id, n.kind, n.value,
-               n.currency, n.payload, n.granted_at, tell_changes.change, n.changed_value, n.reversed_value, n.reason,
+               n.currency, n.payload, n.coupon_code, n.expires_at, n.granted_at, tell_changes.change, n.changed_value, n.reversed_value, n.reason,
                n.reversal_id
         FROM numbered n ORDER BY n.place
         RETURNING 1

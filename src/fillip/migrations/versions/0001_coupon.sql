@@ -21,7 +21,7 @@ CREATE TABLE coupon (
     CHECK (redeemed_at IS NULL OR incentive_id IS NOT NULL)
 );
 CREATE INDEX coupon_free ON coupon (tenant_id, pool_id, code) WHERE incentive_id IS NULL;
-CREATE UNIQUE INDEX coupon_given ON coupon (tenant_id, incentive_id) WHERE incentive_id IS NOT NULL;
+CREATE INDEX coupon_given ON coupon (tenant_id, pool_id) WHERE incentive_id IS NOT NULL;
 
 -- Codes to be made in chunks: `made` is counted in the transaction that inserts them.
 CREATE TABLE coupon_generation (
@@ -63,12 +63,12 @@ CREATE TABLE badge_held (
 );
 
 GRANT SELECT, INSERT ON coupon_pool, coupon_generation TO fillip_api;
-GRANT UPDATE (made, finished_at) ON coupon_generation TO fillip_api;
 GRANT SELECT, INSERT, UPDATE (redeemed_at) ON coupon TO fillip_api;
 GRANT SELECT, INSERT, UPDATE ON badge TO fillip_api;
 GRANT SELECT ON badge_held TO fillip_api;
 GRANT UPDATE (state, claimed_at, reservation_id, reserved_until) ON incentive TO fillip_api;
 
-GRANT SELECT, UPDATE ON coupon TO fillip_worker;
+GRANT SELECT, INSERT, UPDATE ON coupon TO fillip_worker;
+GRANT SELECT, UPDATE ON coupon_generation TO fillip_worker;
 GRANT SELECT, INSERT, DELETE ON badge_held TO fillip_worker;
 GRANT UPDATE (state) ON incentive TO fillip_worker;

@@ -1,1 +1,0 @@
-DELETE FROM reversal_fact WHERE partition = $1

@@ -1,0 +1,1 @@
+"""Coupon codes made in the background, portion by portion, by the sweep."""

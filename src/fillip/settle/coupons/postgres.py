@@ -1,0 +1,41 @@
+"""Generations of coupon codes that are not done: found across tenants by a role that only reads, worked off one by one."""
+
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+
+from fillip.core.errors import Retry
+from fillip.settle.coupons.codes import make_codes
+from fillip.settle.postgres import PASSING
+
+PORTION_CODES = 2_000
+"""Made in some 3 ms, so that what shares the event loop does not notice."""
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+
+
+class PostgresDueCodes:
+    """See fillip.settle.sweep.Due: it is due as soon as it is ordered."""
+
+    def __init__(self, finder: asyncpg.Pool, pool: asyncpg.Pool) -> None:
+        """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
+        self._finder = finder
+        self._pool = pool
+
+    async def move_due(self, at: datetime) -> int:
+        """Add one portion to the generation that was ordered first. What was added is counted in the same transaction."""
+        try:
+            found = await self._finder.fetchrow(SQL["find_open"])
+            return await self._add(found["tenant_id"], found["generation_id"]) if found else 0
+        except (*PASSING, asyncpg.PostgresError) as error:
+            raise Retry(f"coupon codes were not made: {type(error).__name__}: {error}") from error
+
+    async def _add(self, tenant_id: str, generation_id: object) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
+            order = await connection.fetchrow(SQL["lock_generation"], tenant_id, generation_id)
+            if order is None:  # another sweep is at it
+                return 0
+            codes = make_codes(order["pattern"], min(order["missing"], PORTION_CODES))
+            await connection.execute(SQL["add_codes"], tenant_id, generation_id, order["pool_id"], codes)
+        return len(codes)

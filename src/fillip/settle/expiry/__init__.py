@@ -1,0 +1,1 @@
+"""Incentives that nobody claimed in time, moved by the sweep."""

@@ -1,0 +1,2 @@
+SELECT tell_changes('expired', $1::text[], $2::uuid[], $3::bigint[],
+                    array_fill(NULL::text, ARRAY[$4::int]), array_fill(NULL::text, ARRAY[$4::int]))

@@ -1,0 +1,106 @@
+"""Claims by the API: once, by whoever comes first, by the clock of the database."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from httpx import AsyncClient
+
+from tests.manage.conftest import Plane
+from tests.manage.ledger_rows import put_decision, put_incentive
+
+CODE = "/v1/coupons/SPRING-1"
+
+
+@pytest.fixture
+def given(plane: Plane) -> UUID:
+    """A coupon SPRING-1 that ada was given, and SPRING-2 that nobody was."""
+    incentive_id = put_incentive(plane.dsn, put_decision(plane.dsn, "e1"), "e1", 1)
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("UPDATE incentive SET kind = 'coupon', coupon_code = 'SPRING-1'")
+        owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
+        owner.execute("INSERT INTO coupon VALUES ('acme', 'SPRING-1', 'spring', %s)", [incentive_id])
+        owner.execute("INSERT INTO coupon VALUES ('acme', 'SPRING-2', 'spring')")
+    return incentive_id
+
+
+def set_incentive(plane: Plane, **columns: object) -> None:
+    """Change the incentive as time or a reversal would."""
+    with psycopg.connect(plane.dsn) as owner:
+        for name, value in columns.items():
+            owner.execute(f"UPDATE incentive SET {name} = %s", [value])
+
+
+async def test_a_checkout_reserves_confirms_and_may_repeat_each_step(acme: AsyncClient, given: UUID) -> None:
+    assert (await acme.get(CODE)).json()["state"] == "granted"
+    body = {"reservation_id": "till-7"}
+    first = await acme.post(f"{CODE}/reservations", json=body)
+    assert (first.status_code, first.json()["state"]) == (201, "reserved")
+    assert (await acme.post(f"{CODE}/reservations", json=body)).json() == first.json()
+    other = await acme.post(f"{CODE}/reservations", json={"reservation_id": "till-8"})
+    assert (other.status_code, other.json()["type"].rpartition("/")[2]) == (409, "reserved")
+    assert (await acme.post(f"{CODE}/redeem")).status_code == 409
+    done = await acme.post(f"{CODE}/reservations/till-7/confirm")
+    assert (done.status_code, done.json()["state"]) == (200, "claimed")
+    assert (await acme.post(f"/v1/incentives/{given}/reservations/till-7/confirm")).json() == done.json()
+    again = await acme.post(f"{CODE}/redeem")
+    assert (again.status_code, again.json()["type"].rpartition("/")[2]) == (409, "already-claimed")
+    pool = (await acme.get("/v1/coupon-pools/spring")).json()
+    assert (pool["free"], pool["assigned"], pool["redeemed"]) == (1, 0, 1)
+
+
+async def test_a_release_or_a_time_out_lets_the_next_one_in(acme: AsyncClient, plane: Plane, given: UUID) -> None:
+    path = f"/v1/incentives/{given}/reservations"
+    for name in ("a", "b"):
+        assert (await acme.post(path, json={"reservation_id": name})).status_code == 201
+        assert (await acme.post(f"{path}/{name}/release")).json()["state"] == "granted"
+        assert (await acme.post(f"{path}/{name}/release")).status_code == 200
+    await acme.post(path, json={"reservation_id": "c"})
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("UPDATE incentive SET reserved_until = now() - interval '1 second'")
+    late = await acme.post(f"{path}/c/confirm")
+    assert (late.status_code, late.json()["type"].rpartition("/")[2]) == (410, "reservation-timed-out")
+    assert (await acme.post(f"/v1/incentives/{given}/claim")).json()["state"] == "claimed"
+
+
+async def test_an_idempotent_claim_gets_its_answer_again(acme: AsyncClient, given: UUID) -> None:
+    key = {"Idempotency-Key": "once"}
+    first = await acme.post(f"/v1/incentives/{given}/claim", headers=key)
+    assert first.status_code == 200
+    assert (await acme.post(f"/v1/incentives/{given}/claim", headers=key)).json() == first.json()
+
+
+async def test_what_is_gone_or_was_never_there(acme: AsyncClient, plane: Plane, given: UUID) -> None:
+    set_incentive(plane, expires_at="2026-02-01T00:00:00Z")
+    expired = await acme.post(f"{CODE}/redeem")
+    assert (expired.status_code, expired.json()["type"].rpartition("/")[2]) == (410, "expired")
+    assert (await acme.get(CODE)).json()["state"] == "expired"
+    assert (await acme.get(f"/v1/incentives/{given}")).json()["state"] == "expired"
+    set_incentive(plane, expires_at=None, state="reversed")
+    assert (await acme.post(f"{CODE}/redeem")).status_code == 410
+    set_incentive(plane, state="granted", kind="points")
+    assert (await acme.post(f"/v1/incentives/{given}/claim")).status_code == 422
+    assert (await acme.post("/v1/coupons/SPRING-2/redeem")).status_code == 409
+    assert (await acme.post("/v1/coupons/SPRING-3/redeem")).status_code == 404
+    assert (await acme.post(f"/v1/incentives/{uuid4()}/claim")).status_code == 404
+
+
+async def test_of_many_at_once_one_wins(acme: AsyncClient, given: UUID) -> None:
+    answers = await asyncio.gather(*[acme.post(f"{CODE}/redeem") for _ in range(8)])
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+
+
+async def test_an_ack_shows_as_delivered(acme: AsyncClient, plane: Plane, given: UUID) -> None:
+    assert (await acme.get("/v1/incentives", params={"state": "granted"})).json()["items"] != []
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("UPDATE inbox SET acked_at = now()")
+    assert (await acme.get(f"/v1/incentives/{given}")).json()["state"] == "delivered"
+    assert (await acme.get("/v1/incentives", params={"state": "granted"})).json()["items"] == []
+    assert len((await acme.get("/v1/incentives", params={"state": "delivered"})).json()["items"]) == 1
+
+
+async def test_a_key_for_claims_opens_nothing_else(plane: Plane, given: UUID) -> None:
+    till = await plane.client(await plane.make_key("acme", "claims:write"))
+    assert (await till.get(CODE)).status_code == 200
+    assert (await till.get("/v1/coupon-pools")).status_code == 403

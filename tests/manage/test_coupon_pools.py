@@ -1,0 +1,115 @@
+"""Coupon pools and badges by the API: nothing half applied, every code once."""
+
+from uuid import uuid4
+
+import psycopg
+import pytest
+from httpx import AsyncClient, Response
+
+from tests.manage.conftest import Plane
+from tests.manage.shop import ANY, CASHBACK, draft, open_shop
+
+CSV = {"Content-Type": "text/csv"}
+COUPON = CASHBACK | {"rewards": [{"kind": "coupon", "pool": "spring"}]}
+
+
+@pytest.fixture(autouse=True)
+async def spring(acme: AsyncClient) -> None:
+    """Given a pool `spring` and another."""
+    for pool in ("spring", "autumn"):
+        made = await acme.post("/v1/coupon-pools", json={"pool_id": pool, "name": pool.title()})
+        assert made.status_code == 201, made.text
+
+
+async def add(client: AsyncClient, content: bytes, pool: str = "spring", **headers: str) -> Response:
+    """Import codes."""
+    return await client.post(f"/v1/coupon-pools/{pool}/codes", content=content, headers=CSV | headers)
+
+
+async def count(client: AsyncClient, pool: str = "spring") -> tuple[int, int, int]:
+    """Free, assigned, redeemed."""
+    answer = (await client.get(f"/v1/coupon-pools/{pool}")).json()
+    return answer["free"], answer["assigned"], answer["redeemed"]
+
+
+async def test_codes_are_imported_once(acme: AsyncClient, plane: Plane) -> None:
+    assert (await add(acme, b"code\nA\nB\nA\n")).json() == {"added": 2, "duplicates": 1}
+    lines = b'{"code": "B"}\n{"code": "C-1"}\n'
+    assert (await add(acme, lines, **{"Content-Type": "application/x-ndjson"})).json() == {"added": 1, "duplicates": 1}
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("UPDATE coupon SET incentive_id = %s WHERE code < 'C'", [uuid4()])
+        owner.execute("UPDATE coupon SET redeemed_at = now() WHERE code = 'A'")
+    assert await count(acme) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "media", "line"),
+    [
+        (b"code\nA\nB C\n", "text/csv", "line 3"),
+        (b"A\n\nB\n", "text/csv", "line 2"),
+        (b"A\n" + b"x" * 65 + b"\n", "text/csv", "line 2"),
+        (b'{"code": "A"}\n{"kode": "B"}\n', "application/x-ndjson", "line 2"),
+        (b'{"code": "A"}\nnull\n', "application/x-ndjson", "line 2"),
+    ],
+)
+async def test_a_broken_line_is_named_and_nothing_is_added(
+    acme: AsyncClient, content: bytes, media: str, line: str
+) -> None:
+    answer = await add(acme, content, **{"Content-Type": media})
+    assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, line)
+    assert await count(acme) == (0, 0, 0)
+
+
+async def test_a_code_of_another_pool_refuses_the_whole_file(acme: AsyncClient) -> None:
+    await add(acme, b"A\n", "autumn")
+    answer = await add(acme, b"B\nA\n")
+    assert answer.status_code == 409 and "A is in pool autumn" in answer.json()["detail"]
+    assert await count(acme) == (0, 0, 0)
+    assert (await add(acme, b"A\n", "winter")).status_code == 404
+    assert (await add(acme, b"A\n", **{"Content-Type": "application/json"})).status_code == 415
+
+
+async def test_a_generation_is_ordered_and_shown(acme: AsyncClient) -> None:
+    path = "/v1/coupon-pools/spring/generations"
+    ordered = await acme.post(path, json={"count": 5, "pattern": "S-####-####-####-####"})
+    assert ordered.status_code == 202
+    shown = (await acme.get(ordered.headers["Location"])).json()
+    assert (shown["state"], shown["wanted"], shown["made"]) == ("running", 5, 0)
+    assert (await acme.get(path)).json()["items"] == [shown]
+    for body in (
+        {"count": 5, "pattern": "####"},
+        {"count": 1_000_001},
+        {"count": 0},
+        {"count": 5, "pattern": "a b" + "#" * 13},
+    ):
+        assert (await acme.post(path, json=body)).status_code == 422, body
+
+
+async def test_a_campaign_gives_what_exists_and_fits(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await draft(acme, "c", COUPON)
+    assert (await acme.post("/v1/badges", json={"badge_id": "regular", "name": "Regular"})).status_code == 201
+    await draft(acme, "b", CASHBACK | {"rewards": [{"kind": "badge", "badge": "regular"}]})
+    for reward, at in (
+        ({"kind": "coupon", "pool": "winter"}, "/rewards/0/pool"),
+        ({"kind": "cashback", "value": 1, "pool": "spring"}, "/rewards/0/pool"),
+        ({"kind": "badge", "badge": "none"}, "/rewards/0/badge"),
+    ):
+        answer = await acme.post("/v1/campaigns", json={"definition": CASHBACK | {"rewards": [reward]}})
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at), answer.text
+    twice = CASHBACK | {"rewards": [{"kind": "badge", "badge": "regular"}] * 2}
+    assert (await acme.post("/v1/campaigns", json={"definition": twice})).status_code == 422
+
+
+async def test_a_badge_is_changed_and_stands_on_the_shelf(acme: AsyncClient, plane: Plane) -> None:
+    made = await acme.post("/v1/badges", json={"badge_id": "regular", "name": "Regular"})
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("INSERT INTO badge_held VALUES ('acme', 'ada', 'regular', %s, now())", [uuid4()])
+    named = {"name": "Patron", "image_url": "https://shop.example/p.svg"}
+    assert (await acme.put("/v1/badges/regular", json=named)).status_code == 428
+    changed = await acme.put("/v1/badges/regular", json=named, headers={"If-Match": made.headers["ETag"]})
+    assert changed.status_code == 200
+    assert (await acme.put("/v1/badges/none", json=named, headers=ANY)).status_code == 404
+    [held] = (await acme.get("/v1/users/ada/badges")).json()["items"]
+    assert (held["badge_id"], held["name"], held["image_url"]) == ("regular", "Patron", "https://shop.example/p.svg")
+    assert (await acme.get("/v1/users/bob/badges")).json()["items"] == []
