@@ -10,13 +10,13 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
-from tests.accept import cdnow, completejourney, index
+from tests.accept import cdnow, cel, completejourney, fuzz, index
 from tests.live.running import running_stack
 
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
 Tell = Callable[[str], None]
 
-PURE: dict[str, Callable[[Tell], list[Figure]]] = {"index": index.accept}
+PURE: dict[str, Callable[[Tell], list[Figure]]] = {"cel": cel.accept, "fuzz": fuzz.accept, "index": index.accept}
 """What needs no servers."""
 ALL: dict[str, Accept] = {"completejourney": completejourney.accept, "cdnow": cdnow.accept}
 

@@ -5,11 +5,14 @@ from statistics import median
 
 from fillip.app.figures import Figure, at_most, note
 from fillip.core.coerce import build_coercer
-from fillip.core.rule import RuleError, compile_rule
+from fillip.core.rule import RuleError, RuleRefused, compile_rule
 from fillip.core.schema import derive_type
 from fillip.manage.cel import check_rule
 from tests.bench.load import RULES, SCHEMA
+from tests.bench.rivals import list_rivals
 from tests.bench.site import Site
+from tests.core.rule_bombs import CLAUSES, SOUND
+from tests.core.rule_shop import WIDE
 
 SOURCE = 'event.amount >= 500 && event.category in ["book", "game", "toy"] && user.tier == "gold"'
 FAILING = "event.amount % event.zero == 1"
@@ -38,6 +41,8 @@ def bench(site: Site) -> list[Figure]:
         at_most("predicate of three terms", 1, best_us(lambda: rule(typed, user, frozenset())), "µs"),
         at_most("error path", 20, best_us(fail), "µs"),
         at_most("check at saving, median of 20 rules", 5, check_ms(), "ms"),
+        at_most(f"refusing the slowest of {len(CLAUSES)} rule bombs", 50, max(map(refuse_ms, CLAUSES)), "ms"),
+        *compare(rule(typed, user, frozenset())),
         note("compile, once a version", best_us(lambda: compile_rule(checked), 200) / 1000, "ms"),
     ]
 
@@ -45,6 +50,29 @@ def bench(site: Site) -> list[Figure]:
 def best_us(call: object, calls: int = CALLS) -> float:
     """µs a call, in the best turn."""
     return min(timeit.repeat(call, number=calls, repeat=TURNS)) / calls * 1e6  # type: ignore[arg-type]
+
+
+def compare(wanted: object) -> list[Figure]:
+    """The same predicate by other evaluators; each must give the same answer."""
+    figures = []
+    for name, call in list_rivals(SOURCE, ACTION, USER, EVENT, {"tier": "gold"}).items():
+        assert call() is wanted, name
+        figures.append(note(f"the same by {name}", best_us(call, CALLS // 10), "µs"))
+    return figures
+
+
+def refuse_ms(name: str) -> float:
+    """ms to refuse one of the bombs, in the best of three turns."""
+    source = SOUND + CLAUSES[name][0]
+
+    def refuse() -> None:
+        try:
+            check_rule(source, WIDE, USER)
+        except RuleRefused:
+            return
+        raise AssertionError(f"a bomb was saved: {name}")
+
+    return min(timeit.repeat(refuse, number=1, repeat=3)) * 1000
 
 
 def check_ms() -> float:

@@ -6,7 +6,7 @@ from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule
 from fillip.manage.cel import check_rule
 
-from .rule_shop import ACTION, USER, read_event, read_user
+from .rule_shop import ACTION, USER, is_cheap, read_event, read_user
 from .test_rule_differential import EVENTS, USERS, WORDS, expressions
 
 _WORD = st.sampled_from(["'a'", "'ab'", "'é'", "''", "'12'"])
@@ -70,6 +70,7 @@ def compare(sources, situations, change=lambda event: event):
 
     Fails where a rule that is true is not found, or one that is found as sure is not true.
     """
+    sources = [source for source in sources if is_cheap(source)]
     codes = [check_rule(source, ACTION, USER).checked for source in sources]
     rules = [compile_rule(code) for code in codes]
     index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes])

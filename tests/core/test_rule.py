@@ -1,13 +1,15 @@
 """Compiled rules: values, absorbed errors, budgets, explanations."""
 
 import pytest
+from google.protobuf.any_pb2 import Any as Envelope
 
+from fillip.core.coerce import build_coercer
 from fillip.core.rule import RuleError, compile_rule, explain_rule
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.tree import Fold, walk
 from fillip.manage.cel import check_rule
 
-from .rule_shop import ACTION, BASKET, USER, read_event, read_user, run
+from .rule_shop import ACTION, BASKET, ENVIRONMENT, USER, WIDE, read_event, read_user, run
 
 
 def test_the_rule_of_a_marketer():
@@ -118,16 +120,45 @@ def test_months_days_and_zones_as_in_cel():
     )
 
 
+def test_what_is_null_can_be_given_a_value():
+    assert (
+        run("user.tier.orValue('none') == 'none' && event.stock.orValue(7) == 7 && event.rate.orValue(2) == 2.0")
+        is True
+    )
+    assert run("user.tier.orValue('none') == 'gold' && event.qty.orValue(9) == 2", user={"tier": "gold"}) is True
+    with pytest.raises(RuleError, match="null"):
+        run("event.coupon.orValue(user.tier) == 'a'")
+
+
+def test_a_local_date_may_leave_the_years_of_timestamps():
+    last = {"at": "9999-12-31T23:59:59Z"}
+    assert (
+        run("event.at.getFullYear('Asia/Tokyo') == 10000 && event.at.getHours('Asia/Tokyo') == 8", event=last) is True
+    )
+    first = {"at": "0001-01-01T00:00:00Z"}
+    assert run("event.at.getFullYear('-02:00') == 0 && event.at.getDayOfWeek('-02:00') == 0", event=first) is True
+
+
+def test_patterns_are_searched_as_re2_has_them():
+    assert (
+        run("event.category.matches('^t.y') && matches(event.category, 'OY|oy') && !event.category.matches('^oy')")
+        is True
+    )
+    with pytest.raises(RuleError):
+        run("event.coupon.matches('a')")
+
+
 def test_cohorts_read_as_a_sorted_list():
     source = "cohorts == ['a', 'b'] && cohorts.exists(c, c + 'x' == 'bx') && size(cohorts) == 2 && cohorts[1] == 'b'"
     assert run(source, cohorts=frozenset("ba")) is True
 
 
 def test_a_rule_has_a_budget_that_nothing_absorbs():
-    big = {"tags": ["x"] * 120}
-    assert run("event.tags.all(a, event.tags.size() > 0)", event=big) is True
+    big = build_coercer(WIDE)(BASKET | {"tags": ["x"] * 120})
+    unsaved = ENVIRONMENT.compile("event.tags.all(a, event.tags.all(b, a == b)) || true")
+    rule = compile_rule(Envelope.FromString(unsaved.serialize()).value)
     with pytest.raises(RuleError, match="10000 list items"):
-        run("event.tags.all(a, event.tags.all(b, a == b)) || true", event=big)
+        rule(big, read_user({}), frozenset())
 
 
 def test_macros_are_told_apart():

@@ -34,7 +34,7 @@ def test_a_schema_becomes_a_type():
     )
     by_name = {field.name: field.type for field in shape.fields}
     assert by_name["paid_at"] == Scalar(Kind.TIMESTAMP, nullable=False)
-    assert by_name["tags"] == ListOf(Scalar(Kind.STRING, nullable=False))
+    assert by_name["tags"] == ListOf(Scalar(Kind.STRING, nullable=False), max_items=5)
     assert by_name["address"] == ObjectType((Field("city", Scalar(Kind.STRING, nullable=True)),), nullable=True)
     assert hash(shape) == hash(derive_type(ORDER))
 

@@ -73,13 +73,15 @@ def _blank(shape: ObjectType) -> Unset:
 
 
 def _build_list(kind: ListOf) -> _Convert:
-    part = _build(kind.element)
+    part, most = _build(kind.element), kind.max_items
 
     def convert(value: object) -> list[object]:
         if value is None:
             return []
         if not isinstance(value, list):
             raise SchemaViolation("", f"expected a list, found {_name(value)}")
+        if len(value) > most:
+            raise SchemaViolation("", f"{len(value)} items, at most {most}: maxItems in the schema may be raised")
         out: list[object] = []
         try:
             for item in value:

@@ -11,6 +11,8 @@ from fillip.core.errors import Refused
 MAX_FIELDS = 256
 MAX_DEPTH = 5
 MAX_NAME_LENGTH = 100
+MAX_ITEMS = 5000
+DEFAULT_MAX_ITEMS = 256  # of a list without maxItems
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -45,9 +47,10 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of scalars or objects, never of null or of lists; an absent list is an empty one."""
+    """A list of at most `max_items` scalars or objects, never of null or lists; an absent list is an empty one."""
 
     element: "Scalar | ObjectType"
+    max_items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ _KINDS = {"boolean": Kind.BOOL, "integer": Kind.INT, "number": Kind.DOUBLE, "str
 def derive_type(schema: Mapping[str, object]) -> ObjectType:
     """The type of attributes that meet `schema`, the JSON Schema of an action or of a tenant's users.
 
-    Read are: type (one, or one and "null"), properties, required, items and format date-time; other keywords only
-    narrow the values and are left to validation. A field that is not required, or lies below an object that is not,
+    Read are: type (one, or one and "null"), properties, required, items, maxItems and format date-time; other keywords
+    only narrow the values and are left to validation. A field that is not required, or lies below an object that is not,
     is nullable. Raises SchemaUnusable where a construct has no type, is too large or too deep.
     """
     root = _derive(schema, "", nullable=False, depth=0)
@@ -138,4 +141,11 @@ def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> L
         raise SchemaUnusable(f"{pointer}/items", "a list of lists has no type; use a list of objects")
     if element.nullable:
         raise SchemaUnusable(f"{pointer}/items", "items of a list cannot be null")
-    return ListOf(element)
+    return ListOf(element, _read_max_items(schema, pointer))
+
+
+def _read_max_items(schema: Mapping[str, object], pointer: str) -> int:
+    given = schema.get("maxItems", DEFAULT_MAX_ITEMS)
+    if not isinstance(given, int) or not 0 <= given <= MAX_ITEMS:
+        raise SchemaUnusable(f"{pointer}/maxItems", f"must be an integer from 0 to {MAX_ITEMS}")
+    return given

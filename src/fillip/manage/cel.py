@@ -9,20 +9,31 @@ from cel_expr_python import cel
 from google.protobuf.any_pb2 import Any as Envelope
 from google.protobuf.message import DecodeError
 
-from fillip.core.rule import RuleRefused
+from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
+from fillip.core.rule.cost import check_cost
 from fillip.core.rule.split import LATE_NAMES
 from fillip.core.rule.tree import list_names
 from fillip.core.schema import ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
 from fillip.manage.doubles import Patch, list_int_literals
+from fillip.manage.source import describe_depth, refuse_oversized
 
-MAX_SOURCE_BYTES = 8192
 _MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
 _OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
+
+_DEFAULTED = {"bool": cel.Type.BOOL, "int64": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
+# The checker that is not told of it has no word for "this, or else that" on what may be null: our one addition to CEL.
+_OR_VALUE = cel.FunctionDecl(
+    "orValue",
+    [
+        cel.Overload(f"or_value_{name}", return_type=kind, parameters=[kind, kind], is_member=True)
+        for name, kind in _DEFAULTED.items()
+    ],
+)
 
 Expected = Literal["bool", "int", "string", "key"]
 ResultKind = Literal["bool", "int", "string"]
@@ -46,6 +57,10 @@ class _Fault:
     message: str
 
 
+class _TooDeepError(Exception):
+    """The library's parser gave up."""
+
+
 def check_rule(
     source: str,
     action: ObjectType,
@@ -61,42 +76,40 @@ def check_rule(
     `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
     double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
     """
-    _refuse_unreadable(source)
+    refuse_oversized(source)
     environment = _build_environment(action, user, start, progress)
+    roots = _list_roots(action, user, start, progress)
     try:
         checked = _check(environment, source)
-        root = prove_compiles(checked)
-    except (DecodeError, SyntaxError, RecursionError, MemoryError):
-        raise RuleRefused(1, 1, "nested too deep") from None
-    kind = root.type.kind
+        tree = decode_rule(checked)
+        check_cost(source, tree, roots)
+        prove_compiles(tree.root)
+    except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):
+        raise describe_depth(source, lambda text: _parses(environment, text)) from None
+    kind = tree.root.type.kind
     if kind not in (("int", "string") if expect == "key" else (expect,)):
         wanted = "int or string" if expect == "key" else expect
         raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
-    names = list_names(root)
+    names = list_names(tree.root)
     used = ("user" in names, "cohorts" in names, bool(start or progress) and not names.isdisjoint(LATE_NAMES))
     return CheckedRule(source, checked, cast(ResultKind, kind), *used)
-
-
-def _refuse_unreadable(source: str) -> None:
-    try:
-        size_bytes = len(source.encode())
-    except UnicodeEncodeError as error:
-        raise RuleRefused(1, error.start + 1, "not valid Unicode text") from None
-    if size_bytes > MAX_SOURCE_BYTES:
-        raise RuleRefused(1, 1, f"{size_bytes} bytes; at most {MAX_SOURCE_BYTES}: put long lists into a cohort")
-    if "\0" in source:
-        raise RuleRefused(1, source.index("\0") + 1, "a NUL character cannot be stored")
 
 
 @lru_cache(maxsize=128)
 def _build_environment(
     action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None
 ) -> cel.Env:
-    given = {"event": action, "user": user, "start": start, "progress": progress}
-    roots = {name: shape for name, shape in given.items() if shape is not None}
+    roots = _list_roots(action, user, start, progress)
     variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
     variables["cohorts"] = cel.Type.List(cel.Type.STRING)
-    return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables)
+    return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables, functions=[_OR_VALUE])
+
+
+def _list_roots(
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None
+) -> dict[str, ObjectType]:
+    given = {"event": action, "user": user, "start": start, "progress": progress}
+    return {name: shape for name, shape in given.items() if shape is not None}
 
 
 def _check(environment: cel.Env, source: str) -> bytes:
@@ -106,11 +119,25 @@ def _check(environment: cel.Env, source: str) -> bytes:
         try:
             return _unpack(environment.compile(patch.text).serialize(), patch)
         except RuntimeError as error:
+            if "recursion" in str(error):
+                raise _TooDeepError from None
             faults = _read_faults(str(error), patch.text)
             if not patch.widen(_list_widenable(environment, patch.text, faults)):
                 break
     fault = faults[0]
     raise RuleRefused(*_locate(source, patch.restore(fault.offset)), fault.message) from None
+
+
+def _parses(environment: cel.Env, text: str) -> bool:
+    """Whether a clause by itself is shallow enough; what else is wrong with it does not matter."""
+    try:
+        parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
+        wire.ParsedExpr.FromString(parsed)
+    except RuntimeError as error:
+        return "recursion" not in str(error)
+    except DecodeError:
+        return False
+    return True
 
 
 def _unpack(serialized: bytes, patch: Patch) -> bytes:
@@ -144,8 +171,6 @@ def _read_faults(message: str, text: str) -> list[_Fault]:
 def _clean(said: str) -> str:
     """The library's words without its inner names."""
     said = _ENDING.sub("", said)
-    if "recursion" in said:
-        return "nested too deep: at most 32 levels"
     said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
     hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
     return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint

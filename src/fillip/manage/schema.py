@@ -10,7 +10,7 @@ from pydantic import Field
 
 from fillip.core.coerce import Coercer, SchemaViolation, build_coercer
 from fillip.core.problem import Fault
-from fillip.core.schema import ObjectType, Scalar, SchemaUnusable, derive_type
+from fillip.core.schema import ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
 from fillip.manage.refusals import Conflict
 
 MAX_SCHEMA_BYTES = 65_536
@@ -78,6 +78,8 @@ def find_faults(schema: Mapping[str, object], attributes: Mapping[str, object], 
 
 
 def _widens(old: object, new: object) -> bool:
+    if isinstance(old, ListOf) and isinstance(new, ListOf):
+        return old.element == new.element and old.max_items <= new.max_items
     return isinstance(old, Scalar) and isinstance(new, Scalar) and old.kind == new.kind and new.nullable
 
 

@@ -124,6 +124,11 @@ def need(value: _Value | None) -> _Value:
     return value
 
 
+def replace_null(value: _Value | None, other: _Value | None) -> _Value:
+    """The value, or where it is null the other; TypeError where both are."""
+    return need(other) if value is None else value
+
+
 def pick(items: Sequence[_Value], index: int) -> _Value:
     """The item at an index from 0; IndexError for a negative one too."""
     if index < 0:

@@ -7,6 +7,7 @@ from fillip.core.instant import SECOND_NS, check_instant_ns, read_instant_ns, re
 from fillip.core.rule.arithmetic import INT64_MAX, check_int
 
 _MAX_SPAN_NS = 87_660_000 * 3600 * SECOND_NS + SECOND_NS - 1
+_CYCLE_NS = 146_097 * 86_400 * SECOND_NS  # 400 years, after which dates and weekdays repeat
 _MILLISECOND_NS = 1_000_000
 _SPAN_UNITS_NS = {"hours": 3600 * SECOND_NS, "minutes": 60 * SECOND_NS, "seconds": SECOND_NS}
 
@@ -28,7 +29,12 @@ SPAN_PARTS = (*_SPAN_UNITS_NS, "milliseconds")
 
 def tell_part(part: str, instant_ns: int, zone: str = "UTC") -> int:
     """One of INSTANT_PARTS of an instant in a zone; months, days and weekdays (Sunday) count from 0 as in CEL."""
-    return _PARTS[part](tell_local(instant_ns, zone))
+    try:
+        return _PARTS[part](tell_local(instant_ns, zone))
+    except OverflowError:  # the local date lies outside the years 1 to 9999: read it one Gregorian cycle nearer
+        years = 400 if instant_ns < 0 else -400
+        told = _PARTS[part](tell_local(instant_ns + years // 400 * _CYCLE_NS, zone))
+        return told - years if part == "year" else told
 
 
 def count_span(part: str, span_ns: int) -> int:

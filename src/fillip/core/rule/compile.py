@@ -64,15 +64,13 @@ def compile_node(root: Node) -> Rule:
     return build_fast(root, build_exact(root) if absorbs(root) else None)
 
 
-def prove_compiles(checked: bytes) -> Node:
-    """The root of a rule both of whose forms have been compiled once: what passes here compiles in every worker.
+def prove_compiles(root: Node) -> None:
+    """Compile both forms of a rule once: what passes here compiles in every worker.
 
-    Raises as compile_rule, and SyntaxError, RecursionError or MemoryError where Python's compiler finds it too deep.
+    Raises SyntaxError, RecursionError or MemoryError where Python's compiler finds it too deep.
     """
-    root = decode_rule(checked).root
     for form, exact in ((_FAST, False), (_EXACT, True)):
         _build(form, Writer(exact=exact).write_result(root), {})
-    return root
 
 
 def build_fast(root: Node, exact: Rule | None) -> Rule:

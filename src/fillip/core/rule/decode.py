@@ -3,6 +3,7 @@
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.errors import RuleRefused
 from fillip.core.rule.operations import TEMPLATES
+from fillip.core.rule.pattern import describe_fault
 from fillip.core.rule.tree import (
     Call,
     CelType,
@@ -84,15 +85,21 @@ class _Decoder:
         args = ([call.target] if call.HasField("target") else []) + list(call.args)
         overloads = self.references[expr.id].overload_id if expr.id in self.references else []
         supported = [overload for overload in overloads if overload in TEMPLATES]
-        if call.function == "matches":
-            raise self.refuse(expr, "matches() is not supported: use contains(), startsWith() or endsWith()")
         if len(overloads) != 1 or not supported:
             of = ", ".join(self.read_type(arg).kind for arg in args)
             raise self.refuse(expr, f"function '{call.function}' of ({of}) is not supported")
         node = Call(offset, type_, call.function, overloads[0], tuple(self.decode(arg) for arg in args))
+        if call.function == "matches":
+            self.check_pattern(args[-1])
         if node.overload in ("equals", "not_equals") and any(arg.type.holds("object") for arg in node.args):
             raise self.refuse(expr, "objects cannot be compared: compare their fields, or use has()")
         return node
+
+    def check_pattern(self, expr: wire.Expr) -> None:
+        if not expr.const_expr.HasField("string_value"):
+            raise self.refuse(expr, "the pattern of matches() must be written out as a text")
+        if fault := describe_fault(expr.const_expr.string_value):
+            raise self.refuse(expr, f"not a regular expression (RE2): {fault}")
 
     def decode_comprehension_expr(self, expr: wire.Expr, offset: int, type_: CelType) -> Node:
         fold = expr.comprehension_expr

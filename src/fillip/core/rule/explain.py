@@ -8,12 +8,11 @@ from msgspec import Struct
 
 from fillip.core.coerce import Unset
 from fillip.core.instant import write_instant
+from fillip.core.rule.clause import list_clauses
 from fillip.core.rule.compile import Rule, build_exact
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError
-from fillip.core.rule.tree import Call, Fold, Has, Name, Node, Select, list_children
-
-_LOGIC = {"logical_and": "&&", "logical_or": "||"}
+from fillip.core.rule.tree import Fold, Has, Name, Node, Select, list_children
 
 
 class LeafOutcome(Struct, frozen=True):
@@ -66,13 +65,11 @@ def explain_rule(
 def _prepare(source: str, checked: bytes) -> list[_Probe]:
     """The compiled leaves of a rule, in the order of the source; kept, for the same campaign is asked about again."""
     tree = decode_rule(checked)
-    parts = list(_split(tree.root, True))
-    marks = [0] + [part for part in parts if isinstance(part, int)] + [len(source)]
     probes = []
-    for index, (leaf, wanted) in enumerate(part for part in parts if not isinstance(part, int)):
-        begin, text = _cut(source, marks[index] + (2 if index else 0), marks[index + 1])
-        reads = dict(_list_reads(leaf, frozenset()))
-        probes.append(_Probe(*tree.locate(begin), text, wanted, build_exact(leaf), tuple(reads.items())))
+    for clause in list_clauses(source, tree.root):
+        reads = dict(_list_reads(clause.node, frozenset()))
+        place = tree.locate(clause.offset)
+        probes.append(_Probe(*place, clause.text, clause.wanted, build_exact(clause.node), tuple(reads.items())))
     return probes
 
 
@@ -82,56 +79,6 @@ def list_inputs(
     """What an expression reads, such as "event.amount", and the value then; values as in compile.Rule."""
     scope = {"event": event, "user": user, "cohorts": cohorts, "start": None}
     return {path: _show(read, scope) for path, read in _list_reads(decode_rule(checked).root, frozenset())}
-
-
-def _split(node: Node, wanted: bool) -> Iterator[tuple[Node, bool] | int]:
-    """Leaves, with the offset of the operator between each two: that is where the one ends and the other begins."""
-    if isinstance(node, Call) and node.overload in _LOGIC:
-        yield from _split(node.args[0], wanted)
-        yield node.offset
-        yield from _split(node.args[1], wanted)
-    elif isinstance(node, Call) and node.overload == "logical_not":
-        yield from _split(node.args[0], not wanted)
-    else:
-        yield node, wanted
-
-
-def _cut(source: str, begin: int, end: int) -> tuple[int, str]:
-    """The leaf's own text: without blanks, `!`, and parentheses that the slice opens but does not close."""
-    text = source[begin:end]
-    depth, lowest = _weigh(text)
-    opened, closed = depth - lowest, -lowest
-    while text and (text[0].isspace() or text[0] == "!" or (text[0] == "(" and (opened > 0 or _is_wrapped(text)))):
-        if text[0] == "(":
-            if opened == 0:
-                text = text.rstrip()[:-1]
-            opened -= opened > 0
-        text, begin = text[1:], begin + 1
-    text = text.rstrip()
-    while closed > 0 and text.endswith(")"):
-        text, closed = text[:-1].rstrip(), closed - 1
-    return begin, text
-
-
-def _weigh(text: str) -> tuple[int, int]:
-    """(parentheses open at the end, lowest level reached), those in string literals left out."""
-    depth, lowest, quote, skip = 0, 0, "", False
-    for letter in text:
-        if skip or quote:
-            quote = "" if letter == quote and not skip else quote
-            skip = letter == "\\" and not skip
-        elif letter in "\"'":
-            quote = letter
-        elif letter in "()":
-            depth += 1 if letter == "(" else -1
-            lowest = min(lowest, depth)
-    return depth, lowest
-
-
-def _is_wrapped(text: str) -> bool:
-    """Whether one pair of parentheses holds the whole text."""
-    text = text.rstrip()
-    return text.endswith(")") and _weigh(text[1:-1]) == (0, 0)
 
 
 def _evaluate(rule: Rule, values: tuple[Any, ...]) -> tuple[bool | None, str | None]:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from fillip.core.instant import write_instant, write_span
-from fillip.core.rule import arithmetic, calendar
+from fillip.core.rule import arithmetic, calendar, pattern
 
 _COMPARED = ("bool", "int64", "uint64", "double", "string", "timestamp", "duration")
 _ORDERS = {"less": "<", "less_equals": "<=", "greater": ">", "greater_equals": ">="}
@@ -27,6 +27,7 @@ NAMESPACE: dict[str, Any] = {
     "__builtins__": {},
     **_list_functions(arithmetic),
     **_list_functions(calendar),
+    "find_pattern": pattern.find_pattern,
     "write_instant": write_instant,
     "write_span": write_span,
     "len": len,
@@ -59,6 +60,8 @@ TEMPLATES: dict[str, str] = {
     "subtract_timestamp_timestamp": "subtract_instants({0}, {1})",
     "contains_string": "({1} in {0})",
     "starts_with_string": "{0}.startswith({1})",
+    "matches": "find_pattern({1}, {0})",
+    "matches_string": "find_pattern({1}, {0})",
     "ends_with_string": "{0}.endswith({1})",
     "double_to_int64": "double_to_int({0})",
     "uint64_to_int64": "check_int({0})",
@@ -83,6 +86,8 @@ TEMPLATES: dict[str, str] = {
 
 
 def _fill() -> None:
+    for kind in ("bool", "int64", "double", "string"):
+        TEMPLATES[f"or_value_{kind}"] = "replace_null({0}, {1})"
     for order, sign in _ORDERS.items():
         TEMPLATES.update({f"{order}_{kind}": f"({{0}} {sign} {{1}})" for kind in _COMPARED})
     for word, sign in _SIGNS.items():

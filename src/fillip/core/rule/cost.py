@@ -1,0 +1,167 @@
+"""What a rule can cost at most, told from its tree and the schema alone: refused at saving, so that no event is slow.
+
+One unit is one operation of the compiled rule, about 0.1 µs. A fold costs its body times the most items its list can
+have. Text is counted by the characters that all values of an event hold together, so a list's texts share them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fillip.core.rule.clause import list_clauses
+from fillip.core.rule.errors import RuleRefused
+from fillip.core.rule.tree import Call, Const, Entries, Fold, Items, Name, Node, Select, Tree, list_children
+from fillip.core.schema import AttributeType, ListOf, ObjectType
+
+MAX_COST = 10_000
+MAX_TEXT = 64 * 1024  # characters of all of an event's texts together: fillip.ingest takes no larger event
+MAX_MEMBERSHIPS = 1000  # cohorts of a user: as many as a tenant may have
+_CHARACTERS_A_UNIT = 256  # searched or copied
+_COMPARED_A_UNIT = 2048
+_SHOWN = 80  # characters of a clause in a message
+_HINT = "nest fewer all/exists/map/filter, or give the lists a smaller maxItems in the schema"
+_READING_COST = 20  # of a calendar, of text as an instant, of a pattern
+_COMPARISONS = frozenset(
+    {
+        "equals",
+        "not_equals",
+        "less_string",
+        "less_equals_string",
+        "greater_string",
+        "greater_equals_string",
+        "starts_with_string",
+    }
+    | {"ends_with_string"}
+)
+_SEARCHES = frozenset({"contains_string", "add_string", "matches", "matches_string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large a value can be: `length` characters (a list's items share theirs), `count` items, each an `item`."""
+
+    length: int = 0
+    count: int = 0
+    item: "Extent | None" = None
+    fields: Mapping[str, "Extent"] = field(default_factory=dict)
+
+    def scale(self, by: int) -> "Extent":
+        """The same with `by` times the text: what one item of a list may hold when the others hold none."""
+        fields = {name: part.scale(by) for name, part in self.fields.items()}
+        return Extent(self.length * by, self.count, self.item and self.item.scale(by), fields)
+
+    @property
+    def weight(self) -> int:
+        """Units to compare the whole value once."""
+        inner = self.item.weight if self.item else 0
+        return 1 + self.length // _COMPARED_A_UNIT + self.count * max(inner, 1)
+
+
+COHORTS = Extent(count=MAX_MEMBERSHIPS, item=Extent(length=64))
+
+
+def measure(kind: AttributeType, text: int = MAX_TEXT) -> Extent:
+    """The extent of an attribute, with at most `text` characters."""
+    if isinstance(kind, ListOf):
+        return Extent(count=kind.max_items, item=measure(kind.element, -(-text // max(kind.max_items, 1))))
+    if isinstance(kind, ObjectType):
+        return Extent(fields={part.name: measure(part.type, text) for part in kind.fields})
+    return Extent(length=text if kind.kind == "string" else 0)
+
+
+def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> None:
+    """Whether a rule over these variables (and `cohorts`) costs at most MAX_COST; raises RuleRefused.
+
+    The place is that of the clause that costs most.
+    """
+    scope = {"cohorts": COHORTS} | {name: measure(shape) for name, shape in roots.items()}
+    units = estimate(tree.root, scope).units
+    if units <= MAX_COST:
+        return
+    clauses = [(estimate(clause.node, scope).units, clause) for clause in list_clauses(source, tree.root)]
+    most, clause = max(clauses, key=lambda pair: pair[0])
+    text = clause.text if len(clause.text) <= _SHOWN else clause.text[:_SHOWN] + "…"
+    message = f"the rule may cost {_write(units)} steps an event, at most {MAX_COST:,}; {_write(most)} of them are of"
+    raise RuleRefused(*tree.locate(clause.offset), f"{message} `{text}`: {_HINT}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The most units that an expression takes, and how large its value can be."""
+
+    units: int
+    extent: Extent = Extent()
+
+
+def estimate(node: Node, scope: Mapping[str, Extent]) -> Cost:
+    """The cost of an expression whose variables have the extents of `scope`."""
+    if isinstance(node, Name):
+        return Cost(1, scope[node.name])
+    if isinstance(node, Const):
+        return Cost(1, Extent(length=len(node.value) if isinstance(node.value, str) else 0))
+    if isinstance(node, Fold):
+        return _estimate_fold(node, scope)
+    parts = [estimate(child, scope) for child in list_children(node)]
+    units = 1 + sum(part.units for part in parts)
+    extents = [part.extent for part in parts]
+    if isinstance(node, Select):
+        above = extents[0]
+        return Cost(units, above.fields.get(node.field) or (above.item or Extent()).scale(max(above.count, 1)))
+    if isinstance(node, Items):
+        return Cost(units, Extent(count=len(parts), item=_join(extents)))
+    if isinstance(node, Entries):
+        return Cost(units, Extent(count=len(parts) // 2, item=_join(extents)))
+    if isinstance(node, Call):
+        return _estimate_call(node, units, extents)
+    return Cost(units)
+
+
+def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
+    overload = node.overload
+    if overload == "conditional":
+        return Cost(units, _join(extents[1:]))
+    if overload == "add_list":
+        left, right = extents
+        made = Extent(count=left.count + right.count, item=_join([e.item for e in extents if e.item]))
+        return Cost(units + made.count, made)
+    if overload in ("index_list", "index_map"):
+        return Cost(units, (extents[0].item or Extent()).scale(max(extents[0].count, 1)))
+    if overload in _COMPARISONS:
+        return Cost(units + min(extent.weight for extent in extents))
+    if overload == "in_list":
+        hashed = isinstance(node.args[1], Items) or extents[1] is COHORTS
+        return Cost(units + (1 if hashed else extents[1].weight))
+    length = sum(extent.length for extent in extents)
+    if overload in _SEARCHES:
+        units += length // _CHARACTERS_A_UNIT + (_READING_COST if overload.startswith("matches") else 0)
+    elif "timestamp_to_" in overload or overload in ("string_to_timestamp", "string_to_duration"):
+        units += _READING_COST
+    return Cost(units, Extent(length=length if node.type.kind == "string" else 0))
+
+
+def _estimate_fold(node: Fold, scope: Mapping[str, Extent]) -> Cost:
+    over = estimate(node.over, scope)
+    item = over.extent.item or Extent()
+    inner = {**scope, node.variable: item}
+    test = estimate(node.test, inner).units if node.test else 0
+    make = estimate(node.make, inner) if node.make else Cost(0)
+    units = over.units + 1 + over.extent.count * (1 + test + make.units)
+    made = Extent(count=over.extent.count, item=make.extent) if node.make else Extent()
+    return Cost(units, made)
+
+
+def _join(extents: list[Extent]) -> Extent:
+    """An extent that holds each of these."""
+    if not extents:
+        return Extent()
+    names = {name for extent in extents for name in extent.fields}
+    items = [extent.item for extent in extents if extent.item]
+    return Extent(
+        max(extent.length for extent in extents),
+        max(extent.count for extent in extents),
+        _join(items) if items else None,
+        {name: _join([extent.fields[name] for extent in extents if name in extent.fields]) for name in names},
+    )
+
+
+def _write(units: int) -> str:
+    return f"{units:,}" if units < 10**12 else "more than 10^12"

@@ -1,0 +1,86 @@
+"""What can be told of a rule from its text alone, before it is parsed: its size, long literals, the clause too deep."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from fillip.core.rule import RuleRefused
+from fillip.core.rule.tree import locate
+
+MAX_SOURCE_BYTES = 8192
+MAX_LITERAL_ITEMS = 256
+
+_SHOWN = 80  # characters of a clause in the message
+_LINE_END = re.compile(r"\n")
+_TOKEN = re.compile(
+    r"""(?:[bB]?[rR]|[rR][bB])(?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*")"""
+    r"""|'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
+    r"""|//[^\n]*|&&|\|\||[([{]|[)\]}]|,""",
+    re.DOTALL,
+)
+
+
+def refuse_oversized(source: str) -> None:
+    """Raise RuleRefused for what is no text, larger than a rule may be, or has a longer list or map written out."""
+    try:
+        encoded = source.encode()
+    except UnicodeEncodeError as error:
+        raise _refuse(source, error.start, "not valid Unicode text") from None
+    if len(encoded) > MAX_SOURCE_BYTES:
+        offset = len(encoded[:MAX_SOURCE_BYTES].decode(errors="ignore"))
+        message = (
+            f"{len(encoded)} bytes; at most {MAX_SOURCE_BYTES}: let users be in a cohort, or events carry a category"
+        )
+        raise _refuse(source, offset, message)
+    if "\0" in source:
+        raise _refuse(source, source.index("\0"), "a NUL character cannot be stored")
+    for offset, size in _list_literals(source):
+        if size > MAX_LITERAL_ITEMS:
+            message = f"{size} items written out, at most {MAX_LITERAL_ITEMS}: let users be in a cohort, or events carry a category"
+            raise _refuse(source, offset, message)
+
+
+def describe_depth(source: str, parses: Callable[[str], bool]) -> RuleRefused:
+    """The refusal of a source that is nested too deep, at its first clause that does not parse by itself."""
+    offset, text = next((part for part in _cut(source) if not parses(part[1])), (0, source))
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return _refuse(source, offset, f"nested too deep: at most 32 levels, in `{shown}`")
+
+
+def _refuse(source: str, offset: int, message: str) -> RuleRefused:
+    lines = tuple(match.end() for match in _LINE_END.finditer(source, 0, offset))
+    return RuleRefused(*locate(lines, offset), message)
+
+
+def _list_literals(source: str) -> Iterator[tuple[int, int]]:
+    """(offset, items) of what brackets and braces hold."""
+    opened: list[tuple[str, int, int]] = []
+    for token in _TOKEN.finditer(source):
+        if token[0] in "([{":
+            opened.append((token[0], token.start(), 1))
+        elif token[0] == "," and opened:
+            kind, offset, items = opened[-1]
+            opened[-1] = (kind, offset, items + 1)
+        elif token[0] in ")]}" and opened:
+            kind, offset, items = opened.pop()
+            if kind != "(":
+                yield offset, items
+
+
+def _cut(source: str) -> Iterator[tuple[int, str]]:
+    """(offset, text) of what stands between the `&&` and `||` that no bracket holds."""
+    depth, begin = 0, 0
+    for token in _TOKEN.finditer(source):
+        if token[0] in "([{":
+            depth += 1
+        elif token[0] in ")]}":
+            depth -= 1
+        elif token[0] in ("&&", "||") and depth == 0:
+            yield from _trim(source, begin, token.start())
+            begin = token.end()
+    yield from _trim(source, begin, len(source))
+
+
+def _trim(source: str, begin: int, end: int) -> Iterator[tuple[int, str]]:
+    text = source[begin:end]
+    if text.strip():
+        yield begin + len(text) - len(text.lstrip()), text.strip()
