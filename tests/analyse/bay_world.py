@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from fillip.analyse import keep_loading
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.report import CampaignDay, Question
 from fillip.core.incentive import identify
 from fillip.stream.belt import Record
@@ -50,6 +50,18 @@ def rejection(number: int, **columns: object) -> dict[str, object]:
     return announce("rejection", number, "c", "e1", after | columns)
 
 
+def reversal(lsn: int, number: int, value: int, **columns: object) -> dict[str, object]:
+    """The announcement that `value` was taken of the cashback of decision `number`."""
+    after = {
+        "tenant_id": "acme",
+        "decision_id": str(identify(str(number))),
+        "kind": "cashback",
+        "currency": "EUR",
+        "changed_value": value,
+    }
+    return announce("incentive_change", lsn, "c", "e1", after | columns)
+
+
 def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, object]) -> dict[str, object]:
     """A message in the form of the contract."""
     source = {"epoch": epoch, "commit_lsn": lsn, "index": 0, "tx_id": 1, "table": table}
@@ -72,7 +84,7 @@ class BayWorld:
 
     async def produce(self, *messages: dict[str, object]) -> None:
         """Announce, keyed by user."""
-        topics = {"decision": self.topics.decided, "rejection": self.topics.rejected}
+        topics = dict(zip(("decision", "rejection", "incentive_change"), sources(self.topics), strict=True))
         await self.producer.send_many(
             [
                 (topics[m["source"]["table"]], f"acme:{m['after'].get('user_id')}".encode(), json.dumps(m).encode())
@@ -83,7 +95,7 @@ class BayWorld:
     @asynccontextmanager
     async def bay(self) -> AsyncIterator[DuckdbBay]:
         """The facts, nobody loading."""
-        async with DuckdbBay.open(self.file, self.topics.decided, self.topics.rejected) as bay:
+        async with DuckdbBay.open(self.file, self.topics) as bay:
             yield bay
 
     @asynccontextmanager
@@ -98,8 +110,8 @@ class BayWorld:
                 await asyncio.gather(loading, return_exceptions=True)
 
     def open_tail(self, offsets: dict[tuple[str, int], int]) -> Tail:
-        """Both topics from the stored offsets on."""
-        return Tail(self.bootstrap, [self.topics.decided, self.topics.rejected], from_end=False, offsets=offsets)
+        """All topics from the stored offsets on."""
+        return Tail(self.bootstrap, sources(self.topics), from_end=False, offsets=offsets)
 
 
 async def count(bay: DuckdbBay) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from bay_world import EVERYTHING, BayWorld, count, decision, rejection, until, until_count
+from bay_world import EVERYTHING, BayWorld, count, decision, rejection, reversal, until, until_count
 from msgspec.structs import replace
 
 from fillip.analyse import keep_loading
@@ -27,14 +27,33 @@ async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
     async with bay_world.loading() as bay:
         await until_count(bay, 11)
         first, second = await bay.report_campaign_days(EVERYTHING)
-        spend = [Spend("cashback", "EUR", 6, 1500), Spend("points", None, 6, 30)]
+        spend = [Spend("cashback", "EUR", 6, 1500, 0), Spend("points", None, 6, 30, 0)]
         assert first == CampaignDay(date(2026, 3, 1), "welcome", 6, 12, {"limit": 3, "late": 1}, spend, 5)
-        assert second == CampaignDay(date(2026, 3, 2), "quest", 1, 1, {}, [Spend("badge", None, 1, 0)], 1)
+        assert second == CampaignDay(date(2026, 3, 2), "quest", 1, 1, {}, [Spend("badge", None, 1, 0, 0)], 1)
         later = replace(EVERYTHING, first=date(2026, 3, 2))
         assert await bay.report_campaign_days(later) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, campaign_id="quest")) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, after=(first.day, "welcome"))) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, tenant_id="nobody")) == []
+
+
+async def test_what_was_taken_back_counts_on_the_day_of_its_grant_once(bay_world: BayWorld) -> None:
+    back = [
+        reversal(10, 1, 100),
+        reversal(11, 1, 150),
+        reversal(12, 2, 50),
+        reversal(13, 2, 5, kind="points", currency=None),
+    ]
+    await bay_world.produce(decision(1), decision(2), decision(4, local_day="2026-03-02"), *back, back[0])
+
+    async def has_all() -> bool:
+        days = await bay.report_campaign_days(EVERYTHING)
+        wanted = [[Spend("cashback", "EUR", 2, 500, 300), Spend("points", None, 2, 10, 5)]]
+        wanted += [[Spend("cashback", "EUR", 1, 250, 0), Spend("points", None, 1, 5, 0)]]
+        return [day.spend for day in days] == wanted
+
+    async with bay_world.loading() as bay:
+        await until(has_all)
 
 
 async def test_rejections_by_reason_and_day(bay_world: BayWorld) -> None:

@@ -59,8 +59,8 @@ async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
         "issued": 2,
         "denied": {},
         "spend": [
-            {"kind": "cashback", "currency": "EUR", "count": 1, "value": 250},
-            {"kind": "points", "currency": None, "count": 1, "value": 5},
+            {"kind": "cashback", "currency": "EUR", "count": 1, "value": 250, "reversed": 0},
+            {"kind": "points", "currency": None, "count": 1, "value": 5, "reversed": 0},
         ],
         "unique_users": 1,
     }

@@ -68,8 +68,27 @@ async def test_a_reversal_that_comes_first_is_kept_and_ends_as_if_it_had_come_se
     assert world.rows(REVERSALS) == [("r1", "applied", "applied")]
     assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
     assert world.rows(USED) == [("budget", 100, 3), ("thrice", 1, 3)]
-    assert world.rows(INBOX) == [(1, "granted"), (2, "granted"), (3, "reversed")]
+    assert world.rows(INBOX) == [(1, "granted"), (2, "reversed"), (3, "granted")]
     assert world.rows("SELECT count(*) FROM event_met WHERE fingerprint IS NULL") == [(0,)]
+
+
+async def test_what_a_waiting_reversal_gives_back_is_there_for_the_next_event_of_the_same_batch(world: World):
+    world.add_limit("once", 1, scope="user")
+    await world.play(
+        world.reversal("r1", "e1"), world.reversal("r2", "e2"), world.reversal("r3", "f1", "u2", partition=1)
+    )
+    await world.play(
+        *[world.match(f"e{n}") for n in range(1, 5)],
+        *[world.match(f"f{n}", "u2", partition=1) for n in range(1, 3)],
+    )
+    assert world.rows(INCENTIVES) == [
+        ("e1", "reversed", 100),
+        ("e2", "reversed", 100),
+        ("e3", "granted", 0),
+        ("f1", "reversed", 100),
+        ("f2", "granted", 0),
+    ]
+    assert world.rows("SELECT partition, next_offset FROM consumer_position ORDER BY 1") == [(0, 6), (1, 3)]
 
 
 async def test_the_same_reversal_twice_and_another_of_the_same_event_change_nothing(world: World):
@@ -120,12 +139,30 @@ async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_
     assert world.rows(INCENTIVES) == [("e1", "reversed", 90), ("e1", "reversed", 0)]
 
 
-async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_is_left(world: World):
+async def test_a_badge_leaves_the_shelf_and_can_be_earned_again_and_a_code_stays_given(world: World):
+    world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
+    world.owner.execute("INSERT INTO coupon VALUES ('acme', 'A', 'spring')")
+    rewards = (Reward("badge", badge="regular"), Reward("coupon", pool="spring"))
+    await world.play(world.match("e1", rewards=rewards), world.reversal("r1", "e1"))
+    assert world.rows("SELECT badge_id FROM badge_held") == []
+    assert world.rows("SELECT i.state FROM coupon c JOIN incentive i USING (incentive_id)") == [("reversed",)]
+    await world.play(world.match("e2", rewards=rewards[:1]), world.match("e3", rewards=rewards))
+    assert world.rows(
+        "SELECT incentive_id = (SELECT incentive_id FROM incentive WHERE event_id = 'e2') FROM badge_held"
+    ) == [(True,)]
+    assert world.rows("SELECT reason FROM decision WHERE event_id = 'e3'") == [("pool_empty",)]
+
+
+async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_closed(world: World):
     await world.play(world.match("e1"), world.match("e2"))
     world.owner.execute("UPDATE incentive SET state = CASE event_id WHEN 'e1' THEN 'claimed' ELSE 'expired' END")
     await world.play(world.reversal("r1", "e1"), world.reversal("r2", "e2"))
-    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "expired", 0)]
-    assert world.rows("SELECT incentives -> 0 ->> 'was' FROM reversal ORDER BY reversal_id") == [("claimed",), (None,)]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "reversed", 0)]
+    assert world.rows("SELECT incentives -> 0 ->> 'was' FROM reversal ORDER BY reversal_id") == [
+        ("claimed",),
+        ("expired",),
+    ]
+    assert world.rows("SELECT count(*) FROM incentive_change") == [(1,)]
 
 
 async def test_a_campaign_may_keep_its_caps_used(world: World):

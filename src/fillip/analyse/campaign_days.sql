@@ -17,10 +17,17 @@ WITH picked AS (
     SELECT local_day, campaign_id, reward.kind AS kind, reward.currency AS currency, count(*) AS count,
            sum(reward.value)::bigint AS value
     FROM given GROUP BY ALL
+), taken AS (
+    SELECT local_day, campaign_id, kind, currency, sum(r.value)::bigint AS reversed
+    FROM reversal_fact r JOIN (SELECT * FROM picked SEMI JOIN lines USING (local_day, campaign_id)) USING (tenant_id, decision_id)
+    GROUP BY ALL
 ), spent AS (
-    SELECT local_day, campaign_id,
-           list(struct_pack(kind := kind, currency := currency, count := count, value := value) ORDER BY kind, currency) AS spend
-    FROM sums GROUP BY ALL
+    SELECT s.local_day, s.campaign_id,
+           list(struct_pack(kind := s.kind, currency := s.currency, count := s.count, value := s.value,
+                            reversed := coalesce(t.reversed, 0)) ORDER BY s.kind, s.currency) AS spend
+    FROM sums s LEFT JOIN taken t ON t.local_day = s.local_day AND t.campaign_id = s.campaign_id AND t.kind = s.kind
+                                 AND t.currency IS NOT DISTINCT FROM s.currency
+    GROUP BY s.local_day, s.campaign_id
 )
 SELECT local_day, campaign_id, granted, issued, denied, spend, unique_users
 FROM lines LEFT JOIN spent USING (local_day, campaign_id) ORDER BY local_day, campaign_id

@@ -12,6 +12,7 @@ import duckdb
 from fillip.analyse.facts import Load, Place, Position
 from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
+from fillip.stream.topics import Topics
 
 MEMORY_LIMIT = "256MB"
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -28,8 +29,10 @@ SQL = {
         "move",
         "forget_decisions",
         "forget_rejections",
+        "forget_reversals",
         "load_decisions",
         "load_rejections",
+        "load_reversals",
         "campaign_days",
         "rejection_days",
     )
@@ -40,19 +43,19 @@ Answer = TypeVar("Answer")
 class DuckdbBay:
     """Bay in a DuckDB file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, decided: str, rejected: str) -> None:
-        """`decided` and `rejected` are the names of the topics."""
+    def __init__(self, connection: duckdb.DuckDBPyConnection, topics: Topics) -> None:
+        """What is loaded comes from these topics: see `sources`."""
         self._connection = connection
-        self._tables = {decided: "decisions", rejected: "rejections"}
+        self._tables = dict(zip(sources(topics), ("decisions", "rejections", "reversals"), strict=True))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
         self._positions: dict[Place, Position] | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: Path, decided: str, rejected: str) -> AsyncIterator[Self]:
+    async def open(cls, file: Path, topics: Topics) -> AsyncIterator[Self]:
         """Open or create the file. Raises Crash when it can't be: another process owns it, or it is no such file."""
         connection = await asyncio.to_thread(_connect, file)
-        bay = cls(connection, decided, rejected)
+        bay = cls(connection, topics)
         try:
             yield bay
         finally:
@@ -106,6 +109,11 @@ class DuckdbBay:
         except BaseException:
             self._connection.rollback()
             raise
+
+
+def sources(topics: Topics) -> list[str]:
+    """The topics that facts are loaded from."""
+    return [topics.decided, topics.rejected, topics.reversed]
 
 
 def _connect(file: Path) -> duckdb.DuckDBPyConnection:

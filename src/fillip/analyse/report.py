@@ -21,12 +21,15 @@ class Question(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True):
-    """What was given of one kind: `value` is in points, or in minor units of `currency`."""
+    """What was given of one kind: `value` is in points, or in minor units of `currency`. `reversed` of it was taken
+    back since, whenever that was.
+    """
 
     kind: str
     currency: str | None
     count: int
     value: int
+    reversed: int
 
 
 class CampaignDay(Struct, frozen=True):

@@ -26,7 +26,7 @@ async def run_gateway_process(settings: Settings, stop: asyncio.Event) -> None:
 async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:
     """Load announcements into the Analytics Bay and serve its reports until `stop`."""
     from fillip.analyse import build_app, keep_loading
-    from fillip.analyse.duckdb import DuckdbBay
+    from fillip.analyse.duckdb import DuckdbBay, sources
     from fillip.app.http import serve_http
     from fillip.manage.postgres import PostgresKeyRing, open_engine
 
@@ -34,13 +34,17 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:
 
     def open_tail(offsets: Mapping[tuple[str, int], int]) -> Tail:
         extra = {"fetch.min.bytes": FACTS_BYTES}  # facts may wait: a fetch for each would slow the others down
-        names = [topics.decided, topics.rejected]
         return Tail(
-            settings.kafka_bootstrap, names, from_end=False, offsets=offsets, fetch_wait_ms=FACTS_WAIT_MS, extra=extra
+            settings.kafka_bootstrap,
+            sources(topics),
+            from_end=False,
+            offsets=offsets,
+            fetch_wait_ms=FACTS_WAIT_MS,
+            extra=extra,
         )
 
     engine = open_engine(settings.dsn("fillip_api"), connections=2)
-    async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics.decided, topics.rejected) as bay:
+    async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
         app = build_app(bay, PostgresKeyRing(engine))
         serving = asyncio.create_task(serve_http(app, settings.host, settings.analyse_port, stop))
         loading = asyncio.create_task(keep_loading(bay, open_tail))

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from fillip.core.quest import Quest, Step
 from fillip.core.tenant import start_window
 
-QuestState = Literal["open", "completed", "denied", "lapsed"]
+QuestState = Literal["open", "completed", "denied", "lapsed", "reversed"]
 
 MAX_OPEN = 100
 """Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
@@ -278,7 +278,7 @@ def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bo
     """Whether an instance of the same key, lapsed ones already marked, stands in the way of a new one."""
     if instance.state == "open":
         return not meeting.quest.repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
-    if instance is not newest:
+    if instance is not newest or instance.state == "reversed":
         return False
     if instance.state == "lapsed":
         return meeting.quest.start.at == "campaign" or _takes(instance, meeting)

@@ -21,8 +21,6 @@ REVERSAL = "fillip.reversal"
 RESERVED_PREFIX = "fillip."
 """Tenants may not define actions that begin so."""
 DIVISIBLE = frozenset({"points", "cashback"})
-FINAL = frozenset({"reversed", "expired"})
-"""States of an incentive from which nothing can be taken any more."""
 
 ReversalState = Literal["waiting", "applied", "nothing", "refused"]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
@@ -77,15 +75,20 @@ class Held(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """A granted decision on the original, with its uses and incentives. `whole_only`: of a quest."""
+    """A granted decision with its uses and incentives. `instance` names that of a quest, '' for SIMPLE."""
 
     decision_id: UUID
     campaign_id: str
     user_id: str
-    whole_only: bool
+    instance: str
     give_back: bool
     uses: Sequence[Use]
     incentives: Sequence[Held]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is of a quest and was taken back before, by a reversal of another event of the instance."""
+        return bool(self.instance) and any(held.state == "reversed" for held in self.incentives)
 
 
 class Rule(Struct, frozen=True):
@@ -150,11 +153,11 @@ def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, st
 
 
 def take_back(grant: Grant, share: Fraction) -> list[Taken]:
-    """What is taken of a grant's incentives once `share` of the original is reversed."""
+    """What is taken of a grant's incentives once `share` of the original is reversed; of an expired one nothing."""
     taken = []
     for held in grant.incentives:
-        value = _reach(held, grant, share) - held.reversed_value
-        if held.state not in FINAL and (value > 0 or share == 1):
+        value = 0 if held.state == "expired" else _reach(held, grant, share) - held.reversed_value
+        if held.state != "reversed" and (value > 0 or share == 1):
             taken.append(Taken(held.incentive_id, value, share == 1, held.state))
     return taken
 
@@ -182,7 +185,7 @@ def give_back(
 def _reach(held: Held, grant: Grant, share: Fraction) -> int:
     if share == 1:
         return held.value
-    return int(held.value * share) if held.kind in DIVISIBLE and not grant.whole_only else 0
+    return int(held.value * share) if held.kind in DIVISIBLE and not grant.instance else 0
 
 
 def _return(use: Use, rule: Rule, grant: Grant, share: Fraction) -> int:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from fillip.core.errors import Retry, Unreadable
+from fillip.core.instance import QuestState
 from fillip.core.reversal import REVERSAL, read_reversal
 from fillip.manage.decisions import Asked
 from fillip.manage.definition import Part
@@ -89,6 +90,15 @@ class ReturnAnswer(BaseModel):
     amount: int
 
 
+class UndoneAnswer(BaseModel):
+    """A quest instance that the original was taken out of, with its state before and after."""
+
+    campaign_id: str
+    instance: str
+    was: QuestState
+    state: QuestState
+
+
 class ReversalAnswer(BaseModel):
     """A reversal and what came of it."""
 
@@ -103,6 +113,7 @@ class ReversalAnswer(BaseModel):
     reason: str = Field(examples=["applied"])
     incentives: list[TakenAnswer]
     limits: list[ReturnAnswer]
+    quests: list[UndoneAnswer]
     received_at: datetime
     decided_at: datetime | None
 
@@ -179,6 +190,7 @@ def _describe(row: Row[Any]) -> ReversalAnswer:
         reason=row.reason,
         incentives=row.incentives,
         limits=row.counters,
+        quests=row.quests,
         received_at=row.received_at,
         decided_at=row.decided_at,
     )

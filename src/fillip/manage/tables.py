@@ -292,7 +292,7 @@ reversal = Table(
     *(_text(name) for name in ("event_id", "user_id")),
     _json("request"),
     *(_text(name) for name in ("state", "reason")),
-    *(_json(name) for name in ("incentives", "counters")),
+    *(_json(name) for name in ("incentives", "counters", "quests")),
     *(_instant(name) for name in ("occurred_at", "received_at", "recorded_at")),
     _instant("decided_at", null=True),
 )

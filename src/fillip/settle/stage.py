@@ -29,7 +29,7 @@ from fillip.core.settlement import (
     refuse_early,
 )
 from fillip.core.wallet import Wallet, WalletKey
-from fillip.settle.pieces import cut
+from fillip.settle.pieces import Piece, cut, isolate
 from fillip.settle.reversal import Original, Reversals, Reversed, ask, reverse
 from fillip.settle.wallet.posting import list_wallets, post_points
 from fillip.stream.belt import Batch
@@ -122,6 +122,14 @@ Report = Callable[[Sequence[Settled], Sequence[Rejection], int, Sequence[Reverse
 """Told after each commit: decisions, rejections, the number of duplicates, and reversals."""
 
 
+class _Awaited(Exception):
+    """Reversals wait for `events` of a piece: it is rolled back, and settled in parts."""
+
+    def __init__(self, events: Collection[EventKey]) -> None:
+        super().__init__(events)
+        self.events = events
+
+
 class Settle:
     """Commit of the walk: everything a batch decides, and its offsets, or nothing of it."""
 
@@ -137,15 +145,23 @@ class Settle:
         Without reversals it is one transaction; with them one a piece, and what was settled before an error stays.
         """
         for piece in cut(batch, items):
-            matches = [item for item in piece.items if isinstance(item, Match)]
-            rejections = [item for item in piece.items if isinstance(item, Rejection)]
-            await (self._reverse if piece.reversing else self._settle)(piece.batch, matches, rejections)
+            await (self._reverse if piece.reversing else self._settle)(piece)
 
-    async def _settle(self, batch: Batch, matches: Sequence[Match], rejections: list[Rejection]) -> None:
+    async def _settle(self, piece: Piece) -> None:
+        try:
+            await self._settle_at_once(piece)
+        except _Awaited as found:
+            for part in isolate(piece, found.events):
+                await self._settle(part)
+
+    async def _settle_at_once(self, piece: Piece) -> None:
+        batch, matches, rejections = piece.batch, piece.matches, piece.rejections
         pins = self._list_pins(batch, matches)
         async with self._ledger.open() as ledger:
-            await ledger.fence(batch, _list_tenants(matches, rejections))
+            await ledger.fence(batch, piece.tenants)
             fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
+            if awaited and not piece.isolated and len(matches) > 1:
+                raise _Awaited(awaited)
             settled, outcome = await _settle(ledger, fresh)
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
@@ -153,9 +169,10 @@ class Settle:
         self._pinned.update({(p.topic, p.partition, p.tenant_id): p.book_version for p in pins})
         self._report(settled, rejections, len(matches) - len(fresh) - len(conflicts), reversed_)
 
-    async def _reverse(self, batch: Batch, matches: Sequence[Match], rejections: list[Rejection]) -> None:
+    async def _reverse(self, piece: Piece) -> None:
+        batch, matches, rejections = piece.batch, piece.matches, piece.rejections
         async with self._ledger.open() as ledger:
-            await ledger.fence(batch, _list_tenants(matches, rejections))
+            await ledger.fence(batch, piece.tenants)
             fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
             rejections += conflicts
             asked = [ask(match.event) for match in fresh]
@@ -176,10 +193,6 @@ class Settle:
                 start = starts[place.topic, place.partition]
                 pins[key] = Pin(match.event.tenant_id, place.topic, place.partition, start, book.version)
         return sorted(pins.values())
-
-
-def _list_tenants(matches: Sequence[Match], rejections: Sequence[Rejection]) -> set[str]:
-    return {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
 
 
 async def _reverse_awaited(

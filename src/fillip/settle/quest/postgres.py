@@ -30,7 +30,7 @@ class PostgresQuests:
         found: dict[QuestKey, dict[tuple[str, int], Instance]] = {}
         for row in rows:
             place = (row["instance_key"], row["occurrence"])
-            found.setdefault((row["tenant_id"], row["campaign_id"], row["user_id"]), {})[place] = _read(row)
+            found.setdefault((row["tenant_id"], row["campaign_id"], row["user_id"]), {})[place] = read_instance(row)
         return {quest: list(instances.values()) for quest, instances in found.items()}
 
     async def write(
@@ -49,7 +49,8 @@ def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return columns or [[] for _ in range(width)]
 
 
-def _read(row: asyncpg.Record) -> Instance:
+def read_instance(row: asyncpg.Record) -> Instance:
+    """An instance from a row of quest_instance, its JSON as text."""
     start = row["start_attributes"]
     return Instance(
         key=row["instance_key"],

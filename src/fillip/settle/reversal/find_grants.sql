@@ -1,5 +1,5 @@
 -- Whether caps are given back goes by the version of the campaign that granted.
-SELECT d.tenant_id, d.event_id, d.decision_id, d.campaign_id, d.user_id, d.instance <> '' AS whole_only, d.limits::text AS limits,
+SELECT d.tenant_id, d.event_id, d.decision_id, d.campaign_id, d.user_id, d.instance, d.limits::text AS limits,
        jsonb_array_length(d.reward_values) AS rewards,
        coalesce((v.definition ->> 'give_back')::bool, true) AS give_back
 FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, event_id)

@@ -10,15 +10,22 @@ import asyncpg
 from msgspec import json
 
 from fillip.core.incentive import identify_incentive
+from fillip.core.instance import Contribution
 from fillip.core.limit import Counter, CounterKey, Use
+from fillip.core.quest import Quest
+from fillip.core.questing import InstanceKey
 from fillip.core.reversal import Grant, Held, Past, Reverse, Rule
+from fillip.core.undoing import Going, Undone
 from fillip.core.wallet import Taking
+from fillip.settle.quest.postgres import PostgresQuests, read_instance
 from fillip.settle.reversal.stage import Asked, EventKey, Original, Reversed
 from fillip.settle.wallet import PostgresWallets
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _orders = json.Decoder(Reverse)
 _uses = json.Decoder(list[Use])
+_quests = json.Decoder(Quest)
+_PLACE = (*InstanceKey._fields[:3], "instance_key", "occurrence")
 
 
 class PostgresReversals:
@@ -61,6 +68,21 @@ class PostgresReversals:
             past[key] = Past(share, before.lines | order.line_names)
         return past
 
+    async def lock_goings(self, originals: Sequence[tuple[str, str, str]]) -> dict[InstanceKey, Going]:
+        """See Reversals."""
+        rows = await self._connection.fetch(SQL["lock_goings"], *_columns(originals, 3))
+        if not rows:
+            return {}
+        places = [InstanceKey(*(row[name] for name in _PLACE)) for row in rows]
+        given: dict[InstanceKey, list[Contribution]] = {place: [] for place in places}
+        for row in await self._connection.fetch(SQL["read_contributions"], *_columns(places, 5)):
+            contribution = Contribution(*(row[name] for name in Contribution.__struct_fields__))
+            given[InstanceKey(*(row[name] for name in _PLACE))].append(contribution)
+        return {
+            place: Going(_quests.decode(row["quest"]), read_instance(row), tuple(given[place]))
+            for place, row in zip(places, rows, strict=True)
+        }
+
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """See Reversals."""
         rows = await self._fetch("find_grants", originals)
@@ -86,8 +108,12 @@ class PostgresReversals:
         noted = [_write_reversal(each) for each in reversed_]
         taken = [row for each in reversed_ for row in _write_taken(each)]
         moved = [_write_counter(key, *to) for key, to in counters.items()]
-        columns = (*_columns(noted, 11), *_columns(taken, 4), *_columns(moved, 8))
+        columns = (*_columns(noted, 12), *_columns(taken, 4), *_columns(moved, 8))
         await self._connection.execute(SQL["write_reversals"], *columns)
+        if undone := [(u, each.asked) for each in reversed_ for u in each.undone]:
+            await PostgresQuests(self._connection).write({u.place: u.instance for u, _ in undone}, ())
+            forgotten = [(*u.place, asked.order.event_id) for u, asked in undone]
+            await self._connection.execute(SQL["forget_contributions"], *_columns(forgotten, 6))
         if told := [row for each in reversed_ for row in _write_told(each)]:
             await self._connection.execute(SQL["tell_reversed"], *_columns(told, 5))
 
@@ -117,7 +143,7 @@ def _read_grant(row: asyncpg.Record, incentives: Sequence[Held]) -> Grant:
         row["decision_id"],
         row["campaign_id"],
         row["user_id"],
-        row["whole_only"],
+        row["instance"],
         row["give_back"],
         _uses.decode(row["limits"]),
         incentives,
@@ -141,9 +167,15 @@ def _write_reversal(done: Reversed) -> tuple[object, ...]:
         done.reason,
         json.encode([taken for _, taken in done.taken]).decode(),
         json.encode(done.given).decode(),
+        json.encode([_describe(undone) for undone in done.undone]).decode(),
         asked.occurred_at,
         asked.received_at,
     )
+
+
+def _describe(undone: Undone) -> dict[str, str]:
+    name, state = undone.instance.name, undone.instance.state
+    return {"campaign_id": undone.place.campaign_id, "instance": name, "was": undone.was, "state": state}
 
 
 def _write_taken(done: Reversed) -> Iterable[tuple[object, ...]]:
@@ -155,7 +187,8 @@ def _write_taken(done: Reversed) -> Iterable[tuple[object, ...]]:
 def _write_told(done: Reversed) -> Iterable[tuple[object, ...]]:
     asked = done.asked
     for _, taken in done.taken:
-        yield asked.tenant_id, taken.incentive_id, taken.value, asked.order.reason, asked.reversal_id
+        if taken.was != "expired":  # of its end the user was told before
+            yield asked.tenant_id, taken.incentive_id, taken.value, asked.order.reason, asked.reversal_id
 
 
 def _write_counter(key: CounterKey, counter: Counter, cap: int) -> tuple[object, ...]:

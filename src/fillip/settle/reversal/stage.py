@@ -1,6 +1,6 @@
 """What a reversal does in the ledger's transaction, in the one lock order of all writers.
 
-Order: originals (events), incentives, limits, user counters, wallets, inbox, shared counters; sorted within each.
+Order: originals (events), quests, incentives, limits (shared only: nobody who changes one waits for a quest), user counters, wallets, inbox, shared counters; sorted within each.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fillip.core.event import Event
 from fillip.core.limit import Counter, CounterKey
+from fillip.core.questing import InstanceKey
 from fillip.core.reversal import (
     REVERSAL,
     Grant,
@@ -27,6 +28,7 @@ from fillip.core.reversal import (
     take_back,
     weigh_reversal,
 )
+from fillip.core.undoing import Going, Undone, undo
 from fillip.core.wallet import POINTS, Taking
 
 EventKey = tuple[str, str]
@@ -85,6 +87,7 @@ class Reversed(Struct, frozen=True):
     reason: str
     taken: Sequence[tuple[Grant, Taken]] = ()
     given: Sequence[Given] = ()
+    undone: Sequence[Undone] = ()
 
 
 class Reversals(Protocol):
@@ -98,6 +101,9 @@ class Reversals(Protocol):
 
     async def read_past(self, originals: Collection[EventKey]) -> Mapping[EventKey, Past]:
         """What applied reversals have taken."""
+
+    async def lock_goings(self, originals: Sequence[tuple[str, str, str]]) -> dict[InstanceKey, Going]:
+        """The quest instances that these (tenant, event, user) took part in, locked."""
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """What was granted for these, the incentives locked."""
@@ -144,10 +150,15 @@ async def _reverse(
 ) -> list[Reversed]:
     originals = sorted({each.original for each in asked})
     past = await ledger.read_past(originals)
-    grants = await ledger.find_grants(originals)
+    goings = await ledger.lock_goings(sorted({(*each.original, each.user_id) for each in asked}))
+    completing = {
+        (place.tenant_id, going.contributions[-1].event_id) for place, going in goings.items() if going.contributions
+    }
+    grants = await ledger.find_grants(sorted({*originals, *completing}))
     limits = sorted({(key[0], use.limit_id) for key, some in grants.items() for grant in some for use in grant.uses})
     rules = await ledger.share_rules(limits) if limits else {}
-    plans = [_plan(each, known, past, grants, rules) for each in asked]
+    facts = _Facts(known, past, grants, rules, goings)
+    plans = [_plan(each, facts) for each in asked]
     counters, short = await _lock(ledger, locks, plans)
     moved: dict[CounterKey, tuple[Counter, int]] = {}
     done = [_apply(plan, counters, short, rules, moved) for plan in plans]
@@ -155,36 +166,55 @@ async def _reverse(
     return done
 
 
+class _Facts(Struct, frozen=True):
+    """What was read under the locks; `goings` and `gone` (grants of quests taken back in this round) move on."""
+
+    known: Mapping[EventKey, Original]
+    past: Mapping[EventKey, Past]
+    grants: Mapping[EventKey, Sequence[Grant]]
+    rules: Mapping[tuple[str, str], Rule]
+    goings: dict[InstanceKey, Going]
+    gone: set[UUID] = field(default_factory=set)
+
+
 class _Plan(Struct, frozen=True):
     result: Reversed
     returned: Sequence[Returned] = ()
 
 
-def _plan(
-    asked: Asked,
-    known: Mapping[EventKey, Original],
-    past: Mapping[EventKey, Past],
-    grants: Mapping[EventKey, Sequence[Grant]],
-    rules: Mapping[tuple[str, str], Rule],
-) -> _Plan:
-    original, earned = known.get(asked.original), grants.get(asked.original, ())
-    owner = original.user_id if original else next((grant.user_id for grant in earned), None)
+def _plan(asked: Asked, facts: _Facts) -> _Plan:
+    original, direct = facts.known.get(asked.original), facts.grants.get(asked.original, ())
+    owner = original.user_id if original else next((grant.user_id for grant in direct), None)
     if owner is None:
         return _Plan(Reversed(asked, "waiting", "unknown_event"))
     if owner != asked.user_id:
         return _Plan(Reversed(asked, "refused", "other_user"))
     if original and original.action == REVERSAL:
         return _Plan(Reversed(asked, "refused", "is_a_reversal"))
-    before = past.get(asked.original, Past())
+    before = facts.past.get(asked.original, Past())
     after = weigh_reversal(asked.order, before)
     if isinstance(after, tuple):
         return _Plan(Reversed(asked, *after))
-    if not earned:
+    undone = undo(facts.goings, *asked.original) if after.share == 1 else []
+    earned = _list_earned(asked, direct, undone, facts)
+    if not earned and not undone:
         return _Plan(Reversed(asked, "nothing", "earned_nothing"))
-    mine = {limit_id: rule for (tenant_id, limit_id), rule in rules.items() if tenant_id == asked.tenant_id}
+    mine = {limit_id: rule for (tenant_id, limit_id), rule in facts.rules.items() if tenant_id == asked.tenant_id}
     taken = [(grant, each) for grant in earned for each in take_back(grant, after.share)]
     returned = [r for g in earned for r in give_back(asked.tenant_id, g, mine, before.share, after.share)]
-    return _Plan(Reversed(asked, "applied", "applied", taken), returned)
+    if after.share == 1:
+        facts.gone.update(grant.decision_id for grant in earned if grant.instance)
+    return _Plan(Reversed(asked, "applied", "applied", taken, undone=undone), returned)
+
+
+def _list_earned(asked: Asked, direct: Sequence[Grant], undone: Sequence[Undone], facts: _Facts) -> list[Grant]:
+    """The grants on the original itself, and those of quests that are no longer complete without it."""
+    found = {grant.decision_id: grant for grant in direct}
+    for each in undone:
+        for grant in facts.grants.get((asked.tenant_id, each.completed_by or ""), ()):
+            if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name):
+                found[grant.decision_id] = grant
+    return [grant for grant in found.values() if not grant.is_gone and grant.decision_id not in facts.gone]
 
 
 async def _lock(

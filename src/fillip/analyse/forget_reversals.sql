@@ -1,0 +1,1 @@
+DELETE FROM reversal_fact WHERE partition = $1
