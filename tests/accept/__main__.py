@@ -10,7 +10,7 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
-from tests.accept import cdnow, cel, completejourney, fuzz, index
+from tests.accept import cdnow, cel, completejourney, fuzz, index, starbucks
 from tests.live.running import running_stack
 
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
@@ -18,7 +18,13 @@ Tell = Callable[[str], None]
 
 PURE: dict[str, Callable[[Tell], list[Figure]]] = {"cel": cel.accept, "fuzz": fuzz.accept, "index": index.accept}
 """What needs no servers."""
-ALL: dict[str, Accept] = {"completejourney": completejourney.accept, "cdnow": cdnow.accept}
+ALL: dict[str, Accept] = {
+    "completejourney": completejourney.accept,
+    "cdnow": cdnow.accept,
+    "starbucks": starbucks.accept,
+}
+SHARED = {"cdnow": cdnow, "starbucks": starbucks}
+"""What reads data that is not shipped."""
 
 
 def main(wanted: list[str]) -> int:
@@ -28,9 +34,10 @@ def main(wanted: list[str]) -> int:
         screen.print(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join((*ALL, *PURE))}")
         return 2
     names = wanted or [*PURE, *ALL]
-    if "cdnow" in names and not cdnow.find_data():
-        screen.print(f"cdnow: skipped, {cdnow.ABSENT}")
-        names.remove("cdnow")
+    for name, data in SHARED.items():
+        if name in names and not data.find_data():
+            screen.print(f"{name}: skipped, {data.ABSENT}")
+            names.remove(name)
     verdicts = [show(name, PURE[name](make_tell(name, screen)), screen) for name in names if name in PURE]
     if on_stack := [name for name in names if name in ALL]:
         screen.print("[dim]starting PostgreSQL, Valkey, Kafka and Fillip …[/]")

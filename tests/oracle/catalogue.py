@@ -9,7 +9,7 @@ DAY_S = 86_400
 NOON = datetime(2036, 3, 1, 3, tzinfo=UTC)
 """3 o'clock in UTC is still the day before in New York; eight days later its clocks change."""
 RECEIVED_AT = NOON + timedelta(hours=100)
-HOURS = [-69, -68, -1, 0, 1, 2, 5, 23, 24, 25, 48, 49, 96]
+HOURS = [-69, -68, 0, 1, 2, 24, 25, 48]
 """Event times after NOON; of a live tenant, what is before -68 hours is late."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
 
@@ -40,6 +40,14 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "ladder": _quest("A purchase, then a bigger one", [BUY, BUY | {"name": "more", "rule": "event.amount > 100"}]),
     "pair": _quest("In any order", [BUY, {"name": "join", "action": "JOIN"}], ordered=False, window_s=2 * DAY_S),
     "joined": _quest("After joining", [BUY], start={"at": "event", "action": "JOIN"}, window_s=DAY_S, repeatable=True),
+    "summed": _quest("A sum for each opening", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50",
+        "at_least": 150}], start={"at": "event", "action": "BUY", "rule": "event.amount == 101"}, instance="event",
+        window_s=DAY_S, lateness_s=3600),
+    "by-shop": _quest("Two in a shop", [BUY | {"count": 2}], instance={"key": "event.shop"}, repeatable=True),
+    "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}]),
+    "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
+    "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
+    "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
 CHANGED: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase", value=40),

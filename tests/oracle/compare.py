@@ -79,7 +79,7 @@ def compare_in_sequence(
     """L2; leaves the model's verdicts in `verdicts`."""
     tills, by_name = Tills(), {claim.name: claim for claim in claims}
     try:
-        ordered = order_by_sequence(stored)
+        ordered = order_by_sequence(stored, {name: claim.rivals for name, claim in by_name.items()})
     except Unordered as error:
         yield f"L2: {error}"
         return

@@ -8,6 +8,9 @@ from typing import Any
 
 from .model import Claim, CounterName, Touch
 
+Name = tuple[str, str, str]
+"""(campaign, instance, event)"""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -29,16 +32,18 @@ class Tills:
     """All counters, from nothing."""
 
     used: dict[CounterName, int] = field(default_factory=lambda: defaultdict(int))
+    granted: set[tuple[str, str, str]] = field(default_factory=set)
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
         before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
-        if claim.late or refused_by:
-            return Verdict(claim, "late" if claim.late else "limit", before, refused_by)
-        for touch in claim.touches:
-            self.used[touch.counter] += touch.amount
-        return Verdict(claim, "granted", before, ())
+        reason = claim.refusal or ("outranked" if claim.rivals & self.granted else "limit" if refused_by else "granted")
+        if reason == "granted":
+            self.granted.add(claim.name)
+            for touch in claim.touches:
+                self.used[touch.counter] += touch.amount
+        return Verdict(claim, reason, before, refused_by)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Unordered(Exception):
     """No order of the decisions explains their sequence numbers."""
 
 
-def order_by_sequence(decisions: Iterable[Stored]) -> list[Stored]:
-    """The decisions in an order that all their sequence numbers agree with. Raises Unordered.
+def order_by_sequence(decisions: Iterable[Stored], rivals: Mapping[Name, Iterable[Name]]) -> list[Stored]:
+    """The decisions in an order that all their sequence numbers agree with, each behind its rivals. Raises Unordered.
 
     A counter's number is how many grants it had seen: a refusal with number n stands before the grant with number n
     and behind the one with n - 1. What no counter orders stays in the order of the log.
@@ -73,6 +78,9 @@ def order_by_sequence(decisions: Iterable[Stored]) -> list[Stored]:
     for line in lines.values():
         line.sort()
         _chain(line, behind)
+    numbers = {stored.name: index for index, stored in enumerate(decisions)}
+    for index, stored in enumerate(decisions):
+        behind[index].update(numbers[name] for name in rivals[stored.name])
     try:
         return [decisions[index] for index in _sort(behind)]
     except CycleError as error:

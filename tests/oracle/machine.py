@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(
         clock=st.sampled_from(["history", "live"]),
         campaigns=st.sets(st.sampled_from(sorted(CAMPAIGNS)), min_size=1, max_size=3),
-        limits=st.lists(CAPPED, max_size=2, unique_by=lambda limit: limit[0]),
+        limits=st.lists(CAPPED, min_size=1, max_size=2, unique_by=lambda limit: limit[0]),
         size=st.sampled_from(SIZES),
     )
     def open(self, clock: str, campaigns: set[str], limits: list[tuple[str, int]], size: int) -> None:
@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         self.rumours = Rumours()
         self.shop = self._run(self._open(clock, sorted(campaigns), limits))
         self.log.topic = self.shop.tenant_id  # positions of its own
-        self.workers = [self._join(size)]
+        self.workers = [self._join(size), self._join(size)]
 
     async def _open(self, clock: str, campaigns: Sequence[str], limits: Sequence[tuple[str, int]]) -> Shop:
         shop = await self.site.plane.open_shop(clock, ZONE)
@@ -167,8 +167,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(size=st.sampled_from(SIZES))
     def join(self, size: int) -> None:
-        if len(self.workers) < 2:
+        if len(self.workers) < 3:
             self.workers.append(self._join(size))
+
+    @precondition(lambda self: self.shop and len(self.workers) > 1)
+    @rule(which=NUMBERS)
+    def leave(self, which: int) -> None:
+        self._bury(self.workers[which % len(self.workers)])
 
     @rule()
     def replay(self) -> None:
@@ -296,4 +301,4 @@ class Machine(RuleBasedStateMachine):
         for record in prepared.batch.records:
             if any(s.partition == record.partition and s.start <= record.offset < s.end for s in spans):
                 received_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
-                self.journal.append(Seen(json.loads(record.value or b""), received_at, book))
+                self.journal.append(Seen(json.loads(record.value or b""), received_at, book, record.offset))

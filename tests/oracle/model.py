@@ -7,8 +7,10 @@ these claims, in the order in which their counters were taken.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +46,7 @@ class Seen:
     event: Document
     received_at: datetime
     book: Book
+    offset: int
 
     @property
     def occurred_at(self) -> datetime:
@@ -75,7 +78,9 @@ class Claim:
     user: str
     rewards: tuple[Document, ...]
     touches: tuple[Touch, ...]
-    late: bool
+    refusal: str | None = None
+    rivals: frozenset[tuple[str, str, str]] = frozenset()
+    """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -89,7 +94,6 @@ class Model:
     def __init__(self) -> None:
         self.said: dict[str, tuple[object, ...]] = {}
         self.conflicts = 0
-        self.place = 0
         self.quests = QuestLog()
 
     def claims(self, log: Iterable[Seen]) -> Iterator[Claim]:
@@ -97,11 +101,8 @@ class Model:
         for seen in log:
             met = list(_list_met(seen))
             if met and self._is_new(seen):
-                self.place += 1
-                claims = [
-                    c for campaign_id, roles, touches in met for c in self._claims_of(seen, campaign_id, roles, touches)
-                ]
-                yield from (claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2]))
+                ranked = sorted(chain(*(self._claims_of(seen, *each) for each in met)), key=lambda each: each[0])
+                yield from _set_against(seen, [claim for _, claim in ranked])
 
     def _is_new(self, seen: Seen) -> bool:
         """An id counts once, from the first time that it met a rule; with another body it is a conflict."""
@@ -115,17 +116,60 @@ class Model:
 
     def _claims_of(
         self, seen: Seen, campaign_id: str, roles: list[str | int], touches: tuple[Touch, ...]
-    ) -> Iterator[tuple[int, int, Claim]]:
-        """The claims with their rank: by priority, then by where what they complete began (SIMPLE: here)."""
+    ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
+        """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
         definition = seen.book.campaigns[campaign_id]["definition"]
-        instances = [("", self.place)]
+        late = "late" if seen.late else None
+        named = [(seen.offset, "", late)]
         if definition["kind"] == "QUEST":
-            meeting = _read_meeting(seen, campaign_id, definition, roles, self.place)
-            instances = [] if seen.late else self.quests.advance(meeting)
-        for instance, since in instances:
+            named = [] if late else list(self._advance(seen, campaign_id, definition, roles))
+        for place, (since, instance, refusal) in enumerate(named):
             rewards = tuple(definition["rewards"])
-            claim = Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, seen.late)
-            yield -definition.get("priority", 0), since, claim
+            claim = Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, refusal)
+            yield (-definition.get("priority", 0), since, campaign_id, place), claim
+
+    def _advance(
+        self, seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]
+    ) -> Iterator[tuple[int, str, str | None]]:
+        done, refused = self.quests.advance(_read_meeting(seen, campaign_id, definition, roles))
+        yield from ((instance.offset, instance.name, None) for instance in done)
+        if refused:
+            yield refused.offset, refused.name, "too_many_open"
+
+
+def _set_against(seen: Seen, claims: list[Claim]) -> Iterator[Claim]:
+    """The claims of one event in the order in which they are tried, each with its rivals.
+
+    The members of an exclusive group share out their places, by priority or by value; then id.
+    """
+    definitions = {claim.campaign: seen.book.campaigns[claim.campaign]["definition"] for claim in claims}
+    groups: dict[str, list[Claim]] = {}
+    for claim in claims:
+        if exclusive := definitions[claim.campaign].get("exclusive"):
+            groups.setdefault(exclusive["group"], []).append(claim)
+    turns = {name: iter(sorted(each, key=lambda c: _prefer(c, definitions))) for name, each in groups.items()}
+    tried: list[Claim] = []
+    for claim in claims:
+        exclusive = definitions[claim.campaign].get("exclusive")
+        mine = next(turns[exclusive["group"]]) if exclusive else claim
+        rivals = [c.name for c in tried if _collide(definitions[c.campaign], definitions[mine.campaign])]
+        tried.append(replace(mine, rivals=frozenset(rivals)))
+    yield from tried
+
+
+def _prefer(claim: Claim, definitions: Mapping[str, Document]) -> tuple[int, int, str]:
+    definition = definitions[claim.campaign]
+    value, priority = sum(reward.get("value", 0) for reward in claim.rewards), definition.get("priority", 0)
+    if definition["exclusive"]["pick"] == "value":
+        return -value, -priority, claim.campaign
+    return -priority, -value, claim.campaign
+
+
+def _collide(one: Document, other: Document) -> bool:
+    if not (one.get("stackable", True) and other.get("stackable", True)):
+        return True
+    groups = [(each.get("exclusive") or {}).get("group") for each in (one, other)]
+    return groups[0] is not None and groups[0] == groups[1]
 
 
 def read_instant(text: str) -> datetime:
@@ -226,16 +270,39 @@ def start_window(span: str, day: date) -> date:
     return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
 
 
-def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int], place: int) -> Meeting:
+def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting:
+    quest = definition["quest"]
     starts_at, ends_at = read_schedule(definition)
     return Meeting(
         name=(campaign_id, seen.event["subject"]),
-        quest=definition["quest"],
+        quest=quest,
         occurred_at=seen.occurred_at,
         clock_at=seen.received_at if seen.book.tenant["clock"] == "live" else seen.occurred_at,
-        place=place,
+        day=local_day(seen),
+        offset=seen.offset,
         starts="start" in roles,
-        steps=[role for role in roles if isinstance(role, int)],
+        amounts=_read_amounts(seen, quest, roles),
+        key=_read_key(seen, quest.get("instance", "user")),
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
     )
+
+
+def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[int, int]:
+    """The steps that the event meets; one whose term has no value is not met."""
+    amounts = {}
+    for role in roles:
+        if isinstance(role, int):
+            with suppress(RuleFails):
+                term = quest["steps"][role].get("sum")
+                amounts[role] = int(evaluate(term, **read_roots(seen))) if term else 1
+    return amounts
+
+
+def _read_key(seen: Seen, instance: str | Document) -> str:
+    if isinstance(instance, str):
+        return str(seen.event["id"]) if instance == "event" else ""
+    try:
+        return str(evaluate(instance["key"], **read_roots(seen)))
+    except RuleFails:
+        return ""

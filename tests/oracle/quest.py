@@ -2,21 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+
+MOST_OPEN = 100
 
 
 @dataclass(frozen=True)
 class Meeting:
-    """What one event is to one quest: whether it can start an instance, and the steps whose rule holds."""
+    """What one event is to one quest: whether it meets the start's rule, the steps whose rule holds, and their terms.
+
+    `amounts` are the terms of the steps that sum; `key` is that of the instance which the event would open; `clock_at`
+    is the time that tells whether it comes too late.
+    """
 
     name: tuple[str, str]  # (campaign, user)
     quest: Mapping[str, Any]
     occurred_at: datetime
-    clock_at: datetime  # broker time, or in a history the event's own
-    place: int  # in the log
+    clock_at: datetime
+    day: date
+    offset: int
     starts: bool
-    steps: list[int]
+    amounts: Mapping[int, int]  # of the steps that it meets: 1, or the term of the sum
+    key: str
     campaign_starts_at: datetime | None
     campaign_ends_at: datetime | None
 
@@ -25,17 +33,48 @@ class Meeting:
         """What opens an instance."""
         return str(self.quest.get("start", {}).get("at", "first_step"))
 
+    @property
+    def ordered(self) -> bool:
+        """Whether one step comes after the other."""
+        return bool(self.quest.get("ordered", True))
+
+    def is_over(self, ends_at: datetime | None) -> bool:
+        """Whether it comes after a window and its lateness."""
+        return ends_at is not None and self.clock_at > ends_at + timedelta(seconds=self.quest.get("lateness_s", 0))
+
+
+@dataclass
+class Progress:
+    """How far a step is; of a streak, the first day of its newest unit and how many were missed."""
+
+    done: int = 0
+    met: bool = False
+    last: date | None = None
+    missed: int = 0
+
 
 @dataclass
 class Instance:
     """One go at a quest."""
 
+    key: str
     occurrence: int
     started_at: datetime
     ends_at: datetime | None
-    counts: list[int]
-    since: int
+    offset: int
+    steps: list[Progress]
     state: str = "open"
+
+    @property
+    def name(self) -> str:
+        """What decisions call it."""
+        return f"{self.key}#{self.occurrence}" if self.key else str(self.occurrence)
+
+    def takes(self, meeting: Meeting) -> bool:
+        """Window with both ends, by event time; lateness by clock time. Having lapsed is no obstacle by itself."""
+        if self.state not in ("open", "lapsed") or meeting.occurred_at < self.started_at:
+            return False
+        return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
 
 
 @dataclass
@@ -44,72 +83,94 @@ class QuestLog:
 
     instances: dict[tuple[str, str], list[Instance]] = field(default_factory=dict)
 
-    def advance(self, meeting: Meeting) -> list[tuple[str, int]]:
-        """Let an event do what it does to a quest; the instances that it completes, by name and by where they began."""
+    def advance(self, meeting: Meeting) -> tuple[list[Instance], Instance | None]:
+        """Lapse, then open, then count. The instances completed, in order of start, and one refused for room."""
         known = self.instances.setdefault(meeting.name, [])
-        last = known[-1] if known else None
-        if last and last.state == "open" and _is_over(meeting, last):
-            last.state = "lapsed"
-        if fresh := _open(meeting, last):
-            known.append(fresh)
-        completed = [each for each in known if _takes(meeting, each, known[-1]) and _meet(meeting, each)]
-        return [(str(each.occurrence), each.since) for each in completed]
+        for instance in known:
+            if instance.state == "open" and meeting.is_over(instance.ends_at):
+                instance.state = "lapsed"
+        opened = _open(meeting, known)
+        if opened and sum(instance.state == "open" for instance in known) >= MOST_OPEN:
+            return [each for each in known if _count(meeting, each, known)], opened
+        known += [opened] if opened else []
+        known.sort(key=lambda each: (each.offset, each.key, each.occurrence))
+        return [each for each in known if _count(meeting, each, known)], None
 
 
-def _is_over(meeting: Meeting, instance: Instance) -> bool:
-    lateness = timedelta(seconds=meeting.quest.get("lateness_s", 0))
-    return instance.ends_at is not None and meeting.clock_at > instance.ends_at + lateness
+def _newest(known: list[Instance], key: str) -> Instance | None:
+    return max((each for each in known if each.key == key), key=lambda each: each.occurrence, default=None)
 
 
-def _takes(meeting: Meeting, instance: Instance, newest: Instance) -> bool:
-    """An open instance, or a lapsed one with none after it, takes what lies in its window and comes in time."""
-    if instance.state not in ("open", "lapsed") or (instance.state == "lapsed" and instance is not newest):
-        return False
-    if meeting.occurred_at < instance.started_at or _is_over(meeting, instance):
-        return False
-    return instance.ends_at is None or meeting.occurred_at <= instance.ends_at
-
-
-def _open(meeting: Meeting, last: Instance | None) -> Instance | None:
-    if not _may_open(meeting, last):
+def _open(meeting: Meeting, known: list[Instance]) -> Instance | None:
+    newest = _newest(known, meeting.key)
+    if not _is_opener(meeting) or any(_blocks(meeting, each, newest) for each in known if each.key == meeting.key):
         return None
     started_at, ends_at = meeting.occurred_at, meeting.campaign_ends_at
     if meeting.start_at == "campaign":
         started_at = meeting.campaign_starts_at or started_at
     if window_s := meeting.quest.get("window_s"):
         ends_at = started_at + timedelta(seconds=window_s)
-    counts = [0] * len(meeting.quest["steps"])
-    fresh = Instance(last.occurrence + 1 if last else 1, started_at, ends_at, counts, meeting.place)
-    return fresh if _takes(meeting, fresh, fresh) else None
+    steps = [Progress() for _ in meeting.quest["steps"]]
+    occurrence = newest.occurrence + 1 if newest else 1
+    instance = Instance(meeting.key, occurrence, started_at, ends_at, meeting.offset, steps)
+    return instance if instance.takes(meeting) else None
 
 
-def _may_open(meeting: Meeting, last: Instance | None) -> bool:
-    """What stands in the way: an instance that is still to come to its end, or any done one of a quest not repeatable."""
-    if last and last.state == "open":
-        within = last.ends_at is None or meeting.occurred_at <= last.ends_at
-        if within or not meeting.quest.get("repeatable"):
-            return False
-    lapsed = last is not None and last.state == "lapsed"
-    if last and lapsed and _takes(meeting, last, last):
-        return False
-    if last and last.state == "completed" and not meeting.quest.get("repeatable"):
-        return False
+def _is_opener(meeting: Meeting) -> bool:
     if meeting.start_at == "event":
         return meeting.starts
-    if meeting.start_at == "campaign":
-        return bool(meeting.steps) and not (last and last.state == "lapsed")
-    return 0 in meeting.steps if meeting.quest.get("ordered", True) else bool(meeting.steps)
+    return 0 in meeting.amounts if meeting.ordered and meeting.start_at == "first_step" else bool(meeting.amounts)
 
 
-def _meet(meeting: Meeting, instance: Instance) -> bool:
-    """Count the event for the steps that wait for it; whether that completes the instance."""
-    wanted = [step.get("count", 1) for step in meeting.quest["steps"]]
-    waiting = [index for index, count in enumerate(wanted) if instance.counts[index] < count]
-    for index in waiting[:1] if meeting.quest.get("ordered", True) else waiting:
-        if index in meeting.steps:
-            instance.counts[index] += 1
-            instance.state = "open"
-    if instance.counts != wanted:
+def _blocks(meeting: Meeting, instance: Instance, newest: Instance | None) -> bool:
+    """Whether an instance of the same key stands in the way of a new one."""
+    repeatable = bool(meeting.quest.get("repeatable"))
+    if instance.state == "open":
+        return not repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    if instance is not newest:
+        return False
+    if instance.state == "lapsed":
+        return meeting.start_at == "campaign" or instance.takes(meeting)
+    return not repeatable
+
+
+def _count(meeting: Meeting, instance: Instance, known: list[Instance]) -> bool:
+    """Let the event count for the steps that wait for it; whether that completes the instance."""
+    if not instance.takes(meeting) or (instance.state == "lapsed" and instance is not _newest(known, instance.key)):
+        return False
+    waiting = [index for index, step in enumerate(instance.steps) if not step.met]
+    for index in waiting[:1] if meeting.ordered else waiting:
+        if index in meeting.amounts:
+            given = _add(meeting.quest["steps"][index], instance.steps[index], meeting.amounts[index], meeting.day)
+            instance.state = "open" if given else instance.state
+    if not all(step.met for step in instance.steps):
         return False
     instance.state = "completed"
+    return True
+
+
+def _add(step: Mapping[str, Any], progress: Progress, amount: int, day: date) -> bool:
+    """Count once more; whether the event gave anything."""
+    if streak := step.get("streak"):
+        return _add_day(streak, progress, day)
+    progress.done += amount
+    if step.get("sum") is None:
+        progress.met = progress.done >= step.get("count", 1)
+    elif step.get("at_least") is not None:
+        progress.met = progress.done >= step["at_least"]
+    else:
+        progress.met = progress.done > step["more_than"]
+    return amount != 0
+
+
+def _add_day(streak: Mapping[str, Any], progress: Progress, day: date) -> bool:
+    days = 7 if streak.get("unit") == "week" else 1
+    unit = day - timedelta(days=day.weekday()) if days == 7 else day
+    missed = (unit - progress.last).days // days - 1 if progress.last else 0
+    if missed < 0:
+        return unit == progress.last
+    if progress.missed + missed > streak.get("freeze", 0):
+        progress.done, progress.missed, missed = 0, 0, 0
+    progress.done, progress.last, progress.missed = progress.done + 1, unit, progress.missed + missed
+    progress.met = progress.done >= streak["length"]
     return True

@@ -9,6 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import NewDatabase
 
+from .faults import QUICK, Fault, find
 from .machine import Machine, Site
 
 EXAMPLES = 150
@@ -44,3 +45,8 @@ def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int
         ),
     )
     assert machine.bites.keys() >= BITES, machine.bites
+
+
+@pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_found(site: Site, fault: Fault):
+    assert find(site, fault)

@@ -1,7 +1,7 @@
 """`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
 
-Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the wallets
-are tried for long.
+Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the state
+machine of tests/oracle has its long run, every planted fault must be found by it, and the wallets are tried for long.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from fillip.app.sample import TENANT
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 
+from .oracle import prove_oracle
 from .wallet import prove_wallets
 
 KILLS = 10
@@ -43,6 +44,7 @@ def main(kills: int) -> int:
         figures = [expect("demo under kill -9: exit code", 0, ended.returncode), *read_counts(find_figures(folder))]
         with Servers(folder / "state") as addresses:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
+            figures += prove_oracle(addresses.postgres_dsn, screen)
         figures += prove_wallets()
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
 

@@ -1,0 +1,72 @@
+"""Wrong quest engines that no definition can express, planted into a worker of a lane."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from fillip.core import instance, questing
+from fillip.core.instance import Advance, Instance, Meeting, Moved
+
+_advance = instance.advance
+
+
+def plant(fault: str) -> None:
+    """Make this process wrong; "" leaves it right."""
+    if fault:
+        FAULTS[fault]()
+
+
+def _replace_open() -> None:
+    """A second receipt replaces what the first one opened."""
+
+    def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
+        known = list(known)
+        if not meeting.starts:
+            return _advance(known, meeting)
+        closed = [replace(each, state="denied") for each in known if each.state == "open"]
+        done = _advance([each for each in known if each.state != "open"], meeting)
+        return Advance([*(Moved(each) for each in closed), *done.moved], done.refused)
+
+    questing.advance = advance
+
+
+def _count_for_first() -> None:
+    """A purchase counts for the oldest open offer of the user alone."""
+    chosen: dict[tuple[str, str], tuple[str, str] | None] = {}
+
+    def advance(self: Any, event: Any, candidate: Any) -> Any:
+        if event.action != "PURCHASE":
+            return _move(self, event, candidate)
+        place = (event.tenant_id, event.event_id)
+        if place not in chosen:
+            chosen.clear()
+            chosen[place] = _find_first(self, event)
+        first = chosen[place]
+        if first is None or first[0] != candidate.entry.campaign_id:
+            return [], None
+        quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
+        known = self._known[quest]
+        self._known[quest] = {name: each for name, each in known.items() if each.key == first[1]}
+        try:
+            return _move(self, event, candidate)
+        finally:
+            self._known[quest] = known | self._known[quest]
+
+    questing.Quests.advance = advance
+
+
+def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
+    """(campaign, instance key) of the user's oldest instance that is open at the event's time."""
+    found = [
+        (each.start_offset, campaign, each.key)
+        for (tenant, campaign, user), known in quests._known.items()
+        if (tenant, user) == (event.tenant_id, event.user_id)
+        for each in known.values()
+        if each.state == "open" and each.ends_at and event.occurred_at <= each.ends_at
+    ]
+    return min(found)[1:] if found else None
+
+
+_move = questing.Quests.advance
+FAULTS: dict[str, Callable[[], None]] = {"replace": _replace_open, "first-only": _count_for_first}

@@ -1,0 +1,152 @@
+"""The mutation gate: known ways to be wrong, planted at run time, each of which the state machine has to find.
+
+A fault patches the product in this process while `planted`; nothing broken is ever stored.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from fillip.core import instance, settlement, touch
+from fillip.core.limit import Counter, Use
+from fillip.core.match import Match
+from fillip.core.tenant import Tenant
+from fillip.match import stage as match_stage
+from fillip.settle import postgres, stage
+
+from .machine import Machine, Site
+
+Plant = Callable[[], Any]
+WITHIN_EXAMPLES = 300
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, and the context manager that makes it so."""
+
+    name: str
+    plant: Plant
+
+
+def _sql(name: str, old: str, new: str) -> Plant:
+    assert old in postgres.SQL[name], f"{name}.sql has changed: plant the fault anew"
+    return lambda: patch.dict(postgres.SQL, {name: postgres.SQL[name].replace(old, new)})
+
+
+def _attribute(place: object, name: str, wrong: object) -> Plant:
+    assert hasattr(place, name), f"{place} has no {name} any more: plant the fault anew"
+    return lambda: patch.object(place, name, wrong)
+
+
+async def _keep_all(
+    ledger: stage.LedgerTransaction, matches: Sequence[Match]
+) -> tuple[list[Match], list[Any], list[Any]]:
+    """Every event is taken for new."""
+    await _drop_duplicates(ledger, matches)
+    return list(matches), [], []
+
+
+def _decide_on_stale(claims: Sequence[Any], counters: dict[Any, Counter], *rest: Any) -> Iterator[Any]:
+    """Each claim of a batch sees the counters as they were before the batch."""
+    before = dict(counters)
+    for claim in claims:
+        seen = dict(before)
+        yield from _decide([claim], seen, *rest)
+        for key, counter in seen.items():
+            if counter != before[key]:
+                used = counters[key].used + counter.used - before[key].used
+                counters[key] = Counter(used, counters[key].version + 1)
+
+
+def _deny_by_hint(claim: settlement.Claim, caps: Mapping[Any, int], seen: object) -> Use | None:
+    """Valkey says full, so it is."""
+    full = next((t for t in claim.touches if t.counter in claim.match.full), None)
+    return full and Use(full.counter.limit_id, full.counter.key, full.counter.window_start, 0, 0, full.amount, full.cap)
+
+
+def _skip_a_number(claim: settlement.Claim, decision: Any, heads: dict[Any, int], *rest: Any) -> Any:
+    heads[claim.user] = heads.get(claim.user, 0) + 1
+    return _number(claim, decision, heads, *rest)
+
+
+@asynccontextmanager
+async def _open_apart(self: postgres.PostgresLedger) -> Any:
+    """The offsets are stored in a transaction of their own, before the batch's."""
+
+    class Apart(postgres.PostgresTransaction):
+        async def fence(transaction, batch: Any, tenant_ids: Any) -> None:
+            async with _open(self) as first:
+                await first.fence(batch, tenant_ids)
+            await transaction._connection.execute(
+                "SELECT set_config('app.tenants', $1, true)", ",".join(sorted(tenant_ids))
+            )
+
+    async with self._pool.acquire() as connection, connection.transaction():
+        yield Apart(connection, "apart")
+
+
+def _shorten(*arguments: Any, **parts: Any) -> timedelta:
+    return timedelta(*arguments, **parts) - timedelta(microseconds=1)
+
+
+_drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
+_open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
+
+
+def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
+    from msgspec.structs import replace
+
+    return replace(_name_counter(event, limit, *rest), key="")
+
+
+FAULTS = [
+    Fault("no compare-and-set of offsets", _sql("fence", "AND p.next_offset = s.start", "")),
+    Fault("offsets stored apart from the batch", _attribute(postgres.PostgresLedger, "open", _open_apart)),
+    Fault("no dedupe", _attribute(stage, "_drop_duplicates", _keep_all)),
+    Fault("< for <= under a cap", _attribute(Use, "fits", property(lambda u: u.used_before + u.amount < u.cap))),
+    Fault("a cap that the last grant may exceed", _attribute(Use, "fits", property(lambda u: u.used_before < u.cap))),
+    Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),
+    Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "")),
+    Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
+    Fault(
+        "windows by the worker's clock",
+        _attribute(touch, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
+    ),
+    Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
+    Fault("a quest's window without its end", _attribute(instance, "timedelta", _shorten)),
+    Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
+    Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
+    Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
+]
+QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]
+"""Found within seconds: asked on every run of the tests."""
+
+
+def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
+    """What the state machine says of a planted fault; "" when it found nothing."""
+    machine = type("Faulty", (Machine,), {"site": site, "bites": Tally()})
+    with fault.plant():
+        try:
+            run_state_machine_as_test(
+                machine,
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=30,
+                    deadline=None,
+                    database=None,
+                    phases=(Phase.generate,),
+                    report_multiple_bugs=False,
+                    print_blob=False,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        except Exception as found:
+            return f"{type(found).__name__}: {found}"
+    return ""
