@@ -115,23 +115,21 @@ class Model:
         return True
 
     def _claims_of(
-        self, seen: Seen, campaign_id: str, roles: list[str | int], touches: tuple[Touch, ...]
+        self, seen: Seen, campaign_id: str, meeting: Meeting | None, touches: tuple[Touch, ...]
     ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
         """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
         definition = seen.book.campaigns[campaign_id]["definition"]
         late = "late" if seen.late else None
         named = [(seen.offset, "", late)]
-        if definition["kind"] == "QUEST":
-            named = [] if late else list(self._advance(seen, campaign_id, definition, roles))
+        if meeting:
+            named = [] if late else list(self._advance(meeting))
         for place, (since, instance, refusal) in enumerate(named):
             rewards = tuple(definition["rewards"])
             claim = Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, refusal)
             yield (-definition.get("priority", 0), since, campaign_id, place), claim
 
-    def _advance(
-        self, seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]
-    ) -> Iterator[tuple[int, str, str | None]]:
-        done, refused = self.quests.advance(_read_meeting(seen, campaign_id, definition, roles))
+    def _advance(self, meeting: Meeting) -> Iterator[tuple[int, str, str | None]]:
+        done, refused = self.quests.advance(meeting)
         yield from ((instance.offset, instance.name, None) for instance in done)
         if refused:
             yield refused.offset, refused.name, "too_many_open"
@@ -177,17 +175,18 @@ def read_instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _list_met(seen: Seen) -> Iterator[tuple[str, list[str | int], tuple[Touch, ...]]]:
-    """Campaigns that the event meets, best priority first: each with its roles and what a grant would take."""
-    campaigns = seen.book.campaigns
-    for campaign_id in sorted(campaigns, key=lambda c: (-campaigns[c]["definition"].get("priority", 0), c)):
-        roles = _list_roles(seen, campaigns[campaign_id]) if _is_open(seen, campaigns[campaign_id]) else []
-        if roles:
-            try:
-                touches = tuple(_list_touches(seen, campaign_id))
-            except RuleFails:
-                continue
-            yield campaign_id, roles, touches
+def _list_met(seen: Seen) -> Iterator[tuple[str, Meeting | None, tuple[Touch, ...]]]:
+    """Campaigns that the event meets: what it is to the quest, where it is one, and what a grant would take.
+
+    Where a key has no value the campaign is not met.
+    """
+    for campaign_id, campaign in seen.book.campaigns.items():
+        roles = _list_roles(seen, campaign) if _is_open(seen, campaign) else []
+        with suppress(RuleFails):
+            if roles == ["simple"]:
+                yield campaign_id, None, tuple(_list_touches(seen, campaign_id))
+            elif roles and (meeting := _read_meeting(seen, campaign_id, campaign["definition"], roles)):
+                yield campaign_id, meeting, tuple(_list_touches(seen, campaign_id))
 
 
 def _is_open(seen: Seen, campaign: Document) -> bool:
@@ -251,11 +250,9 @@ def _list_touches(seen: Seen, campaign_id: str) -> Iterator[Touch]:
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
-    key = evaluate(limit["key"], **read_roots(seen)) if limit.get("key") else ""
-    if not isinstance(key, str | int) or len(str(key)) > LONGEST_KEY or "\0" in str(key):
-        raise RuleFails("a key that no counter can have")
+    key = read_key(seen, limit["key"]) if limit.get("key") else ""
     user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
-    return user, str(key), start_window(limit["span"], local_day(seen))
+    return user, key, start_window(limit["span"], local_day(seen))
 
 
 def local_day(seen: Seen) -> date:
@@ -270,10 +267,11 @@ def start_window(span: str, day: date) -> date:
     return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
 
 
-def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting:
+def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting | None:
+    """What the event is to a quest; None when nothing. Raises RuleFails where it would open one without a key."""
     quest = definition["quest"]
     starts_at, ends_at = read_schedule(definition)
-    return Meeting(
+    meeting = Meeting(
         name=(campaign_id, seen.event["subject"]),
         quest=quest,
         occurred_at=seen.occurred_at,
@@ -282,10 +280,13 @@ def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: lis
         offset=seen.offset,
         starts="start" in roles,
         amounts=_read_amounts(seen, quest, roles),
-        key=_read_key(seen, quest.get("instance", "user")),
+        key=str(seen.event["id"]) if quest.get("instance") == "event" else "",
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
     )
+    if isinstance(quest.get("instance"), dict) and meeting.opens:
+        meeting = replace(meeting, key=read_key(seen, quest["instance"]["key"]))
+    return meeting if meeting.starts or meeting.amounts else None
 
 
 def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[int, int]:
@@ -299,10 +300,9 @@ def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[i
     return amounts
 
 
-def _read_key(seen: Seen, instance: str | Document) -> str:
-    if isinstance(instance, str):
-        return str(seen.event["id"]) if instance == "event" else ""
-    try:
-        return str(evaluate(instance["key"], **read_roots(seen)))
-    except RuleFails:
-        return ""
+def read_key(seen: Seen, source: str) -> str:
+    """The value of a key: a text or a whole number. Raises RuleFails for anything else."""
+    key = evaluate(source, **read_roots(seen))
+    if not isinstance(key, str | int) or len(str(key)) > LONGEST_KEY or "\0" in str(key):
+        raise RuleFails("a key that nothing can have")
+    return str(key)

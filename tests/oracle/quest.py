@@ -38,6 +38,13 @@ class Meeting:
         """Whether one step comes after the other."""
         return bool(self.quest.get("ordered", True))
 
+    @property
+    def opens(self) -> bool:
+        """Whether it is an event that opens instances."""
+        if self.start_at == "event":
+            return self.starts
+        return 0 in self.amounts if self.ordered and self.start_at == "first_step" else bool(self.amounts)
+
     def is_over(self, ends_at: datetime | None) -> bool:
         """Whether it comes after a window and its lateness."""
         return ends_at is not None and self.clock_at > ends_at + timedelta(seconds=self.quest.get("lateness_s", 0))
@@ -103,7 +110,7 @@ def _newest(known: list[Instance], key: str) -> Instance | None:
 
 def _open(meeting: Meeting, known: list[Instance]) -> Instance | None:
     newest = _newest(known, meeting.key)
-    if not _is_opener(meeting) or any(_blocks(meeting, each, newest) for each in known if each.key == meeting.key):
+    if not meeting.opens or any(_blocks(meeting, each, newest) for each in known if each.key == meeting.key):
         return None
     started_at, ends_at = meeting.occurred_at, meeting.campaign_ends_at
     if meeting.start_at == "campaign":
@@ -114,12 +121,6 @@ def _open(meeting: Meeting, known: list[Instance]) -> Instance | None:
     occurrence = newest.occurrence + 1 if newest else 1
     instance = Instance(meeting.key, occurrence, started_at, ends_at, meeting.offset, steps)
     return instance if instance.takes(meeting) else None
-
-
-def _is_opener(meeting: Meeting) -> bool:
-    if meeting.start_at == "event":
-        return meeting.starts
-    return 0 in meeting.amounts if meeting.ordered and meeting.start_at == "first_step" else bool(meeting.amounts)
 
 
 def _blocks(meeting: Meeting, instance: Instance, newest: Instance | None) -> bool:
