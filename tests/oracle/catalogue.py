@@ -61,8 +61,8 @@ LIMITS: dict[str, dict[str, Any]] = {
     "each-week": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "cashback"},
     "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
 }
-CAPS = {"budget": [0, 100, 170, 270, 400], "each-week": [100, 140, 170, 300]}
-USUAL_CAPS = [0, 1, 2, 4]
+CAPS = {"budget": [100, 170, 400, 5000], "each-week": [100, 140, 170, 300]}
+USUAL_CAPS = [0, 1, 3, 50]
 
 
 def list_caps(limit_id: str) -> st.SearchStrategy[int]:

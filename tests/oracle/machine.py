@@ -164,6 +164,7 @@ class Machine(RuleBasedStateMachine):
             racing.append(self.stalled.pop(which % len(self.stalled)))
         self._run(self._race(racing))
         self._run(self._rewind())
+        self._drain()  # who won is chance: go on from where it makes no difference
 
     @rule(size=st.sampled_from(SIZES))
     def join(self, size: int) -> None:
@@ -225,8 +226,7 @@ class Machine(RuleBasedStateMachine):
         if self.shop is None:
             return
         try:
-            while self._readable():
-                self.consume(0, None, 1)
+            self._drain()
             self._ask_the_model()
         finally:
             self._run(self.shop.client.aclose())
@@ -247,6 +247,10 @@ class Machine(RuleBasedStateMachine):
         self.bites["quests completed"] += sum(claim.instance != "" for claim in claims)
 
     # ------------------------------------------------------------ how
+    def _drain(self) -> None:
+        while self._readable():
+            self.consume(0, None, 1)
+
     def _run(self, work: Any) -> Any:
         return self.site.runner.run(work)
 
