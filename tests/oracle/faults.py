@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import Any
-from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -23,13 +23,13 @@ from fillip.settle import postgres, stage
 
 from .machine import Machine, Site
 
-Plant = Callable[[], Any]
+Plant = Callable[[pytest.MonkeyPatch], None]
 WITHIN_EXAMPLES = 300
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, and the context manager that makes it so."""
+    """What is wrong, and the patch that makes it so."""
 
     name: str
     plant: Plant
@@ -37,12 +37,12 @@ class Fault:
 
 def _sql(name: str, old: str, new: str) -> Plant:
     assert old in postgres.SQL[name], f"{name}.sql has changed: plant the fault anew"
-    return lambda: patch.dict(postgres.SQL, {name: postgres.SQL[name].replace(old, new)})
+    return lambda patch: patch.setitem(postgres.SQL, name, postgres.SQL[name].replace(old, new))
 
 
 def _attribute(place: object, name: str, wrong: object) -> Plant:
     assert hasattr(place, name), f"{place} has no {name} any more: plant the fault anew"
-    return lambda: patch.object(place, name, wrong)
+    return lambda patch: patch.setattr(place, name, wrong)
 
 
 async def _keep_all(
@@ -132,7 +132,8 @@ QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "da
 def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
     """What the state machine says of a planted fault; "" when it found nothing."""
     machine = type("Faulty", (Machine,), {"site": site, "bites": Tally()})
-    with fault.plant():
+    with pytest.MonkeyPatch.context() as patch:
+        fault.plant(patch)
         try:
             run_state_machine_as_test(
                 machine,
