@@ -238,8 +238,8 @@ async def test_a_schema_change_that_types_anew_writes_a_new_version(acme: AsyncC
     await open_shop(acme)
     await launch(acme, "c", CASHBACK | {"rule": "event.amount_cents >= 5000"})
     await launch(acme, "other", QUEST)
-    schema = PURCHASE | {"required": ["amount_cents", "store"]}
-    assert (await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)).status_code == 200
+    change = {"schema": PURCHASE | {"required": ["amount_cents", "store"]}, "compatibility": "none"}
+    assert (await acme.put("/v1/actions/PURCHASE", json=change, headers=ANY)).status_code == 200
     assert (await acme.get("/v1/campaigns/c")).json()["version"] == 1, "reads the same: nothing to do"
     schema = PURCHASE | {"required": []}
     assert (await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)).status_code == 200

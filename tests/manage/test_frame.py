@@ -126,7 +126,7 @@ async def test_without_a_database_the_answer_is_503(acme: AsyncClient, plane: Pl
     await acme.get("/v1/users")
     deck = plane.app.state.deck
     away = open_engine("postgresql://nobody:x@127.0.0.1:1/none")
-    plane.app.state.deck = type(deck)(away, away, deck.keys, deck.operator_key, deck.gateway_url)
+    plane.app.state.deck = type(deck)(away, away, deck.keys, deck.operator_key, deck.gateway_url, None)
     answer = await acme.get("/v1/users")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -108,8 +108,8 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
 async def test_a_schema_change_keeps_keys_readable(acme: AsyncClient) -> None:
     await open_with_campaign(acme)
     await cap(acme, "once", **ONCE, key="event.coupon")
-    schema = PURCHASE | {"required": ["amount_cents", "coupon"]}
-    assert (await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)).status_code == 200
+    change = {"schema": PURCHASE | {"required": ["amount_cents", "coupon"]}, "compatibility": "none"}
+    assert (await acme.put("/v1/actions/PURCHASE", json=change, headers=ANY)).status_code == 200
     assert (await acme.get("/v1/limits/once")).json()["revision"] == 2, "compiled anew: coupon is never absent now"
 
 
