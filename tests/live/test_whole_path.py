@@ -50,13 +50,16 @@ async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, sho
         await wait_for("the frame of the part", lambda: _count(phone.received, 4))
         await phone.acknowledge()
 
-    inbox = shop.client.get("/v1/users/ann/inbox")["items"]
-    told = {item["seq"]: (item["kind"], item["incentive"]["event_id"], item["incentive"]["state"]) for item in inbox}
-    assert sorted(told) == [1, 2, 3, 4] == [seq for seq, _ in phone.received]
-    assert sorted(told.values()) == [
-        ("granted", "e1", "granted"),
+    async def read_told() -> list[tuple[str, str, str]]:
+        items = shop.client.get("/v1/users/ann/inbox")["items"]
+        assert sorted(item["seq"] for item in items) == [1, 2, 3, 4] == [seq for seq, _ in phone.received]
+        told = [(item["kind"], item["incentive"]["event_id"], item["incentive"]["state"]) for item in items]
+        return sorted(told) if ("granted", "e1", "delivered") in told else []
+
+    assert await wait_for("the acknowledgement", read_told) == [
+        ("granted", "e1", "delivered"),
         ("granted", "e2", "reversed"),
-        ("reversed", "e1", "granted"),
+        ("reversed", "e1", "delivered"),
         ("reversed", "e2", "reversed"),
     ]
     part = shop.client.get("/v1/reversals/r1")

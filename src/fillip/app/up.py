@@ -16,7 +16,7 @@ from types import TracebackType
 import structlog
 
 from fillip.app.embedded import Addresses, External, Servers
-from fillip.app.ports import choose_free_port, claim_port, find_port_owner
+from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash
 
@@ -172,7 +172,7 @@ def _holds(child: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _choose_port(name: str, wanted: int | None) -> int:
-    if wanted is not None and not claim_port(wanted):
+    if wanted is not None and not claim_port(wanted) and not check_free(wanted):
         raise Crash(f"port {wanted} for {name} is in use: stop what uses it, or choose another with --{name}-port")
     if wanted is None and not claim_port(USUAL_PORTS[name]):
         return choose_free_port()
