@@ -1,7 +1,8 @@
 """`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
 
 Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the state
-machine of tests/oracle has its long run, every planted fault must be found by it, and the wallets are tried for long.
+machine of tests/oracle has its long run, every planted fault must be found by it, the wallets are tried for long, and
+64 tills race for each of 1,000 coupons.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 
 from .oracle import prove_oracle
+from .race import ROUNDS, prove
 from .wallet import prove_wallets
 
 KILLS = 10
@@ -46,6 +48,7 @@ def main(kills: int) -> int:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
             figures += prove_oracle(addresses.postgres_dsn, screen)
         figures += prove_wallets()
+        figures += prove(ROUNDS)
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 PORTION = 100  # items; about a millisecond of a stage's work
+PACE_S = 0.008  # from one small batch to the next: each costs a commit, and all that follows it, whatever its size
 
 Item = TypeVar("Item")
 
@@ -114,7 +115,7 @@ async def walk(
     """Take batches through `stages` to `commit` until the source is closed.
 
     Commits are one at a time and in order. After a large batch the next one passes the stages meanwhile; after a small
-    one, what comes during its commit is one batch: fewer commits, and nobody waits for two of them. Rewind from anywhere drops what
+    one, what comes during its commit and within PACE_S is one batch: fewer commits, and nobody waits for two. Rewind from anywhere drops what
     is in flight and rewinds the source; an error of `retry_on` does so after a pause that doubles. No batch is skipped.
     Any other error ends the walk, after the commit in flight has ended.
     """
@@ -158,6 +159,7 @@ async def _walk_on(source: Source, stages: Sequence[Stage], commit: Commit, paus
     committing: asyncio.Task[None] | None = None
     try:
         while (batch := await _take(source, committing)) is not None:
+            began_at = asyncio.get_running_loop().time()
             items: Sequence[Any] = batch.records
             for stage in stages:
                 items = await stage(items)
@@ -166,6 +168,7 @@ async def _walk_on(source: Source, stages: Sequence[Stage], commit: Commit, paus
             committing = asyncio.create_task(_finish(source, batch, items, commit, pause))
             if len(batch.records) < PORTION:
                 await committing
+                await asyncio.sleep(began_at + PACE_S - asyncio.get_running_loop().time())
         if committing is not None:
             await committing
     finally:
