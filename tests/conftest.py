@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from fillip.app.embedded import Addresses, Servers
@@ -30,6 +31,10 @@ from fillip.app.embedded import Addresses, Servers
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A runner that was itself started in the background ignores Ctrl-C, and so would every process that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run: what fails here fails everywhere. `make accept` and `make proof` look for new ones.
+settings.register_profile("suite", derandomize=True)
+settings.load_profile("suite")
 
 TEMPLATE = "fillip_template"
 START_WITHIN_S = 240.0  # the very first start fetches Kafka

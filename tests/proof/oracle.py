@@ -33,6 +33,7 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
     machine = type("Long", (Machine,), {"site": site, "bites": Counter()})
     wanted = settings(
         max_examples=EXAMPLES,
+        derandomize=False,
         stateful_step_count=50,
         deadline=None,
         phases=(Phase.generate,),
