@@ -49,7 +49,7 @@ CREATE TABLE wallet_lot (
 CREATE INDEX wallet_lot_of ON wallet_lot (tenant_id, user_id, currency, seq);
 CREATE INDEX wallet_lot_open ON wallet_lot (tenant_id, user_id, currency) WHERE remaining > 0;
 CREATE INDEX wallet_lot_due ON wallet_lot (least(expires_at, CASE account WHEN 'pending' THEN available_at END))
-    WHERE remaining > 0;
+    WHERE remaining > 0 AND least(expires_at, CASE account WHEN 'pending' THEN available_at END) IS NOT NULL;
 
 -- One row moves `amount` from one account to another: that a transfer sums to zero needs no check. Never changed.
 CREATE TABLE wallet_transfer (
