@@ -60,9 +60,8 @@ def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
     """(campaign, instance key) of the user's oldest instance that is open at the event's time."""
     found = [
         (each.start_offset, campaign, each.key)
-        for (tenant, campaign, user), known in quests._known.items()
-        if (tenant, user) == (event.tenant_id, event.user_id)
-        for each in known.values()
+        for campaign in event.book.entries
+        for each in quests._known.get((event.tenant_id, campaign, event.user_id), {}).values()
         if each.state == "open" and each.ends_at and event.occurred_at <= each.ends_at
     ]
     return min(found)[1:] if found else None

@@ -187,6 +187,28 @@ async def test_a_rewind_with_nothing_new_in_the_log_reads_the_batch_again(log: L
     assert_all_once_in_order(ledger, 3)
 
 
+async def test_a_batch_that_is_too_much_is_taken_in_smaller_ones_until_some_are_committed(log: Log) -> None:
+    ledger, sizes, most = Ledger(), [], 10
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        nonlocal most
+        if len(items) > most:
+            raise TimeoutError("the server would not wait for so many")
+        await ledger.commit(batch, items)
+        sizes.append(len(items))
+        if ledger.count() > 100:
+            most = 40
+
+    await log.append(0, 400)
+    source = log.join(ledger, max_records=40)
+    walking = asyncio.create_task(walk(source, [], commit, retry_on=(TimeoutError,)))
+    await until(lambda: ledger.count() >= 400, walking)
+    await source.close()
+    await walking
+    assert_all_once_in_order(ledger, 400)
+    assert max(sizes) > 10, "it stayed small"
+
+
 async def test_members_share_and_take_over(log: Log) -> None:
     ledger = Ledger()
     sources = [log.join(ledger), log.join(ledger)]

@@ -81,8 +81,11 @@ class Source(Protocol):
         """The next batch, never empty, as soon as there is one. Stops after close(). Raises StreamLost."""
         ...
 
-    async def rewind(self) -> None:
-        """Drop everything in flight and go on from the stored offset of every partition held."""
+    async def rewind(self, *, smaller: bool = False) -> None:
+        """Drop everything in flight and go on from the stored offset of every partition held.
+
+        `smaller`: batches have at most half as many records from here on, and twice as many with each one committed.
+        """
         ...
 
     async def committed(self, batch: Batch) -> None:
@@ -116,24 +119,27 @@ async def walk(
 
     Commits are one at a time and in order. After a large batch the next one passes the stages meanwhile; after a small
     one, what comes during its commit and within PACE_S is one batch: fewer commits, and nobody waits for two. Rewind from anywhere drops what
-    is in flight and rewinds the source; an error of `retry_on` does so after a pause that doubles. No batch is skipped.
+    is in flight and rewinds the source; an error of `retry_on` does so after a pause that doubles, with smaller batches:
+    one that takes longer than a server waits would do so for ever. No batch is skipped.
     Any other error ends the walk, after the commit in flight has ended.
     """
     pause = _Pause()
     while True:
+        failed = False
         try:
             return await _walk_on(source, stages, commit, pause)
         except Rewind as reason:
             log.info("rewinding to the stored offsets: %s", reason)
         except retry_on as error:
+            failed = True
             await pause.take(error)
-        await _rewind(source, retry_on, pause)
+        await _rewind(source, retry_on, pause, smaller=failed)
 
 
-async def _rewind(source: Source, retry_on: tuple[type[Exception], ...], pause: "_Pause") -> None:
+async def _rewind(source: Source, retry_on: tuple[type[Exception], ...], pause: "_Pause", *, smaller: bool) -> None:
     while True:
         try:
-            return await source.rewind()
+            return await source.rewind(smaller=smaller)
         except retry_on as error:
             await pause.take(error)
 

@@ -38,7 +38,7 @@ class MemorySource:
         self.woken = asyncio.Event()
         self._log = log
         self._positions = positions
-        self._max_records = max_records
+        self._max_records = self._most = max_records
         self._starts: dict[int, int] = {}
         self._unclaimed: set[int] = set()
         self._closed = False
@@ -66,12 +66,14 @@ class MemorySource:
             await self.woken.wait()
         raise StopAsyncIteration
 
-    async def rewind(self) -> None:
+    async def rewind(self, *, smaller: bool = False) -> None:
         """See Source."""
         self._starts |= await self._claim(set(self._starts))
+        self._most = max(1, self._most // 2) if smaller else self._most
 
     async def committed(self, batch: Batch) -> None:
         """See Source."""
+        self._most = min(2 * self._most, self._max_records)
 
     async def close(self) -> None:
         """See Source."""
@@ -88,7 +90,7 @@ class MemorySource:
         records: list[Record] = []
         spans = []
         for partition, start in self._starts.items():
-            part = self._log.partitions[partition][start : start + self._max_records - len(records)]
+            part = self._log.partitions[partition][start : start + self._most - len(records)]
             if part:
                 records += part
                 spans.append(Span(self._log.topic, partition, start, part[-1].offset + 1))

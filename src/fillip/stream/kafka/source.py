@@ -28,7 +28,7 @@ class KafkaSource:
         self._config = build_config(bootstrap, group, fetch_wait_ms, {"group.protocol": "consumer"} | dict(extra or {}))
         self._topic = topic
         self._positions = positions
-        self._max_records = max_records
+        self._max_records = self._most = max_records
         self._retry_on = retry_on
         self._reader: Reader | None = None
         self._starts: dict[int, int] = {}  # on the loop: partition -> start of its next span
@@ -43,21 +43,23 @@ class KafkaSource:
     async def __anext__(self) -> Batch:
         """See Source."""
         reader = self._open()
-        while records := await reader.handover.take(self._max_records):
+        while records := await reader.handover.take(self._most):
             if batch := self._assemble(records):
                 return batch
         raise StopAsyncIteration
 
-    async def rewind(self) -> None:
+    async def rewind(self, *, smaller: bool = False) -> None:
         """See Source. Raises what `positions.claim` raises."""
         reader = self._open()
         wanted = await self._claim({partition: self._first[partition] for partition in self._starts})
+        self._most = max(1, self._most // 2) if smaller else self._most
         sought = reader.loop.create_future()
         reader.order(lambda: self._seek(reader, wanted, sought))
         await asyncio.wait({sought, reader.ended}, return_when=asyncio.FIRST_COMPLETED)
 
     async def committed(self, batch: Batch) -> None:
         """See Source: librdkafka sends the newest offsets to the broker once in a while."""
+        self._most = min(2 * self._most, self._max_records)
         offsets = [TopicPartition(span.topic, span.partition, span.end) for span in batch.spans]
         self._open().order(lambda: self._store(offsets))  # on the thread: beside a read this call would block
 
