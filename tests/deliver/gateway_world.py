@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import ClassVar
 
 from confluent_kafka import Producer
 from websockets.asyncio.client import ClientConnection, connect
@@ -39,6 +40,8 @@ STORED = """
 
 class World:
     """One tenant, `acme`, whose users may be granted incentives; the gateway listens on `port`."""
+
+    tail: type[Tail] = Tail
 
     def __init__(self, dsn: str, bootstrap: str) -> None:
         self.dsn, self.bootstrap = dsn, bootstrap
@@ -112,7 +115,8 @@ class World:
             running = asyncio.create_task(
                 run_gateway(
                     inbox,
-                    lambda: Tail(self.bootstrap, self.topics.told),
+                    lambda: self.tail(self.bootstrap, [*self.topics.told, self.topics.progressed]),
+                    self.topics.progressed,
                     "127.0.0.1",
                     self.port,
                     [ORIGIN],
@@ -129,6 +133,21 @@ class World:
     async def health(self) -> bool:
         """Whether /healthz answers 200."""
         return (await ask(self.port, "/healthz")).startswith("HTTP/1.1 200")
+
+
+class BreakingTail(Tail):
+    """The real tail, which a test can break: by the newest of `breaks`."""
+
+    breaks: ClassVar[list[asyncio.Future[None]]] = []
+
+    async def __anext__(self):
+        self.breaks.append(asyncio.get_running_loop().create_future())
+        taking = asyncio.ensure_future(super().__anext__())
+        await asyncio.wait({taking, self.breaks[-1]}, return_when=asyncio.FIRST_COMPLETED)
+        if not taking.done():
+            taking.cancel()
+            raise OSError("broken by the test")
+        return taking.result()
 
 
 async def ask(port: int, path: str) -> str:

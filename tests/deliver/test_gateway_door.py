@@ -65,6 +65,8 @@ async def test_expired_and_forged_tickets(world: World) -> None:
         '{"type":"hello","ticket":"t","cursor":1e99}',
         '{"type":"hello","ticket":"\\ud800"}',
         '{"type":"hello","ticket":"t","more":1}',
+        '{"type":"hello","ticket":"t","progress":true}',
+        '{"type":"progress","campaign_id":"c","instance":"1"}',
         '{"type":"ack","seq":1}',
         '{"type":"unknown"}',
         "[" * 8000,

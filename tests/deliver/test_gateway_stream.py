@@ -3,9 +3,7 @@
 import asyncio
 import time
 
-from gateway_world import World, hear_nothing_but_pong, receive, receive_seqs, until
-
-from fillip.stream.kafka import Tail
+from gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 
 
 async def test_replay_then_live(world: World) -> None:
@@ -175,24 +173,12 @@ async def closed_for(world: World, reason: str) -> bool:
     return CLOSED.labels(reason)._value.get() >= 1
 
 
-async def test_a_broken_tail_is_opened_again_and_sessions_catch_up(closed_world: World, monkeypatch) -> None:
+async def test_a_broken_tail_is_opened_again_and_sessions_catch_up(closed_world: World) -> None:
     world = closed_world
-    breaks = []
-
-    class Breaking(Tail):  # the real tail, which this test can break
-        async def __anext__(self):
-            breaks.append(asyncio.get_running_loop().create_future())
-            taking = asyncio.ensure_future(super().__anext__())
-            await asyncio.wait({taking, breaks[-1]}, return_when=asyncio.FIRST_COMPLETED)
-            if not taking.done():
-                taking.cancel()
-                raise OSError("broken by the test")
-            return taking.result()
-
-    monkeypatch.setattr("gateway_world.Tail", Breaking)
+    world.tail = BreakingTail
     async with world.gateway(), world.client("ann") as client:
-        await until(lambda: bool(breaks))
-        breaks[-1].set_result(None)
+        await until(lambda: bool(BreakingTail.breaks))
+        BreakingTail.breaks[-1].set_result(None)
         await world.grant("ann", 1, 2)  # while nothing is listened to
         await world.announce("ann", [1, 2])
         assert await receive_seqs(client, 2) == [1, 2]

@@ -63,8 +63,13 @@ class Instance(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What decisions call it: the occurrence, after the key where there is one."""
-        return f"{self.key}#{self.occurrence}" if self.key else str(self.occurrence)
+        """What decisions and frames call it."""
+        return name_instance(self.key, self.occurrence)
+
+
+def name_instance(key: str, occurrence: int) -> str:
+    """What an instance is called: the occurrence, after the key where there is one. No two of a quest share a name."""
+    return f"{key}#{occurrence}" if key else str(occurrence)
 
 
 class Contribution(Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from fillip.deliver.frames import Closed, read_announcement
+from fillip.deliver.frames import Closed, read_announcement, read_progress
 from fillip.deliver.session import Session
 from fillip.deliver.tail import OpenTail
 from fillip.stream.belt import Record
@@ -26,10 +26,12 @@ log = structlog.get_logger()
 class Feed:
     """The sessions by user, and the loop that feeds them. `live` tells whether the tail is open."""
 
-    def __init__(self, open_tail: OpenTail) -> None:
+    def __init__(self, open_tail: OpenTail, progressed: str) -> None:
+        """`progressed` is the topic of the tail that announces quest progress; the others announce inbox entries."""
         self._open_tail = open_tail
+        self._progressed = progressed
         self._sessions: defaultdict[bytes, list[Session]] = defaultdict(list)
-        self._recent: OrderedDict[bytes, bytes] = OrderedDict()
+        self._recent, self._recent_progress = Recent(), Recent()
         self.live = False
         self.count = 0
 
@@ -41,8 +43,11 @@ class Feed:
             raise Closed("too-many-sessions", 429, f"this user already has {SESSIONS_A_USER} connections: close one")
         mates.append(session)
         self._count(1)
-        if key in self._recent:  # announced just now, and perhaps not yet visible to the replay
-            self._push(key, self._recent[key])
+        # Announced just now, and perhaps not yet visible to those who read the ledger.
+        if value := self._recent.get(key):
+            self._push(key, value)
+        if value := self._recent_progress.get(key):
+            self._show(key, value)
 
     def leave(self, session: Session) -> None:
         """Unsubscribe a session that has joined."""
@@ -73,18 +78,27 @@ class Feed:
         self.live = True
         for mates in self._sessions.values():
             for session in mates:
-                session.catch_up()
+                session.begin()
 
     async def _push_all(self, records: Sequence[Record]) -> None:
+        records = sorted(records, key=self._is_progress)  # incentives first, otherwise as they came
         for start in range(0, len(records), RECORDS_A_TURN):
             for record in records[start : start + RECORDS_A_TURN]:
                 if record.key and record.value:
-                    self._remember(record.key, record.value)
-                    if record.key in self._sessions:
-                        self._push(record.key, record.value)
+                    self._take(record.key, record.value, of_progress=self._is_progress(record))
             if start + RECORDS_A_TURN < len(records):
                 await asyncio.sleep(0)  # let the sockets breathe
         RECORDS.inc(len(records))
+
+    def _is_progress(self, record: Record) -> bool:
+        return record.topic == self._progressed
+
+    def _take(self, key: bytes, value: bytes, *, of_progress: bool) -> None:
+        """Nothing is decoded unless someone listens."""
+        recent, push = (self._recent_progress, self._show) if of_progress else (self._recent, self._push)
+        recent.keep(key, value)
+        if key in self._sessions:
+            push(key, value)
 
     def _push(self, key: bytes, value: bytes) -> None:
         try:
@@ -97,12 +111,35 @@ class Feed:
         for session in self._sessions[key]:
             session.push(live)
 
-    def _remember(self, key: bytes, value: bytes) -> None:
-        self._recent[key] = value
-        self._recent.move_to_end(key)
-        if len(self._recent) > RECENT_USERS:
-            self._recent.popitem(last=False)
+    def _show(self, key: bytes, value: bytes) -> None:
+        try:
+            progress = read_progress(value)
+        except msgspec.DecodeError as error:
+            log.error("progress can't be read, its user catches up from the ledger", error=str(error))
+            for session in self._sessions[key]:
+                session.progress.catch_up()
+            return
+        for session in self._sessions[key]:
+            session.progress.show(progress)
 
     def _count(self, change: int) -> None:
         self.count += change
         SESSIONS.set(self.count)
+
+
+class Recent:
+    """The newest value of each of the users that were told of last."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def keep(self, key: bytes, value: bytes) -> None:
+        """`value` is the user's newest."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > RECENT_USERS:
+            self._values.popitem(last=False)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The user's newest; None where it is no longer known."""
+        return self._values.get(key)

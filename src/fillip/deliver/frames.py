@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from fillip.core.errors import Refused
+from fillip.core.instance import QuestState, name_instance
 from fillip.core.problem import Problem, describe_problem
-from fillip.deliver.inbox import Change, Entry, Incentive, User, write_instant
+from fillip.deliver.inbox import Change, Entry, Incentive, Progress, Step, User, write_instant
 
 PATH = "/v1/stream"
 Cursor = Annotated[int, Meta(ge=0, le=2**62)]
@@ -125,6 +126,21 @@ class _Announcement(Struct, frozen=True):
     source: _Source
 
 
+class _Instance(Struct, frozen=True):
+    campaign_id: str
+    instance_key: str
+    occurrence: int
+    state: QuestState
+    steps: tuple[Step, ...]
+    started_at: datetime
+    ends_at: datetime | None
+    revision: int
+
+
+class _Move(Struct, frozen=True):
+    after: _Instance
+
+
 class Live(Struct, frozen=True):
     """An announced inbox entry; `trace` comes with a grant. `pushed_after_s` is the time since it was announced."""
 
@@ -136,6 +152,7 @@ class Live(Struct, frozen=True):
 
 _INBOUND: msgspec.json.Decoder[Hello | Ack | Ping] = msgspec.json.Decoder(Hello | Ack | Ping)
 _ANNOUNCEMENT = msgspec.json.Decoder(_Announcement)
+_MOVE = msgspec.json.Decoder(_Move)
 _ENCODER = msgspec.json.Encoder()
 encode_frame = _ENCODER.encode
 
@@ -170,6 +187,20 @@ def read_announcement(value: bytes) -> Live:
     entry = Entry(row.inbox_seq, incentive, _read_change(row))
     trace = _read_trace(row, granted_at, source, pushed_at_us)
     return Live(User(row.tenant_id, row.user_id), entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
+
+
+def read_progress(value: bytes) -> Progress:
+    """A message of quest.progressed; raises msgspec.DecodeError."""
+    row = _MOVE.decode(value).after
+    return Progress(
+        campaign_id=row.campaign_id,
+        instance=name_instance(row.instance_key, row.occurrence),
+        state=row.state,
+        steps=row.steps,
+        started_at=write_instant(row.started_at),
+        ends_at=write_instant(row.ends_at) if row.ends_at else None,
+        revision=row.revision,
+    )
 
 
 def write_entry(entry: Entry, trace: Trace | None = None) -> bytes:

@@ -26,14 +26,21 @@ log = structlog.get_logger()
 
 
 async def run_gateway(
-    inbox: Inbox, open_tail: OpenTail, host: str, port: int, allowed_origins: Sequence[str], stop: asyncio.Event
+    inbox: Inbox,
+    open_tail: OpenTail,
+    progressed: str,
+    host: str,
+    port: int,
+    allowed_origins: Sequence[str],
+    stop: asyncio.Event,
 ) -> None:
     """Serve until `stop` is set; then close every connection with 1001 so that clients resume elsewhere.
 
+    Of the topics that `open_tail` opens, `progressed` announces quest progress, each other one inbox entries.
     Browsers are let in from exactly `allowed_origins`; a request without an Origin header is a native app's.
     Raises OSError when the port is taken.
     """
-    feed = Feed(open_tail)
+    feed = Feed(open_tail, progressed)
     gateway = Gateway(inbox, feed)
     with _listen(host, port) as listener:
         feeding = asyncio.create_task(feed.run())
@@ -95,7 +102,7 @@ class Gateway:
         self._feed.join(session)  # before the inbox is read: nothing falls between replay and live
         try:
             await connection.send(encode_frame(welcome), text=True)
-            session.catch_up()
+            session.begin()
             await _listen_to(connection, session)
         finally:
             self._feed.leave(session)

@@ -1,10 +1,15 @@
-"""What the gateway needs from the ledger: admission by ticket, and each user's inbox."""
+"""What the gateway needs from the ledger: admission by ticket, each user's inbox, and how far the user's quests are."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Raw, Struct
+
+from fillip.core.instance import QuestState
+
+Place: TypeAlias = tuple[str, str]
+"""(campaign, name of the instance): one quest instance of a user."""
 
 
 class User(Struct, frozen=True):
@@ -62,8 +67,37 @@ class Entry(Struct, frozen=True):
     change: Change | None = None
 
 
+class Step(Struct, frozen=True):
+    """How far a step is, of how far it must come: events, the sum, or days or weeks in a row."""
+
+    name: str
+    done: int
+    needed: int
+
+
+class Progress(Struct, frozen=True, tag="progress"):
+    """How far one go of a user at a quest is; as a frame, all that a client is shown of it.
+
+    `instance` is its name in decisions, `revision` grows with each change: of two states the higher one is newer.
+    Instants are RFC 3339 in UTC with microseconds; without `ends_at` it has no end.
+    """
+
+    campaign_id: str
+    instance: str
+    state: QuestState
+    steps: tuple[Step, ...]
+    started_at: str
+    ends_at: str | None
+    revision: int
+
+    @property
+    def place(self) -> Place:
+        """What tells it from the user's other instances."""
+        return self.campaign_id, self.instance
+
+
 class Inbox(Protocol):
-    """The inboxes of users; every call raises Retry when they can't be reached."""
+    """The inboxes of users, and their quests; every call raises Retry when they can't be reached."""
 
     async def admit(self, ticket: str) -> Admission | None:
         """Redeem a ticket, once; None when it is unknown, expired or redeemed. After Retry it is not used up."""
@@ -75,6 +109,10 @@ class Inbox(Protocol):
 
     async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
         """Mark the entries in (after_seq, through_seq] as acked; those already acked keep their time."""
+        ...
+
+    async def read_progress(self, user: User, named: Sequence[Place], count: int) -> Sequence[Progress]:
+        """The instances named, in whatever state, and up to `count` of those still open, the newest of them."""
         ...
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
-from msgspec import Raw
+from msgspec import Raw, json
 
 from fillip.core.errors import Retry
-from fillip.deliver.inbox import Admission, Change, Entry, Incentive, User, write_instant
+from fillip.core.instance import name_instance
+from fillip.deliver.inbox import Admission, Change, Entry, Incentive, Place, Progress, Step, User, write_instant
 
 ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
@@ -25,8 +26,9 @@ AWAY = (
 )
 SQL = {
     name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    for name in ("redeem", "scope", "standing", "page", "ack")
+    for name in ("redeem", "scope", "standing", "page", "ack", "progress")
 }
+_STEPS = json.Decoder(tuple[Step, ...])
 
 
 class PostgresInbox:
@@ -67,6 +69,15 @@ class PostgresInbox:
             await connection.execute(SQL["scope"], user.tenant_id)
             await connection.execute(SQL["ack"], user.tenant_id, user.user_id, after_seq, through_seq)
 
+    async def read_progress(self, user: User, named: Sequence[Place], count: int) -> Sequence[Progress]:
+        """See Inbox."""
+        split = [(campaign, *instance.rpartition("#")) for campaign, instance in named]
+        places = [c for c, *_ in split], [key for _, key, *_ in split], [int(number) for *_, number in split]
+        async with self._transact() as connection:
+            await connection.execute(SQL["scope"], user.tenant_id)
+            rows = await connection.fetch(SQL["progress"], user.tenant_id, user.user_id, *places, count)
+        return [_read_progress(row) for row in rows]
+
     @asynccontextmanager
     async def _transact(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
         try:
@@ -95,4 +106,16 @@ def _read_entry(row: asyncpg.Record) -> Entry:
 def _read_change(row: asyncpg.Record) -> Change:
     return Change(
         row["entry"], row["changed_value"], row["reversed_value"], row["reason"], write_instant(row["changed_at"])
+    )
+
+
+def _read_progress(row: asyncpg.Record) -> Progress:
+    return Progress(
+        campaign_id=row["campaign_id"],
+        instance=name_instance(row["instance_key"], row["occurrence"]),
+        state=row["state"],
+        steps=_STEPS.decode(row["steps"]),
+        started_at=write_instant(row["started_at"]),
+        ends_at=row["ends_at"] and write_instant(row["ends_at"]),
+        revision=row["revision"],
     )

@@ -1,4 +1,4 @@
-"""One connection of one user: replay from the inbox, then live, always in order and never twice.
+"""One connection of one user: replay from the inbox, then live, always in order and never twice; beside it progress.
 
 replaying --inbox read to its end, nothing newer announced--> live
 live --an announcement leaves a gap, the tail was broken, or the client reads too slowly--> replaying
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from fillip.core.errors import Retry
 from fillip.deliver.frames import Closed, Hello, Live, Trace, write_entry
 from fillip.deliver.inbox import Admission, Entry, Inbox
+from fillip.deliver.progress import ProgressWriter
 
 PAGE_ENTRIES = 100
 MAX_UNSENT_BYTES = 128 * 1024
@@ -35,12 +36,13 @@ class Session:
     """What has been sent to one connection, and what still has to be. Lives in the event loop's thread."""
 
     def __init__(self, connection: ServerConnection, inbox: Inbox, admission: Admission, hello: Hello) -> None:
-        """Nothing is sent before `catch_up`. Raises Closed (409) when the cursor is ahead of the inbox."""
+        """Nothing is sent before `begin`. Raises Closed (409) when the cursor is ahead of the inbox."""
         cursor = admission.acked_seq if hello.cursor is None else hello.cursor
         if cursor > admission.last_seq:
             newest = f"the inbox, whose newest is {admission.last_seq}"
             raise Closed("cursor-ahead", 409, f"cursor {cursor} is ahead of {newest}", at="/cursor")
         self.user = admission.user
+        self.progress = ProgressWriter(connection, inbox, admission.user, lambda: self._live)
         self._connection = connection
         self._inbox = inbox
         self._trace = hello.trace
@@ -52,6 +54,11 @@ class Session:
         self._replay: asyncio.Task[None] | None = None
         self._acking: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Send what the client has missed: before anything else, and when announcements may have been missed too."""
+        self.catch_up()
+        self.progress.catch_up()
 
     def push(self, live: Live) -> None:
         """Send an announced entry at once when it is the next; drop it when sent before; else go to the inbox."""
@@ -87,6 +94,7 @@ class Session:
 
     async def finish(self) -> None:
         """The connection is gone: stop replaying, store the last ack if that can be done at once."""
+        self.progress.finish()
         for task in (self._replay, self._acking):
             if task:
                 task.cancel()
@@ -109,6 +117,7 @@ class Session:
             while self._closing is None and not self._live:
                 if await self._replay_page():
                     pause_s = FIRST_PAUSE_S
+                    self.progress.resume()
                     continue
                 # Announced but not yet visible in PostgreSQL, or PostgreSQL is away: ask again a little later.
                 await asyncio.sleep(pause_s)

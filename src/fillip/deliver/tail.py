@@ -6,4 +6,4 @@ from contextlib import AbstractAsyncContextManager
 from fillip.stream.belt import Record
 
 OpenTail = Callable[[], AbstractAsyncContextManager[AsyncIterator[Sequence[Record]]]]
-"""Opens the tail of the topic from its end; once it is entered, nothing produced later is missed."""
+"""Opens the tail of the topics from their end; once it is entered, nothing produced later is missed."""

@@ -50,6 +50,7 @@ class ProgressAnswer(BaseModel):
     ends_at: datetime | None
     start_event_id: str | None
     steps: list[StepProgress]
+    revision: int = Field(description="Grows with each change of the instance: of two states the higher one is newer")
     updated_at: datetime
 
 

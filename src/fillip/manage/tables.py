@@ -187,6 +187,7 @@ quest_instance = Table(
     _count("start_offset"),
     _json("steps"),
     _json("start_attributes", null=True),
+    _count("revision"),
     _instant("updated_at"),
 )
 quest_step_met = Table(

@@ -13,6 +13,7 @@ CREATE TABLE quest_instance (
     start_offset     bigint NOT NULL,    -- place in the log of the event that opened it
     steps            jsonb NOT NULL,     -- [{name, done, needed}], of a streak also {last, missed}
     start_attributes jsonb,              -- of the event that opened it, where a rule reads them
+    revision         bigint NOT NULL DEFAULT 1,  -- counts the writes: of two states the higher one is newer
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence)
 );
@@ -37,5 +38,6 @@ CREATE TABLE quest_step_met (
 CREATE INDEX quest_step_met_by_event ON quest_step_met (tenant_id, event_id);
 
 GRANT SELECT ON quest_instance, quest_step_met TO fillip_api;
+GRANT SELECT ON quest_instance TO fillip_gateway;
 GRANT SELECT, INSERT, UPDATE ON quest_instance TO fillip_worker;
 GRANT SELECT, INSERT, DELETE ON quest_step_met TO fillip_worker;

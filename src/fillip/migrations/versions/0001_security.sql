@@ -43,6 +43,9 @@ REVOKE SELECT ON api_key, gateway_ticket, idempotency FROM fillip_publish;
 
 GRANT SELECT ON incentive, inbox_head TO fillip_gateway;
 GRANT SELECT, UPDATE ON inbox TO fillip_gateway;
+-- whether a quest is over: by the clock of its tenant and the lateness of its version
+GRANT SELECT (tenant_id, clock) ON tenant TO fillip_gateway;
+GRANT SELECT (tenant_id, campaign_id, version, definition) ON campaign_version TO fillip_gateway;
 
 GRANT SELECT ON api_key TO fillip_auth;
 GRANT SELECT, UPDATE ON gateway_ticket TO fillip_auth;

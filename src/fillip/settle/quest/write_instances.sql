@@ -10,7 +10,7 @@ WITH moved AS (
             start_event_id, start_offset, steps, start_attributes)
     ON CONFLICT (tenant_id, campaign_id, user_id, instance_key, occurrence) DO UPDATE
     SET campaign_version = excluded.campaign_version, state = excluded.state, steps = excluded.steps,
-        updated_at = clock_timestamp()
+        revision = quest_instance.revision + 1, updated_at = clock_timestamp()
 )
 INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id, amount, day,
                             sequence)

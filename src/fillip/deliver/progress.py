@@ -1,0 +1,104 @@
+"""How far the user's quests are, on one connection: state, of which only the newest matters, and never in the way.
+
+What is to be shown waits in one place for each instance, where a newer state replaces an older one, until the session
+is live and the client has read what was sent before. So a slow client misses states on the way, never the newest, and
+incentives go first. States come announced and read from the ledger, in any order; an older one never follows a newer.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import Counter
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from fillip.core.errors import Retry
+from fillip.deliver.frames import encode_frame
+from fillip.deliver.inbox import Inbox, Place, Progress, User
+
+OPEN_READ = 100
+INSTANCES_KNOWN = 500
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 1.0
+FRAMES = Counter("fillip_deliver_progress_frames_total", "Quest progress frames pushed")
+log = structlog.get_logger()
+
+
+class ProgressWriter:
+    """Writes to one connection how far its user's quests are. Lives in the event loop's thread."""
+
+    def __init__(self, connection: ServerConnection, inbox: Inbox, user: User, may_write: Callable[[], bool]) -> None:
+        """`may_write` tells whether no incentive waits; when it has become true, call `resume`."""
+        self._connection = connection
+        self._inbox = inbox
+        self._user = user
+        self._may_write = may_write
+        self._known: OrderedDict[Place, int] = OrderedDict()  # the newest revision sent or waiting
+        self._waiting: dict[Place, Progress] = {}
+        self._asked = False
+        self._reading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def show(self, progress: Progress) -> None:
+        """Send it as soon as it may be, unless it, or a newer state of the instance, has been shown before."""
+        place = progress.place
+        if progress.revision <= self._known.get(place, 0):
+            return
+        self._known[place] = progress.revision
+        self._known.move_to_end(place)
+        self._waiting[place] = progress
+        if len(self._known) > INSTANCES_KNOWN:
+            dropped, _ = self._known.popitem(last=False)
+            self._waiting.pop(dropped, None)
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on writing, if anything waits and it may."""
+        if self._waiting and self._may_write() and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write())
+
+    def catch_up(self) -> None:
+        """Read from the ledger how far the open instances are, and those that were shown before."""
+        self._asked = True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+
+    def finish(self) -> None:
+        """The connection is gone."""
+        for task in (self._reading, self._writing):
+            if task:
+                task.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting and self._may_write():
+                progress = self._waiting.pop(next(iter(self._waiting)))
+                await self._connection.send(encode_frame(progress), text=True)  # waits for a client that reads slowly
+                FRAMES.inc()
+        except ConnectionClosed:
+            return
+
+    async def _read(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while self._asked:
+            self._asked = False
+            if not await self._read_once():
+                self._asked = True
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _read_once(self) -> bool:
+        """Show what the ledger has. False when it can't be read, or what was announced is not yet visible in it: then
+        something else of the same commit may not be visible either.
+        """
+        announced = dict(self._known)
+        try:
+            found = await self._inbox.read_progress(self._user, list(announced), OPEN_READ)
+        except Retry as error:
+            log.warning("quest progress can't be read, will try again", error=str(error))
+            return False
+        for progress in found:
+            self.show(progress)
+        stored = {progress.place: progress.revision for progress in found}
+        return all(stored.get(place, 0) >= revision for place, revision in announced.items())
