@@ -150,6 +150,16 @@ class BreakingTail(Tail):
         return taking.result()
 
 
+class GatheringTail(Tail):
+    """The real tail, but what comes up to an incentive comes at once, the incentive last."""
+
+    async def __anext__(self):
+        records = await super().__anext__()
+        while not any(record.topic.endswith("incentive.generated") for record in records):
+            records += await super().__anext__()
+        return sorted(records, key=lambda record: record.topic.endswith("incentive.generated"))
+
+
 async def ask(port: int, path: str) -> str:
     """The raw answer to a plain GET; empty when nobody listens."""
     try:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 from gateway_world import ORIGIN, World, ask, receive, until
+from quest_hand import announce_moves, move
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -158,10 +159,12 @@ async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(world: Wor
     await world.grant("ann", 1, 3)
     async with world.client("ann", cursor=3) as client:
         ticket = await world.ticket("ann")
-        row = await world.fetch_row("ann", 1)
+        row, moved = await world.fetch_row("ann", 1), await move(world, "ann", 1)
         async with lock_out(servers.postgres_dsn, world.dsn.rpartition("/")[2]):
             world.produce("ann", row | {"inbox_seq": 4})
             assert (await receive(client))["seq"] == 4
+            announce_moves(world, moved)
+            assert (await receive(client))["type"] == "progress"
             async with connect(world.url) as late:
                 await late.send(json.dumps({"type": "hello", "ticket": ticket}))
                 assert await refusal(late) == (503, "unavailable", 4450)

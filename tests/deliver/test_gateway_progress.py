@@ -1,8 +1,10 @@
 """How far the user's quests are: shown at once, then with each change; never an older state after a newer one."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from datetime import datetime
 
-from gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
+from gateway_world import BreakingTail, GatheringTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 from quest_hand import announce_moves, move, move_and_announce
 
 
@@ -33,7 +35,8 @@ async def test_a_frame_holds_what_a_bar_needs_and_nothing_else(world: World) -> 
         async with world.client("ann") as late:
             assert await receive(late) == frame
     ends_at = frame.pop("ends_at")
-    assert ends_at == row["ends_at"].replace("+00:00", "Z")
+    assert datetime.fromisoformat(ends_at) == datetime.fromisoformat(row["ends_at"])
+    assert len(ends_at) == len("2026-01-31T09:30:00.000000Z")
     assert frame == {
         "type": "progress",
         "campaign_id": "visits",
@@ -92,24 +95,33 @@ async def test_what_is_announced_twice_or_late_is_left_out(world: World) -> None
         assert await hear_nothing_but_pong(client)
 
 
+async def test_the_first_that_a_connection_shows_is_no_older_than_what_the_one_before_it_showed(world: World) -> None:
+    async with world.client("ann") as early:
+        for done in (1, 3, 5):
+            await move_and_announce(world, "ann", done)
+            assert read(await receive(early)) == ("1", "open", done)  # the gateway remembers this one
+            await move(world, "ann", done + 1)
+            for _ in range(2):
+                async with world.client("ann") as late:
+                    assert read(await receive(late)) == ("1", "open", done + 1)
+
+
 async def test_announced_before_it_can_be_read_is_shown_and_so_is_the_rest_of_its_commit(world: World) -> None:
     # The WAL may be read a moment before the rows are visible to others.
     await move(world, "ann", 1, key="a")
     await move(world, "ann", 1, key="b")
-    async with world.client("ann") as early, world.pool.acquire() as other:
+    async with world.client("ann") as early, AsyncExitStack() as stack, world.pool.acquire() as other:
         assert [read(await receive(early)) for _ in range(2)] == [("a#1", "open", 1), ("b#1", "open", 1)]
-        transaction = other.transaction()
-        await transaction.start()
-        await move(world, "ann", 2, key="a", connection=other)
-        announce_moves(world, await move(world, "ann", 2, key="b", connection=other))
-        assert read(await receive(early)) == ("b#1", "open", 2)  # the gateway has it
-        async with world.client("ann") as late:
+        async with other.transaction():
+            await move(world, "ann", 2, key="a", connection=other)
+            announce_moves(world, await move(world, "ann", 2, key="b", connection=other))
+            assert read(await receive(early)) == ("b#1", "open", 2)  # the gateway has it
+            late = await stack.enter_async_context(world.client("ann"))
             shown = [read(await receive(late)) for _ in range(2)]
             assert sorted(shown) == [("a#1", "open", 1), ("b#1", "open", 2)]
             assert await hear_nothing_but_pong(late)
-            await transaction.commit()
-            assert read(await receive(late)) == ("a#1", "open", 2)
-            assert await hear_nothing_but_pong(late)
+        assert read(await receive(late)) == ("a#1", "open", 2)
+        assert await hear_nothing_but_pong(late)
 
 
 async def test_moved_while_clients_come_and_go_each_sees_it_grow_up_to_the_newest(world: World) -> None:
@@ -158,6 +170,18 @@ async def test_a_client_that_reads_slowly_gets_its_incentives_and_of_each_quest_
                 incentives += 1
         assert len(revisions) < 1500
         assert await hear_nothing_but_pong(slow)
+
+
+async def test_an_incentive_does_not_wait_for_progress_announced_before_it(closed_world: World) -> None:
+    world = closed_world
+    world.tail = GatheringTail
+    async with world.gateway(), world.client("ann") as client:
+        row = await move(world, "ann", 1)
+        announce_moves(world, *[row | {"revision": revision} for revision in range(1, 1001)])
+        await world.grant("ann", 1, 1)
+        await world.announce("ann", [1])
+        assert (await receive(client))["type"] == "incentive"
+        assert (await receive(client))["type"] == "progress"
 
 
 async def test_what_ended_while_the_tail_was_broken_is_shown(closed_world: World) -> None:

@@ -36,6 +36,7 @@ class ProgressWriter:
         self._may_write = may_write
         self._known: OrderedDict[Place, int] = OrderedDict()  # the newest revision sent or waiting
         self._waiting: dict[Place, Progress] = {}
+        self._has_read = False  # until then what is known may be older than what the client saw on its last connection
         self._asked = False
         self._reading: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -55,7 +56,7 @@ class ProgressWriter:
 
     def resume(self) -> None:
         """Go on writing, if anything waits and it may."""
-        if self._waiting and self._may_write() and (self._writing is None or self._writing.done()):
+        if self._has_read and self._waiting and self._may_write() and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._write())
 
     def catch_up(self) -> None:
@@ -100,5 +101,7 @@ class ProgressWriter:
             return False
         for progress in found:
             self.show(progress)
+        self._has_read = True
+        self.resume()
         stored = {progress.place: progress.revision for progress in found}
         return all(stored.get(place, 0) >= revision for place, revision in announced.items())
