@@ -6,6 +6,7 @@ from datetime import datetime
 
 from gateway_world import BreakingTail, GatheringTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 from quest_hand import announce_moves, move, move_and_announce
+from websockets.asyncio.client import ClientConnection
 
 
 def read(frame: dict) -> tuple[str, str, int]:
@@ -131,21 +132,27 @@ async def test_moved_while_clients_come_and_go_each_sees_it_grow_up_to_the_newes
 
     await move(world, "ann", 0, key="0")
     await move(world, "ann", 0, key="1")
-    writing = asyncio.create_task(write())
-    newest = {"0#1": 0, "1#1": 0}
-    while newest != {"0#1": 400, "1#1": 399}:
-        seen = dict.fromkeys(newest, -1)
-        async with world.client("ann") as client:
-            for _ in range(17):
-                if seen == {"0#1": 400, "1#1": 399}:
-                    assert await hear_nothing_but_pong(client)
-                    break
-                instance, _, done = read(await receive(client))
-                assert done > seen[instance]
-                assert done >= newest[instance]
-                seen[instance] = done
-        newest |= {instance: done for instance, done in seen.items() if done >= 0}
-    await writing
+    last = {"0#1": 400, "1#1": 399}
+    newest = dict.fromkeys(last, 0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write())
+        while newest != last:
+            async with world.client("ann") as client:
+                newest = await watch(client, newest, last)
+
+
+async def watch(client: ClientConnection, before: dict[str, int], last: dict[str, int]) -> dict[str, int]:
+    """Read some frames, each newer than those before it; the newest."""
+    seen = dict.fromkeys(before, -1)
+    for _ in range(17):
+        instance, _, done = read(await receive(client))
+        assert done > seen[instance]
+        assert done >= before[instance]
+        seen[instance] = done
+        if seen == last:
+            assert await hear_nothing_but_pong(client)
+            break
+    return {instance: max(done, seen[instance]) for instance, done in before.items()}
 
 
 async def test_a_client_that_reads_slowly_gets_its_incentives_and_of_each_quest_the_newest_state(world: World) -> None:
@@ -175,9 +182,10 @@ async def test_a_client_that_reads_slowly_gets_its_incentives_and_of_each_quest_
 async def test_an_incentive_does_not_wait_for_progress_announced_before_it(closed_world: World) -> None:
     world = closed_world
     world.tail = GatheringTail
+    row = await move(world, "ann", 1)
     async with world.gateway(), world.client("ann") as client:
-        row = await move(world, "ann", 1)
-        announce_moves(world, *[row | {"revision": revision} for revision in range(1, 1001)])
+        assert (await receive(client))["type"] == "progress"
+        announce_moves(world, *[row | {"revision": revision} for revision in range(2, 1001)])
         await world.grant("ann", 1, 1)
         await world.announce("ann", [1])
         assert (await receive(client))["type"] == "incentive"

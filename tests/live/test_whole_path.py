@@ -1,11 +1,17 @@
 """From an event to the frame on a phone, and what may not go wrong in between."""
 
+import asyncio
+import json
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 
 from fillip.app.demo.book import ANY, launch_campaigns
 from fillip.app.demo.phone import Incentive, Phone, Trace, connected
@@ -17,6 +23,12 @@ from .running import fetch, open_ledger, send, wait_for, wait_until_settled
 pytestmark = pytest.mark.xdist_group("live")
 
 RULES_WITHIN_S = 1.0
+VISITS: dict[str, Any] = {
+    "kind": "QUEST",
+    "name": "Three visits",
+    "quest": {"window_s": 3600, "steps": [{"name": "visit", "action": "BUY", "count": 3}]},
+    "rewards": [{"kind": "points", "value": 50}],
+}
 
 
 async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:
@@ -64,6 +76,54 @@ async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, sho
     ]
     part = shop.client.get("/v1/reversals/r1")
     assert (part["state"], [taken["value"] for taken in part["incentives"]]) == ("applied", [5])
+
+
+async def test_events_move_a_bar_on_the_phone_and_a_reversal_moves_it_back(stack: Stack, shop: Shop) -> None:
+    launch_campaigns(shop.client, {"visits": VISITS}, [])
+    frames: list[dict[str, Any]] = []
+
+    async def show(*wanted: tuple[str, int]) -> bool:
+        bars = [(frame["state"], frame["steps"][0]["done"]) for frame in frames if frame["type"] == "progress"]
+        return bars[-1:] == [*wanted]
+
+    async with listening(shop, "ann", frames), httpx.AsyncClient(base_url=stack.doors.api) as http:
+        for events, wanted in ((("e1",), ("open", 1)), (("e2", "e3"), ("completed", 3))):
+            body = [shop.buy(event_id, amount=1) for event_id in events]
+            answer = await http.post("/v1/events", json=body, headers={"Authorization": f"Bearer {shop.key}"})
+            assert answer.status_code == 202
+            await wait_for(f"a bar that is {wanted}", partial(show, wanted))
+        shop.client.post("/v1/reversals", {"reversal_id": "r1", "event_id": "e2"})
+        await wait_for("a bar that went back", partial(show, ("open", 2)))
+        await wait_for("the reward and its end", lambda: _count([f for f in frames if "seq" in f], 2))
+
+        late: list[dict[str, Any]] = []
+        async with listening(shop, "ann", late):
+            await wait_for("the bar on another phone", lambda: _count(late, 3))
+
+    [stored] = shop.client.get("/v1/users/ann/quests")["items"]
+    shared = ("campaign_id", "state", "steps", "started_at", "ends_at", "revision")
+    bars = [frame for frame in frames if frame["type"] == "progress"]
+    assert bars[-1] == {"type": "progress", "instance": "1"} | {name: stored[name] for name in shared}
+    assert [frame["revision"] for frame in bars] == sorted({frame["revision"] for frame in bars})
+    assert [frame for frame in late if frame["type"] == "progress"] == bars[-1:]
+    assert [frame["type"] for frame in frames if "seq" in frame] == ["incentive", "reversed"]
+
+
+@asynccontextmanager
+async def listening(shop: Shop, user: str, frames: list[dict[str, Any]]) -> AsyncIterator[None]:
+    """Meanwhile a phone is open, and all it is sent after the welcome goes to `frames`."""
+    ticket = shop.client.post("/v1/tickets", {"user_id": user})
+
+    async def listen(socket: ClientConnection) -> None:
+        async for message in socket:
+            frames.append(json.loads(message))
+
+    async with connect(ticket["url"], compression=None) as socket, asyncio.TaskGroup() as group:
+        await socket.send(json.dumps({"type": "hello", "ticket": ticket["ticket"]}))
+        assert json.loads(await socket.recv())["type"] == "welcome"
+        listener = group.create_task(listen(socket))
+        yield
+        listener.cancel()
 
 
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
