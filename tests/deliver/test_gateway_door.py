@@ -157,14 +157,16 @@ async def test_plain_http(world: World) -> None:
 
 async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(world: World, servers: Addresses) -> None:
     await world.grant("ann", 1, 3)
+    moved = await move(world, "ann", 1)
     async with world.client("ann", cursor=3) as client:
+        assert (await receive(client))["type"] == "progress"  # so all that it had missed has been read
         ticket = await world.ticket("ann")
-        row, moved = await world.fetch_row("ann", 1), await move(world, "ann", 1)
+        row = await world.fetch_row("ann", 1)
         async with lock_out(servers.postgres_dsn, world.dsn.rpartition("/")[2]):
             world.produce("ann", row | {"inbox_seq": 4})
             assert (await receive(client))["seq"] == 4
-            announce_moves(world, moved)
-            assert (await receive(client))["type"] == "progress"
+            announce_moves(world, moved | {"revision": 2})
+            assert (await receive(client))["revision"] == 2
             async with connect(world.url) as late:
                 await late.send(json.dumps({"type": "hello", "ticket": ticket}))
                 assert await refusal(late) == (503, "unavailable", 4450)
