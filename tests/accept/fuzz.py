@@ -12,8 +12,18 @@ from fillip.app.figures import Figure, at_least, expect, note
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import compile_rule, decode_rule
 from fillip.core.rule.compile import build_exact
-from fillip.manage.cel import check_rule
-from tests.core.rule_shop import ACTION, ENVIRONMENT, USER, build_message, is_cheap, read_event, read_user
+from tests.core.rule_shop import (
+    ACTION,
+    ENVIRONMENT,
+    LIST_MESSAGE,
+    LISTS,
+    USER,
+    build_message,
+    check,
+    is_cheap,
+    read_event,
+    read_user,
+)
 from tests.core.test_rule_differential import ATOMS, FORMS, answer_cel, ask_ours
 
 EVALUATIONS, DEPTH, RULES_AT_ONCE = 100_000, 4, 8
@@ -35,15 +45,16 @@ def accept(tell: Callable[[str], None]) -> list[Figure]:
             "event": build_message("event", ACTION, event),
             "user": build_message("user", USER, user),
             "cohorts": sorted(c),
+            "lists": LIST_MESSAGE,
         }
         for event, user, c in situations
     ]
     typed = [(read_event(event), read_user(user), cohorts) for event, user, cohorts in situations]
     while done < EVALUATIONS:
         sources = [source for _ in range(RULES_AT_ONCE) if is_cheap(source := grow(random, "bool", DEPTH))]
-        codes = [check_rule(source, ACTION, USER).checked for source in sources]
-        forms = [(compile_rule(code), build_exact(decode_rule(code).root)) for code in codes]
-        index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes])
+        codes = [check(source) for source in sources]
+        forms = [(compile_rule(code, LISTS), build_exact(decode_rule(code).root, LISTS)) for code in codes]
+        index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)
         expressions = [ENVIRONMENT.compile(source) for source in sources]
         rules += len(sources)
         for place in random.sample(range(len(situations)), 32):

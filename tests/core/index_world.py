@@ -4,9 +4,8 @@ from hypothesis import strategies as st
 
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule
-from fillip.manage.cel import check_rule
 
-from .rule_shop import ACTION, USER, is_cheap, read_event, read_user
+from .rule_shop import LISTS, check, is_cheap, read_event, read_user
 from .test_rule_differential import EVENTS, USERS, WORDS, expressions
 
 _WORD = st.sampled_from(["'a'", "'ab'", "'é'", "''", "'12'"])
@@ -38,7 +37,9 @@ ATOMS = st.one_of(
     st.tuples(st.sampled_from(["event.category", "event.coupon", "user.tier"]), _list(_WORD)).map(" in ".join),
     st.tuples(st.sampled_from(["event.qty", "event.stock"]), _list(_INT)).map(" in ".join),
     st.tuples(st.sampled_from(["event.price", "event.rate"]), _list(_DOUBLE)).map(" in ".join),
-    st.tuples(_WORD, st.sampled_from(["event.tags", "cohorts"])).map(" in ".join),
+    st.tuples(_WORD, st.sampled_from(["event.tags", "cohorts", "lists.words"])).map(" in ".join),
+    st.sampled_from(["event.category in lists.words", "event.coupon in lists.words", "user.tier in lists.words",
+                     "event.qty in lists.numbers", "event.stock in lists.numbers", "event.coupon in lists.none"]),
     st.tuples(_DOUBLE, st.just("event.scores")).map(" in ".join),
     st.sampled_from(["event.gift", "event.member", "user.vip", "has(event.stock)", "has(event.tags)", "has(user.tier)",
                      "true", "false"]),
@@ -71,9 +72,9 @@ def compare(sources, situations, change=lambda event: event):
     Fails where a rule that is true is not found, or one that is found as sure is not true.
     """
     sources = [source for source in sources if is_cheap(source)]
-    codes = [check_rule(source, ACTION, USER).checked for source in sources]
-    rules = [compile_rule(code) for code in codes]
-    index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes])
+    codes = [check(source) for source in sources]
+    rules = [compile_rule(code, LISTS) for code in codes]
+    index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)
     for event, user, cohorts in situations:
         values = change(read_event(event)), read_user(user), cohorts
         found = index.find(*values)

@@ -5,8 +5,9 @@ from google.protobuf import message_factory
 from google.protobuf.message import Message
 
 from fillip.core.coerce import build_coercer
+from fillip.core.named_list import MAX_LIST_ITEMS, NamedList
 from fillip.core.rule import RuleRefused, compile_rule
-from fillip.core.schema import ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.cel import check_rule
 from fillip.manage.descriptor import PACKAGE, build_pool
 
@@ -47,13 +48,26 @@ USER = derive_type({"type": "object", "properties": {"tier": {"type": "string"},
 read_event = build_coercer(ACTION)
 read_user = build_coercer(USER)
 
-POOL = build_pool(event=ACTION, user=USER)
+LISTS = {
+    "words": NamedList(3, ["", "a", "toys", "é"]),
+    "numbers": NamedList(4, [-7, 0, 2, 2**63 - 1]),
+    "none": NamedList(5, []),
+}
+LIST_TYPES = ObjectType(
+    tuple(
+        Field(name, ListOf(Scalar(kind, nullable=False), MAX_LIST_ITEMS))
+        for name, kind in (("words", Kind.STRING), ("numbers", Kind.INT), ("none", Kind.STRING))
+    )
+)
+
+POOL = build_pool(event=ACTION, user=USER, lists=LIST_TYPES)
 ENVIRONMENT = cel.NewEnv(
     descriptor_pool=POOL,
     variables={
         "event": cel.Type(f"{PACKAGE}.event"),
         "user": cel.Type(f"{PACKAGE}.user"),
         "cohorts": cel.Type.List(cel.Type.STRING),
+        "lists": cel.Type(f"{PACKAGE}.lists"),
     },
 )
 BASKET = {
@@ -74,14 +88,19 @@ BASKET = {
 
 def run(source, event=None, user=None, cohorts=frozenset(), expect="bool"):
     """The rule's value for a basket with these changes, by our compiler."""
-    rule = compile_rule(check_rule(source, ACTION, USER, expect=expect).checked)
+    rule = compile_rule(check(source, expect=expect), LISTS)
     return rule(read_event(BASKET | (event or {})), read_user(user or {}), cohorts)
+
+
+def check(source, **expected):
+    """The rule's checked bytes; it may read LISTS."""
+    return check_rule(source, ACTION, USER, lists=LIST_TYPES, **expected).checked
 
 
 def is_cheap(source: str) -> bool:
     """Whether a generated rule, sound but for that, may be saved."""
     try:
-        check_rule(source, ACTION, USER)
+        check(source)
     except RuleRefused as refused:
         if "may cost" in refused.message:
             return False
@@ -114,3 +133,6 @@ def _fill(message, shape: ObjectType, attributes) -> None:
             target.SetInParent()
         else:
             setattr(message, field.name, value)
+
+
+LIST_MESSAGE = build_message("lists", LIST_TYPES, {name: each.items for name, each in LISTS.items()})

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given, settings
 
 from fillip.core.index import RuleIndex, cells, read_clauses, rules
+from fillip.core.named_list import NamedList
 from fillip.core.rule import decode_rule
-from fillip.manage.cel import check_rule
 
 from .index_world import BOOKS, SITUATIONS, compare
-from .rule_shop import ACTION, BASKET, USER, read_event, read_user
+from .rule_shop import BASKET, LISTS, check, read_event, read_user
 
 
 def read(source):
-    return read_clauses(decode_rule(check_rule(source, ACTION, USER).checked).root)
+    return read_clauses(decode_rule(check(source)).root)
 
 
 def find(sources, user=None, cohorts=frozenset(), **event):
     """The places of the rules that the index finds for a basket with these changes."""
-    index = RuleIndex([read(source) for source in sources])
+    index = RuleIndex([read(source) for source in sources], LISTS)
     return sorted(index.find(read_event(BASKET | event), read_user(user or {}), cohorts))
 
 
@@ -58,6 +58,7 @@ def test_so_they_do_for_what_is_not_a_number_and_for_attributes_of_another_shape
         "event.at >= timestamp('2026-01-01T00:00:00Z')",
         "user.tier == 'gold' && !('vip' in cohorts)",
         "event.coupon != null",
+        "event.coupon in lists.words && !(user.tier in lists.words)",
         "!event.gift",
     ],
 )
@@ -91,6 +92,15 @@ def test_only_rules_whose_atoms_hold_are_found():
 
 def test_null_is_below_nothing_and_above_nothing():
     assert find(["event.stock < 5", "!(event.stock < 5)", "event.stock != 5", "event.stock == null"]) == [2, 3]
+
+
+def test_a_list_is_one_look_however_long_it_is():
+    long = {"words": NamedList(1, [f"w{n}" for n in range(10_000)]), "numbers": NamedList(1, [])}
+    sources = ["event.category in lists.words", "!(event.category in lists.words)", "event.stock in lists.numbers"]
+    index = RuleIndex([read(source) for source in sources], long)
+    for category, found in (("w9999", {0: True}), ("w10000", {1: True})):
+        assert index.find(read_event(BASKET | {"category": category}), {}, frozenset()) == found
+    assert len(index.loose) == 3, "no row for each item"
 
 
 def test_not_a_number_is_not_less_so_its_opposite_holds():

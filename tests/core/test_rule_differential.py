@@ -8,9 +8,19 @@ from hypothesis import strategies as st
 
 from fillip.core.rule import RuleError, compile_rule, decode_rule
 from fillip.core.rule.compile import build_exact
-from fillip.manage.cel import check_rule
 
-from .rule_shop import ACTION, ENVIRONMENT, USER, build_message, is_cheap, read_event, read_user
+from .rule_shop import (
+    ACTION,
+    ENVIRONMENT,
+    LIST_MESSAGE,
+    LISTS,
+    USER,
+    build_message,
+    check,
+    is_cheap,
+    read_event,
+    read_user,
+)
 
 INTS = st.sampled_from([0, 1, -1, 2, 7, -7, 2**62, -(2**63), 2**63 - 1])
 DOUBLES = st.sampled_from([0.0, -0.0, 1.5, -2.25, 500.0, 1e18, 1e300, -1e300])
@@ -40,7 +50,17 @@ ATOMS = {
     "int": ["event.qty", "event.stock", "0", "1", "-7", "2", "9223372036854775807", "size(event.tags)"],
     "double": ["event.price", "event.rate", "1.5", "0.0", "-2.25", "1e300"],
     "string": ["event.category", "event.coupon", "user.tier", "'a'", "'é'", "'12'", "'1h'"],
-    "bool": ["event.gift", "event.member", "user.vip", "true", "false", "has(event.stock)", "has(event.tags)"],
+    "bool": [
+        "event.gift",
+        "event.member",
+        "user.vip",
+        "true",
+        "false",
+        "has(event.stock)",
+        "has(event.tags)",
+        "has(lists.words)",
+        "has(lists.none)",
+    ],
     "time": ["event.at", "timestamp('2026-01-01T00:00:00Z')", "timestamp(0)"],
     "span": ["duration('1h')", "duration('-1.5s')", "duration('2562047h')"],
     "strings": ["event.tags", "['a', 'é']", "[event.coupon]", "cohorts"],
@@ -53,7 +73,8 @@ FORMS = {
             "{time}.getFullYear()",
             "{time}.getMilliseconds()", "{span}.getMinutes()", "{span}.getMilliseconds()",
             "{{'a': 1, 'é': 2}}[{string}]",
-            "event.lines[{int}].n", "int(uint({int}))", "size({strings}.filter(s, s < {string}))"],
+            "event.lines[{int}].n", "int(uint({int}))",
+            "lists.numbers[{int}]", "size(lists.words)", "size({strings}.filter(s, s < {string}))"],
     "double": ["({double} + {double})", "({double} * {double})", "({double} / {double})", "(-{double})",
                "double({int})",
                "double({string})", "({bool} ? {double} : {double})", "{doubles}[{int}]"],
@@ -62,7 +83,8 @@ FORMS = {
     "bool": ["({bool} && {bool})", "({bool} || {bool})", "(!{bool})", "({int} < {int})", "({int} == {int})",
              "({double} >= {double})", "({double} != {double})", "({string} <= {string})", "({string} == {string})",
              "({bool} == {bool})", "({time} < {time})", "({span} > {span})", "({string} in {strings})",
-             "({double} in {doubles})", "({int} in [1, 2, -7])", "{string}.contains({string})",
+             "({double} in {doubles})", "({int} in [1, 2, -7])",
+             "({string} in lists.words)", "({int} in lists.numbers)", "(event.coupon in lists.none)", "{string}.contains({string})",
              "{string}.startsWith({string})", "{string}.endsWith({string})", "(event.coupon == null)",
              "({strings} == {strings})", "({doubles} == {doubles})", "({string} in {{'a': 1}})", "bool({string})",
              "{string}.matches('^[a-zé]*$')", "matches({string}, '(?i)A|\\\\d+')",
@@ -106,14 +128,15 @@ def ask_ours(rule, event, user, cohorts):
 @given(expressions(), st.lists(EVENTS, min_size=4, max_size=4), USERS, st.frozensets(WORDS, max_size=2))
 def test_both_give_one_answer(source, events, user, cohorts):
     assume(is_cheap(source))
-    checked = check_rule(source, ACTION, USER).checked
-    forms = [compile_rule(checked), build_exact(decode_rule(checked).root)]
+    checked = check(source)
+    forms = [compile_rule(checked, LISTS), build_exact(decode_rule(checked).root, LISTS)]
     expression = ENVIRONMENT.compile(source)
     for event in events:
         bound = {
             "event": build_message("event", ACTION, event),
             "user": build_message("user", USER, user),
             "cohorts": sorted(cohorts),
+            "lists": LIST_MESSAGE,
         }
         wanted = answer_cel(expression, bound)
         got = [ask_ours(form, read_event(event), read_user(user), cohorts) for form in forms]

@@ -41,6 +41,14 @@ async def open_cohort(client: AsyncClient, cohort_id: str, *members: str) -> Non
     assert put.status_code == 200, put.text
 
 
+async def fill_list(client: AsyncClient, list_id: str, *items: object) -> dict[str, Any]:
+    """Make a list of these items, or give it them."""
+    put = await client.put(f"/v1/lists/{list_id}", json={"name": list_id, "items": items}, headers=ANY)
+    assert put.is_success, put.text
+    answer: dict[str, Any] = put.json()
+    return answer
+
+
 async def draft(client: AsyncClient, campaign_id: str, definition: dict[str, Any]) -> dict[str, Any]:
     """Make a draft."""
     made = await client.post("/v1/campaigns", json={"campaign_id": campaign_id, "definition": definition})

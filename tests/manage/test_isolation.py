@@ -11,7 +11,7 @@ from fillip.core.ports import Caller
 from fillip.manage.postgres import transaction
 from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_incentive, put_instance, put_reversal
-from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, launch, open_cohort, open_shop
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, fill_list, launch, open_cohort, open_shop
 
 LIMIT: dict[str, Any] = {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "lifetime", "cap": 1000}
 
@@ -35,12 +35,14 @@ CREATING = {  # make rival's own: tested below
     ("PUT", "/v1/users/{user_id}"),
     ("PUT", "/v1/actions/{name}"),
     ("PUT", "/v1/points/{currency}"),
+    ("PUT", "/v1/lists/{list_id}"),
     ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
 }
 LISTS = (
     "users",
     "actions",
     "cohorts",
+    "lists",
     "campaigns",
     "limits",
     "decisions",
@@ -57,6 +59,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     await open_shop(acme)
     await acme.put("/v1/actions/OWN", json={"schema": PURCHASE})
     await open_cohort(acme, "vip", "ada")
+    await fill_list(acme, "sweets", "A-1", "A-7")
     await launch(acme, "c", CASHBACK)
     await cap(acme, **LIMIT)
     await fill_wallet(acme, 50)
@@ -75,6 +78,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         "user_id": "ada",
         "name": "OWN",
         "cohort_id": "vip",
+        "list_id": "sweets",
         "campaign_id": "c",
         "limit_id": "l",
         "order": "pause",
@@ -142,6 +146,8 @@ async def test_the_same_names_live_side_by_side(acme: AsyncClient, rival: AsyncC
     assert (await rival.put("/v1/users/ada", json={"attributes": {"tier": "tin"}})).status_code == 201
     assert (await rival.post("/v1/cohorts", json={"cohort_id": "vip", "name": "x"})).status_code == 201
     assert (await acme.get("/v1/users/ada")).json()["attributes"] == {"tier": "gold"}
+    await fill_list(rival, "sweets", 7)
+    assert (await acme.get("/v1/lists/sweets")).json()["items"] == ["A-1", "A-7"]
     await fill_wallet(rival, 7)
     assert (await rival.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 6
     assert (await acme.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 49
@@ -201,6 +207,8 @@ def dump(dsn: str) -> list[object]:
         "spending_limit",
         "cohort",
         "cohort_member",
+        "named_list",
+        "named_list_version",
         "api_key",
         "book_change",
         "coupon_pool",

@@ -12,7 +12,7 @@ from msgspec import json
 from fillip.core.campaign import Campaign
 from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
-from fillip.core.schema import derive_type
+from fillip.core.schema import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.quest_rules import check_path
 from fillip.manage.saving import list_sources
 from fillip.match import Meet
@@ -31,6 +31,8 @@ class Shop:
     owner: psycopg.Connection
     pool: asyncpg.Pool
     refusals: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    lists: ObjectType = EMPTY
+    version: int = 0
 
     def __post_init__(self) -> None:
         self.books = PostgresBooks(self.pool, lambda schema: build_coercer(derive_type(schema)))
@@ -43,12 +45,26 @@ class Shop:
         checked = {}
         actions, user = {"BUY": derive_type(BUY)}, derive_type(USER)
         for path, action, source in list_sources(campaign):
-            checked[path] = check_path(campaign, path, source, action, actions, user)
+            checked[path] = check_path(campaign, path, source, action, actions, user, self.lists)
         self.owner.execute("INSERT INTO campaign VALUES ('acme', %s, %s, 1)", (campaign_id, state))
         self.owner.execute(
             "INSERT INTO campaign_version VALUES ('acme', %s, 1, %s, %s)",
             (campaign_id, json.encode(campaign).decode(), json.encode(checked).decode()),
         )
+
+    def fill(self, list_id: str, *items: str) -> None:
+        """Make these the items of a list of strings, in the next version of the book."""
+        self.version += 1
+        self.owner.execute("UPDATE tenant SET book_version = %s", [self.version])
+        self.owner.execute(
+            "INSERT INTO named_list VALUES ('acme', %s, 'L', 'string', %s, %s) ON CONFLICT (tenant_id, list_id)"
+            " DO UPDATE SET version = excluded.version",
+            [list_id, self.version, len(items)],
+        )
+        row = [list_id, self.version, json.encode(items).decode()]
+        self.owner.execute("INSERT INTO named_list_version VALUES ('acme', %s, %s, %s)", row)
+        known = [part for part in self.lists.fields if part.name != list_id]
+        self.lists = ObjectType((*known, Field(list_id, ListOf(Scalar(Kind.STRING, nullable=False), 10_000))))
 
     async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: object) -> Event:
         """A BUY under the newest book."""

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from fillip.core.schema import EMPTY, derive_type
+from fillip.manage.cel import check_rule
 from fillip.match.stage import ACCEPTED_FOR
 
-from .conftest import Shop
+from .conftest import BUY, Shop
 
 
 async def test_a_rule_reads_the_event(shop: Shop):
@@ -76,6 +78,42 @@ async def test_a_newer_book_is_taken_over_and_known_rules_are_kept(shop: Shop):
     await shop.books.refresh("acme", 1)
     assert await shop.meets() == ["one", "two"]
     assert (await shop.books.pin(["acme"]))["acme"].entries["one"] is before
+
+
+async def test_a_changed_list_is_taken_over_and_rules_that_read_no_changed_one_are_kept(shop: Shop):
+    shop.fill("spring", "a", "b")
+    shop.fill("autumn", "z")
+    shop.launch("one", "event.coupon in lists.spring")
+    shop.launch("other", "event.coupon in lists.autumn")
+    shop.launch("none", "!(event.coupon in lists.spring || event.coupon in lists.autumn)")
+    assert [await shop.meets(coupon=coupon) for coupon in ("b", "z", "x", None)] == [
+        ["one"],
+        ["other"],
+        ["none"],
+        ["none"],
+    ]
+    before = (await shop.books.pin(["acme"]))["acme"]
+    shop.fill("spring", "c")
+    await shop.books.refresh("acme", shop.version)
+    assert [await shop.meets(coupon=coupon) for coupon in ("b", "c")] == [["none"], ["one"]]
+    after = (await shop.books.pin(["acme"]))["acme"]
+    kept = {name for name, entry in after.entries.items() if entry is before.entries[name]}
+    assert (kept, after.lists["autumn"] is before.lists["autumn"]) == ({"other"}, True)
+
+
+async def test_values_and_keys_go_by_lists_too(shop: Shop):
+    shop.fill("spring", "a")
+    shop.launch("one", rewards=[{"kind": "points", "formula": {"of": "event.coupon in lists.spring ? 9 : 1"}}])
+    key = check_rule(
+        "event.coupon in lists.spring ? 'spring' : 'rest'", derive_type(BUY), EMPTY, expect="key", lists=shop.lists
+    )
+    shop.owner.execute(
+        "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, action, key, key_checked, cap)"
+        " VALUES ('acme', 'l', 'tenant', 'count', 'lifetime', 'BUY', 'k', %s, 5)",
+        [key.checked],
+    )
+    met = [(await shop.meet([await shop.event(coupon=coupon)]))[0].candidates[0] for coupon in ("a", "b")]
+    assert [(each.values, each.touches[0].counter.key) for each in met] == [((9,), "spring"), ((1,), "rest")]
 
 
 async def test_an_unknown_tenant_has_no_book_even_when_its_name_would_name_two(shop: Shop):

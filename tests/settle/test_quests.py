@@ -41,7 +41,7 @@ class Offers:
     def _check(self, name: str, quest: Quest) -> Entry:
         campaign = Campaign("QUEST", name, (Reward("points", 5),), quest=quest)
         checked: dict[str, Checked] = {
-            path: check_path(campaign, path, source, action, SHAPES, EMPTY)
+            path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
             for path, action, source in campaign.expressions()
         }
         return Entry(name, 1, "running", campaign, checked)

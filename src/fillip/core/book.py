@@ -1,4 +1,4 @@
-"""The book: one tenant's campaigns, limits, cohorts and schemas at one version. A batch pins one."""
+"""The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -12,6 +12,7 @@ from fillip.core.cast import Cast
 from fillip.core.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.limit import Limit
+from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
 from fillip.core.tenant import Tenant
 
@@ -25,19 +26,25 @@ class Action(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True, dict=True):
-    """A campaign version in force. Rules are compiled at the first candidate and kept."""
+    """A campaign version in force, with the lists that its rules read. Rules are compiled at the first candidate and kept."""
 
     campaign_id: str
     version: int
     state: CampaignState
     campaign: Campaign
     checked: Mapping[str, Checked]
+    lists: Lists = {}
+
+    def reads(self, lists: Lists) -> bool:
+        """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
+        return all(lists.get(list_id) is each for list_id, each in self.lists.items())
 
     @cached_property
     def rules(self) -> dict[str, Rule]:
         """Compiled expressions by their path in the definition; of a step's rule what needs no instance."""
-        whole = {path: compile_rule(each.code) for path, each in self.checked.items() if not each.uses_instance}
-        return whole | {path: early or _accept for path, (early, _) in self._halves.items()}
+        whole = {path: each.code for path, each in self.checked.items() if not each.uses_instance}
+        compiled = {path: compile_rule(code, self.lists) for path, code in whole.items()}
+        return compiled | {path: early or _accept for path, (early, _) in self._halves.items()}
 
     @cached_property
     def late_rules(self) -> dict[str, Rule]:
@@ -46,7 +53,7 @@ class Entry(Struct, frozen=True, dict=True):
 
     @cached_property
     def _halves(self) -> dict[str, tuple[Rule | None, Rule]]:
-        return {path: split_rule(each.code) for path, each in self.checked.items() if each.uses_instance}
+        return {path: split_rule(each.code, self.lists) for path, each in self.checked.items() if each.uses_instance}
 
     @cached_property
     def roles(self) -> tuple[tuple[str, "Role"], ...]:
@@ -115,6 +122,7 @@ class Book(Struct, frozen=True, dict=True):
     by_action: Mapping[str, Cast]
     limits: Mapping[str, Limit]
     cohorts: Mapping[str, tuple[int, frozenset[str]]]  # id -> (version, members)
+    lists: Lists = {}
 
     @cached_property
     def limits_by_campaign(self) -> dict[str, tuple[Limit, ...]]:
@@ -127,7 +135,8 @@ class Book(Struct, frozen=True, dict=True):
     @cached_property
     def key_rules(self) -> dict[str, Rule]:
         """Compiled key expressions by limit id."""
-        return {i: compile_rule(limit.key_checked) for i, limit in self.limits.items() if limit.key_checked}
+        keyed = ((limit.limit_id, limit.key_checked) for limit in self.limits.values() if limit.key_checked)
+        return {limit_id: compile_rule(code, self.lists) for limit_id, code in keyed}
 
 
 def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:

@@ -104,10 +104,11 @@ def name_formula(index: int) -> str:
 class Checked(Struct, frozen=True):
     """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads.
 
-    `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
+    `uses_lists` are the ids of the named lists. `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
     """
 
     code: bytes
     uses_user: bool = False
     uses_cohorts: bool = False
     uses_instance: bool = False
+    uses_lists: tuple[str, ...] = ()

@@ -41,8 +41,9 @@ class Cast:
     def __init__(self, roles: Sequence["Role"]) -> None:
         """About 10 µs a role, and 0.1 ms for each whose rule was not read before."""
         self.roles = tuple(roles)
-        self.index = RuleIndex([role.clauses for role in roles])
         entries = [role.entry for role in roles]
+        lists = {name: each for entry in entries for name, each in entry.lists.items()}
+        self.index = RuleIndex([role.clauses for role in roles], lists)
         self.targets = [frozenset(entry.campaign.cohorts) for entry in entries]
         self.targeted = sorted(frozenset[str]().union(*self.targets))
         self._timeline = Timeline([entry.campaign.schedule for entry in entries])

@@ -14,8 +14,8 @@ from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
 from fillip.core.rule.cost import check_cost
 from fillip.core.rule.split import LATE_NAMES
-from fillip.core.rule.tree import list_names
-from fillip.core.schema import ObjectType
+from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
+from fillip.core.schema import EMPTY, ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
 from fillip.manage.doubles import Patch, list_int_literals
 from fillip.manage.source import describe_depth, refuse_oversized
@@ -23,6 +23,8 @@ from fillip.manage.source import describe_depth, refuse_oversized
 _MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
+_UNDEFINED = re.compile(r"^undefined field '(\w+)'")
+_OF_LISTS = re.compile(r"(?<![\w.])lists\s*$")
 _OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
 
 _DEFAULTED = {"bool": cel.Type.BOOL, "int64": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
@@ -49,6 +51,7 @@ class CheckedRule:
     uses_user: bool
     uses_cohorts: bool
     uses_instance: bool
+    uses_lists: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +72,21 @@ def check_rule(
     expect: Expected = "bool",
     start: ObjectType | None = None,
     progress: ObjectType | None = None,
+    lists: ObjectType = EMPTY,
 ) -> CheckedRule:
     """The rule, checked against the attributes of its action and of the users; `start` types the event that opened a
-    quest's instance, `progress` how far that is.
+    quest's instance, `progress` how far that is, `lists` the tenant's named lists.
 
     `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
     double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
     """
     refuse_oversized(source)
-    environment = _build_environment(action, user, start, progress)
-    roots = _list_roots(action, user, start, progress)
+    environment = _build_environment(action, user, start, progress, lists)
+    roots = _list_roots(action, user, start, progress, lists)
     try:
         checked = _check(environment, source)
         tree = decode_rule(checked)
+        uses_lists = _name_lists(tree)
         check_cost(source, tree, roots)
         prove_compiles(tree.root)
     except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):
@@ -92,23 +97,33 @@ def check_rule(
         raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
     names = list_names(tree.root)
     used = ("user" in names, "cohorts" in names, bool(start or progress) and not names.isdisjoint(LATE_NAMES))
-    return CheckedRule(source, checked, cast(ResultKind, kind), *used)
+    return CheckedRule(source, checked, cast(ResultKind, kind), *used, uses_lists)
+
+
+def _name_lists(tree: Tree) -> tuple[str, ...]:
+    """The ids of the lists that a rule reads; raises RuleRefused for `lists` by itself."""
+    for path, node in list_reads(tree.root):
+        if path == "lists":
+            raise RuleRefused(
+                *tree.locate(node.offset), "name one of the lists, as in `event.sku in lists.premium_skus`"
+            )
+    return tuple(sorted(find_lists(tree.root)))
 
 
 @lru_cache(maxsize=128)
 def _build_environment(
-    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
 ) -> cel.Env:
-    roots = _list_roots(action, user, start, progress)
+    roots = _list_roots(action, user, start, progress, lists)
     variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
     variables["cohorts"] = cel.Type.List(cel.Type.STRING)
     return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables, functions=[_OR_VALUE])
 
 
 def _list_roots(
-    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
 ) -> dict[str, ObjectType]:
-    given = {"event": action, "user": user, "start": start, "progress": progress}
+    given = {"event": action, "user": user, "start": start, "progress": progress, "lists": lists}
     return {name: shape for name, shape in given.items() if shape is not None}
 
 
@@ -124,8 +139,16 @@ def _check(environment: cel.Env, source: str) -> bytes:
             faults = _read_faults(str(error), patch.text)
             if not patch.widen(_list_widenable(environment, patch.text, faults)):
                 break
-    fault = faults[0]
-    raise RuleRefused(*_locate(source, patch.restore(fault.offset)), fault.message) from None
+    offset = patch.restore(faults[0].offset)
+    raise RuleRefused(*_locate(source, offset), _explain_list(source[:offset], faults[0].message)) from None
+
+
+def _explain_list(before: str, message: str) -> str:
+    """The message, in other words where it is a list that does not exist."""
+    name = _UNDEFINED.match(message)
+    if name is None or not _OF_LISTS.search(before):
+        return message
+    return f"there is no list '{name[1]}': make it first, by PUT /v1/lists/{name[1]}"
 
 
 def _parses(environment: cel.Env, text: str) -> bool:

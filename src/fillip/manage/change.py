@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.ports import Caller
 from fillip.manage.tables import book_change, tenant
 
-BookKind = Literal["tenant", "action", "campaign", "limit", "cohort"]
+BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
 
 
 async def change_book(

@@ -308,7 +308,8 @@ def _check_rules(situation: Situation) -> Check:
 
 def _explain_role(situation: Situation, role: Role, source: str) -> RuleAnswer:
     entry, typed = situation.entry, situation.event.typed
-    leaves = explain_rule(source, entry.checked[role.path].code, typed, situation.user, situation.cohorts)
+    code, mine = entry.checked[role.path].code, (situation.user, situation.cohorts)
+    leaves = explain_rule(source, code, typed, *mine, lists=entry.lists)
     return RuleAnswer(
         path=role.path,
         source=source,
@@ -360,4 +361,6 @@ def _show(instant: datetime | None) -> str:
 
 
 def _quote(value: object) -> str:
+    if isinstance(value, Mapping) and value.keys() == {"version", "size"}:
+        return f"version {value['version']} with {value['size']} items"
     return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)

@@ -21,7 +21,7 @@ from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
 from fillip.manage.saving import DefinitionRefused, check_key, check_limit, find_key_action
-from fillip.manage.shapes import lock_tenant, read_actions
+from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.tables import limit_counter, spending_limit
 
@@ -185,7 +185,10 @@ async def _check_names(work: Work, limit: Limit) -> Limit:
     schemas = await read_actions(work.connection, work.caller, [limit.action])
     if limit.action not in schemas:
         raise DefinitionRefused([Fault("/action", f"unknown action '{limit.action}': define it first")])
-    return replace(limit, key_checked=check_key(limit, derive_type(schemas[limit.action]))) if limit.key else limit
+    if not limit.key:
+        return limit
+    lists = await read_list_types(work.connection, work.caller)
+    return replace(limit, key_checked=check_key(limit, derive_type(schemas[limit.action]), lists))
 
 
 def _fills_in(limit: Limit, name: str, value: object) -> bool:

@@ -14,26 +14,32 @@ DAY_S = 86_400
 
 
 def check_path(
-    campaign: Campaign, path: str, source: str, action: str, actions: Mapping[str, ObjectType], user: ObjectType
+    campaign: Campaign,
+    path: str,
+    source: str,
+    action: str,
+    actions: Mapping[str, ObjectType],
+    user: ObjectType,
+    lists: ObjectType,
 ) -> Checked:
     """The expression at `path` of a campaign over events of `action`, typed; raises RuleRefused with line and column.
 
-    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event alone.
+    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event and
+    lists alone.
     """
     if path == KEY_PATH:
-        rule = check_rule(source, actions[action], EMPTY, expect="key")
+        rule = check_rule(source, actions[action], EMPTY, expect="key", lists=lists)
         if rule.uses_cohorts:
             raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")
-        return Checked(rule.checked)
+        return Checked(rule.checked, uses_lists=rule.uses_lists)
     if path.endswith(".sum") or path.startswith("rewards."):
-        rule = check_rule(source, actions[action], user, expect="int")
-        return Checked(rule.checked, rule.uses_user, rule.uses_cohorts)
-    if campaign.quest and path.startswith("quest.steps."):
+        rule = check_rule(source, actions[action], user, expect="int", lists=lists)
+    elif campaign.quest and path.startswith("quest.steps."):
         start = actions.get(campaign.quest.opening_action or "")
-        rule = check_rule(source, actions[action], user, start=start, progress=PROGRESS)
+        rule = check_rule(source, actions[action], user, start=start, progress=PROGRESS, lists=lists)
     else:
-        rule = check_rule(source, actions[action], user)
-    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance)
+        rule = check_rule(source, actions[action], user, lists=lists)
+    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance, rule.uses_lists)
 
 
 def depends_on(campaign: Campaign, path: str, action: str, checked: Checked, changed: str | None) -> bool:

@@ -18,7 +18,7 @@ from fillip.manage.catalogue import list_launched, read_definition, save_version
 from fillip.manage.quest_rules import check_path, depends_on
 from fillip.manage.refusals import Conflict
 from fillip.manage.saving import DefinitionRefused, check_key, list_sources
-from fillip.manage.shapes import lock_tenant, read_actions
+from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import list_keyed, save_limit
 
 
@@ -41,8 +41,9 @@ async def recheck_campaigns(
     else:
         actions[action_name] = new_shape
     limits = await list_keyed(connection, caller, action=action_name) if action_name else []
-    faults, changed = _recheck(campaigns, action_name, actions, user)
-    keys = _recheck_keys(limits, new_shape, faults)
+    lists = await read_list_types(connection, caller)
+    faults, changed = _recheck(campaigns, action_name, actions, user, lists)
+    keys = _recheck_keys(limits, new_shape, lists, faults)
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
         raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
@@ -62,6 +63,7 @@ def _recheck(
     action_name: str | None,
     actions: Mapping[str, ObjectType],
     user: ObjectType,
+    lists: ObjectType,
 ) -> tuple[list[Fault], list[tuple[Row[Any], Campaign, dict[str, Checked]]]]:
     faults: list[Fault] = []
     changed = []
@@ -71,7 +73,7 @@ def _recheck(
         for path, action, source in list_sources(campaign):
             if depends_on(campaign, path, action, before[path], action_name):
                 try:
-                    after[path] = check_path(campaign, path, source, action, actions, user)
+                    after[path] = check_path(campaign, path, source, action, actions, user, lists)
                 except RuleRefused as refused:
                     faults.append(Fault(f"campaigns/{row.campaign_id}/{path.replace('.', '/')}", str(refused)))
         if any(not same_code(before[path].code, after[path].code) for path in before):
@@ -79,11 +81,13 @@ def _recheck(
     return faults, changed
 
 
-def _recheck_keys(limits: Iterable[Limit], shape: ObjectType, faults: list[Fault]) -> list[tuple[Limit, bytes]]:
+def _recheck_keys(
+    limits: Iterable[Limit], shape: ObjectType, lists: ObjectType, faults: list[Fault]
+) -> list[tuple[Limit, bytes]]:
     changed = []
     for limit in limits:
         try:
-            code = check_key(limit, shape)
+            code = check_key(limit, shape, lists)
             if not same_code(limit.key_checked or b"", code):
                 changed.append((limit, code))
         except DefinitionRefused as refused:

@@ -20,7 +20,8 @@ from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import select_campaigns
 from fillip.manage.explanation import Check, Situation, check_path, check_quest
-from fillip.manage.situations import find_instances, know_opening, list_limits, read_counters, read_entry
+from fillip.manage.list_versions import find_key_lists, read_lists
+from fillip.manage.situations import find_instances, know_lists, know_opening, list_limits, read_counters, read_entry
 
 _definition = tables.campaign_version.c.definition
 
@@ -86,9 +87,10 @@ async def _find_rivals(
         _table.campaign_id != entry.campaign_id, _table.state.not_in(REFUSING), same_action
     )
     rows = (await connection.execute(others)).all()
-    entries = [entry, *(read_entry(row, row.shown) for row in rows)]
+    entries = [entry, *[await know_lists(connection, caller, read_entry(row, row.shown)) for row in rows]]
     limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
-    book = structs.replace(event.book, entries={e.campaign_id: e for e in entries}, limits=limits)
+    lists = await read_lists(connection, caller, find_key_lists(limits.values()))
+    book = structs.replace(event.book, entries={e.campaign_id: e for e in entries}, limits=limits, lists=lists)
     event = structs.replace(event, book=book)
     for other in entries:
         if other is not entry and not await _is_earned(

@@ -18,7 +18,7 @@ from fillip.manage.refusals import Invalid
 
 
 class Shapes(Struct, frozen=True):
-    """What a definition may name: the tenant's currency, the types of its users and actions, its cohorts.
+    """What a definition may name: the tenant's currency, the types of its users, actions and lists, its cohorts.
 
     `points` are its currencies of points, `pools` and `badges` what may be given.
     """
@@ -27,6 +27,7 @@ class Shapes(Struct, frozen=True):
     user: ObjectType
     actions: Mapping[str, ObjectType]
     cohorts: Collection[str]
+    lists: ObjectType = EMPTY
     points: Collection[str] = (POINTS,)
     pools: Collection[str] = ()
     badges: Collection[str] = ()
@@ -57,7 +58,7 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     checked: dict[str, Checked] = {}
     for path, action, source in [] if faults else list_sources(campaign):
         try:
-            checked[path] = check_path(campaign, path, source, action, shapes.actions, shapes.user)
+            checked[path] = check_path(campaign, path, source, action, shapes.actions, shapes.user, shapes.lists)
         except RuleRefused as refused:
             faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
     if faults:
@@ -72,10 +73,10 @@ def list_sources(campaign: Campaign) -> Iterator[tuple[str, str, str]]:
         yield path, campaign.granting_action() or "", source
 
 
-def check_key(limit: Limit, action: ObjectType) -> bytes:
-    """The key expression of a limit, typed (a string or an int of the event alone); raises DefinitionRefused."""
+def check_key(limit: Limit, action: ObjectType, lists: ObjectType) -> bytes:
+    """The key expression of a limit, typed (a string or an int, of the event and lists); raises DefinitionRefused."""
     try:
-        rule = check_rule(limit.key or "", action, EMPTY, expect="key")
+        rule = check_rule(limit.key or "", action, EMPTY, expect="key", lists=lists)
     except RuleRefused as refused:
         raise DefinitionRefused([Fault("/key", str(refused))]) from None
     if rule.uses_cohorts:

@@ -7,8 +7,9 @@ from sqlalchemy import Column, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign import Campaign
+from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
-from fillip.core.schema import derive_type
+from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage import tables
 from fillip.manage.saving import Shapes
 
@@ -33,7 +34,8 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
     shapes = {name: derive_type(schema) for name, schema in actions.items()}
     pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
-    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, currencies, pools, badges)
+    lists = await read_list_types(connection, caller)
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges)
 
 
 async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
@@ -49,3 +51,11 @@ async def read_actions(connection: AsyncConnection, caller: Caller, names: Colle
         table.c.tenant_id == caller.tenant_id, table.c.name.in_(names)
     )
     return {row.name: row.schema for row in await connection.execute(statement)}
+
+
+async def read_list_types(connection: AsyncConnection, caller: Caller) -> ObjectType:
+    """What `lists` is to the checker: a field for each of the tenant's lists, by id."""
+    table = tables.named_list.c
+    statement = select(table.list_id, table.kind).where(table.tenant_id == caller.tenant_id).order_by(table.list_id)
+    rows = await connection.execute(statement)
+    return ObjectType(tuple(Field(row.list_id, ListOf(Scalar(Kind(row.kind), False), MAX_LIST_ITEMS)) for row in rows))

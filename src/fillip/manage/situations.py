@@ -21,6 +21,7 @@ from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage import tables
 from fillip.manage.explanation import Situation
+from fillip.manage.list_versions import find_key_lists, read_lists
 from fillip.manage.refusals import NotFound
 from fillip.manage.spending import read_limit
 
@@ -65,7 +66,7 @@ async def find_event(connection: AsyncConnection, caller: Caller, event_id: str)
 
 
 async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Situation:
-    """The situation that a decision was made in: schemas of its book version, user and cohorts as recorded with it."""
+    """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
     occurrence = await find_event(connection, caller, decision.event_id)
     version = tables.campaign_version.c
     same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
@@ -76,7 +77,7 @@ async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]
     ).one()
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    entry = read_entry(row, "running")
+    entry = await know_lists(connection, caller, read_entry(row, "running"), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
     return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])
@@ -106,9 +107,23 @@ async def imagine(
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    entry, tenant = read_entry(row, row.shown), _read_tenant(scene.tenant)
+    entry = await know_lists(connection, caller, read_entry(row, row.shown))
+    tenant = _read_tenant(scene.tenant)
     situation = _build(caller, tenant, entry, occurrence, scene.schema, user, scene.cohorts, limits)
+    lists = await read_lists(connection, caller, find_key_lists(limits))
+    book = structs.replace(situation.event.book, lists=lists)
+    situation = structs.replace(situation, event=structs.replace(situation.event, book=book))
     return await know_opening(connection, caller, situation)
+
+
+async def know_lists(
+    connection: AsyncConnection, caller: Caller, entry: Entry, book_version: int | None = None
+) -> Entry:
+    """The campaign with the lists that its rules read, as they were at a version of the book or are (None)."""
+    named = {list_id for checked in entry.checked.values() for list_id in checked.uses_lists}
+    if not named:
+        return entry
+    return structs.replace(entry, lists=await read_lists(connection, caller, named, book_version))
 
 
 async def know_opening(connection: AsyncConnection, caller: Caller, situation: Situation) -> Situation:

@@ -9,6 +9,7 @@ from fillip.core.rule.tree import locate
 MAX_SOURCE_BYTES = 8192
 MAX_LITERAL_ITEMS = 256
 
+_HINT = "keep them in a named list, let users be in a cohort, or events carry a category"
 _SHOWN = 80  # characters of a clause in the message
 _LINE_END = re.compile(r"\n")
 _TOKEN = re.compile(
@@ -27,15 +28,13 @@ def refuse_oversized(source: str) -> None:
         raise _refuse(source, error.start, "not valid Unicode text") from None
     if len(encoded) > MAX_SOURCE_BYTES:
         offset = len(encoded[:MAX_SOURCE_BYTES].decode(errors="ignore"))
-        message = (
-            f"{len(encoded)} bytes; at most {MAX_SOURCE_BYTES}: let users be in a cohort, or events carry a category"
-        )
+        message = f"{len(encoded)} bytes; at most {MAX_SOURCE_BYTES}: {_HINT}"
         raise _refuse(source, offset, message)
     if "\0" in source:
         raise _refuse(source, source.index("\0"), "a NUL character cannot be stored")
     for offset, size in _list_literals(source):
         if size > MAX_LITERAL_ITEMS:
-            message = f"{size} items written out, at most {MAX_LITERAL_ITEMS}: let users be in a cohort, or events carry a category"
+            message = f"{size} items written out, at most {MAX_LITERAL_ITEMS}: {_HINT}"
             raise _refuse(source, offset, message)
 
 

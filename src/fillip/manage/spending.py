@@ -35,9 +35,12 @@ def read_limit(row: Row[Any]) -> Limit:
 async def list_keyed(
     connection: AsyncConnection, caller: Caller, *, action: str | None = None, campaign_id: str | None = None
 ) -> list[Limit]:
-    """The limits split by a key, of one action or of one campaign, by id."""
+    """The limits split by a key, all or those of one action or campaign, by id."""
     mine = [_limit.tenant_id == caller.tenant_id, _limit.key.is_not(None)]
-    mine.append(_limit.action == action if action else _limit.campaign_id == campaign_id)
+    if action:
+        mine.append(_limit.action == action)
+    if campaign_id:
+        mine.append(_limit.campaign_id == campaign_id)
     rows = await connection.execute(select(spending_limit).where(*mine).order_by(_limit.limit_id))
     return [read_limit(row) for row in rows]
 

@@ -38,7 +38,8 @@ def _describe(situation: Situation, index: int, reward: Reward, value: int) -> W
     if reward.formula is None or event.action != entry.campaign.granting_action():
         return given
     path, values = name_formula(index), (event.typed, situation.user, situation.cohorts)
-    given.source, given.reads = reward.formula.of, list_inputs(entry.checked[path].code, *values)
+    given.source = reward.formula.of
+    given.reads = list_inputs(entry.checked[path].code, *values, lists=entry.lists)
     try:
         given.amount, given.value = evaluate(reward.formula, entry.rules[path], *values)
     except RuleError as error:

@@ -16,6 +16,7 @@ from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.errors import Retry
 from fillip.core.limit import Limit
+from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
 
@@ -30,7 +31,7 @@ AWAY = (
     asyncpg.OperatorInterventionError,
     TimeoutError,
 )
-NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "members")
+NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "members", "lists", "items")
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
 log = structlog.get_logger()
 
@@ -90,13 +91,14 @@ class PostgresBooks:
         if row is None:
             return None
         old = self._books.get(tenant_id)
-        known, new = await self._read_campaigns(connection, tenant_id, old)
+        lists = await self._load_lists(connection, tenant_id, old)
+        known, new = await self._read_campaigns(connection, tenant_id, old, lists)
         actions = await connection.fetch(self._sql["actions"], tenant_id)
         limits = [_read_limit(r) for r in await connection.fetch(self._sql["limits"], tenant_id)]
         cohorts = await self._load_cohorts(connection, tenant_id, old)
 
         def build() -> Book:
-            read = {entry.campaign_id: entry for entry in map(_read_entry, new)}
+            read = {entry.campaign_id: entry for entry in (_read_entry(each, lists) for each in new)}
             entries = {campaign_id: entry or read[campaign_id] for campaign_id, entry in known.items()}
             book = Book(
                 tenant=Tenant(tenant_id, row["name"], row["time_zone"], row["currency"], row["clock"]),
@@ -107,6 +109,7 @@ class PostgresBooks:
                 by_action=cast_roles(entries.values(), old.by_action if old else {}),
                 limits={limit.limit_id: limit for limit in limits},
                 cohorts=cohorts,
+                lists=lists,
             )
             _ = book.limits_by_campaign  # made at the first look otherwise, which is an event's
             return book
@@ -114,16 +117,29 @@ class PostgresBooks:
         return build
 
     async def _read_campaigns(
-        self, connection: Connection, tenant_id: str, old: Book | None
+        self, connection: Connection, tenant_id: str, old: Book | None, lists: Lists
     ) -> tuple[dict[str, Entry | None], list[asyncpg.Record]]:
-        """Campaigns in order, and rows for those without an entry: a known version keeps its compiled rules and index."""
+        """Campaigns in order, and rows for those without an entry: a known version keeps its compiled rules and index,
+        unless a list that it reads has changed.
+        """
         entries = old.entries if old else {}
         known: dict[str, Entry | None] = {}
         for campaign_id, version, state in await connection.fetch(self._sql["campaigns"], tenant_id):
             entry = entries.get(campaign_id)
-            known[campaign_id] = entry if entry and (entry.version, entry.state) == (version, state) else None
+            same = entry is not None and (entry.version, entry.state) == (version, state) and entry.reads(lists)
+            known[campaign_id] = entry if same else None
         missing = [campaign_id for campaign_id, entry in known.items() if entry is None]
         return known, await connection.fetch(self._sql["definitions"], tenant_id, missing) if missing else []
+
+    async def _load_lists(self, connection: Connection, tenant_id: str, old: Book | None) -> dict[str, NamedList]:
+        lists = {}
+        for list_id, version in await connection.fetch(self._sql["lists"], tenant_id):
+            known = old.lists.get(list_id) if old else None
+            if known is None or known.version != version:
+                items = await connection.fetchval(self._sql["items"], tenant_id, list_id, version)
+                known = NamedList(version, msgspec.json.decode(items))
+            lists[list_id] = known
+        return lists
 
     async def _load_cohorts(
         self, connection: Connection, tenant_id: str, old: Book | None
@@ -170,10 +186,11 @@ def _read_actions(
     return actions
 
 
-def _read_entry(row: asyncpg.Record) -> Entry:
+def _read_entry(row: asyncpg.Record, lists: Lists) -> Entry:
     campaign = msgspec.json.decode(row["definition"], type=Campaign)
     checked = msgspec.json.decode(row["checked"], type=dict[str, Checked])
-    return Entry(row["campaign_id"], row["version"], row["state"], campaign, checked)
+    mine = {list_id: lists[list_id] for each in checked.values() for list_id in each.uses_lists}
+    return Entry(row["campaign_id"], row["version"], row["state"], campaign, checked, mine)
 
 
 def _read_limit(row: asyncpg.Record) -> Limit:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any, Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from fillip.core.index.clause import Bound, Choice, Clause, Clauses, Key, Leftover, Members, Range, Value, Want
 from fillip.core.rule.calendar import read_instant
 from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Name, Node, Select
@@ -115,6 +117,9 @@ def _read_differs(left: Node, right: Node, wanted: bool) -> _Atom | None:
 
 
 def _read_in(value: Node, items: Node, wanted: bool) -> _Atom | None:
+    if isinstance(items, Select) and isinstance(items.operand, Name) and items.operand.name == "lists":
+        path = _read_scalar(value)
+        return (replace(path, look="listed", among=items.field), Choice(frozenset([wanted]))) if path else None
     try:
         if isinstance(items, Items) and items.items:
             path = _read_scalar(value)

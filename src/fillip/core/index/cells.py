@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from fillip.core.index.clause import Choice, Key, Members, Range, Value, Want
+from fillip.core.named_list import Lists
 from fillip.core.rule.run import is_set
 
 MAX_VALUES = 1024
@@ -63,9 +64,12 @@ def set_bits(places: Iterable[int]) -> int:
     return int.from_bytes(octets, "little")
 
 
-def build_read(key: Key) -> Read:
+def build_read(key: Key, lists: Lists) -> Read:
     """How the value of a key is read from the event's or the user's attributes."""
     path = key.path
+    if key.look == "listed":
+        walk, members = _build_walk(path), lists[key.among].members
+        return lambda attributes: walk(attributes) in members
     if key.look == "set":
         above = _build_walk(path[:-1])
         return lambda attributes: is_set(above(attributes)[path[-1]])
@@ -84,7 +88,7 @@ def _build_walk(path: tuple[str, ...]) -> Read:
     return walk
 
 
-def build_choices(key: Key, every: int, wants: Mapping[int, Choice]) -> Dial:
+def build_choices(key: Key, read: Read, every: int, wants: Mapping[int, Choice]) -> Dial:
     """The dial of choices: a mask for each value that any row names, one for all others."""
     inside: dict[Value, list[int]] = {}
     outside: dict[Value, list[int]] = {}
@@ -105,11 +109,10 @@ def build_choices(key: Key, every: int, wants: Mapping[int, Choice]) -> Dial:
     if key.look == "value" and len(key.path) == 1:
         (name,) = key.path
         return Dial(lambda attributes: look(attributes[name], other), inexact)
-    read = build_read(key)
     return Dial(lambda attributes: look(read(attributes), other), inexact)
 
 
-def build_ranges(key: Key, every: int, wants: Mapping[int, Range]) -> Dial:
+def build_ranges(_: Key, read: Read, every: int, wants: Mapping[int, Range]) -> Dial:
     """The dial of ranges: masks for the points at which a range begins or ends and for the gaps between them."""
     cuts = sorted({bound.value for want in wants.values() for bound in (want.low, want.high) if bound})
     steps, null = 2 * len(cuts) + 1, every & ~set_bits(wants)
@@ -121,7 +124,7 @@ def build_ranges(key: Key, every: int, wants: Mapping[int, Range]) -> Dial:
     nan = null | set_bits(row for row, want in wants.items() if want.nan)
     taken = ((first // block, last // block, row) for row, (first, last) in spans.items() if first <= last)
     masks = _sweep(null, taken, steps // block + 1)
-    read, at_cuts = build_read(key), {cut: masks[(2 * place + 1) // block] for place, cut in enumerate(cuts)}
+    at_cuts = {cut: masks[(2 * place + 1) // block] for place, cut in enumerate(cuts)}
     between = [masks[2 * place // block] for place in range(len(cuts) + 1)]
 
     def turn(attributes: Any) -> int:  # noqa: ANN401 - as Dial
@@ -157,7 +160,7 @@ def _sweep(mask: int, spans: Iterable[tuple[int, int, int]], steps: int) -> list
     return masks
 
 
-def build_members(key: Key, every: int, wants: Mapping[int, Members]) -> Dial:
+def build_members(_: Key, read: Read, every: int, wants: Mapping[int, Members]) -> Dial:
     """The dial of members: for each that any row asks for, the rows that take it, and those that bar it."""
     asked: dict[Value, list[int]] = {}
     barred: dict[Value, list[int]] = {}
@@ -173,7 +176,6 @@ def build_members(key: Key, every: int, wants: Mapping[int, Members]) -> Dial:
     other = every & ~set_bits(row for rows in asked.values() for row in rows)
     takes = {value: set_bits(rows) for value, rows in asked.items()}
     bars = {value: set_bits(rows) for value, rows in barred.items()}
-    read = build_read(key)
 
     def turn(attributes: Any) -> int:  # noqa: ANN401 - as Dial
         mask, out = other, 0
@@ -190,13 +192,14 @@ _DIALS: dict[str, Callable[..., Dial]] = {
     "set": build_choices,
     "order": build_ranges,
     "members": build_members,
+    "listed": build_choices,
 }
 
 
 class Cells:
     """Rows, and the dials that tell which of them an event meets."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], lists: Lists) -> None:
         self.slots = [row.slot for row in rows]
         wants: dict[Key, dict[int, Want]] = {}
         for place, row in enumerate(rows):
@@ -204,7 +207,7 @@ class Cells:
                 wants.setdefault(key, {})[place] = want
         self.every = every = (1 << len(rows)) - 1
         keys = sorted(wants, key=lambda key: -len(wants[key]))  # what most ask leaves fewest
-        dials = {key: _DIALS[key.look](key, every, wants[key]) for key in keys}
+        dials = {key: _DIALS[key.look](key, build_read(key, lists), every, wants[key]) for key in keys}
         self._of_event = [dial.turn for key, dial in dials.items() if key.root == "event"]
         self._of_user = [dial.turn for key, dial in dials.items() if key.root == "user"]
         self._of_cohorts = [dial.turn for key, dial in dials.items() if key.root == "cohorts"]

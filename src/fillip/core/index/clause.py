@@ -11,11 +11,15 @@ Value: TypeAlias = Any  # bool, int, float, str or None; of one attribute all of
 
 
 class Key(Struct, frozen=True, gc=False):
-    """What is looked at: the value at `path`, whether it is `set` (has()), its `order`, or the `members` of a list."""
+    """What is looked at: the value at `path`, whether it is `set` (has()), its `order`, or the `members` of a list.
 
-    look: Literal["value", "set", "order", "members"]
+    `listed`: whether the value is in the named list `among`.
+    """
+
+    look: Literal["value", "set", "order", "members", "listed"]
     root: Root
     path: tuple[str, ...]
+    among: str = ""
 
     def __str__(self) -> str:
         return ".".join((self.root, *self.path))

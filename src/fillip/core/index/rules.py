@@ -9,6 +9,7 @@ from itertools import chain
 
 from fillip.core.index.cells import Cells, Read, Row, build_read
 from fillip.core.index.clause import Choice, Clauses, Key, Members, Value, Want
+from fillip.core.named_list import NO_LISTS, Lists
 
 MAX_PINS = 4
 """Most attributes that are hashed: each costs every event a look."""
@@ -19,13 +20,13 @@ MANY = 256
 class RuleIndex:
     """Finds which of the rules at slots 0, 1, … can be true for an event. Not to be changed once built."""
 
-    def __init__(self, rules: Sequence[Clauses]) -> None:
-        """About 10 µs a rule."""
+    def __init__(self, rules: Sequence[Clauses], lists: Lists = NO_LISTS) -> None:
+        """About 10 µs a rule; `lists` are those that the rules read."""
         self.exact = [rule.exact for rule in rules]
         rows = [Row(slot, each.wants, each.exact) for slot, rule in enumerate(rules) for each in rule.each]
         values = _gather_values(rows)
         keys = sorted((key for key in values if len(values[key]) >= MANY), key=lambda key: -len(values[key]))
-        pins = {key: _Pin(key) for key in keys[:MAX_PINS]}
+        pins = {key: _Pin(key, lists) for key in keys[:MAX_PINS]}
         rest = []
         for row in rows:
             pin = next((pins[key] for key in pins if _list_values(row.wants.get(key))), None)
@@ -34,7 +35,7 @@ class RuleIndex:
             else:
                 rest.append(row)
         self._pins = [pin for pin in pins.values() if pin.table]
-        self._rest = Cells(rest)
+        self._rest = Cells(rest, lists)
         self._slots = len(rules)
 
     @property
@@ -72,10 +73,11 @@ class RuleIndex:
 class _Pin:
     """The cells of each value of one attribute, built when the value is first met."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, lists: Lists) -> None:
         self.key = key
+        self.lists = lists
         self.table: dict[Value, Cells | list[Row]] = {}
-        self.read: Read = build_read(key)
+        self.read: Read = build_read(key, lists)
         self.many = key.look == "members"
 
     def add(self, row: Row) -> None:
@@ -90,7 +92,7 @@ class _Pin:
         """The cells of a value that was not met before."""
         rows = self.table[value]
         assert isinstance(rows, list)
-        self.table[value] = cells = Cells(rows)
+        self.table[value] = cells = Cells(rows, self.lists)
         return cells
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Set
 from typing import Any, Protocol, cast
 
+from fillip.core.named_list import NO_LISTS, Lists
 from fillip.core.rule import run
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.emit import Writer, absorbs
@@ -51,17 +52,18 @@ class Rule(Protocol):
         ...
 
 
-def compile_rule(checked: bytes) -> Rule:
+def compile_rule(checked: bytes, lists: Lists = NO_LISTS) -> Rule:
     """The function of a rule that `fillip.manage.cel.check_rule` accepted; about 0.3 ms, so once per version.
 
+    The named lists that it reads are constants of it: it has to be compiled anew when one of them changes.
     Raises RuleRefused for what the subset lacks, DecodeError for bytes that are no checked rule.
     """
-    return compile_node(decode_rule(checked).root)
+    return compile_node(decode_rule(checked).root, lists)
 
 
-def compile_node(root: Node) -> Rule:
+def compile_node(root: Node, lists: Lists = NO_LISTS) -> Rule:
     """As compile_rule, of a decoded rule or a part of one."""
-    return build_fast(root, build_exact(root) if absorbs(root) else None)
+    return build_fast(root, build_exact(root, lists) if absorbs(root) else None, lists)
 
 
 def prove_compiles(root: Node) -> None:
@@ -73,7 +75,7 @@ def prove_compiles(root: Node) -> None:
         _build(form, Writer(exact=exact).write_result(root), {})
 
 
-def build_fast(root: Node, exact: Rule | None) -> Rule:
+def build_fast(root: Node, exact: Rule | None, lists: Lists = NO_LISTS) -> Rule:
     """The rule in its fast form; when it raises, `exact` decides, or the error stands."""
 
     def fall_back(error: Exception, *values: object) -> bool | int | str:
@@ -81,16 +83,16 @@ def build_fast(root: Node, exact: Rule | None) -> Rule:
             return _call(exact, values)
         raise describe_error(error) from error
 
-    return _build(_FAST, Writer(exact=False).write_result(root), {"fall_back": fall_back})
+    return _build(_FAST, Writer(exact=False).write_result(root), {"fall_back": fall_back, "lists": lists})
 
 
-def build_exact(root: Node) -> Rule:
+def build_exact(root: Node, lists: Lists = NO_LISTS) -> Rule:
     """The rule in its exact form, its code made at the first call: most rules never need it."""
     made: list[Rule] = []
 
     def exact(*values: object) -> bool | int | str:
         if not made:
-            made.append(_build(_EXACT, Writer(exact=True).write_result(root), {}))
+            made.append(_build(_EXACT, Writer(exact=True).write_result(root), {"lists": lists}))
         try:
             return _call(made[0], values)
         except Exception as error:
@@ -103,7 +105,7 @@ def _call(rule: Callable[..., bool | int | str], values: tuple[object, ...]) -> 
     return rule(*values)
 
 
-def _build(form: str, value: str, names: dict[str, Callable[..., Any]]) -> Rule:
+def _build(form: str, value: str, names: dict[str, Any]) -> Rule:
     text = form.format(budget=_BUDGET if "spend(budget" in value else "pass", value=value)
     namespace: dict[str, Any] = {**_NAMES, **names}
     exec(compile(text, "<rule>", "exec"), namespace)  # noqa: S102 - our own text: names numbered, constants by repr

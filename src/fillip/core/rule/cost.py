@@ -7,10 +7,11 @@ have. Text is counted by the characters that all values of an event hold togethe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS
 from fillip.core.rule.clause import list_clauses
 from fillip.core.rule.errors import RuleRefused
 from fillip.core.rule.tree import Call, Const, Entries, Fold, Items, Name, Node, Select, Tree, list_children
-from fillip.core.schema import AttributeType, ListOf, ObjectType
+from fillip.core.schema import EMPTY, AttributeType, ListOf, ObjectType
 
 MAX_COST = 10_000
 MAX_TEXT = 64 * 1024  # characters of all of an event's texts together: fillip.ingest takes no larger event
@@ -57,6 +58,7 @@ class Extent:
 
 
 COHORTS = Extent(count=MAX_MEMBERSHIPS, item=Extent(length=64))
+LISTED = Extent(count=MAX_LIST_ITEMS, item=Extent(length=MAX_ITEM_CHARS))
 
 
 def measure(kind: AttributeType, text: int = MAX_TEXT) -> Extent:
@@ -71,9 +73,10 @@ def measure(kind: AttributeType, text: int = MAX_TEXT) -> Extent:
 def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> None:
     """Whether a rule over these variables (and `cohorts`) costs at most MAX_COST; raises RuleRefused.
 
-    The place is that of the clause that costs most.
+    The place is that of the clause that costs most. Each of `lists` counts as the largest that there may be.
     """
     scope = {"cohorts": COHORTS} | {name: measure(shape) for name, shape in roots.items()}
+    scope["lists"] = Extent(fields={part.name: LISTED for part in roots.get("lists", EMPTY).fields})
     units = estimate(tree.root, scope).units
     if units <= MAX_COST:
         return
@@ -128,7 +131,7 @@ def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
     if overload in _COMPARISONS:
         return Cost(units + min(extent.weight for extent in extents))
     if overload == "in_list":
-        hashed = isinstance(node.args[1], Items) or extents[1] is COHORTS
+        hashed = isinstance(node.args[1], Items) or extents[1] is COHORTS or extents[1] is LISTED
         return Cost(units + (1 if hashed else extents[1].weight))
     length = sum(extent.length for extent in extents)
     if overload in _SEARCHES:

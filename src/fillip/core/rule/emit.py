@@ -37,7 +37,7 @@ class Writer:
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
         self.count = 0
-        self.scope = {name: name for name in ("event", "user", "cohorts", "start", "progress")}
+        self.scope = {name: name for name in ("event", "user", "cohorts", "lists", "start", "progress")}
 
     def write(self, node: Node) -> str:
         """The expression's text."""
@@ -60,12 +60,19 @@ class Writer:
         return "sorted(cohorts)" if name == "cohorts" else name
 
     def _write_select(self, node: Select) -> str:
-        return f"{self.write(node.operand)}[{node.field!r}]"
+        return self._write_field(node)
+
+    def _write_field(self, node: Select | Has) -> str:
+        written = f"{self.write(node.operand)}[{node.field!r}]"
+        return f"{written}.items" if self._is_lists(node.operand) else written
+
+    def _is_lists(self, node: Node) -> bool:
+        return isinstance(node, Name) and self.scope[node.name] == "lists"
 
     def _write_has(self, node: Has) -> str:
         if node.operand.type.kind == "map":
             return f"({node.field!r} in {self.write(node.operand)})"
-        return f"is_set({self.write(node.operand)}[{node.field!r}])"
+        return f"is_set({self._write_field(node)})"
 
     def _write_items(self, node: Items) -> str:
         return f"[{', '.join(map(self.write, node.items))}]"
@@ -110,6 +117,8 @@ class Writer:
             return f"({self.write(value)} in {{{', '.join(map(self.write, items.items))}}})"
         if isinstance(items, Name) and self.scope[items.name] == "cohorts":
             return f"({self.write(value)} in cohorts)"  # a set, where all else reads it as a sorted list
+        if isinstance(items, Select) and self._is_lists(items.operand):
+            return f"({self.write(value)} in {self.write(items.operand)}[{items.field!r}].members)"
         if items.type.holds("double"):
             return f"is_among({self.write(value)}, {self.write(items)})"
         return f"({self.write(value)} in {self.write(items)})"

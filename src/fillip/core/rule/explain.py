@@ -1,6 +1,6 @@
 """Which condition of a rule held and which did not, with the values it read."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any
 
@@ -8,18 +8,19 @@ from msgspec import Struct
 
 from fillip.core.coerce import Unset
 from fillip.core.instant import write_instant
+from fillip.core.named_list import NO_LISTS, Lists, NamedList
 from fillip.core.rule.clause import list_clauses
 from fillip.core.rule.compile import Rule, build_exact
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError
-from fillip.core.rule.tree import Fold, Has, Name, Node, Select, list_children
+from fillip.core.rule.tree import Has, Name, Node, Select, list_reads
 
 
 class LeafOutcome(Struct, frozen=True):
     """One condition (no `&&`, `||` or `!` above but in its place) and what became of it.
 
     `line` and `column` count from 1; `wanted` is false under an odd number of `!`; `value` is None when there was an
-    `error`; `reads` maps what it read, such as "event.amount", to the value then.
+    `error`; `reads` maps what it read, such as "event.amount", to the value then; of a named list to its version and size.
     """
 
     line: int
@@ -50,35 +51,47 @@ def explain_rule(
     cohorts: Set[str],
     start: Mapping[str, object] | None = None,
     progress: Mapping[str, object] | None = None,
+    *,
+    lists: Lists = NO_LISTS,
 ) -> list[LeafOutcome]:
     """The outcome of every leaf of a condition, in the order of the source; values as in compile.Rule."""
-    scope = {"event": event, "user": user, "cohorts": cohorts, "start": start, "progress": progress}
+    scope = {"event": event, "user": user, "cohorts": cohorts, "start": start, "progress": progress, "lists": lists}
     outcomes = []
-    for probe in _prepare(source, checked):
+    for probe in _prepare(source, checked, lists) if lists else _prepare_once(source, checked):
         value, error = _evaluate(probe.rule, (event, user, cohorts, start, progress))
         reads = {path: _show(read, scope) for path, read in probe.reads}
         outcomes.append(LeafOutcome(probe.line, probe.column, probe.text, probe.wanted, value, error, reads))
     return outcomes
 
 
-@lru_cache(maxsize=512)
-def _prepare(source: str, checked: bytes) -> list[_Probe]:
-    """The compiled leaves of a rule, in the order of the source; kept, for the same campaign is asked about again."""
+def _prepare(source: str, checked: bytes, lists: Lists) -> list[_Probe]:
+    """The compiled leaves of a rule, in the order of the source."""
     tree = decode_rule(checked)
     probes = []
     for clause in list_clauses(source, tree.root):
-        reads = dict(_list_reads(clause.node, frozenset()))
+        reads = tuple(dict(list_reads(clause.node)).items())
         place = tree.locate(clause.offset)
-        probes.append(_Probe(*place, clause.text, clause.wanted, build_exact(clause.node), tuple(reads.items())))
+        probes.append(_Probe(*place, clause.text, clause.wanted, build_exact(clause.node, lists), reads))
     return probes
 
 
+@lru_cache(maxsize=512)
+def _prepare_once(source: str, checked: bytes) -> list[_Probe]:
+    """Those of a rule without lists, kept, for the same campaign is asked about again; kept lists would fill memory."""
+    return _prepare(source, checked, NO_LISTS)
+
+
 def list_inputs(
-    checked: bytes, event: Mapping[str, object], user: Mapping[str, object], cohorts: Set[str]
+    checked: bytes,
+    event: Mapping[str, object],
+    user: Mapping[str, object],
+    cohorts: Set[str],
+    *,
+    lists: Lists = NO_LISTS,
 ) -> dict[str, object]:
     """What an expression reads, such as "event.amount", and the value then; values as in compile.Rule."""
-    scope = {"event": event, "user": user, "cohorts": cohorts, "start": None}
-    return {path: _show(read, scope) for path, read in _list_reads(decode_rule(checked).root, frozenset())}
+    scope = {"event": event, "user": user, "cohorts": cohorts, "start": None, "lists": lists}
+    return {path: _show(read, scope) for path, read in list_reads(decode_rule(checked).root)}
 
 
 def _evaluate(rule: Rule, values: tuple[Any, ...]) -> tuple[bool | None, str | None]:
@@ -88,33 +101,12 @@ def _evaluate(rule: Rule, values: tuple[Any, ...]) -> tuple[bool | None, str | N
         return None, str(error)
 
 
-def _list_reads(node: Node, bound: frozenset[str]) -> Iterator[tuple[str, Node]]:
-    """(path, node) of each attribute read, the longest path only; variables of folds are left out."""
-    path = _name_path(node, bound)
-    if path is not None:
-        yield path, node
-        return
-    if isinstance(node, Fold):
-        yield from _list_reads(node.over, bound)
-        bound = bound | {node.variable}
-    for child in list_children(node):
-        if not (isinstance(node, Fold) and child is node.over):
-            yield from _list_reads(child, bound)
-
-
-def _name_path(node: Node, bound: frozenset[str]) -> str | None:
-    if isinstance(node, Name):
-        return None if node.name in bound else node.name
-    if isinstance(node, Select | Has) and node.operand.type.kind == "object":
-        above = _name_path(node.operand, bound)
-        return None if above is None else f"{above}.{node.field}"
-    return None
-
-
 def _show(node: Node, scope: Mapping[str, Any]) -> object:
     value = _read(node, scope)
     if isinstance(value, Unset):
         return None
+    if isinstance(value, NamedList):
+        return {"version": value.version, "size": len(value.items)}
     if isinstance(value, Set):
         return sorted(value)
     return write_instant(value) if node.type.kind == "timestamp" and isinstance(value, int) else value

@@ -2,6 +2,7 @@
 
 from functools import reduce
 
+from fillip.core.named_list import NO_LISTS, Lists
 from fillip.core.rule.compile import Rule, compile_node
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.tree import Call, Node, list_names
@@ -10,7 +11,7 @@ AND = "logical_and"
 LATE_NAMES = frozenset({"start", "progress"})
 
 
-def split_rule(checked: bytes) -> tuple[Rule | None, Rule]:
+def split_rule(checked: bytes, lists: Lists = NO_LISTS) -> tuple[Rule | None, Rule]:
     """(early, late): the rule holds exactly when both do; None where nothing is early.
 
     Early is the `&&` of all terms that name neither `start` nor `progress`, late of those that do. Where an early term
@@ -19,7 +20,7 @@ def split_rule(checked: bytes) -> tuple[Rule | None, Rule]:
     terms = _list_terms(decode_rule(checked).root)
     early = [term for term in terms if not list_names(term) & LATE_NAMES]
     late = [term for term in terms if list_names(term) & LATE_NAMES]
-    return compile_node(_join(early)) if early else None, compile_node(_join(late))
+    return compile_node(_join(early), lists) if early else None, compile_node(_join(late), lists)
 
 
 def _list_terms(node: Node) -> list[Node]:

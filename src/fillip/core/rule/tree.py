@@ -39,7 +39,7 @@ class Const(Node):
 
 @dataclass(frozen=True, slots=True)
 class Name(Node):
-    """A variable: event, user, cohorts, start, progress, or one bound by a fold."""
+    """A variable: event, user, cohorts, lists, start, progress, or one bound by a fold."""
 
     name: str
 
@@ -132,3 +132,32 @@ def walk(node: Node) -> Iterator[Node]:
 def list_names(node: Node) -> set[str]:
     """Every variable name that occurs, bound ones too."""
     return {part.name for part in walk(node) if isinstance(part, Name)}
+
+
+def find_lists(root: Node) -> set[str]:
+    """The ids of the named lists that a rule reads."""
+    reads = list_reads(root)
+    return {node.field for path, node in reads if isinstance(node, Select | Has) and path.startswith("lists.")}
+
+
+def list_reads(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[tuple[str, Node]]:
+    """(path, node) of each attribute or list read, the longest path only; variables of folds are left out."""
+    path = _name_path(node, bound)
+    if path is not None:
+        yield path, node
+        return
+    if isinstance(node, Fold):
+        yield from list_reads(node.over, bound)
+        bound = bound | {node.variable}
+    for child in list_children(node):
+        if not (isinstance(node, Fold) and child is node.over):
+            yield from list_reads(child, bound)
+
+
+def _name_path(node: Node, bound: frozenset[str]) -> str | None:
+    if isinstance(node, Name):
+        return None if node.name in bound else node.name
+    if isinstance(node, Select | Has) and node.operand.type.kind == "object":
+        above = _name_path(node.operand, bound)
+        return None if above is None else f"{above}.{node.field}"
+    return None

@@ -14,6 +14,7 @@ SUBJECTS = (
     "0001_reversal.sql",
     "0001_wallet.sql",
     "0001_coupon.sql",
+    "0001_list.sql",
     "0001_security.sql",
 )
 

@@ -113,12 +113,12 @@ CREATE TABLE cohort_member (
     FOREIGN KEY (tenant_id, cohort_id) REFERENCES cohort ON DELETE CASCADE
 );
 
--- Every change of tenant, action, campaign, limit or cohort, numbered per tenant in commit order:
+-- Every change of tenant, action, campaign, limit, cohort or list, numbered per tenant in commit order:
 -- the WAL carries it to book.changed, and replaying it gives the book of any version.
 CREATE TABLE book_change (
     tenant_id     text NOT NULL REFERENCES tenant,
     book_version  bigint NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('tenant', 'action', 'campaign', 'limit', 'cohort')),
+    kind          text NOT NULL CHECK (kind IN ('tenant', 'action', 'campaign', 'limit', 'cohort', 'list')),
     object_id     text NOT NULL,
     document      jsonb NOT NULL,
     changed_by    uuid,

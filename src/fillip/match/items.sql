@@ -1,0 +1,2 @@
+SELECT items::text AS items FROM named_list_version
+WHERE tenant_id = $1 AND list_id = $2 AND version = $3

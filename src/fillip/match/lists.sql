@@ -1,0 +1,1 @@
+SELECT list_id, version FROM named_list WHERE tenant_id = $1
