@@ -35,7 +35,7 @@ class Entry(Struct, frozen=True, dict=True):
     checked: Mapping[str, Checked]
     lists: Lists = {}
 
-    def reads(self, lists: Lists) -> bool:
+    def fits(self, lists: Lists) -> bool:
         """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
         return all(lists.get(list_id) is each for list_id, each in self.lists.items())
 

@@ -28,7 +28,10 @@ CheckName = Literal[
 
 
 class LeafAnswer(BaseModel):
-    """One condition of a rule: its place, what it was (`wanted` is false under a `!`), and the values it read."""
+    """One condition of a rule: its place, what it was (`wanted` is false under a `!`), and the values it read.
+
+    Of a named list `reads` has its `version` and its `size`, not the items.
+    """
 
     line: int
     column: int
@@ -333,10 +336,16 @@ def _describe_unmet(rules: Sequence[RuleAnswer]) -> str:
 
 
 def _describe_leaf(leaf: LeafAnswer) -> str:
-    reads = ", ".join(f"{name} = {_quote(value)}" for name, value in leaf.reads.items())
+    reads = ", ".join(f"{name} = {_describe_read(name, value)}" for name, value in leaf.reads.items())
     wanted = "" if leaf.wanted else "not "
     error = f", {leaf.error}" if leaf.error else ""
     return f"wanted {wanted}{leaf.text}" + (f" ({reads}{error})" if reads or error else "")
+
+
+def _describe_read(name: str, value: Any) -> str:  # noqa: ANN401 - whatever an attribute is
+    if name.startswith("lists.") and value:
+        return f"version {value['version']} with {value['size']} items"
+    return _quote(value)
 
 
 def _check_time(event: Event, now: datetime) -> Check:
@@ -361,6 +370,4 @@ def _show(instant: datetime | None) -> str:
 
 
 def _quote(value: object) -> str:
-    if isinstance(value, Mapping) and value.keys() == {"version", "size"}:
-        return f"version {value['version']} with {value['size']} items"
     return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)

@@ -70,5 +70,8 @@ async def find_readers(connection: AsyncConnection, caller: Caller, list_id: str
 def find_key_lists(limits: Iterable[Limit]) -> set[str]:
     """The ids of the lists that the keys of limits read."""
     return {
-        list_id for limit in limits if limit.key_checked for list_id in find_lists(decode_rule(limit.key_checked).root)
+        list_id
+        for limit in limits
+        if limit.key_checked and "lists" in (limit.key or "")  # most name none, and need not be decoded
+        for list_id in find_lists(decode_rule(limit.key_checked).root)
     }

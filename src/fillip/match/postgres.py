@@ -126,7 +126,7 @@ class PostgresBooks:
         known: dict[str, Entry | None] = {}
         for campaign_id, version, state in await connection.fetch(self._sql["campaigns"], tenant_id):
             entry = entries.get(campaign_id)
-            same = entry is not None and (entry.version, entry.state) == (version, state) and entry.reads(lists)
+            same = entry is not None and (entry.version, entry.state) == (version, state) and entry.fits(lists)
             known[campaign_id] = entry if same else None
         missing = [campaign_id for campaign_id, entry in known.items() if entry is None]
         return known, await connection.fetch(self._sql["definitions"], tenant_id, missing) if missing else []
