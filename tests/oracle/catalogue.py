@@ -36,6 +36,7 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "vips": _simple("A cohort, in a schedule", cohorts=["vip"], schedule={"starts_at": _at(0), "ends_at": _at(24)}),
     "two": _simple("Two rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
         {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 7}]),
+    "listed": _simple("Shops of a list", "event.shop in lists.shops", 45),
     "twice": _quest("Two purchases in a day", [BUY | {"count": 2}], window_s=DAY_S, repeatable=True),
     "ladder": _quest("A purchase, then a bigger one", [BUY, BUY | {"name": "more", "rule": "event.amount > 100"}]),
     "pair": _quest("In any order", [BUY, {"name": "join", "action": "JOIN"}], ordered=False, window_s=2 * DAY_S),
@@ -53,6 +54,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase", value=40),
     "big": _simple("Big baskets", "event.amount >= 100", 70, priority=-5),
 }
+
+SHOP_LISTS: list[tuple[str, ...]] = [("x",), ("y",), ("y", "x"), ()]
 
 LIMITS: dict[str, dict[str, Any]] = {
     "budget": {"scope": "tenant", "measure": "value", "span": "lifetime", "reward_kind": "cashback"},

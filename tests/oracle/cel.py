@@ -8,7 +8,8 @@ from cel_expr_python import cel
 from google.protobuf.timestamp_pb2 import Timestamp
 
 ENVIRONMENT = cel.NewEnv(
-    variables=dict.fromkeys(("event", "user", "start"), cel.Type.DYN) | {"cohorts": cel.Type.List(cel.Type.STRING)}
+    variables=dict.fromkeys(("event", "user", "start", "lists"), cel.Type.DYN)
+    | {"cohorts": cel.Type.List(cel.Type.STRING)}
 )
 
 
@@ -23,10 +24,10 @@ def compile_text(source: str) -> cel.Expression:
 
 
 def evaluate(source: str, **roots: Any) -> Any:
-    """The value of an expression over `event`, `user`, `start` (maps) and `cohorts` (a list). Raises RuleFails."""
+    """The value of an expression over `event`, `user`, `start`, `lists` (maps) and `cohorts` (a list). Raises RuleFails."""
     if source == "true":
         return True
-    answer = compile_text(source).eval(data={"user": {}, "start": {}, "cohorts": []} | roots)
+    answer = compile_text(source).eval(data={"user": {}, "start": {}, "cohorts": [], "lists": {}} | roots)
     if answer.type() == cel.Type.ERROR:
         raise RuleFails(source)
     return answer.value()

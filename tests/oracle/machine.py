@@ -17,7 +17,7 @@ from fillip.migrations import role_dsn
 from fillip.stream.belt import Span
 from fillip.stream.memory import MemoryLog
 
-from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, NOON, RECEIVED_AT, list_caps
+from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, NOON, RECEIVED_AT, SHOP_LISTS, list_caps
 from .compare import count_breaches, find_differences, read_decisions
 from .model import Model, Seen
 from .shop import Plane, Shop
@@ -89,6 +89,7 @@ class Machine(RuleBasedStateMachine):
         shop = await self.site.plane.open_shop(clock, ZONE)
         await shop.enlist("vip", frozenset({"ann"}))
         await shop.describe("ann", {"tier": "gold"})
+        await shop.fill("shops", SHOP_LISTS[0])
         for campaign_id in campaigns:
             await shop.launch(campaign_id, CAMPAIGNS[campaign_id])
         for limit_id, cap in limits:
@@ -193,7 +194,7 @@ class Machine(RuleBasedStateMachine):
         limit = limits[sorted(limits)[which % len(limits)]]
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 
-    @rule(what=st.sampled_from(["state", "definition", "cohort", "user"]), which=NUMBERS)
+    @rule(what=st.sampled_from(["state", "definition", "cohort", "list", "user"]), which=NUMBERS)
     def change(self, what: str, which: int) -> None:
         campaigns = sorted(self.shop.book.campaigns)
         campaign_id, user = campaigns[which % len(campaigns)], USERS[which % len(USERS)]
@@ -203,12 +204,14 @@ class Machine(RuleBasedStateMachine):
             self._run(self.shop.change(campaign_id, CHANGED[campaign_id]))
         elif what == "cohort":
             self._run(self.shop.enlist("vip", frozenset({user})))
+        elif what == "list":
+            self._run(self.shop.fill("shops", SHOP_LISTS[which % len(SHOP_LISTS)]))
         elif what == "user":
             self._run(self.shop.describe(user, [{}, {"tier": "gold"}, {"tier": "blue"}][which % 4 % 3]))
 
     @rule(which=NUMBERS)
     def learn(self, which: int) -> None:
-        """The news of changed campaigns and limits reaches one worker."""
+        """The news of changed campaigns, limits and lists reaches one worker."""
         worker = self.workers[which % len(self.workers)]
         self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
 
@@ -244,6 +247,7 @@ class Machine(RuleBasedStateMachine):
         assert not any(breaches.values()), breaches
         self.bites["conflicting duplicates"] += model.conflicts
         self.bites.update(f"decisions {decision.reason}" for decision in read_decisions(owner, tenant_id, limits))
+        self.bites["rules met by a list"] += sum(claim.campaign == "listed" for claim in claims)
         self.bites["quests completed"] += sum(claim.instance != "" for claim in claims)
 
     # ------------------------------------------------------------ how

@@ -37,6 +37,7 @@ class Book:
     limits: Mapping[str, Document] = field(default_factory=dict)
     cohorts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, Document] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,7 @@ def read_roots(seen: Seen) -> dict[str, Any]:
         "event": read_attributes(book.actions[seen.event["type"]], seen.event["data"]),
         "user": read_attributes(book.tenant.get("user_schema", {}), book.users.get(user, {})),
         "cohorts": sorted(cohort for cohort, members in book.cohorts.items() if user in members),
+        "lists": {list_id: list(items) for list_id, items in book.lists.items()},
     }
 
 

@@ -115,6 +115,11 @@ class Shop:
         assert answer.is_success, answer.text
         await self._note(cohorts={cohort_id: members})
 
+    async def fill(self, list_id: str, items: tuple[str, ...]) -> None:
+        """Make these the items of a list."""
+        await self.call("PUT", f"/v1/lists/{list_id}", {"name": list_id, "items": items})
+        await self._note(lists={list_id: items})
+
     async def describe(self, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Store a user's attributes: seen at once, they belong to no version."""
         await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes})

@@ -16,8 +16,13 @@ EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-BITES = {"batches died", "zombies fenced", "messages read again", "conflicting duplicates", "quests completed"} | {
-    f"decisions {reason}" for reason in ("granted", "limit", "late")
+BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late")} | {
+    "batches died",
+    "zombies fenced",
+    "messages read again",
+    "conflicting duplicates",
+    "quests completed",
+    "rules met by a list",
 }
 """What must have come up at least once, or the test was empty."""
 
@@ -31,7 +36,7 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
         made.close()
 
 
-@pytest.mark.parametrize("half", [2, 3])  # seeds whose examples hold all of BITES, several times over
+@pytest.mark.parametrize("half", [5, 7])  # seeds whose examples hold all of BITES, several times over
 def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
     machine = seed(half)(type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter()}))
     run_state_machine_as_test(
