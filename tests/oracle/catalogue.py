@@ -9,8 +9,8 @@ DAY_S = 86_400
 NOON = datetime(2036, 3, 1, 3, tzinfo=UTC)
 """3 o'clock in UTC is still the day before in New York; eight days later its clocks change."""
 RECEIVED_AT = NOON + timedelta(hours=100)
-HOURS = [-69, -68, 0, 1, 2, 24, 25, 48]
-"""Event times after NOON; of a live tenant, what is before -68 hours is late."""
+HOURS = [-69, -68, 0, 0, 1, 24, 24, 25, 48]
+"""Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
 
 
@@ -53,7 +53,14 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
 CHANGED: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase", value=40),
     "big": _simple("Big baskets", "event.amount >= 100", 70, priority=-5),
-}
+    "twice": _quest("Two in a day, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
+        window_s=DAY_S, repeatable=True),
+    "ladder": _quest("Two, one behind the other", [BUY, BUY | {"name": "more"}]),
+    "pair": _quest("Any purchase, and joining", [BUY | {"rule": "true"}, {"name": "join", "action": "JOIN"}],
+        ordered=False, window_s=2 * DAY_S),
+    "by-shop": _quest("Two in a shop, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
+        instance={"key": "event.shop"}, repeatable=True),
+}  # fmt: skip
 
 SHOP_LISTS: list[tuple[str, ...]] = [("x",), ("y",), ("y", "x"), ()]
 
@@ -64,8 +71,8 @@ LIMITS: dict[str, dict[str, Any]] = {
     "each-week": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "cashback"},
     "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
 }
-CAPS = {"budget": [100, 170, 400, 5000], "each-week": [100, 140, 170, 300]}
-USUAL_CAPS = [0, 1, 3, 50]
+CAPS = {"budget": [100, 170, 400, 5000, 5000], "each-week": [100, 140, 170, 300]}
+USUAL_CAPS = [0, 1, 3, 9, 50, 50]
 
 
 def list_caps(limit_id: str) -> st.SearchStrategy[int]:

@@ -19,17 +19,22 @@ from fillip.stream.memory import MemoryLog
 
 from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, NOON, RECEIVED_AT, SHOP_LISTS, list_caps
 from .compare import count_breaches, find_differences, read_decisions
+from .ids import find_strange_ids
 from .model import Model, Seen
 from .shop import Plane, Shop
-from .workers import POINTS, Prepared, Rumours, Worker
+from .workers import POINTS, Line, Prepared, Rumours, Worker
 
 ZONE = "America/New_York"
 USERS = ["ann", "bob", "cid"]
 SHOPS = ["x", "y", None]
 SIZES = [1, 2, 3, 8]
 READ_WITHIN_S = 10
+RACE_WITHIN_S = 30
+MOST_LOST = 10
 
 NUMBERS = st.integers(0, 100)
+Said = tuple[str, str, int, str | None, int]
+"""(user, action, amount, shop, hours after NOON) of an event"""
 SAID = st.tuples(
     st.sampled_from(USERS),
     st.sampled_from(["BUY", "BUY", "BUY", "JOIN"]),
@@ -37,6 +42,7 @@ SAID = st.tuples(
     st.sampled_from(SHOPS),
     st.sampled_from(HOURS),
 )
+BURST = st.lists(SAID, max_size=6)
 CAPPED = st.sampled_from(sorted(LIMITS)).flatmap(lambda name: st.tuples(st.just(name), list_caps(name)))
 
 
@@ -49,7 +55,7 @@ class Site:
         self.plane, self.pool = self.runner.run(self._open(dsn))
 
     async def _open(self, dsn: str) -> tuple[Plane, asyncpg.Pool]:
-        return Plane(dsn), await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=4)
+        return Plane(dsn), await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=5)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -69,7 +75,7 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------ the world
     @initialize(
         clock=st.sampled_from(["history", "live"]),
-        campaigns=st.sets(st.sampled_from(sorted(CAMPAIGNS)), min_size=1, max_size=3),
+        campaigns=st.sets(st.sampled_from(sorted(CAMPAIGNS)), min_size=2, max_size=3),
         limits=st.lists(CAPPED, min_size=1, max_size=2, unique_by=lambda limit: limit[0]),
         size=st.sampled_from(SIZES),
     )
@@ -97,8 +103,8 @@ class Machine(RuleBasedStateMachine):
         return shop
 
     # ------------------------------------------------------------ producers
-    @rule(burst=st.lists(SAID, min_size=1, max_size=6))
-    def produce(self, burst: list[tuple[str, str, int, str | None, int]]) -> None:
+    @rule(burst=BURST)
+    def produce(self, burst: Sequence[Said]) -> None:
         for user, action, amount, shop, hours in burst:
             data = {"amount": amount, "rate": amount / 100, "shop": shop} if action == "BUY" else {}
             event = {
@@ -121,26 +127,29 @@ class Machine(RuleBasedStateMachine):
         self.log.append(partition, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
 
     # ------------------------------------------------------------ workers
-    @precondition(lambda self: self.shop and self._readable())
-    @rule(which=NUMBERS, dies_at=st.none() | st.sampled_from(POINTS), size=st.sampled_from(SIZES))
-    def consume(self, which: int, dies_at: str | None, size: int) -> None:
-        worker = self._readable()[which % len(self._readable())]
-        prepared = self._run(self._take(worker))
-        fresh = self._is_fresh(prepared)
-        outcome = self._run(worker.commit(prepared, dies_at or ""))
-        assert outcome == "died" or outcome == ("settled" if fresh else "fenced"), f"{outcome}, fresh: {fresh}"
-        self.bites[f"batches {outcome}"] += 1
-        if outcome == "died":
+    @rule(burst=BURST, which=NUMBERS)
+    def consume(self, burst: Sequence[Said], which: int) -> None:
+        self.produce(burst)
+        if readable := self._readable():
+            self._consume(readable[which % len(readable)])
+
+    @rule(burst=BURST, which=NUMBERS, dies_at=st.sampled_from(POINTS), size=st.sampled_from(SIZES))
+    def crash(self, burst: Sequence[Said], which: int, dies_at: str, size: int) -> None:
+        self.produce(burst)
+        if (readable := self._readable()) and self._consume(
+            worker := readable[which % len(readable)], dies_at
+        ) == "died":
             self._bury(worker)
             self.workers.append(self._join(size))
-        elif outcome == "fenced":
-            self._run(worker.source.rewind())
 
-    @precondition(lambda self: self.shop and self._readable() and len(self.stalled) < 3)
-    @rule(which=NUMBERS, size=st.sampled_from(SIZES))
-    def stall(self, which: int, size: int) -> None:
+    @precondition(lambda self: self.shop and len(self.stalled) < 3)
+    @rule(burst=BURST, which=NUMBERS, size=st.sampled_from(SIZES))
+    def stall(self, burst: Sequence[Said], which: int, size: int) -> None:
         """A worker hangs with a batch in its hands; the group gives its partitions to another."""
-        worker = self._readable()[which % len(self._readable())]
+        self.produce(burst)
+        if not (readable := self._readable()):
+            return
+        worker = readable[which % len(readable)]
         self.stalled.append((worker, self._run(self._take(worker))))
         self._bury(worker)
         self.workers.append(self._join(size))
@@ -156,10 +165,19 @@ class Machine(RuleBasedStateMachine):
         self.bites[f"zombies {outcome}"] += 1
         self._run(self._rewind())
 
-    @precondition(lambda self: self.shop and self._readable())
-    @rule(which=NUMBERS)
-    def race(self, which: int) -> None:
-        """Every worker that can, and a zombie where there is one, settle at the same time."""
+    @rule(said=SAID, known=st.booleans(), which=NUMBERS)
+    def race(self, said: Said, known: bool, which: int) -> None:
+        """Every worker that can, and a zombie where there is one, settle at the same time.
+
+        Two users buy the same, so that it is for the same counters; `known`: those have been taken from before.
+        """
+        what = ("BUY", *said[2:])
+        if known:
+            self.produce([(USERS[2], *what)])
+            self._drain()
+        self.produce([(user, *what) for user in USERS[:2]])
+        if len(self.workers) < 2:
+            self.workers.append(self._join(1))
         racing = [(worker, self._run(self._take(worker))) for worker in self._readable()]
         if self.stalled:
             racing.append(self.stalled.pop(which % len(self.stalled)))
@@ -177,6 +195,7 @@ class Machine(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         self._bury(self.workers[which % len(self.workers)])
 
+    @precondition(lambda self: self.shop and any(self.next))
     @rule()
     def replay(self) -> None:
         """The operator has the whole topic read again."""
@@ -194,14 +213,29 @@ class Machine(RuleBasedStateMachine):
         limit = limits[sorted(limits)[which % len(limits)]]
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 
-    @rule(what=st.sampled_from(["state", "definition", "cohort", "list", "user"]), which=NUMBERS)
+    @precondition(lambda self: self.shop and self.shop.book.campaigns.keys() & CHANGED.keys())
+    @rule(which=NUMBERS, said=SAID, known=st.booleans())
+    def redefine(self, which: int, said: Said, known: bool) -> None:
+        """A campaign gets another definition, or its first one back; a user does the same before and after.
+
+        `known`: all workers have heard of it by then.
+        """
+        self.produce([said])
+        self._drain()
+        campaigns = self.shop.book.campaigns
+        wanted = sorted(campaigns.keys() & CHANGED.keys())
+        campaign_id = wanted[which % len(wanted)]
+        changed = campaigns[campaign_id]["definition"] == CHANGED[campaign_id]
+        self._run(self.shop.change(campaign_id, (CAMPAIGNS if changed else CHANGED)[campaign_id]))
+        for worker in self.workers if known else []:
+            self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
+        self.produce([said])
+
+    @rule(what=st.sampled_from(["state", "cohort", "list", "user"]), which=NUMBERS)
     def change(self, what: str, which: int) -> None:
-        campaigns = sorted(self.shop.book.campaigns)
-        campaign_id, user = campaigns[which % len(campaigns)], USERS[which % len(USERS)]
+        campaigns, user = sorted(self.shop.book.campaigns), USERS[which % len(USERS)]
         if what == "state":
-            self._run(self.shop.toggle(campaign_id))
-        elif what == "definition" and campaign_id in CHANGED:
-            self._run(self.shop.change(campaign_id, CHANGED[campaign_id]))
+            self._run(self.shop.toggle(campaigns[which % len(campaigns)]))
         elif what == "cohort":
             self._run(self.shop.enlist("vip", frozenset({user})))
         elif what == "list":
@@ -243,6 +277,7 @@ class Machine(RuleBasedStateMachine):
         claims = list(model.claims(self.journal))
         differences = find_differences(owner, tenant_id, limits, claims)
         assert not differences, "\n".join(differences)
+        assert not (strange := find_strange_ids(owner, tenant_id)), strange
         breaches = count_breaches(owner, tenant_id)
         assert not any(breaches.values()), breaches
         self.bites["conflicting duplicates"] += model.conflicts
@@ -252,8 +287,18 @@ class Machine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ how
     def _drain(self) -> None:
-        while self._readable():
-            self.consume(0, None, 1)
+        while readable := self._readable():
+            self._consume(readable[0])
+
+    def _consume(self, worker: Worker, dies_at: str = "") -> str:
+        prepared = self._run(self._take(worker))
+        fresh = self._is_fresh(prepared)
+        outcome: str = self._run(worker.commit(prepared, dies_at))
+        assert outcome in ("settled" if fresh else "fenced", dies_at and "died"), f"{outcome}, fresh: {fresh}"
+        self.bites[f"batches {outcome}"] += 1
+        if outcome == "fenced":
+            self._run(worker.source.rewind())
+        return outcome
 
     def _run(self, work: Any) -> Any:
         return self.site.runner.run(work)
@@ -287,13 +332,18 @@ class Machine(RuleBasedStateMachine):
             await worker.source.rewind()
 
     async def _race(self, racing: Sequence[tuple[Worker, Prepared]]) -> None:
+        line = Line(self.site.pool, [worker.ledger for worker, _ in racing])
+
         async def insist(worker: Worker, prepared: Prepared) -> str:
-            while (outcome := await worker.commit(prepared)) == "retry":
+            for _ in range(MOST_LOST):
+                if (outcome := await worker.commit(prepared, line=line)) != "retry":
+                    return outcome
                 self.bites["races lost"] += 1
-            return outcome
+            raise AssertionError(f"a racer lost {MOST_LOST} times")
 
         fresh = {index for index, (_, prepared) in enumerate(racing) if self._is_fresh(prepared)}
-        outcomes = await asyncio.gather(*[insist(*each) for each in racing])
+        outcomes = await asyncio.wait_for(asyncio.gather(*[insist(*each) for each in racing]), RACE_WITHIN_S)
+        self.bites["waits for a lock"] += line.waits
         settled = {index for index, outcome in enumerate(outcomes) if outcome == "settled"}
         assert settled <= fresh and bool(settled) == bool(fresh), f"{outcomes}, fresh: {fresh}"
 

@@ -12,17 +12,18 @@ from tests.conftest import NewDatabase
 from .faults import QUICK, Fault, find
 from .machine import Machine, Site
 
-EXAMPLES = 150
+EXAMPLES = 100
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late")} | {
+BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked")} | {
     "batches died",
     "zombies fenced",
     "messages read again",
     "conflicting duplicates",
     "quests completed",
     "rules met by a list",
+    "waits for a lock",
 }
 """What must have come up at least once, or the test was empty."""
 

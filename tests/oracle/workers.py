@@ -1,6 +1,6 @@
 """Workers that can die: the real stages over the memory belt and the real ledger, whose every call is a named point."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,26 +36,35 @@ class MortalLedger:
         self._ledger = ledger
         self._committed = committed
         self.dies_at = ""
+        self.line: Line | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:
-        async with self._ledger.open() as transaction:
-            mortal = MortalTransaction(transaction, self.reach)
-            yield mortal
-            self.reach("before commit")
-        self._committed(mortal.spans)
-        self.reach("after commit")
+        try:
+            async with self._ledger.open() as transaction:
+                if self.line:
+                    self.line.start(self, transaction._connection.get_server_pid())
+                mortal = MortalTransaction(transaction, self.reach)
+                yield mortal
+                await self.reach("before commit")
+            self._committed(mortal.spans)
+            await self.reach("after commit")
+        finally:
+            if self.line:
+                self.line.leave(self)
 
-    def reach(self, point: str) -> None:
-        """Die here, if that is the plan."""
+    async def reach(self, point: str) -> None:
+        """Die here, if that is the plan; in a race stop at the line."""
         if point == self.dies_at:
             raise Died(point)
+        if self.line and point == "before write":
+            await self.line.stop(self)
 
 
 class MortalTransaction:
     """Passes every call on."""
 
-    def __init__(self, transaction: Any, reach: Callable[[str], None]) -> None:
+    def __init__(self, transaction: Any, reach: Callable[[str], Awaitable[None]]) -> None:
         self._transaction = transaction
         self._reach = reach
         self.spans: Sequence[Span] = ()
@@ -66,14 +75,48 @@ class MortalTransaction:
             return MortalTransaction(method, self._reach)
 
         async def call(*arguments: Any) -> Any:
-            self._reach(f"before {name}")
+            await self._reach(f"before {name}")
             if name == "fence":
                 self.spans = arguments[0].spans
             answer = await method(*arguments)
-            self._reach(f"after {name}")
+            await self._reach(f"after {name}")
             return answer
 
         return call
+
+
+class Line:
+    """Where racers stop before they write, until each of the others stops here too, is done, or waits for a lock.
+
+    So whoever is not held up by a lock has read what it needs before the first of them changes it.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, racers: Iterable[MortalLedger]) -> None:
+        self._pool = pool
+        self._running: dict[MortalLedger, int | None] = dict.fromkeys(racers)
+        self.waits = 0  # how often racers were seen waiting for a lock
+
+    def start(self, racer: MortalLedger, process: int) -> None:
+        """It has a transaction in this process of PostgreSQL."""
+        self._running[racer] = process
+
+    def leave(self, racer: MortalLedger) -> None:
+        """It need not be waited for."""
+        self._running.pop(racer, None)
+
+    async def stop(self, racer: MortalLedger) -> None:
+        """Wait for the others."""
+        self.leave(racer)
+        while self._running and not await self._see_all_waiting():
+            pass
+
+    async def _see_all_waiting(self) -> bool:
+        running = list(self._running.values())
+        query = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid = ANY($1::int[])"
+        async with self._pool.acquire() as connection:
+            waiting = await connection.fetchval(query, [process for process in running if process])
+        self.waits += waiting == len(running)
+        return bool(waiting == len(running))
 
 
 class Rumours:
@@ -109,8 +152,8 @@ class Worker:
         self._committed = committed
         self._settling: Prepared | None = None
         ledger = PostgresLedger(pool, "oracle")
-        self._ledger = MortalLedger(ledger, self._note)
-        self._settle = Settle(self._ledger, lambda *told: None)
+        self.ledger = MortalLedger(ledger, self._note)
+        self._settle = Settle(self.ledger, lambda *told: None)
         self.source = MemorySource(log, ledger, max_records=max_records)
         self._stages: list[Stage] = [
             Ingest(self.books),
@@ -125,9 +168,9 @@ class Worker:
             items = await stage(items)
         return Prepared(batch, items, (await self.books.pin([tenant_id]))[tenant_id].version)
 
-    async def commit(self, prepared: Prepared, dies_at: str = "") -> str:
+    async def commit(self, prepared: Prepared, dies_at: str = "", line: Line | None = None) -> str:
         """Settle a prepared batch once: "settled", "fenced", "retry" or "died"."""
-        self._ledger.dies_at, self._settling = dies_at, prepared
+        self.ledger.dies_at, self.ledger.line, self._settling = dies_at, line, prepared
         try:
             await self._settle(prepared.batch, prepared.items)
         except Fenced:

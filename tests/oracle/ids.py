@@ -1,0 +1,23 @@
+"""Ids as they have to be: functions of what they are of alone, so that what is decided again is known again."""
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+SQL = Path(__file__).with_suffix(".sql").read_text()
+
+
+def find_strange_ids(connection: psycopg.Connection[Any], tenant_id: str) -> list[str]:
+    """Decisions and incentives of a tenant whose id is not that of (tenant, campaign, instance, event) and reward."""
+    rows = connection.execute(SQL, {"tenant": tenant_id})
+    return [f"{found} is not the id of {parts}" for found, parts in rows if found != hash_parts(parts)]
+
+
+def hash_parts(parts: list[str]) -> str:
+    """BLAKE2b over each part with its length before it, as a UUID of version 8 (RFC 9562)."""
+    said = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+    number = int.from_bytes(blake2b(said, digest_size=16).digest(), "big")
+    return str(UUID(int=number & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
