@@ -4,7 +4,7 @@ A fault patches the product in this process while `planted`; nothing broken is e
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
 
-from fillip.core import instance, settlement, touch
-from fillip.core.limit import Counter, Use
+from fillip.core import instance, questing, settlement, touch
+from fillip.core.incentive import identify_decision
+from fillip.core.limit import Counter, Touch, Use, take
 from fillip.core.match import Match
 from fillip.core.tenant import Tenant
 from fillip.match import stage as match_stage
@@ -76,6 +78,41 @@ def _skip_a_number(claim: settlement.Claim, decision: Any, heads: dict[Any, int]
     return _number(claim, decision, heads, *rest)
 
 
+def _grant_by_hint(claim: settlement.Claim, winner: str | None, refused_by: Use | None) -> str | None:
+    """Valkey shows room, so there is."""
+    return _find_reason(claim, winner, refused_by if claim.match.full else None)
+
+
+def _take_halves(touches: Sequence[Touch], counters: Any) -> Any:
+    """What is refused takes from the limits that had room."""
+    uses, refused_by = _weigh(touches, counters)
+    take([touch for touch, use in zip(touches, uses, strict=True) if refused_by and use.fits], counters)
+    return uses, refused_by
+
+
+def _serve_one(known: Iterable[instance.Instance], meeting: instance.Meeting) -> instance.Advance:
+    """An event counts for the first of the instances that wait for it."""
+    done = _advance(known, meeting)
+    return replace(done, moved=done.moved[:1])
+
+
+def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.Moved:
+    """What was completed waits for its last step once more."""
+    if quest.state != "completed":
+        return _meet(quest, meeting)
+    *steps, last = quest.steps
+    moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), meeting)
+    further = replace(moved.instance, steps=(*steps, replace(last, done=last.done + 1)))
+    return replace(moved, instance=further) if moved.met else instance.Moved(quest)
+
+
+def _identify_with_version(claim: settlement.Claim, *rest: Any) -> Any:
+    name = f"{claim.entry.campaign_id}/{claim.entry.version}"
+    event = claim.match.event
+    number = identify_decision(event.tenant_id, name, claim.instance, event.event_id)
+    return replace(_record(claim, *rest), decision_id=number)
+
+
 @asynccontextmanager
 async def _open_apart(self: postgres.PostgresLedger) -> Any:
     """The offsets are stored in a transaction of their own, before the batch's."""
@@ -97,12 +134,12 @@ def _shorten(*arguments: Any, **parts: Any) -> timedelta:
 
 
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
+_find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
+_meet, _advance = instance.meet, questing.advance
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
-    from msgspec.structs import replace
-
     return replace(_name_counter(event, limit, *rest), key="")
 
 
@@ -115,12 +152,22 @@ FAULTS = [
     Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),
     Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "")),
     Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
+    Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
+    Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),
+    Fault("granted although outranked", _attribute(settlement, "find_winner", lambda entry, winners: None)),
+    Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
     Fault(
         "windows by the worker's clock",
         _attribute(touch, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
     Fault("a quest's window without its end", _attribute(instance, "timedelta", _shorten)),
+    Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one)),
+    Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on)),
+    Fault(
+        "steps forgotten by a new version",
+        _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
+    ),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
