@@ -1,13 +1,23 @@
-"""The state machine's long run, and the mutation gate."""
+"""The state machine's long run, and the mutation gate; `python -m tests.proof.oracle` runs the gate alone."""
 
+import logging
+import sys
+import tempfile
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from rich.console import Console
 
-from fillip.app.figures import Figure, expect, note
+from fillip.app.embedded import Servers
+from fillip.app.figures import Figure, expect, note, open_screen, show_figures
+from fillip.app.up import stop_on_signals
 from fillip.migrations import migrate
 from tests.oracle.faults import FAULTS, find
 from tests.oracle.machine import Machine, Site
@@ -17,13 +27,32 @@ EXAMPLES = 1_500
 
 def prove_oracle(postgres_dsn: str, screen: Console) -> list[Figure]:
     """Run both in a database of their own on this server."""
+    with _open_site(postgres_dsn) as site:
+        return [*_run_long(site, screen), *_find_faults(site, screen)]
+
+
+def prove_gate(screen: Console) -> list[Figure]:
+    """Run the mutation gate on servers of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fillip-proof-") as folder,
+        Servers(Path(folder) / "state") as addresses,
+        _open_site(addresses.postgres_dsn) as site,
+    ):
+        return _find_faults(site, screen)
+
+
+@contextmanager
+def _open_site(postgres_dsn: str) -> Iterator[Site]:
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute("CREATE DATABASE oracle")
     dsn = f"{postgres_dsn.rpartition('/')[0]}/oracle"
     migrate(dsn)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )  # workers tell of each book
     site = Site(dsn)
     try:
-        return [*_run_long(site, screen), *_find_faults(site, screen)]
+        yield site
     finally:
         site.close()
 
@@ -49,12 +78,23 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
 
 
 def _find_faults(site: Site, screen: Console) -> list[Figure]:
-    missed = []
+    missed, seconds = [], []
     for fault in FAULTS:
+        began = time.monotonic()
         said = find(site, fault).partition("\n")[0]
-        screen.print(f"[dim]{fault.name}: {said[:90] or 'NOT FOUND'}[/]", highlight=False)
+        took_s = round(time.monotonic() - began, 1)
+        screen.print(f"[dim]{fault.name}, {took_s} s: {said[:90] or 'NOT FOUND'}[/]", highlight=False, soft_wrap=True)
+        seconds.append(note(f"planted fault: {fault.name}", took_s, "s"))
         missed += [] if said else [fault.name]
     return [
+        *seconds,
         expect("planted faults found", len(FAULTS), len(FAULTS) - len(missed)),
         expect("planted faults missed", "none", ", ".join(missed) or "none"),
     ]
+
+
+if __name__ == "__main__":
+    with stop_on_signals():
+        screen = open_screen()
+        ok = show_figures("proof: planted faults", "faults", prove_gate(screen), screen)
+        sys.exit(0 if ok else 1)
