@@ -12,7 +12,7 @@ from tests.conftest import NewDatabase
 from .faults import QUICK, Fault, find
 from .machine import Machine, Site
 
-EXAMPLES = 100
+EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
