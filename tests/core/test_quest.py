@@ -39,6 +39,7 @@ class Log:
 
     def __init__(self, quest):
         self.quest = quest
+        self.kept: dict[int, Quest] = {}
         self.instances: dict[tuple[str, int], Instance] = {}
         self.completed: list[tuple[str, str]] = []
         self.met: dict[tuple[str, int], list[Contribution]] = {}
@@ -51,7 +52,8 @@ class Log:
             event_id = f"e{self.sequence}" if each.event_id == "e" else each.event_id
             key = event_id if self.quest.instance == "event" else each.key
             told = replace(each, quest=self.quest, event_id=event_id, key=key, sequence=self.sequence)
-            done = advance(self.instances.values(), told)
+            kept = [replace(told, quest=quest, campaign_version=version) for version, quest in self.kept.items()]
+            done = advance(self.instances.values(), replace(told, kept=tuple(kept)))
             self.refused += [done.refused] if done.refused else []
             for moved in done.moved:
                 place = (moved.instance.key, moved.instance.occurrence)
@@ -212,6 +214,37 @@ def test_a_met_step_stays_met_under_a_new_version():
     log = Log(quest).play(meeting(0))
     log.quest = Quest((Step("a", "A", count=5), Step("b", "B")))
     assert log.play(meeting(1, steps=(1,), campaign_version=2)).show() == [("completed", (5, 1))]
+
+
+def test_a_kept_instance_goes_on_under_its_version_and_the_next_opens_under_the_newest():
+    log = Log(three_visits()).play(meeting(0), meeting(1))
+    log.kept, log.quest = {1: log.quest}, three_visits(steps=(Step("visit", "PURCHASE", count=2),))
+    assert log.play(meeting(2, campaign_version=2)).completed == [("e3", "1")]
+    log.play(meeting(3, campaign_version=2), meeting(4, campaign_version=2))
+    assert log.completed == [("e3", "1"), ("e5", "2")]
+    assert [instance.campaign_version for instance in log.instances.values()] == [1, 2]
+
+
+def test_a_kept_instance_lapses_by_the_lateness_of_its_version():
+    log = Log(three_visits(lateness_s=10)).play(meeting(0), meeting(1))
+    log.kept, log.quest = {1: log.quest}, three_visits()
+    late = meeting(2, received_after_s=WEEK_S + 10, campaign_version=2)
+    assert log.play(late).completed == [("e3", "1")]
+
+
+def test_an_instance_goes_on_under_the_earliest_version_kept_that_is_not_before_its_own():
+    log = Log(three_visits()).play(meeting(0))
+    log.kept, log.quest = {2: three_visits(steps=(Step("visit", "PURCHASE", count=5),))}, three_visits()
+    log.play(meeting(1, campaign_version=3))
+    assert log.instances["", 1].campaign_version == 2
+    log.kept = {}
+    log.play(meeting(2, campaign_version=3))
+    assert (log.instances["", 1].campaign_version, log.completed) == (3, [("e3", "1")])
+
+
+def test_a_book_older_than_an_instance_counts_for_it_and_leaves_it_where_it_is():
+    log = Log(three_visits()).play(meeting(0, campaign_version=2), meeting(1, campaign_version=1))
+    assert (log.show(), log.instances["", 1].campaign_version) == ([("open", (2,))], 2)
 
 
 STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),))

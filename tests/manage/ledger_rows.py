@@ -82,12 +82,20 @@ def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int) -> N
 
 
 def put_instance(
-    dsn: str, campaign_id: str, state: str, done: int, needed: int = 3, started_at: datetime = OCCURRED_AT
+    dsn: str,
+    campaign_id: str,
+    state: str,
+    done: int,
+    needed: int = 3,
+    started_at: datetime = OCCURRED_AT,
+    *,
+    user_id: str = "ada",
+    campaign_version: int = 1,
 ) -> None:
-    """Record ada's first instance of a quest of one step, `visit`."""
+    """Record a user's first instance of a quest of one step, `visit`."""
     steps = json.dumps([{"name": "visit", "done": done, "needed": needed}])
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO quest_instance VALUES ('acme', %s, 'ada', '', 1, 1, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
-            [campaign_id, state, started_at, started_at, steps],
+            "INSERT INTO quest_instance VALUES ('acme', %s, %s, '', 1, %s, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
+            [campaign_id, user_id, campaign_version, state, started_at, started_at, steps],
         )

@@ -1,11 +1,12 @@
 """The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import is_
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fillip.core.campaign import Campaign, CampaignState, Checked, name_formula
 from fillip.core.cast import Cast
@@ -26,7 +27,10 @@ class Action(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True, dict=True):
-    """A campaign version in force, with the lists that its rules read. Rules are compiled at the first candidate and kept."""
+    """A campaign version in force, with the lists that its rules read. Rules are compiled at the first candidate and kept.
+
+    `kept` are the earlier versions, the earliest first, that open instances of the quest go on under.
+    """
 
     campaign_id: str
     version: int
@@ -34,10 +38,12 @@ class Entry(Struct, frozen=True, dict=True):
     campaign: Campaign
     checked: Mapping[str, Checked]
     lists: Lists = {}
+    kept: tuple["Entry", ...] = ()
 
     def fits(self, lists: Lists) -> bool:
         """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
-        return all(lists.get(list_id) is each for list_id, each in self.lists.items())
+        mine = all(lists.get(list_id) is each for list_id, each in self.lists.items())
+        return mine and all(version.fits(lists) for version in self.kept)
 
     @cached_property
     def rules(self) -> dict[str, Rule]:
@@ -57,8 +63,8 @@ class Entry(Struct, frozen=True, dict=True):
 
     @cached_property
     def roles(self) -> tuple[tuple[str, "Role"], ...]:
-        """See list_roles; kept, with what their rules ask, for as long as the version is in force."""
-        return tuple(list_roles(self))
+        """See list_roles; of the kept versions too. They stay, with what their rules ask, while the version is in force."""
+        return (*list_roles(self), *(role for version in self.kept for role in version.roles))
 
     @cached_property
     def values(self) -> tuple[int, ...]:
@@ -125,12 +131,13 @@ class Book(Struct, frozen=True, dict=True):
     lists: Lists = {}
 
     @cached_property
-    def limits_by_campaign(self) -> dict[str, tuple[Limit, ...]]:
-        """Limits that a grant of each campaign may touch, in the order of their ids."""
+    def limits_by_version(self) -> dict[tuple[str, int], tuple[Limit, ...]]:
+        """Limits that a grant under each campaign version may touch, in the order of their ids."""
         by_campaign: dict[str | None, list[Limit]] = {None: []}
         for limit in self.limits.values():
             by_campaign.setdefault(limit.campaign_id, []).append(limit)
-        return {i: _choose_limits(entry, by_campaign) for i, entry in self.entries.items()}
+        versions = [version for entry in self.entries.values() for version in (entry, *entry.kept)]
+        return {(each.campaign_id, each.version): _choose_limits(each, by_campaign) for each in versions}
 
     @cached_property
     def key_rules(self) -> dict[str, Rule]:
@@ -143,6 +150,13 @@ def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) 
     kinds = {None, *(reward.kind for reward in entry.campaign.rewards)}
     limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]
     return tuple(sorted((limit for limit in limits if limit.reward_kind in kinds), key=lambda limit: limit.limit_id))
+
+
+def join_versions(versions: Sequence[Entry]) -> Entry:
+    """The newest of a campaign's versions in force, given the earliest first, with the others kept beside it."""
+    *earlier, newest = versions
+    kept = tuple(replace(each, campaign=each.campaign.beside(newest.campaign)) for each in earlier)
+    return replace(newest, kept=kept) if kept else newest
 
 
 def cast_roles(entries: Iterable[Entry], old: Mapping[str, Cast]) -> dict[str, Cast]:

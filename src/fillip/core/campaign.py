@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fillip.core.incentive import Reward
 from fillip.core.quest import Keyed, Quest
@@ -81,6 +82,20 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
                 yield f"quest.steps.{index}.sum", step.action, step.sum
         if isinstance(self.quest.instance, Keyed):
             yield KEY_PATH, self.quest.opening_action or "", self.quest.instance.key
+
+    def beside(self, newest: "Campaign") -> "Campaign":
+        """The earlier version `self` as its open instances go on under it, with `newest` in force for all others.
+
+        When all is over, and who wins an event, is asked of the campaign as it is now; the rest is as it was.
+        """
+        ends = [at for at in (self.schedule.ends_at, newest.schedule.ends_at) if at]
+        return replace(
+            self,
+            schedule=Schedule(self.schedule.starts_at, min(ends, default=None)),
+            priority=newest.priority,
+            stackable=newest.stackable,
+            exclusive=newest.exclusive,
+        )
 
     def granting_action(self) -> str | None:
         """The action whose events earn the rewards: the quest's last; None where it may be one of several."""

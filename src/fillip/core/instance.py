@@ -88,6 +88,7 @@ class Meeting(Struct, frozen=True):
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can
     tell, `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that
     of the instance it would open, `start` what such a one keeps of its attributes, `day` its day in the tenant's zone.
+    `kept` is what it means for the earlier versions in force, the earliest first; they open nothing.
     """
 
     quest: Quest
@@ -105,12 +106,21 @@ class Meeting(Struct, frozen=True):
     campaign_starts_at: datetime | None = None
     campaign_ends_at: datetime | None = None
     admits: Callable[[Instance, int], bool] = lambda instance, index: True
+    kept: tuple["Meeting", ...] = ()
+
+    def under(self, campaign_version: int) -> "Meeting":
+        """What the event means for an instance at a version: by the earliest one in force that is not before it.
+
+        Where all are before it (the book is older than the instance) it is the newest.
+        """
+        return next((each for each in self.kept if campaign_version <= each.campaign_version), self)
 
 
 class Moved(Struct, frozen=True):
-    """An instance after an event, and what the event gave to its steps."""
+    """An instance after an event that was met under `version`, and what the event gave to its steps."""
 
     instance: Instance
+    version: int
     met: tuple[Contribution, ...] = ()
 
 
@@ -127,18 +137,21 @@ class Advance(Struct, frozen=True):
 def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
     """Let an event lapse instances, then open one, then count for each that takes it, the new one too.
 
+    Each goes on under its own version (see Meeting.under); what opens does so under the newest.
+
     `known` are the user's instances that are open, those lapsed that may still take an event, and the newest of the
     meeting's key, all in order of start. Those that nothing happens to are left out of the answer.
     """
     before = list(known)
     newest = {instance.key: instance.occurrence for instance in before}
     current = [each for each in before if each.state != "lapsed" or each.occurrence == newest[each.key]]
-    after = [_lapse(migrate(instance, meeting), meeting) for instance in current]
+    after = [_lapse(migrate(each, own), own) for each in current for own in [meeting.under(each.campaign_version)]]
     opened = _open(after, meeting)
     refused = None
     if opened and sum(instance.state == "open" for instance in after) >= MAX_OPEN:
         opened, refused = None, opened
-    moved = [meet(instance, meeting) for instance in [*after, *([opened] if opened else [])]]
+    now = [*after, opened] if opened else after
+    moved = [meet(each, meeting.under(each.campaign_version)) for each in now]
     kept = [*current, None] if opened else current
     return Advance([m for old, m in zip(kept, moved, strict=True) if m.met or m.instance != old], refused)
 
@@ -146,7 +159,7 @@ def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
 def meet(instance: Instance, meeting: Meeting) -> Moved:
     """The instance after the event has counted for the steps that wait for it."""
     if not _takes(instance, meeting):
-        return Moved(instance)
+        return Moved(instance, meeting.campaign_version)
     states, met = list(instance.steps), []
     for index in _list_waiting(meeting.quest, states):
         if index not in meeting.steps or not meeting.admits(instance, index):
@@ -155,7 +168,7 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
         if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
             states[index] = state
             met.append(Contribution(state.name, meeting.event_id, amount, meeting.day, meeting.sequence))
-    return Moved(_put(instance, states) if met else instance, tuple(met))
+    return Moved(_put(instance, states) if met else instance, meeting.campaign_version, tuple(met))
 
 
 def replay(quest: Quest, instance: Instance, contributions: Iterable[Contribution]) -> Instance:
@@ -176,12 +189,12 @@ def replay(quest: Quest, instance: Instance, contributions: Iterable[Contributio
 
 
 def migrate(instance: Instance, meeting: Meeting) -> Instance:
-    """An open or lapsed instance under the meeting's version: steps of the same name keep how far they are.
+    """An open or lapsed instance of an earlier version under the meeting's: steps of the same name keep how far they are.
 
     Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
     left was met, the last one does.
     """
-    if instance.campaign_version == meeting.campaign_version or instance.state not in ("open", "lapsed"):
+    if instance.campaign_version >= meeting.campaign_version or instance.state not in ("open", "lapsed"):
         return instance
     old = {state.name: state for state in instance.steps}
     states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
@@ -286,7 +299,8 @@ def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bo
     if instance is not newest or instance.state == "reversed":
         return False
     if instance.state == "lapsed":
-        return meeting.quest.start.at == "campaign" or _takes(instance, meeting)
+        own = meeting.under(instance.campaign_version)
+        return meeting.quest.start.at == "campaign" or _takes(instance, own)
     return not meeting.quest.repeatable
 
 

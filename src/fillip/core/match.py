@@ -1,6 +1,6 @@
 """What match hands on: an event with the campaigns it meets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ class Candidate(Struct, frozen=True):
     `values` has one for each reward; where they can't be granted, `refused` says why and nothing is touched.
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
     that it would open, and the user's typed attributes and cohorts for the rules that settle runs.
+    `kept` has one for each earlier version that instances go on under, the earliest first: what the event means there.
     """
 
     entry: Entry
@@ -28,6 +29,12 @@ class Candidate(Struct, frozen=True):
     key: str = ""
     user: Mapping[str, object] = {}
     cohorts: frozenset[str] = frozenset()
+    kept: tuple["Candidate", ...] = ()
+
+    @property
+    def versions(self) -> tuple["Candidate", ...]:
+        """What the event means for each version in force, the newest first."""
+        return (self, *self.kept)
 
 
 class Match(Struct, frozen=True):
@@ -43,3 +50,8 @@ class Match(Struct, frozen=True):
     cohorts: Mapping[str, int] = {}
     late: bool = False
     full: frozenset[CounterKey] = frozenset()
+
+    @property
+    def touches(self) -> Iterator[Touch]:
+        """All that any of its grants would take."""
+        return (touch for each in self.candidates for version in each.versions for touch in version.touches)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from fillip.core.appraisal import Appraisal
-from fillip.core.book import Role
+from fillip.core.book import Entry, Role
 from fillip.core.campaign import KEY_PATH
 from fillip.core.event import Event
 from fillip.core.limit import Touch
@@ -41,6 +43,14 @@ def nominate_quest(
             return None, failed + 1
     what = (starts, steps, amounts, key, user, cohorts)
     return Candidate(entry, touches, worth.values, worth.refused, *what), failed
+
+
+def nominate_versions(newest: Entry, found: Mapping[int, Candidate | None]) -> Candidate | None:
+    """The one candidate of a quest, from what the event means by version; None where it means nothing to any."""
+    if not any(found.values()):
+        return None
+    first, *kept = [found.get(each.version) or Candidate(each) for each in (newest, *newest.kept)]
+    return replace(first, kept=tuple(kept))
 
 
 def _read_amounts(

@@ -45,8 +45,10 @@ class Quests:
         self.changed: dict[InstanceKey, Instance] = {}
         self.met: list[tuple[InstanceKey, Contribution]] = []
 
-    def advance(self, event: Event, candidate: Candidate) -> tuple[list[Instance], Instance | None]:
-        """Let an event move a quest on: the instances that it completes in order of start, and one refused for room."""
+    def advance(self, event: Event, candidate: Candidate) -> tuple[list[tuple[Instance, Candidate]], Instance | None]:
+        """Let an event move a quest on: the instances that it completes in order of start, each with the candidate of the
+        version that it does so under, and one refused for room.
+        """
         quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
         known = self._known.setdefault(quest, {})
         done = advance(known.values(), read_meeting(event, candidate))
@@ -56,7 +58,9 @@ class Quests:
             if known.get((instance.key, instance.occurrence)) != instance:
                 known[instance.key, instance.occurrence] = self.changed[place] = instance
             self.met += [(place, each) for each in moved.met]
-        return [moved.instance for moved in done.moved if moved.instance.state == "completed"], done.refused
+        versions = {version.entry.version: version for version in candidate.versions}
+        completed = [moved for moved in done.moved if moved.instance.state == "completed"]
+        return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
 
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a claim completed, when the grant is refused."""
@@ -102,6 +106,7 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
         campaign_starts_at=schedule.starts_at,
         campaign_ends_at=schedule.ends_at,
         admits=lambda instance, index: _admit(event, candidate, instance, index),
+        kept=tuple(read_meeting(event, version) for version in candidate.kept),
     )
 
 

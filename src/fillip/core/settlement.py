@@ -133,16 +133,20 @@ def _claims_of(match: Match, quests: Quests) -> Sequence[Claim]:
 
 def _claims_for(match: Match, candidate: Candidate, quests: Quests) -> Iterator[Claim]:
     event, entry = match.event, candidate.entry
-    claim = Claim(match, entry, candidate.touches, candidate.values, candidate.refused, since=event.place.offset)
     if entry.campaign.quest is None:
-        yield claim
+        yield _claim(match, candidate)
     elif not match.late:
         completed, crowded = quests.advance(event, candidate)
-        for one in completed:
+        for one, version in completed:
             place = InstanceKey(event.tenant_id, entry.campaign_id, event.user_id, one.key, one.occurrence)
-            yield replace(claim, instance=one.name, place=place, since=one.start_offset)
+            yield replace(_claim(match, version), instance=one.name, place=place, since=one.start_offset)
         if crowded:
-            yield replace(claim, instance=crowded.name, touches=(), refused="too_many_open")
+            yield replace(_claim(match, candidate), instance=crowded.name, touches=(), refused="too_many_open")
+
+
+def _claim(match: Match, candidate: Candidate) -> Claim:
+    what = (candidate.entry, candidate.touches, candidate.values, candidate.refused)
+    return Claim(match, *what, since=match.event.place.offset)
 
 
 def _record(

@@ -23,7 +23,7 @@ def list_touches(
     book, rewards = event.book, entry.campaign.rewards
     return tuple(
         Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
-        for limit in book.limits_by_campaign[entry.campaign_id]
+        for limit in book.limits_by_version[entry.campaign_id, entry.version]
         if limit.action in (None, event.action)
     )
 

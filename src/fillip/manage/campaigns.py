@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from fillip.core.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
@@ -16,15 +16,17 @@ from fillip.manage.catalogue import (
     add_campaign,
     count_campaigns,
     find_campaign,
+    list_kept,
     move,
     plan_end,
     read_definition,
     save_version,
     select_campaigns,
 )
-from fillip.manage.contest import check_conflict
+from fillip.manage.contest import check_conflict, check_kept
 from fillip.manage.definition import SIMPLE_EXAMPLE, DefinitionPart, ObjectId, Part
 from fillip.manage.lookup import Lookup, list_lookups
+from fillip.manage.open_instances import OpenInstances, Policy, plan_change
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict
 from fillip.manage.revision import Match, tag
@@ -36,6 +38,7 @@ from fillip.manage.spending import check_keys
 MAX_CAMPAIGNS = 10_000
 """Most campaigns of a tenant that are not archived."""
 
+_POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
 Order = Literal["launch", "pause", "resume", "end", "archive"]
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
 
@@ -59,17 +62,29 @@ class CampaignAnswer(BaseModel):
     version: int
     revision: int
     definition: DefinitionPart
+    kept_versions: list[int] = Field(description="Earlier ones that open instances of the quest go on under")
     lookups: list[Lookup]
     created_at: datetime
     updated_at: datetime
 
 
+class ChangeAnswer(CampaignAnswer):
+    """A campaign after a change; null where it could have no open instances: a SIMPLE one, or a draft."""
+
+    open_instances: OpenInstances | None
+
+
 class VersionAnswer(BaseModel):
-    """One version of a campaign; of a launched one it never changes."""
+    """One version of a campaign; of a launched one it never changes.
+
+    `open_instances` is what was asked for those of the versions before: null for the first one and a SIMPLE campaign,
+    and where a schema's change or the campaign's end made the version, which leaves each instance where it stands.
+    """
 
     campaign_id: ObjectId
     version: int
     definition: DefinitionPart
+    open_instances: Policy | None
     created_at: datetime
 
 
@@ -120,9 +135,17 @@ async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[V
 
 @router.put("/{campaign_id}")
 async def change_campaign(
-    work: Writing, campaign_id: str, body: DefinitionPart, if_match: Match, response: Response
-) -> CampaignAnswer:
-    """Replace the definition: a draft changes in place, a launched campaign gets a new version."""
+    work: Writing,
+    campaign_id: str,
+    body: DefinitionPart,
+    if_match: Match,
+    response: Response,
+    open_instances: Annotated[Policy | None, Query(description=_POLICY)] = None,
+) -> ChangeAnswer:
+    """Replace the definition: a draft changes in place, a launched campaign gets a new version.
+
+    Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
+    """
     campaign, checked = await _check(work, campaign_id, body.to_campaign())
     row = await find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
@@ -131,7 +154,11 @@ async def change_campaign(
     if row.state != "draft":
         check_change(read_definition(row), campaign)
     await check_keys(work.connection, work.caller, campaign_id, campaign)
-    return _answer(await save_version(work.connection, work.caller, row, campaign, checked), response)
+    plan = await plan_change(work.connection, work.caller, row, open_instances)
+    row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
+    check_kept(campaign, map(read_definition, await list_kept(work.connection, work.caller, campaign_id)))
+    told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
+    return ChangeAnswer(**dict(_answer(row, response)), open_instances=told)
 
 
 @router.post("/{campaign_id}/{order}")
@@ -150,7 +177,7 @@ async def move_campaign(
         row = await save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await save_version(work.connection, work.caller, row, ended, row.checked)
-    return _answer(await move(work.connection, work.caller, campaign_id, state, row.version), response)
+    return _answer(await move(work.connection, work.caller, campaign_id, state, row.version, row.kept), response)
 
 
 async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
@@ -188,4 +215,5 @@ def _answer(row: Row[Any], response: Response) -> CampaignAnswer:
 def _describe(row: Row[Any]) -> CampaignAnswer:
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
     lookups = list_lookups(read_definition(row), row.checked)
-    return CampaignAnswer(state=row.shown, definition=row.definition, lookups=lookups, **fields)
+    shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept, "lookups": lookups}
+    return CampaignAnswer(**fields, **shown)

@@ -1,10 +1,11 @@
 """Campaigns and their versions as stored: reading with the state that the clock gives, writing with the book change."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import DateTime, Row, Select, bindparam, case, cast, func, insert, literal, select, update
+from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,17 +13,18 @@ from fillip.core.campaign import Campaign, CampaignState, Checked
 from fillip.core.ports import Caller
 from fillip.manage import tables
 from fillip.manage.change import change_book
+from fillip.manage.open_instances import Plan, Policy
 from fillip.manage.refusals import Conflict, NotFound
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
 _starts_at = cast(_version.c.definition[("schedule", "starts_at")].astext, DateTime(timezone=True))
 _ends_at = cast(_version.c.definition[("schedule", "ends_at")].astext, DateTime(timezone=True))
 
-_is_current = (
-    (_version.c.tenant_id == _campaign.c.tenant_id)
-    & (_version.c.campaign_id == _campaign.c.campaign_id)
-    & (_version.c.version == _campaign.c.version)
-)
+_is_same = (_version.c.tenant_id == _campaign.c.tenant_id) & (_version.c.campaign_id == _campaign.c.campaign_id)
+_is_current = _is_same & (_version.c.version == _campaign.c.version)
+_is_kept = _version.c.version == any_(_campaign.c.kept)
+IS_IN_FORCE = _is_same & or_(_version.c.version == _campaign.c.version, _is_kept)
+"""Joins a campaign to its newest version and to those that open instances go on under."""
 
 SHOWN = case(
     (_tenant.c.clock != "live", _campaign.c.state),
@@ -84,26 +86,41 @@ async def add_campaign(
 
 
 async def save_version(
-    connection: AsyncConnection, caller: Caller, row: Row[Any], campaign: Campaign, checked: dict[str, Checked]
+    connection: AsyncConnection,
+    caller: Caller,
+    row: Row[Any],
+    campaign: Campaign,
+    checked: dict[str, Checked],
+    plan: Plan | None = None,
 ) -> Row[Any]:
-    """Store `campaign` in place of a draft, or as the next version of a launched campaign."""
+    """Store `campaign` in place of a draft, or as the next version of a launched campaign.
+
+    `plan` says what becomes of open instances; without it, each goes on as before, those of the newest under the new.
+    """
     version = row.version
     if row.state == "draft":
         same = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
         await connection.execute(update(_version).where(same).values(**_write_content(campaign, checked)))
     else:
         version += 1
-        await _add_version(connection, caller, row.campaign_id, version, campaign, checked)
-    return await move(connection, caller, row.campaign_id, row.state, version)
+        policy = plan.policy if plan else None
+        await _add_version(connection, caller, row.campaign_id, version, campaign, checked, policy)
+    return await move(connection, caller, row.campaign_id, row.state, version, plan.kept if plan else row.kept)
 
 
 async def move(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, state: CampaignState, version: int
+    connection: AsyncConnection,
+    caller: Caller,
+    campaign_id: str,
+    state: CampaignState,
+    version: int,
+    kept: Sequence[int],
 ) -> Row[Any]:
-    """Put a campaign into `state` at `version`, with a new revision, and announce it."""
+    """Put a campaign into `state` at `version` beside those `kept`, with a new revision, and announce it."""
     same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
-    values = {"state": state, "version": version, "revision": _campaign.c.revision + 1, "updated_at": func.now()}
-    await connection.execute(update(_campaign).where(same).values(values))
+    values = {"state": state, "version": version, "kept": list(kept)}
+    moved = {"revision": _campaign.c.revision + 1, "updated_at": func.now()}
+    await connection.execute(update(_campaign).where(same).values(values | moved))
     return await _announce(connection, caller, campaign_id)
 
 
@@ -111,6 +128,14 @@ async def list_launched(connection: AsyncConnection, caller: Caller) -> list[Row
     """Every campaign that events may still meet: neither draft nor archived."""
     statement = select_campaigns(caller).where(_campaign.c.state.not_in(("draft", "archived")))
     return list((await connection.execute(statement.order_by(_campaign.c.campaign_id))).all())
+
+
+async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Row[Any]]:
+    """Earlier versions that open instances go on under, of one campaign or of all that were launched, by version."""
+    mine = [_campaign.c.tenant_id == caller.tenant_id, _campaign.c.state.not_in(("draft", "archived"))]
+    mine += [_campaign.c.campaign_id == campaign_id] if campaign_id else []
+    statement = select(_version).join(_campaign, _is_same & _is_kept).where(*mine)
+    return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
 
 
 async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
@@ -134,8 +159,9 @@ async def _add_version(
     version: int,
     campaign: Campaign,
     checked: dict[str, Checked],
+    policy: Policy | None = None,
 ) -> None:
-    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version}
+    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version, "open_instances": policy}
     await connection.execute(insert(_version).values(**values, **_write_content(campaign, checked)))
 
 
@@ -145,7 +171,7 @@ def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str,
 
 async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
     row = await find_campaign(connection, caller, campaign_id)
-    names = ("campaign_id", "state", "version", "revision", "definition", "checked")
+    names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
     document = {name: row._mapping[name] for name in names}
     await change_book(connection, caller, "campaign", campaign_id, document)
     return row

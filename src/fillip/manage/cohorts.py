@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, Select, delete, func, insert, select
 
 from fillip.core.ports import Caller
+from fillip.manage.catalogue import IS_IN_FORCE
 from fillip.manage.change import change_book
 from fillip.manage.naming import CohortId, Title, UserId
 from fillip.manage.paging import Page, Pages, read_page
@@ -159,12 +160,9 @@ def _one(cohort_id: str) -> Select[Any]:
 
 
 def _find_campaigns(cohort_id: str) -> Select[str]:
-    current = (campaign.c.campaign_id == campaign_version.c.campaign_id) & (
-        campaign.c.version == campaign_version.c.version
-    )
     named = campaign_version.c.definition["cohorts"].contains([cohort_id])
-    names = select(campaign.c.campaign_id).join(campaign_version, current)
-    return names.where(campaign.c.state != "archived", named).order_by(campaign.c.campaign_id).limit(20)
+    names = select(campaign.c.campaign_id).join(campaign_version, IS_IN_FORCE)
+    return names.where(campaign.c.state != "archived", named).order_by(campaign.c.campaign_id).distinct().limit(20)
 
 
 def _describe(row: Row[Any]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """What saving a campaign checks of its conflicts: nothing contradictory, and a group whose members pick alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +33,15 @@ async def check_conflict(
             faults += _check_against(campaign, row.campaign_id, read_definition(row))
     if faults:
         raise DefinitionRefused(faults)
+
+
+def check_kept(campaign: Campaign, kept: Iterable[Campaign]) -> None:
+    """Whether values can be compared under the earlier versions in force too. Raises DefinitionRefused."""
+    if campaign.exclusive is None or campaign.exclusive.pick == "priority":
+        return
+    if any(_list_units(version) != _list_units(campaign) for version in kept):
+        message = "open instances are kept under a version that gives another kind or currency: migrate them"
+        raise DefinitionRefused([Fault("/exclusive/pick", message)])
 
 
 def _check_alone(campaign: Campaign) -> Iterator[Fault]:

@@ -26,12 +26,12 @@ from fillip.manage.explanation import (
     Situation,
     check_limits,
     check_path,
-    check_quest,
     summarise,
     weigh_now,
 )
 from fillip.manage.naming import UserId
 from fillip.manage.quest_story import check_instance
+from fillip.manage.quest_trial import try_quest
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.rivals import check_conflict_now, describe_conflict
 from fillip.manage.route import Reading, Route, Work
@@ -108,25 +108,25 @@ async def explain_recorded(work: Reading, campaign_id: str, event_id: EventId) -
 async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> ExplanationAnswer:
     """What an event would earn from this campaign as everything stands now, with the current use of its limits.
 
-    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came once more.
+    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came once more. Of a
+    quest, `campaign_version` is the one that the user's instance goes on under.
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
     scene = await _read_scene(work, occurrence)
     situation = await imagine(work.connection, work.caller, row, occurrence, scene)
-    checks = check_path(situation, datetime.now(UTC))
-    completes = True
+    trial = None
     if situation.entry.campaign.quest:
-        user_id = situation.event.user_id
-        known = await find_instances(work.connection, work.caller, campaign_id, user_id)
-        moved, completes = check_quest(situation, known)
-        checks.append(moved)
+        known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id)
+        trial = try_quest(situation, known)
+        situation = trial.situation
+    checks = check_path(situation, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = check_worth(situation)
     conflict = await check_conflict_now(work.connection, work.caller, situation, appraisal.values)
     checks += [worth, conflict]
     if appraisal.refused is None:
         checks.append(await _check_current_limits(work, situation, appraisal.values))
-    return _answer(situation, checks, *_conclude(situation, checks, completes), None)
+    return _answer(situation, checks, *_conclude(situation, checks, trial is None or trial.completes), None)
 
 
 def _conclude(situation: Situation, checks: list[Check], completes: bool) -> tuple[Outcome, str]:

@@ -8,16 +8,12 @@ from uuid import UUID
 from msgspec import Struct, structs
 from pydantic import BaseModel, ConfigDict, Field
 
-from fillip.core.appraisal import Appraisal
 from fillip.core.book import Entry, Role, list_roles
 from fillip.core.campaign import REFUSING
 from fillip.core.event import ACCEPTED_FOR, Event
 from fillip.core.incentive import RewardKind
-from fillip.core.instance import Advance, Instance, QuestState, advance
+from fillip.core.instance import Instance, QuestState
 from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
-from fillip.core.match import Candidate
-from fillip.core.nomination import nominate_quest
-from fillip.core.questing import read_meeting
 from fillip.core.rule import RuleError, explain_rule
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -97,6 +93,7 @@ class InstanceAnswer(BaseModel):
     """An instance of a quest that the event moves on, completes or completed."""
 
     instance: str = Field(examples=["1"])
+    campaign_version: int = Field(description="The version that it goes on, or has ended, under")
     state: QuestState
     started_at: datetime
     ends_at: datetime | None
@@ -197,43 +194,16 @@ def check_path(situation: Situation, now: datetime) -> list[Check]:
     ]
 
 
-def check_quest(situation: Situation, known: Sequence[Instance]) -> tuple[Check, bool]:
-    """What the event would do to the user's instances (open ones, and the newest of each key, in order of start), and
-    whether it would complete one.
-    """
-    met = [role for role in situation.roles if _is_met(situation, role)]
-    candidate = _nominate(situation, met) if met else None
-    done = advance(known, read_meeting(situation.event, candidate)) if candidate else Advance(())
-    moved = [each.instance for each in done.moved if each.instance.state != "lapsed"]
-    if not moved:
-        message = "the event moves no instance of the quest on" + (": the open one has lapsed" if done.moved else "")
-        return Check(check="quest", passed=False, reason="quest", message=message), False
-    completes = any(instance.state == "completed" for instance in moved)
-    message = "the event " + "; ".join(map(_describe_move, moved))
-    instances = [describe_instance(instance) for instance in moved]
-    return Check(check="quest", passed=True, message=message, instances=instances), completes
-
-
 def describe_instance(instance: Instance) -> InstanceAnswer:
     """An instance with its steps."""
     return InstanceAnswer(
         instance=instance.name,
+        campaign_version=instance.campaign_version,
         state=instance.state,
         started_at=instance.started_at,
         ends_at=instance.ends_at,
         steps=[StepAnswer(name=step.name, done=step.done, needed=step.needed) for step in instance.steps],
     )
-
-
-def _nominate(situation: Situation, met: Sequence[Role]) -> Candidate | None:
-    entry = situation.entry
-    return nominate_quest(situation.event, (), Appraisal(entry.values), met, situation.user, situation.cohorts)[0]
-
-
-def _describe_move(instance: Instance) -> str:
-    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
-    verb = "completes" if instance.state == "completed" else "moves on"
-    return f"{verb} instance {instance.name} of the quest: {steps}"
 
 
 def check_limits(uses: Sequence[Use]) -> Check:
@@ -316,12 +286,18 @@ def _explain_role(situation: Situation, role: Role, source: str) -> RuleAnswer:
     return RuleAnswer(
         path=role.path,
         source=source,
-        met=_is_met(situation, role),
+        met=is_met(situation, role),
         leaves=[LeafAnswer(**structs.asdict(leaf)) for leaf in leaves],
     )
 
 
-def _is_met(situation: Situation, role: Role) -> bool:
+def is_open(situation: Situation) -> bool:
+    """Whether schedule and cohort let the event in."""
+    return _check_schedule(situation).passed and _check_cohort(situation).passed
+
+
+def is_met(situation: Situation, role: Role) -> bool:
+    """Whether the rule of a role holds; an error is no match."""
     try:
         return bool(situation.entry.rules[role.path](situation.event.typed, situation.user, situation.cohorts))
     except RuleError:

@@ -14,13 +14,13 @@ from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
 from fillip.core.schema import derive_type
 from fillip.core.tenant import LIFETIME
-from fillip.manage.catalogue import find_campaign, read_definition
+from fillip.manage.catalogue import find_campaign, list_kept, read_definition
 from fillip.manage.definition import ActionName, ObjectId, Part, RuleText
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
-from fillip.manage.saving import DefinitionRefused, check_key, check_limit, find_key_action
+from fillip.manage.saving import DefinitionRefused, check_kept_key, check_key, check_limit, find_key_action
 from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.tables import limit_counter, spending_limit
@@ -172,14 +172,16 @@ async def list_usage(
 
 async def _check_names(work: Work, limit: Limit) -> Limit:
     """The limit with its action and checked key; raises DefinitionRefused where it names what does not exist."""
-    campaign = None
+    campaign, kept = None, []
     if limit.campaign_id:
         try:
             campaign = read_definition(await find_campaign(work.connection, work.caller, limit.campaign_id))
         except NotFound as missing:
             raise DefinitionRefused([Fault("/campaign_id", str(missing))]) from None
+        kept = await list_kept(work.connection, work.caller, limit.campaign_id)
     if limit.key:
         limit = replace(limit, action=find_key_action(limit, campaign))
+        check_kept_key(limit, {row.version: read_definition(row) for row in kept})
     if not limit.action:
         return limit
     schemas = await read_actions(work.connection, work.caller, [limit.action])

@@ -12,6 +12,7 @@ from fillip.core.named_list import NamedList
 from fillip.core.ports import Caller
 from fillip.core.rule import decode_rule, find_lists
 from fillip.manage import tables
+from fillip.manage.catalogue import IS_IN_FORCE
 from fillip.manage.spending import list_keyed
 
 MAX_READERS = 20
@@ -51,15 +52,10 @@ async def read_lists(
 async def find_readers(connection: AsyncConnection, caller: Caller, list_id: str) -> list[str]:
     """The campaigns, archived ones aside, and limits whose expressions read a list: some of them where there are many."""
     campaign, version = tables.campaign.c, tables.campaign_version.c
-    current = (
-        (campaign.tenant_id == version.tenant_id)
-        & (campaign.campaign_id == version.campaign_id)
-        & (campaign.version == version.version)
-    )
     path = cast("$.*.uses_lists[*] ? (@ == $list_id)", JSONPATH)
     reads = func.jsonb_path_exists(version.checked, path, func.jsonb_build_object("list_id", list_id))
     mine = [campaign.tenant_id == caller.tenant_id, campaign.state != "archived", reads]
-    statement = select(campaign.campaign_id).join(tables.campaign_version, current).where(*mine)
+    statement = select(campaign.campaign_id).join(tables.campaign_version, IS_IN_FORCE).where(*mine).distinct()
     found = await connection.execute(statement.order_by(campaign.campaign_id).limit(MAX_READERS))
     limits = [limit for limit in await list_keyed(connection, caller) if list_id in find_key_lists([limit])]
     return [f"campaign {name}" for name in found.scalars()] + [

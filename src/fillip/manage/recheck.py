@@ -14,7 +14,7 @@ from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema import ObjectType, derive_type
-from fillip.manage.catalogue import list_launched, read_definition, save_version
+from fillip.manage.catalogue import list_kept, list_launched, read_definition, save_version
 from fillip.manage.quest_rules import check_path, depends_on
 from fillip.manage.refusals import Conflict
 from fillip.manage.saving import DefinitionRefused, check_key, list_sources
@@ -29,11 +29,12 @@ async def recheck_campaigns(
 
     `action_name` is the action that gets `new_shape`, None when it is the tenant's users. Call it in the transaction
     of the change, before or after the update. Where a rule reads differently under the new types, the campaign gets a
-    new version (same definition) and is announced. Raises Conflict that names all that would break.
+    new version (same definition) and is announced; an earlier version in force can't change. Raises Conflict that names all that would break.
     """
     row = await lock_tenant(connection, caller)
     campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
-    used = {action for _, campaign in campaigns for _, action, _ in campaign.expressions()}
+    kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]
+    used = {action for _, campaign in [*campaigns, *kept] for _, action, _ in campaign.expressions()}
     actions = {n: derive_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
     user = derive_type(row.user_schema)
     if action_name is None:
@@ -43,6 +44,7 @@ async def recheck_campaigns(
     limits = await list_keyed(connection, caller, action=action_name) if action_name else []
     lists = await read_list_types(connection, caller)
     faults, changed = _recheck(campaigns, action_name, actions, user, lists)
+    faults += _recheck_kept(kept, action_name, actions, user, lists)
     keys = _recheck_keys(limits, new_shape, lists, faults)
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
@@ -79,6 +81,26 @@ def _recheck(
         if any(not same_code(before[path].code, after[path].code) for path in before):
             changed.append((row, campaign, after))
     return faults, changed
+
+
+def _recheck_kept(
+    kept: Iterable[tuple[Row[Any], Campaign]],
+    action_name: str | None,
+    actions: Mapping[str, ObjectType],
+    user: ObjectType,
+    lists: ObjectType,
+) -> list[Fault]:
+    """Where earlier versions in force would break or read differently: they are what they were, or nothing is kept."""
+    faults = []
+    for row, campaign in kept:
+        found, changed = _recheck([(row, campaign)], action_name, actions, user, lists)
+        at = f"campaigns/{row.campaign_id}/versions/{row.version}"
+        faults += [Fault(fault.at.replace(f"campaigns/{row.campaign_id}", at), fault.message) for fault in found]
+        if changed:
+            faults.append(
+                Fault(at, "open instances are kept under it, and it would read otherwise: migrate them first")
+            )
+    return faults
 
 
 def _recheck_keys(

@@ -19,9 +19,10 @@ from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import select_campaigns
-from fillip.manage.explanation import Check, Situation, check_path, check_quest
+from fillip.manage.explanation import Check, Situation, check_path
 from fillip.manage.list_versions import find_key_lists, read_lists
-from fillip.manage.situations import find_instances, know_lists, know_opening, list_limits, read_counters, read_entry
+from fillip.manage.quest_trial import try_quest
+from fillip.manage.situations import find_instances, know_opening, list_limits, read_counters, read_entries
 
 _definition = tables.campaign_version.c.definition
 
@@ -87,34 +88,44 @@ async def _find_rivals(
         _table.campaign_id != entry.campaign_id, _table.state.not_in(REFUSING), same_action
     )
     rows = (await connection.execute(others)).all()
-    entries = [entry, *[await know_lists(connection, caller, read_entry(row, row.shown)) for row in rows]]
+    entries = [entry, *await read_entries(connection, caller, rows)]
     limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
     lists = await read_lists(connection, caller, find_key_lists(limits.values()))
     book = structs.replace(event.book, entries={e.campaign_id: e for e in entries}, limits=limits, lists=lists)
     event = structs.replace(event, book=book)
     for other in entries:
-        if other is not entry and not await _is_earned(
-            connection, caller, structs.replace(situation, entry=other, event=event)
-        ):
+        version: Entry | None = entry
+        if other is not entry:
+            version = await _find_earned(connection, caller, structs.replace(situation, entry=other, event=event))
+        if version is None:
             continue
-        worth = appraise(event, other, situation.user, situation.cohorts)
-        if worth.refused and other is not entry:
+        worth = appraise(event, version, situation.user, situation.cohorts)
+        if worth.refused and version is not entry:
             continue
         try:
-            touches = list_touches(event, other, worth.values, situation.user, situation.cohorts)
+            touches = list_touches(event, version, worth.values, situation.user, situation.cohorts)
         except RuleError:
             continue
-        yield Rival(other, worth.values, touches)
+        yield Rival(version, worth.values, touches)
 
 
-async def _is_earned(connection: AsyncConnection, caller: Caller, situation: Situation) -> bool:
-    if not all(check.passed for check in check_path(situation, datetime.now(UTC))):
-        return False
-    if situation.entry.campaign.quest is None:
-        return True
-    situation = await know_opening(connection, caller, situation)
-    known = await find_instances(connection, caller, situation.entry.campaign_id, situation.event.user_id)
-    return check_quest(situation, known)[1]
+async def _find_earned(connection: AsyncConnection, caller: Caller, situation: Situation) -> Entry | None:
+    """The version of a campaign that the event would earn; None where it earns nothing."""
+    versions = [structs.replace(situation, entry=each) for each in (situation.entry, *situation.entry.kept)]
+    if not any(map(_is_met, versions)):
+        return None
+    if situation.entry.campaign.quest:
+        situation = await know_opening(connection, caller, situation)
+        known = await find_instances(connection, caller, situation.entry.campaign_id, situation.event.user_id)
+        trial = try_quest(situation, known)
+        if not trial.completes:
+            return None
+        situation = trial.situation
+    return situation.entry if _is_met(situation) else None
+
+
+def _is_met(situation: Situation) -> bool:
+    return all(check.passed for check in check_path(situation, datetime.now(UTC)))
 
 
 def _find_winner(entry: Entry, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]) -> str | None:

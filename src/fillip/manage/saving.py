@@ -100,6 +100,15 @@ def find_key_action(limit: Limit, campaign: Campaign | None) -> str:
     return action
 
 
+def check_kept_key(limit: Limit, kept: Mapping[int, Campaign]) -> None:
+    """Whether grants under the earlier versions in force have the limit's key too; raises DefinitionRefused."""
+    for version, campaign in kept.items():
+        if (action := campaign.granting_action()) != limit.action:
+            grants = f"grants on '{action}'" if action else "may grant on several actions"
+            message = f"version {version}, which open instances are kept under, {grants}: migrate them first"
+            raise DefinitionRefused([Fault("/key", message)])
+
+
 def _find_granting_action(campaign: Campaign) -> str:
     action = campaign.granting_action()
     if action is None:

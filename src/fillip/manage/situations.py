@@ -1,6 +1,6 @@
 """What an explanation needs, read from the ledger and the book: as recorded with a decision, or as it stands now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from sqlalchemy import BindParameter, Row, Select, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.book import Action, Book, Entry
+from fillip.core.book import Action, Book, Entry, join_versions
 from fillip.core.campaign import Campaign, CampaignState, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
@@ -20,6 +20,7 @@ from fillip.core.ports import Caller
 from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage import tables
+from fillip.manage.catalogue import list_kept
 from fillip.manage.explanation import Situation
 from fillip.manage.list_versions import find_key_lists, read_lists
 from fillip.manage.refusals import NotFound
@@ -107,8 +108,7 @@ async def imagine(
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    entry = await know_lists(connection, caller, read_entry(row, row.shown))
-    tenant = _read_tenant(scene.tenant)
+    (entry,), tenant = await read_entries(connection, caller, [row]), _read_tenant(scene.tenant)
     situation = _build(caller, tenant, entry, occurrence, scene.schema, user, scene.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(situation.event.book, lists=lists)
@@ -128,15 +128,14 @@ async def know_lists(
 
 async def know_opening(connection: AsyncConnection, caller: Caller, situation: Situation) -> Situation:
     """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
-    entry, book = situation.entry, situation.event.book
-    opening = entry.late_rules and entry.campaign.quest and entry.campaign.quest.opening_action
-    if not opening:
-        return situation
-    schema = await _find_schema(connection, caller, opening)
-    action = Action(opening, schema, build_coercer(derive_type(schema)))
-    return structs.replace(
-        situation, event=structs.replace(situation.event, book=structs.replace(book, actions={opening: action}))
-    )
+    newest, book = situation.entry, situation.event.book
+    asking = [entry.campaign.quest for entry in (newest, *newest.kept) if entry.late_rules]
+    actions = {}
+    for opening in {quest.opening_action for quest in asking if quest and quest.opening_action}:
+        schema = await _find_schema(connection, caller, opening)
+        actions[opening] = Action(opening, schema, build_coercer(derive_type(schema)))
+    event = structs.replace(situation.event, book=structs.replace(book, actions=actions))
+    return structs.replace(situation, event=event) if actions else situation
 
 
 async def _find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
@@ -182,6 +181,20 @@ async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: 
     if campaign_id:
         statement = statement.where(or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id))
     return [read_limit(row) for row in await connection.execute(statement)]
+
+
+async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[Entry]:
+    """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
+    earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
+    entries = []
+    for row in rows:
+        versions = [read_entry(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
+        entries.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
+    return entries
+
+
+def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
+    return [row for row in earlier if row.campaign_id == campaign_id]
 
 
 def read_entry(row: Row[Any], state: CampaignState) -> Entry:

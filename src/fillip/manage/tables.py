@@ -92,6 +92,7 @@ campaign = Table(
     _text("state"),
     _integer("version"),
     *_revised(),
+    Column("kept", ARRAY(Integer), nullable=False, server_default=FetchedValue()),
 )
 campaign_version = Table(
     "campaign_version",
@@ -102,6 +103,7 @@ campaign_version = Table(
     _json("definition"),
     _json("checked"),
     _instant("created_at"),
+    _text("open_instances", null=True),
 )
 spending_limit = Table(
     "spending_limit",

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from fillip.core.book import Action, Book, Entry, cast_roles
+from fillip.core.book import Action, Book, Entry, cast_roles, join_versions
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.errors import Retry
@@ -98,7 +98,7 @@ class PostgresBooks:
         cohorts = await self._load_cohorts(connection, tenant_id, old)
 
         def build() -> Book:
-            read = {entry.campaign_id: entry for entry in (_read_entry(each, lists) for each in new)}
+            read = _read_entries(new, lists)
             entries = {campaign_id: entry or read[campaign_id] for campaign_id, entry in known.items()}
             book = Book(
                 tenant=Tenant(tenant_id, row["name"], row["time_zone"], row["currency"], row["clock"]),
@@ -111,7 +111,7 @@ class PostgresBooks:
                 cohorts=cohorts,
                 lists=lists,
             )
-            _ = book.limits_by_campaign  # made at the first look otherwise, which is an event's
+            _ = book.limits_by_version  # made at the first look otherwise, which is an event's
             return book
 
         return build
@@ -184,6 +184,13 @@ def _read_actions(
         same = known is not None and known.schema == schema
         actions[row["name"]] = known if known and same else Action(row["name"], schema, build_reader(schema))
     return actions
+
+
+def _read_entries(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, Entry]:
+    versions: dict[str, list[Entry]] = {}
+    for row in rows:
+        versions.setdefault(row["campaign_id"], []).append(_read_entry(row, lists))
+    return {campaign_id: join_versions(each) for campaign_id, each in versions.items()}
 
 
 def _read_entry(row: asyncpg.Record, lists: Lists) -> Entry:

@@ -10,7 +10,7 @@ from fillip.core.cast import Cast, Opening
 from fillip.core.errors import Unreadable
 from fillip.core.event import ACCEPTED_FOR, Event, Rejection
 from fillip.core.match import Candidate, Match
-from fillip.core.nomination import nominate_quest
+from fillip.core.nomination import nominate_quest, nominate_versions
 from fillip.core.ports import UserAttributes
 from fillip.core.reversal import REVERSAL
 from fillip.core.rule import RuleError
@@ -81,7 +81,8 @@ def _meet(look: _Look, users: Mapping[tuple[str, str], Attributes], refusals: Re
     if not candidates:
         return None
     candidates.sort(key=lambda candidate: (-candidate.entry.campaign.priority, candidate.entry.campaign_id))
-    targeted = [cohort for c in candidates for cohort in c.entry.campaign.cohorts if cohort in book.cohorts]
+    entries = [version.entry for candidate in candidates for version in candidate.versions]
+    targeted = [cohort for entry in entries for cohort in entry.campaign.cohorts if cohort in book.cohorts]
     versions = {cohort: book.cohorts[cohort][0] for cohort in [*targeted, *cohorts]}
     return Match(event, candidates, user, versions, late=_is_late(event))
 
@@ -112,6 +113,24 @@ def _read_user(book: Book, user: Attributes) -> Attributes | None:
 
 
 def _nominate(
+    event: Event,
+    roles: Sequence[Role],
+    user: Attributes,
+    cohorts: frozenset[str],
+    refusals: Refusals,
+) -> Candidate | None:
+    """The candidate that these roles of one campaign make, of all its versions in force."""
+    newest = event.book.entries[roles[0].entry.campaign_id]
+    if not newest.kept:
+        return _nominate_version(event, roles, user, cohorts, refusals)
+    by_version: dict[int, list[Role]] = {}
+    for role in roles:
+        by_version.setdefault(role.entry.version, []).append(role)
+    found = {n: _nominate_version(event, mine, user, cohorts, refusals) for n, mine in by_version.items()}
+    return nominate_versions(newest, found)
+
+
+def _nominate_version(
     event: Event,
     roles: Sequence[Role],
     user: Attributes,

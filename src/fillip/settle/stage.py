@@ -246,7 +246,7 @@ def _reject(match: Match) -> Rejection:
 
 
 async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[list[Settled], Outcome]:
-    touched = {t.counter for m in matches for c in m.candidates for t in c.touches}
+    touched = {touch.counter for match in matches for touch in match.touches}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
     caps = await ledger.share_limits(limits) if limits else {}
     wanted = list_wanted(matches)

@@ -54,6 +54,7 @@ CREATE TABLE campaign (
     revision      bigint NOT NULL DEFAULT 1,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
+    kept          integer[] NOT NULL DEFAULT '{}' CHECK (cardinality(kept) <= 8),  -- earlier versions still in force
     PRIMARY KEY (tenant_id, campaign_id)
 );
 
@@ -65,6 +66,7 @@ CREATE TABLE campaign_version (
     definition    jsonb NOT NULL,
     checked       jsonb NOT NULL,  -- expression path -> CheckedExpr, base64
     created_at    timestamptz NOT NULL DEFAULT now(),
+    open_instances text CHECK (open_instances IN ('keep', 'migrate')),  -- of a quest; NULL where nothing was asked
     PRIMARY KEY (tenant_id, campaign_id, version),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign DEFERRABLE INITIALLY DEFERRED
 );

@@ -1,0 +1,76 @@
+"""What an event would do to a user's instances of a quest, each under the version that it goes on under."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.appraisal import Appraisal
+from fillip.core.instance import Instance, Meeting, Moved, advance
+from fillip.core.match import Candidate
+from fillip.core.nomination import nominate_quest, nominate_versions
+from fillip.core.questing import read_meeting
+from fillip.manage.explanation import Check, Situation, describe_instance, is_met, is_open
+
+MAX_SHOWN = 20
+"""Most open instances shown of a user whom the event moves on in none."""
+
+
+class Trial(Struct, frozen=True):
+    """The check; `situation` is before the version that it is told by, the newest or one kept beside it."""
+
+    situation: Situation
+    check: Check
+    completes: bool
+
+
+def try_quest(situation: Situation, known: Sequence[Instance]) -> Trial:
+    """Let the event meet the instances on paper: open ones and the newest of each key, in order of start.
+
+    It is told by the version of the first instance that it completes, else moves on, else that is open, else the newest.
+    """
+    newest, event = situation.entry, situation.event
+    views = {entry.version: replace(situation, entry=entry) for entry in (newest, *newest.kept)}
+    found = {version: _nominate(view) for version, view in views.items()}
+    candidate = nominate_versions(newest, found) or Candidate(newest, kept=tuple(map(Candidate, newest.kept)))
+    meeting = read_meeting(event, candidate)
+    done = advance(known, meeting).moved
+    moved = [each for each in done if each.instance.state != "lapsed"]
+    if not moved:
+        standing = [_place(each, meeting) for each in known if each.state == "open"]
+        version = standing[0].campaign_version if standing else newest.version
+        return Trial(views[version], _explain_still(standing, newest.version, lapsed=bool(done)), False)
+    first = next((each for each in moved if each.instance.state == "completed"), moved[0])
+    message = "the event " + "; ".join(_describe_move(each, newest.version) for each in moved)
+    instances = [describe_instance(each.instance) for each in moved]
+    check = Check(check="quest", passed=True, message=message, instances=instances)
+    return Trial(views[first.version], check, first.instance.state == "completed")
+
+
+def _nominate(view: Situation) -> Candidate | None:
+    met = [role for role in view.roles if is_met(view, role)] if is_open(view) else []
+    if not met:
+        return None
+    return nominate_quest(view.event, (), Appraisal(view.entry.values), met, view.user, view.cohorts)[0]
+
+
+def _place(instance: Instance, meeting: Meeting) -> Instance:
+    """The instance at the version that its next event is met under."""
+    return replace(instance, campaign_version=meeting.under(instance.campaign_version).campaign_version)
+
+
+def _explain_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> Check:
+    message = "the event moves no instance of the quest on" + (": the open one has lapsed" if lapsed else "")
+    kept = [each for each in standing if each.campaign_version != newest]
+    if kept and not lapsed:
+        message += f": instance {kept[0].name} goes on under version {kept[0].campaign_version}"
+    instances = [describe_instance(each) for each in standing[:MAX_SHOWN]] or None
+    return Check(check="quest", passed=False, reason="quest", message=message, instances=instances)
+
+
+def _describe_move(moved: Moved, newest: int) -> str:
+    instance = moved.instance
+    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
+    verb = "completes" if instance.state == "completed" else "moves on"
+    kept = f" under version {moved.version}" if moved.version != newest else ""
+    return f"{verb} instance {instance.name} of the quest{kept}: {steps}"
