@@ -109,6 +109,21 @@ QUEST_FAULTS = [
     ({"instance": "user", "start": {"at": "event", "action": "PURCHASE", "rule": "start.x == 1"}}, "/quest/start/rule"),
     ({"instance": "event", "start": {"at": "campaign"}}, "/quest/instance"),
     ({"instance": "event", "repeatable": True}, "/quest/repeatable"),
+    ({"steps": [{"name": f"s{n}", "action": "PURCHASE"} for n in range(21)]}, "/definition/quest/steps"),
+    ({"lateness_s": 7 * 86_400 + 1}, "/definition/quest/lateness_s"),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents", "at_least": 5, "more_than": 5}]},
+        "/quest/steps/0/sum",
+    ),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "count": 2, "sum": "event.amount_cents", "at_least": 5}]},
+        "/quest/steps/0/sum",
+    ),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 3, "unit": "week"}}], "window_s": 86_400},
+        "/quest/steps/0/streak/length",
+    ),
+    ({"start": {"at": "event", "action": "PURCHASE", "rule": "false"}}, "/quest/start/rule"),
 ]
 
 
@@ -117,6 +132,49 @@ async def test_a_quest_that_means_nothing_is_refused(acme: AsyncClient, part: di
     await open_shop(acme)
     bad = QUEST | {"quest": QUEST["quest"] | part}
     assert at in faults(await acme.post("/v1/campaigns", json={"definition": bad}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (
+            "event.amount_cents > 10 &&\n event.amount_cents < 5",
+            "line 1, column 25: it can never hold: nothing lies between the bounds for event.amount_cents",
+        ),
+        ("event.amount_cents > 5 && event.amount_cents <= 5", "nothing lies between the bounds for event.amount_cents"),
+        ("event.coupon == 'a' && event.coupon == 'b'", "it can never hold: what it asks excludes itself"),
+        ("event.store == 'x' && false", "it can never hold"),
+    ],
+)
+async def test_a_step_whose_rule_can_never_hold_is_refused_with_its_place(
+    acme: AsyncClient, rule: str, reason: str
+) -> None:
+    await open_shop(acme)
+    quest = deepcopy(QUEST)
+    quest["quest"]["steps"][0]["rule"] = rule
+    assert reason in faults(await acme.post("/v1/campaigns", json={"definition": quest}))["/quest/steps/0/rule"]
+    quest["quest"]["steps"][0]["rule"] = f"({rule}) || event.amount_cents >= 5 && event.amount_cents <= 5"
+    assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201
+
+
+async def test_a_step_that_reads_a_start_that_is_none_is_told_why(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await acme.put("/v1/actions/RETURN", json={"schema": PURCHASE})
+    rule = "event.store == start.store"
+    steps = [{"name": action, "action": action, "rule": rule} for action in ("PURCHASE", "RETURN")]
+    for quest in ({"steps": steps, "ordered": False}, {"steps": steps[:1], "start": {"at": "campaign"}}):
+        found = faults(await acme.post("/v1/campaigns", json={"definition": QUEST | {"quest": quest}}))
+        assert "'start' is the event that opened the instance" in found["/quest/steps/0/rule"]
+
+
+async def test_a_window_from_the_campaigns_start_must_not_be_over(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    quest = deepcopy(QUEST) | {"schedule": {"starts_at": from_now(days=-8)}}
+    quest["quest"]["start"] = {"at": "campaign"}
+    found = faults(await acme.post("/v1/campaigns", json={"definition": quest}))
+    assert "no event can fall into it" in found["/quest/window_s"]
+    quest["quest"]["lateness_s"] = 2 * 86_400
+    assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201
 
 
 async def test_a_quest_window_longer_than_the_schedule_is_refused_and_an_equal_one_taken(acme: AsyncClient) -> None:

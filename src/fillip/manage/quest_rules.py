@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
 from fillip.core.campaign import KEY_PATH, Campaign, Checked
+from fillip.core.index import read_clauses
 from fillip.core.problem import Fault
 from fillip.core.quest import PROGRESS, Keyed, Quest, Step
-from fillip.core.rule import RuleRefused
+from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema import EMPTY, ObjectType
-from fillip.manage.cel import check_rule
+from fillip.manage.cel import CheckedRule, check_rule
 
 DAY_S = 86_400
 
@@ -36,10 +38,30 @@ def check_path(
         rule = check_rule(source, actions[action], user, expect="int", lists=lists)
     elif campaign.quest and path.startswith("quest.steps."):
         start = actions.get(campaign.quest.opening_action or "")
-        rule = check_rule(source, actions[action], user, start=start, progress=PROGRESS, lists=lists)
+        rule = _check_step(source, actions[action], user, lists, start)
     else:
         rule = check_rule(source, actions[action], user, lists=lists)
+    if campaign.quest and path.endswith(".rule"):
+        _refuse_never(rule)
     return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance, rule.uses_lists)
+
+
+def _refuse_never(rule: CheckedRule) -> None:
+    tree = decode_rule(rule.checked)
+    if why := read_clauses(tree.root).explain_never():
+        raise RuleRefused(*tree.locate(tree.root.offset), f"it can never hold: {why}")
+
+
+def _check_step(
+    source: str, action: ObjectType, user: ObjectType, lists: ObjectType, start: ObjectType | None
+) -> CheckedRule:
+    try:
+        return check_rule(source, action, user, start=start, progress=PROGRESS, lists=lists)
+    except RuleRefused as refused:
+        if start is None and refused.message.startswith("undeclared reference to 'start"):
+            why = "'start' is the event that opened the instance: here the campaign's start does, or events of several actions"
+            raise RuleRefused(refused.line, refused.column, why) from None
+        raise
 
 
 def depends_on(campaign: Campaign, path: str, action: str, checked: Checked, changed: str | None) -> bool:
@@ -51,11 +73,12 @@ def depends_on(campaign: Campaign, path: str, action: str, checked: Checked, cha
     )
 
 
-def find_quest_faults(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
-    """Everything in a quest that contradicts itself or can't be reached."""
+def find_quest_faults(quest: Quest, campaign: Campaign, now: datetime | None) -> Iterator[Fault]:
+    """Everything in a quest that contradicts itself or can't be reached; `now` is None where history is told."""
     yield from _check_steps(quest)
     yield from _check_start(quest)
     yield from _check_window(quest, campaign)
+    yield from _check_past(quest, campaign, now)
 
 
 def find_change_faults(before: Quest, after: Quest) -> Iterator[Fault]:
@@ -132,6 +155,17 @@ def _check_window(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
             return
     if quest.ordered and sum(least_s for _, least_s in streaks) > room_s:
         yield Fault("/quest/window_s", "shorter than the streaks one after the other: the quest can't be completed")
+
+
+def _check_past(quest: Quest, campaign: Campaign, now: datetime | None) -> Iterator[Fault]:
+    """A window that opens with the campaign is the same for all, and may be over before anyone can come."""
+    starts_at = campaign.schedule.starts_at
+    if quest.start.at != "campaign" or not (starts_at and quest.window_s and now):
+        return
+    ends_at = starts_at + timedelta(seconds=quest.window_s)
+    if ends_at + timedelta(seconds=quest.lateness_s) < now:
+        message = f"it began with the campaign and ended on {ends_at.isoformat()}: no event can fall into it any more"
+        yield Fault("/quest/window_s", message)
 
 
 def _measure_streak(step: Step) -> int:

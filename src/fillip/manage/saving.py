@@ -1,6 +1,7 @@
 """What saving a campaign or a limit checks: every expression typed, every name known, nothing that can't be reached."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +21,8 @@ from fillip.manage.refusals import Invalid
 class Shapes(Struct, frozen=True):
     """What a definition may name: the tenant's currency, the types of its users, actions and lists, its cohorts.
 
-    `points` are its currencies of points, `pools` and `badges` what may be given.
+    `points` are its currencies of points, `pools` and `badges` what may be given; `now` is None where its clock is
+    `history`.
     """
 
     currency: str
@@ -31,6 +33,7 @@ class Shapes(Struct, frozen=True):
     points: Collection[str] = (POINTS,)
     pools: Collection[str] = ()
     badges: Collection[str] = ()
+    now: datetime | None = None
 
 
 class DefinitionRefused(Invalid):
@@ -54,7 +57,7 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
     faults += [*check_formulas(campaign), *check_badges(campaign)]
     if campaign.quest:
-        faults += find_quest_faults(campaign.quest, campaign)
+        faults += find_quest_faults(campaign.quest, campaign, shapes.now)
     checked: dict[str, Checked] = {}
     for path, action, source in [] if faults else list_sources(campaign):
         try:

@@ -1,6 +1,7 @@
 """What the tenant has defined, read under the lock that orders all changes of its book."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Row, select
@@ -35,7 +36,8 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
     pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
-    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges)
+    now = datetime.now(UTC) if row.clock == "live" else None
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
 
 
 async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:

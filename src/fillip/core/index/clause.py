@@ -73,6 +73,14 @@ class Range(Struct, frozen=True, gc=False):
         """Never: bounds that cross are found to hold nothing when they are looked up."""
         return False
 
+    @property
+    def crossed(self) -> bool:
+        """Whether nothing lies between the bounds; whole numbers of which none does are not told apart."""
+        if self.low is None or self.high is None or self.nan:
+            return False
+        low, high = self.low.value, self.high.value
+        return bool(low > high or (low == high and not (self.low.included and self.high.included)))
+
 
 class Members(Struct, frozen=True, gc=False):
     """The list holds one of `any_of` (None: whatever), and none of `none_of`."""
@@ -119,6 +127,10 @@ class Clause(Struct, frozen=True, gc=False):
         """The same, no longer exact."""
         return replace(self, exact=False)
 
+    def name_conflict(self) -> Key | None:
+        """What is asked to lie above and below bounds that leave nothing between them; None where all can be met."""
+        return next((key for key, want in self.wants.items() if isinstance(want, Range) and want.crossed), None)
+
 
 class Leftover(Struct, frozen=True, gc=False):
     """A part of a rule that can't be looked up; `offset` is its place in the source, in code points."""
@@ -137,6 +149,13 @@ class Clauses(Struct, frozen=True, gc=False):
     def exact(self) -> bool:
         """Whether the rule need not run: what is met is all there is. An error anywhere else is no match either."""
         return not self.leftovers and all(clause.exact for clause in self.each)
+
+    def explain_never(self) -> str | None:
+        """Why no event can meet the rule; None where one may."""
+        conflicts = [clause.name_conflict() for clause in self.each]
+        if not all(conflicts):
+            return None
+        return f"nothing lies between the bounds for {conflicts[0]}" if conflicts else "what it asks excludes itself"
 
     @property
     def keys(self) -> frozenset[Key]:
