@@ -26,7 +26,7 @@ def _replace_open() -> None:
             return _advance(known, meeting)
         closed = [replace(each, state="denied") for each in known if each.state == "open"]
         done = _advance([each for each in known if each.state != "open"], meeting)
-        return Advance([*(Moved(each) for each in closed), *done.moved], done.refused)
+        return Advance([*(Moved(each, each.campaign_version) for each in closed), *done.moved], done.refused)
 
     questing.advance = advance
 

@@ -145,7 +145,7 @@ def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
     before = list(known)
     newest = {instance.key: instance.occurrence for instance in before}
     current = [each for each in before if each.state != "lapsed" or each.occurrence == newest[each.key]]
-    after = [_lapse(migrate(each, own), own) for each in current for own in [meeting.under(each.campaign_version)]]
+    after = [_carry_on(each, meeting.under(each.campaign_version)) for each in current]
     opened = _open(after, meeting)
     refused = None
     if opened and sum(instance.state == "open" for instance in after) >= MAX_OPEN:
@@ -160,15 +160,16 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
     """The instance after the event has counted for the steps that wait for it."""
     if not _takes(instance, meeting):
         return Moved(instance, meeting.campaign_version)
-    states, met = list(instance.steps), []
+    taken = migrate(instance, meeting)
+    states, met = list(taken.steps), []
     for index in _list_waiting(meeting.quest, states):
-        if index not in meeting.steps or not meeting.admits(instance, index):
+        if index not in meeting.steps or not meeting.admits(taken, index):
             continue
         amount = meeting.amounts.get(index, 1)
         if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
             states[index] = state
             met.append(Contribution(state.name, meeting.event_id, amount, meeting.day, meeting.sequence))
-    return Moved(_put(instance, states) if met else instance, meeting.campaign_version, tuple(met))
+    return Moved(_put(taken, states) if met else instance, meeting.campaign_version, tuple(met))
 
 
 def replay(quest: Quest, instance: Instance, contributions: Iterable[Contribution]) -> Instance:
@@ -257,10 +258,16 @@ def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
     return ends_at is not None and meeting.clock_at > ends_at + timedelta(seconds=meeting.quest.lateness_s)
 
 
-def _lapse(instance: Instance, meeting: Meeting) -> Instance:
-    if instance.state == "open" and _is_over(instance.ends_at, meeting):
+def _carry_on(instance: Instance, meeting: Meeting) -> Instance:
+    """Lapsed when it is over, else under the meeting's version.
+
+    One that has lapsed changes when an event counts for it alone: whether others see it goes by their batch.
+    """
+    if instance.state != "open":
+        return instance
+    if _is_over(instance.ends_at, meeting):
         return replace(instance, state="lapsed")
-    return instance
+    return migrate(instance, meeting)
 
 
 def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from msgspec import Struct
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.event import ACCEPTED_FOR
 from fillip.core.ports import Caller
-from fillip.manage.quests import IS_OWN_VERSION, SHOWN
+from fillip.manage.quests import LATENESS_S
 from fillip.manage.refusals import Conflict, Invalid
-from fillip.manage.tables import campaign_version, quest_instance, tenant
+from fillip.manage.tables import campaign_version, quest_instance
 
 Policy = Literal["keep", "migrate"]
 MAX_KEPT = 8
@@ -48,7 +48,7 @@ async def plan_change(connection: AsyncConnection, caller: Caller, row: Row[Any]
             message = f"campaign '{row.campaign_id}' {what} and has no open instances: leave open_instances out"
             raise Invalid(message, at="open_instances")
         return None
-    standing = await _count_standing(connection, caller, row.campaign_id)
+    standing = await _count_standing(connection, caller, row)
     open_now = sum(standing.values())
     if asked != "keep":
         return Plan("migrate", open_now, ())
@@ -61,26 +61,27 @@ async def plan_change(connection: AsyncConnection, caller: Caller, row: Row[Any]
     return Plan("keep", open_now, kept)
 
 
-async def _count_standing(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Mapping[int, int]:
+async def _count_standing(connection: AsyncConnection, caller: Caller, row: Row[Any]) -> Mapping[int, int]:
     """By version, how many instances are open now; 0 where there are only such that may be opened again."""
-    instance = quest_instance.c
+    instance, version, live = quest_instance.c, campaign_version.c, row.clock == "live"
+    mine = (version.tenant_id == caller.tenant_id) & (version.campaign_id == row.campaign_id)
+    lateness = select(version.version, LATENESS_S.label("lateness_s")).where(mine).cte("lateness")
+    lateness = lateness.prefix_with("MATERIALIZED")  # read once a version, not once an instance
+    over_at = instance.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, lateness.c.lateness_s)
+    is_open = (instance.state == "open") & or_(literal(not live), instance.ends_at.is_(None), over_at >= func.now())
+    recent = or_(literal(not live), instance.ends_at.is_(None), instance.ends_at > func.now() - _OVER_FOR_GOOD)
     statement = (
-        select(instance.campaign_version, func.count().filter(SHOWN == "open"))
-        .join(campaign_version, IS_OWN_VERSION)
-        .join(tenant, tenant.c.tenant_id == instance.tenant_id)
+        select(instance.campaign_version, func.count().filter(is_open))
+        .join(lateness, lateness.c.version == instance.campaign_version)
         .where(
             instance.tenant_id == caller.tenant_id,
-            instance.campaign_id == campaign_id,
+            instance.campaign_id == row.campaign_id,
             instance.state.in_(("open", "lapsed")),
-            or_(
-                tenant.c.clock == "history",
-                instance.ends_at.is_(None),
-                instance.ends_at > func.now() - _OVER_FOR_GOOD,
-            ),
+            recent,
         )
         .group_by(instance.campaign_version)
     )
-    return {row[0]: row[1] for row in await connection.execute(statement)}
+    return {found[0]: found[1] for found in await connection.execute(statement)}
 
 
 def _list_needed(kept: Sequence[int], standing: Mapping[int, int]) -> list[int]:

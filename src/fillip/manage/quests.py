@@ -15,13 +15,13 @@ from fillip.manage.tables import campaign_version, quest_instance, tenant
 router = APIRouter(tags=["quests"], route_class=Route)
 
 _definition = campaign_version.c.definition
-IS_OWN_VERSION = and_(
+_is_own_version = and_(
     *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
     campaign_version.c.version == quest_instance.c.campaign_version,
 )
-_lateness_s = func.coalesce(cast(_definition[("quest", "lateness_s")].astext, Integer), 0)
-_is_over = func.now() > quest_instance.c.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, _lateness_s)
-SHOWN = case(
+LATENESS_S = func.coalesce(cast(_definition[("quest", "lateness_s")].astext, Integer), 0)
+_is_over = func.now() > quest_instance.c.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, LATENESS_S)
+_SHOWN = case(
     (and_(tenant.c.clock == "live", quest_instance.c.state == "open", _is_over), literal("lapsed")),
     else_=quest_instance.c.state,
 )
@@ -75,8 +75,8 @@ async def _list(work: Work, pages: Paging, wanted: dict[str, str | None]) -> Pag
     asked = [instance[name] == value for name, value in wanted.items() if value is not None]
     columns = [column for column in instance if column.name != "state"]
     statement = (
-        select(*columns, SHOWN.label("state"), _definition["name"].astext.label("name"))
-        .join(campaign_version, IS_OWN_VERSION)
+        select(*columns, _SHOWN.label("state"), _definition["name"].astext.label("name"))
+        .join(campaign_version, _is_own_version)
         .join(tenant, tenant.c.tenant_id == instance.tenant_id)
         .where(instance.tenant_id == work.caller.tenant_id, *asked)
     )
