@@ -40,16 +40,32 @@ class Shop:
 
     def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: object) -> None:
         """A SIMPLE campaign on BUY, type-checked as at saving."""
+        self.owner.execute(
+            "INSERT INTO campaign (tenant_id, campaign_id, state, version) VALUES ('acme', %s, %s, 1)",
+            (campaign_id, state),
+        )
+        self._store(campaign_id, rule, **more)
+
+    def change(self, campaign_id: str, rule: str = "true", *, keep: bool = False, **more: object) -> None:
+        """Its next version; `keep` leaves the one before in force."""
+        self.owner.execute(
+            "UPDATE campaign SET version = version + 1, kept = CASE WHEN %s THEN kept || version ELSE '{}' END"
+            " WHERE campaign_id = %s",
+            (keep, campaign_id),
+        )
+        self._store(campaign_id, rule, **more)
+
+    def _store(self, campaign_id: str, rule: str, **more: object) -> None:
         given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
         campaign = json.decode(json.encode(given | more), type=Campaign)
         checked = {}
         actions, user = {"BUY": derive_type(BUY)}, derive_type(USER)
         for path, action, source in list_sources(campaign):
             checked[path] = check_path(campaign, path, source, action, actions, user, self.lists)
-        self.owner.execute("INSERT INTO campaign VALUES ('acme', %s, %s, 1)", (campaign_id, state))
         self.owner.execute(
-            "INSERT INTO campaign_version VALUES ('acme', %s, 1, %s, %s)",
-            (campaign_id, json.encode(campaign).decode(), json.encode(checked).decode()),
+            "INSERT INTO campaign_version (tenant_id, campaign_id, version, definition, checked)"
+            " SELECT tenant_id, campaign_id, version, %s, %s FROM campaign WHERE campaign_id = %s",
+            (json.encode(campaign).decode(), json.encode(checked).decode(), campaign_id),
         )
 
     def fill(self, list_id: str, *items: str) -> None:

@@ -1,0 +1,58 @@
+"""Earlier versions of a quest that are in force: one candidate of the campaign, with what the event means to each."""
+
+from datetime import timedelta
+
+from .conftest import Shop
+
+SCHEDULE = {"schedule": {"ends_at": "2017-03-01T14:00:00Z"}}
+
+
+def visits(rule: str, **more: object) -> dict[str, object]:
+    """Two BUYs for which the rule holds."""
+    quest = {"steps": [{"name": "visit", "action": "BUY", "rule": rule, "count": 2}]}
+    return {"kind": "QUEST", "action": None, "quest": quest, "rewards": [{"kind": "points", "value": 5}]} | more
+
+
+async def versions(shop: Shop, **event: object) -> list[tuple[int, bool, tuple[int, ...]]]:
+    """(version, whether a step is met, values) of the candidate that such an event makes."""
+    candidates = [each for match in await shop.meet([await shop.event(**event)]) for each in match.candidates]
+    return [
+        (version.entry.version, bool(version.steps), version.values)
+        for candidate in candidates
+        for version in candidate.versions
+    ]
+
+
+async def test_an_event_is_asked_of_each_version_in_force(shop: Shop):
+    shop.launch("q", **visits("event.amount >= 10"))
+    shop.change("q", keep=True, **visits("event.amount >= 20", rewards=[{"kind": "points", "value": 7}]))
+    assert await versions(shop, amount=9) == []
+    assert await versions(shop, amount=10) == [(2, False, ()), (1, True, (5,))]
+    assert await versions(shop, amount=20) == [(2, True, (7,)), (1, True, (5,))]
+
+
+async def test_a_version_that_is_not_kept_is_not_asked(shop: Shop):
+    shop.launch("q", **visits("event.amount >= 10"))
+    shop.change("q", **visits("event.amount >= 20"))
+    assert await versions(shop, amount=10) == []
+
+
+async def test_a_kept_version_has_its_own_cohorts_and_the_end_of_the_campaign(shop: Shop):
+    shop.launch("q", **visits("true"))
+    shop.change("q", keep=True, **visits("true", cohorts=["vip"], **SCHEDULE))
+    assert await versions(shop) == [(2, False, ()), (1, True, (5,))]
+    assert await versions(shop, after=timedelta(hours=2, seconds=1)) == []
+    shop.owner.execute("UPDATE campaign SET state = 'paused'")
+    shop.owner.execute("UPDATE tenant SET book_version = 1")
+    await shop.books.refresh("acme", 1)
+    assert await versions(shop) == []
+
+
+async def test_a_kept_version_reads_its_lists_as_they_are_now(shop: Shop):
+    shop.fill("spring", "a")
+    shop.launch("q", **visits("event.coupon in lists.spring"))
+    shop.change("q", keep=True, **visits("event.amount > 1"))
+    assert await versions(shop, coupon="b") == []
+    shop.fill("spring", "b")
+    await shop.books.refresh("acme", shop.version)
+    assert await versions(shop, coupon="b") == [(2, False, ()), (1, True, (5,))]
