@@ -50,17 +50,41 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
-CHANGED: dict[str, dict[str, Any]] = {
-    "any": _simple("Any purchase", value=40),
-    "big": _simple("Big baskets", "event.amount >= 100", 70, priority=-5),
-    "twice": _quest("Two in a day, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
-        window_s=DAY_S, repeatable=True),
-    "ladder": _quest("Two, one behind the other", [BUY, BUY | {"name": "more"}]),
-    "pair": _quest("Any purchase, and joining", [BUY | {"rule": "true"}, {"name": "join", "action": "JOIN"}],
-        ordered=False, window_s=2 * DAY_S),
-    "by-shop": _quest("Two in a shop, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
-        instance={"key": "event.shop"}, repeatable=True),
+CHANGED: dict[str, list[dict[str, Any]]] = {
+    "any": [_simple("Any purchase", value=40)],
+    "big": [_simple("Big baskets", "event.amount >= 100", 70, priority=-5)],
+    "twice": [
+        _quest("Two in a day, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
+            window_s=DAY_S, repeatable=True),
+        _quest("Three big ones of a cohort", [BUY | {"count": 3, "rule": "event.amount > 100"}], window_s=2 * DAY_S)
+            | {"cohorts": ["vip"], "rewards": [{"kind": "cashback", "value": 70, "currency": "EUR"}]},
+        _quest("One is enough", [BUY], window_s=2 * DAY_S, repeatable=True),
+    ],
+    "ladder": [
+        _quest("Two, one behind the other", [BUY, BUY | {"name": "more"}]),
+        _quest("Bigger ones", [BUY | {"rule": "event.amount > 100"}, BUY | {"name": "more", "rule": "event.amount > 99"}],
+            repeatable=True),
+    ],
+    "pair": [
+        _quest("Any purchase, and joining", [BUY | {"rule": "true"}, {"name": "join", "action": "JOIN"}],
+            ordered=False, window_s=2 * DAY_S),
+    ],
+    "joined": [
+        _quest("Twice after joining", [BUY | {"count": 2}], start={"at": "event", "action": "JOIN"}, window_s=DAY_S,
+            lateness_s=3600, repeatable=True),
+    ],
+    "summed": [
+        _quest("A higher sum, in time", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50",
+            "more_than": 250}], start={"at": "event", "action": "JOIN"}, instance="event", window_s=DAY_S),
+    ],
+    "by-shop": [
+        _quest("Two in a shop, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
+            instance={"key": "event.shop"}, repeatable=True),
+        _quest("Three in a shop", [BUY | {"count": 3}], instance={"key": "event.shop"}) | {"priority": 7},
+    ],
+    "streak": [_quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}])],
 }  # fmt: skip
+MOST_KEPT = 8
 
 SHOP_LISTS: list[tuple[str, ...]] = [("x",), ("y",), ("y", "x"), ()]
 

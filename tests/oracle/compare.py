@@ -95,10 +95,14 @@ def compare_in_sequence(
             yield f"L2: {decision.name} was refused without naming a full limit"
 
 
-def _compare_names(claims: Iterable[Claim], stored: Iterable[Stored]) -> Iterator[str]:
+def _compare_names(claims: Sequence[Claim], stored: Sequence[Stored]) -> Iterator[str]:
     wanted, got = Counter(c.name for c in claims), Counter(s.name for s in stored)
     yield from (f"missing: {name}" for name in wanted - got)
     yield from (f"extra: {name}" for name in got - wanted)
+    versions = {claim.name: claim.version for claim in claims}
+    for decision in stored:
+        if decision.version != versions.get(decision.name, decision.version):
+            yield f"{decision.name} should be under version {versions[decision.name]}, not {decision.version}"
 
 
 def _compare_inboxes(
@@ -136,7 +140,8 @@ def _read(row: Mapping[str, Any], shared: set[str]) -> Stored:
         for use in uses
     )
     place = (row["partition"], row["log_offset"])
-    return Stored(_name(row), row["user_id"], row["outcome"], row["reason"], uses, counters, place)
+    who = (_name(row), row["user_id"], row["outcome"], row["reason"])
+    return Stored(*who, uses, counters, place, row["campaign_version"])
 
 
 def _name(row: Mapping[str, Any]) -> tuple[str, str, str]:

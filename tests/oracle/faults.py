@@ -168,6 +168,7 @@ FAULTS = [
         "steps forgotten by a new version",
         _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
     ),
+    Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),

@@ -57,6 +57,7 @@ class Stored:
     uses: tuple[Mapping[str, Any], ...]
     counters: tuple[CounterName, ...]
     place: tuple[int, int]  # (partition, offset)
+    version: int  # of the campaign
 
 
 class Unordered(Exception):

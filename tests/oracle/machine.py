@@ -17,7 +17,7 @@ from fillip.migrations import role_dsn
 from fillip.stream.belt import Span
 from fillip.stream.memory import MemoryLog
 
-from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, NOON, RECEIVED_AT, SHOP_LISTS, list_caps
+from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, HOURS, LIMITS, MOST_KEPT, NOON, RECEIVED_AT, SHOP_LISTS, list_caps
 from .compare import count_breaches, find_differences, read_decisions
 from .ids import find_strange_ids
 from .model import Model, Seen
@@ -214,19 +214,22 @@ class Machine(RuleBasedStateMachine):
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 
     @precondition(lambda self: self.shop and self.shop.book.campaigns.keys() & CHANGED.keys())
-    @rule(which=NUMBERS, said=SAID, known=st.booleans())
-    def redefine(self, which: int, said: Said, known: bool) -> None:
+    @rule(which=NUMBERS, said=SAID, known=st.booleans(), policy=st.sampled_from(["keep", "migrate"]))
+    def redefine(self, which: int, said: Said, known: bool, policy: str) -> None:
         """A campaign gets another definition, or its first one back; a user does the same before and after.
 
-        `known`: all workers have heard of it by then.
+        `known`: all workers have heard of it by then. `policy` is for open instances, where it has such.
         """
         self.produce([said])
         self._drain()
         campaigns = self.shop.book.campaigns
         wanted = sorted(campaigns.keys() & CHANGED.keys())
         campaign_id = wanted[which % len(wanted)]
-        changed = campaigns[campaign_id]["definition"] == CHANGED[campaign_id]
-        self._run(self.shop.change(campaign_id, (CAMPAIGNS if changed else CHANGED)[campaign_id]))
+        now, definitions = campaigns[campaign_id], [CAMPAIGNS[campaign_id], *CHANGED[campaign_id]]
+        others = [definition for definition in definitions if definition != now["definition"]]
+        crowded = len(now.get("kept", ())) == MOST_KEPT
+        asked = None if "quest" not in now["definition"] else "migrate" if crowded else policy
+        self._run(self.shop.change(campaign_id, asked, others[which // 7 % len(others)]))
         for worker in self.workers if known else []:
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
         self.produce([said])
@@ -284,6 +287,7 @@ class Machine(RuleBasedStateMachine):
         self.bites.update(f"decisions {decision.reason}" for decision in read_decisions(owner, tenant_id, limits))
         self.bites["rules met by a list"] += sum(claim.campaign == "listed" for claim in claims)
         self.bites["quests completed"] += sum(claim.instance != "" for claim in claims)
+        self.bites["quests completed under a kept version"] += sum(claim.kept for claim in claims)
 
     # ------------------------------------------------------------ how
     def _drain(self) -> None:

@@ -6,7 +6,7 @@ these claims, in the order in which their counters were taken.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +33,7 @@ class Book:
 
     tenant: Document
     actions: Mapping[str, Document]  # name -> JSON Schema
-    campaigns: Mapping[str, Document]  # id -> {state, version, definition}
+    campaigns: Mapping[str, Document]  # id -> {state, definition, version, kept: {version: definition}}
     limits: Mapping[str, Document] = field(default_factory=dict)
     cohorts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, Document] = field(default_factory=dict)
@@ -80,6 +80,8 @@ class Claim:
     rewards: tuple[Document, ...]
     touches: tuple[Touch, ...]
     refusal: str | None = None
+    version: int = 1
+    kept: bool = False  # under an earlier version than the newest
     rivals: frozenset[tuple[str, str, str]] = frozenset()
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
 
@@ -102,7 +104,7 @@ class Model:
         for seen in log:
             met = list(_list_met(seen))
             if met and self._is_new(seen):
-                ranked = sorted(chain(*(self._claims_of(seen, *each) for each in met)), key=lambda each: each[0])
+                ranked = sorted(chain(*(self._claims_of(seen, each) for each in met)), key=lambda each: each[0])
                 yield from _set_against(seen, [claim for _, claim in ranked])
 
     def _is_new(self, seen: Seen) -> bool:
@@ -116,24 +118,25 @@ class Model:
         return True
 
     def _claims_of(
-        self, seen: Seen, campaign_id: str, meeting: Meeting | None, touches: tuple[Touch, ...]
+        self, seen: Seen, versions: Sequence["Version"]
     ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
         """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
-        definition = seen.book.campaigns[campaign_id]["definition"]
+        newest, by_number = versions[-1], {version.number: version for version in versions}
         late = "late" if seen.late else None
-        named = [(seen.offset, "", late)]
-        if meeting:
-            named = [] if late else list(self._advance(meeting))
-        for place, (since, instance, refusal) in enumerate(named):
-            rewards = tuple(definition["rewards"])
-            claim = Claim(campaign_id, instance, seen.event["id"], seen.event["subject"], rewards, touches, refusal)
-            yield (-definition.get("priority", 0), since, campaign_id, place), claim
+        named = [(seen.offset, "", late, newest.number)]
+        if newest.meeting:
+            named = [] if late else list(self._advance([each.meeting for each in versions if each.meeting]))
+        for place, (since, instance, refusal, number) in enumerate(named):
+            version = by_number[number]
+            who = (version.campaign, instance, seen.event["id"], seen.event["subject"])
+            what = (tuple(version.definition["rewards"]), version.touches, refusal, number, version is not newest)
+            yield (-newest.definition.get("priority", 0), since, version.campaign, place), Claim(*who, *what)
 
-    def _advance(self, meeting: Meeting) -> Iterator[tuple[int, str, str | None]]:
-        done, refused = self.quests.advance(meeting)
-        yield from ((instance.offset, instance.name, None) for instance in done)
+    def _advance(self, meetings: Sequence[Meeting]) -> Iterator[tuple[int, str, str | None, int]]:
+        done, refused = self.quests.advance(meetings)
+        yield from ((instance.offset, instance.name, None, version) for instance, version in done)
         if refused:
-            yield refused.offset, refused.name, "too_many_open"
+            yield refused.offset, refused.name, "too_many_open", meetings[-1].version
 
 
 def _set_against(seen: Seen, claims: list[Claim]) -> Iterator[Claim]:
@@ -176,27 +179,49 @@ def read_instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _list_met(seen: Seen) -> Iterator[tuple[str, Meeting | None, tuple[Touch, ...]]]:
-    """Campaigns that the event meets: what it is to the quest, where it is one, and what a grant would take.
+@dataclass(frozen=True)
+class Version:
+    """What an event is to one version of a campaign that is in force, and what a grant under it would take.
 
-    Where a key has no value the campaign is not met.
+    Of a quest there is always a `meeting`; `met` says whether it is anything to it.
     """
+
+    campaign: str
+    number: int
+    definition: Document
+    meeting: Meeting | None
+    touches: tuple[Touch, ...]
+    met: bool
+
+
+def _list_met(seen: Seen) -> Iterator[list[Version]]:
+    """The campaigns that an event is anything to, by their versions in force, the newest last."""
     for campaign_id, campaign in seen.book.campaigns.items():
-        roles = _list_roles(seen, campaign) if _is_open(seen, campaign) else []
-        with suppress(RuleFails):
-            if roles == ["simple"]:
-                yield campaign_id, None, tuple(_list_touches(seen, campaign_id))
-            elif roles and (meeting := _read_meeting(seen, campaign_id, campaign["definition"], roles)):
-                yield campaign_id, meeting, tuple(_list_touches(seen, campaign_id))
+        newest = campaign["definition"]
+        definitions = {**campaign.get("kept", {}), campaign.get("version", 1): newest}
+        versions = [_read_version(seen, campaign_id, *each) for each in sorted(definitions.items())]
+        if any(version.met for version in versions):
+            yield versions
 
 
-def _is_open(seen: Seen, campaign: Document) -> bool:
-    """State, then schedule by event time with both ends included, then cohort."""
-    definition = campaign["definition"]
-    starts_at, ends_at = read_schedule(definition)
+def _read_version(seen: Seen, campaign_id: str, number: int, definition: Document) -> Version:
+    """Where a key has no value the version is not met."""
+    roles = _list_roles(seen, definition) if _is_open(seen, seen.book.campaigns[campaign_id], definition) else []
+    nothing = _read_meeting(seen, campaign_id, number, definition, [])
+    with suppress(RuleFails):
+        meeting = _read_meeting(seen, campaign_id, number, definition, roles)
+        if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
+            touches = tuple(_list_touches(seen, campaign_id, definition))
+            return Version(campaign_id, number, definition, meeting, touches, True)
+    return Version(campaign_id, number, definition, nothing, (), False)
+
+
+def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
+    """State, then schedule by event time with both ends included, then cohort. The campaign's end holds for all."""
+    (starts_at, ends_at), (_, over_at) = read_schedule(definition), read_schedule(campaign["definition"])
     if campaign["state"] in REFUSING or (starts_at and seen.occurred_at < starts_at):
         return False
-    if ends_at and seen.occurred_at > ends_at:
+    if any(end and seen.occurred_at > end for end in (ends_at, over_at)):
         return False
     wanted = definition.get("cohorts", [])
     return not wanted or any(seen.event["subject"] in seen.book.cohorts.get(c, ()) for c in wanted)
@@ -209,9 +234,8 @@ def read_schedule(definition: Document) -> tuple[datetime | None, datetime | Non
     return starts_at and read_instant(starts_at), ends_at and read_instant(ends_at)
 
 
-def _list_roles(seen: Seen, campaign: Document) -> list[str | int]:
+def _list_roles(seen: Seen, definition: Document) -> list[str | int]:
     """What the event is to a campaign: "simple", "start", or indexes of the steps whose rule holds."""
-    definition = campaign["definition"]
     parts: list[tuple[str | int, Document]] = [("simple", definition)]
     if quest := definition.get("quest"):
         parts = list(enumerate(quest["steps"]))
@@ -238,9 +262,9 @@ def read_roots(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _list_touches(seen: Seen, campaign_id: str) -> Iterator[Touch]:
+def _list_touches(seen: Seen, campaign_id: str, definition: Document) -> Iterator[Touch]:
     """One for each limit that a grant falls under. Raises RuleFails where a key has no value."""
-    rewards = seen.book.campaigns[campaign_id]["definition"]["rewards"]
+    rewards = definition["rewards"]
     for limit_id, limit in sorted(seen.book.limits.items()):
         kind, action = limit.get("reward_kind"), limit.get("action")
         if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, seen.event["type"]):
@@ -269,12 +293,17 @@ def start_window(span: str, day: date) -> date:
     return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
 
 
-def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: list[str | int]) -> Meeting | None:
-    """What the event is to a quest; None when nothing. Raises RuleFails where it would open one without a key."""
-    quest = definition["quest"]
+def _read_meeting(
+    seen: Seen, campaign_id: str, number: int, definition: Document, roles: list[str | int]
+) -> Meeting | None:
+    """What the event is to a quest; None when it is none. Raises RuleFails where it would open one without a key."""
+    quest = definition.get("quest")
+    if quest is None:
+        return None
     starts_at, ends_at = read_schedule(definition)
     meeting = Meeting(
         name=(campaign_id, seen.event["subject"]),
+        version=number,
         quest=quest,
         occurred_at=seen.occurred_at,
         clock_at=seen.received_at if seen.book.tenant["clock"] == "live" else seen.occurred_at,
@@ -288,7 +317,7 @@ def _read_meeting(seen: Seen, campaign_id: str, definition: Document, roles: lis
     )
     if isinstance(quest.get("instance"), dict) and meeting.opens:
         meeting = replace(meeting, key=read_key(seen, quest["instance"]["key"]))
-    return meeting if meeting.starts or meeting.amounts else None
+    return meeting
 
 
 def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[int, int]:

@@ -1,7 +1,7 @@
 """Quests of the reference model, as docs/guide/quests.md tells them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ class Meeting:
     """
 
     name: tuple[str, str]  # (campaign, user)
+    version: int
     quest: Mapping[str, Any]
     occurred_at: datetime
     clock_at: datetime
@@ -69,6 +70,8 @@ class Instance:
     started_at: datetime
     ends_at: datetime | None
     offset: int
+    version: int
+    quest: Mapping[str, Any]  # as that version has it
     steps: list[Progress]
     state: str = "open"
 
@@ -83,6 +86,15 @@ class Instance:
             return False
         return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
 
+    def come_under(self, meeting: Meeting) -> None:
+        """Go over to a later version: a step that was met stays so, any other still wants an event at least."""
+        if self.version >= meeting.version:
+            return
+        self.version, self.quest = meeting.version, meeting.quest
+        for step, progress in zip(self.quest["steps"], self.steps, strict=True):
+            if not progress.met:
+                progress.done = min(progress.done, _needed(step) - 1)
+
 
 @dataclass
 class QuestLog:
@@ -90,27 +102,41 @@ class QuestLog:
 
     instances: dict[tuple[str, str], list[Instance]] = field(default_factory=dict)
 
-    def advance(self, meeting: Meeting) -> tuple[list[Instance], Instance | None]:
-        """Lapse, then open, then count. The instances completed, in order of start, and one refused for room."""
-        known = self.instances.setdefault(meeting.name, [])
+    def advance(self, meetings: Sequence[Meeting]) -> tuple[list[tuple[Instance, int]], Instance | None]:
+        """Lapse, then open, then count. The instances completed, in order of start, and one refused for room.
+
+        `meetings` are what the event is to each version in force, the newest last. Each instance goes by the first of
+        them that is not before its own; a new one by the newest. A completed one comes with the version it did so under.
+        """
+        newest = meetings[-1]
+        known = self.instances.setdefault(newest.name, [])
         for instance in known:
-            if instance.state == "open" and meeting.is_over(instance.ends_at):
+            own = _choose(meetings, instance)
+            if instance.state == "open" and own.is_over(instance.ends_at):
                 instance.state = "lapsed"
-        opened = _open(meeting, known)
+            elif instance.state == "open":
+                instance.come_under(own)
+        opened, refused = _open(meetings, known), None
         if opened and sum(instance.state == "open" for instance in known) >= MOST_OPEN:
-            return [each for each in known if _count(meeting, each, known)], opened
+            opened, refused = None, opened
         known += [opened] if opened else []
         known.sort(key=lambda each: (each.offset, each.key, each.occurrence))
-        return [each for each in known if _count(meeting, each, known)], None
+        under = [(each, _choose(meetings, each)) for each in known]
+        return [(each, own.version) for each, own in under if _count(own, each, known)], refused
+
+
+def _choose(meetings: Sequence[Meeting], instance: Instance) -> Meeting:
+    return next((each for each in meetings if each.version >= instance.version), meetings[-1])
 
 
 def _newest(known: list[Instance], key: str) -> Instance | None:
     return max((each for each in known if each.key == key), key=lambda each: each.occurrence, default=None)
 
 
-def _open(meeting: Meeting, known: list[Instance]) -> Instance | None:
+def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None:
+    meeting = meetings[-1]
     newest = _newest(known, meeting.key)
-    if not meeting.opens or any(_blocks(meeting, each, newest) for each in known if each.key == meeting.key):
+    if not meeting.opens or any(_blocks(meetings, each, newest) for each in known if each.key == meeting.key):
         return None
     started_at, ends_at = meeting.occurred_at, meeting.campaign_ends_at
     if meeting.start_at == "campaign":
@@ -119,19 +145,21 @@ def _open(meeting: Meeting, known: list[Instance]) -> Instance | None:
         ends_at = started_at + timedelta(seconds=window_s)
     steps = [Progress() for _ in meeting.quest["steps"]]
     occurrence = newest.occurrence + 1 if newest else 1
-    instance = Instance(meeting.key, occurrence, started_at, ends_at, meeting.offset, steps)
+    now = (meeting.offset, meeting.version, meeting.quest)
+    instance = Instance(meeting.key, occurrence, started_at, ends_at, *now, steps)
     return instance if instance.takes(meeting) else None
 
 
-def _blocks(meeting: Meeting, instance: Instance, newest: Instance | None) -> bool:
-    """Whether an instance of the same key stands in the way of a new one."""
+def _blocks(meetings: Sequence[Meeting], instance: Instance, newest: Instance | None) -> bool:
+    """Whether an instance of the same key, of whatever version, stands in the way of a new one."""
+    meeting = meetings[-1]
     repeatable = bool(meeting.quest.get("repeatable"))
     if instance.state == "open":
         return not repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
     if instance is not newest:
         return False
     if instance.state == "lapsed":
-        return meeting.start_at == "campaign" or instance.takes(meeting)
+        return meeting.start_at == "campaign" or instance.takes(_choose(meetings, instance))
     return not repeatable
 
 
@@ -139,15 +167,26 @@ def _count(meeting: Meeting, instance: Instance, known: list[Instance]) -> bool:
     """Let the event count for the steps that wait for it; whether that completes the instance."""
     if not instance.takes(meeting) or (instance.state == "lapsed" and instance is not _newest(known, instance.key)):
         return False
-    waiting = [index for index, step in enumerate(instance.steps) if not step.met]
-    for index in waiting[:1] if meeting.ordered else waiting:
-        if index in meeting.amounts:
-            given = _add(meeting.quest["steps"][index], instance.steps[index], meeting.amounts[index], meeting.day)
-            instance.state = "open" if given else instance.state
-    if not all(step.met for step in instance.steps):
+    after = replace(instance, steps=[replace(step) for step in instance.steps])
+    after.come_under(meeting)
+    waiting = [index for index, step in enumerate(after.steps) if not step.met]
+    met = [index for index in (waiting[:1] if meeting.ordered else waiting) if index in meeting.amounts]
+    steps = after.quest["steps"]
+    given = [_add(steps[index], after.steps[index], meeting.amounts[index], meeting.day) for index in met]
+    if not any(given):
         return False
-    instance.state = "completed"
-    return True
+    instance.version, instance.quest, instance.steps = after.version, after.quest, after.steps
+    instance.state = "completed" if all(step.met for step in instance.steps) else "open"
+    return instance.state == "completed"
+
+
+def _needed(step: Mapping[str, Any]) -> int:
+    """How far a step must come: a count, a sum that reaches or exceeds, or days or weeks."""
+    if streak := step.get("streak"):
+        return int(streak["length"])
+    if step.get("sum") is None:
+        return int(step.get("count", 1))
+    return int(step["at_least"]) if step.get("at_least") is not None else int(step["more_than"]) + 1
 
 
 def _add(step: Mapping[str, Any], progress: Progress, amount: int, day: date) -> bool:

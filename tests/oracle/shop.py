@@ -82,13 +82,18 @@ class Shop:
         """Make a campaign and let it run."""
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
-        await self._note(campaigns={campaign_id: {"state": "running", "definition": definition}})
+        await self._note(campaigns={campaign_id: {"state": "running", "definition": definition, "version": 1}})
 
-    async def change(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
-        """Make a new version of a running campaign."""
-        await self.call("PUT", f"/v1/campaigns/{campaign_id}", definition)
-        state = self.book.campaigns[campaign_id]["state"]
-        await self._note(campaigns={campaign_id: {"state": state, "definition": definition}})
+    async def change(self, campaign_id: str, policy: str | None, definition: Mapping[str, Any]) -> None:
+        """Make a new version of a running campaign. The answer tells which of the kept versions are still needed."""
+        campaign = self.book.campaigns[campaign_id]
+        query = f"?open_instances={policy}" if policy else ""
+        answer = await self.call("PUT", f"/v1/campaigns/{campaign_id}{query}", definition)
+        before = {**campaign.get("kept", {}), campaign["version"]: campaign["definition"]}
+        kept = {version: before[version] for version in answer["kept_versions"]}
+        assert (campaign["version"] in kept) == (policy == "keep")
+        changed = {"state": campaign["state"], "definition": definition, "version": answer["version"], "kept": kept}
+        await self._note(campaigns={campaign_id: changed})
 
     async def toggle(self, campaign_id: str) -> None:
         """Pause a running campaign, resume a paused one."""

@@ -22,6 +22,7 @@ BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late", "outra
     "messages read again",
     "conflicting duplicates",
     "quests completed",
+    "quests completed under a kept version",
     "rules met by a list",
     "waits for a lock",
 }
@@ -50,7 +51,7 @@ def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert machine.bites.keys() >= BITES, machine.bites
+    assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites
 
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
