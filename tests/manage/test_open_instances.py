@@ -136,17 +136,20 @@ async def test_what_a_kept_version_needs_stays(acme: AsyncClient, database: str)
     await open_shop(acme)
     await open_cohort(acme, "vip", "ada")
     await acme.put("/v1/actions/RETURN", json={"schema": PURCHASE})
-    await launch(acme, "q", QUEST | {"cohorts": ["vip"]})
+    await acme.put("/v1/lists/spring", json={"name": "Spring", "items": ["a"]})
+    await launch(acme, "q", with_rule("event.coupon in lists.spring || true", cohorts=["vip"]))
     put_instance(database, "q", "open", 2, 3, YESTERDAY)
     moved = deepcopy(QUEST)
     moved["quest"]["steps"][0]["action"] = "RETURN"
     await change(acme, moved, "keep")
     assert (await acme.delete("/v1/cohorts/vip", headers=ANY)).status_code == 409
+    assert (await acme.delete("/v1/lists/spring", headers=ANY)).status_code == 409
     keyed = {"scope": "campaign", "campaign_id": "q", "measure": "count", "span": "day", "cap": 1}
     refused = await acme.post("/v1/limits", json={"limit_id": "l", "key": "event.coupon", **keyed})
     assert "version 1, which open instances are kept under, grants on 'PURCHASE'" in refused.json()["detail"]
     await change(acme, moved, "migrate")
     await cap(acme, "l", key="event.coupon", **keyed)
+    assert (await acme.delete("/v1/lists/spring", headers=ANY)).status_code == 204
 
 
 async def test_values_are_compared_under_the_kept_versions_too(acme: AsyncClient, database: str) -> None:

@@ -87,8 +87,7 @@ action = Table("action", metadata, _text("tenant_id", key=True), _text("name", k
 campaign = Table(
     "campaign",
     metadata,
-    _text("tenant_id", key=True),
-    _text("campaign_id", key=True),
+    *(_text(name, key=True) for name in ("tenant_id", "campaign_id")),
     _text("state"),
     _integer("version"),
     *_revised(),
@@ -97,11 +96,9 @@ campaign = Table(
 campaign_version = Table(
     "campaign_version",
     metadata,
-    _text("tenant_id", key=True),
-    _text("campaign_id", key=True),
+    *(_text(name, key=True) for name in ("tenant_id", "campaign_id")),
     _integer("version", key=True),
-    _json("definition"),
-    _json("checked"),
+    *(_json(name) for name in ("definition", "checked")),
     _instant("created_at"),
     _text("open_instances", null=True),
 )
