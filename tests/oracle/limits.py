@@ -65,7 +65,9 @@ class Unordered(Exception):
 
 
 def order_by_sequence(decisions: Iterable[Stored], rivals: Mapping[Name, Iterable[Name]]) -> list[Stored]:
-    """The decisions in an order that all their sequence numbers agree with, each behind its rivals. Raises Unordered.
+    """The decisions in an order that all their sequence numbers agree with, each behind the rival that won. Raises Unordered.
+
+    A rival that was refused leaves it nothing to wait for: it may have been refused by a hint on an earlier count.
 
     A counter's number is how many grants it had seen: a refusal with number n stands before the grant with number n
     and behind the one with n - 1. What no counter orders stays in the order of the log.
@@ -81,7 +83,8 @@ def order_by_sequence(decisions: Iterable[Stored], rivals: Mapping[Name, Iterabl
         _chain(line, behind)
     numbers = {stored.name: index for index, stored in enumerate(decisions)}
     for index, stored in enumerate(decisions):
-        behind[index].update(numbers[name] for name in rivals[stored.name])
+        won = [numbers[name] for name in rivals[stored.name] if decisions[numbers[name]].outcome == "granted"]
+        behind[index].update(won)
     try:
         return [decisions[index] for index in _sort(behind)]
     except CycleError as error:
