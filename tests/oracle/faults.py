@@ -103,7 +103,7 @@ def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.M
     *steps, last = quest.steps
     moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), meeting)
     further = replace(moved.instance, steps=(*steps, replace(last, done=last.done + 1)))
-    return replace(moved, instance=further) if moved.met else instance.Moved(quest)
+    return replace(moved, instance=further) if moved.met else _meet(quest, meeting)
 
 
 def _identify_with_version(claim: settlement.Claim, *rest: Any) -> Any:
