@@ -83,6 +83,8 @@ async def test_a_generation_is_ordered_and_shown(acme: AsyncClient) -> None:
         {"count": 5, "pattern": "a b" + "#" * 13},
     ):
         assert (await acme.post(path, json=body)).status_code == 422, body
+    few = (await acme.post(path, json={"count": 5, "pattern": "S-####"})).json()
+    assert "has 4 times #, needs at least 13" in few["errors"][0]["message"]
 
 
 async def test_a_campaign_gives_what_exists_and_fits(acme: AsyncClient) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,11 +57,17 @@ class Imported(BaseModel):
     duplicates: int
 
 
+def _want_symbols(pattern: object) -> object:
+    if isinstance(pattern, str) and (found := pattern.count("#")) < SYMBOLS_AT_LEAST:
+        raise ValueError(f"has {found} times #, needs at least {SYMBOLS_AT_LEAST}, so that no code can be guessed")
+    return pattern
+
+
 class NewGeneration(Part):
     """Codes to be made: each # of the pattern is one of 32 letters and digits of which no two look alike."""
 
     count: int = Field(ge=1, le=MAX_GENERATED, strict=True)
-    pattern: str = Field(
+    pattern: Annotated[str, BeforeValidator(_want_symbols)] = Field(
         "####-####-####-####",
         pattern=rf"^([A-Za-z0-9._-]*#){{{SYMBOLS_AT_LEAST},64}}[A-Za-z0-9._-]*$",
         max_length=64,
