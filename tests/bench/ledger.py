@@ -38,7 +38,7 @@ async def measure(dsn: str, site: Site) -> list[Figure]:
     numbers = count(step=GRANT_EVERY)
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
 
-        def report(settled: object, rejections: object, duplicates: int) -> None:
+        def report(settled: object, *others: object) -> None:
             nonlocal granted
             granted += len(settled)  # type: ignore[arg-type]
 
