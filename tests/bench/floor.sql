@@ -26,7 +26,21 @@ WITH met AS (
     FROM unnest($1::text[], $15::uuid[], $11::uuid[], $12::text[], $4::text[], $2::text[], $10::bigint[],
                 $6::timestamptz[], $7::timestamptz[])
       AS i (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, inbox_seq, occurred_at, received_at)
-    RETURNING tenant_id, user_id, inbox_seq, incentive_id
+    RETURNING tenant_id, user_id, inbox_seq, incentive_id, granted_at
+), lots AS (
+    INSERT INTO wallet_lot (tenant_id, user_id, currency, lot_id, account, amount, remaining, seq, expired, reversed)
+    SELECT tenant_id, user_id, 'POINTS', incentive_id, 'active', 5, 5, inbox_seq + 1, 0, 0 FROM made
+), transfers AS (
+    INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kind, debit, credit, amount, lots,
+                                 source_id, pending_after, active_after, made_at)
+    SELECT m.tenant_id, m.incentive_id, m.user_id, 'POINTS', m.inbox_seq + 1, 'grant', 'issued', 'active', 5,
+           jsonb_build_object(m.incentive_id, 5), m.incentive_id, 0, 5, m.granted_at
+    FROM made m
+), balances AS (
+    INSERT INTO wallet (tenant_id, user_id, currency, pending, active, spent, expired, reversed, floor, last_seq)
+    SELECT tenant_id, user_id, 'POINTS', 0, 5 * count(*), 0, 0, 0, 0, max(inbox_seq) + 1 FROM made GROUP BY 1, 2
+    ON CONFLICT (tenant_id, user_id, currency) DO UPDATE
+    SET active = wallet.active + excluded.active, last_seq = excluded.last_seq
 )
 INSERT INTO inbox (tenant_id, user_id, seq, incentive_id)
 SELECT tenant_id, user_id, inbox_seq + 1, incentive_id FROM made
