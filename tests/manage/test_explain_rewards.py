@@ -101,9 +101,9 @@ async def test_the_decision_of_a_quest_shows_its_instance_and_what_each_step_was
     put_instance(database, "q", "completed", 3)
     with psycopg.connect(database) as owner:
         for number in (1, 2, 3):
-            given = [f"e{number}", number]
             owner.execute(
-                "INSERT INTO quest_step_met VALUES ('acme', 'q', 'ada', '', 1, 'visit', %s, 1, '2026-03-01', %s)", given
+                "INSERT INTO quest_step_met VALUES ('acme', 'q', 'ada', '', 1, 'visit', %s, 4, %s, '2026-03-01')",
+                [f"e{number}", number],
             )
     put_decision(database, "e3", "q", instance="1")
     found = await acme.get("/v1/campaigns/q/explain", params={"event_id": "e3"})
@@ -111,4 +111,8 @@ async def test_the_decision_of_a_quest_shows_its_instance_and_what_each_step_was
     assert (instance["instance"], instance["state"]) == ("1", "completed")
     (step,) = instance["steps"]
     assert (step["name"], step["done"], step["needed"]) == ("visit", 3, 3)
-    assert [given["event_id"] for given in step["given"]] == ["e1", "e2", "e3"]
+    assert [(given["event_id"], given["amount"], given["reversed"]) for given in step["given"]] == [
+        ("e1", 4, 1),
+        ("e2", 4, 2),
+        ("e3", 4, 3),
+    ]

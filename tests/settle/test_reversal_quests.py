@@ -36,7 +36,12 @@ async def test_a_step_goes_back_and_another_event_must_make_up_for_it(world: Wor
     assert world.rows(INCENTIVES) == []
     await world.play(*visits(world, THRICE, "e4"))
     assert world.rows(INCENTIVES) == [("e4", "granted", 0)]
-    assert world.rows("SELECT event_id FROM quest_step_met ORDER BY sequence") == [("e1",), ("e3",), ("e4",)]
+    assert world.rows("SELECT event_id, amount, reversed FROM quest_step_met ORDER BY sequence") == [
+        ("e1", 1, 0),
+        ("e2", 1, 1),
+        ("e3", 1, 0),
+        ("e4", 1, 0),
+    ]
 
 
 async def test_a_quest_completed_by_a_later_event_loses_its_reward_and_can_be_completed_again(world: World):
@@ -94,7 +99,7 @@ async def test_a_quest_denied_by_a_cap_opens_again(world: World):
     assert world.rows(INSTANCES) == [(1, "open", 2)]
 
 
-async def test_a_part_leaves_quests_as_they_are_until_it_makes_the_whole(world: World):
+async def test_a_part_leaves_steps_that_count_as_they_are_until_it_makes_the_whole(world: World):
     define(world, THRICE)
     await world.play(*visits(world, THRICE, "e1", "e2", "e3"), world.reversal("r1", "e3", amount=1, of=2))
     assert world.rows(INSTANCES) == [(1, "completed", 3)]

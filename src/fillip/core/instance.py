@@ -73,13 +73,18 @@ def name_instance(key: str, occurrence: int) -> str:
 
 
 class Contribution(Struct, frozen=True):
-    """What an event gave to a step: 1, or the term of its sum. `sequence` is the event's place in the log."""
+    """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken."""
 
     step: str
     event_id: str
     amount: int
     day: date
-    sequence: int
+    reversed: int = 0
+
+    @property
+    def left(self) -> int:
+        """What still counts of it; 0 when the event was reversed in whole."""
+        return self.amount - self.reversed
 
 
 class Meeting(Struct, frozen=True):
@@ -168,12 +173,12 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
         amount = meeting.amounts.get(index, 1)
         if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
             states[index] = state
-            met.append(Contribution(state.name, meeting.event_id, amount, meeting.day, meeting.sequence))
+            met.append(Contribution(state.name, meeting.event_id, amount, meeting.day))
     return Moved(_put(taken, states) if met else instance, meeting.campaign_version, tuple(met))
 
 
 def replay(quest: Quest, instance: Instance, contributions: Iterable[Contribution]) -> Instance:
-    """The instance as it stands by these contributions alone, given in order; its state is `open` or `completed`.
+    """The instance as it stands by what is left of these contributions, in order; its state is `open` or `completed`.
 
     What was once counted is not asked again whether its rule holds. A contribution to a step whose turn has not come,
     or which is met without it, gives nothing.
@@ -181,8 +186,8 @@ def replay(quest: Quest, instance: Instance, contributions: Iterable[Contributio
     instance = replace(instance, state="open", steps=fresh_steps(quest))
     for each in contributions:
         states = list(instance.steps)
-        for index in _list_waiting(quest, states):
-            state = _add(quest.steps[index], states[index], each.amount, each.day)
+        for index in _list_waiting(quest, states) if each.left else ():
+            state = _add(quest.steps[index], states[index], each.left, each.day)
             if states[index].name == each.step and state:
                 states[index] = state
         instance = _put(instance, states)
@@ -199,9 +204,15 @@ def migrate(instance: Instance, meeting: Meeting) -> Instance:
         return instance
     old = {state.name: state for state in instance.steps}
     states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
-    if all(state.met for state in states):
-        states[-1] = replace(states[-1], done=states[-1].needed - 1)
-    return replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version)
+    return hold_back(replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version))
+
+
+def hold_back(instance: Instance) -> Instance:
+    """The instance, of which no event completes the last step just now: where all are met, it still wants one."""
+    *others, last = instance.steps
+    if all(state.met for state in instance.steps):
+        return replace(instance, steps=(*others, replace(last, done=last.needed - 1)))
+    return instance
 
 
 def _carry(state: StepState, needed: int) -> StepState:

@@ -3,7 +3,8 @@
 A part is a share of the original event: `amount` of `of`, or lines whose amounts are added. Shares of one original add
 up exactly, as fractions. Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what
 was taken before, so that parts never take more than the whole and the last one takes the rest. What can't be divided
-(coupon, badge, custom; the rewards of quests; a use that counts grants) goes with the whole alone.
+(coupon, badge, custom; a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when
+its instance is no longer complete (core.undoing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,11 +85,6 @@ class Grant(Struct, frozen=True):
     give_back: bool
     uses: Sequence[Use]
     incentives: Sequence[Held]
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it is of a quest and was taken back before, by a reversal of another event of the instance."""
-        return bool(self.instance) and any(held.state == "reversed" for held in self.incentives)
 
 
 class Rule(Struct, frozen=True):

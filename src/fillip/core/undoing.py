@@ -1,60 +1,97 @@
-"""Quest instances without an event that was reversed. Pure."""
+"""Quest instances without what was reversed of an event. Pure.
 
-from collections.abc import MutableMapping
+A part lowers what the event gave to sums, by term x share rounded toward zero; steps by count, once or streak lose the
+event with the whole alone. An instance is then counted anew from all that is left, in its old window. Where it was
+complete and no longer is, its reward has lost its ground; nothing completes by a reversal alone.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from fractions import Fraction
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.instance import Contribution, Instance, QuestState, fresh_steps, replay
+from fillip.core.instance import Contribution, Instance, QuestState, fresh_steps, hold_back, replay
 from fillip.core.quest import Quest
 from fillip.core.questing import InstanceKey
 
 
 class Going(Struct, frozen=True):
-    """An instance with the version of its quest and what events gave to its steps, in their order."""
+    """An instance with the version of its quest and what events gave to its steps, in the order in which they did."""
 
     quest: Quest
     instance: Instance
     contributions: tuple[Contribution, ...]
 
+    def involves(self, event_id: str) -> bool:
+        """Whether the event opened it or gave to it."""
+        return event_id in (self.instance.start_event_id, *(each.event_id for each in self.contributions))
+
 
 class Undone(Struct, frozen=True):
-    """An instance that an event was taken out of; `completed_by` is the event whose grant has lost its ground."""
+    """An instance that a share of an event was taken out of; `completed_by` is the event whose grant lost its ground.
+
+    `lowered` are the event's contributions as they stand now, `taken` what each of their steps has just lost.
+    """
 
     place: InstanceKey
     was: QuestState
     instance: Instance
     completed_by: str | None
+    lowered: tuple[Contribution, ...]
+    taken: Mapping[str, int]
 
 
-def undo(goings: MutableMapping[InstanceKey, Going], tenant_id: str, event_id: str) -> list[Undone]:
-    """Take an event out of all instances that it opened or gave to; moves `goings` on."""
+def list_involved(goings: Mapping[InstanceKey, Going], tenant_id: str, event_id: str) -> list[InstanceKey]:
+    """The instances, of those that stand, that the event opened or gave to."""
+    return [
+        place
+        for place, going in goings.items()
+        if place.tenant_id == tenant_id and going.instance.state != "reversed" and going.involves(event_id)
+    ]
+
+
+def undo(goings: MutableMapping[InstanceKey, Going], tenant_id: str, event_id: str, share: Fraction) -> list[Undone]:
+    """Take an event, of which `share` is reversed by now, out of the instances that it is in; moves `goings` on.
+
+    Those that the share does not reach are left out of the answer.
+    """
     undone = []
-    for place, going in goings.items():
-        before = going.instance
-        took_part = event_id in (before.start_event_id, *(each.event_id for each in going.contributions))
-        if place.tenant_id != tenant_id or not took_part or before.state == "reversed":
+    for place in list_involved(goings, tenant_id, event_id):
+        going = goings[place]
+        given = tuple(
+            _lower(going.quest, each, share) if each.event_id == event_id else each for each in going.contributions
+        )
+        if share < 1 and given == going.contributions:
             continue
-        after = _without(going, event_id)
-        lost = before.state == "completed" and after.instance.state != "completed"
-        completed_by = going.contributions[-1].event_id if lost and going.contributions else None
-        undone.append(Undone(place, before.state, after.instance, completed_by))
-        goings[place] = after
+        before, after = going.instance, _recount(going, given, event_id if share == 1 else None)
+        lost = before.state == "completed" and after.state != "completed"
+        pairs = [(old, new) for old, new in zip(going.contributions, given, strict=True) if old != new]
+        taken = {new.step: new.reversed - old.reversed for old, new in pairs}
+        completed_by = given[-1].event_id if lost else None
+        undone.append(Undone(place, before.state, after, completed_by, tuple(new for _, new in pairs), taken))
+        goings[place] = replace(going, instance=after, contributions=given)
     return undone
 
 
-def _without(going: Going, event_id: str) -> Going:
-    """The instance by its other contributions alone.
+def _lower(quest: Quest, contribution: Contribution, share: Fraction) -> Contribution:
+    is_sum = any(step.sum is not None for step in quest.steps if step.name == contribution.step)
+    reach = share if is_sum or share == 1 else Fraction(0)
+    return replace(contribution, reversed=int(contribution.amount * reach))
+
+
+def _recount(going: Going, given: tuple[Contribution, ...], gone: str | None) -> Instance:
+    """The instance by what is left of `given`, after `gone`, if any, was taken out of it in whole.
 
     It is `reversed` where its enrolling event is gone, or the first and all later steps. Otherwise it keeps its window;
     one that was lapsed stays so, and one that is complete all the same stays as it was decided.
     """
-    rest = tuple(each for each in going.contributions if each.event_id != event_id)
     before, at = going.instance, going.quest.start.at
-    if (at == "event" and before.start_event_id == event_id) or (at == "first_step" and not rest):
-        gone = replace(before, state="reversed", steps=fresh_steps(going.quest))
-        return Going(going.quest, gone, rest)
-    after = replay(going.quest, before, rest)
-    if after.state == "completed" or before.state == "lapsed":
+    enrolling = at == "event" and before.start_event_id == gone
+    if gone and (enrolling or (at == "first_step" and not any(each.left for each in given))):
+        return replace(before, state="reversed", steps=fresh_steps(going.quest))
+    after = replay(going.quest, before, given)
+    if after.state == "completed":
         after = replace(after, state=before.state)
-    return Going(going.quest, after, rest)
+        return after if before.state in ("completed", "denied") else hold_back(after)
+    return replace(after, state="lapsed") if before.state == "lapsed" else after

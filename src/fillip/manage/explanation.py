@@ -73,10 +73,11 @@ class WorthAnswer(BaseModel):
 
 
 class GivenAnswer(BaseModel):
-    """What an event gave to a step: 1, or the term of its sum."""
+    """What an event gave to a step: 1, or the term of its sum, and what of it was reversed."""
 
     event_id: str
     amount: int
+    reversed: int
     day: date
 
 

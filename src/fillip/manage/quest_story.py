@@ -56,4 +56,4 @@ def _is_mine(column: Any, caller: Caller, decision: Row[Any], key: str, occurren
 
 
 def _describe(row: Row[Any]) -> GivenAnswer:
-    return GivenAnswer(event_id=row.event_id, amount=row.amount, day=row.day)
+    return GivenAnswer(event_id=row.event_id, amount=row.amount, reversed=row.reversed, day=row.day)

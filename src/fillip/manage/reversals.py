@@ -90,13 +90,21 @@ class ReturnAnswer(BaseModel):
     amount: int
 
 
+class StepTakenAnswer(BaseModel):
+    """What a step lost: 1, or of a sum the original's term as far as it was taken back."""
+
+    step: str
+    amount: int
+
+
 class UndoneAnswer(BaseModel):
-    """A quest instance that the original was taken out of, with its state before and after."""
+    """A quest instance that the original, or a part of it, was taken out of, with its state before and after."""
 
     campaign_id: str
     instance: str
     was: QuestState
     state: QuestState
+    taken: list[StepTakenAnswer]
 
 
 class ReversalAnswer(BaseModel):

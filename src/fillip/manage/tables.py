@@ -208,10 +208,11 @@ quest_step_met = Table(
     *(_text(name, key=True) for name in ("tenant_id", "campaign_id", "user_id", "instance_key")),
     _integer("occurrence", key=True),
     _text("step", key=True),
-    _text("event_id"),
+    _text("event_id", key=True),
     _count("amount"),
+    _count("reversed"),
     _day("day"),
-    _count("sequence", key=True),
+    _count("sequence"),
 )
 limit_counter = Table(
     "limit_counter",

@@ -21,7 +21,8 @@ CREATE INDEX quest_instance_live ON quest_instance (tenant_id, campaign_id, user
     WHERE state IN ('open', 'lapsed');
 CREATE INDEX quest_instance_by_user ON quest_instance (tenant_id, user_id, campaign_id);
 
--- What events gave to steps, so that a reversal can replay the rest.
+-- What events gave to steps, and what reversals took of it: the sum of what is left, replayed in order, is how far a
+-- step has come.
 CREATE TABLE quest_step_met (
     tenant_id        text NOT NULL,
     campaign_id      text NOT NULL,
@@ -31,13 +32,15 @@ CREATE TABLE quest_step_met (
     step             text NOT NULL,
     event_id         text NOT NULL,
     amount           bigint NOT NULL,    -- 1, or the term of the step's sum
+    reversed         bigint NOT NULL DEFAULT 0,  -- of the amount
     day              date NOT NULL,      -- of the event, in the tenant's zone
-    sequence         bigint NOT NULL,    -- the event's place in the log
-    PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence, sequence, step)
+    sequence         bigint GENERATED ALWAYS AS IDENTITY,  -- in the order in which they counted, for each instance
+    PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id),
+    CHECK (reversed BETWEEN least(amount, 0) AND greatest(amount, 0))
 );
 CREATE INDEX quest_step_met_by_event ON quest_step_met (tenant_id, event_id);
 
 GRANT SELECT ON quest_instance, quest_step_met TO fillip_api;
 GRANT SELECT ON quest_instance TO fillip_gateway;
 GRANT SELECT, INSERT, UPDATE ON quest_instance TO fillip_worker;
-GRANT SELECT, INSERT, DELETE ON quest_step_met TO fillip_worker;
+GRANT SELECT, INSERT, UPDATE ON quest_step_met TO fillip_worker;

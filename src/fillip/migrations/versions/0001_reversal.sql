@@ -11,7 +11,7 @@ CREATE TABLE reversal (
     reason        text NOT NULL,
     incentives    jsonb NOT NULL,           -- [{incentive_id, value, whole, was}]: what was taken of each
     counters      jsonb NOT NULL,           -- [{limit_id, user_id, key, window_start, version, used_before, amount}]
-    quests        jsonb NOT NULL,           -- [{campaign_id, instance, was, state}]: instances it was taken out of
+    quests        jsonb NOT NULL,           -- [{campaign_id, instance, was, state, taken}]: instances it was taken out of
     occurred_at   timestamptz NOT NULL,
     received_at   timestamptz NOT NULL,
     recorded_at   timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -40,8 +40,8 @@ class PostgresQuests:
         if not instances and not met:
             return
         moved = [_write(place, instance) for place, instance in instances.items()]
-        given = [(*place, c.step, c.event_id, c.amount, c.day, c.sequence) for place, c in met]
-        await self._connection.execute(_SQL["write_instances"], *_columns(moved, 13), *_columns(given, 10))
+        given = [(*place, c.step, c.event_id, c.amount, c.day) for place, c in met]
+        await self._connection.execute(_SQL["write_instances"], *_columns(moved, 13), *_columns(given, 9))
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

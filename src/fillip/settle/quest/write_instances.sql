@@ -12,7 +12,9 @@ WITH moved AS (
     SET campaign_version = excluded.campaign_version, state = excluded.state, steps = excluded.steps,
         revision = quest_instance.revision + 1, updated_at = clock_timestamp()
 )
-INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id, amount, day,
-                            sequence)
-SELECT * FROM unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::int[], $19::text[], $20::text[],
-                     $21::bigint[], $22::date[], $23::bigint[])
+INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id, amount, day)
+SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence, m.step, m.event_id, m.amount, m.day
+FROM unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::int[], $19::text[], $20::text[], $21::bigint[],
+            $22::date[]) WITH ORDINALITY
+  AS m (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id, amount, day, place)
+ORDER BY m.place

@@ -110,10 +110,10 @@ class PostgresReversals:
         moved = [_write_counter(key, *to) for key, to in counters.items()]
         columns = (*_columns(noted, 12), *_columns(taken, 4), *_columns(moved, 8))
         await self._connection.execute(SQL["write_reversals"], *columns)
-        if undone := [(u, each.asked) for each in reversed_ for u in each.undone]:
-            await PostgresQuests(self._connection).write({u.place: u.instance for u, _ in undone}, ())
-            forgotten = [(*u.place, asked.order.event_id) for u, asked in undone]
-            await self._connection.execute(SQL["forget_contributions"], *_columns(forgotten, 6))
+        if undone := [u for each in reversed_ for u in each.undone]:
+            await PostgresQuests(self._connection).write({u.place: u.instance for u in undone}, ())
+            lowered = [(*u.place, each.step, each.event_id, each.reversed) for u in undone for each in u.lowered]
+            await self._connection.execute(SQL["lower_contributions"], *_columns(lowered, 8))
         if told := [row for each in reversed_ for row in _write_told(each)]:
             await self._connection.execute(SQL["tell_reversed"], *_columns(told, 5))
 
@@ -173,9 +173,11 @@ def _write_reversal(done: Reversed) -> tuple[object, ...]:
     )
 
 
-def _describe(undone: Undone) -> dict[str, str]:
+def _describe(undone: Undone) -> dict[str, object]:
     name, state = undone.instance.name, undone.instance.state
-    return {"campaign_id": undone.place.campaign_id, "instance": name, "was": undone.was, "state": state}
+    taken = [{"step": step, "amount": amount} for step, amount in undone.taken.items()]
+    quest = {"campaign_id": undone.place.campaign_id, "instance": name}
+    return quest | {"was": undone.was, "state": state, "taken": taken}
 
 
 def _write_taken(done: Reversed) -> Iterable[tuple[object, ...]]:

@@ -5,10 +5,11 @@ Order: originals (events), quests, incentives, limits (shared only: nobody who c
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import Protocol
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.event import Event
@@ -28,7 +29,7 @@ from fillip.core.reversal import (
     take_back,
     weigh_reversal,
 )
-from fillip.core.undoing import Going, Undone, undo
+from fillip.core.undoing import Going, Undone, list_involved, undo
 from fillip.core.wallet import POINTS, Taking
 
 EventKey = tuple[str, str]
@@ -167,14 +168,13 @@ async def _reverse(
 
 
 class _Facts(Struct, frozen=True):
-    """What was read under the locks; `goings` and `gone` (grants of quests taken back in this round) move on."""
+    """What was read under the locks; `goings` move on."""
 
     known: Mapping[EventKey, Original]
     past: Mapping[EventKey, Past]
     grants: Mapping[EventKey, Sequence[Grant]]
     rules: Mapping[tuple[str, str], Rule]
     goings: dict[InstanceKey, Going]
-    gone: set[UUID] = field(default_factory=set)
 
 
 class _Plan(Struct, frozen=True):
@@ -195,26 +195,26 @@ def _plan(asked: Asked, facts: _Facts) -> _Plan:
     after = weigh_reversal(asked.order, before)
     if isinstance(after, tuple):
         return _Plan(Reversed(asked, *after))
-    undone = undo(facts.goings, *asked.original) if after.share == 1 else []
-    earned = _list_earned(asked, direct, undone, facts)
-    if not earned and not undone:
+    involved = list_involved(facts.goings, *asked.original)
+    undone = undo(facts.goings, *asked.original, after.share)
+    earned = [(grant, before.share, after.share) for grant in direct if not grant.instance]
+    earned += [(grant, Fraction(0), Fraction(1)) for grant in _list_lost(asked, undone, facts)]
+    if not earned and not involved:
         return _Plan(Reversed(asked, "nothing", "earned_nothing"))
     mine = {limit_id: rule for (tenant_id, limit_id), rule in facts.rules.items() if tenant_id == asked.tenant_id}
-    taken = [(grant, each) for grant in earned for each in take_back(grant, after.share)]
-    returned = [r for g in earned for r in give_back(asked.tenant_id, g, mine, before.share, after.share)]
-    if after.share == 1:
-        facts.gone.update(grant.decision_id for grant in earned if grant.instance)
+    taken = [(grant, each) for grant, _, share in earned for each in take_back(grant, share)]
+    returned = [each for grant, *shares in earned for each in give_back(asked.tenant_id, grant, mine, *shares)]
     return _Plan(Reversed(asked, "applied", "applied", taken, undone=undone), returned)
 
 
-def _list_earned(asked: Asked, direct: Sequence[Grant], undone: Sequence[Undone], facts: _Facts) -> list[Grant]:
-    """The grants on the original itself, and those of quests that are no longer complete without it."""
-    found = {grant.decision_id: grant for grant in direct}
-    for each in undone:
-        for grant in facts.grants.get((asked.tenant_id, each.completed_by or ""), ()):
-            if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name):
-                found[grant.decision_id] = grant
-    return [grant for grant in found.values() if not grant.is_gone and grant.decision_id not in facts.gone]
+def _list_lost(asked: Asked, undone: Sequence[Undone], facts: _Facts) -> list[Grant]:
+    """The grants of quests that are no longer complete."""
+    return [
+        grant
+        for each in undone
+        for grant in facts.grants.get((asked.tenant_id, each.completed_by or ""), ())
+        if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name)
+    ]
 
 
 async def _lock(
