@@ -191,9 +191,10 @@ def ask_oracle(
         {str(limit["limit_id"]): limit for limit in limits},
     )
     log = (Seen(event, BEGAN_AT, book, offset) for offset, event in enumerate(read_deciding()))
-    claims = list(Model().claims(log))
+    model = Model()
+    model.read(log)
     with psycopg.connect(stack.settings.postgres_dsn, autocommit=True) as connection:
-        return find_differences(connection, tenant, limits, claims), count_breaches(connection, tenant)
+        return find_differences(connection, tenant, limits, model), count_breaches(connection, tenant)
 
 
 def read_events() -> Iterator[Event]:

@@ -1,15 +1,18 @@
 -- Breaches of the invariants in one tenant's ledger, each recounted from events and incentives: every column has to be 0.
 -- Keys of limits are recounted where they are an attribute of the event.
 WITH granted AS (
-    SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.value,
-           e.occurred_at AT TIME ZONE t.time_zone AS local_time
+    SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind,
+           i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
+           g.back AND i.state = 'reversed' AS gone, e.occurred_at AT TIME ZONE t.time_zone AS local_time
     FROM incentive i
     JOIN decision d USING (tenant_id, decision_id)
+    JOIN campaign_version v ON v.tenant_id = d.tenant_id AND v.campaign_id = d.campaign_id AND v.version = d.campaign_version
+    CROSS JOIN LATERAL (SELECT coalesce((v.definition ->> 'give_back')::bool, true) AS back) g
     JOIN event_met e ON e.tenant_id = d.tenant_id AND e.event_id = d.event_id
     JOIN tenant t ON t.tenant_id = d.tenant_id
     WHERE i.tenant_id = %(tenant)s
 ), subject AS (
-    SELECT l.limit_id, l.measure, g.decision_id, g.value,
+    SELECT l.limit_id, l.measure, g.decision_id, g.value, g.gone,
            CASE WHEN l.scope IN ('user', 'user_in_campaign') THEN g.user_id ELSE '' END AS user_id,
            coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') AS key,
            CASE l.span WHEN 'lifetime' THEN date '1970-01-01' ELSE date_trunc(l.span, g.local_time)::date END AS day
@@ -19,7 +22,7 @@ WITH granted AS (
     WHERE l.tenant_id = %(tenant)s
 ), recount AS (
     SELECT limit_id, user_id, key, day,
-           CASE measure WHEN 'count' THEN count(DISTINCT decision_id) ELSE sum(value) END AS used
+           CASE measure WHEN 'count' THEN count(DISTINCT decision_id) FILTER (WHERE NOT gone) ELSE sum(value) END AS used
     FROM subject GROUP BY limit_id, measure, user_id, key, day
 ), counter AS (
     SELECT limit_id, user_id, key, window_start AS day, used FROM limit_counter WHERE tenant_id = %(tenant)s
@@ -29,19 +32,26 @@ WITH granted AS (
         limit_id text, key text, window_start date, version bigint, used_before bigint, amount bigint, cap bigint),
          spending_limit l
     WHERE d.tenant_id = %(tenant)s AND l.tenant_id = d.tenant_id AND l.limit_id = u.limit_id
+), moved AS (
+    SELECT limit_id, key, window_start, coalesce(owner, '') AS owner, version FROM taken WHERE outcome = 'granted'
+    UNION ALL
+    SELECT u.limit_id, u.key, u.window_start, u.user_id, u.version
+    FROM reversal r, jsonb_to_recordset(r.counters) AS u (limit_id text, user_id text, key text, window_start date, version bigint)
+    WHERE r.tenant_id = %(tenant)s
 )
 SELECT
     (SELECT count(*) FROM recount FULL JOIN counter USING (limit_id, user_id, key, day)
      WHERE coalesce(recount.used, 0) <> coalesce(counter.used, 0)) AS "I2: counters unlike the recount",
     (SELECT count(*) FROM taken WHERE outcome = 'granted' AND used_before + amount > cap) AS "I2: grants above a cap",
-    (SELECT count(*) - count(DISTINCT (limit_id, key, window_start, owner, version)) FROM taken WHERE outcome = 'granted')
+    (SELECT count(*) - count(DISTINCT (limit_id, key, window_start, owner, version)) FROM moved)
         AS "I3: sequence numbers of a counter taken twice",
-    (SELECT count(*) - count(DISTINCT incentive_id) FROM inbox WHERE tenant_id = %(tenant)s) AS "I3: inbox entries twice",
+    (SELECT count(*) - count(DISTINCT incentive_id) FROM inbox WHERE tenant_id = %(tenant)s AND kind = 'granted')
+        AS "I3: inbox entries twice",
     (SELECT count(*) FROM decision d WHERE d.tenant_id = %(tenant)s AND d.reason = 'limit' AND NOT EXISTS (
         SELECT FROM taken t WHERE t.decision_id = d.decision_id AND t.used_before + t.amount > t.cap))
         AS "I5: denials by a limit with room",
     (SELECT count(*) FROM (SELECT FROM inbox WHERE tenant_id = %(tenant)s GROUP BY user_id
                            HAVING min(seq) <> 1 OR max(seq) <> count(*)) AS gaps) AS "I7: inboxes that are not 1..n",
     (SELECT count(*) FROM (SELECT incentive_id, inbox_seq FROM incentive WHERE tenant_id = %(tenant)s) i
-     FULL JOIN (SELECT incentive_id, seq FROM inbox WHERE tenant_id = %(tenant)s) b USING (incentive_id)
+     FULL JOIN (SELECT incentive_id, seq FROM inbox WHERE tenant_id = %(tenant)s AND kind = 'granted') b USING (incentive_id)
      WHERE b.seq IS DISTINCT FROM i.inbox_seq) AS "I7: incentives and inbox entries without the other"

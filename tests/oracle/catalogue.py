@@ -12,6 +12,15 @@ RECEIVED_AT = NOON + timedelta(hours=100)
 HOURS = [-69, -68, 0, 0, 1, 24, 24, 25, 48]
 """Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
+PARTS: list[dict[str, Any]] = [
+    {},
+    {},
+    {},
+    {"amount": 1, "of": 2},
+    {"amount": 2, "of": 3},
+    *({"lines": [{"line": line, "amount": 1}], "of": 3} for line in "ab"),
+]
+"""What reversals say besides the event."""
 
 
 def _simple(name: str, rule: str = "true", value: int = 100, **more: Any) -> dict[str, Any]:
@@ -48,10 +57,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}]),
     "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
     "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
+    "kept": _simple("Used for good", value=60, give_back=False),
+    "saved": _quest("A sum", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50", "more_than": 200}],
+        repeatable=True),
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
 CHANGED: dict[str, list[dict[str, Any]]] = {
-    "any": [_simple("Any purchase", value=40)],
+    "any": [_simple("Any purchase", value=40, give_back=False)],
     "big": [_simple("Big baskets", "event.amount >= 100", 70, priority=-5)],
     "twice": [
         _quest("Two in a day, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],

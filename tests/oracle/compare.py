@@ -1,41 +1,48 @@
-"""The model's answer against the ledger's, from the stored decisions and inboxes of one tenant.
+"""The model's answer against the ledger's, from what is stored of one tenant.
 
-L1: the same decisions with the same outcomes, replayed in log order (for books in which no shared cap binds). L2: the
-same decisions, and each outcome with the use of every counter before it, replayed in the order of the sequence numbers
-that were taken under the locks.
+L1: the same decisions and reversals with the same outcomes, replayed in log order (for books in which no shared cap
+binds). L2: the same, and each outcome with the use of every counter before it, replayed in the order of the sequence
+numbers that were taken under the locks. Then what stands at the end (tests.oracle.standing).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import psycopg
 
-from .limits import Stored, Tills, Unordered, Verdict, order_by_sequence
-from .model import Claim
+from .claim import Claim, Name
+from .ledger import SHARED, SQL, Inbox, read_decisions, read_inboxes, read_reversals
+from .limits import Return, Tills, Verdict
+from .model import Model
+from .reversal import Undoing
+from .sequence import Stored, StoredReversal, Unordered, order_by_sequence
+from .standing import compare_standing
 
-SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
-SHARED = ("tenant", "campaign")
-Inbox = Mapping[str, list[tuple[object, ...]]]
-"""user -> (campaign, instance, event, reward index, kind, value), by inbox number"""
+Turns = Mapping[Name | str, Claim | Undoing]
+"""Claims and reversals by name in log order; a reversal that waited stands where its turn came."""
+Answers = dict[Name | str, Verdict | Return]
 
 
 def find_differences(
-    connection: psycopg.Connection[Any], tenant_id: str, limits: Iterable[Mapping[str, Any]], claims: Sequence[Claim]
+    connection: psycopg.Connection[Any], tenant_id: str, limits: Iterable[Mapping[str, Any]], model: Model
 ) -> list[str]:
-    """All that the ledger says otherwise than the model of these claims; [] when they agree."""
-    stored = read_decisions(connection, tenant_id, limits)
-    binding = {limit["limit_id"] for limit in limits if limit["scope"] in SHARED}
-    verdicts: dict[tuple[str, str, str], Verdict] = {}
-    found = list(_compare_names(claims, stored))
-    if found:
+    """All that the ledger says otherwise than the model of what was read; [] when they agree."""
+    shared = {limit["limit_id"] for limit in limits if limit["scope"] in SHARED}
+    stored: dict[Name | str, Stored | StoredReversal] = {}
+    rows = [*read_decisions(connection, tenant_id, shared), *read_reversals(connection, tenant_id)]
+    stored.update((row.name, row) for row in rows)
+    turns = _list_last(model.turns)
+    found = [f"missing: {name}" for name in turns.keys() - stored.keys()]
+    found += [f"extra: {name}" for name in stored.keys() - turns.keys()]
+    if found := found or list(_compare_versions(turns, stored)):
         return found
-    if not binding:
-        found += compare_in_log_order(claims, stored)
-    found += compare_in_sequence(claims, stored, verdicts)
-    return found + list(_compare_inboxes(claims, verdicts, read_inboxes(connection, tenant_id)))
+    if not shared:
+        found += compare_in_log_order(turns, stored)
+    tills, answers = Tills(), dict[Name | str, Verdict | Return]()
+    found += compare_in_sequence(turns, stored, tills, answers)
+    found += _compare_inboxes(turns, answers, read_inboxes(connection, tenant_id))
+    return found or list(compare_standing(connection, tenant_id, tills, model.quests))
 
 
 def count_breaches(connection: psycopg.Connection[Any], tenant_id: str) -> dict[str, int]:
@@ -46,79 +53,82 @@ def count_breaches(connection: psycopg.Connection[Any], tenant_id: str) -> dict[
     return {column.name: count for column, count in zip(cursor.description, row, strict=True)}
 
 
-def read_decisions(
-    connection: psycopg.Connection[Any], tenant_id: str, limits: Iterable[Mapping[str, Any]]
-) -> list[Stored]:
-    """Every decision of a tenant, in no order."""
-    shared = {limit["limit_id"] for limit in limits if limit["scope"] in SHARED}
-    return [_read(row, shared) for (row,) in connection.execute(SQL["decisions"], [tenant_id])]
+def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
+    for name, turn in turns.items():
+        said = stored[name]
+        if isinstance(turn, Claim) and isinstance(said, Stored) and turn.version != said.version:
+            yield f"{name} should be under version {turn.version}, not {said.version}"
 
 
-def read_inboxes(connection: psycopg.Connection[Any], tenant_id: str) -> Inbox:
-    """What each user was given, in the order in which they are told."""
-    found = defaultdict(list)
-    for decision, *reward, seq in connection.execute(SQL["incentives"], [tenant_id]):
-        found[decision["user_id"]].append((seq, *_name(decision), *reward))
-    for user, entries in found.items():
-        assert [seq for seq, *_ in entries] == list(range(1, len(entries) + 1)), f"the inbox of {user} has a gap"
-    return {user: [tuple(entry[1:]) for entry in entries] for user, entries in found.items()}
-
-
-def compare_in_log_order(claims: Iterable[Claim], stored: Iterable[Stored]) -> Iterator[str]:
+def compare_in_log_order(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
     """L1."""
-    tills, answers = Tills(), {decision.name: (decision.outcome, decision.reason) for decision in stored}
-    for verdict in map(tills.decide, claims):
-        said = answers.get(verdict.claim.name)
-        if said != (verdict.outcome, verdict.reason):
-            yield f"L1: {verdict.claim.name} should be {verdict.reason}, the ledger says {said}"
+    tills = Tills()
+    for name, turn in turns.items():
+        wanted = _answer(tills, turn).reason
+        if stored[name].reason != wanted:
+            yield f"L1: {name} should be {wanted}, the ledger says {stored[name]}"
 
 
 def compare_in_sequence(
-    claims: Iterable[Claim], stored: Iterable[Stored], verdicts: dict[tuple[str, str, str], Verdict]
+    turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal], tills: Tills, answers: Answers
 ) -> Iterator[str]:
-    """L2; leaves the model's verdicts in `verdicts`."""
-    tills, by_name = Tills(), {claim.name: claim for claim in claims}
+    """L2; leaves the model's answers in `answers`, and what they come to in `tills`."""
+    names = list(turns)
     try:
-        ordered = order_by_sequence(stored, {name: claim.rivals for name, claim in by_name.items()})
+        ordered = order_by_sequence([stored[name] for name in names], _list_behind(turns, stored))
     except Unordered as error:
         yield f"L2: {error}"
         return
-    for decision in ordered:
-        verdict = verdicts[decision.name] = tills.decide(by_name[decision.name])
-        if (decision.outcome, decision.reason) != (verdict.outcome, verdict.reason):
-            yield f"L2: {decision.name} should be {verdict.reason} by {verdict.refused_by}, the ledger says {decision}"
-        elif wrong := [use for use in zip(decision.counters, decision.uses, strict=True) if not _agrees(use, verdict)]:
-            yield f"L2: {decision.name}: the ledger saw {wrong}, there were {verdict.before}"
-        elif verdict.outcome == "granted" and set(decision.counters) != set(verdict.before):
-            yield f"L2: {decision.name} took from {decision.counters}, not from {set(verdict.before)}"
-        elif verdict.reason == "limit" and not {t.counter for t in verdict.refused_by} & set(decision.counters):
-            yield f"L2: {decision.name} was refused without naming a full limit"
+    for name in map(names.__getitem__, ordered):
+        answer, said = _answer(tills, turns[name]), stored[name]
+        answers[name] = answer
+        if said.reason != answer.reason:
+            yield f"L2: {name} should be {answer}, the ledger says {said}"
+        elif isinstance(answer, Verdict):
+            yield from _compare_uses(answer, said)
+        elif isinstance(said, StoredReversal):
+            yield from _compare_given(answer, said)
 
 
-def _compare_names(claims: Sequence[Claim], stored: Sequence[Stored]) -> Iterator[str]:
-    wanted, got = Counter(c.name for c in claims), Counter(s.name for s in stored)
-    yield from (f"missing: {name}" for name in wanted - got)
-    yield from (f"extra: {name}" for name in got - wanted)
-    versions = {claim.name: claim.version for claim in claims}
-    for decision in stored:
-        if decision.version != versions.get(decision.name, decision.version):
-            yield f"{decision.name} should be under version {versions[decision.name]}, not {decision.version}"
+def _answer(tills: Tills, turn: Claim | Undoing) -> Verdict | Return:
+    return tills.decide(turn) if isinstance(turn, Claim) else tills.take_back(turn)
 
 
-def _compare_inboxes(
-    claims: Iterable[Claim], verdicts: Mapping[tuple[str, str, str], Verdict], inboxes: Inbox
-) -> Iterator[str]:
-    """Each user is told of everything granted, once, in the order of the log."""
-    wanted = defaultdict(list)
-    for claim in claims:
-        if claim.name in verdicts and verdicts[claim.name].outcome == "granted":
-            wanted[claim.user] += [
-                (*claim.name, index, reward["kind"], reward.get("value", 0))
-                for index, reward in enumerate(claim.rewards)
-            ]
-    for user in wanted.keys() | inboxes.keys():
-        if wanted.get(user, []) != inboxes.get(user, []):
-            yield f"inbox of {user}: should be {wanted.get(user)}, is {inboxes.get(user)}"
+def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Undoing]:
+    last: dict[Name | str, Claim | Undoing] = {}
+    for turn in turns:
+        last.pop(turn.name, None)
+        last[turn.name] = turn
+    return last
+
+
+def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
+    """Each claim comes behind the rival that won, each reversal behind what it takes back and earlier ones of its event.
+
+    A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count.
+    """
+    numbers = {name: number for number, name in enumerate(turns)}
+    of_event: dict[str, list[int]] = defaultdict(list)
+    behind: dict[int, list[int]] = {}
+    for number, (name, turn) in enumerate(turns.items()):
+        if isinstance(turn, Claim):
+            behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
+            of_event[turn.event] += [number] if stored[name].moves else []
+        else:
+            lost = [each.lost for each in turn.undone if each.lost]
+            behind[number] = [n for event in (turn.reversal.event, *lost) for n in of_event[event]]
+            of_event[turn.reversal.event].append(number)
+    return behind
+
+
+def _compare_uses(verdict: Verdict, decision: Any) -> Iterator[str]:
+    name = decision.name
+    if wrong := [use for use in zip(decision.counters, decision.uses, strict=True) if not _agrees(use, verdict)]:
+        yield f"L2: {name}: the ledger saw {wrong}, there were {verdict.before}"
+    elif verdict.outcome == "granted" and set(decision.counters) != set(verdict.before):
+        yield f"L2: {name} took from {decision.counters}, not from {set(verdict.before)}"
+    elif verdict.reason == "limit" and not {t.counter for t in verdict.refused_by} & set(decision.counters):
+        yield f"L2: {name} was refused without naming a full limit"
 
 
 def _agrees(seen: tuple[Any, Mapping[str, Any]], verdict: Verdict) -> bool:
@@ -128,22 +138,58 @@ def _agrees(seen: tuple[Any, Mapping[str, Any]], verdict: Verdict) -> bool:
     return touch is not None and said == (verdict.before[counter], touch.amount, touch.cap)
 
 
-def _read(row: Mapping[str, Any], shared: set[str]) -> Stored:
-    uses = tuple(row["limits"])
-    counters = tuple(
-        (
-            use["limit_id"],
-            "" if use["limit_id"] in shared else row["user_id"],
-            use["key"],
-            date.fromisoformat(use["window_start"]),
-        )
-        for use in uses
-    )
-    place = (row["partition"], row["log_offset"])
-    who = (_name(row), row["user_id"], row["outcome"], row["reason"])
-    return Stored(*who, uses, counters, place, row["campaign_version"])
+def _compare_given(answer: Return, said: StoredReversal) -> Iterator[str]:
+    """Each counter gets back what each grant took, one after the other from its use before; in which order is free."""
+    given: dict[Any, list[int]] = defaultdict(list)
+    left = dict(answer.before)
+    for counter, use in sorted(zip(said.counters, said.uses, strict=True), key=lambda each: each[1]["version"]):
+        given[counter].append(use["amount"])
+        if left.get(counter) != use["used_before"]:
+            yield f"L2: {said.name} found {use} of {counter}, there were {left.get(counter)}"
+            return
+        left[counter] -= use["amount"]
+    if {counter: sorted(some) for counter, some in given.items()} != {c: sorted(s) for c, s in answer.given.items()}:
+        yield f"L2: {said.name} gave back {dict(given)}, not {dict(answer.given)}"
+    wanted = sorted((u.campaign, u.instance, u.state, sorted(u.taken.items())) for u in answer.undoing.undone)
+    quests = sorted((campaign, name, state, sorted(taken.items())) for campaign, name, _, state, taken in said.quests)
+    if (
+        answer.state == "applied"
+        and [(c, i, s if s != "denied" else "completed", t) for c, i, s, t in quests] != wanted
+    ):
+        yield f"quests: {said.name} left {quests}, not {wanted}"
 
 
-def _name(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    instance = row["instance"] if "instance" in row else str(row["occurrence"] or "")
-    return row["campaign_id"], instance, row["event_id"]
+def _compare_inboxes(turns: Turns, answers: Answers, inboxes: Inbox) -> Iterator[str]:
+    """Each user is told of all that was granted and taken back, once, in the order of the log."""
+    wanted: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    for name, turn in turns.items():
+        answer = answers.get(name)
+        if isinstance(turn, Claim) and isinstance(answer, Verdict) and answer.outcome == "granted":
+            rewards = enumerate(turn.rewards)
+            wanted[turn.user] += [(*turn.name, i, each["kind"], each.get("value", 0), "") for i, each in rewards]
+        elif isinstance(turn, Undoing) and isinstance(answer, Return):
+            told = [(*claim, index, "reversed", value, turn.name) for claim, index, value in answer.told]
+            wanted[turn.reversal.user] += sorted(told)
+    for user in wanted.keys() | inboxes.keys():
+        if wanted.get(user, []) != inboxes.get(user, []):
+            yield f"inbox of {user}: should be {wanted.get(user)}, is {inboxes.get(user)}"
+
+
+def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Model) -> Counter[str]:
+    """What came up, by what the ledger stored."""
+    bites = Counter(f"decisions {decision.reason}" for decision in read_decisions(connection, tenant_id, set()))
+    claims = {turn.name: turn for turn in model.turns if isinstance(turn, Claim)}
+    bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
+    bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
+    bites["rules met by a list"] = sum(claim.campaign == "listed" for claim in claims.values())
+    undoings = [turn for turn in model.turns if isinstance(turn, Undoing)]
+    seen = Counter(turn.name for turn in undoings)
+    for stored in read_reversals(connection, tenant_id):
+        applied = stored.state == "applied"
+        bites[f"reversals {stored.reason}"] += 1
+        bites["reversals applied in part"] += applied and stored.in_part
+        bites["reversals applied after waiting"] += applied and seen[stored.name] > 1
+        bites["quest rewards taken back"] += sum(was == "completed" != state for *_, was, state, _ in stored.quests)
+    lost = [claims[each.campaign, each.instance, each.lost] for turn in undoings for each in turn.undone if each.lost]
+    bites["completions under a kept version undone"] = sum(claim.kept for claim in lost)
+    return bites

@@ -15,13 +15,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
-from fillip.core import instance, questing, settlement, touch
+from fillip.core import instance, questing, reversal, settlement, touch, undoing
 from fillip.core.incentive import identify_decision
 from fillip.core.limit import Counter, Touch, Use, take
 from fillip.core.match import Match
 from fillip.core.tenant import Tenant
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
+from fillip.settle.reversal import stage as reversal_stage
+from fillip.settle.reversal.postgres import PostgresReversals
 
 from .machine import Machine, Site
 
@@ -133,6 +135,16 @@ def _shorten(*arguments: Any, **parts: Any) -> timedelta:
     return timedelta(*arguments, **parts) - timedelta(microseconds=1)
 
 
+async def _forget_waiting(self: PostgresReversals, originals: Any) -> list[Any]:
+    return []
+
+
+def _lower_the_whole(quest: Any, contribution: instance.Contribution, share: Any) -> instance.Contribution:
+    """A part takes nothing of a sum."""
+    return _lower(quest, contribution, share if share == 1 else share * 0)
+
+
+_weigh_reversal, _lower = reversal.weigh_reversal, undoing._lower
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
@@ -171,6 +183,14 @@ FAULTS = [
     Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
+    Fault("a reversal without giving back", _attribute(reversal_stage, "give_back", lambda *said: [])),
+    Fault(
+        "a reversal applied twice",
+        _attribute(reversal_stage, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.Past())),
+    ),
+    Fault("a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting)),
+    Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),
+    Fault("a quest's reward kept", _attribute(reversal_stage, "_list_lost", lambda *said: [])),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]

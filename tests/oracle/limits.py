@@ -1,15 +1,15 @@
-"""Limits of the reference model: who still fits, one claim after the other; and the order in which they were taken."""
+"""Limits of the reference model: who still fits, one claim after the other, and what reversals take back of grants."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from fractions import Fraction
 
-from .model import Claim, CounterName, Touch
+from .claim import Claim, CounterName, Document, Name, Touch
+from .reversal import Past, Undoing
 
-Name = tuple[str, str, str]
-"""(campaign, instance, event)"""
+DIVISIBLE = ("points", "cashback")
+NONE, WHOLE = Fraction(0), Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -27,89 +27,90 @@ class Verdict:
         return "granted" if self.reason == "granted" else "denied"
 
 
+@dataclass(frozen=True)
+class Return:
+    """What a reversal should have come to.
+
+    `given` are the amounts that each counter got back, by grant, `before` its use before them. `told` are what was taken
+    of incentives: (claim's name, reward index, value).
+    """
+
+    undoing: Undoing
+    state: str
+    reason: str
+    given: Mapping[CounterName, list[int]] = field(default_factory=dict)
+    before: Mapping[CounterName, int] = field(default_factory=dict)
+    told: tuple[tuple[Name, int, int], ...] = ()
+
+
 @dataclass
 class Tills:
-    """All counters, from nothing."""
+    """All counters, from nothing, and all that was granted, with the share of each grant that was taken back."""
 
     used: dict[CounterName, int] = field(default_factory=lambda: defaultdict(int))
-    granted: set[tuple[str, str, str]] = field(default_factory=set)
+    granted: dict[Name, Claim] = field(default_factory=dict)
+    taken: dict[Name, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
         before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
-        reason = claim.refusal or ("outranked" if claim.rivals & self.granted else "limit" if refused_by else "granted")
+        reason = claim.refusal or (
+            "outranked" if claim.rivals & self.granted.keys() else "limit" if refused_by else "granted"
+        )
         if reason == "granted":
-            self.granted.add(claim.name)
+            self.granted[claim.name] = claim
             for touch in claim.touches:
                 self.used[touch.counter] += touch.amount
         return Verdict(claim, reason, before, refused_by)
 
+    def take_back(self, undoing: Undoing) -> Return:
+        """Take what a reversal says from what was granted, and give its counters back their part."""
+        reversal = undoing.reversal
+        if undoing.refusal:
+            return Return(undoing, *undoing.refusal)
+        past = self.pasts[reversal.event].weigh(reversal)
+        if isinstance(past, tuple):
+            return Return(undoing, *past)
+        shares = dict(self._list_earned(undoing, past.share))
+        if not shares and not undoing.involved:
+            return Return(undoing, "nothing", "earned_nothing")
+        self.pasts[reversal.event] = past
+        given: dict[CounterName, list[int]] = defaultdict(list)
+        told: list[tuple[Name, int, int]] = []
+        for name, share in shares.items():
+            claim, before = self.granted[name], self.taken[name]
+            for touch in claim.touches if claim.gives_back else ():
+                if amount := _return(claim, touch, share) - _return(claim, touch, before):
+                    given[touch.counter].append(amount)
+            for index, reward in enumerate(claim.rewards):
+                value = reach(claim, reward, share) - reach(claim, reward, before)
+                told += [(name, index, value)] if value or share == 1 else []
+            self.taken[name] = share
+        used = {counter: self.used[counter] for counter in given}
+        for counter, amounts in given.items():
+            self.used[counter] -= sum(amounts)
+        return Return(undoing, "applied", "applied", given, used, tuple(told))
 
-@dataclass(frozen=True)
-class Stored:
-    """A decision as the ledger keeps it, in the model's words."""
-
-    name: tuple[str, str, str]
-    user: str
-    outcome: str
-    reason: str
-    uses: tuple[Mapping[str, Any], ...]
-    counters: tuple[CounterName, ...]
-    place: tuple[int, int]  # (partition, offset)
-    version: int  # of the campaign
-
-
-class Unordered(Exception):
-    """No order of the decisions explains their sequence numbers."""
-
-
-def order_by_sequence(decisions: Iterable[Stored], rivals: Mapping[Name, Iterable[Name]]) -> list[Stored]:
-    """The decisions in an order that all their sequence numbers agree with, each behind the rival that won. Raises Unordered.
-
-    A rival that was refused leaves it nothing to wait for: it may have been refused by a hint on an earlier count.
-
-    A counter's number is how many grants it had seen: a refusal with number n stands before the grant with number n
-    and behind the one with n - 1. What no counter orders stays in the order of the log.
-    """
-    decisions = sorted(decisions, key=lambda stored: stored.place)
-    lines: dict[CounterName, list[tuple[int, bool, int]]] = defaultdict(list)
-    for index, stored in enumerate(decisions):
-        for counter, use in zip(stored.counters, stored.uses, strict=True):
-            lines[counter].append((use["version"], stored.outcome == "granted", index))
-    behind: dict[int, set[int]] = {index: set() for index in range(len(decisions))}
-    for line in lines.values():
-        line.sort()
-        _chain(line, behind)
-    numbers = {stored.name: index for index, stored in enumerate(decisions)}
-    for index, stored in enumerate(decisions):
-        won = [numbers[name] for name in rivals[stored.name] if decisions[numbers[name]].outcome == "granted"]
-        behind[index].update(won)
-    try:
-        return [decisions[index] for index in _sort(behind)]
-    except CycleError as error:
-        raise Unordered(f"decisions go in a circle: {[decisions[i].name for i in error.args[1]]}") from None
+    def _list_earned(self, undoing: Undoing, share: Fraction) -> Iterator[tuple[Name, Fraction]]:
+        """What was granted for the event itself, and by quests that it leaves incomplete: those go in whole."""
+        for name, claim in self.granted.items():
+            if claim.event == undoing.reversal.event and not claim.instance:
+                yield name, share
+        for undone in undoing.undone:
+            if undone.lost and (name := (undone.campaign, undone.instance, undone.lost)) in self.granted:
+                yield name, WHOLE
 
 
-def _chain(line: list[tuple[int, bool, int]], behind: dict[int, set[int]]) -> None:
-    """Each grant behind the refusals of its number and the grant before it, each refusal behind the grant before."""
-    last_grant, refusals = None, []
-    for _version, granted, index in line:
-        if granted:
-            behind[index].update(refusals if last_grant is None else [*refusals, last_grant])
-            last_grant, refusals = index, []
-        else:
-            refusals.append(index)
-            if last_grant is not None:
-                behind[index].add(last_grant)
+def reach(claim: Claim, reward: Document, share: Fraction) -> int:
+    """What a share takes of a reward: all, or of what can be divided its part, rounded down."""
+    divisible = reward["kind"] in DIVISIBLE and not claim.instance
+    return int(reward.get("value", 0) * (share if share == 1 or divisible else NONE))
 
 
-def _sort(behind: Mapping[int, set[int]]) -> list[int]:
-    sorter = TopologicalSorter(behind)
-    sorter.prepare()
-    ordered: list[int] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
-        ordered += ready
-        sorter.done(*ready)
-    return ordered
+def _return(claim: Claim, touch: Touch, share: Fraction) -> int:
+    """What a counter gets back for a share: of a value its parts, of a grant that counts one nothing but the whole."""
+    if share == 1:
+        return touch.amount
+    return sum(reach(claim, reward, share) for reward in claim.rewards if reward["kind"] == touch.kind)

@@ -1,8 +1,8 @@
 """The reference model: one event after the other, in plain dictionaries, straight from the documents.
 
-No SQL, no batches, no clock, nothing of the product: slow, and easy to check by eye against docs/guide. `Model.claims`
-says, in the order of the log, what each event earns before any limit; tests.oracle.limits replays the limits over
-these claims, in the order in which their counters were taken.
+No SQL, no batches, no clock, nothing of the product: slow, and easy to check by eye against docs/guide. `Model.turns`
+say, in the order of the log, what each event earns before any limit, and what each reversal undoes; tests.oracle.limits
+replays the limits over these, in the order in which their counters were taken.
 """
 
 import json
@@ -10,21 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from .cel import RuleFails, evaluate, read_attributes
+from .claim import Claim, Document, Touch, set_against
 from .quest import Meeting, QuestLog
+from .reversal import REVERSAL, Desk, Undoing, read_reversal
 
 REFUSING = {"draft", "paused", "archived"}
 ACCEPTED_FOR = timedelta(days=7)
 LONGEST_KEY = 256
 LIFETIME = date(1970, 1, 1)
-
-Document = Mapping[str, Any]
-CounterName = tuple[str, str, str, date]
-"""(limit, user or '', key or '', first day of the window)"""
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,17 @@ class Book:
 
 @dataclass(frozen=True)
 class Seen:
-    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then."""
+    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then.
+
+    `piece` numbers what was settled together: a reversal that waits for one of its events is applied at its end, before
+    anything behind that event in the log.
+    """
 
     event: Document
     received_at: datetime
     book: Book
     offset: int
+    piece: int = 0
 
     @property
     def occurred_at(self) -> datetime:
@@ -60,37 +63,6 @@ class Seen:
         return self.book.tenant["clock"] == "live" and self.occurred_at < self.received_at - ACCEPTED_FOR
 
 
-@dataclass(frozen=True)
-class Touch:
-    """What a grant would take from one counter."""
-
-    counter: CounterName
-    amount: int
-    cap: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A campaign that would grant for this event, if all its limits have room."""
-
-    campaign: str
-    instance: str
-    event: str
-    user: str
-    rewards: tuple[Document, ...]
-    touches: tuple[Touch, ...]
-    refusal: str | None = None
-    version: int = 1
-    kept: bool = False  # under an earlier version than the newest
-    rivals: frozenset[tuple[str, str, str]] = frozenset()
-    """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
-
-    @property
-    def name(self) -> tuple[str, str, str]:
-        """What makes a decision the same one, however often it is made."""
-        return self.campaign, self.instance, self.event
-
-
 class Model:
     """One tenant's past. Feed it every message, each as often as it was read."""
 
@@ -98,14 +70,28 @@ class Model:
         self.said: dict[str, tuple[object, ...]] = {}
         self.conflicts = 0
         self.quests = QuestLog()
+        self.desk = Desk(self.quests)
+        self.turns: list[Claim | Undoing] = []
 
-    def claims(self, log: Iterable[Seen]) -> Iterator[Claim]:
-        """The claims of these messages in their order."""
-        for seen in log:
-            met = list(_list_met(seen))
-            if met and self._is_new(seen):
-                ranked = sorted(chain(*(self._claims_of(seen, each) for each in met)), key=lambda each: each[0])
-                yield from _set_against(seen, [claim for _, claim in ranked])
+    def read(self, log: Iterable[Seen]) -> None:
+        """Add the claims and reversals of these messages, in order, to `turns`; a reversal that waited comes once more."""
+        for _, piece in groupby(log, key=lambda seen: seen.piece):
+            fresh = []
+            for seen in piece:
+                met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
+                if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
+                    fresh.append(str(seen.event["id"]))
+                    self.turns += self._turns_of(seen, met)
+            waited = chain(*map(self.desk.call, fresh))
+            self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
+
+    def _turns_of(self, seen: Seen, met: Sequence[Sequence["Version"]]) -> Iterator[Claim | Undoing]:
+        if seen.event["type"] == REVERSAL:
+            yield self.desk.take(read_reversal(seen.event), self.said)
+            return
+        ranked = sorted(chain(*(self._claims_of(seen, each) for each in met)), key=lambda each: each[0])
+        newest = {name: campaign["definition"] for name, campaign in seen.book.campaigns.items()}
+        yield from set_against([claim for _, claim in ranked], newest)
 
     def _is_new(self, seen: Seen) -> bool:
         """An id counts once, from the first time that it met a rule; with another body it is a conflict."""
@@ -130,48 +116,14 @@ class Model:
             version = by_number[number]
             who = (version.campaign, instance, seen.event["id"], seen.event["subject"])
             what = (tuple(version.definition["rewards"]), version.touches, refusal, number, version is not newest)
-            yield (-newest.definition.get("priority", 0), since, version.campaign, place), Claim(*who, *what)
+            claim = Claim(*who, *what, version.definition.get("give_back", True))
+            yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
     def _advance(self, meetings: Sequence[Meeting]) -> Iterator[tuple[int, str, str | None, int]]:
         done, refused = self.quests.advance(meetings)
         yield from ((instance.offset, instance.name, None, version) for instance, version in done)
         if refused:
             yield refused.offset, refused.name, "too_many_open", meetings[-1].version
-
-
-def _set_against(seen: Seen, claims: list[Claim]) -> Iterator[Claim]:
-    """The claims of one event in the order in which they are tried, each with its rivals.
-
-    The members of an exclusive group share out their places, by priority or by value; then id.
-    """
-    definitions = {claim.campaign: seen.book.campaigns[claim.campaign]["definition"] for claim in claims}
-    groups: dict[str, list[Claim]] = {}
-    for claim in claims:
-        if exclusive := definitions[claim.campaign].get("exclusive"):
-            groups.setdefault(exclusive["group"], []).append(claim)
-    turns = {name: iter(sorted(each, key=lambda c: _prefer(c, definitions))) for name, each in groups.items()}
-    tried: list[Claim] = []
-    for claim in claims:
-        exclusive = definitions[claim.campaign].get("exclusive")
-        mine = next(turns[exclusive["group"]]) if exclusive else claim
-        rivals = [c.name for c in tried if _collide(definitions[c.campaign], definitions[mine.campaign])]
-        tried.append(replace(mine, rivals=frozenset(rivals)))
-    yield from tried
-
-
-def _prefer(claim: Claim, definitions: Mapping[str, Document]) -> tuple[int, int, str]:
-    definition = definitions[claim.campaign]
-    value, priority = sum(reward.get("value", 0) for reward in claim.rewards), definition.get("priority", 0)
-    if definition["exclusive"]["pick"] == "value":
-        return -value, -priority, claim.campaign
-    return -priority, -value, claim.campaign
-
-
-def _collide(one: Document, other: Document) -> bool:
-    if not (one.get("stackable", True) and other.get("stackable", True)):
-        return True
-    groups = [(each.get("exclusive") or {}).get("group") for each in (one, other)]
-    return groups[0] is not None and groups[0] == groups[1]
 
 
 def read_instant(text: str) -> datetime:
@@ -271,8 +223,9 @@ def _list_touches(seen: Seen, campaign_id: str, definition: Document) -> Iterato
             continue
         values = [reward.get("value", 0) for reward in rewards if kind in (None, reward["kind"])]
         if values:
-            amount = sum(values) if limit["measure"] == "value" else 1
-            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"])
+            by_value = limit["measure"] == "value"
+            amount = sum(values) if by_value else 1
+            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"], kind if by_value else None)
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
@@ -303,6 +256,7 @@ def _read_meeting(
     starts_at, ends_at = read_schedule(definition)
     meeting = Meeting(
         name=(campaign_id, seen.event["subject"]),
+        event=seen.event["id"],
         version=number,
         quest=quest,
         occurred_at=seen.occurred_at,

@@ -17,6 +17,7 @@ class Meeting:
     """
 
     name: tuple[str, str]  # (campaign, user)
+    event: str
     version: int
     quest: Mapping[str, Any]
     occurred_at: datetime
@@ -62,23 +63,47 @@ class Progress:
 
 
 @dataclass
+class Given:
+    """What an event gave to a step, 1 or the term of its sum, and what of it was taken back."""
+
+    step: int
+    event: str
+    amount: int
+    day: date
+    reversed: int = 0
+
+
+@dataclass
 class Instance:
-    """One go at a quest."""
+    """One go at a quest. `completed_by` is the event that did so last; whether a limit denied it is not known here."""
 
     key: str
     occurrence: int
-    started_at: datetime
-    ends_at: datetime | None
-    offset: int
     version: int
     quest: Mapping[str, Any]  # as that version has it
+    started_at: datetime
+    ends_at: datetime | None
+    opened_by: str | None
+    offset: int
     steps: list[Progress]
     state: str = "open"
+    given: list[Given] = field(default_factory=list)
+    completed_by: str = ""
 
     @property
     def name(self) -> str:
         """What decisions call it."""
         return f"{self.key}#{self.occurrence}" if self.key else str(self.occurrence)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether all its steps are."""
+        return all(step.met for step in self.steps)
+
+    def list_waiting(self, *, ordered: bool) -> list[int]:
+        """The steps that an event may count for: in order only the first that is not met."""
+        waiting = [index for index, step in enumerate(self.steps) if not step.met]
+        return waiting[:1] if ordered else waiting
 
     def takes(self, meeting: Meeting) -> bool:
         """Window with both ends, by event time; lateness by clock time. Having lapsed is no obstacle by itself."""
@@ -92,8 +117,10 @@ class Instance:
             return
         self.version, self.quest = meeting.version, meeting.quest
         for step, progress in zip(self.quest["steps"], self.steps, strict=True):
-            if not progress.met:
-                progress.done = min(progress.done, _needed(step) - 1)
+            if progress.met:
+                progress.done = max(progress.done, needed(step))
+            else:
+                progress.done = min(progress.done, needed(step) - 1)
 
 
 @dataclass
@@ -101,6 +128,10 @@ class QuestLog:
     """Every instance that there ever was, by (campaign, user), in order of start."""
 
     instances: dict[tuple[str, str], list[Instance]] = field(default_factory=dict)
+
+    def list_of(self, user: str) -> list[tuple[str, Instance]]:
+        """A user's instances, each with its campaign."""
+        return [(name[0], each) for name, some in self.instances.items() if name[1] == user for each in some]
 
     def advance(self, meetings: Sequence[Meeting]) -> tuple[list[tuple[Instance, int]], Instance | None]:
         """Lapse, then open, then count. The instances completed, in order of start, and one refused for room.
@@ -145,8 +176,9 @@ def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None
         ends_at = started_at + timedelta(seconds=window_s)
     steps = [Progress() for _ in meeting.quest["steps"]]
     occurrence = newest.occurrence + 1 if newest else 1
-    now = (meeting.offset, meeting.version, meeting.quest)
-    instance = Instance(meeting.key, occurrence, started_at, ends_at, *now, steps)
+    opened_by = None if meeting.start_at == "campaign" else meeting.event
+    place = (started_at, ends_at, opened_by, meeting.offset)
+    instance = Instance(meeting.key, occurrence, meeting.version, meeting.quest, *place, steps)
     return instance if instance.takes(meeting) else None
 
 
@@ -156,7 +188,7 @@ def _blocks(meetings: Sequence[Meeting], instance: Instance, newest: Instance | 
     repeatable = bool(meeting.quest.get("repeatable"))
     if instance.state == "open":
         return not repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
-    if instance is not newest:
+    if instance is not newest or instance.state == "reversed":
         return False
     if instance.state == "lapsed":
         return meeting.start_at == "campaign" or instance.takes(_choose(meetings, instance))
@@ -169,18 +201,20 @@ def _count(meeting: Meeting, instance: Instance, known: list[Instance]) -> bool:
         return False
     after = replace(instance, steps=[replace(step) for step in instance.steps])
     after.come_under(meeting)
-    waiting = [index for index, step in enumerate(after.steps) if not step.met]
-    met = [index for index in (waiting[:1] if meeting.ordered else waiting) if index in meeting.amounts]
+    met = [index for index in after.list_waiting(ordered=meeting.ordered) if index in meeting.amounts]
     steps = after.quest["steps"]
-    given = [_add(steps[index], after.steps[index], meeting.amounts[index], meeting.day) for index in met]
-    if not any(given):
+    gifts = [Given(index, meeting.event, meeting.amounts[index], meeting.day) for index in met]
+    given = [each for each in gifts if add(steps[each.step], after.steps[each.step], each.amount, each.day)]
+    if not given:
         return False
     instance.version, instance.quest, instance.steps = after.version, after.quest, after.steps
-    instance.state = "completed" if all(step.met for step in instance.steps) else "open"
-    return instance.state == "completed"
+    instance.given += given
+    instance.state = "completed" if instance.is_met else "open"
+    instance.completed_by = meeting.event if instance.is_met else ""
+    return instance.is_met
 
 
-def _needed(step: Mapping[str, Any]) -> int:
+def needed(step: Mapping[str, Any]) -> int:
     """How far a step must come: a count, a sum that reaches or exceeds, or days or weeks."""
     if streak := step.get("streak"):
         return int(streak["length"])
@@ -189,17 +223,12 @@ def _needed(step: Mapping[str, Any]) -> int:
     return int(step["at_least"]) if step.get("at_least") is not None else int(step["more_than"]) + 1
 
 
-def _add(step: Mapping[str, Any], progress: Progress, amount: int, day: date) -> bool:
+def add(step: Mapping[str, Any], progress: Progress, amount: int, day: date) -> bool:
     """Count once more; whether the event gave anything."""
     if streak := step.get("streak"):
         return _add_day(streak, progress, day)
     progress.done += amount
-    if step.get("sum") is None:
-        progress.met = progress.done >= step.get("count", 1)
-    elif step.get("at_least") is not None:
-        progress.met = progress.done >= step["at_least"]
-    else:
-        progress.met = progress.done > step["more_than"]
+    progress.met = progress.done >= needed(step)
     return amount != 0
 
 

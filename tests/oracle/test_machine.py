@@ -26,6 +26,8 @@ BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late", "outra
     "rules met by a list",
     "waits for a lock",
 }
+BITES |= {f"reversals {what}" for what in ("applied", "applied in part", "applied after waiting", "unknown_event")}
+BITES |= {"quest rewards taken back"}
 """What must have come up at least once, or the test was empty."""
 
 

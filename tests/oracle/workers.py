@@ -16,11 +16,17 @@ from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
+from fillip.settle.reversal import Reversals
 from fillip.settle.stage import LedgerTransaction
 from fillip.stream.belt import Batch, Span, Stage
 from fillip.stream.memory import MemoryLog, MemorySource
 
-CALLS = [name for name, call in vars(LedgerTransaction).items() if callable(call) and not name.startswith("_")]
+CALLS = [
+    name
+    for part in (LedgerTransaction, Reversals)
+    for name, call in vars(part).items()
+    if callable(call) and not name.startswith("_")
+]
 POINTS = [f"{when} {call}" for call in [*CALLS, "commit"] for when in ("before", "after")]
 """Where a worker can die: around each call of the ledger's transaction, and around the commit itself."""
 

@@ -101,6 +101,16 @@ async def test_the_same_reversal_twice_and_another_of_the_same_event_change_noth
     assert world.rows("SELECT count(*) FROM incentive_change") == [(1,)]
 
 
+async def test_the_reversals_of_a_batch_are_applied_and_told_in_their_order(world: World):
+    await world.play(world.match("e1"), world.match("e2"))
+    half = {"amount": 1, "of": 2}
+    await world.play(
+        world.reversal("r1", "e1", **half), world.reversal("r2", "e1", **half), world.reversal("r3", "e2", **half)
+    )
+    told = world.rows("SELECT reversal_id, changed_value FROM incentive_change ORDER BY inbox_seq")
+    assert told == [("r1", 50), ("r2", 50), ("r3", 50)]
+
+
 async def test_parts_take_their_share_rounded_down_and_the_last_takes_the_rest(world: World):
     limit(world)
     await world.play(world.match("e1"))

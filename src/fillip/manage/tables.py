@@ -209,8 +209,7 @@ quest_step_met = Table(
     _integer("occurrence", key=True),
     _text("step", key=True),
     _text("event_id", key=True),
-    _count("amount"),
-    _count("reversed"),
+    *(_count(name) for name in ("amount", "reversed")),
     _day("day"),
     _count("sequence"),
 )

@@ -137,13 +137,15 @@ async def reverse(
 
 
 def _split(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Rounds in which no original stands twice: each change of an incentive is told by itself."""
-    rest = list(asked)
-    while rest:
-        first = {each.original: each for each in reversed(rest)}
-        taken = [each for each in rest if first[each.original] is each]
-        yield taken
-        rest = [each for each in rest if first[each.original] is not each]
+    """Rounds in their order in which no original stands twice: each change of an incentive is told by itself."""
+    taken: dict[EventKey, Asked] = {}
+    for each in asked:
+        if each.original in taken:
+            yield list(taken.values())
+            taken = {}
+        taken[each.original] = each
+    if taken:
+        yield list(taken.values())
 
 
 async def _reverse(

@@ -1,0 +1,79 @@
+"""Claims of the reference model: what would be granted for an event, and which claims of it stand against each other."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+Document = Mapping[str, Any]
+Name = tuple[str, str, str]
+"""(campaign, instance, event): what makes a decision the same one, however often it is made"""
+CounterName = tuple[str, str, str, date]
+"""(limit, user or '', key or '', first day of the window)"""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """What a grant would take from one counter; `kind` are the rewards whose value is counted, None: grants are."""
+
+    counter: CounterName
+    amount: int
+    cap: int
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A campaign that would grant for this event, if all its limits have room."""
+
+    campaign: str
+    instance: str
+    event: str
+    user: str
+    rewards: tuple[Document, ...]
+    touches: tuple[Touch, ...]
+    refusal: str | None = None
+    version: int = 1
+    kept: bool = False  # under an earlier version than the newest
+    gives_back: bool = True
+    rivals: frozenset[Name] = frozenset()
+    """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
+
+    @property
+    def name(self) -> Name:
+        """Of the decision."""
+        return self.campaign, self.instance, self.event
+
+
+def set_against(claims: list[Claim], definitions: Mapping[str, Document]) -> Iterator[Claim]:
+    """The claims of one event in the order in which they are tried, each with its rivals; `definitions` by campaign.
+
+    The members of an exclusive group share out their places, by priority or by value; then id.
+    """
+    groups: dict[str, list[Claim]] = {}
+    for claim in claims:
+        if exclusive := definitions[claim.campaign].get("exclusive"):
+            groups.setdefault(exclusive["group"], []).append(claim)
+    turns = {name: iter(sorted(each, key=lambda c: _prefer(c, definitions))) for name, each in groups.items()}
+    tried: list[Claim] = []
+    for claim in claims:
+        exclusive = definitions[claim.campaign].get("exclusive")
+        mine = next(turns[exclusive["group"]]) if exclusive else claim
+        rivals = [c.name for c in tried if _collide(definitions[c.campaign], definitions[mine.campaign])]
+        tried.append(replace(mine, rivals=frozenset(rivals)))
+    yield from tried
+
+
+def _prefer(claim: Claim, definitions: Mapping[str, Document]) -> tuple[int, int, str]:
+    definition = definitions[claim.campaign]
+    value, priority = sum(reward.get("value", 0) for reward in claim.rewards), definition.get("priority", 0)
+    if definition["exclusive"]["pick"] == "value":
+        return -value, -priority, claim.campaign
+    return -priority, -value, claim.campaign
+
+
+def _collide(one: Document, other: Document) -> bool:
+    if not (one.get("stackable", True) and other.get("stackable", True)):
+        return True
+    groups = [(each.get("exclusive") or {}).get("group") for each in (one, other)]
+    return groups[0] is not None and groups[0] == groups[1]

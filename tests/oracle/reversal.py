@@ -1,0 +1,110 @@
+"""Reversals of the reference model, as docs/guide/reversal.md tells them: what is known of each when its turn comes.
+
+What the original was granted is not: tests.oracle.limits replays that. Quests are undone here all the same, since what
+becomes of their instances does not go by what was granted.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from .quest import QuestLog
+from .undoing import Undone, involves, undo
+
+REVERSAL = "fillip.reversal"
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """A reversal as it was sent: of `event`, said to be `user`'s, take back a share, or (None) all that is left."""
+
+    id: str
+    user: str
+    event: str
+    share: Fraction | None
+    lines: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was taken back of one event so far."""
+
+    share: Fraction = Fraction(0)
+    lines: frozenset[str] = frozenset()
+
+    def weigh(self, reversal: Reversal) -> "Past | tuple[str, str]":
+        """What will have been taken back after this one too, or (state, reason) of one that takes nothing."""
+        if self.share == 1:
+            return "nothing", "already_reversed"
+        if reversal.share is None:
+            return Past(Fraction(1), self.lines)
+        if reversal.lines & self.lines:
+            return "refused", "line_already_reversed"
+        if self.share + reversal.share > 1:
+            return "refused", "exceeds_whole"
+        return Past(self.share + reversal.share, self.lines | reversal.lines)
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """A reversal in its turn.
+
+    `refusal` is (state, reason) where no grant has a say in it, `involved` whether the event is part of a quest
+    instance that stands, `undone` what it does to those.
+    """
+
+    reversal: Reversal
+    refusal: tuple[str, str] | None = None
+    involved: bool = False
+    undone: tuple[Undone, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The reversal's id."""
+        return self.reversal.id
+
+
+class Desk:
+    """All reversals so far."""
+
+    def __init__(self, quests: QuestLog) -> None:
+        self._quests = quests
+        self._waiting: dict[str, list[Reversal]] = defaultdict(list)
+        self._pasts: dict[str, Past] = defaultdict(Past)  # of events that are part of quests
+
+    def take(self, reversal: Reversal, said: Mapping[str, tuple[Any, ...]]) -> Undoing:
+        """A reversal whose turn has come; `said` are the events that are recorded: (user, action, …) by id."""
+        if reversal.event not in said:
+            self._waiting[reversal.event].append(reversal)
+            return Undoing(reversal, ("waiting", "unknown_event"))
+        user, action, *_ = said[reversal.event]
+        if user != reversal.user:
+            return Undoing(reversal, ("refused", "other_user"))
+        if action == REVERSAL:
+            return Undoing(reversal, ("refused", "is_a_reversal"))
+        return self._undo(reversal)
+
+    def call(self, event: str) -> list[Reversal]:
+        """The reversals that have been waiting for an event that was recorded just now: their turn comes again."""
+        return self._waiting.pop(event, [])
+
+    def _undo(self, reversal: Reversal) -> Undoing:
+        instances = self._quests.list_of(reversal.user)
+        if not any(involves(instance, reversal.event) for _, instance in instances):
+            return Undoing(reversal)
+        past = self._pasts[reversal.event].weigh(reversal)
+        if isinstance(past, tuple):
+            return Undoing(reversal, past)
+        self._pasts[reversal.event] = past
+        return Undoing(reversal, None, True, tuple(undo(instances, reversal.event, past.share)))
+
+
+def read_reversal(event: Mapping[str, Any]) -> Reversal:
+    """The CloudEvent of a reversal that says nothing impossible."""
+    data = event["data"]
+    lines = data.get("lines", [])
+    amount = data.get("amount", sum(line["amount"] for line in lines))
+    share = Fraction(amount, data["of"]) if "of" in data else None
+    return Reversal(event["id"], event["subject"], data["event_id"], share, frozenset(line["line"] for line in lines))

@@ -1,0 +1,61 @@
+"""What producers say: events and reversals as CloudEvents."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .catalogue import AMOUNTS, HOURS, NOON, PARTS, RECEIVED_AT
+from .reversal import REVERSAL
+
+USERS = ["ann", "bob", "cid"]
+SHOPS = ["x", "y", None]
+
+Said = tuple[str, str, int, str | None, int]
+"""(user, action, amount, shop, hours after NOON) of an event"""
+SAID = st.tuples(
+    st.sampled_from(USERS),
+    st.sampled_from(["BUY", "BUY", "BUY", "JOIN"]),
+    st.sampled_from(AMOUNTS),
+    st.sampled_from(SHOPS),
+    st.sampled_from(HOURS),
+)
+TakenBack = tuple[int, str | None, Mapping[str, Any]]
+"""(an event so far behind the newest, or so far ahead; whose: None for its own user's; of which part)"""
+TAKEN_BACK = st.tuples(
+    st.sampled_from([-1, -1, -1, -2, -2, -3, -5, 1, 1, 2]),
+    st.sampled_from([*[None] * 9, USERS[0]]),
+    st.sampled_from(PARTS),
+)
+BURST = st.lists(st.one_of(SAID, SAID, SAID, TAKEN_BACK), max_size=6)
+
+
+def name_event(number: int) -> str:
+    """The id of what is sent as this one of all messages."""
+    return f"e{number}"
+
+
+def write_event(number: int, tenant_id: str, said: Said) -> dict[str, Any]:
+    """An event."""
+    user, action, amount, shop, hours = said
+    data = {"amount": amount, "rate": amount / 100, "shop": shop} if action == "BUY" else {}
+    at = NOON + timedelta(hours=hours)
+    return _write(number, tenant_id, "till", type=action, subject=user, time=at.isoformat(), data=data)
+
+
+def write_reversal(
+    number: int, tenant_id: str, taken: TakenBack, known: Sequence[Mapping[str, Any]], next_event: int, user: str
+) -> dict[str, Any]:
+    """A reversal of one of the `known` events, or of one that may come as number `next_event` or later, as `user`'s."""
+    where, owner, part = taken
+    if -len(known) <= where < 0:
+        event_id, user = known[where]["id"], known[where]["subject"]
+    else:
+        event_id = name_event(next_event + abs(where) - 1)
+    what = {"type": REVERSAL, "subject": owner or user, "data": {"event_id": event_id, **part}}
+    return _write(number, tenant_id, "desk", time=RECEIVED_AT.isoformat(), **what)
+
+
+def _write(number: int, tenant_id: str, source: str, **said: object) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": name_event(number), "source": source, "tenantid": tenant_id, **said}

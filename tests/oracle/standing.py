@@ -1,0 +1,62 @@
+"""What stands at the end, the model's answer against the ledger's: incentives, counters, wallets and quest instances."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from .ledger import SQL
+from .limits import Tills, reach
+from .quest import QuestLog
+
+Standing = Iterator[tuple[tuple[Any, ...], object]]
+"""What it is, and how it stands: both as the ledger's JSON has them."""
+
+
+def compare_standing(
+    connection: psycopg.Connection[Any], tenant_id: str, tills: Tills, quests: QuestLog
+) -> Iterator[str]:
+    """Differences after all turns were taken."""
+    wanted = dict(
+        [*_list_incentives(tills), *_list_counters(tills), *_list_wallets(tills), *_list_instances(tills, quests)]
+    )
+    found = {tuple(name): value for name, value in connection.execute(SQL["standing"], {"tenant": tenant_id})}
+    for name in wanted.keys() | found.keys():
+        if wanted.get(name) != found.get(name):
+            yield f"at the end: {name} should be {wanted.get(name)}, is {found.get(name)}"
+
+
+def _list_incentives(tills: Tills) -> Standing:
+    for name, claim in tills.granted.items():
+        share = tills.taken[name]
+        for index, reward in enumerate(claim.rewards):
+            yield ("incentive", *name, index), ["reversed" if share == 1 else "granted", reach(claim, reward, share)]
+
+
+def _list_counters(tills: Tills) -> Standing:
+    for (limit, user, key, first_day), used in tills.used.items():
+        if used:
+            yield ("counter", limit, user, key, first_day.isoformat()), used
+
+
+def _list_wallets(tills: Tills) -> Standing:
+    """Nobody spends: what was not taken back is there."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for name, claim in tills.granted.items():
+        for reward in claim.rewards:
+            if reward["kind"] == "points":
+                taken = reach(claim, reward, tills.taken[name])
+                active, reversed_ = sums[claim.user]
+                sums[claim.user] = [active + reward["value"] - taken, reversed_ + taken]
+    yield from ((("wallet", user, "POINTS"), sums[user]) for user in sums)
+
+
+def _list_instances(tills: Tills, quests: QuestLog) -> Standing:
+    """What the model calls completed is denied where the grant was."""
+    for (campaign, user), instances in quests.instances.items():
+        for each in instances:
+            denied = each.state == "completed" and (campaign, each.name, each.completed_by) not in tills.granted
+            state = "denied" if denied else each.state
+            name = ("quest", campaign, user, each.key, each.occurrence)
+            yield name, [state, each.version, [step.done for step in each.steps]]

@@ -1,0 +1,14 @@
+SELECT jsonb_build_array('incentive', d.campaign_id, d.instance, d.event_id, i.reward_index),
+       jsonb_build_array(i.state, i.reversed_value)
+FROM incentive i JOIN decision d USING (tenant_id, decision_id)
+WHERE i.tenant_id = %(tenant)s
+UNION ALL
+SELECT jsonb_build_array('counter', limit_id, user_id, key, window_start), to_jsonb(used)
+FROM limit_counter WHERE tenant_id = %(tenant)s AND used <> 0
+UNION ALL
+SELECT jsonb_build_array('wallet', user_id, currency), jsonb_build_array(active, reversed)
+FROM wallet WHERE tenant_id = %(tenant)s
+UNION ALL
+SELECT jsonb_build_array('quest', campaign_id, user_id, instance_key, occurrence),
+       jsonb_build_array(state, campaign_version, jsonb_path_query_array(steps, '$[*].done'))
+FROM quest_instance WHERE tenant_id = %(tenant)s

@@ -1,0 +1,75 @@
+"""Quest instances of the reference model without what was taken back of an event, as docs/guide/reversal.md tells it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .quest import Instance, Progress, add, needed
+
+Place = tuple[str, Instance]
+"""An instance with its campaign."""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """An instance that something was taken out of; `lost` is the event that completed it, where it no longer is so.
+
+    `taken` is what each of its steps has lost, by the step's name.
+    """
+
+    campaign: str
+    instance: str
+    state: str
+    taken: dict[str, int]
+    lost: str | None
+
+
+def involves(instance: Instance, event: str) -> bool:
+    """Whether the event opened the instance, or gave to it, and the instance stands."""
+    return instance.state != "reversed" and event in (instance.opened_by, *(each.event for each in instance.given))
+
+
+def undo(instances: Iterable[Place], event: str, share: Fraction) -> Iterator[Undone]:
+    """Take an event, of which `share` is taken back by now, out of these. Those it does not reach are left out."""
+    for campaign, instance in instances:
+        if involves(instance, event):
+            taken = dict(_lower(instance, event, share))
+            if taken or share == 1:
+                was = instance.state
+                _recount(instance, gone=event if share == 1 else None)
+                lost = instance.completed_by if was == "completed" != instance.state else None
+                yield Undone(campaign, instance.name, instance.state, taken, lost)
+
+
+def _lower(instance: Instance, event: str, share: Fraction) -> Iterator[tuple[str, int]]:
+    """A sum loses its share of the term, rounded toward zero; every other step the whole, with the whole alone."""
+    for given in instance.given:
+        step = instance.quest["steps"][given.step]
+        if given.event == event and (share == 1 or "sum" in step):
+            before, given.reversed = given.reversed, int(given.amount * share)
+            if given.reversed != before:
+                yield step["name"], given.reversed - before
+
+
+def _recount(instance: Instance, gone: str | None) -> None:
+    """Count anew what is left, in the order in which it came, by the instance's own version; `gone` is the event of which nothing is left."""
+    at = instance.quest.get("start", {}).get("at", "first_step")
+    left = [given for given in instance.given if given.amount != given.reversed]
+    instance.steps = [Progress() for _ in instance.steps]
+    if gone and ((at == "event" and instance.opened_by == gone) or (at == "first_step" and not left)):
+        instance.state = "reversed"
+        return
+    steps, ordered = instance.quest["steps"], bool(instance.quest.get("ordered", True))
+    for given in left:
+        if given.step in instance.list_waiting(ordered=ordered):
+            add(steps[given.step], instance.steps[given.step], given.amount - given.reversed, given.day)
+    if not instance.is_met:
+        instance.state = "lapsed" if instance.state == "lapsed" else "open"
+    elif instance.state != "completed":
+        _hold_back(instance)
+
+
+def _hold_back(instance: Instance) -> None:
+    """Nothing completes by a reversal alone: the last step still wants one event."""
+    last = instance.steps[-1]
+    last.done, last.met = needed(instance.quest["steps"][-1]) - 1, False
