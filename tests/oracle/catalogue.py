@@ -57,6 +57,11 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}]),
     "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
     "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
+    "share": _simple("A part of each basket", rewards=[{"kind": "cashback", "currency": "EUR",
+        "formula": {"of": "event.amount", "percent": "2.5", "rounding": "half_even", "max": 6}}]),
+    "tiers": _simple("More for more", rewards=[{"kind": "points", "formula": {"of": "10000 / (event.amount - 99)",
+        "tiers": [{"at_least": 80, "value": 9}, {"at_least": 100, "percent": "7.5"}], "rounding": "half_up"}}]),
+    "early": _simple("A badge", rewards=[{"kind": "badge", "badge": "early"}, {"kind": "points", "value": 5}]),
     "kept": _simple("Used for good", value=60, give_back=False),
     "saved": _quest("A sum", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50", "more_than": 200}],
         repeatable=True),
@@ -92,7 +97,8 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
     "by-shop": [
         _quest("Two in a shop, small ones too", [BUY | {"rule": "event.amount >= 99", "count": 2}],
             instance={"key": "event.shop"}, repeatable=True),
-        _quest("Three in a shop", [BUY | {"count": 3}], instance={"key": "event.shop"}) | {"priority": 7},
+        _quest("Three in a shop", [BUY | {"count": 3}], instance={"key": "event.shop"}) | {"priority": 7,
+            "rewards": [{"kind": "points", "formula": {"of": "event.amount - 99", "percent": "50", "rounding": "up"}}]},
     ],
     "streak": [_quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}])],
 }  # fmt: skip

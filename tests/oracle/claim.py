@@ -40,6 +40,11 @@ class Claim:
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
 
     @property
+    def badges(self) -> frozenset[tuple[str, str]]:
+        """(user, badge) of each badge among the rewards, which the user may hold once."""
+        return frozenset((self.user, reward["badge"]) for reward in self.rewards if "badge" in reward)
+
+    @property
     def name(self) -> Name:
         """Of the decision."""
         return self.campaign, self.instance, self.event

@@ -105,19 +105,27 @@ def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Und
 def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
     """Each claim comes behind the rival that won, each reversal behind what it takes back and earlier ones of its event.
 
-    A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count.
+    A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count. Badges
+    have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before.
     """
     numbers = {name: number for number, name in enumerate(turns)}
     of_event: dict[str, list[int]] = defaultdict(list)
+    shelves: dict[str, list[int]] = defaultdict(list)
     behind: dict[int, list[int]] = {}
     for number, (name, turn) in enumerate(turns.items()):
         if isinstance(turn, Claim):
             behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
             of_event[turn.event] += [number] if stored[name].moves else []
+            weighed = turn.badges and (stored[name].moves or stored[name].reason == "already_held")
+            owner = turn.user if weighed else ""
         else:
             lost = [each.lost for each in turn.undone if each.lost]
             behind[number] = [n for event in (turn.reversal.event, *lost) for n in of_event[event]]
             of_event[turn.reversal.event].append(number)
+            owner = turn.reversal.user
+        if owner:
+            behind[number] += shelves[owner][-1:]
+            shelves[owner].append(number)
     return behind
 
 

@@ -22,6 +22,7 @@ from fillip.core.match import Match
 from fillip.core.tenant import Tenant
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
+from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal import stage as reversal_stage
 from fillip.settle.reversal.postgres import PostgresReversals
 
@@ -39,9 +40,9 @@ class Fault:
     plant: Plant
 
 
-def _sql(name: str, old: str, new: str) -> Plant:
-    assert old in postgres.SQL[name], f"{name}.sql has changed: plant the fault anew"
-    return lambda patch: patch.setitem(postgres.SQL, name, postgres.SQL[name].replace(old, new))
+def _sql(name: str, old: str, new: str, queries: dict[str, str] = postgres.SQL) -> Plant:
+    assert old in queries[name], f"{name}.sql has changed: plant the fault anew"
+    return lambda patch: patch.setitem(queries, name, queries[name].replace(old, new))
 
 
 def _attribute(place: object, name: str, wrong: object) -> Plant:
@@ -144,6 +145,9 @@ def _lower_the_whole(quest: Any, contribution: instance.Contribution, share: Any
     return _lower(quest, contribution, share if share == 1 else share * 0)
 
 
+_IS_NEWEST = (
+    "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
+)
 _weigh_reversal, _lower = reversal.weigh_reversal, undoing._lower
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
@@ -190,6 +194,10 @@ FAULTS = [
     ),
     Fault("a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting)),
     Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),
+    Fault(
+        "kept instances recounted under the newest version",
+        _sql("lock_goings", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
+    ),
     Fault("a quest's reward kept", _attribute(reversal_stage, "_list_lost", lambda *said: [])),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]

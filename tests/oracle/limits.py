@@ -51,16 +51,18 @@ class Tills:
     granted: dict[Name, Claim] = field(default_factory=dict)
     taken: dict[Name, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
+    held: set[tuple[str, str]] = field(default_factory=set)  # (user, badge)
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
         before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
-        reason = claim.refusal or (
-            "outranked" if claim.rivals & self.granted.keys() else "limit" if refused_by else "granted"
-        )
+        outranked = "outranked" if claim.rivals & self.granted.keys() else None
+        limited, held = "limit" if refused_by else None, "already_held" if claim.badges & self.held else None
+        reason = claim.refusal or outranked or limited or held or "granted"
         if reason == "granted":
             self.granted[claim.name] = claim
+            self.held |= claim.badges
             for touch in claim.touches:
                 self.used[touch.counter] += touch.amount
         return Verdict(claim, reason, before, refused_by)
@@ -88,6 +90,7 @@ class Tills:
                 value = reach(claim, reward, share) - reach(claim, reward, before)
                 told += [(name, index, value)] if value or share == 1 else []
             self.taken[name] = share
+            self.held -= claim.badges if share == 1 else set()
         used = {counter: self.used[counter] for counter in given}
         for counter, amounts in given.items():
             self.used[counter] -= sum(amounts)

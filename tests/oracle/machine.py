@@ -22,7 +22,7 @@ from .compare import count_bites, count_breaches, find_differences
 from .ids import find_strange_ids
 from .model import Model, Seen
 from .reversal import REVERSAL
-from .said import BURST, SAID, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
+from .said import BURST, NEWEST, SAID, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
 from .shop import Plane, Shop
 from .workers import POINTS, Line, Prepared, Rumours, Worker
 
@@ -86,6 +86,7 @@ class Machine(RuleBasedStateMachine):
         shop = await self.site.plane.open_shop(clock, ZONE)
         await shop.enlist("vip", frozenset({"ann"}))
         await shop.describe("ann", {"tier": "gold"})
+        await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
         await shop.fill("shops", SHOP_LISTS[0])
         for campaign_id in campaigns:
             await shop.launch(campaign_id, CAMPAIGNS[campaign_id])
@@ -225,11 +226,16 @@ class Machine(RuleBasedStateMachine):
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 
     @precondition(lambda self: self.shop and self.shop.book.campaigns.keys() & CHANGED.keys())
-    @rule(which=NUMBERS, said=SAID, known=st.booleans(), policy=st.sampled_from(["keep", "migrate"]))
-    def redefine(self, which: int, said: Said, known: bool, policy: str) -> None:
-        """A campaign gets another definition, or its first one back; a user does the same before and after.
-
-        `known`: all workers have heard of it by then. `policy` is for open instances, where it has such.
+    @rule(
+        which=NUMBERS,
+        said=SAID,
+        known=st.sampled_from([False, True, True]),
+        policy=st.sampled_from(["keep", "keep", "migrate"]),
+        burst=st.lists(st.one_of(st.just(NEWEST), TAKEN_BACK), max_size=2),
+    )
+    def redefine(self, which: int, said: Said, known: bool, policy: str, burst: Sequence[TakenBack]) -> None:
+        """A campaign gets another definition, or its first one back; a user does the same before and after, and reversals
+        follow. `known`: all workers have heard of it by then. `policy` is for open instances, where it has such.
         """
         self.produce([said])
         self._drain()
@@ -243,7 +249,7 @@ class Machine(RuleBasedStateMachine):
         self._run(self.shop.change(campaign_id, asked, others[which // 7 % len(others)]))
         for worker in self.workers if known else []:
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
-        self.produce([said])
+        self.produce([said, *burst])
 
     @rule(what=st.sampled_from(["state", "cohort", "list", "user"]), which=NUMBERS)
     def change(self, what: str, which: int) -> None:

@@ -18,6 +18,7 @@ from .cel import RuleFails, evaluate, read_attributes
 from .claim import Claim, Document, Touch, set_against
 from .quest import Meeting, QuestLog
 from .reversal import REVERSAL, Desk, Undoing, read_reversal
+from .worth import appraise
 
 REFUSING = {"draft", "paused", "archived"}
 ACCEPTED_FOR = timedelta(days=7)
@@ -115,7 +116,8 @@ class Model:
         for place, (since, instance, refusal, number) in enumerate(named):
             version = by_number[number]
             who = (version.campaign, instance, seen.event["id"], seen.event["subject"])
-            what = (tuple(version.definition["rewards"]), version.touches, refusal, number, version is not newest)
+            why = refusal or version.worthless
+            what = (version.rewards, version.touches, why, number, version is not newest)
             claim = Claim(*who, *what, version.definition.get("give_back", True))
             yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
@@ -142,8 +144,10 @@ class Version:
     number: int
     definition: Document
     meeting: Meeting | None
-    touches: tuple[Touch, ...]
-    met: bool
+    met: bool = False
+    rewards: tuple[Document, ...] = ()
+    worthless: str | None = None  # why they can't be granted
+    touches: tuple[Touch, ...] = ()
 
 
 def _list_met(seen: Seen) -> Iterator[list[Version]]:
@@ -163,9 +167,10 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
     with suppress(RuleFails):
         meeting = _read_meeting(seen, campaign_id, number, definition, roles)
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
-            touches = tuple(_list_touches(seen, campaign_id, definition))
-            return Version(campaign_id, number, definition, meeting, touches, True)
-    return Version(campaign_id, number, definition, nothing, (), False)
+            rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
+            touches = () if worthless else tuple(_list_touches(seen, campaign_id, rewards))
+            return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
+    return Version(campaign_id, number, definition, nothing)
 
 
 def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
@@ -214,9 +219,8 @@ def read_roots(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _list_touches(seen: Seen, campaign_id: str, definition: Document) -> Iterator[Touch]:
+def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -> Iterator[Touch]:
     """One for each limit that a grant falls under. Raises RuleFails where a key has no value."""
-    rewards = definition["rewards"]
     for limit_id, limit in sorted(seen.book.limits.items()):
         kind, action = limit.get("reward_kind"), limit.get("action")
         if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, seen.event["type"]):

@@ -28,6 +28,7 @@ TAKEN_BACK = st.tuples(
     st.sampled_from([*[None] * 9, USERS[0]]),
     st.sampled_from(PARTS),
 )
+NEWEST: TakenBack = (-1, None, {})
 BURST = st.lists(st.one_of(SAID, SAID, SAID, TAKEN_BACK), max_size=6)
 
 

@@ -1,4 +1,4 @@
-"""What stands at the end, the model's answer against the ledger's: incentives, counters, wallets and quest instances."""
+"""What stands at the end, the model's answer against the ledger's: incentives, counters, badges, wallets and quest instances."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,8 +18,15 @@ def compare_standing(
     connection: psycopg.Connection[Any], tenant_id: str, tills: Tills, quests: QuestLog
 ) -> Iterator[str]:
     """Differences after all turns were taken."""
+    badges = [(("badge", *each), True) for each in tills.held]
     wanted = dict(
-        [*_list_incentives(tills), *_list_counters(tills), *_list_wallets(tills), *_list_instances(tills, quests)]
+        [
+            *badges,
+            *_list_incentives(tills),
+            *_list_counters(tills),
+            *_list_wallets(tills),
+            *_list_instances(tills, quests),
+        ]
     )
     found = {tuple(name): value for name, value in connection.execute(SQL["standing"], {"tenant": tenant_id})}
     for name in wanted.keys() | found.keys():

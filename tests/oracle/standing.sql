@@ -6,6 +6,9 @@ UNION ALL
 SELECT jsonb_build_array('counter', limit_id, user_id, key, window_start), to_jsonb(used)
 FROM limit_counter WHERE tenant_id = %(tenant)s AND used <> 0
 UNION ALL
+SELECT jsonb_build_array('badge', user_id, badge_id), to_jsonb(true)
+FROM badge_held WHERE tenant_id = %(tenant)s
+UNION ALL
 SELECT jsonb_build_array('wallet', user_id, currency), jsonb_build_array(active, reversed)
 FROM wallet WHERE tenant_id = %(tenant)s
 UNION ALL
