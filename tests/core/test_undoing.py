@@ -76,3 +76,17 @@ def test_the_reward_is_lost_once_for_each_completion_and_only_by_what_the_share_
         assert all(before[each.place] != goings[each.place] for each in undone if each.taken)
         assert {each.place for each in undone} >= {place for place in goings if goings[place] != before[place]}
     assert lost <= 1
+
+
+def test_a_step_that_a_new_version_left_met_stays_met_while_it_loses_nothing():
+    steps = (Step("visit", "BUY"), Step("spend", "BUY", sum="event.cents", at_least=20))
+    log = Log(Quest(steps)).play(meeting(0, steps=(0,)))
+    log.quest = Quest((Step("visit", "BUY", count=3), steps[1]))
+    log.play(meeting(1, steps=(1,), amounts={1: 30}, campaign_version=2))
+    goings = {PLACE: Going(log.quest, log.instances["", 1], tuple(log.met["", 1]))}
+    undo(goings, "acme", "e2", Fraction(1, 3))
+    assert goings[PLACE].instance.state == "completed", "the sum is reached all the same"
+    undo(goings, "acme", "e2", Fraction(1))
+    assert [(step.met, step.done) for step in goings[PLACE].instance.steps] == [(True, 3), (False, 0)]
+    undo(goings, "acme", "e1", Fraction(1))
+    assert goings[PLACE].instance.state == "reversed"

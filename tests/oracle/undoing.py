@@ -1,6 +1,6 @@
 """Quest instances of the reference model without what was taken back of an event, as docs/guide/reversal.md tells it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,7 +36,7 @@ def undo(instances: Iterable[Place], event: str, share: Fraction) -> Iterator[Un
             taken = dict(_lower(instance, event, share))
             if taken or share == 1:
                 was = instance.state
-                _recount(instance, gone=event if share == 1 else None)
+                _recount(instance, taken.keys(), gone=event if share == 1 else None)
                 lost = instance.completed_by if was == "completed" != instance.state else None
                 yield Undone(campaign, instance.name, instance.state, taken, lost)
 
@@ -51,15 +51,23 @@ def _lower(instance: Instance, event: str, share: Fraction) -> Iterator[tuple[st
                 yield step["name"], given.reversed - before
 
 
-def _recount(instance: Instance, gone: str | None) -> None:
-    """Count anew what is left, in the order in which it came, by the instance's own version; `gone` is the event of which nothing is left."""
+def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> None:
+    """Count anew what is left, in the order in which it came, by the instance's own version; `gone` is the event of
+    which nothing is left.
+
+    A step that was met stays so, unless it is among those that `lost` something or, in order, behind one.
+    """
     at = instance.quest.get("start", {}).get("at", "first_step")
     left = [given for given in instance.given if given.amount != given.reversed]
-    instance.steps = [Progress() for _ in instance.steps]
     if gone and ((at == "event" and instance.opened_by == gone) or (at == "first_step" and not left)):
-        instance.state = "reversed"
+        instance.state, instance.steps = "reversed", [Progress() for _ in instance.steps]
         return
     steps, ordered = instance.quest["steps"], bool(instance.quest.get("ordered", True))
+    touched = False
+    for index, step in enumerate(steps):
+        touched = step["name"] in lost or (ordered and touched)
+        if touched or not instance.steps[index].met:
+            instance.steps[index] = Progress()
     for given in left:
         if given.step in instance.list_waiting(ordered=ordered):
             add(steps[given.step], instance.steps[given.step], given.amount - given.reversed, given.day)

@@ -9,7 +9,7 @@ An instance takes an event iff the event's time lies in its window, both ends in
 the same key has begun. Steps are met in log order, never re-sorted; an event counts in full for every instance.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -177,13 +177,17 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
     return Moved(_put(taken, states) if met else instance, meeting.campaign_version, tuple(met))
 
 
-def replay(quest: Quest, instance: Instance, contributions: Iterable[Contribution]) -> Instance:
+def replay(
+    quest: Quest, instance: Instance, contributions: Iterable[Contribution], standing: Collection[str] = ()
+) -> Instance:
     """The instance as it stands by what is left of these contributions, in order; its state is `open` or `completed`.
 
     What was once counted is not asked again whether its rule holds. A contribution to a step whose turn has not come,
-    or which is met without it, gives nothing.
+    or which is met without it, gives nothing. The steps named in `standing` stay as they are.
     """
-    instance = replace(instance, state="open", steps=fresh_steps(quest))
+    begun = zip(instance.steps, fresh_steps(quest), strict=True)
+    steps = tuple(state if state.name in standing else fresh for state, fresh in begun)
+    instance = replace(instance, state="open", steps=steps)
     for each in contributions:
         states = list(instance.steps)
         for index in _list_waiting(quest, states) if each.left else ():

@@ -1,12 +1,14 @@
 """Quest instances without what was reversed of an event. Pure.
 
 A part lowers what the event gave to sums, by term x share rounded toward zero; steps by count, once or streak lose the
-event with the whole alone. An instance is then counted anew from all that is left, in its old window. Where it was
-complete and no longer is, its reward has lost its ground; nothing completes by a reversal alone.
+event with the whole alone. An instance is then counted anew from all that is left, in its old window and under the
+version that it stands under; a step that was met and lost nothing stays met, also where that version asks for more.
+Where it was complete and no longer is, its reward has lost its ground; nothing completes by a reversal alone.
 """
 
 from collections.abc import Mapping, MutableMapping
 from fractions import Fraction
+from itertools import takewhile
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -90,8 +92,16 @@ def _recount(going: Going, given: tuple[Contribution, ...], gone: str | None) ->
     enrolling = at == "event" and before.start_event_id == gone
     if gone and (enrolling or (at == "first_step" and not any(each.left for each in given))):
         return replace(before, state="reversed", steps=fresh_steps(going.quest))
-    after = replay(going.quest, before, given)
+    after = replay(going.quest, before, given, _list_standing(going, given))
     if after.state == "completed":
         after = replace(after, state=before.state)
         return after if before.state in ("completed", "denied") else hold_back(after)
     return replace(after, state="lapsed") if before.state == "lapsed" else after
+
+
+def _list_standing(going: Going, given: tuple[Contribution, ...]) -> list[str]:
+    """The steps that are met and have lost nothing; in an ordered quest nor has any before them."""
+    lost = {new.step for old, new in zip(going.contributions, given, strict=True) if old != new}
+    steps = going.instance.steps
+    whole = takewhile(lambda state: state.name not in lost, steps) if going.quest.ordered else steps
+    return [state.name for state in whole if state.met and state.name not in lost]
