@@ -158,18 +158,16 @@ def _check_window(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
 
 
 def _check_past(quest: Quest, campaign: Campaign, now: datetime | None) -> Iterator[Fault]:
-    """A window that opens with the campaign is the same for all, and may be over before anyone can come."""
-    starts_at = campaign.schedule.starts_at
+    """A window that opens with the campaign is the same for all: it needs a start, and may be over before anyone can come."""
     if quest.start.at != "campaign" or not quest.window_s:
         return
+    starts_at = campaign.schedule.starts_at
     if starts_at is None:
         message = "counts from the campaign's start, which is open: give schedule.starts_at, or start at first_step"
         yield Fault("/quest/window_s", message)
-    if starts_at is None or now is None:
-        return
-    ends_at = starts_at + timedelta(seconds=quest.window_s)
-    if ends_at + timedelta(seconds=quest.lateness_s) < now:
-        message = f"it began with the campaign and ended on {ends_at.isoformat()}: no event can fall into it any more"
+    elif now and starts_at + timedelta(seconds=quest.window_s + quest.lateness_s) < now:
+        ended_at = (starts_at + timedelta(seconds=quest.window_s)).isoformat()
+        message = f"it began with the campaign and ended on {ended_at}: no event can fall into it any more"
         yield Fault("/quest/window_s", message)
 
 
