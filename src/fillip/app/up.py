@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import structlog
-
 from fillip.app.embedded import Addresses, External, Servers
+from fillip.app.embedded.patience import Patience
 from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash
@@ -27,7 +26,6 @@ READY_WITHIN_S = 90
 STOP_WITHIN_S = 10
 SPAWN = Path(__file__).parent / "embedded" / "spawn.py"
 
-log = structlog.get_logger()
 Report = Callable[[str, str], None]
 
 
@@ -56,6 +54,7 @@ class Stack:
         self._ports = dict(ports)
         self._servers = Servers(self.state_dir, external, report)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._patience = Patience()
 
     def __enter__(self) -> "Stack":
         ports = {name: _choose_port(name, self._ports.get(name)) for name in DOORS}
@@ -112,12 +111,19 @@ class Stack:
         self._children[name].wait()
 
     def revive(self) -> list[str]:
-        """Start again every process that ended; their names."""
+        """Start again every process and every embedded server that ended; their names.
+
+        What keeps ending is started again after a pause that doubles, up to half a minute.
+        """
+        now_s = time.monotonic()
         ended = [name for name, child in self._children.items() if child.poll() is not None]
-        for name in ended:
-            log.warning("process ended, starting it again", name=name, code=self._children[name].returncode)
+        due = [name for name in ended if self._patience.allows(name, now_s)]
+        for name in due:
+            said = _read_last_line(self.state_dir / "log" / f"{name}.log")
+            self._report(name, f"ended with code {self._children[name].returncode}, starting it again: {said}")
+            self._patience.note_start(name, now_s)
             self.spawn(name)
-        return ended
+        return self._servers.revive() + due
 
     def stop(self) -> None:
         """End the processes from the source to the ledger, then the servers; may be called twice."""

@@ -63,6 +63,11 @@ class Child:
         """Tell whether the process lives."""
         return self._process.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """What it ended with, the signal's number below 0; None while it lives."""
+        return self._process.poll()
+
     def wait_ready(self) -> None:
         """Return when the server answers; raises ServerFailed with its last log lines otherwise."""
         deadline = time.monotonic() + READY_WITHIN_S

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from types import TracebackType
 
 from fillip.app.embedded import jars, kafka, postgres, valkey
 from fillip.app.embedded.errors import ServerFailed
+from fillip.app.embedded.patience import Patience
 from fillip.app.embedded.process import Child, Server, end_process
 from fillip.app.embedded.state import StateFolder
 
@@ -64,6 +66,8 @@ class Servers:
         self._addresses: dict[str, str] = {}
         self._adding = threading.Lock()
         self._stopping = threading.Event()
+        self._patience = Patience()
+        self._revivals: dict[str, Future[None]] = {}
         # The children die with the thread that started them: its threads live until stop().
         self._pool = ThreadPoolExecutor(3, "fillip-servers")
 
@@ -107,6 +111,29 @@ class Servers:
         if child.is_running():
             child.stop()
         self._pool.submit(self._launch, child.server).result()
+
+    def revive(self) -> list[str]:
+        """Begin to start again, on the same data and port, every embedded server that has ended; their names.
+
+        Returns at once: a start takes seconds. One that fails is reported, and tried again by a later call.
+        """
+        now_s = time.monotonic()
+        self._note_revivals()
+        with self._adding:
+            ended = [child for name, child in self._children.items() if not child.is_running()]
+        due = [c for c in ended if c.server.name not in self._revivals and self._patience.allows(c.server.name, now_s)]
+        for child in due:
+            self._report(child.server.name, f"ended with code {child.code}, starting it again")
+            self._patience.note_start(child.server.name, now_s)
+            self._revivals[child.server.name] = self._pool.submit(self._launch, child.server)
+        return [child.server.name for child in due]
+
+    def _note_revivals(self) -> None:
+        for name, revival in list(self._revivals.items()):
+            if revival.done():
+                del self._revivals[name]
+                if error := revival.exception():
+                    self._report(name, f"could not be started again: {error}")
 
     def __enter__(self) -> Addresses:
         return self.start()
