@@ -163,11 +163,8 @@ def draw_calls(random: Random, keys: dict[str, str], count: int) -> Iterator[Req
         if order.questions and random.randrange(2):
             said = str(draw_value(random))[:500].encode(errors="replace")
             path += f"?{random.choice(order.questions)}={quote(said)}"
-        if isinstance(order.body, bytes):
-            body = damage(random, order.body) if random.randrange(2) else order.body
-        else:
-            body = encode(spoil(random, order.body)) if order.body is not None else b""
-            body = body if random.randrange(10) else damage(random, body)
+        body = order.body if isinstance(order.body, bytes) else encode(spoil(random, order.body)) if order.body else b""
+        body = damage(random, body) if body and random.randrange(5) == 0 else body
         yield order.method, path, key, body, order.media
 
 
