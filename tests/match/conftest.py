@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import asyncpg
 import psycopg
@@ -81,6 +82,23 @@ class Shop:
         self.owner.execute("INSERT INTO named_list_version VALUES ('acme', %s, %s, %s)", row)
         known = [part for part in self.lists.fields if part.name != list_id]
         self.lists = ObjectType((*known, Field(list_id, ListOf(Scalar(Kind.STRING, nullable=False), 10_000))))
+
+    def enrol(self, cohort_id: str, *users: str) -> None:
+        """Make these the users of a cohort, five a part, in the next version of the book."""
+        self.version += 1
+        self.owner.execute("UPDATE tenant SET book_version = %s", [self.version])
+        content_id = uuid4()
+        self.owner.execute("INSERT INTO cohort_content VALUES ('acme', %s, true)", [content_id])
+        for part in [sorted(users)[at : at + 5] for at in range(0, len(users), 5)]:
+            self.owner.execute(
+                "INSERT INTO cohort_part VALUES ('acme', %s, %s, %s)", [content_id, part[0], "\n".join(part)]
+            )
+        self.owner.execute(
+            "INSERT INTO cohort (tenant_id, cohort_id, name, version, content_id, size) VALUES ('acme', %s, 'C', %s, %s, %s)"
+            " ON CONFLICT (tenant_id, cohort_id) DO UPDATE"
+            " SET version = excluded.version, content_id = excluded.content_id, size = excluded.size",
+            [cohort_id, self.version, content_id, len(users)],
+        )
 
     async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: object) -> Event:
         """A BUY under the newest book."""

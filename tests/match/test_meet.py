@@ -26,8 +26,7 @@ async def test_a_rule_reads_the_user_as_stored_now(shop: Shop):
 
 async def test_only_members_of_a_cohort_meet_its_campaign(shop: Shop):
     shop.launch("vips", cohorts=["vip"])
-    shop.owner.execute("INSERT INTO cohort (tenant_id, cohort_id, name, version) VALUES ('acme', 'vip', 'VIPs', 1)")
-    shop.owner.execute("INSERT INTO cohort_member VALUES ('acme', 'vip', 'u1')")
+    shop.enrol("vip", "u1")
     assert await shop.meets("u1") == ["vips"]
     assert await shop.meets("u2") == []
     assert shop.refusals == {("acme", "vips", "not_in_cohort"): 1}

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 
 from fillip.app.settings import Settings
+from fillip.match.roll_postgres import PostgresLeftRolls
 from fillip.publish.run import publish
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
@@ -13,7 +14,7 @@ from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 from fillip.stream.topics import Topics
 
-DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes)
+DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresLeftRolls)
 
 
 async def run_publish(settings: Settings, stop: asyncio.Event) -> None:

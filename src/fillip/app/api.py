@@ -1,7 +1,8 @@
 """`fillip api`: the events door and the control plane behind one HTTP server."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 from starlette.requests import Request
@@ -9,13 +10,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fillip.app.books import follow_books
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.ingest.schema import build_reader
 from fillip.manage.app import build_app
 from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
 from fillip.stream.kafka import KafkaProducer
 from fillip.stream.topics import Topics
@@ -29,14 +30,14 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
     topics = Topics(settings.topic_prefix)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=2, command_timeout=5)
+            asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=4, command_timeout=5)
         )
         engine, owner_engine = open_engine(settings.dsn("fillip_api")), open_engine(settings.postgres_dsn)
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(owner_engine.dispose)
         producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS)
         stack.push_async_callback(producer.close)
-        keys, books = PostgresKeyRing(engine), PostgresBooks(pool, build_reader)
+        keys, books = PostgresKeyRing(engine), BookKeeper(PostgresBooks(pool, build_reader), pool, decides=False)
         door = events_route(keys, books, producer, topics.received)
         app = build_app(
             engine,
@@ -48,9 +49,19 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
             event_log=EventEntry(books, producer, topics.received),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
-        following = asyncio.create_task(follow_books(settings.kafka_bootstrap, topics, books))
-        stack.callback(following.cancel)
-        await serve_http(ExpressLane(door, app), settings.host, settings.api_port, stop)
+        async with follow(books):
+            await serve_http(ExpressLane(door, app), settings.host, settings.api_port, stop)
+
+
+@asynccontextmanager
+async def follow(books: BookKeeper) -> AsyncIterator[None]:
+    """Keep the books up to date meanwhile."""
+    following = asyncio.create_task(books.run())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)  # it takes leave
 
 
 class ExpressLane:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as NoRetry
 
-from fillip.app.books import follow_books
+from fillip.app.passage import Passage
 from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash, Fenced, Retry
@@ -26,6 +26,7 @@ from fillip.ingest.schema import build_reader
 from fillip.limit import Hint
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
+from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
@@ -51,19 +52,20 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     topics = Topics(settings.topic_prefix)
     pool = await connect_ledger(settings.dsn("fillip_worker"))
     valkey = connect_valkey(settings.valkey_url)
-    books = PostgresBooks(pool, build_reader)
     ledger = PostgresLedger(pool, f"{socket.gethostname()}:{os.getpid()}")
-    source = KafkaSource(
-        settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,)
+    source = Passage(
+        KafkaSource(settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,))
     )
+    books = BookKeeper(PostgresBooks(pool, build_reader), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
     stages: list[Stage] = [
         Ingest(books),
         Meet(PostgresUsers(pool), refusals.add),
         Hint(ValkeyLimitHints(valkey)),
     ]
-    following = asyncio.create_task(follow_books(settings.kafka_bootstrap, topics, books))
-    walking = asyncio.create_task(walk(source, stages, partial(commit, Settle(ledger, report)), retry_on=(Retry,)))
+    following = asyncio.create_task(books.run())
+    settling = partial(commit, source, books, Settle(ledger, report))
+    walking = asyncio.create_task(walk(source, stages, settling, retry_on=(Retry,)))
     stopping = asyncio.create_task(stop.wait())
     telling = asyncio.create_task(refusals.run())
     try:
@@ -75,12 +77,22 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     finally:
         for task in (following, stopping, telling):
             task.cancel()
+        await asyncio.gather(following, return_exceptions=True)  # it takes leave
         await valkey.aclose()
         await pool.close()
 
 
-async def commit(settle: Settle, batch: Batch, items: Sequence[Match | Rejection]) -> None:
-    """Settle a batch; one that was settled before, or by another, sends the belt back to the stored offsets."""
+async def commit(
+    passage: Passage, books: BookKeeper, settle: Settle, batch: Batch, items: Sequence[Match | Rejection]
+) -> None:
+    """Settle a batch; one that was settled before, or by another, sends the belt back to the stored offsets.
+
+    One taken before this process was frozen is decided anew: changes of its books may have been answered meanwhile.
+    Raises Retry then, so that batches get smaller where they were what held it up.
+    """
+    await books.renew()
+    if passage.is_spoiled:
+        raise Retry("this worker was not heard of for seconds: what it held is decided anew under the newest books")
     try:
         await settle(batch, items)
     except Fenced as fenced:
@@ -90,7 +102,7 @@ async def commit(settle: Settle, batch: Batch, items: Sequence[Match | Rejection
 async def connect_ledger(dsn: str) -> asyncpg.Pool:
     """The worker's connections. Raises Crash naming the server that is away or refuses."""
     try:
-        return await asyncpg.create_pool(dsn, min_size=1, max_size=4, reset=keep_session)
+        return await asyncpg.create_pool(dsn, min_size=1, max_size=6, reset=keep_session)
     except (OSError, asyncpg.PostgresError) as error:
         place = urlsplit(dsn)
         raise Crash(f"PostgreSQL at {place.hostname}:{place.port} can't be used: {error}; is it up?") from error

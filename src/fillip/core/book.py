@@ -1,6 +1,6 @@
 """The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import is_
 from typing import Literal
@@ -127,7 +127,7 @@ class Book(Struct, frozen=True, dict=True):
     entries: Mapping[str, Entry]
     by_action: Mapping[str, Cast]
     limits: Mapping[str, Limit]
-    cohorts: Mapping[str, tuple[int, frozenset[str]]]  # id -> (version, members)
+    cohorts: Mapping[str, tuple[int, Container[str]]]  # id -> (version, members)
     lists: Lists = {}
 
     @cached_property

@@ -1,6 +1,6 @@
 """The roles that events of one action can play, and which of them an event plays: state, schedule, cohort, rule."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ class Cast:
             octets, rows, counted, slots & self._first, bool(slots & self._users), bool(slots & self._cohorts)
         )
 
-    def list_mine(self, user_id: str, cohorts: Mapping[str, tuple[int, frozenset[str]]]) -> frozenset[str]:
+    def list_mine(self, user_id: str, cohorts: Mapping[str, tuple[int, Container[str]]]) -> frozenset[str]:
         """The cohorts of a user that campaigns ask for."""
         if not self.targeted:
             return NONE

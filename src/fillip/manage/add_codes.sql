@@ -1,14 +1,8 @@
--- Three statements, told apart by blank lines: stage, add, find what is in another pool. $1 tenant, $2 pool.
-CREATE TEMP TABLE staged_code (code text COLLATE "C" NOT NULL) ON COMMIT DROP;
-SET LOCAL statement_timeout = '600s'
-
+-- Some of the staged codes into a pool; how many were new. $1 tenant, $2 pool, $3 up to, without, $4.
 WITH added AS (
     INSERT INTO coupon (tenant_id, code, pool_id)
-    SELECT DISTINCT $1, s.code, $2 FROM staged_code s ORDER BY 2
+    SELECT $1, code, $2 FROM staged_part WHERE number >= $3 AND number < $4 ORDER BY number
     ON CONFLICT DO NOTHING
     RETURNING 1
 )
-SELECT count(*) FROM added
-
-SELECT c.code, c.pool_id FROM staged_code s JOIN coupon c ON c.tenant_id = $1 AND c.code = s.code
-WHERE c.pool_id <> $2 LIMIT 1
+SELECT count(*)::int FROM added

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.ports import Caller
 from fillip.manage.tables import book_change, tenant
 
+_CHANGED = "fillip_book_version"
 BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
 
 
@@ -41,4 +42,11 @@ async def record_change(
     version: int = (await connection.execute(numbered)).scalar_one()
     change = {"tenant_id": tenant_id, "book_version": version, "kind": kind, "object_id": object_id}
     await connection.execute(insert(book_change).values(change | {"document": document, "changed_by": key_id}))
+    connection.info[_CHANGED] = version
+    return version
+
+
+def take_change(connection: AsyncConnection) -> int | None:
+    """The version that the connection's transaction has made of its tenant's book, None where it made none; once."""
+    version: int | None = connection.info.pop(_CHANGED, None)
     return version

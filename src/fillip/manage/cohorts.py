@@ -1,28 +1,43 @@
 """Cohorts: lists of users, uploaded whole; each upload is a new version that campaigns see at once."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy import Row, Select, Text, Uuid, bindparam, collate, column, delete, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.ports import Caller
 from fillip.manage.catalogue import IS_IN_FORCE
 from fillip.manage.change import change_book
 from fillip.manage.naming import CohortId, Title, UserId
-from fillip.manage.paging import Page, Pages, read_page
-from fillip.manage.postgres import swap_members, transaction
-from fillip.manage.refusals import Conflict, NotFound
+from fillip.manage.paging import Page, Pages, read_cursor, read_page
+from fillip.manage.postgres import transaction
+from fillip.manage.refusals import Conflict, HttpRefused, NotFound
 from fillip.manage.revision import IfMatch, Match, tag
-from fillip.manage.route import Posting, Reading, Route, Writing, find_deck, require
+from fillip.manage.route import Posting, Reading, Route, Writing, find_deck, find_work, require
 from fillip.manage.shapes import lock_tenant
-from fillip.manage.tables import campaign, campaign_version, cohort, cohort_member
+from fillip.manage.staging_postgres import Roll, stage_lines
+from fillip.manage.tables import campaign, campaign_version, cohort
 from fillip.manage.upload import check_upload, spool_upload
 
 MAX_COHORTS = 1000
+MAX_MEMBERS = 1_000_000
+"""Most users of a cohort."""
+MAX_ALL_MEMBERS = 2_000_000
+"""Most users of all cohorts of a tenant together."""
+MAX_ALL_BYTES = 128 * 1_048_576
+"""Most bytes of their ids: so much each worker keeps of a tenant."""
+
+_NAME = text(Path(__file__).with_name("name_content.sql").read_text(encoding="utf-8")).bindparams(
+    bindparam("named", type_=Uuid), bindparam("former", type_=Uuid)
+)
 
 router = APIRouter(tags=["cohorts"], route_class=Route)
+_user_id = column("user_id", Text)
 
 
 class NewCohort(BaseModel):
@@ -97,6 +112,7 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
     users = (await work.connection.execute(_find_campaigns(cohort_id))).scalars().all()
     if users:
         raise Conflict(f"cohort {cohort_id} is named by campaigns: {', '.join(users)}")
+    await _name(work.connection, work.caller, None, row.content_id)
     await work.connection.execute(delete(cohort).where(cohort.c.cohort_id == cohort_id))
     document = {"cohort_id": cohort_id, "deleted": True}
     await change_book(work.connection, work.caller, "cohort", cohort_id, document)
@@ -104,10 +120,12 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
 
 @router.get("/cohorts/{cohort_id}/members")
 async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Member]:
-    """The users of the list in force, by id."""
-    _found(cohort_id, (await work.connection.execute(_one(cohort_id))).one_or_none())
-    statement = select(cohort_member.c.user_id).where(cohort_member.c.cohort_id == cohort_id)
-    rows, cursor = await read_page(work.connection, statement, [cohort_member.c.user_id], pages)
+    """The users of the list in force, by the bytes of their ids."""
+    row = _found(cohort_id, (await work.connection.execute(_one(cohort_id))).one_or_none())
+    after = read_cursor(pages.cursor, [_user_id])[0] if pages.cursor else ""
+    found = func.list_members(work.caller.tenant_id, row.content_id, after, pages.limit + 1).table_valued(_user_id)
+    user_id = collate(found.c.user_id, "C").label("user_id")
+    rows, cursor = await read_page(work.connection, select(user_id), [user_id], pages)
     return Page(items=[Member(user_id=row.user_id) for row in rows], next_cursor=cursor)
 
 
@@ -127,22 +145,72 @@ async def upload_members(
     response: Response,
     caller: Annotated[Caller, require("manage:write")],
 ) -> Uploaded:
-    """Replace the list by the users of a CSV file: one column, a header `user_id` or none, at most 64 MiB.
+    """Replace the list by the users of a CSV file: one column, a header `user_id` or none.
 
-    All or nothing: a broken line is named by its number, and the list in force stays.
+    At most 1,000,000 lines and 64 MiB. A broken line is named by its number, and the list in force stays; so it does
+    until all of the new one is written. The answer comes when it is in force.
     """
     check_upload(request, "text/csv")
-    engine = find_deck(request).engine
-    async with transaction(engine, caller) as connection:
+    deck, work = find_deck(request), find_work(request)
+    async with transaction(deck.engine, caller) as connection:
         _match(cohort_id, (await connection.execute(_one(cohort_id))).one_or_none(), if_match)
-    async with spool_upload(request) as (file, lines), transaction(engine, caller) as connection:
+    async with spool_upload(request, most_lines=MAX_MEMBERS) as (file, lines), deck.uploads:
+        roll, content_id = await _write_roll(deck.engine, caller, cohort_id, file)
+    async with transaction(deck.engine, caller) as connection:
         row = (await connection.execute(_one(cohort_id).with_for_update())).one_or_none()
-        _match(cohort_id, row, if_match)
-        size = await swap_members(connection, caller.tenant_id, cohort_id, file)
-        row = (await connection.execute(_one(cohort_id))).one()
-        await change_book(connection, caller, "cohort", cohort_id, _describe(row))
+        try:
+            _match(cohort_id, row, if_match)
+            await lock_tenant(connection, caller)
+            await _check_room(connection, cohort_id, roll)
+        except HttpRefused:
+            await _leave_roll(deck.engine, caller, content_id)
+            raise
+        row = await _switch(connection, caller, cohort_id, content_id, roll)
+        work.changed, work.caller = await change_book(connection, caller, "cohort", cohort_id, _describe(row)), caller
     tag(response, row.revision)
-    return Uploaded(cohort_id=cohort_id, version=row.version, size=size, duplicates=lines - size)
+    return Uploaded(cohort_id=cohort_id, version=row.version, size=roll.size, duplicates=lines - roll.size)
+
+
+async def _write_roll(engine: AsyncEngine, caller: Caller, cohort_id: str, file: BinaryIO) -> tuple[Roll, UUID]:
+    async with stage_lines(engine, caller, file) as staging:
+        roll = await staging.bundle()
+        async with transaction(engine, caller) as connection:
+            await _check_room(connection, cohort_id, roll)
+        return roll, await staging.write(roll)
+
+
+async def _check_room(connection: AsyncConnection, cohort_id: str, roll: Roll) -> None:
+    """Raise Conflict where the tenant's cohorts would be too large with `roll` in place of the one's list."""
+    others = select(func.coalesce(func.sum(cohort.c.size), 0), func.coalesce(func.sum(cohort.c.octets), 0))
+    size, octets = (await connection.execute(others.where(cohort.c.cohort_id != cohort_id))).one()
+    if size + roll.size > MAX_ALL_MEMBERS or octets + roll.octets > MAX_ALL_BYTES:
+        raise Conflict(
+            f"all cohorts together would have {size + roll.size:,} users with ids of {octets + roll.octets:,} bytes,"
+            f" at most {MAX_ALL_MEMBERS:,} and {MAX_ALL_BYTES:,} are taken: shorten or delete others first"
+        )
+
+
+async def _switch(
+    connection: AsyncConnection, caller: Caller, cohort_id: str, content_id: UUID, roll: Roll
+) -> Row[Any]:
+    """Let a cohort name a list that is written."""
+    former = (await connection.execute(_one(cohort_id))).one().content_id
+    await _name(connection, caller, content_id, former)
+    named = {"content_id": content_id, "size": roll.size, "octets": roll.octets, "version": cohort.c.version + 1}
+    moved = {"revision": cohort.c.revision + 1, "updated_at": func.now()}
+    statement = update(cohort).where(cohort.c.cohort_id == cohort_id).values(named | moved)
+    return (await connection.execute(statement.returning(*cohort.c))).one()
+
+
+async def _name(connection: AsyncConnection, caller: Caller, content_id: UUID | None, former: UUID | None) -> None:
+    nil = UUID(int=0)  # names no list
+    given = {"tenant_id": caller.tenant_id, "named": content_id or nil, "former": former or nil}
+    await connection.execute(_NAME, given)
+
+
+async def _leave_roll(engine: AsyncEngine, caller: Caller, content_id: UUID) -> None:
+    async with transaction(engine, caller) as connection:
+        await _name(connection, caller, None, content_id)
 
 
 def _found(cohort_id: str, row: Row[Any] | None) -> Row[Any]:

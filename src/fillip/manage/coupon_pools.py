@@ -14,14 +14,15 @@ from fillip.manage.code_lines import CodeObjectReader, CodeReader
 from fillip.manage.definition import ObjectId, Part
 from fillip.manage.naming import Title
 from fillip.manage.paging import Page, Pages, read_page
-from fillip.manage.postgres import add_codes, transaction
+from fillip.manage.postgres import transaction
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.route import Posting, Reading, Route, find_deck, require
+from fillip.manage.staging_postgres import stage_lines
 from fillip.manage.tables import coupon, coupon_generation, coupon_pool
 from fillip.manage.upload import check_upload, spool_upload
 
 MAX_POOLS = 1_000
-MAX_GENERATED = 1_000_000
+MAX_GENERATED = MAX_IMPORTED = 1_000_000
 MAX_OPEN = 10
 SYMBOLS_AT_LEAST = 13
 """Of 5 bits each: a code can't be guessed (2^65)."""
@@ -134,19 +135,29 @@ _LINES: dict[str, Any] = {
 async def import_codes(
     pool_id: ObjectId, request: Request, caller: Annotated[Caller, require("manage:write")]
 ) -> Imported:
-    """Add the codes of a CSV (one column, a header `code` or none) or NDJSON file of at most 64 MiB.
+    """Add the codes of a CSV (one column, a header `code` or none) or NDJSON file, at most 1,000,000 and 64 MiB.
 
-    All or nothing: a broken line is named by its number, a code of another pool by itself. The same file again adds none.
+    A broken line is named by its number, a code of another pool by itself, and nothing is added. Then they are added in
+    portions, and can be given as they come. The same file again adds none, or what is missing after a breakdown.
     """
     media = check_upload(request, "text/csv", "application/x-ndjson")
-    engine = find_deck(request).engine
-    async with transaction(engine, caller) as connection:
+    deck = find_deck(request)
+    async with transaction(deck.engine, caller) as connection:
         await _find_pool(connection, pool_id)
     reader = CodeReader if media == "text/csv" else CodeObjectReader
-    async with spool_upload(request, reader) as (file, lines), transaction(engine, caller) as connection:
-        added, elsewhere = await add_codes(connection, caller.tenant_id, pool_id, file)
+    async with (
+        spool_upload(request, reader, most_lines=MAX_IMPORTED) as (file, lines),
+        deck.uploads,
+        stage_lines(deck.engine, caller, file) as staging,
+    ):
+        count, added = await staging.number_codes(), 0
+        elsewhere = await staging.find_elsewhere(pool_id)
+        if elsewhere is None:
+            added = await staging.add_codes(pool_id, count)
+            elsewhere = await staging.find_elsewhere(pool_id)  # taken by another import meanwhile
         if elsewhere:
-            raise Conflict(f"the code {elsewhere[0]} is in pool {elsewhere[1]} already: nothing was added")
+            done = f"{added} others were added" if added else "nothing was added"
+            raise Conflict(f"the code {elsewhere[0]} is in pool {elsewhere[1]} already: {done}")
     return Imported(added=added, duplicates=lines - added)
 
 

@@ -51,7 +51,7 @@ async def read_page(
     `order` are columns that `statement` selects and that tell its rows apart. Raises Invalid for another list's cursor.
     """
     if paging.cursor is not None:
-        place = _read_cursor(paging.cursor, order)
+        place = read_cursor(paging.cursor, order)
         statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
     ordered = statement.order_by(*(column.desc() if descending else column for column in order))
     rows = (await connection.execute(ordered.limit(paging.limit + 1))).all()
@@ -65,7 +65,8 @@ def _write_cursor(values: Sequence[object]) -> str:
     return urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, order: Sequence[ColumnElement[Any]]) -> tuple[object, ...]:
+def read_cursor(cursor: str, order: Sequence[ColumnElement[Any]]) -> tuple[Any, ...]:
+    """The place that a cursor stands for, a value for each of `order`; raises Invalid."""
     try:
         values = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
         kinds = [column.type.python_type for column in order]

@@ -6,33 +6,26 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
-from asyncpg import Connection, PostgresError, Record
+from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from fillip.core.errors import Crash, Retry
+from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.credential import hash_key
 
 CONNECT_WITHIN_S = 3
 ANSWER_WITHIN_S = 60
-SWAP_WITHIN_S = 600
 MAX_CACHED_KEYS = 10_000
 
 Answer = TypeVar("Answer")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
 _AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8"))
-_STAGE, _COUNT_STAGED, _DROP_MEMBERS, _ADD_MEMBERS, _BUMP_COHORT = (
-    Path(__file__).with_name("swap_members.sql").read_text(encoding="utf-8").split("\n\n")
-)
-_STAGE_CODES, _ADD_CODES, _FIND_ELSEWHERE = (
-    Path(__file__).with_name("add_codes.sql").read_text(encoding="utf-8").split("\n\n")
-)
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 """SQLSTATE classes and codes after which the same request may be made again."""
 
@@ -148,40 +141,3 @@ class PostgresKeyRing:
         async with self._engine.connect() as connection:
             row = (await connection.execute(_AUTHENTICATE, {"hash": hashed})).one_or_none()
         return None if row is None else Caller(row.key_id, row.tenant_id, frozenset(row.scopes))
-
-
-async def add_codes(
-    connection: AsyncConnection, tenant_id: str, pool_id: str, rows: BinaryIO
-) -> tuple[int, tuple[str, str] | None]:
-    """Add the codes in `rows` (COPY text, one column) to a pool: how many were new, and one that is in another pool.
-
-    Where there is such a one, the caller must roll its transaction back.
-    """
-    driver = await _find_driver(connection)
-    await driver.execute(_STAGE_CODES, timeout=SWAP_WITHIN_S)
-    await driver.copy_to_table("staged_code", source=rows, columns=["code"], timeout=SWAP_WITHIN_S)
-    added: int = await driver.fetchval(_ADD_CODES, tenant_id, pool_id, timeout=SWAP_WITHIN_S)
-    elsewhere = await driver.fetchrow(_FIND_ELSEWHERE, tenant_id, pool_id, timeout=SWAP_WITHIN_S)
-    return added, (elsewhere["code"], elsewhere["pool_id"]) if elsewhere else None
-
-
-async def _find_driver(connection: AsyncConnection) -> "Connection[Record]":
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, Connection):
-        raise Crash(f"the control plane needs the driver asyncpg, not {type(driver).__name__}")
-    return driver
-
-
-async def swap_members(connection: AsyncConnection, tenant_id: str, cohort_id: str, rows: BinaryIO) -> int:
-    """Make the users in `rows` (COPY text, one column) the members of the cohort's next version; how many there are.
-
-    The caller's transaction must be running, with the cohort's row locked.
-    """
-    driver = await _find_driver(connection)
-    await driver.execute(_STAGE, timeout=SWAP_WITHIN_S)
-    await driver.copy_to_table("staged_member", source=rows, columns=["user_id"], timeout=SWAP_WITHIN_S)
-    size: int = await driver.fetchval(_COUNT_STAGED, timeout=SWAP_WITHIN_S)
-    await driver.execute(_DROP_MEMBERS, tenant_id, cohort_id, timeout=SWAP_WITHIN_S)
-    await driver.execute(_ADD_MEMBERS, tenant_id, cohort_id, timeout=SWAP_WITHIN_S)
-    await driver.execute(_BUMP_COHORT, tenant_id, cohort_id, size, timeout=SWAP_WITHIN_S)
-    return size

@@ -1,12 +1,13 @@
-"""One request = one tenant's transaction: authenticated first, committed before the answer leaves.
+"""One request = one tenant's transaction: authenticated first, committed before the answer leaves, and in force.
 
 A route asks for a `Work` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
 sees the caller's tenant alone. An error rolls everything back. A POST with an Idempotency-Key stores its answer in the
 same transaction, so the effect and the stored answer are there together or not at all.
 """
 
+from asyncio import Semaphore
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Annotated, Any
 
@@ -18,9 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing
 from fillip.manage.body import JsonRequest
+from fillip.manage.change import take_change
+from fillip.manage.force import tell_force
 from fillip.manage.idempotency import Replay, claim_answer, keep_answer
 from fillip.manage.postgres import enter_tenant, reach
 from fillip.manage.refusals import Forbidden, Unauthorized
+
+MAX_UPLOADS = 2
+"""Uploads that are written at once: each has a connection of its own."""
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer fk_live_…`")
 _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="The operator's key")
@@ -29,7 +35,7 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 @dataclass(frozen=True)
 class Deck:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
-    the log that reversals go into.
+    the log that reversals go into; `uploads` is held by each large one that is being written.
     """
 
     engine: AsyncEngine
@@ -38,12 +44,14 @@ class Deck:
     operator_key: str
     gateway_url: str
     event_log: EventLog | None
+    uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
 
 
 class Work:
     """The transaction of one request, opened when a route first asks for it.
 
     `replay` may be set to another body for the stored answer of an idempotent POST: without the secret it shows once.
+    `changed` is the version that a committed request has made of the tenant's book.
     """
 
     caller: Caller
@@ -52,6 +60,7 @@ class Work:
         self._connection: AsyncConnection | None = None
         self.idempotency: tuple[str, bytes] | None = None
         self.replay: bytes | None = None
+        self.changed: int | None = None
 
     @property
     def connection(self) -> AsyncConnection:
@@ -65,6 +74,7 @@ class Work:
         connection = engine.connect()
         await reach(connection.start())
         self._connection, self.caller = connection, caller
+        take_change(connection)  # of a transaction that was rolled back
         await enter_tenant(connection, caller.tenant_id)
 
     async def commit(self, response: Response) -> None:
@@ -73,7 +83,9 @@ class Work:
             return
         if self.idempotency is not None:
             await keep_answer(self._connection, self.caller.tenant_id, self.idempotency, response, self.replay)
+        changed = take_change(self._connection)
         await reach(self._connection.commit())
+        self.changed = changed
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""
@@ -98,11 +110,13 @@ class Route(APIRoute):
             try:
                 response = await run(taken)
                 await work.commit(response)
-                return response
             except Replay as replay:
                 return replay.response
             finally:
                 await work.close()
+            if work.changed is not None:
+                await tell_force(find_deck(request).engine, work.caller, work.changed, response)
+            return response
 
         return serve
 
@@ -111,6 +125,12 @@ def find_deck(request: Request) -> Deck:
     """The deck of the app that serves this request."""
     deck: Deck = request.app.state.deck
     return deck
+
+
+def find_work(request: Request) -> Work:
+    """The work of this request."""
+    work: Work = request.state.work
+    return work
 
 
 async def _authenticate(request: Request) -> Caller | None:
@@ -150,7 +170,7 @@ def begin(scope: str) -> params.Depends:
     """A dependency: a Work of a caller who has `scope`."""
 
     async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> Work:
-        work: Work = request.state.work
+        work = find_work(request)
         await work.open(find_deck(request).engine, _check_scope(request, scope))
         return work
 

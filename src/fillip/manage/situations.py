@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import BindParameter, Row, Select, bindparam, func, or_, select, tuple_
+from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book import Action, Book, Entry, join_versions
@@ -29,15 +29,14 @@ from fillip.manage.spending import read_limit
 
 def _select_scene() -> Select[Any]:
     tenant_id: BindParameter[str] = bindparam("tenant_id")
-    action, user, member = tables.action.c, tables.end_user.c, tables.cohort_member.c
+    action, user = tables.action.c, tables.end_user.c
     named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
     mine = (user.tenant_id == tenant_id) & (user.user_id == bindparam("user_id"))
-    same = (member.tenant_id == tenant_id) & (member.user_id == bindparam("user_id"))
     return select(
         tables.tenant,
         select(action.schema).where(named).scalar_subquery().label("schema"),
         select(user.attributes).where(mine).scalar_subquery().label("attributes"),
-        func.array(select(member.cohort_id).where(same).scalar_subquery()).label("cohorts"),
+        func.list_cohorts(tenant_id, bindparam("user_id", type_=Text), type_=ARRAY(Text)).label("cohorts"),
     ).where(tables.tenant.c.tenant_id == tenant_id)
 
 
@@ -255,6 +254,5 @@ async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision:
 
 
 async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: str) -> frozenset[str]:
-    member = tables.cohort_member.c
-    statement = select(member.cohort_id).where(member.tenant_id == caller.tenant_id, member.user_id == user_id)
-    return frozenset((await connection.execute(statement)).scalars())
+    statement = select(func.list_cohorts(caller.tenant_id, user_id, type_=ARRAY(Text)))
+    return frozenset((await connection.execute(statement)).scalar_one())

@@ -137,11 +137,10 @@ cohort = Table(
     _text("cohort_id", key=True),
     _text("name"),
     _integer("version"),
+    _uuid("content_id", null=True),
     _count("size"),
+    _count("octets"),
     *_revised(),
-)
-cohort_member = Table(
-    "cohort_member", metadata, *(_text(name, key=True) for name in ("tenant_id", "cohort_id", "user_id"))
 )
 book_change = Table(
     "book_change",

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.manage.change import change_book, record_change
 from fillip.manage.currency import CURRENCIES
+from fillip.manage.force import find_force
 from fillip.manage.naming import TenantId, Title
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.postgres import transaction
@@ -76,6 +77,12 @@ class TenantState(BaseModel):
     created_at: datetime
 
 
+class OwnTenant(TenantState):
+    """A tenant with how far its changes are in force."""
+
+    in_force_version: int = Field(description="The book version that every running worker decides under")
+
+
 async def add_tenant(connection: AsyncConnection, new: NewTenant) -> TenantState:
     """Create a tenant with the owner's rights; raises SchemaUnusable, or Conflict where the id is taken."""
     check_schema(new.user_schema)
@@ -104,11 +111,12 @@ async def list_tenants(owner: Operator, pages: Pages) -> Page[TenantState]:
 
 
 @router.get("/tenant")
-async def read_tenant(work: Reading, response: Response) -> TenantState:
+async def read_tenant(work: Reading, response: Response) -> OwnTenant:
     """The tenant that the key belongs to."""
     row = (await work.connection.execute(_own(work.caller.tenant_id))).one()
+    held = await find_force(work.connection, work.caller)
     tag(response, row.revision)
-    return _show(row)
+    return OwnTenant(**dict(_show(row)), in_force_version=row.book_version if held is None else max(held, 0))
 
 
 @router.patch("/tenant")

@@ -25,7 +25,7 @@ def check_upload(request: Request, *media: str) -> str:
 
 @asynccontextmanager
 async def spool_upload(
-    request: Request, read: Callable[[BinaryIO], CsvReader] = CsvReader
+    request: Request, read: Callable[[BinaryIO], CsvReader] = CsvReader, *, most_lines: int
 ) -> AsyncIterator[tuple[BinaryIO, int]]:
     """The ids as a temporary file of COPY rows, and their number; raises UploadBroken or TooLarge."""
     with TemporaryFile() as file:
@@ -35,10 +35,12 @@ async def spool_upload(
             if taken > MAX_UPLOAD_BYTES:
                 raise _too_large()
             reader.feed(piece)
+            if reader.rows > most_lines:
+                raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
         reader.finish()
         file.seek(0)
         yield file, reader.rows
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"the list is larger than {MAX_UPLOAD_BYTES} bytes: send it in parts")
+    return TooLarge(f"the list is larger than {MAX_UPLOAD_BYTES} bytes, more are not taken at once")

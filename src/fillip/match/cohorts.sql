@@ -1,1 +1,1 @@
-SELECT cohort_id, version FROM cohort WHERE tenant_id = $1
+SELECT cohort_id, version, content_id, size FROM cohort WHERE tenant_id = $1

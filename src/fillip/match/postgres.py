@@ -2,9 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 import asyncpg
 import msgspec
@@ -19,19 +21,16 @@ from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
+from fillip.match.away_postgres import AWAY
+from fillip.match.roll_postgres import PostgresRolls
 
 Reader = Callable[[Mapping[str, object]], dict[str, object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Cohorts: TypeAlias = Mapping[str, tuple[int, Container[str]]]
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-AWAY = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    TimeoutError,
-)
-NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "members", "lists", "items")
+SNAPSHOT: Literal["repeatable_read"] = "repeatable_read"
+NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items")
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
 log = structlog.get_logger()
 
@@ -41,80 +40,102 @@ def _sql(name: str) -> str:
 
 
 class PostgresBooks:
-    """CampaignBook: loads a tenant's book at first sight and again whenever `refresh` is told of a newer version."""
+    """CampaignBook: loads a tenant's book at first sight, and again when `refresh` or `require` ask for a newer version.
+
+    Each tenant's book is read and built aside: its events, and those of others, go on under what is known meanwhile.
+    """
 
     def __init__(self, pool: asyncpg.Pool, build_reader: Callable[[Mapping[str, object]], Reader]) -> None:
         """`build_reader` makes the validator and coercer of an action's JSON Schema."""
         self._pool = pool
         self._build_reader = build_reader
         self._books: dict[str, Book] = {}
-        self._loading = asyncio.Lock()
+        self._wanted: dict[str, int] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._rolls = PostgresRolls(pool)
         self._sql = {name: _sql(name) for name in NAMES}
 
     async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
         """See CampaignBook. A tenant id that could not exist is not asked for."""
-        asked = {t for t in tenant_ids if TENANT_ID.fullmatch(t)}
-        if asked - self._books.keys():
-            async with self._loading:
-                await self._load(asked - self._books.keys())
-        return {t: book for t in asked if (book := self._books.get(t))}
+        asked = [t for t in tenant_ids if TENANT_ID.fullmatch(t)]
+        while behind := [t for t in asked if self._is_behind(t)]:
+            for tenant_id in behind:
+                await self._load(tenant_id, self._wanted.get(tenant_id, 0))
+            asked = [t for t in asked if t not in behind or t in self._books]
+        return {t: self._books[t] for t in asked}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each book that is known."""
+        return {tenant_id: book.version for tenant_id, book in self._books.items()}
+
+    def require(self, tenant_id: str, version: int) -> None:
+        """No book of the tenant below `version` is given by `pin` from now on."""
+        self._wanted[tenant_id] = max(version, self._wanted.get(tenant_id, 0))
 
     async def refresh(self, tenant_id: str, version: int) -> None:
         """Load the tenant's book again unless it is as new as `version`; does nothing for a tenant never asked for."""
-        async with self._loading:  # a first load that began before the change must not be the last
-            known = self._books.get(tenant_id)
-            if known and known.version < version:
-                await self._load({tenant_id})
+        if tenant_id in self._books:
+            await self._load(tenant_id, version)
 
-    async def refresh_all(self) -> None:
-        """Load every known book again: after a gap in the announcements."""
-        async with self._loading:
-            await self._load(set(self._books))
+    def _is_behind(self, tenant_id: str) -> bool:
+        book = self._books.get(tenant_id)
+        return book is None or book.version < self._wanted.get(tenant_id, 0)
 
-    async def _load(self, tenant_ids: Collection[str]) -> None:
-        try:
-            async with self._pool.acquire() as connection:
-                for tenant_id in sorted(tenant_ids):
-                    async with connection.transaction(isolation="repeatable_read", readonly=True):
-                        build = await self._read_one(connection, tenant_id)
-                    if build:  # aside: a thousand rules take 0.1 s, and other tenants' events go on
-                        self._books[tenant_id] = book = await asyncio.to_thread(build)
-                        LOADED.inc()
-                        log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.entries))
-        except AWAY as error:
-            raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
+    async def _load(self, tenant_id: str, version: int) -> None:
+        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
+        async with turn:  # a load that began before the change must not be the last
+            old = self._books.get(tenant_id)
+            if old and old.version >= version:
+                return
+            try:
+                build = await self._read(tenant_id, old)
+            except AWAY as error:
+                raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
+            if build:  # aside: a thousand rules take 0.1 s, and other tenants' events go on
+                self._books[tenant_id] = book = await asyncio.to_thread(build)
+                LOADED.inc()
+                log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.entries))
 
-    async def _read_one(self, connection: Connection, tenant_id: str) -> Callable[[], Book] | None:
-        """Read a tenant's rows; what builds the book from them. None where there is no such tenant."""
+    async def _read(self, tenant_id: str, old: Book | None) -> Callable[[], Book] | None:
+        """What builds the tenant's book; None where there is no such tenant."""
+        while True:
+            async with self._pool.acquire() as connection, connection.transaction(isolation=SNAPSHOT, readonly=True):
+                rows = await self._read_rows(connection, tenant_id, old)
+            if rows is None:
+                return None
+            cohorts = await self._read_cohorts(tenant_id, rows.cohorts, old)
+            if cohorts is not None:
+                return partial(self._build, rows, cohorts, old)
+
+    async def _read_rows(self, connection: Connection, tenant_id: str, old: Book | None) -> "_Rows | None":
         await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
         row = await connection.fetchrow(self._sql["tenants"], tenant_id)
         if row is None:
             return None
-        old = self._books.get(tenant_id)
         lists = await self._load_lists(connection, tenant_id, old)
         known, new = await self._read_campaigns(connection, tenant_id, old, lists)
         actions = await connection.fetch(self._sql["actions"], tenant_id)
-        limits = [_read_limit(r) for r in await connection.fetch(self._sql["limits"], tenant_id)]
-        cohorts = await self._load_cohorts(connection, tenant_id, old)
+        limits = await connection.fetch(self._sql["limits"], tenant_id)
+        cohorts = await connection.fetch(self._sql["cohorts"], tenant_id)
+        return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
 
-        def build() -> Book:
-            read = _read_entries(new, lists)
-            entries = {campaign_id: entry or read[campaign_id] for campaign_id, entry in known.items()}
-            book = Book(
-                tenant=Tenant(tenant_id, row["name"], row["time_zone"], row["currency"], row["clock"]),
-                version=row["book_version"],
-                actions=_read_actions(actions, old, self._build_reader),
-                read_user=build_coercer(derive_type(msgspec.json.decode(row["user_schema"]))),
-                entries=entries,
-                by_action=cast_roles(entries.values(), old.by_action if old else {}),
-                limits={limit.limit_id: limit for limit in limits},
-                cohorts=cohorts,
-                lists=lists,
-            )
-            _ = book.limits_by_version  # made at the first look otherwise, which is an event's
-            return book
-
-        return build
+    def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
+        read, tenant = _read_entries(rows.new, rows.lists), rows.tenant
+        entries = {campaign_id: entry or read[campaign_id] for campaign_id, entry in rows.known.items()}
+        book = Book(
+            tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
+            version=tenant["book_version"],
+            actions=_read_actions(rows.actions, old, self._build_reader),
+            read_user=build_coercer(derive_type(msgspec.json.decode(tenant["user_schema"]))),
+            entries=entries,
+            by_action=cast_roles(entries.values(), old.by_action if old else {}),
+            limits={limit["limit_id"]: Limit(**dict(limit)) for limit in rows.limits},
+            cohorts=cohorts,
+            lists=rows.lists,
+        )
+        _ = book.limits_by_version  # made at the first look otherwise, which is an event's
+        return book
 
     async def _read_campaigns(
         self, connection: Connection, tenant_id: str, old: Book | None, lists: Lists
@@ -141,16 +162,19 @@ class PostgresBooks:
             lists[list_id] = known
         return lists
 
-    async def _load_cohorts(
-        self, connection: Connection, tenant_id: str, old: Book | None
-    ) -> dict[str, tuple[int, frozenset[str]]]:
-        cohorts = {}
-        for row in await connection.fetch(self._sql["cohorts"], tenant_id):
-            known = old.cohorts.get(row["cohort_id"]) if old else None
-            if known is None or known[0] != row["version"]:
-                members = await connection.fetch(self._sql["members"], tenant_id, row["cohort_id"])
-                known = (row["version"], frozenset(member["user_id"] for member in members))
-            cohorts[row["cohort_id"]] = known
+    async def _read_cohorts(
+        self, tenant_id: str, rows: Iterable[asyncpg.Record], old: Book | None
+    ) -> dict[str, tuple[int, Container[str]]] | None:
+        """Known ones as they are, the others' members read; None where one was replaced meanwhile: look again."""
+        cohorts: dict[str, tuple[int, Container[str]]] = {}
+        for cohort_id, version, content_id, size in rows:
+            known = old.cohorts.get(cohort_id) if old else None
+            if known is None or known[0] != version:
+                members = await self._rolls.read(tenant_id, content_id, size)
+                if members is None:
+                    return None
+                known = (version, members)
+            cohorts[cohort_id] = known
         return cohorts
 
 
@@ -200,5 +224,14 @@ def _read_entry(row: asyncpg.Record, lists: Lists) -> Entry:
     return Entry(row["campaign_id"], row["version"], row["state"], campaign, checked, mine)
 
 
-def _read_limit(row: asyncpg.Record) -> Limit:
-    return Limit(**dict(row))
+class _Rows(msgspec.Struct, frozen=True):
+    """A tenant's rows, all of one moment; of campaigns those that are not known as they are."""
+
+    tenant_id: str
+    tenant: asyncpg.Record
+    lists: dict[str, NamedList]
+    known: dict[str, Entry | None]
+    new: list[asyncpg.Record]
+    actions: list[asyncpg.Record]
+    limits: list[asyncpg.Record]
+    cohorts: list[asyncpg.Record]

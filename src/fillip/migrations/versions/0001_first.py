@@ -15,6 +15,8 @@ SUBJECTS = (
     "0001_wallet.sql",
     "0001_coupon.sql",
     "0001_list.sql",
+    "0001_cohort.sql",
+    "0001_reader.sql",
     "0001_security.sql",
 )
 

@@ -94,27 +94,6 @@ CREATE TABLE spending_limit (
     CHECK ((key IS NULL) = (key_checked IS NULL))
 );
 
-CREATE TABLE cohort (
-    tenant_id     text NOT NULL REFERENCES tenant,
-    cohort_id     text NOT NULL CHECK (cohort_id ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-    name          text NOT NULL,
-    version       integer NOT NULL DEFAULT 0,
-    size          bigint NOT NULL DEFAULT 0,
-    revision      bigint NOT NULL DEFAULT 1,
-    created_at    timestamptz NOT NULL DEFAULT now(),
-    updated_at    timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, cohort_id)
-);
-
--- The members of the newest version of each list.
-CREATE TABLE cohort_member (
-    tenant_id     text NOT NULL,
-    cohort_id     text NOT NULL,
-    user_id       text NOT NULL,
-    PRIMARY KEY (tenant_id, cohort_id, user_id),
-    FOREIGN KEY (tenant_id, cohort_id) REFERENCES cohort ON DELETE CASCADE
-);
-
 -- Every change of tenant, action, campaign, limit, cohort or list, numbered per tenant in commit order:
 -- the WAL carries it to book.changed, and replaying it gives the book of any version.
 CREATE TABLE book_change (

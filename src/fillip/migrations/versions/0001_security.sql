@@ -27,13 +27,12 @@ CREATE POLICY own_key ON api_key FOR SELECT TO fillip_auth USING (true);
 CREATE POLICY own_ticket ON gateway_ticket TO fillip_auth USING (true) WITH CHECK (true);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    api_key, end_user, action, campaign, campaign_version, spending_limit, cohort, cohort_member, idempotency,
-    gateway_ticket TO fillip_api;
+    api_key, end_user, action, campaign, campaign_version, spending_limit, idempotency, gateway_ticket TO fillip_api;
 GRANT SELECT, UPDATE ON tenant TO fillip_api;
 GRANT SELECT, INSERT ON book_change TO fillip_api;
 GRANT SELECT ON event_met, limit_counter, decision, incentive, inbox, rejection, book_pin TO fillip_api;
 
-GRANT SELECT ON tenant, end_user, action, campaign, campaign_version, cohort, cohort_member TO fillip_worker;
+GRANT SELECT ON tenant, end_user, action, campaign, campaign_version TO fillip_worker;
 GRANT SELECT, UPDATE ON spending_limit TO fillip_worker;  -- UPDATE: needed for FOR SHARE
 GRANT SELECT, INSERT, UPDATE ON consumer_position, limit_counter, inbox_head TO fillip_worker;
 GRANT SELECT, INSERT ON book_pin, event_met, decision, incentive, inbox, rejection TO fillip_worker;

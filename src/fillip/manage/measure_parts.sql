@@ -1,0 +1,2 @@
+SELECT coalesce(sum(size), 0)::int AS size, coalesce(sum(octet_length(members)), 0)::int AS octets, count(*)::int AS parts
+FROM staged_part

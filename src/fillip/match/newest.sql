@@ -1,0 +1,1 @@
+SELECT tenant_id, book_version FROM tenant WHERE tenant_id = ANY ($1::text[])
