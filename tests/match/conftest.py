@@ -125,5 +125,5 @@ async def shop(database: str) -> AsyncIterator[Shop]:
         owner.execute(
             "INSERT INTO action (tenant_id, name, schema) VALUES ('acme', 'BUY', %s)", (json.encode(BUY).decode(),)
         )
-        async with asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=2) as pool:
+        async with asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=4) as pool:
             yield Shop(owner, pool)
