@@ -1,13 +1,19 @@
 """Cohorts: lists uploaded whole, each a new version, never half applied."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 from httpx import AsyncClient, Response
 from sqlalchemy import text
 from starlette.types import Message
 
+from fillip.manage import cohorts
 from fillip.manage.upload import MAX_UPLOAD_BYTES
+from fillip.match.roll_postgres import PostgresLeftRolls
+from fillip.migrations import role_dsn
 from tests.manage.conftest import Plane
 
 CSV = {"Content-Type": "text/csv; charset=utf-8", "If-Match": "*"}
@@ -87,6 +93,85 @@ async def test_uploads_are_bounded_typed_and_matched(acme: AsyncClient) -> None:
     assert (await upload(acme, b"x\n", **{"If-Match": '"9"'})).status_code == 412
     assert (await acme.put("/v1/cohorts/none/members", content=b"x\n", headers=CSV)).status_code == 404
     assert await list_members(acme) == ["ada", "grace"]
+
+
+async def test_more_users_than_a_cohort_or_all_may_have_are_refused(
+    acme: AsyncClient, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given bounds that a test can reach: too long a list while it streams, too many in all before anything is written."""
+    monkeypatch.setattr(cohorts, "MAX_MEMBERS", 5)
+    monkeypatch.setattr(cohorts, "MAX_ALL_MEMBERS", 6)
+    assert (await upload(acme, b"a\nb\nc\nd\ne\nf\n")).status_code == 413
+    assert (await upload(acme, b"a\nb\nc\nd\ne\n")).status_code == 200
+    assert (await acme.post("/v1/cohorts", json={"cohort_id": "more", "name": "More"})).status_code == 201
+    path = "/v1/cohorts/more/members"
+    assert (await acme.put(path, content=b"x\ny\n", headers=CSV)).status_code == 409
+    assert (await acme.put(path, content=b"x\nx\n", headers=CSV)).status_code == 200
+    assert await count_left(plane) == {"in force": 2, "left": 1}  # vip's first list
+
+
+async def count_left(plane: Plane) -> dict[str, int]:
+    """How many lists of members are in force, left, or neither."""
+    query = text(
+        "SELECT CASE WHEN is_in_force THEN 'in force' WHEN is_left THEN 'left' ELSE 'begun' END, count(*)"
+        " FROM cohort_content GROUP BY 1"
+    )
+    async with plane.owner.connect() as connection:
+        return dict((await connection.execute(query)).tuples().all())
+
+
+async def test_a_list_that_changed_meanwhile_stays_and_the_new_one_is_left(acme: AsyncClient, plane: Plane) -> None:
+    """Given an upload for a revision, when another comes first, then it is refused and what it wrote is left."""
+    tag = (await acme.get("/v1/cohorts/vip")).headers["ETag"]
+    path, headers = "/v1/cohorts/vip/members", CSV | {"If-Match": tag}
+    lines = b"".join(b"u%05d\n" % n for n in range(3_000))
+    answers = await asyncio.gather(*(acme.put(path, content=lines, headers=headers) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 412]
+    assert (await acme.get("/v1/cohorts/vip")).json()["size"] == 3_000
+    assert (await count_left(plane))["in force"] == 1
+    assert "begun" not in await count_left(plane)
+
+
+async def test_what_no_cohort_names_is_swept_in_pieces(acme: AsyncClient, plane: Plane) -> None:
+    """Given a former list, a deleted cohort's and one of an upload that broke down long ago: all are removed, no other."""
+    lines = b"".join(b"user-number-%06d\n" % n for n in range(40_000))
+    assert (await upload(acme, lines)).status_code == 200  # 360 parts
+    assert (await upload(acme, b"ada\ngrace\n")).status_code == 200
+    await acme.post("/v1/cohorts", json={"cohort_id": "gone", "name": "Gone"})
+    await acme.put("/v1/cohorts/gone/members", content=b"eve\n", headers=CSV)
+    await acme.delete("/v1/cohorts/gone", headers=CSV)
+    async with plane.owner.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO cohort_content (tenant_id, made_at) VALUES ('acme', now()), ('acme', now() - interval '2 h')"
+            )
+        )
+    assert await count_left(plane) == {"in force": 1, "left": 3, "begun": 2}
+    async with (
+        asyncpg.create_pool(role_dsn(plane.dsn, "fillip_publish"), min_size=1, max_size=1) as finder,
+        asyncpg.create_pool(role_dsn(plane.dsn, "fillip_worker"), min_size=1, max_size=1) as pool,
+    ):
+        due = PostgresLeftRolls(finder, pool)
+        moved = [await due.move_due(datetime.now(UTC)) for _ in range(12)]
+    assert (max(moved), moved[-1]) == (256, 0)
+    assert await count_left(plane) == {"in force": 1, "begun": 1}
+    async with plane.owner.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM cohort_part"))).scalar_one() == 1
+    assert await list_members(acme) == ["ada", "grace"]
+
+
+async def test_ids_of_all_kinds_are_found_again(acme: AsyncClient) -> None:
+    """Sorted by their bytes, whatever they are, page by page; and a rule's question finds each."""
+    ids = sorted({"Ada", "ada", "Ärger", "ünal", "日本", "z" * 256, "a b", "a\tb", "-", "~", "0"}, key=str.encode)
+    ids = sorted({*ids, *(f"user {n:04}" for n in range(3_000))}, key=str.encode)
+    assert (await upload(acme, "\n".join(ids).encode())).json()["size"] == len(ids)
+    seen, cursor = [], None
+    while not seen or cursor:
+        params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
+        page = (await acme.get("/v1/cohorts/vip/members", params=params)).json()
+        seen += [member["user_id"] for member in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == ids
 
 
 async def test_many_members_come_page_by_page(acme: AsyncClient) -> None:

@@ -70,4 +70,4 @@ class PostgresLeftRolls:
             removed: int = await connection.fetchval(SQL["forget_parts"], tenant_id, content_id, PIECE_PARTS)
             if not removed:
                 await connection.execute(SQL["forget_content"], tenant_id, content_id)
-        return removed
+        return removed or 1
