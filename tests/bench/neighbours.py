@@ -1,4 +1,4 @@
-"""How long a tenant's events wait for a decision beside a tenant whose every event runs the worst rule allowed."""
+"""How long a tenant's events wait beside a tenant whose every event runs the worst rule allowed, and beside large work."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from fillip.manage.cel import check_rule
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.load import ACTION, TENANT, draw_events
+from tests.bench.operations import bench_operations
 from tests.bench.site import Site
 
 PAIRS, HALF_S, WARM_UP_S = 10, 5.0, 3.0
@@ -44,6 +45,7 @@ def bench(site: Site) -> list[Figure]:
         note("p99 beside a calm neighbour, median", round(median(calm for calm, _ in pairs), 1), "ms"),
         note("p99 beside the worst rule, median", round(median(dear for _, dear in pairs), 1), "ms"),
         at_most(f"p99 is worse by, median of {PAIRS} pairs", 10, round(median(worse), 1), "%"),
+        *bench_operations(site),
     ]
 
 

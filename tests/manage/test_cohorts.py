@@ -117,7 +117,7 @@ async def count_left(plane: Plane) -> dict[str, int]:
         " FROM cohort_content GROUP BY 1"
     )
     async with plane.owner.connect() as connection:
-        return dict((await connection.execute(query)).tuples().all())
+        return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def test_a_list_that_changed_meanwhile_stays_and_the_new_one_is_left(acme: AsyncClient, plane: Plane) -> None:
