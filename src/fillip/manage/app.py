@@ -60,7 +60,11 @@ DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant an
 
 Errors are problems (RFC 9457). A list is read page by page: pass `next_cursor` as `cursor`. A change of an existing
 object needs `If-Match` with the ETag that you read (428 without, 412 when it has changed since; `*` takes any). A POST
-with an `Idempotency-Key` may be repeated for 24 hours: it happens once, and its answer is given again."""
+with an `Idempotency-Key` may be repeated for 24 hours: it happens once, and its answer is given again.
+
+A change of campaigns, limits, cohorts, lists, actions or the tenant is answered when every running worker decides under
+it: `Fillip-In-Force: true`, with its `Fillip-Book-Version`. After 10 seconds it is answered with `false`, and
+`in_force_version` of `GET /v1/tenant` tells when it is."""
 
 _PROBLEM = {
     "type": "object",

@@ -99,7 +99,7 @@ class UsageAnswer(BaseModel):
 
 @router.post("", status_code=201)
 async def create_limit(work: Posting, body: LimitPart, response: Response) -> LimitAnswer:
-    """Make a limit; it caps what is decided from now on."""
+    """Make a limit; it caps what is decided from the answer on."""
     limit = Limit(**body.model_dump())
     check_limit(limit)
     await lock_tenant(work.connection, work.caller)

@@ -65,7 +65,7 @@ class WholeList(ListAnswer):
 
 @router.put("/{list_id}", responses={201: {"model": ListAnswer, "description": "Created"}})
 async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writing, response: Response) -> ListAnswer:
-    """Make a list (201), or give it other items (200, If-Match): campaigns that read it go by them within a second.
+    """Make a list (201), or give it other items (200, If-Match): campaigns that read it go by them from the answer on.
 
     While a campaign or a limit reads it, its items stay of one kind.
     """
