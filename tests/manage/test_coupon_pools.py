@@ -1,11 +1,13 @@
 """Coupon pools and badges by the API: nothing half applied, every code once."""
 
+import asyncio
 from uuid import uuid4
 
 import psycopg
 import pytest
 from httpx import AsyncClient, Response
 
+from fillip.manage import coupon_pools, staging_postgres
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, draft, open_shop
 
@@ -67,6 +69,32 @@ async def test_a_code_of_another_pool_refuses_the_whole_file(acme: AsyncClient) 
     assert await count(acme) == (0, 0, 0)
     assert (await add(acme, b"A\n", "winter")).status_code == 404
     assert (await add(acme, b"A\n", **{"Content-Type": "application/json"})).status_code == 415
+
+
+async def test_codes_come_in_portions_and_a_file_again_adds_what_is_missing(
+    acme: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given portions of two, and an import that has broken down after some of them."""
+    monkeypatch.setattr(staging_postgres, "PORTION_CODES", 2)
+    await add(acme, b"C\nA\n")
+    assert (await add(acme, b"E\nD\nC\nB\nA\nF\nG\n")).json() == {"added": 5, "duplicates": 2}
+    assert await count(acme) == (7, 0, 0)
+
+
+async def test_more_codes_than_a_file_may_have_are_refused(acme: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coupon_pools, "MAX_IMPORTED", 2)
+    assert (await add(acme, b"A\nB\nC\n")).status_code == 413
+    assert await count(acme) == (0, 0, 0)
+
+
+async def test_of_two_imports_of_the_same_codes_one_is_told_of_the_other(acme: AsyncClient) -> None:
+    """Given one file sent to two pools at once, then each code is in one of them, and nobody is told that all were added."""
+    codes = b"".join(b"%06d\n" % number for number in range(20_000))
+    answers = await asyncio.gather(add(acme, codes), add(acme, codes, "autumn"))
+    added = [answer.json()["added"] for answer in answers if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert added in ([20_000], [])
+    assert (await count(acme))[0] + (await count(acme, "autumn"))[0] == 20_000
 
 
 async def test_a_generation_is_ordered_and_shown(acme: AsyncClient) -> None:
