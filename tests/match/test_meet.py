@@ -2,9 +2,16 @@
 
 from datetime import timedelta
 
+import asyncpg
+import pytest
+
+from fillip.core.errors import Retry
 from fillip.core.schema import EMPTY, derive_type
 from fillip.manage.cel import check_rule
+from fillip.match import roll_postgres
+from fillip.match.postgres import PostgresBooks
 from fillip.match.stage import ACCEPTED_FOR
+from fillip.migrations import role_dsn
 
 from .conftest import BUY, Shop
 
@@ -30,6 +37,42 @@ async def test_only_members_of_a_cohort_meet_its_campaign(shop: Shop):
     assert await shop.meets("u1") == ["vips"]
     assert await shop.meets("u2") == []
     assert shop.refusals == {("acme", "vips", "not_in_cohort"): 1}
+
+
+async def test_a_cohort_is_replaced_whole_and_read_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(roll_postgres, "PIECE_PARTS", 2)
+    shop.launch("vips", cohorts=["vip"])
+    users = [f"u{number}" for number in range(40)]
+    shop.enrol("vip", *users)
+    assert [user for user in [*users, "u", "u40", "v"] if await shop.meets(user)] == users
+    shop.enrol("vip", "u1", "u40")
+    await shop.books.refresh("acme", shop.version)
+    assert [user for user in [*users, "u40"] if await shop.meets(user)] == ["u1", "u40"]
+
+
+async def test_a_list_with_users_missing_is_not_taken(shop: Shop):
+    """Given a list that is being removed because another took its place: the book is read again, or not taken."""
+    shop.launch("vips", cohorts=["vip"])
+    shop.enrol("vip", "u1")
+    assert await shop.meets("u1") == ["vips"]
+    shop.enrol("vip", "u1", "u2")
+    shop.owner.execute("DELETE FROM cohort_part WHERE members LIKE '%u2'")
+    with pytest.raises(Retry, match="miss members"):
+        await shop.books.refresh("acme", shop.version)
+    assert await shop.meets("u1") == ["vips"]
+
+
+async def test_a_session_that_postgres_ends_is_asked_again(shop: Shop, database: str):
+    """Given a limit on idle transactions that almost every load runs into, then it is Retry each time, nothing else."""
+    hasty = {"idle_in_transaction_session_timeout": "1ms"}
+    dsn, said = role_dsn(database, "fillip_worker"), set()
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=1, server_settings=hasty) as pool:
+        for _ in range(20):
+            try:
+                await PostgresBooks(pool, lambda _: dict).pin(["acme"])
+            except Retry as error:
+                said.add(type(error.__cause__).__name__)
+    assert said
 
 
 async def test_a_schedule_includes_both_its_ends(shop: Shop):

@@ -37,7 +37,10 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(owner_engine.dispose)
         producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS)
         stack.push_async_callback(producer.close)
-        keys, books = PostgresKeyRing(engine), BookKeeper(PostgresBooks(pool, build_reader), pool, decides=False)
+        keys, books = (
+            PostgresKeyRing(engine),
+            BookKeeper(PostgresBooks(pool, build_reader, with_members=False), pool, decides=False),
+        )
         door = events_route(keys, books, producer, topics.received)
         app = build_app(
             engine,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, Select, Text, Uuid, bindparam, collate, column, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.catalogue import IS_IN_FORCE
 from fillip.manage.change import change_book
@@ -205,7 +206,9 @@ async def _switch(
 async def _name(connection: AsyncConnection, caller: Caller, content_id: UUID | None, former: UUID | None) -> None:
     nil = UUID(int=0)  # names no list
     given = {"tenant_id": caller.tenant_id, "named": content_id or nil, "former": former or nil}
-    await connection.execute(_NAME, given)
+    found = (await connection.execute(_NAME, given)).scalars().all()
+    if content_id and True not in found:
+        raise Retry("the upload took too long: send it again")
 
 
 async def _leave_roll(engine: AsyncEngine, caller: Caller, content_id: UUID) -> None:

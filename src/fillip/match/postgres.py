@@ -29,6 +29,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolC
 Cohorts: TypeAlias = Mapping[str, tuple[int, Container[str]]]
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+ATTEMPTS = 3
 SNAPSHOT: Literal["repeatable_read"] = "repeatable_read"
 NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items")
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
@@ -45,10 +46,15 @@ class PostgresBooks:
     Each tenant's book is read and built aside: its events, and those of others, go on under what is known meanwhile.
     """
 
-    def __init__(self, pool: asyncpg.Pool, build_reader: Callable[[Mapping[str, object]], Reader]) -> None:
-        """`build_reader` makes the validator and coercer of an action's JSON Schema."""
+    def __init__(
+        self, pool: asyncpg.Pool, build_reader: Callable[[Mapping[str, object]], Reader], *, with_members: bool = True
+    ) -> None:
+        """`build_reader` makes the validator and coercer of an action's JSON Schema. A door, which meets no event with
+        campaigns, can do without the members of cohorts.
+        """
         self._pool = pool
         self._build_reader = build_reader
+        self._with_members = with_members
         self._books: dict[str, Book] = {}
         self._wanted: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -99,7 +105,7 @@ class PostgresBooks:
 
     async def _read(self, tenant_id: str, old: Book | None) -> Callable[[], Book] | None:
         """What builds the tenant's book; None where there is no such tenant."""
-        while True:
+        for _ in range(ATTEMPTS):
             async with self._pool.acquire() as connection, connection.transaction(isolation=SNAPSHOT, readonly=True):
                 rows = await self._read_rows(connection, tenant_id, old)
             if rows is None:
@@ -107,6 +113,7 @@ class PostgresBooks:
             cohorts = await self._read_cohorts(tenant_id, rows.cohorts, old)
             if cohorts is not None:
                 return partial(self._build, rows, cohorts, old)
+        raise Retry(f"the cohorts of tenant {tenant_id} change faster than they can be read, or miss members")
 
     async def _read_rows(self, connection: Connection, tenant_id: str, old: Book | None) -> "_Rows | None":
         await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
@@ -167,6 +174,8 @@ class PostgresBooks:
     ) -> dict[str, tuple[int, Container[str]]] | None:
         """Known ones as they are, the others' members read; None where one was replaced meanwhile: look again."""
         cohorts: dict[str, tuple[int, Container[str]]] = {}
+        if not self._with_members:
+            return cohorts
         for cohort_id, version, content_id, size in rows:
             known = old.cohorts.get(cohort_id) if old else None
             if known is None or known[0] != version:
