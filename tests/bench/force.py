@@ -18,7 +18,13 @@ from tests.live.running import running_stack, wait_until_settled
 CHANGES, MEMBERS, EVENTS = 40, 1_000_000, 2_000
 BATCH, EVERY_S = 40, 0.02  # 2,000 events/s
 GOAL_MS = 100
-LIMIT = {"scope": "tenant", "measure": "count", "span": "lifetime", "limit_id": "cap"}
+LIMIT = {
+    "limit_id": "cap",
+    "scope": "campaign",
+    "campaign_id": "switched",
+    "measure": "count",
+    "span": "lifetime",
+}
 
 
 def bench(site: Site) -> list[Figure]:
@@ -31,8 +37,8 @@ def bench(site: Site) -> list[Figure]:
 async def measure(site: Site, stack: Stack) -> list[Figure]:
     """Idle, under load, and the launch."""
     async with open_scene(stack) as scene:
-        await call(scene.big.post("/v1/limits", json=LIMIT | {"cap": 1_000}))
         await run_campaign(scene.big, "switched")
+        await call(scene.big.post("/v1/limits", json=LIMIT | {"cap": 1_000}))
         figures = await measure_answers(scene, "idle")
         loading = asyncio.create_task(keep_busy(scene))
         await asyncio.sleep(3)
