@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -39,6 +39,17 @@ PASSING = (
 """Errors after which the same batch may be tried again: away, out of room, lost a race."""
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+
+
+@contextmanager
+def retry_passing() -> Iterator[None]:
+    """Raise Retry for what passes by itself; a key that is there already does not, where all rows are locked."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise
+    except PASSING as error:
+        raise Retry(f"{type(error).__name__}: {error}") from error
 
 
 class PostgresLedger:

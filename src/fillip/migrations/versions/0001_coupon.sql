@@ -38,7 +38,7 @@ CREATE TABLE coupon_generation (
     CHECK (made BETWEEN 0 AND wanted),
     CHECK ((finished_at IS NOT NULL) = (made = wanted))
 );
-CREATE INDEX coupon_generation_open ON coupon_generation (generation_id) WHERE finished_at IS NULL;
+CREATE INDEX coupon_generation_open ON coupon_generation (tenant_id, generation_id) WHERE finished_at IS NULL;
 
 CREATE TABLE badge (
     tenant_id     text NOT NULL REFERENCES tenant,

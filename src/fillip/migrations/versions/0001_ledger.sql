@@ -238,7 +238,7 @@ CREATE TABLE incentive (
 );
 CREATE INDEX incentive_by_user ON incentive (tenant_id, user_id, granted_at, incentive_id);
 CREATE INDEX incentive_newest ON incentive (tenant_id, granted_at, incentive_id);
-CREATE INDEX incentive_due ON incentive (expires_at)
+CREATE INDEX incentive_due ON incentive (tenant_id, expires_at)
     WHERE expires_at IS NOT NULL AND state = 'granted' AND kind <> 'points';
 
 -- The truth of what each user is told: 1..n without a gap.

@@ -1,5 +1,6 @@
 """Generations of coupon codes that are not done: found across tenants by a role that only reads, worked off one by one."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import asyncpg
 
 from fillip.core.errors import Retry
 from fillip.settle.coupons.codes import make_codes
-from fillip.settle.postgres import PASSING
+from fillip.settle.postgres import PASSING, retry_passing
+from fillip.settle.sweep import Key, Turns
 
 PORTION_CODES = 2_000
 """Made in some 3 ms, so that what shares the event loop does not notice."""
@@ -21,16 +23,29 @@ class PostgresDueCodes:
         """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
+        self._turns = Turns()
 
     async def move_due(self, at: datetime) -> int:
-        """Add one portion to the generation that was ordered first. What was added is counted in the same transaction."""
+        """Add one portion to a generation, tenants in turn. What was added is counted in the same transaction."""
+
+        async def move(keys: Sequence[Key]) -> int:
+            with retry_passing():
+                return await self._add(keys)
+
         try:
-            found = await self._finder.fetchrow(SQL["find_open"])
-            return await self._add(found["tenant_id"], found["generation_id"]) if found else 0
-        except (*PASSING, asyncpg.PostgresError) as error:
+            found = await self._find()
+            return await self._turns.move(found, move) if found else 0
+        except (*PASSING, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"coupon codes were not made: {type(error).__name__}: {error}") from error
 
-    async def _add(self, tenant_id: str, generation_id: object) -> int:
+    async def _find(self) -> list[Key]:
+        while True:
+            rows = await self._finder.fetch(SQL["find_open"], self._turns.after, 1, *self._turns.list_aside(2))
+            if self._turns.note([row["tenant_id"] for row in rows], 1):
+                return [tuple(row) for row in rows]
+
+    async def _add(self, keys: Sequence[Key]) -> int:
+        ((tenant_id, generation_id),) = keys
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
             order = await connection.fetchrow(SQL["lock_generation"], tenant_id, generation_id)

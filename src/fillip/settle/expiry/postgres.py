@@ -1,14 +1,16 @@
 """Incentives that are due: found across tenants by a role that only reads, moved by the worker's."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import asyncpg
 
 from fillip.core.errors import Retry
-from fillip.settle.postgres import PASSING
+from fillip.settle.postgres import PASSING, retry_passing
+from fillip.settle.sweep import Key, Turns
 
-PORTION = 500
+PORTION, OF_A_TENANT = 500, 100
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
 
@@ -19,21 +21,35 @@ class PostgresDueIncentives:
         """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
+        self._turns = Turns()
 
     async def move_due(self, at: datetime) -> int:
         """Expire those that have been due longest and that nobody is changing, and tell their users."""
+
+        async def move(keys: Sequence[Key]) -> int:
+            with retry_passing():
+                return await self._expire(keys, at)
+
         try:
-            due = [tuple(row) for row in await self._finder.fetch(SQL["find_due"], at, PORTION)]
-            return await self._expire(due, at) if due else 0
-        except (*PASSING, asyncpg.PostgresError) as error:
+            due = await self._find(at)
+            return await self._turns.move(due, move) if due else 0
+        except (*PASSING, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due incentives were not moved: {type(error).__name__}: {error}") from error
 
-    async def _expire(self, due: list[tuple[str, object]], at: datetime) -> int:
-        tenants, ids = [tenant for tenant, _ in due], [incentive_id for _, incentive_id in due]
+    async def _find(self, at: datetime) -> list[Key]:
+        while True:
+            which = (at, self._turns.after, OF_A_TENANT, PORTION, *self._turns.list_aside(2))
+            rows = await self._finder.fetch(SQL["find_due"], *which)
+            if self._turns.note([row["tenant_id"] for row in rows], PORTION):
+                return [tuple(row) for row in rows]
+
+    async def _expire(self, due: Sequence[Key], at: datetime) -> int:
+        tenants, ids = [str(tenant) for tenant, _ in due], [incentive_id for _, incentive_id in due]
+        places = {incentive_id: place for place, incentive_id in enumerate(ids)}
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
             rows = await connection.fetch(SQL["expire"], tenants, ids, at)
-            expired = sorted(rows, key=lambda row: (row["tenant_id"], ids.index(row["incentive_id"])))
+            expired = sorted(rows, key=lambda row: (row["tenant_id"], places[row["incentive_id"]]))
             if expired:
                 columns = [[row[name] for row in expired] for name in ("tenant_id", "incentive_id", "left_over")]
                 await connection.execute(SQL["tell_expired"], *columns, len(expired))
