@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from fillip.core.wallet import Balance, Taken, Taking, Wallet
+import pytest
+
+from fillip.core.wallet import Balance, Lot, Portion, Taken, Taking, Transfer, Wallet
 
 KEY = ("acme", "ada", "POINTS")
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -19,12 +21,52 @@ def grant(wallet: Wallet, lot: UUID, amount: int, *, pending: timedelta | None =
     wallet.grant(lot, amount, T0, T0 + pending if pending else None, T0 + lasts if lasts else None)
 
 
-def spend(wallet: Wallet, amount: int, number: int = 900, at: datetime = T0) -> bool:
+def list_due(wallet: Wallet, at: datetime) -> list[Lot]:
+    """What falls due by `at`, as the ledger finds it."""
+    to = wallet.balance.activated_to, wallet.balance.expired_to
+    times = [(lot, (lot.available_at, lot.expires_at)) for lot in wallet.lots.values() if lot.remaining]
+    return [lot for lot, pair in times if any(after < x <= at for after, x in zip(to, pair, strict=True) if x)]
+
+
+def turn(wallet: Wallet, page: int = 99, since: datetime | None = None) -> None:
+    """Hand in the lots that are spent first, as the ledger finds them."""
+    to, since = wallet.balance.activated_to, since or wallet.balance.expired_to
+    lots = [lot for lot in wallet.lots.values() if lot.remaining and lot.end > since]
+    lots = [lot for lot in lots if lot.available_at is None or lot.available_at <= to]
+    wallet.turn_to(sorted(lots, key=lambda lot: (lot.end, lot.seq))[:page])
+
+
+def spend(wallet: Wallet, amount: int, number: int = 900, at: datetime = T0, page: int = 99) -> bool:
+    wallet.mature(at, list_due(wallet, at))
+    turn(wallet, page)
     return wallet.spend(UUID(int=number), f"s{number}", amount, at)
 
 
+def refund(wallet: Wallet, spent: Transfer, number: int, at: datetime = T0) -> None:
+    wallet.mature(at, list_due(wallet, at))
+    draw = wallet.draws.get(spent.transfer_id)
+    owed = draw.owed if draw else 0
+    given = spent.lots | {name: part for each in wallet.parts for name, part in each.lots.items()}
+    spare = [lot.lot_id for lot in wallet.lots.values() if lot.used]
+    wallet.refund(UUID(int=number), spent, Portion(spent.amount, given, owed, spare=spare), at)
+
+
+def pay(wallet: Wallet, page: int = 99) -> None:
+    """A portion of the sweep."""
+    draws = sorted((draw for draw in wallet.draws.values() if draw.owed), key=lambda draw: draw.seq)
+    turn(wallet, page, draws[0].since)
+    wallet.pay_draws([draw for draw in draws if draw.since == draws[0].since])
+
+
 def take_back(wallet: Wallet, lot: UUID, amount: int, name: str = "r1", at: datetime = T0, floor: int | None = None):
+    wallet.mature(at, list_due(wallet, at))
     return wallet.take_back(Taking(KEY, name, lot, amount), at, floor)
+
+
+def tell(wallet: Wallet) -> Balance:
+    """The balance without the times."""
+    shown = ("pending", "active", "spent", "expired", "reversed", "floor", "last_seq", "owed")
+    return Balance(**{name: getattr(wallet.balance, name) for name in shown})
 
 
 def left(wallet: Wallet) -> dict[UUID, int]:
@@ -46,13 +88,13 @@ def test_pending_points_cannot_be_spent_before_their_time_nor_expired_ones_after
     assert not spend(wallet, 1)
     assert spend(wallet, 4, at=T0 + DAY)
     assert not spend(wallet, 1, 901, at=T0 + 3 * DAY)
-    assert wallet.balance == Balance(pending=0, active=0, spent=4, expired=6, last_seq=4)
+    assert tell(wallet) == Balance(pending=0, active=0, spent=4, expired=6, last_seq=4)
 
 
 def test_points_that_were_never_looked_at_while_active_go_through_it_before_they_expire():
     wallet = open_wallet()
     grant(wallet, X, 10, pending=DAY, lasts=2 * DAY)
-    wallet.mature(T0 + 5 * DAY)
+    wallet.mature(T0 + 5 * DAY, list_due(wallet, T0 + 5 * DAY))
     assert [transfer.kind for transfer in wallet.transfers] == ["grant", "activate", "expire"]
 
 
@@ -69,7 +111,9 @@ def test_a_reversal_takes_its_own_points_then_others_then_makes_a_debt():
     grant(wallet, Y, 6)
     spend(wallet, 8)
     assert take_back(wallet, X, 10) == Taken(10)
-    assert (left(wallet), wallet.balance.active, wallet.balance.floor) == ({X: 0, Y: 0}, -2, -2)
+    assert (wallet.balance.active, wallet.balance.floor, wallet.balance.owed) == (-2, -2, 6)
+    pay(wallet)
+    assert (left(wallet), wallet.balance.owed) == ({X: 0, Y: 0}, 0)
 
 
 def test_what_comes_in_pays_the_debt_first():
@@ -97,7 +141,7 @@ def test_what_has_expired_or_was_reversed_is_not_taken_again():
     spend(wallet, 3)
     assert take_back(wallet, X, 2) == Taken(2)
     assert take_back(wallet, X, 10, "r2", at=T0 + DAY) == Taken(3)  # 5 expired, 2 were taken, 3 were spent
-    assert wallet.balance == Balance(active=-3, spent=3, expired=5, reversed=5, floor=-3, last_seq=5)
+    assert tell(wallet) == Balance(active=-3, spent=3, expired=5, reversed=5, floor=-3, last_seq=5)
 
 
 def test_points_are_taken_back_while_they_are_pending():
@@ -113,26 +157,98 @@ def test_a_refund_fills_the_lots_it_came_from_with_their_expiry():
     grant(wallet, X, 10, lasts=DAY)
     grant(wallet, Y, 10)
     spend(wallet, 15)
-    wallet.refund(UUID(int=77), wallet.transfers[-1], T0)
+    refund(wallet, wallet.transfers[-1], 77)
     assert left(wallet) == {X: 10, Y: 10}
     spend(wallet, 15, 901)
-    wallet.refund(UUID(int=78), wallet.transfers[-1], T0 + DAY)
-    assert (left(wallet), wallet.balance.active, wallet.balance.expired) == ({X: 0, Y: 10}, 10, 10)
+    refund(wallet, wallet.transfers[-1], 78, T0 + DAY)
+    assert (left(wallet), wallet.balance.active, wallet.balance.expired) == ({X: 10, Y: 10}, 10, 10), "X has expired"
 
 
-def test_a_refund_after_a_reversal_pays_the_debt_and_finds_room_where_points_were_lent():
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_refund_after_a_reversal_pays_the_debt_and_finds_room_where_points_were_lent(paid: bool):
     wallet = open_wallet()
     grant(wallet, X, 10, lasts=DAY)
     grant(wallet, Y, 4)
     spend(wallet, 10)
     take_back(wallet, X, 10)  # 4 lent by Y, 6 owed
-    wallet.refund(UUID(int=77), wallet.transfers[2], T0)
+    if paid:
+        pay(wallet)
+    refund(wallet, wallet.transfers[2], 77)
     assert (left(wallet), wallet.balance.active, wallet.balance.spent) == ({X: 0, Y: 4}, 4, 0)
 
 
 def test_an_adjustment_adds_a_lot_or_draws_on_what_is_there():
     wallet = open_wallet()
     assert wallet.adjust(X, "a1", 10, "goodwill", T0, T0 + DAY)
+    turn(wallet)
     assert not wallet.adjust(Y, "a2", -11, "mistake", T0, None)
     assert wallet.adjust(Y, "a2", -4, "mistake", T0, None)
     assert (left(wallet), wallet.balance.active) == ({X: 6}, 6)
+
+
+def test_a_spend_over_more_lots_than_a_page_leaves_the_rest_owed_and_the_lots_follow():
+    wallet = open_wallet()
+    names = [UUID(int=number) for number in (1, 2, 3, 4, 5, 6, 7, 99)]
+    for days, name in enumerate(names[:7], 1):
+        grant(wallet, name, 10, lasts=days * DAY)
+    assert spend(wallet, 45, page=2)
+    assert tell(wallet) == Balance(active=25, spent=45, last_seq=8, owed=25)
+    grant(wallet, names[7], 10, lasts=DAY / 2)  # came later, expires first: it takes part
+    pay(wallet, 2)
+    pay(wallet, 2)
+    assert wallet.balance.owed == 0
+    assert left(wallet) == dict(zip(names, [0, 0, 0, 5, 10, 10, 10, 0], strict=True))
+    assert [(each.part, sum(each.lots.values())) for each in wallet.parts] == [(1, -20), (2, -5)]
+
+
+def test_what_is_owed_comes_out_of_the_lots_that_expire_and_only_the_rest_of_them_expires():
+    wallet = open_wallet()
+    grant(wallet, X, 10, lasts=DAY)
+    grant(wallet, Y, 10, lasts=2 * DAY)
+    grant(wallet, Z, 10)
+    assert spend(wallet, 14, page=0)
+    wallet.mature(T0 + DAY, list_due(wallet, T0 + DAY))
+    assert tell(wallet) == Balance(active=16, spent=14, last_seq=4, owed=4), "all of X was spent"
+    assert spend(wallet, 3, 901, at=T0 + DAY, page=0)
+    wallet.mature(T0 + 2 * DAY, list_due(wallet, T0 + 2 * DAY))
+    assert tell(wallet) == Balance(active=10, spent=17, expired=3, last_seq=6, owed=0)
+    pay(wallet)
+    pay(wallet)
+    assert left(wallet) == {X: 0, Y: 3, Z: 10}, "3 of Y expired"
+
+
+def test_a_refund_takes_what_is_owed_off_and_what_of_it_has_expired_meanwhile_is_gone():
+    wallet = open_wallet()
+    grant(wallet, X, 10, lasts=DAY)
+    grant(wallet, Y, 10)
+    assert spend(wallet, 14, page=0)
+    spent = wallet.transfers[-1]
+    wallet.mature(T0 + DAY, list_due(wallet, T0 + DAY))
+    wallet.refund(UUID(int=77), spent, Portion(14, {}, owed=14, late=10), T0 + DAY)
+    assert tell(wallet) == Balance(active=10, expired=10, last_seq=5)
+    assert not any(draw.owed for draw in wallet.draws.values())
+
+
+def test_many_lots_become_active_and_expire_by_their_sums_and_the_debt_is_paid_out_of_them():
+    wallet = open_wallet()
+    grant(wallet, X, 10)
+    spend(wallet, 10)
+    take_back(wallet, X, 4)
+    grant(wallet, Y, 10, pending=DAY, lasts=2 * DAY)
+    grant(wallet, Z, 10, pending=DAY)
+    wallet.mature_many(T0 + 2 * DAY, 20, 10)
+    assert tell(wallet) == Balance(active=10, spent=10, expired=6, reversed=4, floor=0, last_seq=7, owed=0)
+    assert [transfer.amount for transfer in wallet.transfers[-2:]] == [20, 6]
+    pay(wallet)
+    assert left(wallet) == {X: 0, Y: 6, Z: 10}
+
+
+def test_what_is_granted_past_its_time_becomes_active_and_expires_at_once():
+    wallet = open_wallet()
+    grant(wallet, X, 10, pending=DAY, lasts=2 * DAY)
+    wallet.mature(T0 + 3 * DAY, list_due(wallet, T0 + 3 * DAY))
+    grant(wallet, Y, 7, pending=DAY, lasts=2 * DAY)
+    grant(wallet, Z, 5, pending=DAY)
+    assert tell(wallet) == Balance(active=5, expired=17, last_seq=8)
+    assert spend(wallet, 5, at=T0 + 3 * DAY)
+    assert left(wallet) == {X: 10, Y: 7, Z: 0}, "what remains of X and Y has expired"

@@ -3,9 +3,13 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import psycopg
 from httpx import AsyncClient
 from shop import ANY, QUEST, draft, open_shop
+
+from fillip.migrations import role_dsn
+from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
 PURSE = "/v1/users/ada/wallets/POINTS"
 
@@ -91,7 +95,7 @@ async def test_points_past_their_time_can_neither_be_spent_nor_seen_though_no_sw
     await give(acme, 4, "a2", expires_at=in_(1))
     with psycopg.connect(database) as owner:
         owner.execute("UPDATE wallet_lot SET expires_at = now() WHERE amount = 30")
-        owner.execute("UPDATE wallet_lot SET account = 'pending', available_at = now() WHERE amount = 4")
+        owner.execute("UPDATE wallet_lot SET available_at = now() WHERE amount = 4")
         owner.execute("UPDATE wallet SET active = 30, pending = 4")
     purse = (await acme.get(PURSE)).json()
     assert [purse[name] for name in ("pending", "active", "expired")] == [0, 4, 30]
@@ -122,16 +126,91 @@ async def test_nothing_expires_by_itself_in_a_history_tenant(acme: AsyncClient, 
     await give(acme, 3)
 
 
-async def test_a_wallet_of_thousands_of_lots_is_spent_at_once(acme: AsyncClient, database: str) -> None:
-    await give(acme, 1)
+def fill(database: str, lots: int) -> None:
+    """As many lots of one point, one younger than the other, the first of which expires first."""
     with psycopg.connect(database) as owner:
         owner.execute(
-            "INSERT INTO wallet_lot SELECT 'acme', uuidv7(), 'ada', 'POINTS', 'active', 1, 1, n, 0, 0"
-            " FROM generate_series(2, 5000) n"
+            "INSERT INTO wallet_lot SELECT 'acme', uuidv7(), 'ada', 'POINTS', 1, 1, n, 0, NULL, now() + n * '1 min'::interval"
+            " FROM generate_series(2, %s) n",
+            [lots],
         )
-        owner.execute("UPDATE wallet SET active = 5000, last_seq = 5000")
-    assert await spend(acme, 5000) == 201
-    assert (await acme.get(PURSE)).json()["active"] == 0
+        owner.execute("UPDATE wallet SET active = %s, last_seq = %s, due_at = now()", [lots, lots])
+
+
+def look(database: str, statement: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(database) as owner:
+        return owner.execute(statement).fetchall()
+
+
+async def sweep_all(database: str) -> None:
+    """The sweep, until nothing is owed."""
+    async with (
+        asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=1) as finder,
+        asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=1) as pool,
+    ):
+        due = PostgresDueWallets(finder, pool)
+        while await due.move_due(datetime.now(UTC)):
+            pass
+
+
+async def test_a_spend_of_thousands_of_lots_takes_the_first_at_once_and_the_others_follow(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 1)
+    fill(database, 1_800)
+    assert await spend(acme, 1_750) == 201
+    assert (await acme.get(PURSE)).json()["active"] == 50
+    assert await spend(acme, 51, "order-2") == 409
+    assert look(database, "SELECT owed FROM wallet") == [(1_250,)]
+    assert await spend(acme, 10, "order-3") == 201
+    soonest = (await acme.get(PURSE)).json()["next_expiry"]
+    await sweep_all(database)
+    assert look(database, "SELECT owed FROM wallet") == [(0,)]
+    assert look(database, "SELECT min(seq), count(*) FROM wallet_lot WHERE remaining > 0 AND seq > 1") == [(1_762, 39)]
+    assert (await acme.get(PURSE)).json()["next_expiry"] == soonest
+
+
+async def test_the_refund_of_a_spend_of_thousands_of_lots_comes_in_portions_that_add_up(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 1)
+    fill(database, 1_800)
+    assert await spend(acme, 1_750) == 201
+    await sweep_all(database)
+    first = await acme.post(f"{PURSE}/spends/order-1/refund")
+    assert (first.status_code, first.json()["active_after"]) == (201, 1_800)
+    again = await acme.post(f"{PURSE}/spends/order-1/refund")
+    assert (again.status_code, again.json()) == (200, first.json())
+    refunds = "SELECT amount FROM wallet_transfer WHERE kind = 'refund' ORDER BY seq"
+    assert look(database, refunds) == [(250,), (500,), (500,), (500,)]
+    assert look(database, "SELECT count(*) FROM wallet_lot WHERE remaining = 1") == [(1_800,)]
+
+
+async def test_a_refund_of_what_no_lot_has_given_yet_needs_no_lot(acme: AsyncClient, database: str) -> None:
+    await give(acme, 1)
+    fill(database, 1_800)
+    assert await spend(acme, 600) == 201
+    assert await spend(acme, 1_000, "order-2") == 201
+    assert (await acme.post(f"{PURSE}/spends/order-2/refund")).json()["active_after"] == 1_200
+    assert (await acme.post(f"{PURSE}/spends/order-1/refund")).json()["active_after"] == 1_800
+    assert look(database, "SELECT owed, (SELECT sum(remaining)::int FROM wallet_lot) FROM wallet") == [(0, 1_800)]
+
+
+async def test_a_refund_that_was_cut_off_goes_on_where_it_stopped(acme: AsyncClient, database: str) -> None:
+    await give(acme, 1)
+    fill(database, 1_800)
+    assert await spend(acme, 1_750) == 201
+    await sweep_all(database)
+    with psycopg.connect(database) as owner:  # the lots of the second portion can't be filled
+        owner.execute(
+            "ALTER TABLE wallet_lot ADD CONSTRAINT stop CHECK (seq NOT BETWEEN 600 AND 1400 OR remaining = 0) NOT VALID"
+        )
+    assert (await acme.post(f"{PURSE}/spends/order-1/refund")).status_code == 500
+    assert (await acme.get(PURSE)).json()["active"] == 300
+    with psycopg.connect(database) as owner:
+        owner.execute("ALTER TABLE wallet_lot DROP CONSTRAINT stop")
+    assert (await acme.post(f"{PURSE}/spends/order-1/refund")).json()["active_after"] == 1_800
+    assert look(database, "SELECT sum(amount)::int FROM wallet_transfer WHERE kind = 'refund'") == [(1_750,)]
 
 
 async def test_a_currency_of_points_is_defined_before_a_campaign_gives_it(acme: AsyncClient) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from fillip.core.errors import Retry
 from fillip.core.incentive import Reward
+from fillip.core.wallet import Taken, Taking
 from fillip.migrations import role_dsn
 from fillip.settle.sweep import sweep
+from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
 from .conftest import T0, World
@@ -78,6 +80,53 @@ async def test_it_runs_until_it_is_told_to_stop_and_an_error_is_one_to_try_again
         await sweep([due, Waiting()], stop)
     world.owner.execute("REVOKE UPDATE ON wallet FROM fillip_worker")
     await world.play(world.match("e2", rewards=(Reward("cashback", 1, "USD"),)))
-    world.owner.execute("UPDATE wallet_lot SET remaining = 5, expired = 0")
+    world.owner.execute("UPDATE wallet SET expired_to = 'epoch', due_at = 'epoch'")
     with pytest.raises(Retry, match="due points were not moved"):
         await due.move_due(T0 + DAY)
+
+
+async def test_tenants_take_turns_however_long_the_row_of_one_is(world: World, due: PostgresDueWallets):
+    await world.play(*[world.match(f"e{i}", f"u{i:03}", rewards=(A_DAY,), clock="live") for i in range(121)])
+    for table in ("wallet", "wallet_lot", "wallet_transfer"):
+        world.owner.execute(f"UPDATE {table} SET tenant_id = 'other' WHERE user_id = 'u120'")
+    assert await due.move_due(T0 + DAY) == 21, "20 of acme, and the one of the other tenant"
+    assert world.rows("SELECT expired FROM wallet WHERE tenant_id = 'other'") == [(5,)]
+    while await due.move_due(T0 + DAY):
+        pass
+    assert world.rows("SELECT count(*) FROM wallet WHERE active = 0") == [(121,)]
+
+
+async def test_a_wallet_that_cannot_be_moved_is_set_aside_and_the_others_go_on(world: World, due: PostgresDueWallets):
+    await world.play(*[world.match(f"e{i}", f"u{i}", rewards=(A_DAY,), clock="live") for i in range(5)])
+    world.owner.execute("ALTER TABLE wallet ADD CHECK (user_id <> 'u3' OR expired = 0)")
+    assert await due.move_due(T0 + DAY) == 4
+    assert await due.move_due(T0 + DAY) == 0
+    assert world.rows("SELECT user_id FROM wallet WHERE expired = 0") == [("u3",)]
+
+
+async def test_many_lots_of_a_wallet_move_by_their_sum_in_one_transfer_each(world: World, due: PostgresDueWallets):
+    later = Reward("points", 7, pending_for_s=86_400, expires_after_s=172_800)
+    await world.play(*[world.match(f"e{i}", rewards=(A_DAY, later), clock="live") for i in range(101)])
+    while await due.move_due(T0 + DAY):
+        pass
+    while await due.move_due(T0 + 2 * DAY):
+        pass
+    told = "SELECT kind, amount, source_id FROM wallet_transfer WHERE kind <> 'grant' ORDER BY seq"
+    assert world.rows(told) == [("activate", 707, ""), ("expire", 505, ""), ("expire", 707, "")]
+    assert world.rows("SELECT pending, active, expired, due_at FROM wallet") == [(0, 0, 1_212, None)]
+
+
+async def test_what_a_reversal_takes_of_other_lots_is_paid_by_the_sweep(world: World, due: PostgresDueWallets):
+    await world.play(*[world.match(f"e{i}", rewards=(A_DAY,), clock="live") for i in range(4)])
+    ((first,),) = world.rows("SELECT lot_id FROM wallet_lot WHERE seq = 1")
+    world.owner.execute("UPDATE wallet SET active = 15, spent = 5")
+    world.owner.execute("UPDATE wallet_lot SET remaining = 0 WHERE seq = 1")
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
+        taking = Taking(("acme", "u1", "POINTS"), "r1", first, 5)
+        assert await PostgresWallets(connection).take_back([taking], T0) == {first: Taken(5)}
+    assert world.rows("SELECT active, owed FROM wallet") == [(10, 5)]
+    assert await due.move_due(T0) == 1
+    assert world.rows("SELECT active, owed FROM wallet") == [(10, 0)]
+    assert world.rows("SELECT remaining FROM wallet_lot ORDER BY seq") == [(0,), (0,), (5,), (5,)]
+    assert world.rows("SELECT count(*) FROM wallet_draw") == [(0,)]

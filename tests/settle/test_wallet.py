@@ -67,12 +67,10 @@ async def test_a_campaign_without_points_leaves_no_wallet(world: World):
 
 async def test_lots_go_by_event_time_and_never_expire_in_a_history_tenant(world: World):
     await world.play(world.match("e1", rewards=(Reward("points", 5, pending_for_s=60, expires_after_s=90),)))
-    assert world.rows("SELECT account, available_at, expires_at FROM wallet_lot") == [
-        ("pending", T0 + timedelta(seconds=60), None)
-    ]
+    assert world.rows("SELECT available_at, expires_at FROM wallet_lot") == [(T0 + timedelta(seconds=60), None)]
     assert world.rows("SELECT pending, active FROM wallet") == [(5, 0)]
     await world.play(world.match("e2", clock="live", rewards=(Reward("points", 5, expires_after_s=90),)))
-    assert world.rows("SELECT expires_at FROM wallet_lot WHERE account = 'active'") == [(T0 + timedelta(seconds=90),)]
+    assert world.rows("SELECT expires_at FROM wallet_lot WHERE available_at IS NULL") == [(T0 + timedelta(seconds=90),)]
 
 
 async def test_two_first_grants_of_one_wallet_at_once_both_count_in_the_end(world: World):
@@ -120,7 +118,7 @@ async def test_the_database_refuses_an_overdraft_and_any_change_of_a_transfer(wo
     with pytest.raises(psycopg.errors.CheckViolation):
         world.owner.execute("UPDATE wallet SET active = -1")
     with pytest.raises(psycopg.errors.CheckViolation):
-        world.owner.execute("UPDATE wallet_lot SET expired = 1")
+        world.owner.execute("UPDATE wallet_lot SET reversed = 1")
     for statement in ("UPDATE wallet_transfer SET amount = 6", "DELETE FROM wallet_transfer"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await world.pool.execute(statement)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from fillip.manage import holdings, refunds
 from tests.conftest import NewDatabase
 
-from .wallet_machine import Site, WalletMachine
+from .wallet_machine import FEW_LOTS, PAGE_LOTS, Site, WalletMachine
 
 EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 """`make proof` takes more."""
@@ -19,7 +20,10 @@ EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 @pytest.fixture(scope="module")
 def site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own."""
-    with new_database() as dsn:
+    with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
+        for room in (holdings, refunds):
+            patch.setattr(room, "PAGE_LOTS", PAGE_LOTS)
+        patch.setattr(holdings, "FEW_LOTS", FEW_LOTS)
         made = Site(dsn)
         yield made
         made.close()

@@ -7,6 +7,10 @@ WITH posting AS (
     SELECT * FROM wallet_lot WHERE tenant_id = $1 AND ($2::text IS NULL OR user_id = $2)
 ), purse AS (
     SELECT * FROM wallet WHERE tenant_id = $1 AND ($2::text IS NULL OR user_id = $2)
+), draw AS (
+    SELECT * FROM wallet_draw WHERE tenant_id = $1 AND ($2::text IS NULL OR user_id = $2)
+), part AS (
+    SELECT p.* FROM wallet_part p JOIN transfer t USING (transfer_id) WHERE p.tenant_id = $1
 ), balance AS (
     SELECT p.user_id, p.currency, a.account, a.amount
     FROM purse p CROSS JOIN LATERAL (VALUES ('pending', p.pending), ('active', p.active), ('spent', p.spent),
@@ -14,15 +18,24 @@ WITH posting AS (
 ), summed AS (
     SELECT user_id, currency, account, sum(amount) AS amount FROM posting WHERE account <> 'issued' GROUP BY 1, 2, 3
 ), recount AS (
-    SELECT c.key::uuid AS lot_id, sum(c.value::bigint) AS remaining FROM transfer t, jsonb_each_text(t.lots) c GROUP BY 1
+    SELECT c.key::uuid AS lot_id, sum(c.value::bigint) AS remaining
+    FROM (SELECT lots FROM transfer UNION ALL SELECT lots FROM part) t, jsonb_each_text(t.lots) c GROUP BY 1
 ), taken AS (
-    SELECT source_id::uuid AS lot_id, sum(amount) FILTER (WHERE kind = 'expire') AS expired,
-           sum(amount) FILTER (WHERE kind = 'reverse') AS reversed
-    FROM transfer WHERE kind IN ('expire', 'reverse') GROUP BY 1
+    SELECT source_id::uuid AS lot_id, sum(amount) AS reversed FROM transfer WHERE kind = 'reverse' GROUP BY 1
 ), open AS (
-    SELECT user_id, currency, sum(remaining) FILTER (WHERE account = 'pending') AS pending,
-           sum(remaining) FILTER (WHERE account = 'active') AS active
-    FROM lot GROUP BY 1, 2
+    SELECT user_id, currency, sum(remaining) FILTER (WHERE lot.available_at > w.activated_to) AS pending,
+           sum(remaining) FILTER (WHERE lot.expires_at <= w.expired_to) AS expired,
+           sum(remaining) FILTER (WHERE coalesce(lot.available_at <= w.activated_to, true)
+                                    AND coalesce(lot.expires_at > w.expired_to, true)) AS active
+    FROM lot JOIN purse w USING (user_id, currency) GROUP BY 1, 2
+), owing AS (
+    SELECT user_id, currency, sum(draw.owed) AS owed FROM draw GROUP BY 1, 2
+), drawn AS (
+    SELECT t.transfer_id, t.amount,
+           coalesce((SELECT -sum(c.value::bigint) FROM jsonb_each_text(t.lots) c), 0)
+           + coalesce((SELECT sum(p.amount) FROM part p WHERE p.transfer_id = t.transfer_id), 0)
+           + coalesce((SELECT d.owed FROM draw d WHERE d.transfer_id = t.transfer_id), 0) AS given
+    FROM transfer t WHERE t.kind = 'spend'
 ), told AS (
     SELECT user_id, currency, count(*) AS count, min(seq) AS first, max(seq) AS last,
            (array_agg(pending_after ORDER BY seq DESC))[1] AS pending,
@@ -44,18 +57,35 @@ SELECT
         AS "I10: accounts under their floor",
     (SELECT count(*) FROM lot LEFT JOIN recount USING (lot_id)
      WHERE lot.remaining IS DISTINCT FROM recount.remaining) AS "lots unlike the recount from transfers",
-    (SELECT count(*) FROM lot LEFT JOIN taken USING (lot_id)
-     WHERE (lot.expired, lot.reversed) <> (coalesce(taken.expired, 0), coalesce(taken.reversed, 0)))
-        AS "lots whose expiry or reversals are unlike their transfers",
-    (SELECT count(*) FROM purse LEFT JOIN open USING (user_id, currency)
-     WHERE coalesce(open.pending, 0) <> purse.pending OR coalesce(open.active, 0) <> greatest(purse.active, 0))
-        AS "wallets whose open lots are unlike their balance",
+    (SELECT count(*) FROM lot LEFT JOIN taken USING (lot_id) WHERE lot.reversed <> coalesce(taken.reversed, 0))
+        AS "lots whose reversals are unlike their transfers",
+    (SELECT count(*) FROM purse LEFT JOIN open USING (user_id, currency) LEFT JOIN owing USING (user_id, currency)
+     WHERE coalesce(open.pending, 0) <> purse.pending
+        OR coalesce(open.active, 0) <> greatest(purse.active, 0) + purse.owed
+        OR coalesce(open.expired, 0) <> purse.expired + coalesce(owing.owed, 0) - purse.owed)
+        AS "wallets whose lots are unlike their balance",
+    (SELECT count(*) FROM part WHERE amount <> (SELECT -sum(c.value::bigint) FROM jsonb_each_text(part.lots) c))
+        AS "portions unlike their lots",
+    (SELECT count(*) FROM purse JOIN lot USING (user_id, currency)
+     WHERE lot.remaining > 0 AND coalesce(purse.due_at, 'infinity') > least(
+               CASE WHEN lot.available_at > purse.activated_to THEN lot.available_at END,
+               CASE WHEN lot.expires_at > purse.expired_to THEN lot.expires_at END, 'infinity'))
+        AS "wallets that the sweep would come to too late",
+    (SELECT count(*) FROM purse JOIN draw USING (user_id, currency) WHERE purse.due_at IS NULL)
+        AS "draws that the sweep would not come to",
+    (SELECT count(*) FROM drawn WHERE given <> amount AND given + coalesce(
+        (SELECT sum(r.amount) FROM transfer r JOIN transfer s USING (user_id, currency, source_id)
+         WHERE s.transfer_id = drawn.transfer_id AND r.kind = 'refund'), 0) < amount)
+        AS "spends that lots gave too little for",
     (SELECT count(*) FROM purse JOIN told USING (user_id, currency)
      WHERE (told.first, told.count) <> (1, told.last) OR told.last <> purse.last_seq
         OR (told.pending, told.active) <> (purse.pending, purse.active)) AS "statements with a gap or another balance",
     (SELECT count(*) FROM earned FULL JOIN posted USING (incentive_id)
      WHERE earned.value IS DISTINCT FROM posted.amount) AS "I3: incentives of points not posted once",
-    (SELECT count(*) FROM transfer s WHERE s.kind = 'refund' AND NOT EXISTS (
+    (SELECT count(*) FROM (
+        SELECT r.user_id, r.currency, r.source_id, sum(r.amount) AS amount FROM transfer r WHERE r.kind = 'refund'
+        GROUP BY 1, 2, 3) AS r
+     WHERE NOT EXISTS (
         SELECT FROM transfer o WHERE o.kind = 'spend' AND (o.user_id, o.currency, o.source_id, o.amount)
-                                                        = (s.user_id, s.currency, s.source_id, s.amount)))
-        AS "refunds without their spend"
+                                                        = (r.user_id, r.currency, r.source_id, r.amount)))
+        AS "refunds unlike their spend"

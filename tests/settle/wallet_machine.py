@@ -32,6 +32,11 @@ HERE = Path(__file__).parent
 BREACHES = (HERE / "wallet_breaches.sql").read_text().replace("$1", "%(tenant)s").replace("$2", "%(user)s")
 FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
 DAY_S = 86_400
+TIMES = {
+    "wallet": ("activated_to", "expired_to", "due_at"),
+    "wallet_lot": ("expires_at", "available_at"),
+    "wallet_draw": ("since",),
+}
 SUMS = ("pending", "active", "spent", "expired", "reversed")
 
 amounts = st.integers(1, 20)
@@ -45,6 +50,10 @@ operations = st.one_of(
     st.tuples(st.just("adjust"), amounts.map(lambda amount: amount - 10).filter(bool)),
     st.tuples(st.just("sweep")),
 )
+
+
+PAGE_LOTS, FEW_LOTS = 2, 1
+"""Small, so that wallets with more lots than a page occur all the time."""
 
 
 class Site:
@@ -61,7 +70,7 @@ class Site:
     async def _open(self, dsn: str) -> None:
         self.pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=8)
         finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_publish"), min_size=1, max_size=2)
-        self.due = PostgresDueWallets(finder, self.pool)
+        self.due = PostgresDueWallets(finder, self.pool, PAGE_LOTS, FEW_LOTS)
         self.world = World(self.pool, self.owner)
         engines = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
         app = build_app(*engines, "operator", PostgresKeyRing(engines[0], cache_for_s=600), gateway_url="ws://none")
@@ -145,7 +154,8 @@ class WalletMachine(RuleBasedStateMachine):
         assert after["reversed"] - before["reversed"] == taken.taken
         assert before["active"] + before["pending"] - after["active"] - after["pending"] == taken.taken
         (now,) = [each for each in self._list_lots() if each["lot_id"] == lot["lot_id"]]
-        assert taken.taken + taken.short == min(amount, lot["amount"] - now["expired"] - lot["reversed"])
+        expired = now["remaining"] if now["is_over"] else 0
+        assert taken.taken + taken.short == min(amount, lot["amount"] - expired - lot["reversed"])
         assert not taken.short or after["active"] == min(before["active"], FLOORS[self.currency] or 0)
         self.bites["debts" if after["active"] < 0 else "floors" if taken.short else "plain"] += 1
 
@@ -169,9 +179,10 @@ class WalletMachine(RuleBasedStateMachine):
     @rule(days=st.integers(1, 3), then=st.sampled_from(("sweep", "spend", "nothing")))
     def let_days_pass(self, days: int, then: str) -> None:
         """The clock can't be moved, so the times of the lots are. What is shown needs no sweep, nor does a spend."""
-        shift = "expires_at = expires_at - %(ago)s, available_at = available_at - %(ago)s"
         given = {"ago": timedelta(days=days), "user": self.user}
-        self.site.owner.execute(f"UPDATE wallet_lot SET {shift} WHERE user_id = %(user)s", given)
+        for table, times in TIMES.items():
+            shift = ", ".join(f"{time} = {time} - %(ago)s" for time in times)
+            self.site.owner.execute(f"UPDATE {table} SET {shift} WHERE user_id = %(user)s", given)
         before = self._look()
         if then == "spend" and before:
             self._spend_all(before, 1)
@@ -204,7 +215,7 @@ class WalletMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave nothing due behind, or the next example would count it."""
-        self.site.owner.execute("UPDATE wallet_lot SET expires_at = NULL, available_at = NULL WHERE remaining > 0")
+        self.site.owner.execute("UPDATE wallet SET due_at = NULL")
 
     def _spend_all(self, before: dict[str, int], racers: int) -> None:
         """All that can be spent, by each of several at once: one gets it; where there is nothing, nobody does."""
@@ -244,7 +255,9 @@ class WalletMachine(RuleBasedStateMachine):
         async with self.site.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
             taking = Taking(("acme", self.user, self.currency), f"r{name}", incentive_id, amount)
-            return (await PostgresWallets(connection).take_back([taking], datetime.now(UTC))).get(incentive_id)
+            return (await PostgresWallets(connection, PAGE_LOTS, FEW_LOTS).take_back([taking], datetime.now(UTC))).get(
+                incentive_id
+            )
 
     async def _storm(self, storm: list[tuple[Any, ...]]) -> None:
         lots, jobs, partitions = self._list_lots(), [], [0, 1]
@@ -289,4 +302,8 @@ class WalletMachine(RuleBasedStateMachine):
 
     def _list_lots(self) -> list[dict[str, Any]]:
         cursor = self.site.owner.cursor(row_factory=dict_row)
-        return cursor.execute("SELECT * FROM wallet_lot WHERE user_id = %s ORDER BY seq", (self.user,)).fetchall()
+        query = (
+            "SELECT l.*, coalesce(l.expires_at <= w.expired_to, false) AS is_over FROM wallet_lot l"
+            " JOIN wallet w USING (tenant_id, user_id, currency) WHERE user_id = %s ORDER BY seq"
+        )
+        return cursor.execute(query, (self.user,)).fetchall()

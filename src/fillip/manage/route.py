@@ -87,6 +87,14 @@ class Work:
         await reach(self._connection.commit())
         self.changed = changed
 
+    async def save(self) -> None:
+        """Keep what was done so far, and go on in a transaction of its own; raises Retry.
+
+        For work in portions that is right after each of them, and goes on where it stopped when it is asked for again.
+        """
+        await reach(self.connection.commit())
+        await enter_tenant(self.connection, self.caller.tenant_id)
+
     async def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""
         if self._connection is not None:

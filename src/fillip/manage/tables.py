@@ -368,7 +368,9 @@ wallet = Table(
     "wallet",
     metadata,
     *(_text(name, key=True) for name in ("tenant_id", "user_id", "currency")),
-    *(_count(name) for name in ("pending", "active", "spent", "expired", "reversed", "floor", "last_seq")),
+    *(_count(name) for name in ("pending", "active", "spent", "expired", "reversed", "floor", "last_seq", "owed")),
+    *(_instant(name) for name in ("activated_to", "expired_to")),
+    _instant("due_at", null=True),
     _instant("updated_at"),
 )
 wallet_lot = Table(
@@ -376,8 +378,8 @@ wallet_lot = Table(
     metadata,
     _text("tenant_id", key=True),
     _uuid("lot_id", key=True),
-    *(_text(name) for name in ("user_id", "currency", "account")),
-    *(_count(name) for name in ("amount", "remaining", "seq", "expired", "reversed")),
+    *(_text(name) for name in ("user_id", "currency")),
+    *(_count(name) for name in ("amount", "remaining", "seq", "reversed")),
     _instant("available_at", null=True),
     _instant("expires_at", null=True),
 )
@@ -395,4 +397,23 @@ wallet_transfer = Table(
     _text("reason", null=True),
     *(_count(name) for name in ("pending_after", "active_after")),
     _instant("made_at"),
+)
+wallet_draw = Table(
+    "wallet_draw",
+    metadata,
+    *(_text(name, key=True) for name in ("tenant_id", "user_id", "currency")),
+    _count("seq", key=True),
+    _uuid("transfer_id"),
+    _count("owed"),
+    _instant("since"),
+    _integer("part"),
+)
+wallet_part = Table(
+    "wallet_part",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("transfer_id", key=True),
+    _integer("part", key=True),
+    _count("amount"),
+    _json("lots"),
 )

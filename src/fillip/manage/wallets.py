@@ -1,5 +1,6 @@
 """Wallets of points: balances, the statement, spending and its refund, adjustments by hand."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -20,10 +21,20 @@ from fillip.core.wallet import (
     identify_spend,
 )
 from fillip.manage.definition import Instant, Part
-from fillip.manage.holdings import find_transfer, load_lots, lock_wallet, make_wallet, store_wallet
+from fillip.manage.holdings import (
+    bring_up,
+    find_next_expiries,
+    find_transfer,
+    lock_wallet,
+    make_wallet,
+    open_page,
+    select_wallets,
+    store_wallet,
+)
 from fillip.manage.naming import UserId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.points import Currency
+from fillip.manage.refunds import refund_portion
 from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.route import Posting, Reading, Route, Work
 from fillip.manage.tables import points_currency, tenant, wallet, wallet_transfer
@@ -61,8 +72,8 @@ class WalletAnswer(BaseModel):
 class TransferAnswer(BaseModel):
     """`amount` points from the account `debit` to `credit`. `seq` runs 1, 2, 3 … in a wallet without a gap.
 
-    `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`; `reason` is an adjustment's, or the
-    reversal's id.
+    `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`, or empty where more than 100 lots
+    become active or expire together; `reason` is an adjustment's, or the reversal's id.
     """
 
     seq: int
@@ -112,21 +123,21 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "descr
 @router.get("")
 async def list_wallets(work: Reading, user_id: UserId, pages: Pages) -> Page[WalletAnswer]:
     """A user's wallets by currency; empty for a user who never had points."""
-    mine = (wallet.c.tenant_id == work.caller.tenant_id) & (wallet.c.user_id == user_id)
-    rows, cursor = await read_page(work.connection, select(wallet).where(mine), [wallet.c.currency], pages)
-    items = [_describe(found) for found in await load_lots(work.connection, rows)]
-    return Page(items=items, next_cursor=cursor)
+    now = datetime.now(UTC)
+    statement = select_wallets(work.caller, user_id, now)
+    rows, cursor = await read_page(work.connection, statement, [wallet.c.currency], pages)
+    return Page(items=await _describe(work, rows, now), next_cursor=cursor)
 
 
 @router.get("/{currency}")
 async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> WalletAnswer:
     """One wallet, with what is due by now activated and expired."""
-    mine = (wallet.c.tenant_id == work.caller.tenant_id) & (wallet.c.user_id == user_id)
-    statement = select(wallet).where(mine, wallet.c.currency == currency)
+    now = datetime.now(UTC)
+    statement = select_wallets(work.caller, user_id, now).where(wallet.c.currency == currency)
     rows = (await work.connection.execute(statement)).all()
     if not rows:
         raise NotFound(f"user '{user_id}' has no wallet of {currency}")
-    return _describe((await load_lots(work.connection, rows))[0])
+    return (await _describe(work, rows, now))[0]
 
 
 @router.get("/{currency}/transfers")
@@ -148,11 +159,13 @@ async def spend(
     work: Posting, user_id: UserId, currency: Currency, body: SpendPart, response: Response
 ) -> TransferAnswer:
     """Spend active points, those that expire first first; 409 `not-enough-points` where they are not there."""
-    held = await lock_wallet(work.connection, _name(work, user_id, currency))
+    now = datetime.now(UTC)
+    held = await lock_wallet(work.connection, _name(work, user_id, currency), now)
     transfer_id = identify_spend(held.key, body.spend_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         return _repeat(before, body.amount, body.spend_id, response)
-    if not held.spend(transfer_id, body.spend_id, body.amount, datetime.now(UTC)):
+    await open_page(work.connection, held)
+    if not held.spend(transfer_id, body.spend_id, body.amount, now):
         raise _lacks(held, body.amount)
     await store_wallet(work.connection, held)
     return _show(held.transfers[-1])
@@ -162,38 +175,45 @@ async def spend(
 async def refund(
     work: Posting, user_id: UserId, currency: Currency, spend_id: OwnId, response: Response
 ) -> TransferAnswer:
-    """Undo a whole spend: its points come back with the expiry they had; what is past that expires at once."""
-    held = await lock_wallet(work.connection, _name(work, user_id, currency), "all")
-    spent = await find_transfer(work.connection, work.caller, identify_spend(held.key, spend_id))
-    if spent is None:
-        raise NotFound(f"there is no spend '{spend_id}' in this wallet")
-    transfer_id = identify_refund(spent.transfer_id)
-    if before := await find_transfer(work.connection, work.caller, transfer_id):
-        return _repeat(before, spent.amount, spend_id, response)
-    held.refund(transfer_id, spent, datetime.now(UTC))
-    await store_wallet(work.connection, held)
-    return _show(next(transfer for transfer in held.transfers if transfer.kind == "refund"))
+    """Undo a whole spend: its points come back with the expiry they had; what is past that expires at once.
+
+    A spend over more than 500 lots comes back in several transfers, the last of which is the answer.
+    """
+    key = _name(work, user_id, currency)
+    while True:
+        now = datetime.now(UTC)
+        held = await lock_wallet(work.connection, key, now)
+        spent = await find_transfer(work.connection, work.caller, identify_spend(key, spend_id))
+        if spent is None:
+            raise NotFound(f"there is no spend '{spend_id}' in this wallet")
+        if before := await find_transfer(work.connection, work.caller, identify_refund(spent.transfer_id)):
+            response.status_code = 200
+            return _show(before)
+        if await refund_portion(work.connection, held, spent, now):
+            return _show(next(transfer for transfer in held.transfers if transfer.kind == "refund"))
+        await work.save()
 
 
 @router.post("/{currency}/adjustments", status_code=201, responses=_AGAIN)
 async def adjust(
     work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
 ) -> TransferAnswer:
-    """Add points by hand, or take them away; the same `adjustment_id` again moves nothing more."""
-    key = _name(work, user_id, currency)
+    """Add points by hand, or take them away, no more than is there; the same `adjustment_id` again moves nothing more."""
+    key, now = _name(work, user_id, currency), datetime.now(UTC)
     if body.amount > 0:
         await _check_currency(work, currency)
         await _check_expiry(work, body)
         await make_wallet(work.connection, key)
-    held = await lock_wallet(work.connection, key)
+    held = await lock_wallet(work.connection, key, now)
     transfer_id = identify_adjustment(key, body.adjustment_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         return _repeat(before, body.amount, body.adjustment_id, response)
-    moved = (transfer_id, body.adjustment_id, body.amount, body.reason)
-    if not held.adjust(*moved, datetime.now(UTC), body.expires_at):
+    if body.amount < 0:
+        await open_page(work.connection, held)
+    if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
         raise _lacks(held, -body.amount)
     await store_wallet(work.connection, held)
-    return _show(held.transfers[-1])
+    return _show(next(transfer for transfer in held.transfers if transfer.transfer_id == transfer_id))
 
 
 def _name(work: Work, user_id: str, currency: str) -> WalletKey:
@@ -226,14 +246,16 @@ def _lacks(held: Wallet, amount: int) -> NotEnough:
     return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
 
 
-def _describe(held: Wallet) -> WalletAnswer:
-    held.mature(datetime.now(UTC))
-    balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
-    ends = [lot for lot in held.lots.values() if lot.remaining and lot.account == "active" and lot.expires_at]
-    first = min((lot.expires_at for lot in ends if lot.expires_at), default=None)
-    amount = sum(lot.remaining for lot in ends if lot.expires_at == first)
-    expiry = NextExpiry(at=first, amount=amount) if first else None
-    return WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance)
+async def _describe(work: Work, rows: Sequence[Row[Any]], now: datetime) -> list[WalletAnswer]:
+    shown = bring_up(rows, now)
+    expiries = await find_next_expiries(work.connection, shown)
+    answers = []
+    for held in shown:
+        balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
+        when, amount = expiries.get(held.key[2], (None, 0))
+        expiry = NextExpiry(at=when, amount=amount) if when else None
+        answers.append(WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance))
+    return answers
 
 
 def _show(transfer: Transfer | Row[Any]) -> TransferAnswer:

@@ -1,33 +1,75 @@
-"""Wallets with something due: found across tenants by a role that only reads, moved by the worker's, tenant by tenant."""
+"""Wallets with something due: found across tenants by a role that only reads, moved by the worker's, tenants in turn."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import asyncpg
 
 from fillip.core.errors import Retry
-from fillip.settle.postgres import PASSING
+from fillip.core.wallet import FEW_LOTS, PAGE_LOTS
+from fillip.settle.postgres import PASSING, retry_passing
+from fillip.settle.sweep import Key, Turns
 from fillip.settle.wallet.postgres import SQL, PostgresWallets
 
-PORTION_LOTS = 500
+PORTION_WALLETS, OF_A_TENANT = 50, 20
 
 
 class PostgresDueWallets:
-    """See fillip.settle.sweep.Due."""
+    """See fillip.settle.sweep.Due. A transaction moves a page of lots, or one wallet by sums where it has more."""
 
-    def __init__(self, finder: asyncpg.Pool, pool: asyncpg.Pool) -> None:
+    def __init__(
+        self, finder: asyncpg.Pool, pool: asyncpg.Pool, page_lots: int = PAGE_LOTS, few_lots: int = FEW_LOTS
+    ) -> None:
         """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
+        self._page_lots = page_lots
+        self._few_lots = few_lots
+        self._turns = Turns()
 
     async def move_due(self, at: datetime) -> int:
-        """Activate and expire what is due in the wallets that have waited longest and that nobody holds."""
+        """Activate and expire what is due, and let lots pay what draws are owed, in wallets that nobody holds."""
+
+        async def move(keys: Sequence[Key]) -> int:
+            return await self._move(keys, at)
+
         try:
-            rows = await self._finder.fetch(SQL["find_due"], at, PORTION_LOTS)
-            keys = sorted((row["tenant_id"], row["user_id"], row["currency"]) for row in rows)
-            if not keys:
-                return 0
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(SQL["name_tenants"], ",".join(sorted({key[0] for key in keys})))
-                return await PostgresWallets(connection).mature(keys, at)
-        except (*PASSING, asyncpg.PostgresError) as error:  # whatever is wrong, it is not to stop the announcing
+            portions = list(self._divide(await self._find(at)))
+            return sum([await self._turns.move(portion, move) for portion in portions])
+        except (*PASSING, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due points were not moved: {type(error).__name__}: {error}") from error
+
+    async def _find(self, at: datetime) -> list[asyncpg.Record]:
+        while True:
+            which = (
+                at,
+                self._few_lots + 1,
+                self._turns.after,
+                OF_A_TENANT,
+                PORTION_WALLETS,
+                *self._turns.list_aside(3),
+            )
+            rows: list[asyncpg.Record] = await self._finder.fetch(SQL["find_due"], *which)
+            if self._turns.note([row["tenant_id"] for row in rows], PORTION_WALLETS):
+                return rows
+
+    def _divide(self, rows: Sequence[asyncpg.Record]) -> Iterator[list[Key]]:
+        """Wallets (sorted) that together have no more lots due than a page; one with many is by itself."""
+        portion: list[Key] = []
+        room = self._page_lots
+        for row in sorted(rows, key=lambda row: (row["tenant_id"], row["user_id"], row["currency"])):
+            size = self._page_lots if row["lots"] > self._few_lots else row["lots"]
+            if portion and size > room:
+                yield portion
+                portion, room = [], self._page_lots
+            portion.append((row["tenant_id"], row["user_id"], row["currency"]))
+            room -= size
+        if portion:
+            yield portion
+
+    async def _move(self, keys: Sequence[Key], at: datetime) -> int:
+        named = [(str(tenant), str(user), str(currency)) for tenant, user, currency in keys]
+        with retry_passing():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["name_tenants"], ",".join(sorted({key[0] for key in named})))
+                return await PostgresWallets(connection, self._page_lots, self._few_lots).move_due(named, at)

@@ -1,8 +1,16 @@
--- Wallets with something due, those that have waited longest first; as fillip_publish, which sees all tenants.
-SELECT DISTINCT due.tenant_id, due.user_id, due.currency
-FROM (
-    SELECT l.tenant_id, l.user_id, l.currency FROM wallet_lot l
-    WHERE l.remaining > 0 AND least(l.expires_at, CASE l.account WHEN 'pending' THEN l.available_at END) <= $1
-    ORDER BY least(l.expires_at, CASE l.account WHEN 'pending' THEN l.available_at END)
-    LIMIT $2
-) AS due
+-- Wallets with something due, tenant by tenant behind $3, of each at most $4 that have waited longest, and how many lots
+-- are due in each, counted up to $2 or a little more; without those that are set aside ($6 to $8). As fillip_publish, which sees all tenants.
+SELECT w.tenant_id, w.user_id, w.currency, d.lots
+FROM tenant t
+CROSS JOIN LATERAL (
+    SELECT w.* FROM wallet w
+    WHERE w.tenant_id = t.tenant_id AND w.due_at <= $1
+      AND (w.tenant_id, w.user_id, w.currency) NOT IN (SELECT * FROM unnest($6::text[], $7::text[], $8::text[]))
+    ORDER BY w.due_at LIMIT $4
+) AS w
+CROSS JOIN LATERAL (
+    SELECT count(*)::int AS lots
+    FROM list_due_lots(w.tenant_id, w.user_id, w.currency, w.activated_to, w.expired_to, $1, $2)
+) AS d
+WHERE t.tenant_id > $3
+ORDER BY t.tenant_id LIMIT $5
