@@ -9,7 +9,7 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
-from tests.bench import books, explain, force, http, index, ledger, neighbours, rules, worker
+from tests.bench import books, explain, force, http, index, ledger, neighbours, rules, wallet, worker
 from tests.bench.site import Site
 
 ALL: dict[str, Callable[[Site], list[Figure]]] = {
@@ -21,6 +21,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "explain": explain.bench,
     "force": force.bench,
     "neighbours": neighbours.bench,
+    "wallet": wallet.bench,
     "worker": worker.bench,
 }
 
