@@ -37,11 +37,21 @@ def test_the_machine_bites(site: Site):
         machine.let_days_pass(1, then="sweep")  # 5 expire, 5 become active
         machine.race_for_all(4)
         machine.take_back_what_was_spent(2, 0)
+        machine.grant(5, None, 1)
+        for back in (False, True):
+            for days in (0, 1):
+                for lasts in (1, 1, 2, None):
+                    machine.grant(5, None, lasts)
+                machine.let_lots_fall_behind(3, days, 2 * back + days, back)
+                machine.nothing_is_wrong()
+        machine.let_days_pass(1, then="sweep")
         machine.do_at_once([("grant", 5), ("spend", 0, 3), ("reverse", 1, 1, 5), ("sweep",)])
         machine.grant(5, None, 1)
         machine.let_days_pass(1, then="spend")
         machine.nothing_is_wrong()
-    assert machine.bites.keys() >= {"swept", "races", "floors", "debts", "storms"}, machine.bites
+    assert machine.bites.keys() >= {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgiven"}, (
+        machine.bites
+    )
 
 
 def test_whatever_comes_at_once_the_wallets_add_up(site: Site):

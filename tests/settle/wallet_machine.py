@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 BREACHES = (HERE / "wallet_breaches.sql").read_text().replace("$1", "%(tenant)s").replace("$2", "%(user)s")
 FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
 DAY_S = 86_400
+NEVER = datetime.max.replace(tzinfo=UTC)
 TIMES = {
     "wallet": ("activated_to", "expired_to", "due_at"),
     "wallet_lot": ("expires_at", "available_at"),
@@ -105,7 +106,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.site.users += 1
         self.user, self.currency, self.made = f"user-{self.site.users}", currency, 0
         self.purse = f"/v1/users/{self.user}/wallets/{currency}"
-        for pending, lasts in ((None, 1), (1, None), (None, None)):
+        for pending, lasts in ((None, 1), (1, None), (None, None), (None, 2), (None, 2), (1, 3)):
             self._run(self._settle(self._earn(5, pending, lasts)))
 
     @rule(amount=amounts, pending=spans, lasts=spans)
@@ -191,6 +192,30 @@ class WalletMachine(RuleBasedStateMachine):
             self.bites["swept"] += moved
         self._expect(before)
 
+    @rule(left=st.integers(0, 9), days=st.integers(0, 2), number=numbers, back=st.booleans())
+    def let_lots_fall_behind(self, left: int, days: int, number: int, back: bool) -> None:
+        """A spend over more lots than a page; lots that owe to it may expire, it may be refunded before they gave."""
+        before = self._look()
+        amount = max(before["active"], 0) - left if before else 0
+        if not before or amount <= 0 or self._find("spend", f"b{number}"):
+            return
+        lots = [] if self._count_owed() else self._list_lots()
+        assert self._run(self._spend(number, amount, "b")) == 201
+        self._expect(before, active=-amount, spent=amount)
+        owed = self._count_owed()
+        if days:
+            self.let_days_pass(days, then="nothing")
+            assert not lots or self._count_active() == reckon(lots, amount, timedelta(days=days))
+            self.bites["late"] += bool(owed)
+        if back:
+            assert self._run(self._refund(number, "b")) == 201
+            after = self._look()
+            assert after and after["spent"] == before["spent"]
+            assert sum(after.values()) == sum(before.values())
+            assert not lots or after["active"] == reckon(lots, 0, timedelta(days=days))
+            self.bites["forgiven"] += bool(owed)
+        self.bites["behind"] += bool(owed)
+
     @rule(storm=st.lists(operations, min_size=2, max_size=6))
     def do_at_once(self, storm: list[tuple[Any, ...]]) -> None:
         """Anything may come at once: every one gets an answer, and the invariants hold."""
@@ -240,11 +265,11 @@ class WalletMachine(RuleBasedStateMachine):
             except Retry as retry:  # another made the wallet first
                 assert not isinstance(retry, Fenced)
 
-    async def _spend(self, number: int, amount: int) -> int:
-        return (await self._post("spends", {"spend_id": f"s{number}", "amount": amount})).status_code
+    async def _spend(self, number: int, amount: int, name: str = "s") -> int:
+        return (await self._post("spends", {"spend_id": f"{name}{number}", "amount": amount})).status_code
 
-    async def _refund(self, number: int) -> int:
-        return (await self._post(f"spends/s{number}/refund", None)).status_code
+    async def _refund(self, number: int, name: str = "s") -> int:
+        return (await self._post(f"spends/{name}{number}/refund", None)).status_code
 
     async def _adjust(self, amount: int) -> int:
         self.made += 1
@@ -300,6 +325,14 @@ class WalletMachine(RuleBasedStateMachine):
         found = self.site.owner.execute(query, (self.user, kind, source_id, reason, reason)).fetchone()
         return found[0] if found else 0
 
+    def _count_active(self) -> int:
+        shown = self._look()
+        return shown["active"] if shown else 0
+
+    def _count_owed(self) -> int:
+        found = self.site.owner.execute("SELECT owed FROM wallet WHERE user_id = %s", (self.user,)).fetchone()
+        return found[0] if found else 0
+
     def _list_lots(self) -> list[dict[str, Any]]:
         cursor = self.site.owner.cursor(row_factory=dict_row)
         query = (
@@ -307,3 +340,15 @@ class WalletMachine(RuleBasedStateMachine):
             " JOIN wallet w USING (tenant_id, user_id, currency) WHERE user_id = %s ORDER BY seq"
         )
         return cursor.execute(query, (self.user,)).fetchall()
+
+
+def reckon(lots: list[dict[str, Any]], amount: int, later: timedelta) -> int:
+    """What is active `later`, where `amount` is spent now: out of every lot at once, the one that expires first first."""
+    now, active = datetime.now(UTC), 0
+    for lot in sorted(lots, key=lambda lot: (lot["expires_at"] or NEVER, lot["seq"])):
+        usable = (lot["available_at"] or now) <= now < (lot["expires_at"] or NEVER)
+        drawn = min(amount, lot["remaining"]) if usable else 0
+        amount -= drawn
+        if (lot["available_at"] or now) <= now + later < (lot["expires_at"] or NEVER):
+            active += lot["remaining"] - drawn
+    return active

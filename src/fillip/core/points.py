@@ -11,7 +11,7 @@ from fillip.core.incentive import identify
 
 POINTS = "POINTS"
 """The currency that every tenant has, and that a reward of points without a currency is in."""
-PAGE_LOTS = 500
+PAGE_LOTS = 200
 """As many lots one transaction reads or writes of a wallet at most."""
 FEW_LOTS = 100
 """Up to so many lots that fall due together have a transfer each; more share one."""

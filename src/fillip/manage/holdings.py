@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.ports import Caller
 from fillip.core.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Transfer, Wallet, WalletKey
 from fillip.manage.refusals import NotFound
-from fillip.manage.tables import wallet, wallet_draw, wallet_lot, wallet_transfer
+from fillip.manage.wallet_tables import wallet, wallet_draw, wallet_lot, wallet_transfer
 
 _KEY = ("tenant_id", "user_id", "currency")
 _LOTS = wallet_lot.c

@@ -4,37 +4,67 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.wallet import PAGE_LOTS, Draw, Portion, Transfer, Wallet, identify_refund
 from fillip.manage.holdings import is_in, read_lots, store_wallet
-from fillip.manage.tables import wallet_draw, wallet_lot, wallet_part, wallet_transfer
+from fillip.manage.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_transfer
 
 MAX_DRAWS = 100
 _lot, _draw, _part, _transfer = wallet_lot.c, wallet_draw.c, wallet_part.c, wallet_transfer.c
 
 
-async def refund_portion(connection: AsyncConnection, held: Wallet, spent: Transfer, at: datetime) -> bool:
-    """Give one portion of a spend back and write it, what lots gave last first; whether it was the last portion.
-
-    `held` is locked and brought up to `at`. What was given back before is left out.
+class Plan(Struct):
+    """What is to be given back of a spend: `left` are (number, amount) of the portions that lots gave, the last one first;
+    `rest` is the amount, with what no lot has given.
     """
-    given = await _list_given(connection, held, spent)
-    returned = await _read_returned(connection, held, spent, [part for part, _ in given])
-    rest = spent.amount - sum(returned.values())
-    left = [(part, amount) for part, amount in given if part not in returned]
-    while sum(amount for _, amount in left) > rest:  # given since, for a debt that the refund had to pay
-        left.pop(0)
-    owed, late = await _read_owed(connection, held, spent, rest - sum(amount for _, amount in left))
-    last, part = len(left) <= 1, left[0][0] if left else 0
-    amount = rest if last else owed + left[0][1]
-    shares = await _read_shares(connection, held, spent, part) if left else {}
+
+    left: list[tuple[int, int]]
+    rest: int
+
+    @property
+    def owed(self) -> int:
+        """What no lot has given."""
+        return self.rest - sum(amount for _, amount in self.left)
+
+
+async def refund_portion(
+    connection: AsyncConnection, held: Wallet, spent: Transfer, plan: Plan | None, at: datetime
+) -> Plan:
+    """Give one portion of a spend back and write it; what is left then, of a rest of 0: nothing.
+
+    `held` is locked and brought up to `at`. `plan` is what the portion before left, None at first: what was given back before
+    is left out.
+    """
+    if plan is None or await _is_made(connection, held, spent, plan):
+        plan = await _make_plan(connection, held, spent)
+    owed, late = await _read_owed(connection, held, spent, plan.owed)
+    last, part = len(plan.left) <= 1, plan.left[0][0] if plan.left else 0
+    amount = plan.rest if last else owed + plan.left[0][1]
+    shares = await _read_shares(connection, held, spent, part) if plan.left else {}
     spare = await _find_spare(connection, held, shares, amount - owed)
     transfer_id = identify_refund(spent.transfer_id, 0 if last else part)
     held.refund(transfer_id, spent, Portion(amount, shares, owed, late, spare), at)
     await store_wallet(connection, held)
-    return last
+    return Plan(plan.left[1:], plan.rest - amount)
+
+
+async def _make_plan(connection: AsyncConnection, held: Wallet, spent: Transfer) -> Plan:
+    given = await _list_given(connection, held, spent)
+    returned = await _read_returned(connection, held, spent, [part for part, _ in given])
+    plan = Plan(
+        [(part, amount) for part, amount in given if part not in returned], spent.amount - sum(returned.values())
+    )
+    while plan.owed < 0:  # lots gave since, for a debt that the refund had to pay
+        plan.left.pop(0)
+    return plan
+
+
+async def _is_made(connection: AsyncConnection, held: Wallet, spent: Transfer, plan: Plan) -> bool:
+    """Whether another request has given the next portion back meanwhile."""
+    return bool(await _read_returned(connection, held, spent, [part for part, _ in plan.left[:1]]))
 
 
 async def _list_given(connection: AsyncConnection, held: Wallet, spent: Transfer) -> list[tuple[int, int]]:

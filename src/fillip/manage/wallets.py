@@ -37,7 +37,8 @@ from fillip.manage.points import Currency
 from fillip.manage.refunds import refund_portion
 from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.route import Posting, Reading, Route, Work
-from fillip.manage.tables import points_currency, tenant, wallet, wallet_transfer
+from fillip.manage.tables import points_currency, tenant
+from fillip.manage.wallet_tables import wallet, wallet_transfer
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
 OwnId = Annotated[str, Field(min_length=1, max_length=256, examples=["order-4711"])]
@@ -177,9 +178,9 @@ async def refund(
 ) -> TransferAnswer:
     """Undo a whole spend: its points come back with the expiry they had; what is past that expires at once.
 
-    A spend over more than 500 lots comes back in several transfers, the last of which is the answer.
+    A spend over more than 200 lots comes back in several transfers, the last of which is the answer.
     """
-    key = _name(work, user_id, currency)
+    key, plan = _name(work, user_id, currency), None
     while True:
         now = datetime.now(UTC)
         held = await lock_wallet(work.connection, key, now)
@@ -189,7 +190,8 @@ async def refund(
         if before := await find_transfer(work.connection, work.caller, identify_refund(spent.transfer_id)):
             response.status_code = 200
             return _show(before)
-        if await refund_portion(work.connection, held, spent, now):
+        plan = await refund_portion(work.connection, held, spent, plan, now)
+        if not plan.rest:
             return _show(next(transfer for transfer in held.transfers if transfer.kind == "refund"))
         await work.save()
 

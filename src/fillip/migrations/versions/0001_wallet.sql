@@ -51,12 +51,12 @@ CREATE TABLE wallet_lot (
     CHECK (remaining + reversed <= amount),
     CHECK (available_at <= expires_at)
 ) WITH (fillfactor = 70);
-CREATE INDEX wallet_lot_of ON wallet_lot (tenant_id, user_id, currency, seq);
 -- In the order they are spent in, so that the first ones are found, and summed, without the others.
 CREATE INDEX wallet_lot_open ON wallet_lot (tenant_id, user_id, currency, expires_at, seq)
     INCLUDE (remaining, available_at) WHERE remaining > 0;
 CREATE INDEX wallet_lot_pending ON wallet_lot (tenant_id, user_id, currency, available_at) INCLUDE (remaining)
     WHERE remaining > 0 AND available_at IS NOT NULL;
+CREATE INDEX wallet_lot_used ON wallet_lot (tenant_id, user_id, currency) WHERE amount > remaining + reversed;
 
 -- One row moves `amount` from one account to another: that a transfer sums to zero needs no check. Never changed.
 CREATE TABLE wallet_transfer (
@@ -143,24 +143,31 @@ CREATE FUNCTION list_first_lots(
         (SELECT l.* FROM wallet_lot l
          WHERE l.tenant_id = tenant AND l.user_id = owner AND l.currency = unit AND l.remaining > 0
            AND l.expires_at IS NULL AND (l.available_at IS NULL OR l.available_at <= activated_to)
-         ORDER BY l.seq LIMIT at_most)
+         ORDER BY l.expires_at, l.seq LIMIT at_most) -- as wallet_lot_open has them, or another index is taken
     ) AS first
     ORDER BY expires_at, seq LIMIT at_most
 $$;
 
--- What expires next of a wallet that is brought up to its time, beyond what is owed; no row where nothing does.
+-- What expires next of a wallet that is brought up to its time, beyond what is owed; no row where nothing does, or where
+-- the first 5,000 lots are all owed.
 CREATE FUNCTION find_next_expiry(
     tenant text, owner text, unit text, activated_to timestamptz, since timestamptz, owed bigint
 ) RETURNS TABLE (expires_at timestamptz, amount bigint) LANGUAGE sql STABLE AS $$
-    SELECT e.expires_at, least(e.amount, e.so_far - owed)::bigint
-    FROM (
-        SELECT l.expires_at, sum(l.remaining) AS amount, sum(sum(l.remaining)) OVER (ORDER BY l.expires_at) AS so_far
-        FROM wallet_lot l
+    SELECT next.expires_at, (
+        SELECT sum(l.remaining) - owed FROM wallet_lot l
         WHERE l.tenant_id = tenant AND l.user_id = owner AND l.currency = unit AND l.remaining > 0
-          AND l.expires_at > since AND (l.available_at IS NULL OR l.available_at <= activated_to)
-        GROUP BY l.expires_at
-    ) AS e
-    WHERE e.so_far > owed ORDER BY e.expires_at LIMIT 1
+          AND l.expires_at > since AND l.expires_at <= next.expires_at
+          AND (l.available_at IS NULL OR l.available_at <= activated_to))::bigint
+    FROM (
+        SELECT f.expires_at, f.seq, sum(f.remaining) OVER (ORDER BY f.expires_at, f.seq ROWS UNBOUNDED PRECEDING) AS so_far
+        FROM (
+            SELECT l.expires_at, l.seq, l.remaining FROM wallet_lot l
+            WHERE l.tenant_id = tenant AND l.user_id = owner AND l.currency = unit AND l.remaining > 0
+              AND l.expires_at > since AND (l.available_at IS NULL OR l.available_at <= activated_to)
+            ORDER BY l.expires_at, l.seq LIMIT 5000
+        ) AS f
+    ) AS next
+    WHERE next.so_far > owed ORDER BY next.expires_at, next.seq LIMIT 1
 $$;
 
 -- The two postings of each transfer, for audit: balances are sums of these. The issuing account is each tenant's one.
