@@ -9,6 +9,7 @@ SOUND = "event.qty > 0 &&\n "
 _FOUR = "event.tags.{0}(a, event.tags.{0}(b, event.tags.{0}(c, event.tags.{0}(d, a + b + c != d))))"
 _NINE = "[1,2,3,4,5,6,7,8,9]"
 DEEP, DEAR, LONG, LARGE = "nested too deep", "may cost", "written out, at most 256", "at most 8192"
+MANY = "words and signs, at most 2,000"
 
 CLAUSES: dict[str, tuple[str, str]] = {
     "four all()": (_FOUR.format("all"), DEAR),
@@ -46,17 +47,30 @@ CLAUSES: dict[str, tuple[str, str]] = {
         " || ".join("(event.category + event.category).contains('aa')" for _ in range(60)),
         DEAR,
     ),
+    "a pattern repeated": ("event.category.matches('[ab]{0,900}[ab]{0,900}')", "instructions, repetition written out"),
+    "twelve patterns repeated": (
+        " || ".join(f"event.category.matches('[ab]{{0,900}}{'[ab]{0,900}' * 5}{n}')" for n in range(12)),
+        "instructions, repetition written out",
+    ),
+    "a pattern of letters": ("event.category.matches(r'" + r"\pL" * 2000 + "')", "at most 512"),
+    "a pattern of many states": ("event.category.matches('a[ab]{200}c')", DEAR),
+    "patterns for each item": ("event.tags.exists(t, t.matches('a[ab]{8}c'))", DEAR),
+    "many small patterns": (" || ".join(["event.category.matches('^ab?$')"] * 60), DEAR),
+    "patterns on little texts": (" || ".join("'a'.matches('a[ab]{99}c')" for n in range(60)), DEAR),
+    "cohorts sorted again and again": (" || ".join(["cohorts[0] == 'a'"] * 60), DEAR),
+    "a text in a text": (" || ".join(["event.category.contains(event.coupon)"] * 60), DEAR),
     "a long list": ("event.qty in [" + ", ".join(map(str, range(1000))) + "]", LONG),
     "a long list of doubles": ("event.price in [" + ", ".join(map(str, range(1000))) + "]", LONG),
     "a large map": ("event.category in {" + ", ".join(f"'{n}': 1" for n in range(600)) + "}", LONG),
-    "a chain of +": ("event.qty" + " + 1" * 1500 + " > 0", DEEP),
-    "a chain of text": ("event.category" + " + 'a'" * 1000 + " == ''", DEEP),
-    "parentheses": ("(" * 3000 + "true" + ")" * 3000, DEEP),
+    "a chain of +": ("event.qty" + " + 1" * 900 + " > 0", DEEP),
+    "a chain of text": ("event.category" + " + 'a'" * 900 + " == ''", DEEP),
+    "parentheses": ("(" * 900 + "true" + ")" * 900, DEEP),
     "brackets": ("[" * 200 + "]" * 200 + " == []", DEEP),
     "?: in ?:": ("event.gift ? true : " * 300 + "false", DEEP),
-    "calls in calls": ("size(" * 900 + "event.tags" + ")" * 900 + " > 0", DEEP),
-    "indexes": ("event.tags" + "[0]" * 1500 + " == ''", DEEP),
-    "fields": ("event" + ".a" * 3000 + " == 1", DEEP),
+    "calls in calls": ("size(" * 600 + "event.tags" + ")" * 600 + " > 0", DEEP),
+    "indexes": ("event.tags" + "[0]" * 600 + " == ''", DEEP),
+    "fields": ("event" + ".a" * 900 + " == 1", DEEP),
+    "terms without end": (" || ".join(["event.gift"] * 540), MANY),
     "a literal of a megabyte": ("event.category == '" + "a" * 1_000_000 + "'", LARGE),
     "a list of a megabyte": ("event.qty in [" + "1," * 500_000 + "1]", LARGE),
 }

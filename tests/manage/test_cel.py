@@ -135,14 +135,14 @@ def nest(macro, depth):
     [
         ("(" * 10 + "event.lines" + " + 1)" * 10 + " > 0", True),
         ("(" * 100 + "event.lines" + " + 1)" * 100 + " > 0", False),
-        (" && ".join(["event.lines > 1"] * 400), True),
-        (" || ".join(["event.lines < 1 && event.lines > 0"] * 200 + ["true"]), True),
+        (" && ".join(["event.lines > 1"] * 320), True),
+        (" || ".join(["event.lines < 1 && event.lines > 0"] * 160 + ["true"]), True),
         (nest("all", 5), True),
         (nest("exists", 60), False),
         ("event.lines > 0 ? true : " * 10 + "false", True),
         ("event.lines > 0 ? true : " * 200 + "false", False),
         ("!" * 6 + "true", True),
-        ("!" * 4000 + "true", True),
+        ("!" * 1990 + "true", True),
     ],
 )
 def test_what_is_saved_compiles_however_deep(source, accepted):

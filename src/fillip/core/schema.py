@@ -11,6 +11,7 @@ from fillip.core.errors import Refused
 MAX_FIELDS = 256
 MAX_DEPTH = 5
 MAX_NAME_LENGTH = 100
+MAX_LENGTH = 64 * 1024  # of a string without maxLength: fillip.ingest takes no larger event
 MAX_ITEMS = 5000
 DEFAULT_MAX_ITEMS = 256  # of a list without maxItems
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -39,10 +40,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value; nullable when it may be absent or null."""
+    """A single value; nullable when it may be absent or null. A string has at most `max_length` characters."""
 
     kind: Kind
     nullable: bool
+    max_length: int = MAX_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ _KINDS = {"boolean": Kind.BOOL, "integer": Kind.INT, "number": Kind.DOUBLE, "str
 def derive_type(schema: Mapping[str, object]) -> ObjectType:
     """The type of attributes that meet `schema`, the JSON Schema of an action or of a tenant's users.
 
-    Read are: type (one, or one and "null"), properties, required, items, maxItems and format date-time; other keywords
+    Read are: type (one, or one and "null"), properties, required, items, maxItems, maxLength and format date-time; others
     only narrow the values and are left to validation. A field that is not required, or lies below an object that is not,
     is nullable. Raises SchemaUnusable where a construct has no type, is too large or too deep.
     """
@@ -101,6 +103,8 @@ def _derive(schema: object, pointer: str, *, nullable: bool, depth: int) -> Attr
         return _derive_list(schema, pointer, depth=depth)
     if name == "string" and schema.get("format") == "date-time":
         return Scalar(Kind.TIMESTAMP, nullable)
+    if name == "string":
+        return Scalar(Kind.STRING, nullable, _read_max_length(schema, pointer))
     return Scalar(_KINDS[name], nullable)
 
 
@@ -142,6 +146,13 @@ def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> L
     if element.nullable:
         raise SchemaUnusable(f"{pointer}/items", "items of a list cannot be null")
     return ListOf(element, _read_max_items(schema, pointer))
+
+
+def _read_max_length(schema: Mapping[str, object], pointer: str) -> int:
+    given = schema.get("maxLength", MAX_LENGTH)
+    if not isinstance(given, int | float) or given != given // 1 or given < 0:
+        raise SchemaUnusable(f"{pointer}/maxLength", "must be an integer from 0")
+    return int(min(given, MAX_LENGTH))
 
 
 def _read_max_items(schema: Mapping[str, object], pointer: str) -> int:

@@ -13,14 +13,16 @@ from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
 from fillip.core.rule.cost import check_cost
+from fillip.core.rule.pattern import PatternRefused, read_pattern
 from fillip.core.rule.split import LATE_NAMES
 from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
-from fillip.manage.doubles import Patch, list_int_literals
+from fillip.manage.doubles import Patch, list_int_literals, walk_expressions
 from fillip.manage.source import describe_depth, refuse_oversized
 
-_MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are
+_MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are, and faults come a hundred at a time
+_MAX_CHECKED_TOKENS = 8_000  # in all rounds together
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
 _UNDEFINED = re.compile(r"^undefined field '(\w+)'")
@@ -43,7 +45,7 @@ ResultKind = Literal["bool", "int", "string"]
 
 @dataclass(frozen=True, slots=True)
 class CheckedRule:
-    """A rule that may be stored: its text, its checked form, what it gives and which variables it reads."""
+    """A rule that may be stored: its text, its checked form, what it gives, which variables it reads and its cost."""
 
     source: str
     checked: bytes
@@ -52,6 +54,7 @@ class CheckedRule:
     uses_cohorts: bool
     uses_instance: bool
     uses_lists: tuple[str, ...]
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,15 @@ def check_rule(
     `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
     double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
     """
-    refuse_oversized(source)
+    tokens = refuse_oversized(source)
     environment = _build_environment(action, user, start, progress, lists)
     roots = _list_roots(action, user, start, progress, lists)
     try:
-        checked = _check(environment, source)
+        _bound_patterns(environment, source)
+        checked = _check(environment, source, tokens)
         tree = decode_rule(checked)
         uses_lists = _name_lists(tree)
-        check_cost(source, tree, roots)
+        cost = check_cost(source, tree, roots)
         prove_compiles(tree.root)
     except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):
         raise describe_depth(source, lambda text: _parses(environment, text)) from None
@@ -97,7 +101,33 @@ def check_rule(
         raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
     names = list_names(tree.root)
     used = ("user" in names, "cohorts" in names, bool(start or progress) and not names.isdisjoint(LATE_NAMES))
-    return CheckedRule(source, checked, cast(ResultKind, kind), *used, uses_lists)
+    return CheckedRule(source, checked, cast(ResultKind, kind), *used, uses_lists, cost)
+
+
+def _bound_patterns(environment: cel.Env, source: str) -> None:
+    """Refuse a pattern that may cost too much before the library sees it: that one compiles whatever it is given."""
+    if "matches" not in source:
+        return
+    try:
+        parsed = _parse(environment, source)
+    except RuntimeError:
+        return  # told with its place by the checker, which ends at the same fault
+    positions = parsed.source_info.positions
+    for expr in walk_expressions(parsed.expr):
+        if expr.call_expr.function == "matches" and expr.call_expr.args:
+            pattern = expr.call_expr.args[-1]
+            try:
+                if not pattern.const_expr.HasField("string_value"):
+                    raise PatternRefused("the pattern of matches() must be written out as a text")
+                read_pattern(pattern.const_expr.string_value)
+            except PatternRefused as refused:
+                raise RuleRefused(*_locate(source, positions.get(pattern.id, 0)), str(refused)) from None
+
+
+def _parse(environment: cel.Env, text: str) -> wire.ParsedExpr:
+    """The expression before its types are checked; raises RuntimeError."""
+    parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
+    return wire.ParsedExpr.FromString(parsed)
 
 
 def _name_lists(tree: Tree) -> tuple[str, ...]:
@@ -127,10 +157,10 @@ def _list_roots(
     return {name: shape for name, shape in given.items() if shape is not None}
 
 
-def _check(environment: cel.Env, source: str) -> bytes:
+def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
     """The CheckedExpr with the places of `source`, after int literals were widened as far as it helps."""
     patch = Patch(source)
-    for _ in range(_MAX_ROUNDS):
+    for _ in range(max(min(_MAX_ROUNDS, _MAX_CHECKED_TOKENS // max(tokens, 1)), 1)):
         try:
             return _unpack(environment.compile(patch.text).serialize(), patch)
         except RuntimeError as error:
@@ -154,8 +184,7 @@ def _explain_list(before: str, message: str) -> str:
 def _parses(environment: cel.Env, text: str) -> bool:
     """Whether a clause by itself is shallow enough; what else is wrong with it does not matter."""
     try:
-        parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
-        wire.ParsedExpr.FromString(parsed)
+        _parse(environment, text)
     except RuntimeError as error:
         return "recursion" not in str(error)
     except DecodeError:
@@ -178,8 +207,7 @@ def _list_widenable(environment: cel.Env, text: str, faults: list[_Fault]) -> se
     places = {fault.offset for fault in faults if "no matching overload" in fault.message and "double" in fault.message}
     if not places:
         return set()
-    parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
-    return list_int_literals(wire.ParsedExpr.FromString(parsed), places)
+    return list_int_literals(_parse(environment, text), places)
 
 
 def _read_faults(message: str, text: str) -> list[_Fault]:

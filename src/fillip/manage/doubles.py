@@ -43,7 +43,7 @@ def list_int_literals(parsed: wire.ParsedExpr, places: set[int]) -> set[int]:
     positions = parsed.source_info.positions
     return {
         positions[literal.id]
-        for expr in _walk(parsed.expr)
+        for expr in walk_expressions(parsed.expr)
         if expr.HasField("call_expr") and positions.get(expr.id) in places
         for argument in expr.call_expr.args
         for literal in _list_literals(argument)
@@ -51,13 +51,14 @@ def list_int_literals(parsed: wire.ParsedExpr, places: set[int]) -> set[int]:
     }
 
 
-def _walk(message: Message) -> Iterator[wire.Expr]:
+def walk_expressions(message: Message) -> Iterator[wire.Expr]:
+    """Every expression in a message, from above."""
     if isinstance(message, wire.Expr):
         yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if isinstance(value, Message) else value:
-                yield from _walk(part)
+                yield from walk_expressions(part)
 
 
 def _list_literals(expr: wire.Expr) -> list[wire.Expr]:

@@ -1,6 +1,6 @@
 """JSON Schemas of actions and users: what may be saved as one, and whether attributes meet it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -11,12 +11,13 @@ from pydantic import Field
 from fillip.core.coerce import Coercer, SchemaViolation, build_coercer
 from fillip.core.problem import Fault
 from fillip.core.schema import ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
+from fillip.core.schema_cost import check_schema_cost
+from fillip.core.validation import Validator, Violation, write_pointer
 from fillip.manage.refusals import Conflict
 
 MAX_SCHEMA_BYTES = 65_536
 MAX_ATTRIBUTES_BYTES = 32_768
 MAX_FAULTS = 20
-_REFERENCES = {"$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id", "$vocabulary"}
 
 JsonSchema = Annotated[
     dict[str, Any],
@@ -36,13 +37,12 @@ def check_schema(schema: Mapping[str, object]) -> ObjectType:
     """The type of attributes that `schema` describes; raises SchemaUnusable naming the place."""
     if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
         raise SchemaUnusable("", f"larger than {MAX_SCHEMA_BYTES} bytes")
-    for pointer in _find_references(schema, ""):
-        raise SchemaUnusable(pointer, "references and dialects are not supported: write the part out")
     shape = derive_type(schema)
+    check_schema_cost(schema)
     try:
-        _build_validator(schema)
+        Validator(schema)
     except (jsonschema_rs.ValidationError, ValueError) as error:
-        raise SchemaUnusable(_point(getattr(error, "instance_path", [])), _shorten(error)) from None
+        raise SchemaUnusable(write_pointer(getattr(error, "instance_path", [])), _shorten(error)) from None
     return shape
 
 
@@ -63,18 +63,14 @@ def find_faults(schema: Mapping[str, object], attributes: Mapping[str, object], 
     if len(msgspec.json.encode(attributes)) > MAX_ATTRIBUTES_BYTES:
         return [Fault(at, f"larger than {MAX_ATTRIBUTES_BYTES} bytes as JSON")]
     validator, coerce = _prepare(msgspec.json.encode(schema))
-    faults = []
-    for error in validator.iter_errors(attributes):
-        faults.append(Fault(at + _point(error.instance_path), _shorten(error)))
-        if len(faults) == MAX_FAULTS:
-            return faults
-    if faults:
-        return faults
     try:
         coerce(attributes)
     except SchemaViolation as error:
-        return [Fault(at + error.path, error.detail)]
-    return []
+        found = validator.find_violations(attributes, MAX_FAULTS) if validator.is_small(attributes) else []
+        found = found or [Violation(error.path, error.detail)]
+    else:
+        found = [] if validator.is_valid(attributes) else validator.find_violations(attributes, MAX_FAULTS)
+    return [Fault(at + fault.at, fault.message) for fault in found]
 
 
 def _widens(old: object, new: object) -> bool:
@@ -84,34 +80,9 @@ def _widens(old: object, new: object) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _prepare(schema: bytes) -> tuple[jsonschema_rs.Validator, Coercer]:
+def _prepare(schema: bytes) -> tuple[Validator, Coercer]:
     decoded = msgspec.json.decode(schema)
-    return _build_validator(decoded), build_coercer(derive_type(decoded))
-
-
-def _build_validator(schema: Mapping[str, object]) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(
-        dict(schema),
-        validate_formats=True,
-        offline=True,
-        pattern_options=jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000),
-    )
-
-
-def _find_references(part: object, pointer: str) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        for name, below in part.items():
-            if name in _REFERENCES:
-                yield f"{pointer}/{name}"
-            yield from _find_references(below, f"{pointer}/{name}")
-    elif isinstance(part, list):
-        for index, below in enumerate(part):
-            yield from _find_references(below, f"{pointer}/{index}")
-
-
-def _point(path: object) -> str:
-    parts = path if isinstance(path, list) else []
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return Validator(decoded), build_coercer(derive_type(decoded))
 
 
 def _shorten(error: Exception) -> str:

@@ -8,20 +8,24 @@ from fillip.core.rule.tree import locate
 
 MAX_SOURCE_BYTES = 8192
 MAX_LITERAL_ITEMS = 256
+MAX_TOKENS = 2000
 
 _HINT = "keep them in a named list, let users be in a cohort, or events carry a category"
 _SHOWN = 80  # characters of a clause in the message
 _LINE_END = re.compile(r"\n")
-_TOKEN = re.compile(
+_TEXT = (
     r"""(?:[bB]?[rR]|[rR][bB])(?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*")"""
-    r"""|'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
-    r"""|//[^\n]*|&&|\|\||[([{]|[)\]}]|,""",
-    re.DOTALL,
-)
+    r"""|'''(?:\\.|(?!''')[^\\])*+(?:''')?|\"\"\"(?:\\.|(?!\"\"\")[^\\])*+(?:\"\"\")?"""
+    r"""|'(?:\\.|[^'\\\n])*+'?|"(?:\\.|[^"\\\n])*+"?|//[^\n]*"""
+)  # a text that does not end is one too: each of its quotes would be tried to the end of the source
+_TOKEN = re.compile(_TEXT + r"|&&|\|\||[([{]|[)\]}]|,", re.DOTALL)
+_WORD = re.compile(_TEXT + r"|\w+|&&|\|\||[=!<>]=|[^\w\s]", re.DOTALL)
 
 
-def refuse_oversized(source: str) -> None:
-    """Raise RuleRefused for what is no text, larger than a rule may be, or has a longer list or map written out."""
+def refuse_oversized(source: str) -> int:
+    """The words and signs of a source; raises RuleRefused for what is no text, larger than a rule may be, or has a
+    longer list or map written out.
+    """
     try:
         encoded = source.encode()
     except UnicodeEncodeError as error:
@@ -36,6 +40,11 @@ def refuse_oversized(source: str) -> None:
         if size > MAX_LITERAL_ITEMS:
             message = f"{size} items written out, at most {MAX_LITERAL_ITEMS}: {_HINT}"
             raise _refuse(source, offset, message)
+    places = [token.start() for token in _WORD.finditer(source)]
+    if len(places) > MAX_TOKENS:
+        message = f"{len(places):,} words and signs, at most {MAX_TOKENS:,}: {_HINT}"
+        raise _refuse(source, places[MAX_TOKENS], message)
+    return len(places)
 
 
 def describe_depth(source: str, parses: Callable[[str], bool]) -> RuleRefused:

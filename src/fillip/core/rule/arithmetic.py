@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+MAX_READ_CHARS = 128
+"""Of a text that is read as a number, an instant or a span: Python's readers are not linear in it."""
+
 INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+CONTAINS_TRIED, CONTAINS_SHORT = 8_000, 6  # comparisons (10 µs at the worst); characters
+_LONG = 30_000  # characters: see the choice of an algorithm in CPython's stringlib/fastsearch.h
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?\d+[ \t\n\v\f\r]*", re.ASCII)
 _DOUBLE = re.compile(
     r"[ \t\n\v\f\r]*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)[ \t\n\v\f\r]*",
@@ -72,23 +77,30 @@ def double_to_uint(value: float) -> int:
     raise ValueError("double out of uint range")
 
 
+def bound_text(text: str) -> str:
+    """The same text, or ValueError where it is too long to be read."""
+    if len(text) > MAX_READ_CHARS:
+        raise ValueError(f"{len(text)} characters are no number: at most {MAX_READ_CHARS}")
+    return text
+
+
 def read_int(text: str) -> int:
     """A 64-bit integer from decimal digits; ValueError otherwise."""
-    if not _INTEGER.fullmatch(text):
+    if not _INTEGER.fullmatch(bound_text(text)):
         raise ValueError("cannot convert string to int")
     return check_int(int(text))
 
 
 def read_uint(text: str) -> int:
     """An unsigned 64-bit integer from decimal digits; ValueError otherwise."""
-    if not _INTEGER.fullmatch(text):
+    if not _INTEGER.fullmatch(bound_text(text)):
         raise ValueError("cannot convert string to uint")
     return check_uint(int(text))
 
 
 def read_double(text: str) -> float:
     """A double from decimal notation, inf or nan; ValueError otherwise."""
-    if not _DOUBLE.fullmatch(text):
+    if not _DOUBLE.fullmatch(bound_text(text)):
         raise ValueError("cannot convert string to double")
     return float(text)
 
@@ -134,6 +146,19 @@ def pick(items: Sequence[_Value], index: int) -> _Value:
     if index < 0:
         raise IndexError(index)
     return items[index]
+
+
+def contains(text: str, part: str) -> bool:
+    """Whether the part occurs in the text. Linear: Python's search in a short text takes part x text at its worst.
+
+    It searches by an algorithm that is linear where the text is long, and much longer than the part: so a short one is
+    made long, with a letter that the part lacks.
+    """
+    if len(text) * len(part) <= CONTAINS_TRIED or len(part) < CONTAINS_SHORT or len(part) > len(text):
+        return part in text
+    letters = set(part)
+    filler = next(letter for letter in map(chr, range(len(letters) + 1)) if letter not in letters)
+    return part in text.ljust(max(_LONG, 4 * len(part)), filler)
 
 
 def is_same(left: object, right: object) -> bool:

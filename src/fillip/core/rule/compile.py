@@ -72,7 +72,7 @@ def prove_compiles(root: Node) -> None:
     Raises SyntaxError, RecursionError or MemoryError where Python's compiler finds it too deep.
     """
     for form, exact in ((_FAST, False), (_EXACT, True)):
-        _build(form, Writer(exact=exact).write_result(root), {})
+        _build(form, root, {}, exact=exact)
 
 
 def build_fast(root: Node, exact: Rule | None, lists: Lists = NO_LISTS) -> Rule:
@@ -83,7 +83,7 @@ def build_fast(root: Node, exact: Rule | None, lists: Lists = NO_LISTS) -> Rule:
             return _call(exact, values)
         raise describe_error(error) from error
 
-    return _build(_FAST, Writer(exact=False).write_result(root), {"fall_back": fall_back, "lists": lists})
+    return _build(_FAST, root, {"fall_back": fall_back, "lists": lists}, exact=False)
 
 
 def build_exact(root: Node, lists: Lists = NO_LISTS) -> Rule:
@@ -92,7 +92,7 @@ def build_exact(root: Node, lists: Lists = NO_LISTS) -> Rule:
 
     def exact(*values: object) -> bool | int | str:
         if not made:
-            made.append(_build(_EXACT, Writer(exact=True).write_result(root), {"lists": lists}))
+            made.append(_build(_EXACT, root, {"lists": lists}, exact=True))
         try:
             return _call(made[0], values)
         except Exception as error:
@@ -105,9 +105,11 @@ def _call(rule: Callable[..., bool | int | str], values: tuple[object, ...]) -> 
     return rule(*values)
 
 
-def _build(form: str, value: str, names: dict[str, Any]) -> Rule:
+def _build(form: str, root: Node, names: dict[str, Any], *, exact: bool) -> Rule:
+    writer = Writer(exact=exact)
+    value = writer.write_result(root)
     text = form.format(budget=_BUDGET if "spend(budget" in value else "pass", value=value)
-    namespace: dict[str, Any] = {**_NAMES, **names}
+    namespace: dict[str, Any] = {**_NAMES, **names, "patterns": writer.patterns}
     exec(compile(text, "<rule>", "exec"), namespace)  # noqa: S102 - our own text: names numbered, constants by repr
     return cast(Rule, namespace["rule"])
 

@@ -8,19 +8,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS
+from fillip.core.rule.arithmetic import CONTAINS_SHORT, CONTAINS_TRIED
 from fillip.core.rule.clause import list_clauses
 from fillip.core.rule.errors import RuleRefused
-from fillip.core.rule.tree import Call, Const, Entries, Fold, Items, Name, Node, Select, Tree, list_children
-from fillip.core.schema import EMPTY, AttributeType, ListOf, ObjectType
+from fillip.core.rule.pattern import MAX_MATCHED_CHARS, measure_program, read_pattern
+from fillip.core.rule.tree import Call, Const, Entries, Fold, Items, Name, Node, Select, Tree, list_children, walk
+from fillip.core.schema import EMPTY, MAX_LENGTH, AttributeType, ListOf, ObjectType
 
 MAX_COST = 10_000
-MAX_TEXT = 64 * 1024  # characters of all of an event's texts together: fillip.ingest takes no larger event
+MAX_TEXT = MAX_LENGTH  # characters of all of an event's texts together
 MAX_MEMBERSHIPS = 1000  # cohorts of a user: as many as a tenant may have
 _CHARACTERS_A_UNIT = 256  # searched or copied
 _COMPARED_A_UNIT = 2048
 _SHOWN = 80  # characters of a clause in a message
-_HINT = "nest fewer all/exists/map/filter, or give the lists a smaller maxItems in the schema"
-_READING_COST = 20  # of a calendar, of text as an instant, of a pattern
+_STEPPED_A_UNIT = 16  # characters x instructions of a pattern
+_LEAST_MATCHED_CHARS = 64  # a pattern counts as running over: its program takes memory too
+_HINTS = {
+    True: "give the texts that patterns run over a smaller maxLength in the schema, or write simpler patterns",
+    False: "nest fewer all/exists/map/filter, or give the lists a smaller maxItems in the schema",
+}
+_READING_COST = 20  # of a calendar, of text as a number or an instant, of a pattern
+_SORTING_COST = MAX_MEMBERSHIPS // 2  # of the cohorts, which are read in order
+_SEARCHING_COST = 120  # of a text that was made long
+_COMPARED_IN_SEARCH_A_UNIT = 200
 _COMPARISONS = frozenset(
     {
         "equals",
@@ -33,22 +43,28 @@ _COMPARISONS = frozenset(
     }
     | {"ends_with_string"}
 )
-_SEARCHES = frozenset({"contains_string", "add_string", "matches", "matches_string"})
+_PATTERNS = frozenset({"matches", "matches_string"})
+_READINGS = frozenset(f"string_to_{kind}" for kind in ("int64", "uint64", "double", "timestamp", "duration"))
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large a value can be: `length` characters (a list's items share theirs), `count` items, each an `item`."""
+    """How large a value can be: `length` characters (a list's items share theirs), `count` items, each an `item`.
+
+    `longest` is what `length` is where the value has all text for itself.
+    """
 
     length: int = 0
     count: int = 0
     item: "Extent | None" = None
     fields: Mapping[str, "Extent"] = field(default_factory=dict)
+    longest: int = MAX_TEXT
 
     def scale(self, by: int) -> "Extent":
         """The same with `by` times the text: what one item of a list may hold when the others hold none."""
         fields = {name: part.scale(by) for name, part in self.fields.items()}
-        return Extent(self.length * by, self.count, self.item and self.item.scale(by), fields)
+        length = min(self.length * by, self.longest)
+        return Extent(length, self.count, self.item and self.item.scale(by), fields, self.longest)
 
     @property
     def weight(self) -> int:
@@ -61,30 +77,39 @@ COHORTS = Extent(count=MAX_MEMBERSHIPS, item=Extent(length=64))
 LISTED = Extent(count=MAX_LIST_ITEMS, item=Extent(length=MAX_ITEM_CHARS))
 
 
-def measure(kind: AttributeType, text: int = MAX_TEXT) -> Extent:
-    """The extent of an attribute, with at most `text` characters."""
+def measure(kind: AttributeType, text: int = MAX_TEXT, *, kept: bool = True) -> Extent:
+    """The extent of an attribute, with at most `text` characters; `kept`: whether a maxLength of the schema holds."""
     if isinstance(kind, ListOf):
-        return Extent(count=kind.max_items, item=measure(kind.element, -(-text // max(kind.max_items, 1))))
+        share = -(-text // max(kind.max_items, 1))
+        return Extent(count=kind.max_items, item=measure(kind.element, share, kept=kept))
     if isinstance(kind, ObjectType):
-        return Extent(fields={part.name: measure(part.type, text) for part in kind.fields})
-    return Extent(length=text if kind.kind == "string" else 0)
+        return Extent(fields={part.name: measure(part.type, text, kept=kept) for part in kind.fields})
+    longest = (kind.max_length if kept else MAX_TEXT) if kind.kind == "string" else 0
+    return Extent(length=min(text, longest), longest=longest)
 
 
-def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> None:
-    """Whether a rule over these variables (and `cohorts`) costs at most MAX_COST; raises RuleRefused.
+def _list_extents(roots: Mapping[str, ObjectType]) -> dict[str, Extent]:
+    """Those of the variables of a rule; `start` was let in by an earlier schema, perhaps with longer texts."""
+    scope = {"cohorts": COHORTS} | {name: measure(shape, kept=name != "start") for name, shape in roots.items()}
+    scope["lists"] = Extent(fields={part.name: LISTED for part in roots.get("lists", EMPTY).fields})
+    return scope
+
+
+def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> int:
+    """What a rule over these variables (and `cohorts`) costs, at most MAX_COST; raises RuleRefused.
 
     The place is that of the clause that costs most. Each of `lists` counts as the largest that there may be.
     """
-    scope = {"cohorts": COHORTS} | {name: measure(shape) for name, shape in roots.items()}
-    scope["lists"] = Extent(fields={part.name: LISTED for part in roots.get("lists", EMPTY).fields})
+    scope = _list_extents(roots)
     units = estimate(tree.root, scope).units
     if units <= MAX_COST:
-        return
+        return units
     clauses = [(estimate(clause.node, scope).units, clause) for clause in list_clauses(source, tree.root)]
     most, clause = max(clauses, key=lambda pair: pair[0])
     text = clause.text if len(clause.text) <= _SHOWN else clause.text[:_SHOWN] + "…"
     message = f"the rule may cost {_write(units)} steps an event, at most {MAX_COST:,}; {_write(most)} of them are of"
-    raise RuleRefused(*tree.locate(clause.offset), f"{message} `{text}`: {_HINT}")
+    matches = any(isinstance(node, Call) and node.overload in _PATTERNS for node in walk(clause.node))
+    raise RuleRefused(*tree.locate(clause.offset), f"{message} `{text}`: {_HINTS[matches]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +123,7 @@ class Cost:
 def estimate(node: Node, scope: Mapping[str, Extent]) -> Cost:
     """The cost of an expression whose variables have the extents of `scope`."""
     if isinstance(node, Name):
-        return Cost(1, scope[node.name])
+        return Cost(_SORTING_COST if scope[node.name] is COHORTS else 1, scope[node.name])
     if isinstance(node, Const):
         return Cost(1, Extent(length=len(node.value) if isinstance(node.value, str) else 0))
     if isinstance(node, Fold):
@@ -131,14 +156,35 @@ def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
     if overload in _COMPARISONS:
         return Cost(units + min(extent.weight for extent in extents))
     if overload == "in_list":
-        hashed = isinstance(node.args[1], Items) or extents[1] is COHORTS or extents[1] is LISTED
+        if extents[1] is COHORTS:
+            return Cost(units - _SORTING_COST + 1)  # asked as the set it is
+        hashed = isinstance(node.args[1], Items) or extents[1] is LISTED
         return Cost(units + (1 if hashed else extents[1].weight))
     length = sum(extent.length for extent in extents)
-    if overload in _SEARCHES:
-        units += length // _CHARACTERS_A_UNIT + (_READING_COST if overload.startswith("matches") else 0)
-    elif "timestamp_to_" in overload or overload in ("string_to_timestamp", "string_to_duration"):
+    if overload in _PATTERNS:
+        units += _READING_COST + _match(node.args[1], extents[0].length)
+    elif overload == "contains_string":
+        units += length // _CHARACTERS_A_UNIT + _search(extents[0].length, extents[1].length)
+    elif overload == "add_string":
+        units += length // _CHARACTERS_A_UNIT
+    elif "timestamp_to_" in overload or overload in _READINGS:
         units += _READING_COST
     return Cost(units, Extent(length=length if node.type.kind == "string" else 0))
+
+
+def _match(pattern: Node, length: int) -> int:
+    """Units that a pattern may take over a text."""
+    assert isinstance(pattern, Const), "the decoder lets no other pass"
+    chars = max(min(length, MAX_MATCHED_CHARS), _LEAST_MATCHED_CHARS)
+    return chars * measure_program(read_pattern(str(pattern.value))) // _STEPPED_A_UNIT
+
+
+def _search(text: int, part: int) -> int:
+    """Units of looking for a part in a text, see arithmetic.contains, beside going through it once."""
+    tried = text * part
+    long = part >= CONTAINS_SHORT and tried > CONTAINS_TRIED
+    made_long = _SEARCHING_COST + 4 * part // _CHARACTERS_A_UNIT if long else 0
+    return min(tried, CONTAINS_TRIED) // _COMPARED_IN_SEARCH_A_UNIT + made_long
 
 
 def _estimate_fold(node: Fold, scope: Mapping[str, Extent]) -> Cost:
@@ -163,6 +209,7 @@ def _join(extents: list[Extent]) -> Extent:
         max(extent.count for extent in extents),
         _join(items) if items else None,
         {name: _join([extent.fields[name] for extent in extents if name in extent.fields]) for name in names},
+        max(extent.longest for extent in extents),
     )
 
 

@@ -3,7 +3,7 @@
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.errors import RuleRefused
 from fillip.core.rule.operations import TEMPLATES
-from fillip.core.rule.pattern import describe_fault
+from fillip.core.rule.pattern import PatternRefused, read_pattern
 from fillip.core.rule.tree import (
     Call,
     CelType,
@@ -98,8 +98,10 @@ class _Decoder:
     def check_pattern(self, expr: wire.Expr) -> None:
         if not expr.const_expr.HasField("string_value"):
             raise self.refuse(expr, "the pattern of matches() must be written out as a text")
-        if fault := describe_fault(expr.const_expr.string_value):
-            raise self.refuse(expr, f"not a regular expression (RE2): {fault}")
+        try:
+            read_pattern(expr.const_expr.string_value)
+        except PatternRefused as refused:
+            raise self.refuse(expr, str(refused)) from None
 
     def decode_comprehension_expr(self, expr: wire.Expr, offset: int, type_: CelType) -> Node:
         fold = expr.comprehension_expr

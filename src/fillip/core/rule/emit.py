@@ -5,6 +5,7 @@ every operand, so that an error on one side is absorbed when the other side deci
 """
 
 from fillip.core.rule.operations import TEMPLATES
+from fillip.core.rule.pattern import Pattern, read_pattern
 from fillip.core.rule.tree import Call, Const, Entries, Fold, Has, Items, Name, Node, Select, walk
 
 ABSORBING = frozenset({"logical_and", "logical_or"})
@@ -37,6 +38,7 @@ class Writer:
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
         self.count = 0
+        self.patterns: list[Pattern] = []  # of the name `patterns` in what is written
         self.scope = {name: name for name in ("event", "user", "cohorts", "lists", "start", "progress")}
 
     def write(self, node: Node) -> str:
@@ -122,6 +124,13 @@ class Writer:
         if items.type.holds("double"):
             return f"is_among({self.write(value)}, {self.write(items)})"
         return f"({self.write(value)} in {self.write(items)})"
+
+    def _write_matches(self, text: Node, pattern: Node) -> str:
+        assert isinstance(pattern, Const), "the decoder lets no other pass"
+        self.patterns.append(read_pattern(str(pattern.value)))
+        return f"find_pattern(patterns[{len(self.patterns) - 1}], {self.write(text)})"
+
+    _write_matches_string = _write_matches
 
     def _write_fold(self, node: Fold) -> str:
         over, outer = f"spend(budget, {self.write(node.over)})", dict(self.scope)

@@ -1,7 +1,7 @@
 """The subset: a Python expression for each overload that the checker may choose, and the names these use.
 
 All operands have the static type that the overload says, or are null; where Python would not raise for null by itself,
-the template makes it. The logical operators, `==`, `in` and `?:` are written by emit.py: their templates are empty.
+the template makes it. The logical operators, `==`, `in`, `?:` and `matches` are written by emit.py: their templates are empty.
 """
 
 from collections.abc import Callable
@@ -40,6 +40,7 @@ NAMESPACE: dict[str, Any] = {
 
 TEMPLATES: dict[str, str] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_not", "conditional", "equals", "not_equals", "in_list"), ""),
+    **dict.fromkeys(("matches", "matches_string"), ""),
     "in_map": "is_key({0}, {1})",
     "index_list": "pick({0}, {1})",
     "index_map": "{0}[{1}]",
@@ -58,10 +59,8 @@ TEMPLATES: dict[str, str] = {
     "subtract_duration_duration": "subtract_spans({0}, {1})",
     "subtract_timestamp_duration": "shift_instant({0}, -{1})",
     "subtract_timestamp_timestamp": "subtract_instants({0}, {1})",
-    "contains_string": "({1} in {0})",
+    "contains_string": "contains({0}, {1})",
     "starts_with_string": "{0}.startswith({1})",
-    "matches": "find_pattern({1}, {0})",
-    "matches_string": "find_pattern({1}, {0})",
     "ends_with_string": "{0}.endswith({1})",
     "double_to_int64": "double_to_int({0})",
     "uint64_to_int64": "check_int({0})",
