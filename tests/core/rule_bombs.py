@@ -56,7 +56,7 @@ CLAUSES: dict[str, tuple[str, str]] = {
     "a pattern of many states": ("event.category.matches('a[ab]{200}c')", DEAR),
     "patterns for each item": ("event.tags.exists(t, t.matches('a[ab]{8}c'))", DEAR),
     "many small patterns": (" || ".join(["event.category.matches('^ab?$')"] * 60), DEAR),
-    "patterns on little texts": (" || ".join("'a'.matches('a[ab]{99}c')" for n in range(60)), DEAR),
+    "patterns on little texts": (" || ".join("'a'.matches('a[ab]{99}c')" for n in range(60)), "at most 2,000"),
     "cohorts sorted again and again": (" || ".join(["cohorts[0] == 'a'"] * 60), DEAR),
     "a text in a text": (" || ".join(["event.category.contains(event.coupon)"] * 60), DEAR),
     "a long list": ("event.qty in [" + ", ".join(map(str, range(1000))) + "]", LONG),

@@ -1,6 +1,7 @@
 """`fillip api`: the events door and the control plane behind one HTTP server."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -21,6 +22,9 @@ from fillip.match.postgres import PostgresBooks
 from fillip.stream.kafka import KafkaProducer
 from fillip.stream.topics import Topics
 
+SWITCH_S = 0.001
+"""What checks and explains definitions beside the event loop gives way to it so soon; 5 ms by default."""
+
 LINGER_MS = 1
 """Single requests in flight together share a round trip to the broker."""
 
@@ -28,6 +32,7 @@ LINGER_MS = 1
 async def run_api(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`."""
     topics = Topics(settings.topic_prefix)
+    sys.setswitchinterval(SWITCH_S)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=4, command_timeout=5)

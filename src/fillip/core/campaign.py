@@ -119,7 +119,7 @@ def name_formula(index: int) -> str:
 class Checked(Struct, frozen=True):
     """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads.
 
-    `uses_lists` are the ids of the named lists. `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
+    `uses_lists` are the ids of the named lists; `cost` the most steps (core/rule/cost.py) that it takes. `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
     """
 
     code: bytes
@@ -127,3 +127,4 @@ class Checked(Struct, frozen=True):
     uses_cohorts: bool = False
     uses_instance: bool = False
     uses_lists: tuple[str, ...] = ()
+    cost: int = 0

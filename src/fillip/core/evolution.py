@@ -47,8 +47,8 @@ def _compare_types(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
 
 def _compare_sets(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
     for name in sorted(_SETS & new.keys()):
-        taken = _list_taken(old)
-        if taken is None or any(value not in (_list_taken(new) or []) for value in taken):
+        taken, left = _list_taken(old), _Values(_list_taken(new) or [])
+        if taken is None or not all(map(left.hold, taken)):
             yield Fault(f"{at}/{name}", f"'{name}' would take fewer values than before")
 
 
@@ -77,6 +77,18 @@ _BOUNDS: tuple[tuple[set[str], Callable[[float, float], bool]], ...] = (
     (_LOWEST, lambda new, old: new <= old),
     (_HIGHEST, lambda new, old: new >= old),
 )
+
+
+class _Values:
+    """Values of JSON to look others up in: as a set, but for lists and objects, which have no hash."""
+
+    def __init__(self, values: list[object]) -> None:
+        self._single = {value for value in values if not isinstance(value, list | dict)}
+        self._others = [value for value in values if isinstance(value, list | dict)]
+
+    def hold(self, value: object) -> bool:
+        """Whether one of them equals `value`."""
+        return value in (self._others if isinstance(value, list | dict) else self._single)
 
 
 def _list_taken(schema: Schema) -> list[object] | None:

@@ -16,12 +16,24 @@ MAX_BRANCHES = 64
 """Of `anyOf`, `oneOf` and the like, in the whole schema."""
 
 _ANNOTATIONS = frozenset(
-    {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly", "contentEncoding"}
+    {
+        "title",
+        "description",
+        "default",
+        "examples",
+        "$comment",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "contentEncoding",
+    }
     | {"contentMediaType", "$defs", "definitions"}
 )
 _MANY, _ONE = frozenset({"anyOf", "oneOf", "allOf"}), frozenset({"not", "if", "then", "else", "contains"})
 _REFUSED = {
-    **dict.fromkeys(("$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id", "$vocabulary"), "references and dialects"),
+    **dict.fromkeys(
+        ("$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id", "$vocabulary"), "references and dialects"
+    ),
     **dict.fromkeys(("patternProperties", "propertyNames"), "patterns over the names of members"),
     **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems", "dependentSchemas", "dependencies"), "this keyword"),
     **dict.fromkeys(("prefixItems", "additionalItems", "contentSchema"), "this keyword"),

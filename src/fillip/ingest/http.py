@@ -1,5 +1,6 @@
 """The HTTP door: POST /v1/events, answered when the broker has every event of the request."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -14,7 +15,7 @@ from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.ports import CampaignBook, KeyRing
 from fillip.core.problem import Fault
-from fillip.ingest.decode import check_size, clean_detail, open_envelope, read_event
+from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.recent import Recent
 from fillip.ingest.reply import Refusal, find_header, send_answer, send_refusal
@@ -95,7 +96,7 @@ class _Door:
         tenant_id = await self._authorize(scope)
         values, single = await _read_values(scope, receive)
         books = await self._book.pin({tenant_id})
-        taken = _read_all(values, tenant_id, books, single=single)
+        taken = await _read_all(values, tenant_id, books, single=single)
         said = self._find_conflicts(taken, single=single)
         messages = [(self._topic, f"{tenant_id}:{each.event.user_id}", each.value) for each in taken]
         await self._producer.send_many(messages)
@@ -157,11 +158,20 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-def _read_all(values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], *, single: bool) -> list[_Taken]:
-    """Every event, or a Refusal that names those that are none: nothing is taken by halves."""
+async def _read_all(
+    values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], *, single: bool
+) -> list[_Taken]:
+    """Every event, or a Refusal that names those that are none: nothing is taken by halves.
+
+    Others have their turn whenever as much is read as one event may have: its validation is bounded to some ms.
+    """
     now = datetime.now(UTC)
-    taken, faults = [], []
+    taken, faults, unbroken_bytes = [], [], 0
     for index, value in enumerate(values):
+        unbroken_bytes += len(value)
+        if unbroken_bytes > MAX_EVENT_BYTES:
+            await asyncio.sleep(0)
+            unbroken_bytes = len(value)
         try:
             taken.append(_read_one(value, tenant_id, books, now))
         except Unreadable as error:

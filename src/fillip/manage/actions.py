@@ -53,16 +53,16 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
     """
     if name.startswith(RESERVED_PREFIX):
         raise Invalid(f"names that begin with {RESERVED_PREFIX} are Fillip's own: choose another", at="/name")
-    shape = check_schema(given.shape)
+    shape = await work.compute(check_schema, given.shape)
     row = (await work.connection.execute(_one(name).with_for_update())).one_or_none()
     if row is None:
         await _insert(work, name, given.shape)
         response.status_code = 201
     else:
         if_match.require(row.revision)
-        await recheck_campaigns(work.connection, work.caller, name, shape)
+        await recheck_campaigns(work, name, shape)
         if given.compatibility == "backward":
-            _refuse_breaks(row.schema, given.shape)
+            await work.compute(_refuse_breaks, row.schema, given.shape)
         changed = {"schema": given.shape, "revision": row.revision + 1, "updated_at": func.now()}
         await work.connection.execute(update(action).where(action.c.name == name).values(changed))
     await change_book(work.connection, work.caller, "action", name, {"name": name, "schema": given.shape})

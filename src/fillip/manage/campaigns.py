@@ -97,7 +97,7 @@ async def create_campaign(work: Posting, body: NewCampaign, response: Response) 
     campaign_id = body.campaign_id or _make_id(campaign.name)
     row = await add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
-    return _answer(row, response)
+    return await _answer(work, row, response)
 
 
 @router.get("")
@@ -114,13 +114,13 @@ async def list_campaigns(
     if kind:
         statement = statement.where(tables.campaign_version.c.definition["kind"].astext == kind)
     rows, cursor = await read_page(work.connection, statement, [tables.campaign.c.campaign_id], pages)
-    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+    return Page(items=await work.compute(lambda: [_describe(row) for row in rows]), next_cursor=cursor)
 
 
 @router.get("/{campaign_id}")
 async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
     """One campaign in its current version."""
-    return _answer(await find_campaign(work.connection, work.caller, campaign_id), response)
+    return await _answer(work, await find_campaign(work.connection, work.caller, campaign_id), response)
 
 
 @router.get("/{campaign_id}/versions")
@@ -158,7 +158,7 @@ async def change_campaign(
     row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
     check_kept(campaign, map(read_definition, await list_kept(work.connection, work.caller, campaign_id)))
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
-    return ChangeAnswer(**dict(_answer(row, response)), open_instances=told)
+    return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
 
 
 @router.post("/{campaign_id}/{order}")
@@ -177,14 +177,15 @@ async def move_campaign(
         row = await save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await save_version(work.connection, work.caller, row, ended, row.checked)
-    return _answer(await move(work.connection, work.caller, campaign_id, state, row.version, row.kept), response)
+    row = await move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+    return await _answer(work, row, response)
 
 
 async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
     """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
     shapes = await read_shapes(work.connection, work.caller, campaign)
     campaign = fill_currency(campaign, shapes.currency)
-    checked = check_campaign(campaign, shapes)
+    checked = await work.compute(check_campaign, campaign, shapes)
     await check_conflict(work.connection, work.caller, campaign_id, campaign)
     return campaign, checked
 
@@ -207,9 +208,9 @@ def _make_id(name: str) -> str:
     return f"{words or 'campaign'}-{token_hex(3)}"
 
 
-def _answer(row: Row[Any], response: Response) -> CampaignAnswer:
+async def _answer(work: Work, row: Row[Any], response: Response) -> CampaignAnswer:
     tag(response, row.revision)
-    return _describe(row)
+    return await work.compute(_describe, row)
 
 
 def _describe(row: Row[Any]) -> CampaignAnswer:

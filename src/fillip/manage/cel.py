@@ -21,7 +21,9 @@ from fillip.manage.descriptor import PACKAGE, build_pool
 from fillip.manage.doubles import Patch, list_int_literals, walk_expressions
 from fillip.manage.source import describe_depth, refuse_oversized
 
-_MAX_ROUNDS = 16  # a literal can only be seen to be a double once those inside it are, and faults come a hundred at a time
+_MAX_ROUNDS = (
+    16  # a literal can only be seen to be a double once those inside it are, and faults come a hundred at a time
+)
 _MAX_CHECKED_TOKENS = 8_000  # in all rounds together
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
@@ -127,7 +129,7 @@ def _bound_patterns(environment: cel.Env, source: str) -> None:
 def _parse(environment: cel.Env, text: str) -> wire.ParsedExpr:
     """The expression before its types are checked; raises RuntimeError."""
     parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
-    return wire.ParsedExpr.FromString(parsed)
+    return cast(wire.ParsedExpr, wire.ParsedExpr.FromString(parsed))
 
 
 def _name_lists(tree: Tree) -> tuple[str, ...]:

@@ -80,10 +80,10 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     """Why this event was granted or denied, by what was in force and recorded then."""
     row = await find_decision(work.connection, work.caller, decision_id)
     situation = await recall(work.connection, work.caller, row)
-    checks = check_path(situation, row.decided_at)
+    checks = await work.compute(check_path, situation, row.decided_at)
     if moved := await check_instance(work.connection, work.caller, row):
         checks.append(moved)
-    checks += _check_decided(situation, row)
+    checks += await work.compute(_check_decided, situation, row)
     return _answer(situation, checks, row.outcome, row.reason, decision_id)
 
 
@@ -118,11 +118,11 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     trial = None
     if situation.entry.campaign.quest:
         known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id)
-        trial = try_quest(situation, known)
+        trial = await work.compute(try_quest, situation, known)
         situation = trial.situation
-    checks = check_path(situation, datetime.now(UTC)) + ([trial.check] if trial else [])
-    worth, appraisal = check_worth(situation)
-    conflict = await check_conflict_now(work.connection, work.caller, situation, appraisal.values)
+    checks = await work.compute(check_path, situation, datetime.now(UTC)) + ([trial.check] if trial else [])
+    worth, appraisal = await work.compute(check_worth, situation)
+    conflict = await check_conflict_now(work, situation, appraisal.values)
     checks += [worth, conflict]
     if appraisal.refused is None:
         checks.append(await _check_current_limits(work, situation, appraisal.values))
@@ -186,7 +186,9 @@ def _check_decided(situation: Situation, row: Row[Any]) -> list[Check]:
 
 async def _check_current_limits(work: Work, situation: Situation, values: Sequence[int]) -> Check:
     try:
-        touches = list_touches(situation.event, situation.entry, values, situation.user, situation.cohorts)
+        touches = await work.compute(
+            list_touches, situation.event, situation.entry, values, situation.user, situation.cohorts
+        )
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
     return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))

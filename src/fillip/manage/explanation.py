@@ -195,6 +195,12 @@ def check_path(situation: Situation, now: datetime) -> list[Check]:
     ]
 
 
+def is_earned(situation: Situation, now: datetime) -> bool:
+    """Whether all of `check_path` pass, without words for it."""
+    looks = [_check_state(situation.entry), _check_action(situation), _check_time(situation.event, now)]
+    return is_open(situation) and all(c.passed for c in looks) and any(is_met(situation, r) for r in situation.roles)
+
+
 def describe_instance(instance: Instance) -> InstanceAnswer:
     """An instance with its steps."""
     return InstanceAnswer(

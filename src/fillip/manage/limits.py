@@ -190,7 +190,8 @@ async def _check_names(work: Work, limit: Limit) -> Limit:
     if not limit.key:
         return limit
     lists = await read_list_types(work.connection, work.caller)
-    return replace(limit, key_checked=check_key(limit, derive_type(schemas[limit.action]), lists))
+    key_checked = await work.compute(check_key, limit, derive_type(schemas[limit.action]), lists)
+    return replace(limit, key_checked=key_checked)
 
 
 def _fills_in(limit: Limit, name: str, value: object) -> bool:

@@ -33,7 +33,7 @@ def check_path(
         rule = check_rule(source, actions[action], EMPTY, expect="key", lists=lists)
         if rule.uses_cohorts:
             raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")
-        return Checked(rule.checked, uses_lists=rule.uses_lists)
+        return Checked(rule.checked, uses_lists=rule.uses_lists, cost=rule.cost)
     if path.endswith(".sum") or path.startswith("rewards."):
         rule = check_rule(source, actions[action], user, expect="int", lists=lists)
     elif campaign.quest and path.startswith("quest.steps."):
@@ -43,7 +43,7 @@ def check_path(
         rule = check_rule(source, actions[action], user, lists=lists)
     if campaign.quest and path.endswith(".rule"):
         _refuse_never(rule)
-    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance, rule.uses_lists)
+    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance, rule.uses_lists, rule.cost)
 
 
 def _refuse_never(rule: CheckedRule) -> None:

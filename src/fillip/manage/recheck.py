@@ -1,36 +1,38 @@
 """When a schema changes under campaigns that run: whether they still type, and what they are then compiled from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, select
 
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.limit import Limit
-from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema import ObjectType, derive_type
 from fillip.manage.catalogue import list_kept, list_launched, read_definition, save_version
 from fillip.manage.quest_rules import check_path, depends_on
 from fillip.manage.refusals import Conflict
+from fillip.manage.route import Work
 from fillip.manage.saving import DefinitionRefused, check_key, list_sources
 from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import list_keyed, save_limit
 
+_PORTION = 20  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
 
-async def recheck_campaigns(
-    connection: AsyncConnection, caller: Caller, action_name: str | None, new_shape: ObjectType
-) -> None:
+_Changed = tuple[Row[Any], Campaign, dict[str, Checked]]
+
+
+async def recheck_campaigns(work: Work, action_name: str | None, new_shape: ObjectType) -> None:
     """Check every launched campaign and every limit's key against a schema about to be saved.
 
     `action_name` is the action that gets `new_shape`, None when it is the tenant's users. Call it in the transaction
     of the change, before or after the update. Where a rule reads differently under the new types, the campaign gets a
     new version (same definition) and is announced; an earlier version in force can't change. Raises Conflict that names all that would break.
     """
+    connection, caller = work.connection, work.caller
     row = await lock_tenant(connection, caller)
     campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
     kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]
@@ -43,9 +45,16 @@ async def recheck_campaigns(
         actions[action_name] = new_shape
     limits = await list_keyed(connection, caller, action=action_name) if action_name else []
     lists = await read_list_types(connection, caller)
-    faults, changed = _recheck(campaigns, action_name, actions, user, lists)
-    faults += _recheck_kept(kept, action_name, actions, user, lists)
-    keys = _recheck_keys(limits, new_shape, lists, faults)
+    faults: list[Fault] = []
+    changed: list[_Changed] = []
+    for some in _cut(campaigns):
+        found, moved = await work.compute(_recheck, some, action_name, actions, user, lists)
+        faults, changed = faults + found, changed + moved
+        await connection.execute(select(1))
+    for some in _cut(kept):
+        faults += await work.compute(_recheck_kept, some, action_name, actions, user, lists)
+        await connection.execute(select(1))
+    keys = await work.compute(_recheck_keys, limits, new_shape, lists, faults)
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
         raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
@@ -53,6 +62,11 @@ async def recheck_campaigns(
         await save_version(connection, caller, campaign_row, campaign, checked)
     for limit, code in keys:
         await save_limit(connection, caller, replace(limit, key_checked=code))
+
+
+def _cut(campaigns: Sequence[tuple[Row[Any], Campaign]]) -> Iterator[Sequence[tuple[Row[Any], Campaign]]]:
+    for start in range(0, len(campaigns), _PORTION):
+        yield campaigns[start : start + _PORTION]
 
 
 def same_code(one: bytes, other: bytes) -> bool:
@@ -66,7 +80,7 @@ def _recheck(
     actions: Mapping[str, ObjectType],
     user: ObjectType,
     lists: ObjectType,
-) -> tuple[list[Fault], list[tuple[Row[Any], Campaign, dict[str, Checked]]]]:
+) -> tuple[list[Fault], list[_Changed]]:
     faults: list[Fault] = []
     changed = []
     for row, campaign in campaigns:

@@ -19,9 +19,10 @@ from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import select_campaigns
-from fillip.manage.explanation import Check, Situation, check_path
+from fillip.manage.explanation import Check, Situation, is_earned
 from fillip.manage.list_versions import find_key_lists, read_lists
 from fillip.manage.quest_trial import try_quest
+from fillip.manage.route import Work
 from fillip.manage.situations import find_instances, know_opening, list_limits, read_counters, read_entries
 
 _definition = tables.campaign_version.c.definition
@@ -53,13 +54,12 @@ class Rival(Struct, frozen=True):
     touches: Sequence[Touch]
 
 
-async def check_conflict_now(
-    connection: AsyncConnection, caller: Caller, situation: Situation, values: Sequence[int]
-) -> Check:
+async def check_conflict_now(work: Work, situation: Situation, values: Sequence[int]) -> Check:
     """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
+    connection, caller = work.connection, work.caller
     if not await _list_colliding(connection, caller, situation.entry):
         return describe_conflict(None)
-    rivals = [rival async for rival in _find_rivals(connection, caller, situation, values)]
+    rivals = [rival async for rival in _find_rivals(work, situation, values)]
     rivals.sort(key=lambda rival: (-rival.entry.campaign.priority, rival.entry.campaign_id))
     used = await read_counters(connection, caller, [touch for rival in rivals for touch in rival.touches])
     return describe_conflict(_find_winner(situation.entry, rivals, used))
@@ -79,9 +79,8 @@ async def _list_colliding(connection: AsyncConnection, caller: Caller, entry: En
     return [row for row in rows if collide(entry.campaign, msgspec.convert(row.definition, Campaign))]
 
 
-async def _find_rivals(
-    connection: AsyncConnection, caller: Caller, situation: Situation, values: Sequence[int]
-) -> AsyncIterator[Rival]:
+async def _find_rivals(work: Work, situation: Situation, values: Sequence[int]) -> AsyncIterator[Rival]:
+    connection, caller = work.connection, work.caller
     entry, event = situation.entry, situation.event
     same_action = or_(_definition["action"].astext == event.action, _definition["kind"].astext == "QUEST")
     others = select_campaigns(caller).where(
@@ -96,36 +95,45 @@ async def _find_rivals(
     for other in entries:
         version: Entry | None = entry
         if other is not entry:
-            version = await _find_earned(connection, caller, structs.replace(situation, entry=other, event=event))
+            version = await _find_earned(work, structs.replace(situation, entry=other, event=event))
         if version is None:
             continue
-        worth = appraise(event, version, situation.user, situation.cohorts)
-        if worth.refused and version is not entry:
-            continue
-        try:
-            touches = list_touches(event, version, worth.values, situation.user, situation.cohorts)
-        except RuleError:
-            continue
-        yield Rival(version, worth.values, touches)
+        found = structs.replace(situation, entry=version, event=event)
+        if rival := await work.compute(_weigh, found, is_asked=version is entry):
+            yield rival
 
 
-async def _find_earned(connection: AsyncConnection, caller: Caller, situation: Situation) -> Entry | None:
+def _weigh(situation: Situation, *, is_asked: bool) -> Rival | None:
+    """The campaign with what it would give; None where that is nothing."""
+    event, version = situation.event, situation.entry
+    worth = appraise(event, version, situation.user, situation.cohorts)
+    if worth.refused and not is_asked:
+        return None
+    try:
+        touches = list_touches(event, version, worth.values, situation.user, situation.cohorts)
+    except RuleError:
+        return None
+    return Rival(version, worth.values, touches)
+
+
+async def _find_earned(work: Work, situation: Situation) -> Entry | None:
     """The version of a campaign that the event would earn; None where it earns nothing."""
+    connection, caller = work.connection, work.caller
     versions = [structs.replace(situation, entry=each) for each in (situation.entry, *situation.entry.kept)]
-    if not any(map(_is_met, versions)):
+    if not await work.compute(lambda: any(map(_is_met, versions))):
         return None
     if situation.entry.campaign.quest:
         situation = await know_opening(connection, caller, situation)
         known = await find_instances(connection, caller, situation.entry.campaign_id, situation.event.user_id)
-        trial = try_quest(situation, known)
+        trial = await work.compute(try_quest, situation, known)
         if not trial.completes:
             return None
         situation = trial.situation
-    return situation.entry if _is_met(situation) else None
+    return situation.entry if await work.compute(_is_met, situation) else None
 
 
 def _is_met(situation: Situation) -> bool:
-    return all(check.passed for check in check_path(situation, datetime.now(UTC)))
+    return is_earned(situation, datetime.now(UTC))
 
 
 def _find_winner(entry: Entry, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]) -> str | None:

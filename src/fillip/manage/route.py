@@ -9,7 +9,7 @@ from asyncio import Semaphore
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Header, Request, Response, params
 from fastapi.routing import APIRoute
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing
+from fillip.manage.aside import Aside
 from fillip.manage.body import JsonRequest
 from fillip.manage.change import take_change
 from fillip.manage.force import tell_force
@@ -27,6 +28,8 @@ from fillip.manage.refusals import Forbidden, Unauthorized
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer fk_live_…`")
 _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="The operator's key")
@@ -35,7 +38,8 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 @dataclass(frozen=True)
 class Deck:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
-    the log that reversals go into; `uploads` is held by each large one that is being written.
+    the log that reversals go into; `uploads` is held by each large one that is being written, `aside` is where what takes
+    long is computed.
     """
 
     engine: AsyncEngine
@@ -45,6 +49,7 @@ class Deck:
     gateway_url: str
     event_log: EventLog | None
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
+    aside: Aside = field(default_factory=Aside)
 
 
 class Work:
@@ -56,7 +61,8 @@ class Work:
 
     caller: Caller
 
-    def __init__(self) -> None:
+    def __init__(self, aside: Aside) -> None:
+        self._aside = aside
         self._connection: AsyncConnection | None = None
         self.idempotency: tuple[str, bytes] | None = None
         self.replay: bytes | None = None
@@ -68,6 +74,12 @@ class Work:
         if self._connection is None:
             raise Crash("a route used its Work without asking for one that is open")
         return self._connection
+
+    async def compute(
+        self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        """What the function returns or raises, computed beside the event loop: see Aside."""
+        return await self._aside.run(self.caller.tenant_id, function, *given, **named)
 
     async def open(self, engine: AsyncEngine, caller: Caller) -> None:
         """Begin as `caller`; raises Retry."""
@@ -111,7 +123,7 @@ class Route(APIRoute):
 
         async def serve(request: Request) -> Response:
             request.state.caller = await _authenticate(request)
-            request.state.work = work = Work()
+            request.state.work = work = Work(find_deck(request).aside)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
                 await taken.read_json()

@@ -16,6 +16,12 @@ from fillip.manage.cel import check_rule
 from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points
 from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults
 from fillip.manage.refusals import Invalid
+from fillip.manage.source import count_tokens
+
+MAX_DEFINITION_TOKENS = 3000
+MAX_DEFINITION_COST = 20_000
+MAX_FAULTS = 20
+"""Expressions of a definition that are refused at once, most."""
 
 
 class Shapes(Struct, frozen=True):
@@ -58,15 +64,40 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     faults += [*check_formulas(campaign), *check_badges(campaign)]
     if campaign.quest:
         faults += find_quest_faults(campaign.quest, campaign, shapes.now)
+    faults += [] if faults else _check_size(campaign)
     checked: dict[str, Checked] = {}
     for path, action, source in [] if faults else list_sources(campaign):
         try:
             checked[path] = check_path(campaign, path, source, action, shapes.actions, shapes.user, shapes.lists)
         except RuleRefused as refused:
             faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
+            if len(faults) >= MAX_FAULTS:
+                break
+    faults += [] if faults else _check_cost(checked)
     if faults:
         raise DefinitionRefused(faults)
     return checked
+
+
+def _check_size(campaign: Campaign) -> Iterator[Fault]:
+    """What it takes to check all expressions is bounded before any is checked."""
+    sizes = [(count_tokens(source), "/" + path.replace(".", "/")) for path, _, source in list_sources(campaign)]
+    if (total := sum(size for size, _ in sizes)) > MAX_DEFINITION_TOKENS:
+        size, at = max(sizes)
+        message = (
+            f"all expressions have {total:,} words and signs, at most {MAX_DEFINITION_TOKENS:,}; {size:,} of them here"
+        )
+        yield Fault(at, message)
+
+
+def _check_cost(checked: Mapping[str, Checked]) -> Iterator[Fault]:
+    total = sum(each.cost for each in checked.values())
+    if total > MAX_DEFINITION_COST:
+        path = max(checked, key=lambda path: checked[path].cost)
+        message = f"all expressions may cost {total:,} steps an event, at most {MAX_DEFINITION_COST:,}"
+        yield Fault(
+            "/" + path.replace(".", "/"), f"{message}; {checked[path].cost:,} of them this one: make it cheaper"
+        )
 
 
 def list_sources(campaign: Campaign) -> Iterator[tuple[str, str, str]]:

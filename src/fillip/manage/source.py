@@ -47,6 +47,11 @@ def refuse_oversized(source: str) -> int:
     return len(places)
 
 
+def count_tokens(source: str) -> int:
+    """The words and signs of a source; a text in quotes is one, and so is a comment."""
+    return sum(1 for _ in _WORD.finditer(source))
+
+
 def describe_depth(source: str, parses: Callable[[str], bool]) -> RuleRefused:
     """The refusal of a source that is nested too deep, at its first clause that does not parse by itself."""
     offset, text = next((part for part in _cut(source) if not parses(part[1])), (0, source))

@@ -129,9 +129,9 @@ async def change_tenant(change: TenantChange, if_match: Match, work: Writing, re
     row = (await work.connection.execute(statement.with_for_update(key_share=True))).one()
     if_match.require(row.revision)
     if change.user_schema is not None:
-        shape = check_schema(change.user_schema)
+        shape = await work.compute(check_schema, change.user_schema)
         refuse_retyping(row.user_schema, shape)
-        await recheck_campaigns(work.connection, work.caller, None, shape)
+        await recheck_campaigns(work, None, shape)
     given = change.model_dump(exclude_none=True)
     changed = update(tenant).where(tenant.c.tenant_id == row.tenant_id).values(given | {"revision": row.revision + 1})
     await work.connection.execute(changed)

@@ -140,7 +140,7 @@ async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
 async def put_users(bulk: BulkUsers, work: Posting) -> BulkAnswer:
     """Create or replace up to 1,000 users. The answer says which items failed and why; the others are stored."""
     schema = await _read_schema(work)
-    faults = _find_bulk_faults(schema, bulk.users)
+    faults = await work.compute(_find_bulk_faults, schema, bulk.users)
     good = [user for user, wrong in zip(bulk.users, faults, strict=True) if not wrong]
     created = await _upsert(work, good)
     results = [

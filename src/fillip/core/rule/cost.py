@@ -17,12 +17,12 @@ from fillip.core.schema import EMPTY, MAX_LENGTH, AttributeType, ListOf, ObjectT
 
 MAX_COST = 10_000
 MAX_TEXT = MAX_LENGTH  # characters of all of an event's texts together
+MAX_PROGRAMS = 2000  # instructions of all patterns of a rule: they take memory, whatever they run over
 MAX_MEMBERSHIPS = 1000  # cohorts of a user: as many as a tenant may have
 _CHARACTERS_A_UNIT = 256  # searched or copied
 _COMPARED_A_UNIT = 2048
 _SHOWN = 80  # characters of a clause in a message
 _STEPPED_A_UNIT = 16  # characters x instructions of a pattern
-_LEAST_MATCHED_CHARS = 64  # a pattern counts as running over: its program takes memory too
 _HINTS = {
     True: "give the texts that patterns run over a smaller maxLength in the schema, or write simpler patterns",
     False: "nest fewer all/exists/map/filter, or give the lists a smaller maxItems in the schema",
@@ -100,6 +100,7 @@ def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> int:
 
     The place is that of the clause that costs most. Each of `lists` counts as the largest that there may be.
     """
+    _check_programs(tree)
     scope = _list_extents(roots)
     units = estimate(tree.root, scope).units
     if units <= MAX_COST:
@@ -110,6 +111,14 @@ def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> int:
     message = f"the rule may cost {_write(units)} steps an event, at most {MAX_COST:,}; {_write(most)} of them are of"
     matches = any(isinstance(node, Call) and node.overload in _PATTERNS for node in walk(clause.node))
     raise RuleRefused(*tree.locate(clause.offset), f"{message} `{text}`: {_HINTS[matches]}")
+
+
+def _check_programs(tree: Tree) -> None:
+    patterns = [node.args[1] for node in walk(tree.root) if isinstance(node, Call) and node.overload in _PATTERNS]
+    sizes = [(_measure_pattern(pattern), pattern.offset) for pattern in patterns]
+    if (total := sum(size for size, _ in sizes)) > MAX_PROGRAMS:
+        message = f"patterns of {total:,} instructions in all, repetition written out, at most {MAX_PROGRAMS:,}"
+        raise RuleRefused(*tree.locate(max(sizes)[1]), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +177,18 @@ def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
     elif overload == "add_string":
         units += length // _CHARACTERS_A_UNIT
     elif "timestamp_to_" in overload or overload in _READINGS:
-        units += _READING_COST
+        units += _READING_COST * (5 if overload == "string_to_duration" else 1)
     return Cost(units, Extent(length=length if node.type.kind == "string" else 0))
 
 
 def _match(pattern: Node, length: int) -> int:
     """Units that a pattern may take over a text."""
+    return min(length, MAX_MATCHED_CHARS) * _measure_pattern(pattern) // _STEPPED_A_UNIT
+
+
+def _measure_pattern(pattern: Node) -> int:
     assert isinstance(pattern, Const), "the decoder lets no other pass"
-    chars = max(min(length, MAX_MATCHED_CHARS), _LEAST_MATCHED_CHARS)
-    return chars * measure_program(read_pattern(str(pattern.value))) // _STEPPED_A_UNIT
+    return measure_program(read_pattern(str(pattern.value)))
 
 
 def _search(text: int, part: int) -> int:

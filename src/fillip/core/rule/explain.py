@@ -15,12 +15,15 @@ from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError
 from fillip.core.rule.tree import Has, Name, Node, Select, list_reads
 
+_SHOWN_CHARS, _SHOWN_ITEMS = 256, 16
+
 
 class LeafOutcome(Struct, frozen=True):
     """One condition (no `&&`, `||` or `!` above but in its place) and what became of it.
 
     `line` and `column` count from 1; `wanted` is false under an odd number of `!`; `value` is None when there was an
-    `error`; `reads` maps what it read, such as "event.amount", to the value then; of a named list to its version and size.
+    `error`; `reads` maps what it read, such as "event.amount", to the value then, of a named list to its version and size;
+    long texts and lists are cut.
     """
 
     line: int
@@ -108,8 +111,20 @@ def _show(node: Node, scope: Mapping[str, Any]) -> object:
     if isinstance(value, NamedList):
         return {"version": value.version, "size": len(value.items)}
     if isinstance(value, Set):
-        return sorted(value)
-    return write_instant(value) if node.type.kind == "timestamp" and isinstance(value, int) else value
+        return _shorten(sorted(value))
+    return write_instant(value) if node.type.kind == "timestamp" and isinstance(value, int) else _shorten(value)
+
+
+def _shorten(value: Any) -> object:  # noqa: ANN401 - whatever an attribute is
+    """The value as it can be shown for each of hundreds of conditions."""
+    if isinstance(value, str):
+        return value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "…"
+    if isinstance(value, Mapping):
+        return {name: _shorten(part) for name, part in value.items()}
+    if not isinstance(value, list):
+        return value
+    shown = [_shorten(item) for item in value[:_SHOWN_ITEMS]]
+    return shown if len(value) <= _SHOWN_ITEMS else [*shown, f"… {len(value)} in all"]
 
 
 def _read(node: Node, scope: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute is
