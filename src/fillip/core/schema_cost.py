@@ -57,14 +57,14 @@ def check_schema_cost(schema: Schema) -> int:
     if walk.branches > MAX_BRANCHES:
         raise SchemaUnusable(walk.branch_at, f"{walk.branches} alternatives in all, at most {MAX_BRANCHES}: use enum")
     if units > MAX_SCHEMA_COST:
-        most, pointer = max(walk.costs)
+        most, pointer = walk.find_dearest(units)
         message = f"an event may cost {units:,} steps to validate, at most {MAX_SCHEMA_COST:,}; {most:,} of them here: {_HINT}"
         raise SchemaUnusable(pointer, message)
     return units
 
 
 class _Walk:
-    """Goes through a schema once; `costs` are the units of each keyword, with its pointer."""
+    """Goes through a schema once; `costs` are the units of each keyword and all below it, with its pointer."""
 
     def __init__(self) -> None:
         self.keywords = 0
@@ -89,9 +89,15 @@ class _Walk:
                 continue
             self.keywords += 1
             own = _cost_keyword(name, value, times, schema if outer is None else outer, at)
-            self.costs.append((own, at))
-            units += own + self._measure_below(name, value, at, times, schema, outer)
+            whole = own + self._measure_below(name, value, at, times, schema, outer)
+            self.costs.append((whole, at))
+            units += whole
         return units
+
+    def find_dearest(self, units: int) -> tuple[int, str]:
+        """The keyword furthest down that has most of the units; the dearest of all where they are spread."""
+        heavy = [(at.count("/"), cost, at) for cost, at in self.costs if 2 * cost > units]
+        return max(heavy)[1:] if heavy else max(self.costs)
 
     def _measure_below(
         self, name: str, value: object, at: str, times: int, schema: Schema, outer: Schema | None
