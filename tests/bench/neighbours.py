@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
+from random import Random
 from statistics import median, quantiles
 from subprocess import Popen
 
@@ -14,6 +15,7 @@ from msgspec import json
 from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign import Checked
 from fillip.core.rule import RuleRefused
+from fillip.core.rule.pattern import MAX_MATCHED_CHARS
 from fillip.core.schema import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 from fillip.stream.kafka import KafkaProducer, ensure_topics
@@ -25,9 +27,12 @@ from tests.bench.site import Site
 PAIRS, HALF_S, WARM_UP_S = 10, 5.0, 3.0
 EVERY_S, NEIGHBOUR_EVERY = 0.005, 10  # 200 events/s, and 20 of the neighbour's
 LIST = 256
-CALM, DEAR = "calm", "dear"  # two neighbours, who take turns
+CALM, DEAR, PATTERNS = "calm", "dear", "patterns"  # neighbours, who take turns
+PATTERN_PAIRS = 4
 TOPICS = Topics("near.")
-SCHEMA = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}, "maxItems": LIST}}}
+LISTED = {"type": "array", "items": {"type": "string"}, "maxItems": LIST}
+SCHEMA = {"type": "object", "properties": {"tags": LISTED, "text": {"type": "string"}}}
+TEXT = "".join(Random(8).choices("ab", k=MAX_MATCHED_CHARS))
 TAGS = [f"tag-{number}" for number in range(LIST)]
 
 
@@ -35,12 +40,14 @@ def bench(site: Site) -> list[Figure]:
     """Pairs of five seconds: beside a rule that asks nothing much, beside the worst one."""
     source = find_worst_rule()
     with site.database() as dsn:
-        for tenant, rule in ((CALM, "size(event.tags) == 1"), (DEAR, source)):
+        for tenant, rule in ((CALM, "size(event.tags) == 1"), (DEAR, source), (PATTERNS, find_worst_patterns())):
             write_neighbour(dsn, tenant, rule)
         with site.process(site.settings(dsn, TOPICS), "fillip.app.cli", "worker") as child:
             pairs = asyncio.run(measure_pairs(site, dsn, child))
+            beside = asyncio.run(measure_pairs(site, dsn, child, PATTERNS, PATTERN_PAIRS))
     worse = [round((dear / calm - 1) * 100, 1) for calm, dear in pairs]
     return [
+        *report_patterns(beside),
         note("worst rule allowed", source.count("exists"), "times through a list of 256"),
         note("p99 beside a calm neighbour, median", round(median(calm for calm, _ in pairs), 1), "ms"),
         note("p99 beside the worst rule, median", round(median(dear for _, dear in pairs), 1), "ms"),
@@ -60,6 +67,28 @@ def find_worst_rule() -> str:
             continue
         return source
     raise AssertionError("no search at all is allowed")
+
+
+def find_worst_patterns() -> str:
+    """As many patterns of many states as saving lets run over a text; none is found."""
+    shape = derive_type(SCHEMA)
+    for times in range(40, 0, -1):
+        source = " || ".join(f'event.text.matches("a[ab]{{20}}{number}")' for number in range(times))
+        try:
+            check_rule(source, shape, EMPTY)
+        except RuleRefused:
+            continue
+        return source
+    raise AssertionError("no pattern at all is allowed")
+
+
+def report_patterns(pairs: list[tuple[float, float]]) -> list[Figure]:
+    """The other tenant's waits beside a tenant whose every event runs these patterns."""
+    more_ms = median(patterns - calm for calm, patterns in pairs)
+    return [
+        note("p99 beside the worst patterns, median", round(median(patterns for _, patterns in pairs), 1), "ms"),
+        at_most(f"p99 beside the worst patterns is later by, median of {len(pairs)}", 200, round(more_ms, 1), "ms"),
+    ]
 
 
 def write_neighbour(dsn: str, tenant: str, rule: str) -> None:
@@ -85,20 +114,22 @@ def write_neighbour(dsn: str, tenant: str, rule: str) -> None:
         )
 
 
-async def measure_pairs(site: Site, dsn: str, child: Popen[bytes]) -> list[tuple[float, float]]:
+async def measure_pairs(
+    site: Site, dsn: str, child: Popen[bytes], dear: str = DEAR, number_of_pairs: int = PAIRS
+) -> list[tuple[float, float]]:
     """(p99 beside calm, p99 beside dear) in ms, of each pair; which comes first alternates."""
     await ensure_topics(site.addresses.kafka_bootstrap, TOPICS)
     producer = KafkaProducer(site.addresses.kafka_bootstrap)
     events = draw_own_events()
-    for neighbour in (CALM, DEAR):
+    for neighbour in (CALM, dear):
         await send(producer, events, neighbour, WARM_UP_S)
     pairs = []
-    for number in range(PAIRS):
-        order = (CALM, DEAR) if number % 2 else (DEAR, CALM)
+    for number in range(number_of_pairs):
+        order = (CALM, dear) if number % 2 else (dear, CALM)
         waits = {neighbour: await measure(producer, dsn, events, neighbour) for neighbour in order}
         assert child.poll() is None, "the worker has ended"
-        pairs.append((waits[CALM], waits[DEAR]))
-        site.tell(f"pair {number + 1}: {waits[CALM]:.1f} ms beside calm, {waits[DEAR]:.1f} ms beside the worst rule")
+        pairs.append((waits[CALM], waits[dear]))
+        site.tell(f"pair {number + 1}: {waits[CALM]:.1f} ms beside calm, {waits[dear]:.1f} ms beside {dear}")
     await producer.close()
     return pairs
 
@@ -149,4 +180,4 @@ def draw_own_events() -> Iterator[dict[str, object]]:
 
 def draw_neighbour_event(event: dict[str, object]) -> dict[str, object]:
     """The same with a full list."""
-    return {**event, "data": {"tags": TAGS}}
+    return {**event, "data": {"tags": TAGS, "text": TEXT}}

@@ -1,4 +1,4 @@
-"""What a rule costs: to check at saving, to evaluate, and when it fails."""
+"""What a rule costs: to check at saving, to evaluate, and when it fails; and the worst that may be saved."""
 
 import timeit
 from statistics import median
@@ -11,6 +11,7 @@ from fillip.manage.cel import check_rule
 from tests.bench.load import RULES, SCHEMA
 from tests.bench.rivals import list_rivals
 from tests.bench.site import Site
+from tests.bench.worst import bench_worst
 from tests.core.rule_bombs import CLAUSES, SOUND
 from tests.core.rule_shop import WIDE
 
@@ -44,6 +45,7 @@ def bench(site: Site) -> list[Figure]:
         at_most(f"refusing the slowest of {len(CLAUSES)} rule bombs", 50, max(map(refuse_ms, CLAUSES)), "ms"),
         *compare(rule(typed, user, frozenset())),
         note("compile, once a version", best_us(lambda: compile_rule(checked), 200) / 1000, "ms"),
+        *bench_worst(),
     ]
 
 

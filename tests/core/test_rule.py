@@ -215,3 +215,12 @@ def test_instants_are_explained_readably_and_bound_names_left_out():
     (leaf,) = explain("event.lines.exists(l, l.n > event.qty && event.at > timestamp(0))", {})
     assert set(leaf.reads) == {"event.lines", "event.qty", "event.at"}
     assert leaf.reads["event.at"] == "2026-03-01T12:00:00Z"
+
+
+def test_an_explanation_shows_no_more_of_a_value_than_fits_a_page():
+    checked = check_rule("size(event.tags) == 1 || event.category == 'x'", WIDE, USER)
+    basket = BASKET | {"tags": ["t" * 1000] * 200, "category": "c" * 60_000}
+    leaves = explain_rule(checked.source, checked.checked, build_coercer(WIDE)(basket), {}, frozenset())
+    tags, category = leaves[0].reads["event.tags"], leaves[1].reads["event.category"]
+    assert tags == [*(["t" * 256 + "…"] * 16), "… 200 in all"]
+    assert category == "c" * 256 + "…"

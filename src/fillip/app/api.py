@@ -22,7 +22,7 @@ from fillip.match.postgres import PostgresBooks
 from fillip.stream.kafka import KafkaProducer
 from fillip.stream.topics import Topics
 
-SWITCH_S = 0.001
+SWITCH_S = 0.0005
 """What checks and explains definitions beside the event loop gives way to it so soon; 5 ms by default."""
 
 LINGER_MS = 1

@@ -1,7 +1,7 @@
 """Checking and explaining beside the event loop, so that one tenant's definitions make nobody wait.
 
 What is computed is bounded by what saving accepts (fillip.core.rule.cost, fillip.core.schema_cost), but it is Python for
-the most part: it takes turns with the loop, which asks for the interpreter every millisecond.
+the most part: it takes turns with the loop, which asks for the interpreter within half a millisecond.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from fillip.core.errors import Retry
 MAX_WAITING = 8
 """Computations of one tenant that wait, beside the one that runs; more are refused."""
 
-_THREADS = 2
-
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 
 class Aside:
-    """A few threads for all tenants. Each has one of them at most, so tenants take turns whatever one of them asks for."""
+    """A thread for all tenants: two would only take turns with each other too. A tenant has one computation at a time that
+    runs or is next, so tenants take turns whatever one of them asks for.
+    """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aside")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._turns: dict[str, asyncio.Lock] = {}
         self._present: Counter[str] = Counter()
 
@@ -40,7 +40,7 @@ class Aside:
         try:
             async with turn:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, lambda: function(*given, **named))
+                return await loop.run_in_executor(self._thread, lambda: function(*given, **named))
         finally:
             self._present[tenant_id] -= 1
             if not self._present[tenant_id]:

@@ -20,7 +20,7 @@ from fillip.manage.saving import DefinitionRefused, check_key, list_sources
 from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import list_keyed, save_limit
 
-_PORTION = 20  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
+_PORTION = 5  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
 
 _Changed = tuple[Row[Any], Campaign, dict[str, Checked]]
 

@@ -18,8 +18,9 @@ from fillip.manage.quest_rules import check_path, find_change_faults, find_quest
 from fillip.manage.refusals import Invalid
 from fillip.manage.source import count_tokens
 
-MAX_DEFINITION_TOKENS = 3000
+MAX_DEFINITION_TOKENS = 2000
 MAX_DEFINITION_COST = 20_000
+MAX_KEY_COST = 1_000
 MAX_FAULTS = 20
 """Expressions of a definition that are refused at once, most."""
 
@@ -113,6 +114,11 @@ def check_key(limit: Limit, action: ObjectType, lists: ObjectType) -> bytes:
         rule = check_rule(limit.key or "", action, EMPTY, expect="key", lists=lists)
     except RuleRefused as refused:
         raise DefinitionRefused([Fault("/key", str(refused))]) from None
+    if rule.cost > MAX_KEY_COST:
+        message = (
+            f"the key may cost {rule.cost:,} steps an event, at most {MAX_KEY_COST:,}: a tenant may have many limits"
+        )
+        raise DefinitionRefused([Fault("/key", message)])
     if rule.uses_cohorts:
         raise DefinitionRefused([Fault("/key", "a key goes by the event alone: 'cohorts' can't be used")])
     return rule.checked

@@ -53,7 +53,8 @@ def refuse_retyping(old: Mapping[str, object], new: ObjectType) -> None:
         kind = before.get(field.name, field.type)
         if kind != field.type and not _widens(kind, field.type):
             raise Conflict(
-                f"the type of '{field.name}' cannot change, users have values of the old one: add a new attribute",
+                f"the type of '{field.name}' (and its maxLength or maxItems) can't become narrower, users have values of the"
+                " old one: add a new attribute",
                 at=f"/user_schema/properties/{field.name}",
             )
 
@@ -75,8 +76,11 @@ def find_faults(schema: Mapping[str, object], attributes: Mapping[str, object], 
 
 def _widens(old: object, new: object) -> bool:
     if isinstance(old, ListOf) and isinstance(new, ListOf):
-        return old.element == new.element and old.max_items <= new.max_items
-    return isinstance(old, Scalar) and isinstance(new, Scalar) and old.kind == new.kind and new.nullable
+        same = old.element == new.element or _widens(old.element, new.element)
+        return same and old.max_items <= new.max_items
+    if not isinstance(old, Scalar) or not isinstance(new, Scalar) or old.kind != new.kind:
+        return False
+    return (new.nullable or not old.nullable) and old.max_length <= new.max_length
 
 
 @lru_cache(maxsize=512)
