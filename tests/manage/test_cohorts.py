@@ -192,3 +192,11 @@ async def test_a_cohort_that_a_campaign_names_stays(acme: AsyncClient) -> None:
     await acme.post("/v1/campaigns/c/archive", headers={"If-Match": "*"})
     assert (await acme.delete("/v1/cohorts/vip", headers={"If-Match": "*"})).status_code == 204
     assert (await acme.get("/v1/cohorts/vip")).status_code == 404
+
+
+async def test_a_cohort_before_its_first_list_has_no_members(acme: AsyncClient) -> None:
+    await acme.post("/v1/cohorts", json={"cohort_id": "new", "name": "New"})
+    assert (await acme.get("/v1/cohorts/new/members")).json() == {"items": [], "next_cursor": None}
+    assert (await acme.put("/v1/cohorts/new/members", content=b"user_id\n", headers=CSV)).json()["size"] == 0
+    assert (await acme.get("/v1/cohorts/new/members")).json() == {"items": [], "next_cursor": None}
+    assert (await acme.delete("/v1/cohorts/new", headers=CSV)).status_code == 204
