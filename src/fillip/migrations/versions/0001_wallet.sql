@@ -118,7 +118,7 @@ CREATE FUNCTION list_due_lots(
      ORDER BY l.expires_at, l.seq LIMIT at_most)
 $$;
 
--- What remains of all lots that fall due by `at`: read from the indexes alone, some 10 million lots a second.
+-- What remains of all lots that fall due by `at`: read from the indexes alone, some millions of lots a second.
 CREATE FUNCTION sum_due_lots(
     tenant text, owner text, unit text, activated_to timestamptz, expired_to timestamptz, at timestamptz
 ) RETURNS TABLE (activating bigint, expiring bigint) LANGUAGE sql STABLE AS $$
