@@ -22,8 +22,9 @@ from fillip.core.match import Match
 from fillip.core.tenant import Tenant
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
+from fillip.settle.reversal import desk
 from fillip.settle.reversal import postgres as reversal_postgres
-from fillip.settle.reversal import stage as reversal_stage
+from fillip.settle.reversal.desk import Desk
 from fillip.settle.reversal.postgres import PostgresReversals
 
 from .machine import Machine, Site
@@ -52,10 +53,10 @@ def _attribute(place: object, name: str, wrong: object) -> Plant:
 
 async def _keep_all(
     ledger: stage.LedgerTransaction, matches: Sequence[Match]
-) -> tuple[list[Match], list[Any], list[Any]]:
+) -> tuple[list[Match], list[Any], stage.Recorded]:
     """Every event is taken for new."""
-    await _drop_duplicates(ledger, matches)
-    return list(matches), [], []
+    *_, recorded = await _drop_duplicates(ledger, matches)
+    return list(matches), [], recorded
 
 
 def _decide_on_stale(claims: Sequence[Any], counters: dict[Any, Counter], *rest: Any) -> Iterator[Any]:
@@ -145,10 +146,39 @@ def _lower_the_whole(quest: Any, contribution: instance.Contribution, share: Any
     return _lower(quest, contribution, share if share == 1 else share * 0)
 
 
+def _forget_grant(self: Desk, key: Any, settled: settlement.Settled) -> None:
+    """A reversal does not see what its own batch granted."""
+    self.postings.append(settled)
+
+
+def _forget_gifts(self: Desk, key: Any) -> None:
+    """A reversal does not see what its own batch gave to quests."""
+
+
+def _return_late(self: Desk, returned: Any) -> Any:
+    """What a reversal gives back is there for the next batch, not for the events behind it."""
+    given = _return(self, returned)
+    self._tables.counters[returned.counter] = Counter(given.used_before, given.version + 1)
+    return given
+
+
+def _keep_closed(self: questing.Quests, place: questing.InstanceKey, quest: instance.Instance) -> None:
+    """An instance that a reversal opens again takes no events of the same batch."""
+    self.changed[place] = quest
+
+
+def _count_all(lowering: undoing.Lowering) -> undoing.Recount:
+    """A step is as far as its events add up to, whatever their order."""
+    counted = _recount(lowering)
+    states = zip(counted.steps, lowering.steps, strict=True)
+    steps = [replace(new, done=old.total) if new.name in counted.replayed else new for new, old in states]
+    return undoing.Recount(tuple(steps))
+
+
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
-_weigh_reversal, _lower = reversal.weigh_reversal, undoing._lower
+_weigh_reversal, _lower, _recount, _return = reversal.weigh_reversal, undoing._lower, undoing.recount, Desk._return
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
@@ -187,10 +217,10 @@ FAULTS = [
     Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
-    Fault("a reversal without giving back", _attribute(reversal_stage, "give_back", lambda *said: [])),
+    Fault("a reversal without giving back", _attribute(desk, "give_back", lambda *said: [])),
     Fault(
         "a reversal applied twice",
-        _attribute(reversal_stage, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.Past())),
+        _attribute(desk, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.Past())),
     ),
     Fault("a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting)),
     Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),
@@ -198,7 +228,14 @@ FAULTS = [
         "kept instances recounted under the newest version",
         _sql("lock_goings", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
     ),
-    Fault("a quest's reward kept", _attribute(reversal_stage, "_list_lost", lambda *said: [])),
+    Fault("a quest's reward kept", _attribute(Desk, "_list_lost", lambda *said: [])),
+    Fault("a grant of the same batch that a reversal does not see", _attribute(Desk, "_note_grant", _forget_grant)),
+    Fault(
+        "a quest's step of the same batch that a reversal does not see", _attribute(Desk, "_note_gifts", _forget_gifts)
+    ),
+    Fault("counters that stay used for the rest of the batch", _attribute(Desk, "_return", _return_late)),
+    Fault("an instance opened again too late for its batch", _attribute(questing.Quests, "put", _keep_closed)),
+    Fault("steps counted anew whatever the order of their events", _attribute(desk, "recount", _count_all)),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,17 +41,12 @@ class Book:
 
 @dataclass(frozen=True)
 class Seen:
-    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then.
-
-    `piece` numbers what was settled together: a reversal that waits for one of its events is applied at its end, before
-    anything behind that event in the log.
-    """
+    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then."""
 
     event: Document
     received_at: datetime
     book: Book
     offset: int
-    piece: int = 0
 
     @property
     def occurred_at(self) -> datetime:
@@ -75,16 +70,16 @@ class Model:
         self.turns: list[Claim | Undoing] = []
 
     def read(self, log: Iterable[Seen]) -> None:
-        """Add the claims and reversals of these messages, in order, to `turns`; a reversal that waited comes once more."""
-        for _, piece in groupby(log, key=lambda seen: seen.piece):
-            fresh = []
-            for seen in piece:
-                met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
-                if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
-                    fresh.append(str(seen.event["id"]))
-                    self.turns += self._turns_of(seen, met)
-            waited = chain(*map(self.desk.call, fresh))
-            self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
+        """Add the claims and reversals of these messages, in order, to `turns`.
+
+        A reversal that waited comes once more, right behind what it waited for.
+        """
+        for seen in log:
+            met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
+            if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
+                self.turns += self._turns_of(seen, met)
+                waited = self.desk.call(str(seen.event["id"]))
+                self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
 
     def _turns_of(self, seen: Seen, met: Sequence[Sequence["Version"]]) -> Iterator[Claim | Undoing]:
         if seen.event["type"] == REVERSAL:

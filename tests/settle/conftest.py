@@ -76,12 +76,13 @@ class World:
         clock: str = "history",
         values: tuple[int, ...] = (),
         refused: NoWorth | None = None,
+        give_back: bool = True,
         **attributes: object,
     ) -> Match:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
         kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
-        entry = Entry("give", 1, "running", Campaign(name="Give", rewards=rewards, **kind), {})
+        entry = Entry("give", 1, "running", Campaign(name="Give", rewards=rewards, give_back=give_back, **kind), {})
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
         at = T0 + after

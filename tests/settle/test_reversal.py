@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from fillip.core.errors import Fenced
+from fillip.core.errors import Fenced, Retry
 from fillip.core.incentive import Reward
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
+from fillip.settle.reversal.postgres import PostgresReversals
 
 from .conftest import World
 
@@ -178,9 +179,10 @@ async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_c
 async def test_a_campaign_may_keep_its_caps_used(world: World):
     limit(world)
     world.owner.execute("UPDATE campaign_version SET definition = '{\"give_back\": false}'")
-    await world.play(world.match("e1"), world.reversal("r1", "e1"))
-    assert world.rows(USED) == [("budget", 100, 1), ("thrice", 1, 1)]
-    assert world.rows(INCENTIVES) == [("e1", "reversed", 100)]
+    await world.play(world.match("e1", give_back=False), world.reversal("r1", "e1"), world.match("e2", give_back=False))
+    await world.play(world.reversal("r2", "e2"))
+    assert world.rows(USED) == [("budget", 200, 2), ("thrice", 2, 2)]
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "reversed", 100)]
 
 
 async def test_what_cannot_be_reversed_says_why(world: World):
@@ -195,25 +197,21 @@ async def test_what_cannot_be_reversed_says_why(world: World):
     ]
 
 
-async def test_a_crash_between_pieces_loses_and_repeats_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_a_crash_before_the_commit_leaves_nothing_of_a_mixed_batch(world: World, monkeypatch: pytest.MonkeyPatch):
     items = [world.match("e1"), world.reversal("r1", "e1"), world.match("e2")]
-    batch, opened = world.batch(*items), PostgresLedger.open
+    batch = world.batch(*items)
 
-    def open_once(ledger: PostgresLedger):
-        monkeypatch.setattr(PostgresLedger, "open", crash)
-        return opened(ledger)
-
-    def crash(ledger: PostgresLedger):
+    async def crash(*said: object) -> None:
         raise ConnectionError("killed here")
 
-    monkeypatch.setattr(PostgresLedger, "open", open_once)
-    with pytest.raises(ConnectionError):
-        await world.settle(batch, items)
-    monkeypatch.undo()
-    assert world.rows("SELECT next_offset FROM consumer_position WHERE partition = 0") == [(1,)]
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresReversals, "write", crash)
+        with pytest.raises(Retry):
+            await world.settle(batch, items)
+    assert world.rows("SELECT next_offset FROM consumer_position WHERE partition = 0") == [(0,)]
+    await world.settle(batch, items)
     with pytest.raises(Fenced):
         await world.settle(batch, items)
-    await world.play(*items[1:])
     assert world.rows(INCENTIVES) == [("e1", "reversed", 100), ("e2", "granted", 0)]
     assert world.rows(INBOX) == [(1, "granted"), (2, "reversed"), (3, "granted")]
 

@@ -9,7 +9,7 @@ An instance takes an event iff the event's time lies in its window, both ends in
 the same key has begun. Steps are met in log order, never re-sorted; an event counts in full for every instance.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -29,6 +29,9 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     """How far a step has come of how far it must: events, the sum, or days or weeks.
 
     Of a streak `last` is the first day of its newest unit, and `missed` how many units were missed on the way.
+
+    What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
+    `total`; the sum before the last of them, and before any other, was at most `peak`.
     """
 
     name: str
@@ -36,6 +39,9 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     needed: int
     last: date | None = None
     missed: int = 0
+    total: int = 0
+    peak: int = 0
+    left: int = 0
 
     @property
     def met(self) -> bool:
@@ -47,7 +53,7 @@ class Instance(Struct, frozen=True):
     """One go of a user at a quest; `occurrence` numbers those of one key from 1.
 
     `start_offset` is the place in the log of the event that opened it: instances are served in this order. `start` are
-    that event's attributes as sent, kept where a rule reads them.
+    that event's attributes as sent, kept where a rule reads them. `completed_by` is the event that completed it.
     """
 
     key: str
@@ -60,6 +66,7 @@ class Instance(Struct, frozen=True):
     start_offset: int
     steps: tuple[StepState, ...]
     start: dict[str, object] | None = None
+    completed_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -172,30 +179,30 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
             continue
         amount = meeting.amounts.get(index, 1)
         if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
-            states[index] = state
+            states[index] = _sum_up(state, amount)
             met.append(Contribution(state.name, meeting.event_id, amount, meeting.day))
-    return Moved(_put(taken, states) if met else instance, meeting.campaign_version, tuple(met))
+    return Moved(_put(taken, states, meeting.event_id) if met else instance, meeting.campaign_version, tuple(met))
 
 
-def replay(
-    quest: Quest, instance: Instance, contributions: Iterable[Contribution], standing: Collection[str] = ()
-) -> Instance:
-    """The instance as it stands by what is left of these contributions, in order; its state is `open` or `completed`.
+def restart(step: Step, state: StepState) -> StepState:
+    """The step at its beginning, before anything is counted anew; what events gave to it in all stays known."""
+    return StepState(step.name, 0, step.needed, total=state.total, peak=state.peak, left=state.left)
+
+
+def replay(quest: Quest, steps: Sequence[StepState], contributions: Iterable[Contribution]) -> tuple[StepState, ...]:
+    """The steps after what is left of these contributions, in order, has counted once more.
 
     What was once counted is not asked again whether its rule holds. A contribution to a step whose turn has not come,
-    or which is met without it, gives nothing. The steps named in `standing` stay as they are.
+    or which is met without it, gives nothing.
     """
-    begun = zip(instance.steps, fresh_steps(quest), strict=True)
-    steps = tuple(state if state.name in standing else fresh for state, fresh in begun)
-    instance = replace(instance, state="open", steps=steps)
+    states = list(steps)
     for each in contributions:
-        states = list(instance.steps)
         for index in _list_waiting(quest, states) if each.left else ():
-            state = _add(quest.steps[index], states[index], each.left, each.day)
-            if states[index].name == each.step and state:
+            if states[index].name == each.step and (
+                state := _add(quest.steps[index], states[index], each.left, each.day)
+            ):
                 states[index] = state
-        instance = _put(instance, states)
-    return instance
+    return tuple(states)
 
 
 def migrate(instance: Instance, meeting: Meeting) -> Instance:
@@ -236,9 +243,14 @@ def read_progress(instance: Instance, index: int) -> dict[str, object]:
     return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}
 
 
-def _put(instance: Instance, states: Sequence[StepState]) -> Instance:
-    done = all(state.met for state in states)
-    return replace(instance, steps=tuple(states), state="completed" if done else "open")
+def _put(instance: Instance, states: Sequence[StepState], event_id: str) -> Instance:
+    if all(state.met for state in states):
+        return replace(instance, steps=tuple(states), state="completed", completed_by=event_id)
+    return replace(instance, steps=tuple(states), state="open")
+
+
+def _sum_up(state: StepState, amount: int) -> StepState:
+    return replace(state, total=state.total + amount, peak=max(state.peak, state.total), left=state.left + 1)
 
 
 def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:

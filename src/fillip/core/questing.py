@@ -62,6 +62,19 @@ class Quests:
         completed = [moved for moved in done.moved if moved.instance.state == "completed"]
         return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
 
+    def find(self, place: InstanceKey) -> Instance | None:
+        """An instance as it stands now, where this batch has locked it for its events or changed it."""
+        return self._known.get(place[:3], {}).get((place.key, place.occurrence)) or self.changed.get(place)
+
+    def put(self, place: InstanceKey, instance: Instance) -> None:
+        """Store what became of an instance otherwise than by an event; one that is open again takes events from now on."""
+        self.changed[place] = instance
+        known, name = self._known.setdefault(place[:3], {}), (place.key, place.occurrence)
+        if name in known:
+            known[name] = instance
+        elif instance.state == "open":
+            self._known[place[:3]] = _sort([*known.values(), instance])
+
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a claim completed, when the grant is refused."""
         denied = replace(self.changed[place], state="denied")

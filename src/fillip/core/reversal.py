@@ -23,6 +23,10 @@ RESERVED_PREFIX = "fillip."
 """Tenants may not define actions that begin so."""
 DIVISIBLE = frozenset({"points", "cashback"})
 
+MOST_DENOMINATOR_BITS = 2048
+"""Parts of one original that are given of ever other wholes have a sum that grows without end: beyond this they are
+refused. Dozens of unrelated wholes fit; parts of one whole never come near."""
+
 ReversalState = Literal["waiting", "applied", "nothing", "refused"]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -58,7 +62,7 @@ class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class Past(Struct, frozen=True):
-    """What reversals have taken of one original so far."""
+    """What reversals have taken of one original so far; of `lines` at least those that are asked for now."""
 
     share: Fraction = Fraction(0)
     lines: frozenset[str] = frozenset()
@@ -109,6 +113,16 @@ class Taken(Struct, frozen=True):
     short: int = 0
 
 
+class Told(Struct, frozen=True):
+    """What a user is told of an incentive: `seq` is its number in the inbox, `reversed_value` what is taken by now."""
+
+    incentive_id: UUID
+    user_id: str
+    seq: int
+    value: int
+    reversed_value: int
+
+
 class Returned(Struct, frozen=True):
     """`amount` given back to a counter."""
 
@@ -145,7 +159,11 @@ def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, st
     if order.line_names & past.lines:
         return "refused", "line_already_reversed"
     share = past.share + order.share
-    return ("refused", "exceeds_whole") if share > 1 else Past(share, past.lines | order.line_names)
+    if share > 1:
+        return "refused", "exceeds_whole"
+    if share.denominator.bit_length() > MOST_DENOMINATOR_BITS:
+        return "refused", "too_many_wholes"
+    return Past(share, past.lines | order.line_names)
 
 
 def take_back(grant: Grant, share: Fraction) -> list[Taken]:

@@ -27,6 +27,10 @@ class Room:
             return "pool_empty"
         return "already_held" if self._held & list_badges([wanted]) else None
 
+    def put_back(self, badge: BadgeKey) -> None:
+        """Take a badge off its shelf: it can be earned again. A code was shown, and is never given again."""
+        self._held.discard(badge)
+
     def take(self, wanted: Wanted) -> dict[int, str]:
         """Take what is granted; the code of each reward that has one, by its index. Only after `refuse` gave None."""
         tenant, _, rewards = wanted

@@ -69,6 +69,13 @@ def list_claims(matches: Sequence[Match], quests: Quests) -> list[Claim]:
     return [claim for match in matches for claim in rank(_claims_of(match, quests))]
 
 
+def list_all_claims(matches: Sequence[Match]) -> list[Claim]:
+    """Every claim that may come of these matches, under whatever version, however their quests stand."""
+    return [
+        _claim(match, version) for match in matches for candidate in match.candidates for version in candidate.versions
+    ]
+
+
 def refuse_early(claim: Claim, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]) -> Use | None:
     """The first counter, of those `seen` by a plain read because a hint called them full, that has no room indeed."""
     return weigh([touch for touch in _cap(claim, caps) if touch.counter in seen], seen)[1]

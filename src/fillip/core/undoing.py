@@ -4,30 +4,50 @@ A part lowers what the event gave to sums, by term x share rounded toward zero; 
 event with the whole alone. An instance is then counted anew from all that is left, in its old window and under the
 version that it stands under; a step that was met and lost nothing stays met, also where that version asks for more.
 Where it was complete and no longer is, its reward has lost its ground; nothing completes by a reversal alone.
+
+Counting anew needs no event as long as order decides nothing: a count or a sum that no event but the last can have
+brought to its goal has come as far as its events add up to (StepState.total, .peak). Otherwise, and for streaks, the
+events of a step are replayed in their order.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from itertools import takewhile
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.instance import Contribution, Instance, QuestState, fresh_steps, hold_back, replay
+from fillip.core.instance import Contribution, Instance, QuestState, StepState, fresh_steps, hold_back, restart
 from fillip.core.quest import Quest
 from fillip.core.questing import InstanceKey
 
 
 class Going(Struct, frozen=True):
-    """An instance with the version of its quest and what events gave to its steps, in the order in which they did."""
+    """An instance that stands (not `reversed`), with the version of its quest that it is at."""
 
     quest: Quest
     instance: Instance
-    contributions: tuple[Contribution, ...]
 
-    def involves(self, event_id: str) -> bool:
-        """Whether the event opened it or gave to it."""
-        return event_id in (self.instance.start_event_id, *(each.event_id for each in self.contributions))
+
+class Lowering(Struct, frozen=True):
+    """What a share of an event takes out of an instance: `taken` is what each step loses, `lowered` are the event's
+    contributions that it changes, as they stand now, and `steps` as they were but for their sums.
+
+    `gone` is the event where nothing is left of it.
+    """
+
+    going: Going
+    steps: tuple[StepState, ...]
+    lowered: tuple[Contribution, ...]
+    taken: Mapping[str, int]
+    gone: str | None
+
+
+class Recount(Struct, frozen=True):
+    """The steps counted anew; those of `replayed` stand at their beginning, since the order of their events matters."""
+
+    steps: tuple[StepState, ...]
+    replayed: Collection[str] = ()
 
 
 class Undone(Struct, frozen=True):
@@ -44,36 +64,57 @@ class Undone(Struct, frozen=True):
     taken: Mapping[str, int]
 
 
-def list_involved(goings: Mapping[InstanceKey, Going], tenant_id: str, event_id: str) -> list[InstanceKey]:
-    """The instances, of those that stand, that the event opened or gave to."""
-    return [
-        place
-        for place, going in goings.items()
-        if place.tenant_id == tenant_id and going.instance.state != "reversed" and going.involves(event_id)
-    ]
+def lower(going: Going, given: Sequence[Contribution], event_id: str, share: Fraction) -> Lowering | None:
+    """Take an event, of which `share` is reversed by now, out of what it has `given`; None where that reaches nothing."""
+    pairs = [(old, _lower(going.quest, old, share)) for old in given]
+    changed = [(old, new) for old, new in pairs if old != new]
+    if share < 1 and not changed:
+        return None
+    taken = {new.step: new.reversed - old.reversed for old, new in changed}
+    steps = tuple(_lower_sums(state, changed) for state in going.instance.steps)
+    return Lowering(going, steps, tuple(new for _, new in changed), taken, event_id if share == 1 else None)
 
 
-def undo(goings: MutableMapping[InstanceKey, Going], tenant_id: str, event_id: str, share: Fraction) -> list[Undone]:
-    """Take an event, of which `share` is reversed by now, out of the instances that it is in; moves `goings` on.
+def recount(lowering: Lowering) -> Recount:
+    """Count the instance anew, as far as its sums tell."""
+    quest, standing = lowering.going.quest, _list_standing(lowering)
+    if _is_void(lowering):
+        return Recount(fresh_steps(quest))
+    steps, replayed = [], set[str]()
+    waits, recounted = False, False  # in order: a step before is not met, or its events decide what counts behind it
+    for step, state in zip(quest.steps, lowering.steps, strict=True):
+        now = restart(step, state)
+        if state.name in standing:
+            now = state
+        elif state.left and not waits:
+            if step.streak or state.peak >= step.needed or recounted:
+                replayed.add(state.name)
+            else:
+                now = replace(now, done=state.total)
+        if quest.ordered and state.name not in standing:
+            waits |= not now.met and state.name not in replayed
+            recounted = True
+        steps.append(now)
+    return Recount(tuple(steps), replayed)
 
-    Those that the share does not reach are left out of the answer.
+
+def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) -> Undone:
+    """The instance with its steps counted anew.
+
+    It is `reversed` where its enrolling event is gone, or the first and all later steps. Otherwise it keeps its window;
+    one that was lapsed stays so, and one that is complete all the same stays as it was decided.
     """
-    undone = []
-    for place in list_involved(goings, tenant_id, event_id):
-        going = goings[place]
-        given = tuple(
-            _lower(going.quest, each, share) if each.event_id == event_id else each for each in going.contributions
-        )
-        if share < 1 and given == going.contributions:
-            continue
-        before, after = going.instance, _recount(going, given, event_id if share == 1 else None)
-        lost = before.state == "completed" and after.state != "completed"
-        pairs = [(old, new) for old, new in zip(going.contributions, given, strict=True) if old != new]
-        taken = {new.step: new.reversed - old.reversed for old, new in pairs}
-        completed_by = given[-1].event_id if lost else None
-        undone.append(Undone(place, before.state, after, completed_by, tuple(new for _, new in pairs), taken))
-        goings[place] = replace(going, instance=after, contributions=given)
-    return undone
+    before, after = lowering.going.instance, replace(lowering.going.instance, steps=steps)
+    if _is_void(lowering):
+        after = replace(after, state="reversed", completed_by=None)
+    elif not all(state.met for state in steps):
+        state: QuestState = "lapsed" if before.state == "lapsed" else "open"
+        after = replace(after, state=state, completed_by=None)
+    elif before.state not in ("completed", "denied"):
+        after = hold_back(after)
+    lost = before.state == "completed" and after.state != "completed"
+    completed_by = before.completed_by if lost else None
+    return Undone(place, before.state, after, completed_by, lowering.lowered, lowering.taken)
 
 
 def _lower(quest: Quest, contribution: Contribution, share: Fraction) -> Contribution:
@@ -82,26 +123,26 @@ def _lower(quest: Quest, contribution: Contribution, share: Fraction) -> Contrib
     return replace(contribution, reversed=int(contribution.amount * reach))
 
 
-def _recount(going: Going, given: tuple[Contribution, ...], gone: str | None) -> Instance:
-    """The instance by what is left of `given`, after `gone`, if any, was taken out of it in whole.
-
-    It is `reversed` where its enrolling event is gone, or the first and all later steps. Otherwise it keeps its window;
-    one that was lapsed stays so, and one that is complete all the same stays as it was decided.
-    """
-    before, at = going.instance, going.quest.start.at
-    enrolling = at == "event" and before.start_event_id == gone
-    if gone and (enrolling or (at == "first_step" and not any(each.left for each in given))):
-        return replace(before, state="reversed", steps=fresh_steps(going.quest))
-    after = replay(going.quest, before, given, _list_standing(going, given))
-    if after.state == "completed":
-        after = replace(after, state=before.state)
-        return after if before.state in ("completed", "denied") else hold_back(after)
-    return replace(after, state="lapsed") if before.state == "lapsed" else after
+def _lower_sums(state: StepState, changed: Sequence[tuple[Contribution, Contribution]]) -> StepState:
+    """A negative term that is taken back raises all sums behind it, so also the highest of them by that much at most."""
+    for old, new in changed:
+        if new.step == state.name:
+            more = new.left - old.left
+            gone = bool(old.left) - bool(new.left)
+            state = replace(state, total=state.total + more, peak=state.peak + max(more, 0), left=state.left - gone)
+    return state
 
 
-def _list_standing(going: Going, given: tuple[Contribution, ...]) -> list[str]:
+def _is_void(lowering: Lowering) -> bool:
+    """Whether nothing is left that the instance could have begun with."""
+    at = lowering.going.quest.start.at
+    enrolling = at == "event" and lowering.going.instance.start_event_id == lowering.gone
+    nothing_left = at == "first_step" and not any(state.left for state in lowering.steps)
+    return lowering.gone is not None and (enrolling or nothing_left)
+
+
+def _list_standing(lowering: Lowering) -> list[str]:
     """The steps that are met and have lost nothing; in an ordered quest nor has any before them."""
-    lost = {new.step for old, new in zip(going.contributions, given, strict=True) if old != new}
-    steps = going.instance.steps
-    whole = takewhile(lambda state: state.name not in lost, steps) if going.quest.ordered else steps
+    ordered, lost = lowering.going.quest.ordered, lowering.taken
+    whole = takewhile(lambda state: state.name not in lost, lowering.steps) if ordered else lowering.steps
     return [state.name for state in whole if state.met and state.name not in lost]

@@ -196,6 +196,7 @@ quest_instance = Table(
     _instant("ends_at", null=True),
     _text("start_event_id", null=True),
     _count("start_offset"),
+    _text("completed_by", null=True),
     _json("steps"),
     _json("start_attributes", null=True),
     _count("revision"),

@@ -19,6 +19,7 @@ from fillip.core.room import BadgeKey, PoolKey
 from fillip.core.settlement import Claim, Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.quest import PostgresQuests
+from fillip.settle.reversal import Original
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
 from fillip.settle.wallet import PostgresWallets
@@ -98,20 +99,33 @@ class PostgresTransaction:
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
 
-    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Recorded:
+    async def record_events(
+        self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
+    ) -> Recorded:
         """See LedgerTransaction."""
+        own = {(event.tenant_id, event.event_id) for event in events}
         rows = [_write_event(event, said) for event, said in zip(events, prints, strict=True)]
-        stored = {tuple(r) for r in await self._connection.fetch(SQL["record_events"], *_columns(rows, 10))}
+        awaited = [_write_awaited(key, event) for key, event in originals.items() if key not in own]
+        columns = _columns(sorted([*rows, *awaited], key=lambda row: row[:2]), 10)
+        stored = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["record_events"], *columns)}
         known = [row for row in rows if row[:2] not in stored]
-        if not known:
+        met = sorted(originals.keys() - stored)
+        if not known and not met:
             return Recorded({})
         before = await self._read_fingerprints(known)
         empty = [row for row in known if before[str(row[0]), str(row[1])] is None]
-        if not empty:
-            return Recorded(before)
-        filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *_columns(empty, 10))}
-        before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
-        return Recorded({key: said for key, said in before.items() if key not in filled}, filled)
+        locked = await self._lock_events({*met, *(row[:2] for row in empty)}) if met or empty else {}
+        filled = set()
+        if empty:
+            filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *_columns(empty, 10))}
+            before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
+        here = {key: original for key, original in locked.items() if key in originals}
+        return Recorded({key: said for key, said in before.items() if key not in filled}, filled, here)
+
+    async def _lock_events(self, events: Collection[tuple[object, ...]]) -> dict[EventKey, Original]:
+        """Those of these events that have come, all of them locked."""
+        rows = await self._connection.fetch(SQL["lock_events"], *_columns(sorted(events), 2))
+        return {(tenant, event): Original(user, action) for tenant, event, user, action, come in rows if come}
 
     async def _read_fingerprints(self, events: Sequence[tuple[object, ...]]) -> dict[EventKey, bytes]:
         found = await self._connection.fetch(SQL["read_fingerprints"], *_columns([row[:2] for row in events], 2))
@@ -168,8 +182,11 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         await self._quests.write(outcome.instances, outcome.met)
         await self._wallets.write(outcome.wallets)
-        if outcome.settled:
+        if outcome.settled or outcome.reversed:
             await self._write_settled(batch, outcome)
+        if outcome.reversed:
+            await self.reversals.write(outcome.reversed, outcome.short)
+        await self._write_given(outcome)
         await self._write("write_rejections", 10, [_write_rejection(r) for r in outcome.rejections])
         await self._write("write_pins", 5, [_write_pin(pin) for pin in outcome.pins])
 
@@ -182,10 +199,14 @@ class PostgresTransaction:
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
         if written is None or tuple(written) != (len(heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
+
+    async def _write_given(self, outcome: Outcome) -> None:
+        """Codes and badges; a badge that was taken back in the same batch never comes on its shelf."""
         given = [row for settled in outcome.settled for row in _write_given(settled)]
         if codes := [(tenant, code, i) for tenant, _, i, code, _, _ in given if code]:
             await self._connection.executemany(SQL["write_coupons"], codes)
-        badges = [(tenant, user, badge, i, at) for tenant, user, i, _, badge, at in given if badge]
+        gone = {taken.incentive_id for done in outcome.reversed for _, taken in done.taken if taken.whole}
+        badges = [(tenant, user, badge, i, at) for tenant, user, i, _, badge, at in given if badge and i not in gone]
         await self._write("write_badges", 5, badges)
 
     async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
@@ -220,6 +241,13 @@ def _write_event(event: Event, said: bytes) -> tuple[object, ...]:
     place, attributes = event.place, _encode(event.attributes)
     who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
     return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
+
+
+def _write_awaited(original: EventKey, reversal: Event) -> tuple[object, ...]:
+    """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
+    place = reversal.place
+    when = (reversal.occurred_at, reversal.received_at)
+    return (*original, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
 
 
 def _write_decision(settled: Settled) -> tuple[object, ...]:

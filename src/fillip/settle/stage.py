@@ -1,15 +1,15 @@
 """The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
 
-A batch with reversals is cut into pieces, each a transaction of its own.
-
 Order: offsets, events, limits, quests, user counters, wallet, inbox, coupons, shared counters; sorted within each. What
-is decided in between is pure (fillip.core.settlement).
+is decided in between is pure (fillip.core.settlement). A batch with reversals first locks all that any of its events may
+need; then each event and each reversal is decided in its turn, as they stand in the log, and all is written at once.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,23 +19,25 @@ from fillip.core.instance import Contribution, Instance
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match import Match
 from fillip.core.questing import InstanceKey, QuestKey, Quests, Wanted, list_wanted
+from fillip.core.reversal import REVERSAL
 from fillip.core.room import BadgeKey, PoolKey, Room, count_codes, list_badges
 from fillip.core.settlement import (
     Claim,
     Settled,
     UserKey,
     decide,
+    list_all_claims,
     list_claims,
     refuse_early,
 )
 from fillip.core.wallet import Wallet, WalletKey
-from fillip.settle.pieces import Piece, cut, isolate
-from fillip.settle.reversal import Original, Reversals, Reversed, ask, reverse
-from fillip.settle.wallet.posting import list_wallets, post_points
+from fillip.settle.reversal import Desk, Found, Original, Reversals, Reversed, Tables, look_up, name_original
+from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
 EventKey = tuple[str, str]
 """(tenant, event id)"""
+NOTHING = Found()
 
 
 class Pin(Struct, frozen=True, order=True):
@@ -49,10 +51,13 @@ class Pin(Struct, frozen=True, order=True):
 
 
 class Recorded(Struct, frozen=True):
-    """Fingerprints of events that were recorded `before`, and those for which a reversal has been waiting."""
+    """Fingerprints of events that were recorded `before`, those for which a reversal has been waiting, and the originals
+    of this batch's reversals that were recorded before.
+    """
 
     before: Mapping[EventKey, bytes]
     awaited: Collection[EventKey] = ()
+    originals: Mapping[EventKey, Original] = {}
 
 
 class Outcome(Struct, frozen=True):
@@ -66,6 +71,8 @@ class Outcome(Struct, frozen=True):
     wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
+    reversed: Sequence[Reversed] = ()
+    short: Mapping[tuple[str, UUID], int] = {}  # of points, by (reversal, incentive)
 
 
 class LedgerTransaction(Protocol):
@@ -74,8 +81,13 @@ class LedgerTransaction(Protocol):
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """Move the stored offsets from the batch's starts to its ends. Raises Fenced unless all stood at the starts."""
 
-    async def record_events(self, events: Sequence[Event], prints: Sequence[bytes]) -> Recorded:
-        """Store events; what of them was there before."""
+    async def record_events(
+        self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
+    ) -> Recorded:
+        """Store events, and lock the originals of reversals, each with the first that names it; what was there before.
+
+        Where an original is not known yet, it leaves a row that it will find.
+        """
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
         """Caps of (tenant, limit), kept from changing until the end."""
@@ -122,14 +134,6 @@ Report = Callable[[Sequence[Settled], Sequence[Rejection], int, Sequence[Reverse
 """Told after each commit: decisions, rejections, the number of duplicates, and reversals."""
 
 
-class _Awaited(Exception):
-    """Reversals wait for `events` of a piece: it is rolled back, and settled in parts."""
-
-    def __init__(self, events: Collection[EventKey]) -> None:
-        super().__init__(events)
-        self.events = events
-
-
 class Settle:
     """Commit of the walk: everything a batch decides, and its offsets, or nothing of it."""
 
@@ -140,47 +144,21 @@ class Settle:
         self._pinned: dict[tuple[str, int, str], int] = {}
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
-        """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away.
-
-        Without reversals it is one transaction; with them one a piece, and what was settled before an error stays.
-        """
-        for piece in cut(batch, items):
-            await (self._reverse if piece.reversing else self._settle)(piece)
-
-    async def _settle(self, piece: Piece) -> None:
-        try:
-            await self._settle_at_once(piece)
-        except _Awaited as found:
-            for part in isolate(piece, found.events):
-                await self._settle(part)
-
-    async def _settle_at_once(self, piece: Piece) -> None:
-        batch, matches, rejections = piece.batch, piece.matches, piece.rejections
-        pins = self._list_pins(batch, matches)
+        """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
+        matches = [item for item in items if isinstance(item, Match)]
+        rejections = [item for item in items if isinstance(item, Rejection)]
+        tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
+        pins = self._list_pins(batch, [match for match in matches if match.event.action != REVERSAL])
         async with self._ledger.open() as ledger:
-            await ledger.fence(batch, piece.tenants)
-            fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
-            if awaited and not piece.isolated and len(matches) > 1:
-                raise _Awaited(awaited)
-            settled, outcome = await _settle(ledger, fresh)
+            await ledger.fence(batch, tenants)
+            fresh, conflicts, recorded = await _drop_duplicates(ledger, matches)
+            in_turn = recorded.awaited or any(match.event.action == REVERSAL for match in fresh)
+            outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else _settle(ledger, fresh))
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
-            reversed_ = await _reverse_awaited(ledger, fresh, awaited) if awaited else []
         self._pinned.update({(p.topic, p.partition, p.tenant_id): p.book_version for p in pins})
-        self._report(settled, rejections, len(matches) - len(fresh) - len(conflicts), reversed_)
-
-    async def _reverse(self, piece: Piece) -> None:
-        batch, matches, rejections = piece.batch, piece.matches, piece.rejections
-        async with self._ledger.open() as ledger:
-            await ledger.fence(batch, piece.tenants)
-            fresh, conflicts, awaited = await _drop_duplicates(ledger, matches)
-            rejections += conflicts
-            asked = [ask(match.event) for match in fresh]
-            originals = await ledger.reversals.meet_originals(asked) if asked else {}
-            reversed_ = await reverse(ledger.reversals, ledger, asked, originals)
-            reversed_ += await _reverse_awaited(ledger, fresh, awaited) if awaited else []
-            await ledger.write(batch, Outcome((), {}, {}, {}, rejections=rejections))
-        self._report((), rejections, len(matches) - len(fresh) - len(conflicts), reversed_)
+        duplicates = len(matches) - len(fresh) - len(conflicts)
+        self._report(outcome.settled, rejections, duplicates, outcome.reversed)
 
     def _list_pins(self, batch: Batch, matches: Sequence[Match]) -> list[Pin]:
         """Where this batch switches a partition to another version of a tenant's book."""
@@ -195,21 +173,10 @@ class Settle:
         return sorted(pins.values())
 
 
-async def _reverse_awaited(
-    ledger: LedgerTransaction, fresh: Sequence[Match], awaited: Collection[EventKey]
-) -> list[Reversed]:
-    """Apply the reversals that came before their originals; what the originals earned is locked already."""
-    events = [match.event for match in fresh]
-    known = {(e.tenant_id, e.event_id): Original(e.user_id, e.action) for e in events}
-    return await reverse(ledger.reversals, ledger, await ledger.reversals.find_waiting(sorted(awaited)), known)
-
-
 async def _drop_duplicates(
     ledger: LedgerTransaction, matches: Sequence[Match]
-) -> tuple[list[Match], list[Rejection], Collection[EventKey]]:
-    """Matches of events never seen before, rejections for ids that come again with another body, and which of the
-    events a reversal has been waiting for.
-    """
+) -> tuple[list[Match], list[Rejection], Recorded]:
+    """Matches of events never seen before, rejections for ids that come again with another body, and what was recorded."""
     first: dict[EventKey, tuple[Match, bytes]] = {}
     again: list[tuple[Match, bytes]] = []
     for match in matches:
@@ -220,16 +187,15 @@ async def _drop_duplicates(
         else:
             first[key] = (match, said)
     ordered = sorted(first)
-    recorded = (
-        await ledger.record_events([first[k][0].event for k in ordered], [first[k][1] for k in ordered])
-        if first
-        else Recorded({})
-    )
+    events, prints = [first[key][0].event for key in ordered], [first[key][1] for key in ordered]
+    reversals = [match.event for match, _ in first.values() if match.event.action == REVERSAL]
+    originals = {name_original(event): event for event in reversed(reversals)}
+    recorded = await ledger.record_events(events, prints, originals) if first else Recorded({})
     known = recorded.before
     conflicts = [_reject(m) for k, (m, said) in first.items() if k in known and known[k] != said]
     stored = {key: known.get(key, said) for key, (_, said) in first.items()}
     conflicts += [_reject(m) for m, said in again if stored[m.event.tenant_id, m.event.event_id] != said]
-    return [match for key, (match, _) in first.items() if key not in known], conflicts, recorded.awaited
+    return [match for key, (match, _) in first.items() if key not in known], conflicts, recorded
 
 
 def _reject(match: Match) -> Rejection:
@@ -245,7 +211,7 @@ def _reject(match: Match) -> Rejection:
     )
 
 
-async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[list[Settled], Outcome]:
+async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcome:
     touched = {touch.counter for match in matches for touch in match.touches}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
     caps = await ledger.share_limits(limits) if limits else {}
@@ -255,31 +221,83 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> tuple[
     hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighed = [(claim, refuse_early(claim, caps, seen) if seen else None) for claim in claims]
-    counters, wallets, heads, room = await _lock(ledger, [claim for claim, refused in weighed if not refused])
-    before, heads_before = dict(counters), dict(heads)
-    settled = list(decide(weighed, counters, caps, heads, room, quests, datetime.now(UTC)))
-    post_points(settled, wallets)
-    return settled, Outcome(
+    locked = await _lock(ledger, [claim for claim, refused in weighed if not refused])
+    counters, heads = dict(locked.counters), dict(locked.heads)
+    settled = list(decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC)))
+    post_points(settled, locked.wallets)
+    return _sum_up(settled, locked, counters, heads, caps, quests)
+
+
+async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], recorded: Recorded) -> Outcome:
+    """Grants and reversals, each on what those before it in the log have left."""
+    found = await look_up(ledger.reversals, [match.event for match in fresh], recorded.awaited)
+    claims = list_all_claims(fresh)
+    touched = {touch.counter for claim in claims for touch in claim.touches}
+    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched} | found.limits)
+    rules = await ledger.reversals.share_rules(limits) if limits else {}
+    caps = {limit: rule.cap for limit, rule in rules.items()}
+    wanted = list_wanted(fresh)
+    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
+    locked = await _lock(ledger, claims, found, found.list_counters(rules))
+    counters, heads = dict(locked.counters), dict(locked.heads)
+    desk = Desk(ledger.reversals, found, recorded.originals, Tables(counters, rules, heads, locked.room, quests))
+    settled: list[Settled] = []
+    for match in fresh:
+        if match.event.action == REVERSAL:
+            await desk.reverse(match.event)
+        weighed = [(claim, None) for claim in list_claims([match], quests)]
+        some = list(decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC)))
+        await desk.record(match, some)
+        settled += some
+    takings = desk.takings
+    latest = max((at for _, at in takings), default=None)
+    terms = Terms()
+    if latest:
+        terms = await ledger.reversals.prepare_wallets(locked.wallets, [taking for taking, _ in takings], latest)
+    short = post_in_turn(desk.postings, locked.wallets, terms)
+    outcome = _sum_up(settled, locked, counters, heads, caps, quests)
+    return replace(outcome, reversed=desk.reversed, short=short)
+
+
+class _Locked(Struct, frozen=True):
+    """Rows as they were found, by themselves until the end; wallets and room move on."""
+
+    counters: Mapping[CounterKey, Counter]
+    wallets: Mapping[WalletKey, Wallet]
+    heads: Mapping[UserKey, int]
+    room: Room
+
+
+def _sum_up(
+    settled: Sequence[Settled],
+    before: _Locked,
+    counters: Mapping[CounterKey, Counter],
+    heads: Mapping[UserKey, int],
+    caps: Mapping[tuple[str, str], int],
+    quests: Quests,
+) -> Outcome:
+    found = before.counters
+    return Outcome(
         settled,
-        {k: (c, caps[k.tenant_id, k.limit_id], not before[k].version) for k, c in counters.items() if c != before[k]},
-        {u: (n, u not in heads_before) for u, n in heads.items() if n != heads_before.get(u)},
+        {k: (c, caps[k.tenant_id, k.limit_id], not found[k].version) for k, c in counters.items() if c != found[k]},
+        {u: (n, u not in before.heads) for u, n in heads.items() if n != before.heads.get(u)},
         quests.changed,
         quests.met,
-        wallets.values(),
+        before.wallets.values(),
     )
 
 
 async def _lock(
-    ledger: LedgerTransaction, claims: Sequence[Claim]
-) -> tuple[dict[CounterKey, Counter], dict[WalletKey, Wallet], dict[UserKey, int], Room]:
+    ledger: LedgerTransaction, claims: Sequence[Claim], found: Found = NOTHING, returned: Collection[CounterKey] = ()
+) -> _Locked:
     """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest."""
-    touched = sorted({touch.counter for claim in claims for touch in claim.touches})
+    touched = sorted({touch.counter for claim in claims for touch in claim.touches}.union(returned))
     own = [counter for counter in touched if counter.user_id]
     shared = [counter for counter in touched if not counter.user_id]
     counters = await ledger.lock_counters(own) if own else {}
-    keys = list_wallets(claims)
+    keys = sorted({*list_wallets(claims), *found.wallets})
     wallets = await ledger.lock_wallets(keys) if keys else {}
-    users = sorted({claim.user for claim in claims})
+    users = sorted({claim.user for claim in claims} | found.users)
     heads = await ledger.lock_heads(users) if users else {}
     wanted = [claim.wanted for claim in claims]
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
@@ -287,4 +305,4 @@ async def _lock(
     room = Room(await ledger.lock_codes(codes) if codes else {}, held)
     if shared:
         counters |= await ledger.lock_counters(shared)
-    return counters, wallets, heads, room
+    return _Locked(counters, wallets, heads, room)

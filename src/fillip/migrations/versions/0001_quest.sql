@@ -11,7 +11,8 @@ CREATE TABLE quest_instance (
     ends_at          timestamptz,
     start_event_id   text,
     start_offset     bigint NOT NULL,    -- place in the log of the event that opened it
-    steps            jsonb NOT NULL,     -- [{name, done, needed}], of a streak also {last, missed}
+    steps            jsonb NOT NULL,     -- [{name, done, needed, total, peak, left}], of a streak also {last, missed}
+    completed_by     text,               -- the event that completed it, while it is complete
     start_attributes jsonb,              -- of the event that opened it, where a rule reads them
     revision         bigint NOT NULL DEFAULT 1,  -- counts the writes: of two states the higher one is newer
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -19,6 +20,7 @@ CREATE TABLE quest_instance (
 );
 CREATE INDEX quest_instance_live ON quest_instance (tenant_id, campaign_id, user_id, ends_at)
     WHERE state IN ('open', 'lapsed');
+CREATE INDEX quest_instance_by_start ON quest_instance (tenant_id, start_event_id);
 CREATE INDEX quest_instance_by_user ON quest_instance (tenant_id, user_id, campaign_id);
 
 -- What events gave to steps, and what reversals took of it: the sum of what is left, replayed in order, is how far a

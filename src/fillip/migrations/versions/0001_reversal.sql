@@ -11,17 +11,29 @@ CREATE TABLE reversal (
     reason        text NOT NULL,
     incentives    jsonb NOT NULL,           -- [{incentive_id, value, whole, was}]: what was taken of each
     counters      jsonb NOT NULL,           -- [{limit_id, user_id, key, window_start, version, used_before, amount}]
+    share         text,                     -- taken back of the original by then, this one with them, as 'n/d' or '1'
     quests        jsonb NOT NULL,           -- [{campaign_id, instance, was, state, taken}]: instances it was taken out of
     occurred_at   timestamptz NOT NULL,
     received_at   timestamptz NOT NULL,
     recorded_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     decided_at    timestamptz,              -- NULL while it waits
     PRIMARY KEY (tenant_id, reversal_id),
-    CHECK ((state = 'waiting') = (decided_at IS NULL))
+    CHECK ((state = 'waiting') = (decided_at IS NULL)),
+    CHECK ((state = 'applied') = (share IS NOT NULL))
 );
 CREATE INDEX reversal_by_event ON reversal (tenant_id, event_id, number);
+CREATE INDEX reversal_applied ON reversal (tenant_id, event_id, number) WHERE state = 'applied';
 CREATE INDEX reversal_newest ON reversal (tenant_id, recorded_at, reversal_id);
 
+-- Lines of originals that were taken back: each once.
+CREATE TABLE reversed_line (
+    tenant_id     text NOT NULL,
+    event_id      text NOT NULL,            -- the original's
+    line          text NOT NULL,
+    PRIMARY KEY (tenant_id, event_id, line)
+);
+
 GRANT SELECT ON reversal TO fillip_api;
+GRANT SELECT, INSERT ON reversed_line TO fillip_worker;
 GRANT SELECT, INSERT, UPDATE ON reversal TO fillip_worker;
 GRANT UPDATE ON event_met TO fillip_worker;

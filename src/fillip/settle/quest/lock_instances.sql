@@ -32,5 +32,6 @@ WITH live AS MATERIALIZED (
     ORDER BY asked.place
 )
 SELECT tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state, started_at, ends_at,
-       start_event_id, start_offset, steps::text AS steps, start_attributes::text AS start_attributes
+       start_event_id, start_offset, steps::text AS steps, start_attributes::text AS start_attributes,
+       completed_by
 FROM (SELECT * FROM live UNION ALL SELECT * FROM newest) found

@@ -41,7 +41,7 @@ class PostgresQuests:
             return
         moved = [_write(place, instance) for place, instance in instances.items()]
         given = [(*place, c.step, c.event_id, c.amount, c.day) for place, c in met]
-        await self._connection.execute(_SQL["write_instances"], *_columns(moved, 13), *_columns(given, 9))
+        await self._connection.execute(_SQL["write_instances"], *_columns(moved, 14), *_columns(given, 9))
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

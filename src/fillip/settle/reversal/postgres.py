@@ -1,6 +1,6 @@
 """Reversals in PostgreSQL, inside the transaction of settle."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -8,23 +8,26 @@ from uuid import UUID
 
 import asyncpg
 from msgspec import json
+from msgspec.structs import replace
 
 from fillip.core.incentive import identify_incentive
 from fillip.core.instance import Contribution
-from fillip.core.limit import Counter, CounterKey, Use
+from fillip.core.limit import Use
 from fillip.core.quest import Quest
 from fillip.core.questing import InstanceKey
 from fillip.core.reversal import Grant, Held, Past, Reverse, Rule
+from fillip.core.room import BadgeKey
 from fillip.core.undoing import Going, Undone
-from fillip.core.wallet import Taking
-from fillip.settle.quest.postgres import PostgresQuests, read_instance
-from fillip.settle.reversal.stage import Asked, EventKey, Original, Reversed
-from fillip.settle.wallet import PostgresWallets
+from fillip.core.wallet import Taking, Wallet, WalletKey
+from fillip.settle.quest.postgres import read_instance
+from fillip.settle.reversal.stage import Asked, EventKey, Gifts, Goings, Incentive, Reversed, Version
+from fillip.settle.wallet import PostgresWallets, Terms
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _orders = json.Decoder(Reverse)
 _uses = json.Decoder(list[Use])
 _quests = json.Decoder(Quest)
+PAGE = 1_000  # contributions replayed at a time
 _PLACE = (*InstanceKey._fields[:3], "instance_key", "occurrence")
 
 
@@ -34,15 +37,6 @@ class PostgresReversals:
     def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
         """`connection` is inside a transaction."""
         self._connection = connection
-
-    async def meet_originals(self, asked: Sequence[Asked]) -> Mapping[EventKey, Original]:
-        """See Reversals."""
-        first = {each.original: each for each in reversed(asked)}
-        await self._connection.execute(
-            SQL["await_originals"], *_columns([_write_awaited(first[k]) for k in sorted(first)], 8)
-        )
-        rows = await self._fetch("lock_originals", sorted(first))
-        return {(tenant, event): Original(user, action) for tenant, event, user, action in rows}
 
     async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[Asked]:
         """See Reversals."""
@@ -55,33 +49,35 @@ class PostgresReversals:
                 row["occurred_at"],
                 row["received_at"],
             )
-            for row in await self._fetch("find_reversals", originals, "waiting")
+            for row in await self._fetch("find_waiting", originals)
         ]
 
-    async def read_past(self, originals: Collection[EventKey]) -> Mapping[EventKey, Past]:
+    async def read_past(self, asked: Sequence[Asked]) -> Mapping[EventKey, Past]:
         """See Reversals."""
-        past: dict[EventKey, Past] = {}
-        for row in await self._fetch("find_reversals", originals, "applied"):
-            key, order = (row["tenant_id"], row["event_id"]), _orders.decode(row["request"])
-            before = past.get(key, Past())
-            share = Fraction(1) if order.share is None else before.share + order.share
-            past[key] = Past(share, before.lines | order.line_names)
-        return past
+        rows = await self._fetch("read_shares", sorted({each.original for each in asked}))
+        shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
+        lines: dict[EventKey, set[str]] = {}
+        if wanted := sorted({(*each.original, line) for each in asked for line in each.order.line_names}):
+            for tenant, event, line in await self._connection.fetch(SQL["read_lines"], *_columns(wanted, 3)):
+                lines.setdefault((tenant, event), set()).add(line)
+        return {key: Past(share, frozenset(lines.get(key, ()))) for key, share in shares.items()}
 
-    async def lock_goings(self, originals: Sequence[tuple[str, str, str]]) -> dict[InstanceKey, Going]:
+    async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
         """See Reversals."""
-        rows = await self._connection.fetch(SQL["lock_goings"], *_columns(originals, 3))
-        if not rows:
-            return {}
-        places = [InstanceKey(*(row[name] for name in _PLACE)) for row in rows]
-        given: dict[InstanceKey, list[Contribution]] = {place: [] for place in places}
-        for row in await self._connection.fetch(SQL["read_contributions"], *_columns(places, 5)):
-            contribution = Contribution(*(row[name] for name in Contribution.__struct_fields__))
-            given[InstanceKey(*(row[name] for name in _PLACE))].append(contribution)
-        return {
-            place: Going(_quests.decode(row["quest"]), read_instance(row), tuple(given[place]))
-            for place, row in zip(places, rows, strict=True)
-        }
+        goings = {}
+        for row in await self._fetch("lock_goings", originals):
+            goings[_read_place(row)] = Going(_quests.decode(row["quest"]), read_instance(row))
+        gifts: dict[EventKey, Gifts] = {}
+        for row in await self._fetch("read_gifts", originals) if goings else ():
+            contribution = _read_gift(row)
+            of_event = gifts.setdefault((row["tenant_id"], contribution.event_id), {})
+            if (place := _read_place(row)) in goings:
+                of_event.setdefault(place, []).append(contribution)
+        asked = set(originals)
+        for place, going in goings.items():
+            if (key := (place.tenant_id, going.instance.start_event_id or "")) in asked:
+                gifts.setdefault(key, {}).setdefault(place, [])
+        return Goings(goings, gifts)
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """See Reversals."""
@@ -98,24 +94,45 @@ class PostgresReversals:
         rows = await self._fetch("share_rules", limits)
         return {(tenant, limit): Rule(*rule) for tenant, limit, *rule in rows}
 
-    async def take_points(self, takings: Sequence[Taking], at: datetime) -> Mapping[UUID, int]:
+    async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """See Reversals."""
-        answers = await PostgresWallets(self._connection).take_back(takings, at)
-        return {incentive_id: answer.short for incentive_id, answer in answers.items() if answer.short}
+        rows = await self._connection.fetch(SQL["read_shelves"], *_columns(incentives, 3))
+        return {incentive_id: (tenant, user, badge) for incentive_id, tenant, user, badge in rows}
 
-    async def write(self, reversed_: Sequence[Reversed], counters: Mapping[CounterKey, tuple[Counter, int]]) -> None:
+    async def read_quest(self, version: Version) -> Quest:
         """See Reversals."""
-        noted = [_write_reversal(each) for each in reversed_]
-        taken = [row for each in reversed_ for row in _write_taken(each)]
-        moved = [_write_counter(key, *to) for key, to in counters.items()]
-        columns = (*_columns(noted, 12), *_columns(taken, 4), *_columns(moved, 8))
+        return _quests.decode(await self._connection.fetchval(SQL["read_quest"], *version))
+
+    async def replay_gifts(
+        self, place: InstanceKey, steps: Sequence[str], take: Callable[[Sequence[Contribution]], None]
+    ) -> None:
+        """See Reversals."""
+        cursor = await self._connection.cursor(SQL["replay_gifts"], *place, steps)
+        while page := await cursor.fetch(PAGE):
+            take([_read_gift(row) for row in page])
+
+    async def prepare_wallets(
+        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime
+    ) -> Terms:
+        """See Reversals."""
+        return await PostgresWallets(self._connection).prepare(wallets, takings, at)
+
+    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[str, UUID], int]) -> None:
+        """See Reversals."""
+        noted = [_write_reversal(each, short) for each in reversed_]
+        lines = sorted(
+            {(*each.asked.original, n) for each in reversed_ if each.share for n in each.asked.order.line_names}
+        )
+        columns = (*_columns(noted, 13), *_columns(lines, 3), *_columns(_write_taken(reversed_), 4))
         await self._connection.execute(SQL["write_reversals"], *columns)
-        if undone := [u for each in reversed_ for u in each.undone]:
-            await PostgresQuests(self._connection).write({u.place: u.instance for u in undone}, ())
-            lowered = [(*u.place, each.step, each.event_id, each.reversed) for u in undone for each in u.lowered]
-            await self._connection.execute(SQL["lower_contributions"], *_columns(lowered, 8))
+        lowered = {
+            (*u.place, c.step, c.event_id): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
+        }
+        if lowered:
+            rows = [(*name, amount) for name, amount in lowered.items()]
+            await self._connection.execute(SQL["lower_contributions"], *_columns(rows, 8))
         if told := [row for each in reversed_ for row in _write_told(each)]:
-            await self._connection.execute(SQL["tell_reversed"], *_columns(told, 5))
+            await self._connection.execute(SQL["tell_reversed"], *_columns(told, 7))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[Held]]:
         ids = sorted(
@@ -150,13 +167,17 @@ def _read_grant(row: asyncpg.Record, incentives: Sequence[Held]) -> Grant:
     )
 
 
-def _write_awaited(asked: Asked) -> tuple[object, ...]:
-    when = (asked.occurred_at, asked.received_at)
-    return (*asked.original, asked.user_id, "", *when, asked.partition, asked.offset)
+def _read_place(row: asyncpg.Record) -> InstanceKey:
+    return InstanceKey(*(row[name] for name in _PLACE))
 
 
-def _write_reversal(done: Reversed) -> tuple[object, ...]:
+def _read_gift(row: asyncpg.Record) -> Contribution:
+    return Contribution(*(row[name] for name in Contribution.__struct_fields__))
+
+
+def _write_reversal(done: Reversed, short: Mapping[tuple[str, UUID], int]) -> tuple[object, ...]:
     asked = done.asked
+    taken = [replace(t, short=short.get((asked.reversal_id, t.incentive_id), 0)) for _, t in done.taken]
     return (
         asked.tenant_id,
         asked.reversal_id,
@@ -165,9 +186,10 @@ def _write_reversal(done: Reversed) -> tuple[object, ...]:
         json.encode(asked.order).decode(),
         done.state,
         done.reason,
-        json.encode([taken for _, taken in done.taken]).decode(),
+        json.encode(taken).decode(),
         json.encode(done.given).decode(),
         json.encode([_describe(undone) for undone in done.undone]).decode(),
+        None if done.share is None else str(done.share),
         asked.occurred_at,
         asked.received_at,
     )
@@ -180,19 +202,19 @@ def _describe(undone: Undone) -> dict[str, object]:
     return quest | {"was": undone.was, "state": state, "taken": taken}
 
 
-def _write_taken(done: Reversed) -> Iterable[tuple[object, ...]]:
-    for _, taken in done.taken:
-        state = "reversed" if taken.whole else taken.was
-        yield done.asked.tenant_id, taken.incentive_id, taken.value, state
+def _write_taken(reversed_: Sequence[Reversed]) -> list[tuple[object, ...]]:
+    """Each incentive once: all that was taken of it, and its state in the end."""
+    values: dict[tuple[str, UUID], tuple[int, str]] = {}
+    for done in reversed_:
+        for _, taken in done.taken:
+            key = done.asked.tenant_id, taken.incentive_id
+            before, _ = values.get(key, (0, ""))
+            values[key] = before + taken.value, "reversed" if taken.whole else taken.was
+    return [(*key, *value) for key, value in sorted(values.items())]
 
 
 def _write_told(done: Reversed) -> Iterable[tuple[object, ...]]:
     asked = done.asked
-    for _, taken in done.taken:
-        if taken.was != "expired":  # of its end the user was told before
-            yield asked.tenant_id, taken.incentive_id, taken.value, asked.order.reason, asked.reversal_id
-
-
-def _write_counter(key: CounterKey, counter: Counter, cap: int) -> tuple[object, ...]:
-    name = (key.tenant_id, key.limit_id, key.user_id, key.key, key.window_start)
-    return (*name, counter.used, counter.version, cap)
+    for told in done.told:
+        what = (told.incentive_id, told.seq, told.value, told.reversed_value)
+        yield asked.tenant_id, *what, asked.order.reason, asked.reversal_id

@@ -23,6 +23,7 @@ from fillip.core.wallet import (
     WalletKey,
     identify_reversal,
 )
+from fillip.settle.wallet.posting import Terms
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 MAX_DRAWS = 100
@@ -65,25 +66,25 @@ class PostgresWallets:
     async def take_back(self, takings: Sequence[Taking], at: datetime) -> Mapping[UUID, Taken]:
         """Take points of incentives back for reversals, and write it; see fillip.core.wallet."""
         wallets = await self.lock(sorted({taking.wallet for taking in takings}))
+        terms = await self.prepare(wallets, takings, at)
+        taken = {each.incentive_id: terms.take(wallets[each.wallet], each, at) for each in takings}
+        await self.write(wallets.values())
+        return {incentive_id: answer for incentive_id, answer in taken.items() if answer}
+
+    async def prepare(self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime) -> Terms:
+        """Bring the wallets of these takings, which are locked, up to `at`, and hand them the lots and draws that are needed;
+        what else the takings go by.
+        """
+        wanted = {taking.wallet: wallets[taking.wallet] for taking in takings}
         named = [(taking.wallet[0], taking.incentive_id) for taking in takings]
         for key, lots in _group_lots(await self._connection.fetch(SQL["read_lots"], *_columns(named, 2))).items():
-            wallets[key].name_lots(lots)
-        await self._mature(wallets, at)
-        owing = [key for key, wallet in wallets.items() if wallet.balance.owed]
+            wanted[key].name_lots(lots)
+        await self._mature(wanted, at)
+        owing = [key for key, wallet in wanted.items() if wallet.balance.owed]
         for key, draws in (await self._read_draws(owing)).items():
-            wallets[key].draws = {draw.transfer_id: draw for draw in draws} | wallets[key].draws
-        floors = await self._read_floors({(key[0], key[2]) for key in wallets})
-        done = await self._read_amounts([(t.wallet[0], identify_reversal(t)) for t in takings])
-        answers: dict[UUID, Taken] = {}
-        for taking in takings:
-            if (before := done.get(identify_reversal(taking))) is not None:
-                answers[taking.incentive_id] = Taken(before)
-            elif taken := wallets[taking.wallet].take_back(
-                taking, at, floors.get((taking.wallet[0], taking.wallet[2]))
-            ):
-                answers[taking.incentive_id] = taken
-        await self.write(wallets.values())
-        return answers
+            wanted[key].draws = {draw.transfer_id: draw for draw in draws} | wanted[key].draws
+        floors = await self._read_floors({(key[0], key[2]) for key in wanted})
+        return Terms(floors, await self._read_amounts([(t.wallet[0], identify_reversal(t)) for t in takings]))
 
     async def write(self, wallets: Iterable[Wallet]) -> None:
         """Store what was moved in locked wallets. Raises Retry when another writer made one of them first."""

@@ -2,10 +2,29 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
 
 from fillip.core.event import Event
 from fillip.core.settlement import Claim, Settled
-from fillip.core.wallet import POINTS, Wallet, WalletKey
+from fillip.core.wallet import POINTS, Taken, Taking, Wallet, WalletKey, identify_reversal
+
+Posting = Settled | tuple[Taking, datetime]
+"""What a claim came to, or what a reversal takes back, and when."""
+
+
+class Terms(Struct, frozen=True):
+    """What takings go by besides their wallets: floors by (tenant, currency), and what was taken before, by transfer."""
+
+    floors: Mapping[tuple[str, str], int | None] = {}
+    done: Mapping[UUID, int] = {}
+
+    def take(self, wallet: Wallet, taking: Taking, at: datetime) -> Taken | None:
+        """Take points back in a wallet that has the lots it needs; None where the incentive has no lot."""
+        if (before := self.done.get(identify_reversal(taking))) is not None:
+            return Taken(before)
+        return wallet.take_back(taking, at, self.floors.get((wallet.key[0], wallet.key[2])))
 
 
 def list_wallets(claims: Iterable[Claim]) -> list[WalletKey]:
@@ -29,6 +48,22 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
                 event, wallet = done.claim.match.event, wallets[*done.claim.user, reward.currency or POINTS]
                 available_at, expires_at = _after(event, reward.pending_for_s), reward.expire_at(event)
                 wallet.grant(incentive_id, value, done.decision.decided_at, available_at, expires_at)
+
+
+def post_in_turn(
+    postings: Iterable[Posting], wallets: Mapping[WalletKey, Wallet], terms: Terms
+) -> dict[tuple[str, UUID], int]:
+    """Grant points and take them back, in order; what was short, by (reversal, incentive)."""
+    short = {}
+    for each in postings:
+        if isinstance(each, Settled):
+            post_points([each], wallets)
+            continue
+        taking, at = each
+        taken = terms.take(wallets[taking.wallet], taking, at)
+        if taken and taken.short:
+            short[taking.reversal_id, taking.incentive_id] = taken.short
+    return short
 
 
 def _after(event: Event, span_s: int | None) -> datetime | None:

@@ -1,0 +1,267 @@
+"""Reversals among the grants of a batch: each in its turn, in memory, on rows that the batch has locked before.
+
+A reversal sees all that stands before it in the log, also what was granted a moment ago and is not written yet; what it
+gives back is there for all that stands behind it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.event import Event
+from fillip.core.instance import Contribution, Instance, StepState, replay
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.match import Match
+from fillip.core.quest import Quest
+from fillip.core.questing import InstanceKey, Quests
+from fillip.core.reversal import (
+    REVERSAL,
+    Grant,
+    Held,
+    Past,
+    Returned,
+    ReversalState,
+    Rule,
+    Taken,
+    Told,
+    give_back,
+    take_back,
+    weigh_reversal,
+)
+from fillip.core.room import Room
+from fillip.core.settlement import Settled, UserKey
+from fillip.core.undoing import Going, Recount, Undone, close, lower, recount
+from fillip.core.wallet import POINTS, Taking
+from fillip.settle.reversal.stage import (
+    Asked,
+    EventKey,
+    Found,
+    Gifts,
+    Given,
+    Original,
+    Reversals,
+    Reversed,
+    Version,
+    ask,
+    rules_of,
+)
+from fillip.settle.wallet import Posting
+
+
+class Tables(Struct, frozen=True):
+    """What grants and reversals of a batch move together; counters by themselves, `rules` shared."""
+
+    counters: MutableMapping[CounterKey, Counter]
+    rules: Mapping[tuple[str, str], Rule]
+    heads: MutableMapping[UserKey, int]
+    room: Room
+    quests: Quests
+
+
+class Desk:
+    """Takes the events and reversals of a batch in the order of the log; `postings` are grants and what is taken of points."""
+
+    def __init__(self, ledger: Reversals, found: Found, known: Mapping[EventKey, Original], tables: Tables) -> None:
+        """`known` are the originals that were recorded before this batch."""
+        self._ledger = ledger
+        self._tables = tables
+        self._known = dict(known)
+        self._past = dict(found.past)
+        self._goings = found.quests.goings
+        self._gifts: dict[EventKey, Gifts] = {key: dict(gifts) for key, gifts in found.quests.gifts.items()}
+        self._grants = {key: list(grants) for key, grants in found.grants.items()}
+        every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
+        self._held = {held.incentive_id: held for held in every}
+        self._shelves = dict(found.shelves)
+        self._lowered: dict[tuple[InstanceKey, str, str], int] = {}
+        self._versions: dict[Version, Quest] = {}
+        for place, going in self._goings.items():
+            self._versions[*place[:2], going.instance.campaign_version] = going.quest
+        self._waiting: dict[EventKey, list[Asked]] = {}
+        for each in found.waiting:
+            self._waiting.setdefault(each.original, []).append(each)
+        self._met = self._changed = 0  # how many of the quests' were seen
+        self._done: dict[tuple[str, str], Reversed] = {}
+        self.postings: list[Posting] = []
+
+    @property
+    def reversed(self) -> list[Reversed]:
+        """What came of each reversal, in the order in which they were settled."""
+        return list(self._done.values())
+
+    @property
+    def takings(self) -> list[tuple[Taking, datetime]]:
+        """What is to be taken of points, and when."""
+        return [each for each in self.postings if not isinstance(each, Settled)]
+
+    async def record(self, match: Match, settled: Sequence[Settled]) -> None:
+        """Note what an event earned. From now on it is known; reversals that have been waiting for it have their turn."""
+        event, key = match.event, (match.event.tenant_id, match.event.event_id)
+        for entry in (version.entry for candidate in match.candidates for version in candidate.versions):
+            if entry.campaign.quest:
+                self._versions[event.tenant_id, entry.campaign_id, entry.version] = entry.campaign.quest
+        self._known[key] = Original(event.user_id, event.action)
+        self._note_gifts(key)
+        for each in settled:
+            self._note_grant(key, each)
+        for asked in self._waiting.pop(key, ()):
+            await self._reverse_at(asked, event)
+
+    async def reverse(self, event: Event) -> None:
+        """Do a reversal in its turn, or let it wait for an original that is to come."""
+        await self._reverse_at(ask(event), event)
+
+    async def _reverse_at(self, asked: Asked, event: Event) -> None:
+        """At the time of the event that brings it about: its own, or the original that it waited for."""
+        at = event.received_at if event.book.tenant.clock == "live" else event.occurred_at
+        done = await self._reverse(asked, at)
+        name = asked.tenant_id, asked.reversal_id
+        self._done.pop(name, None)
+        self._done[name] = done
+
+    async def _reverse(self, asked: Asked, at: datetime) -> Reversed:
+        before = self._past.get(asked.original, Past())
+        after = self._weigh(asked, before)
+        if not isinstance(after, Past):
+            return Reversed(asked, *after)
+        goings = {place: await self._find_going(place) for place in self._list_involved(asked.original)}
+        undone = [
+            each for place, going in goings.items() if (each := await self._undo(asked, place, going, after.share))
+        ]
+        earned = [
+            (grant, before.share, after.share) for grant in self._read_grants(asked.original) if not grant.instance
+        ]
+        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(asked, undone)]
+        if not earned and not goings:
+            return Reversed(asked, "nothing", "earned_nothing")
+        self._past[asked.original] = after
+        mine = rules_of(asked.tenant_id, self._tables.rules)
+        given = [
+            self._return(each) for grant, *shares in earned for each in give_back(asked.tenant_id, grant, mine, *shares)
+        ]
+        taken = [(grant, each) for grant, _, share in earned for each in take_back(grant, share)]
+        told = [each for grant, some in taken for each in self._take(asked, grant, some, at)]
+        return Reversed(asked, "applied", "applied", taken, given, undone, told, after.share)
+
+    def _weigh(self, asked: Asked, before: Past) -> Past | tuple[ReversalState, str]:
+        original = self._known.get(asked.original)
+        owner = original.user_id if original else next((g.user_id for g in self._read_grants(asked.original)), None)
+        if owner is None:
+            self._waiting.setdefault(asked.original, []).append(asked)
+            return "waiting", "unknown_event"
+        if owner != asked.user_id:
+            return "refused", "other_user"
+        if original and original.action == REVERSAL:
+            return "refused", "is_a_reversal"
+        return weigh_reversal(asked.order, before)
+
+    # ------------------------------------------------------------ grants
+    def _note_grant(self, key: EventKey, settled: Settled) -> None:
+        self.postings.append(settled)
+        if not settled.incentives:
+            return
+        claim, decision = settled.claim, settled.decision
+        held = []
+        for incentive_id, index, _ in settled.incentives:
+            reward = claim.entry.campaign.rewards[index]
+            held.append(Held(incentive_id, reward.kind, claim.values[index], reward.currency, 0, "granted"))
+            if reward.badge:
+                self._shelves[incentive_id] = (*claim.user, reward.badge)
+        self._held |= {each.incentive_id: each for each in held}
+        what = (claim.instance, claim.entry.campaign.give_back, decision.uses, held)
+        grant = Grant(decision.decision_id, claim.entry.campaign_id, claim.user[1], *what)
+        self._grants.setdefault(key, []).append(grant)
+
+    def _read_grants(self, key: EventKey) -> list[Grant]:
+        """What was granted for an event, with its incentives as they stand by now."""
+        return [
+            replace(grant, incentives=[self._held[held.incentive_id] for held in grant.incentives])
+            for grant in self._grants.get(key, ())
+        ]
+
+    def _list_lost(self, asked: Asked, undone: Sequence[Undone]) -> list[Grant]:
+        """The grants of quests that are no longer complete."""
+        return [
+            grant
+            for each in undone
+            if each.completed_by
+            for grant in self._read_grants((asked.tenant_id, each.completed_by))
+            if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name)
+        ]
+
+    def _return(self, returned: Returned) -> Given:
+        key, counters = returned.counter, self._tables.counters
+        before = counters[key]
+        counters[key] = Counter(before.used - returned.amount, before.version + 1)
+        name = (key.limit_id, key.user_id, key.key, key.window_start)
+        return Given(*name, before.version, before.used, returned.amount)
+
+    def _take(self, asked: Asked, grant: Grant, taken: Taken, at: datetime) -> Iterator[Told]:
+        held, user = self._held[taken.incentive_id], (asked.tenant_id, grant.user_id)
+        reversed_value = held.reversed_value + taken.value
+        state = "reversed" if taken.whole else held.state
+        self._held[taken.incentive_id] = replace(held, reversed_value=reversed_value, state=state)
+        if taken.whole and (badge := self._shelves.pop(taken.incentive_id, None)):
+            self._tables.room.put_back(badge)
+        if held.kind == "points" and taken.value:
+            wallet = (*user, held.currency or POINTS)
+            self.postings.append((Taking(wallet, asked.reversal_id, taken.incentive_id, taken.value), at))
+        if taken.was != "expired":  # of its end the user was told before
+            heads = self._tables.heads
+            heads[user] = heads.get(user, 0) + 1
+            yield Told(taken.incentive_id, grant.user_id, heads[user], taken.value, reversed_value)
+
+    # ------------------------------------------------------------ quests
+    def _note_gifts(self, key: EventKey) -> None:
+        quests = self._tables.quests
+        gifts = self._gifts.setdefault(key, {})
+        for place, each in quests.met[self._met :]:
+            gifts.setdefault(place, []).append(each)
+        for place, instance in islice(reversed(quests.changed.items()), len(quests.changed) - self._changed):
+            if (place.tenant_id, instance.start_event_id) == key:
+                gifts.setdefault(place, [])
+        self._met, self._changed = len(quests.met), len(quests.changed)
+
+    def _list_involved(self, key: EventKey) -> list[InstanceKey]:
+        """The instances, of those that stand, that an event opened or gave to."""
+        return sorted(place for place in self._gifts.get(key, ()) if self._find(place).state != "reversed")
+
+    def _find(self, place: InstanceKey) -> Instance:
+        return self._tables.quests.find(place) or self._goings[place].instance
+
+    async def _find_going(self, place: InstanceKey) -> Going:
+        instance = self._find(place)
+        version = (*place[:2], instance.campaign_version)
+        if version not in self._versions:  # of a newer book than this batch has seen
+            self._versions[version] = await self._ledger.read_quest(version)
+        return Going(self._versions[version], instance)
+
+    async def _undo(self, asked: Asked, place: InstanceKey, going: Going, share: Fraction) -> Undone | None:
+        gifts = self._gifts[asked.original]
+        lowering = lower(going, gifts[place], asked.order.event_id, share)
+        if lowering is None:
+            return None
+        now = {each.step: each for each in lowering.lowered}
+        gifts[place] = [now.get(each.step, each) for each in gifts[place]]
+        self._lowered |= {(place, each.step, each.event_id): each.reversed for each in lowering.lowered}
+        counted = recount(lowering)
+        steps = await self._replay(place, going.quest, counted) if counted.replayed else counted.steps
+        undone = close(place, lowering, steps)
+        self._tables.quests.put(place, undone.instance)
+        return undone
+
+    async def _replay(self, place: InstanceKey, quest: Quest, counted: Recount) -> tuple[StepState, ...]:
+        steps = counted.steps
+
+        def take(page: Iterable[Contribution]) -> None:
+            nonlocal steps
+            left = [replace(c, reversed=self._lowered.get((place, c.step, c.event_id), c.reversed)) for c in page]
+            steps = replay(quest, steps, left)
+
+        await self._ledger.replay_gifts(place, sorted(counted.replayed), take)
+        take([each for at, each in self._tables.quests.met if at == place and each.step in counted.replayed])
+        return steps

@@ -1,0 +1,6 @@
+-- What these events gave to steps of quest instances. Locks nothing: the instances are locked.
+SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence, m.step, m.event_id, m.amount, m.day,
+       m.reversed
+FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, event_id)
+JOIN quest_step_met m USING (tenant_id, event_id)
+ORDER BY m.sequence
