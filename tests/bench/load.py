@@ -85,7 +85,7 @@ def write_events(count: int, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
         yield f"{TENANT}:{event['subject']}".encode(), json.encode({**event, "tenantid": TENANT})
 
 
-def draw_events(count: int, start: int = 0) -> Iterator[dict[str, Any]]:
+def draw_events(count: int, start: int = 0, grant_every: int = GRANT_EVERY) -> Iterator[dict[str, Any]]:
     """`count` purchases of 2,000 users as CloudEvents: each tenth meets exactly one rule, the others none."""
     dice = random.Random(start)
     began = datetime.now(UTC) - timedelta(hours=1)
@@ -98,7 +98,7 @@ def draw_events(count: int, start: int = 0) -> Iterator[dict[str, Any]]:
             "type": ACTION,
             "subject": f"u{dice.randrange(USERS)}",
             "time": began + timedelta(milliseconds=number % 1_000_000),
-            "data": next(missing if number % GRANT_EVERY else meeting),
+            "data": next(missing if number % grant_every else meeting),
         }
 
 

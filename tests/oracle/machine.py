@@ -27,7 +27,7 @@ from .shop import Plane, Shop
 from .workers import POINTS, Line, Prepared, Rumours, Worker
 
 ZONE = "America/New_York"
-SIZES = [1, 2, 3, 8]
+SIZES = [1, 3, 8, 16]
 READ_WITHIN_S = 10
 RACE_WITHIN_S = 30
 MOST_LOST = 10
@@ -127,6 +127,20 @@ class Machine(RuleBasedStateMachine):
         for taken in burst:
             self._take_back(taken, said[0], after, of_all)
         self.produce([said] * more)
+
+    @rule(said=SAID, burst=st.lists(st.one_of(st.none(), TAKEN_BACK), min_size=4, max_size=12), which=NUMBERS)
+    def mix(self, said: Said, burst: Sequence[TakenBack | None], which: int) -> None:
+        """A user does the same again and again (None), and in between what was done a moment ago is taken back; read from
+        the first of it on.
+        """
+        self._drain()
+        for taken in burst:
+            if taken is None:
+                self.produce([said])
+            else:
+                self._take_back(taken, said[0], len(self.sent) + 1, of_all=False)
+        readable = self._readable()
+        self._consume(readable[which % len(readable)])
 
     def _take_back(self, taken: TakenBack, user: str, next_event: int, of_all: bool) -> None:
         known = [event for _, event in self.sent if of_all or event["type"] != REVERSAL]
@@ -370,11 +384,14 @@ class Machine(RuleBasedStateMachine):
             if self.next[span.partition] != span.start:
                 self.broken.append(f"{span} was settled at {self.next[span.partition]}")
             self.next[span.partition] = span.end
+        read = []
         caps = {limit_id: limit["cap"] for limit_id, limit in self.shop.book.limits.items()}
         limits = {name: {**limit, "cap": caps[name]} for name, limit in prepared.book.limits.items()}
         book = replace(prepared.book, limits=limits)
         for record in prepared.batch.records:
             if any(s.partition == record.partition and s.start <= record.offset < s.end for s in spans):
                 received_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
-                event = json.loads(record.value or b"")
+                read.append(event := json.loads(record.value or b""))
                 self.journal.append(Seen(event, received_at, book, record.offset))
+        taken_back = {event["data"]["event_id"] for event in read if event["type"] == REVERSAL}
+        self.bites["reversals in the batch of their original"] += len(taken_back & {event["id"] for event in read})

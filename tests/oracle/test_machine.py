@@ -28,7 +28,11 @@ BITES = {f"decisions {reason}" for reason in REASONS} | {
     "waits for a lock",
 }
 BITES |= {f"reversals {what}" for what in ("applied", "applied in part", "applied after waiting", "unknown_event")}
-BITES |= {"quest rewards taken back", "completions under a kept version undone"}
+BITES |= {
+    "reversals in the batch of their original",
+    "quest rewards taken back",
+    "completions under a kept version undone",
+}
 """What must have come up at least once, or the test was empty."""
 
 

@@ -94,7 +94,14 @@ class World:
         return Match(event, [Candidate(entry, touches, values, refused, steps=steps if quest else ())])
 
     def reversal(
-        self, reversal_id: str, event_id: str, user_id: str = "u1", *, partition: int = 0, **data: object
+        self,
+        reversal_id: str,
+        event_id: str,
+        user_id: str = "u1",
+        *,
+        partition: int = 0,
+        after: timedelta = timedelta(),
+        **data: object,
     ) -> Match:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
@@ -102,7 +109,8 @@ class World:
         entry = Entry("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
         said = {"event_id": event_id} | data
         return Match(
-            Event("acme", reversal_id, user_id, REVERSAL, T0, T0, said, {}, place, T0, self.book(entry), b"{}"), ()
+            Event("acme", reversal_id, user_id, REVERSAL, T0 + after, T0, said, {}, place, T0, self.book(entry), b"{}"),
+            (),
         )
 
     def batch(self, *items: Match | Rejection) -> Batch:

@@ -150,6 +150,18 @@ async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_
     assert world.rows(INCENTIVES) == [("e1", "reversed", 90), ("e1", "reversed", 0)]
 
 
+async def test_points_are_taken_back_at_the_events_time_not_the_workers(world: World):
+    rewards = (Reward("points", 90, pending_for_s=86_400),)
+    await world.play(world.match("e1", rewards=rewards))
+    await world.play(world.reversal("r1", "e1", amount=1, of=3))
+    assert world.rows("SELECT pending, active FROM wallet") == [(60, 0)], "in that year's log they are still pending"
+    await world.play(
+        world.match("e2", after=timedelta(days=2), rewards=rewards),
+        world.reversal("r2", "e1", amount=1, of=3, after=timedelta(days=2)),
+    )
+    assert world.rows("SELECT pending, active FROM wallet") == [(90, 30)]
+
+
 async def test_a_badge_leaves_the_shelf_and_can_be_earned_again_and_a_code_stays_given(world: World):
     world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
     world.owner.execute("INSERT INTO coupon VALUES ('acme', 'A', 'spring')")
@@ -174,6 +186,30 @@ async def test_a_claimed_incentive_is_taken_back_and_marked_and_an_expired_one_c
         ("expired",),
     ]
     assert world.rows("SELECT count(*) FROM incentive_change") == [(1,)]
+
+
+async def test_a_badge_that_comes_and_goes_within_a_batch_is_on_the_shelf_as_the_log_leaves_it(world: World):
+    rewards = (Reward("badge", badge="regular"),)
+    await world.play(world.match("e0", rewards=rewards))
+    await world.play(
+        world.reversal("r0", "e0"),
+        world.match("e1", rewards=rewards),
+        world.match("e2", rewards=rewards),
+        world.reversal("r1", "e1"),
+        world.match("e3", rewards=rewards),
+    )
+    assert world.rows("SELECT event_id FROM badge_held JOIN incentive USING (incentive_id)") == [("e3",)]
+    assert world.rows("SELECT event_id, reason FROM decision WHERE outcome = 'denied'") == [("e2", "already_held")]
+
+
+async def test_parts_of_ever_other_wholes_are_refused_before_their_sum_grows_without_end(world: World):
+    await world.play(world.match("e1"))
+    wholes = [2**53 - n for n in range(1, 400, 2)]
+    await world.play(*[world.reversal(f"r{n}", "e1", amount=1, of=of) for n, of in enumerate(wholes)])
+    states = dict(world.rows("SELECT reason, count(*) FROM reversal GROUP BY 1"))
+    assert states.keys() == {"applied", "too_many_wholes"}
+    await world.play(world.reversal("all", "e1"))
+    assert world.rows(INCENTIVES) == [("e1", "reversed", 100)]
 
 
 async def test_a_campaign_may_keep_its_caps_used(world: World):
