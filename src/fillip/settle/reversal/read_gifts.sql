@@ -2,5 +2,7 @@
 SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence, m.step, m.event_id, m.amount, m.day,
        m.reversed
 FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, event_id)
-JOIN quest_step_met m USING (tenant_id, event_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM quest_step_met g WHERE g.tenant_id = asked.tenant_id AND g.event_id = asked.event_id OFFSET 0
+) m
 ORDER BY m.sequence

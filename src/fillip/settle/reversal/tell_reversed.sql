@@ -4,7 +4,9 @@ WITH told AS (
     SELECT i.*, t.seq, t.changed_value, t.by_now, t.reason, t.reversal_id, t.place
     FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[]) WITH ORDINALITY
       AS t (tenant_id, incentive_id, seq, changed_value, by_now, reason, reversal_id, place)
-    JOIN incentive i USING (tenant_id, incentive_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM incentive h WHERE h.tenant_id = t.tenant_id AND h.incentive_id = t.incentive_id OFFSET 0
+    ) i
 ), listed AS (
     INSERT INTO inbox (tenant_id, user_id, seq, incentive_id, kind)
     SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, 'reversed' FROM told n
