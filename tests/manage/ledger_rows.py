@@ -65,9 +65,10 @@ def put_reversal(dsn: str, reversal_id: str, event_id: str, state: str = "applie
     with psycopg.connect(dsn) as owner:
         owner.execute(
             "INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters,"
-            " quests, occurred_at, received_at, decided_at)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, '[]', '[]', '[]', now(), now(), CASE WHEN %s <> 'waiting' THEN now() END)",
-            [reversal_id, event_id, user_id, json.dumps({"event_id": event_id}), state, state, state],
+            " quests, share, occurred_at, received_at, decided_at)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, '[]', '[]', '[]', CASE WHEN %s = 'applied' THEN '1' END, now(), now(),"
+            " CASE WHEN %s <> 'waiting' THEN now() END)",
+            [reversal_id, event_id, user_id, json.dumps({"event_id": event_id}), *[state] * 4],
         )
     return reversal_id
 

@@ -45,7 +45,7 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
         made.close()
 
 
-@pytest.mark.parametrize("half", [9, 11])  # seeds whose examples hold all of BITES, several times over
+@pytest.mark.parametrize("half", [13, 11])  # seeds whose examples hold all of BITES, several times over
 def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
     machine = seed(half)(type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter()}))
     run_state_machine_as_test(
