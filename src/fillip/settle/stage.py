@@ -249,11 +249,9 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
         some = list(decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC)))
         await desk.record(match, some)
         settled += some
-    takings = desk.takings
-    latest = max((at for _, at in takings), default=None)
     terms = Terms()
-    if latest:
-        terms = await ledger.reversals.prepare_wallets(locked.wallets, [taking for taking, _ in takings], latest)
+    for takings, latest in desk.takings:
+        terms |= await ledger.reversals.prepare_wallets(locked.wallets, takings, latest)
     short = post_in_turn(desk.postings, locked.wallets, terms)
     outcome = _sum_up(settled, locked, counters, heads, caps, quests)
     return replace(outcome, reversed=desk.reversed, short=short)

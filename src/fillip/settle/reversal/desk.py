@@ -81,6 +81,7 @@ class Desk:
         self._versions: dict[Version, Quest] = {}
         for place, going in self._goings.items():
             self._versions[*place[:2], going.instance.campaign_version] = going.quest
+        self._histories: set[str] = set()
         self._waiting: dict[EventKey, list[Asked]] = {}
         for each in found.waiting:
             self._waiting.setdefault(each.original, []).append(each)
@@ -94,9 +95,14 @@ class Desk:
         return list(self._done.values())
 
     @property
-    def takings(self) -> list[tuple[Taking, datetime]]:
-        """What is to be taken of points, and when."""
-        return [each for each in self.postings if not isinstance(each, Settled)]
+    def takings(self) -> list[tuple[list[Taking], datetime]]:
+        """What is to be taken of points, with the last time of it: of all live tenants, and of each that tells history."""
+        groups: dict[str, list[tuple[Taking, datetime]]] = {}
+        for each in self.postings:
+            if not isinstance(each, Settled):
+                tenant_id = each[0].wallet[0]
+                groups.setdefault(tenant_id if tenant_id in self._histories else "", []).append(each)
+        return [([taking for taking, _ in some], max(at for _, at in some)) for some in groups.values()]
 
     async def record(self, match: Match, settled: Sequence[Settled]) -> None:
         """Note what an event earned. From now on it is known; reversals that have been waiting for it have their turn."""
@@ -117,7 +123,10 @@ class Desk:
 
     async def _reverse_at(self, asked: Asked, event: Event) -> None:
         """At the time of the event that brings it about: its own, or the original that it waited for."""
-        at = event.received_at if event.book.tenant.clock == "live" else event.occurred_at
+        at = event.received_at
+        if event.book.tenant.clock == "history":
+            self._histories.add(event.tenant_id)
+            at = event.occurred_at
         done = await self._reverse(asked, at)
         name = asked.tenant_id, asked.reversal_id
         self._done.pop(name, None)

@@ -20,6 +20,10 @@ class Terms(Struct, frozen=True):
     floors: Mapping[tuple[str, str], int | None] = {}
     done: Mapping[UUID, int] = {}
 
+    def __or__(self, other: "Terms") -> "Terms":
+        """Both."""
+        return Terms({**self.floors, **other.floors}, {**self.done, **other.done})
+
     def take(self, wallet: Wallet, taking: Taking, at: datetime) -> Taken | None:
         """Take points back in a wallet that has the lots it needs; None where the incentive has no lot."""
         if (before := self.done.get(identify_reversal(taking))) is not None:
