@@ -167,18 +167,10 @@ def _keep_closed(self: questing.Quests, place: questing.InstanceKey, quest: inst
     self.changed[place] = quest
 
 
-def _count_all(lowering: undoing.Lowering) -> undoing.Recount:
-    """A step is as far as its events add up to, whatever their order."""
-    counted = _recount(lowering)
-    states = zip(counted.steps, lowering.steps, strict=True)
-    steps = [replace(new, done=old.total) if new.name in counted.replayed else new for new, old in states]
-    return undoing.Recount(tuple(steps))
-
-
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
-_weigh_reversal, _lower, _recount, _return = reversal.weigh_reversal, undoing._lower, undoing.recount, Desk._return
+_weigh_reversal, _lower, _return = reversal.weigh_reversal, undoing._lower, Desk._return
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
@@ -235,7 +227,6 @@ FAULTS = [
     ),
     Fault("counters that stay used for the rest of the batch", _attribute(Desk, "_return", _return_late)),
     Fault("an instance opened again too late for its batch", _attribute(questing.Quests, "put", _keep_closed)),
-    Fault("steps counted anew whatever the order of their events", _attribute(desk, "recount", _count_all)),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]
