@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from fillip.app.embedded import Addresses
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event
 from fillip.core.ports import Caller
@@ -140,6 +140,32 @@ async def test_one_invalid_event_keeps_all_out_and_is_named(door: Door) -> None:
 async def test_the_rules_of_the_topic_door_hold_here(door: Door, changes: dict[str, Any]) -> None:
     assert_problem(await door.send(fresh(**changes)), 422, "invalid-events")
     assert await door.count() == 0
+
+
+async def test_a_date_that_was_never_set_is_named(door: Door) -> None:
+    unset = fresh(time="0001-01-01T00:00:00Z")
+    several = assert_problem(await door.send([unset, fresh()]), 422, "invalid-events")
+    assert [error["at"] for error in several["errors"]] == ["/0/time"]
+    assert "1970 and 9998" in several["errors"][0]["message"]
+    alone = assert_problem(await door.send(unset), 422, "invalid-events")
+    assert [error["at"] for error in alone["errors"]] == ["/time"]
+    assert await door.count() == 0
+
+
+async def test_ids_are_bounded_in_bytes(door: Door) -> None:
+    long = [fresh(id="é" * 129), fresh(subject="é" * 129), fresh(subject="é" * 128)]
+    problem = assert_problem(await door.send(long), 422, "invalid-events")
+    assert [error["at"] for error in problem["errors"]] == ["/0/id", "/1/subject"]
+    assert "256 bytes" in problem["errors"][0]["message"]
+
+
+async def test_while_definitions_can_not_be_read_events_are_put_off(door: Door) -> None:
+    books = Books()
+    books.books["acme"] = Unbuilt("KeyError: 'rewards'")
+    nowhere = KafkaProducer("127.0.0.1:9", give_up_after_s=0.3)
+    dark = await open_door("", "t", nowhere, books)
+    assert "definitions" in assert_problem(await dark.send(fresh()), 503, "unavailable")["detail"]
+    await nowhere.close()
 
 
 async def test_an_event_must_fit_with_its_tenant_written_into_it(door: Door) -> None:

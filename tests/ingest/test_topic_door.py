@@ -9,8 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fillip.core.book import Unbuilt
 from fillip.core.event import Event, Rejection, fingerprint
+from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.ingest import Ingest
+from fillip.ingest.stage import give_up
 from fillip.stream.belt import Record
 
 from .world import NOW, Books, make_event
@@ -75,8 +78,17 @@ BAD = {
     "no time": (dump(time=None), "not_an_event", "acme"),
     "local time": (dump(time="2026-01-31T09:30:00"), "not_an_event", "acme"),
     "no such day": (dump(time="2026-02-30T09:30:00Z"), "not_an_event", "acme"),
+    "long id in bytes": (dump(id="\N{MUSHROOM}" * 65), "not_an_event", "acme"),
+    "long user in bytes": (dump(subject="é" * 129), "not_an_event", "acme"),
+    "long action in bytes": (dump(type="é" * 129), "not_an_event", "acme"),
+    "long source in bytes": (dump(source="é" * 513), "not_an_event", "acme"),
     "before year 1": (dump(time="0001-01-01T00:00:00+05:00"), "not_an_event", "acme"),
     "after year 9999": (dump(time="9999-12-31T23:59:59-05:00"), "not_an_event", "acme"),
+    "year 1, a date never set": (dump(time="0001-01-01T00:00:00Z"), "not_an_event", "acme"),
+    "before 1970": (dump(time="1969-12-31T23:59:59.999999Z"), "not_an_event", "acme"),
+    "before 1970 in Greenwich": (dump(time="1970-01-01T00:00:00+00:01"), "not_an_event", "acme"),
+    "after 9998": (dump(time="9999-01-01T00:00:00Z"), "not_an_event", "acme"),
+    "after 9998 in Greenwich": (dump(time="9998-12-31T23:59:59-00:01"), "not_an_event", "acme"),
     "data is a list": (dump(data=[1]), "not_an_event", "acme"),
     "data is XML": (dump(datacontenttype="text/xml"), "not_an_event", "acme"),
     "data in base64": (dump(data=None, data_base64="e30="), "not_an_event", "acme"),
@@ -111,7 +123,37 @@ def test_bounds_are_inside() -> None:
     deep = dump(data={"amount": 1, "x": nest(14)})
     escaped = dump(subject="a\\u0000b")  # a backslash, not a NUL
     longest = dump(id="x" * 256)
-    assert all(isinstance(event, Event) for event in decode(on_time, deep, escaped, longest))
+    wide = dump(id="\N{MUSHROOM}" * 64, subject="é" * 128, source="é" * 512)
+    first = dump(time="1970-01-01T00:00:00Z")
+    assert all(isinstance(event, Event) for event in decode(on_time, deep, escaped, longest, wide, first))
+
+
+@pytest.mark.parametrize("appended_at_ms", [-(2**63), -1, 0, 2**63 - 1])
+def test_no_clock_of_the_log_is_too_much(appended_at_ms: int) -> None:
+    """A topic that keeps its producers' time may say anything."""
+    [event] = asyncio.run(Ingest(BOOKS)([Record("t", 0, 0, dump(time="1970-01-01T00:00:00Z"), None, appended_at_ms)]))
+    assert isinstance(event, Event)
+    assert MIN_TIME <= event.received_at <= MAX_TIME
+
+
+def test_of_a_tenant_whose_definitions_can_not_be_read_nothing_is_decided() -> None:
+    books = Books()
+    books.books["acme"] = Unbuilt("KeyError: 'rewards'")
+    records = [Record("t", 0, n, dump(tenantid=tenant), None, NOW_MS) for n, tenant in enumerate(("acme", "other"))]
+    bad, good = asyncio.run(Ingest(books)(records))
+    assert isinstance(bad, Rejection)
+    assert (bad.reason, bad.tenant_id, bad.event_id) == ("undecidable", "acme", "e1")
+    assert "KeyError" in bad.detail
+    assert isinstance(good, Event)
+
+
+def test_what_no_stage_could_take_keeps_its_bytes_and_the_error() -> None:
+    record = Record("t", 3, 10, dump(), None, NOW_MS)
+    given_up = give_up(record, ValueError("x" * 9000 + "\0\nand more"), "acme")
+    assert (given_up.reason, given_up.event_id, given_up.original) == ("undecidable", "e1", record.value)
+    assert given_up.detail.startswith("ValueError: xxx")
+    assert len(given_up.detail) <= 500
+    assert give_up(Record("t", 3, 11, None, None, NOW_MS), KeyError(), None).detail == "KeyError: "
 
 
 def test_a_rejection_says_where() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fillip.core.book import Action, Book
+from fillip.core.book import Action, Book, Unbuilt
 from fillip.core.tenant import Tenant
 from fillip.ingest.schema import build_reader
 
@@ -30,9 +30,9 @@ class Books:
     """The books of the tenants `acme` and `other`."""
 
     def __init__(self) -> None:
-        self.books = {tenant_id: make_book(tenant_id) for tenant_id in ("acme", "other")}
+        self.books: dict[str, Book | Unbuilt] = {tenant_id: make_book(tenant_id) for tenant_id in ("acme", "other")}
 
-    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
+    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
         return {tenant_id: self.books[tenant_id] for tenant_id in tenant_ids if tenant_id in self.books}
 
 

@@ -146,6 +146,12 @@ class Book(Struct, frozen=True, dict=True):
         return {limit_id: compile_rule(code, self.lists) for limit_id, code in keyed}
 
 
+class Unbuilt(Struct, frozen=True):
+    """In place of the book of a tenant whose definitions can't be read, and why: nothing of it can be decided."""
+
+    why: str
+
+
 def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:
     kinds = {None, *(reward.kind for reward in entry.campaign.rewards)}
     limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]

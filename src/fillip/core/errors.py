@@ -9,6 +9,10 @@ class Retry(FillipError):
     """A server is away or busy: nothing happened, the same call may be made again."""
 
 
+class Busy(Retry):
+    """The server answers, but a lock, a race or its patience stood in the way: what is asked of it may be too much."""
+
+
 class Fenced(Retry):
     """Another worker, or an earlier attempt, has settled this batch: drop it and go on from the stored offsets."""
 

@@ -1,7 +1,7 @@
 """Rewards, what was granted, and ids that are the same however often an event is decided."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from hashlib import blake2b
 from typing import Literal
 from uuid import UUID
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from fillip.core.event import Event
 from fillip.core.formula import Formula
+from fillip.core.instant import add_span
 from fillip.core.limit import Use
 
 RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
@@ -39,7 +40,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
         """When what this event earned expires; never in a tenant with the clock `history`."""
         if self.expires_after_s is None or event.book.tenant.clock == "history":
             return None
-        return event.occurred_at + timedelta(seconds=self.expires_after_s)
+        return add_span(event.occurred_at, self.expires_after_s)
 
 
 class Decision(Struct, frozen=True):

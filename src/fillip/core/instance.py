@@ -10,12 +10,13 @@ the same key has begun. Steps are met in log order, never re-sorted; an event co
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.instant import add_span
 from fillip.core.quest import Quest, Step
 from fillip.core.tenant import start_window
 
@@ -282,7 +283,7 @@ def _takes(instance: Instance, meeting: Meeting) -> bool:
 
 
 def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
-    return ends_at is not None and meeting.clock_at > ends_at + timedelta(seconds=meeting.quest.lateness_s)
+    return ends_at is not None and meeting.clock_at > add_span(ends_at, meeting.quest.lateness_s)
 
 
 def _carry_on(instance: Instance, meeting: Meeting) -> Instance:
@@ -310,7 +311,7 @@ def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
     started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
     ends_at = meeting.campaign_ends_at
     if quest.window_s is not None:
-        ends_at = started_at + timedelta(seconds=quest.window_s)
+        ends_at = add_span(started_at, quest.window_s)
     instance = Instance(
         key=meeting.key,
         occurrence=newest.occurrence + 1 if newest else 1,

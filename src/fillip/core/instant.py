@@ -11,6 +11,10 @@ MAX_CHARS, MAX_SPAN_CHARS = 128, 48
 MIN_INSTANT_NS = -62_135_596_800 * SECOND_NS
 MAX_INSTANT_NS = 253_402_300_800 * SECOND_NS - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MIN_TIME, MAX_TIME = _EPOCH, datetime(9998, 12, 31, 23, 59, 59, 999_999, UTC)
+"""What an event, a schedule or the broker may give as an instant: every zone has a calendar around it."""
+LAST_TIME = datetime(9999, 12, 30, tzinfo=UTC)
+"""What is reckoned from one ends here: it has a local day and a week in every zone, and is none of the driver's infinities."""
 _INSTANT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
@@ -39,6 +43,19 @@ def check_instant_ns(instant_ns: int) -> int:
     if MIN_INSTANT_NS <= instant_ns <= MAX_INSTANT_NS:
         return instant_ns
     raise ValueError("timestamp outside the years 1 to 9999")
+
+
+def bound_time(instant: datetime) -> datetime:
+    """The same instant in UTC; ValueError outside the years 1970 to 9998."""
+    if 1971 <= instant.year < 9998 or MIN_TIME <= instant <= MAX_TIME:
+        return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    raise ValueError("must lie between the years 1970 and 9998")
+
+
+def add_span(instant: datetime, span_s: float) -> datetime:
+    """The instant `span_s` seconds (not below 0) later, LAST_TIME at most: never an overflow."""
+    left = LAST_TIME - instant
+    return instant + timedelta(seconds=span_s) if span_s < left.total_seconds() else LAST_TIME
 
 
 def read_span_ns(text: str) -> int:

@@ -10,9 +10,9 @@ from fillip.core.campaign import KEY_PATH
 from fillip.core.event import Event
 from fillip.core.limit import Touch
 from fillip.core.match import Candidate
+from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.quest import Keyed
 from fillip.core.rule import RuleError
-from fillip.core.touch import KEY_CHARS
 
 
 def nominate_quest(
@@ -70,6 +70,6 @@ def _read_amounts(
 
 def _read_key(event: Event, role: Role) -> str:
     key = str(role.entry.rules[KEY_PATH](event.typed, {}, frozenset()))
-    if len(key) > KEY_CHARS or "\0" in key:
-        raise RuleError(f"the key has {len(key)} characters; at most {KEY_CHARS} are taken")
+    if not fits(key) or "\0" in key:
+        raise RuleError(f"the key is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     return key

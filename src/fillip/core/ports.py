@@ -6,15 +6,18 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.limit import CounterKey
 
 
 class CampaignBook(Protocol):
     """The books of tenants, kept up to date while they are read."""
 
-    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
-        """The newest book of each tenant that exists; unknown tenants are absent. Raises Retry when it can't be read."""
+    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
+        """The newest book of each tenant that exists; unknown tenants are absent. Raises Retry when none can be read.
+
+        Of a tenant whose newest definitions can't be read it is the book before, or Unbuilt where there is none.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from fillip.core.errors import Unreadable
 from fillip.core.limit import CounterKey, Measure, Use
+from fillip.core.naming import MAX_ID_BYTES, fits
 
 REVERSAL = "fillip.reversal"
 """The action of an event that takes another one back."""
@@ -29,7 +30,7 @@ refused. Dozens of unrelated wholes fit; parts of one whole never come near."""
 
 ReversalState = Literal["waiting", "applied", "nothing", "refused"]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
-_Name = Annotated[str, Meta(min_length=1, max_length=256)]
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +137,10 @@ def read_reversal(data: Mapping[str, object]) -> Reverse:
         order = convert(data, Reverse)
     except ValidationError as error:
         raise Unreadable("schema_violation", f"not a reversal: {error}") from None
+    if not all(map(fits, (order.event_id, *order.line_names))):
+        raise Unreadable(
+            "schema_violation", f"an id or line is longer than {MAX_ID_BYTES} bytes in UTF-8", at="/event_id"
+        )
     parts = (order.amount is not None) + bool(order.lines)
     if parts > 1:
         raise Unreadable("schema_violation", "give amount or lines, not both", at="/lines")

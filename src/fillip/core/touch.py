@@ -6,11 +6,9 @@ from fillip.core.book import Book, Entry
 from fillip.core.event import Event
 from fillip.core.incentive import Reward
 from fillip.core.limit import CounterKey, Limit, Touch
+from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.rule import RuleError
 from fillip.core.tenant import start_window
-
-KEY_CHARS = 256
-"""Longest key of a counter; PostgreSQL's index rows have a bound, and a longer key would stop the batch."""
 
 
 def list_touches(
@@ -39,8 +37,8 @@ def _name_counter(
     event: Event, limit: Limit, book: Book, user: Mapping[str, object], cohorts: frozenset[str]
 ) -> CounterKey:
     key = str(book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
-    if len(key) > KEY_CHARS or "\0" in key:
-        raise RuleError(f"the key of limit {limit.limit_id} has {len(key)} characters; at most {KEY_CHARS} are taken")
+    if not fits(key) or "\0" in key:
+        raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     return CounterKey(
         event.tenant_id,
         limit.limit_id,

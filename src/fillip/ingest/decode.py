@@ -1,19 +1,21 @@
 """Bytes → Event, or the reason why not. Pure: the same for the topic door and the HTTP door.
 
 Reasons, in the order in which they are looked for: too_large, undecodable, too_deep, nul_character, not_an_event,
-unknown_tenant, unknown_action, schema_violation, in_future.
+unknown_tenant, unknown_action, schema_violation, in_future. `undecidable` stands for what is no fault of the event.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
 
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
+from fillip.core.instant import bound_time
+from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.reversal import REVERSAL, read_reversal
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -21,7 +23,11 @@ MAX_DEPTH = 16
 MAX_AHEAD = timedelta(minutes=5)
 MAX_DETAIL = 500  # characters
 
-_Id = Annotated[str, Meta(min_length=1, max_length=256)]
+MAX_SOURCE_BYTES = 1024
+"""More than an id, since it is a URI and stands in no index."""
+
+_Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_NAMES = (("id", MAX_ID_BYTES), ("subject", MAX_ID_BYTES), ("type", MAX_ID_BYTES), ("source", MAX_SOURCE_BYTES))
 _AT = re.compile(r" - at `\$(.*)`$")
 
 
@@ -30,7 +36,7 @@ class Envelope(Struct, frozen=True):
 
     specversion: Literal["1.0"]
     id: _Id
-    source: Annotated[str, Meta(min_length=1, max_length=1024)]
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
     type: _Id
     subject: _Id
     time: Annotated[datetime, Meta(tz=True)]
@@ -60,6 +66,9 @@ def open_envelope(value: bytes | None) -> Envelope:
         raise _explain(value, error) from None
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
         _inspect(json.decode(value))
+    for name, most in _NAMES:
+        if not fits(getattr(envelope, name), most):
+            raise Unreadable("not_an_event", f"{name} is longer than {most} bytes in UTF-8", at=f"/{name}")
     if envelope.data_base64 is not UNSET or not _is_json(envelope.datacontenttype):
         raise Unreadable("not_an_event", "data must be a JSON object (application/json)", at="/data")
     return envelope
@@ -73,7 +82,7 @@ def check_size(value: bytes) -> None:
 
 def read_event(
     envelope: Envelope,
-    books: Mapping[str, Book],
+    books: Mapping[str, Book | Unbuilt],
     place: Place,
     received_at: datetime,
     taken_at: datetime,
@@ -84,6 +93,8 @@ def read_event(
     book = books.get(tenant_id) if tenant_id is not UNSET else None
     if book is None or tenant_id is UNSET:
         raise Unreadable("unknown_tenant", "there is no such tenant", at="/tenantid")
+    if isinstance(book, Unbuilt):
+        raise Unreadable("undecidable", f"the tenant's definitions can't be read: {book.why}")
     try:
         typed = _find_reader(book, envelope.type)(envelope.data)
     except Unreadable as error:
@@ -129,16 +140,14 @@ def clean_detail(text: str) -> str:
 
 
 def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and 1 <= len(value) <= 256 and "\0" not in value else None
+    return value if isinstance(value, str) and value and fits(value) and "\0" not in value else None
 
 
 def _to_utc(instant: datetime) -> datetime:
-    if instant.tzinfo is UTC:
-        return instant
     try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise Unreadable("not_an_event", "time is outside the years 1 to 9999", at="/time") from None
+        return bound_time(instant)
+    except ValueError as error:
+        raise Unreadable("not_an_event", f"time {error}", at="/time") from None
 
 
 def _is_json(media_type: str) -> bool:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, json
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.ports import CampaignBook, KeyRing
@@ -66,7 +66,7 @@ class EventEntry:
 
     async def put(self, tenant_id: str, event: bytes) -> None:
         """See EventLog."""
-        taken = _read_one(event, tenant_id, await self._book.pin({tenant_id}), datetime.now(UTC))
+        taken = _read_one(event, tenant_id, await _pin(self._book, tenant_id), datetime.now(UTC))
         try:
             await self._producer.send_many([(self._topic, f"{tenant_id}:{taken.event.user_id}", taken.value)])
         except StreamError as away:
@@ -95,7 +95,7 @@ class _Door:
     async def _accept(self, scope: Scope, receive: Receive) -> int:
         tenant_id = await self._authorize(scope)
         values, single = await _read_values(scope, receive)
-        books = await self._book.pin({tenant_id})
+        books = await _pin(self._book, tenant_id)
         taken = await _read_all(values, tenant_id, books, single=single)
         said = self._find_conflicts(taken, single=single)
         messages = [(self._topic, f"{tenant_id}:{each.event.user_id}", each.value) for each in taken]
@@ -125,6 +125,14 @@ class _Door:
                 409, "conflicting-duplicate", "an id stands for one event for ever", tuple(faults[:MAX_FAULTS])
             )
         return said
+
+
+async def _pin(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
+    """The tenant's book, where there is such a tenant. Raises Retry where it can't be built."""
+    found = (await book.pin({tenant_id})).get(tenant_id)
+    if isinstance(found, Unbuilt):
+        raise Retry("the tenant's definitions can't be read: the operator has been told")
+    return {tenant_id: found} if found else {}
 
 
 async def _read_values(scope: Scope, receive: Receive) -> tuple[list[bytes], bool]:

@@ -2,17 +2,23 @@
 
 from typing import Any
 
+_BYTES = "At most 256 bytes in UTF-8"
 _EVENT: dict[str, Any] = {
     "type": "object",
     "description": "A CloudEvents 1.0 event, at most 64 KiB and 16 levels; `data` as the action's schema types it",
     "required": ["specversion", "id", "source", "type", "subject", "time"],
     "properties": {
         "specversion": {"const": "1.0"},
-        "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The same id is the same event"},
-        "source": {"type": "string", "minLength": 1, "maxLength": 1024},
-        "type": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The action"},
-        "subject": {"type": "string", "minLength": 1, "maxLength": 256, "description": "The user"},
-        "time": {"type": "string", "format": "date-time", "description": "At most 5 minutes ahead"},
+        "id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 256,
+            "description": f"The same id is the same event. {_BYTES}",
+        },
+        "source": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "At most 1,024 bytes in UTF-8"},
+        "type": {"type": "string", "minLength": 1, "maxLength": 256, "description": f"The action. {_BYTES}"},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 256, "description": f"The user. {_BYTES}"},
+        "time": {"type": "string", "format": "date-time", "description": "From 1970 on, at most 5 minutes ahead"},
         "tenantid": {"type": "string", "description": "The key's tenant, or left out"},
         "datacontenttype": {"type": "string", "default": "application/json"},
         "data": {"type": "object"},

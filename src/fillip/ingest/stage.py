@@ -7,22 +7,28 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place, Rejection
+from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.core.ports import CampaignBook
 from fillip.ingest.decode import Envelope, clean_detail, open_envelope, peek_claim, read_event
 from fillip.stream.belt import Record, take_portions
 
 MAX_KEPT_BYTES = 1024 * 1024  # of a rejected message
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = MIN_TIME
+_LAST_MS = (MAX_TIME - MIN_TIME) // timedelta(milliseconds=1)
 
 
 class _Unopened(Struct, frozen=True):
-    """A message without a sound envelope, with what it claims."""
+    """A message without a sound envelope, and why, with what it claims.
 
-    error: Unreadable
+    No exception: one that is raised again holds itself by its traceback, and so megabytes until the next collection.
+    """
+
+    reason: str
+    detail: str
     tenantid: str | None
     id: str | None
 
@@ -50,30 +56,48 @@ class Ingest:
 
 
 def _read(
-    record: Record, envelope: Envelope | _Unopened, books: Mapping[str, Book], taken_at: datetime
+    record: Record, envelope: Envelope | _Unopened, books: Mapping[str, Book | Unbuilt], taken_at: datetime
 ) -> Event | Rejection:
+    if isinstance(envelope, _Unopened):
+        return _reject(record, envelope.reason, envelope.detail, envelope, books)
     place = Place(record.topic, record.partition, record.offset)
     received_at = _tell_instant(record.appended_at_ms)
-    original = record.value or b""
     try:
-        if isinstance(envelope, _Unopened):
-            raise envelope.error
-        return read_event(envelope, books, place, received_at, taken_at, original)
+        return read_event(envelope, books, place, received_at, taken_at, record.value or b"")
     except Unreadable as error:
-        tenant_id = envelope.tenantid if isinstance(envelope.tenantid, str) else None
-        known = tenant_id if tenant_id in books else None
-        detail = clean_detail(f"{error.at}: {error}" if error.at else str(error))
-        kept = original[:MAX_KEPT_BYTES]
-        return Rejection(place, error.reason, detail, kept, received_at, known, envelope.id)
+        return _reject(record, error.reason, _describe(error), envelope, books)
+
+
+def _reject(
+    record: Record, reason: str, detail: str, claims: Envelope | _Unopened, books: Mapping[str, Book | Unbuilt]
+) -> Rejection:
+    place = Place(record.topic, record.partition, record.offset)
+    known = claims.tenantid if isinstance(claims.tenantid, str) and claims.tenantid in books else None
+    received_at, kept = _tell_instant(record.appended_at_ms), (record.value or b"")[:MAX_KEPT_BYTES]
+    return Rejection(place, reason, detail, kept, received_at, known, claims.id)
+
+
+def _describe(error: Unreadable) -> str:
+    return clean_detail(f"{error.at}: {error}" if error.at else str(error))
+
+
+def give_up(record: Record, error: Exception, tenant_id: str | None) -> Rejection:
+    """What is left of a record that no stage could take: its bytes, whose it is as far as it is known, and the error."""
+    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    place, event_id = Place(record.topic, record.partition, record.offset), peek_claim(record.value)[1]
+    kept = (record.value or b"")[:MAX_KEPT_BYTES]
+    received_at = _tell_instant(record.appended_at_ms)
+    return Rejection(place, "undecidable", clean_detail(said), kept, received_at, tenant_id, event_id)
 
 
 @lru_cache(maxsize=64)  # records of one millisecond come together
 def _tell_instant(unix_ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=unix_ms)
+    """By the broker's clock; of a topic that producers put their own on, bounded as their events are."""
+    return _EPOCH + timedelta(milliseconds=min(max(unix_ms, 0), _LAST_MS))
 
 
 def _open(value: bytes | None) -> Envelope | _Unopened:
     try:
         return open_envelope(value)
     except Unreadable as error:
-        return _Unopened(error, *peek_claim(value))
+        return _Unopened(error.reason, _describe(error), *peek_claim(value))

@@ -3,11 +3,11 @@
 import re
 from typing import BinaryIO
 
+from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.problem import Fault
 from fillip.manage.refusals import Invalid
 
-MAX_ID_LENGTH = 256
-_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH * 2 + 4
+_MAX_LINE_BYTES = MAX_ID_BYTES * 2 + 4
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
@@ -43,7 +43,7 @@ class CsvReader:
         if end:
             self._take(taken + end)
         if len(rest) > _MAX_LINE_BYTES:
-            raise UploadBroken(self._line + 1, f"longer than {MAX_ID_LENGTH} characters")
+            raise UploadBroken(self._line + 1, f"longer than {MAX_ID_BYTES} bytes")
 
     def finish(self) -> None:
         """The upload has ended: take what came after the last line feed."""
@@ -104,8 +104,8 @@ def _check(user_id: str) -> None:
         raise ValueError("empty")
     if "\0" in user_id:
         raise ValueError("a NUL character")
-    if len(user_id) > MAX_ID_LENGTH:
-        raise ValueError(f"longer than {MAX_ID_LENGTH} characters")
+    if not fits(user_id):
+        raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
 
 
 def _escape(user_id: str) -> str:

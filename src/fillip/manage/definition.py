@@ -1,6 +1,6 @@
 """What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in saving.py."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from fillip.core.campaign import Campaign
 from fillip.core.formula import MAX_VALUE, Rounding
+from fillip.core.instant import bound_time
 
 MAX_RULE_LENGTH = 8192
 MAX_WINDOW_S = 366 * 86_400
@@ -22,25 +23,18 @@ def _want_text(value: object) -> object:
     raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
 
 
-def _bound_instant(value: datetime) -> datetime:
-    if 1970 <= value.year < 9999:
-        return value.astimezone(UTC)
-    raise ValueError("must lie between the years 1970 and 9998")
-
-
 def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_want_text), AfterValidator(_bound_instant)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_want_text), AfterValidator(bound_time)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
 ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
 ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
-UserId = Annotated[str, Field(min_length=1, max_length=256, examples=["ada"])]
 
 
 class Part(BaseModel):

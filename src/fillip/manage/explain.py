@@ -29,7 +29,7 @@ from fillip.manage.explanation import (
     summarise,
     weigh_now,
 )
-from fillip.manage.naming import UserId
+from fillip.manage.naming import OwnId, UserId
 from fillip.manage.quest_story import check_instance
 from fillip.manage.quest_trial import try_quest
 from fillip.manage.refusals import Invalid, NotFound
@@ -68,7 +68,7 @@ class ExplainPart(Part):
         }
     )
 
-    event_id: str | None = Field(None, min_length=1, max_length=256)
+    event_id: OwnId | None = None
     user_id: UserId | None = None
     action: str | None = Field(None, min_length=1, max_length=100)
     time: Instant | None = None

@@ -2,11 +2,26 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from fillip.core.naming import MAX_ID_BYTES, fits
+
+
+def _bound_bytes(text: str) -> str:
+    if fits(text):
+        return text
+    raise ValueError(f"must not be longer than {MAX_ID_BYTES} bytes in UTF-8")
+
+
+_IN_BYTES = AfterValidator(_bound_bytes)
+_BOUND = f"At most {MAX_ID_BYTES} bytes in UTF-8"
+UserId = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["ada"]), _IN_BYTES]
+OwnId = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES
+]
+"""An id that the tenant gives: of an event, a reversal, a spend or an adjustment."""
 TenantId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["grocer"])]
 ActionId = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,99}$", examples=["PURCHASE"])]
 CohortId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["households-26"])]
 ListId = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["premium_skus"])]
-UserId = Annotated[str, Field(min_length=1, max_length=256, examples=["ada"])]
 Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Grocer & Co"])]

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fillip.core.campaign import KEY_PATH, Campaign, Checked
 from fillip.core.index import read_clauses
+from fillip.core.instant import add_span
 from fillip.core.problem import Fault
 from fillip.core.quest import PROGRESS, Keyed, Quest, Step
 from fillip.core.rule import RuleRefused, decode_rule
@@ -165,8 +166,8 @@ def _check_past(quest: Quest, campaign: Campaign, now: datetime | None) -> Itera
     if starts_at is None:
         message = "counts from the campaign's start, which is open: give schedule.starts_at, or start at first_step"
         yield Fault("/quest/window_s", message)
-    elif now and starts_at + timedelta(seconds=quest.window_s + quest.lateness_s) < now:
-        ended_at = (starts_at + timedelta(seconds=quest.window_s)).isoformat()
+    elif now and add_span(starts_at, quest.window_s + quest.lateness_s) < now:
+        ended_at = add_span(starts_at, quest.window_s).isoformat()
         message = f"it began with the campaign and ended on {ended_at}: no event can fall into it any more"
         yield Fault("/quest/window_s", message)
 

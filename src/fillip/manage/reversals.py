@@ -14,7 +14,7 @@ from fillip.core.instance import QuestState
 from fillip.core.reversal import REVERSAL, read_reversal
 from fillip.manage.decisions import Asked
 from fillip.manage.definition import Part
-from fillip.manage.naming import UserId
+from fillip.manage.naming import OwnId, UserId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.route import Reading, Route, Work, begin_once, find_deck
@@ -22,7 +22,6 @@ from fillip.manage.tables import event_met, reversal
 
 MAX_AMOUNT = 2**53
 
-EventName = Annotated[str, Field(min_length=1, max_length=256, examples=["order-7"])]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, strict=True)]
 router = APIRouter(prefix="/reversals", tags=["reversals"], route_class=Route)
 
@@ -30,7 +29,7 @@ router = APIRouter(prefix="/reversals", tags=["reversals"], route_class=Route)
 class LinePart(Part):
     """A line of the original, by a name of yours; it can be taken back once."""
 
-    line: str = Field(min_length=1, max_length=256, examples=["sku-1"])
+    line: OwnId = Field(examples=["sku-1"])
     amount: Amount
 
 
@@ -46,10 +45,8 @@ class ReversalPart(Part):
         }
     )
 
-    reversal_id: EventName = Field(
-        description="An id of yours, apart from those of events: asked twice, it counts once"
-    )
-    event_id: EventName
+    reversal_id: OwnId = Field(description="An id of yours, apart from those of events: asked twice, it counts once")
+    event_id: OwnId
     user_id: UserId | None = Field(None, description="Whose the original is; needed where it has not come yet")
     amount: Amount | None = None
     lines: list[LinePart] = Field([], max_length=200)

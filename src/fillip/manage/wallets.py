@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -31,7 +31,7 @@ from fillip.manage.holdings import (
     select_wallets,
     store_wallet,
 )
-from fillip.manage.naming import UserId
+from fillip.manage.naming import OwnId, UserId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.points import Currency
 from fillip.manage.refunds import refund_portion
@@ -41,7 +41,6 @@ from fillip.manage.tables import points_currency, tenant
 from fillip.manage.wallet_tables import wallet, wallet_transfer
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
-OwnId = Annotated[str, Field(min_length=1, max_length=256, examples=["order-4711"])]
 
 
 class NotEnough(Conflict):

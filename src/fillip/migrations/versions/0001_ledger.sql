@@ -128,15 +128,17 @@ CREATE TABLE gateway_ticket (
 );
 
 -- ---------------------------------------------------------------- ledger
--- The fence: a batch commits only where its start is the stored next offset.
+-- The fence: a batch commits only where its start is the stored next offset. An offset means something in one log
+-- alone: in the topic of this id, which is the one of this generation (an operator counts it up to go on with another).
 CREATE TABLE consumer_position (
     topic         text NOT NULL,
     partition     integer NOT NULL,
-    generation    integer NOT NULL DEFAULT 0,
+    generation    integer NOT NULL DEFAULT 0 CHECK (generation >= 0),
     shard         integer NOT NULL DEFAULT 0,
     next_offset   bigint NOT NULL CHECK (next_offset >= 0),
     owner         text NOT NULL,
     updated_at    timestamptz NOT NULL DEFAULT now(),
+    topic_id      text NOT NULL DEFAULT '',
     PRIMARY KEY (topic, partition, generation, shard)
 );
 
@@ -147,7 +149,8 @@ CREATE TABLE book_pin (
     from_offset   bigint NOT NULL,
     tenant_id     text NOT NULL,
     book_version  bigint NOT NULL,
-    PRIMARY KEY (tenant_id, topic, partition, from_offset)
+    generation    integer NOT NULL DEFAULT 0,  -- of the log
+    PRIMARY KEY (tenant_id, topic, partition, generation, from_offset)
 );
 
 -- Every event that met a rule or a step: the dedupe key and what explains the decision later.
@@ -258,7 +261,7 @@ CREATE TABLE inbox_head (
     PRIMARY KEY (tenant_id, user_id)
 ) WITH (fillfactor = 70);
 
--- What could not be decided: undecodable, unknown, invalid, conflicting. tenant_id is NULL where it is not known.
+-- What could not be decided: undecodable, unknown, invalid, conflicting, undecidable. tenant_id is NULL where it is not known.
 CREATE TABLE rejection (
     rejection_id  uuid PRIMARY KEY,
     tenant_id     text,
@@ -271,6 +274,7 @@ CREATE TABLE rejection (
     original      bytea NOT NULL,
     received_at   timestamptz NOT NULL,
     rejected_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (topic, partition, log_offset)
+    generation    integer NOT NULL DEFAULT 0,  -- of the log
+    UNIQUE (topic, partition, generation, log_offset)
 );
 CREATE INDEX rejection_by_tenant ON rejection (tenant_id, rejection_id);

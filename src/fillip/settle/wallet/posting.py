@@ -1,12 +1,13 @@
 """What a batch's grants post to wallets. Pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
 
 from fillip.core.event import Event
+from fillip.core.instant import add_span
 from fillip.core.settlement import Claim, Settled
 from fillip.core.wallet import POINTS, Taken, Taking, Wallet, WalletKey, identify_reversal
 
@@ -71,4 +72,4 @@ def post_in_turn(
 
 
 def _after(event: Event, span_s: int | None) -> datetime | None:
-    return event.occurred_at + timedelta(seconds=span_s) if span_s else None
+    return add_span(event.occurred_at, span_s) if span_s else None

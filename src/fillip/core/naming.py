@@ -1,0 +1,9 @@
+"""How long what others name may be: events, users, reversals, spends, and the keys of counters and instances."""
+
+MAX_ID_BYTES = 256
+"""In UTF-8. An index row of PostgreSQL holds 2,704 bytes, and the longest one has three such ids and a key."""
+
+
+def fits(text: str, most: int = MAX_ID_BYTES) -> bool:
+    """Whether a text has at most `most` bytes in UTF-8."""
+    return len(text) <= most and (text.isascii() or len(text.encode(errors="surrogatepass")) <= most)

@@ -1,0 +1,61 @@
+"""Whatever instant a door takes, all that is reckoned from it has an answer."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillip.core.instance import Meeting, advance
+from fillip.core.instant import LAST_TIME, MAX_TIME, MIN_TIME, add_span, bound_time
+from fillip.core.quest import Quest, Start, Step, Streak
+from fillip.core.tenant import Tenant, start_window
+
+ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])
+TIMES = ENDS | st.datetimes(MIN_TIME.replace(tzinfo=None), MAX_TIME.replace(tzinfo=None), timezones=st.just(UTC))
+ZONES = st.sampled_from(sorted(available_timezones()))
+SPANS = st.integers(0, 10 * 366 * 86_400)
+
+
+@given(TIMES, ZONES, st.sampled_from(["day", "week", "month", "lifetime"]))
+def test_a_window_of_every_limit_can_be_told(instant: datetime, zone: str, span: str) -> None:
+    day = Tenant("acme", "Acme", zone, "EUR", "history").local_day(instant)
+    assert abs(day - instant.date()) <= timedelta(days=1)
+    assert timedelta() <= day - start_window(span, day) or span == "lifetime"
+
+
+@given(TIMES | st.just(LAST_TIME), SPANS)
+def test_what_lies_a_span_later_never_leaves_the_calendar(instant: datetime, span_s: int) -> None:
+    later = add_span(instant, span_s)
+    assert instant <= later <= LAST_TIME
+    assert later == LAST_TIME or later == instant + timedelta(seconds=span_s)
+
+
+@given(TIMES, TIMES, ZONES, SPANS, SPANS)
+def test_a_quest_opens_and_lapses_at_every_instant(
+    first: datetime, second: datetime, zone: str, window_s: int, lateness_s: int
+) -> None:
+    steps = (Step("go", "GO", streak=Streak(3, "week", freeze=2)),)
+    quest = Quest(steps, Start("first_step"), window_s=window_s, lateness_s=lateness_s, repeatable=True)
+    tenant, known = Tenant("acme", "Acme", zone, "EUR", "history"), []
+    for number, instant in enumerate((first, second)):
+        meeting = Meeting(quest, 1, f"e{number}", instant, instant, tenant.local_day(instant), number, (0,))
+        known = [moved.instance for moved in advance(known, meeting).moved] or known
+    assert known
+    assert all(instance.ends_at and instance.ends_at <= LAST_TIME for instance in known)
+
+
+@pytest.mark.parametrize("hours", [-23, -1, 0, 1, 23])
+def test_bounds_are_those_of_greenwich(hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    for instant in (MIN_TIME, MAX_TIME):
+        assert bound_time(instant.astimezone(zone)) == instant
+    tick = timedelta(microseconds=1)
+    for instant in (
+        (MIN_TIME - tick).astimezone(zone),
+        (MAX_TIME + tick).astimezone(zone),
+        datetime.min.replace(tzinfo=zone),
+    ):
+        with pytest.raises(ValueError, match="1970 and 9998"):
+            bound_time(instant)
