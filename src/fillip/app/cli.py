@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 tenants = typer.Typer(help="Tenants, for the operator.", no_args_is_help=True)
 keys = typer.Typer(help="API keys, for the operator.", no_args_is_help=True)
+positions = typer.Typer(help="How far the log of events is decided, for the operator.", no_args_is_help=True)
 app.add_typer(tenants, name="tenant")
+app.add_typer(positions, name="positions")
 app.add_typer(keys, name="key")
 
 StateDir = Annotated[Path, typer.Option("--state", help="Folder that holds everything this instance keeps.")]
@@ -199,6 +201,46 @@ def create_key(
     from fillip.app.operate import create_key as create
 
     typer.echo(create(_find_dsn(state), tenant_id, name))
+
+
+@positions.command("show")
+def show_positions(state: StateDir = Path(".fillip/state")) -> None:
+    """Show each partition's stored position beside its log, and whether the one fits the other.
+
+    Of the instance that runs in the state folder, or of FILLIP_POSTGRES_DSN and FILLIP_KAFKA_BOOTSTRAP.
+
+    Example:
+
+        fillip positions show
+    """
+    from fillip.app.positions import find_settings, look, tabulate
+
+    standings = look(find_settings(state))
+    Console().print(tabulate(standings))
+    raise typer.Exit(1 if any(each.misfit for each in standings) else 0)
+
+
+@positions.command("restart")
+def restart_positions(state: StateDir = Path(".fillip/state")) -> None:
+    """Go on with the log as it is, where a stored position does not fit it: workers refuse to by themselves.
+
+    That is so when the topic was made anew, when the broker came back with an older copy, or when records were deleted
+    before they were decided. Each such partition is read from the first offset of its log, under a new generation; all
+    of them at once, or none. Events that were decided before have no effect again. Running workers go on within seconds.
+    Partitions that fit stay as they are.
+
+    Examples:
+
+        fillip positions restart
+
+        fillip positions restart --state /var/lib/fillip
+    """
+    from fillip.app.positions import find_settings, restart
+
+    for each in restart(find_settings(state)):
+        typer.echo(
+            f"partition {each.partition}: was at {each.stored.next_offset}, goes on at {each.log.first} of the log as it is"
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -9,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from msgspec import json
 
-from fillip.core.errors import Fenced, Retry
+from fillip.core.errors import Busy, Fenced, Retry
 from fillip.core.event import Event, Rejection
 from fillip.core.incentive import identify
 from fillip.core.instance import Instance
@@ -23,21 +24,29 @@ from fillip.settle.reversal import Original
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
 from fillip.settle.wallet import PostgresWallets
-from fillip.stream.belt import Batch
+from fillip.stream.belt import Batch, Position
 
-PASSING = (
+BUSY = (
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.UniqueViolationError,
+)
+"""The server answers; the same batch may be tried again some times: it lost a race, or took too long."""
+AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection whose server process was terminated
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.UniqueViolationError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
-"""Errors after which the same batch may be tried again: away, out of room, lost a race."""
+"""The server is away, out of room or a standby: for as long as it takes. Or the connection alone was cut."""
+PASSING = (*BUSY, *AWAY)
+ANSWER_S = 2.0
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
@@ -64,20 +73,55 @@ class PostgresLedger:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["PostgresTransaction"]:
         """See Ledger."""
+        first: BaseException | None = None  # leaving a transaction whose connection is gone would hide it
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                yield PostgresTransaction(connection, self._owner)
-        except PASSING as error:
-            raise Retry(f"the batch was not settled: {type(error).__name__}: {error}") from error
+                try:
+                    yield PostgresTransaction(connection, self._owner)
+                except BaseException as error:
+                    first = error
+                    raise
+        except Exception as last:  # noqa: BLE001 - told apart there
+            cause = first or last
+            told = await self._explain(cause)
+            raise told from (cause if told is not cause else cause.__cause__)
 
-    async def claim(self, topic: str, partition: int, first_offset: int) -> int:
-        """Where this partition is to be read from: the stored offset, made at `first_offset` if there is none."""
+    async def _explain(self, error: BaseException) -> BaseException:
+        """What went wrong, as Retry where the batch may be tried again."""
+        if isinstance(error, Retry):  # what is found out inside a transaction, the server has told
+            return error if isinstance(error, Fenced | Busy) else Busy(str(error))
+        if not isinstance(error, PASSING):
+            return error
+        text = f"the batch was not settled: {type(error).__name__}: {error}"
+        if isinstance(error, BUSY):
+            return Busy(text)
+        if await self._answers(error):
+            return Busy(
+                f"{text} (the server is up: it cut the connection, as after 2 s without a statement, or by hand)"
+            )
+        return Retry(text)
+
+    async def _answers(self, error: BaseException) -> bool:
+        """Whether the server is there all the same: a connection that was cut may have been cut for this batch."""
+        if isinstance(error, asyncpg.InsufficientResourcesError | asyncpg.ReadOnlySQLTransactionError):
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_S), self._pool.acquire() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except PASSING:
+            return False
+
+    async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
+        """See Positions. Raises Retry."""
+        place = (topic, partition, first_offset, topic_id, self._owner)
         try:
             async with self._pool.acquire() as connection:
-                stored = await connection.fetchval(SQL["claim_position"], topic, partition, first_offset, self._owner)
+                stored = await connection.fetchrow(SQL["claim_position"], *place)
         except PASSING as error:
             raise Retry(f"the position of {topic}/{partition} can't be read: {error}") from error
-        return int(stored)
+        if stored is None:
+            raise Retry(f"the position of {topic}/{partition} was made or moved just now")
+        return Position(*stored)
 
 
 class PostgresTransaction:
@@ -92,9 +136,9 @@ class PostgresTransaction:
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """See LedgerTransaction."""
-        spans = [(span.topic, span.partition, span.start, span.end) for span in batch.spans]
+        spans = [(span.topic, span.partition, span.start, span.end, span.generation) for span in batch.spans]
         moved = await self._connection.fetchval(
-            SQL["fence"], *_columns(spans, 4), self._owner, ",".join(sorted(tenant_ids))
+            SQL["fence"], *_columns(spans, 5), self._owner, ",".join(sorted(tenant_ids))
         )
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
@@ -187,8 +231,10 @@ class PostgresTransaction:
         if outcome.reversed:
             await self.reversals.write(outcome.reversed, outcome.short)
         await self._write_given(outcome)
-        await self._write("write_rejections", 10, [_write_rejection(r) for r in outcome.rejections])
-        await self._write("write_pins", 5, [_write_pin(pin) for pin in outcome.pins])
+        logs = {(span.topic, span.partition): span.generation for span in batch.spans}
+        rejections = [_write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
+        await self._write("write_rejections", 11, rejections)
+        await self._write("write_pins", 6, [_write_pin(pin) for pin in outcome.pins])
 
     async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
         decisions = [_write_decision(settled) for settled in outcome.settled]
@@ -322,12 +368,12 @@ def _write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> 
     return (*name, counter.used, cap, counter.version, fresh)
 
 
-def _write_rejection(rejection: Rejection) -> tuple[object, ...]:
+def _write_rejection(rejection: Rejection, generation: int) -> tuple[object, ...]:
     place = rejection.place
-    number = identify("rejection", place.topic, str(place.partition), str(place.offset))
+    number = identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset))
     what = (rejection.reason, rejection.detail, rejection.event_id, rejection.original, rejection.received_at)
-    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what)
+    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what, generation)
 
 
 def _write_pin(pin: Pin) -> tuple[object, ...]:
-    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version)
+    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version, pin.generation)

@@ -48,6 +48,7 @@ class Pin(Struct, frozen=True, order=True):
     partition: int
     from_offset: int
     book_version: int
+    generation: int = 0
 
 
 class Recorded(Struct, frozen=True):
@@ -141,7 +142,7 @@ class Settle:
         """`report` counts what was committed."""
         self._ledger = ledger
         self._report = report
-        self._pinned: dict[tuple[str, int, str], int] = {}
+        self._pinned: dict[tuple[str, int, int, str], int] = {}
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
         """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
@@ -156,20 +157,21 @@ class Settle:
             outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else _settle(ledger, fresh))
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
-        self._pinned.update({(p.topic, p.partition, p.tenant_id): p.book_version for p in pins})
+        self._pinned.update({(p.topic, p.partition, p.generation, p.tenant_id): p.book_version for p in pins})
         duplicates = len(matches) - len(fresh) - len(conflicts)
         self._report(outcome.settled, rejections, duplicates, outcome.reversed)
 
     def _list_pins(self, batch: Batch, matches: Sequence[Match]) -> list[Pin]:
         """Where this batch switches a partition to another version of a tenant's book."""
-        starts = {(span.topic, span.partition): span.start for span in batch.spans}
+        spans = {(span.topic, span.partition): span for span in batch.spans}
         pins = {}
         for match in matches:
             place, book = match.event.place, match.event.book
-            key = (place.topic, place.partition, match.event.tenant_id)
+            span = spans[place.topic, place.partition]
+            key = (place.topic, place.partition, span.generation, match.event.tenant_id)
             if self._pinned.get(key) != book.version:
-                start = starts[place.topic, place.partition]
-                pins[key] = Pin(match.event.tenant_id, place.topic, place.partition, start, book.version)
+                where = (place.topic, place.partition, span.start)
+                pins[key] = Pin(match.event.tenant_id, *where, book.version, span.generation)
         return sorted(pins.values())
 
 

@@ -1,3 +1,3 @@
-INSERT INTO book_pin (tenant_id, topic, partition, from_offset, book_version)
-SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
+INSERT INTO book_pin (tenant_id, topic, partition, from_offset, book_version, generation)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::int[])
 ON CONFLICT DO NOTHING
