@@ -5,14 +5,15 @@ import asyncio
 import pytest
 
 from fillip.app.passage import Passage
+from fillip.stream.belt import Position
 from fillip.stream.memory import MemoryLog, MemorySource
 
 
 class Beginnings:
     """Positions of a log that nobody has read."""
 
-    async def claim(self, topic: str, partition: int, first_offset: int) -> int:
-        return first_offset
+    async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
+        return Position(first_offset, 0, topic_id)
 
 
 @pytest.fixture

@@ -4,18 +4,36 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fillip.app.embedded import Addresses
-from fillip.stream.belt import PORTION, Batch, Record, Rewind, Source, StreamLost, walk
+from fillip.stream.belt import (
+    PORTION,
+    TRIES,
+    Batch,
+    Errors,
+    Position,
+    Record,
+    Rewind,
+    Source,
+    Span,
+    StreamLost,
+    halve,
+    walk,
+)
 from fillip.stream.kafka import KafkaProducer, KafkaSource, ensure_topics
 from fillip.stream.memory import MemoryLog, MemorySource
 from fillip.stream.topics import Topics
 
 PARTITIONS = 4
 WITHIN_S = 40
+ERRORS = Errors(away=(ConnectionError, TimeoutError), busy=(TimeoutError,))
+AWAY = Errors(away=(ConnectionError,))
 
 
 class Ledger:
@@ -24,11 +42,12 @@ class Ledger:
     def __init__(self) -> None:
         self.next: dict[tuple[str, int], int] = {}
         self.values: dict[int, list[bytes | None]] = {p: [] for p in range(PARTITIONS)}
+        self.aside: dict[bytes | None, str] = {}
         self.fenced = 0
 
-    async def claim(self, topic: str, partition: int, first_offset: int) -> int:
+    async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
         await asyncio.sleep(0)
-        return self.next.setdefault((topic, partition), first_offset)
+        return Position(self.next.setdefault((topic, partition), first_offset), 0, topic_id)
 
     async def commit(self, batch: Batch, items: list[Record]) -> None:
         await asyncio.sleep(0.001)
@@ -39,6 +58,11 @@ class Ledger:
             self.next[span.topic, span.partition] = span.end
         for record in items:
             self.values[record.partition].append(record.value)
+
+    async def set_aside(self, batch: Batch, error: Exception) -> None:
+        [record] = batch.records
+        await self.commit(batch, [])
+        self.aside[record.value] = f"{type(error).__name__}: {error}"
 
     def count(self) -> int:
         return sum(map(len, self.values.values()))
@@ -117,7 +141,7 @@ async def test_every_record_is_committed_once_and_in_order(log: Log) -> None:
     ledger = Ledger()
     source = log.join(ledger)
     await log.append(0, 300)
-    walking = asyncio.create_task(walk(source, [], ledger.commit))
+    walking = asyncio.create_task(walk(source, [], ledger.commit, ledger.set_aside))
     await log.append(300, 1000)
     await until(lambda: ledger.count() >= 1000, walking)
 
@@ -130,7 +154,7 @@ async def test_every_record_is_committed_once_and_in_order(log: Log) -> None:
 async def test_a_source_reads_on_from_the_stored_offsets(log: Log) -> None:
     ledger = Ledger()
     first = log.join(ledger)
-    walking = asyncio.create_task(walk(first, [], ledger.commit))
+    walking = asyncio.create_task(walk(first, [], ledger.commit, ledger.set_aside))
     await log.append(0, 200)
     await until(lambda: ledger.count() >= 200, walking)
     await first.close()
@@ -138,7 +162,7 @@ async def test_a_source_reads_on_from_the_stored_offsets(log: Log) -> None:
 
     await log.append(200, 400)
     second = log.join(ledger)
-    walking = asyncio.create_task(walk(second, [], ledger.commit))
+    walking = asyncio.create_task(walk(second, [], ledger.commit, ledger.set_aside))
     await until(lambda: ledger.count() >= 400, walking)
     await second.close()
     await walking
@@ -158,7 +182,7 @@ async def test_rewinding_under_load_loses_and_repeats_nothing(log: Log) -> None:
         await ledger.commit(batch, items)
 
     source = log.join(ledger)
-    walking = asyncio.create_task(walk(source, [], commit, retry_on=(ConnectionError,)))
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, AWAY))
     for first in range(0, 2000, 100):
         await log.append(first, first + 100)
     await until(lambda: ledger.count() >= 2000, walking)
@@ -180,15 +204,142 @@ async def test_a_rewind_with_nothing_new_in_the_log_reads_the_batch_again(log: L
 
     source = log.join(ledger)
     await log.append(0, 3)
-    walking = asyncio.create_task(walk(source, [], commit, retry_on=(ConnectionError,)))
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, AWAY))
     await until(lambda: ledger.count() >= 3, walking)
     await source.close()
     await walking
     assert_all_once_in_order(ledger, 3)
 
 
-async def test_a_batch_that_is_too_much_is_taken_in_smaller_ones_until_some_are_committed(log: Log) -> None:
-    ledger, sizes, most = Ledger(), [], 10
+async def test_what_fails_by_itself_is_set_aside_and_all_else_is_committed(log: Log) -> None:
+    ledger, bad = Ledger(), {b"%d" % n for n in (0, 7, 8, 199, 399)}
+
+    async def stage(items: list[Record]) -> list[Record]:
+        if wrong := [record for record in items if record.value in bad]:
+            raise KeyError(f"no rule for {wrong[0].value!r}")
+        return items
+
+    await log.append(0, 400)
+    source = log.join(ledger, max_records=100)
+    walking = asyncio.create_task(walk(source, [stage], ledger.commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() + len(ledger.aside) >= 400, walking)
+    await log.append(400, 500)
+    await until(lambda: ledger.count() >= 495, walking)
+    await source.close()
+    await walking
+    assert ledger.aside == {value: f'KeyError: "no rule for {value!r}"' for value in bad}
+    numbers = {p: [int(value or b"") for value in values] for p, values in ledger.values.items()}
+    assert sorted(n for part in numbers.values() for n in part) == [n for n in range(500) if b"%d" % n not in bad]
+    assert all(part == sorted(part) for part in numbers.values())
+    assert sum(ledger.next.values()) == 500
+
+
+async def test_a_record_for_which_the_server_is_always_busy_is_set_aside_after_some_tries(log: Log) -> None:
+    ledger, tries = Ledger(), 0
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        nonlocal tries
+        if any(record.value == b"13" for record in items):
+            tries += len(items) == 1
+            raise TimeoutError("a lock")
+        await ledger.commit(batch, items)
+
+    await log.append(0, 40)
+    source = log.join(ledger)
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() + len(ledger.aside) >= 40, walking)
+    await source.close()
+    await walking
+    assert ledger.aside == {b"13": "TimeoutError: a lock"}
+    assert tries == TRIES
+
+
+async def test_while_a_server_is_away_nothing_is_set_aside(log: Log) -> None:
+    ledger, failures = Ledger(), 2 * TRIES
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise ConnectionError("away")
+        await ledger.commit(batch, items)
+
+    await log.append(0, 1)
+    source = log.join(ledger)
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() >= 1, walking)
+    await source.close()
+    await walking
+    assert not ledger.aside
+
+
+async def test_what_can_not_even_be_set_aside_waits(log: Log) -> None:
+    ledger, refusals = Ledger(), 2
+
+    async def stage(items: list[Record]) -> list[Record]:
+        raise KeyError("for all")
+
+    async def set_aside(batch: Batch, error: Exception) -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise ValueError("the ledger takes nothing")
+        await ledger.set_aside(batch, error)
+
+    await log.append(0, 2)
+    source = log.join(ledger)
+    walking = asyncio.create_task(walk(source, [stage], ledger.commit, set_aside, ERRORS))
+    await until(lambda: len(ledger.aside) >= 2, walking)
+    await source.close()
+    await walking
+    assert refusals < 0
+
+
+async def test_a_size_that_works_is_remembered(log: Log) -> None:
+    ledger, failed, sizes = Ledger(), 0, list[int]()
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        nonlocal failed
+        if len(items) > 10:
+            failed += 1
+            raise TimeoutError("the server would not wait for so many")
+        await ledger.commit(batch, items)
+        sizes.append(len(items))
+
+    await log.append(0, 2000)
+    source = log.join(ledger, max_records=40)
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() >= 2000, walking)
+    await source.close()
+    await walking
+    assert_all_once_in_order(ledger, 2000)
+    assert not ledger.aside
+    assert failed < len(sizes) / 10, "it tried again and again what had failed"
+
+
+async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
+    ledger, commits, sizes = Ledger(), 0, list[int]()
+
+    async def commit(batch: Batch, items: list[Record]) -> None:
+        nonlocal commits
+        commits += 1
+        if commits % 2:
+            raise TimeoutError("another was first")
+        await ledger.commit(batch, items)
+        sizes.append(len(items))
+
+    await log.append(0, 800)
+    source = log.join(ledger, max_records=40)
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() >= 800, walking)
+    await source.close()
+    await walking
+    assert_all_once_in_order(ledger, 800)
+    assert sizes[-2] == 40 or sizes[-3] == 40
+
+
+async def test_batches_grow_again_when_more_works(log: Log) -> None:
+    ledger, most, sizes = Ledger(), 10, list[int]()
 
     async def commit(batch: Batch, items: list[Record]) -> None:
         nonlocal most
@@ -196,17 +347,40 @@ async def test_a_batch_that_is_too_much_is_taken_in_smaller_ones_until_some_are_
             raise TimeoutError("the server would not wait for so many")
         await ledger.commit(batch, items)
         sizes.append(len(items))
-        if ledger.count() > 100:
-            most = 40
+        most = 10 if ledger.count() < 100 else 40
 
-    await log.append(0, 400)
+    await log.append(0, 3000)
     source = log.join(ledger, max_records=40)
-    walking = asyncio.create_task(walk(source, [], commit, retry_on=(TimeoutError,)))
-    await until(lambda: ledger.count() >= 400, walking)
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside, ERRORS))
+    await until(lambda: ledger.count() >= 3000, walking)
     await source.close()
     await walking
-    assert_all_once_in_order(ledger, 400)
-    assert max(sizes) > 10, "it stayed small"
+    assert_all_once_in_order(ledger, 3000)
+    assert max(sizes) == 40
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), min_size=2, max_size=40))
+def test_the_halves_of_a_batch_join(steps: list[tuple[int, int]]) -> None:
+    ends, records = dict.fromkeys(range(4), 10), []
+    for partition, gap in steps:  # a log has gaps
+        records.append(Record("t", partition, ends[partition] + gap - 1, None, None, 0))
+        ends[partition] += gap
+    spans = [Span("t", p, 10, ends[p], 3) for p in sorted({p for p, _ in steps})]
+
+    stored, seen = dict.fromkeys(range(4), 10), []
+    for half in halve(Batch(records, spans, datetime.now(UTC))):
+        assert half.records
+        assert {span.partition for span in half.spans} == {record.partition for record in half.records}
+        for span in half.spans:
+            assert span.generation == 3
+            assert stored[span.partition] == span.start
+            stored[span.partition] = span.end
+        mine = {span.partition: span for span in half.spans}
+        for record in half.records:
+            assert mine[record.partition].start <= record.offset < mine[record.partition].end
+        seen += half.records
+    assert seen == records
+    assert stored == ends
 
 
 async def test_members_share_and_take_over(log: Log) -> None:
@@ -221,7 +395,7 @@ async def test_members_share_and_take_over(log: Log) -> None:
 
         return commit
 
-    walks = [asyncio.create_task(walk(source, [], count(i))) for i, source in enumerate(sources)]
+    walks = [asyncio.create_task(walk(source, [], count(i), ledger.set_aside)) for i, source in enumerate(sources)]
     sent = 0
     async with asyncio.timeout(WITHIN_S):
         while not all(busy):  # both have joined and work
@@ -260,7 +434,7 @@ async def test_stages_of_the_next_batch_run_during_a_commit_and_commits_one_by_o
 
     await log.append(0, 8 * PORTION)
     source = log.join(ledger, 2 * PORTION)
-    walking = asyncio.create_task(walk(source, [stage], commit))
+    walking = asyncio.create_task(walk(source, [stage], commit, ledger.set_aside))
     await until(lambda: ledger.count() >= 8 * PORTION, walking)
     await source.close()
     await walking
@@ -285,14 +459,14 @@ async def test_what_comes_during_a_small_commit_is_one_batch() -> None:
 
     await log.append(0, 1)
     source = log.join(ledger)
-    walking = asyncio.create_task(walk(source, [stage], commit))
+    walking = asyncio.create_task(walk(source, [stage], commit, ledger.set_aside))
     await until(lambda: ledger.count() >= 11, walking)
     await source.close()
     await walking
     assert sizes == [1, 10]
 
 
-async def test_an_unforeseen_error_ends_the_walk(log: Log) -> None:
+async def test_a_lost_stream_ends_the_walk(log: Log) -> None:
     ledger = Ledger()
 
     async def stage(items: list[Record]) -> list[Record]:
@@ -301,7 +475,7 @@ async def test_an_unforeseen_error_ends_the_walk(log: Log) -> None:
     await log.append(0, 1)
     source = log.join(ledger)
     with pytest.raises(StreamLost):
-        await asyncio.wait_for(walk(source, [stage], ledger.commit, retry_on=(OSError,)), WITHIN_S)
+        await asyncio.wait_for(walk(source, [stage], ledger.commit, ledger.set_aside, ERRORS), WITHIN_S)
     await source.close()
     assert ledger.count() == 0
 
@@ -315,7 +489,7 @@ async def test_batches_are_bounded(log: Log) -> None:
 
     await log.append(0, 500)
     source = log.join(ledger, max_records=40)
-    walking = asyncio.create_task(walk(source, [], commit))
+    walking = asyncio.create_task(walk(source, [], commit, ledger.set_aside))
     await until(lambda: ledger.count() >= 500, walking)
     await source.close()
     await walking

@@ -23,9 +23,9 @@ class Passage:
         self._taken += 1
         return batch
 
-    async def rewind(self, *, smaller: bool = False) -> None:
+    async def rewind(self, *, worked: int | None = None) -> None:
         """See Source: all that was taken is dropped."""
-        await self._source.rewind(smaller=smaller)
+        await self._source.rewind(worked=worked)
         await self._end(self._taken)
 
     async def committed(self, batch: Batch) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as NoRetry
@@ -17,12 +17,15 @@ from redis.retry import Retry as NoRetry
 from fillip.app.passage import Passage
 from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
-from fillip.core.errors import Crash, Fenced, Retry
+from fillip.core.errors import Busy, Crash, Fenced, Retry
 from fillip.core.event import Rejection
 from fillip.core.match import Match
+from fillip.core.ports import CampaignBook
 from fillip.core.settlement import Settled
 from fillip.ingest import Ingest
+from fillip.ingest.decode import peek_claim
 from fillip.ingest.schema import build_reader
+from fillip.ingest.stage import give_up
 from fillip.limit import Hint
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
@@ -31,7 +34,7 @@ from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal import Reversed
-from fillip.stream.belt import Batch, Rewind, Stage, walk
+from fillip.stream.belt import Batch, Commit, Errors, Rewind, Stage, walk
 from fillip.stream.kafka import KafkaSource
 from fillip.stream.topics import Topics
 
@@ -39,10 +42,14 @@ GROUP = "fillip-worker"
 HINT_WITHIN_S = 0.05
 """A hint that takes longer costs more than it saves."""
 
+ERRORS = Errors(away=(Retry,), busy=(Busy,), fatal=(Crash,))
 SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["tenant", "campaign", "outcome", "reason"])
 REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
 REVERSED = Counter(
     "fillip_settle_reversals_total", "Reversals taken, by what came of them", ["tenant", "state", "reason"]
+)
+NOT_READ = Gauge(
+    "fillip_worker_partitions_refused", "Partitions held and not read: their log is another one; alarm on any"
 )
 DUPLICATES = Counter("fillip_settle_duplicates_total", "Events that came again")
 
@@ -54,8 +61,11 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     valkey = connect_valkey(settings.valkey_url)
     ledger = PostgresLedger(pool, f"{socket.gethostname()}:{os.getpid()}")
     source = Passage(
-        KafkaSource(settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,))
-    )
+        KafkaSource(
+            settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,),
+            tell_refused=lambda refused: NOT_READ.set(len(refused)),
+        )
+    )  # fmt: skip
     books = BookKeeper(PostgresBooks(pool, build_reader), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
     stages: list[Stage] = [
@@ -65,7 +75,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     ]
     following = asyncio.create_task(books.run())
     settling = partial(commit, source, books, Settle(ledger, report))
-    walking = asyncio.create_task(walk(source, stages, settling, retry_on=(Retry,)))
+    walking = asyncio.create_task(walk(source, stages, settling, partial(set_aside, books, settling), ERRORS))
     stopping = asyncio.create_task(stop.wait())
     telling = asyncio.create_task(refusals.run())
     try:
@@ -88,15 +98,24 @@ async def commit(
     """Settle a batch; one that was settled before, or by another, sends the belt back to the stored offsets.
 
     One taken before this process was frozen is decided anew: changes of its books may have been answered meanwhile.
-    Raises Retry then, so that batches get smaller where they were what held it up.
+    Batches get smaller then, since they may be what held it up.
     """
     await books.renew()
     if passage.is_spoiled:
-        raise Retry("this worker was not heard of for seconds: what it held is decided anew under the newest books")
+        text = "this worker was not heard of for seconds: what it held is decided anew under the newest books"
+        raise Rewind(text, too_large=len(batch.records))
     try:
         await settle(batch, items)
     except Fenced as fenced:
         raise Rewind(str(fenced)) from fenced
+
+
+async def set_aside(books: CampaignBook, settling: Commit, batch: Batch, error: Exception) -> None:
+    """Settle a batch of one record as one that can't be decided: it is stored with the error, counted and announced."""
+    [record] = batch.records
+    claimed = peek_claim(record.value)[0]
+    known = claimed is not None and claimed in await books.pin([claimed])
+    await settling(batch, [give_up(record, error, claimed if known else None)])
 
 
 async def connect_ledger(dsn: str) -> asyncpg.Pool:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import structlog
 from prometheus_client import Counter
 
 from fillip.match.refusals import Refusals
@@ -10,6 +11,7 @@ from fillip.stream.belt import take_portions
 TELL_EVERY_S = 2.0
 """A closed campaign refuses every event: thousands of counters change, however few events a batch has."""
 
+log = structlog.get_logger()
 REFUSED = Counter(
     "fillip_match_refusals_total", "Events that a campaign did not take", ["tenant", "campaign", "reason"]
 )
@@ -30,6 +32,13 @@ class RefusalMetrics:
         while True:
             await asyncio.sleep(TELL_EVERY_S)
             waiting, self._waiting = self._waiting, Refusals()
-            async for portion in take_portions(list(waiting.tell().items())):
-                for labels, count in portion:
-                    REFUSED.labels(*labels).inc(count)
+            try:
+                await _tell(waiting)
+            except Exception:
+                log.exception("refusals could not be told")
+
+
+async def _tell(refusals: Refusals) -> None:
+    async for portion in take_portions(list(refusals.tell().items())):
+        for labels, count in portion:
+            REFUSED.labels(*labels).inc(count)

@@ -14,8 +14,9 @@ from uuid import uuid4
 
 import asyncpg
 import structlog
+from prometheus_client import Counter
 
-from fillip.core.book import Book
+from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.match.away_postgres import AWAY
 from fillip.match.postgres import TENANT_ID, Connection, PostgresBooks
@@ -29,6 +30,7 @@ CHANNEL = "book_changed"
 NAMES = ("beat", "forget_readers", "claim_books", "hold_books", "newest")
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 
+FAILED = Counter("fillip_match_following_failed_total", "Times that following the books broke off: alarm on any")
 log = structlog.get_logger()
 
 
@@ -72,7 +74,7 @@ class BookKeeper:
         """Whether changes wait for this reader for sure."""
         return time.monotonic() - self._beaten_at < LIVES_FOR_S
 
-    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
+    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
         """See CampaignBook."""
         while True:
             unclaimed = [t for t in tenant_ids if t not in self._claimed and TENANT_ID.fullmatch(t)]
@@ -81,7 +83,7 @@ class BookKeeper:
             if unclaimed:
                 await self._claim(unclaimed)
             books = await self._books.pin([t for t in tenant_ids if t in self._claimed])
-            if untold := {t: book.version for t, book in books.items() if t not in self._told}:
+            if untold := {t: b.version for t, b in books.items() if isinstance(b, Book) and t not in self._told}:
                 await self._tell(untold)
             elif self.lives or not self._decides:
                 return books
@@ -138,6 +140,9 @@ class BookKeeper:
                     self._note(tenant_id, version)
             except Retry as error:
                 log.warning("the books stay as they are for now", error=str(error))
+            except Exception:  # no row may end the process
+                FAILED.inc()
+                log.exception("the books can't be followed")
             await asyncio.sleep(BEAT_EVERY_S)
 
     async def _listen(self) -> None:
@@ -154,6 +159,9 @@ class BookKeeper:
                             await connection.remove_listener(CHANNEL, self._hear)
             except AWAY as error:
                 log.warning("changes of the books can't be heard, PostgreSQL is away", error=str(error))
+            except Exception:
+                FAILED.inc()
+                log.exception("changes of the books can't be heard")
             await asyncio.sleep(AGAIN_AFTER_S)  # what is said meanwhile, the next beat finds
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

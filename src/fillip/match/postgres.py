@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,10 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from fillip.core.book import Action, Book, Entry, cast_roles, join_versions
+from fillip.core.book import Action, Book, Entry, Unbuilt, cast_roles, join_versions
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
-from fillip.core.errors import Retry
+from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema import derive_type
@@ -31,8 +32,13 @@ Cohorts: TypeAlias = Mapping[str, tuple[int, Container[str]]]
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ATTEMPTS = 3
 SNAPSHOT: Literal["repeatable_read"] = "repeatable_read"
+TOO_SLOW = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)
+"""The server is there, and would not wait for so much of one tenant: no reason to let others wait."""
+AGAIN_AFTER_S = 5.0
+"""Until a book that could not be built is tried again."""
 NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items")
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
+UNBUILT = Counter("fillip_match_books_unbuilt_total", "Books that could not be built: alarm on any")
 log = structlog.get_logger()
 
 
@@ -56,19 +62,22 @@ class PostgresBooks:
         self._build_reader = build_reader
         self._with_members = with_members
         self._books: dict[str, Book] = {}
+        self._unbuilt: dict[str, tuple[Unbuilt, float]] = {}  # with the time at which it is tried again
         self._wanted: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rolls = PostgresRolls(pool)
         self._sql = {name: _sql(name) for name in NAMES}
 
-    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book]:
+    async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
         """See CampaignBook. A tenant id that could not exist is not asked for."""
         asked = [t for t in tenant_ids if TENANT_ID.fullmatch(t)]
+        unbuilt: dict[str, Unbuilt] = {}
         while behind := [t for t in asked if self._is_behind(t)]:
             for tenant_id in behind:
-                await self._load(tenant_id, self._wanted.get(tenant_id, 0))
-            asked = [t for t in asked if t not in behind or t in self._books]
-        return {t: self._books[t] for t in asked}
+                if found := await self._try_load(tenant_id):
+                    unbuilt[tenant_id] = found
+            asked = [t for t in asked if t not in unbuilt and (t not in behind or t in self._books)]
+        return unbuilt | {t: self._books[t] for t in asked}
 
     @property
     def versions(self) -> dict[str, int]:
@@ -88,6 +97,23 @@ class PostgresBooks:
         book = self._books.get(tenant_id)
         return book is None or book.version < self._wanted.get(tenant_id, 0)
 
+    async def _try_load(self, tenant_id: str) -> Unbuilt | None:
+        """Load a book that is needed now; what stands in its place where that fails. Raises Retry."""
+        known, again_at = self._unbuilt.get(tenant_id, (None, 0.0))
+        if known and time.monotonic() < again_at:
+            return known
+        try:
+            await self._load(tenant_id, self._wanted.get(tenant_id, 0))
+        except Retry:
+            raise
+        except Exception as error:
+            unbuilt = Unbuilt(f"{type(error).__name__}: {error}")
+            self._unbuilt[tenant_id] = (unbuilt, time.monotonic() + AGAIN_AFTER_S)
+            log.error("a book can't be built, its events are set aside", tenant=tenant_id, exc_info=error)
+            return unbuilt
+        self._unbuilt.pop(tenant_id, None)
+        return None
+
     async def _load(self, tenant_id: str, version: int) -> None:
         turn = self._turns.setdefault(tenant_id, asyncio.Lock())
         async with turn:  # a load that began before the change must not be the last
@@ -96,10 +122,19 @@ class PostgresBooks:
                 return
             try:
                 build = await self._read(tenant_id, old)
+                book = await asyncio.to_thread(build) if build else None  # aside: a thousand rules take 0.1 s
+            except TOO_SLOW:
+                UNBUILT.inc()
+                raise
             except AWAY as error:
                 raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
-            if build:  # aside: a thousand rules take 0.1 s, and other tenants' events go on
-                self._books[tenant_id] = book = await asyncio.to_thread(build)
+            except Retry:
+                raise
+            except Exception:
+                UNBUILT.inc()
+                raise
+            if book:
+                self._books[tenant_id] = book
                 LOADED.inc()
                 log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.entries))
 
@@ -202,6 +237,8 @@ class PostgresUsers:
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                 await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
                 rows = await connection.fetch(self._sql, tenants, ids)
+        except TOO_SLOW as error:
+            raise Busy(f"user attributes can't be read: {error}") from error
         except AWAY as error:
             raise Retry(f"user attributes can't be read, PostgreSQL is away: {error}") from error
         return {(row["tenant_id"], row["user_id"]): msgspec.json.decode(row["attributes"]) for row in rows}

@@ -5,13 +5,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from itertools import islice
 
 from fillip.stream.belt import Record
 
+ROOM_BYTES = 8 * 1024 * 1024
+"""Of what waits; what one read brings may come on top."""
+RECORD_BYTES = 200  # of a record without its value and key
+
 
 class Handover:
-    """One thread gives, one loop takes. More than `room` records waiting: the thread should not read on."""
+    """One thread gives, one loop takes. More than `room` records or ROOM_BYTES waiting: the thread should not read on."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, room: int) -> None:
         self._loop = loop
@@ -20,6 +23,7 @@ class Handover:
         self._arrived = asyncio.Event()
         self._freed = threading.Event()
         self._given = self._taken = 0  # each written on one side only
+        self._given_bytes = self._taken_bytes = 0
         self._ended = False
         self._error: Exception | None = None
 
@@ -32,23 +36,30 @@ class Handover:
     def give(self, records: list[Record]) -> None:
         """Hand over records; never blocks."""
         self._given += len(records)
+        self._given_bytes += sum(map(measure, records))
         self.tell(self._arrive, records)
 
     def has_room(self, timeout_s: float) -> bool:
         """Wait until the loop has taken enough; False when it has not within the time."""
         self._freed.clear()
-        if self._given - self._taken < self._room:
+        if self._is_roomy():
             return True
         self._freed.wait(timeout_s)
-        return self._given - self._taken < self._room
+        return self._is_roomy()
+
+    def _is_roomy(self) -> bool:
+        return self._given - self._taken < self._room and self._given_bytes - self._taken_bytes < ROOM_BYTES
 
     def end(self, error: Exception | None) -> None:
         """Nothing more will come, because of `error` if there is one."""
         self.tell(self._end, error)
 
     # ------------------------------------------------------------ on the loop
-    async def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records as soon as there is one; [] when all has ended. Raises the error that ended it."""
+    async def take(self, limit: int, limit_bytes: int = ROOM_BYTES) -> list[Record]:
+        """Up to `limit` records and about `limit_bytes`, one at least, as soon as there is one; [] when all has ended.
+
+        Raises the error that ended it.
+        """
         while not self._waiting:
             if self._error:
                 raise self._error
@@ -56,24 +67,22 @@ class Handover:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        records = list(islice(self._waiting, limit))
-        if len(records) == len(self._waiting):
-            self._waiting.clear()
-        else:
-            for _ in records:
-                self._waiting.popleft()
-        self._free(len(records))
+        records: list[Record] = []
+        while self._waiting and len(records) < limit and limit_bytes > 0:
+            limit_bytes -= measure(self._waiting[0])
+            records.append(self._waiting.popleft())
+        self._free(records)
         return records
 
     def discard(self, partitions: Collection[int]) -> None:
         """Drop what waits of these partitions."""
-        kept = [record for record in self._waiting if record.partition not in partitions]
-        dropped = len(self._waiting) - len(kept)
-        self._waiting = deque(kept)
+        dropped = [record for record in self._waiting if record.partition in partitions]
+        self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
         self._free(dropped)
 
-    def _free(self, count: int) -> None:
-        self._taken += count
+    def _free(self, records: list[Record]) -> None:
+        self._taken += len(records)
+        self._taken_bytes += sum(map(measure, records))
         self._freed.set()
 
     def _arrive(self, records: list[Record]) -> None:
@@ -83,3 +92,8 @@ class Handover:
     def _end(self, error: Exception | None) -> None:
         self._ended, self._error = True, error
         self._arrived.set()
+
+
+def measure(record: Record) -> int:
+    """Bytes that a record takes in memory, about."""
+    return RECORD_BYTES + len(record.value or b"") + len(record.key or b"")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fillip.stream.belt import Batch, Positions, Record, Span
+from fillip.stream.size import Size
 
 
 class MemoryLog:
@@ -38,8 +39,9 @@ class MemorySource:
         self.woken = asyncio.Event()
         self._log = log
         self._positions = positions
-        self._max_records = self._most = max_records
+        self._size = Size(max_records)
         self._starts: dict[int, int] = {}
+        self._generations: dict[int, int] = {}
         self._unclaimed: set[int] = set()
         self._closed = False
         log.members.append(self)
@@ -66,14 +68,15 @@ class MemorySource:
             await self.woken.wait()
         raise StopAsyncIteration
 
-    async def rewind(self, *, smaller: bool = False) -> None:
+    async def rewind(self, *, worked: int | None = None) -> None:
         """See Source."""
         self._starts |= await self._claim(set(self._starts))
-        self._most = max(1, self._most // 2) if smaller else self._most
+        if worked is not None:
+            self._size.fail(worked)
 
     async def committed(self, batch: Batch) -> None:
         """See Source."""
-        self._most = min(2 * self._most, self._max_records)
+        self._size.commit(len(batch.records))
 
     async def close(self) -> None:
         """See Source."""
@@ -83,16 +86,17 @@ class MemorySource:
         self.woken.set()
 
     async def _claim(self, partitions: set[int]) -> Mapping[int, int]:
-        claimed = {p: await self._positions.claim(self._log.topic, p, 0) for p in sorted(partitions)}
-        return {p: start for p, start in claimed.items() if p in self._starts or p in self._unclaimed}
+        claimed = {p: await self._positions.claim(self._log.topic, p, 0, "") for p in sorted(partitions)}
+        self._generations |= {p: position.generation for p, position in claimed.items()}
+        return {p: at.next_offset for p, at in claimed.items() if p in self._starts or p in self._unclaimed}
 
     def _assemble(self) -> Batch | None:
         records: list[Record] = []
         spans = []
         for partition, start in self._starts.items():
-            part = self._log.partitions[partition][start : start + self._most - len(records)]
+            part = self._log.partitions[partition][start : start + self._size.now - len(records)]
             if part:
                 records += part
-                spans.append(Span(self._log.topic, partition, start, part[-1].offset + 1))
+                spans.append(Span(self._log.topic, partition, start, part[-1].offset + 1, self._generations[partition]))
         self._starts |= {span.partition: span.end for span in spans}
         return Batch(records, spans, datetime.now(UTC)) if spans else None

@@ -12,12 +12,15 @@ from typing import Any, TypeAlias, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fillip.stream.belt import Record, StreamError, StreamLost
-from fillip.stream.handover import Handover
+from fillip.stream.handover import ROOM_BYTES, Handover
 
 TURN_S = 0.05  # how long the thread may sleep in a read before it looks for orders
 NOTE_EVERY_S = 10.0
+AT_ONCE = 50  # messages in a call: librdkafka fetches on meanwhile, so that one of thousands may bring gigabytes
+QUEUE_KB = 8 * 1024  # fetched ahead by librdkafka; the broker's largest message, 1 MB, must fit
 ANSWER_S = 5.0  # for questions to the broker
-LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._FATAL,
+OUT_OF_LOG = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+LOST = OUT_OF_LOG | frozenset({KafkaError._FATAL,
                   KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})  # fmt: skip
 
 SETTLING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
@@ -38,7 +41,7 @@ class Closing(Exception):
 
 
 class Reader:
-    """A consumer on its own thread. `filter_fresh` sees each read before it is handed over."""
+    """A consumer on its own thread. `filter_fresh` sees each read before it is handed over, `between` is run in between."""
 
     def __init__(self, config: Config, room: int) -> None:
         self.consumer = Consumer(dict(config), logger=log)
@@ -46,6 +49,7 @@ class Reader:
         self.handover = Handover(self.loop, room)
         self.closing = threading.Event()
         self.ended = self.loop.create_future()
+        self.between: Callable[[], None] = lambda: None
         self.filter_fresh: Callable[[list[Message]], list[Message]] = lambda messages: messages
         self._room = room
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -67,7 +71,7 @@ class Reader:
         """Run `action` on the thread between two reads."""
         self._orders.put(action)
 
-    def ask(self, question: Coroutine[Any, Any, Mapping[int, int]]) -> Mapping[int, int]:
+    def ask(self, question: Coroutine[Any, Any, Answer]) -> Answer:
         """On the thread: run a coroutine on the loop and wait for its answer; raises Closing when asked to stop."""
         answer = asyncio.run_coroutine_threadsafe(question, self.loop)
         while not self.closing.is_set():
@@ -81,6 +85,7 @@ class Reader:
         try:
             while not self.closing.is_set():
                 self._obey()
+                self.between()
                 if self.handover.has_room(TURN_S):
                     self._read()
         except Closing:
@@ -102,9 +107,13 @@ class Reader:
                 self._orders.get_nowait()()
 
     def _read(self) -> None:
-        messages = self.consumer.consume(1, TURN_S)  # sleeps until one is there: a larger number would wait on
-        if messages and self._room > 1:
-            messages += self.consumer.consume(self._room - 1, 0)
+        messages = fresh = self.consumer.consume(1, TURN_S)  # sleeps until one is there: a larger number would wait on
+        bytes_left, most = ROOM_BYTES, len(fresh)
+        while fresh and len(messages) < self._room and bytes_left > 0:
+            most = min(2 * most, AT_ONCE, self._room - len(messages))
+            fresh = self.consumer.consume(most, 0)
+            messages += fresh
+            bytes_left -= sum(len(message) for message in fresh)
         if messages:
             records = [read_record(message) for message in self.filter_fresh(messages) if is_sound(message)]
             if records:
@@ -126,7 +135,7 @@ def is_sound(message: Message) -> bool:
         return True
     if error.fatal() or error.code() in LOST:
         where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
-        raise StreamLost(f"cannot read {where}: {error.str()}. Set the stored offset by hand, or restore the topic.")
+        raise StreamLost(f"cannot read {where}: {error.str()}.")
     note_error(error)
     return False
 
@@ -162,6 +171,8 @@ def build_config(bootstrap: str, group: str, fetch_wait_ms: int, extra: Config |
         "fetch.queue.backoff.ms": 5,
         "fetch.error.backoff.ms": 50,
         "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": QUEUE_KB,
+        "fetch.max.bytes": QUEUE_KB * 1024,
         **(extra or {}),
     }
 
