@@ -10,7 +10,7 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
-from tests.accept import cdnow, cel, completejourney, extremes, fuzz, index, starbucks
+from tests.accept import cases, cdnow, cel, completejourney, extremes, fuzz, index, starbucks
 from tests.live.running import running_stack
 
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
@@ -23,8 +23,9 @@ ALL: dict[str, Accept] = {
     "cdnow": cdnow.accept,
     "starbucks": starbucks.accept,
     "extremes": extremes.accept,
+    "cases": cases.accept,
 }
-SHARED = {"cdnow": cdnow, "starbucks": starbucks}
+SHARED = {"cdnow": cdnow, "starbucks": starbucks, "cases": cases}
 """What reads data that is not shipped."""
 
 

@@ -56,7 +56,7 @@ async def main(count: int, settings: Settings) -> None:
     take = valkey.register_script(TAKE)
     await valkey.script_load(TAKE)
     ledger = PostgresLedger(pool, "floor")
-    ends = {p: await ledger.claim(topic, p, 0) for p in range(settings.partitions)}
+    ends = {p: (await ledger.claim(topic, p, 0, "")).next_offset for p in range(settings.partitions)}
     consumer = open_consumer(settings.kafka_bootstrap, topic, ends)
     left = count
     while left:
@@ -86,7 +86,7 @@ async def move_offsets(
 ) -> None:
     """The compare-and-set of the batch's offsets."""
     new = {message.partition(): message.offset() + 1 for message in messages}
-    spans = [(topic, partition, ends[partition], end) for partition, end in new.items()]
+    spans = [(topic, partition, ends[partition], end, 0) for partition, end in new.items()]
     await connection.fetchval(SQL["fence"], *zip(*spans, strict=True), "floor", "bench")
     ends.update(new)
 

@@ -44,7 +44,7 @@ async def measure(dsn: str, site: Site) -> list[Figure]:
 
         ingest, meet = Ingest(PostgresBooks(pool, build_reader)), Meet(PostgresUsers(pool), lambda refusals: None)
         settle, offset = Settle(PostgresLedger(pool, "bench"), report), 0
-        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0)
+        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
         for size, times in SIZES.items():
             spent_ms = []
             for _ in range(times + 1):
