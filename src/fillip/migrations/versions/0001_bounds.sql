@@ -7,7 +7,7 @@ BEGIN
         SELECT r.relname, a.attname, b.bytes
         FROM (VALUES
             ('user_id', 256), ('event_id', 256), ('start_event_id', 256), ('reversal_id', 256), ('instance_key', 256),
-            ('source_id', 256), ('step', 400),
+            ('source_id', 256), ('first_id', 256), ('step', 400),
             ('tenant_id', 63), ('campaign_id', 63), ('limit_id', 63), ('cohort_id', 63), ('list_id', 63), ('pool_id', 63),
             ('badge_id', 63), ('currency', 32), ('topic', 249)
         ) AS b (attname, bytes)
