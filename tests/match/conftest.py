@@ -31,7 +31,7 @@ class Shop:
 
     owner: psycopg.Connection
     pool: asyncpg.Pool
-    refusals: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
     lists: ObjectType = EMPTY
     version: int = 0
 

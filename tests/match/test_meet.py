@@ -36,7 +36,7 @@ async def test_only_members_of_a_cohort_meet_its_campaign(shop: Shop):
     shop.enrol("vip", "u1")
     assert await shop.meets("u1") == ["vips"]
     assert await shop.meets("u2") == []
-    assert shop.refusals == {("acme", "vips", "not_in_cohort"): 1}
+    assert shop.refusals == {"not_in_cohort": 1}
 
 
 async def test_a_cohort_is_replaced_whole_and_read_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch):
@@ -92,7 +92,7 @@ async def test_a_paused_campaign_refuses_and_an_ended_one_still_takes_late_event
 async def test_a_rule_that_fails_matches_nothing_and_is_counted(shop: Shop):
     shop.launch("odd", "100 / event.amount > 1")
     assert await shop.meets(amount=0) == []
-    assert shop.refusals == {("acme", "odd", "rule_error"): 1}
+    assert shop.refusals == {"rule_error": 1}
 
 
 async def test_candidates_come_by_priority_then_by_name(shop: Shop):

@@ -72,9 +72,9 @@ def compare(made, events):
     refusals, counts = Refusals(), Counter()
     for user_id, at, attributes in events:
         typed, opening, mine = READ(attributes), cast.open_at(at), cast.list_mine(user_id, COHORTS)
-        refusals.add_closed("acme", cast, opening, mine)
+        refusals.add_closed(cast, opening, mine)
         reasons = {e.campaign_id: refuse(e.campaign, e.state, user_id, at) for e in entries}
-        counts.update(("acme", campaign_id, reason) for campaign_id, reason in reasons.items() if reason)
+        counts.update(reason for reason in reasons.values() if reason)
         found = {role.entry.campaign_id: sure for role, sure in cast.find(opening, mine, typed, {}, frozenset())}
         for entry in entries:
             held = RUN[entry.campaign.rule](typed, {}, frozenset())

@@ -43,11 +43,9 @@ HINT_WITHIN_S = 0.05
 """A hint that takes longer costs more than it saves."""
 
 ERRORS = Errors(away=(Retry,), busy=(Busy,), fatal=(Crash,))
-SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["tenant", "campaign", "outcome", "reason"])
+SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["outcome", "reason"])
 REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
-REVERSED = Counter(
-    "fillip_settle_reversals_total", "Reversals taken, by what came of them", ["tenant", "state", "reason"]
-)
+REVERSED = Counter("fillip_settle_reversals_total", "Reversals taken, by what came of them", ["state", "reason"])
 NOT_READ = Gauge(
     "fillip_worker_partitions_refused", "Partitions held and not read: their log is another one; alarm on any"
 )
@@ -142,14 +140,11 @@ def report(
     settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int, reversals: Sequence[Reversed]
 ) -> None:
     """Add a committed batch to the metrics."""
-    counts = Tally(
-        (s.claim.match.event.tenant_id, s.claim.entry.campaign_id, s.decision.outcome, s.decision.reason)
-        for s in settled
-    )
+    counts = Tally((s.decision.outcome, s.decision.reason) for s in settled)
     for labels, count in counts.items():
         SETTLED.labels(*labels).inc(count)
     for rejection in rejections:
         REJECTED.labels(rejection.reason).inc()
     DUPLICATES.inc(duplicates)
     for each in reversals:
-        REVERSED.labels(each.asked.tenant_id, each.state, each.reason).inc()
+        REVERSED.labels(each.state, each.reason).inc()

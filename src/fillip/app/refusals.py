@@ -6,15 +6,12 @@ import structlog
 from prometheus_client import Counter
 
 from fillip.match.refusals import Refusals
-from fillip.stream.belt import take_portions
 
 TELL_EVERY_S = 2.0
-"""A closed campaign refuses every event: thousands of counters change, however few events a batch has."""
+"""Closed campaigns refuse every event: what they have in common is counted once for many batches."""
 
 log = structlog.get_logger()
-REFUSED = Counter(
-    "fillip_match_refusals_total", "Events that a campaign did not take", ["tenant", "campaign", "reason"]
-)
+REFUSED = Counter("fillip_match_refusals_total", "Times that a campaign did not take an event", ["reason"])
 
 
 class RefusalMetrics:
@@ -33,12 +30,11 @@ class RefusalMetrics:
             await asyncio.sleep(TELL_EVERY_S)
             waiting, self._waiting = self._waiting, Refusals()
             try:
-                await _tell(waiting)
+                _tell(waiting)
             except Exception:
                 log.exception("refusals could not be told")
 
 
-async def _tell(refusals: Refusals) -> None:
-    async for portion in take_portions(list(refusals.tell().items())):
-        for labels, count in portion:
-            REFUSED.labels(*labels).inc(count)
+def _tell(refusals: Refusals) -> None:
+    for reason, count in refusals.tell().items():
+        REFUSED.labels(reason).inc(count)

@@ -27,7 +27,7 @@ LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     ("ended", "archive"): "archived",
 }
 KEY_PATH = "quest.instance.key"
-REFUSING: frozenset[CampaignState] = frozenset({"draft", "paused", "archived"})
+REFUSING: frozenset[Literal["draft", "paused", "archived"]] = frozenset({"draft", "paused", "archived"})
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from fillip.core.timeline import Step, Timeline
 if TYPE_CHECKING:
     from fillip.core.book import Role
 
+Closing = Literal["draft", "paused", "archived", "not_started", "ended"]
+"""Why state or schedule keep a campaign from taking an event."""
 MAX_OPENINGS = 256
 """Most steps of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
 
@@ -29,7 +31,7 @@ class Opening(Struct, frozen=True, eq=False):
 
     slots: bytes
     rows: int
-    refused: tuple[tuple[str, int], ...]
+    refused: tuple[tuple[Closing, int], ...]
     first: int
     uses_user: bool
     uses_cohorts: bool
@@ -48,7 +50,7 @@ class Cast:
         self.targeted = sorted(frozenset[str]().union(*self.targets))
         self._timeline = Timeline([entry.campaign.schedule for entry in entries])
         self._rows_timeline = Timeline([entries[slot].campaign.schedule for slot in self.index.loose])
-        self._states: dict[str, int] = {
+        self._states: dict[Closing, int] = {
             state: self._mark(e.state == state for e in entries) for state in sorted(REFUSING)
         }
         self._rows_refusing = self._mark(entries[slot].state in REFUSING for slot in self.index.loose)
@@ -83,7 +85,7 @@ class Cast:
         slots = ((1 << len(self.roles)) - 1) & ~(refusing | waiting | ended)
         closed = sum(self._rows_timeline.tell(self._rows_timeline.find_step(instant)))
         rows = ((1 << len(self.index.loose)) - 1) & ~(self._rows_refusing | closed)
-        refused = [*self._states.items(), ("not_started", waiting), ("ended", ended)]
+        refused: list[tuple[Closing, int]] = [*self._states.items(), ("not_started", waiting), ("ended", ended)]
         counted = tuple((reason, mask & self._first) for reason, mask in refused if mask)
         octets = slots.to_bytes(len(self.roles) // 8 + 1, "little")
         return Opening(

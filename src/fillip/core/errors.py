@@ -1,5 +1,21 @@
 """One tree of errors. The type says what to do: retry, dead-letter, refuse, or crash."""
 
+from typing import Literal
+
+RejectReason = Literal[
+    "too_large",
+    "undecodable",
+    "too_deep",
+    "nul_character",
+    "not_an_event",
+    "unknown_tenant",
+    "unknown_action",
+    "schema_violation",
+    "in_future",
+    "conflicting_duplicate",
+]
+"""Why an event can't be decided: the words stored in the ledger, and counted."""
+
 
 class FillipError(Exception):
     """Root of all errors that Fillip raises on purpose; its text is the message for a person."""
@@ -33,7 +49,7 @@ class Refused(FillipError):
 class Unreadable(Refused):
     """An event that cannot be taken in; `reason` is the word stored in the ledger and counted."""
 
-    def __init__(self, reason: str, message: str, *, at: str | None = None) -> None:
+    def __init__(self, reason: RejectReason, message: str, *, at: str | None = None) -> None:
         super().__init__(message, at=at)
         self.reason = reason
 

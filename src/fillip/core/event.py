@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
+from fillip.core.errors import RejectReason
 from fillip.core.reversal import REVERSAL
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Rejection(Struct, frozen=True):
     """What cannot be decided, with the bytes as they came. `tenant_id` is None where it is not known."""
 
     place: Place
-    reason: str
+    reason: RejectReason
     detail: str
     original: bytes
     received_at: datetime

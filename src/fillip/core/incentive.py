@@ -43,6 +43,21 @@ class Reward(Struct, frozen=True, omit_defaults=True):
         return add_span(event.occurred_at, self.expires_after_s)
 
 
+Outcome = Literal["granted", "denied"]
+DecisionReason = Literal[
+    "granted",
+    "late",
+    "no_value",
+    "value_error",
+    "value_too_large",
+    "outranked",
+    "limit",
+    "pool_empty",
+    "already_held",
+    "too_many_open",
+]
+
+
 class Decision(Struct, frozen=True):
     """The answer for one event and one campaign, with the proof of each limit it touched.
 
@@ -50,8 +65,8 @@ class Decision(Struct, frozen=True):
     """
 
     decision_id: UUID
-    outcome: Literal["granted", "denied"]
-    reason: str
+    outcome: Outcome
+    reason: DecisionReason
     uses: Sequence[Use]
     local_day: date
     decided_at: datetime

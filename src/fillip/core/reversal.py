@@ -29,6 +29,16 @@ MOST_DENOMINATOR_BITS = 2048
 refused. Dozens of unrelated wholes fit; parts of one whole never come near."""
 
 ReversalState = Literal["waiting", "applied", "nothing", "refused"]
+ReversalReason = Literal[
+    "applied",
+    "unknown_event",
+    "earned_nothing",
+    "already_reversed",
+    "exceeds_whole",
+    "line_already_reversed",
+    "other_user",
+    "is_a_reversal",
+]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 
@@ -155,7 +165,7 @@ def read_reversal(data: Mapping[str, object]) -> Reverse:
     return order
 
 
-def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, str]:
+def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, ReversalReason]:
     """What will have been taken after `order`, or why it takes nothing: (state, reason)."""
     if past.share == 1:
         return "nothing", "already_reversed"

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from fillip.core.incentive import Reward
 
@@ -21,7 +22,7 @@ class Room:
         self._codes = {pool: deque(found) for pool, found in codes.items()}
         self._held = set(held)
 
-    def refuse(self, wanted: Wanted) -> str | None:
+    def refuse(self, wanted: Wanted) -> Literal["pool_empty", "already_held"] | None:
         """`pool_empty`, `already_held`, or None when all the rewards can be given."""
         if any(count > len(self._codes.get(pool, ())) for pool, count in count_codes([wanted]).items()):
             return "pool_empty"

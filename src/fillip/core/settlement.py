@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fillip.core.appraisal import NoWorth
 from fillip.core.book import Entry
 from fillip.core.conflict import find_winner, rank
-from fillip.core.incentive import Decision, identify_decision, identify_incentive
+from fillip.core.incentive import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
 from fillip.core.match import Candidate, Match
 from fillip.core.questing import InstanceKey, Quests
@@ -117,7 +117,7 @@ def decide(
         yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
 
 
-def _find_reason(claim: Claim, winner: str | None, refused_by: Use | None) -> str | None:
+def _find_reason(claim: Claim, winner: str | None, refused_by: Use | None) -> DecisionReason | None:
     if claim.match.late:
         return "late"
     return claim.refused or ("outranked" if winner else "limit" if refused_by else None)
@@ -158,8 +158,8 @@ def _claim(match: Match, candidate: Candidate) -> Claim:
 
 def _record(
     claim: Claim,
-    outcome: Literal["granted", "denied"],
-    reason: str,
+    outcome: Outcome,
+    reason: DecisionReason,
     uses: Sequence[Use],
     at: datetime,
     winner: str | None = None,

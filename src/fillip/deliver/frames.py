@@ -17,13 +17,26 @@ PATH = "/v1/stream"
 Cursor = Annotated[int, Meta(ge=0, le=2**62)]
 
 
+ClosedKind = Literal[
+    "bad-frame",
+    "hello-timeout",
+    "unavailable",
+    "bad-ticket",
+    "too-many-frames",
+    "too-many-sessions",
+    "cursor-ahead",
+    "bad-ack",
+    "slow-reader",
+]
+
+
 class Closed(Refused):
     """The gateway ends a connection: the client is sent a problem, then the close code.
 
     `code` is 4000 + the problem's status, and 4450 where the same hello may be tried again later (status 503).
     """
 
-    def __init__(self, kind: str, status: int, message: str, *, at: str | None = None) -> None:
+    def __init__(self, kind: ClosedKind, status: int, message: str, *, at: str | None = None) -> None:
         super().__init__(message, at=at)
         self.kind = kind
         self.status = status

@@ -67,7 +67,7 @@ def _look(event: Event, refusals: Refusals) -> _Look | None:
     if cast is None:
         return None
     opening, mine = cast.open_at(event.occurred_at), cast.list_mine(event.user_id, event.book.cohorts)
-    refusals.add_closed(event.tenant_id, cast, opening, mine)
+    refusals.add_closed(cast, opening, mine)
     return _Look(event, cast, opening, mine)
 
 
@@ -100,7 +100,7 @@ def _apply_rules(
             if sure or role.rule(event.typed, user or {}, cohorts):
                 met.setdefault(role.entry.campaign_id, []).append(role)
         except RuleError:
-            refusals.add(event.tenant_id, role.entry.campaign_id, "rule_error")
+            refusals.add("rule_error")
     return met
 
 
@@ -142,13 +142,13 @@ def _nominate_version(
     try:
         touches = () if worth.refused else list_touches(event, entry, worth.values, user, cohorts)
     except RuleError:
-        refusals.add(event.tenant_id, entry.campaign_id, "key_error")
+        refusals.add("key_error")
         return None
     if entry.campaign.quest is None:
         return Candidate(entry, touches, worth.values, worth.refused)
     candidate, failed = nominate_quest(event, touches, worth, roles, user, cohorts)
     for _ in range(failed):
-        refusals.add(event.tenant_id, entry.campaign_id, "rule_error")
+        refusals.add("rule_error")
     return candidate
 
 

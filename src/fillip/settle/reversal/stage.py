@@ -22,6 +22,7 @@ from fillip.core.reversal import (
     REVERSAL,
     Grant,
     Past,
+    ReversalReason,
     ReversalState,
     Reverse,
     Rule,
@@ -97,7 +98,7 @@ class Reversed(Struct, frozen=True):
 
     asked: Asked
     state: ReversalState
-    reason: str
+    reason: ReversalReason
     taken: Sequence[tuple[Grant, Taken]] = ()
     given: Sequence[Given] = ()
     undone: Sequence[Undone] = ()
