@@ -1,12 +1,13 @@
 """Limits: what goes together, keys, caps that change, and use."""
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 from httpx import AsyncClient
 from ledger_rows import put_counter
-from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, open_shop
+from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_shop
 
 ONCE: dict[str, Any] = {
     "scope": "user_in_campaign",
@@ -16,6 +17,7 @@ ONCE: dict[str, Any] = {
     "cap": 1,
 }
 DAILY: dict[str, Any] = {"scope": "tenant", "measure": "value", "span": "day", "cap": 10_000, "reward_kind": "cashback"}
+DAILY_CAP = DAILY | {"limit_id": "daily", "cap": 7}
 
 
 async def open_with_campaign(client: AsyncClient) -> None:
@@ -119,3 +121,24 @@ async def test_another_tenant_sees_no_limit(acme: AsyncClient, rival: AsyncClien
     for method, path in (("GET", "once"), ("GET", "once/usage"), ("DELETE", "once")):
         assert (await rival.request(method, f"/v1/limits/{path}", headers=ANY)).status_code == 404
     assert (await rival.post("/v1/limits", json={"limit_id": "x", **ONCE})).status_code == 422, "c is not theirs"
+
+
+async def test_a_change_that_gets_no_turn_is_503_and_lets_other_changes_by(acme: AsyncClient, database: str) -> None:
+    """A batch that does not end holds the limits: the cap can't change, but a campaign can be paused meanwhile."""
+    await open_with_campaign(acme)
+    await launch(acme, "d", CASHBACK)
+    daily = await cap(acme, "daily", **DAILY)
+    with psycopg.connect(database) as batch:
+        batch.execute("SELECT share_limits('{acme}')")
+        changing = asyncio.create_task(acme.put("/v1/limits/daily", json=DAILY_CAP, headers={"If-Match": "*"}))
+        with psycopg.connect(database) as other:
+            while other.execute("SELECT 1 FROM pg_locks WHERE classid = 7070 AND NOT granted").fetchone() is None:
+                await asyncio.sleep(0.005)
+        assert (await acme.post("/v1/campaigns/d/pause", headers={"If-Match": "*"})).status_code == 200
+        assert not changing.done()
+        refused = await changing
+        assert (refused.status_code, refused.json()["type"]) == (503, "https://fillip.dev/problems/unavailable")
+        assert int(refused.headers["Retry-After"]) > 0
+    assert (await acme.get("/v1/limits/daily")).json() == daily
+    changed = await acme.put("/v1/limits/daily", json=DAILY_CAP, headers={"If-Match": "*"})
+    assert (changed.status_code, changed.json()["cap"]) == (200, 7)

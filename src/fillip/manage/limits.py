@@ -21,7 +21,7 @@ from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
 from fillip.manage.saving import DefinitionRefused, check_kept_key, check_key, check_limit, find_key_action
-from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
+from fillip.manage.shapes import hold_limits, lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.tables import limit_counter, spending_limit
 
@@ -132,6 +132,7 @@ async def change_limit(
     work: Writing, limit_id: str, body: LimitPart, if_match: Match, response: Response
 ) -> LimitAnswer:
     """Change the cap. Below what is used already it refuses all further grants and takes nothing back."""
+    await hold_limits(work.connection, work.caller)
     await lock_tenant(work.connection, work.caller)
     row = await find_limit(work.connection, work.caller, limit_id)
     if_match.require(row.revision)
@@ -149,6 +150,7 @@ async def change_limit(
 @router.delete("/{limit_id}", status_code=204)
 async def delete_limit(work: Writing, limit_id: str, if_match: Match) -> None:
     """Delete a limit that has counted nothing yet."""
+    await hold_limits(work.connection, work.caller)
     await lock_tenant(work.connection, work.caller)
     row = await find_limit(work.connection, work.caller, limit_id)
     if_match.require(row.revision)

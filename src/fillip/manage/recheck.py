@@ -17,7 +17,7 @@ from fillip.manage.quest_rules import check_path, depends_on
 from fillip.manage.refusals import Conflict
 from fillip.manage.route import Work
 from fillip.manage.saving import DefinitionRefused, check_key, list_sources
-from fillip.manage.shapes import lock_tenant, read_actions, read_list_types
+from fillip.manage.shapes import hold_limits, lock_tenant, read_actions, read_list_types
 from fillip.manage.spending import list_keyed, save_limit
 
 _PORTION = 5  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
@@ -33,6 +33,8 @@ async def recheck_campaigns(work: Work, action_name: str | None, new_shape: Obje
     new version (same definition) and is announced; an earlier version in force can't change. Raises Conflict that names all that would break.
     """
     connection, caller = work.connection, work.caller
+    if action_name and await list_keyed(connection, caller, action=action_name):
+        await hold_limits(connection, caller)
     row = await lock_tenant(connection, caller)
     campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
     kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]

@@ -4,15 +4,34 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, select
+from sqlalchemy import Column, Row, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign import Campaign
+from fillip.core.errors import Retry
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
 from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage import tables
+from fillip.manage.postgres import find_state
 from fillip.manage.saving import Shapes
+
+_HOLD_LIMITS = text("SELECT hold_limits(:tenant_id)")
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+async def hold_limits(connection: AsyncConnection, caller: Caller) -> None:
+    """Keep batches from deciding by the caller's limits until the transaction ends, once those at work are done.
+
+    Call it before anything is locked. Raises Retry after 2 s: later batches wait behind it, those of others too.
+    """
+    try:
+        await connection.execute(_HOLD_LIMITS, {"tenant_id": caller.tenant_id})
+    except DBAPIError as error:
+        if find_state(error) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Retry("a batch of events is being counted on these limits; nothing has changed: try again") from error
 
 
 async def lock_tenant(connection: AsyncConnection, caller: Caller) -> Row[Any]:

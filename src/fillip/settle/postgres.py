@@ -142,6 +142,8 @@ class PostgresTransaction:
         )
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
+        if tenant_ids:
+            await self._connection.execute(SQL["hold_limits"], list(tenant_ids))
 
     async def record_events(
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]

@@ -1,5 +1,4 @@
+-- The caps, which stay as they are: the fence has taken the lock of these tenants' limits.
 SELECT l.tenant_id, l.limit_id, l.cap
 FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, limit_id)
 JOIN spending_limit l USING (tenant_id, limit_id)
-ORDER BY l.tenant_id, l.limit_id
-FOR SHARE OF l

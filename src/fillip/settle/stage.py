@@ -1,6 +1,6 @@
 """The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
 
-Order: offsets, events, limits, quests, user counters, wallet, inbox, coupons, shared counters; sorted within each. What
+Order: offsets, limits, events, quests, user counters, wallet, inbox, coupons, shared counters; sorted within each. What
 is decided in between is pure (fillip.core.settlement). A batch with reversals first locks all that any of its events may
 need; then each event and each reversal is decided in its turn, as they stand in the log, and all is written at once.
 """
@@ -80,7 +80,10 @@ class LedgerTransaction(Protocol):
     """One open transaction of the ledger, whose methods are called in the order in which they stand."""
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
-        """Move the stored offsets from the batch's starts to its ends. Raises Fenced unless all stood at the starts."""
+        """Move the stored offsets from the batch's starts to its ends, and keep the tenants' limits until the end.
+
+        Raises Fenced unless all offsets stood at the starts.
+        """
 
     async def record_events(
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
@@ -91,7 +94,7 @@ class LedgerTransaction(Protocol):
         """
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
-        """Caps of (tenant, limit), kept from changing until the end."""
+        """Caps of (tenant, limit), which do not change until the end."""
 
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters as they stand, without a lock; a missing one is at 0."""

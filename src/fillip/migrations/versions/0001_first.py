@@ -9,6 +9,7 @@ down_revision = None
 SUBJECTS = (
     "0001_roles.sql",
     "0001_ledger.sql",
+    "0001_limit_lock.sql",
     "0001_quest.sql",
     "0001_change.sql",
     "0001_reversal.sql",

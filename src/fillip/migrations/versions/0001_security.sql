@@ -32,8 +32,7 @@ GRANT SELECT, UPDATE ON tenant TO fillip_api;
 GRANT SELECT, INSERT ON book_change TO fillip_api;
 GRANT SELECT ON event_met, limit_counter, decision, incentive, inbox, rejection, book_pin TO fillip_api;
 
-GRANT SELECT ON tenant, end_user, action, campaign, campaign_version TO fillip_worker;
-GRANT SELECT, UPDATE ON spending_limit TO fillip_worker;  -- UPDATE: needed for FOR SHARE
+GRANT SELECT ON tenant, end_user, action, campaign, campaign_version, spending_limit TO fillip_worker;
 GRANT SELECT, INSERT, UPDATE ON consumer_position, limit_counter, inbox_head TO fillip_worker;
 GRANT SELECT, INSERT ON book_pin, event_met, decision, incentive, inbox, rejection TO fillip_worker;
 

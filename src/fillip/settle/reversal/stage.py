@@ -129,7 +129,7 @@ class Reversals(Protocol):
         """What was granted for these, the incentives locked."""
 
     async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Rule]:
-        """(tenant, limit) → what it counts, kept from changing until the end."""
+        """(tenant, limit) → what it counts, which does not change until the end."""
 
     async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """The badges that these have put on shelves."""
