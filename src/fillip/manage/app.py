@@ -58,7 +58,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.
 
-Errors are problems (RFC 9457). A list is read page by page: pass `next_cursor` as `cursor`. A change of an existing
+Errors are problems (RFC 9457). A list is read page by page: pass `next_cursor` as `cursor`
+until it is null; a filtered page may have fewer items than asked for, even none. A change of an existing
 object needs `If-Match` with the ETag that you read (428 without, 412 when it has changed since; `*` takes any). A POST
 with an `Idempotency-Key` may be repeated for 24 hours: it happens once, and its answer is given again.
 

@@ -12,7 +12,6 @@ from sqlalchemy import Row, select
 from fillip.core.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
 from fillip.manage import tables
 from fillip.manage.catalogue import (
-    SHOWN,
     add_campaign,
     count_campaigns,
     find_campaign,
@@ -40,6 +39,7 @@ MAX_CAMPAIGNS = 10_000
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
 Order = Literal["launch", "pause", "resume", "end", "archive"]
+_kind = tables.campaign_version.c.definition["kind"].astext
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
 
 
@@ -108,12 +108,9 @@ async def list_campaigns(
     kind: Literal["SIMPLE", "QUEST"] | None = None,
 ) -> Page[CampaignAnswer]:
     """The tenant's campaigns by id."""
-    statement = select_campaigns(work.caller)
-    if state:
-        statement = statement.where(SHOWN.in_([state]))
-    if kind:
-        statement = statement.where(tables.campaign_version.c.definition["kind"].astext == kind)
-    rows, cursor = await read_page(work.connection, statement, [tables.campaign.c.campaign_id], pages)
+    statement = select_campaigns(work.caller).add_columns(_kind.label("kind"))
+    order, sift = [tables.campaign.c.campaign_id], {"shown": state, "kind": kind}
+    rows, cursor = await read_page(work.connection, statement, order, pages, sift=sift)
     return Page(items=await work.compute(lambda: [_describe(row) for row in rows]), next_cursor=cursor)
 
 

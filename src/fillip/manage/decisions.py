@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.incentive import RewardKind
 from fillip.core.ports import Caller
-from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import NotFound
 from fillip.manage.route import Reading, Route, Work
 from fillip.manage.tables import decision, reversal
@@ -111,11 +111,12 @@ async def list_decisions(
     outcome: Literal["granted", "denied"] | None = None,
 ) -> Page[DecisionAnswer]:
     """Decisions, the newest first."""
-    wanted = {"user_id": user_id, "campaign_id": campaign_id, "event_id": event_id, "outcome": outcome}
-    filters = [decision.c[name] == value for name, value in wanted.items() if value is not None]
-    statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *filters)
+    given = {"event_id": event_id, "user_id": user_id, "campaign_id": campaign_id}
+    asked, sift = split_filters(decision, given)
+    statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *asked)
     order = [decision.c.decided_at, decision.c.decision_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    sift |= {"outcome": outcome}
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=await _describe(work, rows), next_cursor=cursor)
 
 

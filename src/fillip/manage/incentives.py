@@ -6,30 +6,37 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, case, exists, func, select
+from sqlalchemy import Row, bindparam, case, func, select
 
 from fillip.core.incentive import RewardKind
 from fillip.manage.decisions import Asked
-from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import NotFound
 from fillip.manage.route import Reading, Route
 from fillip.manage.tables import inbox, incentive
 
 IncentiveState = Literal["granted", "delivered", "claimed", "reversed", "expired"]
 _first = inbox.alias("first")
-_ACKED = exists().where(
-    _first.c.tenant_id == incentive.c.tenant_id,
-    _first.c.user_id == incentive.c.user_id,
-    _first.c.seq == incentive.c.inbox_seq,
-    _first.c.acked_at.is_not(None),
+_acked_at = (
+    select(_first.c.acked_at)
+    .where(
+        _first.c.tenant_id == incentive.c.tenant_id,
+        _first.c.user_id == incentive.c.user_id,
+        _first.c.seq == incentive.c.inbox_seq,
+    )
+    .correlate(incentive)
+    .scalar_subquery()
 )
+"""Looked up for each incentive shown. As EXISTS it might be hashed: all inboxes of all tenants for one page."""
 STATE = case(
     (incentive.c.state != "granted", incentive.c.state),
     ((incentive.c.kind != "points") & (incentive.c.expires_at <= func.now()), "expired"),
-    (_ACKED, "delivered"),
+    (_acked_at.is_not(None), "delivered"),
     else_="granted",
 ).label("state")
 """The state as of now: expired by the clock, delivered once the user's client has acked it."""
+_MOVED = ("claimed", "reversed", "expired")
+"""Stored as they are shown, with an index; one that has just expired is stored so a moment later."""
 _SHOWN = (*(column for column in incentive.c if column.name != "state"), STATE)
 router = APIRouter(tags=["incentives"], route_class=Route)
 
@@ -76,11 +83,14 @@ async def list_incentives(
     state: IncentiveState | None = None,
 ) -> Page[IncentiveAnswer]:
     """Incentives, the newest first."""
-    wanted = [(incentive.c.user_id, user_id), (incentive.c.campaign_id, campaign_id), (STATE.element, state)]
-    filters = [column == value for column, value in wanted if value is not None]
-    statement = select(*_SHOWN).where(incentive.c.tenant_id == work.caller.tenant_id, *filters)
+    asked, sift = split_filters(incentive, {"user_id": user_id, "campaign_id": campaign_id})
+    statement = select(*_SHOWN).where(incentive.c.tenant_id == work.caller.tenant_id, *asked)
+    if state in _MOVED and not asked:
+        statement = statement.where(incentive.c.state == bindparam("moved", state, literal_execute=True))
+    else:
+        sift |= {"state": state}
     order = [incentive.c.granted_at, incentive.c.incentive_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
 
 

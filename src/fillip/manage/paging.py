@@ -1,23 +1,27 @@
 """Cursor pagination: keyset queries, the place of the last row as an opaque text."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends, Query
 from pydantic import BaseModel
-from sqlalchemy import Row, Select, tuple_
+from sqlalchemy import Row, Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 
 from fillip.manage.refusals import Invalid
 
 Item = TypeVar("Item")
 
+MAX_SIFTED = 1_000
+"""Most rows that are looked at for one page where a filter has no index."""
+
 
 class Page(BaseModel, Generic[Item]):
-    """One page; `next_cursor` is null on the last one."""
+    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
 
     items: list[Item]
     next_cursor: str | None
@@ -45,20 +49,53 @@ async def read_page(
     paging: Paging,
     *,
     descending: bool = False,
+    sift: Mapping[str, object] | None = None,
 ) -> tuple[Sequence[Row[Any]], str | None]:
     """The rows of one page of `statement` and the next cursor (None: that was the last page).
 
-    `order` are columns that `statement` selects and that tell its rows apart. Raises Invalid for another list's cursor.
+    `order` are columns that `statement` selects and that tell its rows apart. `sift` are filters by name of a column that
+    no index serves (None: any value): of the next 1,000 rows those that pass. Raises Invalid for another list's cursor.
     """
     if paging.cursor is not None:
         place = read_cursor(paging.cursor, order)
         statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
-    ordered = statement.order_by(*(column.desc() if descending else column for column in order))
-    rows = (await connection.execute(ordered.limit(paging.limit + 1))).all()
-    if len(rows) <= paging.limit:
-        return rows, None
-    last = rows[paging.limit - 1]._mapping
-    return rows[: paging.limit], _write_cursor([last[column] for column in order])
+    statement = statement.order_by(*_direct(order, descending))
+    if wanted := {name: value for name, value in (sift or {}).items() if value is not None}:
+        looked_at = statement.limit(inline_count(MAX_SIFTED)).subquery()
+        order = [looked_at.c[column.key or ""] for column in order]
+        passed = select(looked_at).where(*(looked_at.c[name] == value for name, value in wanted.items()))
+        statement, end = (
+            passed.order_by(*_direct(order, descending)),
+            select(*order).offset(inline_count(MAX_SIFTED - 1)),
+        )
+    rows = (await connection.execute(statement.limit(inline_count(paging.limit + 1)))).all()
+    if len(rows) > paging.limit:
+        last = rows[paging.limit - 1]._mapping
+        return rows[: paging.limit], _write_cursor([last[column] for column in order])
+    reached = (await connection.execute(end.limit(inline_count(1)))).one_or_none() if wanted else None
+    return rows, None if reached is None else _write_cursor(list(reached))
+
+
+def split_filters(
+    table: FromClause, given: Mapping[str, str | None]
+) -> tuple[list[ColumnElement[bool]], dict[str, str | None]]:
+    """The first filter given, which its index serves, as a condition, and the others to sift by.
+
+    `given` are columns and the values asked for, the one that leaves the fewest rows first.
+    """
+    first = next((name for name, value in given.items() if value is not None), None)
+    if first is None:
+        return [], {}
+    return [table.c[first] == given[first]], {name: value for name, value in given.items() if name != first}
+
+
+def _direct(order: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
+    return [column.desc() if descending else column for column in order]
+
+
+def inline_count(count: int) -> BindParameter[int]:
+    """A number that is part of the statement's text: a plan made for any number would be one for a tenth of the table."""
+    return bindparam("count", count, unique=True, literal_execute=True)
 
 
 def _write_cursor(values: Sequence[object]) -> str:

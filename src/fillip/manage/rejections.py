@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, select
 
 from fillip.manage.decisions import Asked
-from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import NotFound
 from fillip.manage.route import Reading, Route
 from fillip.manage.tables import rejection
@@ -44,13 +44,10 @@ async def list_rejections(
     work: Reading, pages: Pages, reason: Asked = None, event_id: Asked = None
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
-    statement = select(*_SHORT).where(rejection.c.tenant_id == work.caller.tenant_id)
-    if reason is not None:
-        statement = statement.where(rejection.c.reason == reason)
-    if event_id is not None:
-        statement = statement.where(rejection.c.event_id == event_id)
+    asked, sift = split_filters(rejection, {"event_id": event_id, "reason": reason})
+    statement = select(*_SHORT).where(rejection.c.tenant_id == work.caller.tenant_id, *asked)
     order = [rejection.c.rejected_at, rejection.c.rejection_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=[RejectionAnswer.model_validate(_read(row)) for row in rows], next_cursor=cursor)
 
 

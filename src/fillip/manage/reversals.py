@@ -15,7 +15,7 @@ from fillip.core.reversal import REVERSAL, read_reversal
 from fillip.manage.decisions import Asked
 from fillip.manage.definition import Part
 from fillip.manage.naming import OwnId, UserId
-from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.route import Reading, Route, Work, begin_once, find_deck
 from fillip.manage.tables import event_met, reversal
@@ -151,11 +151,10 @@ async def list_reversals(
     user_id: Asked = None,
 ) -> Page[ReversalAnswer]:
     """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
-    wanted = {"state": state, "event_id": event_id, "user_id": user_id}
-    filters = [reversal.c[name] == value for name, value in wanted.items() if value is not None]
-    statement = select(reversal).where(reversal.c.tenant_id == work.caller.tenant_id, *filters)
+    asked, sift = split_filters(reversal, {"event_id": event_id, "user_id": user_id, "state": state})
+    statement = select(reversal).where(reversal.c.tenant_id == work.caller.tenant_id, *asked)
     order = [reversal.c.recorded_at, reversal.c.reversal_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, insert, select
 
 from fillip.manage.definition import Part
 from fillip.manage.naming import UserId
+from fillip.manage.paging import inline_count
 from fillip.manage.route import Route, Work, begin, find_deck
 from fillip.manage.tables import gateway_ticket
 
@@ -44,7 +45,7 @@ async def create_ticket(
     """Admit one end customer once, within 60 seconds; only a hash is kept. The user need not be known yet."""
     ticket, table = token_urlsafe(32), gateway_ticket.c
     old = select(table.ticket_hash).where(table.tenant_id == work.caller.tenant_id, table.expires_at < func.now())
-    old = old.limit(SWEPT_EACH_TIME).with_for_update(skip_locked=True)
+    old = old.limit(inline_count(SWEPT_EACH_TIME)).with_for_update(skip_locked=True)
     await work.connection.execute(delete(gateway_ticket).where(table.ticket_hash.in_(old)))
     row = {"ticket_hash": sha256(ticket.encode()).digest(), "tenant_id": work.caller.tenant_id, "user_id": body.user_id}
     made = insert(gateway_ticket).values(**row, expires_at=func.now() + LIVES_FOR).returning(table.expires_at)

@@ -148,9 +148,8 @@ async def list_transfers(
     table = wallet_transfer.c
     mine = (table.tenant_id == work.caller.tenant_id) & (table.user_id == user_id) & (table.currency == currency)
     statement = select(wallet_transfer).where(mine)
-    if kind is not None:
-        statement = statement.where(table.kind == kind)
-    rows, cursor = await read_page(work.connection, statement, [table.seq], pages, descending=True)
+    order, sift = [table.seq], {"kind": kind}
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=[_show(row) for row in rows], next_cursor=cursor)
 
 

@@ -277,4 +277,3 @@ CREATE TABLE rejection (
     generation    integer NOT NULL DEFAULT 0,  -- of the log
     UNIQUE (topic, partition, generation, log_offset)
 );
-CREATE INDEX rejection_by_tenant ON rejection (tenant_id, rejection_id);

@@ -21,7 +21,6 @@ CREATE TABLE quest_instance (
 CREATE INDEX quest_instance_live ON quest_instance (tenant_id, campaign_id, user_id, ends_at)
     WHERE state IN ('open', 'lapsed');
 CREATE INDEX quest_instance_by_start ON quest_instance (tenant_id, start_event_id);
-CREATE INDEX quest_instance_by_user ON quest_instance (tenant_id, user_id, campaign_id);
 
 -- What events gave to steps, and what reversals took of it: the sum of what is left, replayed in order, is how far a
 -- step has come.

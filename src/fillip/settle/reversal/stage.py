@@ -1,8 +1,8 @@
 """What the reversals of a batch read and write in the ledger's transaction.
 
 `look_up` locks what they need beyond the grants of their batch, in the one lock order: quests, then incentives (the
-limits are only shared, see decision 0022; originals are locked with the batch's events). What is done with it is decided
-in fillip.settle.reversal.desk.
+limits' lock came with the fence, see decision 0022; originals are locked with the batch's events). What is done with it
+is decided in fillip.settle.reversal.desk.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
