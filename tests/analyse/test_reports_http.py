@@ -10,9 +10,12 @@ from bay_world import BayWorld, decision, record, rejection
 
 from fillip.analyse import build_app
 from fillip.analyse.facts import sift
+from fillip.app.path import connect_valkey
+from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.keys import NewKey
-from fillip.manage.operator import create_key, create_tenant
+from fillip.manage.operator import create_key, create_tenant, set_quotas
 from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.manage.quotas import QuotasPart
 from fillip.manage.tenants import NewTenant
 from fillip.migrations import role_dsn
 
@@ -43,9 +46,10 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     records = [record(offset, message, bay_world.topics.decided) for offset, message in enumerate(messages)]
     records += [record(0, rejection(1), bay_world.topics.rejected)]
     engine = open_engine(role_dsn(database, "fillip_api"))
+    rates = ValkeyRates(connect_valkey("redis://127.0.0.1:1/0"))  # away: each test has buckets of its own
     async with bay_world.bay() as bay:
         await bay.load(sift(records, {}))
-        yield Desk(build_app(bay, PostgresKeyRing(engine)), *map(str, keys))
+        yield Desk(build_app(bay, PostgresKeyRing(engine), rates), *map(str, keys))
     await engine.dispose()
 
 
@@ -141,3 +145,16 @@ async def test_who_may_not_ask(desk: Desk) -> None:
     for path in ("campaign-days", "rejection-days", "watermark"):
         assert (await desk.ask(path, key=desk.scopeless)).status_code == 403
     assert (await desk.ask("nothing")).status_code == 404
+
+
+async def test_questions_beyond_the_tenants_rate_are_refused(desk: Desk, database: str) -> None:
+    await set_quotas(database, "acme", QuotasPart(requests_per_s=1))
+    statuses = [(await desk.ask("watermark")).status_code for _ in range(10)]
+    refused = await desk.ask("watermark")
+    while refused.status_code == 200:  # a second has passed: there is one more
+        refused = await desk.ask("watermark")
+    assert (set(statuses), refused.status_code) == ({200}, 429)
+    assert refused.json()["type"] == "https://fillip.dev/problems/quota-exceeded"
+    assert refused.headers["RateLimit-Policy"] == '"requests_per_s";q=10;w=10'
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert (await desk.ask("watermark", key=desk.rival)).status_code == 200

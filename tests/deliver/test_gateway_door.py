@@ -127,6 +127,30 @@ async def test_too_many_connections_of_one_user(world: World) -> None:
             pass
 
 
+async def test_a_tenant_has_so_many_connections_and_no_more(world: World) -> None:
+    """Two of them: a third user is refused until one has gone; another tenant is let in all the while."""
+    await world.pool.execute("INSERT INTO tenant_quota VALUES ('acme', '{\"sockets\": 2}')")
+    await world.pool.execute("INSERT INTO tenant VALUES ('rival', 'Rival', 'UTC', 'EUR', 'live')")
+    async with world.client("ann"):
+        async with world.client("bob"):
+            async with connect(world.url) as client:
+                await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("cid")}))
+                assert await refusal(client) == (429, "quota-exceeded", 4429)
+            ticket = await world.ticket("cid")
+            await world.pool.execute("UPDATE gateway_ticket SET tenant_id = 'rival' WHERE redeemed_at IS NULL")
+            async with connect(world.url) as client:
+                await client.send(json.dumps({"type": "hello", "ticket": ticket}))
+                assert (await receive(client))["type"] == "welcome"
+        await until(lambda: let_in(world, "cid"))
+
+
+async def let_in(world: World, user: str) -> bool:
+    """Whether a client of this user is welcomed."""
+    async with connect(world.url) as client:
+        await client.send(json.dumps({"type": "hello", "ticket": await world.ticket(user)}))
+        return (await receive(client))["type"] == "welcome"
+
+
 @pytest.mark.parametrize(
     ("origin", "let_in"),
     [

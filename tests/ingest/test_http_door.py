@@ -12,23 +12,27 @@ import pytest
 from starlette.applications import Starlette
 
 from fillip.app.embedded import Addresses
+from fillip.app.path import connect_valkey
 from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event
 from fillip.core.ports import Caller
+from fillip.core.quota import Quotas
 from fillip.ingest import Ingest
 from fillip.ingest.http import events_route
 from fillip.ingest.recent import Recent
+from fillip.limit.rates_valkey import ValkeyRates
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
 
-from .world import Books, make_event
+from .world import Books, make_book, make_event
 
 URL = "/v1/events"
+SLOW = f"slow-{uuid.uuid4().hex}"
 
 
 class Keys:
-    """Keys by name: `good`, `other` (of another tenant), `reader` (may not send); `away` cannot be told."""
+    """Keys by name: `good`, `other` (of another tenant), `slow` (one event a second), `reader` (may not send); `away` cannot be told."""
 
     async def authenticate(self, key: str) -> Caller | None:
         if key == "away":
@@ -37,11 +41,13 @@ class Keys:
             "good": ("acme", "events:write"),
             "other": ("other", "events:write"),
             "reader": ("acme", "manage:read"),
+            "slow": (SLOW, "events:write"),
         }
         if key not in callers:
             return None
         tenant_id, scope = callers[key]
-        return Caller(uuid.uuid4(), tenant_id, frozenset({scope}))
+        quotas = Quotas(events_per_s=1) if key == "slow" else Quotas()
+        return Caller(uuid.uuid4(), tenant_id, frozenset({scope}), quotas)
 
 
 @dataclass
@@ -65,8 +71,12 @@ class Door:
         return sum(record.offset + 1 for record in last.values() if record)
 
 
-async def open_door(bootstrap: str, topic: str, producer: KafkaProducer, books: Books) -> Door:
-    app = Starlette(routes=[events_route(Keys(), books, producer, topic)])
+async def open_door(
+    bootstrap: str, topic: str, producer: KafkaProducer, books: Books, valkey_url: str = "redis://127.0.0.1:1/0"
+) -> Door:
+    rates = ValkeyRates(connect_valkey(valkey_url))
+    books.books[SLOW] = make_book(SLOW)
+    app = Starlette(routes=[events_route(Keys(), rates, books, producer, topic)])
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
     return Door(bootstrap, topic, client)
 
@@ -76,7 +86,7 @@ async def door(servers: Addresses) -> AsyncIterator[Door]:
     topics = Topics(f"{uuid.uuid4().hex[:8]}.")
     await ensure_topics(servers.kafka_bootstrap, topics, 2)
     producer = KafkaProducer(servers.kafka_bootstrap)
-    made = await open_door(servers.kafka_bootstrap, topics.received, producer, Books())
+    made = await open_door(servers.kafka_bootstrap, topics.received, producer, Books(), servers.valkey_url)
     yield made
     await made.client.aclose()
     await producer.close()
@@ -252,3 +262,22 @@ async def test_the_callers_trace_comes_back(door: Door) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     traced = await door.send(b"{", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
     assert assert_problem(traced, 400, "malformed")["trace_id"] == trace_id
+
+
+async def test_a_request_beyond_the_quota_is_refused_whole_and_told_when_to_come_again(door: Door) -> None:
+    """One event a second: ten at once are taken; of ten more none is, and another tenant does not notice."""
+    slow = {"authorization": "Bearer slow"}
+    assert (await door.send([fresh() for _ in range(10)], **slow)).json() == {"accepted": 10}
+    refused = await door.send([fresh() for _ in range(10)], **slow)
+    assert "1 events a second" in assert_problem(refused, 429, "quota-exceeded")["detail"]
+    assert refused.headers["ratelimit-policy"] == '"events_per_s";q=10;w=10'
+    name, left, wait_s = refused.headers["ratelimit"].split(";")
+    assert (name, int(left.removeprefix("r=")) < 10) == ('"events_per_s"', True)
+    assert 1 <= int(refused.headers["retry-after"]) == int(wait_s.removeprefix("t=")) <= 10
+    assert await door.count() == 10
+    assert (await door.send([fresh() for _ in range(100)])).status_code == 202
+
+
+async def test_a_request_that_can_never_fit_is_told_how_much_does(door: Door) -> None:
+    refused = await door.send([fresh() for _ in range(11)], authorization="Bearer slow")
+    assert "at most 10 at once" in assert_problem(refused, 429, "quota-exceeded")["detail"]

@@ -7,7 +7,6 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS
-from fillip.manage import lists
 from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_decision, put_event
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, fill_list, launch, open_shop
@@ -74,14 +73,6 @@ async def test_the_longest_list_is_taken_and_its_items_come_in_order(acme: Async
 async def test_an_id_must_be_one_that_a_rule_can_name(acme: AsyncClient, list_id: str) -> None:
     answer = await acme.put(f"/v1/lists/{list_id}", json={"name": "S", "items": ["a"]})
     assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, "list_id")
-
-
-async def test_a_tenant_has_so_many_lists_and_no_more(acme: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "MAX_LISTS", 1)
-    await fill_list(acme, "one", "a")
-    refused = await acme.put("/v1/lists/two", json={"name": "2", "items": ["a"]})
-    assert (refused.status_code, "delete one" in refused.json()["detail"]) == (409, True)
-    await fill_list(acme, "one", "b")
 
 
 async def test_a_rule_may_name_only_lists_that_there_are(acme: AsyncClient) -> None:

@@ -9,9 +9,7 @@ import httpx
 import msgspec
 import psycopg
 import pytest
-from conftest import ALL_SCOPES, OPERATOR_KEY, Plane
 from sqlalchemy import event
-from test_openapi import describe_api
 
 import fillip.migrations
 from fillip.core.campaign import Checked
@@ -19,6 +17,8 @@ from fillip.core.schema import EMPTY
 from fillip.deliver.postgres import SQL as GATEWAY
 from fillip.manage.cel import check_rule
 from fillip.migrations import role_dsn
+from tests.manage.conftest import ALL_SCOPES, OPERATOR_KEY, Plane
+from tests.manage.test_openapi import describe_api
 
 TENANT, OTHER = "t07", "t08"
 ROWS = 20_000

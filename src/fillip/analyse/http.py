@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay
 from fillip.core.errors import Refused, Retry
-from fillip.core.ports import Caller, KeyRing
+from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id
+from fillip.core.quota import describe_rate, explain_rate
 
 SCOPE = "reports:read"
 DEFAULT_LINES, MAX_LINES = 50, 500
@@ -31,10 +32,13 @@ log = structlog.get_logger()
 class AskRefused(Refused):
     """A request that can't be answered; `status` is the HTTP status, `at` the parameter."""
 
-    def __init__(self, kind: str, status: int, message: str, *, at: str | None = None) -> None:
+    def __init__(
+        self, kind: str, status: int, message: str, *, at: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, at=at)
         self.kind = kind
         self.status = status
+        self.headers = headers
 
 
 class _Cursor(Struct, array_like=True):
@@ -60,12 +64,12 @@ class _Watermark(Struct):
     positions: list[_Place]
 
 
-def build_app(bay: Bay, keys: KeyRing) -> Starlette:
+def build_app(bay: Bay, keys: KeyRing, rates: Rates) -> Starlette:
     """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, /healthz.
 
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
     """
-    desk = Desk(bay, keys)
+    desk = Desk(bay, keys, rates)
     routes = [
         Route("/v1/reports/campaign-days", desk.answer_campaign_days),
         Route("/v1/reports/rejection-days", desk.answer_rejection_days),
@@ -78,9 +82,10 @@ def build_app(bay: Bay, keys: KeyRing) -> Starlette:
 class Desk:
     """Answers one request at a time from the bay."""
 
-    def __init__(self, bay: Bay, keys: KeyRing) -> None:
+    def __init__(self, bay: Bay, keys: KeyRing, rates: Rates) -> None:
         self._bay = bay
         self._keys = keys
+        self._rates = rates
 
     async def answer_campaign_days(self, request: Request) -> Response:
         """Issued, denied by reason, spend and unique users by campaign and day."""
@@ -120,7 +125,15 @@ class Desk:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         caller = await self._keys.authenticate(key) if scheme.lower() == "bearer" and len(key) <= MAX_TEXT else None
         if caller is None:
-            raise AskRefused("unauthorized", 401, "send a live API key: Authorization: Bearer fk_live_...")
+            headers = {"WWW-Authenticate": "Bearer"}
+            raise AskRefused(
+                "unauthorized", 401, "send a live API key: Authorization: Bearer fk_live_...", headers=headers
+            )
+        per_s = caller.quotas.requests_per_s
+        taking = await self._rates.take(caller.tenant_id, "requests_per_s", per_s, 1)
+        if taking.wait_s:
+            headers = describe_rate("requests_per_s", per_s, taking)
+            raise AskRefused("quota-exceeded", 429, explain_rate("requests_per_s", per_s, 1), headers=headers)
         if SCOPE not in caller.scopes:
             raise AskRefused("forbidden", 403, f"this key lacks the scope {SCOPE}")
         return caller
@@ -206,8 +219,7 @@ def _answer_problem(
 
 
 async def _answer_refused(request: Request, error: AskRefused) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return _answer_problem(request, error.status, error.kind, str(error), at=error.at, headers=headers)
+    return _answer_problem(request, error.status, error.kind, str(error), at=error.at, headers=error.headers)
 
 
 async def _answer_retry(request: Request, error: Retry) -> Response:

@@ -12,9 +12,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fillip.app.http import serve_http
+from fillip.app.path import connect_valkey
 from fillip.app.settings import Settings
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.ingest.schema import build_reader
+from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app
 from fillip.manage.postgres import PostgresKeyRing, open_engine
 from fillip.match.keeper_postgres import BookKeeper
@@ -46,7 +48,10 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
             PostgresKeyRing(engine),
             BookKeeper(PostgresBooks(pool, build_reader, with_members=False), pool, decides=False),
         )
-        door = events_route(keys, books, producer, topics.received)
+        valkey = connect_valkey(settings.valkey_url)
+        stack.push_async_callback(valkey.aclose)
+        rates = ValkeyRates(valkey)
+        door = events_route(keys, rates, books, producer, topics.received)
         app = build_app(
             engine,
             owner_engine,
@@ -55,6 +60,7 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
             extra_routes=[door, Route("/healthz", answer_health)],
             extra_paths={"/v1/events": EVENTS_OPENAPI},
             event_log=EventEntry(books, producer, topics.received),
+            rates=rates,
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
         async with follow(books):

@@ -186,6 +186,32 @@ def create_tenant(
     typer.echo(create(_find_dsn(state), tenant_id=tenant_id, **fields))
 
 
+@tenants.command("quotas")
+def set_quotas(
+    tenant_id: Annotated[str, typer.Argument(help="Of which tenant.")],
+    changes: Annotated[list[str] | None, typer.Argument(help="NAME=NUMBER, or NAME=default; none: only show.")] = None,
+    state: StateDir = Path(".fillip/state"),
+) -> None:
+    """Show what a tenant may take and has taken, or change it; in force everywhere within 5 seconds.
+
+    Examples:
+
+        fillip tenant quotas acme
+
+        fillip tenant quotas acme events_per_s=500 coupon_codes=1000000
+
+        fillip tenant quotas acme events_per_s=default
+    """
+    from fillip.app.operate import set_quotas as change
+
+    shown = change(_find_dsn(state), tenant_id, changes or []).quotas
+    for name, each in shown.items():
+        used = "" if each.used is None else f"{each.used:,} used"
+        typer.echo(
+            f"{name:16}{each.quota:>16,}  {'' if each.quota == each.default else f'(default {each.default:,})':26}{used}"
+        )
+
+
 @keys.command("create")
 def create_key(
     tenant_id: Annotated[str, typer.Argument(help="Of which tenant.")],

@@ -30,6 +30,8 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:
     from fillip.analyse import build_app, keep_loading
     from fillip.analyse.duckdb import DuckdbBay, sources
     from fillip.app.http import serve_http
+    from fillip.app.path import connect_valkey
+    from fillip.limit.rates_valkey import ValkeyRates
     from fillip.manage.postgres import PostgresKeyRing, open_engine
 
     topics = Topics(settings.topic_prefix)
@@ -45,9 +47,9 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:
             extra=extra,
         )
 
-    engine = open_engine(settings.dsn("fillip_api"), connections=2)
+    engine, valkey = open_engine(settings.dsn("fillip_api"), connections=2), connect_valkey(settings.valkey_url)
     async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
-        app = build_app(bay, PostgresKeyRing(engine))
+        app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey))
         serving = asyncio.create_task(serve_http(app, settings.host, settings.analyse_port, stop))
         loading = asyncio.create_task(keep_loading(bay, open_tail))
         try:
@@ -58,3 +60,4 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             await engine.dispose()
+            await valkey.aclose()

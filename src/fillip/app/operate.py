@@ -1,6 +1,7 @@
 """What the operator does on the command line: tenants and their keys."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import get_args
 
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from fillip.core.errors import Refused
 from fillip.manage import operator
 from fillip.manage.keys import NewKey, Scope
+from fillip.manage.quotas import QuotasAnswer, QuotasPart
 from fillip.manage.tenants import NewTenant
 
 
@@ -23,6 +25,20 @@ def create_tenant(dsn: str, **fields: str) -> str:
         raise Refused(f"{first['loc'][0]}: {first['msg']}") from None
     _, issued = asyncio.run(operator.create_tenant(dsn, tenant, _all_scopes("first")))
     return issued.key or ""
+
+
+def set_quotas(dsn: str, tenant_id: str, changes: Sequence[str]) -> QuotasAnswer:
+    """Change quotas as `name=number` or `name=default` say, and read all. Raises Refused naming what is wrong, or Retry."""
+    given: dict[str, object] = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        given[name] = None if value == "default" else int(value) if value.isdecimal() else value
+    try:
+        part = QuotasPart.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(f"{'/'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return asyncio.run(operator.set_quotas(dsn, tenant_id, part))
 
 
 def create_key(dsn: str, tenant_id: str, name: str) -> str:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book import Book, Unbuilt
 from fillip.core.limit import CounterKey
+from fillip.core.quota import Quotas, RateName, Taking
 
 
 class CampaignBook(Protocol):
@@ -38,11 +39,20 @@ class LimitHints(Protocol):
 
 
 class Caller(Struct, frozen=True):
-    """Who a credential stands for."""
+    """Who a credential stands for, and what the tenant may take."""
 
     key_id: UUID
     tenant_id: str
     scopes: frozenset[str]
+    quotas: Quotas = Quotas()
+
+
+class Rates(Protocol):
+    """How fast tenants may send."""
+
+    async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> Taking:
+        """Take `count` of what comes in at `per_s`, all or none; without the shared store by this process alone."""
+        ...
 
 
 class KeyRing(Protocol):

@@ -1,6 +1,7 @@
 """From the announcements to the sessions of the users they are for."""
 
 import asyncio
+from collections import Counter as Tally
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 
@@ -31,16 +32,25 @@ class Feed:
         self._open_tail = open_tail
         self._progressed = progressed
         self._sessions: defaultdict[bytes, list[Session]] = defaultdict(list)
+        self._by_tenant: Tally[str] = Tally()
         self._recent, self._recent_progress = Recent(), Recent()
         self.live = False
         self.count = 0
 
     def join(self, session: Session) -> None:
-        """Subscribe a session, then let it replay; raises Closed (429) when its user has too many."""
+        """Subscribe a session, then let it replay; raises Closed (429) when its user or tenant has too many."""
         key = session.user.key
         mates = self._sessions[key]
         if len(mates) >= SESSIONS_A_USER:
             raise Closed("too-many-sessions", 429, f"this user already has {SESSIONS_A_USER} connections: close one")
+        tenant_id = session.user.tenant_id
+        if self._by_tenant[tenant_id] >= session.sockets:
+            if not mates:
+                del self._sessions[key]
+            raise Closed(
+                "quota-exceeded", 429, f"the tenant has all of its {session.sockets:,} connections here in use"
+            )
+        self._by_tenant[tenant_id] += 1
         mates.append(session)
         self._count(1)
         # Announced just now, and perhaps not yet visible to those who read the ledger.
@@ -53,6 +63,9 @@ class Feed:
         """Unsubscribe a session that has joined."""
         mates = self._sessions[session.user.key]
         mates.remove(session)
+        self._by_tenant[session.user.tenant_id] -= 1
+        if not self._by_tenant[session.user.tenant_id]:
+            del self._by_tenant[session.user.tenant_id]
         if not mates:
             del self._sessions[session.user.key]
         self._count(-1)

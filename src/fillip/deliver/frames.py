@@ -24,6 +24,7 @@ ClosedKind = Literal[
     "bad-ticket",
     "too-many-frames",
     "too-many-sessions",
+    "quota-exceeded",
     "cursor-ahead",
     "bad-ack",
     "slow-reader",

@@ -25,11 +25,15 @@ class User(Struct, frozen=True):
 
 
 class Admission(Struct, frozen=True):
-    """Who a ticket let in, the newest sequence number of the inbox and the newest that was acked (0: none)."""
+    """Who a ticket let in, the newest sequence number of the inbox and the newest that was acked (0: none).
+
+    `sockets` is how many connections the tenant may have.
+    """
 
     user: User
     last_seq: int
     acked_seq: int
+    sockets: int
 
 
 class Incentive(Struct, frozen=True):

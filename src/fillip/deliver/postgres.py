@@ -11,6 +11,7 @@ from msgspec import Raw, json
 
 from fillip.core.errors import Retry
 from fillip.core.instance import name_instance
+from fillip.core.quota import Quotas
 from fillip.deliver.inbox import Admission, Change, Entry, Incentive, Place, Progress, Step, User, write_instant
 
 ANSWER_WITHIN_S = 5.0
@@ -29,6 +30,7 @@ SQL = {
     for name in ("redeem", "scope", "standing", "page", "ack", "progress")
 }
 _STEPS = json.Decoder(tuple[Step, ...])
+_quotas = json.Decoder(Quotas)
 
 
 class PostgresInbox:
@@ -54,7 +56,7 @@ class PostgresInbox:
             user = User(found["tenant_id"], found["user_id"])
             await connection.execute(SQL["scope"], user.tenant_id)
             [row] = await connection.fetch(SQL["standing"], user.tenant_id, user.user_id)
-        return Admission(user, row["last_seq"], row["acked_seq"])
+        return Admission(user, row["last_seq"], row["acked_seq"], _quotas.decode(found["quotas"] or "{}").sockets)
 
     async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
         """See Inbox."""

@@ -1,1 +1,1 @@
-SELECT tenant_id, user_id FROM redeem_ticket($1)
+SELECT tenant_id, user_id, quotas::text AS quotas FROM redeem_ticket($1)

@@ -42,6 +42,7 @@ class Session:
             newest = f"the inbox, whose newest is {admission.last_seq}"
             raise Closed("cursor-ahead", 409, f"cursor {cursor} is ahead of {newest}", at="/cursor")
         self.user = admission.user
+        self.sockets = admission.sockets
         self.progress = ProgressWriter(connection, inbox, admission.user, lambda: self._live)
         self._connection = connection
         self._inbox = inbox

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
-from fillip.core.ports import CampaignBook, KeyRing
+from fillip.core.ports import Caller, CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
+from fillip.core.quota import describe_rate, explain_rate
 from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.recent import Recent
@@ -48,12 +49,12 @@ class _Taken(Struct, frozen=True):
     value: bytes
 
 
-def events_route(keys: KeyRing, book: CampaignBook, producer: Producer, topic: str) -> Route:
+def events_route(keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str) -> Route:
     """POST /v1/events: one CloudEvent or an array of at most 1,000; 202 once the broker has them all, else nothing.
 
-    Answers 400, 401, 403, 409, 413, 415, 422 and 503 as problems (RFC 9457) that name each faulty event.
+    Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
     """
-    return Route("/v1/events", _Door(keys, book, producer, topic), methods=["POST"])
+    return Route("/v1/events", _Door(keys, rates, book, producer, topic), methods=["POST"])
 
 
 class EventEntry:
@@ -74,8 +75,9 @@ class EventEntry:
 
 
 class _Door:
-    def __init__(self, keys: KeyRing, book: CampaignBook, producer: Producer, topic: str) -> None:
+    def __init__(self, keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str) -> None:
         self._keys = keys
+        self._rates = rates
         self._book = book
         self._producer = producer
         self._topic = topic
@@ -93,8 +95,10 @@ class _Door:
             await send_answer(scope, send, 202, b'{"accepted":%d}' % accepted, "application/json")
 
     async def _accept(self, scope: Scope, receive: Receive) -> int:
-        tenant_id = await self._authorize(scope)
+        caller = await self._authorize(scope)
+        tenant_id = caller.tenant_id
         values, single = await _read_values(scope, receive)
+        await self._take(caller, max(1, len(values)))
         books = await _pin(self._book, tenant_id)
         taken = await _read_all(values, tenant_id, books, single=single)
         said = self._find_conflicts(taken, single=single)
@@ -103,14 +107,22 @@ class _Door:
         self._recent.keep(said)
         return len(taken)
 
-    async def _authorize(self, scope: Scope) -> str:
+    async def _authorize(self, scope: Scope) -> Caller:
         scheme, _, key = find_header(scope, b"authorization").partition(" ")
         caller = await self._keys.authenticate(key.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
             raise Refusal(401, "unauthorized", "send a live API key: Authorization: Bearer fk_…")
         if SCOPE not in caller.scopes:
             raise Refusal(403, "forbidden", f"the key lacks the scope {SCOPE}")
-        return caller.tenant_id
+        return caller
+
+    async def _take(self, caller: Caller, count: int) -> None:
+        """Raise Refusal where the tenant's quota has no room for all of the request."""
+        per_s = caller.quotas.events_per_s
+        taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
+        if taking.wait_s:
+            headers = describe_rate("events_per_s", per_s, taking)
+            raise Refusal(429, "quota-exceeded", explain_rate("events_per_s", per_s, count), headers=headers)
 
     def _find_conflicts(self, taken: Sequence[_Taken], *, single: bool) -> dict[int, int]:
         said: dict[int, int] = {}

@@ -50,6 +50,13 @@ _ACCEPTED = {
     "properties": {"accepted": {"type": "integer", "minimum": 0}},
     "examples": [{"accepted": 1}],
 }
+_SLOW_DOWN = {
+    "headers": {
+        "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until as many events are let in"},
+        "RateLimit": {"schema": {"type": "string"}, "example": '"events_per_s";r=12;t=3'},
+        "RateLimit-Policy": {"schema": {"type": "string"}, "example": '"events_per_s";q=200000;w=10'},
+    }
+}
 _RETRY_AFTER = {"headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}}
 
 EVENTS_OPENAPI: dict[str, Any] = {
@@ -77,6 +84,7 @@ EVENTS_OPENAPI: dict[str, Any] = {
             "413": _problem("More than 1 MiB or 1,000 events"),
             "415": _problem("Another media type"),
             "422": _problem("Some events are invalid; `errors` names each, and nothing was taken"),
+            "429": _problem("More events than the tenant's quota allows; nothing was taken", **_SLOW_DOWN),
             "503": _problem("The log or the key store is away; nothing is lost, send again", **_RETRY_AFTER),
         },
     }

@@ -1,5 +1,6 @@
 """Answers of the HTTP door."""
 
+from collections.abc import Mapping
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -13,8 +14,16 @@ RETRY_AFTER_S = 2
 class Refusal(Exception):
     """A request that gets a problem for an answer."""
 
-    def __init__(self, status: int, kind: str, detail: str, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        faults: tuple[Fault, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
+        self.headers = headers or {}
         self.status = status
         self.kind = kind
         self.faults = faults
@@ -41,7 +50,7 @@ async def send_refusal(scope: Scope, send: Send, refusal: Refusal) -> None:
         trace_id=_find_trace_id(scope),
         errors=refusal.faults or None,
     )
-    extra = []
+    extra = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
     if refusal.status == 401:
         extra.append((b"www-authenticate", b"Bearer"))
     if refusal.status == 503:

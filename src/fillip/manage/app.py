@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute
 
-from fillip.core.ports import EventLog, KeyRing
+from fillip.core.ports import EventLog, KeyRing, Rates
 from fillip.manage import (
     actions,
     badges,
@@ -23,6 +23,7 @@ from fillip.manage import (
     lists,
     points,
     quests,
+    quotas,
     rejections,
     reversals,
     tenants,
@@ -35,6 +36,7 @@ from fillip.manage.route import Deck
 
 ROUTERS: tuple[APIRouter, ...] = (
     tenants.router,
+    quotas.router,
     keys.router,
     users.router,
     actions.router,
@@ -103,17 +105,19 @@ def build_app(
     *,
     gateway_url: str,
     event_log: EventLog | None = None,
+    rates: Rates | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
     """The application on role fillip_api's `engine`; the operator's routes work on `owner_engine`.
 
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
+    `rates` keeps tenants to their requests a second; without it they send as they like.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
     app = FastAPI(title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR)
-    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log)
+    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
     add_handlers(app)
     app.add_middleware(Door)
     for router in ROUTERS:

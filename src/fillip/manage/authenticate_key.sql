@@ -1,1 +1,1 @@
-SELECT key_id, tenant_id, scopes FROM authenticate_key(:hash)
+SELECT key_id, tenant_id, scopes, quotas FROM authenticate_key(:hash)

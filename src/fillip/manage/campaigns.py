@@ -33,9 +33,7 @@ from fillip.manage.route import Posting, Reading, Route, Work, Writing
 from fillip.manage.saving import check_campaign, check_change, fill_currency
 from fillip.manage.shapes import read_shapes
 from fillip.manage.spending import check_keys
-
-MAX_CAMPAIGNS = 10_000
-"""Most campaigns of a tenant that are not archived."""
+from fillip.manage.stock import require_room
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
 Order = Literal["launch", "pause", "resume", "end", "archive"]
@@ -92,8 +90,7 @@ class VersionAnswer(BaseModel):
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
     campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
-    if await count_campaigns(work.connection, work.caller) >= MAX_CAMPAIGNS:
-        raise Conflict(f"the tenant has {MAX_CAMPAIGNS} campaigns: archive some first")
+    require_room(work.caller, "campaigns", await count_campaigns(work.connection, work.caller))
     campaign_id = body.campaign_id or _make_id(campaign.name)
     row = await add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
@@ -173,7 +170,7 @@ async def move_campaign(
     if checked is not None:
         row = await save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
-        row = await save_version(work.connection, work.caller, row, ended, row.checked)
+        row = await save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
     return await _answer(work, row, response)
 

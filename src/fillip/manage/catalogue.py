@@ -82,7 +82,7 @@ async def add_campaign(
     if (await connection.execute(made)).one_or_none() is None:
         raise Conflict(f"campaign '{campaign_id}' exists: choose another id, or change it by PUT")
     await _add_version(connection, caller, campaign_id, 1, campaign, checked)
-    return await _announce(connection, caller, campaign_id)
+    return await _announce(connection, caller, campaign_id, True)
 
 
 async def save_version(
@@ -92,6 +92,8 @@ async def save_version(
     campaign: Campaign,
     checked: dict[str, Checked],
     plan: Plan | None = None,
+    *,
+    growing: bool = True,
 ) -> Row[Any]:
     """Store `campaign` in place of a draft, or as the next version of a launched campaign.
 
@@ -105,7 +107,8 @@ async def save_version(
         version += 1
         policy = plan.policy if plan else None
         await _add_version(connection, caller, row.campaign_id, version, campaign, checked, policy)
-    return await move(connection, caller, row.campaign_id, row.state, version, plan.kept if plan else row.kept)
+    kept = plan.kept if plan else row.kept
+    return await move(connection, caller, row.campaign_id, row.state, version, kept, growing=growing)
 
 
 async def move(
@@ -115,13 +118,15 @@ async def move(
     state: CampaignState,
     version: int,
     kept: Sequence[int],
+    *,
+    growing: bool = False,
 ) -> Row[Any]:
     """Put a campaign into `state` at `version` beside those `kept`, with a new revision, and announce it."""
     same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
     values = {"state": state, "version": version, "kept": list(kept)}
     moved = {"revision": _campaign.c.revision + 1, "updated_at": func.now()}
     await connection.execute(update(_campaign).where(same).values(values | moved))
-    return await _announce(connection, caller, campaign_id)
+    return await _announce(connection, caller, campaign_id, growing)
 
 
 async def list_launched(connection: AsyncConnection, caller: Caller) -> list[Row[Any]]:
@@ -169,9 +174,9 @@ def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str,
     return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked)}
 
 
-async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
+async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> Row[Any]:
     row = await find_campaign(connection, caller, campaign_id)
     names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
     document = {name: row._mapping[name] for name in names}
-    await change_book(connection, caller, "campaign", campaign_id, document)
+    await change_book(connection, caller, "campaign", campaign_id, document, growing=growing)
     return row

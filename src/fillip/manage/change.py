@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Literal
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
+from fillip.manage.stock import UNBOUNDED, count_bytes
 from fillip.manage.tables import book_change, tenant
 
 _CHANGED = "fillip_book_version"
@@ -15,13 +17,24 @@ BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
 
 
 async def change_book(
-    connection: AsyncConnection, caller: Caller, kind: BookKind, object_id: str, document: Mapping[str, object]
+    connection: AsyncConnection,
+    caller: Caller,
+    kind: BookKind,
+    object_id: str,
+    document: Mapping[str, object],
+    *,
+    more_bytes: int = 0,
+    growing: bool = True,
 ) -> int:
     """Record that an object of the caller's book is now `document` (its whole new state); the new book version.
 
-    Holds the tenant's row until the commit, so versions are in commit order: call it last.
+    `more_bytes` are stored beside it. Holds the tenant's row until the commit, so versions are in commit order: call it
+    last. Raises QuotaExceeded where the tenant's stored_bytes have no room; what only ends or removes is always let by.
     """
-    return await record_change(connection, caller.tenant_id, caller.key_id, kind, object_id, document)
+    version = await record_change(connection, caller.tenant_id, caller.key_id, kind, object_id, document)
+    quota = caller.quotas.stored_bytes if growing else UNBOUNDED
+    await count_bytes(connection, caller.tenant_id, len(msgspec.json.encode(document)) + more_bytes, quota)
+    return version
 
 
 async def record_change(

@@ -22,10 +22,10 @@ from fillip.manage.revision import IfMatch, Match, tag
 from fillip.manage.route import Posting, Reading, Route, Writing, find_deck, find_work, require
 from fillip.manage.shapes import lock_tenant
 from fillip.manage.staging_postgres import Roll, stage_lines
+from fillip.manage.stock import require_room
 from fillip.manage.tables import campaign, campaign_version, cohort
 from fillip.manage.upload import check_upload, spool_upload
 
-MAX_COHORTS = 1000
 MAX_MEMBERS = 1_000_000
 """Most users of a cohort."""
 MAX_ALL_MEMBERS = 2_000_000
@@ -78,9 +78,9 @@ class Member(BaseModel):
 @router.post("/cohorts", status_code=201)
 async def create_cohort(new: NewCohort, work: Posting, response: Response) -> Cohort:
     """Create a cohort without members."""
+    await lock_tenant(work.connection, work.caller)
     count = (await work.connection.execute(select(func.count()).select_from(cohort))).scalar_one()
-    if count >= MAX_COHORTS:
-        raise Conflict(f"there are {MAX_COHORTS} cohorts: delete one that is not needed")
+    require_room(work.caller, "cohorts", count)
     values = new.model_dump() | {"tenant_id": work.caller.tenant_id}
     row = (await work.connection.execute(insert(cohort).values(values).returning(*cohort.c))).one()
     await change_book(work.connection, work.caller, "cohort", new.cohort_id, _describe(row))
@@ -116,7 +116,7 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
     await _name(work.connection, work.caller, None, row.content_id)
     await work.connection.execute(delete(cohort).where(cohort.c.cohort_id == cohort_id))
     document = {"cohort_id": cohort_id, "deleted": True}
-    await change_book(work.connection, work.caller, "cohort", cohort_id, document)
+    await change_book(work.connection, work.caller, "cohort", cohort_id, document, growing=False)
 
 
 @router.get("/cohorts/{cohort_id}/members")
@@ -162,7 +162,7 @@ async def upload_members(
         try:
             _match(cohort_id, row, if_match)
             await lock_tenant(connection, caller)
-            await _check_room(connection, cohort_id, roll)
+            await _check_room(connection, caller, cohort_id, roll)
         except HttpRefused:
             await _leave_roll(deck.engine, caller, content_id)
             raise
@@ -176,12 +176,13 @@ async def _write_roll(engine: AsyncEngine, caller: Caller, cohort_id: str, file:
     async with stage_lines(engine, caller, file) as staging:
         roll = await staging.bundle()
         async with transaction(engine, caller) as connection:
-            await _check_room(connection, cohort_id, roll)
+            await _check_room(connection, caller, cohort_id, roll)
         return roll, await staging.write(roll)
 
 
-async def _check_room(connection: AsyncConnection, cohort_id: str, roll: Roll) -> None:
-    """Raise Conflict where the tenant's cohorts would be too large with `roll` in place of the one's list."""
+async def _check_room(connection: AsyncConnection, caller: Caller, cohort_id: str, roll: Roll) -> None:
+    """Raise Conflict where the tenant's cohorts would be too large with `roll` in place of the one's list; raises QuotaExceeded."""
+    require_room(caller, "cohort_size", 0, roll.size)
     others = select(func.coalesce(func.sum(cohort.c.size), 0), func.coalesce(func.sum(cohort.c.octets), 0))
     size, octets = (await connection.execute(others.where(cohort.c.cohort_id != cohort_id))).one()
     if size + roll.size > MAX_ALL_MEMBERS or octets + roll.octets > MAX_ALL_BYTES:

@@ -18,6 +18,7 @@ from fillip.manage.postgres import transaction
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.route import Posting, Reading, Route, find_deck, require
 from fillip.manage.staging_postgres import stage_lines
+from fillip.manage.stock import take_codes
 from fillip.manage.tables import coupon, coupon_generation, coupon_pool
 from fillip.manage.upload import check_upload, spool_upload
 
@@ -153,7 +154,7 @@ async def import_codes(
         count, added = await staging.number_codes(), 0
         elsewhere = await staging.find_elsewhere(pool_id)
         if elsewhere is None:
-            added = await staging.add_codes(pool_id, count)
+            added = await staging.add_codes(pool_id, count, caller.quotas.coupon_codes)
             elsewhere = await staging.find_elsewhere(pool_id)  # taken by another import meanwhile
         if elsewhere:
             done = f"{added} others were added" if added else "nothing was added"
@@ -171,6 +172,7 @@ async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, 
     values = {"tenant_id": work.caller.tenant_id, "pool_id": pool_id, "pattern": body.pattern, "wanted": body.count}
     made = insert(coupon_generation).values(values).returning(*coupon_generation.c)
     answer = _describe((await work.connection.execute(made)).one())
+    await take_codes(work.connection, work.caller, body.count)
     response.headers["Location"] = f"/v1/coupon-pools/{pool_id}/generations/{answer.generation_id}"
     return answer
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
+from msgspec import json
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 
@@ -20,10 +21,9 @@ from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Reading, Route, Work, Writing
 from fillip.manage.shapes import lock_tenant
+from fillip.manage.stock import require_room
 from fillip.manage.tables import named_list
 
-MAX_LISTS = 100
-"""Most lists of a tenant."""
 _KEYWORDS = frozenset({"true", "false", "null", "in"})  # of CEL: the only names that can't stand behind a dot
 _MAX_FAULTS = 100
 
@@ -70,6 +70,7 @@ async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writ
     While a campaign or a limit reads it, its items stay of one kind.
     """
     kind, items = _check_items(given.items), sorted(set(given.items))
+    require_room(work.caller, "list_size", 0, len(items))
     await lock_tenant(work.connection, work.caller)
     row = (await work.connection.execute(_one(list_id, work))).one_or_none()
     if row is None:
@@ -81,7 +82,8 @@ async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writ
         if kind != row.kind:
             await _refuse_readers(list_id, work, f"can't change from {row.kind} to {kind}")
     document = {"list_id": list_id, "name": given.name, "kind": kind, "size": len(items)}
-    version = await change_book(work.connection, work.caller, "list", list_id, document)
+    more = len(json.encode(items))
+    version = await change_book(work.connection, work.caller, "list", list_id, document, more_bytes=more)
     await add_version(work.connection, work.caller, list_id, version, items)
     values = {"name": given.name, "kind": kind, "size": len(items), "version": version}
     if row is None:
@@ -118,7 +120,9 @@ async def delete_list(list_id: ListId, if_match: Match, work: Writing) -> None:
     if_match.require((await _find(list_id, work)).revision)
     await _refuse_readers(list_id, work, "can't be deleted")
     await work.connection.execute(delete(named_list).where(*_is_same(list_id, work)))
-    await change_book(work.connection, work.caller, "list", list_id, {"list_id": list_id, "deleted": True})
+    await change_book(
+        work.connection, work.caller, "list", list_id, {"list_id": list_id, "deleted": True}, growing=False
+    )
 
 
 def _check_items(items: Sequence[object]) -> ItemKind | None:
@@ -153,8 +157,7 @@ async def _check_new(list_id: str, kind: ItemKind | None, work: Work) -> ItemKin
     if kind is None:
         raise Invalid("a new list needs an item: whether it holds strings or whole numbers is told by it", at="/items")
     count = select(func.count()).select_from(named_list).where(named_list.c.tenant_id == work.caller.tenant_id)
-    if (await work.connection.execute(count)).scalar_one() >= MAX_LISTS:
-        raise Conflict(f"there are {MAX_LISTS} lists: delete one that is not needed")
+    require_room(work.caller, "lists", (await work.connection.execute(count)).scalar_one())
     return kind
 
 

@@ -1,7 +1,9 @@
 """What the operator does on the command line, with the database owner's DSN."""
 
+from fillip.manage import quotas
 from fillip.manage.keys import IssuedKey, NewKey, add_key
 from fillip.manage.postgres import open_engine, transaction
+from fillip.manage.quotas import QuotasAnswer, QuotasPart
 from fillip.manage.tenants import NewTenant, TenantState, add_tenant
 
 
@@ -11,6 +13,16 @@ async def create_tenant(dsn: str, tenant: NewTenant, key: NewKey) -> tuple[Tenan
     try:
         async with transaction(engine) as connection:
             return await add_tenant(connection, tenant), await add_key(connection, tenant.tenant_id, key)
+    finally:
+        await engine.dispose()
+
+
+async def set_quotas(dsn: str, tenant_id: str, part: QuotasPart) -> QuotasAnswer:
+    """Change a tenant's quotas (none given: only read them); raises NotFound or Retry."""
+    engine = open_engine(dsn, connections=1)
+    try:
+        async with transaction(engine) as connection:
+            return await quotas.set_quotas(connection, tenant_id, part)
     finally:
         await engine.dispose()
 

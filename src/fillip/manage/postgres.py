@@ -11,12 +11,14 @@ from typing import TypeVar
 import msgspec
 from asyncpg import PostgresError
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
+from fillip.core.quota import Quotas
 from fillip.manage.credential import hash_key
 
 CONNECT_WITHIN_S = 3
@@ -25,7 +27,7 @@ MAX_CACHED_KEYS = 10_000
 
 Answer = TypeVar("Answer")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
-_AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8"))
+_AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8")).columns(quotas=JSONB)
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 """SQLSTATE classes and codes after which the same request may be made again."""
 
@@ -140,4 +142,6 @@ class PostgresKeyRing:
     async def _look_up(self, hashed: bytes) -> Caller | None:
         async with self._engine.connect() as connection:
             row = (await connection.execute(_AUTHENTICATE, {"hash": hashed})).one_or_none()
-        return None if row is None else Caller(row.key_id, row.tenant_id, frozenset(row.scopes))
+        if row is None:
+            return None
+        return Caller(row.key_id, row.tenant_id, frozenset(row.scopes), msgspec.convert(row.quotas or {}, Quotas))

@@ -94,7 +94,7 @@ class Door:
 
 def _answer_refused(request: Request, error: Refused) -> Response:
     if isinstance(error, HttpRefused):
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        headers = {**error.headers, **({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})}
         return answer_problem(request, error.status, error.kind, str(error), error.faults, headers)
     faults = (Fault(error.at, str(error)),) if error.at is not None else ()
     return answer_problem(request, 422, error.kind, str(error), faults)

@@ -1,9 +1,10 @@
 """What the control plane refuses, each with its HTTP status and the stable kind of its problem."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
+from fillip.core.quota import QuotaName, Taking, describe_rate, describe_stock, explain_rate
 
 
 class HttpRefused(Refused):
@@ -15,6 +16,7 @@ class HttpRefused(Refused):
     def __init__(self, message: str, *, at: str | None = None, faults: Sequence[Fault] = ()) -> None:
         super().__init__(message, at=at)
         self.faults = tuple(faults) or ((Fault(at, message),) if at is not None else ())
+        self.headers: Mapping[str, str] = {}
 
 
 class Invalid(HttpRefused):
@@ -75,6 +77,33 @@ class UnsupportedMedia(HttpRefused):
 
     status = 415
     kind = "unsupported-media-type"
+
+
+class QuotaExceeded(HttpRefused):
+    """429: the tenant has all that the operator allows; nothing was stored."""
+
+    status = 429
+    kind = "quota-exceeded"
+
+    def __init__(self, name: QuotaName, quota: int, used: int, more: int) -> None:
+        what = name.replace("_", " ")
+        super().__init__(
+            f"the quota of {what} is {quota:,}; {used:,} are used, and {more:,} more were asked for: nothing was stored."
+            f" Remove what is not needed, or ask the operator to raise {name}",
+            at=name,
+        )
+        self.headers = describe_stock(name, quota, quota - used)
+
+
+class TooFast(HttpRefused):
+    """429: more requests than the tenant's rate allows; this one did nothing."""
+
+    status = 429
+    kind = "quota-exceeded"
+
+    def __init__(self, per_s: int, taking: Taking) -> None:
+        super().__init__(explain_rate("requests_per_s", per_s, 1), at="requests_per_s")
+        self.headers = describe_rate("requests_per_s", per_s, taking)
 
 
 class RevisionMissing(HttpRefused):

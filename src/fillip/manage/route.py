@@ -17,14 +17,14 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Crash
-from fillip.core.ports import Caller, EventLog, KeyRing
+from fillip.core.ports import Caller, EventLog, KeyRing, Rates
 from fillip.manage.aside import Aside
 from fillip.manage.body import JsonRequest
 from fillip.manage.change import take_change
 from fillip.manage.force import tell_force
 from fillip.manage.idempotency import Replay, claim_answer, keep_answer
 from fillip.manage.postgres import enter_tenant, reach
-from fillip.manage.refusals import Forbidden, Unauthorized
+from fillip.manage.refusals import Forbidden, TooFast, Unauthorized
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""
@@ -39,7 +39,7 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 class Deck:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
     the log that reversals go into; `uploads` is held by each large one that is being written, `aside` is where what takes
-    long is computed.
+    long is computed, `rates` says how fast tenants may send (None: as they like).
     """
 
     engine: AsyncEngine
@@ -48,6 +48,7 @@ class Deck:
     operator_key: str
     gateway_url: str
     event_log: EventLog | None
+    rates: Rates | None = None
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
     aside: Aside = field(default_factory=Aside)
 
@@ -122,7 +123,9 @@ class Route(APIRoute):
         reads_json = self.body_field is not None
 
         async def serve(request: Request) -> Response:
-            request.state.caller = await _authenticate(request)
+            request.state.caller = caller = await _authenticate(request)
+            if caller is not None:
+                await _take_turn(find_deck(request).rates, caller)
             request.state.work = work = Work(find_deck(request).aside)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
@@ -166,6 +169,14 @@ async def _authenticate(request: Request) -> Caller | None:
     if caller is None:
         raise Unauthorized("this key is not known, or has expired or been revoked")
     return caller
+
+
+async def _take_turn(rates: Rates | None, caller: Caller) -> None:
+    """Count one request; raises TooFast."""
+    per_s = caller.quotas.requests_per_s
+    taking = await rates.take(caller.tenant_id, "requests_per_s", per_s, 1) if rates else None
+    if taking and taking.wait_s:
+        raise TooFast(per_s, taking)
 
 
 def _check_scope(request: Request, scope: str) -> Caller:

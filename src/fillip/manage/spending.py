@@ -79,7 +79,7 @@ async def remove_limit(connection: AsyncConnection, caller: Caller, limit_id: st
     used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
     if (await connection.execute(select(used))).scalar_one():
         raise Conflict(f"limit '{limit_id}' has counted grants, which must stay provable: raise its cap instead")
-    await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True})
+    await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True}, growing=False)
 
 
 async def count_limits(connection: AsyncConnection, caller: Caller) -> int:

@@ -23,11 +23,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fillip.core.errors import Crash, Retry
 from fillip.core.ports import Caller
 from fillip.manage.postgres import reach
+from fillip.manage.refusals import QuotaExceeded
 
 PORTION_PARTS = 256
 """Some half a megabyte, written in 10 ms."""
 PORTION_CODES = 2_000
-NAMES = ("stage_lines", "bundle_members", "measure_parts", "write_parts", "number_codes", "add_codes", "find_elsewhere")
+NAMES = (
+    "stage_lines",
+    "bundle_members",
+    "measure_parts",
+    "write_parts",
+    "number_codes",
+    "add_codes",
+    "count_codes",
+    "find_elsewhere",
+)
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n\n") for name in NAMES}
 AWAY = (
     OSError,
@@ -85,16 +95,23 @@ class Staging:
                 await self._driver.execute(statement)
             return int(await self._driver.fetchval("SELECT count(*) FROM staged_part"))
 
-    async def add_codes(self, pool_id: str, count: int) -> int:
-        """Add the codes to a pool; how many were new to the tenant."""
+    async def add_codes(self, pool_id: str, count: int, quota: int) -> int:
+        """Add the codes to a pool; how many were new to the tenant.
+
+        Raises QuotaExceeded for the portion with which the tenant would have more than `quota`; those before it stay.
+        """
         added = 0
         with _retryable():
             for start in range(1, count + 1, PORTION_CODES):
                 async with self._enter():
                     (statement,) = SQL["add_codes"]
-                    added += await self._driver.fetchval(
+                    more = await self._driver.fetchval(
                         statement, self._tenant_id, pool_id, start, start + PORTION_CODES
                     )
+                    used = await self._driver.fetchval(*SQL["count_codes"], self._tenant_id, more)
+                    if more and used > quota:
+                        raise QuotaExceeded("coupon_codes", quota, used - more, more)
+                    added += more
         return added
 
     async def find_elsewhere(self, pool_id: str) -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ from fillip.manage.refusals import Conflict
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Operator, Reading, Route, Writing
 from fillip.manage.schema import JsonSchema, check_schema, refuse_retyping
+from fillip.manage.stock import tenant_usage
 from fillip.manage.tables import tenant
 
 NO_ATTRIBUTES: dict[str, Any] = {"type": "object", "properties": {}}
@@ -90,6 +91,7 @@ async def add_tenant(connection: AsyncConnection, new: NewTenant) -> TenantState
     if taken.one_or_none():
         raise Conflict(f"there is a tenant {new.tenant_id} already")
     await connection.execute(insert(tenant).values(new.model_dump()))
+    await connection.execute(insert(tenant_usage).values(tenant_id=new.tenant_id))
     await record_change(connection, new.tenant_id, None, "tenant", new.tenant_id, new.model_dump())
     row = (await connection.execute(select(tenant).where(tenant.c.tenant_id == new.tenant_id))).one()
     return _show(row)

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, Select, Text, bindparam, delete, func, select, text, update
+from sqlalchemy import Integer, Row, Select, Text, bindparam, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.problem import Fault
 from fillip.manage.naming import UserId
@@ -18,9 +19,14 @@ from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
 from fillip.manage.schema import Attributes, find_faults
+from fillip.manage.stock import count_bytes
 from fillip.manage.tables import end_user, tenant
 
 MAX_BULK = 1000
+_GROWN: ColumnElement[int] = literal_column(
+    "coalesce(octet_length(new.attributes::text), 0) - coalesce(octet_length(old.attributes::text), 0)", Integer
+).label("grown")
+"""Of a statement that writes users, in RETURNING: by how many bytes of JSON one has grown."""
 
 router = APIRouter(tags=["users"], route_class=Route)
 _UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="utf-8")).bindparams(
@@ -88,9 +94,10 @@ async def put_user(user_id: UserId, given: UserAttributes, if_match: Match, work
     """Create a user (201), or replace its attributes (200, If-Match)."""
     await _check(work, given.attributes)
     new = {"tenant_id": work.caller.tenant_id, "user_id": user_id, "attributes": given.attributes}
-    added = insert(end_user).values(new).on_conflict_do_nothing().returning(*end_user.c)
+    added = insert(end_user).values(new).on_conflict_do_nothing().returning(*end_user.c, _GROWN)
     row = (await work.connection.execute(added)).one_or_none()
     if row is not None:
+        await _count(work, row.grown)
         response.status_code = 201
         tag(response, row.revision)
         return _show(row)
@@ -133,7 +140,8 @@ async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
     """Delete a user's attributes. What was decided for the user stays in the ledger, and cohort lists keep the id."""
     row = await _lock(work, user_id)
     if_match.require(row.revision)
-    await work.connection.execute(delete(end_user).where(end_user.c.user_id == user_id))
+    removed = delete(end_user).where(end_user.c.user_id == user_id).returning(_GROWN)
+    await _count(work, (await work.connection.execute(removed)).scalar_one())
 
 
 @router.post("/users:bulk")
@@ -170,7 +178,7 @@ async def _upsert(work: Work, users: Sequence[BulkUser]) -> set[str]:
     """Store the users, in the order of their ids (so that two bulks can't deadlock); the ids that are new."""
     ordered = sorted(users, key=lambda user: user.user_id)
 
-    rows = await work.connection.execute(
+    found = await work.connection.execute(
         _UPSERT,
         {
             "tenant_id": work.caller.tenant_id,
@@ -178,14 +186,22 @@ async def _upsert(work: Work, users: Sequence[BulkUser]) -> set[str]:
             "attributes": [msgspec.json.encode(user.attributes).decode() for user in ordered],
         },
     )
+    rows = found.all()
+    await _count(work, sum(row.grown for row in rows))
     return {row.user_id for row in rows if row.created}
+
+
+async def _count(work: Work, grown: int) -> None:
+    """Count the bytes by which attributes have grown or shrunk; raises QuotaExceeded."""
+    await count_bytes(work.connection, work.caller.tenant_id, grown, work.caller.quotas.stored_bytes)
 
 
 async def _replace(work: Work, row: Row[Any], attributes: dict[str, Any], if_match: Match, response: Response) -> User:
     if_match.require(row.revision)
     values = {"attributes": attributes, "revision": row.revision + 1, "updated_at": func.now()}
-    statement = update(end_user).where(end_user.c.user_id == row.user_id).values(values).returning(*end_user.c)
+    statement = update(end_user).where(end_user.c.user_id == row.user_id).values(values).returning(*end_user.c, _GROWN)
     row = (await work.connection.execute(statement)).one()
+    await _count(work, row.grown)
     tag(response, row.revision)
     return _show(row)
 

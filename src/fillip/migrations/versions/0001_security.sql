@@ -24,6 +24,7 @@ END $$;
 CREATE POLICY fence ON consumer_position TO fillip_worker USING (true) WITH CHECK (true);
 CREATE POLICY reject_unknown ON rejection FOR INSERT TO fillip_worker WITH CHECK (tenant_id IS NULL);
 CREATE POLICY own_key ON api_key FOR SELECT TO fillip_auth USING (true);
+CREATE POLICY own_quota ON tenant_quota FOR SELECT TO fillip_auth USING (true);
 CREATE POLICY own_ticket ON gateway_ticket TO fillip_auth USING (true) WITH CHECK (true);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -49,18 +50,18 @@ GRANT SELECT ON api_key TO fillip_auth;
 GRANT SELECT, UPDATE ON gateway_ticket TO fillip_auth;
 GRANT USAGE ON SCHEMA public TO fillip_auth;
 
--- A key's hash -> its tenant and scopes; no row for an unknown, expired or revoked key.
-CREATE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, tenant_id text, scopes text[])
+-- A key's hash -> its tenant with its quotas, and scopes; no row for an unknown, expired or revoked key.
+CREATE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, tenant_id text, scopes text[], quotas jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT k.key_id, k.tenant_id, k.scopes FROM api_key k
+    SELECT k.key_id, k.tenant_id, k.scopes, q.quotas FROM api_key k LEFT JOIN tenant_quota q USING (tenant_id)
     WHERE k.key_hash = hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 $$;
--- A ticket's hash -> its tenant and user, once; no row when unknown, expired or redeemed before.
-CREATE FUNCTION redeem_ticket(hash bytea) RETURNS TABLE (tenant_id text, user_id text)
+-- A ticket's hash -> its tenant with its quotas, and user, once; no row when unknown, expired or redeemed before.
+CREATE FUNCTION redeem_ticket(hash bytea) RETURNS TABLE (tenant_id text, user_id text, quotas jsonb)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE gateway_ticket t SET redeemed_at = now()
     WHERE t.ticket_hash = hash AND t.redeemed_at IS NULL AND t.expires_at > now()
-    RETURNING t.tenant_id, t.user_id
+    RETURNING t.tenant_id, t.user_id, (SELECT q.quotas FROM tenant_quota q WHERE q.tenant_id = t.tenant_id)
 $$;
 ALTER FUNCTION authenticate_key(bytea) OWNER TO fillip_auth;
 ALTER FUNCTION redeem_ticket(bytea) OWNER TO fillip_auth;
