@@ -69,6 +69,9 @@ def test_ctrl_c_stops_all_and_starting_again_resumes(tmp_path: Path) -> None:
     with running_up(state) as (process, api):
         key = run_fillip("tenant", "create", "acme", "--state", str(state)).stdout.strip()
         ApiClient(api, key).put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
+        quotas = run_fillip("tenant", "quotas", "acme", "lists=3", "--state", str(state)).stdout
+        assert re.search(r"^lists +3 +\(default 100\) +0 used$", quotas, re.MULTILINE), quotas
+        assert_one_clear_line(run_fillip("tenant", "quotas", "acme", "list=3", "--state", str(state)), "list")
         assert_one_clear_line(run_fillip("up", "--state", str(state)), str(state), str(process.pid))
         assert "the state is kept" in press_ctrl_c(process)
     assert find_processes(state) == []

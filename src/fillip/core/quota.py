@@ -29,7 +29,7 @@ class Quotas(Struct, frozen=True):
     """The quotas of a tenant."""
 
     events_per_s: int = 20_000
-    requests_per_s: int = 1_000
+    requests_per_s: int = 2_000
     sockets: int = 10_000
     campaigns: int = 10_000
     cohorts: int = 1_000

@@ -81,4 +81,5 @@ class ValkeyRates:
             purse = self._purses[tenant_id, name] = _Purse(asyncio.Lock())
             if len(self._purses) > MAX_BUCKETS:
                 self._purses.popitem(last=False)
+        self._purses.move_to_end((tenant_id, name))
         return purse
