@@ -17,8 +17,10 @@ INSERT INTO spending_limit (tenant_id, limit_id, campaign_id, scope, measure, sp
 SELECT tenant_id, 'l' || mine, campaign_id, 'campaign', 'count', 'day', 1 FROM n;
 INSERT INTO limit_counter (tenant_id, limit_id, user_id, key, window_start, used, cap, version)
 SELECT tenant_id, 'l0', user_id, mine::text, '1970-01-01', 0, 1, 1 FROM n;
-INSERT INTO cohort (tenant_id, cohort_id, name) SELECT tenant_id, 'c' || mine, 'C' FROM n;
-INSERT INTO cohort_member (tenant_id, cohort_id, user_id) SELECT tenant_id, 'c0', 'u' || mine FROM n;
+INSERT INTO cohort (tenant_id, cohort_id, name, content_id)
+SELECT tenant_id, 'c' || mine, 'C', CASE WHEN mine = 0 THEN md5(tenant_id)::uuid END FROM n;
+INSERT INTO cohort_part (tenant_id, content_id, first_id, members)
+SELECT tenant_id, md5(tenant_id)::uuid, 'u' || lpad(mine::text, 5, '0'), 'u' || lpad(mine::text, 5, '0') FROM n;
 INSERT INTO named_list (tenant_id, list_id, name, kind, version, size) SELECT tenant_id, 'l' || mine, 'L', 'int', 1, 0 FROM n;
 INSERT INTO points_currency (tenant_id, currency, name) SELECT tenant_id, 'P' || mine, 'P' FROM n;
 INSERT INTO coupon_pool (tenant_id, pool_id, name) SELECT tenant_id, 'p' || mine, 'P' FROM n;
@@ -32,8 +34,10 @@ INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kin
                              pending_after, active_after, made_at)
 SELECT tenant_id, id, user_id, 'P0', mine + 1, CASE WHEN mine % 9 = 0 THEN 'spend' ELSE 'grant' END, 'issued', 'active', 1, '{}',
        'x', 0, 0, at FROM n;
-INSERT INTO wallet_lot (tenant_id, lot_id, user_id, currency, account, amount, remaining, seq, expired, reversed)
-SELECT tenant_id, id, user_id, 'P' || mine, 'active', 2, mine % 2, 1, 0, 0 FROM n;
+INSERT INTO wallet_lot (tenant_id, lot_id, user_id, currency, amount, remaining, seq, reversed, expires_at)
+SELECT tenant_id, id, user_id, 'P' || mine, 2, mine % 2, 1, 0, at + interval '1 year' FROM n;
+INSERT INTO wallet_draw (tenant_id, user_id, currency, seq, transfer_id, owed, since, part)
+SELECT tenant_id, user_id, 'P' || mine, 1, id, 1, at, 0 FROM n;
 INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, outcome, reason, occurred_at,
                       local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
 SELECT tenant_id, id, campaign_id, 1, 'e' || i, user_id, CASE WHEN mine % 5 = 0 THEN 'granted' ELSE 'denied' END, 'limit', at,

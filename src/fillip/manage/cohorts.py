@@ -15,7 +15,7 @@ from fillip.core.ports import Caller
 from fillip.manage.catalogue import IS_IN_FORCE
 from fillip.manage.change import change_book
 from fillip.manage.naming import CohortId, Title, UserId
-from fillip.manage.paging import Page, Pages, read_cursor, read_page
+from fillip.manage.paging import Page, Pages, inline_count, read_cursor, read_page
 from fillip.manage.postgres import transaction
 from fillip.manage.refusals import Conflict, HttpRefused, NotFound
 from fillip.manage.revision import IfMatch, Match, tag
@@ -124,7 +124,9 @@ async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page
     """The users of the list in force, by the bytes of their ids."""
     row = _found(cohort_id, (await work.connection.execute(_one(cohort_id))).one_or_none())
     after = read_cursor(pages.cursor, [_user_id])[0] if pages.cursor else ""
-    found = func.list_members(work.caller.tenant_id, row.content_id, after, pages.limit + 1).table_valued(_user_id)
+    found = func.list_members(work.caller.tenant_id, row.content_id, after, inline_count(pages.limit + 1)).table_valued(
+        _user_id
+    )
     user_id = collate(found.c.user_id, "C").label("user_id")
     rows, cursor = await read_page(work.connection, select(user_id), [user_id], pages)
     return Page(items=[Member(user_id=row.user_id) for row in rows], next_cursor=cursor)
