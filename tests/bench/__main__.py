@@ -9,7 +9,22 @@ from rich.console import Console
 from fillip.app.figures import Figure, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
-from tests.bench import books, explain, force, http, index, ledger, limits, lists, memory, neighbours, reversals, rules, wallet, worker
+from tests.bench import (
+    books,
+    explain,
+    force,
+    http,
+    index,
+    ledger,
+    limits,
+    lists,
+    memory,
+    neighbours,
+    reversals,
+    rules,
+    wallet,
+    worker,
+)
 from tests.bench.site import Site
 
 ALL: dict[str, Callable[[Site], list[Figure]]] = {

@@ -54,10 +54,10 @@ INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decis
 SELECT tenant_id, user_id, mine + 1, id, id, campaign_id, 'e' || i, 'badge', 0, at, 'reversed', 0, 0 FROM n;
 INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, reason, detail, event_id, original, received_at, rejected_at)
 SELECT id, tenant_id, 't', 0, i, CASE WHEN mine % 200 = 0 THEN 'too_deep' ELSE 'undecodable' END, '', 'e' || i, '', at, at FROM n;
-INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters, quests, occurred_at,
-                      received_at, recorded_at, decided_at)
+INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters, quests, share,
+                      occurred_at, received_at, recorded_at, decided_at)
 SELECT tenant_id, 'r' || i, 'e' || i, user_id, '{"event_id": "e"}', CASE WHEN mine % 200 = 1 THEN 'waiting' ELSE 'applied' END, 'x',
-       '[]', '[]', '[]', at, at, at, CASE WHEN mine % 200 <> 1 THEN at END FROM n;
+       '[]', '[]', '[]', CASE WHEN mine % 200 <> 1 THEN '1' END, at, at, at, CASE WHEN mine % 200 <> 1 THEN at END FROM n;
 INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state, started_at,
                             start_offset, steps)
 SELECT tenant_id, campaign_id, user_id, mine::text, 1, 1, CASE WHEN mine % 4 = 0 THEN 'open' ELSE 'completed' END, at, 0, '[]' FROM n;

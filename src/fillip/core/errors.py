@@ -13,6 +13,7 @@ RejectReason = Literal[
     "schema_violation",
     "in_future",
     "conflicting_duplicate",
+    "undecidable",
 ]
 """Why an event can't be decided: the words stored in the ledger, and counted."""
 

@@ -35,6 +35,7 @@ ReversalReason = Literal[
     "earned_nothing",
     "already_reversed",
     "exceeds_whole",
+    "too_many_wholes",
     "line_already_reversed",
     "other_user",
     "is_a_reversal",

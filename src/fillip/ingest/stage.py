@@ -8,7 +8,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from fillip.core.book import Book, Unbuilt
-from fillip.core.errors import Unreadable
+from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.core.ports import CampaignBook
@@ -27,7 +27,7 @@ class _Unopened(Struct, frozen=True):
     No exception: one that is raised again holds itself by its traceback, and so megabytes until the next collection.
     """
 
-    reason: str
+    reason: RejectReason
     detail: str
     tenantid: str | None
     id: str | None
@@ -69,7 +69,7 @@ def _read(
 
 
 def _reject(
-    record: Record, reason: str, detail: str, claims: Envelope | _Unopened, books: Mapping[str, Book | Unbuilt]
+    record: Record, reason: RejectReason, detail: str, claims: Envelope | _Unopened, books: Mapping[str, Book | Unbuilt]
 ) -> Rejection:
     place = Place(record.topic, record.partition, record.offset)
     known = claims.tenantid if isinstance(claims.tenantid, str) and claims.tenantid in books else None

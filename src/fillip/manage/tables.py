@@ -300,6 +300,7 @@ reversal = Table(
     _json("request"),
     *(_text(name) for name in ("state", "reason")),
     *(_json(name) for name in ("incentives", "counters", "quests")),
+    _text("share", null=True),
     *(_instant(name) for name in ("occurred_at", "received_at", "recorded_at")),
     _instant("decided_at", null=True),
 )
@@ -351,6 +352,7 @@ rejection = Table(
     _text("topic"),
     _integer("partition"),
     _count("log_offset"),
+    _integer("generation"),
     *(_text(name) for name in ("reason", "detail")),
     _text("event_id", null=True),
     _bytes("original"),

@@ -20,3 +20,5 @@ BEGIN
     END LOOP;
 END $$;
 ALTER TABLE limit_counter ADD CONSTRAINT key_bytes CHECK (octet_length(key) <= 256);
+ALTER TABLE reversed_line ADD CONSTRAINT line_bytes CHECK (octet_length(line) <= 256);
+ALTER TABLE rejection ADD CONSTRAINT reason_bytes CHECK (octet_length(reason) <= 63);

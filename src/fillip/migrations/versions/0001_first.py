@@ -18,9 +18,9 @@ SUBJECTS = (
     "0001_list.sql",
     "0001_cohort.sql",
     "0001_reader.sql",
-    "0001_bounds.sql",
     "0001_pages.sql",
     "0001_quota.sql",
+    "0001_bounds.sql",
     "0001_security.sql",
 )
 

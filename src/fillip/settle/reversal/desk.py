@@ -24,6 +24,7 @@ from fillip.core.reversal import (
     Held,
     Past,
     Returned,
+    ReversalReason,
     ReversalState,
     Rule,
     Taken,
@@ -156,7 +157,7 @@ class Desk:
         told = [each for grant, some in taken for each in self._take(asked, grant, some, at)]
         return Reversed(asked, "applied", "applied", taken, given, undone, told, after.share)
 
-    def _weigh(self, asked: Asked, before: Past) -> Past | tuple[ReversalState, str]:
+    def _weigh(self, asked: Asked, before: Past) -> Past | tuple[ReversalState, ReversalReason]:
         original = self._known.get(asked.original)
         owner = original.user_id if original else next((g.user_id for g in self._read_grants(asked.original)), None)
         if owner is None:
