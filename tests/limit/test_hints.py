@@ -26,15 +26,15 @@ async def valkey(servers: Addresses):
 async def test_only_counters_without_room_are_full(valkey: Redis):
     tenant = f"t{uuid.uuid4().hex}"
     full, room, unknown = counter(tenant, key="full"), counter(tenant, key="room"), counter(tenant, key="unknown")
-    await valkey.hset(name_counter(full), mapping={"used": 950, "version": 9})
-    await valkey.hset(name_counter(room), mapping={"used": 900, "version": 8})
+    await valkey.set(name_counter(full), "950 9")
+    await valkey.set(name_counter(room), "900 8")
     wanted = dict.fromkeys([full, room, unknown], (100, 1000))
     assert await ValkeyLimitHints(valkey).find_full(wanted) == {full}
 
 
 async def test_counters_of_several_tenants_are_asked_apart(valkey: Redis):
     one, two = counter(f"t{uuid.uuid4().hex}"), counter(f"t{uuid.uuid4().hex}")
-    await valkey.hset(name_counter(two), mapping={"used": 1, "version": 1})
+    await valkey.set(name_counter(two), "1 1")
     assert await ValkeyLimitHints(valkey).find_full({one: (1, 1), two: (1, 1)}) == {two}
 
 

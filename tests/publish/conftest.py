@@ -80,10 +80,10 @@ class Site:
         last = await read_last(self.addresses.kafka_bootstrap, names)
         return Counter({n: sum(r.offset + 1 for (t, _), r in last.items() if t == n and r) for n in names})
 
-    async def read_projection(self, *keys: CounterKey) -> list[dict[str, str]]:
-        """What Valkey holds for these counters."""
+    async def read_projection(self, *keys: CounterKey) -> list[str | None]:
+        """What Valkey holds for these counters: "used version"."""
         async with Redis.from_url(self.addresses.valkey_url, decode_responses=True) as client:
-            return [await client.hgetall(name_counter(key)) for key in keys]
+            return [await client.get(name_counter(key)) for key in keys]
 
 
 async def wait_until(holds: Callable[[], Any]) -> None:

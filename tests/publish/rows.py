@@ -10,7 +10,7 @@ VALUES (%(tenant)s, %(version)s, 'campaign', %(object)s, %(document)s)
 """
 COUNTER = """
 INSERT INTO limit_counter (tenant_id, limit_id, user_id, key, window_start, used, cap, version)
-VALUES (%(tenant)s, 'cap', %(user)s, 'a b', '2026-01-31', 1, 1000, 1)
+VALUES (%(tenant)s, 'cap', %(user)s, 'a b', (now() AT TIME ZONE 'UTC')::date, 1, 1000, 1)
 ON CONFLICT (tenant_id, limit_id, user_id, key, window_start)
 DO UPDATE SET used = limit_counter.used + 1, version = limit_counter.version + 1
 """

@@ -1,14 +1,37 @@
-"""Names in the Valkey projection: one function a thing, with the tenant as hash tag, so no key crosses tenants."""
+"""Names in the Valkey projection: one function a thing, with the tenant as hash tag, so no key crosses tenants.
 
-from urllib.parse import quote
+The projection holds limit counters, as hints. Absent is not zero: whatever is missing there, for whatever reason, is asked
+of the ledger. So counters may be forgotten, and are: each lives as long as it is used, see IDLE_FOR_S.
+"""
+
+from base64 import urlsafe_b64encode
+from datetime import date
+from hashlib import blake2b
 
 from fillip.core.limit import CounterKey
 
+IDLE_FOR_S = 24 * 3600
+"""A counter is forgotten when for so long it has neither moved nor been found full: then a hint saves nothing. No window
+needs more: a counter of a day that is over is not asked for, one of a month comes back with its next move.
+"""
+
+_DIGEST_BYTES = 12
+
 
 def name_counter(key: CounterKey) -> str:
-    """The hash (`used`, `version`) that mirrors one limit counter."""
-    user, split = quote(key.user_id, safe=""), quote(key.key, safe="")
-    return f"fillip:{{{key.tenant_id}}}:limit:{key.limit_id}:{key.window_start.isoformat()}:{user}:{split}"
+    """The string ("used version") that mirrors one limit counter, of the same length however long its parts are.
+
+    96 bits of BLAKE2b: two counters of a tenant that shared a name would lend each other a hint, which the ledger refutes.
+    """
+    parts = (key.limit_id, key.window_start.isoformat(), key.user_id, key.key)
+    said = b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts))
+    digest = urlsafe_b64encode(blake2b(said, digest_size=_DIGEST_BYTES).digest()).decode()
+    return f"f:{{{key.tenant_id}}}:c:{digest}"
+
+
+def is_plain(key: CounterKey) -> bool:
+    """Whether it is a limit's one counter of a window, which all events of a campaign meet: as few as there are limits."""
+    return not key.user_id and not key.key
 
 
 def name_bucket(tenant_id: str, rate: str) -> str:
@@ -18,4 +41,9 @@ def name_bucket(tenant_id: str, rate: str) -> str:
 
 def name_epoch(tenant_id: str) -> str:
     """The epoch in which the tenant's counters were written; absent = the projection was lost."""
-    return f"fillip:{{{tenant_id}}}:epoch"
+    return f"f:{{{tenant_id}}}:epoch"
+
+
+def name_used(tenant_id: str, day: date) -> str:
+    """The HyperLogLog of the tenant's counters that were written on a day (UTC): it bounds how many there are."""
+    return f"f:{{{tenant_id}}}:used:{day.isoformat()}"

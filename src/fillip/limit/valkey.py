@@ -7,12 +7,11 @@ from pathlib import Path
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from fillip.core.limit import CounterKey
-from fillip.core.projection import name_counter
+from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter
 
-AWAY = Counter("fillip_limit_hints_missed_total", "Batches decided without hints because Valkey was away")
+AWAY = Counter("fillip_limit_hints_missed_total", "Batches decided without hints because Valkey could not be asked")
 log = structlog.get_logger()
 
 
@@ -34,11 +33,11 @@ class ValkeyLimitHints:
         full: set[CounterKey] = set()
         try:
             for counters in by_tenant.values():
-                args = [number for counter in counters for number in wanted[counter]]
+                args = [number for c in counters for number in (*wanted[c], IDLE_FOR_S if is_plain(c) else 0)]
                 found = await self._find_full(keys=[name_counter(c) for c in counters], args=args)
                 full.update(counters[index - 1] for index in found)
-        except (RedisError, OSError) as error:
-            self._notice(str(error))
+        except Exception as error:  # noqa: BLE001 - a hint is worth no batch
+            self._notice(f"{type(error).__name__}: {error}")
             return frozenset()
         self._away = False
         return frozenset(full)
@@ -46,5 +45,5 @@ class ValkeyLimitHints:
     def _notice(self, error: str) -> None:
         AWAY.inc()
         if not self._away:
-            log.warning("no hints, Valkey is away; deciding goes on in PostgreSQL", error=error)
+            log.warning("no hints, Valkey can't be asked; deciding goes on in PostgreSQL", error=error)
         self._away = True

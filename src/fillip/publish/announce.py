@@ -1,12 +1,14 @@
 """Decides what is announced: WAL messages → messages for the topics and counters for the projection. Pure."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import TypeAlias
 
 from msgspec import Struct, field, json
 
 from fillip.core.limit import CounterKey
+from fillip.publish.aside import Aside, describe_aside, write_aside
 from fillip.publish.murmur2 import choose_partition
 from fillip.publish.pgoutput import UNCHANGED, Begin, Commit, Decoder, Relation, Row, Value
 from fillip.publish.rows import RowWriter
@@ -40,29 +42,70 @@ class Done(Struct, frozen=True):
 class Harvest(Struct):
     """What a piece of WAL comes to. Once its messages are safe, everything up to `end_lsn` may be confirmed.
 
-    `committed_at_us` is of its oldest transaction.
+    `committed_at_us` is of its oldest transaction. `asides` are the rows that could not be announced; a message on the
+    topic for them stands for each.
     """
 
     messages: list[Message] = field(default_factory=list)
     counters: Counters = field(default_factory=dict)
+    asides: list[Aside] = field(default_factory=list)
     end_lsn: int = 0
     committed_at_us: int = 0
+
+
+class Scribe:
+    """Writes the announcements of one epoch. Whatever is wrong with a row, it is the row that is set aside."""
+
+    def __init__(self, epoch: str, routes: Mapping[tuple[str, str], str], unannounced: str) -> None:
+        """`routes` gives the topic of (subject, op), see `name_subject`; what is not in it has none. `unannounced` is
+        the topic of rows that can't be announced.
+        """
+        self._epoch = epoch
+        self._routes = routes
+        self._unannounced = unannounced
+        self._writers: dict[str, RowWriter] = {}
+
+    def find_place(self, row: Row) -> tuple[str, bytes] | None:
+        """The topic and the key of a row's announcement; None where it has none."""
+        writer = self._find_writer(row.relation)
+        topic = self._routes.get((name_subject(writer, row.values), row.op))
+        return (topic, name_key(writer, row.values)) if topic else None
+
+    def announce(self, row: Row, topic: str, position: Position, begin: Begin, now_us: int, op: str = "") -> Message:
+        """The announcement of one row on its topic; `op` overrides the row's own (`r` in a snapshot)."""
+        writer = self._find_writer(row.relation)
+        source = write_source(row.relation.name, self._epoch, position, begin, now_us)
+        return topic, name_key(writer, row.values), write_value(writer, row, op or row.op, source)
+
+    def set_aside(
+        self, row: Row | bytes, error: Exception, position: Position, begin: Begin, now_us: int, op: str = ""
+    ) -> tuple[Aside, Message]:
+        """What stands for the announcement of a row that can't be announced. Never raises."""
+        aside = describe_aside(row, error, position[0])
+        key = NO_TENANT
+        with suppress(Exception):  # a row of which not even this can be told
+            key = name_key(self._find_writer(row.relation), row.values) if isinstance(row, Row) else NO_TENANT
+        source = write_source(aside.table, self._epoch, position, begin, now_us)
+        return aside, (self._unannounced, key, write_aside(row, aside, source, op))
+
+    def _find_writer(self, relation: Relation) -> RowWriter:
+        writer = self._writers.get(relation.name)
+        if writer is None or writer.relation is not relation:
+            writer = self._writers[relation.name] = RowWriter(relation)
+        return writer
 
 
 class Announcer:
     """Reads the WAL of one replication connection from the slot's position on.
 
-    `routes` gives the topic of (subject, op), see `name_subject`; what is not in it has none. The same WAL always gives the same positions,
-    so whatever `done` shows as produced is left out.
+    The same WAL always gives the same positions, so whatever `done` shows as produced is left out.
     """
 
-    def __init__(self, epoch: str, routes: Mapping[tuple[str, str], str], done: Done) -> None:
-        self._epoch = epoch
-        self._routes = routes
+    def __init__(self, scribe: Scribe, done: Done) -> None:
+        self._scribe = scribe
         self._done = done
         self._done_until = max(done.newest.values(), default=(0, 0))
         self._decoder = Decoder()
-        self._writers: dict[str, RowWriter] = {}
         self._begin: Begin | None = None
         self._index = 0
 
@@ -70,41 +113,51 @@ class Announcer:
         """Take the next piece of WAL; transactions may span pieces. `now_us` (since 1970) goes into the messages."""
         harvest = Harvest()
         for sent_lsn, data in wal:
-            message = self._decoder.decode(data) if data else None
-            if isinstance(message, Row):
-                self._take_row(message, harvest, now_us)
-            elif isinstance(message, Begin):
-                self._begin, self._index = message, 0
-            elif isinstance(message, Commit):
-                self._begin, harvest.end_lsn = None, message.end_lsn
-            elif not data and self._begin is None:
+            if data[:1] in (b"I", b"U") and self._begin is not None:
+                self._take_row(data, self._begin, harvest, now_us)
+            elif data:
+                self._take_frame(self._decoder.decode(data), harvest)
+            elif self._begin is None:
                 harvest.end_lsn = max(harvest.end_lsn, sent_lsn)
         return harvest
 
-    def _take_row(self, row: Row, harvest: Harvest, now_us: int) -> None:
+    def _take_frame(self, message: Begin | Commit | Row | None, harvest: Harvest) -> None:
+        if isinstance(message, Begin):
+            self._begin, self._index = message, 0
+        elif isinstance(message, Commit):
+            self._begin, harvest.end_lsn = None, message.end_lsn
+
+    def _take_row(self, data: bytes, begin: Begin, harvest: Harvest, now_us: int) -> None:
+        """Whatever is wrong with this row, the next one gets the next position."""
+        position = (begin.commit_lsn, self._index)
+        self._index += 1
+        row: Row | bytes = data
+        try:
+            row = self._decoder.decode_row(data)
+            message = self._write(row, position, begin, harvest, now_us)
+        except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
+            aside, message = self._scribe.set_aside(row, error, position, begin, now_us)
+            if self._is_done(message[0], message[1], position):
+                return
+            harvest.asides.append(aside)
+        if message is not None:
+            harvest.committed_at_us = harvest.committed_at_us or begin.committed_at_us
+            harvest.messages.append(message)
+
+    def _write(self, row: Row, position: Position, begin: Begin, harvest: Harvest, now_us: int) -> Message | None:
         if row.relation.name == "limit_counter":
             key, state = read_counter(row)
             harvest.counters[key] = state
-        writer = self._find_writer(row.relation)
-        topic = self._routes.get((name_subject(writer, row.values), row.op))
-        if topic is None or self._begin is None:
-            return
-        position = (self._begin.commit_lsn, self._index)
-        self._index += 1
-        if position <= self._done_until and self._is_done(topic, name_key(writer, row.values), position):
-            return
-        harvest.committed_at_us = harvest.committed_at_us or self._begin.committed_at_us
-        harvest.messages.append((topic, *write_message(writer, row, self._epoch, position, self._begin, now_us)))
+        place = self._scribe.find_place(row)
+        if place is None or self._is_done(*place, position):
+            return None
+        return self._scribe.announce(row, place[0], position, begin, now_us)
 
     def _is_done(self, topic: str, key: bytes, position: Position) -> bool:
+        if position > self._done_until:
+            return False
         partition = choose_partition(key, self._done.partitions[topic])
         return position <= self._done.newest.get((topic, partition), (0, 0))
-
-    def _find_writer(self, relation: Relation) -> RowWriter:
-        writer = self._writers.get(relation.name)
-        if writer is None or writer.relation is not relation:
-            writer = self._writers[relation.name] = RowWriter(relation)
-        return writer
 
 
 def read_counter(row: Row) -> tuple[CounterKey, tuple[int, int]]:
@@ -120,10 +173,12 @@ def read_counter(row: Row) -> tuple[CounterKey, tuple[int, int]]:
 
 
 def name_key(writer: RowWriter, values: Sequence[Value]) -> bytes:
-    """`tenant:user`, or the tenant alone for what belongs to no user."""
+    """`tenant:user`, or the tenant alone for what belongs to no user. Raises ValueError where the WAL lacks one."""
     tenant = values[writer.positions["tenant_id"]]
     user_at = writer.positions.get("user_id")
     user = None if user_at is None else values[user_at]
+    if tenant is UNCHANGED or user is UNCHANGED:  # never of a table whose replica identity holds both
+        raise ValueError("the write-ahead log does not carry the row's tenant or user")
     key = tenant if isinstance(tenant, bytes) else NO_TENANT
     return b"%b:%b" % (key, user) if isinstance(user, bytes) else key
 
@@ -137,30 +192,32 @@ def name_subject(writer: RowWriter, values: Sequence[Value]) -> str:
     return f"{table}/{change.decode()}" if isinstance(change, bytes) else table
 
 
-def write_message(
-    writer: RowWriter, row: Row, epoch: str, position: Position, begin: Begin, now_us: int, op: str | None = None
-) -> tuple[bytes, bytes]:
-    """(key, value): the announcement of one row; `op` overrides the row's own (`r` in a snapshot)."""
-    head = f'{{"op":"{op or row.op}","after":'.encode()
-    source = (
+def write_source(table: str, epoch: str, position: Position, begin: Begin, now_us: int) -> bytes:
+    """Where an announcement comes from, as a member of its JSON object."""
+    return (
         f'"source":{{"epoch":"{epoch}","commit_lsn":{position[0]},"index":{position[1]},"tx_id":{begin.tx_id},'
-        f'"table":"{row.relation.name}","committed_at_us":{begin.committed_at_us},"published_at_us":{now_us}}}'
+        f'"table":"{table}","committed_at_us":{begin.committed_at_us},"published_at_us":{now_us}}}'
     ).encode()
-    value = b"%b%b,%b}" % (head, writer.write(row.values), source)
-    if len(value) > MAX_MESSAGE_BYTES:
-        value = _shorten(writer, row, head, source)
-    return name_key(writer, row.values), value
 
 
-def _shorten(writer: RowWriter, row: Row, head: bytes, source: bytes) -> bytes:
-    """The message without its largest columns."""
-    kept, omitted, value = list(row.values), [], b""
-    while not value or len(value) > MAX_MESSAGE_BYTES:
-        large = max(range(len(kept)), key=lambda index: _measure(kept[index]))
+def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
+    """The announcement of one row. `omitted` names what an update left as it was and the WAL therefore does not carry,
+    and the largest columns of a message that would be too large.
+    """
+    columns, kept = row.relation.columns, list(row.values)
+    left_out = [columns[at].name for at, value in enumerate(kept) if value is UNCHANGED] if row.op == "u" else []
+    value = _join(op, writer.write(kept), left_out, source)
+    while len(value) > MAX_MESSAGE_BYTES:
+        large = max(range(len(kept)), key=lambda at: _measure(kept[at]))
         kept[large] = UNCHANGED
-        omitted.append(row.relation.columns[large].name)
-        value = b'%b%b,"omitted":%b,%b}' % (head, writer.write(kept), json.encode(omitted), source)
+        left_out.append(columns[large].name)
+        value = _join(op, writer.write(kept), left_out, source)
     return value
+
+
+def _join(op: str, after: bytes, omitted: list[str], source: bytes) -> bytes:
+    named = b',"omitted":%b' % json.encode(omitted) if omitted else b""
+    return b'{"op":"%b","after":%b%b,%b}' % (op.encode(), after, named, source)
 
 
 def _measure(value: Value) -> int:

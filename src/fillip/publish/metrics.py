@@ -3,6 +3,12 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 messages = Counter("fillip_publish_messages_total", "Announcements that the broker has confirmed")
+set_aside = Counter(
+    "fillip_publish_set_aside_total",
+    "Rows that could not be announced or mirrored, by table: an alarm at the first",
+    ["table"],
+)
+faults = Counter("fillip_publish_faults_total", "Times publish began anew after an error that nobody foresaw")
 delay = Histogram(
     "fillip_publish_delay_seconds",
     "From the commit in PostgreSQL to the broker's confirmation, of the oldest row of each batch",
@@ -10,5 +16,10 @@ delay = Histogram(
 )
 slot_lag = Gauge("fillip_publish_slot_lag_bytes", "WAL that the server keeps for the slot")
 projected_counters = Counter("fillip_publish_projected_counters_total", "Limit counters written into Valkey")
+dropped_counters = Counter(
+    "fillip_publish_dropped_counters_total",
+    "Counters that Valkey was not told of: full, or too many of a tenant",
+    ["why"],
+)
 projection_failures = Counter("fillip_publish_projection_failures_total", "Attempts at the projection that failed")
 rebuilds = Counter("fillip_publish_rebuilds_total", "Rebuilds of the projection")

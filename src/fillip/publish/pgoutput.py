@@ -81,10 +81,8 @@ class Decoder:
     def decode(self, data: bytes) -> Begin | Commit | Row | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
         kind = data[:1]
-        if kind == b"I":
-            return Row(self._relations[_ID(data, 1)[0]], "c", _read_values(data, 6))
-        if kind == b"U":
-            return Row(self._relations[_ID(data, 1)[0]], "u", _read_values(data, _find_new_row(data)))
+        if kind in (b"I", b"U"):
+            return self.decode_row(data)
         if kind == b"B":
             lsn, at_us, tx_id = _BEGIN(data, 1)
             return Begin(lsn, at_us + EPOCH_OFFSET_US, tx_id)
@@ -96,21 +94,25 @@ class Decoder:
             raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
         return None
 
-
-def _find_new_row(data: bytes) -> int:
-    """Offset of the new row's values in an update, behind the old key or row where there is one."""
-    return 6 if data[5:6] == b"N" else _skip_values(data, 6) + 1
-
-
-def _skip_values(data: bytes, at: int) -> int:
-    (count,) = _COUNT(data, at)
-    at += 2
-    for _ in range(count):
-        at += 5 + _ID(data, at + 1)[0] if data[at] == _TEXT else 1
-    return at
+    def decode_row(self, data: bytes) -> Row:
+        """The message of an insert or an update."""
+        relation = self._relations[_ID(data, 1)[0]]
+        if data[:1] == b"I":
+            return Row(relation, "c", _read_values(data, 6)[0])
+        return Row(relation, "u", _read_update(data))
 
 
-def _read_values(data: bytes, at: int) -> list[Value]:
+def _read_update(data: bytes) -> list[Value]:
+    """The new row. A large key value that stayed as it was is left out of it; the old key, sent along then, has it."""
+    if data[5:6] == b"N":
+        return _read_values(data, 6)[0]
+    before, at = _read_values(data, 6)
+    after, _ = _read_values(data, at + 1)
+    return [old if new is UNCHANGED and old is not None else new for old, new in zip(before, after, strict=True)]
+
+
+def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:
+    """The values of a row that begins at `at`, and where it ends."""
     (count,) = _COUNT(data, at)
     at += 2
     values: list[Value] = []
@@ -123,7 +125,7 @@ def _read_values(data: bytes, at: int) -> list[Value]:
         else:
             values.append(None if kind == _NULL else UNCHANGED)
             at += 1
-    return values
+    return values, at
 
 
 def _read_relation(data: bytes) -> Relation:

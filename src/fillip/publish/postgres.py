@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, LiteralString, Self, cast
@@ -22,7 +23,10 @@ from fillip.publish.pgoutput import EPOCH_OFFSET_US, Column, Relation, Row
 ANNOUNCED = ("book_change", "decision", "incentive", "incentive_change", "rejection", "quest_instance")
 """Tables of a snapshot, in this order; each has a file snapshot_TABLE.sql."""
 
-PIECE_ROWS = 2_000
+PIECE_ROWS, PIECE_BYTES = 2_000, 2 * 1024 * 1024
+"""About what is held at once, of the WAL and of a snapshot; in bytes at most one row more."""
+
+FIRST_FETCH = 50
 SILENT_FOR_S = 15.0
 """The server answers every report: one that says nothing for so long is gone."""
 
@@ -69,12 +73,14 @@ class Snapshot:
         statement = sql.SQL("DECLARE rows NO SCROLL CURSOR FOR {}").format(sql.SQL(_load(f"snapshot_{table}")))
         with _retryable():
             await self._reader.execute(statement)
-            while rows := await self._fetch(table):
+            count = FIRST_FETCH
+            while rows := await self._fetch(table, count):
                 yield rows
+                count = choose_fetch(rows, count)
             await self._reader.execute("CLOSE rows")
 
-    async def _fetch(self, table: str) -> list[Row]:
-        cursor = await self._reader.execute(sql.SQL("FETCH {} FROM rows").format(PIECE_ROWS))
+    async def _fetch(self, table: str, count: int) -> list[Row]:
+        cursor = await self._reader.execute(sql.SQL("FETCH {} FROM rows").format(count))
         columns = tuple(Column(column.name, column.type_code) for column in cursor.description or ())
         relation, found = Relation(table, columns), cast("pq.abc.PGresult", cursor.pgresult)
         width = range(found.nfields)
@@ -160,8 +166,10 @@ class Link:
 
     async def read(self) -> list[Wal]:
         """What has arrived, as soon as something has, at most about 2,000 messages; empty after `wake`."""
-        loop, socket = asyncio.get_running_loop(), self._connection.pgconn.socket
+        loop = asyncio.get_running_loop()
         if not (wal := self._drain()):
+            with _retryable():
+                socket = self._connection.pgconn.socket
             loop.add_reader(socket, self.wake)
             try:
                 await self._awake.wait()
@@ -187,30 +195,34 @@ class Link:
 
     def _drain(self) -> list[Wal]:
         wal: list[Wal] = []
+        room = PIECE_BYTES
         with _retryable():
-            while len(wal) < PIECE_ROWS:
+            while len(wal) < PIECE_ROWS and room > 0:
                 self._connection.pgconn.consume_input()
                 before = len(wal)
-                self._take_messages(wal)
+                room = self._take_messages(wal, room)
                 if len(wal) == before:
                     break
         if wal:
             self._heard_at = time.monotonic()
         return wal
 
-    def _take_messages(self, wal: list[Wal]) -> None:
+    def _take_messages(self, wal: list[Wal], room: int) -> int:
+        """Take what has arrived, up to `room` bytes; how much room is left."""
         fetch = self._connection.pgconn.get_copy_data
-        while True:
+        while room > 0:
             size, data = fetch(1)
             if size == 0:
-                return
+                break
             if size < 0:
                 raise Retry("PostgreSQL has ended the WAL stream: it is stopping, or the slot was taken away")
+            room -= size
             if data[0] == _KEEPALIVE:
                 self.report_wanted = self.report_wanted or data[17] == 1
                 wal.append((_WAL_END(data, 1)[0], b""))
             else:
                 wal.append((0, bytes(data[_HEADER_BYTES:])))
+        return room
 
 
 class PostgresCounters:
@@ -225,7 +237,7 @@ class PostgresCounters:
             return {row[0] for row in await (await reader.execute("SELECT tenant_id FROM tenant")).fetchall()}
 
     async def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
-        """(used, version) of all counters of these tenants, in pieces. Raises Retry."""
+        """(used, version) of the counters of these tenants that an event may still meet, in pieces. Raises Retry."""
         async with (
             _connect(self._dsn) as reader,
             reader.transaction(),
@@ -233,7 +245,16 @@ class PostgresCounters:
         ):
             await cursor.execute(_load("read_counters"), {"tenants": list(tenants)})
             while rows := await cursor.fetchmany(PIECE_ROWS):
-                yield {CounterKey(*row[:5]): (row[5], row[6]) for row in rows}
+                yield {
+                    CounterKey(tenant, limit, user, key, date.fromisoformat(day)): (used, version)
+                    for tenant, limit, user, key, day, used, version in rows
+                }
+
+
+def choose_fetch(rows: Sequence[Row], count: int) -> int:
+    """How many rows to fetch next, so that a piece has about half of PIECE_BYTES."""
+    size = sum(len(value) for row in rows for value in row.values if isinstance(value, bytes))
+    return max(1, min(PIECE_ROWS, 2 * count, count * (PIECE_BYTES // 2) // max(1, size)))
 
 
 @asynccontextmanager
@@ -261,11 +282,12 @@ def _finish(connecting: asyncio.Future[psycopg.AsyncConnection[Any]]) -> None:
 def _retryable() -> Iterator[None]:
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, DuplicateObject, UndefinedObject) as error:
-        # the last two: another publisher made or dropped the slot at the same time
-        raise Retry(f"PostgreSQL is away or busy: {error}") from error
-    except psycopg.Error as error:
+    except (DuplicateObject, UndefinedObject) as error:
+        raise Retry(f"another publisher made or dropped the slot at the same time: {error}") from error
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
         raise Crash(f"PostgreSQL refuses the WAL reader, is the database migrated? {error}") from error
+    except psycopg.Error as error:
+        raise Retry(f"PostgreSQL is away or busy: {error}") from error
 
 
 async def _ask(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[Any, ...]:

@@ -24,6 +24,8 @@ class RowWriter:
     def write(self, values: Sequence[Value]) -> bytes:
         """A JSON object of the columns. Instants are RFC 3339 in UTC with microseconds, bytea is base64, jsonb and
         integer arrays are inlined, types not known here are strings. A value that the WAL did not carry is left out.
+
+        Raises ValueError for a day or an instant outside the years 1 to 9999: its form has no words for it.
         """
         return b"{%b}" % b",".join(
             [
@@ -56,8 +58,14 @@ def _write_bytes(value: bytes) -> bytes:
 
 def _write_instant(value: bytes) -> bytes:
     if value[10:11] != b" " or value[-3:] != b"+00":  # infinity, before Christ, after 9999
-        return b'"%b"' % value
+        raise ValueError(f"{value.decode()} is no instant of the years 1 to 9999")
     return b'"%bT%b.%bZ"' % (value[:10], value[11:19], value[20:-3].ljust(6, b"0"))
+
+
+def _write_day(value: bytes) -> bytes:
+    if len(value) != 10:
+        raise ValueError(f"{value.decode()} is no day of the years 1 to 9999")
+    return b'"%b"' % value
 
 
 def _write_integers(value: bytes) -> bytes:
@@ -74,7 +82,7 @@ WRITERS: dict[int, _Write] = {
     1005: _write_integers,
     1007: _write_integers,
     1016: _write_integers,
-    1082: _write_plain,  # date
+    1082: _write_day,
     1184: _write_instant,
     2950: _write_plain,  # uuid
     3802: _write_as_is,  # jsonb

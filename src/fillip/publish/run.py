@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from msgspec import DecodeError, Struct, json
 
-from fillip.core.errors import Retry
+from fillip.core.errors import Crash, Retry
 from fillip.publish import metrics
-from fillip.publish.announce import Announcer, Done, Harvest, Message, name_subject, write_message
+from fillip.publish.announce import Announcer, Done, Harvest, Message, Scribe
+from fillip.publish.aside import tell_asides
 from fillip.publish.flights import Flights
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot
-from fillip.publish.rows import RowWriter
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, read_last
@@ -45,19 +45,29 @@ async def publish(*, dsn: str, bootstrap: str, topics: Topics, valkey_url: str, 
     """Announce until `stop` is set; what is on its way then is waited for.
 
     `dsn` is of role fillip_publish. One publisher a database: a second one waits for the slot. A server that is away
-    is waited for with a growing pause. Raises Crash where trying again cannot help.
+    is waited for with a growing pause, and so is whatever nobody foresaw; what is wrong with one row stops no other, see
+    Scribe. Raises Crash where trying again cannot help.
     """
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():
         began_at = time.monotonic()
         try:
             await _Publisher(dsn, bootstrap, topics, valkey_url).follow(stop)
-        except (Retry, StreamError) as error:
+        except Crash:
+            raise
+        except Exception as error:  # noqa: BLE001 - an end would stop all tenants, and start again at the same place
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
-            log.warning("publishing waits, again in %.1f s: %s", pause_s, error)
+            _tell_fault(error, pause_s)
             await _run_until_first(stop.wait(), asyncio.sleep(pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _tell_fault(error: Exception, pause_s: float) -> None:
+    foreseen = isinstance(error, Retry | StreamError)
+    log.warning("publishing waits, again in %.1f s: %s", pause_s, error, exc_info=None if foreseen else error)
+    if not foreseen:
+        metrics.faults.inc()
 
 
 class _Publisher:
@@ -75,8 +85,9 @@ class _Publisher:
             ("quest_instance", "u"): topics.progressed,
             ("book_change", "c"): topics.changed,
         }
+        self._unannounced = topics.unannounced
         # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
-        self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed}
+        self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed, topics.unannounced}
         self._producer = KafkaProducer(bootstrap, give_up_after_s=0)
         self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS)
 
@@ -89,7 +100,8 @@ class _Publisher:
                 last = await self._read_last()
                 epoch = epoch or choose_epoch(link.identity, slot, last)
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
-                await self._follow(link, Announcer(epoch, self._routes, find_done(last, epoch)), slot, epoch, stop)
+                announcer = Announcer(self._build_scribe(epoch), find_done(last, epoch))
+                await self._follow(link, announcer, slot, epoch, stop)
         finally:
             await self._producer.close()
             await self._patient.close()
@@ -113,6 +125,7 @@ class _Publisher:
         while True:
             harvest = announcer.read(await link.read(), time.time_ns() // 1000)
             projection.note(harvest.counters)
+            tell_asides(harvest.asides)
             await flights.launch(self._send(harvest) if harvest.messages else None, harvest.end_lsn)
             if link.report_wanted:
                 link.report(flights.settle())
@@ -125,7 +138,7 @@ class _Publisher:
         metrics.delay.observe(time.time() - harvest.committed_at_us / 1e6)
 
     async def _read_last(self) -> dict[tuple[str, int], _Source | None]:
-        last = await read_last(self._bootstrap, sorted(set(self._routes.values())))
+        last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}))
         return {place: read_source(record) if record else None for place, record in last.items()}
 
     async def _find_place(self, link: Link) -> tuple[Slot, str | None]:
@@ -138,10 +151,10 @@ class _Publisher:
             await link.drop_slot(slot)
         async with link.take_snapshot() as snapshot:
             epoch = name_epoch_at(link.identity, snapshot.lsn)
-            flights, index = Flights(snapshot.lsn), 0
+            flights, index, scribe = Flights(snapshot.lsn), 0, self._build_scribe(epoch)
             for table in ANNOUNCED:
                 async for rows in snapshot.read(table):
-                    messages = self._write_snapshot(rows, epoch, snapshot.lsn, index)
+                    messages = write_snapshot(scribe, rows, snapshot.lsn, index)
                     await flights.launch(self._producer.send_many(messages), 0)
                     index += len(rows)
             await flights.land()
@@ -149,16 +162,26 @@ class _Publisher:
             log.info("slot made at %X, epoch %s: %d rows announced from a snapshot", snapshot.lsn, epoch, index)
             return await snapshot.keep(), epoch
 
-    def _write_snapshot(self, rows: list[Row], epoch: str, lsn: int, index: int) -> list[Message]:
-        now_us = time.time_ns() // 1000
-        begin, writer = Begin(lsn, now_us, 0), RowWriter(rows[0].relation)
-        return [
-            (
-                self._routes[name_subject(writer, row.values), "c"],
-                *write_message(writer, row, epoch, (lsn, index + number), begin, now_us, op="r"),
-            )
-            for number, row in enumerate(rows)
-        ]
+    def _build_scribe(self, epoch: str) -> Scribe:
+        return Scribe(epoch, self._routes, self._unannounced)
+
+
+def write_snapshot(scribe: Scribe, rows: Sequence[Row], lsn: int, index: int) -> list[Message]:
+    """The announcements of rows as they were at `lsn`, the first of them being number `index` of the snapshot."""
+    now_us = time.time_ns() // 1000
+    begin, messages, asides = Begin(lsn, now_us, 0), [], []
+    for position, row in enumerate(rows, index):
+        try:
+            place = scribe.find_place(row)
+            if place is None:
+                raise LookupError("there is no topic for it")
+            messages.append(scribe.announce(row, place[0], (lsn, position), begin, now_us, "r"))
+        except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
+            aside, message = scribe.set_aside(row, error, (lsn, position), begin, now_us, "r")
+            asides.append(aside)
+            messages.append(message)
+    tell_asides(asides)
+    return messages
 
 
 async def _report(link: Link, flights: Flights) -> None:

@@ -1,22 +1,28 @@
-"""The projection: limit counters mirrored into Valkey, as hints. It may be lost at any time and is rebuilt then."""
+"""The projection: limit counters mirrored into Valkey, as hints. It may be lost at any time and is rebuilt then.
+
+It is bounded: a counter that is not used is forgotten (core.projection.IDLE_FOR_S), a tenant has at most TENANT_COUNTERS in
+use a day, and where Valkey is full, hints are dropped and counted. Nobody waits for any of this, no other tenant either.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as Attempts
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from fillip.core.errors import Retry
 from fillip.core.limit import CounterKey
-from fillip.core.projection import name_counter, name_epoch
+from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter, name_epoch, name_used
 from fillip.publish import metrics
+from fillip.publish.aside import Aside, tell_asides
 
 ANSWER_WITHIN_S = 1.0
 CHECK_EVERY_S = 1.0
@@ -26,6 +32,12 @@ SCRIPT_COUNTERS = 500
 
 WAITING_LIMIT = 100_000
 """Counters kept while Valkey is away; beyond, they are read again from PostgreSQL."""
+
+TENANT_COUNTERS = 200_000
+"""Counters of a tenant that may be used a day, about 20 MB; those that all events of a limit meet come on top."""
+
+REBUILD_EVERY_S = 5.0
+"""At most so often for one tenant: a Valkey that throws epochs away would have it rebuilt without end."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +70,7 @@ class ValkeyProjection:
         self._waiting: dict[CounterKey, tuple[int, int]] = {}
         self._tenants: set[str] = set()
         self._lost: set[str] = set()
+        self._rebuilt_at: dict[str, float] = {}
         self._noted = asyncio.Event()
         self._advance = self._client.register_script(_load("advance_counter.lua"))
         self._finish = self._client.register_script(_load("finish_rebuild.lua"))
@@ -83,9 +96,11 @@ class ValkeyProjection:
                 try:
                     await self._keep_up()
                     pause_s = CHECK_EVERY_S
-                except (RedisError, OSError, Retry) as error:
+                except Exception as error:  # whatever it is, announcing goes on, and so does this
                     metrics.projection_failures.inc()
-                    log.warning("projection of limit counters waits, again in %.0f s: %s", pause_s, error)
+                    foreseen = isinstance(error, RedisError | OSError | Retry)
+                    told = None if foreseen else error
+                    log.warning("projection of counters waits, again in %.0f s: %s", pause_s, error, exc_info=told)
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
@@ -101,8 +116,8 @@ class ValkeyProjection:
             if time.monotonic() >= check_at:
                 await self._find_lost()
                 check_at = time.monotonic() + CHECK_EVERY_S
-            if self._lost:
-                await self._rebuild(frozenset(self._lost))
+            if due := self._find_due():
+                await self._rebuild(due)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY_S):
                     await self._noted.wait()
@@ -118,10 +133,36 @@ class ValkeyProjection:
 
     async def _write(self, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
         for tenant, keys in _split(counters):
-            names = [name_epoch(tenant), *map(name_counter, keys)]
-            epoch = await self._advance(names, [number for key in keys for number in counters[key]])
-            self._judge([(tenant, epoch)])
-        metrics.projected_counters.inc(len(counters))
+            await self._advance_surely(tenant, {key: counters[key] for key in keys})
+
+    async def _advance_surely(self, tenant: str, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
+        """A counter at which something fails that nobody foresaw is found by halves, and left out."""
+        try:
+            await self._advance_all(tenant, counters)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - foreseen or not: one counter does not stop the others
+            keys = list(counters)
+            if len(keys) == 1:
+                return tell_asides([_describe(keys[0], error)])
+            for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
+                await self._advance_surely(tenant, {key: counters[key] for key in half})
+
+    async def _advance_all(self, tenant: str, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
+        names = [name_epoch(tenant), name_used(tenant, datetime.now(UTC).date()), *map(name_counter, counters)]
+        states = [part for key, state in counters.items() for part in (*state, int(is_plain(key)))]
+        epoch, over, refused, failure = await self._advance(names, [IDLE_FOR_S, TENANT_COUNTERS, *states])
+        if failure and not failure.startswith("OOM"):
+            raise ResponseError(failure)
+        self._judge([(tenant, epoch)])
+        metrics.projected_counters.inc(len(counters) - over - refused)
+        metrics.dropped_counters.labels("tenant_has_many").inc(over)
+        metrics.dropped_counters.labels("valkey_full").inc(refused)
+
+    def _find_due(self) -> frozenset[str]:
+        """The tenants that are lost and were not rebuilt just now."""
+        before = time.monotonic() - REBUILD_EVERY_S
+        return frozenset(tenant for tenant in self._lost if self._rebuilt_at.get(tenant, before) <= before)
 
     async def _find_lost(self) -> None:
         tenants = list(self._tenants)
@@ -137,30 +178,46 @@ class ValkeyProjection:
                 self._lost.add(tenant)
 
     async def _rebuild(self, tenants: frozenset[str]) -> None:
-        """Write all counters of these tenants anew; those of another epoch are removed first."""
+        """Write the counters of these tenants anew; those of another epoch are removed first."""
         self._rebuilds += 1
         self._mark = f"{self._epoch}/rebuild-{self._rebuilds}"
         await self._clear_foreign(tenants)
-        for tenant in tenants:
-            await self._client.set(name_epoch(tenant), self._mark)
+        begun = [tenant for tenant in sorted(tenants) if await self._begin_rebuild(tenant)]
+        if not begun:
+            return
         written = 0
-        async for counters in self._store.read(tenants):
+        async for counters in self._store.read(begun):
             await self._write(counters)
             await self._write_waiting()
             written += len(counters)
-        for tenant in tenants:
+        for tenant in begun:
             if await self._finish([name_epoch(tenant)], [self._mark, self._epoch]):
                 self._lost.discard(tenant)
         metrics.rebuilds.inc()
-        log.info("projection rebuilt: %d counters of %d tenants, epoch %s", written, len(tenants), self._epoch)
+        log.info("projection rebuilt: %d counters of %d tenants, epoch %s", written, len(begun), self._epoch)
+
+    async def _begin_rebuild(self, tenant: str) -> bool:
+        """Mark a tenant as being rebuilt; False where Valkey is too full even for that: it is left for later."""
+        self._rebuilt_at[tenant] = time.monotonic()
+        try:
+            await self._client.set(name_epoch(tenant), self._mark)
+        except OutOfMemoryError:
+            metrics.dropped_counters.labels("valkey_full").inc()
+            return False
+        return True
 
     async def _clear_foreign(self, tenants: Iterable[str]) -> None:
         found = {tenant: await self._client.get(name_epoch(tenant)) for tenant in tenants}
         foreign = {tenant for tenant, epoch in found.items() if epoch and not str(epoch).startswith(self._epoch)}
         if foreign:
-            async for name in self._client.scan_iter(match="fillip:{*}:limit:*", count=1000):
-                if name[len("fillip:{") : name.index("}")] in foreign:
+            async for name in self._client.scan_iter(match="f:{*}:c:*", count=1000):
+                if name[len("f:{") : name.index("}")] in foreign:
                     await self._client.unlink(name)
+
+
+def _describe(key: CounterKey, error: Exception) -> Aside:
+    named = {"tenant_id": key.tenant_id, "limit_id": key.limit_id, "user_id": key.user_id[:100], "key": key.key[:100]}
+    return Aside("limit_counter", named, f"{type(error).__name__}: {error}")
 
 
 def _split(counters: Iterable[CounterKey]) -> Iterator[tuple[str, list[CounterKey]]]:

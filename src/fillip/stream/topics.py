@@ -53,7 +53,12 @@ class Topics(Struct, frozen=True):
         """Announcements of changes of the book, keyed by tenant."""
         return f"{self.prefix}book.changed"
 
+    @property
+    def unannounced(self) -> str:
+        """Rows that could not be announced, as they are stored, keyed as their announcement would have been."""
+        return f"{self.prefix}row.unannounced"
+
     def count_partitions(self, wide: int) -> dict[str, int]:
         """Partitions by topic: `wide` where many users write, else 1."""
         many = (self.received, *self.told, self.decided, self.progressed)
-        return dict.fromkeys(many, wide) | {self.rejected: 1, self.changed: 1}
+        return dict.fromkeys(many, wide) | {self.rejected: 1, self.changed: 1, self.unannounced: 1}

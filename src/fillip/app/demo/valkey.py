@@ -16,9 +16,9 @@ async def count_differences(url: str, tenant_id: str, counters: Sequence[Use]) -
         pipeline = valkey.pipeline(transaction=False)
         for use in counters:
             key = CounterKey(tenant_id, use.limit_id, use.user_id, use.key, use.window_start)
-            pipeline.hmget(name_counter(key), ["used", "version"])
+            pipeline.get(name_counter(key))
         found = await pipeline.execute()
     finally:
         await valkey.aclose()
-    wanted = [[str(use.used), str(use.version)] for use in counters]
+    wanted = [f"{use.used} {use.version}" for use in counters]
     return sum(have != want for have, want in zip(found, wanted, strict=True))

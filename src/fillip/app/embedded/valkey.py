@@ -22,7 +22,8 @@ protected-mode yes
 save ""
 appendonly no
 maxmemory 256mb
-maxmemory-policy noeviction
+# When it is full, the counters used longest ago go; the epochs, which have no expiry, stay.
+maxmemory-policy volatile-lru
 """
 
 
