@@ -3,16 +3,21 @@
 import asyncio
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 from bay_world import EVERYTHING, BayWorld, count, decision, rejection, reversal, until, until_count
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec.structs import replace
 
-from fillip.analyse import keep_loading
+from fillip.analyse import duckdb as bay
+from fillip.analyse import facts, keep_loading
 from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.loader import SET_ASIDE
 from fillip.analyse.report import CampaignDay, RejectionDay, Spend
 from fillip.core.errors import Crash
 
@@ -131,16 +136,109 @@ async def test_killed_at_any_moment_counts_once(bay_world: BayWorld, tmp_path: P
         assert facts.execute("SELECT count(DISTINCT decision_id) FROM decision_fact").fetchone() == (20_000,)
 
 
-async def test_a_failed_load_changes_nothing(bay_world: BayWorld) -> None:
+async def test_rows_that_cant_be_loaded_are_set_aside_and_the_others_count(bay_world: BayWorld) -> None:
+    topic = bay_world.topics.decided
+    before = SET_ASIDE.labels(topic)._value.get()
+    spoilt = [
+        decision(11, local_day="no day"),
+        decision(12, local_day=None),
+        decision(13, reward_values=[{"kind": "points", "value": 10**30}]),
+        decision(14, decision_id="x"),
+        decision(15, reward_values="none"),
+        decision(16, tenant_id=None),
+    ]
+    await bay_world.produce(*map(decision, range(1, 11)), *spoilt, *map(decision, range(17, 21)))
+    await bay_world.producer.send(topic, b"acme:u", b"nonsense")
+    await bay_world.produce(rejection(1), rejection(2, received_at="soon"), reversal(50, 1, 5, decision_id="x"))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 14)
+        await until(lambda: has_rejections(bay, [RejectionDay(date(2026, 3, 1), "unknown_action", 1)]))
+        await until(lambda: has_set_aside(before + 7, topic))
+    with duckdb.connect(str(bay_world.file)) as facts:
+        told = facts.execute("SELECT topic, count(*), count(error) FROM set_aside GROUP BY 1 ORDER BY 2").fetchall()
+    assert sorted(told) == sorted([(bay_world.topics.reversed, 1, 1), (bay_world.topics.rejected, 1, 1), (topic, 7, 7)])
+
+
+async def has_set_aside(wanted: float, topic: str) -> bool:
+    return SET_ASIDE.labels(topic)._value.get() == wanted
+
+
+@pytest.mark.parametrize("place", ["sift", "load"])
+async def test_a_fault_that_nobody_foresaw_costs_its_row_alone(
+    bay_world: BayWorld, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = facts._take if place == "sift" else bay._join
+
+    def planted(*arguments: object) -> object:
+        found = arguments[1:2] if place == "sift" else arguments[0]
+        if any(b'"e7"' in record.value for record in found):
+            raise ZeroDivisionError("planted")
+        return real(*arguments)
+
+    monkeypatch.setattr(facts if place == "sift" else bay, real.__name__, planted)
+    await bay_world.produce(*map(decision, range(1, 21)))
+    async with bay_world.loading() as loaded:
+        await until_count(loaded, 19)
+    with duckdb.connect(str(bay_world.file)) as file:
+        [(error, value)] = file.execute("SELECT error, value FROM set_aside").fetchall()
+    assert (error, b'"e7"' in value) == ("ZeroDivisionError: planted", True)
+
+
+async def test_a_load_that_fails_by_no_row_changes_nothing(bay_world: BayWorld) -> None:
     await bay_world.produce(*map(decision, range(1, 11)))
     async with bay_world.loading() as bay:
         await until_count(bay, 10)
-    await bay_world.produce(decision(11, local_day="no day"))
+    await bay_world.produce(decision(11))
     async with bay_world.bay() as bay:
-        with pytest.raises(Crash, match="local_day"):
+        bay._connection.execute("ALTER TABLE decision_fact RENAME TO lost")
+        with pytest.raises(Crash, match="decision_fact"):
             await asyncio.wait_for(keep_loading(bay, bay_world.open_tail), 20)
+        bay._connection.execute("ALTER TABLE lost RENAME TO decision_fact")
         assert await count(bay) == 10
         assert sum(p.next_offset for p in (await bay.read_positions()).values()) == 10
+
+
+async def test_sums_beyond_what_a_number_holds_stop_no_report(bay_world: BayWorld) -> None:
+    much = [{"kind": "points", "value": 2**63 - 1}]
+    await bay_world.produce(*(decision(number, reward_values=much) for number in (1, 2, 4)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 3)
+        (day,) = await bay.report_campaign_days(EVERYTHING)
+    assert day.spend == [Spend("points", None, 3, 2**63 - 1, 0)]
+
+
+async def test_a_topic_that_was_made_anew_or_cut_short_is_read_from_its_beginning(bay_world: BayWorld) -> None:
+    await bay_world.produce(*map(decision, range(1, 101)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 100)
+        # when it is made anew while it is being read, what comes then counts
+        await asyncio.to_thread(make_anew, bay_world.bootstrap, bay_world.topics.decided)
+        await bay_world.produce(*map(decision, range(101, 111)))
+        await until_count(bay, 110)
+    # and so does what is left where the log has passed the place meanwhile
+    await bay_world.produce(*map(decision, range(111, 121)))
+    await asyncio.to_thread(cut_short, bay_world.bootstrap, bay_world.topics.decided)
+    await bay_world.produce(*map(decision, range(121, 131)))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 120)
+
+
+def make_anew(bootstrap: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([topic])[topic].result()
+    while True:
+        try:
+            admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])[topic].result()
+            break
+        except KafkaException:  # the deletion is not done yet
+            time.sleep(0.1)
+
+
+def cut_short(bootstrap: str, topic: str) -> None:
+    """Throw away all that is there."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(topic, number, -1) for number in range(2)]).values():
+        done.result()
 
 
 async def test_one_process_owns_the_file(bay_world: BayWorld, tmp_path: Path) -> None:

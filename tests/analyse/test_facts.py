@@ -1,10 +1,10 @@
 """Sifting announcements: pure."""
 
-import pytest
+import json
+
 from bay_world import decision, record
 
 from fillip.analyse.facts import Position, sift
-from fillip.core.errors import Crash
 from fillip.stream.belt import Record
 
 PLACE = ("decision.made", 0)
@@ -36,7 +36,7 @@ def test_the_snapshot_of_a_new_epoch_replaces_its_partition_even_within_the_batc
         [old, other, record(1, decision(1, op="r", epoch="e2")), record(2, decision(2, op="r", epoch="e2"))], {}
     )
     assert load.renewed == {PLACE}
-    assert [partition for partition, _ in load.rows["decision.made"]] == [1, 0, 0]
+    assert [row.partition for row in load.rows["decision.made"]] == [1, 0, 0]
 
 
 def test_a_new_epoch_without_a_snapshot_adds():
@@ -45,6 +45,12 @@ def test_a_new_epoch_without_a_snapshot_adds():
     assert len(load.rows["decision.made"]) == 1
 
 
-def test_what_is_no_announcement_ends_the_process_naming_its_place():
-    with pytest.raises(Crash, match=r"decision\.made/0 at offset 3"):
-        sift([Record(*PLACE, 3, b'{"op":"c"}', None, 0)], {})
+def test_what_is_no_announcement_is_set_aside_naming_its_place_and_the_others_are_taken():
+    poison = [b'{"op":"c"}', b"", b"\xff", b"[" * 100_000, json.dumps(decision(2, op="x")).encode(),
+              json.dumps(decision(2**63)).encode(), json.dumps(decision(10**12)).encode()]  # fmt: skip
+    spoilt = [Record(*PLACE, offset, value, None, 0) for offset, value in enumerate(poison, 1)]
+    load = sift([record(0, decision(1)), *spoilt, record(9, decision(9))], {})
+    assert [row.offset for row in load.rows["decision.made"]] == [0, 9]
+    assert [aside.record_offset for aside in load.asides] == [1, 2, 3, 4, 5, 6, 7]
+    assert [aside.value for aside in load.asides] == [value[:10_000] for value in poison]
+    assert (load.positions[PLACE].next_offset, load.positions[PLACE].commit_lsn) == (10, 9)

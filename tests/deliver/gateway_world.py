@@ -46,6 +46,7 @@ class World:
     def __init__(self, dsn: str, bootstrap: str) -> None:
         self.dsn, self.bootstrap = dsn, bootstrap
         self.topics = Topics(prefix=f"{uuid.uuid4().hex[:8]}.")
+        self.others = [self.topics.progressed, self.topics.unannounced]
         self.producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 0})
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -102,7 +103,7 @@ class World:
     @asynccontextmanager
     async def client(self, user: str, **hello: object) -> AsyncIterator[ClientConnection]:
         """A connected client that has been welcomed."""
-        async with connect(self.url, compression=None) as client:
+        async with connect(self.url, compression=None, max_queue=None) as client:  # else a full one can't be closed
             await client.send(json.dumps({"type": "hello", "ticket": await self.ticket(user)} | hello))
             assert (await receive(client))["type"] == "welcome"
             yield client
@@ -115,8 +116,8 @@ class World:
             running = asyncio.create_task(
                 run_gateway(
                     inbox,
-                    lambda: self.tail(self.bootstrap, [*self.topics.told, self.topics.progressed]),
-                    self.topics.progressed,
+                    lambda: self.tail(self.bootstrap, [*self.topics.told, *self.others]),
+                    *self.others,
                     "127.0.0.1",
                     self.port,
                     [ORIGIN],

@@ -3,7 +3,10 @@
 import asyncio
 import time
 
+import pytest
 from gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
+
+from fillip.deliver import session
 
 
 async def test_replay_then_live(world: World) -> None:
@@ -153,7 +156,11 @@ async def test_trace_tells_each_step(world: World) -> None:
     assert abs(time.time_ns() // 1000 - stamps[-1]) < 60_000_000
 
 
-async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(world: World) -> None:
+async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "STALLED_FOR_S", 1.0)
+    before = count_cut()
     async with world.client("ann") as reader, world.client("ann") as idle:
         idle.transport.pause_reading()
         await world.grant("ann", 1, 1000)
@@ -162,15 +169,13 @@ async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(worl
         for seq in range(1, 1001):
             world.produce("ann", row | {"inbox_seq": seq})
         assert await receive_seqs(reader, 1000) == list(range(1, 1001))
-        await until(lambda: closed_for(world, "slow-reader"))
+        await until(lambda: count_cut() > before)
         assert await hear_nothing_but_pong(reader)
         idle.transport.resume_reading()
 
 
-async def closed_for(world: World, reason: str) -> bool:
-    from fillip.deliver.session import CLOSED
-
-    return CLOSED.labels(reason)._value.get() >= 1
+def count_cut() -> float:
+    return session.CLOSED.labels("slow-reader")._value.get()
 
 
 async def test_a_broken_tail_is_opened_again_and_sessions_catch_up(closed_world: World) -> None:

@@ -90,7 +90,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert find_processes(tmp_path) == []
 
 
-@pytest.mark.parametrize("process", ["api", "worker", "publish", "gateway", "analyse", "migrate"])
+@pytest.mark.parametrize("process", ["api", "worker", "publish", "sweep", "gateway", "analyse", "migrate"])
 def test_a_missing_setting_is_named(process: str) -> None:
     assert_one_clear_line(run_fillip(process), "FILLIP_POSTGRES_DSN")
 

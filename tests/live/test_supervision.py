@@ -20,7 +20,9 @@ BACK_WITHIN_S = 90.0
 """A broker that was killed takes some ten seconds to read its log, more on a busy machine."""
 
 
-@pytest.mark.parametrize("name", ["valkey", "postgres", "kafka", "worker", "publish", "api", "gateway", "analyse"])
+@pytest.mark.parametrize(
+    "name", ["valkey", "postgres", "kafka", "worker", "publish", "sweep", "api", "gateway", "analyse"]
+)
 async def test_what_is_killed_comes_back_and_events_are_decided_again(stack: Stack, shop: Shop, name: str) -> None:
     # given a set that decides
     tries = count()

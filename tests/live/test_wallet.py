@@ -1,4 +1,4 @@
-"""Points on the whole path: an event earns them, the sweep of `fillip publish` activates and expires them."""
+"""Points on the whole path: an event earns them, `fillip sweep` activates and expires them."""
 
 import time
 

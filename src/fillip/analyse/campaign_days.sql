@@ -15,10 +15,10 @@ WITH picked AS (
     WHERE outcome = 'granted'
 ), sums AS (
     SELECT local_day, campaign_id, reward.kind AS kind, reward.currency AS currency, count(*) AS count,
-           sum(reward.value)::bigint AS value
+           least(sum(reward.value), 9223372036854775807)::bigint AS value
     FROM given GROUP BY ALL
 ), taken AS (
-    SELECT local_day, campaign_id, kind, currency, sum(r.value)::bigint AS reversed
+    SELECT local_day, campaign_id, kind, currency, least(sum(r.value), 9223372036854775807)::bigint AS reversed
     FROM reversal_fact r JOIN (SELECT * FROM picked SEMI JOIN lines USING (local_day, campaign_id)) USING (tenant_id, decision_id)
     GROUP BY ALL
 ), spent AS (

@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from fillip.analyse.facts import Load, Place, Position
+from fillip.analyse.facts import Aside, Load, Place, Position, describe_aside
 from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
+from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 
 MEMORY_LIMIT = "256MB"
@@ -27,6 +28,7 @@ SQL = {
         "schema",
         "positions",
         "move",
+        "set_aside",
         "forget_decisions",
         "forget_rejections",
         "forget_reversals",
@@ -37,6 +39,10 @@ SQL = {
         "rejection_days",
     )
 }
+PASSING = (duckdb.IOException, duckdb.OutOfMemoryException)
+ENDED = (duckdb.FatalException, duckdb.InternalException)
+"""After these the file can't be used before it is opened anew."""
+
 Answer = TypeVar("Answer")
 
 
@@ -89,7 +95,7 @@ class DuckdbBay:
     async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        except PASSING as error:
             raise Retry(f"the analytics file can't be used now: {error}") from error
         except duckdb.Error as error:
             raise Crash(f"the analytics file refused what it was given: {error}") from error
@@ -98,17 +104,56 @@ class DuckdbBay:
         return self._connection.execute(SQL[name], asked).fetchall()
 
     def _load(self, load: Load) -> None:
+        try:
+            self._load_whole(load)
+        except (*PASSING, *ENDED):
+            raise
+        except Exception:  # noqa: BLE001 - perhaps some rows are to blame: the others are loaded without them
+            for topic in load.rows:
+                self._try(topic, [])  # raises where it is not the rows
+                load.rows[topic], culprits = self._split(topic, load.rows[topic])
+                load.asides += culprits
+            self._load_whole(load)
+
+    def _load_whole(self, load: Load) -> None:
         self._connection.begin()
         try:
             for topic, partition in load.renewed:
                 self._connection.execute(SQL[f"forget_{self._tables[topic]}"], [partition])
             for topic, rows in load.rows.items():
-                self._connection.execute(SQL[f"load_{self._tables[topic]}"], [_join(rows)])
+                self._insert(topic, rows)
+            if load.asides:
+                self._connection.executemany(SQL["set_aside"], [_list(aside) for aside in load.asides])
             self._connection.executemany(SQL["move"], [_list(position) for position in load.positions.values()])
             self._connection.commit()
         except BaseException:
             self._connection.rollback()
             raise
+
+    def _insert(self, topic: str, rows: Sequence[Record]) -> None:
+        self._connection.execute(SQL[f"load_{self._tables[topic]}"], [_join(rows)])
+
+    def _try(self, topic: str, rows: Sequence[Record]) -> None:
+        """Load them and take it back. Raises what loading them raises."""
+        self._connection.begin()
+        try:
+            self._insert(topic, rows)
+        finally:
+            self._connection.rollback()
+
+    def _split(self, topic: str, rows: list[Record]) -> tuple[list[Record], list[Aside]]:
+        """Those that can be loaded, and those that can't: found by halves."""
+        try:
+            self._try(topic, rows)
+        except (*PASSING, *ENDED):
+            raise
+        except Exception as error:  # noqa: BLE001 - foreseen or not
+            if len(rows) == 1:
+                return [], [describe_aside(rows[0], error)]
+            half = len(rows) // 2
+            (first, culprits), (second, more) = self._split(topic, rows[:half]), self._split(topic, rows[half:])
+            return first + second, culprits + more
+        return rows, []
 
 
 def sources(topics: Topics) -> list[str]:
@@ -127,13 +172,15 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _join(rows: Sequence[tuple[int, bytes]]) -> str:
+def _join(rows: Sequence[Record]) -> str:
     """One JSON text for DuckDB to take apart: four times as fast as rows of Python values."""
-    return (b"[" + b",".join(b'{"partition":%d,"message":%b}' % row for row in rows) + b"]").decode()
+    return (
+        b"[" + b",".join(b'{"partition":%d,"message":%b}' % (r.partition, r.value or b"null") for r in rows) + b"]"
+    ).decode()
 
 
-def _list(position: Position) -> list[object]:
-    return [getattr(position, name) for name in position.__struct_fields__]
+def _list(row: Position | Aside) -> list[object]:
+    return [getattr(row, name) for name in row.__struct_fields__]
 
 
 def _ask(question: Question) -> dict[str, object]:

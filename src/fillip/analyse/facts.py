@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from fillip.core.errors import Crash
 from fillip.stream.belt import Record
 
 Place = tuple[str, int]
@@ -31,20 +30,38 @@ class Position(Struct, frozen=True):
         return datetime.fromtimestamp(self.committed_at_us / 1e6, UTC)
 
 
+MAX_VALUE_BYTES = 10_000
+
+
+class Aside(Struct, frozen=True):
+    """A record that can't be loaded, and why; of its `value` the first MAX_VALUE_BYTES."""
+
+    topic: str
+    partition: int
+    record_offset: int
+    error: str
+    value: bytes
+
+
 class Load(Struct):
-    """What one transaction has to do: forget `renewed`, add `rows` (partition, JSON message) by topic, move on."""
+    """What one transaction has to do: forget `renewed`, add `rows` by topic, keep what can't be loaded, move on."""
 
     renewed: set[Place] = msgspec.field(default_factory=set)
-    rows: dict[str, list[tuple[int, bytes]]] = msgspec.field(default_factory=dict)
+    rows: dict[str, list[Record]] = msgspec.field(default_factory=dict)
+    asides: list[Aside] = msgspec.field(default_factory=list)
     positions: dict[Place, Position] = msgspec.field(default_factory=dict)
     seen_before: int = 0
 
 
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Microseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]  # to the end of the year 9999
+
+
 class _Source(Struct, frozen=True):
     epoch: str
-    commit_lsn: int
-    index: int
-    committed_at_us: int
+    commit_lsn: _Count
+    index: _Count
+    committed_at_us: _Microseconds
 
 
 class _Header(Struct, frozen=True):
@@ -59,15 +76,25 @@ def sift(records: Sequence[Record], positions: Mapping[Place, Position]) -> Load
     """The load that `records` (log order within each partition) make on top of what `positions` say is loaded.
 
     An announcement whose (commit LSN, index) is not above its partition's, in the same epoch, was loaded before. A new
-    epoch that begins with a snapshot (op `r`) replaces what its partition held. Raises Crash when one can't be read.
+    epoch that begins with a snapshot (op `r`) replaces what its partition held. One that can't be read is set aside.
     """
     load = Load()
     for record in records:
         place = record.topic, record.partition
         known = load.positions.get(place) or positions.get(place) or Position(*place, 0)
-        header = _read_header(record)
-        load.positions[place] = _take(load, record, header, known) if header else _skip(record, known)
+        try:
+            header = _DECODER.decode(record.value) if record.value is not None else None
+            load.positions[place] = _take(load, record, header, known) if header else _skip(record, known)
+        except Exception as error:  # noqa: BLE001 - foreseen or not: one record does not keep the others out
+            load.asides.append(describe_aside(record, error))
+            load.positions[place] = _skip(record, known)
     return load
+
+
+def describe_aside(record: Record, error: Exception) -> Aside:
+    """What is kept of a record that can't be loaded. Never raises."""
+    said = f"{type(error).__name__}: {error}"[:1_000]
+    return Aside(record.topic, record.partition, record.offset, said, (record.value or b"")[:MAX_VALUE_BYTES])
 
 
 def _take(load: Load, record: Record, header: _Header, known: Position) -> Position:
@@ -78,9 +105,8 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
     rows = load.rows.setdefault(record.topic, [])
     if header.op == "r" and source.epoch != known.epoch:
         load.renewed.add((record.topic, record.partition))
-        rows[:] = [row for row in rows if row[0] != record.partition]
-    assert record.value is not None
-    rows.append((record.partition, record.value))
+        rows[:] = [row for row in rows if row.partition != record.partition]
+    rows.append(record)
     return Position(
         record.topic,
         record.partition,
@@ -94,13 +120,3 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
 
 def _skip(record: Record, known: Position) -> Position:
     return msgspec.structs.replace(known, next_offset=record.offset + 1)
-
-
-def _read_header(record: Record) -> _Header | None:
-    if record.value is None:
-        return None
-    try:
-        return _DECODER.decode(record.value)
-    except msgspec.DecodeError as error:
-        where = f"{record.topic}/{record.partition} at offset {record.offset}"
-        raise Crash(f"announcement on {where} can't be read ({error}): is something else producing there?") from None

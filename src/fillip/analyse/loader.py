@@ -7,16 +7,22 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from prometheus_client import Counter, Histogram
 
-from fillip.analyse.facts import sift
+from fillip.analyse.facts import Aside, sift
 from fillip.analyse.report import Bay
-from fillip.core.errors import Retry
-from fillip.stream.belt import Record, StreamError, StreamLost
+from fillip.core.errors import Crash, Retry
+from fillip.stream.belt import Record, StreamError
 
 GATHER_S = 0.2
 MAX_RECORDS = 5_000
 WAITING_LISTS = 4
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 LOADED = Counter("fillip_analyse_records_total", "Announcements taken from the topics", ["outcome"])
+SET_ASIDE = Counter(
+    "fillip_analyse_set_aside_total",
+    "Announcements that could not be loaded, by topic: an alarm at the first",
+    ["topic"],
+)
+TOLD_AT_ONCE = 5
 LOAD_S = Histogram("fillip_analyse_load_seconds", "Duration of one load")
 log = structlog.get_logger()
 
@@ -28,7 +34,8 @@ OpenTail = Callable[[Mapping[tuple[str, int], int]], AbstractAsyncContextManager
 async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
     """Load until cancelled. Whatever fails in between, each announcement counts once: positions are in the facts' file.
 
-    Raises StreamLost when the topics no longer hold what comes next, Crash when something there is no announcement.
+    What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
+    what it does hold. Raises Crash when the file can't be used.
     """
     pause_s = FIRST_PAUSE_S
     while True:
@@ -38,10 +45,11 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
                 async for records in _gather(tail):
                     await _load(bay, records)
                     pause_s = FIRST_PAUSE_S
-        except StreamLost:
+        except Crash:
             raise
-        except (Retry, StreamError) as error:
-            log.warning("loading stopped, will go on from the stored offsets", error=str(error), pause_s=pause_s)
+        except Exception as error:
+            told = None if isinstance(error, Retry | StreamError) else error
+            log.warning("loading stopped, will go on from the stored offsets", error=str(error), exc_info=told)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -50,8 +58,17 @@ async def _load(bay: Bay, records: Sequence[Record]) -> None:
     load = sift(records, await bay.read_positions())
     with LOAD_S.time():
         await bay.load(load)
+    _tell_asides(load.asides)
     LOADED.labels("seen_before").inc(load.seen_before)
     LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
+
+
+def _tell_asides(asides: Sequence[Aside]) -> None:
+    for aside in asides:
+        SET_ASIDE.labels(aside.topic).inc()
+    for aside in asides[:TOLD_AT_ONCE]:
+        place = {"topic": aside.topic, "partition": aside.partition, "offset": aside.record_offset}
+        log.error("announcement set aside, see table set_aside", error=aside.error, **place)
 
 
 async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:

@@ -17,3 +17,8 @@ CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,
     commit_lsn bigint NOT NULL, index bigint NOT NULL, committed_at_us bigint NOT NULL, PRIMARY KEY (topic, partition)
 );
+-- Announcements that could not be loaded: for the operator, who finds the whole of each in its topic.
+CREATE TABLE IF NOT EXISTS set_aside (
+    topic varchar NOT NULL, partition integer NOT NULL, record_offset bigint NOT NULL, error varchar NOT NULL,
+    value blob NOT NULL, set_aside_at timestamptz NOT NULL DEFAULT now()
+);

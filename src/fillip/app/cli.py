@@ -142,6 +142,15 @@ def publish() -> None:
 
 
 @app.command()
+def sweep() -> None:
+    """Run the sweep: expires and activates what is due, makes coupon codes. Any number may run."""
+    from fillip.app.processes import serve
+    from fillip.app.sweeper import run_sweep
+
+    serve("sweep", run_sweep)
+
+
+@app.command()
 def gateway() -> None:
     """Run a gateway: WebSocket streams of end customers. Any number may run."""
     from fillip.app.doors import run_gateway_process

@@ -18,11 +18,11 @@ async def run_gateway_process(settings: Settings, stop: asyncio.Event) -> None:
     from fillip.deliver.postgres import PostgresInbox
 
     topics = Topics(settings.topic_prefix)
-    pushed = [*topics.told, topics.progressed]
+    pushed = [*topics.told, topics.progressed, topics.unannounced]
     open_tail = partial(Tail, settings.kafka_bootstrap, pushed, fetch_wait_ms=LIVE_FETCH_WAIT_MS)
     host, port, origins = settings.host, settings.gateway_port, settings.allowed_origins
     async with PostgresInbox.open(settings.dsn("fillip_gateway")) as inbox:
-        await run_gateway(inbox, open_tail, topics.progressed, host, port, origins, stop)
+        await run_gateway(inbox, open_tail, topics.progressed, topics.unannounced, host, port, origins, stop)
 
 
 async def run_analyse_process(settings: Settings, stop: asyncio.Event) -> None:

@@ -19,7 +19,7 @@ from fillip.app.ports import check_free, choose_free_port, claim_port, find_port
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash
 
-PROCESSES = ("api", "gateway", "publish", "worker", "analyse")
+PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse")
 DOORS = {"api": "api_port", "gateway": "gateway_port", "analyse": "analyse_port"}
 USUAL_PORTS = {"api": 8080, "gateway": 8081, "analyse": 8082}
 READY_WITHIN_S = 90
@@ -127,7 +127,7 @@ class Stack:
 
     def stop(self) -> None:
         """End the processes from the source to the ledger, then the servers; may be called twice."""
-        for name in ("api", "worker", "publish", "gateway", "analyse"):
+        for name in ("api", "worker", "sweep", "publish", "gateway", "analyse"):
             if (child := self._children.pop(name, None)) and child.poll() is None:
                 child.terminate()
                 try:

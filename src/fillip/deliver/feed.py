@@ -4,12 +4,12 @@ import asyncio
 from collections import Counter as Tally
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
-import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from fillip.deliver.frames import Closed, read_announcement, read_progress
+from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_progress
 from fillip.deliver.session import Session
 from fillip.deliver.tail import OpenTail
 from fillip.stream.belt import Record
@@ -21,16 +21,23 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 SESSIONS = Gauge("fillip_deliver_sessions", "Authenticated connections")
 RECORDS = Counter("fillip_deliver_records_total", "Announcements seen")
 BREAKS = Counter("fillip_deliver_tail_breaks_total", "Times the tail of announcements had to be opened again")
+SET_ASIDE = Counter(
+    "fillip_deliver_set_aside_total",
+    "Announcements that could not be taken, by topic: an alarm at the first",
+    ["topic"],
+)
 log = structlog.get_logger()
 
 
 class Feed:
     """The sessions by user, and the loop that feeds them. `live` tells whether the tail is open."""
 
-    def __init__(self, open_tail: OpenTail, progressed: str) -> None:
-        """`progressed` is the topic of the tail that announces quest progress; the others announce inbox entries."""
+    def __init__(self, open_tail: OpenTail, progressed: str, unannounced: str) -> None:
+        """Of the topics of the tail `progressed` announces quest progress, and `unannounced` tells of rows that could not
+        be announced, whose users look into the ledger; the others announce inbox entries.
+        """
         self._open_tail = open_tail
-        self._progressed = progressed
+        self._progressed, self._unannounced = progressed, unannounced
         self._sessions: defaultdict[bytes, list[Session]] = defaultdict(list)
         self._by_tenant: Tally[str] = Tally()
         self._recent, self._recent_progress = Recent(), Recent()
@@ -54,10 +61,9 @@ class Feed:
         mates.append(session)
         self._count(1)
         # Announced just now, and perhaps not yet visible to those who read the ledger.
-        if value := self._recent.get(key):
-            self._push(key, value)
-        if value := self._recent_progress.get(key):
-            self._show(key, value)
+        for recent in (self._recent, self._recent_progress):
+            if record := recent.get(key):
+                self._hand_out(record, [session])
 
     def leave(self, session: Session) -> None:
         """Unsubscribe a session that has joined."""
@@ -98,7 +104,7 @@ class Feed:
         for start in range(0, len(records), RECORDS_A_TURN):
             for record in records[start : start + RECORDS_A_TURN]:
                 if record.key and record.value:
-                    self._take(record.key, record.value, of_progress=self._is_progress(record))
+                    self._take(record, record.key)
             if start + RECORDS_A_TURN < len(records):
                 await asyncio.sleep(0)  # let the sockets breathe
         RECORDS.inc(len(records))
@@ -106,34 +112,41 @@ class Feed:
     def _is_progress(self, record: Record) -> bool:
         return record.topic == self._progressed
 
-    def _take(self, key: bytes, value: bytes, *, of_progress: bool) -> None:
+    def _take(self, record: Record, key: bytes) -> None:
         """Nothing is decoded unless someone listens."""
-        recent, push = (self._recent_progress, self._show) if of_progress else (self._recent, self._push)
-        recent.keep(key, value)
+        (self._recent_progress if self._is_progress(record) else self._recent).keep(key, record)
         if key in self._sessions:
-            push(key, value)
+            self._hand_out(record, self._sessions[key])
 
-    def _push(self, key: bytes, value: bytes) -> None:
+    def _hand_out(self, record: Record, sessions: Sequence[Session]) -> None:
+        """Whatever is wrong with a record, its user gets all that is stored, and nobody else notices."""
+        value = record.value or b""
         try:
-            live = read_announcement(value)
-        except msgspec.DecodeError as error:
-            log.error("announcement can't be read, its user catches up from the inbox", error=str(error))
-            for session in self._sessions[key]:
-                session.catch_up()
-            return
-        for session in self._sessions[key]:
-            session.push(live)
+            if record.topic == self._unannounced:
+                for session in sessions:
+                    session.begin()
+            elif self._is_progress(record):
+                progress = read_progress(value)
+                for session in sessions:
+                    session.progress.show(progress)
+            else:
+                live = read_announcement(value)
+                for session in sessions:
+                    session.push(live)
+        except Exception as error:  # noqa: BLE001 - foreseen or not
+            self._set_aside(record, error)
+            for session in sessions:
+                session.begin()
 
-    def _show(self, key: bytes, value: bytes) -> None:
-        try:
-            progress = read_progress(value)
-        except msgspec.DecodeError as error:
-            log.error("progress can't be read, its user catches up from the ledger", error=str(error))
-            for session in self._sessions[key]:
-                session.progress.catch_up()
-            return
-        for session in self._sessions[key]:
-            session.progress.show(progress)
+    def _set_aside(self, record: Record, error: Exception) -> None:
+        with suppress(Exception):
+            if is_shortened(record.value or b""):
+                return  # too large to be announced whole: no fault
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.error(
+            "announcement set aside, its user reads the ledger", error=f"{type(error).__name__}: {error}", **place
+        )
+        SET_ASIDE.labels(record.topic).inc()
 
     def _count(self, change: int) -> None:
         self.count += change
@@ -141,18 +154,18 @@ class Feed:
 
 
 class Recent:
-    """The newest value of each of the users that were told of last."""
+    """The newest record of each of the users that were told of last."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[bytes, bytes] = OrderedDict()
+        self._values: OrderedDict[bytes, Record] = OrderedDict()
 
-    def keep(self, key: bytes, value: bytes) -> None:
-        """`value` is the user's newest."""
-        self._values[key] = value
+    def keep(self, key: bytes, record: Record) -> None:
+        """`record` is the user's newest."""
+        self._values[key] = record
         self._values.move_to_end(key)
         if len(self._values) > RECENT_USERS:
             self._values.popitem(last=False)
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Record | None:
         """The user's newest; None where it is no longer known."""
         return self._values.get(key)

@@ -101,6 +101,12 @@ class Changed(Struct, frozen=True):
     change: Change
 
 
+class Unreadable(Struct, frozen=True, tag="unreadable"):
+    """One inbox entry that can't be shown: it keeps its number, so that no other is missed."""
+
+    seq: int
+
+
 class Failed(Struct, frozen=True, tag="error"):
     """Says why the connection is about to be closed."""
 
@@ -140,6 +146,10 @@ class _Announcement(Struct, frozen=True):
     source: _Source
 
 
+class _Shortened(Struct, frozen=True):
+    omitted: tuple[str, ...] = ()
+
+
 class _Instance(Struct, frozen=True):
     campaign_id: str
     instance_key: str
@@ -167,6 +177,7 @@ class Live(Struct, frozen=True):
 _INBOUND: msgspec.json.Decoder[Hello | Ack | Ping] = msgspec.json.Decoder(Hello | Ack | Ping)
 _ANNOUNCEMENT = msgspec.json.Decoder(_Announcement)
 _MOVE = msgspec.json.Decoder(_Move)
+_SHORTENED = msgspec.json.Decoder(_Shortened)
 _ENCODER = msgspec.json.Encoder()
 encode_frame = _ENCODER.encode
 
@@ -182,7 +193,7 @@ def read_frame(frame: str | bytes) -> Hello | Ack | Ping:
 
 
 def read_announcement(value: bytes) -> Live:
-    """A message of incentive.generated, .reversed or .expired; raises msgspec.DecodeError. Pushed now."""
+    """A message of incentive.generated, .reversed or .expired, pushed now; raises msgspec.DecodeError, or ValueError for an instant."""
     found = _ANNOUNCEMENT.decode(value)
     row, source = found.after, found.source
     granted_at, pushed_at_us = datetime.fromisoformat(row.granted_at), time.time_ns() // 1000
@@ -217,8 +228,15 @@ def read_progress(value: bytes) -> Progress:
     )
 
 
+def is_shortened(value: bytes) -> bool:
+    """Whether an announcement goes without some of its columns, as it says itself; raises msgspec.DecodeError."""
+    return bool(_SHORTENED.decode(value).omitted)
+
+
 def write_entry(entry: Entry, trace: Trace | None = None) -> bytes:
     """The frame of an inbox entry: the same live and replayed, but for the trace."""
+    if entry.incentive is None:
+        return encode_frame(Unreadable(entry.seq))
     if entry.change is None:
         return encode_frame(Pushed(entry.seq, entry.incentive, trace))
     return encode_frame(Changed(entry.change.kind, entry.seq, entry.incentive, entry.change))

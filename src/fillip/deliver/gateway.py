@@ -21,7 +21,13 @@ HELLO_WITHIN_S = 5.0
 MAX_INBOUND_BYTES = 16 * 1024
 INBOUND_PER_S, INBOUND_BURST = 200.0, 400.0
 MAX_CONNECTIONS = 15_000
-SEND_BUFFER_BYTES = 128 * 1024  # the kernel's, per socket: a client that does not read must not cost megabytes
+SEND_BUFFER_BYTES = 64 * 1024  # the kernel's, per socket: a client that does not read must not cost megabytes
+PING_EVERY_S, PONG_WITHIN_S = 20, 120
+"""A pong comes when the client has read all that lies before the ping, which may be some hundred kB on a slow line."""
+
+GONE_AFTER_MS = 45_000
+"""A client whose host has for so long not confirmed what was sent to it is gone: the kernel notices, before any pong is due."""
+
 log = structlog.get_logger()
 
 
@@ -29,6 +35,7 @@ async def run_gateway(
     inbox: Inbox,
     open_tail: OpenTail,
     progressed: str,
+    unannounced: str,
     host: str,
     port: int,
     allowed_origins: Sequence[str],
@@ -36,11 +43,12 @@ async def run_gateway(
 ) -> None:
     """Serve until `stop` is set; then close every connection with 1001 so that clients resume elsewhere.
 
-    Of the topics that `open_tail` opens, `progressed` announces quest progress, each other one inbox entries.
+    Of the topics that `open_tail` opens, `progressed` announces quest progress, `unannounced` tells of rows that could not
+    be announced, each other one announces inbox entries.
     Browsers are let in from exactly `allowed_origins`; a request without an Origin header is a native app's.
     Raises OSError when the port is taken.
     """
-    feed = Feed(open_tail, progressed)
+    feed = Feed(open_tail, progressed, unannounced)
     gateway = Gateway(inbox, feed)
     with _listen(host, port) as listener:
         feeding = asyncio.create_task(feed.run())
@@ -53,6 +61,8 @@ async def run_gateway(
                 max_size=MAX_INBOUND_BYTES,
                 process_request=gateway.screen,
                 open_timeout=HELLO_WITHIN_S,
+                ping_interval=PING_EVERY_S,
+                ping_timeout=PONG_WITHIN_S,
                 close_timeout=2,
                 server_header=None,
             ):
@@ -154,4 +164,6 @@ async def _close(connection: ServerConnection, closed: Closed) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), backlog=1024)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
     return listener

@@ -64,10 +64,12 @@ class Change(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One line of an inbox; `seq` counts 1..n without a gap. Without a change it tells of the grant."""
+    """One line of an inbox; `seq` counts 1..n without a gap. Without a change it tells of the grant. `incentive` is None
+    where what is stored can't be shown.
+    """
 
     seq: int
-    incentive: Incentive
+    incentive: Incentive | None
     change: Change | None = None
 
 
@@ -108,7 +110,7 @@ class Inbox(Protocol):
         ...
 
     async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
-        """Up to `count` entries with seq > after_seq, in order."""
+        """Up to `count` entries with seq > after_seq, in order. One that can't be shown is there, without its incentive."""
         ...
 
     async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
@@ -116,7 +118,9 @@ class Inbox(Protocol):
         ...
 
     async def read_progress(self, user: User, named: Sequence[Place], count: int) -> Sequence[Progress]:
-        """The instances named, in whatever state, and up to `count` of those still open, the newest of them."""
+        """The instances named, in whatever state, and up to `count` of those still open, the newest of them. One that
+        can't be shown is left out.
+        """
         ...
 
 

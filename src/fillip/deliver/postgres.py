@@ -1,13 +1,16 @@
 """The inboxes in PostgreSQL, as role fillip_gateway: one tenant a transaction."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import asyncpg
+import structlog
 from msgspec import Raw, json
+from prometheus_client import Counter
 
 from fillip.core.errors import Retry
 from fillip.core.instance import name_instance
@@ -18,17 +21,19 @@ ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
 AWAY = (
     OSError,
-    asyncpg.PostgresConnectionError,
+    asyncpg.PostgresError,  # whatever it refuses: the session lives on, and asks again
     asyncpg.InterfaceError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ObjectNotInPrerequisiteStateError,  # the database is not accepting connections
-    asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,  # a connection that was ended while it was being used
     TimeoutError,
+)
+UNSHOWN = Counter(
+    "fillip_deliver_unshown_total", "Rows of the ledger that could not be shown, by what they are", ["what"]
 )
 SQL = {
     name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
     for name in ("redeem", "scope", "standing", "page", "ack", "progress")
 }
+log = structlog.get_logger()
 _STEPS = json.Decoder(tuple[Step, ...])
 _quotas = json.Decoder(Quotas)
 
@@ -78,7 +83,7 @@ class PostgresInbox:
         async with self._transact() as connection:
             await connection.execute(SQL["scope"], user.tenant_id)
             rows = await connection.fetch(SQL["progress"], user.tenant_id, user.user_id, *places, count)
-        return [_read_progress(row) for row in rows]
+        return list(_read_all_progress(rows))
 
     @asynccontextmanager
     async def _transact(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -90,25 +95,41 @@ class PostgresInbox:
 
 
 def _read_entry(row: asyncpg.Record) -> Entry:
-    incentive = Incentive(
+    """An entry that can't be shown keeps its place."""
+    try:
+        return Entry(row["seq"], _read_incentive(row), None if row["entry"] == "granted" else _read_change(row))
+    except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
+        _tell_unshown("entry", error, seq=row["seq"], incentive=str(row["incentive_id"]))
+        return Entry(row["seq"], None)
+
+
+def _read_incentive(row: asyncpg.Record) -> Incentive:
+    return Incentive(
         incentive_id=str(row["incentive_id"]),
         campaign_id=row["campaign_id"],
         kind=row["kind"],
         value=row["value"],
         currency=row["currency"],
         payload=Raw(row["payload"] or "null"),
-        granted_at=write_instant(row["granted_at"]),
+        granted_at=_read_instant(row["granted_at"]),
         event_id=row["event_id"],
         coupon_code=row["coupon_code"],
-        expires_at=row["expires_at"] and write_instant(row["expires_at"]),
+        expires_at=row["expires_at"] and _read_instant(row["expires_at"]),
     )
-    return Entry(row["seq"], incentive, None if row["entry"] == "granted" else _read_change(row))
 
 
 def _read_change(row: asyncpg.Record) -> Change:
     return Change(
-        row["entry"], row["changed_value"], row["reversed_value"], row["reason"], write_instant(row["changed_at"])
+        row["entry"], row["changed_value"], row["reversed_value"], row["reason"], _read_instant(row["changed_at"])
     )
+
+
+def _read_all_progress(rows: Sequence[asyncpg.Record]) -> Iterator[Progress]:
+    for row in rows:
+        try:
+            yield _read_progress(row)
+        except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
+            _tell_unshown("progress", error, campaign=row["campaign_id"], instance=row["instance_key"])
 
 
 def _read_progress(row: asyncpg.Record) -> Progress:
@@ -117,7 +138,16 @@ def _read_progress(row: asyncpg.Record) -> Progress:
         instance=name_instance(row["instance_key"], row["occurrence"]),
         state=row["state"],
         steps=_STEPS.decode(row["steps"]),
-        started_at=write_instant(row["started_at"]),
-        ends_at=row["ends_at"] and write_instant(row["ends_at"]),
+        started_at=_read_instant(row["started_at"]),
+        ends_at=row["ends_at"] and _read_instant(row["ends_at"]),
         revision=row["revision"],
     )
+
+
+def _read_instant(text: str) -> str:
+    return write_instant(datetime.fromisoformat(text))
+
+
+def _tell_unshown(what: str, error: Exception, **place: object) -> None:
+    UNSHOWN.labels(what).inc()
+    log.error("a row can't be shown to its user", what=what, error=f"{type(error).__name__}: {error}", **place)

@@ -99,6 +99,9 @@ class ProgressWriter:
         except Retry as error:
             log.warning("quest progress can't be read, will try again", error=str(error))
             return False
+        except Exception as error:
+            log.error("quest progress can't be read, will try again", exc_info=error)
+            return False
         for progress in found:
             self.show(progress)
         self._has_read = True

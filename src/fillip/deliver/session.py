@@ -2,6 +2,9 @@
 
 replaying --inbox read to its end, nothing newer announced--> live
 live --an announcement leaves a gap, the tail was broken, or the client reads too slowly--> replaying
+
+A replay goes at the client's pace: what he has not read yet waits in the inbox, not here. However slowly he reads, he is not
+cut while he reads.
 """
 
 import asyncio
@@ -10,7 +13,7 @@ from collections.abc import Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 from websockets.asyncio.server import ServerConnection, broadcast
-from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from fillip.core.errors import Retry
 from fillip.deliver.frames import Closed, Hello, Live, Trace, write_entry
@@ -18,8 +21,13 @@ from fillip.deliver.inbox import Admission, Entry, Inbox
 from fillip.deliver.progress import ProgressWriter
 
 PAGE_ENTRIES = 100
-MAX_UNSENT_BYTES = 128 * 1024
-READ_WITHIN_S = 5.0
+MAX_UNSENT_BYTES, FEW_UNSENT_BYTES = 64 * 1024, 16 * 1024
+"""In the process, beside what the kernel holds. Above the first nothing more is put there until it is below the second."""
+
+STALLED_FOR_S = 30.0
+"""A client that for so long has taken not one byte of what waits for it does not read."""
+
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.005, 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 1.0
 FRAMES = Counter("fillip_deliver_frames_total", "Incentive frames pushed", ["origin"])
 PUSH_S = Histogram(
@@ -110,12 +118,12 @@ class Session:
         self._sent = entry.seq
         LIVE.inc()
         if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self.catch_up()  # from the inbox, as fast as the client reads; nothing more is buffered for it
+            self.catch_up()
 
     async def _replay_inbox(self) -> None:
         pause_s = FIRST_PAUSE_S
         try:
-            while self._closing is None and not self._live:
+            while self._closing is None and not self._live and self._connection.state is State.OPEN:
                 if await self._replay_page():
                     pause_s = FIRST_PAUSE_S
                     self.progress.resume()
@@ -123,8 +131,6 @@ class Session:
                 # Announced but not yet visible in PostgreSQL, or PostgreSQL is away: ask again a little later.
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        except ConnectionClosed:
-            return
         except TimeoutError:
             self.close(Closed("slow-reader", 408, "the client does not read what is sent"))
 
@@ -136,16 +142,35 @@ class Session:
         except Retry as error:
             log.warning("inbox can't be read, will try again", error=str(error))
             return False
+        except Exception as error:
+            log.error("inbox can't be read, will try again", exc_info=error)
+            return False
         await self._send_page(entries)
         self._live = len(entries) < PAGE_ENTRIES and self._sent >= self._announced and not self._asked
         return bool(entries) or self._live or self._asked
 
     async def _send_page(self, entries: Sequence[Entry]) -> None:
-        async with asyncio.timeout(READ_WITHIN_S):
-            for entry in entries:
-                await self._connection.send(write_entry(entry), text=True)
-                self._sent = entry.seq
-                REPLAYED.inc()
+        """Send them as fast as the client reads. Raises TimeoutError when it does not read at all."""
+        for entry in entries:
+            if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                await self._await_reading()
+            broadcast([self._connection], _encode(entry), text=True)
+            self._sent = entry.seq
+            REPLAYED.inc()
+        await self._await_reading()
+
+    async def _await_reading(self) -> None:
+        """Return when little is left of what waits for the client. Raises TimeoutError when it takes nothing for long."""
+        loop, measure = asyncio.get_running_loop(), self._connection.transport.get_write_buffer_size
+        waiting, took_at, pause_s = measure(), loop.time(), FIRST_LOOK_S
+        while waiting > FEW_UNSENT_BYTES and self._connection.state is State.OPEN:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
+            before, waiting = waiting, measure()
+            if waiting < before:
+                took_at = loop.time()
+            elif loop.time() - took_at > STALLED_FOR_S:
+                raise TimeoutError
 
     async def _store_acks(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -154,6 +179,15 @@ class Session:
             try:
                 await self._inbox.ack(self.user, self._acked, wanted)
                 self._acked = wanted
-            except Retry:
+            except Exception as error:  # noqa: BLE001 - whatever it is: until the client is gone
+                log.warning("an ack can't be stored, will try again", error=f"{type(error).__name__}: {error}")
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 await asyncio.sleep(pause_s)
+
+
+def _encode(entry: Entry) -> bytes:
+    try:
+        return write_entry(entry)
+    except Exception as error:
+        log.error("an entry can't be written", seq=entry.seq, exc_info=error)
+        return write_entry(Entry(entry.seq, None))

@@ -201,6 +201,6 @@ def list_partitions(consumer: Consumer, topics: Iterable[str]) -> list[TopicPart
     for name in topics:
         found = ask_broker(consumer.list_topics, name, ANSWER_S).topics[name]
         if found.error is not None:
-            raise Away(f"topic {name}: {found.error.str()}")
+            raise Away(f"topic {name}: {found.error.str()}; `fillip migrate` makes topics that are missing")
         parts += [TopicPartition(name, number) for number in sorted(found.partitions)]
     return parts

@@ -31,7 +31,9 @@ class Tail:
     """All partitions of some topics, without a group, as lists of records in log order.
 
     Each partition starts at its entry in `offsets`, else at the end (`from_end`) or at the beginning of the log, as it
-    is when `async with` is entered. While the broker is away it waits. Raises StreamLost, entering raises Away.
+    is when `async with` is entered. An entry that the log does not hold (any more: its retention passed, or the topic was
+    made anew) is told of in the log, and the partition starts at its beginning. While the broker is away it waits. Raises
+    StreamLost: enter a new one. Entering raises Away.
     """
 
     def __init__(
@@ -81,11 +83,19 @@ class Tail:
     def _assign(self, consumer: Consumer) -> None:
         parts = []
         for part in list_partitions(consumer, self._topics):
-            offset = self._offsets.get((part.topic, part.partition))
-            if offset is None:
-                offset = ask_broker(ask_watermarks, consumer, part)[1 if self._from_end else 0]
-            parts.append(TopicPartition(part.topic, part.partition, offset))
+            parts.append(TopicPartition(part.topic, part.partition, self._find_start(consumer, part)))
         consumer.assign(parts)
+
+    def _find_start(self, consumer: Consumer, part: TopicPartition) -> int:
+        wanted = self._offsets.get((part.topic, part.partition))
+        low, high = ask_broker(ask_watermarks, consumer, part)
+        if wanted is None:
+            return high if self._from_end else low
+        if not low <= wanted <= high:
+            log.error("%s/%d holds %d to %d, not %d: what lay there is not read, starting at %d",
+                      part.topic, part.partition, low, high, wanted, low)  # fmt: skip
+            return low
+        return wanted
 
 
 async def read_last(bootstrap: str, topics: Sequence[str], extra: Config | None = None) -> dict[Place, Record | None]:

@@ -1,0 +1,1 @@
+INSERT INTO set_aside (topic, partition, record_offset, error, value) VALUES ($1, $2, $3, $4, $5)

@@ -1,0 +1,27 @@
+"""`fillip sweep`: moves what is due by the clock, and makes the coupon codes that were ordered."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import asyncpg
+
+from fillip.app.settings import Settings
+from fillip.match.roll_postgres import PostgresLeftRolls
+from fillip.settle.coupons.postgres import PostgresDueCodes
+from fillip.settle.expiry.postgres import PostgresDueIncentives
+from fillip.settle.sweep import sweep
+from fillip.settle.wallet.due_postgres import PostgresDueWallets
+
+DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresLeftRolls)
+
+
+async def run_sweep(settings: Settings, stop: asyncio.Event) -> None:
+    """Sweep until `stop`. A process of its own: whatever it has to move, no decision and no push waits for it."""
+    async with AsyncExitStack() as stack:
+        finder, ledger = [
+            await stack.enter_async_context(
+                asyncpg.create_pool(settings.dsn(role), min_size=0, max_size=1, command_timeout=60)
+            )
+            for role in ("fillip_publish", "fillip_worker")
+        ]
+        await sweep([due(finder, ledger) for due in DUES], stop)
