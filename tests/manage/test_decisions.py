@@ -1,13 +1,18 @@
 """Queries of the ledger: decisions, incentives, inbox, quest progress, rejections."""
 
 from base64 import b64decode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
 import psycopg
+import pytest
 from httpx import AsyncClient
-from ledger_rows import put_decision, put_incentive, put_instance
+from ledger_rows import put_decision, put_event, put_incentive, put_instance
 from shop import CASHBACK, QUEST, launch, open_shop
+from sqlalchemy import text
+
+from fillip.manage.postgres import transaction
+from tests.manage.conftest import Plane
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
 
@@ -115,3 +120,47 @@ async def test_another_tenant_sees_nothing_of_the_ledger(acme: AsyncClient, riva
         assert (await rival.get(f"/v1/{path}")).status_code == 404, path
     for path in ("decisions", "incentives", "users/ada/inbox", "quests/progress", "rejections"):
         assert await list_ids(rival, f"/v1/{path}", "event_id") == [], path
+
+
+EXTREMES = ["-infinity", "infinity", "4713-01-01 BC", "0001-01-01 00:00+00", "9999-12-31 23:59:59+00", "294276-12-31"]
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Kiritimati"])
+async def test_rows_with_instants_that_have_no_words_are_listed_shown_and_explained(
+    acme: AsyncClient, database: str, zone: str
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    ids = [put_decision(database, f"e{number}") for number in range(len(EXTREMES))]
+    incentives = [put_incentive(database, each, f"e{seq - 1}", seq) for seq, each in enumerate(ids, 1)]
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE tenant SET time_zone = %s", [zone])
+        for number, instant in enumerate(EXTREMES):
+            put_event(database, f"e{number}", {"amount": 1})
+            found = [instant, f"e{number}"]
+            day = "infinity" if "infinity" in instant else instant.split(" 0")[0].split(" 2")[0]
+            owner.execute("UPDATE event_met SET occurred_at = %s WHERE event_id = %s", found)
+            owner.execute("UPDATE decision SET local_day = %s, occurred_at = %s WHERE event_id = %s", [day, *found])
+            owner.execute(
+                "UPDATE incentive SET expires_at = %s, occurred_at = %s WHERE event_id = %s", [instant, *found]
+            )
+    answers = [await acme.get("/v1/decisions"), await acme.get("/v1/incentives"), await acme.get("/v1/users/ada/inbox")]
+    answers += [await acme.get(f"/v1/decisions/{each}") for each in ids]
+    answers += [await acme.get(f"/v1/incentives/{each}") for each in incentives]
+    answers += [await acme.get(f"/v1/decisions/{each}/explain") for each in ids]
+    for number in range(len(EXTREMES)):
+        answers.append(await acme.get(f"/v1/campaigns/c/explain?event_id=e{number}"))
+    assert [answer.text for answer in answers if answer.status_code >= 500] == []
+    items = answers[0].json()["items"]
+    assert {item["occurred_at"][-1] for item in items} == {"Z"}
+    assert {item["occurred_at"][:4] for item in items} == {"0001", "9999"}
+
+
+async def test_an_instant_is_read_as_it_was_written(plane: Plane) -> None:
+    instants = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)]
+    instants.append(datetime(2026, 1, 31, 9, 30, tzinfo=timezone(timedelta(hours=5, minutes=45))))
+    async with transaction(plane.engine) as connection:
+        for each in instants:
+            query = text("SELECT CAST(:at AS timestamptz), CAST(:day AS date), to_jsonb(CAST(:at AS timestamptz))")
+            [(at, day, said)] = await connection.execute(query, {"at": each, "day": each.date()})
+            assert (at, day, datetime.fromisoformat(said)) == (each, each.date(), each)

@@ -20,6 +20,7 @@ from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.manage.credential import hash_key
+from fillip.manage.postgres_instants import clamp_instants
 
 CONNECT_WITHIN_S = 3
 ANSWER_WITHIN_S = 60
@@ -34,7 +35,7 @@ _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 
 def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
     """An engine for `dsn` (postgresql://…), READ COMMITTED, at most `connections`; connects when first used."""
-    return create_async_engine(
+    engine = create_async_engine(
         dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
         pool_size=connections,
         max_overflow=0,
@@ -45,6 +46,8 @@ def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
+    clamp_instants(engine)
+    return engine
 
 
 def find_state(error: DBAPIError) -> str:

@@ -1,0 +1,61 @@
+"""rows: what the ledger's tables may hold at the most extreme, announced, pushed, loaded and mirrored; nothing ends, none is lost."""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from fillip.app.embedded import Addresses
+from fillip.app.figures import Figure, at_least, expect, note
+from fillip.app.up import Stack
+from fillip.migrations import make_slot, migrate
+from fillip.stream.kafka import ensure_topics
+from fillip.stream.topics import Topics
+from tests.conftest import drop_slots, run_sql, swap_database
+from tests.publish import rows
+from tests.publish.conftest import Site
+from tests.publish.extremes import Outcome, drive
+
+ROWS = 6_000
+
+
+async def accept(stack: Stack, tell: Callable[[str], None], count: int = ROWS) -> list[Figure]:
+    """`count` rows in a database of their own; FILLIP_FUZZ_SEED gives other ones."""
+    seed = int(os.environ.get("FILLIP_FUZZ_SEED", "1"))
+    where, name = stack.settings, f"rows_{uuid.uuid4().hex[:8]}"
+    run_sql(where.postgres_dsn, "CREATE DATABASE {}", name)
+    dsn = swap_database(where.postgres_dsn, name)
+    try:
+        await asyncio.to_thread(migrate, dsn)
+        make_slot(dsn)
+        topics = Topics(f"{name}.")
+        await ensure_topics(where.kafka_bootstrap, topics)
+        site = Site(dsn, Addresses(dsn, where.valkey_url, where.kafka_bootstrap), topics, f"tenant-{name[5:]}")
+        site.run(rows.TENANT)
+        tell(f"writing {count:,} rows")
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = await drive(site, Path(folder), count, seed)
+    finally:
+        drop_slots(where.postgres_dsn, name)
+        run_sql(where.postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
+    for line in outcome.wrong:
+        tell(line.replace("[", "\\["))
+    return show(outcome, count, seed)
+
+
+def show(outcome: Outcome, count: int, seed: int) -> list[Figure]:
+    """The figures of one run."""
+    mirrored = outcome.written["limit_counter"]
+    return [
+        at_least("rows tried", count, outcome.written.total() + outcome.refused),
+        expect("processes that ended, counts that differ", 0, len(outcome.wrong)),
+        note("rows and moves written", outcome.written.total()),
+        note("of these announced", outcome.announced.total()),
+        note("of these set aside", outcome.set_aside.total()),
+        note("of these counters, which are not announced", mirrored - outcome.set_aside["limit_counter"]),
+        note("refused by the tables themselves", outcome.refused),
+        note("inbox entries shown, the others keep their number", outcome.shown),
+        note("seed", seed),
+    ]
