@@ -22,8 +22,9 @@ def count(metric: object, *labels: str) -> float:
 
 
 async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a client on a small receive buffer, that reads for much longer than one may stall
+    # given a client on a small receive buffer, for which so much waits that it reads for much longer than one may stall
     monkeypatch.setattr(session, "STALLED_FOR_S", 1.0)
+    monkeypatch.setattr(session, "MAX_UNSENT_BYTES", 1_000_000)
     with socket.create_connection(("127.0.0.1", world.port)) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
         async with connect(world.url, sock=line, compression=None, max_queue=1) as slow:
