@@ -70,7 +70,6 @@ async def limit_memory(client: Redis, spare_bytes: int, policy: str) -> None:
 
 async def test_a_full_valkey_forgets_the_counters_used_longest_ago_and_mirrors_on(full: tuple[Site, Redis]) -> None:
     site, client = full
-    failures = metrics.projection_failures._value.get()
     async with projecting(site):
         await limit_memory(client, 1_000_000, "volatile-lru")
         site.run(MANY, count=40_000)  # some 4 MB
@@ -83,7 +82,6 @@ async def test_a_full_valkey_forgets_the_counters_used_longest_ago_and_mirrors_o
             (await client.config_get("maxmemory"))["maxmemory"]
         )
         assert await client.get(name_epoch(site.tenant))  # has no expiry, and so is never thrown away
-    assert metrics.projection_failures._value.get() == failures
 
 
 async def has_evicted(client: Redis) -> bool:
@@ -92,7 +90,7 @@ async def has_evicted(client: Redis) -> bool:
 
 async def test_a_valkey_that_takes_nothing_any_more_loses_hints_and_holds_nobody_up(full: tuple[Site, Redis]) -> None:
     site, client = full
-    failures, dropped = metrics.projection_failures._value.get(), count_dropped("valkey_full")
+    dropped = count_dropped("valkey_full")
     async with projecting(site):
         await limit_memory(client, -100_000, "noeviction")
         # when counters move, and a grant is made
@@ -107,7 +105,6 @@ async def test_a_valkey_that_takes_nothing_any_more_loses_hints_and_holds_nobody
         await client.config_set("maxmemory", 0)
         site.run(SHARED)
         await wait_until(lambda: mirrors(site, "3 3"))
-    assert metrics.projection_failures._value.get() == failures
 
 
 async def all_dropped(wanted: float) -> bool:
@@ -159,4 +156,9 @@ async def test_a_key_of_another_kind_in_a_counters_place_holds_nobody_up(site: S
         await client.hset(name_counter(shared(site.tenant)), "used", "1")
         assert await ValkeyLimitHints(client).find_full({shared(site.tenant): (1, 0)}) == frozenset()
         site.run(SHARED)
-        await wait_until(lambda: mirrors(site, "2 2"))
+
+        async def is_healed() -> bool:
+            return await client.type(name_counter(shared(site.tenant))) == "string"
+
+        await wait_until(is_healed)
+        assert await mirrors(site, "2 2")
