@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +32,7 @@ SCRIPT_COUNTERS = 500
 """Counters a script call: short calls, since Valkey does nothing else meanwhile."""
 
 WAITING_LIMIT = 100_000
-"""Counters kept while Valkey is away; beyond, they are read again from PostgreSQL."""
+"""Counters kept while Valkey is away or slow; beyond, those of the tenant with most are read again from PostgreSQL."""
 
 TENANT_COUNTERS = 200_000
 """Counters of a tenant that may be used a day, about 20 MB; those that all events of a limit meet come on top."""
@@ -67,7 +68,7 @@ class ValkeyProjection:
         )
         self._store = store
         self._epoch, self._mark, self._rebuilds = epoch, "", 0
-        self._waiting: dict[CounterKey, tuple[int, int]] = {}
+        self._waiting: dict[str, dict[CounterKey, tuple[int, int]]] = {}  # by tenant, who take turns
         self._tenants: set[str] = set()
         self._lost: set[str] = set()
         self._rebuilt_at: dict[str, float] = {}
@@ -79,10 +80,12 @@ class ValkeyProjection:
         """Take (used, version) of counters, newest last."""
         if not counters:
             return
-        self._waiting.update(counters)
-        if len(self._waiting) > WAITING_LIMIT:
-            self._lost.update(key.tenant_id for key in self._waiting)
-            self._waiting.clear()
+        for key, state in counters.items():
+            self._waiting.setdefault(key.tenant_id, {})[key] = state
+        while sum(map(len, self._waiting.values())) > WAITING_LIMIT:
+            crowd = max(self._waiting, key=lambda tenant: len(self._waiting[tenant]))
+            self._lost.add(crowd)
+            del self._waiting[crowd]
         self._noted.set()
 
     async def run(self) -> None:
@@ -118,17 +121,29 @@ class ValkeyProjection:
                 check_at = time.monotonic() + CHECK_EVERY_S
             if due := self._find_due():
                 await self._rebuild(due)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_EVERY_S):
-                    await self._noted.wait()
+            if not self._waiting:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK_EVERY_S):
+                        await self._noted.wait()
 
     async def _write_waiting(self) -> None:
+        """A portion of each tenant: one that has many moves on does not hold up the others."""
         self._noted.clear()
-        counters, self._waiting = self._waiting, {}
+        for tenant in list(self._waiting):
+            await self._write_portion(tenant)
+
+    async def _write_portion(self, tenant: str) -> None:
+        waiting = self._waiting.get(tenant, {})
+        counters = dict(islice(waiting.items(), SCRIPT_COUNTERS))
+        for key in counters:
+            del waiting[key]
+        if not waiting:
+            self._waiting.pop(tenant, None)
         try:
-            await self._write(counters)
+            if counters:
+                await self._advance_surely(tenant, counters)
         except BaseException:
-            self._waiting = counters | self._waiting
+            self._waiting[tenant] = counters | self._waiting.get(tenant, {})
             raise
 
     async def _write(self, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
