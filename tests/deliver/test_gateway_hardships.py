@@ -23,7 +23,7 @@ def count(metric: object, *labels: str) -> float:
 
 async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a client on a small receive buffer, for which so much waits that it reads for much longer than one may stall
-    monkeypatch.setattr(session, "STALLED_FOR_S", 1.0)
+    monkeypatch.setattr(session, "STALLED_FOR_S", 2.0)
     monkeypatch.setattr(session, "MAX_UNSENT_BYTES", 1_000_000)
     with socket.create_connection(("127.0.0.1", world.port)) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
@@ -42,7 +42,7 @@ async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, m
                 seen += await receive_seqs(slow, 1)
                 await asyncio.sleep(0.025)
             # then it has been served all along, and live again at the end
-            assert asyncio.get_running_loop().time() - began > 3 * session.STALLED_FOR_S
+            assert asyncio.get_running_loop().time() - began > 1.5 * session.STALLED_FOR_S
             assert seen == list(range(1, MANY + 1))
             await world.grant("ann", MANY + 1, MANY + 1)
             await world.announce("ann", [MANY + 1])
@@ -57,6 +57,7 @@ async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(w
         await world.announce("ann", [1])
         assert await receive_seqs(ann, 1) == [1]
         row = await world.fetch_row("ann", 1)
+        await world.grant("ann", 2, 2)  # and never announced
         key = b"acme:ann"
         deep = b'{"after": {"payload": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
         for value in (b"nonsense", deep, b'{"after": 1}', b"\xff\xfe"):
@@ -64,7 +65,6 @@ async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(w
         world.produce("ann", row | {"inbox_seq": 2, "granted_at": "-infinity"})
         world.produce("ann", row | {"inbox_seq": 2, "granted_at": "0044-03-15 BC"})
         world.produce("ann", row | {"inbox_seq": "many"})
-        await world.grant("ann", 2, 2)  # and never announced
         await world.grant("bob", 1, 1)
         await world.announce("bob", [1])
         assert await receive_seqs(bob, 1) == [1]
