@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from fillip.core import instance, questing
 from fillip.core.instance import Advance, Instance, Meeting, Moved
+from fillip.core.shelf import Shelf
 
 _advance = instance.advance
 
@@ -20,10 +21,10 @@ def plant(fault: str) -> None:
 def _replace_open() -> None:
     """A second receipt replaces what the first one opened."""
 
-    def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
+    def advance(known: Iterable[Instance], meeting: Meeting, open_now: int) -> Advance:
         known = list(known)
         if not meeting.starts:
-            return _advance(known, meeting)
+            return _advance(known, meeting, open_now)
         closed = [replace(each, state="denied") for each in known if each.state == "open"]
         done = _advance([each for each in known if each.state != "open"], meeting)
         return Advance([*(Moved(each, each.campaign_version) for each in closed), *done.moved], done.refused)
@@ -45,13 +46,12 @@ def _count_for_first() -> None:
         first = chosen[place]
         if first is None or first[0] != candidate.entry.campaign_id:
             return [], None
-        quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
-        known = self._known[quest]
-        self._known[quest] = {name: each for name, each in known.items() if each.key == first[1]}
+        shelf = self._shelves[event.tenant_id, candidate.entry.campaign_id, event.user_id]
+        shelf.find = lambda meeting: [each for each in Shelf.find(shelf, meeting) if each.key == first[1]]
         try:
             return _move(self, event, candidate)
         finally:
-            self._known[quest] = known | self._known[quest]
+            del shelf.find
 
     questing.Quests.advance = advance
 
@@ -61,7 +61,7 @@ def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
     found = [
         (each.start_offset, campaign, each.key)
         for campaign in event.book.entries
-        for each in quests._known.get((event.tenant_id, campaign, event.user_id), {}).values()
+        for each in quests._shelve((event.tenant_id, campaign, event.user_id)).instances.values()
         if each.state == "open" and each.ends_at and event.occurred_at <= each.ends_at
     ]
     return min(found)[1:] if found else None

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fillip.core import settlement
 from fillip.core.book import Book, Entry
 from fillip.core.campaign import Campaign, Exclusive
 from fillip.core.event import Event, Place
@@ -57,7 +59,7 @@ class Shop:
 
     def settle(self, matches: list[Match], hinted: bool = False) -> list[Settled]:
         """Decide these as one batch; with every counter hinted full, or none."""
-        claims = list_claims(matches, Quests({}))
+        claims = [claim for some in list_claims(matches, Quests({})) for claim in some]
         for claim in claims:
             for touch in claim.touches:
                 self.counters.setdefault(touch.counter, Counter(0, 0))
@@ -160,3 +162,15 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
     for done in decided:  # a loser's winner did win, and stands against it
         if winner := done.decision.outranked_by:
             assert winner in {claim.entry.campaign_id for claim in won[done.claim.match.event.event_id]}
+
+
+def test_an_event_is_granted_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settlement, "MAX_GRANTS", 2)
+    shop = Shop([campaign(priority) for priority in (9, 8, 7, 6)], {0: 0, 3: 5})
+    assert tell(shop.settle([shop.match(dict.fromkeys(range(4), 1))])) == [
+        ("c0", "limit", None),
+        ("c1", "granted", None),
+        ("c2", "granted", None),
+        ("c3", "too_many_grants", None),
+    ]
+    assert all(counter.used == 0 for counter in shop.counters.values()), "what is denied takes from no limit"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core.instance import MAX_OPEN, Contribution, Instance, Meeting, advance, replay, restart
+from fillip.core.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
 from fillip.core.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.tenant import Tenant
 
@@ -187,16 +187,21 @@ def test_an_instance_waits_for_late_events_while_the_next_is_open():
     assert log.show() == [("completed", (3,)), ("open", (1,))]
 
 
-def test_lapsed_decides_nothing_while_no_other_of_the_key_has_begun():
+def test_lapsed_decides_nothing():
     quest = replace(OFFER, window_s=100)
     log = Log(quest).play(receipt(0, "r1"), spend(101, 5))
     assert log.show() == [("lapsed", (0,))]
     assert log.play(spend(100, 1000)).completed == [("e3", "r1#1")]
 
 
+def test_an_event_inside_the_window_of_a_lapsed_instance_counts_though_another_has_begun():
+    log = Log(three_visits()).play(meeting(0), meeting(60), meeting(WEEK_S + 1), meeting(120))
+    assert log.show() == [("completed", (3,)), ("open", (1,))]
+
+
 def test_a_user_has_at_most_so_many_open_instances():
-    log = Log(OFFER).play(*[receipt(0, f"r{i}") for i in range(MAX_OPEN + 1)])
-    assert (len(log.instances), [i.name for i in log.refused]) == (MAX_OPEN, [f"r{MAX_OPEN}#1"])
+    log = Log(OFFER).play(*[receipt(0, f"r{i}") for i in range(MAX_TOGETHER + 1)])
+    assert (len(log.instances), [i.name for i in log.refused]) == (MAX_TOGETHER, [f"r{MAX_TOGETHER}#1"])
     log.play(receipt(101, "later"))
     assert log.instances["later", 1].state == "open"
 
@@ -205,8 +210,9 @@ def test_an_open_instance_goes_on_under_a_new_version_and_does_not_complete_by_t
     log = Log(three_visits()).play(meeting(0), meeting(1))
     log.quest = three_visits(steps=(Step("visit", "PURCHASE", count=2),))
     log.play(meeting(2, steps=(), campaign_version=2))
-    assert log.show() == [("open", (1,))]
+    assert log.show() == [("open", (2,))], "an event that does not count for it leaves it where it is"
     assert log.play(meeting(3, campaign_version=2)).completed == [("e4", "1")]
+    assert log.instances["", 1].steps[0].done == 2, "it had been put back to 1"
 
 
 def test_a_met_step_stays_met_under_a_new_version():

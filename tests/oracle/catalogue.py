@@ -65,6 +65,10 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "kept": _simple("Used for good", value=60, give_back=False),
     "saved": _quest("A sum", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50", "more_than": 200}],
         repeatable=True),
+    "echo": _quest("For each of some purchases, two more in its shop, then any", [
+        BUY | {"rule": "event.amount != 99 && event.shop == start.shop", "count": 2},
+        BUY | {"name": "more", "rule": 'start.shop == "x" && event.amount > 99'}],
+        start={"at": "event", "action": "BUY", "rule": "event.amount >= 200"}, instance="event", window_s=DAY_S),
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
 CHANGED: dict[str, list[dict[str, Any]]] = {
@@ -99,6 +103,12 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
             instance={"key": "event.shop"}, repeatable=True),
         _quest("Three in a shop", [BUY | {"count": 3}], instance={"key": "event.shop"}) | {"priority": 7,
             "rewards": [{"kind": "points", "formula": {"of": "event.amount - 99", "percent": "50", "rounding": "up"}}]},
+    ],
+    "echo": [
+        _quest("For each of some purchases, one more in its shop", [
+            BUY | {"rule": "event.shop == start.shop"},
+            BUY | {"name": "more", "rule": 'event.amount > 100 && event.shop == start.shop'}],
+            start={"at": "event", "action": "BUY", "rule": "event.amount >= 100"}, instance="event", ordered=False),
     ],
     "streak": [_quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}])],
 }  # fmt: skip

@@ -38,6 +38,8 @@ class Claim:
     gives_back: bool = True
     rivals: frozenset[Name] = frozenset()
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
+    earlier: frozenset[Name] = frozenset()
+    """All claims of the same event that are tried before it."""
 
     @property
     def badges(self) -> frozenset[tuple[str, str]]:
@@ -65,7 +67,8 @@ def set_against(claims: list[Claim], definitions: Mapping[str, Document]) -> Ite
         exclusive = definitions[claim.campaign].get("exclusive")
         mine = next(turns[exclusive["group"]]) if exclusive else claim
         rivals = [c.name for c in tried if _collide(definitions[c.campaign], definitions[mine.campaign])]
-        tried.append(replace(mine, rivals=frozenset(rivals)))
+        earlier = frozenset(c.name for c in tried)
+        tried.append(replace(mine, rivals=frozenset(rivals), earlier=earlier))
     yield from tried
 
 

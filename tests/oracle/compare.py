@@ -103,7 +103,8 @@ def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Und
 
 
 def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
-    """Each claim comes behind the rival that won, each reversal behind what it takes back and earlier ones of its event.
+    """Each claim comes behind the rival that won, or the grants of its event after which there were too many; each
+    reversal behind what it takes back and earlier ones of its event.
 
     A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count. Badges
     have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before.
@@ -115,6 +116,7 @@ def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredRevers
     for number, (name, turn) in enumerate(turns.items()):
         if isinstance(turn, Claim):
             behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
+            behind[number] += of_event[turn.event] if stored[name].reason == "too_many_grants" else []
             of_event[turn.event] += [number] if stored[name].moves else []
             weighed = turn.badges and (stored[name].moves or stored[name].reason == "already_held")
             owner = turn.user if weighed else ""
@@ -189,6 +191,7 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     claims = {turn.name: turn for turn in model.turns if isinstance(turn, Claim)}
     bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
     bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
+    bites["quests completed by a route"] = sum(claim.campaign == "echo" for claim in claims.values())
     bites["rules met by a list"] = sum(claim.campaign == "listed" for claim in claims.values())
     undoings = [turn for turn in model.turns if isinstance(turn, Undoing)]
     seen = Counter(turn.name for turn in undoings)

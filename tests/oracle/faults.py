@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
-from fillip.core import instance, questing, reversal, settlement, touch, undoing
+from fillip.core import instance, questing, reversal, route, settlement, touch, undoing
 from fillip.core.incentive import identify_decision
 from fillip.core.limit import Counter, Touch, Use, take
 from fillip.core.match import Match
@@ -82,9 +82,9 @@ def _skip_a_number(claim: settlement.Claim, decision: Any, heads: dict[Any, int]
     return _number(claim, decision, heads, *rest)
 
 
-def _grant_by_hint(claim: settlement.Claim, winner: str | None, refused_by: Use | None) -> str | None:
+def _grant_by_hint(claim: settlement.Claim, passed_over: str | None, refused_by: Use | None) -> str | None:
     """Valkey shows room, so there is."""
-    return _find_reason(claim, winner, refused_by if claim.match.full else None)
+    return _find_reason(claim, passed_over, refused_by if claim.match.full else None)
 
 
 def _take_halves(touches: Sequence[Touch], counters: Any) -> Any:
@@ -94,9 +94,9 @@ def _take_halves(touches: Sequence[Touch], counters: Any) -> Any:
     return uses, refused_by
 
 
-def _serve_one(known: Iterable[instance.Instance], meeting: instance.Meeting) -> instance.Advance:
+def _serve_one(known: Iterable[instance.Instance], meeting: instance.Meeting, open_now: int) -> instance.Advance:
     """An event counts for the first of the instances that wait for it."""
-    done = _advance(known, meeting)
+    done = _advance(known, meeting, open_now)
     return replace(done, moved=done.moved[:1])
 
 
@@ -108,6 +108,16 @@ def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.M
     moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), meeting)
     further = replace(moved.instance, steps=(*steps, replace(last, done=last.done + 1)))
     return replace(moved, instance=further) if moved.met else _meet(quest, meeting)
+
+
+def _find_for_first(self: route.Route, steps: Iterable[int], *rest: Any) -> tuple[int, ...]:
+    """Only what asks for the first step that the event meets is found."""
+    return _find_route(self, list(steps)[:1], *rest)
+
+
+def _find_no_null(self: route.Route, *told: Any) -> tuple[int, ...]:
+    """An event without the attribute finds nothing."""
+    return tuple(found for found in _find_route(self, *told) if found != route.hash_route(self.path, None))
 
 
 def _identify_with_version(claim: settlement.Claim, *rest: Any) -> Any:
@@ -174,6 +184,7 @@ _weigh_reversal, _lower, _return = reversal.weigh_reversal, undoing._lower, Desk
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
+_find_route = route.Route.find
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
 
 
@@ -192,7 +203,7 @@ FAULTS = [
     Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
     Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
     Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),
-    Fault("granted although outranked", _attribute(settlement, "find_winner", lambda entry, winners: None)),
+    Fault("granted although outranked", _attribute(settlement.Winners, "find", lambda self, entry: None)),
     Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
     Fault(
         "windows by the worker's clock",
@@ -207,6 +218,8 @@ FAULTS = [
         _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
     ),
     Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
+    Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
+    Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
     Fault("a reversal without giving back", _attribute(desk, "give_back", lambda *said: [])),

@@ -9,6 +9,8 @@ from .claim import Claim, CounterName, Document, Name, Touch
 from .reversal import Past, Undoing
 
 DIVISIBLE = ("points", "cashback")
+MOST_GRANTS = 1_000
+"""Of one event."""
 NONE, WHOLE = Fraction(0), Fraction(1)
 
 
@@ -58,8 +60,9 @@ class Tills:
         before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
         outranked = "outranked" if claim.rivals & self.granted.keys() else None
+        crowded = "too_many_grants" if len(claim.earlier & self.granted.keys()) >= MOST_GRANTS else None
         limited, held = "limit" if refused_by else None, "already_held" if claim.badges & self.held else None
-        reason = claim.refusal or outranked or limited or held or "granted"
+        reason = claim.refusal or outranked or crowded or limited or held or "granted"
         if reason == "granted":
             self.granted[claim.name] = claim
             self.held |= claim.badges

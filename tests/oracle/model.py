@@ -198,13 +198,31 @@ def _list_roles(seen: Seen, definition: Document) -> list[str | int]:
 
 def _holds(seen: Seen, part: Document) -> bool:
     try:
-        return evaluate(part.get("rule", "true"), **read_roots(seen)) is True
+        return _reads_start(part) or evaluate(part.get("rule", "true"), **read_roots(seen)) is True
     except RuleFails:
         return False
 
 
+def _reads_start(part: Document) -> bool:
+    """Whether the rule has to be asked of each instance."""
+    return "start." in part.get("rule", "true")
+
+
+def _admits(seen: Seen, quest: Document, step: int, start: Document | None) -> bool:
+    """Whether the rule of a step holds for an instance that was opened by an event with this data."""
+    part = quest["steps"][step]
+    if not _reads_start(part):
+        return True
+    opening = quest["start"]["action"] if quest.get("start", {}).get("at") == "event" else quest["steps"][0]["action"]
+    with suppress(RuleFails):
+        if start is not None:
+            read = read_attributes(seen.book.actions[opening], start)
+            return evaluate(part["rule"], start=read, **read_roots(seen)) is True
+    return False
+
+
 def read_roots(seen: Seen) -> dict[str, Any]:
-    """What a rule can read."""
+    """What a rule can read of an event."""
     book, user = seen.book, seen.event["subject"]
     return {
         "event": read_attributes(book.actions[seen.event["type"]], seen.event["data"]),
@@ -267,6 +285,8 @@ def _read_meeting(
         key=str(seen.event["id"]) if quest.get("instance") == "event" else "",
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
+        data=seen.event["data"] if any(map(_reads_start, quest["steps"])) else None,
+        admits=lambda step, start: _admits(seen, quest, step, start),
     )
     if isinstance(quest.get("instance"), dict) and meeting.opens:
         meeting = replace(meeting, key=read_key(seen, quest["instance"]["key"]))

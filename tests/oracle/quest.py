@@ -1,11 +1,12 @@
 """Quests of the reference model, as docs/guide/quests.md tells them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 MOST_OPEN = 100
+"""Of those that an event can tell apart by what they ask of `start` there may be 10,000: never so many here."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Meeting:
     """What one event is to one quest: whether it meets the start's rule, the steps whose rule holds, and their terms.
 
     `amounts` are the terms of the steps that sum; `key` is that of the instance which the event would open; `clock_at`
-    is the time that tells whether it comes too late.
+    is the time that tells whether it comes too late. `data` is what is kept of an event that opens an instance, None
+    where no rule reads it; `admits` asks the rule of a step that does.
     """
 
     name: tuple[str, str]  # (campaign, user)
@@ -29,6 +31,8 @@ class Meeting:
     key: str
     campaign_starts_at: datetime | None
     campaign_ends_at: datetime | None
+    data: Mapping[str, Any] | None = None
+    admits: Callable[[int, Mapping[str, Any] | None], bool] = lambda step, start: True
 
     @property
     def start_at(self) -> str:
@@ -89,6 +93,12 @@ class Instance:
     state: str = "open"
     given: list[Given] = field(default_factory=list)
     completed_by: str = ""
+    data: Mapping[str, Any] | None = None  # of the event that opened it
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it is neither complete nor taken back."""
+        return self.state in ("open", "lapsed")
 
     @property
     def name(self) -> str:
@@ -107,7 +117,7 @@ class Instance:
 
     def takes(self, meeting: Meeting) -> bool:
         """Window with both ends, by event time; lateness by clock time. Having lapsed is no obstacle by itself."""
-        if self.state not in ("open", "lapsed") or meeting.occurred_at < self.started_at:
+        if not self.is_unfinished or meeting.occurred_at < self.started_at:
             return False
         return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
 
@@ -142,18 +152,15 @@ class QuestLog:
         newest = meetings[-1]
         known = self.instances.setdefault(newest.name, [])
         for instance in known:
-            own = _choose(meetings, instance)
-            if instance.state == "open" and own.is_over(instance.ends_at):
+            if instance.state == "open" and _choose(meetings, instance).is_over(instance.ends_at):
                 instance.state = "lapsed"
-            elif instance.state == "open":
-                instance.come_under(own)
         opened, refused = _open(meetings, known), None
-        if opened and sum(instance.state == "open" for instance in known) >= MOST_OPEN:
+        if opened and sum(each.is_unfinished and not newest.is_over(each.ends_at) for each in known) >= MOST_OPEN:
             opened, refused = None, opened
         known += [opened] if opened else []
         known.sort(key=lambda each: (each.offset, each.key, each.occurrence))
         under = [(each, _choose(meetings, each)) for each in known]
-        return [(each, own.version) for each, own in under if _count(own, each, known)], refused
+        return [(each, own.version) for each, own in under if _count(own, each)], refused
 
 
 def _choose(meetings: Sequence[Meeting], instance: Instance) -> Meeting:
@@ -178,30 +185,34 @@ def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None
     occurrence = newest.occurrence + 1 if newest else 1
     opened_by = None if meeting.start_at == "campaign" else meeting.event
     place = (started_at, ends_at, opened_by, meeting.offset)
-    instance = Instance(meeting.key, occurrence, meeting.version, meeting.quest, *place, steps)
-    return instance if instance.takes(meeting) else None
+    instance = Instance(meeting.key, occurrence, meeting.version, meeting.quest, *place, steps, data=meeting.data)
+    if not instance.takes(meeting):
+        return None
+    waiting = [0] if meeting.ordered else meeting.amounts
+    admitted = any(step in meeting.amounts and meeting.admits(step, instance.data) for step in waiting)
+    return instance if admitted or meeting.start_at != "first_step" else None
 
 
 def _blocks(meetings: Sequence[Meeting], instance: Instance, newest: Instance | None) -> bool:
     """Whether an instance of the same key, of whatever version, stands in the way of a new one."""
     meeting = meetings[-1]
     repeatable = bool(meeting.quest.get("repeatable"))
-    if instance.state == "open":
-        return not repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
-    if instance is not newest or instance.state == "reversed":
-        return False
-    if instance.state == "lapsed":
-        return meeting.start_at == "campaign" or instance.takes(_choose(meetings, instance))
-    return not repeatable
+    if not instance.is_unfinished:
+        return instance is newest and instance.state != "reversed" and not repeatable
+    if _choose(meetings, instance).is_over(instance.ends_at):
+        return instance is newest and meeting.start_at == "campaign"
+    within = instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    return within or (instance is newest and not repeatable)
 
 
-def _count(meeting: Meeting, instance: Instance, known: list[Instance]) -> bool:
+def _count(meeting: Meeting, instance: Instance) -> bool:
     """Let the event count for the steps that wait for it; whether that completes the instance."""
-    if not instance.takes(meeting) or (instance.state == "lapsed" and instance is not _newest(known, instance.key)):
+    if not instance.takes(meeting):
         return False
     after = replace(instance, steps=[replace(step) for step in instance.steps])
     after.come_under(meeting)
-    met = [index for index in after.list_waiting(ordered=meeting.ordered) if index in meeting.amounts]
+    waiting = [index for index in after.list_waiting(ordered=meeting.ordered) if index in meeting.amounts]
+    met = [index for index in waiting if meeting.admits(index, instance.data)]
     steps = after.quest["steps"]
     gifts = [Given(index, meeting.event, meeting.amounts[index], meeting.day) for index in met]
     given = [each for each in gifts if add(steps[each.step], after.steps[each.step], each.amount, each.day)]

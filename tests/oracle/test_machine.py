@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from fillip.core import settlement
 from tests.conftest import NewDatabase
 
+from . import limits
 from .faults import QUICK, Fault, find
 from .machine import Machine, Site
 
@@ -16,7 +18,7 @@ EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-REASONS = ("granted", "limit", "late", "outranked", "no_value", "value_error", "already_held")
+REASONS = ("granted", "limit", "late", "outranked", "no_value", "value_error", "already_held", "too_many_grants")
 BITES = {f"decisions {reason}" for reason in REASONS} | {
     "batches died",
     "zombies fenced",
@@ -24,6 +26,7 @@ BITES = {f"decisions {reason}" for reason in REASONS} | {
     "conflicting duplicates",
     "quests completed",
     "quests completed under a kept version",
+    "quests completed by a route",
     "rules met by a list",
     "waits for a lock",
 }
@@ -37,8 +40,10 @@ HALVES = {13: BITES | RARE, 11: BITES}
 
 @pytest.fixture(scope="module")
 def site(new_database: NewDatabase) -> Iterator[Site]:
-    """A database of this module's own with the control plane in front of it."""
-    with new_database() as dsn:
+    """A database of this module's own with the control plane in front of it, where an event can have two grants."""
+    with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settlement, "MAX_GRANTS", 2)
+        patch.setattr(limits, "MOST_GRANTS", 2)
         made = Site(dsn)
         yield made
         made.close()

@@ -1,6 +1,7 @@
 """Quest instances in the ledger: several at once, across batches, with rules that read the instance."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -10,13 +11,18 @@ from fillip.core.appraisal import Appraisal
 from fillip.core.book import Action, Entry, list_roles
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
+from fillip.core.errors import Retry
 from fillip.core.incentive import Reward
-from fillip.core.instance import MAX_OPEN
+from fillip.core.instance import MAX_TOGETHER
 from fillip.core.match import Candidate, Match
 from fillip.core.nomination import nominate_quest
 from fillip.core.quest import Quest, Start, Step
 from fillip.core.schema import EMPTY, derive_type
 from fillip.manage.quest_rules import check_path
+from fillip.settle import Settle
+from fillip.settle.postgres import PostgresLedger, PostgresTransaction
+from fillip.settle.stage import Outcome
+from fillip.stream.belt import Batch
 
 from .conftest import World
 
@@ -116,12 +122,12 @@ async def test_a_rule_reads_the_enrolling_event_and_the_progress(world: World, t
 
 async def test_an_instance_over_the_most_that_may_be_open_is_denied_with_the_reason(world: World):
     offers = Offers(world, discount=DISCOUNT)
-    await world.play(*[offers.event(f"r{n}", "OFFER", 0, offer=1, cents=0) for n in range(MAX_OPEN)])
+    await world.play(*[offers.event(f"r{n}", "OFFER", 0, offer=1, cents=0) for n in range(MAX_TOGETHER)])
     await world.play(offers.event("more", "OFFER", 0, offer=1, cents=0))
     assert world.rows("SELECT event_id, instance, outcome, reason FROM decision") == [
         ("more", "more#1", "denied", "too_many_open")
     ]
-    assert world.rows("SELECT count(*) FROM quest_instance") == [(MAX_OPEN,)]
+    assert world.rows("SELECT count(*) FROM quest_instance") == [(MAX_TOGETHER,)]
 
 
 async def test_a_lapsed_instance_is_opened_again_by_an_event_inside_its_window(world: World):
@@ -130,3 +136,42 @@ async def test_a_lapsed_instance_is_opened_again_by_an_event_inside_its_window(w
     assert world.rows("SELECT state FROM quest_instance") == [("lapsed",)]
     await world.play(offers.event("p2", "BUY", 100, offer=0, cents=1000))
     assert granted(world) == [("p2", "discount", "r#1")]
+
+
+class Meddler:
+    """The ledger of another worker, which settles a batch of its own whenever ours is about to write."""
+
+    def __init__(self, ledger: PostgresLedger, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._ledger = ledger
+        self._meanwhile = meanwhile
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[PostgresTransaction]:
+        async with self._ledger.open() as transaction:
+            write = transaction.write
+
+            async def write_late(batch: Batch, outcome: Outcome) -> None:
+                await self._meanwhile()
+                await write(batch, outcome)
+
+            transaction.write = write_late  # type: ignore[method-assign]
+            yield transaction
+
+
+async def test_a_step_that_another_worker_counts_meanwhile_is_not_lost(world: World):
+    """Given a user's events in two partitions, when two workers open the same instance at once, then the later one is told
+    to try again, and both steps count."""
+    pair = Quest(steps=(Step("buy", "BUY"), Step("look", "BUY")), ordered=False)
+    here, there = world.match("e1", quest=pair, steps=(0,)), world.match("e2", quest=pair, steps=(1,), partition=1)
+
+    async def meanwhile() -> None:
+        await world.play(there)
+
+    late = Settle(Meddler(PostgresLedger(world.pool, "late"), meanwhile), lambda *told: None)
+    with pytest.raises(Retry, match="made a quest instance"):
+        await late(world.batch(here), [here])
+    await world.play(here)
+    assert world.rows("SELECT state, steps #>> '{0,done}', steps #>> '{1,done}' FROM quest_instance") == [
+        ("completed", "1", "1")
+    ]
+    assert granted(world) == [("e1", "give", "1")]

@@ -14,6 +14,7 @@ from fillip.core.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
+from fillip.core.route import Route, build_route
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
 from fillip.core.tenant import Tenant
 
@@ -56,6 +57,12 @@ class Entry(Struct, frozen=True, dict=True):
     def late_rules(self) -> dict[str, Rule]:
         """The rest of those steps' rules that read the instance."""
         return {path: late for path, (_, late) in self._halves.items()}
+
+    @cached_property
+    def route(self) -> Route | None:
+        """How events find the quest's instances; None where each looks at all."""
+        quest = self.campaign.quest
+        return build_route(quest, self.checked, self.lists) if quest and self._halves else None
 
     @cached_property
     def _halves(self) -> dict[str, tuple[Rule | None, Rule]]:

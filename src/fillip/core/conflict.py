@@ -1,7 +1,7 @@
 """Which campaigns stand against each other when one event earns several rewards, and who is tried first."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from fillip.core.book import Entry
@@ -23,6 +23,7 @@ class Contender(Protocol):
 
 
 _C = TypeVar("_C", bound=Contender)
+_ANY, _ALONE = ("any", ""), ("alone", "")
 
 
 def collide(one: Campaign, other: Campaign) -> bool:
@@ -48,9 +49,30 @@ def rank(contenders: Sequence[_C]) -> Sequence[_C]:
     return [next(ordered[e.group]) if (e := c.entry.campaign.exclusive) else c for c in contenders]
 
 
-def find_winner(entry: Entry, winners: Iterable[Entry]) -> str | None:
-    """The campaign that won the event before `entry` and leaves it nothing; None when it may still grant."""
-    return next((winner.campaign_id for winner in winners if collide(winner.campaign, entry.campaign)), None)
+class Winners:
+    """The campaigns that were granted for one event, in their order; asked in constant time, however many they are."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.count = 0
+        self._firsts: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """It was granted."""
+        campaign = entry.campaign
+        for name in (_ANY, *([] if campaign.stackable else [_ALONE]), *_list_groups(campaign)):
+            self._firsts.setdefault(name, (self.count, entry.campaign_id))
+        self.count += 1
+
+    def find(self, entry: Entry) -> str | None:
+        """The first campaign that won the event before `entry` and leaves it nothing; None when it may still grant."""
+        campaign = entry.campaign
+        names = [_ALONE, *_list_groups(campaign)] if campaign.stackable else [_ANY]
+        return min((self._firsts[name] for name in names if name in self._firsts), default=(0, None))[1]
+
+
+def _list_groups(campaign: Campaign) -> list[tuple[str, str]]:
+    return [("group", campaign.exclusive.group)] if campaign.exclusive else []
 
 
 def _prefer(contender: Contender) -> tuple[int, int, str]:

@@ -5,8 +5,9 @@
 
 An instance takes an event iff the event's time lies in its window, both ends included, and the event's clock time
 (broker time; in a tenant with clock `history` the event's own) is not past the window's end by more than the lateness.
-`lapsed` decides nothing by itself: should such an event still come, it opens a lapsed instance again, unless another of
-the same key has begun. Steps are met in log order, never re-sorted; an event counts in full for every instance.
+`lapsed` decides nothing: should such an event still come, it counts. So it does not matter which event lapses an
+instance, nor which events find one that they don't count for; an event changes nothing else of it.
+Steps are met in log order, never re-sorted; an event counts in full for every instance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +19,16 @@ from msgspec.structs import replace
 
 from fillip.core.instant import add_span
 from fillip.core.quest import Quest, Step
+from fillip.core.route import EVERYWHERE, Route
 from fillip.core.tenant import start_window
 
 QuestState = Literal["open", "completed", "denied", "lapsed", "reversed"]
 
-MAX_OPEN = 100
+MAX_OPEN = 10_000
 """Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
+
+MAX_TOGETHER = 100
+"""Most of them that one event may find: all where the quest has no route (see core.route), else those of one route."""
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
@@ -54,7 +59,8 @@ class Instance(Struct, frozen=True):
     """One go of a user at a quest; `occurrence` numbers those of one key from 1.
 
     `start_offset` is the place in the log of the event that opened it: instances are served in this order. `start` are
-    that event's attributes as sent, kept where a rule reads them. `completed_by` is the event that completed it.
+    that event's attributes as sent, kept where a rule reads them; `route` is how events find it. `completed_by` is the
+    event that completed it.
     """
 
     key: str
@@ -68,6 +74,12 @@ class Instance(Struct, frozen=True):
     steps: tuple[StepState, ...]
     start: dict[str, object] | None = None
     completed_by: str | None = None
+    route: int = EVERYWHERE
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether events may still count for it, as far as its state goes."""
+        return self.state in ("open", "lapsed")
 
     @property
     def name(self) -> str:
@@ -101,6 +113,7 @@ class Meeting(Struct, frozen=True):
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can
     tell, `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that
     of the instance it would open, `start` what such a one keeps of its attributes, `day` its day in the tenant's zone.
+    `route` is how the version's instances are found, `routes` where those are that the event can count for.
     `kept` is what it means for the earlier versions in force, the earliest first; they open nothing.
     """
 
@@ -119,6 +132,8 @@ class Meeting(Struct, frozen=True):
     campaign_starts_at: datetime | None = None
     campaign_ends_at: datetime | None = None
     admits: Callable[[Instance, int], bool] = lambda instance, index: True
+    route: Route | None = None
+    routes: tuple[int, ...] = ()
     kept: tuple["Meeting", ...] = ()
 
     def under(self, campaign_version: int) -> "Meeting":
@@ -127,6 +142,26 @@ class Meeting(Struct, frozen=True):
         Where all are before it (the book is older than the instance) it is the newest.
         """
         return next((each for each in self.kept if campaign_version <= each.campaign_version), self)
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is an event that opens instances."""
+        return self.quest.opens(starts=self.starts, steps=self.steps)
+
+    def place(self, start: dict[str, object] | None) -> int:
+        """The route of an instance that was opened by an event with these attributes."""
+        return self.route.place(start) if self.route else EVERYWHERE
+
+    def list_routes(self) -> set[int] | None:
+        """Where all instances are that the event can count for, or stand beside one that it opens; None: anywhere.
+
+        A quest that has a route keeps it (see manage.quest_rules), so what stands under an earlier version without one is
+        EVERYWHERE.
+        """
+        if self.route is None:
+            return None
+        found = {EVERYWHERE, *self.routes, *(route for version in self.kept for route in version.routes)}
+        return found | {self.place(self.start)} if self.opens else found
 
 
 class Moved(Struct, frozen=True):
@@ -147,26 +182,30 @@ class Advance(Struct, frozen=True):
     refused: Instance | None = None
 
 
-def advance(known: Iterable[Instance], meeting: Meeting) -> Advance:
+def advance(known: Iterable[Instance], meeting: Meeting, open_now: int = 0) -> Advance:
     """Let an event lapse instances, then open one, then count for each that takes it, the new one too.
 
     Each goes on under its own version (see Meeting.under); what opens does so under the newest.
 
-    `known` are the user's instances that are open, those lapsed that may still take an event, and the newest of the
-    meeting's key, all in order of start. Those that nothing happens to are left out of the answer.
+    `known` are, of the user's unfinished instances, those that the event finds by its routes or its key, those whose
+    window it lies in at least; and the newest of the meeting's key. Those that nothing happens to are left out of the
+    answer. `open_now` is how many are open, also where they are not known.
     """
-    before = list(known)
-    newest = {instance.key: instance.occurrence for instance in before}
-    current = [each for each in before if each.state != "lapsed" or each.occurrence == newest[each.key]]
-    after = [_carry_on(each, meeting.under(each.campaign_version)) for each in current]
-    opened = _open(after, meeting)
+    before = sorted(known, key=lambda each: (each.start_offset, each.key, each.occurrence))
+    current = [_lapse(each, meeting.under(each.campaign_version)) for each in before]
+    opened = _open(current, meeting)
     refused = None
-    if opened and sum(instance.state == "open" for instance in after) >= MAX_OPEN:
+    if opened and (open_now >= MAX_OPEN or _count_together(current, opened, meeting) >= MAX_TOGETHER):
         opened, refused = None, opened
-    now = [*after, opened] if opened else after
-    moved = [meet(each, meeting.under(each.campaign_version)) for each in now]
-    kept = [*current, None] if opened else current
-    return Advance([m for old, m in zip(kept, moved, strict=True) if m.met or m.instance != old], refused)
+    moved = [meet(each, meeting.under(each.campaign_version)) for each in current]
+    told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance != old]
+    return Advance([*told, meet(opened, meeting)] if opened else told, refused)
+
+
+def _count_together(current: Iterable[Instance], opened: Instance, meeting: Meeting) -> int:
+    """How many that are not over every event finds that finds the one opened."""
+    alike = (each for each in current if meeting.route is None or each.route in (EVERYWHERE, opened.route))
+    return sum(each.is_unfinished and not _is_over(each.ends_at, meeting) for each in alike)
 
 
 def meet(instance: Instance, meeting: Meeting) -> Moved:
@@ -212,11 +251,12 @@ def migrate(instance: Instance, meeting: Meeting) -> Instance:
     Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
     left was met, the last one does.
     """
-    if instance.campaign_version >= meeting.campaign_version or instance.state not in ("open", "lapsed"):
+    if instance.campaign_version >= meeting.campaign_version or not instance.is_unfinished:
         return instance
     old = {state.name: state for state in instance.steps}
     states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
-    return hold_back(replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version))
+    route = meeting.place(instance.start) if meeting.route else instance.route
+    return hold_back(replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version, route=route))
 
 
 def hold_back(instance: Instance) -> Instance:
@@ -275,7 +315,7 @@ def _add(step: Step, state: StepState, amount: int, day: date) -> StepState | No
 
 
 def _takes(instance: Instance, meeting: Meeting) -> bool:
-    if instance.state not in ("open", "lapsed") or meeting.occurred_at < instance.started_at:
+    if not instance.is_unfinished or meeting.occurred_at < instance.started_at:
         return False
     if instance.ends_at is None:
         return True
@@ -286,16 +326,9 @@ def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
     return ends_at is not None and meeting.clock_at > add_span(ends_at, meeting.quest.lateness_s)
 
 
-def _carry_on(instance: Instance, meeting: Meeting) -> Instance:
-    """Lapsed when it is over, else under the meeting's version.
-
-    One that has lapsed changes when an event counts for it alone: whether others see it goes by their batch.
-    """
-    if instance.state != "open":
-        return instance
-    if _is_over(instance.ends_at, meeting):
-        return replace(instance, state="lapsed")
-    return migrate(instance, meeting)
+def _lapse(instance: Instance, meeting: Meeting) -> Instance:
+    over = instance.state == "open" and _is_over(instance.ends_at, meeting)
+    return replace(instance, state="lapsed") if over else instance
 
 
 def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
@@ -303,9 +336,7 @@ def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
     quest = meeting.quest
     same = [instance for instance in known if instance.key == meeting.key]
     newest = max(same, key=lambda instance: instance.occurrence, default=None)
-    if not quest.opens(starts=meeting.starts, steps=meeting.steps) or any(
-        _blocks(one, newest, meeting) for one in same
-    ):
+    if not meeting.opens or any(_blocks(one, newest, meeting) for one in same):
         return None
     from_campaign = quest.start.at == "campaign"
     started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
@@ -323,20 +354,20 @@ def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
         start_offset=meeting.sequence,
         steps=fresh_steps(quest),
         start=meeting.start,
+        route=meeting.place(meeting.start),
     )
     return instance if _takes(instance, meeting) and _is_admitted(instance, meeting) else None
 
 
 def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bool:
-    """Whether an instance of the same key, lapsed ones already marked, stands in the way of a new one."""
-    if instance.state == "open":
-        return not meeting.quest.repeatable or instance.ends_at is None or meeting.occurred_at <= instance.ends_at
-    if instance is not newest or instance.state == "reversed":
-        return False
-    if instance.state == "lapsed":
-        own = meeting.under(instance.campaign_version)
-        return meeting.quest.start.at == "campaign" or _takes(instance, own)
-    return not meeting.quest.repeatable
+    """Whether an instance of the same key stands in the way of a new one: the newest, or one whose window is not past."""
+    quest = meeting.quest
+    if not instance.is_unfinished:
+        return instance is newest and instance.state != "reversed" and not quest.repeatable
+    if _is_over(instance.ends_at, meeting.under(instance.campaign_version)):
+        return instance is newest and quest.start.at == "campaign"
+    within = instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    return within or (instance is newest and not quest.repeatable)
 
 
 def _is_admitted(instance: Instance, meeting: Meeting) -> bool:

@@ -15,7 +15,8 @@ class Candidate(Struct, frozen=True):
 
     `values` has one for each reward; where they can't be granted, `refused` says why and nothing is touched.
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
-    that it would open, and the user's typed attributes and cohorts for the rules that settle runs.
+    that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
+    cohorts for the rules that settle runs.
     `kept` has one for each earlier version that instances go on under, the earliest first: what the event means there.
     """
 
@@ -27,6 +28,7 @@ class Candidate(Struct, frozen=True):
     steps: tuple[int, ...] = ()
     amounts: dict[int, int] = {}
     key: str = ""
+    routes: tuple[int, ...] = ()
     user: Mapping[str, object] = {}
     cohorts: frozenset[str] = frozenset()
     kept: tuple["Candidate", ...] = ()

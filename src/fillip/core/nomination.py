@@ -41,7 +41,8 @@ def nominate_quest(
             key = _read_key(event, roles[0])
         except RuleError:
             return None, failed + 1
-    what = (starts, steps, amounts, key, user, cohorts)
+    routes = entry.route.find(steps, event.typed, user, cohorts) if entry.route else ()
+    what = (starts, steps, amounts, key, routes, user, cohorts)
     return Candidate(entry, touches, worth.values, worth.refused, *what), failed
 
 

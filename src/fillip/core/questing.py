@@ -1,7 +1,7 @@
 """What a batch does to the quests of its users: the instances it found, moved on event by event."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from fillip.core.event import Event
 from fillip.core.instance import Contribution, Instance, Meeting, advance, read_progress
 from fillip.core.match import Candidate, Match
 from fillip.core.rule import RuleError
+from fillip.core.shelf import Shelf
 
 QuestKey = tuple[str, str, str]
 """(tenant, campaign, user)"""
@@ -27,36 +28,65 @@ class InstanceKey(NamedTuple):
     occurrence: int
 
 
-class Wanted(Struct, frozen=True):
-    """The instances to lock: of each quest those open, and those lapsed that end no earlier than the instant given;
-    and the newest of each (quest, key).
+class Span(Struct, frozen=True):
+    """The first and last clock time of a quest's events in a batch, less the most lateness: what ends before `first` may
+    be over for all of them, what ends before `last` is over for one.
     """
 
-    quests: Mapping[QuestKey, datetime]
-    keys: Sequence[tuple[QuestKey, str]]
+    first: datetime
+    last: datetime
+
+
+class Wanted(Struct, frozen=True):
+    """The instances to lock: of each quest those lapsed that may not be over, and some of those open that are; of those
+    open all of the quests in `whole`, else those of the `routes`; and of each of `keys` those open and the newest.
+
+    `openings` are those of `keys`, and of events that have one of their own, that may open an instance of a quest with
+    routes.
+    """
+
+    quests: Mapping[QuestKey, Span]
+    whole: Sequence[QuestKey] = ()
+    routes: Sequence[tuple[QuestKey, int]] = ()
+    keys: Sequence[tuple[QuestKey, str]] = ()
+    openings: Sequence[tuple[QuestKey, str]] = ()
 
 
 class Quests:
-    """The instances that a batch works on, in order of their start, and what it changes."""
+    """The instances that a batch works on, and what it changes; `fresh` are those that it made."""
 
     def __init__(self, found: Mapping[QuestKey, Iterable[Instance]]) -> None:
         """`found` as read under the lock."""
-        self._known = {key: _sort(instances) for key, instances in found.items()}
+        self._shelves = {key: Shelf(instances) for key, instances in found.items()}
+        self._open: dict[QuestKey, int] = {}
         self.changed: dict[InstanceKey, Instance] = {}
+        self.fresh: set[InstanceKey] = set()
         self.met: list[tuple[InstanceKey, Contribution]] = []
+
+    def list_growing(self, wanted: Wanted) -> Mapping[QuestKey, datetime]:
+        """The quests that may have more instances open after the batch, with the first instant that counts as not over.
+
+        Where one of the same key is open, the next can only take its place.
+        """
+        growing = (quest for quest, key in wanted.openings if not self._shelve(quest).has_open(key))
+        return {quest: wanted.quests[quest].first for quest in sorted(set(growing))}
+
+    def count(self, open_now: Mapping[QuestKey, int]) -> None:
+        """Take note of how many instances of these quests are open, known or not."""
+        self._open.update(open_now)
 
     def advance(self, event: Event, candidate: Candidate) -> tuple[list[tuple[Instance, Candidate]], Instance | None]:
         """Let an event move a quest on: the instances that it completes in order of start, each with the candidate of the
         version that it does so under, and one refused for room.
         """
         quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
-        known = self._known.setdefault(quest, {})
-        done = advance(known.values(), read_meeting(event, candidate))
+        meeting = read_meeting(event, candidate)
+        done = advance(self._shelve(quest).find(meeting), meeting, self._open.get(quest, 0))
         for moved in done.moved:
             instance = moved.instance
             place = InstanceKey(*quest, instance.key, instance.occurrence)
-            if known.get((instance.key, instance.occurrence)) != instance:
-                known[instance.key, instance.occurrence] = self.changed[place] = instance
+            if self._put(place, instance) is None:
+                self.fresh.add(place)
             self.met += [(place, each) for each in moved.met]
         versions = {version.entry.version: version for version in candidate.versions}
         completed = [moved for moved in done.moved if moved.instance.state == "completed"]
@@ -64,38 +94,62 @@ class Quests:
 
     def find(self, place: InstanceKey) -> Instance | None:
         """An instance as it stands now, where this batch has locked it for its events or changed it."""
-        return self._known.get(place[:3], {}).get((place.key, place.occurrence)) or self.changed.get(place)
+        return self._shelve(place[:3]).instances.get((place.key, place.occurrence)) or self.changed.get(place)
 
     def put(self, place: InstanceKey, instance: Instance) -> None:
         """Store what became of an instance otherwise than by an event; one that is open again takes events from now on."""
+        if instance.state == "open" or (place.key, place.occurrence) in self._shelve(place[:3]).instances:
+            self._put(place, instance)
         self.changed[place] = instance
-        known, name = self._known.setdefault(place[:3], {}), (place.key, place.occurrence)
-        if name in known:
-            known[name] = instance
-        elif instance.state == "open":
-            self._known[place[:3]] = _sort([*known.values(), instance])
+
+    def _shelve(self, quest: QuestKey) -> Shelf:
+        shelf = self._shelves.get(quest)
+        if shelf is None:
+            shelf = self._shelves[quest] = Shelf(())
+        return shelf
+
+    def _put(self, place: InstanceKey, instance: Instance) -> Instance | None:
+        """What stood in the place before."""
+        before = self._shelve(place[:3]).put(instance)
+        if before != instance:
+            self.changed[place] = instance
+        if place[:3] in self._open:
+            was_open = before is not None and before.state == "open"
+            self._open[place[:3]] += (instance.state == "open") - was_open
+        return before
 
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a claim completed, when the grant is refused."""
-        denied = replace(self.changed[place], state="denied")
-        self._known[place[:3]][place.key, place.occurrence] = self.changed[place] = denied
+        self._put(place, replace(self.changed[place], state="denied"))
 
 
 def list_wanted(matches: Sequence[Match]) -> Wanted:
     """The instances to lock for these matches, sorted and each once."""
-    earliest: dict[QuestKey, datetime] = {}
+    spans: dict[QuestKey, Span] = {}
+    whole: set[QuestKey] = set()
+    routes: set[tuple[QuestKey, int]] = set()
     keys: set[tuple[QuestKey, str]] = set()
+    openings: set[tuple[QuestKey, str]] = set()
     for match in matches:
         for candidate in () if match.late else match.candidates:
-            quest = candidate.entry.campaign.quest
-            if quest is None:
+            if candidate.entry.campaign.quest is None:
                 continue
             place = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
-            at = match.event.occurred_at
-            earliest[place] = min(at, earliest.get(place, at))
-            if quest.instance != "event" and quest.opens(starts=candidate.starts, steps=candidate.steps):
-                keys.add((place, candidate.key))
-    return Wanted(dict(sorted(earliest.items())), sorted(keys))
+            meeting = read_meeting(match.event, candidate)
+            spans[place] = _widen(spans.get(place), meeting)
+            found = meeting.list_routes()
+            whole |= {place} if found is None else set()
+            routes |= {(place, route) for route in found or ()}
+            if meeting.opens:
+                keys |= {(place, meeting.key)} if meeting.quest.instance != "event" else set()
+                openings |= {(place, meeting.key)} if found else set()
+    return Wanted(dict(sorted(spans.items())), sorted(whole), sorted(routes), sorted(keys), sorted(openings))
+
+
+def _widen(span: Span | None, meeting: Meeting) -> Span:
+    most_s = max(version.quest.lateness_s for version in (meeting, *meeting.kept))
+    at = meeting.clock_at - timedelta(seconds=most_s)
+    return Span(min(span.first, at), max(span.last, at)) if span else Span(at, at)
 
 
 def read_meeting(event: Event, candidate: Candidate) -> Meeting:
@@ -119,13 +173,10 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
         campaign_starts_at=schedule.starts_at,
         campaign_ends_at=schedule.ends_at,
         admits=lambda instance, index: _admit(event, candidate, instance, index),
+        route=entry.route,
+        routes=candidate.routes,
         kept=tuple(read_meeting(event, version) for version in candidate.kept),
     )
-
-
-def _sort(instances: Iterable[Instance]) -> dict[tuple[str, int], Instance]:
-    ordered = sorted(instances, key=lambda instance: (instance.start_offset, instance.key, instance.occurrence))
-    return {(instance.key, instance.occurrence): instance for instance in ordered}
 
 
 def _admit(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:

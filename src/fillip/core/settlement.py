@@ -10,12 +10,15 @@ from msgspec.structs import replace
 
 from fillip.core.appraisal import NoWorth
 from fillip.core.book import Entry
-from fillip.core.conflict import find_winner, rank
+from fillip.core.conflict import Winners, rank
 from fillip.core.incentive import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
 from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
 from fillip.core.match import Candidate, Match
 from fillip.core.questing import InstanceKey, Quests
 from fillip.core.room import Room, Wanted
+
+MAX_GRANTS = 1_000
+"""Most grants of one event; what it would earn beyond, as it is ranked, is denied `too_many_grants`."""
 
 UserKey = tuple[str, str]
 """(tenant, user)"""
@@ -60,13 +63,20 @@ class Settled(Struct, frozen=True):
     codes: Mapping[int, str] = {}
 
 
-def list_claims(matches: Sequence[Match], quests: Quests) -> list[Claim]:
+def list_claims(matches: Sequence[Match], quests: Quests) -> Iterator[Sequence[Claim]]:
     """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on.
 
-    They are given to that by priority, then by the start of what they complete (SIMPLE: the event itself), then by
-    campaign.
+    They come some at a time, and none while those of an event are still found. They are given to the ranking by
+    priority, then by the start of what they complete (SIMPLE: the event itself), then by campaign.
     """
-    return [claim for match in matches for claim in rank(_claims_of(match, quests))]
+    for match in matches:
+        claims: list[Claim] = []
+        for candidate in match.candidates:
+            claims += _claims_for(match, candidate, quests)
+            yield ()
+        if any(claim.place for claim in claims):
+            claims.sort(key=lambda claim: (-claim.entry.campaign.priority, claim.since))
+        yield rank(claims)
 
 
 def list_all_claims(matches: Sequence[Match]) -> list[Claim]:
@@ -93,34 +103,36 @@ def decide(
     """Decide each claim in order on what the ones before it left over; moves `counters`, `heads` and `room` on.
 
     A claim is outranked by one of the same event that was granted and stands against it; one that was refused yields.
+    An event that was granted MAX_GRANTS is granted no more, whatever the limits say.
     A claim comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
     read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
     """
     match: Match | None = None
-    winners: list[Entry] = []
+    winners = Winners()
     for claim, refused_by in claims:
         if claim.match is not match:
-            match, winners = claim.match, []
-        winner = find_winner(claim.entry, winners)
+            match, winners = claim.match, Winners()
+        winner = winners.find(claim.entry)
         touches = _cap(claim, caps)
-        uses = [refused_by] if refused_by and not winner else []
-        if not refused_by and not winner:
+        passed_over = "outranked" if winner else "too_many_grants" if winners.count >= MAX_GRANTS else None
+        uses = [refused_by] if refused_by and not passed_over else []
+        if not refused_by and not passed_over:
             uses, refused_by = weigh(touches, counters)
-        if reason := _find_reason(claim, winner, refused_by) or room.refuse(claim.wanted):
+        if reason := _find_reason(claim, passed_over, refused_by) or room.refuse(claim.wanted):
             if claim.place:
                 quests.deny(claim.place)
             yield Settled(claim, _record(claim, "denied", reason, uses, at, winner))
             continue
-        winners.append(claim.entry)
+        winners.add(claim.entry)
         take(touches, counters)
         decision = _record(claim, "granted", "granted", uses, at)
         yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
 
 
-def _find_reason(claim: Claim, winner: str | None, refused_by: Use | None) -> DecisionReason | None:
+def _find_reason(claim: Claim, passed_over: str | None, refused_by: Use | None) -> DecisionReason | None:
     if claim.match.late:
         return "late"
-    return claim.refused or ("outranked" if winner else "limit" if refused_by else None)
+    return claim.refused or passed_over or ("limit" if refused_by else None)
 
 
 def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
@@ -129,13 +141,6 @@ def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
         for touch in claim.touches
         if (cap := caps.get((touch.counter.tenant_id, touch.counter.limit_id))) is not None
     ]
-
-
-def _claims_of(match: Match, quests: Quests) -> Sequence[Claim]:
-    claims = [claim for candidate in match.candidates for claim in _claims_for(match, candidate, quests)]
-    if any(claim.place for claim in claims):
-        claims.sort(key=lambda claim: (-claim.entry.campaign.priority, claim.since))
-    return claims
 
 
 def _claims_for(match: Match, candidate: Candidate, quests: Quests) -> Iterator[Claim]:

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from sqlalchemy import Row, select
 
+from fillip.core.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.limit import Use
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
+from fillip.core.settlement import MAX_GRANTS
 from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import find_campaign
@@ -31,7 +33,7 @@ from fillip.manage.explanation import (
 )
 from fillip.manage.naming import OwnId, UserId
 from fillip.manage.quest_story import check_instance
-from fillip.manage.quest_trial import try_quest
+from fillip.manage.quest_trial import imagine_meeting, try_quest
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.rivals import check_conflict_now, describe_conflict
 from fillip.manage.route import Reading, Route, Work
@@ -51,6 +53,8 @@ from fillip.manage.worth import check_worth
 _NO_ROOM = {
     "pool_empty": "the pool of coupon codes had no free code",
     "already_held": "the user held the badge already",
+    "too_many_grants": f"the event had {MAX_GRANTS} grants already",
+    "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
 }
 EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
 router = APIRouter(tags=["explain"], route_class=Route)
@@ -117,8 +121,9 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     situation = await imagine(work.connection, work.caller, row, occurrence, scene)
     trial = None
     if situation.entry.campaign.quest:
-        known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id)
-        trial = await work.compute(try_quest, situation, known)
+        meeting = await work.compute(imagine_meeting, situation)
+        known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id, meeting)
+        trial = await work.compute(try_quest, situation, meeting, known)
         situation = trial.situation
     checks = await work.compute(check_path, situation, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, situation)

@@ -24,16 +24,21 @@ class Trial(Struct, frozen=True):
     completes: bool
 
 
-def try_quest(situation: Situation, known: Sequence[Instance]) -> Trial:
+def imagine_meeting(situation: Situation) -> Meeting:
+    """What the event means for the quest, in all its versions in force; nothing where it meets none."""
+    newest = situation.entry
+    found = {entry.version: _nominate(replace(situation, entry=entry)) for entry in (newest, *newest.kept)}
+    candidate = nominate_versions(newest, found) or Candidate(newest, kept=tuple(map(Candidate, newest.kept)))
+    return read_meeting(situation.event, candidate)
+
+
+def try_quest(situation: Situation, meeting: Meeting, known: Sequence[Instance]) -> Trial:
     """Let the event meet the instances on paper: open ones and the newest of each key, in order of start.
 
     It is told by the version of the first instance that it completes, else moves on, else that is open, else the newest.
     """
-    newest, event = situation.entry, situation.event
+    newest = situation.entry
     views = {entry.version: replace(situation, entry=entry) for entry in (newest, *newest.kept)}
-    found = {version: _nominate(view) for version, view in views.items()}
-    candidate = nominate_versions(newest, found) or Candidate(newest, kept=tuple(map(Candidate, newest.kept)))
-    meeting = read_meeting(event, candidate)
     done = advance(known, meeting).moved
     moved = [each for each in done if each.instance.state != "lapsed"]
     if not moved:

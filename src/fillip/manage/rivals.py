@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.appraisal import appraise
 from fillip.core.book import Entry
 from fillip.core.campaign import REFUSING, Campaign
-from fillip.core.conflict import collide, find_winner, rank
+from fillip.core.conflict import Winners, collide, rank
 from fillip.core.limit import Counter, CounterKey, Touch, take, weigh
 from fillip.core.ports import Caller
 from fillip.core.rule import RuleError
@@ -21,7 +21,7 @@ from fillip.manage import tables
 from fillip.manage.catalogue import select_campaigns
 from fillip.manage.explanation import Check, Situation, is_earned
 from fillip.manage.list_versions import find_key_lists, read_lists
-from fillip.manage.quest_trial import try_quest
+from fillip.manage.quest_trial import imagine_meeting, try_quest
 from fillip.manage.route import Work
 from fillip.manage.situations import find_instances, know_opening, list_limits, read_counters, read_entries
 
@@ -124,8 +124,9 @@ async def _find_earned(work: Work, situation: Situation) -> Entry | None:
         return None
     if situation.entry.campaign.quest:
         situation = await know_opening(connection, caller, situation)
-        known = await find_instances(connection, caller, situation.entry.campaign_id, situation.event.user_id)
-        trial = await work.compute(try_quest, situation, known)
+        meeting, user_id = await work.compute(imagine_meeting, situation), situation.event.user_id
+        known = await find_instances(connection, caller, situation.entry.campaign_id, user_id, meeting)
+        trial = await work.compute(try_quest, situation, meeting, known)
         if not trial.completes:
             return None
         situation = trial.situation
@@ -138,12 +139,12 @@ def _is_met(situation: Situation) -> bool:
 
 def _find_winner(entry: Entry, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]) -> str | None:
     counters = {touch.counter: used.get(touch.counter, Counter(0, 0)) for r in rivals for touch in r.touches}
-    winners: list[Entry] = []
+    winners = Winners()
     for rival in rank(rivals):
-        winner = find_winner(rival.entry, winners)
+        winner = winners.find(rival.entry)
         if rival.entry is entry:
             return winner
         if winner is None and weigh(rival.touches, counters)[1] is None:
             take(rival.touches, counters)
-            winners.append(rival.entry)
+            winners.add(rival.entry)
     return None

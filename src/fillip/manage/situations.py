@@ -14,7 +14,7 @@ from fillip.core.book import Action, Book, Entry, join_versions
 from fillip.core.campaign import Campaign, CampaignState, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.event import Event, Place
-from fillip.core.instance import Instance, StepState
+from fillip.core.instance import Instance, Meeting, StepState
 from fillip.core.limit import Counter, CounterKey, Limit, Touch
 from fillip.core.ports import Caller
 from fillip.core.schema import derive_type
@@ -144,14 +144,19 @@ async def _find_schema(connection: AsyncConnection, caller: Caller, action: str)
     return schema
 
 
-async def find_instances(connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str) -> list[Instance]:
-    """A user's instances of a quest that are open or the newest of their key, at most 1,000, in order of start."""
+async def find_instances(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, meeting: Meeting
+) -> list[Instance]:
+    """A user's instances of a quest that are open or the newest of their key, at most 1,000: first those that the event
+    finds, each in order of start.
+    """
     table, newer = tables.quest_instance, tables.quest_instance.alias()
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
     statement = select(table).where(mine, or_(table.c.state == "open", ~followed))
-    rows = await connection.execute(statement.order_by(table.c.start_offset).limit(1000))
+    found = or_(table.c.route.in_(meeting.list_routes() or ()), table.c.instance_key == meeting.key)
+    rows = await connection.execute(statement.order_by(found.desc(), table.c.start_offset).limit(1000))
     return [read_instance(row) for row in rows]
 
 

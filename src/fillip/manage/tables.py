@@ -199,6 +199,7 @@ quest_instance = Table(
     _text("completed_by", null=True),
     _json("steps"),
     _json("start_attributes", null=True),
+    _count("route"),
     _count("revision"),
     _instant("updated_at"),
 )

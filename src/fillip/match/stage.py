@@ -1,6 +1,8 @@
 """The one stage of match: schedule, cohort and rule of the campaigns that look at an event's action."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
 
 from msgspec import Struct
 
@@ -17,6 +19,8 @@ from fillip.core.rule import RuleError
 from fillip.core.touch import list_touches
 from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
+
+SLICE_S = 0.01
 
 Attributes = Mapping[str, object]
 
@@ -36,8 +40,12 @@ class Meet:
         users = await self._read_users(look for look in looks if look)
         left = iter(looks)
         met: list[Match | Rejection] = []
+        due = monotonic() + SLICE_S
         async for portion in take_portions(items):
             for item in portion:
+                if monotonic() > due:  # an event may meet thousands of campaigns
+                    await asyncio.sleep(0)
+                    due = monotonic() + SLICE_S
                 look = next(left)
                 if isinstance(item, Rejection):
                     met.append(item)

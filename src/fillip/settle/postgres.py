@@ -1,28 +1,38 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
+from time import monotonic
 
 import asyncpg
-from msgspec import json
 
 from fillip.core.errors import Busy, Fenced, Retry
-from fillip.core.event import Event, Rejection
-from fillip.core.incentive import identify
+from fillip.core.event import Event
 from fillip.core.instance import Instance
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.questing import QuestKey, Wanted
 from fillip.core.room import BadgeKey, PoolKey
-from fillip.core.settlement import Claim, Settled, UserKey
+from fillip.core.settlement import Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.pace import cut_evenly
 from fillip.settle.quest import PostgresQuests
 from fillip.settle.reversal import Original
 from fillip.settle.reversal.postgres import PostgresReversals
-from fillip.settle.stage import EventKey, Outcome, Pin, Recorded
+from fillip.settle.rows import (
+    to_columns,
+    write_awaited,
+    write_counter,
+    write_decision,
+    write_event,
+    write_given,
+    write_incentives,
+    write_pin,
+    write_rejection,
+)
+from fillip.settle.stage import EventKey, Outcome, Recorded
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch, Position
 
@@ -47,6 +57,9 @@ AWAY = (
 """The server is away, out of room or a standby: for as long as it takes. Or the connection alone was cut."""
 PASSING = (*BUSY, *AWAY)
 ANSWER_S = 2.0
+
+HEARD_EVERY_S = 0.5
+WRITTEN_AT_ONCE = 1_000  # decisions; with two rewards each some 30 ms of encoding
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
@@ -133,12 +146,20 @@ class PostgresTransaction:
         self._owner = owner
         self._quests = PostgresQuests(connection)
         self._wallets = PostgresWallets(connection)
+        self._heard_at = monotonic()
+
+    async def stay(self) -> None:
+        """See LedgerTransaction."""
+        await asyncio.sleep(0)
+        if monotonic() - self._heard_at > HEARD_EVERY_S:
+            await self._connection.execute("SELECT")
+            self._heard_at = monotonic()
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """See LedgerTransaction."""
         spans = [(span.topic, span.partition, span.start, span.end, span.generation) for span in batch.spans]
         moved = await self._connection.fetchval(
-            SQL["fence"], *_columns(spans, 5), self._owner, ",".join(sorted(tenant_ids))
+            SQL["fence"], *to_columns(spans, 5), self._owner, ",".join(sorted(tenant_ids))
         )
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
@@ -150,9 +171,9 @@ class PostgresTransaction:
     ) -> Recorded:
         """See LedgerTransaction."""
         own = {(event.tenant_id, event.event_id) for event in events}
-        rows = [_write_event(event, said) for event, said in zip(events, prints, strict=True)]
-        awaited = [_write_awaited(key, event) for key, event in originals.items() if key not in own]
-        columns = _columns(sorted([*rows, *awaited], key=lambda row: row[:2]), 10)
+        rows = [write_event(event, said) for event, said in zip(events, prints, strict=True)]
+        awaited = [write_awaited(key, event) for key, event in originals.items() if key not in own]
+        columns = to_columns(sorted([*rows, *awaited], key=lambda row: row[:2]), 10)
         stored = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["record_events"], *columns)}
         known = [row for row in rows if row[:2] not in stored]
         met = sorted(originals.keys() - stored)
@@ -163,18 +184,18 @@ class PostgresTransaction:
         locked = await self._lock_events({*met, *(row[:2] for row in empty)}) if met or empty else {}
         filled = set()
         if empty:
-            filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *_columns(empty, 10))}
+            filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *to_columns(empty, 10))}
             before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
         here = {key: original for key, original in locked.items() if key in originals}
         return Recorded({key: said for key, said in before.items() if key not in filled}, filled, here)
 
     async def _lock_events(self, events: Collection[tuple[object, ...]]) -> dict[EventKey, Original]:
         """Those of these events that have come, all of them locked."""
-        rows = await self._connection.fetch(SQL["lock_events"], *_columns(sorted(events), 2))
+        rows = await self._connection.fetch(SQL["lock_events"], *to_columns(sorted(events), 2))
         return {(tenant, event): Original(user, action) for tenant, event, user, action, come in rows if come}
 
     async def _read_fingerprints(self, events: Sequence[tuple[object, ...]]) -> dict[EventKey, bytes]:
-        found = await self._connection.fetch(SQL["read_fingerprints"], *_columns([row[:2] for row in events], 2))
+        found = await self._connection.fetch(SQL["read_fingerprints"], *to_columns([row[:2] for row in events], 2))
         return {(tenant, event): said for tenant, event, said in found}
 
     @property
@@ -184,7 +205,7 @@ class PostgresTransaction:
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
         """See LedgerTransaction."""
-        rows = await self._connection.fetch(SQL["share_limits"], *_columns(limits, 2))
+        rows = await self._connection.fetch(SQL["share_limits"], *to_columns(limits, 2))
         return {(tenant, limit): cap for tenant, limit, cap in rows}
 
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
@@ -194,6 +215,10 @@ class PostgresTransaction:
     async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
         """See LedgerTransaction."""
         return await self._quests.lock(wanted)
+
+    async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
+        """See LedgerTransaction."""
+        return await self._quests.count_open(quests)
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """See LedgerTransaction."""
@@ -205,12 +230,12 @@ class PostgresTransaction:
 
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """See LedgerTransaction."""
-        rows = await self._connection.fetch(SQL["lock_heads"], *_columns(users, 2))
+        rows = await self._connection.fetch(SQL["lock_heads"], *to_columns(users, 2))
         return {(tenant, user): last for tenant, user, last in rows}
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
         """See LedgerTransaction."""
-        return [tuple(row) for row in await self._connection.fetch(SQL["read_badges"], *_columns(badges, 3))]
+        return [tuple(row) for row in await self._connection.fetch(SQL["read_badges"], *to_columns(badges, 3))]
 
     async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
         """See LedgerTransaction."""
@@ -226,7 +251,7 @@ class PostgresTransaction:
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """See LedgerTransaction."""
-        await self._quests.write(outcome.instances, outcome.met)
+        await self._quests.write(outcome.instances, outcome.met, outcome.fresh)
         await self._wallets.write(outcome.wallets)
         if outcome.settled or outcome.reversed:
             await self._write_settled(batch, outcome)
@@ -234,23 +259,42 @@ class PostgresTransaction:
             await self.reversals.write(outcome.reversed, outcome.short)
         await self._write_given(outcome)
         logs = {(span.topic, span.partition): span.generation for span in batch.spans}
-        rejections = [_write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
+        rejections = [write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
         await self._write("write_rejections", 11, rejections)
-        await self._write("write_pins", 6, [_write_pin(pin) for pin in outcome.pins])
+        await self._write("write_pins", 6, [write_pin(pin) for pin in outcome.pins])
 
     async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
-        decisions = [_write_decision(settled) for settled in outcome.settled]
-        incentives = [row for settled in outcome.settled for row in _write_incentives(settled, batch)]
+        """Some decisions at a time: a statement's rows are encoded at once. Heads and counters are few, and go with the last."""
+        *some, last = list(cut_evenly(outcome.settled, WRITTEN_AT_ONCE)) or [()]
+        for settled in some:
+            await self._write_decided(batch, settled, [], [])
+            await self.stay()
         heads = [(*user, *head) for user, head in outcome.heads.items()]
-        counters = [_write_counter(key, *moved) for key, moved in outcome.counters.items()]
-        columns = (*_columns(decisions, 20), *_columns(incentives, 18), *_columns(heads, 4), *_columns(counters, 9))
+        counters = [write_counter(key, *moved) for key, moved in outcome.counters.items()]
+        await self._write_decided(batch, last, heads, counters)
+
+    async def _write_decided(
+        self,
+        batch: Batch,
+        settled: Sequence[Settled],
+        heads: Sequence[tuple[object, ...]],
+        counters: Sequence[tuple[object, ...]],
+    ) -> None:
+        decisions = [write_decision(each) for each in settled]
+        incentives = [row for each in settled for row in write_incentives(each, batch)]
+        columns = (
+            *to_columns(decisions, 20),
+            *to_columns(incentives, 18),
+            *to_columns(heads, 4),
+            *to_columns(counters, 9),
+        )
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
         if written is None or tuple(written) != (len(heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
 
     async def _write_given(self, outcome: Outcome) -> None:
         """Codes and badges; a badge that was taken back in the same batch never comes on its shelf."""
-        given = [row for settled in outcome.settled for row in _write_given(settled)]
+        given = [row for settled in outcome.settled for row in write_given(settled)]
         if codes := [(tenant, code, i) for tenant, _, i, code, _, _ in given if code]:
             await self._connection.executemany(SQL["write_coupons"], codes)
         gone = {taken.incentive_id for done in outcome.reversed for _, taken in done.taken if taken.whole}
@@ -260,122 +304,17 @@ class PostgresTransaction:
     async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         keys = [(c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start) for c in counters]
         found = {c: Counter(0, 0) for c in counters}
-        for row in await self._connection.fetch(SQL[name], *_columns(keys, 5)):
+        for row in await self._connection.fetch(SQL[name], *to_columns(keys, 5)):
             *key, used, version = row
             found[CounterKey(*key)] = Counter(used, version)
         return found
 
     async def _fetch_codes(self, name: str, asked: Sequence[tuple[str, str, int]]) -> dict[PoolKey, list[str]]:
         found: dict[PoolKey, list[str]] = {(tenant, pool): [] for tenant, pool, _ in asked}
-        for tenant, pool, code in await self._connection.fetch(SQL[name], *_columns(asked, 3)):
+        for tenant, pool, code in await self._connection.fetch(SQL[name], *to_columns(asked, 3)):
             found[tenant, pool].append(code)
         return found
 
     async def _write(self, name: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
-            await self._connection.execute(SQL[name], *_columns(rows, width))
-
-
-def _columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
-
-
-def _encode(value: object) -> str | None:
-    return None if value is None else json.encode(value).decode()
-
-
-def _write_event(event: Event, said: bytes) -> tuple[object, ...]:
-    place, attributes = event.place, _encode(event.attributes)
-    who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
-    return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
-
-
-def _write_awaited(original: EventKey, reversal: Event) -> tuple[object, ...]:
-    """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
-    place = reversal.place
-    when = (reversal.occurred_at, reversal.received_at)
-    return (*original, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
-
-
-def _write_decision(settled: Settled) -> tuple[object, ...]:
-    claim, decision = settled.claim, settled.decision
-    match, event = claim.match, claim.match.event
-    rewards = _list_rewards(claim) if decision.outcome == "granted" else []
-    return (
-        event.tenant_id,
-        decision.decision_id,
-        claim.entry.campaign_id,
-        claim.entry.version,
-        event.event_id,
-        event.user_id,
-        claim.instance,
-        decision.outcome,
-        decision.reason,
-        decision.outranked_by,
-        event.occurred_at,
-        decision.local_day,
-        _encode(rewards),
-        _encode(decision.uses),
-        event.book.version,
-        _encode(match.user),
-        _encode(match.cohorts),
-        event.place.partition,
-        event.place.offset,
-        decision.decided_at,
-    )
-
-
-def _list_rewards(claim: Claim) -> list[dict[str, object]]:
-    given = zip(claim.entry.campaign.rewards, claim.values, strict=True)
-    return [{"kind": reward.kind, "value": value, "currency": reward.currency} for reward, value in given]
-
-
-def _write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
-    claim, decision, event = settled.claim, settled.decision, settled.claim.match.event
-    for incentive_id, index, seq in settled.incentives:
-        reward = claim.entry.campaign.rewards[index]
-        yield (
-            event.tenant_id,
-            incentive_id,
-            decision.decision_id,
-            claim.entry.campaign_id,
-            event.user_id,
-            event.event_id,
-            index,
-            reward.kind,
-            claim.values[index],
-            reward.currency,
-            _encode(reward.payload),
-            seq,
-            event.occurred_at,
-            event.received_at,
-            batch.taken_at,
-            decision.decided_at,
-            settled.codes.get(index),
-            reward.expire_at(event),
-        )
-
-
-def _write_given(settled: Settled) -> Iterable[tuple[str, str, UUID, str | None, str | None, datetime]]:
-    """(tenant, user, incentive, code, badge, when) of what a claim gives out of a pool or puts on a shelf."""
-    for incentive_id, index, _ in settled.incentives:
-        code, badge = settled.codes.get(index), settled.claim.entry.campaign.rewards[index].badge
-        if code or badge:
-            yield *settled.claim.user, incentive_id, code, badge, settled.decision.decided_at
-
-
-def _write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:
-    name = (key.tenant_id, key.limit_id, key.user_id, key.key, key.window_start)
-    return (*name, counter.used, cap, counter.version, fresh)
-
-
-def _write_rejection(rejection: Rejection, generation: int) -> tuple[object, ...]:
-    place = rejection.place
-    number = identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset))
-    what = (rejection.reason, rejection.detail, rejection.event_id, rejection.original, rejection.received_at)
-    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what, generation)
-
-
-def _write_pin(pin: Pin) -> tuple[object, ...]:
-    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version, pin.generation)
+            await self._connection.execute(SQL[name], *to_columns(rows, width))

@@ -31,9 +31,12 @@ from fillip.core.settlement import (
     refuse_early,
 )
 from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.reversal import Desk, Found, Original, Reversals, Reversed, Tables, look_up, name_original
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
+
+POSTED_AT_ONCE = 500  # decisions; some milliseconds
 
 EventKey = tuple[str, str]
 """(tenant, event id)"""
@@ -69,6 +72,7 @@ class Outcome(Struct, frozen=True):
     heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
     instances: Mapping[InstanceKey, Instance]
     met: Sequence[tuple[InstanceKey, Contribution]] = ()
+    fresh: Collection[InstanceKey] = ()  # instances that were missing under the lock
     wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
@@ -78,6 +82,12 @@ class Outcome(Struct, frozen=True):
 
 class LedgerTransaction(Protocol):
     """One open transaction of the ledger, whose methods are called in the order in which they stand."""
+
+    async def stay(self) -> None:
+        """Let others run, and the server know that we are still there: it ends a session that is silent under locks.
+
+        May be called at any time.
+        """
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
         """Move the stored offsets from the batch's starts to its ends, and keep the tenants' limits until the end.
@@ -101,6 +111,9 @@ class LedgerTransaction(Protocol):
 
     async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
         """The instances that may matter, by themselves until the end."""
+
+    async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
+        """How many instances of each are open that end no earlier than the instant given, at most MAX_OPEN; no lock."""
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters by themselves until the end; a missing one is at 0."""
@@ -220,16 +233,19 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcom
     touched = {touch.counter for match in matches for touch in match.touches}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
     caps = await ledger.share_limits(limits) if limits else {}
-    wanted = list_wanted(matches)
-    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
-    claims = list_claims(matches, quests)
+    quests = await _lock_quests(ledger, matches)
+    claims = await take_all(list_claims(matches, quests), ledger.stay)
     hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
-    weighed = [(claim, refuse_early(claim, caps, seen) if seen else None) for claim in claims]
+    weighing = (((claim, refuse_early(claim, caps, seen) if seen else None),) for claim in claims)
+    weighed = await take_all(weighing, ledger.stay)
     locked = await _lock(ledger, [claim for claim, refused in weighed if not refused])
     counters, heads = dict(locked.counters), dict(locked.heads)
-    settled = list(decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC)))
-    post_points(settled, locked.wallets)
+    decided = decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC))
+    settled = await take_all(((each,) for each in decided), ledger.stay)
+    for some in cut_evenly(settled, POSTED_AT_ONCE):
+        post_points(some, locked.wallets)
+        await ledger.stay()
     return _sum_up(settled, locked, counters, heads, caps, quests)
 
 
@@ -241,8 +257,7 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched} | found.limits)
     rules = await ledger.reversals.share_rules(limits) if limits else {}
     caps = {limit: rule.cap for limit, rule in rules.items()}
-    wanted = list_wanted(fresh)
-    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
+    quests = await _lock_quests(ledger, fresh)
     locked = await _lock(ledger, claims, found, found.list_counters(rules))
     counters, heads = dict(locked.counters), dict(locked.heads)
     desk = Desk(ledger.reversals, found, recorded.originals, Tables(counters, rules, heads, locked.room, quests))
@@ -250,8 +265,9 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     for match in fresh:
         if match.event.action == REVERSAL:
             await desk.reverse(match.event)
-        weighed = [(claim, None) for claim in list_claims([match], quests)]
-        some = list(decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC)))
+        weighed = [(claim, None) for claim in await take_all(list_claims([match], quests), ledger.stay)]
+        decided = decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC))
+        some = await take_all(((each,) for each in decided), ledger.stay)
         await desk.record(match, some)
         settled += some
     terms = Terms()
@@ -260,6 +276,14 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     short = post_in_turn(desk.postings, locked.wallets, terms)
     outcome = _sum_up(settled, locked, counters, heads, caps, quests)
     return replace(outcome, reversed=desk.reversed, short=short)
+
+
+async def _lock_quests(ledger: LedgerTransaction, matches: Sequence[Match]) -> Quests:
+    wanted = list_wanted(matches)
+    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
+    if growing := quests.list_growing(wanted):
+        quests.count(await ledger.count_open(growing))
+    return quests
 
 
 class _Locked(Struct, frozen=True):
@@ -286,6 +310,7 @@ def _sum_up(
         {u: (n, u not in before.heads) for u, n in heads.items() if n != before.heads.get(u)},
         quests.changed,
         quests.met,
+        quests.fresh,
         before.wallets.values(),
     )
 
@@ -302,7 +327,7 @@ async def _lock(
     wallets = await ledger.lock_wallets(keys) if keys else {}
     users = sorted({claim.user for claim in claims} | found.users)
     heads = await ledger.lock_heads(users) if users else {}
-    wanted = [claim.wanted for claim in claims]
+    wanted = await take_all(((claim.wanted,) for claim in claims), ledger.stay)
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
     held = await ledger.read_badges(badges) if badges else ()
     room = Room(await ledger.lock_codes(codes) if codes else {}, held)

@@ -9,7 +9,7 @@ from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.emit import Writer, absorbs
 from fillip.core.rule.errors import RuleError
 from fillip.core.rule.operations import NAMESPACE
-from fillip.core.rule.tree import Node
+from fillip.core.rule.tree import CelType, Items, Node
 
 _FAST = """
 def rule(event, user, cohorts, start=None, progress=None):
@@ -64,6 +64,12 @@ def compile_rule(checked: bytes, lists: Lists = NO_LISTS) -> Rule:
 def compile_node(root: Node, lists: Lists = NO_LISTS) -> Rule:
     """As compile_rule, of a decoded rule or a part of one."""
     return build_fast(root, build_exact(root, lists) if absorbs(root) else None, lists)
+
+
+def compile_value(node: Node, lists: Lists = NO_LISTS) -> Callable[..., list[object]]:
+    """As compile_node, of a part whose value may be null: it comes in a list of one."""
+    boxed = Items(node.offset, CelType("list", (node.type,)), (node,))
+    return cast(Callable[..., list[object]], compile_node(boxed, lists))
 
 
 def prove_compiles(root: Node) -> None:

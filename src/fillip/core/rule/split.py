@@ -17,15 +17,16 @@ def split_rule(checked: bytes, lists: Lists = NO_LISTS) -> tuple[Rule | None, Ru
     Early is the `&&` of all terms that name neither `start` nor `progress`, late of those that do. Where an early term
     fails or errs, the whole is false or an error, and both are no match: so cutting changes no answer.
     """
-    terms = _list_terms(decode_rule(checked).root)
+    terms = list_terms(decode_rule(checked).root)
     early = [term for term in terms if not list_names(term) & LATE_NAMES]
     late = [term for term in terms if list_names(term) & LATE_NAMES]
     return compile_node(_join(early), lists) if early else None, compile_node(_join(late), lists)
 
 
-def _list_terms(node: Node) -> list[Node]:
+def list_terms(node: Node) -> list[Node]:
+    """What stands between the outermost `&&`; the rule holds exactly when all do."""
     if isinstance(node, Call) and node.overload == AND:
-        return [term for side in node.args for term in _list_terms(side)]
+        return [term for side in node.args for term in list_terms(side)]
     return [node]
 
 

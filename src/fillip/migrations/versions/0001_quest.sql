@@ -14,12 +14,16 @@ CREATE TABLE quest_instance (
     steps            jsonb NOT NULL,     -- [{name, done, needed, total, peak, left}], of a streak also {last, missed}
     completed_by     text,               -- the event that completed it, while it is complete
     start_attributes jsonb,              -- of the event that opened it, where a rule reads them
+    route            bigint NOT NULL DEFAULT 0,  -- by which events find it: a hash of what they must know; 0: all do
     revision         bigint NOT NULL DEFAULT 1,  -- counts the writes: of two states the higher one is newer
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, campaign_id, user_id, instance_key, occurrence)
-);
-CREATE INDEX quest_instance_live ON quest_instance (tenant_id, campaign_id, user_id, ends_at)
-    WHERE state IN ('open', 'lapsed');
+) WITH (fillfactor = 70);  -- counting changes no indexed column: room for it on the same page
+CREATE INDEX quest_instance_by_route ON quest_instance (tenant_id, campaign_id, user_id, route) WHERE state = 'open';
+CREATE INDEX quest_instance_by_key ON quest_instance (tenant_id, campaign_id, user_id, instance_key)
+    WHERE state = 'open';
+CREATE INDEX quest_instance_by_end ON quest_instance (tenant_id, campaign_id, user_id, ends_at) WHERE state = 'open';
+CREATE INDEX quest_instance_lapsed ON quest_instance (tenant_id, campaign_id, user_id, ends_at) WHERE state = 'lapsed';
 CREATE INDEX quest_instance_by_start ON quest_instance (tenant_id, start_event_id);
 
 -- What events gave to steps, and what reversals took of it: the sum of what is left, replayed in order, is how far a

@@ -1,14 +1,18 @@
 """Quest instances in PostgreSQL, inside the ledger's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from msgspec import json
 
-from fillip.core.instance import Contribution, Instance, StepState
+from fillip.core.errors import Retry
+from fillip.core.instance import MAX_OPEN, Contribution, Instance, StepState
 from fillip.core.questing import InstanceKey, QuestKey, Wanted
+
+WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding
 
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _STEPS = json.Decoder(tuple[StepState, ...])
@@ -24,24 +28,43 @@ class PostgresQuests:
 
     async def lock(self, wanted: Wanted) -> dict[QuestKey, list[Instance]]:
         """See LedgerTransaction.lock_instances."""
-        quests = [(*quest, earliest) for quest, earliest in wanted.quests.items()]
+        routes = [(*quest, route) for quest, route in wanted.routes]
         keys = [(*quest, key) for quest, key in wanted.keys]
-        rows = await self._connection.fetch(_SQL["lock_instances"], *_columns(quests, 4), *_columns(keys, 4))
-        found: dict[QuestKey, dict[tuple[str, int], Instance]] = {}
-        for row in rows:
-            place = (row["instance_key"], row["occurrence"])
-            found.setdefault((row["tenant_id"], row["campaign_id"], row["user_id"]), {})[place] = read_instance(row)
-        return {quest: list(instances.values()) for quest, instances in found.items()}
+        spans = [(*quest, span.first, span.last) for quest, span in wanted.quests.items()]
+        columns = (*_columns(wanted.whole, 3), *_columns(routes, 4), *_columns(keys, 4), *_columns(spans, 5))
+        found: dict[QuestKey, list[Instance]] = {}
+        for row in await self._connection.fetch(_SQL["lock_instances"], *columns):
+            quest = (row["tenant_id"], row["campaign_id"], row["user_id"])
+            found.setdefault(quest, []).append(read_instance(row))
+        return found
+
+    async def count_open(self, quests: Mapping[QuestKey, datetime]) -> dict[QuestKey, int]:
+        """See LedgerTransaction.count_open."""
+        asked = _columns([(*quest, first) for quest, first in quests.items()], 4)
+        rows = await self._connection.fetch(_SQL["count_open"], *asked, MAX_OPEN)
+        return {(tenant, campaign, user): count for tenant, campaign, user, count in rows}
 
     async def write(
-        self, instances: Mapping[InstanceKey, Instance], met: Sequence[tuple[InstanceKey, Contribution]]
+        self,
+        instances: Mapping[InstanceKey, Instance],
+        met: Sequence[tuple[InstanceKey, Contribution]],
+        fresh: Collection[InstanceKey] = (),
     ) -> None:
-        """Store the instances as they are now, and the contributions."""
-        if not instances and not met:
-            return
-        moved = [_write(place, instance) for place, instance in instances.items()]
+        """Store the instances as they are now, and the contributions; `fresh` are those that were missing under the lock.
+
+        Raises Retry when another writer made one of them meanwhile.
+        """
+        moved = [(*_write(place, instance), place in fresh) for place, instance in instances.items()]
         given = [(*place, c.step, c.event_id, c.amount, c.day) for place, c in met]
-        await self._connection.execute(_SQL["write_instances"], *_columns(moved, 14), *_columns(given, 9))
+        for start in range(0, max(len(moved), len(given)), WRITTEN_AT_ONCE):
+            end = start + WRITTEN_AT_ONCE
+            await self._write(moved[start:end], given[start:end])
+
+    async def _write(self, moved: Sequence[tuple[Any, ...]], given: Sequence[tuple[Any, ...]]) -> None:
+        columns = (*_columns(moved, 16), *_columns(given, 9))
+        written = await self._connection.fetchval(_SQL["write_instances"], *columns)
+        if written != len(moved):
+            raise Retry("another writer made a quest instance of this batch first")
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -24,7 +24,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT i.tenant_id, i.campaign_id, i.user_id, i.instance_key, i.occurrence, i.campaign_version, i.state, i.started_at,
        i.ends_at, i.start_event_id, i.start_offset, i.steps::text AS steps,
-       i.start_attributes::text AS start_attributes, i.completed_by, (v.definition -> 'quest')::text AS quest
+       i.start_attributes::text AS start_attributes, i.completed_by, i.route, (v.definition -> 'quest')::text AS quest
 FROM locked i
 JOIN campaign_version v
   ON v.tenant_id = i.tenant_id AND v.campaign_id = i.campaign_id AND v.version = i.campaign_version

@@ -1,0 +1,126 @@
+"""Rows of the ledger's tables, as the statements of settle take them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import json
+
+from fillip.core.event import Event, Rejection
+from fillip.core.incentive import identify
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.settlement import Claim, Settled
+from fillip.settle.stage import EventKey, Pin
+from fillip.stream.belt import Batch
+
+
+def to_columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
+    """Rows as columns, for unnest()."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+
+
+def _encode(value: object) -> str | None:
+    return None if value is None else json.encode(value).decode()
+
+
+def write_event(event: Event, said: bytes) -> tuple[object, ...]:
+    """Of event_met."""
+    place, attributes = event.place, _encode(event.attributes)
+    who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
+    return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
+
+
+def write_awaited(original: EventKey, reversal: Event) -> tuple[object, ...]:
+    """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
+    place = reversal.place
+    when = (reversal.occurred_at, reversal.received_at)
+    return (*original, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
+
+
+def write_decision(settled: Settled) -> tuple[object, ...]:
+    """Of decision."""
+    claim, decision = settled.claim, settled.decision
+    match, event = claim.match, claim.match.event
+    rewards = _list_rewards(claim) if decision.outcome == "granted" else []
+    return (
+        event.tenant_id,
+        decision.decision_id,
+        claim.entry.campaign_id,
+        claim.entry.version,
+        event.event_id,
+        event.user_id,
+        claim.instance,
+        decision.outcome,
+        decision.reason,
+        decision.outranked_by,
+        event.occurred_at,
+        decision.local_day,
+        _encode(rewards),
+        _encode(decision.uses),
+        event.book.version,
+        _encode(match.user),
+        _encode(match.cohorts),
+        event.place.partition,
+        event.place.offset,
+        decision.decided_at,
+    )
+
+
+def _list_rewards(claim: Claim) -> list[dict[str, object]]:
+    given = zip(claim.entry.campaign.rewards, claim.values, strict=True)
+    return [{"kind": reward.kind, "value": value, "currency": reward.currency} for reward, value in given]
+
+
+def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
+    """Of incentive."""
+    claim, decision, event = settled.claim, settled.decision, settled.claim.match.event
+    for incentive_id, index, seq in settled.incentives:
+        reward = claim.entry.campaign.rewards[index]
+        yield (
+            event.tenant_id,
+            incentive_id,
+            decision.decision_id,
+            claim.entry.campaign_id,
+            event.user_id,
+            event.event_id,
+            index,
+            reward.kind,
+            claim.values[index],
+            reward.currency,
+            _encode(reward.payload),
+            seq,
+            event.occurred_at,
+            event.received_at,
+            batch.taken_at,
+            decision.decided_at,
+            settled.codes.get(index),
+            reward.expire_at(event),
+        )
+
+
+def write_given(settled: Settled) -> Iterable[tuple[str, str, UUID, str | None, str | None, datetime]]:
+    """(tenant, user, incentive, code, badge, when) of what a claim gives out of a pool or puts on a shelf."""
+    for incentive_id, index, _ in settled.incentives:
+        code, badge = settled.codes.get(index), settled.claim.entry.campaign.rewards[index].badge
+        if code or badge:
+            yield *settled.claim.user, incentive_id, code, badge, settled.decision.decided_at
+
+
+def write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:
+    """Of limit_counter; `fresh` where it was missing under the lock."""
+    name = (key.tenant_id, key.limit_id, key.user_id, key.key, key.window_start)
+    return (*name, counter.used, cap, counter.version, fresh)
+
+
+def write_rejection(rejection: Rejection, generation: int) -> tuple[object, ...]:
+    """Of rejection."""
+    place = rejection.place
+    number = identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset))
+    what = (rejection.reason, rejection.detail, rejection.event_id, rejection.original, rejection.received_at)
+    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what, generation)
+
+
+def write_pin(pin: Pin) -> tuple[object, ...]:
+    """Of book_pin."""
+    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version, pin.generation)

@@ -1,0 +1,262 @@
+"""Routes: what an event does not find it could not have met, whatever the rules, versions, windows and batches."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fillip.core import instance as life
+from fillip.core.appraisal import Appraisal
+from fillip.core.book import Action, Book, Entry, join_versions, list_roles
+from fillip.core.campaign import Campaign
+from fillip.core.coerce import build_coercer
+from fillip.core.event import Event, Place
+from fillip.core.incentive import Reward
+from fillip.core.instance import Instance
+from fillip.core.match import Candidate, Match
+from fillip.core.nomination import nominate_quest, nominate_versions
+from fillip.core.quest import Keyed, Quest, Start, Step
+from fillip.core.questing import Quests, Wanted, list_wanted
+from fillip.core.route import EVERYWHERE, hash_route
+from fillip.core.rule import RuleError
+from fillip.core.schema import EMPTY, derive_type
+from fillip.core.shelf import Shelf
+from fillip.core.tenant import Tenant
+from fillip.manage.quest_rules import check_path
+
+T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "post": {"type": ["string", "null"]},
+        "other": {"type": ["string", "null"]},
+        "n": {"type": ["integer", "null"]},
+        "d": {"type": ["number", "null"]},
+        "at": {"type": "object", "properties": {"x": {"type": ["boolean", "null"]}}},
+    },
+}
+SHAPES = dict.fromkeys(("LIKE", "POST"), derive_type(SCHEMA))
+READ = build_coercer(derive_type(SCHEMA))
+ROUTED = [
+    ["event.post == start.post", "start.post == event.other", 'event.post + "" == start.post && event.n > 0',
+     "(event.d > 0.5 && event.post == start.post) && progress.done < 1", 'start.post == "a"'],
+    ["event.n == start.n", "1 / event.n == start.n", "start.n == event.n + 1 && true"],
+    ["event.d == start.d", "start.d == 0.0 && event.n != 1"],
+    ["event.at.x == start.at.x", "start.at.x == (event.n == 1)"],
+]  # fmt: skip
+UNROUTED = [
+    "true",
+    "event.n != 2",
+    "event.post == start.post || event.n == 1",
+    "!(event.post == start.post)",
+    'start.post in ["a", "b"]',
+    "event.post != start.post",
+    "progress.steps_met == 0",
+    "start.n == progress.done",
+]
+RULES = st.one_of(*map(st.sampled_from, ROUTED), st.sampled_from(UNROUTED))
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "post": st.sampled_from(["a", "a", "b", "b", None]),
+        "other": st.sampled_from(["a", "b"]),
+        "n": st.sampled_from([1, 1, 2, 1.0, 0, None]),
+        "d": st.sampled_from([0, 1, 1.0, -0.0, 0.25, None]),
+        "at": st.sampled_from([{}, {"x": True}, {"x": None}]),
+    },
+)
+
+
+@cache
+def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Entry:
+    """A version of a quest with these rules of its steps."""
+    ordered, repeatable, at, instance, window_s, lateness_s, count = shape
+    steps = tuple(Step(f"s{index}", "LIKE", rule, count) for index, rule in enumerate(rules))
+    start = Start("event", "POST", "event.n != 0") if at == "event" else Start(at)
+    quest = Quest(steps, start, instance, window_s, lateness_s, ordered, repeatable)
+    campaign = Campaign("QUEST", "q", (Reward("points", 5),), quest=quest)
+    checked = {
+        path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
+        for path, action, source in campaign.expressions()
+    }
+    return Entry("q", version, "running", campaign, checked)
+
+
+def path_of(entry: Entry) -> object:
+    return entry.route and entry.route.path
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> list[Entry]:
+    """Versions of one quest, as saving lets them follow each other: what has a route keeps it."""
+    at = draw(st.sampled_from(["first_step", "first_step", "event"]))
+    instance = draw(st.sampled_from([Keyed("event.post"), "event", "user"]))
+    shape = (draw(st.booleans()), draw(st.booleans()) and instance != "event", at, instance)
+    steps, family = draw(st.integers(1, 3)), draw(st.sampled_from([ROUTED[0], *ROUTED]))
+    made: list[Entry] = []
+    for number in range(1, draw(st.integers(1, 3)) + 1):
+        pool = draw(st.sampled_from([st.sampled_from(family), st.sampled_from(family), RULES]))
+        rules = tuple(draw(pool) for _ in range(steps))
+        times = (draw(st.sampled_from([None, 10])), draw(st.sampled_from([0, 5])), draw(st.sampled_from([1, 2])))
+        made.append(define(rules, number, shape + times))
+    before: object = None
+    for entry in made:
+        assume(before is None or path_of(entry) == before)
+        before = path_of(entry)
+    return made
+
+
+TOLD = st.tuples(st.sampled_from(["LIKE", "LIKE", "POST"]), st.integers(0, 40), DATA)
+BATCHES = st.lists(st.tuples(st.sampled_from(["keep", "migrate"]), st.lists(TOLD, max_size=8)), min_size=2, max_size=6)
+
+
+def write_match(entry: Entry, number: int, told: tuple[str, int, dict[str, Any]]) -> Match:
+    action, at_s, data = told
+    at = T0 + timedelta(seconds=at_s)
+    actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
+    book = Book(Tenant("acme", "Acme", "UTC", "USD", "history"), 1, actions, dict, {"q": entry}, {}, {}, {})
+    place = Place("t", 0, number)
+    event = Event("acme", f"e{number}", "u", action, at, at, data, READ(data), place, at, book, b"{}")
+    found = {each.version: nominate(event, each) for each in (entry, *entry.kept)}
+    candidate = nominate_versions(entry, found)
+    return Match(event, [candidate] if candidate else [])
+
+
+def nominate(event: Event, entry: Entry) -> Candidate | None:
+    met = [role for action, role in list_roles(entry) if action == event.action and holds(role, event)]
+    return nominate_quest(event, (), Appraisal(entry.values), met, {}, frozenset())[0] if met else None
+
+
+def holds(role: Any, event: Event) -> bool:
+    try:
+        return bool(role.rule(event.typed, {}, frozenset()))
+    except RuleError:
+        return False
+
+
+class Ledger:
+    """All instances there are, and what a batch is given of them: what lock_instances.sql says."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, int], Instance] = {}
+
+    def lock(self, wanted: Wanted, *, by_routes: bool) -> dict[Any, list[Instance]]:
+        return {
+            quest: [each for each in self.rows.values() if not by_routes or self._is_found(each, quest, wanted)]
+            for quest in wanted.quests
+        }
+
+    def _is_found(self, each: Instance, quest: Any, wanted: Wanted) -> bool:
+        first = wanted.quests[quest].first
+        asked = (quest, each.key) in wanted.keys
+        newest = max(row.occurrence for row in self.rows.values() if row.key == each.key)
+        if each.state == "open":
+            return quest in wanted.whole or (quest, each.route) in wanted.routes or asked
+        lapsed = each.state == "lapsed" and each.ends_at is not None and each.ends_at >= first
+        return lapsed or (asked and each.occurrence == newest)
+
+    def play(self, matches: Sequence[Match], *, by_routes: bool) -> list[tuple[str, list[str], str | None]]:
+        wanted = list_wanted(matches)
+        quests = Quests(self.lock(wanted, by_routes=by_routes))
+        if growing := quests.list_growing(wanted):
+            quests.count({quest: sum(row.state == "open" for row in self.rows.values()) for quest in growing})
+        told = []
+        for match in matches:
+            for candidate in match.candidates:
+                done, refused = quests.advance(match.event, candidate)
+                told.append((match.event.event_id, [each.name for each, _ in done], refused and refused.name))
+        self.rows.update({(place.key, place.occurrence): row for place, row in quests.changed.items()})
+        return told
+
+    def show(self) -> dict[tuple[str, int], Instance]:
+        """What decides: a mark of having lapsed does not."""
+        return {n: replace(row, state="open") if row.is_unfinished else row for n, row in self.rows.items()}
+
+
+def find_all(shelf: Shelf, _: object) -> list[Instance]:
+    return list(shelf.instances.values())
+
+
+@settings(max_examples=400, deadline=None)
+@given(versions(), BATCHES, st.sampled_from([2, 100, 100]))
+def test_an_event_finds_every_instance_that_it_does_anything_to(made: list[Entry], batches: Any, together: int):
+    by_routes, by_force = Ledger(), Ledger()
+    kept: list[Entry] = []
+    newest, *later = made
+    number = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(life, "MAX_TOGETHER", together)
+        for policy, burst in batches:
+            matches = []
+            for told in burst:
+                number += 1
+                matches.append(write_match(join_versions([*kept, newest]), number, told))
+            found = by_routes.play(matches, by_routes=True)
+            with pytest.MonkeyPatch.context() as force:
+                force.setattr(Shelf, "find", find_all)
+                assert by_force.play(matches, by_routes=False) == found
+            assert by_routes.show() == by_force.show()
+            if later:
+                kept = [*kept, newest] if policy == "keep" else []
+                newest, *later = later
+
+
+@given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(), st.text()), max_size=2))
+def test_what_compares_as_equal_has_one_route(values: list[Any]):
+    kinds = {bool: "bool", int: "number", float: "number"}
+    for one in values:
+        for other in [*values, *([float(one)] if type(one) is int else [])]:
+            if kinds.get(type(one), type(one)) == kinds.get(type(other), type(other)) and one == other:
+                assert hash_route(("x",), one) == hash_route(("x",), other) != EVERYWHERE
+
+
+def find(*rules: str) -> object:
+    entry = define(rules, 1, (True, False, "event", "event", None, 0, 1))
+    return path_of(entry)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path"),
+    [
+        (["event.post == start.post"], ("post",)),
+        (["start.post == event.other && event.n > 1", "event.n == 1 && (true && event.post == start.post)"], ("post",)),
+        (["event.n == start.n && event.post == start.post", "event.post == start.post"], ("post",)),
+        (["event.post == start.post", "event.n == start.n"], None),
+        (["event.post == start.post", "true"], None),
+        (["event.post == start.post || event.n == 1"], None),
+        (["!(event.post == start.post)"], None),
+        (["event.at.x == start.at.x"], ("at", "x")),
+        (["start.n == progress.done"], None),
+    ],
+)
+def test_a_quest_is_routed_by_what_the_rules_of_all_its_steps_want_to_equal(rules: Iterable[str], path: object):
+    assert find(*rules) == path
+
+
+def test_an_event_looks_at_the_instances_of_its_value_alone():
+    entry = define(("event.post == start.post",), 1, (True, False, "event", "event", None, 0, 2))
+    ledger = Ledger()
+    ledger.play([write_match(entry, n, ("POST", 0, {"post": f"p{n}"})) for n in range(50)], by_routes=True)
+    wanted = list_wanted([write_match(entry, 99, ("LIKE", 1, {"post": "p7"}))])
+    ((_, found),) = ledger.lock(wanted, by_routes=True).items()
+    assert [each.name for each in found] == ["e7#1"]
+
+
+def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(life, "MAX_OPEN", 3)
+    entry = define(("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), None, 0, 2))
+    ledger = Ledger()
+    posts = ["a", "b", "c", "d", "a", "d", "e"]
+    told = ledger.play([write_match(entry, n, ("LIKE", 0, {"post": p})) for n, p in enumerate(posts)], by_routes=True)
+    assert [(done, refused) for _, done, refused in told] == [
+        *[([], None)] * 3,
+        ([], "d#1"),
+        (["a#1"], None),
+        ([], None),
+        ([], "e#1"),
+    ]
