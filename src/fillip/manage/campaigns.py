@@ -5,6 +5,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
@@ -27,10 +28,11 @@ from fillip.manage.definition import SIMPLE_EXAMPLE, DefinitionPart, ObjectId, P
 from fillip.manage.lookup import Lookup, list_lookups
 from fillip.manage.open_instances import OpenInstances, Policy, plan_change
 from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.quest_rules import list_warnings
 from fillip.manage.refusals import Conflict
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
-from fillip.manage.saving import check_campaign, check_change, fill_currency
+from fillip.manage.saving import check_campaign, check_change, check_route, fill_currency
 from fillip.manage.shapes import read_shapes
 from fillip.manage.spending import check_keys
 from fillip.manage.stock import require_room
@@ -52,6 +54,13 @@ class NewCampaign(Part):
     definition: DefinitionPart
 
 
+class WarningAnswer(BaseModel):
+    """What may not be meant, at a place (JSON pointer) in the definition."""
+
+    at: str = Field(examples=["/quest/steps/0/rule"])
+    message: str
+
+
 class CampaignAnswer(BaseModel):
     """A campaign in its current version; `state` is as of now."""
 
@@ -62,6 +71,7 @@ class CampaignAnswer(BaseModel):
     definition: DefinitionPart
     kept_versions: list[int] = Field(description="Earlier ones that open instances of the quest go on under")
     lookups: list[Lookup]
+    warnings: list[WarningAnswer] = Field(description="What is allowed and seldom meant; nothing has to be done")
     created_at: datetime
     updated_at: datetime
 
@@ -147,6 +157,7 @@ async def change_campaign(
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
         check_change(read_definition(row), campaign)
+        check_route(campaign.quest, msgspec.convert(row.checked, dict[str, Checked]), checked)
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
@@ -209,6 +220,9 @@ async def _answer(work: Work, row: Row[Any], response: Response) -> CampaignAnsw
 
 def _describe(row: Row[Any]) -> CampaignAnswer:
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
-    lookups = list_lookups(read_definition(row), row.checked)
-    shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept, "lookups": lookups}
+    campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, Checked])
+    found = list_warnings(campaign.quest, checked) if campaign.quest else ()
+    shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
+    shown["lookups"] = list_lookups(campaign, row.checked)
+    shown["warnings"] = [WarningAnswer(at=fault.at, message=fault.message) for fault in found]
     return CampaignAnswer(**fields, **shown)

@@ -89,7 +89,7 @@ class DecisionAnswer(BaseModel):
     outcome: Literal["granted", "denied"]
     reason: str = Field(
         description="granted, late, no_value, value_error, value_too_large, outranked, limit, pool_empty, already_held"
-        " or too_many_open"
+        ", too_many_open or too_many_grants"
     )
     outranked_by: str | None = Field(None, description="The campaign that won the event instead")
     occurred_at: datetime

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from fillip.core.campaign import KEY_PATH, Campaign, Checked
 from fillip.core.index import read_clauses
+from fillip.core.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.instant import add_span
 from fillip.core.problem import Fault
 from fillip.core.quest import PROGRESS, Keyed, Quest, Step
-from fillip.core.rule import RuleRefused, decode_rule
+from fillip.core.route import find_path, list_asked_by_step
+from fillip.core.rule import RuleRefused, decode_rule, list_reads
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.manage.cel import CheckedRule, check_rule
 
@@ -94,6 +96,30 @@ def find_change_faults(before: Quest, after: Quest) -> Iterator[Fault]:
             yield Fault(
                 f"/quest/steps/{index}", "a launched step keeps what it measures: end the quest and make another"
             )
+
+
+def find_route_faults(quest: Quest, before: Mapping[str, Checked], after: Mapping[str, Checked]) -> Iterator[Fault]:
+    """Where open instances would no longer be found by the attribute that all steps ask for; by the checked rules."""
+    path = find_path(list_asked_by_step(quest, before))
+    if path and path != find_path(list_asked_by_step(quest, after)):
+        start = f"start.{'.'.join(path)}"
+        message = f"a launched quest goes on to ask for {start}: open instances are found by what first has to equal it"
+        yield Fault("/quest/steps/0/rule", message)
+
+
+def list_warnings(quest: Quest, checked: Mapping[str, Checked]) -> Iterator[Fault]:
+    """The steps of a keyed quest that do not ask for what the key reads."""
+    if not isinstance(quest.instance, Keyed):
+        return
+    reads = [path for path, _ in list_reads(decode_rule(checked[KEY_PATH].code).root) if path.startswith("event.")]
+    for index, asked in enumerate(list_asked_by_step(quest, checked)):
+        if reads and not any(f"event.{'.'.join(path)}" in reads for path in asked):
+            start = reads[0].replace("event.", "start.", 1)
+            message = (
+                "does not ask for the key: an event counts for every open instance that waits for this step, and a user"
+                f" can have {MAX_TOGETHER} open; with '{reads[0]} == {start}' in each step's rule, {MAX_OPEN}"
+            )
+            yield Fault(f"/quest/steps/{index}/rule", message)
 
 
 def _name_measure(step: Step) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema import ObjectType, derive_type
 from fillip.manage.catalogue import list_kept, list_launched, read_definition, save_version
-from fillip.manage.quest_rules import check_path, depends_on
+from fillip.manage.quest_rules import check_path, depends_on, find_route_faults
 from fillip.manage.refusals import Conflict
 from fillip.manage.route import Work
 from fillip.manage.saving import DefinitionRefused, check_key, list_sources
@@ -94,6 +94,9 @@ def _recheck(
                     after[path] = check_path(campaign, path, source, action, actions, user, lists)
                 except RuleRefused as refused:
                     faults.append(Fault(f"campaigns/{row.campaign_id}/{path.replace('.', '/')}", str(refused)))
+        if campaign.quest:
+            routes = find_route_faults(campaign.quest, before, after)
+            faults += [Fault(f"campaigns/{row.campaign_id}{fault.at}", fault.message) for fault in routes]
         if any(not same_code(before[path].code, after[path].code) for path in before):
             changed.append((row, campaign, after))
     return faults, changed

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
+from fillip.core.quest import Quest
 from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.core.wallet import POINTS
 from fillip.manage.cel import check_rule
 from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points
-from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults
+from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults, find_route_faults
 from fillip.manage.refusals import Invalid
 from fillip.manage.source import count_tokens
 
@@ -175,6 +176,12 @@ def check_change(before: Campaign, after: Campaign) -> None:
     if before.kind != after.kind:
         raise DefinitionRefused([Fault("/kind", "a launched campaign keeps its kind: end it and make another")])
     if before.quest and after.quest and (faults := list(find_change_faults(before.quest, after.quest))):
+        raise DefinitionRefused(faults)
+
+
+def check_route(quest: Quest | None, before: Mapping[str, Checked], after: Mapping[str, Checked]) -> None:
+    """Whether a launched quest's open instances are found as before; raises DefinitionRefused."""
+    if quest and (faults := list(find_route_faults(quest, before, after))):
         raise DefinitionRefused(faults)
 
 
