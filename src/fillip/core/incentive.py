@@ -55,6 +55,7 @@ DecisionReason = Literal[
     "pool_empty",
     "already_held",
     "too_many_open",
+    "too_many_grants",
 ]
 
 

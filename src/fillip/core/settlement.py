@@ -114,7 +114,9 @@ def decide(
             match, winners = claim.match, Winners()
         winner = winners.find(claim.entry)
         touches = _cap(claim, caps)
-        passed_over = "outranked" if winner else "too_many_grants" if winners.count >= MAX_GRANTS else None
+        passed_over: DecisionReason | None = (
+            "outranked" if winner else "too_many_grants" if winners.count >= MAX_GRANTS else None
+        )
         uses = [refused_by] if refused_by and not passed_over else []
         if not refused_by and not passed_over:
             uses, refused_by = weigh(touches, counters)
@@ -129,7 +131,7 @@ def decide(
         yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
 
 
-def _find_reason(claim: Claim, passed_over: str | None, refused_by: Use | None) -> DecisionReason | None:
+def _find_reason(claim: Claim, passed_over: DecisionReason | None, refused_by: Use | None) -> DecisionReason | None:
     if claim.match.late:
         return "late"
     return claim.refused or passed_over or ("limit" if refused_by else None)
