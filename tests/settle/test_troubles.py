@@ -63,9 +63,15 @@ BUSY: dict[str, tuple[Trouble, str]] = {
     "idle, unnoticed": (idle_unnoticed, "without a statement"),
     "terminated": (terminated, "administrator command"),
     "slow": (slow, "statement timeout"),
-    "locked": (locked, "lock timeout"),
     "lost a race": (lost_a_race, "another writer"),
 }
+
+
+async def test_a_lock_that_others_hold_is_waited_for_and_never_counts_against_a_record(world: World) -> None:
+    with pytest.raises(Retry, match="lock timeout") as told:
+        async with PostgresLedger(world.pool, "test").open() as transaction:
+            await locked(transaction, world)
+    assert not isinstance(told.value, Busy)
 
 
 @pytest.mark.parametrize("trouble", BUSY)

@@ -38,7 +38,6 @@ from fillip.stream.belt import Batch, Position
 
 BUSY = (
     asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.UniqueViolationError,
@@ -55,7 +54,7 @@ AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 """The server is away, out of room or a standby: for as long as it takes. Or the connection alone was cut."""
-PASSING = (*BUSY, *AWAY)
+PASSING = (*BUSY, *AWAY, asyncpg.LockNotAvailableError)
 ANSWER_S = 2.0
 
 HEARD_EVERY_S = 0.5
@@ -106,6 +105,8 @@ class PostgresLedger:
         if not isinstance(error, PASSING):
             return error
         text = f"the batch was not settled: {type(error).__name__}: {error}"
+        if isinstance(error, asyncpg.LockNotAvailableError):  # no record brings that about: none is set aside for it
+            return Retry(text)
         if isinstance(error, BUSY):
             return Busy(text)
         if await self._answers(error):
