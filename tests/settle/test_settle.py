@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Place, Rejection
@@ -33,6 +34,19 @@ async def test_the_same_batch_again_is_fenced_and_changes_nothing(world: World):
     with pytest.raises(Fenced):
         await world.play(first)
     assert world.rows("SELECT count(*) FROM incentive") == [(1,)]
+
+
+async def test_a_partition_that_comes_back_says_anew_under_which_book_it_is_decided(world: World):
+    # given a partition that goes to a worker with a newer book, and comes back to one that still has the older
+    await world.play(world.match("e1"))
+    other, theirs = Settle(PostgresLedger(world.pool, "other"), lambda *told: None), world.match("e2")
+    theirs = replace(theirs, event=replace(theirs.event, book=replace(theirs.event.book, version=8)))
+    await other(world.batch(theirs), [theirs])
+    await world.play(world.match("e3"))
+    await world.play(world.match("e4"))
+
+    pins = world.rows("SELECT from_offset, book_version FROM book_pin ORDER BY from_offset")
+    assert pins == [(0, 7), (1, 8), (2, 7)]
 
 
 async def test_of_two_workers_with_the_same_batch_one_wins(world: World):

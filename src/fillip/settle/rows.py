@@ -10,7 +10,8 @@ from fillip.core.event import Event, Rejection
 from fillip.core.incentive import identify
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.settlement import Claim, Settled
-from fillip.settle.stage import EventKey, Pin
+from fillip.settle.pins import Pin
+from fillip.settle.stage import EventKey
 from fillip.stream.belt import Batch
 
 

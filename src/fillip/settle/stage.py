@@ -32,6 +32,7 @@ from fillip.core.settlement import (
 )
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.pace import cut_evenly, take_all
+from fillip.settle.pins import Pin, Pins
 from fillip.settle.reversal import Desk, Found, Original, Reversals, Reversed, Tables, look_up, name_original
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
@@ -41,17 +42,6 @@ POSTED_AT_ONCE = 500  # decisions; some milliseconds
 EventKey = tuple[str, str]
 """(tenant, event id)"""
 NOTHING = Found()
-
-
-class Pin(Struct, frozen=True, order=True):
-    """From `from_offset` of a partition on, a tenant's events were decided under this version of its book."""
-
-    tenant_id: str
-    topic: str
-    partition: int
-    from_offset: int
-    book_version: int
-    generation: int = 0
 
 
 class Recorded(Struct, frozen=True):
@@ -158,14 +148,14 @@ class Settle:
         """`report` counts what was committed."""
         self._ledger = ledger
         self._report = report
-        self._pinned: dict[tuple[str, int, int, str], int] = {}
+        self._pins = Pins()
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
         """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
         matches = [item for item in items if isinstance(item, Match)]
         rejections = [item for item in items if isinstance(item, Rejection)]
         tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
-        pins = self._list_pins(batch, [match for match in matches if match.event.action != REVERSAL])
+        pins = self._pins.list_new(batch, [match for match in matches if match.event.action != REVERSAL])
         async with self._ledger.open() as ledger:
             await ledger.fence(batch, tenants)
             fresh, conflicts, recorded = await _drop_duplicates(ledger, matches)
@@ -173,22 +163,9 @@ class Settle:
             outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else _settle(ledger, fresh))
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
-        self._pinned.update({(p.topic, p.partition, p.generation, p.tenant_id): p.book_version for p in pins})
+        self._pins.keep(batch, pins)
         duplicates = len(matches) - len(fresh) - len(conflicts)
         self._report(outcome.settled, rejections, duplicates, outcome.reversed)
-
-    def _list_pins(self, batch: Batch, matches: Sequence[Match]) -> list[Pin]:
-        """Where this batch switches a partition to another version of a tenant's book."""
-        spans = {(span.topic, span.partition): span for span in batch.spans}
-        pins = {}
-        for match in matches:
-            place, book = match.event.place, match.event.book
-            span = spans[place.topic, place.partition]
-            key = (place.topic, place.partition, span.generation, match.event.tenant_id)
-            if self._pinned.get(key) != book.version:
-                where = (place.topic, place.partition, span.start)
-                pins[key] = Pin(match.event.tenant_id, *where, book.version, span.generation)
-        return sorted(pins.values())
 
 
 async def _drop_duplicates(
