@@ -198,7 +198,7 @@ def _list_roles(seen: Seen, definition: Document) -> list[str | int]:
 
 def _holds(seen: Seen, part: Document) -> bool:
     try:
-        return _reads_start(part) or evaluate(part.get("rule", "true"), **read_roots(seen)) is True
+        return evaluate(_leave_start_out(part), **read_roots(seen)) is True
     except RuleFails:
         return False
 
@@ -206,6 +206,12 @@ def _holds(seen: Seen, part: Document) -> bool:
 def _reads_start(part: Document) -> bool:
     """Whether the rule has to be asked of each instance."""
     return "start." in part.get("rule", "true")
+
+
+def _leave_start_out(part: Document) -> str:
+    """What a rule asks of the event alone; an event that does not meet that is nothing to the quest, and not recorded."""
+    terms = part.get("rule", "true").split(" && ")
+    return " && ".join(term for term in terms if "start." not in term) or "true"
 
 
 def _admits(seen: Seen, quest: Document, step: int, start: Document | None) -> bool:

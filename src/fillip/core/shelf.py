@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from heapq import heapify, heappop
+from heapq import heappop, heappush
 
 from fillip.core.instance import Instance, Meeting
 
@@ -19,10 +19,9 @@ class Shelf:
         self.instances: dict[Name, Instance] = {}
         self._by_key: dict[str, set[Name]] = defaultdict(set)
         self._by_route: dict[int, set[Name]] = defaultdict(set)
+        self._ending: list[tuple[datetime, Name]] = []  # of those that are or were open, a heap
         for instance in instances:
             self.put(instance)
-        self._ending = [(each.ends_at, name) for name, each in self.instances.items() if each.ends_at]
-        heapify(self._ending)
 
     def put(self, instance: Instance) -> Instance | None:
         """Put it in its place; what stood there before."""
@@ -33,6 +32,8 @@ class Shelf:
         self.instances[name] = instance
         self._by_key[instance.key].add(name)
         self._by_route[instance.route].add(name)
+        if instance.state == "open" and instance.ends_at and (before is None or before.state != "open"):
+            heappush(self._ending, (instance.ends_at, name))
         return before
 
     def find(self, meeting: Meeting) -> list[Instance]:
