@@ -145,7 +145,8 @@ class Machine(RuleBasedStateMachine):
     def _take_back(self, taken: TakenBack, user: str, next_event: int, of_all: bool) -> None:
         known = [event for _, event in self.sent if of_all or event["type"] != REVERSAL]
         event = write_reversal(len(self.sent), self.shop.tenant_id, taken, known, next_event, user)
-        self._send(USERS.index(event["subject"]) % 2, event)
+        user = event["subject"]
+        self._send((USERS.index(user) if user in USERS else len(user)) % 2, event)
 
     def _send(self, partition: int, event: dict[str, Any]) -> None:
         self.sent.append((partition, event))
@@ -314,6 +315,7 @@ class Machine(RuleBasedStateMachine):
         breaches = count_breaches(owner, tenant_id)
         assert not any(breaches.values()), breaches
         self.bites["conflicting duplicates"] += model.conflicts
+        self.bites["events refused"] += model.refused
         self.bites.update(count_bites(owner, tenant_id, model))
 
     # ------------------------------------------------------------ how

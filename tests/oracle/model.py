@@ -22,7 +22,9 @@ from .worth import appraise
 
 REFUSING = {"draft", "paused", "archived"}
 ACCEPTED_FOR = timedelta(days=7)
-LONGEST_KEY = 256
+LONGEST_ID_BYTES = LONGEST_KEY_BYTES = 256
+FIRST, BEYOND = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+AHEAD_FOR = timedelta(minutes=5)
 LIFETIME = date(1970, 1, 1)
 
 
@@ -54,6 +56,15 @@ class Seen:
         return read_instant(self.event["time"])
 
     @property
+    def refused(self) -> bool:
+        """Whether it is set aside as it comes in: it was never read."""
+        event, at = self.event, self.occurred_at
+        ids = [event["id"], event["subject"], *([event["data"]["event_id"]] if event["type"] == REVERSAL else [])]
+        too_long = any(len(name.encode()) > LONGEST_ID_BYTES for name in ids)
+        ahead = at > self.received_at + AHEAD_FOR
+        return too_long or ahead or not FIRST <= at < BEYOND or "\\u0000" in json.dumps(event)
+
+    @property
     def late(self) -> bool:
         """Whether it is older than a live tenant takes."""
         return self.book.tenant["clock"] == "live" and self.occurred_at < self.received_at - ACCEPTED_FOR
@@ -64,7 +75,7 @@ class Model:
 
     def __init__(self) -> None:
         self.said: dict[str, tuple[object, ...]] = {}
-        self.conflicts = 0
+        self.conflicts = self.refused = 0
         self.quests = QuestLog()
         self.desk = Desk(self.quests)
         self.turns: list[Claim | Undoing] = []
@@ -75,6 +86,9 @@ class Model:
         A reversal that waited comes once more, right behind what it waited for.
         """
         for seen in log:
+            if seen.refused:
+                self.refused += 1
+                continue
             met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
             if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
                 self.turns += self._turns_of(seen, met)
@@ -313,6 +327,6 @@ def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[i
 def read_key(seen: Seen, source: str) -> str:
     """The value of a key: a text or a whole number. Raises RuleFails for anything else."""
     key = evaluate(source, **read_roots(seen))
-    if not isinstance(key, str | int) or len(str(key)) > LONGEST_KEY or "\0" in str(key):
+    if not isinstance(key, str | int) or len(str(key).encode()) > LONGEST_KEY_BYTES or "\0" in str(key):
         raise RuleFails("a key that nothing can have")
     return str(key)

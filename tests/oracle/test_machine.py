@@ -11,6 +11,7 @@ from fillip.core import settlement
 from tests.conftest import NewDatabase
 
 from . import limits
+from .extremes import ExtremeMachine
 from .faults import QUICK, Fault, find
 from .machine import Machine, Site
 
@@ -49,20 +50,27 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
         made.close()
 
 
+PLAY = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    phases=PHASES,
+    suppress_health_check=list(HealthCheck),
+)
+
+
 @pytest.mark.parametrize("half", HALVES)
 def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
     machine = seed(half)(type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter()}))
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=30,
-            deadline=None,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=PLAY)
     assert {what for what, times in machine.bites.items() if times} >= HALVES[half], machine.bites
+
+
+def test_it_agrees_among_events_at_and_beyond_every_bound_too(site: Site):
+    machine = seed(5)(type("Extremes", (ExtremeMachine,), {"site": site, "bites": Counter()}))
+    run_state_machine_as_test(machine, settings=settings(PLAY, max_examples=EXAMPLES // 3))
+    assert machine.bites["decisions granted"] > 0
+    assert machine.bites["events refused"] > 0
 
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
