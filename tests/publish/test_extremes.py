@@ -7,7 +7,7 @@ from .extremes import drive
 
 
 async def test_rows_of_extremes_end_nothing_and_none_is_lost(site: Site, tmp_path: Path) -> None:
-    outcome = await drive(site, tmp_path, count=700, seed=1)
+    outcome = await drive(site, tmp_path, count=900, seed=1)
     assert outcome.wrong == []
     assert outcome.refused < 250
     for table in ("decision", "incentive", "incentive_change", "rejection", "quest_instance"):
