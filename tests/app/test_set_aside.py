@@ -71,9 +71,9 @@ def plant_in_the_ledger(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connecti
     owner.execute(TRIGGER.format(code="P0001"))
 
 
-def plant_a_lock(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
+def plant_a_time_out(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
     """An error that passes by its kind, and never does."""
-    owner.execute(TRIGGER.format(code="55P03"))
+    owner.execute(TRIGGER.format(code="57014"))
 
 
 PLANTED = {
@@ -82,7 +82,7 @@ PLANTED = {
     "limit": (plant_in_limit, "Bug: planted"),
     "settle": (plant_in_settle, "Bug: planted"),
     "ledger": (plant_in_the_ledger, "RaiseError: no room for"),
-    "ledger, passing": (plant_a_lock, "LockNotAvailableError: no room for"),
+    "ledger, passing": (plant_a_time_out, "QueryCanceledError: no room for"),
 }
 
 

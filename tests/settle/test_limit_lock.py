@@ -12,7 +12,10 @@ from fillip.migrations import role_dsn
 
 from .conftest import World
 
-HOLDERS = "SELECT mode, granted FROM pg_locks WHERE locktype = 'advisory' AND classid = 7070 ORDER BY mode, granted"
+HOLDERS = """
+    SELECT mode, granted FROM pg_locks JOIN pg_database d ON d.oid = database
+    WHERE locktype = 'advisory' AND classid = 7070 AND datname = current_database() ORDER BY mode, granted
+"""
 RAISE = "UPDATE spending_limit SET cap = cap + 1 WHERE limit_id = 'budget'"
 
 
