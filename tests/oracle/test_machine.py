@@ -7,44 +7,24 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from fillip.core import settlement
 from tests.conftest import NewDatabase
 
-from . import limits
 from .extremes import ExtremeMachine
 from .faults import QUICK, Fault, find
-from .machine import Machine, Site
+from .machine import BITES, Machine, Site, two_grants_an_event
 
 EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-REASONS = ("granted", "limit", "late", "outranked", "no_value", "value_error", "already_held", "too_many_grants")
-BITES = {f"decisions {reason}" for reason in REASONS} | {
-    "batches died",
-    "zombies fenced",
-    "messages read again",
-    "conflicting duplicates",
-    "quests completed",
-    "quests completed under a kept version",
-    "quests completed by a route",
-    "rules met by a list",
-    "waits for a lock",
-}
-BITES |= {f"reversals {what}" for what in ("applied", "applied in part", "applied after waiting", "unknown_event")}
-BITES |= {"reversals in the batch of their original", "quest rewards taken back"}
-BITES |= {"completions under a kept version undone"}
-"""What must have come up at least once, or the test was empty."""
 HALVES = (2, 11)
-"""Seeds whose examples hold all of these."""
+"""Seeds of the two."""
 
 
 @pytest.fixture(scope="module")
 def site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own with the control plane in front of it, where an event can have two grants."""
-    with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settlement, "MAX_GRANTS", 2)
-        patch.setattr(limits, "MOST_GRANTS", 2)
+    with new_database() as dsn, two_grants_an_event():
         made = Site(dsn)
         yield made
         made.close()

@@ -16,11 +16,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from rich.console import Console
 
 from fillip.app.embedded import Servers
-from fillip.app.figures import Figure, expect, note, open_screen, show_figures
+from fillip.app.figures import Figure, at_least, expect, note, open_screen, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.migrations import migrate
 from tests.oracle.faults import FAULTS, find
-from tests.oracle.machine import Machine, Site
+from tests.oracle.machine import BITES, RARE, Machine, Site, two_grants_an_event
 
 EXAMPLES = 1_500
 
@@ -52,7 +52,8 @@ def _open_site(postgres_dsn: str) -> Iterator[Site]:
     )  # workers tell of each book
     site = Site(dsn)
     try:
-        yield site
+        with two_grants_an_event():
+            yield site
     finally:
         site.close()
 
@@ -73,7 +74,12 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
         said = "none"
     except Exception as difference:
         said = str(difference)
-    bites = [note(f"state machine: {what}", count) for what, count in sorted(machine.bites.items())]
+    bites = [at_least(f"state machine: {what}", 1, machine.bites[what]) for what in sorted(BITES | RARE)]
+    bites += [
+        note(f"state machine: {what}", count)
+        for what, count in sorted(machine.bites.items())
+        if what not in BITES | RARE
+    ]
     return [expect(f"ledger unlike the model, in {EXAMPLES:,} examples", "none", said), *bites]
 
 

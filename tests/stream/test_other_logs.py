@@ -107,7 +107,7 @@ async def test_a_topic_made_anew_is_refused_until_an_operator_goes_on_with_it(si
     await site.send("new-0")
     await until(lambda: len(refused) == PARTITIONS, walking)
     await site.send(*(f"new-{n}" for n in range(1, 100)))  # beyond the old offsets
-    await until(lambda: all("made anew" in why for why in refused.values()), walking)
+    await until(lambda: len(refused) == PARTITIONS and all("made anew" in why for why in refused.values()), walking)
     assert len(offsets.values) == 200, "records of another log were taken for what follows"
 
     offsets.restart(await read_log(site.bootstrap, topic))

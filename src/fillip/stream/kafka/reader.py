@@ -154,6 +154,7 @@ def build_client_config(bootstrap: str) -> dict[str, Any]:
         "socket.nagle.disable": True,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
+        "topic.metadata.refresh.interval.ms": 5_000,  # a topic made anew is found by it, at times only by it
         "log_level": 2,  # its connection errors come by error_cb
         "error_cb": note_error,
     }
