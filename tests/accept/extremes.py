@@ -67,6 +67,9 @@ async def accept(stack: Stack, tell: Callable[[str], None]) -> list[Figure]:
     for line in failures[:20]:
         tell(line.replace("[", "\\["))
     watching.cancel()
+    unforeseen = "SELECT detail, encode(original, 'escape') FROM rejection WHERE reason = 'undecidable'"
+    for detail, original in await fetch(stack, unforeseen):
+        tell(f"undecidable, {detail}: {original[:400]}".replace("[", "\\["))
     total = EVENTS_BY_HTTP + RECORDS + CALLS
     rejected = await fetch(stack, "SELECT reason, count(*) FROM rejection GROUP BY 1 ORDER BY 2 DESC")
     return [

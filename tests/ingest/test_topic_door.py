@@ -57,6 +57,11 @@ BAD = {
     "tombstone": (None, "undecodable", None),
     "empty": (b"", "undecodable", None),
     "not UTF-8": (b'{"id": "\xff"}', "undecodable", None),
+    "not UTF-8 in an extension, of many levels": (
+        dump(trail=[[]] * 40, extra="?").replace(b'"extra"', b'"\xff"'),
+        "undecodable",
+        "acme",
+    ),
     "half": (dump()[:-9], "undecodable", None),
     "NaN": (dump(data={"amount": float("nan")}), "undecodable", None),
     "raw NUL": (dump().replace(b"till", b"\0"), "undecodable", None),

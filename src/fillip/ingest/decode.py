@@ -62,10 +62,10 @@ def open_envelope(value: bytes | None) -> Envelope:
     check_size(value)
     try:
         envelope = _envelope.decode(value)
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
+            _inspect(json.decode(value))  # reads the extensions too, which the envelope's decoder passes over
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value, error) from None
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
-        _inspect(json.decode(value))
     for name, most in _NAMES:
         if not fits(getattr(envelope, name), most):
             raise Unreadable("not_an_event", f"{name} is longer than {most} bytes in UTF-8", at=f"/{name}")
