@@ -92,7 +92,7 @@ async def measure(dsn: str, site: Site, name: str, tenant: str, events: int) -> 
     """How long it takes to settle them, and p99 of how long the loop let others wait."""
     told: list[Any] = []
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
-        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0)
+        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
         ingest, meet = Ingest(PostgresBooks(pool, build_reader)), Meet(PostgresUsers(pool), lambda refusals: None)
         settle = Settle(PostgresLedger(pool, "bench"), lambda settled, *others: told.extend(settled))
         now = datetime.now(UTC)

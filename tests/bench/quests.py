@@ -94,7 +94,7 @@ async def measure(dsn: str, site: Site) -> list[Figure]:
     """Events a second from the bytes to the commit, and what it takes to open one more."""
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
         line = Line(pool)
-        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0)
+        await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
         spent_s: dict[int, list[float]] = {each: [] for each in OPEN}
         for turn in range(BATCHES + 3):  # the first ones compile and plan
             for each in OPEN:

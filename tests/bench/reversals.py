@@ -73,7 +73,7 @@ class Till:
     async def open(self) -> None:
         """Claim the partitions."""
         for partition in range(PARTITIONS):
-            await self._ledger.claim(TOPIC, partition, 0)
+            await self._ledger.claim(TOPIC, partition, 0, "")
 
     async def settle(self, messages: Sequence[Said]) -> float:
         """Settle them as one batch; ms of the transaction."""
