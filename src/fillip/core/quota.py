@@ -39,10 +39,6 @@ class Quotas(Struct, frozen=True):
     coupon_codes: int = 10_000_000
     stored_bytes: int = 10 * 2**30
 
-    def get_rate(self, name: RateName) -> int:
-        """Tokens a second."""
-        return self.events_per_s if name == "events_per_s" else self.requests_per_s
-
 
 class Taking(Struct, frozen=True):
     """What came of asking a bucket: `left` in it, and `wait_s` until there is enough; 0 when it was given."""

@@ -17,12 +17,12 @@ from fillip.core.questing import QuestKey, Wanted
 from fillip.core.room import BadgeKey, PoolKey
 from fillip.core.settlement import Settled, UserKey
 from fillip.core.wallet import Wallet, WalletKey
+from fillip.settle.columns import to_columns
 from fillip.settle.pace import cut_evenly
 from fillip.settle.quest import PostgresQuests
 from fillip.settle.reversal import Original
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.rows import (
-    to_columns,
     write_awaited,
     write_counter,
     write_decision,

@@ -15,12 +15,6 @@ from fillip.settle.stage import EventKey
 from fillip.stream.belt import Batch
 
 
-def to_columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
-    """Rows as columns, for unnest()."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
-
-
 def _encode(value: object) -> str | None:
     return None if value is None else json.encode(value).decode()
 

@@ -1,6 +1,6 @@
 """Quest instances in PostgreSQL, inside the ledger's transaction."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from msgspec import json
 from fillip.core.errors import Retry
 from fillip.core.instance import MAX_OPEN, Contribution, Instance, StepState
 from fillip.core.questing import InstanceKey, QuestKey, Wanted
+from fillip.settle.columns import to_columns
 
 WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding
 
@@ -31,7 +32,7 @@ class PostgresQuests:
         routes = [(*quest, route) for quest, route in wanted.routes]
         keys = [(*quest, key) for quest, key in wanted.keys]
         spans = [(*quest, span.first, span.last) for quest, span in wanted.quests.items()]
-        columns = (*_columns(wanted.whole, 3), *_columns(routes, 4), *_columns(keys, 4), *_columns(spans, 5))
+        columns = (*to_columns(wanted.whole, 3), *to_columns(routes, 4), *to_columns(keys, 4), *to_columns(spans, 5))
         found: dict[QuestKey, list[Instance]] = {}
         for row in await self._connection.fetch(_SQL["lock_instances"], *columns):
             quest = (row["tenant_id"], row["campaign_id"], row["user_id"])
@@ -40,7 +41,7 @@ class PostgresQuests:
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> dict[QuestKey, int]:
         """See LedgerTransaction.count_open."""
-        asked = _columns([(*quest, first) for quest, first in quests.items()], 4)
+        asked = to_columns([(*quest, first) for quest, first in quests.items()], 4)
         rows = await self._connection.fetch(_SQL["count_open"], *asked, MAX_OPEN)
         return {(tenant, campaign, user): count for tenant, campaign, user, count in rows}
 
@@ -61,15 +62,10 @@ class PostgresQuests:
             await self._write(moved[start:end], given[start:end])
 
     async def _write(self, moved: Sequence[tuple[Any, ...]], given: Sequence[tuple[Any, ...]]) -> None:
-        columns = (*_columns(moved, 16), *_columns(given, 9))
+        columns = (*to_columns(moved, 16), *to_columns(given, 9))
         written = await self._connection.fetchval(_SQL["write_instances"], *columns)
         if written != len(moved):
             raise Retry("another writer made a quest instance of this batch first")
-
-
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
 
 
 def read_instance(row: asyncpg.Record) -> Instance:

@@ -19,6 +19,7 @@ from fillip.core.reversal import Grant, Held, Past, Reverse, Rule
 from fillip.core.room import BadgeKey
 from fillip.core.undoing import Going, Undone
 from fillip.core.wallet import Taking, Wallet, WalletKey
+from fillip.settle.columns import to_columns
 from fillip.settle.quest.postgres import read_instance
 from fillip.settle.reversal.stage import Asked, EventKey, Gifts, Goings, Incentive, Reversed, Version
 from fillip.settle.wallet import PostgresWallets, Terms
@@ -58,7 +59,7 @@ class PostgresReversals:
         shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
         lines: dict[EventKey, set[str]] = {}
         if wanted := sorted({(*each.original, line) for each in asked for line in each.order.line_names}):
-            for tenant, event, line in await self._connection.fetch(SQL["read_lines"], *_columns(wanted, 3)):
+            for tenant, event, line in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
                 lines.setdefault((tenant, event), set()).add(line)
         return {key: Past(share, frozenset(lines.get(key, ()))) for key, share in shares.items()}
 
@@ -96,7 +97,7 @@ class PostgresReversals:
 
     async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """See Reversals."""
-        rows = await self._connection.fetch(SQL["read_shelves"], *_columns(incentives, 3))
+        rows = await self._connection.fetch(SQL["read_shelves"], *to_columns(incentives, 3))
         return {incentive_id: (tenant, user, badge) for incentive_id, tenant, user, badge in rows}
 
     async def read_quest(self, version: Version) -> Quest:
@@ -123,16 +124,16 @@ class PostgresReversals:
         lines = sorted(
             {(*each.asked.original, n) for each in reversed_ if each.share for n in each.asked.order.line_names}
         )
-        columns = (*_columns(noted, 13), *_columns(lines, 3), *_columns(_write_taken(reversed_), 4))
+        columns = (*to_columns(noted, 13), *to_columns(lines, 3), *to_columns(_write_taken(reversed_), 4))
         await self._connection.execute(SQL["write_reversals"], *columns)
         lowered = {
             (*u.place, c.step, c.event_id): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
         }
         if lowered:
             rows = [(*name, amount) for name, amount in lowered.items()]
-            await self._connection.execute(SQL["lower_contributions"], *_columns(rows, 8))
+            await self._connection.execute(SQL["lower_contributions"], *to_columns(rows, 8))
         if told := [row for each in reversed_ for row in _write_told(each)]:
-            await self._connection.execute(SQL["tell_reversed"], *_columns(told, 7))
+            await self._connection.execute(SQL["tell_reversed"], *to_columns(told, 7))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[Held]]:
         ids = sorted(
@@ -147,12 +148,7 @@ class PostgresReversals:
         return held
 
     async def _fetch(self, name: str, keys: Collection[tuple[object, ...]], *more: object) -> list[asyncpg.Record]:
-        return await self._connection.fetch(SQL[name], *_columns(keys, 2), *more)
-
-
-def _columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
+        return await self._connection.fetch(SQL[name], *to_columns(keys, 2), *more)
 
 
 def _read_grant(row: asyncpg.Record, incentives: Sequence[Held]) -> Grant:

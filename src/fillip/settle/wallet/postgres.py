@@ -23,6 +23,7 @@ from fillip.core.wallet import (
     WalletKey,
     identify_reversal,
 )
+from fillip.settle.columns import to_columns
 from fillip.settle.wallet.posting import Terms
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
@@ -60,7 +61,7 @@ class PostgresWallets:
         await self._mature(wallets, at)
         await self._pay_draws(wallets)
         await self._write(wallets.values())
-        await self._connection.execute(SQL["set_due"], *_columns(wallets, 3), at)
+        await self._connection.execute(SQL["set_due"], *to_columns(wallets, 3), at)
         return sum(len(wallet.transfers) + len(wallet.parts) for wallet in wallets.values())
 
     async def take_back(self, takings: Sequence[Taking], at: datetime) -> Mapping[UUID, Taken]:
@@ -77,7 +78,7 @@ class PostgresWallets:
         """
         wanted = {taking.wallet: wallets[taking.wallet] for taking in takings}
         named = [(taking.wallet[0], taking.incentive_id) for taking in takings]
-        for key, lots in _group_lots(await self._connection.fetch(SQL["read_lots"], *_columns(named, 2))).items():
+        for key, lots in _group_lots(await self._connection.fetch(SQL["read_lots"], *to_columns(named, 2))).items():
             wanted[key].name_lots(lots)
         await self._mature(wanted, at)
         owing = [key for key, wallet in wanted.items() if wallet.balance.owed]
@@ -97,25 +98,25 @@ class PostgresWallets:
         rows = [(*w.key, *(getattr(w.balance, name) for name in _BALANCE_FIELDS), w.fresh) for w in moved]
         lots = [(*w.key, *_list_values(w.lots[lot_id], _LOT_FIELDS)) for w in moved for lot_id in w.changed]
         transfers = [(*w.key, *_write_transfer(transfer)) for w in moved for transfer in w.transfers]
-        columns = (*_columns(rows, 15), *_columns(lots, 10), *_columns(transfers, 15))
+        columns = (*to_columns(rows, 15), *to_columns(lots, 10), *to_columns(transfers, 15))
         if await self._connection.fetchval(SQL["write_wallets"], *columns) != len(moved):
             raise Retry("another writer made a wallet of this batch first")
         if draws := [(*w.key, *_list_values(draw, _DRAW_FIELDS)) for w in moved for draw in w.draws.values()]:
             parts = [(w.key[0], *_write_part(part)) for w in moved for part in w.parts]
-            await self._connection.execute(SQL["write_draws"], *_columns(draws, 8), *_columns(parts, 5))
+            await self._connection.execute(SQL["write_draws"], *to_columns(draws, 8), *to_columns(parts, 5))
 
     async def _lock(self, name: str, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
-        rows = await self._connection.fetch(SQL[name], *_columns(keys, 3))
+        rows = await self._connection.fetch(SQL[name], *to_columns(keys, 3))
         return {(row[0], row[1], row[2]): Wallet((row[0], row[1], row[2]), Balance(*row[3:])) for row in rows}
 
     async def _mature(self, wallets: Mapping[WalletKey, Wallet], at: datetime) -> None:
         """Bring locked wallets up to `at`: their due lots one by one where they are few, else by their sums."""
         old = [(*key, w.balance.activated_to, w.balance.expired_to) for key, w in wallets.items() if not w.fresh]
         listed = _group_lots(
-            await self._connection.fetch(SQL["list_dues"], *_columns(old, 5), at, self._few_lots + 1) if old else ()
+            await self._connection.fetch(SQL["list_dues"], *to_columns(old, 5), at, self._few_lots + 1) if old else ()
         )
         many = [row for row in old if len(listed.get(row[:3], ())) > self._few_lots]
-        for row in await self._connection.fetch(SQL["sum_dues"], *_columns(many, 5), at) if many else ():
+        for row in await self._connection.fetch(SQL["sum_dues"], *to_columns(many, 5), at) if many else ():
             wallets[_name(row)].mature_many(at, row["activating"], row["expiring"])
         for key, lots in listed.items():
             if len(lots) <= self._few_lots:
@@ -127,23 +128,23 @@ class PostgresWallets:
             return
         asked = [(*key, wallets[key].balance.activated_to, some[0].since) for key, some in draws.items()]
         at_most = max(1, self._page_lots // len(asked))
-        pages = _group_lots(await self._connection.fetch(SQL["read_page"], *_columns(asked, 5), at_most))
+        pages = _group_lots(await self._connection.fetch(SQL["read_page"], *to_columns(asked, 5), at_most))
         for key, some in draws.items():
             wallets[key].turn_to(pages.get(key, ()))
             wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since])
 
     async def _read_draws(self, keys: Collection[WalletKey]) -> dict[WalletKey, list[Draw]]:
         draws: dict[WalletKey, list[Draw]] = {}
-        for row in await self._connection.fetch(SQL["read_draws"], *_columns(keys, 3), MAX_DRAWS) if keys else ():
+        for row in await self._connection.fetch(SQL["read_draws"], *to_columns(keys, 3), MAX_DRAWS) if keys else ():
             draws.setdefault(_name(row), []).append(Draw(*(row[name] for name in _DRAW_FIELDS)))
         return draws
 
     async def _read_floors(self, currencies: Collection[tuple[str, str]]) -> dict[tuple[str, str], int | None]:
-        rows = await self._connection.fetch(SQL["read_floors"], *_columns(currencies, 2))
+        rows = await self._connection.fetch(SQL["read_floors"], *to_columns(currencies, 2))
         return {(tenant, currency): floor for tenant, currency, floor in rows}
 
     async def _read_amounts(self, transfers: Sequence[tuple[str, UUID]]) -> dict[UUID, int]:
-        rows = await self._connection.fetch(SQL["read_transfers"], *_columns(transfers, 2))
+        rows = await self._connection.fetch(SQL["read_transfers"], *to_columns(transfers, 2))
         return dict(map(tuple, rows))
 
 
@@ -173,8 +174,3 @@ def _write_part(part: Part) -> tuple[object, ...]:
 
 def _encode(lots: Mapping[str, int]) -> str:
     return json.encode(lots).decode()
-
-
-def _columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
