@@ -28,8 +28,8 @@ WITH met AS (
       AS i (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, inbox_seq, occurred_at, received_at)
     RETURNING tenant_id, user_id, inbox_seq, incentive_id, granted_at
 ), lots AS (
-    INSERT INTO wallet_lot (tenant_id, user_id, currency, lot_id, account, amount, remaining, seq, expired, reversed)
-    SELECT tenant_id, user_id, 'POINTS', incentive_id, 'active', 5, 5, inbox_seq + 1, 0, 0 FROM made
+    INSERT INTO wallet_lot (tenant_id, user_id, currency, lot_id, amount, remaining, seq, reversed)
+    SELECT tenant_id, user_id, 'POINTS', incentive_id, 5, 5, inbox_seq + 1, 0 FROM made
 ), transfers AS (
     INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kind, debit, credit, amount, lots,
                                  source_id, pending_after, active_after, made_at)

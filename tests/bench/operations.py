@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -31,6 +31,7 @@ BIG = "big"
 MANY = 1_000_000
 INSTANCES, DUE = 300_000, 50_000
 EVERY_S, BEFORE_S, LEAST_S, SETTLE_S = 0.01, 8.0, 2.0, 3.0
+DUE_IN = timedelta(seconds=60)
 WITHIN_MS = 200
 ANY = {"If-Match": "*"}
 CSV = ANY | {"Content-Type": "text/csv"}
@@ -287,25 +288,24 @@ async def change_quest(scene: Scene) -> Doing:
 
 
 async def expire(scene: Scene) -> Doing:
-    """Many incentives of many users that are due at once."""
-    await fill(scene, "incentive", DUE)
+    """Many incentives of many users that are due at one instant."""
+    due_at = datetime.now(UTC) + DUE_IN
+    await fill(scene, "incentive", DUE, due_at)
+    await asyncio.sleep((due_at - datetime.now(UTC)).total_seconds() - SETTLE_S - BEFORE_S)
     left = "SELECT count(*) FROM incentive WHERE tenant_id = $1 AND state = 'granted'"
-    mature = "UPDATE incentive SET expires_at = now() WHERE tenant_id = $1 AND user_id = ANY ($2::text[])"
 
     async def sweep() -> None:
-        for start in range(0, DUE, CHUNK):
-            await scene.owner.execute(mature, BIG, [f"u{number}" for number in range(start, start + CHUNK)])
         while await scene.owner.fetchval(left, BIG):
             await asyncio.sleep(0.1)
 
     return sweep()
 
 
-async def fill(scene: Scene, table: str, rows: int) -> None:
+async def fill(scene: Scene, table: str, rows: int, *others: object) -> None:
     """Rows as decisions would have left them, in portions, so that publish has announced them by now."""
     statement = ROWS[table]
     for start in range(0, rows, 5 * CHUNK):
-        await scene.owner.execute(statement, BIG, start, start + 5 * CHUNK - 1)
+        await scene.owner.execute(statement, BIG, start, start + 5 * CHUNK - 1, *others)
 
 
 ROWS = {
@@ -317,9 +317,9 @@ ROWS = {
         FROM generate_series($2::int, $3::int) AS n""",
     "incentive": """
         INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
-                               value, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+                               value, state, inbox_seq, occurred_at, received_at, taken_at, granted_at, expires_at)
         SELECT $1, uuidv7(), uuidv7(), 'for-all', 'u' || n, 'due-' || n, 0, 'badge', 0, 'granted', 1, now(), now(), now(),
-               now()
+               now(), $4
         FROM generate_series($2::int, $3::int) AS n""",
 }
 
