@@ -84,8 +84,10 @@ async def sweep(dues: Sequence[Due], stop: asyncio.Event) -> None:
 
 async def _sweep(due: Due, stop: asyncio.Event) -> None:
     while not stop.is_set():
+        began = monotonic()
         try:
-            pause_s = 0.0 if await due.move_due(datetime.now(UTC)) else EVERY_S
+            moved = await due.move_due(datetime.now(UTC))
+            pause_s = monotonic() - began if moved else EVERY_S  # half of the time is left to those who announce it all
         except Retry as error:
             log.warning("the sweep waits, again in %.0f s: %s", AWAY_FOR_S, error)
             pause_s = AWAY_FOR_S
