@@ -11,7 +11,7 @@ from pathlib import Path
 from fillip.analyse import keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.report import CampaignDay, Question
-from fillip.core.incentive import identify
+from fillip.core.identity import identify
 from fillip.stream.belt import Record
 from fillip.stream.kafka import KafkaProducer, Tail
 from fillip.stream.topics import Topics

@@ -12,6 +12,7 @@ import pytest
 from fillip.app import sample
 from fillip.app.sample import Event, reference
 from fillip.core.campaign import Campaign
+from fillip.core.identity import identify_event
 from fillip.core.instance import Instance, Meeting, advance
 from fillip.core.limit import Limit
 from fillip.core.quest import Quest
@@ -161,7 +162,8 @@ def test_quest_arithmetic_agrees_with_the_answer_key(stream: list[Event]) -> Non
 
 def _visit(quest: Quest, event: Event) -> Meeting:
     at = datetime.fromisoformat(str(event["time"]))
-    return Meeting(quest, 1, str(event["id"]), at, at, at.date(), 0, steps=(0,))
+    name = (str(event["source"]), str(event["id"]))
+    return Meeting(quest, 1, identify_event("grocer", *name), *name, at, at, at.date(), 0, steps=(0,))
 
 
 def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: list[Event]) -> None:

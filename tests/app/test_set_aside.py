@@ -63,7 +63,7 @@ def plant_in_limit(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -
 
 
 def plant_in_settle(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
-    named = fail_for_bad(settlement.identify_decision, lambda *given: given[3])
+    named = fail_for_bad(settlement.identify_decision, lambda *given: given[4])
     monkeypatch.setattr(settlement, "identify_decision", named)
 
 

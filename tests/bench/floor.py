@@ -96,7 +96,7 @@ async def write(connection: asyncpg.Connection, granted: Sequence[tuple[Message,
     now = datetime.now(UTC)
     rows = [
         (event.tenantid, event.id, FINGERPRINT, event.subject, event.type, event.time, now, json.encode(event.data).decode(),
-         message.partition(), message.offset(), uuid.uuid4(), "campaign-00", REWARDS, LOOKED_AT, uuid.uuid4())
+         message.partition(), message.offset(), uuid.uuid4(), "campaign-00", REWARDS, LOOKED_AT, uuid.uuid4(), uuid.uuid4())
         for message, event in granted
     ]  # fmt: skip
     if rows:

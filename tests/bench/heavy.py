@@ -82,8 +82,8 @@ def write_book(dsn: str, tenant: str, count: int, definition: dict[str, Any]) ->
         if campaign.quest:
             owner.execute(
                 "INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version,"
-                " state, started_at, start_event_id, start_offset, steps) SELECT %s, c, 'u', 'o' || n, 1, 1, 'open',"
-                " now() - interval '1 day', 'o' || n, n, %s FROM unnest(%s::text[]) AS c, generate_series(1, %s) AS n",
+                " state, started_at, start_event_key, start_event_id, start_event_source, start_offset, steps) SELECT %s, c, 'u', 'o' || n, 1, 1, 'open',"
+                " now() - interval '1 day', gen_random_uuid(), 'o' || n, '/till', n, %s FROM unnest(%s::text[]) AS c, generate_series(1, %s) AS n",
                 [tenant, '[{"name": "buy", "done": 0, "needed": 1}]', names, INSTANCES],
             )
 

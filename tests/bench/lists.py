@@ -38,12 +38,12 @@ CREATE TEMP TABLE n AS SELECT i, 't' || lpad((i % 50)::text, 2, '0') AS tenant_i
     'c' || (i / 50) % 20 AS campaign_id, i / 100000 + 1 AS seq, timestamptz '2026-01-01' + i * interval '1 second' AS at,
     md5(i::text)::uuid AS id FROM generate_series(0, {rows} - 1) AS i;
 INSERT INTO tenant (tenant_id, name, time_zone, currency, clock) SELECT DISTINCT tenant_id, 'T', 'UTC', 'EUR', 'live' FROM n;
-INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, outcome, reason, occurred_at,
-    local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
-SELECT tenant_id, id, campaign_id, 1, 'e' || i, user_id, 'granted', 'granted', at, at::date, '[]', '[]', 1, 0, i, at FROM n;
-INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind, value, state,
+INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id, outcome, reason,
+    occurred_at, local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
+SELECT tenant_id, id, campaign_id, 1, id, 'e' || i, '/till', user_id, 'granted', 'granted', at, at::date, '[]', '[]', 1, 0, i, at FROM n;
+INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, event_source, reward_index, kind, value, state,
     inbox_seq, occurred_at, received_at, taken_at, granted_at)
-SELECT tenant_id, id, id, campaign_id, user_id, 'e' || i, 0, 'badge', 0, CASE WHEN i % 1000 < 50 THEN 'claimed' ELSE 'granted' END,
+SELECT tenant_id, id, id, campaign_id, user_id, 'e' || i, '/till', 0, 'badge', 0, CASE WHEN i % 1000 < 50 THEN 'claimed' ELSE 'granted' END,
     seq, at, at, at, at FROM n;
 INSERT INTO inbox (tenant_id, user_id, seq, incentive_id, acked_at)
 SELECT tenant_id, user_id, seq, id, CASE WHEN seq % 2 = 0 THEN at END FROM n;

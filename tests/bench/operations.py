@@ -316,10 +316,11 @@ ROWS = {
                '[{"name": "visit", "done": 1, "needed": 3}]'
         FROM generate_series($2::int, $3::int) AS n""",
     "incentive": """
-        INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
-                               value, state, inbox_seq, occurred_at, received_at, taken_at, granted_at, expires_at)
-        SELECT $1, uuidv7(), uuidv7(), 'for-all', 'u' || n, 'due-' || n, 0, 'badge', 0, 'granted', 1, now(), now(), now(),
-               now(), $4
+        INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, event_source,
+                               reward_index, kind, value, state, inbox_seq, occurred_at, received_at, taken_at, granted_at,
+                               expires_at)
+        SELECT $1, uuidv7(), uuidv7(), 'for-all', 'u' || n, 'due-' || n, '/till', 0, 'badge', 0, 'granted', 1, now(), now(),
+               now(), now(), $4
         FROM generate_series($2::int, $3::int) AS n""",
 }
 

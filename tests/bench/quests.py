@@ -79,8 +79,8 @@ def write_quests(dsn: str) -> None:
         for each in OPEN:
             owner.execute(
                 "INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version,"
-                " state, started_at, start_event_id, start_offset, steps, start_attributes, route)"
-                " SELECT %s, c, %s || u, p, 1, 1, 'open', now() - interval '1 day', 'e' || p, 0, %s,"
+                " state, started_at, start_event_key, start_event_id, start_event_source, start_offset, steps, start_attributes, route)"
+                " SELECT %s, c, %s || u, p, 1, 1, 'open', now() - interval '1 day', gen_random_uuid(), 'e' || p, '/post', 0, %s,"
                 " jsonb_build_object('post', p), r FROM unnest(%s::text[]) AS c, generate_series(1, %s) AS u,"
                 " unnest(%s::text[], %s::bigint[]) AS i (p, r)",
                 [TENANT, f"{each}-", f'[{{"name": "like", "done": 0, "needed": {NEEDED}}}]', names, USERS,

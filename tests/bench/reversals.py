@@ -14,6 +14,7 @@ from msgspec import json
 
 from fillip.app.figures import Figure, at_least, at_most, expect, note
 from fillip.core.campaign import Campaign, Checked
+from fillip.core.identity import identify_event
 from fillip.core.reversal import REVERSAL
 from fillip.core.schema import EMPTY, derive_type
 from fillip.ingest import Ingest
@@ -245,18 +246,18 @@ def check(source: str, expect: str = "bool") -> Checked:
 
 def add_gifts(owner: psycopg.Connection, more: int) -> None:
     """As many purchases of 1 as if each had been settled after the first."""
-    parameters = {"tenant": TENANT, "more": more}
+    parameters = {"tenant": TENANT, "more": more, "saved": identify_event(TENANT, "bench", "saved-0")}
     owner.execute(
-        "INSERT INTO event_met SELECT tenant_id, 'saved-' || n, fingerprint, user_id, action, occurred_at, received_at,"
-        " attributes, partition, log_offset + n FROM event_met, generate_series(1, %(more)s) n"
+        "INSERT INTO event_met SELECT tenant_id, md5('saved-' || n)::uuid, 'saved-' || n, event_source, fingerprint, user_id,"
+        " action, occurred_at, received_at, attributes, partition, log_offset + n FROM event_met, generate_series(1, %(more)s) n"
         " WHERE tenant_id = %(tenant)s AND event_id = 'saved-0'",
         parameters,
     )
     owner.execute(
-        "INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_id, amount, day)"
-        " SELECT tenant_id, campaign_id, user_id, instance_key, occurrence, step, 'saved-' || n, amount, day"
+        "INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, amount, day)"
+        " SELECT tenant_id, campaign_id, user_id, instance_key, occurrence, step, md5('saved-' || n)::uuid, amount, day"
         " FROM quest_step_met, generate_series(1, %(more)s) n"
-        " WHERE tenant_id = %(tenant)s AND event_id = 'saved-0' AND step = 'spend' ORDER BY n",
+        " WHERE tenant_id = %(tenant)s AND event_key = %(saved)s AND step = 'spend' ORDER BY n",
         parameters,
     )
     owner.execute(

@@ -18,6 +18,7 @@ import msgspec
 from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key, create_tenant
 from fillip.app.ports import choose_free_port
+from fillip.core.identity import identify
 from fillip.core.wallet import Taking
 from fillip.migrations import role_dsn
 from fillip.settle.wallet import PostgresWallets
@@ -227,7 +228,7 @@ class Hand:
     async def reverse(self, user: str, name: str) -> Call:
         """The points of one incentive taken back, as the worker does."""
         lot = await self._pick(user, "expires_at IS NULL")
-        taking = Taking((SHOP, user, "POINTS"), name, lot, 1)
+        taking = Taking((SHOP, user, "POINTS"), identify(name), name, lot, 1)
 
         async def take_back() -> None:
             async with self.pool.acquire() as connection, connection.transaction():

@@ -48,7 +48,7 @@ class Shop:
         """An event that meets these campaigns, each worth so much."""
         self.number += 1
         place = Place("t", 0, self.number)
-        event = Event("acme", f"e{self.number}", "u", "BUY", T0, T0, {}, {}, place, T0, self.book)
+        event = Event("acme", "/till", f"e{self.number}", "u", "BUY", T0, T0, {}, {}, place, T0, self.book)
         candidates = [
             Candidate(e, list_touches(event, e, (worths[i],), {}, frozenset()), values=(worths[i],))
             for i, e in enumerate(self.entries)

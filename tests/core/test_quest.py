@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fillip.core.identity import identify_event
 from fillip.core.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
 from fillip.core.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.tenant import Tenant
@@ -26,12 +27,18 @@ def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
     clock_at = at if received_after_s is None else T0 + timedelta(seconds=received_after_s)
     given = {
         "campaign_version": 1,
+        "event_key": None,
+        "source": "/till",
         "event_id": "e",
         "day": at.date(),
         "campaign_starts_at": T0,
         "sequence": 0,
     } | changes
     return Meeting(quest=None, occurred_at=at, clock_at=clock_at, steps=steps, **given)
+
+
+def name(event_id):
+    return identify_event("acme", "/till", event_id)
 
 
 class Log:
@@ -51,7 +58,9 @@ class Log:
             self.sequence += 1
             event_id = f"e{self.sequence}" if each.event_id == "e" else each.event_id
             key = event_id if self.quest.instance == "event" else each.key
-            told = replace(each, quest=self.quest, event_id=event_id, key=key, sequence=self.sequence)
+            told = replace(
+                each, quest=self.quest, event_key=name(event_id), event_id=event_id, key=key, sequence=self.sequence
+            )
             kept = [replace(told, quest=quest, campaign_version=version) for version, quest in self.kept.items()]
             done = advance(self.instances.values(), replace(told, kept=tuple(kept)))
             self.refused += [done.refused] if done.refused else []

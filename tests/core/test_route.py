@@ -121,7 +121,7 @@ def write_match(entry: Entry, number: int, told: tuple[str, int, dict[str, Any]]
     actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
     book = Book(Tenant("acme", "Acme", "UTC", "USD", "history"), 1, actions, dict, {"q": entry}, {}, {}, {})
     place = Place("t", 0, number)
-    event = Event("acme", f"e{number}", "u", action, at, at, data, READ(data), place, at, book, b"{}")
+    event = Event("acme", "/till", f"e{number}", "u", action, at, at, data, READ(data), place, at, book, b"{}")
     found = {each.version: nominate(event, each) for each in (entry, *entry.kept)}
     candidate = nominate_versions(entry, found)
     return Match(event, [candidate] if candidate else [])
@@ -244,7 +244,7 @@ def test_an_event_looks_at_the_instances_of_its_value_alone():
     ledger.play([write_match(entry, n, ("POST", 0, {"post": f"p{n}"})) for n in range(50)], by_routes=True)
     wanted = list_wanted([write_match(entry, 99, ("LIKE", 1, {"post": "p7"}))])
     ((_, found),) = ledger.lock(wanted, by_routes=True).items()
-    assert [each.name for each in found] == ["e7#1"]
+    assert [each.start_event_id for each in found] == ["e7"]
 
 
 def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from fillip.core.quest import Quest, Start, Step, Streak
 from fillip.core.questing import InstanceKey
 from fillip.core.undoing import Going, Recount, Undone, _list_standing, close, lower, recount
 
-from .test_quest import Log, meeting
+from .test_quest import Log, meeting, name
 
 PLACE = InstanceKey("acme", "c", "ada", "", 1)
 STEPS = (
@@ -42,13 +42,14 @@ class Path:
         self.replayed = 0
 
     def undo(self, event_id: str, share: Fraction, *, by_replay: bool = False) -> Undone | None:
-        if self.going.instance.state == "reversed" or event_id not in {each.event_id for each in self.given}:
+        key = name(event_id)
+        if self.going.instance.state == "reversed" or key not in {each.event_key for each in self.given}:
             return None
-        lowering = lower(self.going, [each for each in self.given if each.event_id == event_id], event_id, share)
+        lowering = lower(self.going, [each for each in self.given if each.event_key == key], key, share)
         if lowering is None:
             return None
-        now = {(each.step, each.event_id): each for each in lowering.lowered}
-        self.given = [now.get((each.step, each.event_id), each) for each in self.given]
+        now = {(each.step, each.event_key): each for each in lowering.lowered}
+        self.given = [now.get((each.step, each.event_key), each) for each in self.given]
         counted = recount(lowering)
         if by_replay and any(state.left for state in lowering.steps):
             pairs, standing = zip(self.going.quest.steps, lowering.steps, strict=True), _list_standing(lowering)
@@ -79,10 +80,11 @@ def test_parts_come_to_what_they_add_up_to_and_a_recount_explains_the_steps(even
         quarters[event_id] = min(4, quarters.get(event_id, 0) + more)
         share = Fraction(quarters[event_id], 4)
         assert path.undo(event_id, share) == replayed.undo(event_id, share, by_replay=True)
-    for event_id, reached in quarters.items():
-        at_once.undo(event_id, Fraction(reached, 4))
+    for event_id, quarter in quarters.items():
+        at_once.undo(event_id, Fraction(quarter, 4))
     assert path.given == at_once.given
-    assert all(c.reversed == _expect(c, quarters.get(c.event_id, 0)) for c in path.given)
+    reached = {name(event_id): quarter for event_id, quarter in quarters.items()}
+    assert all(c.reversed == _expect(c, reached.get(c.event_key, 0)) for c in path.given)
     instance = path.going.instance
     begun = tuple(map(restart, path.going.quest.steps, instance.steps))
     again = replay(path.going.quest, begun, path.given)

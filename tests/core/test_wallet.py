@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from fillip.core.identity import identify
 from fillip.core.wallet import Balance, Lot, Portion, Taken, Taking, Transfer, Wallet
 
 KEY = ("acme", "ada", "POINTS")
@@ -60,7 +61,7 @@ def pay(wallet: Wallet, page: int = 99) -> None:
 
 def take_back(wallet: Wallet, lot: UUID, amount: int, name: str = "r1", at: datetime = T0, floor: int | None = None):
     wallet.mature(at, list_due(wallet, at))
-    return wallet.take_back(Taking(KEY, name, lot, amount), at, floor)
+    return wallet.take_back(Taking(KEY, identify(name), name, lot, amount), at, floor)
 
 
 def tell(wallet: Wallet) -> Balance:

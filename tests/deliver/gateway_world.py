@@ -24,7 +24,7 @@ ORIGIN = "https://shop.example"
 WITHIN_S = 10.0
 GRANT = """
     WITH n AS (SELECT g AS seq FROM generate_series($3::bigint, $4::bigint) g),
-    i AS (INSERT INTO incentive SELECT $1, uuidv7(), uuidv7(), 'welcome', $2, 'e' || seq, 0, 'points', 50, NULL,
+    i AS (INSERT INTO incentive SELECT $1, uuidv7(), uuidv7(), 'welcome', $2, 'e' || seq, '/till', 0, 'points', 50, NULL,
           jsonb_build_object('text', 'No. ' || seq), 'granted', seq, now(), now(), now(), clock_timestamp() FROM n
           RETURNING incentive_id, inbox_seq),
     b AS (INSERT INTO inbox SELECT $1, $2, inbox_seq, incentive_id FROM i)

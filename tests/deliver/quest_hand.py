@@ -15,8 +15,8 @@ VERSION = """
 """
 MOVE = """
     INSERT INTO quest_instance AS i (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state,
-                                     started_at, ends_at, start_event_id, start_offset, steps, start_attributes)
-    VALUES ($1, 'visits', $2, $3, 1, 1, $4, '2026-01-31 09:30+00', now() + $5 * interval '1 s', 'e1', 7,
+                                     started_at, ends_at, start_event_id, start_event_source, start_offset, steps, start_attributes)
+    VALUES ($1, 'visits', $2, $3, 1, 1, $4, '2026-01-31 09:30+00', now() + $5 * interval '1 s', 'e1', '/till', 7,
             jsonb_build_array(jsonb_build_object('name', $6::text, 'done', $7::int, 'needed', 3, 'last', '2026-01-31')),
             '{"secret": 1}')
     ON CONFLICT (tenant_id, campaign_id, user_id, instance_key, occurrence) DO UPDATE

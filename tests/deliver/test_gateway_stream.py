@@ -32,6 +32,7 @@ async def test_a_live_frame_equals_its_replay(world: World) -> None:
         "currency": None,
         "payload": {"text": "No. 1"},
         "event_id": "e1",
+        "event_source": "/till",
     }
 
 

@@ -219,10 +219,10 @@ async def test_only_a_live_key_with_the_scope_may_send_and_only_its_own(door: Do
     assert await door.count() == 0
 
 
-async def test_an_id_stands_for_one_event(door: Door) -> None:
+async def test_source_and_id_stand_for_one_event(door: Door) -> None:
     event = fresh(id="e1", time="2026-01-31T09:30:00Z")
     assert (await door.send(event)).status_code == 202
-    same = fresh(id="e1", time="2026-01-31T10:30:00+01:00", source="/retry")
+    same = fresh(id="e1", time="2026-01-31T10:30:00+01:00")
     assert (await door.send([same, same])).status_code == 202
     other = fresh(id="e1", time="2026-01-31T09:30:00Z", data={"amount": 501})
     problem = assert_problem(await door.send([fresh(), other]), 409, "conflicting-duplicate")
@@ -230,7 +230,9 @@ async def test_an_id_stands_for_one_event(door: Door) -> None:
     twins = [fresh(id="e2", data={"amount": 1}), fresh(id="e2", data={"amount": 2})]
     assert_problem(await door.send(twins), 409, "conflicting-duplicate")
     assert (await door.send(other, authorization="Bearer other")).status_code == 202  # another tenant's e1
-    assert await door.count() == 4
+    tills = [other | {"source": f"/till-{n}", "data": {"amount": n}} for n in (1, 2)]
+    assert (await door.send(tills)).status_code == 202  # other sources' e1
+    assert await door.count() == 6
 
 
 def test_the_memory_of_ids_is_bounded() -> None:

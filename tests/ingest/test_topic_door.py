@@ -156,6 +156,7 @@ def test_what_no_stage_could_take_keeps_its_bytes_and_the_error() -> None:
     record = Record("t", 3, 10, dump(), None, NOW_MS)
     given_up = give_up(record, ValueError("x" * 9000 + "\0\nand more"), "acme")
     assert (given_up.reason, given_up.event_id, given_up.original) == ("undecidable", "e1", record.value)
+    assert given_up.event_source == "/till"
     assert given_up.detail.startswith("ValueError: xxx")
     assert len(given_up.detail) <= 500
     assert give_up(Record("t", 3, 11, None, None, NOW_MS), KeyError(), None).detail == "KeyError: "
@@ -165,7 +166,7 @@ def test_a_rejection_says_where() -> None:
     [bad] = decode(dump(data={"amount": 1, "tags": ["a", 7]}))
     assert isinstance(bad, Rejection)
     assert bad.detail.startswith("/data/tags/1: ")
-    assert bad.event_id == "e1"
+    assert (bad.event_id, bad.event_source) == ("e1", "/till")
 
 
 JSON = st.recursive(

@@ -7,22 +7,27 @@ from uuid import UUID, uuid5
 
 import psycopg
 
+from fillip.core.identity import identify_event
+
+SOURCE = "/till"
 OCCURRED_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 NAMESPACE = UUID("6f1c1f6e-4f0a-4d2e-9b7c-0242ac120002")
 
 
-def put_event(dsn: str, event_id: str, attributes: dict[str, Any], user_id: str = "ada") -> None:
+def put_event(
+    dsn: str, event_id: str, attributes: dict[str, Any], user_id: str = "ada", *, source: str = SOURCE
+) -> None:
     """Record an event of PURCHASE."""
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO event_met VALUES ('acme', %s, '\\x00', %s, 'PURCHASE', %s, %s, %s, 0, 7)",
-            [event_id, user_id, OCCURRED_AT, OCCURRED_AT, json.dumps(attributes)],
+            "INSERT INTO event_met VALUES ('acme', %s, %s, %s, '\\x00', %s, 'PURCHASE', %s, %s, %s, 0, 7)",
+            [*_name(event_id, source), user_id, OCCURRED_AT, OCCURRED_AT, json.dumps(attributes)],
         )
 
 
-def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) -> UUID:
+def put_decision(dsn: str, event_id: str, campaign_id: str = "c", *, source: str = SOURCE, **parts: Any) -> UUID:
     """Record a decision under the current book; `parts` replace its columns."""
-    decision_id = uuid5(NAMESPACE, f"{campaign_id}/{event_id}")
+    decision_id = uuid5(NAMESPACE, f"{campaign_id}/{source}/{event_id}")
     row = {
         "campaign_version": 1,
         "user_id": "ada",
@@ -38,11 +43,19 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", **parts: Any) 
     with psycopg.connect(dsn) as owner:
         version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
         owner.execute(
-            "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_id, occurred_at, local_day, book_version,"
-            " partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, outranked_by, reward_values,"
+            "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_key, event_id, event_source, occurred_at, local_day,"
+            " book_version, partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, outranked_by, reward_values,"
             " limits, user_attributes, cohorts)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [decision_id, campaign_id, event_id, OCCURRED_AT, OCCURRED_AT.date(), version, *row.values()],
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                decision_id,
+                campaign_id,
+                *_name(event_id, source),
+                OCCURRED_AT,
+                OCCURRED_AT.date(),
+                version,
+                *row.values(),
+            ],
         )
     return decision_id
 
@@ -52,23 +65,33 @@ def put_incentive(dsn: str, decision_id: UUID, event_id: str, seq: int, user_id:
     incentive_id = uuid5(NAMESPACE, f"{decision_id}/{seq}")
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO incentive VALUES ('acme', %s, %s, 'c', %s, %s, 0, 'cashback', 100, 'EUR', NULL, 'granted', %s,"
+            "INSERT INTO incentive VALUES ('acme', %s, %s, 'c', %s, %s, %s, 0, 'cashback', 100, 'EUR', NULL, 'granted', %s,"
             " %s, %s, now(), now())",
-            [incentive_id, decision_id, user_id, event_id, seq, OCCURRED_AT, OCCURRED_AT],
+            [incentive_id, decision_id, user_id, event_id, SOURCE, seq, OCCURRED_AT, OCCURRED_AT],
         )
         owner.execute("INSERT INTO inbox VALUES ('acme', %s, %s, %s)", [user_id, seq, incentive_id])
     return incentive_id
 
 
-def put_reversal(dsn: str, reversal_id: str, event_id: str, state: str = "applied", user_id: str = "ada") -> str:
+def put_reversal(
+    dsn: str,
+    reversal_id: str,
+    event_id: str,
+    state: str = "applied",
+    user_id: str = "ada",
+    *,
+    source: str = "fillip",
+    **part: int,
+) -> str:
     """Record a reversal that took nothing."""
+    request = {"event_id": event_id, "event_source": SOURCE} | part
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters,"
-            " quests, share, occurred_at, received_at, decided_at)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, '[]', '[]', '[]', CASE WHEN %s = 'applied' THEN '1' END, now(), now(),"
+            "INSERT INTO reversal (tenant_id, reversal_key, reversal_id, reversal_source, event_key, event_id, event_source,"
+            " user_id, request, state, reason, incentives, counters, quests, share, occurred_at, received_at, decided_at)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '[]', '[]', '[]', CASE WHEN %s = 'applied' THEN '1' END, now(), now(),"
             " CASE WHEN %s <> 'waiting' THEN now() END)",
-            [reversal_id, event_id, user_id, json.dumps({"event_id": event_id}), *[state] * 4],
+            [*_name(reversal_id, source), *_name(event_id, SOURCE), user_id, json.dumps(request), *[state] * 4],
         )
     return reversal_id
 
@@ -97,6 +120,11 @@ def put_instance(
     steps = json.dumps([{"name": "visit", "done": done, "needed": needed}])
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO quest_instance VALUES ('acme', %s, %s, '', 1, %s, %s, %s, %s + interval '7 days', 'e1', 0, %s)",
-            [campaign_id, user_id, campaign_version, state, started_at, started_at, steps],
+            "INSERT INTO quest_instance VALUES"
+            " ('acme', %s, %s, '', 1, %s, %s, %s, %s + interval '7 days', %s, %s, %s, 0, %s)",
+            [campaign_id, user_id, campaign_version, state, started_at, started_at, *_name("e1", SOURCE), steps],
         )
+
+
+def _name(event_id: str, source: str) -> tuple[UUID, str, str]:
+    return identify_event("acme", source, event_id), event_id, source

@@ -38,25 +38,25 @@ INSERT INTO wallet_lot (tenant_id, lot_id, user_id, currency, amount, remaining,
 SELECT tenant_id, id, user_id, 'P' || mine, 2, mine % 2, 1, 0, at + interval '1 year' FROM n;
 INSERT INTO wallet_draw (tenant_id, user_id, currency, seq, transfer_id, owed, since, part)
 SELECT tenant_id, user_id, 'P' || mine, 1, id, 1, at, 0 FROM n;
-INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, outcome, reason, occurred_at,
-                      local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
-SELECT tenant_id, id, campaign_id, 1, 'e' || i, user_id, CASE WHEN mine % 5 = 0 THEN 'granted' ELSE 'denied' END, 'limit', at,
+INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id, outcome, reason,
+                      occurred_at, local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
+SELECT tenant_id, id, campaign_id, 1, id, 'e' || i, '/till', user_id, CASE WHEN mine % 5 = 0 THEN 'granted' ELSE 'denied' END, 'limit', at,
        at::date, '[]', '[]', 1, 0, i, at FROM n;
-INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind, value, state,
+INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, event_source, reward_index, kind, value, state,
                        inbox_seq, occurred_at, received_at, taken_at, granted_at)
-SELECT tenant_id, id, id, campaign_id, user_id, 'e' || i, 0, 'badge', 0, CASE WHEN mine % 200 = 0 THEN 'claimed' ELSE 'granted' END,
+SELECT tenant_id, id, id, campaign_id, user_id, 'e' || i, '/till', 0, 'badge', 0, CASE WHEN mine % 200 = 0 THEN 'claimed' ELSE 'granted' END,
        mine + 1, at, at, at, at FROM n;
 INSERT INTO inbox (tenant_id, user_id, seq, incentive_id, acked_at)
 SELECT tenant_id, user_id, mine + 1, id, CASE WHEN mine % 2 = 0 THEN at END FROM n;
 INSERT INTO inbox_head (tenant_id, user_id, last_seq) SELECT tenant_id, user_id, max(mine) + 1 FROM n GROUP BY 1, 2;
-INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decision_id, campaign_id, event_id, kind, value,
+INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decision_id, campaign_id, event_id, event_source, kind, value,
                               granted_at, change, changed_value, reversed_value)
-SELECT tenant_id, user_id, mine + 1, id, id, campaign_id, 'e' || i, 'badge', 0, at, 'reversed', 0, 0 FROM n;
+SELECT tenant_id, user_id, mine + 1, id, id, campaign_id, 'e' || i, '/till', 'badge', 0, at, 'reversed', 0, 0 FROM n;
 INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, reason, detail, event_id, original, received_at, rejected_at)
 SELECT id, tenant_id, 't', 0, i, CASE WHEN mine % 200 = 0 THEN 'too_deep' ELSE 'undecodable' END, '', 'e' || i, '', at, at FROM n;
-INSERT INTO reversal (tenant_id, reversal_id, event_id, user_id, request, state, reason, incentives, counters, quests, share,
+INSERT INTO reversal (tenant_id, reversal_key, reversal_id, reversal_source, event_key, event_id, event_source, user_id, request, state, reason, incentives, counters, quests, share,
                       occurred_at, received_at, recorded_at, decided_at)
-SELECT tenant_id, 'r' || i, 'e' || i, user_id, '{"event_id": "e"}', CASE WHEN mine % 200 = 1 THEN 'waiting' ELSE 'applied' END, 'x',
+SELECT tenant_id, id, 'r' || i, 'fillip', id, 'e' || i, '/till', user_id, '{"event_id": "e"}', CASE WHEN mine % 200 = 1 THEN 'waiting' ELSE 'applied' END, 'x',
        '[]', '[]', '[]', CASE WHEN mine % 200 <> 1 THEN '1' END, at, at, at, CASE WHEN mine % 200 <> 1 THEN at END FROM n;
 INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state, started_at,
                             start_offset, steps)

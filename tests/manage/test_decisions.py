@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from httpx import AsyncClient
-from ledger_rows import put_decision, put_event, put_incentive, put_instance
+from ledger_rows import SOURCE, put_decision, put_event, put_incentive, put_instance, put_reversal
 from shop import CASHBACK, QUEST, launch, open_shop
 from sqlalchemy import text
 
@@ -38,6 +38,17 @@ async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: Asyn
     assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL], [])
     assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
     assert (await acme.get("/v1/decisions/17")).status_code == 422
+
+
+async def test_decisions_of_one_id_from_two_sources_are_told_apart(acme: AsyncClient, database: str) -> None:
+    put_decision(database, "1")
+    put_decision(database, "1", source="/other")
+    put_reversal(database, "r1", "1")
+    assert await list_ids(acme, "/v1/decisions?event_id=1", "event_source") == ["/other", SOURCE]
+    for source, reversals in ((SOURCE, ["r1"]), ("/other", [])):
+        found = await acme.get("/v1/decisions", params={"event_id": "1", "event_source": source})
+        assert [(item["event_source"], item["reversals"]) for item in found.json()["items"]] == [(source, reversals)]
+    assert await list_ids(acme, "/v1/decisions?event_source=/other", "event_id") == ["1"]
 
 
 async def test_pages_of_decisions_neither_skip_nor_repeat(acme: AsyncClient, database: str) -> None:
@@ -101,11 +112,13 @@ async def test_a_tenant_sees_its_own_rejections_with_the_original_bytes(
     with psycopg.connect(database) as owner:
         for offset, tenant_id in enumerate(("acme", "rival", None)):
             owner.execute(
-                "INSERT INTO rejection VALUES (uuidv7(), %s, 't', 0, %s, 'schema_violation', 'no', 'e1', %s, now())",
+                "INSERT INTO rejection VALUES (uuidv7(), %s, 't', 0, %s, 'schema_violation', 'no', 'e1', '/till', %s, now())",
                 [tenant_id, offset, b"\x00\xff"],
             )
     (item,) = (await acme.get("/v1/rejections?reason=schema_violation")).json()["items"]
     assert (item["log_offset"], item["event_id"], "original" in item) == (0, "e1", False)
+    for source, found in (("/till", 1), ("/other", 0)):
+        assert len((await acme.get(f"/v1/rejections?event_id=e1&event_source={source}")).json()["items"]) == found
     whole = await acme.get(f"/v1/rejections/{item['rejection_id']}")
     assert b64decode(whole.json()["original"]) == b"\x00\xff"
     assert (await rival.get(f"/v1/rejections/{item['rejection_id']}")).status_code == 404

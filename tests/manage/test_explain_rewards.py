@@ -4,9 +4,11 @@ from typing import Any
 
 import psycopg
 from httpx import AsyncClient
-from ledger_rows import put_counter, put_decision, put_event, put_instance
+from ledger_rows import SOURCE, put_counter, put_decision, put_event, put_instance
 from shop import CASHBACK, QUEST, cap, launch, open_shop
 from test_explain import BIG, attempt, checks
+
+from fillip.core.identity import identify_event
 
 OPEN: dict[str, Any] = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 HALF = {"of": 'event.amount_cents / (user.tier == "gold" ? 1 : 0)', "percent": "50", "rounding": "down"}
@@ -82,6 +84,24 @@ async def test_an_event_and_a_campaign_are_explained_by_their_decision(acme: Asy
     assert (await acme.get("/v1/campaigns/c/explain")).status_code == 422
 
 
+async def test_of_two_events_of_one_id_the_source_says_which_is_explained(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", OPEN)
+    for source, amount_cents in ((SOURCE, 9000), ("/other", 1)):
+        put_event(database, "1", {"amount_cents": amount_cents}, source=source)
+    decision_id = put_decision(database, "1")
+    refused = await acme.get("/v1/campaigns/c/explain", params={"event_id": "1"})
+    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/event_source")
+    assert "'/other', '/till'" in refused.json()["detail"]
+    assert (await acme.post("/v1/campaigns/c/explain", json={"event_id": "1"})).status_code == 422
+    granted = (await acme.get("/v1/campaigns/c/explain", params={"event_id": "1", "event_source": SOURCE})).json()
+    assert (granted["decision_id"], granted["event"]["event_source"]) == (str(decision_id), SOURCE)
+    never = (await acme.get("/v1/campaigns/c/explain", params={"event_id": "1", "event_source": "/other"})).json()
+    assert (never["decision_id"], never["reason"], never["event"]["attributes"]) == (None, "rule", {"amount_cents": 1})
+    alone = await acme.post("/v1/campaigns/c/explain", json=BIG | {"event_source": SOURCE})
+    assert (alone.status_code, alone.json()["errors"][0]["at"]) == (422, "/event_source")
+
+
 async def test_a_decision_without_room_says_what_was_missing(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "c", OPEN)
@@ -97,13 +117,14 @@ async def test_the_decision_of_a_quest_shows_its_instance_and_what_each_step_was
 ) -> None:
     await open_shop(acme)
     await launch(acme, "q", QUEST)
-    put_event(database, "e3", {"amount_cents": 9000})
+    for number in (1, 2, 3):
+        put_event(database, f"e{number}", {"amount_cents": 9000})
     put_instance(database, "q", "completed", 3)
     with psycopg.connect(database) as owner:
         for number in (1, 2, 3):
             owner.execute(
                 "INSERT INTO quest_step_met VALUES ('acme', 'q', 'ada', '', 1, 'visit', %s, 4, %s, '2026-03-01')",
-                [f"e{number}", number],
+                [identify_event("acme", SOURCE, f"e{number}"), number],
             )
     put_decision(database, "e3", "q", instance="1")
     found = await acme.get("/v1/campaigns/q/explain", params={"event_id": "e3"})

@@ -17,7 +17,11 @@ PLACES = {
         "/v1/users/ada/wallets/POINTS/adjustments",
         {"adjustment_id": LONG, "amount": 1, "reason": "a gift"},
     ),
-    "reversal": ("POST", "/v1/reversals", {"reversal_id": LONG, "event_id": "e1", "user_id": "ada"}),
+    "reversal": (
+        "POST",
+        "/v1/reversals",
+        {"reversal_id": LONG, "event_id": "e1", "event_source": "/till", "user_id": "ada"},
+    ),
     "reversed event": ("POST", "/v1/reversals", {"reversal_id": "r1", "event_id": LONG, "user_id": "ada"}),
     "line": (
         "POST",

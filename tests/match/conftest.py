@@ -105,7 +105,7 @@ class Shop:
         book = (await self.books.pin(["acme"]))["acme"]
         typed = book.actions["BUY"].read(attributes)
         at = T0 + after
-        return Event("acme", "e1", user_id, "BUY", at, T0, attributes, typed, Place("t", 0, 0), T0, book)
+        return Event("acme", "/till", "e1", user_id, "BUY", at, T0, attributes, typed, Place("t", 0, 0), T0, book)
 
     async def meets(self, *args: object, **attributes: object) -> list[str]:
         """The campaigns that such an event meets."""

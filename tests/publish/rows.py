@@ -16,8 +16,8 @@ DO UPDATE SET used = limit_counter.used + 1, version = limit_counter.version + 1
 """
 QUEST = """
 INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state,
-    started_at, ends_at, start_event_id, start_offset, steps)
-VALUES (%(tenant)s, 'quest', 'ann', '', 1, 1, 'open', '2026-01-31 09:30+00', NULL, 'e1', 7,
+    started_at, ends_at, start_event_id, start_event_source, start_offset, steps)
+VALUES (%(tenant)s, 'quest', 'ann', '', 1, 1, 'open', '2026-01-31 09:30+00', NULL, 'e1', '/till', 7,
     '[{"name": "visit", "done": 1, "needed": 3}]')
 """
 QUEST_MOVES = """
@@ -40,13 +40,14 @@ def grant(number: int) -> tuple[str, str]:
     """Statements for one decision and one incentive; numbers make ids, so one twice would violate a key."""
     user = f"user {number % 17} ü"
     decision = f"""
-    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_id, user_id, outcome, reason,
-        occurred_at, local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
-    VALUES (%(tenant)s, lpad('{number}', 32, '0')::uuid, 'c', 1, 'e{number}', '{user}', 'granted', 'granted', now(),
+    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id,
+        outcome, reason, occurred_at, local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
+    VALUES (%(tenant)s, lpad('{number}', 32, '0')::uuid, 'c', 1, lpad('{number}', 32, '0')::uuid, 'e{number}', '/till', '{user}',
+        'granted', 'granted', now(),
         '2026-01-31', '[{{"kind": "points", "value": 5}}]', '[]', 1, 0, {number}, now())"""
     incentive = f"""
-    INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, reward_index, kind,
-        value, payload, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
+    INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, event_source, reward_index,
+        kind, value, payload, state, inbox_seq, occurred_at, received_at, taken_at, granted_at)
     VALUES (%(tenant)s, lpad('{number}', 32, '0')::uuid, lpad('{number}', 32, '0')::uuid, 'c', '{user}', 'e{number}',
-        0, 'points', 5, '{{"text": "hello \\"you\\""}}', 'granted', {number}, now(), now(), now(), now())"""
+        '/till', 0, 'points', 5, '{{"text": "hello \\"you\\""}}', 'granted', {number}, now(), now(), now(), now())"""
     return decision, incentive

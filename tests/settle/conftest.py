@@ -77,6 +77,7 @@ class World:
         values: tuple[int, ...] = (),
         refused: NoWorth | None = None,
         give_back: bool = True,
+        source: str = "/till",
         **attributes: object,
     ) -> Match:
         """An event that meets campaign `give`."""
@@ -86,9 +87,8 @@ class World:
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
         at = T0 + after
-        event = Event(
-            "acme", event_id, user_id, "BUY", at, at, attributes, attributes, place, at, self.book(entry, clock), b"{}"
-        )
+        book, name = self.book(entry, clock), (source, event_id)
+        event = Event("acme", *name, user_id, "BUY", at, at, attributes, attributes, place, at, book, b"{}")
         values = values or entry.values
         touches = () if refused else list_touches(event, entry, values, {}, frozenset())
         return Match(event, [Candidate(entry, touches, values, refused, steps=steps if quest else ())])
@@ -101,6 +101,7 @@ class World:
         *,
         partition: int = 0,
         after: timedelta = timedelta(),
+        source: str = "/till",
         **data: object,
     ) -> Match:
         """An event that takes `event_id` back."""
@@ -109,7 +110,21 @@ class World:
         entry = Entry("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
         said = {"event_id": event_id} | data
         return Match(
-            Event("acme", reversal_id, user_id, REVERSAL, T0 + after, T0, said, {}, place, T0, self.book(entry), b"{}"),
+            Event(
+                "acme",
+                source,
+                reversal_id,
+                user_id,
+                REVERSAL,
+                T0 + after,
+                T0,
+                said,
+                {},
+                place,
+                T0,
+                self.book(entry),
+                b"{}",
+            ),
             (),
         )
 

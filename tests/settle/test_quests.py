@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from fillip.core.appraisal import Appraisal
@@ -12,8 +13,9 @@ from fillip.core.book import Action, Entry, list_roles
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.errors import Retry
+from fillip.core.identity import identify_event
 from fillip.core.incentive import Reward
-from fillip.core.instance import MAX_TOGETHER
+from fillip.core.instance import MAX_TOGETHER, name_key
 from fillip.core.match import Candidate, Match
 from fillip.core.nomination import nominate_quest
 from fillip.core.quest import Quest, Start, Step
@@ -52,9 +54,9 @@ class Offers:
         }
         return Entry(name, 1, "running", campaign, checked)
 
-    def event(self, event_id: str, action: str, at: int, **attributes: int) -> Match:
+    def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: int) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""
-        match = self.world.match(event_id, after=timedelta(seconds=at), **attributes)
+        match = self.world.match(event_id, after=timedelta(seconds=at), source=source, **attributes)
         actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
         book = replace(match.event.book, actions=actions)
         event = replace(match.event, action=action, typed=READ(attributes), book=book)
@@ -68,7 +70,7 @@ class Offers:
 
 def granted(world: World) -> Sequence[tuple[object, ...]]:
     return world.rows(
-        "SELECT d.event_id, d.campaign_id, d.instance FROM decision d JOIN incentive i USING (tenant_id, decision_id)"
+        "SELECT d.event_id, d.campaign_id, regexp_replace(d.instance, '@[0-9a-f]{32}#', '#') FROM decision d JOIN incentive i USING (tenant_id, decision_id)"
         " WHERE outcome = 'granted' ORDER BY i.inbox_seq"
     )
 
@@ -94,7 +96,8 @@ async def test_one_purchase_completes_open_instances_in_order_of_their_start(wor
         ("p2", "a_bogo", "r3#1"),
     ]
     met = world.rows(
-        "SELECT event_id, amount, step FROM quest_step_met WHERE instance_key = 'r1' AND campaign_id = 'discount'"
+        "SELECT event_id, amount, step FROM quest_step_met JOIN event_met USING (tenant_id, event_key)"
+        " WHERE instance_key LIKE 'r1@%' AND campaign_id = 'discount'"
         " ORDER BY sequence"
     )
     assert met == [("p1", 400, "spend"), ("p2", 600, "spend")]
@@ -115,7 +118,7 @@ async def test_a_rule_reads_the_enrolling_event_and_the_progress(world: World, t
     for batch in [events] if together else [[event] for event in events]:
         await world.play(*batch)
     assert granted(world) == [("p3", "rising", "r7#1")]
-    assert world.rows("SELECT instance_key, steps #>> '{0,done}' FROM quest_instance WHERE state = 'open'") == [
+    assert world.rows("SELECT start_event_id, steps #>> '{0,done}' FROM quest_instance WHERE state = 'open'") == [
         ("r8", "0")
     ]
 
@@ -124,8 +127,9 @@ async def test_an_instance_over_the_most_that_may_be_open_is_denied_with_the_rea
     offers = Offers(world, discount=DISCOUNT)
     await world.play(*[offers.event(f"r{n}", "OFFER", 0, offer=1, cents=0) for n in range(MAX_TOGETHER)])
     await world.play(offers.event("more", "OFFER", 0, offer=1, cents=0))
+    key = name_key("more", identify_event("acme", "/till", "more"))
     assert world.rows("SELECT event_id, instance, outcome, reason FROM decision") == [
-        ("more", "more#1", "denied", "too_many_open")
+        ("more", f"{key}#1", "denied", "too_many_open")
     ]
     assert world.rows("SELECT count(*) FROM quest_instance") == [(MAX_TOGETHER,)]
 
@@ -175,3 +179,26 @@ async def test_a_step_that_another_worker_counts_meanwhile_is_not_lost(world: Wo
         ("completed", "1", "1")
     ]
     assert granted(world) == [("e1", "give", "1")]
+
+
+async def test_each_event_of_one_id_has_an_instance_of_its_own(world: World):
+    """Given two shops that number their offers from 1, when a purchase completes both, then one is taken back alone."""
+    offers = Offers(world, discount=DISCOUNT)
+    opened = [offers.event("1", "OFFER", 0, source=source, offer=1, cents=0) for source in ("/shop-1", "/shop-2")]
+    await world.play(*opened, offers.event("p1", "BUY", 1, offer=1, cents=1000))
+    assert granted(world) == [("p1", "discount", "1#1"), ("p1", "discount", "1#1")]
+    assert world.rows("SELECT start_event_id, start_event_source, occurrence FROM quest_instance ORDER BY 2") == [
+        ("1", "/shop-1", 1),
+        ("1", "/shop-2", 1),
+    ]
+    definition = Campaign("QUEST", "discount", (Reward("points", 5),), quest=DISCOUNT)
+    for statement, values in (
+        ("INSERT INTO campaign (tenant_id, campaign_id, state, version) VALUES ('acme', 'discount', 'running', 1)", []),
+        ("INSERT INTO campaign_version VALUES ('acme', 'discount', 1, %s, '{}')", [json.encode(definition).decode()]),
+    ):
+        world.owner.execute(statement, values)
+    await world.play(world.reversal("r1", "1", source="/shop-2"))
+    assert world.rows("SELECT start_event_source, state FROM quest_instance ORDER BY 1") == [
+        ("/shop-1", "completed"),
+        ("/shop-2", "reversed"),
+    ]

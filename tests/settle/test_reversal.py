@@ -51,6 +51,40 @@ async def test_what_was_given_back_can_be_granted_again(world: World):
     assert world.rows("SELECT event_id FROM decision WHERE outcome = 'denied' ORDER BY 1") == [("e3",), ("e5",)]
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+async def test_a_reversal_takes_back_the_event_of_its_own_source_or_of_the_one_it_names(world: World, together: bool):
+    limit(world)
+    tills = [world.match("1", source=f"/till-{n}") for n in (1, 2)]
+    own, named = (
+        world.reversal("r1", "1", source="/till-2"),
+        world.reversal("r1", "1", source="/desk", event_source="/till-1"),
+    )
+    lost = world.reversal("r1", "1")
+    for batch in [[*tills, own, named, lost]] if together else [[tills[0]], [tills[1]], [own], [named], [lost]]:
+        await world.play(*batch)
+    assert world.rows("SELECT event_source, state FROM incentive ORDER BY 1") == [
+        ("/till-1", "reversed"),
+        ("/till-2", "reversed"),
+    ]
+    assert world.rows("SELECT reversal_source, event_source, state FROM reversal ORDER BY 1") == [
+        ("/desk", "/till-1", "applied"),
+        ("/till", "/till", "waiting"),
+        ("/till-2", "/till-2", "applied"),
+    ]
+    assert world.rows("SELECT reversal_source FROM incentive_change ORDER BY 1") == [("/desk",), ("/till-2",)]
+
+
+async def test_points_of_one_incentive_are_taken_by_reversals_of_one_id_from_two_sources(world: World):
+    points = (Reward("points", 100),)
+    await world.play(world.match("e1", rewards=points))
+    half = {"amount": 1, "of": 2, "event_source": "/till"}
+    await world.play(
+        world.reversal("r1", "e1", source="/desk-1", **half), world.reversal("r1", "e1", source="/desk-2", **half)
+    )
+    assert world.rows("SELECT active, reversed FROM wallet") == [(0, 100)]
+    assert world.rows("SELECT share FROM reversal ORDER BY number") == [("1/2",), ("1",)]
+
+
 async def test_in_one_batch_a_grant_before_a_reversal_and_one_after_it_are_decided_in_the_logs_order(world: World):
     world.add_limit("once", 1, scope="user")
     await world.play(

@@ -15,7 +15,7 @@ from .conftest import World
 SPEND = Step("spend", "BUY", sum="event.cents", at_least=1000)
 SPENT = Quest(steps=(SPEND,))
 INSTANCES = "SELECT occurrence, state, (steps -> 0 ->> 'done')::int FROM quest_instance ORDER BY occurrence"
-GIVEN = "SELECT event_id, amount, reversed FROM quest_step_met ORDER BY sequence"
+GIVEN = "SELECT event_id, amount, reversed FROM quest_step_met JOIN event_met USING (tenant_id, event_key) ORDER BY sequence"
 INCENTIVES = "SELECT event_id, kind, state, reversed_value FROM incentive ORDER BY inbox_seq"
 CASHBACK = (Reward("cashback", 100, "USD"),)
 

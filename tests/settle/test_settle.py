@@ -82,6 +82,21 @@ async def test_an_id_that_comes_again_with_another_body_is_rejected_with_its_byt
     assert world.rows("SELECT count(*) FROM incentive") == [(2,)]
 
 
+async def test_events_of_two_sources_are_two_whatever_their_ids(world: World):
+    tills = [world.match("1", amount=5, source=f"/till-{n}") for n in (1, 2)]
+    await world.play(*tills, world.match("1", "u2", amount=8, source="/till-3"))
+    await world.play(world.match("1", amount=5, source="/till-2"), world.match("1", amount=6, source="/till-1"))
+    assert world.rows("SELECT event_id, event_source, user_id FROM incentive ORDER BY user_id, inbox_seq") == [
+        ("1", "/till-1", "u1"),
+        ("1", "/till-2", "u1"),
+        ("1", "/till-3", "u2"),
+    ]
+    assert world.rows("SELECT count(DISTINCT decision_id) FROM decision") == [(3,)]
+    [(event_id, source, detail)] = world.rows("SELECT event_id, event_source, detail FROM rejection")
+    assert (event_id, source) == ("1", "/till-1")
+    assert "event id '1' of source '/till-1' was used before" in detail
+
+
 async def test_two_purchases_equal_in_content_but_not_in_id_both_count(world: World):
     await world.play(world.match("e1", amount=5), world.match("e2", amount=5))
     assert world.rows("SELECT count(*) FROM incentive") == [(2,)]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -123,7 +124,7 @@ async def test_what_a_reversal_takes_of_other_lots_is_paid_by_the_sweep(world: W
     world.owner.execute("UPDATE wallet_lot SET remaining = 0 WHERE seq = 1")
     async with world.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-        taking = Taking(("acme", "u1", "POINTS"), "r1", first, 5)
+        taking = Taking(("acme", "u1", "POINTS"), uuid4(), "r1", first, 5)
         assert await PostgresWallets(connection).take_back([taking], T0) == {first: Taken(5)}
     assert world.rows("SELECT active, owed FROM wallet") == [(10, 5)]
     assert await due.move_due(T0) == 1

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from fillip.core.errors import Fenced, Retry
+from fillip.core.identity import identify
 from fillip.core.incentive import Reward
 from fillip.core.match import Match
 from fillip.core.wallet import Taken, Taking
@@ -24,7 +25,7 @@ async def take_back(world: World, amount: int, reversal_id: str = "r1") -> Taken
     ((incentive_id,),) = world.rows("SELECT incentive_id FROM incentive ORDER BY inbox_seq DESC LIMIT 1")
     async with world.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-        taking = Taking(WALLET, reversal_id, incentive_id, amount)
+        taking = Taking(WALLET, identify(reversal_id), reversal_id, incentive_id, amount)
         return (await PostgresWallets(connection).take_back([taking], T0))[incentive_id]
 
 

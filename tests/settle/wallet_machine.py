@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from psycopg.rows import dict_row
 
 from fillip.core.errors import Fenced, Retry
+from fillip.core.identity import identify
 from fillip.core.incentive import Reward
 from fillip.core.match import Match
 from fillip.core.wallet import Taken, Taking
@@ -279,7 +280,8 @@ class WalletMachine(RuleBasedStateMachine):
     async def _reverse(self, incentive_id: UUID, name: int, amount: int) -> Taken | None:
         async with self.site.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-            taking = Taking(("acme", self.user, self.currency), f"r{name}", incentive_id, amount)
+            said = f"r{name}"
+            taking = Taking(("acme", self.user, self.currency), identify(said), said, incentive_id, amount)
             return (await PostgresWallets(connection, PAGE_LOTS, FEW_LOTS).take_back([taking], datetime.now(UTC))).get(
                 incentive_id
             )

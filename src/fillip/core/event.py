@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from msgspec import Struct, json
 
 from fillip.core.errors import RejectReason
+from fillip.core.identity import identify_event
 from fillip.core.reversal import REVERSAL
 
 if TYPE_CHECKING:
@@ -25,8 +28,8 @@ class Place(Struct, frozen=True, order=True):
     offset: int
 
 
-class Event(Struct, frozen=True):
-    """One occurrence, validated against its action's schema.
+class Event(Struct, frozen=True, dict=True):
+    """One occurrence, validated against its action's schema. `source` and `event_id` together are its name.
 
     `attributes` are as sent (JSON values); `typed` are what rules read (coerced once, here).
     `occurred_at` is the producer's event time, `received_at` the broker's append time, both UTC.
@@ -35,6 +38,7 @@ class Event(Struct, frozen=True):
     """
 
     tenant_id: str
+    source: str
     event_id: str
     user_id: str
     action: str
@@ -46,6 +50,11 @@ class Event(Struct, frozen=True):
     taken_at: datetime
     book: "Book"
     original: bytes = b""
+
+    @cached_property
+    def key(self) -> UUID:
+        """What tells it from all other events."""
+        return identify_event(self.tenant_id, self.source, self.event_id)
 
 
 def fingerprint(event: Event) -> bytes:
@@ -69,3 +78,4 @@ class Rejection(Struct, frozen=True):
     received_at: datetime
     tenant_id: str | None = None
     event_id: str | None = None
+    event_source: str | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from hashlib import blake2b
 from typing import Literal
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from fillip.core.event import Event
 from fillip.core.formula import Formula
+from fillip.core.identity import identify
 from fillip.core.instant import add_span
 from fillip.core.limit import Use
 
@@ -74,21 +74,9 @@ class Decision(Struct, frozen=True):
     outranked_by: str | None = None
 
 
-def identify(*parts: str) -> UUID:
-    """A UUID (version 8, RFC 9562) that is a function of `parts` alone: BLAKE2b over their length-prefixed UTF-8."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    raw = bytearray(digest.digest())
-    raw[6] = (raw[6] & 0x0F) | 0x80
-    raw[8] = (raw[8] & 0x3F) | 0x80
-    return UUID(bytes=bytes(raw))
-
-
-def identify_decision(tenant_id: str, campaign_id: str, instance: str, event_id: str) -> UUID:
+def identify_decision(tenant_id: str, campaign_id: str, instance: str, source: str, event_id: str) -> UUID:
     """Id of the decision on (campaign, instance, triggering event); never depends on the campaign's version."""
-    return identify("decision", tenant_id, campaign_id, instance, event_id)
+    return identify("decision", tenant_id, campaign_id, instance, source, event_id)
 
 
 def identify_incentive(decision_id: UUID, reward_index: int) -> UUID:

@@ -13,6 +13,7 @@ Steps are met in log order, never re-sorted; an event counts in full for every i
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Literal
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,9 +59,9 @@ class StepState(Struct, frozen=True, omit_defaults=True):
 class Instance(Struct, frozen=True):
     """One go of a user at a quest; `occurrence` numbers those of one key from 1.
 
-    `start_offset` is the place in the log of the event that opened it: instances are served in this order. `start` are
-    that event's attributes as sent, kept where a rule reads them; `route` is how events find it. `completed_by` is the
-    event that completed it.
+    `start_event_key` and what is with it name the event that opened it. `start_offset` is that one's place in the log:
+    instances are served in this order. `start` are its attributes as sent, kept where a rule reads them; `route` is how
+    events find it. `completed_by` is the key of the event that completed it.
     """
 
     key: str
@@ -69,11 +70,13 @@ class Instance(Struct, frozen=True):
     state: QuestState
     started_at: datetime
     ends_at: datetime | None
+    start_event_key: UUID | None
     start_event_id: str | None
+    start_event_source: str | None
     start_offset: int
     steps: tuple[StepState, ...]
     start: dict[str, object] | None = None
-    completed_by: str | None = None
+    completed_by: UUID | None = None
     route: int = EVERYWHERE
 
     @property
@@ -87,6 +90,11 @@ class Instance(Struct, frozen=True):
         return name_instance(self.key, self.occurrence)
 
 
+def name_key(event_id: str, event_key: UUID) -> str:
+    """The key of an instance that belongs to one event: its id for people, and what tells it from another source's."""
+    return f"{event_id}@{event_key.hex}"
+
+
 def name_instance(key: str, occurrence: int) -> str:
     """What an instance is called: the occurrence, after the key where there is one. No two of a quest share a name."""
     return f"{key}#{occurrence}" if key else str(occurrence)
@@ -96,7 +104,7 @@ class Contribution(Struct, frozen=True):
     """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken."""
 
     step: str
-    event_id: str
+    event_key: UUID
     amount: int
     day: date
     reversed: int = 0
@@ -119,6 +127,8 @@ class Meeting(Struct, frozen=True):
 
     quest: Quest
     campaign_version: int
+    event_key: UUID
+    source: str
     event_id: str
     occurred_at: datetime
     clock_at: datetime
@@ -220,8 +230,8 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
         amount = meeting.amounts.get(index, 1)
         if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
             states[index] = _sum_up(state, amount)
-            met.append(Contribution(state.name, meeting.event_id, amount, meeting.day))
-    return Moved(_put(taken, states, meeting.event_id) if met else instance, meeting.campaign_version, tuple(met))
+            met.append(Contribution(state.name, meeting.event_key, amount, meeting.day))
+    return Moved(_put(taken, states, meeting.event_key) if met else instance, meeting.campaign_version, tuple(met))
 
 
 def restart(step: Step, state: StepState) -> StepState:
@@ -284,9 +294,9 @@ def read_progress(instance: Instance, index: int) -> dict[str, object]:
     return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}
 
 
-def _put(instance: Instance, states: Sequence[StepState], event_id: str) -> Instance:
+def _put(instance: Instance, states: Sequence[StepState], event_key: UUID) -> Instance:
     if all(state.met for state in states):
-        return replace(instance, steps=tuple(states), state="completed", completed_by=event_id)
+        return replace(instance, steps=tuple(states), state="completed", completed_by=event_key)
     return replace(instance, steps=tuple(states), state="open")
 
 
@@ -350,7 +360,9 @@ def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
         state="open",
         started_at=started_at,
         ends_at=ends_at,
+        start_event_key=None if from_campaign else meeting.event_key,
         start_event_id=None if from_campaign else meeting.event_id,
+        start_event_source=None if from_campaign else meeting.source,
         start_offset=meeting.sequence,
         steps=fresh_steps(quest),
         start=meeting.start,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.incentive import identify
+from fillip.core.identity import identify
 
 POINTS = "POINTS"
 """The currency that every tenant has, and that a reward of points without a currency is in."""
@@ -120,9 +120,10 @@ class Transfer(Struct, frozen=True):
 
 
 class Taking(Struct, frozen=True):
-    """A wish to take `amount` points of one incentive back."""
+    """A wish to take `amount` points of one incentive back. `reversal` is the key of the reversal's event."""
 
     wallet: WalletKey
+    reversal: UUID
     reversal_id: str
     incentive_id: UUID
     amount: int
@@ -137,7 +138,7 @@ class Taken(Struct, frozen=True):
 
 def identify_reversal(taking: Taking) -> UUID:
     """Id of the transfer that takes an incentive's points back for one reversal."""
-    return identify("reverse", *taking.wallet, taking.reversal_id, taking.incentive_id.hex)
+    return identify("reverse", *taking.wallet, taking.reversal.hex, taking.incentive_id.hex)
 
 
 def identify_spend(wallet: WalletKey, spend_id: str) -> UUID:

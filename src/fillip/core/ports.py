@@ -67,5 +67,8 @@ class EventLog(Protocol):
     """The log of events, for those that Fillip's own processes put there."""
 
     async def put(self, tenant_id: str, event: bytes) -> None:
-        """Return when the broker has the CloudEvent, which passes the same checks as any. Raises Unreadable, Retry."""
+        """Return when the broker has the CloudEvent, which passes the same checks as any.
+
+        Raises Unreadable, also for a `conflicting_duplicate` of what was put a while ago; and Retry.
+        """
         ...

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event
-from fillip.core.instance import Contribution, Instance, Meeting, advance, read_progress
+from fillip.core.instance import Contribution, Instance, Meeting, advance, name_key, read_progress
 from fillip.core.match import Candidate, Match
 from fillip.core.rule import RuleError
 from fillip.core.shelf import Shelf
@@ -160,6 +160,8 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
     return Meeting(
         quest=quest,
         campaign_version=entry.version,
+        event_key=event.key,
+        source=event.source,
         event_id=event.event_id,
         occurred_at=event.occurred_at,
         clock_at=event.received_at if tenant.clock == "live" else event.occurred_at,
@@ -168,7 +170,7 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
         steps=candidate.steps,
         starts=candidate.starts,
         amounts=candidate.amounts,
-        key=event.event_id if quest.instance == "event" else candidate.key,
+        key=name_key(event.event_id, event.key) if quest.instance == "event" else candidate.key,
         start=dict(event.attributes) if entry.late_rules else None,
         campaign_starts_at=schedule.starts_at,
         campaign_ends_at=schedule.ends_at,
@@ -196,4 +198,4 @@ def _read_start(event: Event, candidate: Candidate, instance: Instance) -> Mappi
     action = event.book.actions.get((quest and quest.opening_action) or "")
     if instance.start is None or action is None:
         return None
-    return event.typed if instance.start_event_id == event.event_id else action.read(instance.start)
+    return event.typed if instance.start_event_key == event.key else action.read(instance.start)

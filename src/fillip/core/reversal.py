@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from fillip.core.errors import Unreadable
 from fillip.core.limit import CounterKey, Measure, Use
-from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 REVERSAL = "fillip.reversal"
 """The action of an event that takes another one back."""
@@ -42,6 +42,7 @@ ReversalReason = Literal[
 ]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,9 +53,13 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all)."""
+    """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all).
+
+    Without `event_source` the original is of the reversal's own source.
+    """
 
     event_id: _Name
+    event_source: _Source | None = None
     amount: _Amount | None = None
     lines: Annotated[tuple[Line, ...], Meta(max_length=200)] = ()
     of: _Amount | None = None
@@ -151,6 +156,10 @@ def read_reversal(data: Mapping[str, object]) -> Reverse:
     if not all(map(fits, (order.event_id, *order.line_names))):
         raise Unreadable(
             "schema_violation", f"an id or line is longer than {MAX_ID_BYTES} bytes in UTF-8", at="/event_id"
+        )
+    if not fits(order.event_source or "", MAX_SOURCE_BYTES):
+        raise Unreadable(
+            "schema_violation", f"event_source is longer than {MAX_SOURCE_BYTES} bytes in UTF-8", at="/event_source"
         )
     parts = (order.amount is not None) + bool(order.lines)
     if parts > 1:

@@ -173,7 +173,9 @@ def _record(
 ) -> Decision:
     event = claim.match.event
     return Decision(
-        decision_id=identify_decision(event.tenant_id, claim.entry.campaign_id, claim.instance, event.event_id),
+        decision_id=identify_decision(
+            event.tenant_id, claim.entry.campaign_id, claim.instance, event.source, event.event_id
+        ),
         outcome=outcome,
         reason=reason,
         uses=uses,

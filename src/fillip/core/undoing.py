@@ -13,6 +13,7 @@ events of a step are replayed in their order.
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from itertools import takewhile
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,14 +34,14 @@ class Lowering(Struct, frozen=True):
     """What a share of an event takes out of an instance: `taken` is what each step loses, `lowered` are the event's
     contributions that it changes, as they stand now, and `steps` as they were but for their sums.
 
-    `gone` is the event where nothing is left of it.
+    `gone` is the key of the event where nothing is left of it.
     """
 
     going: Going
     steps: tuple[StepState, ...]
     lowered: tuple[Contribution, ...]
     taken: Mapping[str, int]
-    gone: str | None
+    gone: UUID | None
 
 
 class Recount(Struct, frozen=True):
@@ -59,12 +60,12 @@ class Undone(Struct, frozen=True):
     place: InstanceKey
     was: QuestState
     instance: Instance
-    completed_by: str | None
+    completed_by: UUID | None
     lowered: tuple[Contribution, ...]
     taken: Mapping[str, int]
 
 
-def lower(going: Going, given: Sequence[Contribution], event_id: str, share: Fraction) -> Lowering | None:
+def lower(going: Going, given: Sequence[Contribution], event_key: UUID, share: Fraction) -> Lowering | None:
     """Take an event, of which `share` is reversed by now, out of what it has `given`; None where that reaches nothing."""
     pairs = [(old, _lower(going.quest, old, share)) for old in given]
     changed = [(old, new) for old, new in pairs if old != new]
@@ -72,7 +73,7 @@ def lower(going: Going, given: Sequence[Contribution], event_id: str, share: Fra
         return None
     taken = {new.step: new.reversed - old.reversed for old, new in changed}
     steps = tuple(_lower_sums(state, changed) for state in going.instance.steps)
-    return Lowering(going, steps, tuple(new for _, new in changed), taken, event_id if share == 1 else None)
+    return Lowering(going, steps, tuple(new for _, new in changed), taken, event_key if share == 1 else None)
 
 
 def recount(lowering: Lowering) -> Recount:
@@ -136,7 +137,7 @@ def _lower_sums(state: StepState, changed: Sequence[tuple[Contribution, Contribu
 def _is_void(lowering: Lowering) -> bool:
     """Whether nothing is left that the instance could have begun with."""
     at = lowering.going.quest.start.at
-    enrolling = at == "event" and lowering.going.instance.start_event_id == lowering.gone
+    enrolling = at == "event" and lowering.going.instance.start_event_key == lowering.gone
     nothing_left = at == "first_step" and not any(state.left for state in lowering.steps)
     return lowering.gone is not None and (enrolling or nothing_left)
 

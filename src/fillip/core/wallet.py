@@ -26,7 +26,7 @@ A reversal calls, in the wallet's place of the lock order and inside its own tra
 
     fillip.settle.wallet.PostgresWallets(connection).take_back(takings: Sequence[Taking], at: datetime)
         -> Mapping[UUID, Taken]                      # by incentive id
-    Taking(wallet=(tenant_id, user_id, currency), reversal_id: str, incentive_id: UUID, amount: int)
+    Taking(wallet=(tenant_id, user_id, currency), reversal: UUID, reversal_id: str, incentive_id: UUID, amount: int)
     Taken(taken: int, short: int)
 
 which takes up to `amount` points of each incentive back: what is still there of it, else of the user's other points,
@@ -42,7 +42,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from fillip.core.incentive import identify
+from fillip.core.identity import identify
 from fillip.core.points import (
     FEW_LOTS,
     MANY,

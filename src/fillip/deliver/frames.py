@@ -124,6 +124,7 @@ class _Row(Struct, frozen=True):
     currency: str | None
     payload: Raw
     event_id: str
+    event_source: str
     granted_at: str
     received_at: datetime | None = None
     taken_at: datetime | None = None
@@ -206,6 +207,7 @@ def read_announcement(value: bytes) -> Live:
         row.payload,
         write_instant(granted_at),
         row.event_id,
+        row.event_source,
         row.coupon_code,
         write_instant(row.expires_at) if row.expires_at else None,
     )

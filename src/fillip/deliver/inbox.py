@@ -47,6 +47,7 @@ class Incentive(Struct, frozen=True):
     payload: Raw
     granted_at: str
     event_id: str
+    event_source: str
     coupon_code: str | None = None
     expires_at: str | None = None
 

@@ -113,6 +113,7 @@ def _read_incentive(row: asyncpg.Record) -> Incentive:
         payload=Raw(row["payload"] or "null"),
         granted_at=_read_instant(row["granted_at"]),
         event_id=row["event_id"],
+        event_source=row["event_source"],
         coupon_code=row["coupon_code"],
         expires_at=row["expires_at"] and _read_instant(row["expires_at"]),
     )

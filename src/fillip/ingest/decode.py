@@ -15,16 +15,13 @@ from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
 from fillip.core.instant import bound_time
-from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 from fillip.core.reversal import REVERSAL, read_reversal
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEPTH = 16
 MAX_AHEAD = timedelta(minutes=5)
 MAX_DETAIL = 500  # characters
-
-MAX_SOURCE_BYTES = 1024
-"""More than an id, since it is a URI and stands in no index."""
 
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _NAMES = (("id", MAX_ID_BYTES), ("subject", MAX_ID_BYTES), ("type", MAX_ID_BYTES), ("source", MAX_SOURCE_BYTES))
@@ -49,6 +46,7 @@ class Envelope(Struct, frozen=True):
 class _Claim(Struct, frozen=True):
     tenantid: Any = None
     id: Any = None
+    source: Any = None
 
 
 _envelope = json.Decoder(Envelope)
@@ -106,7 +104,7 @@ def read_event(
             "in_future", f"time is more than {MAX_AHEAD.seconds // 60} minutes ahead of its arrival", at="/time"
         )
     return Event(
-        tenant_id, envelope.id, envelope.subject, envelope.type, occurred_at, received_at,
+        tenant_id, envelope.source, envelope.id, envelope.subject, envelope.type, occurred_at, received_at,
         envelope.data, typed, place, taken_at, book, original,
     )  # fmt: skip
 
@@ -125,13 +123,13 @@ def _check_reversal(data: Mapping[str, object]) -> dict[str, object]:
     return {}
 
 
-def peek_claim(value: bytes | None) -> tuple[str | None, str | None]:
-    """(tenant, event id) that an unreadable message claims for itself, where it can be told."""
+def peek_claim(value: bytes | None) -> tuple[str | None, str | None, str | None]:
+    """(tenant, event id, source) that an unreadable message claims for itself, where it can be told."""
     try:
         claim = _claim.decode(value or b"")
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        return None, None
-    return _name(claim.tenantid), _name(claim.id)
+        return None, None, None
+    return _name(claim.tenantid), _name(claim.id), _name(claim.source, MAX_SOURCE_BYTES)
 
 
 def clean_detail(text: str) -> str:
@@ -139,8 +137,8 @@ def clean_detail(text: str) -> str:
     return text[:MAX_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and value and fits(value) and "\0" not in value else None
+def _name(value: object, most: int = MAX_ID_BYTES) -> str | None:
+    return value if isinstance(value, str) and value and fits(value, most) and "\0" not in value else None
 
 
 def _to_utc(instant: datetime) -> datetime:

@@ -30,6 +30,7 @@ MAX_FAULTS = 20
 SCOPE = "events:write"
 MEDIA_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
 
+_CONFLICT = "an event of this id and source said something else"
 _items = json.Decoder(list[msgspec.Raw])
 _item = json.Decoder(msgspec.Raw)
 
@@ -64,14 +65,19 @@ class EventEntry:
         self._book = book
         self._producer = producer
         self._topic = topic
+        self._recent = Recent()
 
     async def put(self, tenant_id: str, event: bytes) -> None:
         """See EventLog."""
         taken = _read_one(event, tenant_id, await _pin(self._book, tenant_id), datetime.now(UTC))
+        key, says = _digest(taken.event)
+        if self._recent.find(key) not in (None, says):
+            raise Unreadable("conflicting_duplicate", _CONFLICT, at="/id")
         try:
             await self._producer.send_many([(self._topic, f"{tenant_id}:{taken.event.user_id}", taken.value)])
         except StreamError as away:
             raise Retry(f"{away}. Send the same request again later.") from away
+        self._recent.keep({key: says})
 
 
 class _Door:
@@ -128,15 +134,23 @@ class _Door:
         said: dict[int, int] = {}
         faults = []
         for index, each in enumerate(taken):
-            key, says = hash((each.event.tenant_id, each.event.event_id)), hash(fingerprint(each.event))
+            key, says = _digest(each.event)
             known = self._recent.find(key)
             if says != said.setdefault(key, says if known is None else known):
-                faults.append(Fault(_point(index, "/id", single=single), "an event of this id said something else"))
+                faults.append(Fault(_point(index, "/id", single=single), _CONFLICT))
         if faults:
             raise Refusal(
-                409, "conflicting-duplicate", "an id stands for one event for ever", tuple(faults[:MAX_FAULTS])
+                409,
+                "conflicting-duplicate",
+                "source and id together stand for one event for ever",
+                tuple(faults[:MAX_FAULTS]),
             )
         return said
+
+
+def _digest(event: Event) -> tuple[int, int]:
+    """Hashes of its name and of what it says."""
+    return hash((event.tenant_id, event.source, event.event_id)), hash(fingerprint(event))
 
 
 async def _pin(book: CampaignBook, tenant_id: str) -> dict[str, Book]:

@@ -31,6 +31,7 @@ class _Unopened(Struct, frozen=True):
     detail: str
     tenantid: str | None
     id: str | None
+    source: str | None
 
 
 _Opened: TypeAlias = tuple[Record, Envelope | _Unopened]
@@ -74,7 +75,7 @@ def _reject(
     place = Place(record.topic, record.partition, record.offset)
     known = claims.tenantid if isinstance(claims.tenantid, str) and claims.tenantid in books else None
     received_at, kept = _tell_instant(record.appended_at_ms), (record.value or b"")[:MAX_KEPT_BYTES]
-    return Rejection(place, reason, detail, kept, received_at, known, claims.id)
+    return Rejection(place, reason, detail, kept, received_at, known, claims.id, claims.source)
 
 
 def _describe(error: Unreadable) -> str:
@@ -84,10 +85,10 @@ def _describe(error: Unreadable) -> str:
 def give_up(record: Record, error: Exception, tenant_id: str | None) -> Rejection:
     """What is left of a record that no stage could take: its bytes, whose it is as far as it is known, and the error."""
     said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    place, event_id = Place(record.topic, record.partition, record.offset), peek_claim(record.value)[1]
+    place, (_, *named) = Place(record.topic, record.partition, record.offset), peek_claim(record.value)
     kept = (record.value or b"")[:MAX_KEPT_BYTES]
     received_at = _tell_instant(record.appended_at_ms)
-    return Rejection(place, "undecidable", clean_detail(said), kept, received_at, tenant_id, event_id)
+    return Rejection(place, "undecidable", clean_detail(said), kept, received_at, tenant_id, *named)
 
 
 @lru_cache(maxsize=64)  # records of one millisecond come together

@@ -13,12 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.incentive import RewardKind
 from fillip.core.ports import Caller
 from fillip.manage.paging import Page, Pages, read_page, split_filters
+from fillip.manage.recorded import split_name
 from fillip.manage.refusals import NotFound
 from fillip.manage.route import Reading, Route, Work
 from fillip.manage.tables import decision, reversal
 
 Asked = Annotated[str | None, Query(max_length=256)]
 """A filter by an id."""
+AskedSource = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
+"""A filter by a source, beside one by an id."""
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
 
@@ -54,6 +57,7 @@ class DecisionAnswer(BaseModel):
                     "campaign_id": "coupon-26",
                     "campaign_version": 1,
                     "event_id": "cj-r17",
+                    "event_source": "/completejourney",
                     "user_id": "h1228",
                     "instance": "",
                     "outcome": "denied",
@@ -84,6 +88,7 @@ class DecisionAnswer(BaseModel):
     campaign_id: str
     campaign_version: int
     event_id: str
+    event_source: str
     user_id: str
     instance: str = Field(description="Of a quest: its occurrence, after key# where it has one")
     outcome: Literal["granted", "denied"]
@@ -108,14 +113,15 @@ async def list_decisions(
     user_id: Asked = None,
     campaign_id: Asked = None,
     event_id: Asked = None,
+    event_source: AskedSource = None,
     outcome: Literal["granted", "denied"] | None = None,
 ) -> Page[DecisionAnswer]:
-    """Decisions, the newest first."""
-    given = {"event_id": event_id, "user_id": user_id, "campaign_id": campaign_id}
-    asked, sift = split_filters(decision, given)
+    """Decisions, the newest first; an `event_id` may be that of events of several sources."""
+    named, unserved = split_name(work.caller, event_id, event_source)
+    asked, sift = split_filters(decision, named | {"user_id": user_id, "campaign_id": campaign_id})
     statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *asked)
     order = [decision.c.decided_at, decision.c.decision_id]
-    sift |= {"outcome": outcome}
+    sift |= unserved | {"outcome": outcome}
     rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
     return Page(items=await _describe(work, rows), next_cursor=cursor)
 
@@ -139,13 +145,13 @@ async def find_decision(connection: AsyncConnection, caller: Caller, decision_id
 async def _describe(work: Work, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
     found = reversal.c
     mine = (found.tenant_id == work.caller.tenant_id) & (found.state == "applied")
-    statement = select(found.event_id, found.reversal_id).where(
-        mine, found.event_id.in_({row.event_id for row in rows})
+    statement = select(found.event_key, found.reversal_id).where(
+        mine, found.event_key.in_({row.event_key for row in rows})
     )
-    reversals: dict[str, list[str]] = {}
-    for event_id, reversal_id in await work.connection.execute(statement.order_by(found.number)):
-        reversals.setdefault(event_id, []).append(reversal_id)
+    reversals: dict[UUID, list[str]] = {}
+    for event_key, reversal_id in await work.connection.execute(statement.order_by(found.number)):
+        reversals.setdefault(event_key, []).append(reversal_id)
     return [
-        DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_id, []), **row._mapping)
+        DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_key, []), **row._mapping)
         for row in rows
     ]

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from sqlalchemy import Row, select
 
+from fillip.core.identity import identify_event
 from fillip.core.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.limit import Use
 from fillip.core.problem import Fault
@@ -31,7 +32,7 @@ from fillip.manage.explanation import (
     summarise,
     weigh_now,
 )
-from fillip.manage.naming import OwnId, UserId
+from fillip.manage.naming import OwnId, Source, UserId
 from fillip.manage.quest_story import check_instance
 from fillip.manage.quest_trial import imagine_meeting, try_quest
 from fillip.manage.refusals import Invalid, NotFound
@@ -57,22 +58,28 @@ _NO_ROOM = {
     "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
 }
 EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
+EventSource = Annotated[str | None, Query(min_length=1, max_length=1024, examples=["/shop/till-7"])]
 router = APIRouter(tags=["explain"], route_class=Route)
 
 
 class ExplainPart(Part):
-    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (now) and `attributes`."""
+    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (now) and `attributes`.
+
+    `event_source` is needed where several sources have an event of this id.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
                 {"event_id": "order-7"},
+                {"event_id": "1", "event_source": "/shop/till-7"},
             ]
         }
     )
 
     event_id: OwnId | None = None
+    event_source: Source | None = None
     user_id: UserId | None = None
     action: str | None = Field(None, min_length=1, max_length=100)
     time: Instant | None = None
@@ -92,20 +99,26 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
 
 
 @router.get("/campaigns/{campaign_id}/explain")
-async def explain_recorded(work: Reading, campaign_id: str, event_id: EventId) -> ExplanationAnswer:
+async def explain_recorded(
+    work: Reading, campaign_id: str, event_id: EventId, event_source: EventSource = None
+) -> ExplanationAnswer:
     """What a recorded event earned from this campaign and why; without a decision, what it would earn now.
 
+    Where several sources have an event of this id, the 422 names them: say which in `event_source`.
     Of several instances of a quest that one event completed, the first is explained: each decision has its own
     explanation. An event that met no campaign is not recorded: post its parts instead.
     """
     await find_campaign(work.connection, work.caller, campaign_id)
-    table = tables.decision.c
-    mine = [table.tenant_id == work.caller.tenant_id, table.event_id == event_id, table.campaign_id == campaign_id]
+    event = await find_event(work.connection, work.caller, event_id, event_source)
+    table, key = tables.decision.c, identify_event(work.caller.tenant_id, event.source, event_id)
+    mine = [table.tenant_id == work.caller.tenant_id, table.event_key == key, table.campaign_id == campaign_id]
     statement = select(table.decision_id).where(*mine).order_by(table.decided_at, table.instance).limit(1)
     decision_id = (await work.connection.execute(statement)).scalar_one_or_none()
     if decision_id is not None:
         return await explain_decision(work, decision_id)
-    return await explain_event(work, campaign_id, ExplainPart.model_validate({"event_id": event_id}))
+    return await explain_event(
+        work, campaign_id, ExplainPart.model_validate({"event_id": event_id, "event_source": event.source})
+    )
 
 
 @router.post("/campaigns/{campaign_id}/explain")
@@ -154,13 +167,15 @@ async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
     if body.event_id is not None:
         if body.user_id or body.action or body.time or body.attributes:
             raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
-        return await find_event(work.connection, work.caller, body.event_id)
+        return await find_event(work.connection, work.caller, body.event_id, body.event_source)
+    if body.event_source is not None:
+        raise Invalid("it goes with an event_id: of which source the recorded event is", at="/event_source")
     if body.user_id is None or body.action is None:
         missing = [name for name in ("user_id", "action") if getattr(body, name) is None]
         faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
         raise Invalid("an event needs its user_id and action", faults=faults)
     now = datetime.now(UTC)
-    return Occurrence("", body.user_id, body.action, body.time or now, now, body.attributes)
+    return Occurrence("", "", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
 async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
@@ -213,6 +228,7 @@ def _answer(
         decision_id=decision_id,
         event=EventAnswer(
             event_id=event.event_id or None,
+            event_source=event.source or None,
             user_id=event.user_id,
             action=event.action,
             occurred_at=event.occurred_at,

@@ -76,6 +76,7 @@ class GivenAnswer(BaseModel):
     """What an event gave to a step: 1, or the term of its sum, and what of it was reversed."""
 
     event_id: str
+    event_source: str
     amount: int
     reversed: int
     day: date
@@ -119,6 +120,7 @@ class EventAnswer(BaseModel):
     """The event that is explained."""
 
     event_id: str | None
+    event_source: str | None
     user_id: str
     action: str
     occurred_at: datetime
@@ -146,6 +148,7 @@ class ExplanationAnswer(BaseModel):
                     "decision_id": None,
                     "event": {
                         "event_id": None,
+                        "event_source": None,
                         "user_id": "ada",
                         "action": "PURCHASE",
                         "occurred_at": "2026-01-31T09:30:00Z",

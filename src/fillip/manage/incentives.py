@@ -49,6 +49,7 @@ class IncentiveAnswer(BaseModel):
     campaign_id: str = Field(examples=["coupon-26"])
     user_id: str = Field(examples=["ada"])
     event_id: str = Field(examples=["order-7"])
+    event_source: str = Field(examples=["/shop/till-7"])
     reward_index: int
     kind: RewardKind
     value: int = Field(examples=[100])

@@ -4,13 +4,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 
 def _bound_bytes(text: str) -> str:
     if fits(text):
         return text
     raise ValueError(f"must not be longer than {MAX_ID_BYTES} bytes in UTF-8")
+
+
+def _bound_source(text: str) -> str:
+    if fits(text, MAX_SOURCE_BYTES):
+        return text
+    raise ValueError(f"must not be longer than {MAX_SOURCE_BYTES} bytes in UTF-8")
 
 
 _IN_BYTES = AfterValidator(_bound_bytes)
@@ -20,6 +26,16 @@ OwnId = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES
 ]
 """An id that the tenant gives: of an event, a reversal, a spend or an adjustment."""
+Source = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_SOURCE_BYTES,
+        description=f"The event's source. At most {MAX_SOURCE_BYTES:,} bytes in UTF-8",
+        examples=["/shop/till-7"],
+    ),
+    AfterValidator(_bound_source),
+]
 TenantId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["grocer"])]
 ActionId = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,99}$", examples=["PURCHASE"])]
 CohortId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["households-26"])]

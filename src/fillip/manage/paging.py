@@ -77,8 +77,8 @@ async def read_page(
 
 
 def split_filters(
-    table: FromClause, given: Mapping[str, str | None]
-) -> tuple[list[ColumnElement[bool]], dict[str, str | None]]:
+    table: FromClause, given: Mapping[str, object]
+) -> tuple[list[ColumnElement[bool]], dict[str, object]]:
     """The first filter given, which its index serves, as a condition, and the others to sift by.
 
     `given` are columns and the values asked for, the one that leaves the fewest rows first.

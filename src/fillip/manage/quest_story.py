@@ -1,6 +1,6 @@
 """What explanations say of quests: the instances, their steps, and the events that each step was given."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -21,8 +21,8 @@ async def check_instance(connection: AsyncConnection, caller: Caller, decision: 
     if instance is None:
         return None
     described = describe_instance(instance)
-    for given in await _list_given(connection, caller, decision, instance):
-        next(step for step in described.steps if step.name == given.step).given.append(_describe(given))
+    for step, given in await _list_given(connection, caller, decision, instance):
+        next(each for each in described.steps if each.name == step).given.append(given)
     message = f"the event completed instance {instance.name} of the quest, which began at {instance.started_at:%F %T}"
     return Check(check="quest", passed=True, message=message, instances=[described])
 
@@ -39,10 +39,16 @@ async def _find_instance(connection: AsyncConnection, caller: Caller, decision: 
 
 async def _list_given(
     connection: AsyncConnection, caller: Caller, decision: Row[Any], instance: Instance
-) -> Iterable[Row[Any]]:
+) -> list[tuple[str, GivenAnswer]]:
+    """By step, in the order in which events counted."""
     table = tables.quest_step_met
     mine = _is_mine(table.c, caller, decision, instance.key, instance.occurrence)
-    return await connection.execute(select(table).where(*mine).order_by(table.c.sequence).limit(MAX_GIVEN))
+    rows = (await connection.execute(select(table).where(*mine).order_by(table.c.sequence).limit(MAX_GIVEN))).all()
+    event = tables.event_met.c
+    named = (event.tenant_id == caller.tenant_id) & event.event_key.in_({row.event_key for row in rows})
+    names = await connection.execute(select(event.event_key, event.event_id, event.event_source).where(named))
+    by_key = {name.event_key: name for name in names}
+    return [(row.step, _describe(row, by_key[row.event_key]._mapping)) for row in rows]
 
 
 def _is_mine(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
@@ -55,5 +61,6 @@ def _is_mine(column: Any, caller: Caller, decision: Row[Any], key: str, occurren
     ]
 
 
-def _describe(row: Row[Any]) -> GivenAnswer:
-    return GivenAnswer(event_id=row.event_id, amount=row.amount, reversed=row.reversed, day=row.day)
+def _describe(row: Row[Any], name: Mapping[Any, str]) -> GivenAnswer:
+    who = {"event_id": name["event_id"], "event_source": name["event_source"]}
+    return GivenAnswer(**who, amount=row.amount, reversed=row.reversed, day=row.day)

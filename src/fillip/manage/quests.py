@@ -43,12 +43,15 @@ class ProgressAnswer(BaseModel):
     name: str = Field(description="The campaign's", examples=["Three visits in a week"])
     campaign_version: int = Field(description="The version that it was under at its last event")
     user_id: str = Field(examples=["ada"])
-    instance_key: str = Field(description="The event that opened it, or the value of its key; empty for one a user")
+    instance_key: str = Field(
+        description="id@key of the event that opened it, or the value of its key; empty for one a user"
+    )
     occurrence: int = Field(description="1 is the user's first instance of this key")
     state: QuestState
     started_at: datetime
     ends_at: datetime | None
     start_event_id: str | None
+    start_event_source: str | None
     steps: list[StepProgress]
     revision: int = Field(description="Grows with each change of the instance: of two states the higher one is newer")
     updated_at: datetime

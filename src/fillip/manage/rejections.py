@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, select
 
-from fillip.manage.decisions import Asked
+from fillip.manage.decisions import Asked, AskedSource
 from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import NotFound
 from fillip.manage.route import Reading, Route
@@ -26,6 +26,7 @@ class RejectionAnswer(BaseModel):
     reason: str = Field(examples=["schema_violation"])
     detail: str = Field(examples=["attribute '/amount_cents': expected an integer, found str"])
     event_id: str | None
+    event_source: str | None
     topic: str = Field(examples=["event.received"])
     partition: int
     log_offset: int
@@ -41,10 +42,15 @@ class RejectionWhole(RejectionAnswer):
 
 @router.get("")
 async def list_rejections(
-    work: Reading, pages: Pages, reason: Asked = None, event_id: Asked = None
+    work: Reading,
+    pages: Pages,
+    reason: Asked = None,
+    event_id: Asked = None,
+    event_source: AskedSource = None,
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
     asked, sift = split_filters(rejection, {"event_id": event_id, "reason": reason})
+    sift |= {"event_source": event_source}
     statement = select(*_SHORT).where(rejection.c.tenant_id == work.caller.tenant_id, *asked)
     order = [rejection.c.rejected_at, rejection.c.rejection_id]
     rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)

@@ -23,6 +23,7 @@ from fillip.manage import tables
 from fillip.manage.catalogue import list_kept
 from fillip.manage.explanation import Situation
 from fillip.manage.list_versions import find_key_lists, read_lists
+from fillip.manage.recorded import find_recorded
 from fillip.manage.refusals import NotFound
 from fillip.manage.spending import read_limit
 
@@ -45,8 +46,9 @@ _SCENE = _select_scene()
 
 
 class Occurrence(Struct, frozen=True):
-    """An event as recorded or as asked about, before its attributes are typed. `event_id` is '' when made up."""
+    """An event as recorded or as asked about, before its attributes are typed. Source and id are '' when made up."""
 
+    source: str
     event_id: str
     user_id: str
     action: str
@@ -55,19 +57,21 @@ class Occurrence(Struct, frozen=True):
     attributes: dict[str, Any]
 
 
-async def find_event(connection: AsyncConnection, caller: Caller, event_id: str) -> Occurrence:
-    """A recorded event; raises NotFound: events that met no rule are not kept."""
-    table = tables.event_met
-    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.event_id == event_id) & table.c.fingerprint.is_not(None)
-    row = (await connection.execute(select(table).where(mine))).one_or_none()
+async def find_event(connection: AsyncConnection, caller: Caller, event_id: str, source: str | None) -> Occurrence:
+    """A recorded event, of `source` where it is given.
+
+    Raises NotFound: events that met no rule are not kept; and Invalid where several sources have one of this id.
+    """
+    row = await find_recorded(connection, caller, event_id, source)
     if row is None:
         raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")
-    return Occurrence(**{name: row._mapping[name] for name in Occurrence.__struct_fields__})
+    plain = {name: row._mapping[name] for name in Occurrence.__struct_fields__ if name != "source"}
+    return Occurrence(source=row.event_source, **plain)
 
 
 async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Situation:
     """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
-    occurrence = await find_event(connection, caller, decision.event_id)
+    occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
     version = tables.campaign_version.c
     same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
     row = (

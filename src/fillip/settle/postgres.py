@@ -20,7 +20,7 @@ from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.columns import to_columns
 from fillip.settle.pace import cut_evenly
 from fillip.settle.quest import PostgresQuests
-from fillip.settle.reversal import Original
+from fillip.settle.reversal import EventKey, Original
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.rows import (
     write_awaited,
@@ -32,7 +32,7 @@ from fillip.settle.rows import (
     write_pin,
     write_rejection,
 )
-from fillip.settle.stage import EventKey, Outcome, Recorded
+from fillip.settle.stage import Outcome, Recorded
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch, Position
 
@@ -171,32 +171,32 @@ class PostgresTransaction:
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
     ) -> Recorded:
         """See LedgerTransaction."""
-        own = {(event.tenant_id, event.event_id) for event in events}
-        rows = [write_event(event, said) for event, said in zip(events, prints, strict=True)]
-        awaited = [write_awaited(key, event) for key, event in originals.items() if key not in own]
-        columns = to_columns(sorted([*rows, *awaited], key=lambda row: row[:2]), 10)
+        rows = {(e.tenant_id, e.key): write_event(e, said) for e, said in zip(events, prints, strict=True)}
+        awaited = {key: write_awaited(event) for key, event in originals.items() if key not in rows}
+        columns = to_columns([row for _, row in sorted((rows | awaited).items())], 12)
         stored = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["record_events"], *columns)}
-        known = [row for row in rows if row[:2] not in stored]
+        known = [key for key in rows if key not in stored]
         met = sorted(originals.keys() - stored)
         if not known and not met:
             return Recorded({})
         before = await self._read_fingerprints(known)
-        empty = [row for row in known if before[str(row[0]), str(row[1])] is None]
-        locked = await self._lock_events({*met, *(row[:2] for row in empty)}) if met or empty else {}
+        empty = [key for key in known if before[key] is None]
+        locked = await self._lock_events({*met, *empty}) if met or empty else {}
         filled = set()
         if empty:
-            filled = {tuple(r) for r in await self._connection.fetch(SQL["fill_events"], *to_columns(empty, 10))}
+            columns = to_columns([rows[key] for key in empty], 12)
+            filled = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["fill_events"], *columns)}
             before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
         here = {key: original for key, original in locked.items() if key in originals}
         return Recorded({key: said for key, said in before.items() if key not in filled}, filled, here)
 
-    async def _lock_events(self, events: Collection[tuple[object, ...]]) -> dict[EventKey, Original]:
+    async def _lock_events(self, events: Collection[EventKey]) -> dict[EventKey, Original]:
         """Those of these events that have come, all of them locked."""
         rows = await self._connection.fetch(SQL["lock_events"], *to_columns(sorted(events), 2))
         return {(tenant, event): Original(user, action) for tenant, event, user, action, come in rows if come}
 
-    async def _read_fingerprints(self, events: Sequence[tuple[object, ...]]) -> dict[EventKey, bytes]:
-        found = await self._connection.fetch(SQL["read_fingerprints"], *to_columns([row[:2] for row in events], 2))
+    async def _read_fingerprints(self, events: Collection[EventKey]) -> dict[EventKey, bytes]:
+        found = await self._connection.fetch(SQL["read_fingerprints"], *to_columns(events, 2))
         return {(tenant, event): said for tenant, event, said in found}
 
     @property
@@ -261,7 +261,7 @@ class PostgresTransaction:
         await self._write_given(outcome)
         logs = {(span.topic, span.partition): span.generation for span in batch.spans}
         rejections = [write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
-        await self._write("write_rejections", 11, rejections)
+        await self._write("write_rejections", 12, rejections)
         await self._write("write_pins", 6, [write_pin(pin) for pin in outcome.pins])
 
     async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
@@ -284,8 +284,8 @@ class PostgresTransaction:
         decisions = [write_decision(each) for each in settled]
         incentives = [row for each in settled for row in write_incentives(each, batch)]
         columns = (
-            *to_columns(decisions, 20),
-            *to_columns(incentives, 18),
+            *to_columns(decisions, 22),
+            *to_columns(incentives, 19),
             *to_columns(heads, 4),
             *to_columns(counters, 9),
         )

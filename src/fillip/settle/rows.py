@@ -7,11 +7,11 @@ from uuid import UUID
 from msgspec import json
 
 from fillip.core.event import Event, Rejection
-from fillip.core.incentive import identify
+from fillip.core.identity import identify
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.settlement import Claim, Settled
 from fillip.settle.pins import Pin
-from fillip.settle.stage import EventKey
+from fillip.settle.reversal import ask
 from fillip.stream.belt import Batch
 
 
@@ -22,15 +22,16 @@ def _encode(value: object) -> str | None:
 def write_event(event: Event, said: bytes) -> tuple[object, ...]:
     """Of event_met."""
     place, attributes = event.place, _encode(event.attributes)
-    who = (event.tenant_id, event.event_id, said, event.user_id, event.action)
+    who = (event.tenant_id, event.key, event.event_id, event.source, said, event.user_id, event.action)
     return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
 
 
-def write_awaited(original: EventKey, reversal: Event) -> tuple[object, ...]:
+def write_awaited(reversal: Event) -> tuple[object, ...]:
     """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
-    place = reversal.place
+    place, asked = reversal.place, ask(reversal)
     when = (reversal.occurred_at, reversal.received_at)
-    return (*original, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
+    name = (*asked.original, asked.order.event_id, asked.original_source)
+    return (*name, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
 
 
 def write_decision(settled: Settled) -> tuple[object, ...]:
@@ -43,7 +44,9 @@ def write_decision(settled: Settled) -> tuple[object, ...]:
         decision.decision_id,
         claim.entry.campaign_id,
         claim.entry.version,
+        event.key,
         event.event_id,
+        event.source,
         event.user_id,
         claim.instance,
         decision.outcome,
@@ -79,6 +82,7 @@ def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, .
             claim.entry.campaign_id,
             event.user_id,
             event.event_id,
+            event.source,
             index,
             reward.kind,
             claim.values[index],
@@ -112,7 +116,8 @@ def write_rejection(rejection: Rejection, generation: int) -> tuple[object, ...]
     """Of rejection."""
     place = rejection.place
     number = identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset))
-    what = (rejection.reason, rejection.detail, rejection.event_id, rejection.original, rejection.received_at)
+    why = (rejection.reason, rejection.detail, rejection.event_id, rejection.event_source)
+    what = (*why, rejection.original, rejection.received_at)
     return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what, generation)
 
 

@@ -33,14 +33,12 @@ from fillip.core.settlement import (
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.pins import Pin, Pins
-from fillip.settle.reversal import Desk, Found, Original, Reversals, Reversed, Tables, look_up, name_original
+from fillip.settle.reversal import Desk, EventKey, Found, Original, Reversals, Reversed, Tables, ask, look_up
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
 POSTED_AT_ONCE = 500  # decisions; some milliseconds
 
-EventKey = tuple[str, str]
-"""(tenant, event id)"""
 NOTHING = Found()
 
 
@@ -67,7 +65,7 @@ class Outcome(Struct, frozen=True):
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
     reversed: Sequence[Reversed] = ()
-    short: Mapping[tuple[str, UUID], int] = {}  # of points, by (reversal, incentive)
+    short: Mapping[tuple[UUID, UUID], int] = {}  # of points, by (reversal, incentive)
 
 
 class LedgerTransaction(Protocol):
@@ -176,7 +174,7 @@ async def _drop_duplicates(
     again: list[tuple[Match, bytes]] = []
     for match in matches:
         said = fingerprint(match.event)
-        key = (match.event.tenant_id, match.event.event_id)
+        key = (match.event.tenant_id, match.event.key)
         if key in first:
             again.append((match, said))
         else:
@@ -184,12 +182,12 @@ async def _drop_duplicates(
     ordered = sorted(first)
     events, prints = [first[key][0].event for key in ordered], [first[key][1] for key in ordered]
     reversals = [match.event for match, _ in first.values() if match.event.action == REVERSAL]
-    originals = {name_original(event): event for event in reversed(reversals)}
+    originals = {ask(event).original: event for event in reversed(reversals)}
     recorded = await ledger.record_events(events, prints, originals) if first else Recorded({})
     known = recorded.before
     conflicts = [_reject(m) for k, (m, said) in first.items() if k in known and known[k] != said]
     stored = {key: known.get(key, said) for key, (_, said) in first.items()}
-    conflicts += [_reject(m) for m, said in again if stored[m.event.tenant_id, m.event.event_id] != said]
+    conflicts += [_reject(m) for m, said in again if stored[m.event.tenant_id, m.event.key] != said]
     return [match for key, (match, _) in first.items() if key not in known], conflicts, recorded
 
 
@@ -198,11 +196,13 @@ def _reject(match: Match) -> Rejection:
     return Rejection(
         event.place,
         "conflicting_duplicate",
-        f"event id {event.event_id!r} was used before with another body; give each event an id of its own",
+        f"event id {event.event_id!r} of source {event.source[:100]!r} was used before with another body; "
+        "give each event of a source an id of its own",
         event.original,
         event.received_at,
         event.tenant_id,
         event.event_id,
+        event.source,
     )
 
 

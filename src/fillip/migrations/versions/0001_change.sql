@@ -7,6 +7,7 @@ CREATE TABLE incentive_change (
     decision_id    uuid NOT NULL,
     campaign_id    text NOT NULL,
     event_id       text NOT NULL,
+    event_source   text NOT NULL,
     kind           text NOT NULL,
     value          bigint NOT NULL,          -- as granted
     currency       text,
@@ -19,6 +20,7 @@ CREATE TABLE incentive_change (
     reversed_value bigint NOT NULL CHECK (reversed_value BETWEEN 0 AND value),  -- taken back by reversals so far
     reason         text,
     reversal_id    text,
+    reversal_source text,
     changed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, user_id, inbox_seq)
 );
@@ -49,9 +51,9 @@ CREATE FUNCTION tell_changes(
         SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, tell_changes.change FROM numbered n
     ), changed AS (
         INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decision_id, campaign_id, event_id,
-                                      kind, value, currency, payload, coupon_code, expires_at, granted_at, change,
+                                      event_source, kind, value, currency, payload, coupon_code, expires_at, granted_at, change,
                                       changed_value, reversed_value, reason, reversal_id)
-        SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, n.decision_id, n.campaign_id, n.event_id, n.kind, n.value,
+        SELECT n.tenant_id, n.user_id, n.seq, n.incentive_id, n.decision_id, n.campaign_id, n.event_id, n.event_source, n.kind, n.value,
                n.currency, n.payload, n.coupon_code, n.expires_at, n.granted_at, tell_changes.change, n.changed_value, n.reversed_value, n.reason,
                n.reversal_id
         FROM numbered n ORDER BY n.place

@@ -156,7 +156,9 @@ CREATE TABLE book_pin (
 -- Every event that met a rule or a step: the dedupe key and what explains the decision later.
 CREATE TABLE event_met (
     tenant_id     text NOT NULL,
+    event_key     uuid NOT NULL,         -- of tenant, source and id: a hash, since a source is too long for an index
     event_id      text NOT NULL,
+    event_source  text NOT NULL,
     fingerprint   bytea,                 -- NULL: not come yet, a reversal waits for it
     user_id       text NOT NULL,
     action        text NOT NULL,
@@ -165,11 +167,13 @@ CREATE TABLE event_met (
     attributes    jsonb NOT NULL,
     partition     integer NOT NULL,
     log_offset    bigint NOT NULL,
-    PRIMARY KEY (tenant_id, event_id)
-) PARTITION BY HASH (tenant_id, event_id);
+    PRIMARY KEY (tenant_id, event_key)
+) PARTITION BY HASH (tenant_id, event_key);
 DO $$ BEGIN FOR i IN 0..7 LOOP
     EXECUTE format('CREATE TABLE event_met_%s PARTITION OF event_met FOR VALUES WITH (MODULUS 8, REMAINDER %s)', i, i);
 END LOOP; END $$;
+
+CREATE INDEX event_met_by_id ON event_met (tenant_id, event_id);
 
 -- Use of a limit in one window; user_id '' = shared by all users, key '' = not split.
 -- cap = greatest(the limit's cap, used): a cap lowered below its use refuses all further, and breaks nothing.
@@ -191,7 +195,9 @@ CREATE TABLE decision (
     decision_id      uuid NOT NULL,
     campaign_id      text NOT NULL,
     campaign_version integer NOT NULL,
+    event_key        uuid NOT NULL,
     event_id         text NOT NULL,
+    event_source     text NOT NULL,
     user_id          text NOT NULL,
     instance         text NOT NULL DEFAULT '',   -- of a quest: occurrence, or key#occurrence; '' for SIMPLE
     outcome          text NOT NULL CHECK (outcome IN ('granted', 'denied')),
@@ -209,7 +215,7 @@ CREATE TABLE decision (
     decided_at       timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, decision_id)
 );
-CREATE INDEX decision_by_event ON decision (tenant_id, event_id);
+CREATE INDEX decision_by_event ON decision (tenant_id, event_key);
 CREATE INDEX decision_by_user ON decision (tenant_id, user_id, decided_at, decision_id);
 CREATE INDEX decision_newest ON decision (tenant_id, decided_at, decision_id);
 
@@ -220,6 +226,7 @@ CREATE TABLE incentive (
     campaign_id   text NOT NULL,
     user_id       text NOT NULL,
     event_id      text NOT NULL,
+    event_source  text NOT NULL,
     reward_index  integer NOT NULL,
     kind          text NOT NULL CHECK (kind IN ('points', 'cashback', 'coupon', 'badge', 'custom')),
     value         bigint NOT NULL CHECK (value >= 0),  -- minor units of currency, or points
@@ -271,6 +278,7 @@ CREATE TABLE rejection (
     reason        text NOT NULL,
     detail        text NOT NULL,
     event_id      text,
+    event_source  text,
     original      bytea NOT NULL,
     received_at   timestamptz NOT NULL,
     rejected_at   timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -2,11 +2,15 @@
 -- fingerprint, which the original fills when it comes; so the original and its reversal meet in either order.
 CREATE TABLE reversal (
     tenant_id     text NOT NULL,
+    reversal_key  uuid NOT NULL,            -- of tenant, source and id: a reversal is an event too
     reversal_id   text NOT NULL,
+    reversal_source text NOT NULL,
     number        bigint GENERATED ALWAYS AS IDENTITY,  -- in the order in which they were settled, for each original
-    event_id      text NOT NULL,            -- the original's
+    event_key     uuid NOT NULL,            -- the original's
+    event_id      text NOT NULL,
+    event_source  text NOT NULL,
     user_id       text NOT NULL,
-    request       jsonb NOT NULL,           -- as sent: {event_id, amount, lines, of, reason}
+    request       jsonb NOT NULL,           -- as sent: {event_id, event_source, amount, lines, of, reason}
     state         text NOT NULL CHECK (state IN ('waiting', 'applied', 'nothing', 'refused')),
     reason        text NOT NULL,
     incentives    jsonb NOT NULL,           -- [{incentive_id, value, whole, was}]: what was taken of each
@@ -17,20 +21,21 @@ CREATE TABLE reversal (
     received_at   timestamptz NOT NULL,
     recorded_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     decided_at    timestamptz,              -- NULL while it waits
-    PRIMARY KEY (tenant_id, reversal_id),
+    PRIMARY KEY (tenant_id, reversal_key),
     CHECK ((state = 'waiting') = (decided_at IS NULL)),
     CHECK ((state = 'applied') = (share IS NOT NULL))
 );
-CREATE INDEX reversal_by_event ON reversal (tenant_id, event_id, number);
-CREATE INDEX reversal_applied ON reversal (tenant_id, event_id, number) WHERE state = 'applied';
-CREATE INDEX reversal_newest ON reversal (tenant_id, recorded_at, reversal_id);
+CREATE INDEX reversal_by_event ON reversal (tenant_id, event_key, number);
+CREATE INDEX reversal_applied ON reversal (tenant_id, event_key, number) WHERE state = 'applied';
+CREATE INDEX reversal_newest ON reversal (tenant_id, recorded_at, reversal_key);
+CREATE INDEX reversal_by_id ON reversal (tenant_id, reversal_id);
 
 -- Lines of originals that were taken back: each once.
 CREATE TABLE reversed_line (
     tenant_id     text NOT NULL,
-    event_id      text NOT NULL,            -- the original's
+    event_key     uuid NOT NULL,            -- the original's
     line          text NOT NULL,
-    PRIMARY KEY (tenant_id, event_id, line)
+    PRIMARY KEY (tenant_id, event_key, line)
 );
 
 GRANT SELECT ON reversal TO fillip_api;

@@ -53,7 +53,8 @@ SELECT i.*
 FROM (SELECT * FROM found ORDER BY tenant_id, campaign_id, user_id, instance_key, occurrence) f
 CROSS JOIN LATERAL (
     SELECT i.tenant_id, i.campaign_id, i.user_id, i.instance_key, i.occurrence, i.campaign_version, i.state,
-           i.started_at, i.ends_at, i.start_event_id, i.start_offset, i.steps::text AS steps,
+           i.started_at, i.ends_at, i.start_event_key, i.start_event_id, i.start_event_source, i.start_offset,
+           i.steps::text AS steps,
            i.start_attributes::text AS start_attributes, i.completed_by, i.route
     FROM quest_instance i
     WHERE i.tenant_id = f.tenant_id AND i.campaign_id = f.campaign_id AND i.user_id = f.user_id

@@ -56,13 +56,13 @@ class PostgresQuests:
         Raises Retry when another writer made one of them meanwhile.
         """
         moved = [(*_write(place, instance), place in fresh) for place, instance in instances.items()]
-        given = [(*place, c.step, c.event_id, c.amount, c.day) for place, c in met]
+        given = [(*place, c.step, c.event_key, c.amount, c.day) for place, c in met]
         for start in range(0, max(len(moved), len(given)), WRITTEN_AT_ONCE):
             end = start + WRITTEN_AT_ONCE
             await self._write(moved[start:end], given[start:end])
 
     async def _write(self, moved: Sequence[tuple[Any, ...]], given: Sequence[tuple[Any, ...]]) -> None:
-        columns = (*to_columns(moved, 16), *to_columns(given, 9))
+        columns = (*to_columns(moved, 18), *to_columns(given, 9))
         written = await self._connection.fetchval(_SQL["write_instances"], *columns)
         if written != len(moved):
             raise Retry("another writer made a quest instance of this batch first")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from datetime import datetime
 from fractions import Fraction
 from itertools import islice
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -78,7 +79,7 @@ class Desk:
         every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
         self._held = {held.incentive_id: held for held in every}
         self._shelves = dict(found.shelves)
-        self._lowered: dict[tuple[InstanceKey, str, str], int] = {}
+        self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
         for place, going in self._goings.items():
             self._versions[*place[:2], going.instance.campaign_version] = going.quest
@@ -87,7 +88,7 @@ class Desk:
         for each in found.waiting:
             self._waiting.setdefault(each.original, []).append(each)
         self._met = self._changed = 0  # how many of the quests' were seen
-        self._done: dict[tuple[str, str], Reversed] = {}
+        self._done: dict[UUID, Reversed] = {}
         self.postings: list[Posting] = []
 
     @property
@@ -107,7 +108,7 @@ class Desk:
 
     async def record(self, match: Match, settled: Sequence[Settled]) -> None:
         """Note what an event earned. From now on it is known; reversals that have been waiting for it have their turn."""
-        event, key = match.event, (match.event.tenant_id, match.event.event_id)
+        event, key = match.event, (match.event.tenant_id, match.event.key)
         for entry in (version.entry for candidate in match.candidates for version in candidate.versions):
             if entry.campaign.quest:
                 self._versions[event.tenant_id, entry.campaign_id, entry.version] = entry.campaign.quest
@@ -129,9 +130,8 @@ class Desk:
             self._histories.add(event.tenant_id)
             at = event.occurred_at
         done = await self._reverse(asked, at)
-        name = asked.tenant_id, asked.reversal_id
-        self._done.pop(name, None)
-        self._done[name] = done
+        self._done.pop(asked.key, None)
+        self._done[asked.key] = done
 
     async def _reverse(self, asked: Asked, at: datetime) -> Reversed:
         before = self._past.get(asked.original, Past())
@@ -219,7 +219,8 @@ class Desk:
             self._tables.room.put_back(badge)
         if held.kind == "points" and taken.value:
             wallet = (*user, held.currency or POINTS)
-            self.postings.append((Taking(wallet, asked.reversal_id, taken.incentive_id, taken.value), at))
+            taking = Taking(wallet, asked.key, asked.reversal_id, taken.incentive_id, taken.value)
+            self.postings.append((taking, at))
         if taken.was != "expired":  # of its end the user was told before
             heads = self._tables.heads
             heads[user] = heads.get(user, 0) + 1
@@ -232,7 +233,7 @@ class Desk:
         for place, each in quests.met[self._met :]:
             gifts.setdefault(place, []).append(each)
         for place, instance in islice(reversed(quests.changed.items()), len(quests.changed) - self._changed):
-            if (place.tenant_id, instance.start_event_id) == key:
+            if (place.tenant_id, instance.start_event_key) == key:
                 gifts.setdefault(place, [])
         self._met, self._changed = len(quests.met), len(quests.changed)
 
@@ -252,12 +253,12 @@ class Desk:
 
     async def _undo(self, asked: Asked, place: InstanceKey, going: Going, share: Fraction) -> Undone | None:
         gifts = self._gifts[asked.original]
-        lowering = lower(going, gifts[place], asked.order.event_id, share)
+        lowering = lower(going, gifts[place], asked.original[1], share)
         if lowering is None:
             return None
         now = {each.step: each for each in lowering.lowered}
         gifts[place] = [now.get(each.step, each) for each in gifts[place]]
-        self._lowered |= {(place, each.step, each.event_id): each.reversed for each in lowering.lowered}
+        self._lowered |= {(place, each.step, each.event_key): each.reversed for each in lowering.lowered}
         counted = recount(lowering)
         steps = await self._replay(place, going.quest, counted) if counted.replayed else counted.steps
         undone = close(place, lowering, steps)
@@ -269,7 +270,7 @@ class Desk:
 
         def take(page: Iterable[Contribution]) -> None:
             nonlocal steps
-            left = [replace(c, reversed=self._lowered.get((place, c.step, c.event_id), c.reversed)) for c in page]
+            left = [replace(c, reversed=self._lowered.get((place, c.step, c.event_key), c.reversed)) for c in page]
             steps = replay(quest, steps, left)
 
         await self._ledger.replay_gifts(place, sorted(counted.replayed), take)

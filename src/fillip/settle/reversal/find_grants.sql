@@ -1,13 +1,13 @@
 -- What was granted for these events. Whether caps are given back goes by the version of the campaign that granted.
-SELECT d.tenant_id, d.event_id, d.decision_id, d.campaign_id, d.user_id, d.instance, d.limits::text AS limits,
+SELECT d.tenant_id, d.event_key, d.decision_id, d.campaign_id, d.user_id, d.instance, d.limits::text AS limits,
        jsonb_array_length(d.reward_values) AS rewards,
        coalesce((v.definition ->> 'give_back')::bool, true) AS give_back
-FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, event_id)
+FROM unnest($1::text[], $2::uuid[]) AS asked (tenant_id, event_key)
 CROSS JOIN LATERAL (
     SELECT * FROM decision g
-    WHERE g.tenant_id = asked.tenant_id AND g.event_id = asked.event_id AND g.outcome = 'granted'
+    WHERE g.tenant_id = asked.tenant_id AND g.event_key = asked.event_key AND g.outcome = 'granted'
     OFFSET 0
 ) d
 LEFT JOIN campaign_version v
   ON v.tenant_id = d.tenant_id AND v.campaign_id = d.campaign_id AND v.version = d.campaign_version
-ORDER BY d.tenant_id, d.event_id, d.decision_id
+ORDER BY d.tenant_id, d.event_key, d.decision_id

@@ -44,6 +44,7 @@ class PostgresReversals:
         return [
             Asked(
                 row["tenant_id"],
+                row["reversal_source"],
                 row["reversal_id"],
                 row["user_id"],
                 _orders.decode(row["request"]),
@@ -71,12 +72,13 @@ class PostgresReversals:
         gifts: dict[EventKey, Gifts] = {}
         for row in await self._fetch("read_gifts", originals) if goings else ():
             contribution = _read_gift(row)
-            of_event = gifts.setdefault((row["tenant_id"], contribution.event_id), {})
+            of_event = gifts.setdefault((row["tenant_id"], contribution.event_key), {})
             if (place := _read_place(row)) in goings:
                 of_event.setdefault(place, []).append(contribution)
         asked = set(originals)
         for place, going in goings.items():
-            if (key := (place.tenant_id, going.instance.start_event_id or "")) in asked:
+            start = going.instance.start_event_key
+            if start and (key := (place.tenant_id, start)) in asked:
                 gifts.setdefault(key, {}).setdefault(place, [])
         return Goings(goings, gifts)
 
@@ -87,7 +89,7 @@ class PostgresReversals:
         grants: dict[EventKey, list[Grant]] = {}
         for row in rows:
             incentives = held.get((row["tenant_id"], row["decision_id"]), [])
-            grants.setdefault((row["tenant_id"], row["event_id"]), []).append(_read_grant(row, incentives))
+            grants.setdefault((row["tenant_id"], row["event_key"]), []).append(_read_grant(row, incentives))
         return grants
 
     async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Rule]:
@@ -118,22 +120,22 @@ class PostgresReversals:
         """See Reversals."""
         return await PostgresWallets(self._connection).prepare(wallets, takings, at)
 
-    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[str, UUID], int]) -> None:
+    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> None:
         """See Reversals."""
         noted = [_write_reversal(each, short) for each in reversed_]
         lines = sorted(
             {(*each.asked.original, n) for each in reversed_ if each.share for n in each.asked.order.line_names}
         )
-        columns = (*to_columns(noted, 13), *to_columns(lines, 3), *to_columns(_write_taken(reversed_), 4))
+        columns = (*to_columns(noted, 17), *to_columns(lines, 3), *to_columns(_write_taken(reversed_), 4))
         await self._connection.execute(SQL["write_reversals"], *columns)
         lowered = {
-            (*u.place, c.step, c.event_id): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
+            (*u.place, c.step, c.event_key): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
         }
         if lowered:
             rows = [(*name, amount) for name, amount in lowered.items()]
             await self._connection.execute(SQL["lower_contributions"], *to_columns(rows, 8))
         if told := [row for each in reversed_ for row in _write_told(each)]:
-            await self._connection.execute(SQL["tell_reversed"], *to_columns(told, 7))
+            await self._connection.execute(SQL["tell_reversed"], *to_columns(told, 8))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[Held]]:
         ids = sorted(
@@ -171,13 +173,17 @@ def _read_gift(row: asyncpg.Record) -> Contribution:
     return Contribution(*(row[name] for name in Contribution.__struct_fields__))
 
 
-def _write_reversal(done: Reversed, short: Mapping[tuple[str, UUID], int]) -> tuple[object, ...]:
+def _write_reversal(done: Reversed, short: Mapping[tuple[UUID, UUID], int]) -> tuple[object, ...]:
     asked = done.asked
-    taken = [replace(t, short=short.get((asked.reversal_id, t.incentive_id), 0)) for _, t in done.taken]
+    taken = [replace(t, short=short.get((asked.key, t.incentive_id), 0)) for _, t in done.taken]
     return (
         asked.tenant_id,
+        asked.key,
         asked.reversal_id,
+        asked.source,
+        asked.original[1],
         asked.order.event_id,
+        asked.original_source,
         asked.user_id,
         json.encode(asked.order).decode(),
         done.state,
@@ -213,4 +219,4 @@ def _write_told(done: Reversed) -> Iterable[tuple[object, ...]]:
     asked = done.asked
     for told in done.told:
         what = (told.incentive_id, told.seq, told.value, told.reversed_value)
-        yield asked.tenant_id, *what, asked.order.reason, asked.reversal_id
+        yield asked.tenant_id, *what, asked.order.reason, asked.reversal_id, asked.source

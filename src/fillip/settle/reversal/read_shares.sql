@@ -1,9 +1,9 @@
 -- What was taken back of each of these originals by the last reversal of it. Locks nothing: the originals are locked.
-SELECT asked.tenant_id, asked.event_id, newest.share
-FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, event_id)
+SELECT asked.tenant_id, asked.event_key, newest.share
+FROM unnest($1::text[], $2::uuid[]) AS asked (tenant_id, event_key)
 CROSS JOIN LATERAL (
     SELECT r.share
     FROM reversal r
-    WHERE r.tenant_id = asked.tenant_id AND r.event_id = asked.event_id AND r.state = 'applied'
+    WHERE r.tenant_id = asked.tenant_id AND r.event_key = asked.event_key AND r.state = 'applied'
     ORDER BY r.number DESC LIMIT 1
 ) newest

@@ -8,12 +8,14 @@ is decided in fillip.settle.reversal.desk.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
 from fillip.core.event import Event
+from fillip.core.identity import identify_event
 from fillip.core.instance import Contribution
 from fillip.core.limit import CounterKey
 from fillip.core.quest import Quest
@@ -37,8 +39,8 @@ from fillip.core.undoing import Going, Undone
 from fillip.core.wallet import POINTS, Taking, Wallet, WalletKey
 from fillip.settle.wallet import Terms
 
-EventKey = tuple[str, str]
-"""(tenant, event id)"""
+EventKey = tuple[str, UUID]
+"""(tenant, key of the event)"""
 Version = tuple[str, str, int]
 """(tenant, campaign, version)"""
 Incentive = tuple[str, str, UUID]
@@ -47,31 +49,37 @@ Gifts = dict[InstanceKey, list[Contribution]]
 """What one event gave to instances; one that it only opened has an empty list."""
 
 
-class Asked(Struct, frozen=True):
+class Asked(Struct, frozen=True, dict=True):
     """A reversal that was asked for. `user_id` is whom it says that the original belongs to."""
 
     tenant_id: str
+    source: str
     reversal_id: str
     user_id: str
     order: Reverse
     occurred_at: datetime
     received_at: datetime
 
-    @property
+    @cached_property
+    def key(self) -> UUID:
+        """The reversal's own: it is an event too."""
+        return identify_event(self.tenant_id, self.source, self.reversal_id)
+
+    @cached_property
     def original(self) -> EventKey:
         """The event that it takes back."""
-        return self.tenant_id, self.order.event_id
+        return self.tenant_id, identify_event(self.tenant_id, self.original_source, self.order.event_id)
 
-
-def name_original(event: Event) -> EventKey:
-    """The event that a reversal event takes back."""
-    return event.tenant_id, read_reversal(event.attributes).event_id
+    @property
+    def original_source(self) -> str:
+        """Whose event it takes back: its own source's, where it names none."""
+        return self.order.event_source or self.source
 
 
 def ask(event: Event) -> Asked:
     """What a reversal event asks for; ingest has read it before."""
     order, when = read_reversal(event.attributes), (event.occurred_at, event.received_at)
-    return Asked(event.tenant_id, event.event_id, event.user_id, order, *when)
+    return Asked(event.tenant_id, event.source, event.event_id, event.user_id, order, *when)
 
 
 class Original(Struct, frozen=True):
@@ -147,7 +155,7 @@ class Reversals(Protocol):
     ) -> Terms:
         """Add the lots that these takings, `at` this time at the latest, need to their locked wallets; what else they go by."""
 
-    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[str, UUID], int]) -> None:
+    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> None:
         """Store what was done, when the batch's grants, counters and instances are stored, and tell the users.
 
         `short`: of points, what wallets could not pay back, by (reversal, incentive).

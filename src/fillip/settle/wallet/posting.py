@@ -57,7 +57,7 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
 
 def post_in_turn(
     postings: Iterable[Posting], wallets: Mapping[WalletKey, Wallet], terms: Terms
-) -> dict[tuple[str, UUID], int]:
+) -> dict[tuple[UUID, UUID], int]:
     """Grant points and take them back, in order; what was short, by (reversal, incentive)."""
     short = {}
     for each in postings:
@@ -67,7 +67,7 @@ def post_in_turn(
         taking, at = each
         taken = terms.take(wallets[taking.wallet], taking, at)
         if taken and taken.short:
-            short[taking.reversal_id, taking.incentive_id] = taken.short
+            short[taking.reversal, taking.incentive_id] = taken.short
     return short
 
 
