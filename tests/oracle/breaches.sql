@@ -8,7 +8,7 @@ WITH granted AS (
     JOIN decision d USING (tenant_id, decision_id)
     JOIN campaign_version v ON v.tenant_id = d.tenant_id AND v.campaign_id = d.campaign_id AND v.version = d.campaign_version
     CROSS JOIN LATERAL (SELECT coalesce((v.definition ->> 'give_back')::bool, true) AS back) g
-    JOIN event_met e ON e.tenant_id = d.tenant_id AND e.event_id = d.event_id
+    JOIN event_met e ON e.tenant_id = d.tenant_id AND e.event_key = d.event_key
     JOIN tenant t ON t.tenant_id = d.tenant_id
     WHERE i.tenant_id = %(tenant)s
 ), subject AS (

@@ -189,6 +189,8 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     """What came up, by what the ledger stored."""
     bites = Counter(f"decisions {decision.reason}" for decision in read_decisions(connection, tenant_id, set()))
     claims = {turn.name: turn for turn in model.turns if isinstance(turn, Claim)}
+    granted = {row.name[-1] for row in read_decisions(connection, tenant_id, set()) if row.moves}
+    bites["ids granted from two sources"] = len(granted) - len({name.partition(" ")[2] for name in granted})
     bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
     bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
     bites["quests completed by a route"] = sum(claim.campaign == "echo" for claim in claims.values())

@@ -7,7 +7,7 @@ from hypothesis.stateful import rule
 
 from .catalogue import NOON
 from .machine import Machine
-from .said import name_event
+from .said import name_event, name_till
 
 USERS = ["𝄞" * 64, "é" * 128, "é" * 129, "..", "a/b:c,d", "\u202enna", "ann"]
 SHOPS = ["𝄞" * 64, "𝄞" * 64 + "a", "x" * 256, "x" * 257, "", "'\\", "\ufeff", "a\0b", None, "x"]
@@ -27,5 +27,5 @@ class ExtremeMachine(Machine):
         for user, action, amount, shop, at, name in burst:
             data = {"amount": amount, "rate": amount / 100, "shop": shop} if action == "BUY" else {}
             event: dict[str, Any] = {"type": action, "subject": user, "time": at, "data": data}
-            event |= {"specversion": "1.0", "source": "till", "tenantid": self.shop.tenant_id}
+            event |= {"specversion": "1.0", "source": name_till(len(self.sent)), "tenantid": self.shop.tenant_id}
             self._send(partition, event | {"id": name.format(name_event(len(self.sent)))})

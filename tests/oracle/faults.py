@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
+from fillip.core import event as core_event
 from fillip.core import instance, questing, reversal, route, settlement, touch, undoing
+from fillip.core.identity import identify_event
 from fillip.core.incentive import identify_decision
 from fillip.core.limit import Counter, Touch, Use, take
 from fillip.core.match import Match
@@ -26,6 +28,7 @@ from fillip.settle.reversal import desk
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.desk import Desk
 from fillip.settle.reversal.postgres import PostgresReversals
+from fillip.settle.reversal.stage import Asked
 
 from .machine import Machine, Site
 
@@ -123,7 +126,7 @@ def _find_no_null(self: route.Route, *told: Any) -> tuple[int, ...]:
 def _identify_with_version(claim: settlement.Claim, *rest: Any) -> Any:
     name = f"{claim.entry.campaign_id}/{claim.entry.version}"
     event = claim.match.event
-    number = identify_decision(event.tenant_id, name, claim.instance, event.event_id)
+    number = identify_decision(event.tenant_id, name, claim.instance, event.source, event.event_id)
     return replace(_record(claim, *rest), decision_id=number)
 
 
@@ -177,6 +180,7 @@ def _keep_closed(self: questing.Quests, place: questing.InstanceKey, quest: inst
     self.changed[place] = quest
 
 
+_OWN_SOURCE = property(lambda self: self.source)
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
@@ -196,6 +200,12 @@ FAULTS = [
     Fault("no compare-and-set of offsets", _sql("fence", "AND p.next_offset = s.start", "")),
     Fault("offsets stored apart from the batch", _attribute(postgres.PostgresLedger, "open", _open_apart)),
     Fault("no dedupe", _attribute(stage, "_drop_duplicates", _keep_all)),
+    Fault(
+        "a source that does not count",
+        _attribute(core_event, "identify_event", lambda tenant, source, event_id: identify_event(tenant, "", event_id)),
+    ),
+    Fault("a reversal's own source for the one it names", _attribute(Asked, "original_source", _OWN_SOURCE)),
+    Fault("instances of two sources that are one", _attribute(questing, "name_key", lambda event_id, key: event_id)),
     Fault("< for <= under a cap", _attribute(Use, "fits", property(lambda u: u.used_before + u.amount < u.cap))),
     Fault("a cap that the last grant may exceed", _attribute(Use, "fits", property(lambda u: u.used_before < u.cap))),
     Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),

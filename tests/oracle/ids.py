@@ -16,6 +16,11 @@ def find_strange_ids(connection: psycopg.Connection[Any], tenant_id: str) -> lis
     return [f"{found} is not the id of {parts}" for found, parts in rows if found != hash_parts(parts)]
 
 
+def name_event(source: str, event_id: str) -> str:
+    """What tells an event apart: source and id together."""
+    return f"{source} {event_id}"
+
+
 def hash_parts(parts: list[str]) -> str:
     """BLAKE2b over each part with its length before it, as a UUID of version 8 (RFC 9562)."""
     said = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)

@@ -1,5 +1,5 @@
 SELECT to_jsonb(d) AS decision, i.reward_index, CASE b.kind WHEN 'granted' THEN i.kind ELSE b.kind END,
-       coalesce(c.changed_value, i.value), coalesce(c.reversal_id, ''), b.seq
+       coalesce(c.changed_value, i.value), coalesce(c.reversal_source || ' ' || c.reversal_id, ''), b.seq
 FROM inbox b
 JOIN incentive i USING (tenant_id, incentive_id)
 JOIN decision d USING (tenant_id, decision_id)

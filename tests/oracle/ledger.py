@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from .claim import CounterName, Name
+from .ids import name_event
 from .sequence import Stored, StoredReversal
 
 SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
@@ -56,7 +57,8 @@ def _read_reversal(row: Mapping[str, Any]) -> StoredReversal:
     counters = tuple(_name_counter(use, use["user_id"]) for use in uses)
     quests = tuple((q["campaign_id"], q["instance"], q["was"], q["state"], _read_taken(q)) for q in row["quests"])
     in_part = "of" in row["request"]
-    return StoredReversal(row["reversal_id"], row["state"], row["reason"], in_part, uses, counters, quests)
+    name = name_event(row["reversal_source"], row["reversal_id"])
+    return StoredReversal(name, row["state"], row["reason"], in_part, uses, counters, quests)
 
 
 def _read_taken(quest: Mapping[str, Any]) -> dict[str, int]:
@@ -68,4 +70,4 @@ def _name_counter(use: Mapping[str, Any], user: str) -> CounterName:
 
 
 def _name(row: Mapping[str, Any]) -> Name:
-    return row["campaign_id"], row["instance"], row["event_id"]
+    return row["campaign_id"], row["instance"], name_event(row["event_source"], row["event_id"])

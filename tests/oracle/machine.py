@@ -22,9 +22,9 @@ from fillip.stream.memory import MemoryLog
 from . import limits
 from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, LIMITS, MOST_KEPT, RECEIVED_AT, SHOP_LISTS, list_caps
 from .compare import count_bites, count_breaches, find_differences
-from .ids import find_strange_ids
+from .ids import find_strange_ids, name_event
 from .model import Model, Seen
-from .reversal import REVERSAL
+from .reversal import REVERSAL, name_original
 from .said import BURST, NEWEST, SAID, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
 from .shop import Plane, Shop
 from .workers import POINTS, Line, Prepared, Rumours, Worker
@@ -42,6 +42,7 @@ BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late", "outra
     "conflicting duplicates",
     "quests completed",
     "quests completed under a kept version",
+    "ids granted from two sources",
     "rules met by a list",
     "waits for a lock",
     "reversals applied",
@@ -142,12 +143,18 @@ class Machine(RuleBasedStateMachine):
                 self._send(USERS.index(said[0]) % 2, write_event(len(self.sent), self.shop.tenant_id, said))
 
     @precondition(lambda self: self.shop and self.sent)
-    @rule(which=NUMBERS, how=st.sampled_from(["here", "elsewhere", "otherwise"]), amount=st.sampled_from(AMOUNTS))
+    @rule(
+        which=NUMBERS,
+        how=st.sampled_from(["here", "elsewhere", "otherwise", "from another"]),
+        amount=st.sampled_from(AMOUNTS),
+    )
     def produce_again(self, which: int, how: str, amount: int) -> None:
-        """A known id once more: behind its first, under a wrong key, or with another body."""
+        """A known id once more: behind its first, under a wrong key, with another body, or from another source."""
         partition, event = self.sent[which % len(self.sent)]
         if how == "otherwise":
             event = {**event, "type": "BUY", "data": {"amount": amount, "rate": 0.5, "shop": "x"}}
+        if how == "from another":
+            event = {**event, "source": "till-9"}
         self._send(1 - partition if how == "elsewhere" else partition, event)
 
     @rule(
@@ -434,5 +441,6 @@ class Machine(RuleBasedStateMachine):
                 received_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
                 read.append(event := json.loads(record.value or b""))
                 self.journal.append(Seen(event, received_at, book, record.offset))
-        taken_back = {event["data"]["event_id"] for event in read if event["type"] == REVERSAL}
-        self.bites["reversals in the batch of their original"] += len(taken_back & {event["id"] for event in read})
+        taken_back = {name_original(event) for event in read if event["type"] == REVERSAL}
+        known = {name_event(event["source"], event["id"]) for event in read}
+        self.bites["reversals in the batch of their original"] += len(taken_back & known)

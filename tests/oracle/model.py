@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from .cel import RuleFails, evaluate, read_attributes
 from .claim import Claim, Document, Touch, set_against
+from .ids import hash_parts, name_event
 from .quest import Meeting, QuestLog
 from .reversal import REVERSAL, Desk, Undoing, read_reversal
 from .worth import appraise
@@ -56,6 +57,11 @@ class Seen:
         return read_instant(self.event["time"])
 
     @property
+    def name(self) -> str:
+        """What tells it from all other events: ids of two sources have nothing to do with each other."""
+        return name_event(self.event["source"], self.event["id"])
+
+    @property
     def refused(self) -> bool:
         """Whether it is set aside as it comes in: it was never read."""
         event, at = self.event, self.occurred_at
@@ -92,7 +98,7 @@ class Model:
             met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
             if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
                 self.turns += self._turns_of(seen, met)
-                waited = self.desk.call(str(seen.event["id"]))
+                waited = self.desk.call(seen.name)
                 self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
 
     def _turns_of(self, seen: Seen, met: Sequence[Sequence["Version"]]) -> Iterator[Claim | Undoing]:
@@ -104,13 +110,13 @@ class Model:
         yield from set_against([claim for _, claim in ranked], newest)
 
     def _is_new(self, seen: Seen) -> bool:
-        """An id counts once, from the first time that it met a rule; with another body it is a conflict."""
+        """An id of a source counts once, from the first time that it met a rule; with another body it is a conflict."""
         event = seen.event
         said = (event["subject"], event["type"], seen.occurred_at, json.dumps(event["data"], sort_keys=True))
-        if event["id"] in self.said:
-            self.conflicts += self.said[event["id"]] != said
+        if seen.name in self.said:
+            self.conflicts += self.said[seen.name] != said
             return False
-        self.said[event["id"]] = said
+        self.said[seen.name] = said
         return True
 
     def _claims_of(
@@ -124,7 +130,7 @@ class Model:
             named = [] if late else list(self._advance([each.meeting for each in versions if each.meeting]))
         for place, (since, instance, refusal, number) in enumerate(named):
             version = by_number[number]
-            who = (version.campaign, instance, seen.event["id"], seen.event["subject"])
+            who = (version.campaign, instance, seen.name, seen.event["subject"])
             why = refusal or version.worthless
             what = (version.rewards, version.touches, why, number, version is not newest)
             claim = Claim(*who, *what, version.definition.get("give_back", True))
@@ -293,7 +299,7 @@ def _read_meeting(
     starts_at, ends_at = read_schedule(definition)
     meeting = Meeting(
         name=(campaign_id, seen.event["subject"]),
-        event=seen.event["id"],
+        event=seen.name,
         version=number,
         quest=quest,
         occurred_at=seen.occurred_at,
@@ -302,7 +308,7 @@ def _read_meeting(
         offset=seen.offset,
         starts="start" in roles,
         amounts=_read_amounts(seen, quest, roles),
-        key=str(seen.event["id"]) if quest.get("instance") == "event" else "",
+        key=_name_key(seen) if quest.get("instance") == "event" else "",
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
         data=seen.event["data"] if any(map(_reads_start, quest["steps"])) else None,
@@ -311,6 +317,13 @@ def _read_meeting(
     if isinstance(quest.get("instance"), dict) and meeting.opens:
         meeting = replace(meeting, key=read_key(seen, quest["instance"]["key"]))
     return meeting
+
+
+def _name_key(seen: Seen) -> str:
+    """The key of an instance of one event: its id, and a hash that tells it from another source's."""
+    event = seen.event
+    number = hash_parts(["event", event["tenantid"], event["source"], event["id"]])
+    return f"{event['id']}@{number.replace('-', '')}"
 
 
 def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[int, int]:

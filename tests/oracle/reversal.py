@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from .ids import name_event
 from .quest import QuestLog
 from .undoing import Undone, involves, undo
 
@@ -18,7 +19,10 @@ REVERSAL = "fillip.reversal"
 
 @dataclass(frozen=True)
 class Reversal:
-    """A reversal as it was sent: of `event`, said to be `user`'s, take back a share, or (None) all that is left."""
+    """A reversal as it was sent: of `event`, said to be `user`'s, take back a share, or (None) all that is left.
+
+    Both it and the event are named by source and id.
+    """
 
     id: str
     user: str
@@ -62,7 +66,7 @@ class Undoing:
 
     @property
     def name(self) -> str:
-        """The reversal's id."""
+        """The reversal's name."""
         return self.reversal.id
 
 
@@ -107,4 +111,11 @@ def read_reversal(event: Mapping[str, Any]) -> Reversal:
     lines = data.get("lines", [])
     amount = data.get("amount", sum(line["amount"] for line in lines))
     share = Fraction(amount, data["of"]) if "of" in data else None
-    return Reversal(event["id"], event["subject"], data["event_id"], share, frozenset(line["line"] for line in lines))
+    name, original = name_event(event["source"], event["id"]), name_original(event)
+    return Reversal(name, event["subject"], original, share, frozenset(line["line"] for line in lines))
+
+
+def name_original(event: Mapping[str, Any]) -> str:
+    """The event that a reversal takes back: of its own source, unless it names one."""
+    data = event["data"]
+    return name_event(data.get("event_source", event["source"]), data["event_id"])

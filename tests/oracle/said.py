@@ -33,8 +33,13 @@ BURST = st.lists(st.one_of(SAID, SAID, SAID, TAKEN_BACK), max_size=6)
 
 
 def name_event(number: int) -> str:
-    """The id of what is sent as this one of all messages."""
-    return f"e{number}"
+    """The id of what is sent as this one of all messages: two sources count each by itself."""
+    return f"e{number // 2}"
+
+
+def name_till(number: int, kind: str = "till") -> str:
+    """Its source."""
+    return f"{kind}-{number % 2}"
 
 
 def write_event(number: int, tenant_id: str, said: Said) -> dict[str, Any]:
@@ -42,21 +47,30 @@ def write_event(number: int, tenant_id: str, said: Said) -> dict[str, Any]:
     user, action, amount, shop, hours = said
     data = {"amount": amount, "rate": amount / 100, "shop": shop} if action == "BUY" else {}
     at = NOON + timedelta(hours=hours)
-    return _write(number, tenant_id, "till", type=action, subject=user, time=at.isoformat(), data=data)
+    name = {"id": name_event(number), "source": name_till(number)}
+    return _write(tenant_id, name, type=action, subject=user, time=at.isoformat(), data=data)
 
 
 def write_reversal(
     number: int, tenant_id: str, taken: TakenBack, known: Sequence[Mapping[str, Any]], next_event: int, user: str
 ) -> dict[str, Any]:
-    """A reversal of one of the `known` events, or of one that may come as number `next_event` or later, as `user`'s."""
+    """A reversal of one of the `known` events, or of one that may come as number `next_event` or later, as `user`'s.
+
+    One in three comes from the original's own source and names none.
+    """
     where, owner, part = taken
     if -len(known) <= where < 0:
-        event_id, user = known[where]["id"], known[where]["subject"]
+        original = {"event_id": known[where]["id"], "event_source": known[where]["source"]}
+        user = known[where]["subject"]
     else:
-        event_id = name_event(next_event + abs(where) - 1)
-    what = {"type": REVERSAL, "subject": owner or user, "data": {"event_id": event_id, **part}}
-    return _write(number, tenant_id, "desk", time=RECEIVED_AT.isoformat(), **what)
+        coming = next_event + abs(where) - 1
+        original = {"event_id": name_event(coming), "event_source": name_till(coming)}
+    name = {"id": name_event(number), "source": name_till(number, "desk")}
+    if number % 3 == 0:
+        name = {"id": f"r{number}", "source": original.pop("event_source")}
+    what = {"type": REVERSAL, "subject": owner or user, "data": {**original, **part}}
+    return _write(tenant_id, name, time=RECEIVED_AT.isoformat(), **what)
 
 
-def _write(number: int, tenant_id: str, source: str, **said: object) -> dict[str, Any]:
-    return {"specversion": "1.0", "id": name_event(number), "source": source, "tenantid": tenant_id, **said}
+def _write(tenant_id: str, name: Mapping[str, str], **said: object) -> dict[str, Any]:
+    return {"specversion": "1.0", "tenantid": tenant_id, **name, **said}

@@ -1,4 +1,4 @@
-SELECT jsonb_build_array('incentive', d.campaign_id, d.instance, d.event_id, i.reward_index),
+SELECT jsonb_build_array('incentive', d.campaign_id, d.instance, d.event_source || ' ' || d.event_id, i.reward_index),
        jsonb_build_array(i.state, i.reversed_value)
 FROM incentive i JOIN decision d USING (tenant_id, decision_id)
 WHERE i.tenant_id = %(tenant)s
