@@ -1,7 +1,7 @@
 -- What became of the purchases; twins: granted events beyond the first of equal (user, time, attributes).
 WITH granted AS (
     SELECT e.user_id, e.occurred_at, e.attributes
-    FROM event_met e JOIN decision d USING (tenant_id, event_id)
+    FROM event_met e JOIN decision d USING (tenant_id, event_key)
     WHERE tenant_id = $1 AND d.outcome = 'granted'
 )
 SELECT (SELECT count(*) FROM decision WHERE tenant_id = $1 AND outcome = 'granted'),

@@ -39,7 +39,7 @@ BUDGET = {
 BEGAN_AT = datetime(2018, 7, 27, tzinfo=UTC)
 ACTIONS = {"received": "OFFER_RECEIVED", "viewed": "OFFER_VIEWED", "transaction": "PURCHASE"}
 GRANTS = """
-    SELECT d.campaign_id, split_part(d.instance, '#', 1), d.event_id, d.user_id, i.value, i.inbox_seq
+    SELECT d.campaign_id, split_part(d.instance, '@', 1), d.event_id, d.user_id, i.value, i.inbox_seq
     FROM incentive i JOIN decision d USING (tenant_id, decision_id)
     WHERE i.tenant_id = $1 ORDER BY d.user_id, i.inbox_seq"""
 

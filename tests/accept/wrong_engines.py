@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -34,16 +35,15 @@ def _replace_open() -> None:
 
 def _count_for_first() -> None:
     """A purchase counts for the oldest open offer of the user alone."""
-    chosen: dict[tuple[str, str], tuple[str, str] | None] = {}
+    chosen: dict[UUID, tuple[str, str] | None] = {}
 
     def advance(self: Any, event: Any, candidate: Any) -> Any:
         if event.action != "PURCHASE":
             return _move(self, event, candidate)
-        place = (event.tenant_id, event.event_id)
-        if place not in chosen:
+        if event.key not in chosen:
             chosen.clear()
-            chosen[place] = _find_first(self, event)
-        first = chosen[place]
+            chosen[event.key] = _find_first(self, event)
+        first = chosen[event.key]
         if first is None or first[0] != candidate.entry.campaign_id:
             return [], None
         shelf = self._shelves[event.tenant_id, candidate.entry.campaign_id, event.user_id]

@@ -54,7 +54,7 @@ async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop:
 async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:
     phone = Phone(stack.doors.api, shop.key, "ann", lambda *_: None)
     async with connected([phone]):
-        early = {"reversal_id": "r0", "event_id": "e2", "user_id": "ann"}
+        early = {"reversal_id": "r0", "event_id": "e2", "event_source": "till", "user_id": "ann"}
         assert shop.client.post("/v1/reversals", early)["user_id"] == "ann"
         await send(stack, [shop.buy("e1"), shop.buy("e2")])
         await wait_for("two grants, one of them taken back", lambda: _count(phone.received, 3))

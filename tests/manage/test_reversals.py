@@ -104,7 +104,7 @@ async def test_reversals_of_one_id_from_two_sources_are_told_apart(acme: httpx.A
     put_reversal(plane.dsn, "r1", "e1")
     put_reversal(plane.dsn, "r1", "e2", source="/desk")
     refused = await acme.get("/v1/reversals/r1")
-    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/reversal_source")
+    assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "reversal_source")
     for source, event_id in (("fillip", "e1"), ("/desk", "e2")):
         found = (await acme.get("/v1/reversals/r1", params={"reversal_source": source})).json()
         assert (found["event_id"], found["reversal_source"]) == (event_id, source)

@@ -1,9 +1,9 @@
 -- Breaches of the invariants in the sample's ledger: every column has to be 0. Use is recounted from events and
 -- incentives; what decisions say that they used is taken for I5 and for the sequence numbers only.
 WITH granted AS (
-    SELECT i.campaign_id, i.event_id, i.user_id, i.reward_index, i.kind, i.value, e.attributes ->> 'coupon' AS coupon,
+    SELECT i.campaign_id, i.event_id, i.event_source, i.user_id, i.reward_index, i.kind, i.value, e.attributes ->> 'coupon' AS coupon,
            (e.occurred_at AT TIME ZONE 'UTC')::date AS day
-    FROM incentive i LEFT JOIN event_met e USING (tenant_id, event_id)
+    FROM incentive i LEFT JOIN event_met e USING (tenant_id, event_id, event_source)
     WHERE tenant_id = $1
 ), recount AS (
     SELECT campaign_id || '-once' AS limit_id, user_id, coupon AS key, date '1970-01-01' AS window_start, count(*) AS used
@@ -28,13 +28,13 @@ SELECT
     (SELECT count(*) FROM recount FULL JOIN counter USING (limit_id, user_id, key, window_start)
      WHERE coalesce(recount.used, 0) <> coalesce(counter.used, 0)) AS "I2: counters unlike the recount from incentives",
     (SELECT count(*) FROM counter WHERE used > cap) AS "I2: counters above their cap",
-    (SELECT count(*) - count(DISTINCT (campaign_id, event_id, reward_index)) FROM granted) AS "I3: incentives twice",
+    (SELECT count(*) - count(DISTINCT (campaign_id, event_id, event_source, reward_index)) FROM granted) AS "I3: incentives twice",
     (SELECT count(*) - count(DISTINCT incentive_id) FROM inbox WHERE tenant_id = $1 AND kind = 'granted') AS "I3: inbox entries twice",
     (SELECT count(*) - count(DISTINCT (limit_id, key, window_start, owner, version)) FROM numbered)
         AS "I3: sequence numbers of a counter taken twice",
     (SELECT count(*) FROM event_met e WHERE e.tenant_id = $1
      AND (e.action = 'REDEEM' OR (e.action = 'PURCHASE' AND (e.attributes ->> 'amount_cents')::bigint >= 5000))
-     AND NOT EXISTS (SELECT FROM decision d WHERE d.tenant_id = $1 AND d.event_id = e.event_id
+     AND NOT EXISTS (SELECT FROM decision d WHERE d.tenant_id = $1 AND d.event_key = e.event_key
                      AND d.campaign_id <> 'three-visits')) AS "I4: events that met a rule without an outcome",
     (SELECT count(*) FROM decision d WHERE d.tenant_id = $1 AND d.reason = 'limit' AND NOT EXISTS (
         SELECT FROM taken t WHERE t.decision_id = d.decision_id AND t.used_before + t.amount > t.cap))

@@ -109,7 +109,7 @@ async def explain_recorded(
     explanation. An event that met no campaign is not recorded: post its parts instead.
     """
     await find_campaign(work.connection, work.caller, campaign_id)
-    event = await find_event(work.connection, work.caller, event_id, event_source)
+    event = await find_event(work.connection, work.caller, event_id, event_source, at="event_source")
     table, key = tables.decision.c, identify_event(work.caller.tenant_id, event.source, event_id)
     mine = [table.tenant_id == work.caller.tenant_id, table.event_key == key, table.campaign_id == campaign_id]
     statement = select(table.decision_id).where(*mine).order_by(table.decided_at, table.instance).limit(1)

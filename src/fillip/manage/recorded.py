@@ -18,11 +18,11 @@ _MAX_SHOWN = 100  # characters of each
 
 
 async def find_recorded(
-    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None
+    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
 ) -> Row[Any] | None:
     """The one event of this id that has come and met something, of `source` where it is given; no reversal.
 
-    Raises Invalid, which names the sources, where there are several.
+    Raises Invalid, which names the sources, where there are several; `at` is where the source should have been given.
     """
     event = event_met.c
     mine = (event.tenant_id == caller.tenant_id) & event.fingerprint.is_not(None) & (event.action != REVERSAL)
@@ -31,7 +31,7 @@ async def find_recorded(
         named = event.event_key == identify_event(caller.tenant_id, source, event_id)
     found = (await connection.execute(select(event_met).where(mine, named).limit(MAX_NAMED + 1))).all()
     if len(found) > 1:
-        raise ask_for_source("event", event_id, [row.event_source for row in found], "event_source")
+        raise ask_for_source("event", event_id, [row.event_source for row in found], at)
     return found[0] if found else None
 
 
@@ -42,8 +42,8 @@ def split_name(caller: Caller, event_id: str | None, source: str | None) -> tupl
     return {"event_key": identify_event(caller.tenant_id, source, event_id)}, {}
 
 
-def ask_for_source(what: str, its_id: str, sources: Sequence[str], field: str) -> Invalid:
+def ask_for_source(what: str, its_id: str, sources: Sequence[str], at: str) -> Invalid:
     """What is answered where an id alone does not tell which one is meant; `sources` may be one more than is named."""
     named = ", ".join(repr(source[:_MAX_SHOWN]) for source in sorted(sources[:MAX_NAMED]))
     more = " and more" if len(sources) > MAX_NAMED else ""
-    return Invalid(f"several sources have {what} '{its_id}': say which in {field}: {named}{more}", at=f"/{field}")
+    return Invalid(f"several sources have {what} '{its_id}', say which: {named}{more}", at=at)

@@ -57,12 +57,14 @@ class Occurrence(Struct, frozen=True):
     attributes: dict[str, Any]
 
 
-async def find_event(connection: AsyncConnection, caller: Caller, event_id: str, source: str | None) -> Occurrence:
+async def find_event(
+    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
+) -> Occurrence:
     """A recorded event, of `source` where it is given.
 
-    Raises NotFound: events that met no rule are not kept; and Invalid where several sources have one of this id.
+    Raises NotFound: events that met no rule are not kept; and Invalid, `at` the source, where several have one of this id.
     """
-    row = await find_recorded(connection, caller, event_id, source)
+    row = await find_recorded(connection, caller, event_id, source, at=at)
     if row is None:
         raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")
     plain = {name: row._mapping[name] for name in Occurrence.__struct_fields__ if name != "source"}
