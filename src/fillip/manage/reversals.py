@@ -143,7 +143,11 @@ class ReversalAnswer(BaseModel):
 async def create_reversal(
     work: Annotated[Work, begin_once("events:write")], body: ReversalPart, request: Request
 ) -> AcceptedAnswer:
-    """Take an event back. It goes into the log like an event, behind what was sent before."""
+    """Take an event back. It goes into the log like an event, behind what was sent before.
+
+    422 where the event's source is needed and was not given: several sources have an event of this id (named), or it has
+    not come yet. 409 where the same `reversal_id` was asked for before with another body.
+    """
     data = body.model_dump(exclude={"reversal_id", "user_id"}, exclude_none=True)
     try:
         order = read_reversal(data)
