@@ -8,8 +8,8 @@ from .test_quests import DISCOUNT, Offers
 OTHERS, MOST_READ = 3_000, 300
 FILL = f"""
 INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state, started_at,
-                            start_event_id, start_offset, steps)
-SELECT 'acme', 'discount', 'other' || n, 'o' || n, 1, 1, 'open', now(), 'o' || n, n,
+                            start_event_key, start_offset, steps)
+SELECT 'acme', 'discount', 'other' || n, 'o' || n, 1, 1, 'open', now(), gen_random_uuid(), n,
        '[{{"name": "spend", "done": 0, "needed": 1000}}]'
 FROM generate_series(1, {OTHERS}) AS n;
 INSERT INTO wallet (tenant_id, user_id, currency, pending, active, spent, expired, reversed, floor, last_seq)
