@@ -2,20 +2,29 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
-from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fillip.core.instance import Meeting, advance
-from fillip.core.instant import LAST_TIME, MAX_TIME, MIN_TIME, add_span, bound_time
+from fillip.core.instant import (
+    LAST_TIME,
+    MAX_TIME,
+    MIN_TIME,
+    add_span,
+    bound_time,
+    find_zone,
+    list_zones,
+    read_instant,
+    read_instant_ns,
+)
 from fillip.core.quest import Quest, Start, Step, Streak
 from fillip.core.tenant import Tenant, start_window
 
 ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])
 TIMES = ENDS | st.datetimes(MIN_TIME.replace(tzinfo=None), MAX_TIME.replace(tzinfo=None), timezones=st.just(UTC))
-ZONES = st.sampled_from(sorted(available_timezones()))
+ZONES = st.sampled_from(sorted(list_zones()))
 SPANS = st.integers(0, 10 * 366 * 86_400)
 
 
@@ -62,3 +71,31 @@ def test_bounds_are_those_of_greenwich(hours: int) -> None:
     ):
         with pytest.raises(ValueError, match="1970 and 9998"):
             bound_time(instant)
+
+
+@pytest.mark.parametrize(
+    "zone", ["localtime", "Factory", "posixrules", "right/UTC", "posix/UTC", "leapseconds", "Berlin"]
+)
+def test_a_zone_is_one_of_ianas_and_the_same_on_every_machine(zone: str) -> None:
+    assert zone not in list_zones()
+    with pytest.raises(ValueError, match="unknown time zone"):
+        find_zone(zone)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0001-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-02-28", "2026-02-28T10:00:00", "1772323199", "now", ""],
+)
+def test_an_instant_is_a_date_time_of_its_years(text: str) -> None:
+    with pytest.raises(ValueError, match=r"date-time|day|between"):
+        read_instant(text)
+
+
+@given(TIMES, st.integers(0, 999), st.sampled_from(["Z", "z", "+05:30", "-11:00"]), st.sampled_from("Tt "))
+def test_what_is_finer_than_a_microsecond_is_cut_off(instant: datetime, finer: int, offset: str, between: str) -> None:
+    zone = UTC if offset in "Zz" else datetime.strptime(offset, "%z").tzinfo
+    local = instant.astimezone(zone).strftime(f"%Y-%m-%d{between}%H:%M:%S.%f").zfill(26)
+    for digits in (f"{finer:03d}", f"{finer:03d}9999"):
+        assert read_instant(f"{local}{digits}{offset}") == instant
+    if between != " ":
+        assert read_instant_ns(f"{local}{finer:03d}999{offset}") == read_instant_ns(f"{local}{offset}") + finer

@@ -53,6 +53,15 @@ def test_a_good_event_is_typed_and_keeps_what_was_sent() -> None:
     assert fingerprint(event) == fingerprint(event)
 
 
+@pytest.mark.parametrize("fraction", ["999999", "9999999", "999999500", "99999999999999999999"])
+def test_below_the_microsecond_the_time_is_cut_off_and_says_the_same(fraction: str) -> None:
+    [event, same] = decode(dump(time=f"2026-01-30T23:59:59.{fraction}Z"), dump(time="2026-01-31T00:59:59.999999+01:00"))
+    assert isinstance(event, Event)
+    assert isinstance(same, Event)
+    assert event.occurred_at == datetime(2026, 1, 30, 23, 59, 59, 999_999, UTC)
+    assert fingerprint(event) == fingerprint(same)
+
+
 BAD = {
     "tombstone": (None, "undecodable", None),
     "empty": (b"", "undecodable", None),

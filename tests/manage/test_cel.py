@@ -56,6 +56,8 @@ def refuse(source, **expected):
         ("event.address == event.address", 1, 15, "objects cannot be compared"),
         ("event.lines in [1, 'a']", 1, 16, "must have one type"),
         ("event.lines == dyn(1)", 1, 19, "'dyn'"),
+        ("timestamp(event.category).getHours('Factory') == 1", 1, 36, "unknown time zone: 'Factory'"),
+        ("true &&\n timestamp(event.category).getDate('localtime') == 1", 2, 36, "unknown time zone: 'localtime'"),
         ("event.foo()", 1, 10, "undeclared reference to 'foo'"),
         ("start.lines == 1", 1, 6, "undeclared reference to 'start.lines'"),
         ("[" * 40 + "]" * 40 + " == []", 1, 1, "nested too deep"),

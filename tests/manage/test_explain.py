@@ -113,6 +113,25 @@ async def test_a_trial_shows_what_stands_before_the_rule(acme: AsyncClient) -> N
     assert (await attempt(acme, soon))["reason"] == "in_future"
 
 
+async def test_every_door_cuts_off_below_the_microsecond(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    schedule = {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-02-28T23:59:59.9999999Z"}
+    made = await draft(acme, "c", CASHBACK | {"schedule": schedule})
+    assert made["definition"]["schedule"]["ends_at"] == "2026-02-28T23:59:59.999999Z"
+    event = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000}}
+    tried = await attempt(acme, event | {"time": "2026-02-28T23:59:59.999999500Z"})
+    assert tried["event"]["occurred_at"] == "2026-02-28T23:59:59.999999Z"
+    assert next(check["passed"] for check in tried["checks"] if check["check"] == "schedule")
+    key = await acme.post(
+        "/v1/keys", json={"name": "k", "scopes": ["manage:read"], "expires_at": "2099-12-31T23:59:59.9999999Z"}
+    )
+    assert key.json()["expires_at"] == "2099-12-31T23:59:59.999999Z"
+    given = {"adjustment_id": "a", "amount": 1, "reason": "r", "expires_at": "2099-12-31T23:59:59.9999999Z"}
+    assert (await acme.post("/v1/users/ada/wallets/POINTS/adjustments", json=given)).status_code == 201
+    wallet = (await acme.get("/v1/users/ada/wallets/POINTS")).json()
+    assert wallet["next_expiry"]["at"] == "2099-12-31T23:59:59.999999Z"
+
+
 async def test_a_trial_weighs_limits_as_they_stand_and_takes_nothing(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)

@@ -35,6 +35,9 @@ async def test_a_tenant_is_made_once(operator: AsyncClient) -> None:
     ("part", "at"),
     [
         ({"time_zone": "Berlin"}, "/time_zone"),
+        ({"time_zone": "localtime"}, "/time_zone"),
+        ({"time_zone": "Factory"}, "/time_zone"),
+        ({"time_zone": "right/UTC"}, "/time_zone"),
         ({"currency": "EURO"}, "/currency"),
         ({"currency": "XXX"}, "/currency"),
         ({"tenant_id": "Shop"}, "/tenant_id"),

@@ -1,9 +1,15 @@
-"""Instants and spans as whole nanoseconds: reading RFC 3339 and CEL durations, writing them, the calendar."""
+"""Instants and spans: reading RFC 3339 and CEL durations, writing them, the calendar.
+
+What Fillip decides by (event time, schedules, expiry) has whole microseconds, as PostgreSQL keeps them; rules reckon in whole
+nanoseconds, as CEL does. What is finer is cut off at every door, never rounded: rounding would move 23:59:59.9999999
+into the next day.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 SECOND_NS = 1_000_000_000
 MAX_CHARS, MAX_SPAN_CHARS = 128, 48
@@ -24,8 +30,18 @@ _SPAN_PART = re.compile(r"(\d*)\.?(\d*)(ns|us|ms|s|m|h)", re.ASCII)
 _UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND_NS, "m": 60 * SECOND_NS, "h": 3600 * SECOND_NS}
 
 
+def read_instant(text: str) -> datetime:
+    """An RFC 3339 date-time (or with a space for the T) in UTC, cut off below the microsecond.
+
+    Raises ValueError for anything else, and outside the years 1970 to 9998.
+    """
+    if len(text) > MAX_CHARS or not _INSTANT.fullmatch(text.replace(" ", "T", 1)):
+        raise ValueError(f"must be a date-time such as 2026-01-31T09:30:00Z, not {text[:40]!r}")
+    return bound_time(datetime.fromisoformat(text.upper()))  # which cuts off, as it promises
+
+
 def read_instant_ns(text: str) -> int:
-    """Nanoseconds since 1970 UTC of an RFC 3339 date-time of the years 1 to 9999; raises ValueError."""
+    """Nanoseconds since 1970 UTC of an RFC 3339 date-time of the years 1 to 9999, cut off below; raises ValueError."""
     found = _INSTANT.fullmatch(text) if len(text) <= MAX_CHARS else None
     if found is None:
         raise ValueError(f"not a date-time: {text[:40]!r}")
@@ -100,7 +116,14 @@ def tell_local(instant_ns: int, zone: str = "UTC") -> datetime:
     return (_EPOCH + timedelta(microseconds=instant_ns // 1000)).astimezone(find_zone(zone))
 
 
-_list_zones = cache(available_timezones)
+@cache
+def list_zones() -> frozenset[str]:
+    """The names of IANA's zones, as the package tzdata lists them: the same on every machine.
+
+    A machine's own database has more (localtime, posixrules, right/UTC), which mean something else on the next one.
+    `Factory` is IANA's word for a zone that was never set.
+    """
+    return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()) - {"Factory"}
 
 
 @lru_cache(maxsize=1024)
@@ -111,6 +134,6 @@ def find_zone(name: str) -> tzinfo:
     if offset := _OFFSET.fullmatch(name):
         span = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
         return timezone(-span if offset[1] == "-" else span)
-    if name not in _list_zones():  # to look for a file takes 100 µs, and an event may name as many as it likes
+    if name not in list_zones():  # to look for a file takes 100 µs, and an event may name as many as it likes
         raise ValueError(f"unknown time zone: {name[:40]!r}")
     return ZoneInfo(name)

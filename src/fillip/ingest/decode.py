@@ -14,7 +14,7 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError
 from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
-from fillip.core.instant import bound_time
+from fillip.core.instant import read_instant
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 from fillip.core.reversal import REVERSAL, read_reversal
 
@@ -36,7 +36,7 @@ class Envelope(Struct, frozen=True):
     source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
     type: _Id
     subject: _Id
-    time: Annotated[datetime, Meta(tz=True)]
+    time: str  # read below: the decoder would round what is finer than a microsecond
     tenantid: str | UnsetType = UNSET
     datacontenttype: str = "application/json"
     data: dict[str, Any] = {}
@@ -87,6 +87,7 @@ def read_event(
     original: bytes,
 ) -> Event:
     """The event, validated against its tenant's book. Raises Unreadable."""
+    occurred_at = _read_time(envelope.time)
     tenant_id = envelope.tenantid
     book = books.get(tenant_id) if tenant_id is not UNSET else None
     if book is None or tenant_id is UNSET:
@@ -98,7 +99,6 @@ def read_event(
     except Unreadable as error:
         at = error.at if error.reason == "unknown_action" else f"/data{error.at or ''}"
         raise Unreadable(error.reason, str(error), at=at) from None
-    occurred_at = _to_utc(envelope.time)
     if occurred_at > received_at + MAX_AHEAD:
         raise Unreadable(
             "in_future", f"time is more than {MAX_AHEAD.seconds // 60} minutes ahead of its arrival", at="/time"
@@ -141,9 +141,9 @@ def _name(value: object, most: int = MAX_ID_BYTES) -> str | None:
     return value if isinstance(value, str) and value and fits(value, most) and "\0" not in value else None
 
 
-def _to_utc(instant: datetime) -> datetime:
+def _read_time(text: str) -> datetime:
     try:
-        return bound_time(instant)
+        return read_instant(text)
     except ValueError as error:
         raise Unreadable("not_an_event", f"time {error}", at="/time") from None
 

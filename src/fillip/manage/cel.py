@@ -19,6 +19,7 @@ from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
 from fillip.manage.doubles import Patch, list_int_literals, walk_expressions
+from fillip.manage.rule_names import refuse_unknown_zones
 from fillip.manage.source import describe_depth, refuse_oversized
 
 _MAX_ROUNDS = (
@@ -93,6 +94,7 @@ def check_rule(
         checked = _check(environment, source, tokens)
         tree = decode_rule(checked)
         uses_lists = _name_lists(tree)
+        refuse_unknown_zones(tree)
         cost = check_cost(source, tree, roots)
         prove_compiles(tree.root)
     except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from fillip.core.campaign import Campaign
 from fillip.core.formula import MAX_VALUE, Rounding
-from fillip.core.instant import bound_time
+from fillip.core.instant import bound_time, read_instant
 
 MAX_RULE_LENGTH = 8192
 MAX_WINDOW_S = 366 * 86_400
@@ -17,9 +17,11 @@ MAX_PAYLOAD_BYTES = 16_384
 MAX_INT = 2**63 - 1
 
 
-def _want_text(value: object) -> object:
-    if isinstance(value, str | datetime):
+def _read_instant(value: object) -> object:
+    if isinstance(value, datetime):
         return value
+    if isinstance(value, str):
+        return read_instant(value)
     raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
 
 
@@ -29,7 +31,7 @@ def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_want_text), AfterValidator(bound_time)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.manage.credential import SCOPES, SHOWN, hash_key, make_key
+from fillip.manage.definition import Instant
 from fillip.manage.naming import TenantId, Title
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.postgres import transaction
@@ -34,7 +35,7 @@ class NewKey(BaseModel):
     name: Title = Field(examples=["till system"])
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES), examples=[["events:write"]])]
     test: bool = False
-    expires_at: AwareDatetime | None = Field(None, examples=["2030-01-01T00:00:00Z"])
+    expires_at: Instant | None = Field(None, examples=["2030-01-01T00:00:00Z"])
 
 
 class Key(BaseModel):

@@ -1,15 +1,14 @@
 """Tenants: made by the operator; a tenant reads and changes its own."""
 
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fillip.core.instant import list_zones
 from fillip.manage.change import change_book, record_change
 from fillip.manage.currency import CURRENCIES
 from fillip.manage.force import find_force
@@ -27,11 +26,10 @@ from fillip.manage.tables import tenant
 NO_ATTRIBUTES: dict[str, Any] = {"type": "object", "properties": {}}
 
 router = APIRouter(tags=["tenants"], route_class=Route)
-_zones = cache(available_timezones)
 
 
 def _want_zone(name: str) -> str:
-    if name in _zones():
+    if name in list_zones():
         return name
     raise ValueError("not an IANA time zone such as Europe/Berlin")
 
