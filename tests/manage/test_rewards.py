@@ -81,6 +81,32 @@ async def test_a_reward_has_a_value_or_a_formula(acme: AsyncClient) -> None:
     assert "/rewards/0/value" in faults(answer)
 
 
+@pytest.mark.parametrize(
+    ("reward", "at"),
+    [
+        ({"kind": "points"}, "/rewards/0/value"),
+        ({"kind": "points", "value": 0}, "/rewards/0/value"),
+        ({"kind": "cashback", "payload": {"note": "thanks"}}, "/rewards/0/value"),
+        ({"kind": "coupon"}, "/rewards/0/pool"),
+        ({"kind": "coupon", "value": 5, "payload": {}}, "/rewards/0/pool"),
+    ],
+)
+async def test_a_reward_of_nothing_is_refused(acme: AsyncClient, reward: dict[str, Any], at: str) -> None:
+    await open_shop(acme)
+    worthy = {"kind": "points", "value": 1}
+    for rewards, place in (([reward], at), ([worthy, reward], at.replace("/0/", "/1/"))):
+        answer = await acme.post("/v1/campaigns", json={"definition": CASHBACK | {"rewards": rewards}})
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, place), answer.text
+
+
+@pytest.mark.parametrize(
+    "reward", [{"kind": "custom"}, {"kind": "badge"}, {"kind": "coupon", "payload": {"code": "A"}}]
+)
+async def test_what_has_no_value_needs_none(acme: AsyncClient, reward: dict[str, Any]) -> None:
+    await open_shop(acme)
+    await draft(acme, "c", CASHBACK | {"rewards": [reward]})
+
+
 async def test_the_reward_of_a_quest_reads_the_event_that_completes_it(acme: AsyncClient) -> None:
     await open_shop(acme)
     await acme.put("/v1/actions/VISIT", json={"schema": {"type": "object", "properties": {"note": {"type": "string"}}}})

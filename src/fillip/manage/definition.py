@@ -68,10 +68,12 @@ class FormulaPart(Part):
 
 
 class RewardPart(Part):
-    """What is given: `value` in minor units of `currency` (cashback), in points, or 0; or what `formula` gives."""
+    """What is given: `value` in minor units of `currency` (cashback), or in points; or what `formula` gives."""
 
     kind: Literal["points", "cashback", "coupon", "badge", "custom"]
-    value: int = Field(0, ge=0, le=MAX_VALUE, strict=True)
+    value: int = Field(
+        0, ge=0, le=MAX_VALUE, strict=True, description="Of points and cashback 1 or more, unless a formula tells it"
+    )
     currency: str | None = Field(
         None,
         pattern="^[A-Z][A-Z0-9_]{0,31}$",
@@ -83,7 +85,9 @@ class RewardPart(Part):
     )
     expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
     formula: FormulaPart | None = None
-    pool: ObjectId | None = Field(None, description="Each coupon comes with a code of this pool")
+    pool: ObjectId | None = Field(
+        None, description="Each coupon comes with a code of this pool; one without says by its payload what it is"
+    )
     badge: ObjectId | None = Field(None, description="A badge of /v1/badges, which a user can hold once")
 
 

@@ -11,6 +11,14 @@ from fillip.core.problem import Fault
 from fillip.core.wallet import POINTS
 
 
+def check_worth(reward: Reward, at: str) -> Iterator[Fault]:
+    """Whether it is worth anything: a grant of nothing would use up limits all the same; `at` is its JSON pointer."""
+    if reward.kind in ("points", "cashback") and not reward.value and reward.formula is None:
+        yield Fault(f"{at}/value", f"a reward of {reward.kind} needs a value of 1 or more, or a formula")
+    if reward.kind == "coupon" and not reward.pool and not reward.payload:
+        yield Fault(f"{at}/pool", "a coupon needs a pool that its code comes from, or a payload that says what it is")
+
+
 def check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterator[Fault]:
     """Whether points are in a currency of theirs and can be spent some time; `at` is the reward's JSON pointer."""
     if reward.kind != "points":

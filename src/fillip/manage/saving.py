@@ -14,7 +14,7 @@ from fillip.core.rule import RuleRefused
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.core.wallet import POINTS
 from fillip.manage.cel import check_rule
-from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points
+from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points, check_worth
 from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults, find_route_faults
 from fillip.manage.refusals import Invalid
 from fillip.manage.source import count_tokens
@@ -213,6 +213,7 @@ def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
         if cohort_id not in shapes.cohorts:
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
     for index, reward in enumerate(campaign.rewards):
+        yield from check_worth(reward, f"/rewards/{index}")
         yield from check_points(reward, f"/rewards/{index}", shapes.points)
         yield from check_piece(reward, f"/rewards/{index}", shapes.pools, shapes.badges)
         if reward.kind != "points" and reward.currency not in (None, shapes.currency):
