@@ -15,13 +15,19 @@ NAMESPACE = UUID("6f1c1f6e-4f0a-4d2e-9b7c-0242ac120002")
 
 
 def put_event(
-    dsn: str, event_id: str, attributes: dict[str, Any], user_id: str = "ada", *, source: str = SOURCE
+    dsn: str,
+    event_id: str,
+    attributes: dict[str, Any],
+    user_id: str = "ada",
+    received_at: datetime = OCCURRED_AT,
+    *,
+    source: str = SOURCE,
 ) -> None:
     """Record an event of PURCHASE."""
     with psycopg.connect(dsn) as owner:
         owner.execute(
             "INSERT INTO event_met VALUES ('acme', %s, %s, %s, '\\x00', %s, 'PURCHASE', %s, %s, %s, 0, 7)",
-            [*_name(event_id, source), user_id, OCCURRED_AT, OCCURRED_AT, json.dumps(attributes)],
+            [*_name(event_id, source), user_id, OCCURRED_AT, received_at, json.dumps(attributes)],
         )
 
 

@@ -1,10 +1,11 @@
 """Why and why not, beyond the rule: what a reward is worth for the event, and who wins it instead."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from httpx import AsyncClient
-from ledger_rows import SOURCE, put_counter, put_decision, put_event, put_instance
+from ledger_rows import OCCURRED_AT, SOURCE, put_counter, put_decision, put_event, put_instance
 from shop import CASHBACK, QUEST, cap, launch, open_shop
 from test_explain import BIG, attempt, checks
 
@@ -35,6 +36,23 @@ async def test_a_trial_shows_what_a_formula_read_and_gave(acme: AsyncClient) -> 
     assert (failed["outcome"], failed["reason"]) == ("denied", "value_error")
     (reward,) = next(check for check in failed["checks"] if check["check"] == "reward")["rewards"]
     assert (reward["value"], reward["error"]) == (None, "divide by zero")
+
+
+async def test_a_late_event_is_told_that_its_reward_was_over(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    hour = {"kind": "coupon", "payload": {"code": "A"}, "expires_after_s": 3600}
+    await launch(acme, "c", OPEN | {"rewards": [{"kind": "points", "value": 5}, hour]})
+    now = datetime.now(UTC)
+    found = await attempt(acme, BIG | {"time": (now - timedelta(hours=3)).isoformat()})
+    assert (found["outcome"], found["reason"]) == ("denied", "expired")
+    assert found["summary"].endswith("a reward had expired before the event came, so nothing is given.")
+    assert (await attempt(acme, BIG | {"time": (now - timedelta(minutes=50)).isoformat()}))["outcome"] == "granted"
+
+    put_event(database, "e1", {"amount_cents": 9000}, received_at=OCCURRED_AT + timedelta(hours=3))
+    denied = put_decision(database, "e1", outcome="denied", reason="expired", reward_values=[])
+    told = checks(await acme.get(f"/v1/decisions/{denied}/explain"))
+    assert (told["reward"]["passed"], told["reward"]["reason"]) == (False, "expired")
+    assert "limits" not in told, "no limit is asked"
 
 
 async def test_a_trial_names_the_campaign_that_would_win(acme: AsyncClient, database: str) -> None:

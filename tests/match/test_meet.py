@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from fillip.core.errors import Retry
 from fillip.core.schema import EMPTY, derive_type
@@ -186,3 +187,23 @@ async def test_a_formula_that_fails_or_gives_nothing_or_too_much_refuses_the_gra
         (await shop.meet([await shop.event(amount=amount)]))[0].candidates[0].refused for amount in (0, -1, 1, 10)
     ]
     assert refused == ["value_error", "no_value", "value_too_large", None]
+
+
+@pytest.mark.parametrize(("late_s", "refused"), [(3599, None), (3600, "expired"), (10_800, "expired")])
+async def test_a_reward_that_was_over_when_the_event_came_refuses_the_grant(
+    shop: Shop, late_s: int, refused: str | None
+):
+    hour = {"kind": "coupon", "pool": "today", "expires_after_s": 3600}
+    shop.launch("today", rewards=[{"kind": "points", "value": 5}, hour])
+    shop.owner.execute(
+        "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap)"
+        " VALUES ('acme', 'l', 'user', 'count', 'lifetime', 1)"
+    )
+    found = []
+    for clock in ("live", "history"):
+        shop.owner.execute("UPDATE tenant SET clock = %s, book_version = book_version + 1", [clock])
+        event = await shop.event()
+        late = structs.replace(event, received_at=event.occurred_at + timedelta(seconds=late_s))
+        (candidate,) = (await shop.meet([late]))[0].candidates
+        found.append((candidate.refused, len(candidate.touches)))
+    assert found == [(refused, 0 if refused else 1), (None, 1)]

@@ -11,8 +11,8 @@ from fillip.core.event import Event
 from fillip.core.formula import MAX_VALUE, evaluate
 from fillip.core.rule import RuleError
 
-NoWorth = Literal["value_error", "no_value", "value_too_large"]
-"""Why there can be no grant: a formula fails, gives nothing, or more than MAX_VALUE."""
+NoWorth = Literal["value_error", "no_value", "value_too_large", "expired"]
+"""Why there can be no grant: a formula fails, gives nothing, or more than MAX_VALUE; or a reward is past its date."""
 
 
 class Appraisal(Struct, frozen=True):
@@ -23,10 +23,19 @@ class Appraisal(Struct, frozen=True):
 
 
 def appraise(event: Event, entry: Entry, user: Mapping[str, object], cohorts: Set[str]) -> Appraisal:
-    """Evaluate the formulas of a campaign's rewards, once for the whole grant: it is refused whole or not at all.
+    """Evaluate the formulas of a campaign's rewards, and whether they can still be claimed, once for the whole grant.
 
-    An event that can't complete the quest is not asked: its attributes may be of another type.
+    It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
+    is given.
     """
+    worth = _evaluate(event, entry, user, cohorts)
+    if worth.refused is None and any(reward.is_over(event) for reward in entry.campaign.rewards):
+        return Appraisal(worth.values, "expired")
+    return worth
+
+
+def _evaluate(event: Event, entry: Entry, user: Mapping[str, object], cohorts: Set[str]) -> Appraisal:
+    """An event that can't complete the quest is not asked: its attributes may be of another type."""
     if not entry.formulas or event.action != entry.campaign.granting_action():
         return Appraisal(entry.values)
     values = list(entry.values)

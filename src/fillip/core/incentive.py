@@ -42,6 +42,11 @@ class Reward(Struct, frozen=True, omit_defaults=True):
             return None
         return add_span(event.occurred_at, self.expires_after_s)
 
+    def is_over(self, event: Event) -> bool:
+        """Whether it had expired when the broker took the event: nobody could ever claim it."""
+        expires_at = self.expire_at(event)
+        return expires_at is not None and expires_at <= event.received_at
+
 
 Outcome = Literal["granted", "denied"]
 DecisionReason = Literal[
@@ -50,6 +55,7 @@ DecisionReason = Literal[
     "no_value",
     "value_error",
     "value_too_large",
+    "expired",
     "outranked",
     "limit",
     "pool_empty",

@@ -11,6 +11,7 @@ _MESSAGES = {
     None: "every reward has a value",
     "no_value": "a reward is worth nothing for this event, so nothing is given",
     "value_too_large": f"a reward is worth more than {MAX_VALUE} for this event, so nothing is given",
+    "expired": "a reward had expired before the event came, so nothing is given",
     "value_error": "the formula of a reward fails for this event, so nothing is given",
 }
 
