@@ -5,7 +5,9 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.limit import Counter, CounterKey, Touch, take, weigh
+from fillip.core.incentive import Reward
+from fillip.core.limit import Counter, CounterKey, Limit, Touch, take, weigh
+from fillip.core.touch import measure
 
 
 def counter_key(limit_id="budget", user_id="", key=""):
@@ -56,3 +58,26 @@ def test_no_sequence_exceeds_a_cap_and_no_refusal_is_needless(amounts, cap):
         else:
             assert refused_by.used_before + refused_by.amount > refused_by.cap
         assert all(counters[t.counter].used <= t.cap for t in touches)
+
+
+REWARDS = st.lists(
+    st.builds(
+        Reward,
+        st.sampled_from(["points", "cashback"]),
+        st.integers(1, 10**12),
+        st.sampled_from(["POINTS", "MILES", "EUR"]),
+    ),
+    min_size=1,
+)
+
+
+@given(REWARDS)
+def test_limits_of_each_currency_share_the_values_out_among_themselves(rewards):
+    def count(kind, currency):
+        limit = Limit("l", "user", "value", "day", 9, reward_kind=kind, currency=currency)
+        return measure(limit, rewards, [reward.value for reward in rewards])
+
+    of_each = {unit: count(*unit) for unit in {(reward.kind, reward.currency) for reward in rewards}}
+    assert sum(of_each.values()) == sum(reward.value for reward in rewards)
+    assert all(of_each.values())
+    assert count("points", "STARS") == 0

@@ -57,6 +57,11 @@ async def test_a_limit_is_made_read_listed_and_announced(acme: AsyncClient, data
         (ONCE | {"cap": -1}, "/cap"),
         (ONCE | {"cap": 1.5}, "/cap"),
         (ONCE | {"span": "year"}, "/span"),
+        (ONCE | {"currency": "POINTS"}, "/currency"),
+        (DAILY | {"currency": "CHF"}, "/currency"),
+        (DAILY | {"reward_kind": "custom", "currency": "EUR"}, "/currency"),
+        (DAILY | {"reward_kind": "points", "currency": "EUR"}, "/currency"),
+        (DAILY | {"reward_kind": "points", "currency": "points"}, "/currency"),
     ],
 )
 async def test_a_limit_that_means_nothing_is_refused(acme: AsyncClient, limit: dict[str, Any], at: str) -> None:
@@ -96,7 +101,8 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
     for user_id in ("ada", "bob"):
         put_counter(database, "once", user_id, "K1", 1)
     used = (await acme.get("/v1/limits/once/usage?user_id=ada")).json()["items"]
-    assert used == [{"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "changes": 1}]
+    one = {"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "currency": None, "changes": 1}
+    assert used == [one]
     first = (await acme.get("/v1/limits/once/usage?limit=1")).json()
     rest = (await acme.get(f"/v1/limits/once/usage?limit=1&cursor={first['next_cursor']}")).json()
     assert [item["user_id"] for item in first["items"] + rest["items"]] == ["ada", "bob"]
@@ -105,6 +111,24 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
     assert (await acme.get("/v1/limits/once")).status_code == 200
     assert (await acme.delete("/v1/limits/daily", headers=ANY)).status_code == 204
     assert (await acme.get("/v1/limits/daily")).status_code == 404
+
+
+async def test_a_limit_by_value_names_the_currency_that_it_adds_up(acme: AsyncClient, database: str) -> None:
+    await open_with_campaign(acme)
+    points = DAILY | {"reward_kind": "points"}
+    assert (await cap(acme, "money", **DAILY))["currency"] == "EUR"
+    assert (await cap(acme, "points", **points))["currency"] == "POINTS", "there is no other"
+    assert (await acme.put("/v1/points/MILES", json={"name": "Miles"})).status_code == 201
+    refused = await acme.post("/v1/limits", json={"limit_id": "any", **points})
+    assert refused.json()["errors"][0]["at"] == "/currency"
+    assert "one of MILES, POINTS" in refused.json()["detail"]
+    assert (await cap(acme, "miles", **points, currency="MILES"))["currency"] == "MILES"
+    put_counter(database, "miles", "", "", 600)
+    assert [use["currency"] for use in (await acme.get("/v1/limits/miles/usage")).json()["items"]] == ["MILES"]
+    same = {"limit_id": "points", **points, "cap": 5}
+    assert (await acme.put("/v1/limits/points", json=same, headers=ANY)).json()["currency"] == "POINTS"
+    other = await acme.put("/v1/limits/points", json=same | {"currency": "MILES"}, headers=ANY)
+    assert [error["at"] for error in other.json()["errors"]] == ["/currency"]
 
 
 async def test_a_schema_change_keeps_keys_readable(acme: AsyncClient) -> None:

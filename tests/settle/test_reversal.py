@@ -184,6 +184,22 @@ async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_
     assert world.rows(INCENTIVES) == [("e1", "reversed", 90), ("e1", "reversed", 0)]
 
 
+async def test_a_limit_counts_and_gets_back_the_values_of_its_currency_alone(world: World):
+    world.add_limit("miles", 1_000, measure="value", reward_kind="points", currency="MILES")
+    world.add_limit("points", 1_000, measure="value", reward_kind="points", currency="POINTS")
+    both, points = (Reward("points", 600, "POINTS"), Reward("points", 90, "MILES")), (Reward("points", 600, "POINTS"),)
+    await world.play(world.match("e1", rewards=both), world.match("e2", rewards=points))
+    used = "SELECT limit_id, used FROM limit_counter ORDER BY 1"
+    assert world.rows(used) == [("miles", 90), ("points", 600)]
+    assert world.rows("SELECT event_id, reason, limits #>> '{0,limit_id}' FROM decision WHERE outcome = 'denied'") == [
+        ("e2", "limit", "points")
+    ]
+    await world.play(world.reversal("r1", "e1", amount=1, of=3))
+    assert world.rows(used) == [("miles", 60), ("points", 400)]
+    await world.play(world.reversal("r2", "e1"))
+    assert world.rows(used) == [("miles", 0), ("points", 0)]
+
+
 async def test_points_are_taken_back_at_the_events_time_not_the_workers(world: World):
     rewards = (Reward("points", 90, pending_for_s=86_400),)
     await world.play(world.match("e1", rewards=rewards))

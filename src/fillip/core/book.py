@@ -160,9 +160,12 @@ class Unbuilt(Struct, frozen=True):
 
 
 def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:
-    kinds = {None, *(reward.kind for reward in entry.campaign.rewards)}
+    units: set[tuple[str | None, str | None]] = {(None, None)}
+    for reward in entry.campaign.rewards:
+        units |= {(reward.kind, None), (reward.kind, reward.currency)}
     limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]
-    return tuple(sorted((limit for limit in limits if limit.reward_kind in kinds), key=lambda limit: limit.limit_id))
+    mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units)
+    return tuple(sorted(mine, key=lambda limit: limit.limit_id))
 
 
 def join_versions(versions: Sequence[Entry]) -> Entry:

@@ -14,6 +14,7 @@ Span = Literal["day", "week", "month", "lifetime"]
 class Limit(Struct, frozen=True):
     """A HARD cap: at most `cap` (grants, or minor units / points of `reward_kind`) a window, a subject and a key.
 
+    `currency` is set where points or cashback are counted by value: amounts of different currencies are never added up.
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
     for the campaign scopes; `action`, where set, restricts the limit to events of that action.
     """
@@ -25,6 +26,7 @@ class Limit(Struct, frozen=True):
     cap: int
     campaign_id: str | None = None
     reward_kind: str | None = None
+    currency: str | None = None
     action: str | None = None
     key: str | None = None
     key_checked: bytes | None = None
@@ -33,6 +35,10 @@ class Limit(Struct, frozen=True):
     def per_user(self) -> bool:
         """Whether each user has a counter of their own (locked before the shared ones)."""
         return self.scope in ("user", "user_in_campaign")
+
+    def adds_up(self, kind: str, currency: str | None) -> bool:
+        """Whether the values of such rewards are what it counts; without a `currency` of its own those of each one are."""
+        return kind == self.reward_kind and self.currency in (None, currency)
 
 
 class CounterKey(Struct, frozen=True, order=True):

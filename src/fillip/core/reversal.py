@@ -113,6 +113,7 @@ class Rule(Struct, frozen=True):
 
     measure: Measure
     reward_kind: str | None
+    currency: str | None
     per_user: bool
     cap: int
 
@@ -232,4 +233,5 @@ def _return(use: Use, rule: Rule, grant: Grant, share: Fraction) -> int:
         return use.amount
     if rule.measure == "count":
         return 0
-    return sum(_reach(held, grant, share) for held in grant.incentives if held.kind == rule.reward_kind)
+    counted = [h for h in grant.incentives if h.kind == rule.reward_kind and rule.currency in (None, h.currency)]
+    return sum(_reach(held, grant, share) for held in counted)

@@ -27,10 +27,11 @@ def list_touches(
 
 
 def measure(limit: Limit, rewards: Sequence[Reward], values: Sequence[int]) -> int:
-    """What one grant of these rewards takes from a limit: 1, or the values of those of the limit's kind."""
+    """What one grant of these rewards takes from a limit: 1, or the values of those of the limit's kind and currency."""
     if limit.measure == "count":
         return 1
-    return sum(value for reward, value in zip(rewards, values, strict=True) if reward.kind == limit.reward_kind)
+    given = zip(rewards, values, strict=True)
+    return sum(value for reward, value in given if limit.adds_up(reward.kind, reward.currency))
 
 
 def _name_counter(

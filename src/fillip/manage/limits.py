@@ -17,11 +17,19 @@ from fillip.core.tenant import LIFETIME
 from fillip.manage.catalogue import find_campaign, list_kept, read_definition
 from fillip.manage.definition import ActionName, ObjectId, Part, RuleText
 from fillip.manage.paging import Page, Pages, read_page
+from fillip.manage.points import Currency
 from fillip.manage.refusals import Conflict, NotFound
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
-from fillip.manage.saving import DefinitionRefused, check_kept_key, check_key, check_limit, find_key_action
-from fillip.manage.shapes import hold_limits, lock_tenant, read_actions, read_list_types
+from fillip.manage.saving import (
+    DefinitionRefused,
+    check_kept_key,
+    check_key,
+    check_limit,
+    fill_limit_currency,
+    find_key_action,
+)
+from fillip.manage.shapes import hold_limits, lock_tenant, read_actions, read_list_types, read_points
 from fillip.manage.spending import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.tables import limit_counter, spending_limit
 
@@ -53,6 +61,7 @@ class LimitPart(Part):
                     "span": "day",
                     "cap": 10_000,
                     "reward_kind": "cashback",
+                    "currency": "EUR",
                 },
             ]
         }
@@ -65,12 +74,17 @@ class LimitPart(Part):
     cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
     reward_kind: RewardKind | None = Field(None, description="Needed by value")
+    currency: Currency | None = Field(
+        None,
+        description="Of points or cashback by value: whose values are added up. The tenant's, or its currency of points;"
+        " needed where it has several",
+    )
     action: ActionName | None = Field(None, description="Only events of this action count; a key reads this action")
     key: RuleText | None = Field(None, description="A text or whole number of `event`: each value has its own cap")
 
 
 class LimitAnswer(BaseModel):
-    """A limit; `action` is filled in where it has a key."""
+    """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
 
     limit_id: ObjectId
     scope: Scope
@@ -79,6 +93,7 @@ class LimitAnswer(BaseModel):
     cap: int
     campaign_id: ObjectId | None
     reward_kind: RewardKind | None
+    currency: Currency | None
     action: str | None
     key: str | None
     revision: int
@@ -87,13 +102,17 @@ class LimitAnswer(BaseModel):
 
 
 class UsageAnswer(BaseModel):
-    """Use of a limit in one window. `user_id` is null where all users share it, `window_start` null for lifetime."""
+    """Use of a limit in one window. `user_id` is null where all users share it, `window_start` null for lifetime.
+
+    `used` are grants, or by value minor units or points of `currency`.
+    """
 
     user_id: str | None
     key: str | None
     window_start: date | None
     used: int
     cap: int
+    currency: Currency | None
     changes: int
 
 
@@ -102,9 +121,10 @@ async def create_limit(work: Posting, body: LimitPart, response: Response) -> Li
     """Make a limit; it caps what is decided from the answer on."""
     limit = Limit(**body.model_dump())
     check_limit(limit)
-    await lock_tenant(work.connection, work.caller)
+    tenant = await lock_tenant(work.connection, work.caller)
     if await count_limits(work.connection, work.caller) >= MAX_LIMITS:
         raise Conflict(f"the tenant has {MAX_LIMITS} limits: delete some first")
+    limit = fill_limit_currency(limit, tenant.currency, await read_points(work.connection, work.caller))
     limit = await _check_names(work, limit)
     row = await add_limit(work.connection, work.caller, limit)
     response.headers["Location"] = f"/v1/limits/{limit.limit_id}"
@@ -197,8 +217,8 @@ async def _check_names(work: Work, limit: Limit) -> Limit:
 
 
 def _fills_in(limit: Limit, name: str, value: object) -> bool:
-    """Whether a member left out of a PUT is the action that a key had filled in."""
-    return name == "action" and value is None and limit.key is not None
+    """Whether a member left out of a PUT is one that was filled in: the action of a key, or the currency."""
+    return value is None and (name == "currency" or (name == "action" and limit.key is not None))
 
 
 def _describe_use(row: Row[Any], limit: Limit) -> UsageAnswer:
@@ -208,6 +228,7 @@ def _describe_use(row: Row[Any], limit: Limit) -> UsageAnswer:
         window_start=None if row.window_start == LIFETIME else row.window_start,
         used=row.used,
         cap=limit.cap,
+        currency=limit.currency,
         changes=row.version,
     )
 

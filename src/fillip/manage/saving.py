@@ -167,8 +167,26 @@ def check_limit(limit: Limit) -> None:
         faults.append(Fault("/campaign_id", f"scope '{limit.scope}' {word} a campaign_id"))
     if limit.measure == "value" and limit.reward_kind is None:
         faults.append(Fault("/reward_kind", "a limit by value needs the kind of reward whose values it adds up"))
+    if limit.currency and not (limit.measure == "value" and limit.reward_kind in ("points", "cashback")):
+        faults.append(Fault("/currency", "goes with points or cashback by value only"))
     if faults:
         raise DefinitionRefused(faults)
+
+
+def fill_limit_currency(limit: Limit, currency: str, points: Collection[str]) -> Limit:
+    """The limit with the currency whose values it adds up, where it counts points or cashback by value.
+
+    `currency` is the tenant's, `points` are its currencies of points besides POINTS. Raises DefinitionRefused.
+    """
+    if limit.measure != "value" or limit.reward_kind not in ("points", "cashback"):
+        return limit
+    known = sorted({POINTS, *points}) if limit.reward_kind == "points" else [currency]
+    if limit.currency is None and len(known) == 1:
+        return replace(limit, currency=known[0])
+    if limit.currency not in known:
+        message = f"name the currency that it adds up, one of {', '.join(known)}: they can't be added to each other"
+        raise DefinitionRefused([Fault("/currency", message)])
+    return limit
 
 
 def check_change(before: Campaign, after: Campaign) -> None:
@@ -217,4 +235,6 @@ def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
         yield from check_points(reward, f"/rewards/{index}", shapes.points)
         yield from check_piece(reward, f"/rewards/{index}", shapes.pools, shapes.badges)
         if reward.kind != "points" and reward.currency not in (None, shapes.currency):
-            yield Fault(f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: caps add values up")
+            yield Fault(
+                f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: its money is of one currency"
+            )

@@ -1,6 +1,6 @@
 """What the tenant has defined, read under the lock that orders all changes of its book."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,14 +49,19 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
         tables.cohort.c.tenant_id == caller.tenant_id, tables.cohort.c.cohort_id.in_(campaign.cohorts)
     )
     found = (await connection.execute(cohorts)).scalars().all()
-    points = select(tables.points_currency.c.currency).where(tables.points_currency.c.tenant_id == caller.tenant_id)
-    currencies = (await connection.execute(points)).scalars().all()
+    currencies = await read_points(connection, caller)
     shapes = {name: derive_type(schema) for name, schema in actions.items()}
     pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
     now = datetime.now(UTC) if row.clock == "live" else None
     return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
+
+
+async def read_points(connection: AsyncConnection, caller: Caller) -> Sequence[str]:
+    """The currencies of points that the tenant has defined; POINTS is there without."""
+    table = tables.points_currency.c
+    return (await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))).scalars().all()
 
 
 async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:

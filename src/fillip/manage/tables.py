@@ -109,7 +109,7 @@ spending_limit = Table(
     _text("limit_id", key=True),
     _text("campaign_id", null=True),
     *(_text(name) for name in ("scope", "measure", "span")),
-    *(_text(name, null=True) for name in ("reward_kind", "action", "key")),
+    *(_text(name, null=True) for name in ("reward_kind", "currency", "action", "key")),
     _bytes("key_checked", null=True),
     _count("cap"),
     *_revised(),

@@ -80,6 +80,7 @@ CREATE TABLE spending_limit (
     measure       text NOT NULL CHECK (measure IN ('count', 'value')),
     span          text NOT NULL CHECK (span IN ('day', 'week', 'month', 'lifetime')),
     reward_kind   text,
+    currency      text,                    -- of the points or cashback whose values are added up
     action        text,
     key           text,
     key_checked   bytea,
@@ -91,6 +92,7 @@ CREATE TABLE spending_limit (
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign,
     CHECK ((campaign_id IS NOT NULL) = (scope IN ('campaign', 'user_in_campaign'))),
     CHECK (measure = 'count' OR reward_kind IS NOT NULL),
+    CHECK (currency IS NULL OR (measure = 'value' AND reward_kind IN ('points', 'cashback'))),
     CHECK ((key IS NULL) = (key_checked IS NULL))
 );
 
