@@ -3,9 +3,10 @@
 import pytest
 
 from fillip.core.coerce import build_coercer
-from fillip.core.rule import RuleRefused, compile_rule
+from fillip.core.rule import RuleRefused, compile_rule, decode_rule
 from fillip.core.schema import EMPTY, derive_type
 from fillip.manage.cel import check_rule
+from fillip.manage.rule_names import read_cohorts
 
 ACTION = derive_type(
     {
@@ -116,6 +117,27 @@ def test_what_a_rule_reads_is_told():
     checked = check_rule("event.lines == 1 && user.vip", ACTION, USER)
     assert (checked.uses_user, checked.uses_cohorts, checked.uses_instance) == (True, False, False)
     assert check_rule("'vip' in cohorts", ACTION, USER).uses_cohorts
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "asks_all"),
+    [
+        ("'vip' in cohorts", ["vip"], False),
+        ("!('frozen' in cohorts) && (event.lines == 1 || 'vip' in cohorts)", ["frozen", "vip"], False),
+        ("event.tags.exists(t, t == 'x' && 'vip' in cohorts)", ["vip"], False),
+        ("event.category == 'cohorts' || 'cohorts' in ['vip']", [], False),
+        ("event.tags.exists(cohorts, 'vip' in [cohorts])", [], False),
+        ("event.category in cohorts", [], True),
+        ("('v' + 'ip') in cohorts", [], True),
+        ("'vip' in cohorts && size(cohorts) > 1", ["vip"], True),
+        ("cohorts.exists(c, c == 'vip')", [], True),
+        ("['vip', 'gold'].exists(c, c in cohorts)", [], True),
+        ("cohorts[0] == 'vip'", [], True),
+    ],
+)
+def test_what_a_rule_asks_of_cohorts_is_told(source, named, asks_all):
+    reads = read_cohorts(decode_rule(check_rule(source, ACTION, USER).checked))
+    assert (sorted(name for name, _ in reads.named), reads.all) == (named, asks_all)
 
 
 def test_a_start_can_be_typed_and_no_schema_is_one():

@@ -119,7 +119,8 @@ def name_formula(index: int) -> str:
 class Checked(Struct, frozen=True):
     """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads.
 
-    `uses_lists` are the ids of the named lists; `cost` the most steps (core/rule/cost.py) that it takes. `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
+    `uses_lists` are the ids of the named lists; `cost` the most steps (core/rule/cost.py) that it takes. `cohorts` are the ids of those that
+    it names; `all_cohorts`: it may ask for any. `uses_instance`: a step's rule that reads `start` or `progress`, so that part of it is left to settle.
     """
 
     code: bytes
@@ -128,3 +129,5 @@ class Checked(Struct, frozen=True):
     uses_instance: bool = False
     uses_lists: tuple[str, ...] = ()
     cost: int = 0
+    cohorts: tuple[str, ...] = ()
+    all_cohorts: bool = False

@@ -7,7 +7,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row, Select, Text, Uuid, bindparam, collate, column, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Row,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    collate,
+    column,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Retry
@@ -106,13 +123,13 @@ async def list_cohorts(work: Reading, pages: Pages) -> Page[Cohort]:
 
 @router.delete("/cohorts/{cohort_id}", status_code=204)
 async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> None:
-    """Delete a cohort that no campaign names, archived ones aside."""
+    """Delete a cohort that no campaign names or asks for in an expression, archived ones aside."""
     row = _found(cohort_id, (await work.connection.execute(_one(cohort_id).with_for_update())).one_or_none())
     if_match.require(row.revision)
     await lock_tenant(work.connection, work.caller)
-    users = (await work.connection.execute(_find_campaigns(cohort_id))).scalars().all()
-    if users:
-        raise Conflict(f"cohort {cohort_id} is named by campaigns: {', '.join(users)}")
+    if readers := (await work.connection.execute(_find_campaigns(cohort_id))).all():
+        names = ", ".join(name + " (which may ask for any cohort)" * asks_any for name, asks_any in readers)
+        raise Conflict(f"cohort {cohort_id} is asked for by campaigns: {names}; change or archive them first")
     await _name(work.connection, work.caller, None, row.content_id)
     await work.connection.execute(delete(cohort).where(cohort.c.cohort_id == cohort_id))
     document = {"cohort_id": cohort_id, "deleted": True}
@@ -233,10 +250,16 @@ def _one(cohort_id: str) -> Select[Any]:
     return select(cohort).where(cohort.c.cohort_id == cohort_id)
 
 
-def _find_campaigns(cohort_id: str) -> Select[str]:
+def _find_campaigns(cohort_id: str) -> Select[str, bool]:
+    """(campaign, whether by an expression that may ask for any cohort) of those that need it, in any version in force."""
     named = campaign_version.c.definition["cohorts"].contains([cohort_id])
-    names = select(campaign.c.campaign_id).join(campaign_version, IS_IN_FORCE)
-    return names.where(campaign.c.state != "archived", named).order_by(campaign.c.campaign_id).distinct().limit(20)
+    names, may_ask_any = (
+        func.jsonb_path_exists(campaign_version.c.checked, cast(path, JSONPATH), cast({"cohort_id": cohort_id}, JSONB))
+        for path in ("$.*.cohorts[*] ? (@ == $cohort_id)", "$.*.all_cohorts ? (@ == true)")
+    )
+    found = select(campaign.c.campaign_id, func.bool_or(may_ask_any)).join(campaign_version, IS_IN_FORCE)
+    needs = found.where(campaign.c.state != "archived", or_(named, names, may_ask_any))
+    return needs.group_by(campaign.c.campaign_id).order_by(campaign.c.campaign_id).limit(20)
 
 
 def _describe(row: Row[Any]) -> dict[str, object]:

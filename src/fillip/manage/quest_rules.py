@@ -1,7 +1,7 @@
 """Quests at saving: every expression typed by what it may read, and nothing that contradicts itself or can't be met."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from fillip.core.campaign import KEY_PATH, Campaign, Checked
@@ -14,6 +14,7 @@ from fillip.core.route import find_path, list_asked_by_step
 from fillip.core.rule import RuleRefused, decode_rule, list_reads
 from fillip.core.schema import EMPTY, ObjectType
 from fillip.manage.cel import CheckedRule, check_rule
+from fillip.manage.rule_names import read_cohorts, refuse_unknown_cohorts
 
 DAY_S = 86_400
 
@@ -26,11 +27,12 @@ def check_path(
     actions: Mapping[str, ObjectType],
     user: ObjectType,
     lists: ObjectType,
+    cohorts: Collection[str] | None = None,
 ) -> Checked:
     """The expression at `path` of a campaign over events of `action`, typed; raises RuleRefused with line and column.
 
     The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event and
-    lists alone.
+    lists alone. `cohorts` are those that it may name; None where it was saved before, which keeps them there.
     """
     if path == KEY_PATH:
         rule = check_rule(source, actions[action], EMPTY, expect="key", lists=lists)
@@ -46,7 +48,25 @@ def check_path(
         rule = check_rule(source, actions[action], user, lists=lists)
     if campaign.quest and path.endswith(".rule"):
         _refuse_never(rule)
-    return Checked(rule.checked, rule.uses_user, rule.uses_cohorts, rule.uses_instance, rule.uses_lists, rule.cost)
+    return _keep(rule, cohorts)
+
+
+def _keep(rule: CheckedRule, cohorts: Collection[str] | None) -> Checked:
+    """What is stored of a rule; raises RuleRefused where it names a cohort that is not among these."""
+    tree = decode_rule(rule.checked)
+    reads = read_cohorts(tree)
+    if cohorts is not None:
+        refuse_unknown_cohorts(tree, reads, cohorts)
+    return Checked(
+        rule.checked,
+        uses_user=rule.uses_user,
+        uses_cohorts=rule.uses_cohorts,
+        uses_instance=rule.uses_instance,
+        uses_lists=rule.uses_lists,
+        cost=rule.cost,
+        cohorts=tuple(sorted({name for name, _ in reads.named})),
+        all_cohorts=reads.all,
+    )
 
 
 def _refuse_never(rule: CheckedRule) -> None:

@@ -1,8 +1,40 @@
-"""What the literals of a rule name: time zones, which must be known when it is saved."""
+"""What the literals of a rule name: time zones and cohorts, which must be there when it is saved."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
 
 from fillip.core.instant import find_zone
 from fillip.core.rule import RuleRefused
-from fillip.core.rule.tree import Call, Const, Tree, walk
+from fillip.core.rule.tree import Call, Const, Tree, list_reads, walk
+
+
+class CohortReads(Struct, frozen=True):
+    """Which cohorts a rule asks for: by `"vip" in cohorts` those named, each with its place; otherwise `all` that there are."""
+
+    named: tuple[tuple[str, int], ...]
+    all: bool
+
+
+def read_cohorts(tree: Tree) -> CohortReads:
+    """The cohorts that a rule asks for. What is not written out as `"vip" in cohorts` may ask for any."""
+    asked = {
+        id(node.args[1]): node.args[0]
+        for node in walk(tree.root)
+        if isinstance(node, Call) and node.overload == "in_list" and isinstance(node.args[0], Const)
+    }
+    reads = [asked.get(id(node)) for path, node in list_reads(tree.root) if path == "cohorts"]
+    named = tuple((str(name.value), name.offset) for name in reads if isinstance(name, Const))
+    return CohortReads(named, len(named) < len(reads))
+
+
+def refuse_unknown_cohorts(tree: Tree, reads: CohortReads, known: Collection[str]) -> None:
+    """Raise RuleRefused where a rule names a cohort that is not there: nobody would be in it."""
+    for name, offset in reads.named:
+        if name not in known:
+            raise RuleRefused(
+                *tree.locate(offset), f"there is no cohort '{name[:40]}': make it first, by POST /v1/cohorts"
+            )
 
 
 def refuse_unknown_zones(tree: Tree) -> None:

@@ -70,7 +70,9 @@ def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
     checked: dict[str, Checked] = {}
     for path, action, source in [] if faults else list_sources(campaign):
         try:
-            checked[path] = check_path(campaign, path, source, action, shapes.actions, shapes.user, shapes.lists)
+            checked[path] = check_path(
+                campaign, path, source, action, shapes.actions, shapes.user, shapes.lists, shapes.cohorts
+            )
         except RuleRefused as refused:
             faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
             if len(faults) >= MAX_FAULTS:

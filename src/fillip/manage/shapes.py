@@ -45,9 +45,7 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
     row = await lock_tenant(connection, caller)
     names = {action for _, action, _ in campaign.expressions()}
     actions = await read_actions(connection, caller, names)
-    cohorts = select(tables.cohort.c.cohort_id).where(
-        tables.cohort.c.tenant_id == caller.tenant_id, tables.cohort.c.cohort_id.in_(campaign.cohorts)
-    )
+    cohorts = select(tables.cohort.c.cohort_id).where(tables.cohort.c.tenant_id == caller.tenant_id)
     found = (await connection.execute(cohorts)).scalars().all()
     currencies = await read_points(connection, caller)
     shapes = {name: derive_type(schema) for name, schema in actions.items()}
