@@ -112,7 +112,13 @@ async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme
     assert (await acme.post(path, json=body | {"amount": -30})).status_code == 201
     assert (await acme.post(path, json=body | {"amount": -30})).status_code == 200
     assert (await acme.post(path, json=body | {"amount": 30})).status_code == 409
-    for wrong in ({"amount": 0}, {"reason": ""}, {"amount": 1.5}, {"surprise": 1}):
+    for wrong in (
+        {"amount": 0},
+        {"reason": ""},
+        {"adjustment_id": "a3", "amount": 1, "expires_at": in_(-1)},
+        {"amount": 1.5},
+        {"surprise": 1},
+    ):
         assert (await acme.post(path, json=body | wrong)).status_code == 422, wrong
     assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=body | {"amount": 1})).status_code == 404
 

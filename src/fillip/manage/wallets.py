@@ -208,6 +208,8 @@ async def adjust(
     transfer_id = identify_adjustment(key, body.adjustment_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         return _repeat(before, body.amount, body.adjustment_id, response)
+    if body.expires_at and body.expires_at <= now:
+        raise Invalid("must lie in the future: the points would expire at once", at="/expires_at")
     if body.amount < 0:
         await open_page(work.connection, held)
     if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
