@@ -18,8 +18,10 @@ from fillip.core.limit import Limit
 from fillip.core.quest import Quest
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema import EMPTY, derive_type
+from fillip.core.tenant import Tenant
 from fillip.manage.cel import check_rule
 
+TENANT = Tenant("demo", "Demo", "UTC", "USD", "history")
 KIND_RANK = {"ENROLLED": 0, "PURCHASE": 1, "REDEEM": 2}
 
 
@@ -163,7 +165,7 @@ def test_quest_arithmetic_agrees_with_the_answer_key(stream: list[Event]) -> Non
 def _visit(quest: Quest, event: Event) -> Meeting:
     at = datetime.fromisoformat(str(event["time"]))
     name = (str(event["source"]), str(event["id"]))
-    return Meeting(quest, 1, identify_event("grocer", *name), *name, at, at, at.date(), 0, steps=(0,))
+    return Meeting(quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, 0, steps=(0,))
 
 
 def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: list[Event]) -> None:

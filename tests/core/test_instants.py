@@ -50,9 +50,7 @@ def test_a_quest_opens_and_lapses_at_every_instant(
     quest = Quest(steps, Start("first_step"), window_s=window_s, lateness_s=lateness_s, repeatable=True)
     tenant, known = Tenant("acme", "Acme", zone, "EUR", "history"), []
     for number, instant in enumerate((first, second)):
-        meeting = Meeting(
-            quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant.local_day(instant), number, (0,)
-        )
+        meeting = Meeting(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant, number, (0,))
         known = [moved.instance for moved in advance(known, meeting).moved] or known
     assert known
     assert all(instance.ends_at and instance.ends_at <= LAST_TIME for instance in known)

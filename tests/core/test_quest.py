@@ -1,9 +1,7 @@
 """Quests: instances, windows with both ends included, steps in order, sums, one completion an instance."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,6 +13,7 @@ from fillip.core.tenant import Tenant
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 WEEK_S = 7 * 86_400
+GREENWICH = Tenant("acme", "Acme", "UTC", "USD", "history")
 
 
 def three_visits(**changes):
@@ -30,7 +29,7 @@ def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
         "event_key": None,
         "source": "/till",
         "event_id": "e",
-        "day": at.date(),
+        "tenant": GREENWICH,
         "campaign_starts_at": T0,
         "sequence": 0,
     } | changes
@@ -260,39 +259,6 @@ def test_an_instance_goes_on_under_the_earliest_version_kept_that_is_not_before_
 def test_a_book_older_than_an_instance_counts_for_it_and_leaves_it_where_it_is():
     log = Log(three_visits()).play(meeting(0, campaign_version=2), meeting(1, campaign_version=1))
     assert (log.show(), log.instances["", 1].campaign_version) == ([("open", (2,))], 2)
-
-
-STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),))
-
-
-def days(*numbers):
-    return [meeting(number * 86_400) for number in numbers]
-
-
-def test_a_streak_wants_an_event_on_each_day_and_tolerates_the_missed_ones():
-    assert play(STREAK, *days(0, 1, 2)) == [("completed", (3,))]
-    assert play(STREAK, *days(0, 0, 2, 3)) == [("completed", (3,))]
-    assert play(STREAK, *days(0, 2, 4)) == [("open", (1,))], "the second missed day begins it anew"
-    assert play(STREAK, *days(0, 3, 4)) == [("open", (2,))], "two missed at once"
-    assert play(STREAK, *days(0, 2, 1)) == [("open", (2,))], "a day before the newest counts for nothing"
-
-
-def test_a_streak_of_weeks_goes_by_weeks_from_monday():
-    quest = Quest((Step("open", "OPEN", streak=Streak(3, "week")),))  # T0 is a Wednesday
-    assert play(quest, *days(4, 5, 12)) == [("completed", (3,))]
-    assert play(quest, *days(0, 4, 12)) == [("open", (1,))]
-
-
-@pytest.mark.parametrize("month", [3, 11], ids=["clocks go forward", "clocks go back"])
-def test_a_streak_counts_local_days_over_a_change_of_clocks(month: int):
-    zone = ZoneInfo("America/New_York")
-    tenant = Tenant("acme", "Acme", "America/New_York", "USD", "history")
-    first = {3: 11, 11: 4}[month]  # the day before the clocks change
-    late = [datetime(2017, month, first + n, 23, 30, tzinfo=zone) for n in range(3)]
-    early = [datetime(2017, month, first + n, 0, 30, tzinfo=zone) for n in range(3)]
-    for moments in (late, early, [late[0], early[1], late[2]]):
-        told = [replace(meeting(), occurred_at=at, clock_at=at, day=tenant.local_day(at)) for at in moments]
-        assert play(STREAK, *told) == [("completed", (3,))]
 
 
 @given(st.lists(st.integers(0, 3 * WEEK_S), max_size=40))

@@ -10,7 +10,9 @@ NOON = datetime(2036, 3, 1, 3, tzinfo=UTC)
 """3 o'clock in UTC is still the day before in New York; eight days later its clocks change."""
 RECEIVED_AT = NOON + timedelta(hours=100)
 HOURS = [-69, -68, 0, 0, 1, 24, 24, 25, 48]
-"""Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late."""
+"""Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late.
+
+The day of hour 24 was over 74 hours before what is received; that of hour 0 was 98 hours before."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
 PARTS: list[dict[str, Any]] = [
     {},
@@ -54,7 +56,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         "at_least": 150}], start={"at": "event", "action": "BUY", "rule": "event.amount == 101"}, instance="event",
         window_s=DAY_S, lateness_s=3600),
     "by-shop": _quest("Two in a shop", [BUY | {"count": 2}], instance={"key": "event.shop"}, repeatable=True),
-    "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}]),
+    "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}],
+        lateness_s=75 * 3600),
     "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
     "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
     "share": _simple("A part of each basket", rewards=[{"kind": "cashback", "currency": "EUR",
@@ -110,7 +113,11 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
             BUY | {"name": "more", "rule": 'event.amount > 100 && event.shop == start.shop'}],
             start={"at": "event", "action": "BUY", "rule": "event.amount >= 100"}, instance="event", ordered=False),
     ],
-    "streak": [_quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}])],
+    "streak": [
+        _quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}], lateness_s=75 * 3600),
+        _quest("Three days, one missed", [{"name": "day", "action": "BUY", "streak": {"length": 3, "freeze": 1}}],
+            repeatable=True),
+    ],
 }  # fmt: skip
 MOST_KEPT = 8
 

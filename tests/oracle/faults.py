@@ -113,6 +113,11 @@ def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.M
     return replace(moved, instance=further) if moved.met else _meet(quest, meeting)
 
 
+def _close_behind(step: Any, state: instance.StepState, meeting: instance.Meeting) -> bool:
+    """A streak's newest day closes those before it."""
+    return state.last is not None and meeting.day < state.last
+
+
 def _find_for_first(self: route.Route, steps: Iterable[int], *rest: Any) -> tuple[int, ...]:
     """Only what asks for the first step that the event meets is found."""
     return _find_route(self, list(steps)[:1], *rest)
@@ -227,6 +232,8 @@ FAULTS = [
         "steps forgotten by a new version",
         _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
     ),
+    Fault("late days of a streak that never join", _attribute(instance, "_is_too_late", _close_behind)),
+    Fault("late days of a streak that always join", _attribute(instance, "_is_too_late", lambda *said: False)),
     Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),

@@ -304,7 +304,7 @@ def _read_meeting(
         quest=quest,
         occurred_at=seen.occurred_at,
         clock_at=seen.received_at if seen.book.tenant["clock"] == "live" else seen.occurred_at,
-        day=local_day(seen),
+        zone=seen.book.tenant["time_zone"],
         offset=seen.offset,
         starts="start" in roles,
         amounts=_read_amounts(seen, quest, roles),

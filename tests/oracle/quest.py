@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+DAYS_KNOWN = 1_000
+"""Days or weeks up to the newest that a streak knows."""
 MOST_OPEN = 100
 """Of those that an event can tell apart by what they ask of `start` there may be 10,000: never so many here."""
 
@@ -24,7 +27,7 @@ class Meeting:
     quest: Mapping[str, Any]
     occurred_at: datetime
     clock_at: datetime
-    day: date
+    zone: str
     offset: int
     starts: bool
     amounts: Mapping[int, int]  # of the steps that it meets: 1, or the term of the sum
@@ -51,6 +54,22 @@ class Meeting:
             return self.starts
         return 0 in self.amounts if self.ordered and self.start_at == "first_step" else bool(self.amounts)
 
+    @property
+    def day(self) -> date:
+        """Its day in the tenant's zone."""
+        return self.occurred_at.astimezone(ZoneInfo(self.zone)).date()
+
+    def comes_too_late(self, step: Mapping[str, Any], progress: "Progress") -> bool:
+        """Whether it is of a day before the streak's newest that was over by more than the lateness."""
+        streak = step.get("streak")
+        if not streak or not progress.units:
+            return False
+        unit = start_unit(streak, self.day)
+        over_on = unit + timedelta(days=7 if streak.get("unit") == "week" else 1)
+        over_at = datetime.combine(over_on, time(), ZoneInfo(self.zone)).astimezone(UTC)
+        late = self.clock_at >= over_at + timedelta(seconds=self.quest.get("lateness_s", 0))
+        return unit < max(progress.units) and late
+
     def is_over(self, ends_at: datetime | None) -> bool:
         """Whether it comes after a window and its lateness."""
         return ends_at is not None and self.clock_at > ends_at + timedelta(seconds=self.quest.get("lateness_s", 0))
@@ -58,12 +77,11 @@ class Meeting:
 
 @dataclass
 class Progress:
-    """How far a step is; of a streak, the first day of its newest unit and how many were missed."""
+    """How far a step is; of a streak, the first days of all its units, in the order in which they came."""
 
     done: int = 0
     met: bool = False
-    last: date | None = None
-    missed: int = 0
+    units: tuple[date, ...] = ()
 
 
 @dataclass
@@ -90,6 +108,7 @@ class Instance:
     opened_by: str | None
     offset: int
     steps: list[Progress]
+    zone: str  # the tenant's
     state: str = "open"
     given: list[Given] = field(default_factory=list)
     completed_by: str = ""
@@ -120,6 +139,22 @@ class Instance:
         if not self.is_unfinished or meeting.occurred_at < self.started_at:
             return False
         return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
+
+    def add(self, index: int, amount: int, day: date) -> bool:
+        """Count once more for a step; whether the event gave anything."""
+        step, progress = self.quest["steps"][index], self.steps[index]
+        streak = step.get("streak")
+        if streak is None:
+            progress.done += amount
+        else:
+            unit, known = start_unit(streak, day), progress.units
+            if known and len(_list_units(streak, unit, max(known), self.zone)) > DAYS_KNOWN:
+                return False
+            progress.units = (*known, unit)
+            if unit not in known:
+                progress.done = _count_streak(streak, progress.units, self.zone)
+        progress.met = progress.done >= needed(step)
+        return amount != 0
 
     def come_under(self, meeting: Meeting) -> None:
         """Go over to a later version: a step that was met stays so, any other still wants an event at least."""
@@ -185,7 +220,9 @@ def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None
     occurrence = newest.occurrence + 1 if newest else 1
     opened_by = None if meeting.start_at == "campaign" else meeting.event
     place = (started_at, ends_at, opened_by, meeting.offset)
-    instance = Instance(meeting.key, occurrence, meeting.version, meeting.quest, *place, steps, data=meeting.data)
+    instance = Instance(
+        meeting.key, occurrence, meeting.version, meeting.quest, *place, steps, meeting.zone, data=meeting.data
+    )
     if not instance.takes(meeting):
         return None
     waiting = [0] if meeting.ordered else meeting.amounts
@@ -212,10 +249,11 @@ def _count(meeting: Meeting, instance: Instance) -> bool:
     after = replace(instance, steps=[replace(step) for step in instance.steps])
     after.come_under(meeting)
     waiting = [index for index in after.list_waiting(ordered=meeting.ordered) if index in meeting.amounts]
-    met = [index for index in waiting if meeting.admits(index, instance.data)]
     steps = after.quest["steps"]
+    waiting = [index for index in waiting if not meeting.comes_too_late(steps[index], after.steps[index])]
+    met = [index for index in waiting if meeting.admits(index, instance.data)]
     gifts = [Given(index, meeting.event, meeting.amounts[index], meeting.day) for index in met]
-    given = [each for each in gifts if add(steps[each.step], after.steps[each.step], each.amount, each.day)]
+    given = [each for each in gifts if after.add(each.step, each.amount, each.day)]
     if not given:
         return False
     instance.version, instance.quest, instance.steps = after.version, after.quest, after.steps
@@ -234,23 +272,30 @@ def needed(step: Mapping[str, Any]) -> int:
     return int(step["at_least"]) if step.get("at_least") is not None else int(step["more_than"]) + 1
 
 
-def add(step: Mapping[str, Any], progress: Progress, amount: int, day: date) -> bool:
-    """Count once more; whether the event gave anything."""
-    if streak := step.get("streak"):
-        return _add_day(streak, progress, day)
-    progress.done += amount
-    progress.met = progress.done >= needed(step)
-    return amount != 0
+def start_unit(streak: Mapping[str, Any], day: date) -> date:
+    """The day itself, or the Monday of its week."""
+    return day - timedelta(days=day.weekday()) if streak.get("unit") == "week" else day
 
 
-def _add_day(streak: Mapping[str, Any], progress: Progress, day: date) -> bool:
-    days = 7 if streak.get("unit") == "week" else 1
-    unit = day - timedelta(days=day.weekday()) if days == 7 else day
-    missed = (unit - progress.last).days // days - 1 if progress.last else 0
-    if missed < 0:
-        return unit == progress.last
-    if progress.missed + missed > streak.get("freeze", 0):
-        progress.done, progress.missed, missed = 0, 0, 0
-    progress.done, progress.last, progress.missed = progress.done + 1, unit, progress.missed + missed
-    progress.met = progress.done >= streak["length"]
-    return True
+def _list_units(streak: Mapping[str, Any], first: date, last: date, zone: str) -> list[date]:
+    """All that there were, both ends included: a zone that crossed the date line left a day out."""
+    if streak.get("unit") == "week":
+        return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
+    noons = [datetime.combine(first + timedelta(n), time(12), ZoneInfo(zone)) for n in range((last - first).days + 1)]
+    return [noon.date() for noon in noons if noon.astimezone(UTC).astimezone(ZoneInfo(zone)).date() == noon.date()]
+
+
+def _count_streak(streak: Mapping[str, Any], units: Sequence[date], zone: str) -> int:
+    """The most that stand in a row up to the newest, with no more missed between them than the freeze; the length where
+    so many do anywhere.
+    """
+    known = sorted(set(units))
+    longest = 0
+    for last in range(len(known)):
+        longest = 0
+        for first in range(last, -1, -1):
+            days, met = _list_units(streak, known[first], known[last], zone), last - first + 1
+            longest = met if len(days) - met <= streak.get("freeze", 0) else longest
+        if longest >= streak["length"]:
+            return int(streak["length"])
+    return longest

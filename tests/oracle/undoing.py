@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .quest import Instance, Progress, add, needed
+from .quest import Instance, Progress, needed
 
 Place = tuple[str, Instance]
 """An instance with its campaign."""
@@ -70,7 +70,7 @@ def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> Non
             instance.steps[index] = Progress()
     for given in left:
         if given.step in instance.list_waiting(ordered=ordered):
-            add(steps[given.step], instance.steps[given.step], given.amount - given.reversed, given.day)
+            instance.add(given.step, given.amount - given.reversed, given.day)
     if not instance.is_met:
         instance.state = "lapsed" if instance.state == "lapsed" else "open"
     elif instance.state != "completed":

@@ -129,16 +129,20 @@ async def test_nothing_completes_by_a_reversal_alone(world: World):
     assert world.rows(INCENTIVES) == [("e3", "cashback", "reversed", 100)]
 
 
-async def test_a_streak_that_a_reversal_makes_whole_wants_one_more_day(world: World):
+async def test_a_streak_keeps_its_reward_while_the_days_left_are_enough_and_a_late_day_wins_it_back(world: World):
     quest = Quest(steps=(Step("day", "BUY", streak=Streak(3, "day", 1)),))
     define(world, quest)
-    days = [world.match(f"e{n}", quest=quest, after=timedelta(days=n)) for n in (1, 3, 5, 6)]
-    await world.play(*days)
-    assert world.rows(INSTANCES) == [(1, "open", 2)]
+    days = {n: world.match(f"e{n}", quest=quest, after=timedelta(days=n)) for n in (1, 3, 5, 6)}
+    await world.play(*days.values())
+    assert world.rows(INCENTIVES) == [("e6", "cashback", "granted", 0)]
     await world.play(world.reversal("r1", "e1"))
+    assert world.rows(INSTANCES) == [(1, "completed", 3)]
+    await world.play(world.reversal("r2", "e3"))
     assert world.rows(INSTANCES) == [(1, "open", 2)]
-    await world.play(world.match("e7", quest=quest, after=timedelta(days=7)))
-    assert world.rows(INCENTIVES) == [("e7", "cashback", "granted", 0)]
+    assert world.rows(INCENTIVES) == [("e6", "cashback", "reversed", 100)]
+    await world.play(world.match("e4", quest=quest, after=timedelta(days=4)))
+    assert world.rows(INSTANCES) == [(1, "completed", 3)]
+    assert world.rows(INCENTIVES)[1:] == [("e4", "cashback", "granted", 0)]
 
 
 async def test_events_count_in_the_order_in_which_they_were_settled_whatever_their_places(world: World):

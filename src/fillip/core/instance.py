@@ -7,11 +7,12 @@ An instance takes an event iff the event's time lies in its window, both ends in
 (broker time; in a tenant with clock `history` the event's own) is not past the window's end by more than the lateness.
 `lapsed` decides nothing: should such an event still come, it counts. So it does not matter which event lapses an
 instance, nor which events find one that they don't count for; an event changes nothing else of it.
-Steps are met in log order, never re-sorted; an event counts in full for every instance.
+Steps are met in log order, never re-sorted; an event counts in full for every instance. The days of a streak alone count
+by the calendar, in whatever order they come (see core.streak).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from msgspec.structs import replace
 from fillip.core.instant import add_span
 from fillip.core.quest import Quest, Step
 from fillip.core.route import EVERYWHERE, Route
-from fillip.core.tenant import start_window
+from fillip.core.streak import join_day, measure
+from fillip.core.tenant import Tenant, start_window
 
 QuestState = Literal["open", "completed", "denied", "lapsed", "reversed"]
 
@@ -35,7 +37,7 @@ MAX_TOGETHER = 100
 class StepState(Struct, frozen=True, omit_defaults=True):
     """How far a step has come of how far it must: events, the sum, or days or weeks.
 
-    Of a streak `last` is the first day of its newest unit, and `missed` how many units were missed on the way.
+    Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
 
     What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
     `total`; the sum before the last of them, and before any other, was at most `peak`.
@@ -45,7 +47,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     done: int
     needed: int
     last: date | None = None
-    missed: int = 0
+    days: str = ""
     total: int = 0
     peak: int = 0
     left: int = 0
@@ -120,7 +122,7 @@ class Meeting(Struct, frozen=True):
 
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can
     tell, `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that
-    of the instance it would open, `start` what such a one keeps of its attributes, `day` its day in the tenant's zone.
+    of the instance it would open, `start` what such a one keeps of its attributes.
     `route` is how the version's instances are found, `routes` where those are that the event can count for.
     `kept` is what it means for the earlier versions in force, the earliest first; they open nothing.
     """
@@ -132,7 +134,7 @@ class Meeting(Struct, frozen=True):
     event_id: str
     occurred_at: datetime
     clock_at: datetime
-    day: date
+    tenant: Tenant
     sequence: int
     steps: tuple[int, ...] = ()
     starts: bool = False
@@ -152,6 +154,16 @@ class Meeting(Struct, frozen=True):
         Where all are before it (the book is older than the instance) it is the newest.
         """
         return next((each for each in self.kept if campaign_version <= each.campaign_version), self)
+
+    @property
+    def day(self) -> date:
+        """Its day in the tenant's zone."""
+        return self.tenant.local_day(self.occurred_at)
+
+    @property
+    def due_day(self) -> date:
+        """The first day that is not over by more than the lateness."""
+        return self.tenant.local_day(self.clock_at - timedelta(seconds=self.quest.lateness_s))
 
     @property
     def opens(self) -> bool:
@@ -223,14 +235,15 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
     if not _takes(instance, meeting):
         return Moved(instance, meeting.campaign_version)
     taken = migrate(instance, meeting)
-    states, met = list(taken.steps), []
+    states, met, day, skipped = list(taken.steps), [], meeting.day, meeting.tenant.skipped_days
     for index in _list_waiting(meeting.quest, states):
-        if index not in meeting.steps or not meeting.admits(taken, index):
+        step = meeting.quest.steps[index]
+        if index not in meeting.steps or _is_too_late(step, states[index], meeting):
             continue
         amount = meeting.amounts.get(index, 1)
-        if state := _add(meeting.quest.steps[index], states[index], amount, meeting.day):
+        if meeting.admits(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
             states[index] = _sum_up(state, amount)
-            met.append(Contribution(state.name, meeting.event_key, amount, meeting.day))
+            met.append(Contribution(state.name, meeting.event_key, amount, day))
     return Moved(_put(taken, states, meeting.event_key) if met else instance, meeting.campaign_version, tuple(met))
 
 
@@ -239,17 +252,19 @@ def restart(step: Step, state: StepState) -> StepState:
     return StepState(step.name, 0, step.needed, total=state.total, peak=state.peak, left=state.left)
 
 
-def replay(quest: Quest, steps: Sequence[StepState], contributions: Iterable[Contribution]) -> tuple[StepState, ...]:
-    """The steps after what is left of these contributions, in order, has counted once more.
+def replay(
+    quest: Quest, steps: Sequence[StepState], contributions: Iterable[Contribution], skipped: Collection[date] = ()
+) -> tuple[StepState, ...]:
+    """The steps after what is left of these contributions, in order, has counted once more; see core.streak for `skipped`.
 
-    What was once counted is not asked again whether its rule holds. A contribution to a step whose turn has not come,
+    What was once counted is not asked again whether its rule holds, or whether it came in time. A contribution to a step whose turn has not come,
     or which is met without it, gives nothing.
     """
     states = list(steps)
     for each in contributions:
         for index in _list_waiting(quest, states) if each.left else ():
             if states[index].name == each.step and (
-                state := _add(quest.steps[index], states[index], each.left, each.day)
+                state := _add(quest.steps[index], states[index], each.left, each.day, skipped)
             ):
                 states[index] = state
     return tuple(states)
@@ -309,19 +324,23 @@ def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
     return waiting[:1] if quest.ordered else waiting
 
 
-def _add(step: Step, state: StepState, amount: int, day: date) -> StepState | None:
+def _add(step: Step, state: StepState, amount: int, day: date, skipped: Collection[date]) -> StepState | None:
     """The step with one event more; None where the event gives nothing. A second one of a streak's day keeps it."""
     if not step.streak:
         return replace(state, done=state.done + amount) if amount else None
-    unit = start_window(step.streak.unit, day)
-    if state.last is None:
-        return replace(state, done=1, last=unit)
-    missed = (unit - state.last).days // (7 if step.streak.unit == "week" else 1) - 1
-    if missed < 0:
-        return state if unit == state.last else None
-    if state.missed + missed > step.streak.freeze:
-        return replace(state, done=1, last=unit, missed=0)
-    return replace(state, done=state.done + 1, last=unit, missed=state.missed + missed)
+    joined = join_day(step.streak, state.last, state.days, day, skipped)
+    if joined is None or joined == (state.last, state.days):
+        return joined and state
+    last, days = joined
+    return replace(state, done=measure(step.streak, days), last=last, days=days)
+
+
+def _is_too_late(step: Step, state: StepState, meeting: Meeting) -> bool:
+    """Whether a day before a streak's newest one was over by more than the lateness when the event came."""
+    if step.streak is None or state.last is None:
+        return False
+    unit = start_window(step.streak.unit, meeting.day)
+    return unit < state.last and unit < start_window(step.streak.unit, meeting.due_day)
 
 
 def _takes(instance: Instance, meeting: Meeting) -> bool:

@@ -10,7 +10,8 @@ from fillip.core.schema import Field, Kind, ObjectType, Scalar
 class Streak(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`length` days or weeks (from Monday) in a row in the tenant's zone, each with an event.
 
-    `freeze` units may be missed on the way; they do not count towards the length. One more, and it begins anew.
+    `freeze` units may be missed between them; they do not count towards the length. One more, and as many of the first
+    fall away as must: it is always the longest that ends with the newest, and met once one of the length has been.
     """
 
     length: int
@@ -62,7 +63,8 @@ class Quest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """`window_s` counts from the instance's start, both ends included (None: until the campaign ends).
 
     `instance`: one at a time for each user, one for each opening event, or one at a time for each value of a key.
-    An event dated inside the window counts until `lateness_s` after its end, by the event's clock time.
+    An event dated inside the window counts until `lateness_s` after its end, by the event's clock time; one of a day
+    before the newest of a streak until `lateness_s` after the end of that day.
     """
 
     steps: tuple[Step, ...]

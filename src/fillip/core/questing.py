@@ -165,7 +165,7 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
         event_id=event.event_id,
         occurred_at=event.occurred_at,
         clock_at=event.received_at if tenant.clock == "live" else event.occurred_at,
-        day=tenant.local_day(event.occurred_at),
+        tenant=tenant,
         sequence=event.place.offset,
         steps=candidate.steps,
         starts=candidate.starts,

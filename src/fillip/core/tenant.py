@@ -1,10 +1,14 @@
 """A tenant: an organisation that owns users, campaigns and everything decided for them."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+_HALF_A_DAY = timedelta(hours=12)
 LIFETIME = date(1970, 1, 1)
 """The start of the one window of a lifetime limit; not date.min, which asyncpg stores as '-infinity'."""
 
@@ -22,6 +26,11 @@ class Tenant(Struct, frozen=True):
         """The calendar day of `instant` in the tenant's zone."""
         return instant.astimezone(UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)).date()
 
+    @property
+    def skipped_days(self) -> Sequence[date]:
+        """The days since 1970 that the calendar of the tenant's zone left out, such as Samoa's 30 December 2011."""
+        return () if self.time_zone == "UTC" else _list_skipped_days(self.time_zone)
+
 
 def start_window(span: str, day: date) -> date:
     """First day of the window (`day`, `week` from Monday, `month`, `lifetime`) that holds `day`."""
@@ -30,3 +39,20 @@ def start_window(span: str, day: date) -> date:
     if span == "week":
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if span == "month" else LIFETIME
+
+
+@lru_cache(maxsize=1024)
+def _list_skipped_days(time_zone: str) -> Sequence[date]:
+    """A zone that leaves a day out is a day ahead from then on: so only months between which it gains hours are looked at.
+
+    To 2037, where the rules that are known end.
+    """
+    zone = ZoneInfo(time_zone)
+    months = [datetime(year, month, 1, 12, tzinfo=zone) for year in range(1970, 2038) for month in range(1, 13)]
+    gaining = [pair for pair in pairwise(months) if _tell_offset(pair[1]) - _tell_offset(pair[0]) > _HALF_A_DAY]
+    days = [first + timedelta(n) for first, last in gaining for n in range((last - first).days)]
+    return tuple(noon.date() for noon in days if noon.astimezone(UTC).astimezone(zone).date() != noon.date())
+
+
+def _tell_offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta()

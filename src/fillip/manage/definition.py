@@ -92,7 +92,10 @@ class RewardPart(Part):
 
 
 class StreakPart(Part):
-    """`length` days or weeks (from Monday) in a row, in the tenant's zone, each with an event; `freeze` may be missed."""
+    """`length` days or weeks (from Monday) in a row, in the tenant's zone, each with an event; `freeze` may be missed.
+
+    An event of a day before the newest one counts until the quest's `lateness_s` after the end of that day.
+    """
 
     length: int = Field(ge=2, le=366, strict=True)
     unit: Literal["day", "week"] = "day"

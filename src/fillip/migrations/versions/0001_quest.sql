@@ -13,7 +13,7 @@ CREATE TABLE quest_instance (
     start_event_id   text,
     start_event_source text,
     start_offset     bigint NOT NULL,    -- place in the log of the event that opened it
-    steps            jsonb NOT NULL,     -- [{name, done, needed, total, peak, left}], of a streak also {last, missed}
+    steps            jsonb NOT NULL,     -- [{name, done, needed, total, peak, left}], of a streak also {last, days}
     completed_by     uuid,               -- key of the event that completed it, while it is complete
     start_attributes jsonb,              -- of the event that opened it, where a rule reads them
     route            bigint NOT NULL DEFAULT 0,  -- by which events find it: a hash of what they must know; 0: all do

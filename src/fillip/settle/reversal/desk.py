@@ -36,6 +36,7 @@ from fillip.core.reversal import (
 )
 from fillip.core.room import Room
 from fillip.core.settlement import Settled, UserKey
+from fillip.core.tenant import Tenant
 from fillip.core.undoing import Going, Recount, Undone, close, lower, recount
 from fillip.core.wallet import POINTS, Taking
 from fillip.settle.reversal.stage import (
@@ -83,7 +84,7 @@ class Desk:
         self._versions: dict[Version, Quest] = {}
         for place, going in self._goings.items():
             self._versions[*place[:2], going.instance.campaign_version] = going.quest
-        self._histories: set[str] = set()
+        self._tenants: dict[str, Tenant] = {}
         self._waiting: dict[EventKey, list[Asked]] = {}
         for each in found.waiting:
             self._waiting.setdefault(each.original, []).append(each)
@@ -103,7 +104,8 @@ class Desk:
         for each in self.postings:
             if not isinstance(each, Settled):
                 tenant_id = each[0].wallet[0]
-                groups.setdefault(tenant_id if tenant_id in self._histories else "", []).append(each)
+                history = self._tenants[tenant_id].clock == "history"
+                groups.setdefault(tenant_id if history else "", []).append(each)
         return [([taking for taking, _ in some], max(at for _, at in some)) for some in groups.values()]
 
     async def record(self, match: Match, settled: Sequence[Settled]) -> None:
@@ -125,10 +127,8 @@ class Desk:
 
     async def _reverse_at(self, asked: Asked, event: Event) -> None:
         """At the time of the event that brings it about: its own, or the original that it waited for."""
-        at = event.received_at
-        if event.book.tenant.clock == "history":
-            self._histories.add(event.tenant_id)
-            at = event.occurred_at
+        tenant = self._tenants[event.tenant_id] = event.book.tenant
+        at = event.occurred_at if tenant.clock == "history" else event.received_at
         done = await self._reverse(asked, at)
         self._done.pop(asked.key, None)
         self._done[asked.key] = done
@@ -266,12 +266,12 @@ class Desk:
         return undone
 
     async def _replay(self, place: InstanceKey, quest: Quest, counted: Recount) -> tuple[StepState, ...]:
-        steps = counted.steps
+        steps, skipped = counted.steps, self._tenants[place.tenant_id].skipped_days
 
         def take(page: Iterable[Contribution]) -> None:
             nonlocal steps
             left = [replace(c, reversed=self._lowered.get((place, c.step, c.event_key), c.reversed)) for c in page]
-            steps = replay(quest, steps, left)
+            steps = replay(quest, steps, left, skipped)
 
         await self._ledger.replay_gifts(place, sorted(counted.replayed), take)
         take([each for at, each in self._tables.quests.met if at == place and each.step in counted.replayed])
