@@ -62,9 +62,9 @@ class Path:
         return done
 
 
-def go(events, ordered):
+def go(events, ordered, at="campaign"):
     """The one instance after these; None where they gave nothing."""
-    quest = Quest(STEPS, Start("campaign"), ordered=ordered)
+    quest = Quest(STEPS, Start(at), ordered=ordered)
     log = Log(quest).play(*events)
     return Path(quest, log) if log.met.get(("", 1)) else None
 
@@ -124,6 +124,57 @@ def test_the_reward_is_lost_once_for_each_completion_and_only_by_what_the_share_
         lost += bool(undone and undone.completed_by)
         assert before != path.going if undone and undone.taken else undone or before == path.going
     assert lost <= 1
+
+
+@given(EVENTS, PARTS, st.booleans(), st.sampled_from(["campaign", "first_step"]))
+def test_each_step_that_fell_is_told_and_what_could_not_have_begun_is_reversed(events, parts, ordered, at):
+    if (path := go(events, ordered, at)) is None:
+        return
+    for number, (which, _) in enumerate(parts):
+        before, share = path.going.instance, Fraction(number + 1, len(parts))
+        undone = path.undo(f"e{which + 1}", share)
+        if undone is None:
+            continue
+        after = path.going.instance
+        fell = {old.name: (old.done, new.done) for old, new in zip(before.steps, after.steps, strict=True)
+                if new.done < old.done}  # fmt: skip
+        told = {each.step: (each.was, each.done) for each in undone.taken}
+        given_to = {each.step for each in undone.lowered}
+        assert fell.keys() | given_to == told.keys()
+        assert fell.items() <= told.items()
+        assert {each.step for each in undone.taken if each.amount} == given_to
+        first = STEPS[:1] if ordered else STEPS
+        left = any(each.left and each.step in {step.name for step in first} for each in path.given)
+        assert (after.state == "reversed") == (at == "first_step" and share == 1 and not left)
+
+
+ONE_BY_ONE = (Step("view", "VIEW", count=2), Step("buy", "BUY"), Step("rate", "RATE"))
+
+
+def test_what_counted_behind_a_step_that_fell_counts_no_more_and_is_told():
+    told = [meeting(n, steps=(step,)) for n, step in enumerate((0, 0, 1, 2))]
+    quest = Quest(ONE_BY_ONE)
+    path = Path(quest, Log(quest).play(*told))
+    undone = path.undo("e1", Fraction(1))
+    assert [(each.step, each.amount, each.was, each.done) for each in undone.taken] == [
+        ("view", 1, 2, 1),
+        ("buy", 0, 1, 0),
+        ("rate", 0, 1, 0),
+    ]
+    assert (undone.instance.state, undone.completed_by) == ("open", "e4")
+    undone = path.undo("e2", Fraction(1))
+    assert [(each.step, each.amount, each.was, each.done) for each in undone.taken] == [("view", 1, 1, 0)]
+    assert undone.instance.state == "reversed", "no view is left: nothing could have opened it"
+
+
+def test_an_instance_that_began_with_the_campaign_or_an_enrolment_stands_without_its_steps():
+    for start in (Start("campaign"), Start("event", "JOIN")):
+        quest = Quest(ONE_BY_ONE[1:], start)
+        join = [meeting(0, steps=(), starts=True)] if start.at == "event" else []
+        log = Log(quest).play(*join, meeting(1, steps=(0,)), meeting(2, steps=(1,)))
+        path = Path(quest, log)
+        undone = path.undo(f"e{len(join) + 1}", Fraction(1))
+        assert (undone.instance.state, [step.done for step in undone.instance.steps]) == ("open", [0, 0])
 
 
 def test_a_step_that_a_new_version_left_met_stays_met_while_it_loses_nothing():

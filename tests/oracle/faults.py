@@ -164,6 +164,17 @@ def _lower_the_whole(quest: Any, contribution: instance.Contribution, share: Any
     return _lower(quest, contribution, share if share == 1 else share * 0)
 
 
+def _is_void_if_empty(lowering: undoing.Lowering) -> bool:
+    """Any step that has events left keeps the instance."""
+    return _is_void(lowering) and (
+        lowering.going.quest.start.at == "event" or not any(state.left for state in lowering.steps)
+    )
+
+
+def _tell_own_steps(lowering: undoing.Lowering, *rest: Any) -> tuple[undoing.StepTaken, ...]:
+    return tuple(each for each in _list_taken(lowering, *rest) if each.amount)
+
+
 def _forget_grant(self: Desk, key: Any, settled: settlement.Settled) -> None:
     """A reversal does not see what its own batch granted."""
     self.postings.append(settled)
@@ -190,6 +201,7 @@ _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
 _weigh_reversal, _lower, _return = reversal.weigh_reversal, undoing._lower, Desk._return
+_is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
@@ -250,6 +262,8 @@ FAULTS = [
         "kept instances recounted under the newest version",
         _sql("lock_goings", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
     ),
+    Fault("an ordered quest without what it began with left open", _attribute(undoing, "_is_void", _is_void_if_empty)),
+    Fault("steps that fell behind another not told", _attribute(undoing, "_list_taken", _tell_own_steps)),
     Fault("a quest's reward kept", _attribute(Desk, "_list_lost", lambda *said: [])),
     Fault("a grant of the same batch that a reversal does not see", _attribute(Desk, "_note_grant", _forget_grant)),
     Fault(

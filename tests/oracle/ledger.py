@@ -61,8 +61,8 @@ def _read_reversal(row: Mapping[str, Any]) -> StoredReversal:
     return StoredReversal(name, row["state"], row["reason"], in_part, uses, counters, quests)
 
 
-def _read_taken(quest: Mapping[str, Any]) -> dict[str, int]:
-    return {each["step"]: each["amount"] for each in quest["taken"]}
+def _read_taken(quest: Mapping[str, Any]) -> dict[str, tuple[int, int, int]]:
+    return {each["step"]: (each["amount"], each["was"], each["done"]) for each in quest["taken"]}
 
 
 def _name_counter(use: Mapping[str, Any], user: str) -> CounterName:

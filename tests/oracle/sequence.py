@@ -50,7 +50,7 @@ class StoredReversal:
     in_part: bool
     uses: tuple[Mapping[str, Any], ...]
     counters: tuple[CounterName, ...]
-    quests: tuple[tuple[str, str, str, str, Mapping[str, int]], ...]
+    quests: tuple[tuple[str, str, str, str, Mapping[str, tuple[int, int, int]]], ...]
     moves: bool = True
 
 

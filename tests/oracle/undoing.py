@@ -1,6 +1,6 @@
 """Quest instances of the reference model without what was taken back of an event, as docs/guide/reversal.md tells it."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,13 +14,14 @@ Place = tuple[str, Instance]
 class Undone:
     """An instance that something was taken out of; `lost` is the event that completed it, where it no longer is so.
 
-    `taken` is what each of its steps has lost, by the step's name.
+    `taken` are the steps that fell, and those that the event had given to: what was taken of that, how far the step was, and
+    how far it is.
     """
 
     campaign: str
     instance: str
     state: str
-    taken: dict[str, int]
+    taken: dict[str, tuple[int, int, int]]
     lost: str | None
 
 
@@ -35,10 +36,19 @@ def undo(instances: Iterable[Place], event: str, share: Fraction) -> Iterator[Un
         if involves(instance, event):
             taken = dict(_lower(instance, event, share))
             if taken or share == 1:
-                was = instance.state
+                was, before = instance.state, [step.done for step in instance.steps]
                 _recount(instance, taken.keys(), gone=event if share == 1 else None)
                 lost = instance.completed_by if was == "completed" != instance.state else None
-                yield Undone(campaign, instance.name, instance.state, taken, lost)
+                fell = _tell_steps(instance, before, taken)
+                yield Undone(campaign, instance.name, instance.state, fell, lost)
+
+
+def _tell_steps(instance: Instance, before: Sequence[int], taken: Mapping[str, int]) -> dict[str, tuple[int, int, int]]:
+    told = {}
+    for step, was, now in zip(instance.quest["steps"], before, instance.steps, strict=True):
+        if step["name"] in taken or now.done < was:
+            told[step["name"]] = (taken.get(step["name"], 0), was, now.done)
+    return told
 
 
 def _lower(instance: Instance, event: str, share: Fraction) -> Iterator[tuple[str, int]]:
@@ -58,11 +68,12 @@ def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> Non
     A step that was met stays so, unless it is among those that `lost` something or, in order, behind one.
     """
     at = instance.quest.get("start", {}).get("at", "first_step")
+    steps, ordered = instance.quest["steps"], bool(instance.quest.get("ordered", True))
     left = [given for given in instance.given if given.amount != given.reversed]
-    if gone and ((at == "event" and instance.opened_by == gone) or (at == "first_step" and not left)):
+    begun = [given for given in left if given.step == 0 or not ordered]  # what could have opened it
+    if gone and ((at == "event" and instance.opened_by == gone) or (at == "first_step" and not begun)):
         instance.state, instance.steps = "reversed", [Progress() for _ in instance.steps]
         return
-    steps, ordered = instance.quest["steps"], bool(instance.quest.get("ordered", True))
     touched = False
     for index, step in enumerate(steps):
         touched = step["name"] in lost or (ordered and touched)

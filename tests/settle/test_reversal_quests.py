@@ -92,6 +92,29 @@ async def test_an_enrolling_event_taken_back_takes_the_instance_with_it(world: W
     assert world.rows(INCENTIVES) == [("e2", "reversed", 100)]
 
 
+async def test_an_ordered_quest_whose_first_step_is_gone_is_reversed_and_the_next_begins(world: World):
+    quest = Quest(steps=(Step("view", "BUY"), Step("buy", "BUY")))
+    define(world, quest)
+
+    def go(number: int) -> list[Match]:
+        return [world.match(f"{name}-{number}", quest=quest, steps=(i,)) for i, name in enumerate(("view", "buy"))]
+
+    await world.play(*go(1), world.reversal("r1", "view-1"))
+    assert world.rows(INSTANCES) == [(1, "reversed", 0)]
+    assert world.rows("SELECT quests -> 0 -> 'taken' FROM reversal") == [
+        (
+            [
+                {"step": "view", "amount": 1, "was": 1, "done": 0},
+                {"step": "buy", "amount": 0, "was": 1, "done": 0},
+            ],
+        )
+    ]
+    assert world.rows(INCENTIVES) == [("buy-1", "reversed", 100)]
+    await world.play(*go(2), world.reversal("r2", "buy-1"))
+    assert world.rows(INSTANCES) == [(1, "reversed", 0), (2, "completed", 1)]
+    assert world.rows(INCENTIVES)[1:] == [("buy-2", "granted", 0)]
+
+
 async def test_a_quest_denied_by_a_cap_opens_again(world: World):
     define(world, THRICE)
     world.add_limit("none", 0)

@@ -39,8 +39,8 @@ async def test_a_part_lowers_the_sum_by_its_share_rounded_toward_zero(world: Wor
     assert world.rows(GIVEN) == [("e1", 100, 33), ("e2", -100, -66), ("e3", 500, 0)]
     assert world.rows(INSTANCES) == [(1, "open", 67 - 34 + 500)]
     assert world.rows("SELECT quests -> 0 -> 'taken' FROM reversal ORDER BY number") == [
-        ([{"step": "spend", "amount": 33}],),
-        ([{"step": "spend", "amount": -66}],),
+        ([{"step": "spend", "amount": 33, "was": 500, "done": 467}],),
+        ([{"step": "spend", "amount": -66, "was": 467, "done": 533}],),
     ]
 
 

@@ -51,10 +51,22 @@ class Recount(Struct, frozen=True):
     replayed: Collection[str] = ()
 
 
+class StepTaken(Struct, frozen=True):
+    """What a reversal did to a step that fell, or that the event had given to: how far it `was`, and is `done`.
+
+    `amount` is what was taken of the event's own contribution: 0 where the step fell with one before it.
+    """
+
+    step: str
+    amount: int
+    was: int
+    done: int
+
+
 class Undone(Struct, frozen=True):
     """An instance that a share of an event was taken out of; `completed_by` is the event whose grant lost its ground.
 
-    `lowered` are the event's contributions as they stand now, `taken` what each of their steps has just lost.
+    `lowered` are the event's contributions as they stand now, `taken` the steps that it took from, in their order.
     """
 
     place: InstanceKey
@@ -62,7 +74,7 @@ class Undone(Struct, frozen=True):
     instance: Instance
     completed_by: UUID | None
     lowered: tuple[Contribution, ...]
-    taken: Mapping[str, int]
+    taken: tuple[StepTaken, ...]
 
 
 def lower(going: Going, given: Sequence[Contribution], event_key: UUID, share: Fraction) -> Lowering | None:
@@ -102,7 +114,7 @@ def recount(lowering: Lowering) -> Recount:
 def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) -> Undone:
     """The instance with its steps counted anew.
 
-    It is `reversed` where its enrolling event is gone, or the first and all later steps. Otherwise it keeps its window;
+    It is `reversed` where its enrolling event is gone, or nothing that it could have begun with is left. Otherwise it keeps its window;
     one that was lapsed stays so, and one that is complete all the same stays as it was decided.
     """
     before, after = lowering.going.instance, replace(lowering.going.instance, steps=steps)
@@ -115,7 +127,13 @@ def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) 
         after = hold_back(after)
     lost = before.state == "completed" and after.state != "completed"
     completed_by = before.completed_by if lost else None
-    return Undone(place, before.state, after, completed_by, lowering.lowered, lowering.taken)
+    return Undone(place, before.state, after, completed_by, lowering.lowered, _list_taken(lowering, after))
+
+
+def _list_taken(lowering: Lowering, after: Instance) -> tuple[StepTaken, ...]:
+    pairs = zip(lowering.going.instance.steps, after.steps, strict=True)
+    taken = (StepTaken(now.name, lowering.taken.get(now.name, 0), was.done, now.done) for was, now in pairs)
+    return tuple(each for each in taken if each.amount or each.done < each.was)
 
 
 def _lower(quest: Quest, contribution: Contribution, share: Fraction) -> Contribution:
@@ -135,10 +153,11 @@ def _lower_sums(state: StepState, changed: Sequence[tuple[Contribution, Contribu
 
 
 def _is_void(lowering: Lowering) -> bool:
-    """Whether nothing is left that the instance could have begun with."""
-    at = lowering.going.quest.start.at
-    enrolling = at == "event" and lowering.going.instance.start_event_key == lowering.gone
-    nothing_left = at == "first_step" and not any(state.left for state in lowering.steps)
+    """Whether nothing is left that the instance could have begun with: in order, only the first step's events are that."""
+    quest = lowering.going.quest
+    enrolling = quest.start.at == "event" and lowering.going.instance.start_event_key == lowering.gone
+    first = lowering.steps[:1] if quest.ordered else lowering.steps
+    nothing_left = quest.start.at == "first_step" and not any(state.left for state in first)
     return lowering.gone is not None and (enrolling or nothing_left)
 
 

@@ -102,10 +102,15 @@ class ReturnAnswer(BaseModel):
 
 
 class StepTakenAnswer(BaseModel):
-    """What a step lost: 1, or of a sum the original's term as far as it was taken back."""
+    """A step that fell, or that the original had given to: how far it `was`, and is `done`.
+
+    `amount` was taken of what the original gave to it: 1, or of its term; 0 where the step fell with one before it.
+    """
 
     step: str
     amount: int
+    was: int
+    done: int
 
 
 class UndoneAnswer(BaseModel):

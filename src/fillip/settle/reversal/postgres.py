@@ -199,9 +199,8 @@ def _write_reversal(done: Reversed, short: Mapping[tuple[UUID, UUID], int]) -> t
 
 def _describe(undone: Undone) -> dict[str, object]:
     name, state = undone.instance.name, undone.instance.state
-    taken = [{"step": step, "amount": amount} for step, amount in undone.taken.items()]
     quest = {"campaign_id": undone.place.campaign_id, "instance": name}
-    return quest | {"was": undone.was, "state": state, "taken": taken}
+    return quest | {"was": undone.was, "state": state, "taken": undone.taken}
 
 
 def _write_taken(reversed_: Sequence[Reversed]) -> list[tuple[object, ...]]:
