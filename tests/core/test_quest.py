@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fillip.core import instance as life
 from fillip.core.identity import identify_event
 from fillip.core.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
 from fillip.core.quest import Keyed, Quest, Start, Step, Streak
@@ -205,6 +207,48 @@ def test_lapsed_decides_nothing():
 def test_an_event_inside_the_window_of_a_lapsed_instance_counts_though_another_has_begun():
     log = Log(three_visits()).play(meeting(0), meeting(60), meeting(WEEK_S + 1), meeting(120))
     assert log.show() == [("completed", (3,)), ("open", (1,))]
+
+
+def test_a_quest_that_is_not_repeatable_completes_once_in_whatever_order_a_history_is_told():
+    day_s = 86_400
+    before, after = [meeting(n * day_s) for n in (0, 1, 2)], [meeting(n * day_s) for n in (20, 21, 22)]
+    told = [*before[:2], after[0], before[2], *after[1:]]
+    once = Log(three_visits(repeatable=False)).play(*told)
+    assert (once.show(), once.completed) == ([("closed", (2,)), ("completed", (3,))], [("e6", "2")])
+    again = Log(three_visits()).play(*told)
+    assert again.completed == [("e4", "1"), ("e6", "2")]
+    in_order = Log(three_visits(repeatable=False)).play(*before, *after)
+    assert (in_order.show(), in_order.completed) == ([("completed", (3,))], [("e3", "1")])
+
+
+MARKED = st.lists(
+    st.builds(
+        lambda at, late, steps, starts, key: meeting(
+            at, received_after_s=at + late, steps=tuple(sorted(steps)), starts=starts, key=key
+        ),
+        st.integers(0, 40),
+        st.sampled_from([0, 0, 3, 20]),
+        st.sets(st.integers(0, 1)),
+        st.booleans(),
+        st.sampled_from("ab"),
+    ),
+    max_size=30,
+)
+
+
+@given(
+    MARKED, st.booleans(), st.booleans(), st.sampled_from(["first_step", "event", "campaign"]), st.sampled_from([0, 3])
+)
+def test_lapsed_decides_nothing_whatever_comes(events, ordered, repeatable, start, lateness_s):
+    steps = (Step("a", "A", count=2), Step("b", "B"))
+    quest = Quest(steps, Start(start), Keyed("event.key"), 10, lateness_s, ordered, repeatable)
+    marked = Log(quest).play(*events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(life, "_lapse", lambda instance, meeting: instance)
+        unmarked = Log(quest).play(*events)
+    assert marked.completed == unmarked.completed
+    assert [i.steps for i in marked.instances.values()] == [i.steps for i in unmarked.instances.values()]
+    assert repeatable or len({name.partition("#")[0] for _, name in marked.completed}) == len(marked.completed)
 
 
 def test_a_user_has_at_most_so_many_open_instances():

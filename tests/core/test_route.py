@@ -164,7 +164,7 @@ class Ledger:
         wanted = list_wanted(matches)
         quests = Quests(self.lock(wanted, by_routes=by_routes))
         if growing := quests.list_growing(wanted):
-            quests.count({quest: sum(row.state == "open" for row in self.rows.values()) for quest in growing})
+            quests.count({q: sum(row.is_waiting(first) for row in self.rows.values()) for q, first in growing.items()})
         told = []
         for match in matches:
             for candidate in match.candidates:
@@ -260,3 +260,17 @@ def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monke
         ([], None),
         ([], "e#1"),
     ]
+
+
+def test_instances_marked_as_lapsed_are_among_the_most_while_they_still_take_events(monkeypatch: pytest.MonkeyPatch):
+    """In a history: the mark decides nothing."""
+    monkeypatch.setattr(life, "MAX_OPEN", 2)
+    entry = define(("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), 10, 0, 2))
+    told = [(0, "a"), (0, "b"), (11, "a"), (5, "c"), (20, "c")]
+    by_batches = Ledger()
+    refused = [
+        refused
+        for n, (at_s, post) in enumerate(told)
+        for *_, refused in by_batches.play([write_match(entry, n, ("LIKE", at_s, {"post": post}))], by_routes=True)
+    ]
+    assert refused == [None, None, None, "c#1", None]

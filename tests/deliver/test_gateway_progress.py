@@ -52,6 +52,7 @@ async def test_a_frame_holds_what_a_bar_needs_and_nothing_else(world: World) -> 
 async def test_who_connects_is_shown_what_is_open_and_not_over(world: World) -> None:
     for key, state, ends_in_s in (
         ("a", "open", 600), ("b", "completed", 600), ("c", "denied", 600), ("d", "lapsed", 600), ("e", "reversed", 600),
+        ("f", "closed", 600),
         ("over", "open", -70), ("late", "open", -50),  # it may still take events for a minute
     ):  # fmt: skip
         await move(world, "ann", 1, key=key, state=state, ends_in_s=ends_in_s)

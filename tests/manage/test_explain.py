@@ -169,6 +169,22 @@ async def test_a_trial_moves_a_quest_on_paper_only(acme: AsyncClient, database: 
     assert (await attempt(acme, BIG, "q"))["reason"] == "quest", "not repeatable"
 
 
+async def test_a_trial_finds_an_instance_that_is_marked_as_lapsed_and_takes_the_event(
+    acme: AsyncClient, database: str
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "q", QUEST | {"quest": QUEST["quest"] | {"repeatable": True}})
+    put_instance(database, "q", "lapsed", 2, 3, datetime.now(UTC) - timedelta(days=1))
+    with psycopg.connect(database) as owner:
+        owner.execute(
+            "INSERT INTO quest_instance SELECT tenant_id, campaign_id, user_id, instance_key, 2, campaign_version,"
+            " 'completed', started_at, ends_at, start_event_id, 1, steps FROM quest_instance"
+        )
+    answer = await attempt(acme, BIG, "q")
+    (told,) = [check["message"] for check in answer["checks"] if check["check"] == "quest"]
+    assert (answer["outcome"], told) == ("granted", "the event completes instance 1 of the quest: visit 3 of 3")
+
+
 async def test_a_trial_of_what_is_no_event_is_refused(acme: AsyncClient) -> None:
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)

@@ -113,9 +113,9 @@ def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.M
     return replace(moved, instance=further) if moved.met else _meet(quest, meeting)
 
 
-def _close_behind(step: Any, state: instance.StepState, meeting: instance.Meeting) -> bool:
+def _close_behind(form: Any, newest: date | None, day: date, due_day: date) -> bool:
     """A streak's newest day closes those before it."""
-    return state.last is not None and meeting.day < state.last
+    return newest is not None and day < newest
 
 
 def _find_for_first(self: route.Route, steps: Iterable[int], *rest: Any) -> tuple[int, ...]:
@@ -244,8 +244,9 @@ FAULTS = [
         "steps forgotten by a new version",
         _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
     ),
-    Fault("late days of a streak that never join", _attribute(instance, "_is_too_late", _close_behind)),
-    Fault("late days of a streak that always join", _attribute(instance, "_is_too_late", lambda *said: False)),
+    Fault("late days of a streak that never join", _attribute(instance, "is_closed", _close_behind)),
+    Fault("late days of a streak that always join", _attribute(instance, "is_closed", lambda *said: False)),
+    Fault("an instance that another follows goes on", _attribute(instance, "_close", lambda each, follower: each)),
     Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),

@@ -116,7 +116,7 @@ class Instance:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether it is neither complete nor taken back."""
+        """Whether it is neither complete, nor closed, nor taken back."""
         return self.state in ("open", "lapsed")
 
     @property
@@ -179,7 +179,7 @@ class QuestLog:
         return [(name[0], each) for name, some in self.instances.items() if name[1] == user for each in some]
 
     def advance(self, meetings: Sequence[Meeting]) -> tuple[list[tuple[Instance, int]], Instance | None]:
-        """Lapse, then open, then count. The instances completed, in order of start, and one refused for room.
+        """Lapse, then open, which may close another, then count. The instances completed, in order of start, and one refused for room.
 
         `meetings` are what the event is to each version in force, the newest last. Each instance goes by the first of
         them that is not before its own; a new one by the newest. A completed one comes with the version it did so under.
@@ -192,6 +192,10 @@ class QuestLog:
         opened, refused = _open(meetings, known), None
         if opened and sum(each.is_unfinished and not newest.is_over(each.ends_at) for each in known) >= MOST_OPEN:
             opened, refused = None, opened
+        if opened and not newest.quest.get("repeatable"):
+            before = _newest(known, opened.key)
+            if before and before.is_unfinished:
+                before.state = "closed"  # for good, whatever comes of the one that follows it
         known += [opened] if opened else []
         known.sort(key=lambda each: (each.offset, each.key, each.occurrence))
         under = [(each, _choose(meetings, each)) for each in known]

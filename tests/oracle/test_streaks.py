@@ -56,9 +56,9 @@ def test_a_streak_is_what_the_model_says(quest, told, zone, clock):
 FAULTS = {
     "a day that never was is missed": lambda patch: patch.setattr(Tenant, "skipped_days", ()),
     "a late day never joins": lambda patch: patch.setattr(
-        life, "_is_too_late", lambda step, state, meeting: bool(state.last and meeting.day < state.last)
+        life, "is_closed", lambda form, newest, day, due_day: newest is not None and day < newest
     ),
-    "a late day joins whenever it comes": lambda patch: patch.setattr(life, "_is_too_late", lambda *_: False),
+    "a late day joins whenever it comes": lambda patch: patch.setattr(life, "is_closed", lambda *_: False),
 }
 
 

@@ -83,7 +83,7 @@ def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> Non
         if given.step in instance.list_waiting(ordered=ordered):
             instance.add(given.step, given.amount - given.reversed, given.day)
     if not instance.is_met:
-        instance.state = "lapsed" if instance.state == "lapsed" else "open"
+        instance.state = instance.state if instance.state in ("lapsed", "closed") else "open"
     elif instance.state != "completed":
         _hold_back(instance)
 

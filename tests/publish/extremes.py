@@ -71,7 +71,7 @@ DOCUMENTS = ["{}", "[]", "null", '"text"', "1e400", "-0.0", '{"a": [{"b": null}]
 NUMBERS = {"int4": [0, 1, -1, 2**31 - 1, -(2**31)], "int8": [0, 1, -1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)]}
 CHOICES = {
     "outcome": ["granted", "denied"], "change": ["reversed", "expired"], "state": ["granted", "claimed", "reversed", "expired"],
-    "quest_instance.state": ["open", "completed", "denied", "lapsed", "reversed"],
+    "quest_instance.state": ["open", "completed", "denied", "lapsed", "closed", "reversed"],
     "kind": ["points", "cashback", "coupon", "badge", "custom"],
     "book_change.kind": ["tenant", "action", "campaign", "limit", "cohort", "list"],
 }  # fmt: skip

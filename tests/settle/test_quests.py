@@ -8,6 +8,7 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
+from fillip.core import instance
 from fillip.core.appraisal import Appraisal
 from fillip.core.book import Action, Entry, list_roles
 from fillip.core.campaign import Campaign, Checked
@@ -140,6 +141,39 @@ async def test_a_lapsed_instance_is_opened_again_by_an_event_inside_its_window(w
     assert world.rows("SELECT state FROM quest_instance") == [("lapsed",)]
     await world.play(offers.event("p2", "BUY", 100, offer=0, cents=1000))
     assert granted(world) == [("p2", "discount", "r#1")]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+async def test_a_quest_that_is_not_repeatable_is_completed_once_in_a_history_out_of_order(world: World, together: bool):
+    quest = Quest(steps=(Step("buy", "BUY", "event.cents > 500", count=2),), window_s=100)
+    offers = Offers(world, twice=quest, again=replace(quest, repeatable=True))
+    times = [0, 500, 1, 501]
+    events = [offers.event(f"p{n}", "BUY", at, offer=0, cents=600) for n, at in enumerate(times)]
+    for batch in [events] if together else [[event] for event in events]:
+        await world.play(*batch)
+    assert sorted(granted(world)) == [("p2", "again", "1"), ("p3", "again", "2"), ("p3", "twice", "2")]
+    assert world.rows("SELECT state FROM quest_instance WHERE campaign_id = 'twice' ORDER BY occurrence") == [
+        ("closed",),
+        ("completed",),
+    ]
+
+
+async def test_the_most_that_may_be_open_counts_those_marked_as_lapsed_that_still_take_events(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(instance, "MAX_OPEN", 2)
+    rule = "event.offer == start.offer"
+    quest = replace(DISCOUNT, steps=(Step("buy", "BUY", rule, count=2),), start=Start("event", "OFFER"))
+    offers = Offers(world, routed=quest)
+    at = {"a": 0, "b": 0, "later": 101, "before": 5}
+    for number, (event_id, after) in enumerate(at.items()):
+        await world.play(offers.event(event_id, "OFFER", after, offer=number, cents=0))
+    assert world.rows("SELECT instance_key, state FROM quest_instance ORDER BY 1") == [
+        ("a", "lapsed"),
+        ("b", "lapsed"),
+        ("later", "open"),
+    ]
+    assert world.rows("SELECT event_id, reason FROM decision") == [("before", "too_many_open")]
 
 
 class Meddler:

@@ -2,11 +2,14 @@
 
     (none) --start--> open --last step--> completed   (or denied, when the grant is then refused)
                       open --an event after the window and its lateness--> lapsed
+               open, lapsed --another begins, and the quest can't be repeated--> closed
 
 An instance takes an event iff the event's time lies in its window, both ends included, and the event's clock time
 (broker time; in a tenant with clock `history` the event's own) is not past the window's end by more than the lateness.
-`lapsed` decides nothing: should such an event still come, it counts. So it does not matter which event lapses an
-instance, nor which events find one that they don't count for; an event changes nothing else of it.
+`lapsed` is the mark that an event has found it over, and decides nothing: should one still come that it takes, it counts. So
+it does not matter which event lapses an instance, nor which events find one that they don't count for; an event changes
+nothing else of it. A history may be told in any order, so what is over for one event is not for the next: where a quest
+can't be repeated, an instance is closed for good when another of its key begins, and one of them at most is completed.
 Steps are met in log order, never re-sorted; an event counts in full for every instance. The days of a streak alone count
 by the calendar, in whatever order they come (see core.streak).
 """
@@ -22,10 +25,10 @@ from msgspec.structs import replace
 from fillip.core.instant import add_span
 from fillip.core.quest import Quest, Step
 from fillip.core.route import EVERYWHERE, Route
-from fillip.core.streak import join_day, measure
-from fillip.core.tenant import Tenant, start_window
+from fillip.core.streak import is_closed, join_day, measure
+from fillip.core.tenant import Tenant
 
-QuestState = Literal["open", "completed", "denied", "lapsed", "reversed"]
+QuestState = Literal["open", "completed", "denied", "lapsed", "closed", "reversed"]
 
 MAX_OPEN = 10_000
 """Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
@@ -38,7 +41,6 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     """How far a step has come of how far it must: events, the sum, or days or weeks.
 
     Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
-
     What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
     `total`; the sum before the last of them, and before any other, was at most `peak`.
     """
@@ -85,6 +87,10 @@ class Instance(Struct, frozen=True):
     def is_unfinished(self) -> bool:
         """Whether events may still count for it, as far as its state goes."""
         return self.state in ("open", "lapsed")
+
+    def is_waiting(self, first: datetime) -> bool:
+        """Whether it is unfinished and ends at `first` or later."""
+        return self.is_unfinished and (self.ends_at is None or self.ends_at >= first)
 
     @property
     def name(self) -> str:
@@ -162,7 +168,7 @@ class Meeting(Struct, frozen=True):
 
     @property
     def due_day(self) -> date:
-        """The first day that is not over by more than the lateness."""
+        """The first day that is not over by more than the lateness when it comes."""
         return self.tenant.local_day(self.clock_at - timedelta(seconds=self.quest.lateness_s))
 
     @property
@@ -205,7 +211,7 @@ class Advance(Struct, frozen=True):
 
 
 def advance(known: Iterable[Instance], meeting: Meeting, open_now: int = 0) -> Advance:
-    """Let an event lapse instances, then open one, then count for each that takes it, the new one too.
+    """Let an event lapse instances, then open one, which may close another, then count for each that takes it.
 
     Each goes on under its own version (see Meeting.under); what opens does so under the newest.
 
@@ -219,6 +225,8 @@ def advance(known: Iterable[Instance], meeting: Meeting, open_now: int = 0) -> A
     refused = None
     if opened and (open_now >= MAX_OPEN or _count_together(current, opened, meeting) >= MAX_TOGETHER):
         opened, refused = None, opened
+    if opened and not meeting.quest.repeatable:
+        current = [_close(each, opened) for each in current]
     moved = [meet(each, meeting.under(each.campaign_version)) for each in current]
     told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance != old]
     return Advance([*told, meet(opened, meeting)] if opened else told, refused)
@@ -238,7 +246,9 @@ def meet(instance: Instance, meeting: Meeting) -> Moved:
     states, met, day, skipped = list(taken.steps), [], meeting.day, meeting.tenant.skipped_days
     for index in _list_waiting(meeting.quest, states):
         step = meeting.quest.steps[index]
-        if index not in meeting.steps or _is_too_late(step, states[index], meeting):
+        if index not in meeting.steps:
+            continue
+        if step.streak and is_closed(step.streak, states[index].last, day, meeting.due_day):
             continue
         amount = meeting.amounts.get(index, 1)
         if meeting.admits(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
@@ -302,13 +312,6 @@ def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
     return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
 
 
-def read_progress(instance: Instance, index: int) -> dict[str, object]:
-    """What `progress` reads in the rule of a step: see core.quest.PROGRESS."""
-    state = instance.steps[index]
-    steps_met = sum(each.met for each in instance.steps)
-    return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}
-
-
 def _put(instance: Instance, states: Sequence[StepState], event_key: UUID) -> Instance:
     if all(state.met for state in states):
         return replace(instance, steps=tuple(states), state="completed", completed_by=event_key)
@@ -335,14 +338,6 @@ def _add(step: Step, state: StepState, amount: int, day: date, skipped: Collecti
     return replace(state, done=measure(step.streak, days), last=last, days=days)
 
 
-def _is_too_late(step: Step, state: StepState, meeting: Meeting) -> bool:
-    """Whether a day before a streak's newest one was over by more than the lateness when the event came."""
-    if step.streak is None or state.last is None:
-        return False
-    unit = start_window(step.streak.unit, meeting.day)
-    return unit < state.last and unit < start_window(step.streak.unit, meeting.due_day)
-
-
 def _takes(instance: Instance, meeting: Meeting) -> bool:
     if not instance.is_unfinished or meeting.occurred_at < instance.started_at:
         return False
@@ -358,6 +353,12 @@ def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
 def _lapse(instance: Instance, meeting: Meeting) -> Instance:
     over = instance.state == "open" and _is_over(instance.ends_at, meeting)
     return replace(instance, state="lapsed") if over else instance
+
+
+def _close(instance: Instance, follower: Instance) -> Instance:
+    """The same, closed where the other is the next of its key."""
+    is_next = (instance.key, instance.occurrence + 1) == (follower.key, follower.occurrence)
+    return replace(instance, state="closed") if is_next and instance.is_unfinished else instance
 
 
 def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event
-from fillip.core.instance import Contribution, Instance, Meeting, advance, name_key, read_progress
+from fillip.core.instance import Contribution, Instance, Meeting, advance, name_key
 from fillip.core.match import Candidate, Match
 from fillip.core.rule import RuleError
 from fillip.core.shelf import Shelf
@@ -59,20 +59,23 @@ class Quests:
         """`found` as read under the lock."""
         self._shelves = {key: Shelf(instances) for key, instances in found.items()}
         self._open: dict[QuestKey, int] = {}
+        self._growing: Mapping[QuestKey, datetime] = {}
         self.changed: dict[InstanceKey, Instance] = {}
         self.fresh: set[InstanceKey] = set()
         self.met: list[tuple[InstanceKey, Contribution]] = []
 
     def list_growing(self, wanted: Wanted) -> Mapping[QuestKey, datetime]:
-        """The quests that may have more instances open after the batch, with the first instant that counts as not over.
+        """The quests that may have more instances waiting after the batch, with the first instant that counts as not over.
 
-        Where one of the same key is open, the next can only take its place.
+        Where one of the same key waits, the next can only take its place.
         """
-        growing = (quest for quest, key in wanted.openings if not self._shelve(quest).has_open(key))
-        return {quest: wanted.quests[quest].first for quest in sorted(set(growing))}
+        firsts = {quest: span.first for quest, span in wanted.quests.items()}
+        growing = {quest for quest, key in wanted.openings if not self._shelve(quest).has_waiting(key, firsts[quest])}
+        self._growing = {quest: firsts[quest] for quest in sorted(growing)}
+        return self._growing
 
     def count(self, open_now: Mapping[QuestKey, int]) -> None:
-        """Take note of how many instances of these quests are open, known or not."""
+        """Take note of how many instances of these quests wait for events, known or not, by the mark open or lapsed."""
         self._open.update(open_now)
 
     def advance(self, event: Event, candidate: Candidate) -> tuple[list[tuple[Instance, Candidate]], Instance | None]:
@@ -113,9 +116,9 @@ class Quests:
         before = self._shelve(place[:3]).put(instance)
         if before != instance:
             self.changed[place] = instance
-        if place[:3] in self._open:
-            was_open = before is not None and before.state == "open"
-            self._open[place[:3]] += (instance.state == "open") - was_open
+        if first := self._growing.get(place[:3]):
+            was_waiting = before is not None and before.is_waiting(first)
+            self._open[place[:3]] += instance.is_waiting(first) - was_waiting
         return before
 
     def deny(self, place: InstanceKey) -> None:
@@ -146,9 +149,14 @@ def list_wanted(matches: Sequence[Match]) -> Wanted:
     return Wanted(dict(sorted(spans.items())), sorted(whole), sorted(routes), sorted(keys), sorted(openings))
 
 
-def _widen(span: Span | None, meeting: Meeting) -> Span:
+def find_due(meeting: Meeting) -> datetime:
+    """The end of a window before which it is over for the event, under whatever version."""
     most_s = max(version.quest.lateness_s for version in (meeting, *meeting.kept))
-    at = meeting.clock_at - timedelta(seconds=most_s)
+    return meeting.clock_at - timedelta(seconds=most_s)
+
+
+def _widen(span: Span | None, meeting: Meeting) -> Span:
+    at = find_due(meeting)
     return Span(min(span.first, at), max(span.last, at)) if span else Span(at, at)
 
 
@@ -187,7 +195,7 @@ def _admit(event: Event, candidate: Candidate, instance: Instance, index: int) -
     if rule is None:
         return True
     try:
-        start, progress = _read_start(event, candidate, instance), read_progress(instance, index)
+        start, progress = _read_start(event, candidate, instance), _read_progress(instance, index)
         return bool(rule(event.typed, candidate.user, candidate.cohorts, start, progress))
     except (RuleError, Unreadable):
         return False
@@ -199,3 +207,10 @@ def _read_start(event: Event, candidate: Candidate, instance: Instance) -> Mappi
     if instance.start is None or action is None:
         return None
     return event.typed if instance.start_event_key == event.key else action.read(instance.start)
+
+
+def _read_progress(instance: Instance, index: int) -> dict[str, object]:
+    """What `progress` reads in the rule of a step: see core.quest.PROGRESS."""
+    state = instance.steps[index]
+    steps_met = sum(each.met for each in instance.steps)
+    return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}

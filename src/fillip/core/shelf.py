@@ -47,9 +47,9 @@ class Shelf:
         names |= self._take_over(meeting.clock_at - timedelta(seconds=meeting.quest.lateness_s))
         return [self.instances[name] for name in names]
 
-    def has_open(self, key: str) -> bool:
-        """Whether one of this key is open."""
-        return any(self.instances[name].state == "open" for name in self._by_key.get(key, ()))
+    def has_waiting(self, key: str, first: datetime) -> bool:
+        """Whether one of this key is unfinished and ends at `first` or later."""
+        return any(self.instances[name].is_waiting(first) for name in self._by_key.get(key, ()))
 
     def _take_over(self, due_at: datetime) -> set[Name]:
         """Those that ended before, each told once."""

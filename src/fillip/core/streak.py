@@ -33,6 +33,12 @@ def join_day(
     return (newest, f"{known | 1 << apart:x}") if apart < MAX_UNITS else None
 
 
+def is_closed(streak: Streak, newest: date | None, day: date, due_day: date) -> bool:
+    """Whether a day lies before the newest unit and in one that joins no more: those before that of `due_day`."""
+    unit = start_window(streak.unit, day)
+    return newest is not None and unit < newest and unit < start_window(streak.unit, due_day)
+
+
 def measure(streak: Streak, days: str) -> int:
     """How many stand in a row up to the newest, with no more missed between them than may be; the streak's length where
     so many do anywhere.

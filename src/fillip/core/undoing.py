@@ -115,13 +115,13 @@ def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) 
     """The instance with its steps counted anew.
 
     It is `reversed` where its enrolling event is gone, or nothing that it could have begun with is left. Otherwise it keeps its window;
-    one that was lapsed stays so, and one that is complete all the same stays as it was decided.
+    one that was lapsed or closed stays so, and one that is complete all the same stays as it was decided.
     """
     before, after = lowering.going.instance, replace(lowering.going.instance, steps=steps)
     if _is_void(lowering):
         after = replace(after, state="reversed", completed_by=None)
     elif not all(state.met for state in steps):
-        state: QuestState = "lapsed" if before.state == "lapsed" else "open"
+        state: QuestState = before.state if before.state in ("lapsed", "closed") else "open"
         after = replace(after, state=state, completed_by=None)
     elif before.state not in ("completed", "denied"):
         after = hold_back(after)

@@ -40,7 +40,7 @@ def try_quest(situation: Situation, meeting: Meeting, known: Sequence[Instance])
     newest = situation.entry
     views = {entry.version: replace(situation, entry=entry) for entry in (newest, *newest.kept)}
     done = advance(known, meeting).moved
-    moved = [each for each in done if each.instance.state != "lapsed"]
+    moved = [each for each in done if each.instance.state not in ("lapsed", "closed")]
     if not moved:
         standing = [_place(each, meeting) for each in known if each.state == "open"]
         version = standing[0].campaign_version if standing else newest.version

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, bindparam, func, or_, select, tuple_
+from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book import Action, Book, Entry, join_versions
@@ -17,6 +17,7 @@ from fillip.core.event import Event, Place
 from fillip.core.instance import Instance, Meeting, StepState
 from fillip.core.limit import Counter, CounterKey, Limit, Touch
 from fillip.core.ports import Caller
+from fillip.core.questing import find_due
 from fillip.core.schema import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage import tables
@@ -153,14 +154,15 @@ async def _find_schema(connection: AsyncConnection, caller: Caller, action: str)
 async def find_instances(
     connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, meeting: Meeting
 ) -> list[Instance]:
-    """A user's instances of a quest that are open or the newest of their key, at most 1,000: first those that the event
-    finds, each in order of start.
+    """A user's instances of a quest that are open, or marked as lapsed and not over for the event, or the newest of their
+    key, at most 1,000: first those that the event finds, each in order of start.
     """
     table, newer = tables.quest_instance, tables.quest_instance.alias()
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
-    statement = select(table).where(mine, or_(table.c.state == "open", ~followed))
+    waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(meeting)))
+    statement = select(table).where(mine, or_(waiting, ~followed))
     found = or_(table.c.route.in_(meeting.list_routes() or ()), table.c.instance_key == meeting.key)
     rows = await connection.execute(statement.order_by(found.desc(), table.c.start_offset).limit(1000))
     return [read_instance(row) for row in rows]

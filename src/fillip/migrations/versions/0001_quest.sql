@@ -6,7 +6,7 @@ CREATE TABLE quest_instance (
     instance_key     text NOT NULL,      -- '' one for each user, id@key of the event that opened it, or a key's value
     occurrence       integer NOT NULL CHECK (occurrence >= 1),  -- of this key
     campaign_version integer NOT NULL,
-    state            text NOT NULL CHECK (state IN ('open', 'completed', 'denied', 'lapsed', 'reversed')),
+    state            text NOT NULL CHECK (state IN ('open', 'completed', 'denied', 'lapsed', 'closed', 'reversed')),
     started_at       timestamptz NOT NULL,
     ends_at          timestamptz,
     start_event_key  uuid,
