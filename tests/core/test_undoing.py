@@ -161,7 +161,7 @@ def test_what_counted_behind_a_step_that_fell_counts_no_more_and_is_told():
         ("buy", 0, 1, 0),
         ("rate", 0, 1, 0),
     ]
-    assert (undone.instance.state, undone.completed_by) == ("open", "e4")
+    assert (undone.instance.state, undone.completed_by) == ("open", name("e4"))
     undone = path.undo("e2", Fraction(1))
     assert [(each.step, each.amount, each.was, each.done) for each in undone.taken] == [("view", 1, 1, 0)]
     assert undone.instance.state == "reversed", "no view is left: nothing could have opened it"
