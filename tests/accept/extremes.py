@@ -110,7 +110,8 @@ def open_book(stack: Stack, tenant: str, zone: str, tell: Callable[[str], None])
     client.post("/v1/coupon-pools/pool/generations", {"count": 2_000, "pattern": "#############"})
     client.post("/v1/badges", {"badge_id": "star", "name": "Star"})
     for campaign_id, definition in CAMPAIGNS.items():
-        client.post("/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
+        ever = definition | {"schedule": {"starts_at": "1970-01-01T00:00:00Z"}}
+        client.post("/v1/campaigns", {"campaign_id": campaign_id, "definition": ever})
         client.post(f"/v1/campaigns/{campaign_id}/launch", headers={"If-Match": "*"})
     for limit in LIMITS:
         client.post("/v1/limits", limit)

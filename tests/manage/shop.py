@@ -5,6 +5,7 @@ from typing import Any
 from httpx import AsyncClient
 
 ANY = {"If-Match": "*"}
+LONG_AGO = "2026-01-01T00:00:00Z"
 PURCHASE = {
     "type": "object",
     "properties": {"amount_cents": {"type": "integer"}, "coupon": {"type": "string"}, "store": {"type": "string"}},
@@ -58,8 +59,9 @@ async def draft(client: AsyncClient, campaign_id: str, definition: dict[str, Any
 
 
 async def launch(client: AsyncClient, campaign_id: str, definition: dict[str, Any]) -> dict[str, Any]:
-    """Make a campaign and launch it."""
-    await draft(client, campaign_id, definition)
+    """Make a campaign and launch it; it takes what happened since LONG_AGO, unless it says when it starts."""
+    schedule = {"starts_at": LONG_AGO} | definition.get("schedule", {})
+    await draft(client, campaign_id, definition | {"schedule": schedule})
     moved = await client.post(f"/v1/campaigns/{campaign_id}/launch", headers=ANY)
     assert moved.status_code == 200, moved.text
     answer: dict[str, Any] = moved.json()

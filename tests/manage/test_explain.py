@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from httpx import AsyncClient
 from ledger_rows import put_counter, put_decision, put_event, put_instance
-from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+from shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 ONCE: dict[str, Any] = {"scope": "user_in_campaign", "campaign_id": "c", "measure": "count", "span": "lifetime"}
 BIG = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000, "coupon": "K1"}}
@@ -97,7 +97,7 @@ async def test_a_trial_shows_what_stands_before_the_rule(acme: AsyncClient) -> N
     await acme.put("/v1/actions/RETURN", json={"schema": PURCHASE})
     await open_cohort(acme, "vip", "bob")
     past = {"ends_at": (datetime.now(UTC) - timedelta(days=1)).isoformat()}
-    await draft(acme, "c", CASHBACK)
+    await draft(acme, "c", CASHBACK | {"schedule": {"starts_at": LONG_AGO}})
     await draft(acme, "over", CASHBACK | {"schedule": past})
     await launch(acme, "few", CASHBACK | {"cohorts": ["vip"]})
     assert (await attempt(acme, BIG))["reason"] == "draft"

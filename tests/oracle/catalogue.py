@@ -9,7 +9,9 @@ DAY_S = 86_400
 NOON = datetime(2036, 3, 1, 3, tzinfo=UTC)
 """3 o'clock in UTC is still the day before in New York; eight days later its clocks change."""
 RECEIVED_AT = NOON + timedelta(hours=100)
-HOURS = [-69, -68, 0, 0, 1, 24, 24, 25, 48]
+LONG_AGO = -12 * 366 * 24
+"""Hours after NOON, before any campaign was launched, whenever this runs."""
+HOURS = [LONG_AGO, -69, -68, 0, 0, 1, 24, 24, 25, 48]
 """Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late.
 
 The day of hour 24 was over 74 hours before what is received; that of hour 0 was 98 hours before."""

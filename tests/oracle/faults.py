@@ -22,6 +22,7 @@ from fillip.core.incentive import identify_decision
 from fillip.core.limit import Counter, Touch, Use, take
 from fillip.core.match import Match
 from fillip.core.tenant import Tenant
+from fillip.manage import campaigns
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import desk
@@ -251,6 +252,8 @@ FAULTS = [
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
+    Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
+    Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
     Fault("a reversal without giving back", _attribute(desk, "give_back", lambda *said: [])),
     Fault(

@@ -303,7 +303,7 @@ class Machine(RuleBasedStateMachine):
         wanted = sorted(campaigns.keys() & CHANGED.keys())
         campaign_id = wanted[which % len(wanted)]
         now, definitions = campaigns[campaign_id], [CAMPAIGNS[campaign_id], *CHANGED[campaign_id]]
-        others = [definition for definition in definitions if definition != now["definition"]]
+        others = [definition for definition in definitions if definition != now["written"]]
         crowded = len(now.get("kept", ())) == MOST_KEPT
         asked = None if "quest" not in now["definition"] else "migrate" if crowded else policy
         self._run(self.shop.change(campaign_id, asked, others[which // 7 % len(others)]))

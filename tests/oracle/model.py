@@ -199,6 +199,15 @@ def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
     return not wanted or any(seen.event["subject"] in seen.book.cohorts.get(c, ()) for c in wanted)
 
 
+def give_start(definition: Document, at: str | None) -> Document:
+    """A definition that starts when it says, or else at `at`: its launch, or the start of the version before it."""
+    schedule = definition.get("schedule") or {}
+    return {
+        **definition,
+        "schedule": schedule if schedule.get("starts_at") or not at else {**schedule, "starts_at": at},
+    }
+
+
 def read_schedule(definition: Document) -> tuple[datetime | None, datetime | None]:
     """Start and end of a campaign; None is open."""
     schedule = definition.get("schedule") or {}

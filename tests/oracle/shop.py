@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from fillip.manage.tables import tenant
 from fillip.manage.tenants import NewTenant, add_tenant
 from fillip.migrations import role_dsn
 
-from .model import Book
+from .model import Book, give_start
 
 ANY = {"If-Match": "*"}
 ACTIONS = {
@@ -79,21 +80,27 @@ class Shop:
         return answer.json() if answer.content else None
 
     async def launch(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
-        """Make a campaign and let it run."""
+        """Make a campaign and let it run: of a live tenant from now on, unless it says since when."""
+        launched_at = datetime.now(UTC).isoformat() if self.book.tenant["clock"] == "live" else None
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
-        await self._note(campaigns={campaign_id: {"state": "running", "definition": definition, "version": 1}})
+        launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
+        await self._note(campaigns={campaign_id: launched | {"written": definition}})
 
     async def change(self, campaign_id: str, policy: str | None, definition: Mapping[str, Any]) -> None:
-        """Make a new version of a running campaign. The answer tells which of the kept versions are still needed."""
+        """Make a new version of a running campaign, which starts when it says, or when the one before did.
+
+        The answer tells which of the kept versions are still needed.
+        """
         campaign = self.book.campaigns[campaign_id]
+        changed_to = give_start(definition, (campaign["definition"].get("schedule") or {}).get("starts_at"))
         query = f"?open_instances={policy}" if policy else ""
         answer = await self.call("PUT", f"/v1/campaigns/{campaign_id}{query}", definition)
         before = {**campaign.get("kept", {}), campaign["version"]: campaign["definition"]}
         kept = {version: before[version] for version in answer["kept_versions"]}
         assert (campaign["version"] in kept) == (policy == "keep")
-        changed = {"state": campaign["state"], "definition": definition, "version": answer["version"], "kept": kept}
-        await self._note(campaigns={campaign_id: changed})
+        changed = {"state": campaign["state"], "definition": changed_to, "version": answer["version"], "kept": kept}
+        await self._note(campaigns={campaign_id: changed | {"written": definition}})
 
     async def toggle(self, campaign_id: str) -> None:
         """Pause a running campaign, resume a paused one."""

@@ -16,9 +16,11 @@ from fillip.manage.catalogue import (
     add_campaign,
     count_campaigns,
     find_campaign,
+    keep_start,
     list_kept,
     move,
     plan_end,
+    plan_launch,
     read_definition,
     save_version,
     select_campaigns,
@@ -33,7 +35,7 @@ from fillip.manage.refusals import Conflict
 from fillip.manage.revision import Match, tag
 from fillip.manage.route import Posting, Reading, Route, Work, Writing
 from fillip.manage.saving import check_campaign, check_change, check_route, fill_currency
-from fillip.manage.shapes import read_shapes
+from fillip.manage.shapes import lock_tenant, read_shapes
 from fillip.manage.spending import check_keys
 from fillip.manage.stock import require_room
 
@@ -148,11 +150,14 @@ async def change_campaign(
 ) -> ChangeAnswer:
     """Replace the definition: a draft changes in place, a launched campaign gets a new version.
 
+    Without `starts_at` a launched campaign keeps its start.
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
-    campaign, checked = await _check(work, campaign_id, body.to_campaign())
+    await lock_tenant(work.connection, work.caller)
     row = await find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
+    campaign = body.to_campaign() if row.state == "draft" else keep_start(body.to_campaign(), row)
+    campaign, checked = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
@@ -170,15 +175,18 @@ async def change_campaign(
 async def move_campaign(
     work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
 ) -> CampaignAnswer:
-    """Launch, pause, resume, end or archive. Launching checks the definition again; ending closes the schedule now."""
-    found = await find_campaign(work.connection, work.caller, campaign_id)
-    campaign, checked = read_definition(found), None
-    if order == "launch":
-        campaign, checked = await _check(work, campaign_id, campaign)
+    """Launch, pause, resume, end or archive.
+
+    Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`.
+    Ending closes the schedule now.
+    """
+    await lock_tenant(work.connection, work.caller)
     row = await find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
+    campaign = read_definition(row)
     state = _find_next(row, campaign, order)
-    if checked is not None:
+    if order == "launch":
+        campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
         row = await save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await save_version(work.connection, work.caller, row, ended, row.checked, growing=False)

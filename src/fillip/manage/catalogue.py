@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -149,12 +150,30 @@ async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
     return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
 
 
+def plan_launch(campaign: Campaign, row: Row[Any]) -> Campaign:
+    """The campaign as it is launched now: where it does not say when it starts, in this second.
+
+    Not of a tenant whose clock is `history`: what it is sent is of the past.
+    """
+    return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
+
+
+def keep_start(campaign: Campaign, row: Row[Any]) -> Campaign:
+    """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
+    return _start_at(campaign, read_definition(row).schedule.starts_at)
+
+
+def _start_at(campaign: Campaign, at: datetime | None) -> Campaign:
+    schedule = campaign.schedule
+    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, starts_at=at))
+
+
 def plan_end(campaign: Campaign, now: datetime) -> Campaign:
     """The campaign with its schedule ended at `now`, unless it ends before."""
     ends_at = campaign.schedule.ends_at
     if ends_at and ends_at <= now:
         return campaign
-    return msgspec.structs.replace(campaign, schedule=msgspec.structs.replace(campaign.schedule, ends_at=now))
+    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now))
 
 
 async def _add_version(

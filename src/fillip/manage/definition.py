@@ -148,9 +148,12 @@ class QuestPart(Part):
 
 
 class SchedulePart(Part):
-    """By event time, both ends included; absent is open."""
+    """By event time, both ends included; an absent end is open."""
 
-    starts_at: Instant | None = None
+    starts_at: Instant | None = Field(
+        default=None,
+        description="Absent: the second of the launch, from which on it stands here; open where the clock is history",
+    )
     ends_at: Instant | None = None
 
 

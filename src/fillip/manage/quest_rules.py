@@ -208,7 +208,7 @@ def _check_past(quest: Quest, campaign: Campaign, now: datetime | None) -> Itera
     """A window that opens with the campaign is the same for all: it needs a start, and may be over before anyone can come."""
     if quest.start.at != "campaign" or not quest.window_s:
         return
-    starts_at = campaign.schedule.starts_at
+    starts_at = campaign.schedule.starts_at or now  # it will be launched at `now` or later
     if starts_at is None:
         message = "counts from the campaign's start, which is open: give schedule.starts_at, or start at first_step"
         yield Fault("/quest/window_s", message)
