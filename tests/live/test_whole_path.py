@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -127,16 +128,39 @@ async def listening(shop: Shop, user: str, frames: list[dict[str, Any]]) -> Asyn
 
 
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
-    assert await _measure_until(stack, shop, decided=True) < 30  # the worker holds the tenant's book from here on
+    assert await _measure_until(stack, shop, granted=True) < 30  # the worker holds the tenant's book from here on
 
     shop.client.post("/v1/campaigns/cashback/pause", headers=ANY)
-    assert await _measure_until(stack, shop, decided=False) <= RULES_WITHIN_S
+    assert await _measure_until(stack, shop, granted=False) <= RULES_WITHIN_S
 
     shop.client.post("/v1/campaigns/cashback/resume", headers=ANY)
-    assert await _measure_until(stack, shop, decided=True) <= RULES_WITHIN_S
+    assert await _measure_until(stack, shop, granted=True) <= RULES_WITHIN_S
 
     launch_campaigns(shop.client, {"bonus": CASHBACK | {"rewards": [{"kind": "points", "value": 1}]}}, [])
-    assert await _measure_until(stack, shop, decided=True, campaign="bonus") <= RULES_WITHIN_S
+    assert await _measure_until(stack, shop, granted=True, campaign="bonus") <= RULES_WITHIN_S
+
+
+async def test_what_came_before_a_launch_or_in_a_pause_earns_nothing_when_it_is_sent_again(
+    stack: Stack, shop: Shop
+) -> None:
+    early = shop.buy("early") | {"time": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
+    await send(stack, [early])
+    shop.client.post("/v1/campaigns/cashback/pause", headers=ANY)
+    missed = shop.buy("missed")
+    await send(stack, [missed])
+    await wait_until_settled(stack)
+
+    launch_campaigns(shop.client, {"bonus": CASHBACK | {"rewards": [{"kind": "points", "value": 1}]}}, [])
+    shop.client.post("/v1/campaigns/cashback/resume", headers=ANY)
+    await send(stack, [early, missed, shop.buy("next")])
+    await wait_until_settled(stack)
+
+    query = "SELECT event_id, campaign_id, reason FROM decision WHERE tenant_id = $1 ORDER BY 1, 2"
+    assert [tuple(row) for row in await fetch(stack, query, shop.tenant)] == [
+        ("missed", "cashback", "paused"),
+        ("next", "bonus", "granted"),
+        ("next", "cashback", "granted"),
+    ]
 
 
 async def test_kill_minus_nine_in_the_middle_of_a_batch(stack: Stack, shop: Shop) -> None:
@@ -170,8 +194,8 @@ async def _count(frames: list[Any], wanted: int) -> bool:
     return len(frames) >= wanted
 
 
-async def _measure_until(stack: Stack, shop: Shop, *, decided: bool, campaign: str = "cashback") -> float:
-    """Seconds from now until the sending of the first event that the campaign decides, or no longer decides."""
+async def _measure_until(stack: Stack, shop: Shop, *, granted: bool, campaign: str = "cashback") -> float:
+    """Seconds from now until the sending of the first event that the campaign grants, or no longer grants."""
     saved_at, sent_at = time.monotonic(), dict[str, float]()
 
     async def look() -> str | None:
@@ -179,11 +203,13 @@ async def _measure_until(stack: Stack, shop: Shop, *, decided: bool, campaign: s
         sent_at[event["id"]] = time.monotonic()
         await send(stack, [event])
         await wait_until_settled(stack)
-        query = "SELECT FROM decision WHERE tenant_id = $1 AND event_id = $2 AND campaign_id = $3"
+        query = (
+            "SELECT FROM decision WHERE tenant_id = $1 AND event_id = $2 AND campaign_id = $3 AND outcome = 'granted'"
+        )
         found = await fetch(stack, query, shop.tenant, event["id"], campaign)
-        return event["id"] if bool(found) == decided else None
+        return event["id"] if bool(found) == granted else None
 
-    return sent_at[await wait_for(f"{campaign} decides: {decided}", look)] - saved_at
+    return sent_at[await wait_for(f"{campaign} grants: {granted}", look)] - saved_at
 
 
 async def _find_waiting_worker(stack: Stack) -> bool:

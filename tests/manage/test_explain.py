@@ -80,6 +80,34 @@ async def test_a_late_decision_says_so(acme: AsyncClient, database: str) -> None
     assert "more than 7 days" in answer.json()["summary"]
 
 
+async def test_a_decision_of_a_pause_says_so_whatever_the_campaign_is_now(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    decision_id = put_decision(database, "e1", outcome="denied", reason="paused", reward_values=[])
+    answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
+    found = checks(answer)
+    assert (found["state"]["reason"], found["rule"]["passed"], "limits" in found) == ("paused", True, False)
+    assert "the reward is refused: the campaign is paused" in answer.json()["summary"]
+
+
+async def test_a_trial_of_a_paused_campaign_tells_what_is_denied_for_good(acme: AsyncClient, database: str) -> None:
+    """What is sent now, and what would leave nothing behind and may be sent again."""
+    await open_shop(acme)
+    for name, definition in (("c", CASHBACK), ("q", QUEST)):
+        await launch(acme, name, definition)
+        await acme.post(f"/v1/campaigns/{name}/pause", headers=ANY)
+    small, early = BIG | {"attributes": {"amount_cents": 10}}, BIG | {"time": "2025-12-31T23:59:59Z"}
+    soon = BIG | {"time": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    tried = {}
+    for name in ("c", "q"):
+        found = [await attempt(acme, event, name) for event in (BIG, small, early, soon)]
+        assert {each["reason"] for each in found} == {"paused"}
+        tried[name] = [each["outcome"] for each in found]
+    assert tried["c"] == ["denied", "no_match", "no_match", "no_match"]
+    assert tried["q"] == ["denied", "denied", "no_match", "no_match"], "a small basket is a visit too"
+
+
 async def test_a_trial_says_which_condition_failed_and_on_what_value(acme: AsyncClient) -> None:
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)

@@ -90,11 +90,24 @@ async def test_a_schedule_includes_both_its_ends(shop: Shop):
     assert [bool(await shop.meets(after=moment)) for moment in moments] == [False, True, True, False]
 
 
-async def test_a_paused_campaign_refuses_and_an_ended_one_still_takes_late_events(shop: Shop):
-    shop.launch("paused", state="paused")
+async def test_a_draft_meets_nothing_and_an_ended_campaign_still_takes_late_events(shop: Shop):
+    shop.launch("archived", state="archived")
     shop.launch("ended", state="ended")
     shop.launch("draft", state="draft")
     assert await shop.meets() == ["ended"]
+
+
+async def test_a_paused_campaign_is_met_by_its_rule_alone_and_takes_nothing(shop: Shop):
+    """So that what it was sent is known, and is the same event when it is sent again after the pause."""
+    shop.launch("paused", "event.amount >= 500", state="paused")
+    shop.owner.execute(
+        "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap)"
+        " VALUES ('acme', 'l', 'tenant', 'count', 'lifetime', 5)"
+    )
+    (match,) = await shop.meet([await shop.event(amount=500)])
+    assert [(each.entry.is_paused, each.touches) for each in match.candidates] == [(True, ())]
+    assert await shop.meets(amount=499) == []
+    assert shop.refusals == {}
 
 
 async def test_a_rule_that_fails_matches_nothing_and_is_counted(shop: Shop):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fillip.core.book import Entry, cast_roles
-from fillip.core.campaign import REFUSING, Campaign, Checked, Schedule
+from fillip.core.campaign import Campaign, Checked, Schedule
 from fillip.core.coerce import build_coercer
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
@@ -45,10 +45,8 @@ EVENTS = st.tuples(
 )
 
 
-def refuse(campaign, state, user_id, at):
-    """Asking one campaign, as its definition says."""
-    if state in REFUSING:
-        return state
+def refuse(campaign, user_id, at):
+    """Asking one campaign, as its definition says; that it is paused closes nothing: what it meets is denied later."""
     if reason := campaign.schedule.refuse(at):
         return reason
     if campaign.cohorts and not any(user_id in COHORTS[c][1] for c in campaign.cohorts if c in COHORTS):
@@ -73,7 +71,7 @@ def compare(made, events):
     for user_id, at, attributes in events:
         typed, opening, mine = READ(attributes), cast.open_at(at), cast.list_mine(user_id, COHORTS)
         refusals.add_closed(cast, opening, mine)
-        reasons = {e.campaign_id: refuse(e.campaign, e.state, user_id, at) for e in entries}
+        reasons = {e.campaign_id: refuse(e.campaign, user_id, at) for e in entries}
         counts.update(reason for reason in reasons.values() if reason)
         found = {role.entry.campaign_id: sure for role, sure in cast.find(opening, mine, typed, {}, frozenset())}
         for entry in entries:

@@ -23,11 +23,11 @@ async def test_a_batch_across_the_start_and_the_end_of_a_schedule_is_told_event_
 
 async def test_a_batch_all_outside_is_refused_as_often_as_it_has_events(shop: Shop) -> None:
     shop.launch("spring", schedule=SPRING)
-    shop.launch("stopped", state="paused")
+    shop.launch("vips", cohorts=["vip"])
     events = [await shop.event(after=timedelta(hours=hours)) for hours in (25, 26, 30)]
 
     assert await shop.meet(events) == []
-    assert shop.refusals == {"ended": 3, "paused": 3}
+    assert shop.refusals == {"ended": 3, "not_in_cohort": 3}
 
 
 async def test_events_of_one_batch_that_ask_different_rosters_do_not_mix(shop: Shop) -> None:

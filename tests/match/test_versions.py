@@ -42,10 +42,14 @@ async def test_a_kept_version_has_its_own_cohorts_and_the_end_of_the_campaign(sh
     shop.change("q", keep=True, **visits("true", cohorts=["vip"], **SCHEDULE))
     assert await versions(shop) == [(2, False, ()), (1, True, (5,))]
     assert await versions(shop, after=timedelta(hours=2, seconds=1)) == []
+
+
+async def test_a_pause_is_that_of_all_versions(shop: Shop):
+    shop.launch("q", **visits("event.amount >= 10"))
+    shop.change("q", keep=True, **visits("event.amount >= 20"))
     shop.owner.execute("UPDATE campaign SET state = 'paused'")
-    shop.owner.execute("UPDATE tenant SET book_version = 1")
-    await shop.books.refresh("acme", 1)
-    assert await versions(shop) == []
+    (match,) = await shop.meet([await shop.event(amount=10)])
+    assert [version.entry.is_paused for version in match.candidates[0].versions] == [True, True]
 
 
 async def test_a_kept_version_reads_its_lists_as_they_are_now(shop: Shop):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from fillip.core import event as core_event
 from fillip.core import instance, questing, reversal, route, settlement, touch, undoing
+from fillip.core.book import Entry
 from fillip.core.identity import identify_event
 from fillip.core.incentive import identify_decision
 from fillip.core.limit import Counter, Touch, Use, take
@@ -204,10 +205,23 @@ _IS_NEWEST = (
 _weigh_reversal, _lower, _return = reversal.weigh_reversal, undoing._lower, Desk._return
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
+_claims_for, _nominate = settlement._claims_for, match_stage._nominate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
 _find_route = route.Route.find
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
+
+
+def _advance_in_pause(match: Match, candidate: Any, quests: questing.Quests) -> Iterator[settlement.Claim]:
+    """What a paused quest is sent counts for its steps all the same, though it earns nothing yet."""
+    if candidate.entry.is_paused and candidate.entry.campaign.quest:
+        quests.advance(match.event, candidate)
+    yield from _claims_for(match, candidate, quests)
+
+
+def _pass_over_paused(event: Any, roles: Sequence[Any], *rest: Any) -> Any:
+    """What a paused campaign is sent leaves nothing behind, so that it is new when it is sent again."""
+    return None if roles[0].entry.is_paused else _nominate(event, roles, *rest)
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
@@ -252,6 +266,9 @@ FAULTS = [
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
     Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
+    Fault("granted in a pause", _attribute(Entry, "is_paused", property(lambda self: False))),
+    Fault("events of a pause forgotten", _attribute(match_stage, "_nominate", _pass_over_paused)),
+    Fault("a quest that goes on in a pause", _attribute(settlement, "_claims_for", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),

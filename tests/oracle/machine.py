@@ -21,6 +21,7 @@ from fillip.stream.memory import MemoryLog
 
 from . import limits
 from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, LIMITS, MOST_KEPT, RECEIVED_AT, SHOP_LISTS, list_caps
+from .claim import Claim
 from .compare import count_bites, count_breaches, find_differences
 from .ids import find_strange_ids, name_event
 from .model import Model, Seen
@@ -35,7 +36,10 @@ READ_WITHIN_S = 10
 RACE_WITHIN_S = 30
 MOST_LOST = 10
 
-BITES = {f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked", "no_value", "already_held")} | {
+BITES = {
+    f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked", "no_value", "already_held", "paused")
+} | {
+    "quests met in a pause",
     "batches died",
     "zombies fenced",
     "messages read again",
@@ -311,6 +315,30 @@ class Machine(RuleBasedStateMachine):
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
         self.produce([said, *burst])
 
+    @rule(which=NUMBERS, said=SAID, more=st.integers(0, 2), also=st.booleans())
+    def pause(self, which: int, said: Said, more: int, also: bool) -> None:
+        """A user does something while a campaign is paused; it is sent again after the pause, and more is done.
+
+        `also`: the same was done before the pause.
+        """
+        self.produce([said] * also)
+        self._drain()
+        campaigns = sorted(self.shop.book.campaigns)
+        campaign_id = campaigns[which % len(campaigns)]
+        if self.shop.book.campaigns[campaign_id]["state"] == "running":
+            self._toggle(campaign_id)
+        self.produce([said])
+        self._drain()
+        self._toggle(campaign_id)
+        self._send(*self.sent[-1])
+        self.produce([said] * more)
+
+    def _toggle(self, campaign_id: str) -> None:
+        """Pause or resume a campaign; all workers have heard of it by then."""
+        self._run(self.shop.toggle(campaign_id))
+        for worker in self.workers:
+            self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
+
     @rule(what=st.sampled_from(["state", "cohort", "list", "user"]), which=NUMBERS)
     def change(self, what: str, which: int) -> None:
         campaigns, user = sorted(self.shop.book.campaigns), USERS[which % len(USERS)]
@@ -363,6 +391,8 @@ class Machine(RuleBasedStateMachine):
         self.bites["conflicting duplicates"] += model.conflicts
         self.bites["events refused"] += model.refused
         self.bites.update(count_bites(owner, tenant_id, model))
+        paused = [turn for turn in model.turns if isinstance(turn, Claim) and turn.refusal == "paused"]
+        self.bites["quests met in a pause"] += sum("quest" in CAMPAIGNS[claim.campaign] for claim in paused)
 
     # ------------------------------------------------------------ how
     def _drain(self) -> None:

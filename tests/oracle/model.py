@@ -21,7 +21,7 @@ from .quest import Meeting, QuestLog
 from .reversal import REVERSAL, Desk, Undoing, read_reversal
 from .worth import appraise
 
-REFUSING = {"draft", "paused", "archived"}
+REFUSING = {"draft", "archived"}
 ACCEPTED_FOR = timedelta(days=7)
 LONGEST_ID_BYTES = LONGEST_KEY_BYTES = 256
 FIRST, BEYOND = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -124,9 +124,10 @@ class Model:
     ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
         """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
         newest, by_number = versions[-1], {version.number: version for version in versions}
+        paused = _is_paused(seen, newest.campaign)
         late = "late" if seen.late else None
-        named = [(seen.offset, "", late, newest.number)]
-        if newest.meeting:
+        named = [(seen.offset, "", "paused" if paused else late, newest.number)]
+        if newest.meeting and not paused:
             named = [] if late else list(self._advance([each.meeting for each in versions if each.meeting]))
         for place, (since, instance, refusal, number) in enumerate(named):
             version = by_number[number]
@@ -183,9 +184,15 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         meeting = _read_meeting(seen, campaign_id, number, definition, roles)
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
-            touches = () if worthless else tuple(_list_touches(seen, campaign_id, rewards))
+            nothing = worthless or _is_paused(seen, campaign_id)
+            touches = () if nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
+
+
+def _is_paused(seen: Seen, campaign_id: str) -> bool:
+    """Whether what it meets earns nothing: denied for good, as it came, and nothing of it counts for a quest."""
+    return bool(seen.book.campaigns[campaign_id]["state"] == "paused")
 
 
 def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:

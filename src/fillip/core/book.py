@@ -41,6 +41,11 @@ class Entry(Struct, frozen=True, dict=True):
     lists: Lists = {}
     kept: tuple["Entry", ...] = ()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it grants nothing for what it meets: it is told so, and that is for good (see core.settlement)."""
+        return self.state == "paused"
+
     def fits(self, lists: Lists) -> bool:
         """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
         mine = all(lists.get(list_id) is each for list_id, each in self.lists.items())

@@ -14,8 +14,9 @@ CampaignState = Literal["draft", "scheduled", "running", "paused", "ended", "arc
 
 LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     # draft → scheduled → running ⇄ paused → ended → archived. `launch` lands in scheduled or running by the schedule;
-    # the clock moves scheduled to running and running to ended. Deciding goes by the schedule and event time alone:
-    # only draft, paused and archived refuse by state, so that an event that arrives late still counts.
+    # the clock moves scheduled to running and running to ended. Deciding goes by the schedule and event time alone, so
+    # that an event that arrives late still counts; only draft, paused and archived refuse by state. An event that a paused
+    # campaign refuses is refused for good: it is recorded, so that it is the same event when it is sent again.
     ("draft", "launch"): "running",
     ("scheduled", "pause"): "paused",
     ("running", "pause"): "paused",

@@ -1,4 +1,4 @@
-"""The roles that events of one action can play, and which of them an event plays: state, schedule, cohort, rule."""
+"""The roles that events of one action can play, and which of them an event plays: schedule, cohort, rule."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from datetime import datetime
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from fillip.core.campaign import REFUSING
 from fillip.core.index import RuleIndex
 from fillip.core.index.cells import set_bits
 from fillip.core.timeline import Step, Timeline
@@ -14,8 +13,8 @@ from fillip.core.timeline import Step, Timeline
 if TYPE_CHECKING:
     from fillip.core.book import Role
 
-Closing = Literal["draft", "paused", "archived", "not_started", "ended"]
-"""Why state or schedule keep a campaign from taking an event."""
+Closing = Literal["not_started", "ended"]
+"""Why its schedule keeps a campaign from taking an event."""
 MAX_OPENINGS = 256
 """Most steps of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
 
@@ -23,7 +22,7 @@ NONE: frozenset[str] = frozenset()
 
 
 class Opening(Struct, frozen=True, eq=False):
-    """Which roles state and schedule leave open, the same for all events between two steps of the timeline.
+    """Which roles their schedules leave open, the same for all events between two steps of the timeline.
 
     `slots` is a bitmap in bytes, little end first; `rows` one over the index's loose rows. `refused` has the campaigns
     closed, by reason, each by the slot of its first role.
@@ -50,10 +49,6 @@ class Cast:
         self.targeted = sorted(frozenset[str]().union(*self.targets))
         self._timeline = Timeline([entry.campaign.schedule for entry in entries])
         self._rows_timeline = Timeline([entries[slot].campaign.schedule for slot in self.index.loose])
-        self._states: dict[Closing, int] = {
-            state: self._mark(e.state == state for e in entries) for state in sorted(REFUSING)
-        }
-        self._rows_refusing = self._mark(entries[slot].state in REFUSING for slot in self.index.loose)
         ids = [entry.campaign_id for entry in entries]
         self._first = self._mark(slot == 0 or ids[slot] != ids[slot - 1] for slot in range(len(ids)))
         self._users = self._mark(role.uses_user for role in roles)
@@ -80,12 +75,11 @@ class Cast:
         return opening
 
     def _open(self, step: Step, instant: datetime) -> Opening:
-        refusing = sum(self._states.values())
-        waiting, ended = (mask & ~refusing for mask in self._timeline.tell(step))
-        slots = ((1 << len(self.roles)) - 1) & ~(refusing | waiting | ended)
+        waiting, ended = self._timeline.tell(step)
+        slots = ((1 << len(self.roles)) - 1) & ~(waiting | ended)
         closed = sum(self._rows_timeline.tell(self._rows_timeline.find_step(instant)))
-        rows = ((1 << len(self.index.loose)) - 1) & ~(self._rows_refusing | closed)
-        refused: list[tuple[Closing, int]] = [*self._states.items(), ("not_started", waiting), ("ended", ended)]
+        rows = ((1 << len(self.index.loose)) - 1) & ~closed
+        refused: list[tuple[Closing, int]] = [("not_started", waiting), ("ended", ended)]
         counted = tuple((reason, mask & self._first) for reason, mask in refused if mask)
         octets = slots.to_bytes(len(self.roles) // 8 + 1, "little")
         return Opening(

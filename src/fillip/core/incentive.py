@@ -51,6 +51,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
 Outcome = Literal["granted", "denied"]
 DecisionReason = Literal[
     "granted",
+    "paused",
     "late",
     "no_value",
     "value_error",

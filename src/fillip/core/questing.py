@@ -135,7 +135,7 @@ def list_wanted(matches: Sequence[Match]) -> Wanted:
     openings: set[tuple[QuestKey, str]] = set()
     for match in matches:
         for candidate in () if match.late else match.candidates:
-            if candidate.entry.campaign.quest is None:
+            if candidate.entry.campaign.quest is None or candidate.entry.is_paused:
                 continue
             place = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
             meeting = read_meeting(match.event, candidate)

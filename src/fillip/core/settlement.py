@@ -132,6 +132,8 @@ def decide(
 
 
 def _find_reason(claim: Claim, passed_over: DecisionReason | None, refused_by: Use | None) -> DecisionReason | None:
+    if claim.entry.is_paused:
+        return "paused"
     if claim.match.late:
         return "late"
     return claim.refused or passed_over or ("limit" if refused_by else None)
@@ -147,7 +149,7 @@ def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
 
 def _claims_for(match: Match, candidate: Candidate, quests: Quests) -> Iterator[Claim]:
     event, entry = match.event, candidate.entry
-    if entry.campaign.quest is None:
+    if entry.campaign.quest is None or entry.is_paused:
         yield _claim(match, candidate)
     elif not match.late:
         completed, crowded = quests.advance(event, candidate)

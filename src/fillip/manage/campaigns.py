@@ -178,7 +178,7 @@ async def move_campaign(
     """Launch, pause, resume, end or archive.
 
     Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`.
-    Ending closes the schedule now.
+    Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
     """
     await lock_tenant(work.connection, work.caller)
     row = await find_campaign(work.connection, work.caller, campaign_id)

@@ -34,7 +34,7 @@ from fillip.manage.explanation import (
 )
 from fillip.manage.naming import OwnId, Source, UserId
 from fillip.manage.quest_story import check_instance
-from fillip.manage.quest_trial import imagine_meeting, try_quest
+from fillip.manage.quest_trial import Trial, imagine_meeting, try_quest
 from fillip.manage.refusals import Invalid, NotFound
 from fillip.manage.rivals import check_conflict_now, describe_conflict
 from fillip.manage.route import Reading, Route, Work
@@ -57,6 +57,7 @@ _NO_ROOM = {
     "too_many_grants": f"the event had {MAX_GRANTS} grants already",
     "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
 }
+_UP_TO_RULE = ("schedule", "action", "cohort", "rule")
 EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
 EventSource = Annotated[str | None, Query(min_length=1, max_length=1024, examples=["/shop/till-7"])]
 router = APIRouter(tags=["explain"], route_class=Route)
@@ -125,7 +126,7 @@ async def explain_recorded(
 async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> ExplanationAnswer:
     """What an event would earn from this campaign as everything stands now, with the current use of its limits.
 
-    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came once more. Of a
+    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came for the first time. Of a
     quest, `campaign_version` is the one that the user's instance goes on under.
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
@@ -137,20 +138,24 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         meeting = await work.compute(imagine_meeting, situation)
         known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id, meeting)
         trial = await work.compute(try_quest, situation, meeting, known)
-        situation = trial.situation
+        situation = situation if situation.entry.is_paused else trial.situation
     checks = await work.compute(check_path, situation, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, situation)
     conflict = await check_conflict_now(work, situation, appraisal.values)
     checks += [worth, conflict]
     if appraisal.refused is None:
         checks.append(await _check_current_limits(work, situation, appraisal.values))
-    return _answer(situation, checks, *_conclude(situation, checks, trial is None or trial.completes), None)
+    return _answer(situation, checks, *_conclude(situation, checks, trial), None)
 
 
-def _conclude(situation: Situation, checks: list[Check], completes: bool) -> tuple[Outcome, str]:
-    """(outcome, reason) of a trial: what comes after the rule leaves a denial, but not a quest's `late`."""
+def _conclude(situation: Situation, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
+    """(outcome, reason) of a trial: a pause and what comes after the rule leave a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
+    if reason == "paused":
+        met = trial.met if trial else all(check.passed for check in checks if check.check in _UP_TO_RULE)
+        rejected = any(check.reason == "in_future" for check in checks)
+        return "denied" if met and not rejected else "no_match", reason
     may_deny = (
         (failed and failed.check in ("reward", "conflict"))
         or reason == "limit"
@@ -158,7 +163,7 @@ def _conclude(situation: Situation, checks: list[Check], completes: bool) -> tup
     )
     if reason and not may_deny:
         return "no_match", reason
-    if not completes:
+    if trial and not trial.completes:
         return "progress", "quest"
     return ("denied", reason) if reason else ("granted", "granted")
 
@@ -191,7 +196,7 @@ async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
 
 def _check_decided(situation: Situation, row: Row[Any]) -> list[Check]:
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
-    if row.reason == "late":
+    if row.reason in ("paused", "late"):
         return []
     worth, _ = check_worth(situation)
     if not worth.passed:

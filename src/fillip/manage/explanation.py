@@ -248,7 +248,7 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: str) ->
 
 def _check_state(entry: Entry) -> Check:
     refused = entry.state in REFUSING
-    message = f"the campaign is {entry.state}" + (" and takes no events" if refused else "")
+    message = f"the campaign is {entry.state}" + (" and grants nothing" if refused else "")
     return Check(check="state", passed=not refused, reason=entry.state if refused else None, message=message)
 
 

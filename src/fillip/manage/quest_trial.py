@@ -17,11 +17,15 @@ MAX_SHOWN = 20
 
 
 class Trial(Struct, frozen=True):
-    """The check; `situation` is before the version that it is told by, the newest or one kept beside it."""
+    """The check; `situation` is before the version that it is told by, the newest or one kept beside it.
+
+    `met`: whether the event is anything to the quest at all, as far as can be told without its instances.
+    """
 
     situation: Situation
     check: Check
     completes: bool
+    met: bool
 
 
 def imagine_meeting(situation: Situation) -> Meeting:
@@ -38,18 +42,19 @@ def try_quest(situation: Situation, meeting: Meeting, known: Sequence[Instance])
     It is told by the version of the first instance that it completes, else moves on, else that is open, else the newest.
     """
     newest = situation.entry
+    met = any(each.starts or each.steps for each in (meeting, *meeting.kept))
     views = {entry.version: replace(situation, entry=entry) for entry in (newest, *newest.kept)}
     done = advance(known, meeting).moved
     moved = [each for each in done if each.instance.state not in ("lapsed", "closed")]
     if not moved:
         standing = [_place(each, meeting) for each in known if each.state == "open"]
         version = standing[0].campaign_version if standing else newest.version
-        return Trial(views[version], _explain_still(standing, newest.version, lapsed=bool(done)), False)
+        return Trial(views[version], _explain_still(standing, newest.version, lapsed=bool(done)), False, met)
     first = next((each for each in moved if each.instance.state == "completed"), moved[0])
     message = "the event " + "; ".join(_describe_move(each, newest.version) for each in moved)
     instances = [describe_instance(each.instance) for each in moved]
     check = Check(check="quest", passed=True, message=message, instances=instances)
-    return Trial(views[first.version], check, first.instance.state == "completed")
+    return Trial(views[first.version], check, first.instance.state == "completed", met)
 
 
 def _nominate(view: Situation) -> Candidate | None:

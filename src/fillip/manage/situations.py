@@ -82,9 +82,10 @@ async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]
             select(tables.campaign_version).where(same, version.version == decision.campaign_version)
         )
     ).one()
+    state: CampaignState = "paused" if decision.reason == "paused" else "running"
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    entry = await know_lists(connection, caller, read_entry(row, "running"), decision.book_version)
+    entry = await know_lists(connection, caller, read_entry(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
     return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])

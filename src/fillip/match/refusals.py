@@ -6,7 +6,7 @@ from typing import Literal
 
 from fillip.core.cast import Cast, Opening
 
-Reason = Literal["draft", "paused", "archived", "not_started", "ended", "not_in_cohort", "rule_error", "key_error"]
+Reason = Literal["not_started", "ended", "not_in_cohort", "rule_error", "key_error"]
 Counts = Counter[Reason]
 """How often a campaign did not take an event, by reason."""
 

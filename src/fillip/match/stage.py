@@ -62,7 +62,7 @@ class Meet:
 
 
 class _Look(Struct, frozen=True):
-    """An event, and what state, schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
+    """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
 
     event: Event
     cast: Cast
@@ -148,7 +148,8 @@ def _nominate_version(
     entry = roles[0].entry
     worth = appraise(event, entry, user, cohorts)
     try:
-        touches = () if worth.refused else list_touches(event, entry, worth.values, user, cohorts)
+        nothing = worth.refused or entry.is_paused
+        touches = () if nothing else list_touches(event, entry, worth.values, user, cohorts)
     except RuleError:
         refusals.add("key_error")
         return None

@@ -295,7 +295,11 @@ def _sum_up(
 async def _lock(
     ledger: LedgerTransaction, claims: Sequence[Claim], found: Found = NOTHING, returned: Collection[CounterKey] = ()
 ) -> _Locked:
-    """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest."""
+    """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest.
+
+    A paused campaign takes nothing of them.
+    """
+    claims = [claim for claim in claims if not claim.entry.is_paused]
     touched = sorted({touch.counter for claim in claims for touch in claim.touches}.union(returned))
     own = [counter for counter in touched if counter.user_id]
     shared = [counter for counter in touched if not counter.user_id]
