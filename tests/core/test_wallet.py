@@ -44,12 +44,13 @@ def spend(wallet: Wallet, amount: int, number: int = 900, at: datetime = T0, pag
 
 
 def refund(wallet: Wallet, spent: Transfer, number: int, at: datetime = T0) -> None:
+    """All of it at once."""
     wallet.mature(at, list_due(wallet, at))
     draw = wallet.draws.get(spent.transfer_id)
     owed = draw.owed if draw else 0
     given = spent.lots | {name: part for each in wallet.parts for name, part in each.lots.items()}
     spare = [lot.lot_id for lot in wallet.lots.values() if lot.used]
-    wallet.refund(UUID(int=number), spent, Portion(spent.amount, given, owed, spare=spare), at)
+    wallet.refund(UUID(int=number), spent, "rest", Portion(spent.amount, given, owed, spare=spare), at)
 
 
 def pay(wallet: Wallet, page: int = 99) -> None:
@@ -165,6 +166,21 @@ def test_a_refund_fills_the_lots_it_came_from_with_their_expiry():
     assert (left(wallet), wallet.balance.active, wallet.balance.expired) == ({X: 10, Y: 10}, 10, 10), "X has expired"
 
 
+def test_what_stays_spent_after_a_refund_in_pieces_is_what_a_smaller_spend_would_have_taken():
+    wallet = open_wallet()
+    grant(wallet, X, 10, lasts=DAY)
+    grant(wallet, Y, 10, lasts=2 * DAY)
+    grant(wallet, Z, 10)
+    spend(wallet, 25)
+    spent = wallet.transfers[-1]
+    for number, (begin, end, kept) in enumerate([(17, 25, [0, 3, 10]), (16, 17, [0, 4, 10]), (4, 16, [6, 10, 10])]):
+        shares = wallet.cut_shares(spent.lots, begin, end)
+        wallet.refund(UUID(int=77 + number), spent, f"r{number}", Portion(end - begin, shares), T0)
+        assert list(left(wallet).values()) == kept
+    assert tell(wallet) == Balance(active=26, spent=4, last_seq=7)
+    assert [each.reason for each in wallet.transfers[-3:]] == ["r0", "r1", "r2"]
+
+
 @pytest.mark.parametrize("paid", [False, True])
 def test_a_refund_after_a_reversal_pays_the_debt_and_finds_room_where_points_were_lent(paid: bool):
     wallet = open_wallet()
@@ -225,7 +241,7 @@ def test_a_refund_takes_what_is_owed_off_and_what_of_it_has_expired_meanwhile_is
     assert spend(wallet, 14, page=0)
     spent = wallet.transfers[-1]
     wallet.mature(T0 + DAY, list_due(wallet, T0 + DAY))
-    wallet.refund(UUID(int=77), spent, Portion(14, {}, owed=14, late=10), T0 + DAY)
+    wallet.refund(UUID(int=77), spent, "rest", Portion(14, {}, owed=14, late=10), T0 + DAY)
     assert tell(wallet) == Balance(active=10, expired=10, last_seq=5)
     assert not any(draw.owed for draw in wallet.draws.values())
 

@@ -5,13 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import psycopg
+import pytest
 from httpx import AsyncClient
 from shop import ANY, QUEST, draft, open_shop
 
+from fillip.manage import refunds
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
 PURSE = "/v1/users/ada/wallets/POINTS"
+LEFT = "SELECT remaining FROM wallet_lot ORDER BY seq"
 
 
 async def give(client: AsyncClient, amount: int, name: str = "a1", **parts: object) -> None:
@@ -86,6 +89,96 @@ async def test_a_spend_is_refunded_whole_and_once(acme: AsyncClient) -> None:
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
     assert (await acme.get(PURSE)).json()["active"] == 50
     assert (await acme.post(f"{PURSE}/spends/order-2/refund")).status_code == 404
+    assert await refund(acme, refund_id="more") == (409, None)
+
+
+async def refund(client: AsyncClient, **body: object) -> tuple[int, int | None]:
+    """(status, amount) of a refund of order-1."""
+    answer = await client.post(f"{PURSE}/spends/order-1/refund", json=body)
+    return answer.status_code, answer.json().get("amount")
+
+
+async def test_a_spend_is_refunded_in_pieces_up_to_its_amount_each_once(acme: AsyncClient) -> None:
+    await give(acme, 100)
+    await spend(acme, 60)
+    assert await refund(acme, amount=20) == (201, 20)
+    assert await refund(acme, amount=20) == (200, 20), "the same again"
+    assert await refund(acme, amount=10) == (409, None), "two without an id"
+    assert await refund(acme, refund_id="r1", amount=41) == (409, None), "more than is left"
+    assert await refund(acme, refund_id="r1", amount=15) == (201, 15)
+    assert await refund(acme, refund_id="r1", amount=15) == (200, 15)
+    assert await refund(acme, refund_id="r1") == (200, 15)
+    assert await refund(acme, refund_id="r1", amount=16) == (409, None)
+    assert (await acme.get(PURSE)).json()["active"] == 75
+    assert await refund(acme) == (201, 25), "the rest"
+    assert await refund(acme) == (200, 25)
+    assert await refund(acme, refund_id="r2") == (409, None), "nothing is left"
+    purse = (await acme.get(PURSE)).json()
+    assert (purse["active"], purse["spent"]) == (100, 0)
+    statement = (await acme.get(f"{PURSE}/transfers?kind=refund")).json()["items"]
+    assert [(item["source_id"], item["reason"], item["amount"]) for item in statement] == [
+        ("order-1", "rest", 25),
+        ("order-1", "r1", 15),
+        ("order-1", "part", 20),
+    ]
+
+
+async def test_of_refunds_at_once_no_more_comes_back_than_was_spent(acme: AsyncClient) -> None:
+    await give(acme, 100)
+    await spend(acme, 60)
+    asked = [refund(acme, refund_id=f"r{number % 8}", amount=11) for number in range(16)]
+    statuses = sorted([status for status, _ in await asyncio.gather(*asked)])
+    assert statuses == [200] * 5 + [201] * 5 + [409] * 6
+    assert (await acme.get(PURSE)).json()["active"] == 95
+
+
+async def test_a_refund_says_what_is_wrong_with_it(acme: AsyncClient) -> None:
+    await give(acme, 100)
+    await spend(acme, 60)
+    for wrong in ({"amount": 0}, {"amount": "20"}, {"amount": 1.5}, {"refund_id": ""}, {"note": "x"}):
+        assert (await refund(acme, **wrong))[0] == 422, wrong
+    assert (await acme.get(PURSE)).json()["active"] == 40
+
+
+async def test_a_spend_of_ever_more_refunds_is_still_refunded_whole(
+    acme: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refunds, "MAX_REFUNDS", 2)
+    await give(acme, 100)
+    await spend(acme, 60)
+    assert [await refund(acme, refund_id=f"r{n}", amount=1) for n in range(3)] == [(201, 1), (201, 1), (409, None)]
+    assert await refund(acme) == (201, 58)
+
+
+async def test_points_come_back_with_their_expiry_and_those_that_expire_last_come_first(
+    acme: AsyncClient, database: str
+) -> None:
+    for days in (1, 2, 3):
+        await give(acme, 10, f"a{days}", expires_at=in_(days))
+    await spend(acme, 25)
+    assert await refund(acme, refund_id="r1", amount=8) == (201, 8)
+    assert look(database, LEFT) == [(0,), (3,), (10,)]
+    assert await refund(acme, refund_id="r2", amount=9) == (201, 9)
+    assert look(database, LEFT) == [(2,), (10,), (10,)]
+
+
+async def test_what_comes_back_past_its_time_is_not_in_the_balance_that_the_answer_tells(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 110)
+    await give(acme, 50, "a2", expires_at=in_(1))
+    await spend(acme, 50)
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE wallet_lot SET expires_at = now() WHERE amount = 50")
+    for status in (201, 200):
+        answer = await acme.post(f"{PURSE}/spends/order-1/refund")
+        assert (answer.status_code, answer.json()["amount"], answer.json()["active_after"]) == (status, 50, 110)
+    past = {"adjustment_id": "a3", "amount": 5, "reason": "late", "expires_at": in_(-1)}
+    for status in (201, 200):
+        answer = await acme.post(f"{PURSE}/adjustments", json=past)
+        assert (answer.status_code, answer.json()["amount"], answer.json()["active_after"]) == (status, 5, 110)
+    purse = (await acme.get(PURSE)).json()
+    assert (purse["active"], purse["expired"]) == (110, 55)
 
 
 async def test_points_past_their_time_can_neither_be_spent_nor_seen_though_no_sweep_ran(
@@ -187,8 +280,26 @@ async def test_the_refund_of_a_spend_of_thousands_of_lots_comes_in_portions_that
     assert (first.status_code, first.json()["active_after"]) == (201, 1_800)
     again = await acme.post(f"{PURSE}/spends/order-1/refund")
     assert (again.status_code, again.json()) == (200, first.json())
-    refunds = "SELECT amount FROM wallet_transfer WHERE kind = 'refund' ORDER BY seq"
-    assert look(database, refunds) == [(150,), *[(200,)] * 8]
+    portions = "SELECT amount FROM wallet_transfer WHERE kind = 'refund' ORDER BY seq"
+    assert look(database, portions) == [(150,), *[(200,)] * 8]
+    assert look(database, "SELECT count(*) FROM wallet_lot WHERE remaining = 1") == [(1_800,)]
+
+
+async def test_a_refund_in_pieces_of_thousands_of_lots_leaves_what_a_smaller_spend_would_have(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 1)
+    fill(database, 1_800)
+    assert await spend(acme, 1_750) == 201
+    assert await refund(acme, refund_id="owed", amount=500) == (201, 500)
+    assert look(database, "SELECT owed FROM wallet") == [(1_050,)]
+    await sweep_all(database)
+    assert await refund(acme, refund_id="r1", amount=310) == (201, 60), "the last of its portions"
+    assert await refund(acme, refund_id="r1", amount=310) == (200, 60)
+    first = "SELECT count(*) FILTER (WHERE remaining = 0), max(seq) FILTER (WHERE remaining = 0) FROM wallet_lot"
+    assert look(database, first) == [(940, 941)]
+    assert await refund(acme) == (201, 200)
+    assert (await acme.get(PURSE)).json()["active"] == 1_800
     assert look(database, "SELECT count(*) FROM wallet_lot WHERE remaining = 1") == [(1_800,)]
 
 

@@ -86,6 +86,6 @@ SELECT
         SELECT r.user_id, r.currency, r.source_id, sum(r.amount) AS amount FROM transfer r WHERE r.kind = 'refund'
         GROUP BY 1, 2, 3) AS r
      WHERE NOT EXISTS (
-        SELECT FROM transfer o WHERE o.kind = 'spend' AND (o.user_id, o.currency, o.source_id, o.amount)
-                                                        = (r.user_id, r.currency, r.source_id, r.amount)))
-        AS "refunds unlike their spend"
+        SELECT FROM transfer o WHERE o.kind = 'spend' AND o.amount >= r.amount
+                                 AND (o.user_id, o.currency, o.source_id) = (r.user_id, r.currency, r.source_id)))
+        AS "refunds beyond their spend"

@@ -91,8 +91,9 @@ class Part(Struct, frozen=True):
 
 
 class Portion(Struct, frozen=True):
-    """What a refund gives back at once of a spend: `amount` = what it owes to no lot yet (`owed`, of which `late` is from
-    lots that expired since) and what lots gave (`shares`, below 0, by id in hex). `spare`: see Wallet.refund.
+    """What a refund gives back at once of a spend, `amount`: first of what no lot has given yet (`owed`, of which `late` is
+    from lots that expired since), then what lots gave (`shares`, below 0, by id in hex, in the order in which lots are
+    spent). `spare`: see Wallet.refund.
     """
 
     amount: int
@@ -146,9 +147,9 @@ def identify_spend(wallet: WalletKey, spend_id: str) -> UUID:
     return identify("spend", *wallet, spend_id)
 
 
-def identify_refund(spend: UUID, part: int = 0) -> UUID:
-    """Id of the transfer that undoes a spend: that of its portion 0 is the last one made."""
-    return identify("refund", spend.hex, *([str(part)] if part else []))
+def identify_refund(spend: UUID, returned: int) -> UUID:
+    """Id of the transfer that gives points of a spend back, of which `returned` came back before."""
+    return identify("refund", spend.hex, str(returned))
 
 
 def identify_adjustment(wallet: WalletKey, adjustment_id: str) -> UUID:

@@ -166,8 +166,8 @@ class Wallet:
         self._move(transfer_id, "spend", "active", "spent", amount, changes, source_id, at, owed=owed)
         return True
 
-    def refund(self, transfer_id: UUID, spent: Transfer, portion: Portion, at: datetime) -> None:
-        """Undo one portion of a spend. It pays the debt, then fills the lots that gave it, with their expiry: what is
+    def refund(self, transfer_id: UUID, spent: Transfer, refund_id: str, portion: Portion, at: datetime) -> None:
+        """Undo one portion of a spend for the refund of this id. It pays the debt, then fills the lots that gave it, with their expiry: what is
         past that expires at once.
 
         Where a reversal left those lots no room, what stood in for them comes back: other draws are owed less, then
@@ -188,11 +188,22 @@ class Wallet:
         if left:
             self._put(Lot(transfer_id, left, left, self.balance.last_seq + 1))
             changes[transfer_id.hex] = left
-        self._move(transfer_id, "refund", "spent", "active", portion.amount, changes, spent.source_id, at)
+        self._move(transfer_id, "refund", "spent", "active", portion.amount, changes, spent.source_id, at, refund_id)
         for lot in [self.lots[UUID(name)] for name in changes]:
             if self._is_over(lot):
                 self._expire(lot, changes[lot.lot_id.hex], at)
         self._expire(None, late, at)
+
+    def cut_shares(self, shares: Mapping[str, int], begin: int, end: int) -> dict[str, int]:
+        """What of the `shares` of lots (below 0) lies from `begin` to `end`, counted in the order in which lots are spent."""
+        order = sorted(shares, key=lambda name: (self.lots[UUID(name)].end, self.lots[UUID(name)].seq))
+        cut, before = {}, 0
+        for name in order:
+            part = min(end, before - shares[name]) - max(begin, before)
+            before -= shares[name]
+            if part > 0:
+                cut[name] = -part
+        return cut
 
     def measure_room(self, shares: Mapping[str, int]) -> int:
         """How much of its `shares` the lots can take back."""
@@ -201,7 +212,7 @@ class Wallet:
     def adjust(
         self, transfer_id: UUID, source_id: str, amount: int, reason: str, at: datetime, expires_at: datetime | None
     ) -> bool:
-        """Add points, or take them away (`amount` below 0) as far as they are there: False when they are not."""
+        """Add points, or take them away (`amount` below 0): False, and none taken, where there are fewer."""
         if amount > 0:
             left = amount - self._measure_debt(amount)
             lot = Lot(transfer_id, amount, left, self.balance.last_seq + 1, expires_at=expires_at)

@@ -105,6 +105,15 @@ async def find_transfer(connection: AsyncConnection, caller: Caller, transfer_id
     return None if row is None else Transfer(**{name: row._mapping[name] for name in Transfer.__struct_fields__})
 
 
+async def find_end(connection: AsyncConnection, key: WalletKey, transfer: Transfer) -> Transfer:
+    """The last transfer of the operation that made this one: what it brought may have expired at once."""
+    mine = is_in(wallet_transfer, key)
+    column = wallet_transfer.c
+    behind = column.seq.between(transfer.seq, transfer.seq + PAGE_LOTS + 1) & (column.made_at == transfer.made_at)
+    statement = select(*(column[name] for name in Transfer.__struct_fields__)).where(mine, behind)
+    return Transfer(*(await connection.execute(statement.order_by(column.seq.desc()).limit(1))).one())
+
+
 async def read_lots(connection: AsyncConnection, statement: Select[Any]) -> list[Lot]:
     """The lots that a statement on wallet_lot finds."""
     rows = await connection.execute(statement.with_only_columns(*(_LOTS[name] for name in Lot.__struct_fields__)))

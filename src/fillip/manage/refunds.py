@@ -1,88 +1,138 @@
-"""A spend undone, portion by portion: each in a transaction of its own, so that nobody waits for a long one."""
+"""Spends given back, whole or in pieces, portion by portion: each in a transaction of its own, so that nobody waits for a
+long one.
+
+What lots gave for a spend lies in the order in which they gave it, on top what none has given yet. A refund takes from
+the top, so that what stays spent is what a smaller spend would have taken.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.wallet import PAGE_LOTS, Draw, Portion, Transfer, Wallet, identify_refund
 from fillip.manage.holdings import is_in, read_lots, store_wallet
-from fillip.manage.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_transfer
+from fillip.manage.refusals import Conflict
+from fillip.manage.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 
 MAX_DRAWS = 100
-_lot, _draw, _part, _transfer = wallet_lot.c, wallet_draw.c, wallet_part.c, wallet_transfer.c
+MAX_REFUNDS = 1_000
+"""Of one spend; beyond them one of all that is left is still made."""
+_lot, _draw, _part, _transfer, _refund = (
+    table.c for table in (wallet_lot, wallet_draw, wallet_part, wallet_transfer, wallet_refund)
+)
 
 
-class Plan(Struct):
-    """What is to be given back of a spend: `left` are (number, amount) of the portions that lots gave, the last one first;
-    `rest` is the amount, with what no lot has given.
-    """
+class Refund(Struct):
+    """What is to be given back of a spend, `amount`, and how much of it was; `last_id` is the transfer that gave last."""
 
-    left: list[tuple[int, int]]
-    rest: int
+    refund_id: str
+    amount: int
+    returned: int = 0
+    last_id: UUID | None = None
+
+
+class Given(Struct, frozen=True):
+    """A portion that lots gave for a spend: of its amount, counted from the first lot, what lies from `begin` to `end`."""
+
+    part: int
+    begin: int
+    end: int
+
+
+class Stack(Struct):
+    """What of a spend is still spent, `top`, and the portions that lots gave of it, the last one at the end."""
+
+    top: int
+    given: list[Given]
 
     @property
-    def owed(self) -> int:
+    def bare(self) -> int:
         """What no lot has given."""
-        return self.rest - sum(amount for _, amount in self.left)
+        return self.top - (self.given[-1].end if self.given else 0)
+
+    def take(self, amount: int) -> None:
+        """Take so much off the top."""
+        self.top -= amount
+        while self.given and self.given[-1].begin >= self.top:
+            self.given.pop()
+        if self.given and self.given[-1].end > self.top:
+            last = self.given[-1]
+            self.given[-1] = Given(last.part, last.begin, self.top)
+
+
+async def find_refund(
+    connection: AsyncConnection, held: Wallet, spent: Transfer, refund_id: str, amount: int | None
+) -> tuple[Refund, int]:
+    """The refund of a spend by this id, made before or new, and how much of the spend all have given back.
+
+    A new one of `amount` None is of all that is left. Raises Conflict where it is not there, or of another amount.
+    """
+    mine = (_refund.tenant_id == held.key[0], _refund.transfer_id == spent.transfer_id)
+    sums = select(func.count(), func.sum(_refund.amount), func.sum(_refund.returned)).where(*mine)
+    count, asked, returned = (int(value or 0) for value in (await connection.execute(sums)).one())
+    columns = (_refund[name] for name in Refund.__struct_fields__)
+    row = (await connection.execute(select(*columns).where(*mine, _refund.refund_id == refund_id))).one_or_none()
+    if row is None:
+        return Refund(refund_id, _ask(spent, spent.amount - asked, amount, count)), returned
+    if amount not in (None, row.amount):
+        message = f"refund '{refund_id}' was made before of {row.amount}: give each one a refund_id of its own"
+        raise Conflict(message, at="/amount")
+    return Refund(*row), returned
 
 
 async def refund_portion(
-    connection: AsyncConnection, held: Wallet, spent: Transfer, plan: Plan | None, at: datetime
-) -> Plan:
-    """Give one portion of a spend back and write it; what is left then, of a rest of 0: nothing.
+    connection: AsyncConnection, held: Wallet, spent: Transfer, refund: Refund, stack: Stack, at: datetime
+) -> UUID:
+    """Give one portion of a refund back and write it, as the transfer of this id; `refund` and `stack` move on by it.
 
-    `held` is locked and brought up to `at`. `plan` is what the portion before left, None at first: what was given back before
-    is left out.
+    `held` is locked and brought up to `at`.
     """
-    if plan is None or await _is_made(connection, held, spent, plan):
-        plan = await _make_plan(connection, held, spent)
-    owed, late = await _read_owed(connection, held, spent, plan.owed)
-    last, part = len(plan.left) <= 1, plan.left[0][0] if plan.left else 0
-    amount = plan.rest if last else owed + plan.left[0][1]
-    shares = await _read_shares(connection, held, spent, part) if plan.left else {}
-    spare = await _find_spare(connection, held, shares, amount - owed)
-    transfer_id = identify_refund(spent.transfer_id, 0 if last else part)
-    held.refund(transfer_id, spent, Portion(amount, shares, owed, late, spare), at)
+    of_part = stack.given[-1].end - stack.given[-1].begin if stack.given else 0
+    amount = min(refund.amount - refund.returned, stack.bare + of_part)
+    owed, late = await _read_owed(connection, held, spent, stack.bare)
+    shares = await _read_shares(connection, held, spent, stack, max(0, amount - stack.bare))
+    spare = await _find_spare(connection, held, shares, max(0, amount - owed))
+    transfer_id = identify_refund(spent.transfer_id, spent.amount - stack.top)
+    held.refund(transfer_id, spent, refund.refund_id, Portion(amount, shares, owed, late, spare), at)
     await store_wallet(connection, held)
-    return Plan(plan.left[1:], plan.rest - amount)
+    stack.take(amount)
+    refund.returned, refund.last_id = refund.returned + amount, transfer_id
+    row = {"tenant_id": held.key[0], "transfer_id": spent.transfer_id} | asdict(refund)
+    moved = {"returned": refund.returned, "last_id": transfer_id}
+    names = ["tenant_id", "transfer_id", "refund_id"]
+    await connection.execute(insert(wallet_refund).values(row).on_conflict_do_update(index_elements=names, set_=moved))
+    return transfer_id
 
 
-async def _make_plan(connection: AsyncConnection, held: Wallet, spent: Transfer) -> Plan:
-    given = await _list_given(connection, held, spent)
-    returned = await _read_returned(connection, held, spent, [part for part, _ in given])
-    plan = Plan(
-        [(part, amount) for part, amount in given if part not in returned], spent.amount - sum(returned.values())
-    )
-    while plan.owed < 0:  # lots gave since, for a debt that the refund had to pay
-        plan.left.pop(0)
-    return plan
-
-
-async def _is_made(connection: AsyncConnection, held: Wallet, spent: Transfer, plan: Plan) -> bool:
-    """Whether another request has given the next portion back meanwhile."""
-    return bool(await _read_returned(connection, held, spent, [part for part, _ in plan.left[:1]]))
-
-
-async def _list_given(connection: AsyncConnection, held: Wallet, spent: Transfer) -> list[tuple[int, int]]:
-    """(number, amount) of each portion that lots gave for a spend, the last one first."""
+async def read_stack(connection: AsyncConnection, held: Wallet, spent: Transfer, returned: int) -> Stack:
+    """What lots gave for a spend, without what was given back of it."""
     mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id)
-    rows = await connection.execute(select(_part.part, _part.amount).where(*mine).order_by(_part.part.desc()))
-    first = -sum(spent.lots.values())
-    return [(part, amount) for part, amount in rows] + ([(0, first)] if first else [])
+    rows = await connection.execute(select(_part.part, _part.amount).where(*mine).order_by(_part.part))
+    stack = Stack(spent.amount, [])
+    end = 0
+    for part, amount in [(0, -sum(spent.lots.values())), *rows]:
+        if amount:
+            stack.given.append(Given(part, end, end := end + amount))
+    stack.take(returned)
+    return stack
 
 
-async def _read_returned(
-    connection: AsyncConnection, held: Wallet, spent: Transfer, parts: Sequence[int]
-) -> dict[int, int]:
-    """The amounts of the portions that were given back before."""
-    ids = {identify_refund(spent.transfer_id, part): part for part in parts if part}
-    mine = (_transfer.tenant_id == held.key[0], _transfer.transfer_id.in_(list(ids)))
-    rows = await connection.execute(select(_transfer.transfer_id, _transfer.amount).where(*mine)) if ids else ()
-    return {ids[transfer_id]: amount for transfer_id, amount in rows}
+def _ask(spent: Transfer, left: int, amount: int | None, count: int) -> int:
+    """What a new refund is of."""
+    of_spend = f"of the {spent.amount} of spend '{spent.source_id}'"
+    if not left:
+        raise Conflict(f"nothing {of_spend} is left to be refunded")
+    if amount and amount > left:
+        raise Conflict(f"{left} {of_spend} are left to be refunded, {amount} are asked for", at="/amount")
+    if count >= MAX_REFUNDS and amount not in (None, left):
+        raise Conflict(f"a spend has at most {MAX_REFUNDS} refunds: refund all {left} that are left", at="/amount")
+    return amount or left
 
 
 async def _read_owed(connection: AsyncConnection, held: Wallet, spent: Transfer, at_most: int) -> tuple[int, int]:
@@ -106,15 +156,21 @@ async def _read_owed(connection: AsyncConnection, held: Wallet, spent: Transfer,
     return owed, min(max(over, 0), owed)
 
 
-async def _read_shares(connection: AsyncConnection, held: Wallet, spent: Transfer, part: int) -> Mapping[str, int]:
-    """What each lot gave in a portion; those lots are handed to the wallet."""
-    mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id, _part.part == part)
+async def _read_shares(
+    connection: AsyncConnection, held: Wallet, spent: Transfer, stack: Stack, amount: int
+) -> Mapping[str, int]:
+    """What each lot gave of the uppermost `amount` of the last portion; those lots are handed to the wallet."""
+    if not amount:
+        return {}
+    last = stack.given[-1]
+    mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id, _part.part == last.part)
     shares: Mapping[str, int] = (
-        (await connection.execute(select(_part.lots).where(*mine))).scalar_one() if part else spent.lots
+        (await connection.execute(select(_part.lots).where(*mine))).scalar_one() if last.part else spent.lots
     )
     named = _lot.lot_id.in_([UUID(lot_id) for lot_id in shares])
     held.name_lots(await read_lots(connection, select(wallet_lot).where(_lot.tenant_id == held.key[0], named)))
-    return shares
+    end = last.end - last.begin
+    return held.cut_shares(shares, end - amount, end)
 
 
 async def _find_spare(

@@ -57,3 +57,12 @@ wallet_part = Table(
     _count("amount"),
     _json("lots"),
 )
+wallet_refund = Table(
+    "wallet_refund",
+    metadata,
+    _text("tenant_id", key=True),
+    _uuid("transfer_id", key=True),
+    _text("refund_id", key=True),
+    *(_count(name) for name in ("amount", "returned")),
+    _uuid("last_id"),
+)

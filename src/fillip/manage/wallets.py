@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Response
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import Row, exists, select
 
+from fillip.core.errors import Crash
 from fillip.core.formula import MAX_VALUE
 from fillip.core.wallet import (
     POINTS,
@@ -17,12 +20,12 @@ from fillip.core.wallet import (
     Wallet,
     WalletKey,
     identify_adjustment,
-    identify_refund,
     identify_spend,
 )
 from fillip.manage.definition import Instant, Part
 from fillip.manage.holdings import (
     bring_up,
+    find_end,
     find_next_expiries,
     find_transfer,
     lock_wallet,
@@ -34,7 +37,7 @@ from fillip.manage.holdings import (
 from fillip.manage.naming import OwnId, UserId
 from fillip.manage.paging import Page, Pages, read_page
 from fillip.manage.points import Currency
-from fillip.manage.refunds import refund_portion
+from fillip.manage.refunds import find_refund, read_stack, refund_portion
 from fillip.manage.refusals import Conflict, Invalid, NotFound
 from fillip.manage.route import Posting, Reading, Route, Work
 from fillip.manage.tables import points_currency, tenant
@@ -73,7 +76,8 @@ class TransferAnswer(BaseModel):
     """`amount` points from the account `debit` to `credit`. `seq` runs 1, 2, 3 … in a wallet without a gap.
 
     `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`, or empty where more than 100 lots
-    become active or expire together; `reason` is an adjustment's, or the reversal's id.
+    become active or expire together; `reason` is an adjustment's, or the id of the reversal or refund. `pending_after` and
+    `active_after` are the balances after it; as the answer to what was asked for, after all that it brought about.
     """
 
     seq: int
@@ -97,8 +101,25 @@ class SpendPart(Part):
     amount: int = Field(ge=1, le=MAX_VALUE, strict=True)
 
 
+class RefundPart(Part):
+    """Give `amount` of a spend back, without it all that is left; the same `refund_id` again gives nothing more back.
+
+    A refund without a `refund_id` is called `part` where it has an amount, else `rest`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"refund_id": "return-7", "amount": 20}]})
+
+    refund_id: OwnId | None = Field(None, examples=["return-7"])
+    amount: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+
+    @property
+    def name(self) -> str:
+        """The refund's id."""
+        return self.refund_id or ("rest" if self.amount is None else "part")
+
+
 class AdjustmentPart(Part):
-    """Add points by hand, or take them away (`amount` below zero), at most what is there."""
+    """Add points by hand, or take them away (`amount` below zero); refused where there are fewer."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"adjustment_id": "ticket-9", "amount": 100, "reason": "goodwill"}]}
@@ -162,7 +183,9 @@ async def spend(
     held = await lock_wallet(work.connection, _name(work, user_id, currency), now)
     transfer_id = identify_spend(held.key, body.spend_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
-        return _repeat(before, body.amount, body.spend_id, response)
+        _check_same(before, body.amount, body.spend_id)
+        response.status_code = 200
+        return _show(before)
     await open_page(work.connection, held)
     if not held.spend(transfer_id, body.spend_id, body.amount, now):
         raise _lacks(held, body.amount)
@@ -172,25 +195,34 @@ async def spend(
 
 @router.post("/{currency}/spends/{spend_id}/refund", status_code=201, responses=_AGAIN)
 async def refund(
-    work: Posting, user_id: UserId, currency: Currency, spend_id: OwnId, response: Response
+    work: Posting,
+    user_id: UserId,
+    currency: Currency,
+    spend_id: OwnId,
+    response: Response,
+    body: RefundPart | None = None,
 ) -> TransferAnswer:
-    """Undo a whole spend: its points come back with the expiry they had; what is past that expires at once.
+    """Give a spend back, all that is left or an `amount` of it, in as many refunds as you like: 409 beyond the spend.
 
-    A spend over more than 200 lots comes back in several transfers, the last of which is the answer.
+    Points come back with the expiry they had, those that expire last first; what is past that expires at once. A refund
+    over more than 200 lots comes in several transfers, the last of which is the answer.
     """
-    key, plan = _name(work, user_id, currency), None
+    key, asked, stack = _name(work, user_id, currency), body or RefundPart(refund_id=None, amount=None), None
     while True:
         now = datetime.now(UTC)
         held = await lock_wallet(work.connection, key, now)
         spent = await find_transfer(work.connection, work.caller, identify_spend(key, spend_id))
         if spent is None:
             raise NotFound(f"there is no spend '{spend_id}' in this wallet")
-        if before := await find_transfer(work.connection, work.caller, identify_refund(spent.transfer_id)):
+        done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
+        if done.last_id and done.returned == done.amount:
             response.status_code = 200
-            return _show(before)
-        plan = await refund_portion(work.connection, held, spent, plan, now)
-        if not plan.rest:
-            return _show(next(transfer for transfer in held.transfers if transfer.kind == "refund"))
+            return await _tell_again(work, held, done.last_id)
+        if stack is None or stack.top != spent.amount - returned:
+            stack = await read_stack(work.connection, held, spent, returned)
+        given = await refund_portion(work.connection, held, spent, done, stack, now)
+        if done.returned == done.amount:
+            return _tell(held, given)
         await work.save()
 
 
@@ -198,7 +230,7 @@ async def refund(
 async def adjust(
     work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
 ) -> TransferAnswer:
-    """Add points by hand, or take them away, no more than is there; the same `adjustment_id` again moves nothing more."""
+    """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""
     key, now = _name(work, user_id, currency), datetime.now(UTC)
     if body.amount > 0:
         await _check_currency(work, currency)
@@ -207,7 +239,9 @@ async def adjust(
     held = await lock_wallet(work.connection, key, now)
     transfer_id = identify_adjustment(key, body.adjustment_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
-        return _repeat(before, body.amount, body.adjustment_id, response)
+        _check_same(before, body.amount, body.adjustment_id)
+        response.status_code = 200
+        return await _tell_again(work, held, transfer_id)
     if body.expires_at and body.expires_at <= now:
         raise Invalid("must lie in the future: the points would expire at once", at="/expires_at")
     if body.amount < 0:
@@ -215,7 +249,7 @@ async def adjust(
     if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
         raise _lacks(held, -body.amount)
     await store_wallet(work.connection, held)
-    return _show(next(transfer for transfer in held.transfers if transfer.transfer_id == transfer_id))
+    return _tell(held, transfer_id)
 
 
 def _name(work: Work, user_id: str, currency: str) -> WalletKey:
@@ -234,14 +268,12 @@ async def _check_expiry(work: Work, body: AdjustmentPart) -> None:
         raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
 
 
-def _repeat(before: Transfer, amount: int, name: str, response: Response) -> TransferAnswer:
+def _check_same(before: Transfer, amount: int, name: str) -> None:
     done = -before.amount if before.credit == "issued" else before.amount
     if amount != done:
         raise Conflict(
             f"'{name}' was done before with an amount of {done}: give each one an id of its own", at="/amount"
         )
-    response.status_code = 200
-    return _show(before)
 
 
 def _lacks(held: Wallet, amount: int) -> NotEnough:
@@ -258,6 +290,21 @@ async def _describe(work: Work, rows: Sequence[Row[Any]], now: datetime) -> list
         expiry = NextExpiry(at=when, amount=amount) if when else None
         answers.append(WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance))
     return answers
+
+
+def _tell(held: Wallet, transfer_id: UUID) -> TransferAnswer:
+    """A transfer that was made just now, with the balances after all that came with it."""
+    made, end = next(each for each in held.transfers if each.transfer_id == transfer_id), held.transfers[-1]
+    return _show(replace(made, pending_after=end.pending_after, active_after=end.active_after))
+
+
+async def _tell_again(work: Work, held: Wallet, transfer_id: UUID) -> TransferAnswer:
+    """The same of one that was made before."""
+    transfer = await find_transfer(work.connection, work.caller, transfer_id)
+    if transfer is None:
+        raise Crash(f"transfer {transfer_id} is not there")
+    end = await find_end(work.connection, held.key, transfer)
+    return _show(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
 
 
 def _show(transfer: Transfer | Row[Any]) -> TransferAnswer:

@@ -6,8 +6,8 @@ BEGIN
     FOR c IN
         SELECT r.relname, a.attname, b.bytes
         FROM (VALUES
-            ('user_id', 256), ('event_id', 256), ('start_event_id', 256), ('reversal_id', 256), ('instance_key', 289),
-            ('source_id', 256), ('first_id', 256), ('step', 400),
+            ('user_id', 256), ('event_id', 256), ('start_event_id', 256), ('reversal_id', 256), ('refund_id', 256),
+            ('instance_key', 289), ('source_id', 256), ('first_id', 256), ('step', 400),
             ('event_source', 1024), ('start_event_source', 1024), ('reversal_source', 1024),
             ('tenant_id', 63), ('campaign_id', 63), ('limit_id', 63), ('cohort_id', 63), ('list_id', 63), ('pool_id', 63),
             ('badge_id', 63), ('currency', 32), ('topic', 249)

@@ -71,7 +71,7 @@ CREATE TABLE wallet_transfer (
     amount         bigint NOT NULL CHECK (amount > 0),
     lots           jsonb NOT NULL,       -- lot_id in hex -> change of what remains of it
     source_id      text NOT NULL,        -- incentive or lot in hex, or the tenant's id of the spend or adjustment
-    reason         text,                 -- of an adjustment; the reversal's id
+    reason         text,                 -- of an adjustment; the id of the reversal or refund
     pending_after  bigint NOT NULL,
     active_after   bigint NOT NULL,
     made_at        timestamptz NOT NULL,
@@ -101,6 +101,17 @@ CREATE TABLE wallet_part (
     amount        bigint NOT NULL CHECK (amount > 0),
     lots          jsonb NOT NULL,
     PRIMARY KEY (tenant_id, transfer_id, part)
+);
+
+-- Refunds of spends, by ids that are the tenant's: what each is of, and how much of it came back, portion by portion.
+CREATE TABLE wallet_refund (
+    tenant_id     text NOT NULL,
+    transfer_id   uuid NOT NULL,         -- of the spend
+    refund_id     text NOT NULL,
+    amount        bigint NOT NULL CHECK (amount > 0),
+    returned      bigint NOT NULL CHECK (returned BETWEEN 1 AND amount),
+    last_id       uuid NOT NULL,         -- the transfer that gave back last
+    PRIMARY KEY (tenant_id, transfer_id, refund_id)
 );
 
 -- The lots that fall due in a wallet by `at`, at most `at_most` that become active and as many that expire.
@@ -179,5 +190,6 @@ GRANT SELECT, INSERT, UPDATE ON points_currency TO fillip_api;
 GRANT SELECT ON points_currency TO fillip_worker;
 GRANT SELECT, INSERT, UPDATE ON wallet, wallet_lot TO fillip_api, fillip_worker;
 GRANT SELECT, INSERT ON wallet_transfer, wallet_part TO fillip_api, fillip_worker;
+GRANT SELECT, INSERT, UPDATE ON wallet_refund TO fillip_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON wallet_draw TO fillip_api, fillip_worker;
 GRANT SELECT ON wallet_posting TO fillip_api, fillip_worker;
