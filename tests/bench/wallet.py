@@ -19,7 +19,7 @@ from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key, create_tenant
 from fillip.app.ports import choose_free_port
 from fillip.core.identity import identify
-from fillip.core.wallet import Taking
+from fillip.core.wallet import Taken, Taking
 from fillip.migrations import role_dsn
 from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
@@ -233,8 +233,11 @@ class Hand:
         async def take_back() -> None:
             async with self.pool.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT set_config('app.tenants', $1, true)", SHOP)
-                taken = await PostgresWallets(connection).take_back([taking], datetime.now(UTC))
-                assert taken[lot].taken == 1
+                wallets, now = PostgresWallets(connection), datetime.now(UTC)
+                locked = await wallets.lock([taking.wallet])
+                terms = await wallets.prepare(locked, [taking], now)
+                assert terms.take(locked[taking.wallet], taking, now) == Taken(1)
+                await wallets.write(locked.values())
 
         return take_back
 

@@ -133,7 +133,7 @@ def test_a_floor_bounds_the_debt_and_the_rest_is_told():
     grant(wallet, X, 10)
     spend(wallet, 10)
     assert take_back(wallet, X, 10, floor=-3) == Taken(3, short=7)
-    assert take_back(wallet, X, 10, "r2", floor=-3) == Taken(0, short=7)
+    assert take_back(wallet, X, 7, "r2", floor=-3) == Taken(0, short=7)
     assert wallet.balance.active == -3
 
 
@@ -142,7 +142,7 @@ def test_what_has_expired_or_was_reversed_is_not_taken_again():
     grant(wallet, X, 10, lasts=DAY)
     spend(wallet, 3)
     assert take_back(wallet, X, 2) == Taken(2)
-    assert take_back(wallet, X, 10, "r2", at=T0 + DAY) == Taken(3)  # 5 expired, 2 were taken, 3 were spent
+    assert take_back(wallet, X, 8, "r2", at=T0 + DAY) == Taken(3, short=5)  # 5 expired, 2 were taken, 3 were spent
     assert tell(wallet) == Balance(active=-3, spent=3, expired=5, reversed=5, floor=-3, last_seq=5)
 
 
@@ -151,7 +151,7 @@ def test_points_are_taken_back_while_they_are_pending():
     grant(wallet, X, 10, pending=DAY)
     assert take_back(wallet, X, 4) == Taken(4)
     assert (wallet.balance.pending, wallet.balance.reversed) == (6, 4)
-    assert take_back(wallet, Y, 4) is None
+    assert take_back(wallet, Y, 4) == Taken(0, short=4), "there is no such lot"
 
 
 def test_a_refund_fills_the_lots_it_came_from_with_their_expiry():

@@ -30,6 +30,7 @@ TESTS = Path(__file__).parent.parent
 INVARIANTS = (
     (TESTS / "proof" / "invariants.sql", [TENANT]),
     (TESTS / "settle" / "wallet_breaches.sql", [TENANT, None]),
+    (TESTS / "settle" / "sums_breaches.sql", [TENANT, None]),
 )
 
 

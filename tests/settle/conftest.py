@@ -103,31 +103,16 @@ class World:
         partition: int = 0,
         after: timedelta = timedelta(),
         source: str = "/till",
+        clock: str = "history",
         **data: object,
     ) -> Match:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
         entry = Entry("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
-        said = {"event_id": event_id} | data
-        return Match(
-            Event(
-                "acme",
-                source,
-                reversal_id,
-                user_id,
-                REVERSAL,
-                T0 + after,
-                T0,
-                said,
-                {},
-                place,
-                T0,
-                self.book(entry),
-                b"{}",
-            ),
-            (),
-        )
+        said, at, book = {"event_id": event_id} | data, T0 + after, self.book(entry, clock)
+        name = ("acme", source, reversal_id)
+        return Match(Event(*name, user_id, REVERSAL, at, at, said, {}, place, at, book, b"{}"), ())
 
     def batch(self, *items: Match | Rejection) -> Batch:
         """The batch that holds these, and whatever lies between them."""

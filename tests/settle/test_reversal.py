@@ -7,6 +7,7 @@ import pytest
 
 from fillip.core.errors import Fenced, Retry
 from fillip.core.incentive import Reward
+from fillip.core.match import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal.postgres import PostgresReversals
@@ -163,14 +164,39 @@ async def test_parts_take_their_share_rounded_down_and_the_last_takes_the_rest(w
     ]
 
 
-async def test_a_line_is_taken_back_once(world: World):
+def return_line(world: World, reversal_id: str, amount: int, of: int | None = None, order: int = 100) -> Match:
+    """A piece of a line of e1; `of` is the line's whole, `order` that of all lines."""
+    line = {"line": "sku-1", "amount": amount} | ({} if of is None else {"of": of})
+    return world.reversal(reversal_id, "e1", lines=[line], of=order)
+
+
+async def test_a_line_is_taken_back_in_pieces_up_to_its_whole(world: World):
     await world.play(world.match("e1"))
-    lines = [{"line": "sku-1", "amount": 20}, {"line": "sku-2", "amount": 30}]
-    await world.play(
-        world.reversal("r1", "e1", lines=lines, of=100), world.reversal("r2", "e1", lines=lines[:1], of=100)
-    )
-    assert world.rows(REVERSALS) == [("r1", "applied", "applied"), ("r2", "refused", "line_already_reversed")]
-    assert world.rows(INCENTIVES) == [("e1", "granted", 50)]
+    await world.play(return_line(world, "r1", 20, of=40), return_line(world, "r2", 21))
+    await world.play(return_line(world, "r3", 10), return_line(world, "r4", 10, of=40), return_line(world, "r5", 1))
+    assert world.rows(REVERSALS) == [
+        ("r1", "applied", "applied"),
+        ("r2", "refused", "exceeds_line"),
+        ("r3", "applied", "applied"),
+        ("r4", "applied", "applied"),
+        ("r5", "refused", "line_already_reversed"),
+    ]
+    assert world.rows(INCENTIVES) == [("e1", "granted", 40)]
+
+
+async def test_a_line_whose_whole_nobody_told_reaches_no_further_than_the_whole_of_the_order(world: World):
+    await world.play(world.match("e1"))
+    await world.play(*[return_line(world, f"r{n}", 40) for n in range(3)])
+    assert world.rows(REVERSALS)[1:] == [("r1", "applied", "applied"), ("r2", "refused", "exceeds_whole")]
+    await world.play(return_line(world, "r3", 10, of=50), return_line(world, "r4", 10, of=90))
+    assert world.rows(REVERSALS)[3:] == [("r3", "refused", "line_already_reversed"), ("r4", "applied", "applied")]
+
+
+async def test_the_whole_of_a_line_is_told_once_in_any_unit(world: World):
+    await world.play(world.match("e1"))
+    await world.play(return_line(world, "r1", 20, of=40), return_line(world, "r2", 1, of=50))
+    await world.play(return_line(world, "r3", 2_000, of=4_000, order=10_000))
+    assert world.rows(REVERSALS)[1:] == [("r2", "refused", "other_line_whole"), ("r3", "applied", "applied")]
 
 
 async def test_points_leave_the_wallet_and_what_cannot_be_divided_goes_with_the_whole(world: World):

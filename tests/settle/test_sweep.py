@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from fillip.core.errors import Retry
 from fillip.core.incentive import Reward
-from fillip.core.wallet import Taken, Taking
 from fillip.migrations import role_dsn
 from fillip.settle.sweep import sweep
-from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
 from .conftest import T0, World
@@ -119,13 +116,9 @@ async def test_many_lots_of_a_wallet_move_by_their_sum_in_one_transfer_each(worl
 
 async def test_what_a_reversal_takes_of_other_lots_is_paid_by_the_sweep(world: World, due: PostgresDueWallets):
     await world.play(*[world.match(f"e{i}", rewards=(A_DAY,), clock="live") for i in range(4)])
-    ((first,),) = world.rows("SELECT lot_id FROM wallet_lot WHERE seq = 1")
     world.owner.execute("UPDATE wallet SET active = 15, spent = 5")
     world.owner.execute("UPDATE wallet_lot SET remaining = 0 WHERE seq = 1")
-    async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-        taking = Taking(("acme", "u1", "POINTS"), uuid4(), "r1", first, 5)
-        assert await PostgresWallets(connection).take_back([taking], T0) == {first: Taken(5)}
+    await world.play(world.reversal("r1", "e0"))
     assert world.rows("SELECT active, owed FROM wallet") == [(10, 5)]
     assert await due.move_due(T0) == 1
     assert world.rows("SELECT active, owed FROM wallet") == [(10, 0)]

@@ -8,25 +8,16 @@ import psycopg
 import pytest
 
 from fillip.core.errors import Fenced, Retry
-from fillip.core.identity import identify
 from fillip.core.incentive import Reward
 from fillip.core.match import Match
-from fillip.core.wallet import Taken, Taking
-from fillip.settle.wallet import PostgresWallets
 
 from .conftest import T0, World
 
-WALLET = ("acme", "u1", "POINTS")
 FIVE = Reward("points", 5)
-
-
-async def take_back(world: World, amount: int, reversal_id: str = "r1") -> Taken:
-    """Take points of the newest incentive back, as a reversal does."""
-    ((incentive_id,),) = world.rows("SELECT incentive_id FROM incentive ORDER BY inbox_seq DESC LIMIT 1")
-    async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-        taking = Taking(WALLET, identify(reversal_id), reversal_id, incentive_id, amount)
-        return (await PostgresWallets(connection).take_back([taking], T0))[incentive_id]
+TAKEN = (
+    "SELECT reversal_id, (t ->> 'value')::int, (t ->> 'short')::int FROM reversal, jsonb_array_elements(incentives) t"
+    " ORDER BY reversal_id"
+)
 
 
 async def test_points_are_posted_in_the_transaction_of_their_grant(world: World):
@@ -89,10 +80,10 @@ async def test_two_first_grants_of_one_wallet_at_once_both_count_in_the_end(worl
 
 async def test_a_reversal_takes_points_back_once(world: World):
     await world.play(world.match("e1", rewards=(FIVE,)))
-    assert await take_back(world, 3) == Taken(3)
-    assert await take_back(world, 3) == Taken(3), "the same reversal again"
-    assert world.rows("SELECT active, reversed FROM wallet") == [(2, 3)]
-    assert await take_back(world, 9, "r2") == Taken(2)
+    for _ in range(2):
+        await world.play(world.reversal("r1", "e1", amount=3, of=5))
+        assert world.rows("SELECT active, reversed FROM wallet") == [(2, 3)]
+    await world.play(world.reversal("r2", "e1"))
     assert world.rows("SELECT kind, amount, reason FROM wallet_transfer ORDER BY seq") == [
         ("grant", 5, None),
         ("reverse", 3, "r1"),
@@ -107,11 +98,42 @@ async def test_a_reversal_of_what_was_spent_goes_down_to_the_currency_s_floor(wo
     world.owner.execute(
         "INSERT INTO points_currency (tenant_id, currency, name, floor) VALUES ('acme', 'POINTS', 'P', -2)"
     )
-    assert await take_back(world, 5) == Taken(2, short=3)
+    await world.play(world.reversal("r1", "e1", amount=4, of=5), world.reversal("r2", "e1"))
+    assert world.rows(TAKEN) == [("r1", 2, 2), ("r2", 0, 1)]
+    assert world.rows("SELECT state, reversed_value FROM incentive") == [("reversed", 2)]
+    assert world.rows("SELECT changed_value, reversed_value FROM incentive_change") == [(2, 2), (0, 2)]
     assert world.rows("SELECT active, floor, reversed FROM wallet") == [(-2, -2, 2)]
     await world.play(world.match("e2", rewards=(FIVE,)))
     assert world.rows("SELECT active, floor FROM wallet") == [(3, 0)]
     assert world.rows("SELECT remaining FROM wallet_lot ORDER BY seq DESC LIMIT 1") == [(3,)]
+
+
+async def test_a_reversal_says_and_tells_no_more_than_it_took_of_what_was_spent_and_what_has_expired(world: World):
+    lasting = Reward("points", 200, expires_after_s=12)
+    world.add_limit("budget", 1_000, measure="value", reward_kind="points")
+    await world.play(*[world.match(f"e{n}", f"u{n}", rewards=(lasting,), clock="live") for n in range(2)])
+    world.owner.execute("UPDATE wallet SET active = 150, spent = 50 WHERE user_id = 'u1'")
+    world.owner.execute("UPDATE wallet_lot SET remaining = 150 WHERE user_id = 'u1'")
+    late = {"after": timedelta(seconds=12), "clock": "live"}
+    await world.play(*[world.reversal(f"r{n}", f"e{n}", f"u{n}", **late) for n in range(2)])
+    assert world.rows("SELECT active, expired, reversed FROM wallet ORDER BY user_id") == [(0, 200, 0), (-50, 150, 50)]
+    assert world.rows(TAKEN) == [("r0", 0, 200), ("r1", 50, 150)]
+    assert world.rows("SELECT state, reversed_value FROM incentive ORDER BY 2") == [("reversed", 0), ("reversed", 50)]
+    assert world.rows("SELECT changed_value, reversed_value FROM incentive_change ORDER BY 1") == [(0, 0), (50, 50)]
+    assert world.rows("SELECT used FROM limit_counter") == [(0,)], "a budget gets back what the grants took of it"
+
+
+async def test_what_one_part_could_not_take_the_next_one_does_not_ask_for(world: World):
+    await world.play(world.match("e1", clock="live", rewards=(Reward("points", 200, expires_after_s=12),)))
+    world.owner.execute("UPDATE wallet SET active = 150, spent = 50")
+    world.owner.execute("UPDATE wallet_lot SET remaining = 150")
+    late, half = {"after": timedelta(seconds=12), "clock": "live"}, {"amount": 1, "of": 2}
+    await world.play(world.reversal("r1", "e1", **half, **late), world.reversal("r2", "e1", **half, **late))
+    assert world.rows(TAKEN) == [("r1", 50, 50), ("r2", 0, 100)]
+    assert world.rows("SELECT changed_value, reversed_value FROM incentive_change ORDER BY inbox_seq") == [
+        (50, 50),
+        (0, 50),
+    ]
 
 
 async def test_the_database_refuses_an_overdraft_and_any_change_of_a_transfer(world: World):

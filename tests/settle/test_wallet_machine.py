@@ -1,20 +1,30 @@
-"""Points under everything at once: debits = credits, balances are sums, nobody under a floor, one winner in each race."""
+"""Points under everything at once: debits = credits, balances are sums, nobody under a floor, one winner in each race, and
+the same sums wherever they are told.
+"""
 
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from fillip.manage import holdings, refunds
+from fillip.settle.reversal import postgres as reversal_postgres
+from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase
 
-from .wallet_machine import FEW_LOTS, PAGE_LOTS, Site, WalletMachine
+from .wallet_machine import PARTS, WalletMachine
+from .wallet_site import FEW_LOTS, PAGE_LOTS, Site
 
 EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 """`make proof` takes more."""
+BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgiven", "too late"} | {
+    "refunds in part",
+    "reversals in part",
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +34,9 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
         for room in (holdings, refunds):
             patch.setattr(room, "PAGE_LOTS", PAGE_LOTS)
         patch.setattr(holdings, "FEW_LOTS", FEW_LOTS)
+        patch.setattr(
+            reversal_postgres, "PostgresWallets", partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
+        )
         made = Site(dsn)
         yield made
         made.close()
@@ -36,22 +49,27 @@ def test_the_machine_bites(site: Site):
         machine.open_wallet(currency)
         machine.let_days_pass(1, then="sweep")  # 5 expire, 5 become active
         machine.race_for_all(4)
-        machine.take_back_what_was_spent(2, 0)
+        machine.take_back_what_was_spent(2, PARTS[1])
+        machine.take_back_what_was_spent(2, {})
+        machine.reverse(0, {})  # of what has expired
         machine.grant(5, None, 1)
-        for back in (False, True):
+        for back in (0, 3):
             for days in (0, 1):
                 for lasts in (1, 1, 2, None):
                     machine.grant(5, None, lasts)
-                machine.let_lots_fall_behind(3, days, 2 * back + days, back)
+                machine.let_lots_fall_behind(3, days, back + days, back)
                 machine.nothing_is_wrong()
         machine.let_days_pass(1, then="sweep")
-        machine.do_at_once([("grant", 5), ("spend", 0, 3), ("reverse", 1, 1, 5), ("sweep",)])
+        machine.do_at_once([("grant", 5), ("spend", 0, 3), ("reverse", 1, PARTS[3]), ("sweep",)])
         machine.grant(5, None, 1)
         machine.let_days_pass(1, then="spend")
+        machine.grant(9, None, None)
+        machine.spend(1, 8)
+        machine.refund(1, 0, 3)
+        machine.refund(1, 1, None)
         machine.nothing_is_wrong()
-    assert machine.bites.keys() >= {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgiven"}, (
-        machine.bites
-    )
+        machine.teardown()
+    assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites
 
 
 def test_whatever_comes_at_once_the_wallets_add_up(site: Site):

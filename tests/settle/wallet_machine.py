@@ -1,4 +1,7 @@
-"""Everything that moves points, one after the other and at once, on a real PostgreSQL with the real API in front."""
+"""Everything that moves points, one after the other and at once, on a real PostgreSQL with the real API in front.
+
+Whatever happens, wallets, reversals, incentives, limits, users' inboxes, frames and reports say the same sums.
+"""
 
 import asyncio
 from collections import Counter
@@ -7,31 +10,24 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
-import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from psycopg.rows import dict_row
 
 from fillip.core.errors import Fenced, Retry
-from fillip.core.identity import identify
 from fillip.core.incentive import Reward
 from fillip.core.match import Match
-from fillip.core.wallet import Taken, Taking
-from fillip.manage.app import build_app
-from fillip.manage.keys import NewKey
-from fillip.manage.operator import create_key
-from fillip.manage.postgres import PostgresKeyRing, open_engine
-from fillip.migrations import role_dsn
-from fillip.settle.wallet import PostgresWallets
-from fillip.settle.wallet.due_postgres import PostgresDueWallets
+from tests.oracle.reversal import Past, read_reversal
 
-from .conftest import T0, World
+from .conftest import T0
+from .wallet_site import FLOORS, Site
 
 HERE = Path(__file__).parent
-BREACHES = (HERE / "wallet_breaches.sql").read_text().replace("$1", "%(tenant)s").replace("$2", "%(user)s")
-FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
+BREACHES = [
+    (HERE / name).read_text().replace("$1", "%(tenant)s").replace("$2", "%(user)s")
+    for name in ("wallet_breaches.sql", "sums_breaches.sql")
+]
 DAY_S = 86_400
 NEVER = datetime.max.replace(tzinfo=UTC)
 TIMES = {
@@ -44,55 +40,24 @@ SUMS = ("pending", "active", "spent", "expired", "reversed")
 amounts = st.integers(1, 20)
 numbers = st.integers(0, 4)
 spans = st.none() | st.integers(1, 3)
+some = st.none() | amounts
+PARTS: list[dict[str, Any]] = [
+    {},
+    {"amount": 1, "of": 2},
+    {"amount": 2, "of": 3},
+    {"lines": [{"line": "a", "amount": 1, "of": 2}], "of": 4},
+    {"lines": [{"line": "a", "amount": 1}, {"line": "b", "amount": 1, "of": 1}], "of": 3},
+]
+"""What reversals say besides the event."""
+parts = st.sampled_from([{}, *PARTS])
 operations = st.one_of(
     st.tuples(st.just("grant"), amounts),
     st.tuples(st.just("spend"), numbers, amounts),
-    st.tuples(st.just("refund"), numbers),
-    st.tuples(st.just("reverse"), numbers, numbers, amounts),
+    st.tuples(st.just("refund"), numbers, numbers, some),
+    st.tuples(st.just("reverse"), numbers, parts),
     st.tuples(st.just("adjust"), amounts.map(lambda amount: amount - 10).filter(bool)),
     st.tuples(st.just("sweep")),
 )
-
-
-PAGE_LOTS, FEW_LOTS = 2, 1
-"""Small, so that wallets with more lots than a page occur all the time."""
-
-
-class Site:
-    """A ledger, the API in this process, the sweep; a user of its own for each example."""
-
-    def __init__(self, dsn: str) -> None:
-        self.runner = asyncio.Runner()
-        self.users = 0
-        self.owner = psycopg.connect(dsn, autocommit=True)
-        self.owner.execute((HERE / "world.sql").read_text())
-        self.owner.execute("UPDATE tenant SET clock = 'live'")
-        self.runner.run(self._open(dsn))
-
-    async def _open(self, dsn: str) -> None:
-        self.pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=8)
-        finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_publish"), min_size=1, max_size=2)
-        self.due = PostgresDueWallets(finder, self.pool, PAGE_LOTS, FEW_LOTS)
-        self.world = World(self.pool, self.owner)
-        engines = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
-        app = build_app(*engines, "operator", PostgresKeyRing(engines[0], cache_for_s=600), gateway_url="ws://none")
-        key = (await create_key(dsn, "acme", NewKey(name="k", scopes=["manage:read", "manage:write"]))).key
-        headers = {"Authorization": f"Bearer {key}"}
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fillip", headers=headers)
-        for currency, floor in FLOORS.items():
-            assert (await self.client.put(f"/v1/points/{currency}", json={"name": "x", "floor": floor})).is_success
-
-        async def close() -> None:
-            await self.client.aclose()
-            await asyncio.gather(self.pool.close(), finder.close(), *(engine.dispose() for engine in engines))
-
-        self._close = close
-
-    def close(self) -> None:
-        """Give everything back."""
-        self.runner.run(self._close())
-        self.runner.close()
-        self.owner.close()
 
 
 class WalletMachine(RuleBasedStateMachine):
@@ -127,51 +92,66 @@ class WalletMachine(RuleBasedStateMachine):
             assert status == (404 if before is None else 201 if before["active"] >= amount else 409)
             self._expect(before, active=-amount, spent=amount) if status == 201 else self._expect(before)
 
-    @rule(number=numbers)
-    def refund(self, number: int) -> None:
-        """A refund gives a whole spend back, once; what has expired meanwhile is gone."""
-        before, known, again = self._look(), self._find("spend", f"s{number}"), self._find("refund", f"s{number}")
-        status = self._run(self._refund(number))
-        assert status == (404 if not known else 200 if again else 201)
+    @rule(number=numbers, name=numbers, amount=some)
+    def refund(self, number: int, name: int, amount: int | None) -> None:
+        """Refunds give a spend back in pieces (None: all that is left), each once, no more than was spent; what has expired
+        meanwhile is gone.
+        """
+        before, known = self._look(), self._find("spend", f"s{number}")
+        asked = self._list_refunds(f"s{number}")
+        left, again = known - sum(asked.values()), asked.get(f"r{name}")
+        status = self._run(self._refund(number, name, amount))
+        if not known or again:
+            assert status == (404 if not known else 200 if amount in (None, again) else 409)
+            return
+        back = amount or left
+        assert status == (201 if 0 < back <= left else 409)
         after = self._look()
         if status == 201 and before and after:
             gone = after["expired"] - before["expired"]
-            assert after["active"] == before["active"] + known - gone
-            assert after["spent"] == before["spent"] - known
+            assert after["active"] == before["active"] + back - gone
+            assert after["spent"] == before["spent"] - back
+            self.bites["refunds in part"] += back < known
 
-    @rule(number=numbers, name=numbers, amount=amounts)
-    def reverse(self, number: int, name: int, amount: int) -> None:
-        """A reversal takes what is there, and no more than the floor allows; the same one again takes nothing more."""
-        lots, before = self._list_lots(), self._look()
+    @rule(number=numbers, part=parts)
+    def reverse(self, number: int, part: dict[str, Any]) -> None:
+        """A reversal takes its part of what is there, and no more than the floor allows."""
+        lots, before = [lot for lot in self._list_lots() if lot["event_id"]], self._look()
         if not lots:
             return
         lot = lots[number % len(lots)]
-        known = self._find("reverse", lot["lot_id"].hex, f"r{name}")
-        taken = self._run(self._reverse(lot["lot_id"], name, amount))
-        after = self._look()
-        assert before and after and taken
-        if known:
-            assert (taken, after) == (Taken(known), before)
+        past = self._recount(lot["event_id"])
+        done = self._run(self._reverse(lot["event_id"], part))
+        weighed = past.weigh(read_reversal(done["event"]))
+        if isinstance(weighed, tuple):
+            assert (done["state"], done["reason"]) == weighed
+            self._expect(before)
             return
-        assert after["reversed"] - before["reversed"] == taken.taken
-        assert before["active"] + before["pending"] - after["active"] - after["pending"] == taken.taken
+        wanted = int(lot["amount"] * weighed.share) - int(lot["amount"] * past.share)
+        (taken,) = done["incentives"] or [{"value": 0, "short": 0}]
+        assert (done["state"], taken["value"] + taken["short"]) == ("applied", wanted)
         (now,) = [each for each in self._list_lots() if each["lot_id"] == lot["lot_id"]]
-        expired = now["remaining"] if now["is_over"] else 0
-        assert taken.taken + taken.short == min(amount, lot["amount"] - expired - lot["reversed"])
-        assert not taken.short or after["active"] == min(before["active"], FLOORS[self.currency] or 0)
-        self.bites["debts" if after["active"] < 0 else "floors" if taken.short else "plain"] += 1
+        there = lot["amount"] - (now["remaining"] if now["is_over"] else 0) - lot["reversed"]
+        after, kept = self._look(), min(wanted, there) - taken["value"]
+        assert before and after
+        assert after["reversed"] - before["reversed"] == taken["value"]
+        assert before["active"] + before["pending"] - after["active"] - after["pending"] == taken["value"]
+        assert not kept or after["active"] == min(before["active"], FLOORS[self.currency] or 0)
+        self.bites["debts" if after["active"] < 0 else "floors" if kept else "plain"] += 1
+        self.bites["too late"] += wanted > there
+        self.bites["reversals in part"] += 0 < wanted < lot["amount"]
 
-    @rule(number=numbers, name=numbers)
-    def take_back_what_was_spent(self, number: int, name: int) -> None:
+    @rule(number=numbers, part=parts)
+    def take_back_what_was_spent(self, number: int, part: dict[str, Any]) -> None:
         """A reversal when nothing is left."""
         before = self._look()
         if before:
             self._spend_all(before, 1)
-        self.reverse(number, name, 20)
+        self.reverse(number, part)
 
     @rule(amount=amounts, up=st.booleans())
     def adjust(self, amount: int, up: bool) -> None:
-        """An adjustment adds, or takes at most what is there."""
+        """An adjustment adds, or takes what is there; where there is less it is refused."""
         before, signed = self._look(), amount if up else -amount
         status = self._run(self._adjust(signed))
         there = before["active"] if before else 0
@@ -193,9 +173,11 @@ class WalletMachine(RuleBasedStateMachine):
             self.bites["swept"] += moved
         self._expect(before)
 
-    @rule(left=st.integers(0, 9), days=st.integers(0, 2), number=numbers, back=st.booleans())
-    def let_lots_fall_behind(self, left: int, days: int, number: int, back: bool) -> None:
-        """A spend over more lots than a page; lots that owe to it may expire, it may be refunded before they gave."""
+    @rule(left=st.integers(0, 9), days=st.integers(0, 2), number=numbers, back=st.integers(0, 9))
+    def let_lots_fall_behind(self, left: int, days: int, number: int, back: int) -> None:
+        """A spend over more lots than a page; lots that owe to it may expire, `back` tenths of it may be refunded before they
+        gave, and the rest later: then it is as if only the rest had been spent.
+        """
         before = self._look()
         amount = max(before["active"], 0) - left if before else 0
         if not before or amount <= 0 or self._find("spend", f"b{number}"):
@@ -208,12 +190,12 @@ class WalletMachine(RuleBasedStateMachine):
             self.let_days_pass(days, then="nothing")
             assert not lots or self._count_active() == reckon(lots, amount, timedelta(days=days))
             self.bites["late"] += bool(owed)
-        if back:
-            assert self._run(self._refund(number, "b")) == 201
+        for so_far in sorted({amount * back // 10, amount} - {0}) if back else ():
+            assert self._run(self._refund(number, so_far, so_far if so_far < amount else None, "b")) == 201
             after = self._look()
-            assert after and after["spent"] == before["spent"]
+            assert after and after["spent"] == before["spent"] + amount - so_far
             assert sum(after.values()) == sum(before.values())
-            assert not lots or after["active"] == reckon(lots, 0, timedelta(days=days))
+            assert not lots or after["active"] == reckon(lots, amount - so_far, timedelta(days=days))
             self.bites["forgiven"] += bool(owed)
         self.bites["behind"] += bool(owed)
 
@@ -236,12 +218,20 @@ class WalletMachine(RuleBasedStateMachine):
         """The sums, recounted from the transfers."""
         if self.site.users:
             cursor = self.site.owner.cursor(row_factory=dict_row)
-            breaches = cursor.execute(BREACHES, {"tenant": "acme", "user": self.user}).fetchone()
-            assert breaches and not any(breaches.values()), breaches
+            for query in BREACHES:
+                breaches = cursor.execute(query, {"tenant": "acme", "user": self.user}).fetchone()
+                assert breaches and not any(breaches.values()), breaches
 
     def teardown(self) -> None:
-        """Leave nothing due behind, or the next example would count it."""
+        """In the end reports and frames say what wallets say. Leave nothing due behind: the next example would count it."""
         self.site.owner.execute("UPDATE wallet SET due_at = NULL")
+        self._run(self.site.told.read())
+        assert self._run(self.site.told.report()) == self.site.told.recount()
+        query = "SELECT source_id, amount FROM wallet_transfer WHERE user_id = %s AND kind = 'reverse'"
+        taken: Counter[UUID] = Counter()
+        for source_id, amount in self.site.owner.execute(query, [self.user]):
+            taken[UUID(source_id)] += amount
+        assert self.site.told.count_taken(self.user) == taken
 
     def _spend_all(self, before: dict[str, int], racers: int) -> None:
         """All that can be spent, by each of several at once: one gets it; where there is nothing, nobody does."""
@@ -269,30 +259,43 @@ class WalletMachine(RuleBasedStateMachine):
     async def _spend(self, number: int, amount: int, name: str = "s") -> int:
         return (await self._post("spends", {"spend_id": f"{name}{number}", "amount": amount})).status_code
 
-    async def _refund(self, number: int, name: str = "s") -> int:
-        return (await self._post(f"spends/{name}{number}/refund", None)).status_code
+    async def _refund(self, number: int, name: int, amount: int | None, spend: str = "s") -> int:
+        body = {"refund_id": f"r{name}"} | ({} if amount is None else {"amount": amount})
+        return (await self._post(f"spends/{spend}{number}/refund", body)).status_code
 
     async def _adjust(self, amount: int) -> int:
         self.made += 1
         body = {"adjustment_id": f"a{self.made}", "amount": amount, "reason": "test"}
         return (await self._post("adjustments", body)).status_code
 
-    async def _reverse(self, incentive_id: UUID, name: int, amount: int) -> Taken | None:
-        async with self.site.pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
-            said = f"r{name}"
-            taking = Taking(("acme", self.user, self.currency), identify(said), said, incentive_id, amount)
-            return (await PostgresWallets(connection, PAGE_LOTS, FEW_LOTS).take_back([taking], datetime.now(UTC))).get(
-                incentive_id
-            )
+    async def _reverse(self, event_id: str, part: dict[str, Any], partition: int = 0) -> dict[str, Any]:
+        """What is stored of a reversal, with its event."""
+        self.made += 1
+        reversal_id, data = f"{self.user}-{self.made}", {"event_id": event_id, **part}
+        given = {"after": datetime.now(UTC) - T0, "clock": "live", "partition": partition}
+        await self._settle(self.site.world.reversal(reversal_id, user_id=self.user, **given, **data))
+        cursor = self.site.owner.cursor(row_factory=dict_row)
+        done = cursor.execute("SELECT * FROM reversal WHERE reversal_id = %s", [reversal_id]).fetchone()
+        assert done
+        return done | {"event": {"id": reversal_id, "subject": self.user, "data": data}}
+
+    def _recount(self, event_id: str) -> Past:
+        """What applied reversals have taken of an event, by the reference model."""
+        query = "SELECT request FROM reversal WHERE event_id = %s AND state = 'applied' ORDER BY number"
+        past = Past()
+        for (request,) in self.site.owner.execute(query, [event_id]):
+            weighed = past.weigh(read_reversal({"id": "", "subject": self.user, "data": request}))
+            assert isinstance(weighed, Past), weighed
+            past = weighed
+        return past
 
     async def _storm(self, storm: list[tuple[Any, ...]]) -> None:
-        lots, jobs, partitions = self._list_lots(), [], [0, 1]
+        lots, jobs, partitions = [lot for lot in self._list_lots() if lot["event_id"]], [], [0, 1]
         for kind, *given in storm:
             if kind == "grant" and partitions:
                 jobs.append(self._settle(self._earn(given[0], None, None, partitions.pop())))
-            elif kind == "reverse" and lots:
-                jobs.append(self._reverse(lots[given[0] % len(lots)]["lot_id"], *given[1:]))
+            elif kind == "reverse" and lots and partitions:
+                jobs.append(self._reverse(lots[given[0] % len(lots)]["event_id"], given[1], partitions.pop()))
             elif kind == "sweep":
                 jobs.append(self.site.due.move_due(datetime.now(UTC)))
             elif kind in ("spend", "refund", "adjust"):
@@ -318,14 +321,19 @@ class WalletMachine(RuleBasedStateMachine):
         wanted = before and {name: total + changes.get(name, 0) for name, total in before.items()}
         assert self._look() == wanted
 
-    def _find(self, kind: str, source_id: str, reason: str | None = None) -> int:
+    def _find(self, kind: str, source_id: str) -> int:
         """The amount of a transfer, 0 where there is none."""
-        query = (
-            "SELECT amount FROM wallet_transfer WHERE user_id = %s AND kind = %s AND source_id = %s"
-            " AND (%s::text IS NULL OR reason = %s)"
-        )
-        found = self.site.owner.execute(query, (self.user, kind, source_id, reason, reason)).fetchone()
+        query = "SELECT amount FROM wallet_transfer WHERE user_id = %s AND kind = %s AND source_id = %s"
+        found = self.site.owner.execute(query, (self.user, kind, source_id)).fetchone()
         return found[0] if found else 0
+
+    def _list_refunds(self, spend_id: str) -> dict[str, int]:
+        """What refunds of a spend were asked for, by id."""
+        query = (
+            "SELECT f.refund_id, f.amount FROM wallet_refund f JOIN wallet_transfer t USING (tenant_id, transfer_id)"
+            " WHERE t.user_id = %s AND t.source_id = %s"
+        )
+        return dict(self.site.owner.execute(query, (self.user, spend_id)).fetchall())
 
     def _count_active(self) -> int:
         shown = self._look()
@@ -338,8 +346,10 @@ class WalletMachine(RuleBasedStateMachine):
     def _list_lots(self) -> list[dict[str, Any]]:
         cursor = self.site.owner.cursor(row_factory=dict_row)
         query = (
-            "SELECT l.*, coalesce(l.expires_at <= w.expired_to, false) AS is_over FROM wallet_lot l"
-            " JOIN wallet w USING (tenant_id, user_id, currency) WHERE user_id = %s ORDER BY seq"
+            "SELECT l.*, coalesce(l.expires_at <= w.expired_to, false) AS is_over, i.event_id FROM wallet_lot l"
+            " JOIN wallet w USING (tenant_id, user_id, currency)"
+            " LEFT JOIN incentive i ON i.tenant_id = l.tenant_id AND i.incentive_id = l.lot_id"
+            " WHERE l.user_id = %s ORDER BY l.seq"
         )
         return cursor.execute(query, (self.user,)).fetchall()
 

@@ -21,8 +21,8 @@ class Question(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True):
-    """What was given of one kind: `value` is in points, or in minor units of `currency`. `reversed` of it was taken
-    back since, whenever that was.
+    """What was given of one kind: `value` is in points, or in minor units of `currency`. `reversed` of it was really
+    taken back since, whenever that was.
     """
 
     kind: str

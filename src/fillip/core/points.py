@@ -131,7 +131,9 @@ class Taking(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """What came of a Taking: `short` is what the currency's floor kept back."""
+    """What came of a Taking: `taken` and `short` are what it asked for. `short` has expired, was taken back before, or the
+    currency's floor kept it back.
+    """
 
     taken: int
     short: int = 0

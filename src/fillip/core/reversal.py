@@ -1,10 +1,13 @@
 """Reversals: an event taken back, in full or in part, and with it what it earned. Pure.
 
 A part is a share of the original event: `amount` of `of`, or lines whose amounts are added. Shares of one original add
-up exactly, as fractions. Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what
-was taken before, so that parts never take more than the whole and the last one takes the rest. What can't be divided
-(coupon, badge, custom; a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when
-its instance is no longer complete (core.undoing).
+up exactly, as fractions. So do the pieces of one line: they may reach the whole of the line, where one of them has told
+it (nobody has at the purchase), and in any case the whole of the original.
+
+Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what was to be taken before, so
+that parts never take more than the whole and the last one takes the rest. What can't be divided (coupon, badge, custom;
+a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when its instance is no longer
+complete (core.undoing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +40,8 @@ ReversalReason = Literal[
     "exceeds_whole",
     "too_many_wholes",
     "line_already_reversed",
+    "exceeds_line",
+    "other_line_whole",
     "other_user",
     "is_a_reversal",
 ]
@@ -45,11 +50,12 @@ _Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
 
 
-class Line(Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of the original, by a name that is the sender's: each can be taken back once."""
+class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A piece of a line of the original, by a name that is the sender's. `of`: the whole of the line, None: not told."""
 
     line: _Name
     amount: _Amount
+    of: _Amount | None = None
 
 
 class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -78,11 +84,18 @@ class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         return frozenset(line.line for line in self.lines)
 
 
+class TakenLine(Struct, frozen=True):
+    """What reversals have taken of a line, and its whole where one of them has told it: both as shares of the original."""
+
+    share: Fraction = Fraction(0)
+    whole: Fraction | None = None
+
+
 class Past(Struct, frozen=True):
     """What reversals have taken of one original so far; of `lines` at least those that are asked for now."""
 
     share: Fraction = Fraction(0)
-    lines: frozenset[str] = frozenset()
+    lines: Mapping[str, TakenLine] = {}
 
 
 class Held(Struct, frozen=True):
@@ -121,7 +134,8 @@ class Rule(Struct, frozen=True):
 class Taken(Struct, frozen=True):
     """`value` taken of an incentive; `whole`: nothing is left of it. `was` is its state before.
 
-    `short`: of points, what the wallet could not pay back, since it may not be overdrawn further.
+    `short`: of points, what was to be taken too and could not be: it had expired, or the wallet may not be overdrawn so
+    far. `value` is without it.
     """
 
     incentive_id: UUID
@@ -173,6 +187,10 @@ def read_reversal(data: Mapping[str, object]) -> Reverse:
         raise Unreadable("schema_violation", "a line stands twice", at="/lines")
     if (order.share or 0) > 1:
         raise Unreadable("schema_violation", "a part can't be more than the whole", at="/of")
+    for at, line in enumerate(order.lines):
+        if line.of is not None and not line.amount <= line.of <= (order.of or 0):
+            message = "the whole of a line is at least its amount, and at most the whole of the event"
+            raise Unreadable("schema_violation", message, at=f"/lines/{at}/of")
     return order
 
 
@@ -182,21 +200,28 @@ def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, Re
         return "nothing", "already_reversed"
     if order.share is None:
         return Past(Fraction(1), past.lines)
-    if order.line_names & past.lines:
-        return "refused", "line_already_reversed"
+    lines = dict(past.lines)
+    for line in order.lines:
+        piece = _weigh_line(line, order.of or 1, lines.get(line.line, TakenLine()))
+        if not isinstance(piece, TakenLine):
+            return "refused", piece
+        lines[line.line] = piece
     share = past.share + order.share
     if share > 1:
         return "refused", "exceeds_whole"
-    if share.denominator.bit_length() > MOST_DENOMINATOR_BITS:
+    sums = [share, *(lines[line.line].share for line in order.lines)]
+    if any(each.denominator.bit_length() > MOST_DENOMINATOR_BITS for each in sums):
         return "refused", "too_many_wholes"
-    return Past(share, past.lines | order.line_names)
+    return Past(share, lines)
 
 
-def take_back(grant: Grant, share: Fraction) -> list[Taken]:
-    """What is taken of a grant's incentives once `share` of the original is reversed; of an expired one nothing."""
+def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[Taken]:
+    """What is taken of a grant's incentives when the share reversed goes from `before` to `share`; of an expired one
+    nothing. What came short before is not asked for again.
+    """
     taken = []
     for held in grant.incentives:
-        value = 0 if held.state == "expired" else _reach(held, grant, share) - held.reversed_value
+        value = 0 if held.state == "expired" else _reach(held, grant, share) - _reach(held, grant, before)
         if held.state != "reversed" and (value > 0 or share == 1):
             taken.append(Taken(held.incentive_id, value, share == 1, held.state))
     return taken
@@ -220,6 +245,17 @@ def give_back(
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
                 returned.append(Returned(counter, amount))
     return returned
+
+
+def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalReason:
+    """What will have been taken of a line after this piece of an original of `of`, or why it is refused."""
+    told = None if line.of is None else Fraction(line.of, of)
+    if told and before.whole and told != before.whole:
+        return "other_line_whole"
+    whole, share = before.whole or told, before.share + Fraction(line.amount, of)
+    if whole and share > whole:
+        return "line_already_reversed" if before.share >= whole else "exceeds_line"
+    return TakenLine(share, whole)
 
 
 def _reach(held: Held, grant: Grant, share: Fraction) -> int:

@@ -22,18 +22,9 @@ At every moment
 Every operation but a grant comes after `mature`. So no answer depends on when the sweep last ran. Ids are functions of
 what they stand for: nothing moves twice.
 
-A reversal calls, in the wallet's place of the lock order and inside its own transaction (role fillip_worker),
-
-    fillip.settle.wallet.PostgresWallets(connection).take_back(takings: Sequence[Taking], at: datetime)
-        -> Mapping[UUID, Taken]                      # by incentive id
-    Taking(wallet=(tenant_id, user_id, currency), reversal: UUID, reversal_id: str, incentive_id: UUID, amount: int)
-    Taken(taken: int, short: int)
-
-which takes up to `amount` points of each incentive back: what is still there of it, else of the user's other points,
-else into debt down to the currency's floor; `short` is what that floor kept back. What has expired or was reversed
-before is not taken again. The same (reversal id, incentive) once more gives the same `taken` and moves nothing. An
-incentive without a wallet lot (another kind, a value of 0) has no entry in the answer. `at` is the reversal event's
-time at the broker.
+A reversal takes up to so many points of an incentive back: what is still there of it, else of the user's other points,
+else into debt down to the currency's floor. What has expired, or was reversed before, is not taken again. Whatever is not
+taken is `short`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -167,8 +158,8 @@ class Wallet:
         return True
 
     def refund(self, transfer_id: UUID, spent: Transfer, refund_id: str, portion: Portion, at: datetime) -> None:
-        """Undo one portion of a spend for the refund of this id. It pays the debt, then fills the lots that gave it, with their expiry: what is
-        past that expires at once.
+        """Undo one portion of a spend for the refund of this id. It pays the debt, then fills the lots that gave it, with
+        their expiry: what is past that expires at once.
 
         Where a reversal left those lots no room, what stood in for them comes back: other draws are owed less, then
         `spare` lots that were used are filled, then a lot of its own that does not expire.
@@ -229,15 +220,15 @@ class Wallet:
         self._move(transfer_id, "adjust", "active", "issued", -amount, changes, source_id, at, reason, owed)
         return True
 
-    def take_back(self, taking: Taking, at: datetime, floor: int | None) -> Taken | None:
-        """See the module; None where the incentive has no lot. `floor` is the currency's, None: a debt has no bound.
+    def take_back(self, taking: Taking, at: datetime, floor: int | None) -> Taken:
+        """See the module. `floor` is the currency's, None: a debt has no bound. `at` is the reversal's time.
 
         Only the incentive's own lot is looked at: other points that stand in for it are left owed. Where lots owe already,
         the draws are to be handed in, the oldest first: what of the lot was spent, but not given yet, is theirs.
         """
         lot = self.lots.get(taking.incentive_id)
         if lot is None:
-            return None
+            return Taken(0, taking.amount)
         over = self._is_over(lot)
         wanted = min(taking.amount, lot.amount - lot.reversed - (lot.remaining if over else 0))
         if self._is_pending(lot):
@@ -252,7 +243,7 @@ class Wallet:
             owed = min(taken, there) - own
         if taken:
             self._reverse(lot, taken, own, owed, taking, at)
-        return Taken(taken, wanted - taken)
+        return Taken(taken, taking.amount - taken)
 
     def pay_draws(self, draws: Sequence[Draw]) -> None:
         """Let the lots of the page give what these draws are owed, one after the other, as far as the page goes.

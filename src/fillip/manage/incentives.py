@@ -56,7 +56,7 @@ class IncentiveAnswer(BaseModel):
     currency: str | None = Field(examples=["EUR"])
     payload: dict[str, Any] | None
     state: IncentiveState
-    reversed_value: int = Field(description="What reversals have taken back of `value` so far")
+    reversed_value: int = Field(description="What reversals have really taken back of `value` so far")
     coupon_code: str | None = Field(examples=["SPRING-7K2M-Q9RT-XW4D"])
     occurred_at: datetime
     granted_at: datetime

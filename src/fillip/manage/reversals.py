@@ -35,10 +35,15 @@ router = APIRouter(prefix="/reversals", tags=["reversals"], route_class=Route)
 
 
 class LinePart(Part):
-    """A line of the original, by a name of yours; it can be taken back once."""
+    """A piece of a line of the original, by a name of yours.
+
+    `of` is the whole of the line, in the unit of all amounts: pieces may come to so much of it, and no more. Where none has
+    told it, they may come to the whole of the original.
+    """
 
     line: OwnId = Field(examples=["sku-1"])
     amount: Amount
+    of: Amount | None = None
 
 
 class ReversalPart(Part):
@@ -53,6 +58,12 @@ class ReversalPart(Part):
                 {"reversal_id": "return-7", "event_id": "order-7", "reason": "returned"},
                 {"reversal_id": "return-8", "event_id": "order-8", "amount": 500, "of": 2000},
                 {"reversal_id": "return-9", "event_id": "1", "event_source": "/shop/till-7"},
+                {
+                    "reversal_id": "return-10",
+                    "event_id": "order-9",
+                    "lines": [{"line": "sku-1", "amount": 500, "of": 1000}],
+                    "of": 2000,
+                },
             ]
         }
     )
@@ -77,9 +88,9 @@ class AcceptedAnswer(BaseModel):
 
 
 class TakenAnswer(BaseModel):
-    """What was taken of an incentive: all that was left (`whole`) or a part; `was` is its state before.
+    """What was taken of an incentive: `value`, and whether nothing is left of it (`whole`); `was` is its state before.
 
-    `short`: of points, what the wallet could not pay back.
+    `short`: of points, what was to be taken too and could not be: it had expired, or the currency's floor kept it back.
     """
 
     incentive_id: UUID

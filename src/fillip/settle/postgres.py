@@ -257,7 +257,7 @@ class PostgresTransaction:
         if outcome.settled or outcome.reversed:
             await self._write_settled(batch, outcome)
         if outcome.reversed:
-            await self.reversals.write(outcome.reversed, outcome.short)
+            await self.reversals.write(outcome.reversed)
         await self._write_given(outcome)
         logs = {(span.topic, span.partition): span.generation for span in batch.spans}
         rejections = [write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]

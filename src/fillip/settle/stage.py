@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
-from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,7 +32,18 @@ from fillip.core.settlement import (
 from fillip.core.wallet import Wallet, WalletKey
 from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.pins import Pin, Pins
-from fillip.settle.reversal import Desk, EventKey, Found, Original, Reversals, Reversed, Tables, ask, look_up
+from fillip.settle.reversal import (
+    Desk,
+    EventKey,
+    Found,
+    Original,
+    Reversals,
+    Reversed,
+    Tables,
+    ask,
+    look_up,
+    note_short,
+)
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
@@ -65,7 +75,6 @@ class Outcome(Struct, frozen=True):
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
     reversed: Sequence[Reversed] = ()
-    short: Mapping[tuple[UUID, UUID], int] = {}  # of points, by (reversal, incentive)
 
 
 class LedgerTransaction(Protocol):
@@ -252,7 +261,7 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
         terms |= await ledger.reversals.prepare_wallets(locked.wallets, takings, latest)
     short = post_in_turn(desk.postings, locked.wallets, terms)
     outcome = _sum_up(settled, locked, counters, heads, caps, quests)
-    return replace(outcome, reversed=desk.reversed, short=short)
+    return replace(outcome, reversed=note_short(desk.reversed, short))
 
 
 async def _lock_quests(ledger: LedgerTransaction, matches: Sequence[Match]) -> Quests:

@@ -30,15 +30,17 @@ CREATE INDEX reversal_applied ON reversal (tenant_id, event_key, number) WHERE s
 CREATE INDEX reversal_newest ON reversal (tenant_id, recorded_at, reversal_key);
 CREATE INDEX reversal_by_id ON reversal (tenant_id, reversal_id);
 
--- Lines of originals that were taken back: each once.
+-- Lines of originals that were taken back, with what was taken and, where a reversal has told it, the whole of the line:
+-- shares of the original, as in `reversal`.
 CREATE TABLE reversed_line (
     tenant_id     text NOT NULL,
     event_key     uuid NOT NULL,            -- the original's
     line          text NOT NULL,
+    share         text NOT NULL,
+    whole         text,
     PRIMARY KEY (tenant_id, event_key, line)
 );
 
 GRANT SELECT ON reversal TO fillip_api;
-GRANT SELECT, INSERT ON reversed_line TO fillip_worker;
-GRANT SELECT, INSERT, UPDATE ON reversal TO fillip_worker;
+GRANT SELECT, INSERT, UPDATE ON reversal, reversed_line TO fillip_worker;
 GRANT UPDATE ON event_met TO fillip_worker;

@@ -153,9 +153,9 @@ class Desk:
         given = [
             self._return(each) for grant, *shares in earned for each in give_back(asked.tenant_id, grant, mine, *shares)
         ]
-        taken = [(grant, each) for grant, _, share in earned for each in take_back(grant, share)]
+        taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
         told = [each for grant, some in taken for each in self._take(asked, grant, some, at)]
-        return Reversed(asked, "applied", "applied", taken, given, undone, told, after.share)
+        return Reversed(asked, "applied", "applied", taken, given, undone, told, after)
 
     def _weigh(self, asked: Asked, before: Past) -> Past | tuple[ReversalState, ReversalReason]:
         original = self._known.get(asked.original)

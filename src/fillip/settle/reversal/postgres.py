@@ -8,14 +8,13 @@ from uuid import UUID
 
 import asyncpg
 from msgspec import json
-from msgspec.structs import replace
 
 from fillip.core.incentive import identify_incentive
 from fillip.core.instance import Contribution
 from fillip.core.limit import Use
 from fillip.core.quest import Quest
 from fillip.core.questing import InstanceKey
-from fillip.core.reversal import Grant, Held, Past, Reverse, Rule
+from fillip.core.reversal import Grant, Held, Past, Reverse, Rule, TakenLine
 from fillip.core.room import BadgeKey
 from fillip.core.undoing import Going, Undone
 from fillip.core.wallet import Taking, Wallet, WalletKey
@@ -58,11 +57,13 @@ class PostgresReversals:
         """See Reversals."""
         rows = await self._fetch("read_shares", sorted({each.original for each in asked}))
         shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
-        lines: dict[EventKey, set[str]] = {}
+        lines: dict[EventKey, dict[str, TakenLine]] = {}
         if wanted := sorted({(*each.original, line) for each in asked for line in each.order.line_names}):
-            for tenant, event, line in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
-                lines.setdefault((tenant, event), set()).add(line)
-        return {key: Past(share, frozenset(lines.get(key, ()))) for key, share in shares.items()}
+            for row in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
+                whole = None if row["whole"] is None else Fraction(row["whole"])
+                of_event = lines.setdefault((row["tenant_id"], row["event_key"]), {})
+                of_event[row["line"]] = TakenLine(Fraction(row["share"]), whole)
+        return {key: Past(share, lines.get(key, {})) for key, share in shares.items()}
 
     async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
         """See Reversals."""
@@ -120,13 +121,11 @@ class PostgresReversals:
         """See Reversals."""
         return await PostgresWallets(self._connection).prepare(wallets, takings, at)
 
-    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> None:
+    async def write(self, reversed_: Sequence[Reversed]) -> None:
         """See Reversals."""
-        noted = [_write_reversal(each, short) for each in reversed_]
-        lines = sorted(
-            {(*each.asked.original, n) for each in reversed_ if each.share for n in each.asked.order.line_names}
-        )
-        columns = (*to_columns(noted, 17), *to_columns(lines, 3), *to_columns(_write_taken(reversed_), 4))
+        noted = [_write_reversal(each) for each in reversed_]
+        lines = {key: row for each in reversed_ for key, row in _write_lines(each)}
+        columns = (*to_columns(noted, 17), *to_columns(lines.values(), 5), *to_columns(_write_taken(reversed_), 4))
         await self._connection.execute(SQL["write_reversals"], *columns)
         lowered = {
             (*u.place, c.step, c.event_key): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
@@ -173,9 +172,8 @@ def _read_gift(row: asyncpg.Record) -> Contribution:
     return Contribution(*(row[name] for name in Contribution.__struct_fields__))
 
 
-def _write_reversal(done: Reversed, short: Mapping[tuple[UUID, UUID], int]) -> tuple[object, ...]:
+def _write_reversal(done: Reversed) -> tuple[object, ...]:
     asked = done.asked
-    taken = [replace(t, short=short.get((asked.key, t.incentive_id), 0)) for _, t in done.taken]
     return (
         asked.tenant_id,
         asked.key,
@@ -188,13 +186,21 @@ def _write_reversal(done: Reversed, short: Mapping[tuple[UUID, UUID], int]) -> t
         json.encode(asked.order).decode(),
         done.state,
         done.reason,
-        json.encode(taken).decode(),
+        json.encode([taken for _, taken in done.taken]).decode(),
         json.encode(done.given).decode(),
         json.encode([_describe(undone) for undone in done.undone]).decode(),
-        None if done.share is None else str(done.share),
+        None if done.past is None else str(done.past.share),
         asked.occurred_at,
         asked.received_at,
     )
+
+
+def _write_lines(done: Reversed) -> Iterable[tuple[tuple[str, UUID, str], tuple[UUID | str | None, ...]]]:
+    """How far each line that it names was taken back by then, by (tenant, event, line)."""
+    lines = done.past.lines if done.past else {}
+    for name in sorted(done.asked.order.line_names & lines.keys()):
+        key, line = (*done.asked.original, name), lines[name]
+        yield key, (*key, str(line.share), None if line.whole is None else str(line.whole))
 
 
 def _describe(undone: Undone) -> dict[str, object]:

@@ -1,5 +1,5 @@
--- Which of these lines were taken back before. Locks nothing: the originals are locked.
-SELECT l.tenant_id, l.event_key, l.line
+-- How far these lines were taken back before. Locks nothing: the originals are locked.
+SELECT l.tenant_id, l.event_key, l.line, l.share, l.whole
 FROM unnest($1::text[], $2::uuid[], $3::text[]) AS asked (tenant_id, event_key, line)
 CROSS JOIN LATERAL (
     SELECT * FROM reversed_line t

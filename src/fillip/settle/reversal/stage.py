@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fillip.core.event import Event
 from fillip.core.identity import identify_event
@@ -102,7 +103,7 @@ class Given(Struct, frozen=True):
 
 
 class Reversed(Struct, frozen=True):
-    """A reversal with what came of it; `share` is what was taken back of its original by then."""
+    """A reversal with what came of it; `past` is what was taken back of its original by then."""
 
     asked: Asked
     state: ReversalState
@@ -111,7 +112,7 @@ class Reversed(Struct, frozen=True):
     given: Sequence[Given] = ()
     undone: Sequence[Undone] = ()
     told: Sequence[Told] = ()
-    share: Fraction | None = None
+    past: Past | None = None
 
 
 class Goings(Struct, frozen=True):
@@ -155,11 +156,8 @@ class Reversals(Protocol):
     ) -> Terms:
         """Add the lots that these takings, `at` this time at the latest, need to their locked wallets; what else they go by."""
 
-    async def write(self, reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> None:
-        """Store what was done, when the batch's grants, counters and instances are stored, and tell the users.
-
-        `short`: of points, what wallets could not pay back, by (reversal, incentive).
-        """
+    async def write(self, reversed_: Sequence[Reversed]) -> None:
+        """Store what was done, when the batch's grants, counters and instances are stored, and tell the users."""
 
 
 class Found(Struct, frozen=True):
@@ -230,6 +228,29 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
     return Found(asked, waiting, past, quests, grants, shelves)
 
 
+def note_short(reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> list[Reversed]:
+    """The same once wallets have said what they could not pay back, by (reversal, incentive): what was taken of
+    incentives, and what users are told of them, is what left the wallets.
+    """
+    missing: dict[UUID, int] = {}
+    noted = []
+    for done in reversed_:
+        lacking = {each.incentive_id: short.get((done.asked.key, each.incentive_id), 0) for _, each in done.taken}
+        missing |= {incentive_id: missing.get(incentive_id, 0) + amount for incentive_id, amount in lacking.items()}
+        taken = [(grant, _lower(each, lacking[each.incentive_id])) for grant, each in done.taken]
+        told = [_tell_less(each, lacking[each.incentive_id], missing[each.incentive_id]) for each in done.told]
+        noted.append(replace(done, taken=taken, told=told))
+    return noted
+
+
 def rules_of(tenant_id: str, rules: Mapping[tuple[str, str], Rule]) -> dict[str, Rule]:
     """Those of one tenant, by limit."""
     return {limit_id: rule for (owner, limit_id), rule in rules.items() if owner == tenant_id}
+
+
+def _lower(taken: Taken, short: int) -> Taken:
+    return replace(taken, value=taken.value - short, short=short)
+
+
+def _tell_less(told: Told, short: int, short_so_far: int) -> Told:
+    return replace(told, value=told.value - short, reversed_value=told.reversed_value - short_so_far)

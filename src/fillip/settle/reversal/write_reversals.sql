@@ -1,4 +1,4 @@
--- What reversals did: themselves, the lines that they took back, the incentives, and badges off the shelves. All rows
+-- What reversals did: themselves, the lines that they took pieces of, the incentives, and badges off the shelves. All rows
 -- but the reversals are locked already, lines by their originals, shelves by the inbox heads.
 WITH noted AS (
     INSERT INTO reversal (tenant_id, reversal_key, reversal_id, reversal_source, event_key, event_id, event_source, user_id,
@@ -18,12 +18,12 @@ WITH noted AS (
         counters = excluded.counters, quests = excluded.quests, share = excluded.share, decided_at = excluded.decided_at
     WHERE reversal.state = 'waiting'
 ), lines AS (
-    INSERT INTO reversed_line (tenant_id, event_key, line)
-    SELECT * FROM unnest($18::text[], $19::uuid[], $20::text[])
-    ON CONFLICT DO NOTHING
+    INSERT INTO reversed_line (tenant_id, event_key, line, share, whole)
+    SELECT * FROM unnest($18::text[], $19::uuid[], $20::text[], $21::text[], $22::text[])
+    ON CONFLICT (tenant_id, event_key, line) DO UPDATE SET share = excluded.share, whole = excluded.whole
 ), taken AS (
     UPDATE incentive i SET reversed_value = i.reversed_value + t.value, state = t.state
-    FROM unnest($21::text[], $22::uuid[], $23::bigint[], $24::text[])
+    FROM unnest($23::text[], $24::uuid[], $25::bigint[], $26::text[])
       AS t (tenant_id, incentive_id, value, state)
     WHERE i.tenant_id = t.tenant_id AND i.incentive_id = t.incentive_id
     RETURNING i.tenant_id, i.user_id, i.incentive_id, i.kind, i.state

@@ -16,7 +16,6 @@ from fillip.core.wallet import (
     Draw,
     Lot,
     Part,
-    Taken,
     Taking,
     Transfer,
     Wallet,
@@ -63,14 +62,6 @@ class PostgresWallets:
         await self._write(wallets.values())
         await self._connection.execute(SQL["set_due"], *to_columns(wallets, 3), at)
         return sum(len(wallet.transfers) + len(wallet.parts) for wallet in wallets.values())
-
-    async def take_back(self, takings: Sequence[Taking], at: datetime) -> Mapping[UUID, Taken]:
-        """Take points of incentives back for reversals, and write it; see fillip.core.wallet."""
-        wallets = await self.lock(sorted({taking.wallet for taking in takings}))
-        terms = await self.prepare(wallets, takings, at)
-        taken = {each.incentive_id: terms.take(wallets[each.wallet], each, at) for each in takings}
-        await self.write(wallets.values())
-        return {incentive_id: answer for incentive_id, answer in taken.items() if answer}
 
     async def prepare(self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime) -> Terms:
         """Bring the wallets of these takings, which are locked, up to `at`, and hand them the lots and draws that are needed;

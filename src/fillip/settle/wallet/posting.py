@@ -25,10 +25,10 @@ class Terms(Struct, frozen=True):
         """Both."""
         return Terms({**self.floors, **other.floors}, {**self.done, **other.done})
 
-    def take(self, wallet: Wallet, taking: Taking, at: datetime) -> Taken | None:
-        """Take points back in a wallet that has the lots it needs; None where the incentive has no lot."""
+    def take(self, wallet: Wallet, taking: Taking, at: datetime) -> Taken:
+        """Take points back in a wallet that has the lots it needs; what was done before is not done again."""
         if (before := self.done.get(identify_reversal(taking))) is not None:
-            return Taken(before)
+            return Taken(before, taking.amount - before)
         return wallet.take_back(taking, at, self.floors.get((wallet.key[0], wallet.key[2])))
 
 
@@ -66,7 +66,7 @@ def post_in_turn(
             continue
         taking, at = each
         taken = terms.take(wallets[taking.wallet], taking, at)
-        if taken and taken.short:
+        if taken.short:
             short[taking.reversal, taking.incentive_id] = taken.short
     return short
 

@@ -1,0 +1,64 @@
+"""What the wallets' state machine runs on: a ledger, the API in front, the sweep, and what is told of it."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psycopg
+
+from fillip.manage.app import build_app
+from fillip.manage.keys import NewKey
+from fillip.manage.operator import create_key
+from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.migrations import role_dsn
+from fillip.settle.wallet.due_postgres import PostgresDueWallets
+
+from .conftest import World
+from .wallet_told import Told
+
+HERE = Path(__file__).parent
+FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
+PAGE_LOTS, FEW_LOTS = 2, 1
+"""Small, so that wallets with more lots than a page occur all the time."""
+
+
+class Site:
+    """A ledger, the API in this process, the sweep; a user of its own for each example."""
+
+    def __init__(self, dsn: str) -> None:
+        self.runner = asyncio.Runner()
+        self.users = 0
+        self.owner = psycopg.connect(dsn, autocommit=True)
+        self.owner.execute((HERE / "world.sql").read_text())
+        self.owner.execute("UPDATE tenant SET clock = 'live'")
+        self.runner.run(self._open(dsn))
+
+    async def _open(self, dsn: str) -> None:
+        self.pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=8)
+        finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_publish"), min_size=1, max_size=2)
+        self.due = PostgresDueWallets(finder, self.pool, PAGE_LOTS, FEW_LOTS)
+        self.world = World(self.pool, self.owner)
+        self.world.add_limit("budget", 2**40, scope="user", measure="value", reward_kind="points")
+        self.told = Told(dsn)
+        await self.told.open()
+        engines = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
+        app = build_app(*engines, "operator", PostgresKeyRing(engines[0], cache_for_s=600), gateway_url="ws://none")
+        key = (await create_key(dsn, "acme", NewKey(name="k", scopes=["manage:read", "manage:write"]))).key
+        headers = {"Authorization": f"Bearer {key}"}
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fillip", headers=headers)
+        for currency, floor in FLOORS.items():
+            assert (await self.client.put(f"/v1/points/{currency}", json={"name": "x", "floor": floor})).is_success
+
+        async def close() -> None:
+            await self.client.aclose()
+            await self.told.close()
+            await asyncio.gather(self.pool.close(), finder.close(), *(engine.dispose() for engine in engines))
+
+        self._close = close
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.runner.run(self._close())
+        self.runner.close()
+        self.owner.close()

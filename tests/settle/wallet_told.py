@@ -1,0 +1,107 @@
+"""What the systems behind the ledger are told of points: announcements out of the WAL, loaded into a report, and frames."""
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.facts import sift
+from fillip.analyse.report import Question
+from fillip.deliver.frames import read_announcement, write_entry
+from fillip.publish.announce import Announcer, Done, Scribe
+from fillip.publish.postgres import SESSION
+from fillip.stream.belt import Record
+from fillip.stream.topics import Topics
+
+SLOT = "sums"
+NEWS = (
+    "SELECT data FROM pg_logical_slot_get_binary_changes(%s, NULL, NULL, 'proto_version', '1',"
+    " 'publication_names', 'fillip')"
+)
+EVERYTHING = Question("acme", date.min, date.max, None, 1_000, (date.min, ""))
+LEDGER = """
+    SELECT currency, sum(value)::bigint AS granted, sum(reversed_value)::bigint AS by_incentives,
+           (SELECT coalesce(sum(w.reversed), 0)::bigint FROM wallet w WHERE w.currency = i.currency) AS by_wallets
+    FROM incentive i WHERE kind = 'points' GROUP BY currency
+"""
+
+
+class Told:
+    """Announcements of everything that is committed after it was made, as publish writes them."""
+
+    def __init__(self, dsn: str) -> None:
+        """`dsn` is the owner's."""
+        topics = Topics()
+        routes = {
+            ("decision", "c"): topics.decided,
+            ("incentive", "c"): topics.generated,
+            ("incentive_change/reversed", "c"): topics.reversed,
+        }
+        self._topics = topics
+        self._announcer = Announcer(Scribe("e1", routes, topics.unannounced), Done({}, {}))
+        self._reader = psycopg.connect(dsn, autocommit=True, **SESSION)
+        self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [SLOT])
+        self._stack, self._offset = AsyncExitStack(), 0
+        self._frames: dict[str, list[dict[str, object]]] = defaultdict(list)
+
+    async def open(self) -> None:
+        """Open the report."""
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="fillip-told-")))
+        self._bay = await self._stack.enter_async_context(DuckdbBay.open(folder / "analyse.duckdb", self._topics))
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._stack.aclose()
+        self._reader.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+        self._reader.close()
+
+    async def read(self) -> None:
+        """Take in the news: facts into the report, frames to the users."""
+        wal = [(0, bytes(data)) for (data,) in self._reader.execute(NEWS, [SLOT])]
+        harvest = self._announcer.read(wal, now_us=0)
+        assert not harvest.asides, harvest.asides
+        records = []
+        for topic, key, value in harvest.messages:
+            self._offset += 1
+            records.append(Record(topic, 0, self._offset, value, key, 0))
+            if topic != self._topics.decided:
+                live = read_announcement(value)
+                self._frames[live.user.user_id].append(json.loads(write_entry(live.entry)))
+        facts = [record for record in records if record.topic in sources(self._topics)]
+        await self._bay.load(sift(facts, await self._bay.read_positions()))
+
+    async def report(self) -> Mapping[str | None, tuple[int, int]]:
+        """(granted, reversed) points of all users, by currency."""
+        sums: Counter[tuple[str | None, str]] = Counter()
+        for day in await self._bay.report_campaign_days(EVERYTHING):
+            for spend in day.spend:
+                sums[spend.currency, "granted"] += spend.value
+                sums[spend.currency, "reversed"] += spend.reversed
+        return {currency: (sums[currency, "granted"], sums[currency, "reversed"]) for currency, _ in sums}
+
+    def recount(self) -> Mapping[str, tuple[int, int]]:
+        """The same by the ledger, whose incentives and wallets have to agree."""
+        found = {}
+        for currency, granted, by_incentives, by_wallets in self._reader.execute(LEDGER):
+            assert by_incentives == by_wallets, currency
+            found[currency] = (granted, by_wallets)
+        return found
+
+    def count_taken(self, user_id: str) -> Mapping[UUID, int]:
+        """What a user's frames say was taken of each incentive, in their order, each with the sum so far."""
+        taken: Counter[UUID] = Counter()
+        frames = self._frames[user_id]
+        assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
+        for frame in frames:
+            if frame["type"] == "reversed":
+                incentive_id = UUID(frame["incentive"]["incentive_id"])
+                taken[incentive_id] += frame["change"]["value"]
+                assert frame["change"]["reversed_value"] == taken[incentive_id], frame
+        return {incentive_id: value for incentive_id, value in taken.items() if value}
