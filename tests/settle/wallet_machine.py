@@ -277,14 +277,14 @@ class WalletMachine(RuleBasedStateMachine):
         cursor = self.site.owner.cursor(row_factory=dict_row)
         done = cursor.execute("SELECT * FROM reversal WHERE reversal_id = %s", [reversal_id]).fetchone()
         assert done
-        return done | {"event": {"id": reversal_id, "subject": self.user, "data": data}}
+        return done | {"event": {"id": reversal_id, "source": "/till", "subject": self.user, "data": data}}
 
     def _recount(self, event_id: str) -> Past:
         """What applied reversals have taken of an event, by the reference model."""
         query = "SELECT request FROM reversal WHERE event_id = %s AND state = 'applied' ORDER BY number"
         past = Past()
         for (request,) in self.site.owner.execute(query, [event_id]):
-            weighed = past.weigh(read_reversal({"id": "", "subject": self.user, "data": request}))
+            weighed = past.weigh(read_reversal({"id": "", "source": "/till", "subject": self.user, "data": request}))
             assert isinstance(weighed, Past), weighed
             past = weighed
         return past
