@@ -1,23 +1,34 @@
 """Metrics stay small whatever tenants do: every value that a label can take is written in the source."""
 
+import json
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 from typing import get_args
 
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from prometheus_client import REGISTRY
+from starlette.requests import Request
+from starlette.responses import Response
 
 import fillip
+from fillip.app import requests
 from fillip.app.path import report
 from fillip.core.errors import RejectReason
 from fillip.core.event import Place, Rejection
 from fillip.core.incentive import DecisionReason, Outcome
 from fillip.core.reversal import ReversalReason, ReversalState
 from fillip.deliver.frames import ClosedKind
+from fillip.manage.app import list_paths
 from fillip.match.refusals import Reason
 from fillip.publish.postgres import ANNOUNCED
 from fillip.stream.topics import Topics
 
 TOPICS = tuple(Topics().count_partitions(1))
+OPENAPI = Path(fillip.__path__[0]).parents[1] / "docs" / "reference" / "openapi.json"
+ROUTES = (*json.loads(OPENAPI.read_text())["paths"], requests.NO_ROUTE)
+METHODS = (*requests.METHODS, requests.NO_METHOD)
 BOUNDED = {
     "fillip_settle_decisions": {"outcome": get_args(Outcome), "reason": get_args(DecisionReason)},
     "fillip_settle_rejections": {"reason": get_args(RejectReason)},
@@ -29,6 +40,9 @@ BOUNDED = {
     "fillip_deliver_unshown": {"what": ("entry", "progress")},
     "fillip_analyse_records": {"outcome": ("seen_before", "loaded")},
     "fillip_analyse_set_aside": {"topic": TOPICS},
+    "fillip_http_requests": {"route": ROUTES, "method": METHODS, "status": tuple(map(str, range(100, 600)))},
+    "fillip_http_request_seconds": {"route": ROUTES, "method": METHODS},
+    "fillip_stream_lag_records": {"topic": TOPICS, "partition": tuple("0123456789")},
     "fillip_publish_set_aside": {"table": (*ANNOUNCED, "limit_counter")},
     "fillip_publish_dropped_counters": {"why": ("tenant_has_many", "valkey_full")},
 }
@@ -79,3 +93,39 @@ def test_a_thousand_tenants_add_no_series():
     for number in range(1_000):
         reject(f"tenant-{number}")
     assert count() == before
+
+
+async def test_requests_are_counted_by_route_never_by_what_a_client_has_made_up():
+    async def answer(request: Request) -> Response:
+        return Response(status_code=404 if request.path_params.get("user_id") == "nobody" else 200)
+
+    def count(route: str, method: str, status: str) -> float:
+        labels = {"route": route, "method": method, "status": status}
+        return REGISTRY.get_sample_value("fillip_http_requests_total", labels) or 0
+
+    site = FastAPI()
+    site.add_route("/v1/users/{user_id}", answer, methods=["GET"])
+    site.add_route("/v1/users/import", answer, methods=["POST"])
+    app = requests.Counted(site, ["/v1/users/{user_id}", "/v1/users/import", "/v1/users/{user_id}/wallets"])
+    series = [("/v1/users/{user_id}", "GET", "200"), ("/v1/users/{user_id}", "GET", "404"), ("/v1/users/import", "POST", "200"), ("/v1/users/{user_id}/wallets", "GET", "404"),
+              ("none", "GET", "404"), ("none", "other", "404")]  # fmt: skip
+    before = [count(*each) for each in series]
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://x") as client:
+        for path in (
+            "/v1/users/ann",
+            "/v1/users/bob",
+            "/v1/users/nobody",
+            "/wp-login.php",
+            "/other",
+            "/v1/users/import/wallets",
+        ):
+            await client.get(path)
+        await client.post("/v1/users/import")
+        await client.request("FROBNICATE", "/x")
+    assert [count(*each) - was for each, was in zip(series, before, strict=True)] == [2, 1, 1, 1, 2, 1]
+    labels = {"route": "/v1/users/{user_id}", "method": "GET"}
+    assert (REGISTRY.get_sample_value("fillip_http_request_seconds_count", labels) or 0) >= 3
+
+
+def test_every_documented_route_has_a_name_of_its_own():
+    assert {*list_paths(["/v1/events"])} == {*json.loads(OPENAPI.read_text())["paths"]}

@@ -1,7 +1,6 @@
 """When a change is in force: what is sent after its answer is decided under it, by every worker there is."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,8 @@ import httpx
 import pytest
 
 from fillip.app.demo.replay import encode_events
-from fillip.app.up import Stack, _write_environment
+from fillip.app.ports import choose_free_port
+from fillip.app.up import Stack
 from fillip.stream.kafka import KafkaProducer
 
 from .conftest import CASHBACK, Shop
@@ -32,7 +32,7 @@ def second(stack: Stack, shop: Shop) -> Iterator[subprocess.Popen[bytes]]:
     """One more worker beside the stack's."""
     child = subprocess.Popen(
         [sys.executable, "-m", "fillip.app.cli", "worker"],
-        env=os.environ | _write_environment(stack.settings),
+        env={**stack.build_environment("worker"), "FILLIP_METRICS_PORT": str(choose_free_port())},
         stderr=subprocess.DEVNULL,
     )
     yield child

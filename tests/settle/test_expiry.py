@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 async def due(world: World, database: str) -> AsyncIterator[PostgresDueIncentives]:
     """What the publish process runs."""
-    async with asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=1) as finder:
+    async with asyncpg.create_pool(role_dsn(database, "fillip_sweep"), min_size=1, max_size=1) as finder:
         yield PostgresDueIncentives(finder, world.pool)
 
 

@@ -18,7 +18,7 @@ from .conftest import T0, World
 async def due(world: World, database: str) -> AsyncIterator[PostgresDueCodes]:
     """What the publish process runs; a pool `spring`."""
     world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'spring', 'Spring')")
-    async with asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=2) as finder:
+    async with asyncpg.create_pool(role_dsn(database, "fillip_sweep"), min_size=1, max_size=2) as finder:
         yield PostgresDueCodes(finder, world.pool)
 
 

@@ -23,7 +23,7 @@ LATER = Reward("points", 7, pending_for_s=86_400)
 @pytest.fixture
 async def due(world: World, database: str) -> AsyncIterator[PostgresDueWallets]:
     """What the publish process runs."""
-    async with asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=1) as finder:
+    async with asyncpg.create_pool(role_dsn(database, "fillip_sweep"), min_size=1, max_size=1) as finder:
         yield PostgresDueWallets(finder, world.pool)
 
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay
 from fillip.core.errors import Refused, Retry
@@ -64,8 +64,8 @@ class _Watermark(Struct):
     positions: list[_Place]
 
 
-def build_app(bay: Bay, keys: KeyRing, rates: Rates) -> Starlette:
-    """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, /healthz.
+def build_app(bay: Bay, keys: KeyRing, rates: Rates, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, and those given.
 
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
     """
@@ -74,7 +74,7 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates) -> Starlette:
         Route("/v1/reports/campaign-days", desk.answer_campaign_days),
         Route("/v1/reports/rejection-days", desk.answer_rejection_days),
         Route("/v1/reports/watermark", desk.answer_watermark),
-        Route("/healthz", _answer_health),
+        *extra_routes,
     ]
     return Starlette(routes=routes, exception_handlers=HANDLERS)
 
@@ -234,10 +234,6 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
 async def _answer_crash(request: Request, error: Exception) -> Response:
     log.error("report failed", path=request.url.path, error=repr(error))
     return _answer_problem(request, 500, "internal", "the report could not be made; the server's log tells why")
-
-
-async def _answer_health(request: Request) -> Response:
-    return PlainTextResponse("ok\n")
 
 
 HANDLERS: dict[Any, Any] = {

@@ -4,24 +4,26 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import asyncpg
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fillip.app.http import serve_http
+from fillip.app.health import Health
+from fillip.app.http import list_health_routes, serve_http
+from fillip.app.monitor import HEALTH_PATHS
 from fillip.app.path import connect_valkey
+from fillip.app.requests import Counted
 from fillip.app.settings import Settings
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.ingest.schema import build_reader
 from fillip.limit.rates_valkey import ValkeyRates
-from fillip.manage.app import build_app
-from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.manage.app import build_app, list_paths
+from fillip.manage.postgres import PostgresKeyRing, open_engine, reach_engine
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
-from fillip.stream.kafka import KafkaProducer
+from fillip.stream.kafka import KafkaProducer, LogEnds
 from fillip.stream.topics import Topics
 
 SWITCH_S = 0.0005
@@ -31,7 +33,7 @@ LINGER_MS = 1
 """Single requests in flight together share a round trip to the broker."""
 
 
-async def run_api(settings: Settings, stop: asyncio.Event) -> None:
+async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> None:
     """Serve until `stop`."""
     topics = Topics(settings.topic_prefix)
     sys.setswitchinterval(SWITCH_S)
@@ -39,10 +41,11 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
         pool = await stack.enter_async_context(
             asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=4, command_timeout=5)
         )
-        engine, owner_engine = open_engine(settings.dsn("fillip_api")), open_engine(settings.postgres_dsn)
+        engine = open_engine(settings.dsn("fillip_api"))
+        owner_engine = open_engine(settings.owner_dsn) if settings.operator_key else engine  # else nobody may ask it
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(owner_engine.dispose)
-        producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS)
+        producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS, extra=settings.kafka_security)
         stack.push_async_callback(producer.close)
         keys, books = (
             PostgresKeyRing(engine),
@@ -57,14 +60,22 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> None:
             owner_engine,
             settings.operator_key or "",
             keys,
-            extra_routes=[door, Route("/healthz", answer_health)],
+            extra_routes=[door, *list_health_routes(health)],
             extra_paths={"/v1/events": EVENTS_OPENAPI},
             event_log=EventEntry(books, producer, topics.received),
             rates=rates,
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
+        ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)
+        health.watch("PostgreSQL", partial(reach_engine, engine))
+        health.watch("Kafka", ends.read)
         async with follow(books):
-            await serve_http(ExpressLane(door, app), settings.host, settings.api_port, stop)
+            await serve_http(
+                Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS])),
+                settings.host,
+                settings.api_port,
+                stop,
+            )
 
 
 @asynccontextmanager
@@ -88,8 +99,3 @@ class ExpressLane:
         """Serve one connection (ASGI)."""
         express = scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST"
         await (self._door if express else self._app)(scope, receive, send)
-
-
-async def answer_health(request: Request) -> Response:
-    """200 while the process serves; says nothing of the servers behind it."""
-    return PlainTextResponse("ok\n")

@@ -7,67 +7,113 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fillip.app.operator_commands import keys, positions, screen, tell, tenants
 from fillip.core.errors import FillipError
 
+HELP = """Fillip: real events in, exact incentives out, pushed at once.
+
+Settings come from the environment (`FILLIP_…`, see docs/reference/settings.md); every command heeds them. Exit codes: 0 done,
+1 it could not be done (one line on stderr says why), 2 wrong use of the command, 130 interrupted.
+"""
+
 app = typer.Typer(
-    help="Fillip: real events in, exact incentives out, pushed at once.",
+    help=HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-tenants = typer.Typer(help="Tenants, for the operator.", no_args_is_help=True)
-keys = typer.Typer(help="API keys, for the operator.", no_args_is_help=True)
-positions = typer.Typer(help="How far the log of events is decided, for the operator.", no_args_is_help=True)
 app.add_typer(tenants, name="tenant")
 app.add_typer(positions, name="positions")
 app.add_typer(keys, name="key")
 
-StateDir = Annotated[Path, typer.Option("--state", help="Folder that holds everything this instance keeps.")]
-ApiPort = Annotated[int | None, typer.Option(help="Port of the API. [default: 8080, or a free one]")]
-GatewayPort = Annotated[int | None, typer.Option(help="Port of the WebSocket gateway. [default: 8081, or a free one]")]
-AnalysePort = Annotated[int | None, typer.Option(help="Port of the reports. [default: 8082, or a free one]")]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        help="Folder that holds everything this instance keeps. [default: FILLIP_STATE_DIR, or .fillip/state]",
+    ),
+]
+ApiPort = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API. [default: 8080, or a free one]")]
+GatewayPort = Annotated[
+    int | None,
+    typer.Option(min=1, max=65_535, help="Port of the WebSocket gateway. [default: 8081, or a free one]"),
+]
+AnalysePort = Annotated[
+    int | None, typer.Option(min=1, max=65_535, help="Port of the reports. [default: 8082, or a free one]")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65_530,
+        help="First of six ports for metrics and health, one a process. [default: 8090, or free ones]",
+    ),
+]
 PostgresDsn = Annotated[str | None, typer.Option(help="Use this PostgreSQL 18 instead of an embedded one.")]
 ValkeyUrl = Annotated[str | None, typer.Option(help="Use this Valkey instead of an embedded one.")]
 KafkaBootstrap = Annotated[str | None, typer.Option(help="Use this Kafka instead of an embedded one.")]
 
-screen = Console(stderr=True)
-
 
 def main() -> None:
-    """Run the command line; an error that Fillip raises on purpose is one line and exit code 1."""
+    """Run the command line; what a person can mend is one line on stderr and exit code 1."""
+    from fillip.app.failure import explain
+
     try:
         app()
     except FillipError as error:
-        screen.print(f"[red]fillip:[/] {error}", markup=True, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if (told := explain(error)) is None:
+            raise
+        _fail(told)
+
+
+def _fail(message: str) -> None:
+    screen.print("[red]fillip:[/] ", end="")
+    screen.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @app.command()
 def up(
-    state: StateDir = Path(".fillip/state"),
+    state: StateDir = None,
     api_port: ApiPort = None,
     gateway_port: GatewayPort = None,
     analyse_port: AnalysePort = None,
+    metrics_port: MetricsPort = None,
     postgres_dsn: PostgresDsn = None,
     valkey_url: ValkeyUrl = None,
     kafka_bootstrap: KafkaBootstrap = None,
 ) -> None:
     """Start everything and keep it up: PostgreSQL, Valkey, Kafka and all processes of Fillip. Ctrl-C stops.
 
+    A server whose address is set, by option or in the environment, is used as it is; the others are embedded.
+
     Examples:
 
         fillip up
 
         fillip up --state /var/lib/fillip --api-port 9000
-    """
-    from fillip.app.embedded import External
-    from fillip.app.keep import keep_up
 
-    ports = {"api": api_port, "gateway": gateway_port, "analyse": analyse_port}
-    keep_up(state, ports, External(postgres_dsn, valkey_url, kafka_bootstrap), screen)
+        FILLIP_POSTGRES_DSN=postgresql://fillip:secret@db:5432/fillip fillip up
+    """
+    from fillip.app.keep import keep_up
+    from fillip.app.settings import read_settings
+
+    given = read_settings(
+        state_dir=state,
+        api_port=api_port,
+        gateway_port=gateway_port,
+        analyse_port=analyse_port,
+        metrics_port=metrics_port,
+        postgres_dsn=postgres_dsn,
+        valkey_url=valkey_url,
+        kafka_bootstrap=kafka_bootstrap,
+    )
+    keep_up(given, screen)
 
 
 @app.command()
@@ -79,6 +125,8 @@ def demo(
     kills: Annotated[int, typer.Option(min=0, max=100, help="Kill -9 the worker this often at random moments.")] = 0,
 ) -> None:
     """Run the main job on a year of real grocery shopping, with a live board, and check the counts.
+
+    Always on embedded servers of its own, whatever servers the environment names.
 
     Examples:
 
@@ -94,29 +142,53 @@ def demo(
 
 
 @app.command()
-def doctor(state: StateDir = Path(".fillip/state")) -> None:
-    """Tell what is missing or taken on this machine, and how to mend it."""
+def doctor(state: StateDir = None) -> None:
+    """Tell what is missing or taken on this machine, and how to mend it; how a running instance and external servers are.
+
+    Exit code 1 where something is in the way.
+
+    Examples:
+
+        fillip doctor
+
+        fillip doctor --state /var/lib/fillip
+    """
     from fillip.app.doctor import doctor as look
     from fillip.app.doctor import render
-    from fillip.app.up import USUAL_PORTS
+    from fillip.app.settings import read_settings
+    from fillip.app.up import USUAL_PORTS, find_external
 
-    checks = look(state, USUAL_PORTS)
+    given = read_settings(state_dir=state)
+    checks = look(given.state_dir, USUAL_PORTS, find_external(given))
     Console().print(render(checks))
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring schema, roles, replication slot and topics of FILLIP_POSTGRES_DSN and FILLIP_KAFKA_BOOTSTRAP up to date."""
+    """Bring schema, roles, replication slot and topics of FILLIP_POSTGRES_DSN and FILLIP_KAFKA_BOOTSTRAP up to date.
+
+    Example:
+
+        FILLIP_POSTGRES_DSN=postgresql://fillip:secret@db:5432/fillip FILLIP_KAFKA_BOOTSTRAP=kafka:9092 fillip migrate
+    """
     from fillip.app.prepare import prepare
+    from fillip.app.running import Found
     from fillip.app.settings import read_settings
 
-    prepare(read_settings())
+    settings = read_settings()
+    tell(Found(settings, "from FILLIP_POSTGRES_DSN").describe(kafka=True))
+    prepare(settings)
 
 
 @app.command()
 def api() -> None:
-    """Run the REST API: POST /v1/events and the control plane."""
+    """Run the REST API: POST /v1/events and the control plane.
+
+    Example:
+
+        FILLIP_API_PORT=8080 FILLIP_METRICS_PORT=9100 fillip api
+    """
     from fillip.app.api import run_api
     from fillip.app.processes import serve
 
@@ -125,7 +197,12 @@ def api() -> None:
 
 @app.command()
 def worker() -> None:
-    """Run a worker: decides events. Any number may run."""
+    """Run a worker: decides events. Any number may run.
+
+    Example:
+
+        FILLIP_WORKER_DSN=postgresql://fillip_worker:secret@db:5432/fillip FILLIP_METRICS_PORT=9101 fillip worker
+    """
     from fillip.app.path import run_worker
     from fillip.app.processes import serve
 
@@ -134,7 +211,12 @@ def worker() -> None:
 
 @app.command()
 def publish() -> None:
-    """Run publish: announces what the ledger stored. One runs; a second one waits for its slot."""
+    """Run publish: announces what the ledger stored. One runs; a second one waits for its slot.
+
+    Example:
+
+        FILLIP_PUBLISH_DSN=postgresql://fillip_publish:secret@db:5432/fillip FILLIP_METRICS_PORT=9102 fillip publish
+    """
     from fillip.app.announcer import run_publish
     from fillip.app.processes import serve
 
@@ -143,7 +225,12 @@ def publish() -> None:
 
 @app.command()
 def sweep() -> None:
-    """Run the sweep: expires and activates what is due, makes coupon codes. Any number may run."""
+    """Run the sweep: expires and activates what is due, makes coupon codes. Any number may run.
+
+    Example:
+
+        FILLIP_POSTGRES_DSN=postgresql://fillip:secret@db:5432/fillip FILLIP_METRICS_PORT=9103 fillip sweep
+    """
     from fillip.app.processes import serve
     from fillip.app.sweeper import run_sweep
 
@@ -152,7 +239,12 @@ def sweep() -> None:
 
 @app.command()
 def gateway() -> None:
-    """Run a gateway: WebSocket streams of end customers. Any number may run."""
+    """Run a gateway: WebSocket streams of end customers. Any number may run.
+
+    Example:
+
+        FILLIP_GATEWAY_PORT=8081 FILLIP_ALLOWED_ORIGINS='["https://shop.example"]' fillip gateway
+    """
     from fillip.app.doors import run_gateway_process
     from fillip.app.processes import serve
 
@@ -161,121 +253,16 @@ def gateway() -> None:
 
 @app.command()
 def analyse() -> None:
-    """Run the Analytics Bay and its reports. One runs."""
+    """Run the Analytics Bay and its reports. One runs.
+
+    Example:
+
+        FILLIP_STATE_DIR=/var/lib/fillip FILLIP_ANALYSE_PORT=8082 fillip analyse
+    """
     from fillip.app.doors import run_analyse_process
     from fillip.app.processes import serve
 
     serve("analyse", run_analyse_process)
-
-
-def _find_dsn(state: Path) -> str:
-    from fillip.app.up import read_running
-
-    return read_running(state).postgres_dsn
-
-
-@tenants.command("create")
-def create_tenant(
-    tenant_id: Annotated[str, typer.Argument(help="Lower case letters, digits and dashes.")],
-    name: Annotated[str, typer.Option(help="Name for people.")] = "",
-    time_zone: Annotated[str, typer.Option(help="IANA zone; days, weeks and months are counted in it.")] = "UTC",
-    currency: Annotated[str, typer.Option(help="ISO 4217.")] = "USD",
-    clock: Annotated[str, typer.Option(help="`live`, or `history` for samples and imports.")] = "live",
-    state: StateDir = Path(".fillip/state"),
-) -> None:
-    """Create a tenant and its first API key, which is shown once.
-
-    Example:
-
-        fillip tenant create acme --time-zone Europe/Berlin --currency EUR
-    """
-    from fillip.app.operate import create_tenant as create
-
-    fields = {"name": name or tenant_id, "time_zone": time_zone, "currency": currency, "clock": clock}
-    typer.echo(create(_find_dsn(state), tenant_id=tenant_id, **fields))
-
-
-@tenants.command("quotas")
-def set_quotas(
-    tenant_id: Annotated[str, typer.Argument(help="Of which tenant.")],
-    changes: Annotated[list[str] | None, typer.Argument(help="NAME=NUMBER, or NAME=default; none: only show.")] = None,
-    state: StateDir = Path(".fillip/state"),
-) -> None:
-    """Show what a tenant may take and has taken, or change it; in force everywhere within 5 seconds.
-
-    Examples:
-
-        fillip tenant quotas acme
-
-        fillip tenant quotas acme events_per_s=500 coupon_codes=1000000
-
-        fillip tenant quotas acme events_per_s=default
-    """
-    from fillip.app.operate import set_quotas as change
-
-    shown = change(_find_dsn(state), tenant_id, changes or []).quotas
-    for name, each in shown.items():
-        used = "" if each.used is None else f"{each.used:,} used"
-        typer.echo(
-            f"{name:16}{each.quota:>16,}  {'' if each.quota == each.default else f'(default {each.default:,})':26}{used}"
-        )
-
-
-@keys.command("create")
-def create_key(
-    tenant_id: Annotated[str, typer.Argument(help="Of which tenant.")],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "operator",
-    state: StateDir = Path(".fillip/state"),
-) -> None:
-    """Create an API key with all scopes, which is shown once.
-
-    Example:
-
-        fillip key create acme --name checkout
-    """
-    from fillip.app.operate import create_key as create
-
-    typer.echo(create(_find_dsn(state), tenant_id, name))
-
-
-@positions.command("show")
-def show_positions(state: StateDir = Path(".fillip/state")) -> None:
-    """Show each partition's stored position beside its log, and whether the one fits the other.
-
-    Of the instance that runs in the state folder, or of FILLIP_POSTGRES_DSN and FILLIP_KAFKA_BOOTSTRAP.
-
-    Example:
-
-        fillip positions show
-    """
-    from fillip.app.positions import find_settings, look, tabulate
-
-    standings = look(find_settings(state))
-    Console().print(tabulate(standings))
-    raise typer.Exit(1 if any(each.misfit for each in standings) else 0)
-
-
-@positions.command("restart")
-def restart_positions(state: StateDir = Path(".fillip/state")) -> None:
-    """Go on with the log as it is, where a stored position does not fit it: workers refuse to by themselves.
-
-    That is so when the topic was made anew, when the broker came back with an older copy, or when records were deleted
-    before they were decided. Each such partition is read from the first offset of its log, under a new generation; all
-    of them at once, or none. Events that were decided before have no effect again. Running workers go on within seconds.
-    Partitions that fit stay as they are.
-
-    Examples:
-
-        fillip positions restart
-
-        fillip positions restart --state /var/lib/fillip
-    """
-    from fillip.app.positions import find_settings, restart
-
-    for each in restart(find_settings(state)):
-        typer.echo(
-            f"partition {each.partition}: was at {each.stored.next_offset}, goes on at {each.log.first} of the log as it is"
-        )
 
 
 if __name__ == "__main__":

@@ -6,17 +6,24 @@ import platform
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from fillip.app.embedded import jars, postgres, valkey
+from fillip.app.addresses import describe
+from fillip.app.embedded import External, jars, kafka, postgres, valkey
 from fillip.app.embedded.errors import ServerFailed
+from fillip.app.embedded.process import list_children
 from fillip.app.embedded.state import read_holder
 from fillip.app.ports import check_free, find_port_owner
+from fillip.app.running import read_running
+from fillip.app.settings import Settings
+from fillip.app.up import DOORS
 
 LOWEST_PYTHON = (3, 11)
 WANTED_FREE_BYTES = 2_000_000_000
@@ -39,20 +46,30 @@ class Check:
     mend: str = ""
 
 
-def doctor(state_dir: Path, ports: Mapping[str, int]) -> list[Check]:
-    """Look at everything `fillip up` needs; `ports` maps what a port is for to its number."""
+def doctor(state_dir: Path, ports: Mapping[str, int], external: External = External()) -> list[Check]:
+    """Look at everything `fillip up` needs; `ports` maps what a port is for to its number.
+
+    Servers of `external` are asked themselves. Where an instance runs in the folder, its doors are asked, and its ports
+    are looked at in place of `ports`.
+    """
     holder = read_holder(state_dir)
+    running = read_running(state_dir) if holder else None
+    if running is not None:
+        ports = {name: getattr(running, door) for name, door in DOORS.items()}
     return [
         check_python(),
         check_system(),
-        check_postgres(),
-        check_valkey(),
-        check_java(),
-        check_jars(),
+        check_external("PostgreSQL", external.postgres_dsn) if external.postgres_dsn else check_postgres(),
+        check_external("Valkey", external.valkey_url) if external.valkey_url else check_valkey(),
+        *(
+            [check_external("Kafka", external.kafka_bootstrap, external.kafka_security)]
+            if external.kafka_bootstrap
+            else [check_java(), check_jars(), check_disk("disk of the cache", jars.locate_cache())]
+        ),
         check_disk("disk of the state folder", state_dir),
-        check_disk("disk of the cache", jars.locate_cache()),
-        check_state(state_dir, holder),
+        check_state(state_dir, holder, running),
         *(check_port(purpose, port, holder) for purpose, port in ports.items()),
+        *(check_door(purpose, running.host, port) for purpose, port in ports.items() if running),
         check_libraries(),
     ]
 
@@ -102,6 +119,21 @@ def check_java() -> Check:
     return _check("Java (for Kafka)", lambda: _ask_version(jars.find_java()))
 
 
+def check_external(name: str, address: str, security: Mapping[str, Any] | None = None) -> Check:
+    """A server that runs elsewhere answers, takes our login, and has the settings that the guarantees need."""
+
+    def look() -> str:
+        if name == "PostgreSQL":
+            postgres.check_external(address)
+        elif name == "Valkey":
+            valkey.check_external(address)
+        else:
+            kafka.check_external(address, security or {})
+        return f"{describe('external,', address)}, answers"
+
+    return _check(name, look, "start it, or correct its address")
+
+
 def check_jars() -> Check:
     """Kafka's jars are there and unchanged, or can be fetched."""
     folder = jars.locate_cache() / "jars"
@@ -118,8 +150,10 @@ def check_disk(name: str, folder: Path) -> Check:
     return Check(name, ok, f"{free / 1e9:.1f} GB free at {there}", "" if ok else "free 2 GB or choose another folder")
 
 
-def check_state(state_dir: Path, holder: str | None) -> Check:
-    """The state folder can be written to, and is not in use."""
+def check_state(state_dir: Path, holder: str | None, running: Settings | None) -> Check:
+    """The state folder can be written to, and is not in use but by an instance that is up."""
+    if holder is not None and running is not None:
+        return Check("state folder", True, f"{state_dir}: an instance is up (process {holder})")
     if holder is not None:
         mend = f"stop process {holder}, or choose another state folder for a second instance"
         return Check("state folder", False, f"{state_dir} is in use by process {holder}", mend)
@@ -130,12 +164,26 @@ def check_state(state_dir: Path, holder: str | None) -> Check:
 
 
 def check_port(purpose: str, port: int, holder: str | None) -> Check:
-    """A port is free; a running instance of this folder explains why it is not."""
+    """A port is free, or in use by the instance that runs in the folder."""
     if check_free(port):
         return Check(f"port {port} ({purpose})", True, "free")
     owner = find_port_owner(port) or "another process"
-    hint = f"stop process {holder}" if holder else "stop that"
-    return Check(f"port {port} ({purpose})", False, f"in use by {owner}", f"{hint}, or choose another port")
+    children = list_children(int(holder)) if holder and holder.isdecimal() else []
+    if any(owner.endswith(f"(pid {pid})") for pid, _ in children):
+        return Check(f"port {port} ({purpose})", True, f"in use by the instance that is up: {owner}")
+    return Check(f"port {port} ({purpose})", False, f"in use by {owner}", "stop that, or choose another port")
+
+
+def check_door(purpose: str, host: str, port: int) -> Check:
+    """A process of the instance that is up can do its work."""
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=5):
+            return Check(f"{purpose} of the instance", True, "ready")
+    except urllib.error.HTTPError as error:
+        found = error.read(1_000).decode(errors="replace").strip()
+    except OSError as error:
+        found = f"does not answer: {error}"
+    return Check(f"{purpose} of the instance", False, found, f"see log/{purpose}.log of the state folder")
 
 
 def check_libraries() -> Check:

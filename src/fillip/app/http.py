@@ -5,8 +5,13 @@ from typing import Any
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from fillip.app.drain import Drain
+from fillip.app.health import Health
+from fillip.app.monitor import HEALTH_PATHS, answer_health
 from fillip.app.ports import require_free_port
 
 
@@ -19,3 +24,13 @@ async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> Non
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     server.stop()  # type: ignore[no-untyped-call]
     await serving
+
+
+def list_health_routes(health: Health) -> list[Route]:
+    """/livez, /readyz and /healthz of a door."""
+
+    async def answer(request: Request) -> Response:
+        status, text = answer_health(request.url.path, health) or (404, "")
+        return PlainTextResponse(text, status)
+
+    return [Route(path, answer) for path in HEALTH_PATHS]

@@ -1,28 +1,29 @@
 """`fillip up` on the terminal: progress while starting, the URLs, and processes started again when they end."""
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
 
-from fillip.app.embedded import External
-from fillip.app.up import Stack, stop_on_signals
+from fillip.app.settings import Settings
+from fillip.app.up import DOORS, Stack, stop_on_signals
 
 LOOK_EVERY_S = 1.0
 
 
-def keep_up(state: Path, ports: Mapping[str, int | None], external: External, screen: Console) -> None:
+def keep_up(given: Settings, screen: Console) -> None:
     """Start all, print where it answers, and stay until Ctrl-C. Raises Crash when it can't start."""
-    began = time.monotonic()
+    began, named = time.monotonic(), given.model_fields_set
+    ports: dict[str, int | None] = {
+        name: getattr(given, door) if door in named else None for name, door in DOORS.items()
+    }
 
     def report(step: str, detail: str) -> None:
         screen.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}: {detail}", highlight=False)
 
     with stop_on_signals():
         try:
-            with Stack(state, report, ports, external) as stack:
+            with Stack(given.state_dir, report, ports, given) as stack:
                 screen.print(describe(stack))
                 while True:
                     time.sleep(LOOK_EVERY_S)
@@ -33,11 +34,16 @@ def keep_up(state: Path, ports: Mapping[str, int | None], external: External, sc
 
 def describe(stack: Stack) -> Panel:
     """The URLs of a running stack and what to do next."""
-    doors = stack.doors
+    doors, host = stack.doors, stack.settings.host
+    metrics = "\n".join(
+        f"{'metrics' if at == 0 else '':11}http://{host}:{port}/metrics  {name}"
+        for at, (name, port) in enumerate(stack.metrics_ports.items())
+    )
     return Panel.fit(
         f"API        {doors.api}/docs\n"
         f"gateway    {doors.gateway}/v1/stream\n"
         f"reports    {doors.analyse}/v1/reports/campaign-days\n"
+        f"{metrics}\n"
         f"state      {stack.state_dir}\n\n"
         f"next       fillip tenant create acme --state {stack.state_dir}\n"
         "stop       Ctrl-C",

@@ -6,7 +6,6 @@ import socket
 from collections import Counter as Tally
 from collections.abc import Sequence
 from functools import partial
-from urllib.parse import urlsplit
 
 import asyncpg
 from prometheus_client import Counter, Gauge
@@ -14,6 +13,9 @@ from redis.asyncio import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as NoRetry
 
+from fillip.app.addresses import describe
+from fillip.app.health import Health, reach_pool
+from fillip.app.lag import Lag
 from fillip.app.passage import Passage
 from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
@@ -35,7 +37,7 @@ from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal import Reversed
 from fillip.stream.belt import Batch, Commit, Errors, Rewind, Stage, walk
-from fillip.stream.kafka import KafkaSource
+from fillip.stream.kafka import KafkaSource, LogEnds
 from fillip.stream.topics import Topics
 
 GROUP = "fillip-worker"
@@ -52,18 +54,21 @@ NOT_READ = Gauge(
 DUPLICATES = Counter("fillip_settle_duplicates_total", "Events that came again")
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | None = None) -> None:
     """Decide events until `stop`. Raises Crash or StreamLost when going on could do harm."""
     topics = Topics(settings.topic_prefix)
     pool = await connect_ledger(settings.dsn("fillip_worker"))
     valkey = connect_valkey(settings.valkey_url)
     ledger = PostgresLedger(pool, f"{socket.gethostname()}:{os.getpid()}")
-    source = Passage(
-        KafkaSource(
-            settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,),
-            tell_refused=lambda refused: NOT_READ.set(len(refused)),
-        )
+    log = KafkaSource(
+        settings.kafka_bootstrap, settings.topic_prefix + GROUP, topics.received, ledger, retry_on=(Retry,),
+        tell_refused=lambda refused: NOT_READ.set(len(refused)), extra=settings.kafka_security,
     )  # fmt: skip
+    source = Passage(log)
+    if health is not None:
+        ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)
+        health.watch("PostgreSQL", partial(reach_pool, pool))
+        health.watch("Kafka", Lag(ends, lambda: log.places).measure)
     books = BookKeeper(PostgresBooks(pool, build_reader), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
     stages: list[Stage] = [
@@ -120,9 +125,8 @@ async def connect_ledger(dsn: str) -> asyncpg.Pool:
     """The worker's connections. Raises Crash naming the server that is away or refuses."""
     try:
         return await asyncpg.create_pool(dsn, min_size=1, max_size=6, reset=keep_session)
-    except (OSError, asyncpg.PostgresError) as error:
-        place = urlsplit(dsn)
-        raise Crash(f"PostgreSQL at {place.hostname}:{place.port} can't be used: {error}; is it up?") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Crash(f"{describe('PostgreSQL', dsn)} can't be used: {error}; is it up?") from error
 
 
 async def keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

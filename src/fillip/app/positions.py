@@ -1,14 +1,12 @@
 """`fillip positions`: the stored positions beside the log that they stand for, and how to go on with another log."""
 
 import asyncio
-from pathlib import Path
 
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from fillip.app.settings import Settings, read_settings
-from fillip.app.up import read_running
+from fillip.app.settings import Settings
 from fillip.core.errors import Refused, Retry
 from fillip.settle.positions.postgres import list_positions, restart_positions
 from fillip.stream.belt import Position
@@ -24,11 +22,6 @@ class Standing(Struct, frozen=True):
     stored: Position
     log: Log
     misfit: str | None
-
-
-def find_settings(state: Path) -> Settings:
-    """The settings of the instance in a state folder; where none runs there, those of the environment. Raises Crash."""
-    return read_running(state) if (state / "settings.json").exists() else read_settings()
 
 
 def look(settings: Settings) -> list[Standing]:
@@ -47,7 +40,7 @@ def restart(settings: Settings) -> list[Standing]:
 async def _look(settings: Settings) -> list[Standing]:
     topic = Topics(settings.topic_prefix).received
     try:
-        logs = await read_log(settings.kafka_bootstrap, topic)
+        logs = await read_log(settings.kafka_bootstrap, topic, settings.kafka_security)
     except Away as away:
         raise Retry(str(away)) from away
     stored = await list_positions(settings.dsn("fillip_worker"), topic)

@@ -2,9 +2,11 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import asyncpg
 
+from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
 from fillip.match.roll_postgres import PostgresLeftRolls
 from fillip.settle.coupons.postgres import PostgresDueCodes
@@ -15,13 +17,14 @@ from fillip.settle.wallet.due_postgres import PostgresDueWallets
 DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresLeftRolls)
 
 
-async def run_sweep(settings: Settings, stop: asyncio.Event) -> None:
+async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> None:
     """Sweep until `stop`. A process of its own: whatever it has to move, no decision and no push waits for it."""
     async with AsyncExitStack() as stack:
         finder, ledger = [
             await stack.enter_async_context(
                 asyncpg.create_pool(settings.dsn(role), min_size=0, max_size=1, command_timeout=60)
             )
-            for role in ("fillip_publish", "fillip_worker")
+            for role in ("fillip_sweep", "fillip_worker")
         ]
+        health.watch("PostgreSQL", partial(reach_pool, ledger))
         await sweep([due(finder, ledger) for due in DUES], stop)

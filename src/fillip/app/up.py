@@ -16,12 +16,15 @@ from types import TracebackType
 from fillip.app.embedded import Addresses, External, Servers
 from fillip.app.embedded.patience import Patience
 from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner
-from fillip.app.settings import Settings
+from fillip.app.running import forget_running, note_running
+from fillip.app.settings import KAFKA_SECURITY, PROCESSES, Settings, name_dsn
 from fillip.core.errors import Crash
+from fillip.migrations import ROLES
 
-PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse")
 DOORS = {"api": "api_port", "gateway": "gateway_port", "analyse": "analyse_port"}
 USUAL_PORTS = {"api": 8080, "gateway": 8081, "analyse": 8082}
+USUAL_METRICS_PORT = 8090
+"""Of the first process; the others follow. One that is taken is replaced by a free one."""
 READY_WITHIN_S = 90
 STOP_WITHIN_S = 10
 SPAWN = Path(__file__).parent / "embedded" / "spawn.py"
@@ -46,18 +49,23 @@ class Stack:
         state_dir: Path,
         report: Report,
         ports: Mapping[str, int | None],
-        external: External = External(),
+        given: Settings | None = None,
     ) -> None:
-        """`ports` by process; None takes the usual port, or a free one where that is taken."""
+        """`ports` by process; None takes the usual port, or a free one where that is taken.
+
+        Servers whose address is `given` are used as they are; the others are embedded.
+        """
         self.state_dir = state_dir.absolute()
         self._report = report
         self._ports = dict(ports)
-        self._servers = Servers(self.state_dir, external, report)
+        self._given = given or Settings()
+        self._servers = Servers(self.state_dir, find_external(self._given), report)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._patience = Patience()
 
     def __enter__(self) -> "Stack":
         ports = {name: _choose_port(name, self._ports.get(name)) for name in DOORS}
+        self.metrics_ports = _choose_metrics_ports(self._given.metrics_port)
         addresses = self._servers.start()
         try:
             self.settings = self._note(addresses, ports)
@@ -65,8 +73,8 @@ class Stack:
             for name in PROCESSES:
                 self._report(name, "starting")
                 self.spawn(name)
-            for name in DOORS:
-                self._wait_for(name, ports[name])
+            for name in PROCESSES:
+                self._wait_for(name)
         except BaseException:
             self.stop()
             raise
@@ -102,8 +110,15 @@ class Stack:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which stops all in order
-                env=os.environ | _write_environment(self.settings),
+                env=self.build_environment(name),
             )
+
+    def build_environment(self, name: str) -> dict[str, str]:
+        """The environment of a process: ours without settings and secrets, and of those what it needs itself."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("FILLIP_", "PG"))}
+        own = {"FILLIP_METRICS_PORT": str(self.metrics_ports[name])}
+        cache = {key: os.environ[key] for key in ("FILLIP_CACHE",) if key in os.environ}
+        return kept | cache | self.settings.list_for(name) | own
 
     def kill(self, name: str) -> None:
         """Kill -9 one process of Fillip, as a crash would; `revive` starts it again."""
@@ -135,23 +150,28 @@ class Stack:
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()
-        (self.state_dir / "settings.json").unlink(missing_ok=True)
+        forget_running(self.state_dir)
         self._servers.stop()
 
     def _note(self, addresses: Addresses, ports: Mapping[str, int]) -> Settings:
-        settings = Settings(
-            postgres_dsn=addresses.postgres_dsn,
-            valkey_url=addresses.valkey_url,
-            kafka_bootstrap=addresses.kafka_bootstrap,
-            operator_key=_read_operator_key(self.state_dir),
-            state_dir=self.state_dir,
-            api_port=ports["api"],
-            gateway_port=ports["gateway"],
-            analyse_port=ports["analyse"],
-        )
-        path = self.state_dir / "settings.json"  # for `fillip tenant` and `fillip key` beside us
-        path.touch(mode=0o600)
-        path.write_text(settings.model_dump_json(), encoding="utf-8")
+        changes: dict[str, object] = {
+            "postgres_dsn": addresses.postgres_dsn,
+            "valkey_url": addresses.valkey_url,
+            "kafka_bootstrap": addresses.kafka_bootstrap,
+            "operator_key": self._given.operator_key or _read_operator_key(self.state_dir),
+            "state_dir": self.state_dir,
+            "metrics_port": None,  # each process has its own
+            **{door: ports[name] for name, door in DOORS.items()},
+        }
+        outside = find_external(self._given)  # what is set for a server that is embedded after all is not for it
+        if outside.postgres_dsn is None:
+            changes |= dict.fromkeys((*map(name_dsn, ROLES), "postgres_ca", "postgres_cert", "postgres_key"))
+        if outside.valkey_url is None:
+            changes |= dict.fromkeys(("valkey_ca", "valkey_cert", "valkey_key"))
+        if outside.kafka_bootstrap is None:
+            changes |= dict.fromkeys(KAFKA_SECURITY)
+        settings = self._given.model_copy(update=changes)
+        note_running(self.state_dir, settings)
         return settings
 
     def _prepare(self) -> None:
@@ -161,10 +181,11 @@ class Stack:
         prepare(self.settings)
         self._report("schema", "ready")
 
-    def _wait_for(self, name: str, port: int) -> None:
-        deadline = time.monotonic() + READY_WITHIN_S
-        child = self._children[name]
-        while not (_answers(f"http://{self.settings.host}:{port}/healthz") and _holds(child, port)):
+    def _wait_for(self, name: str) -> None:
+        """Return when the process is ready and its ports are its own."""
+        deadline, child = time.monotonic() + READY_WITHIN_S, self._children[name]
+        ports = [self.metrics_ports[name], *(getattr(self.settings, DOORS[name]) for _ in [0] if name in DOORS)]
+        while not all(_answers(f"http://{self.settings.host}:{port}/readyz") and _holds(child, port) for port in ports):
             if child.poll() is not None or time.monotonic() > deadline:
                 raise Crash(f"{name} did not start: {_read_last_line(self.state_dir / 'log' / f'{name}.log')}")
             time.sleep(0.05)
@@ -185,17 +206,34 @@ def _choose_port(name: str, wanted: int | None) -> int:
     return wanted or USUAL_PORTS[name]
 
 
+def _choose_metrics_ports(first: int | None) -> dict[str, int]:
+    """A port for each process, from `first` on; without it the usual ones, or free ones where those are taken."""
+    ports = {name: (first or USUAL_METRICS_PORT) + at for at, name in enumerate(PROCESSES)}
+    for name, port in ports.items():
+        if not claim_port(port):
+            if first is not None:
+                raise Crash(f"port {port} for the metrics of {name} is in use: choose others with --metrics-port")
+            ports[name] = choose_free_port()
+    return ports
+
+
+def find_external(given: Settings) -> External:
+    """The servers whose addresses are given."""
+    named = given.model_fields_set
+    return External(
+        given.postgres_dsn,
+        given.valkey_url if "valkey_url" in named else None,
+        given.kafka_bootstrap if "kafka_bootstrap" in named else None,
+        given.kafka_security,
+    )
+
+
 def _read_operator_key(state_dir: Path) -> str:
     path = state_dir / "operator.key"
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text("fo_" + secrets.token_urlsafe(32), encoding="ascii")
     return path.read_text(encoding="ascii")
-
-
-def _write_environment(settings: Settings) -> dict[str, str]:
-    values = settings.model_dump(mode="json", exclude_none=True, exclude={"allowed_origins"})
-    return {f"FILLIP_{name.upper()}": str(value) for name, value in values.items()}
 
 
 def _answers(url: str) -> bool:
@@ -211,22 +249,21 @@ def _read_last_line(path: Path) -> str:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up."""
+    """Turn SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up.
+
+    SIGINT too where it is ignored, as a shell has it for what a script starts in the background. SIGHUP not where it is
+    ignored: that is what `nohup` asks for.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def read_running(state_dir: Path) -> Settings:
-    """The settings of the instance that runs in a state folder. Raises Crash when none does."""
-    path = state_dir / "settings.json"
-    if not path.exists():
-        raise Crash(f"nothing runs in {state_dir}: start it with `fillip up`, or name its folder with --state")
-    return Settings.model_validate_json(path.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from websockets.asyncio.server import ServerConnection, serve
@@ -40,16 +40,18 @@ async def run_gateway(
     port: int,
     allowed_origins: Sequence[str],
     stop: asyncio.Event,
+    *,
+    find_fault: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Serve until `stop` is set; then close every connection with 1001 so that clients resume elsewhere.
 
     Of the topics that `open_tail` opens, `progressed` announces quest progress, `unannounced` tells of rows that could not
     be announced, each other one announces inbox entries.
     Browsers are let in from exactly `allowed_origins`; a request without an Origin header is a native app's.
-    Raises OSError when the port is taken.
+    `find_fault` says what else is amiss, for /readyz. Raises OSError when the port is taken.
     """
     feed = Feed(open_tail, progressed, unannounced)
-    gateway = Gateway(inbox, feed)
+    gateway = Gateway(inbox, feed, find_fault)
     with _listen(host, port) as listener:
         feeding = asyncio.create_task(feed.run())
         try:
@@ -76,16 +78,22 @@ async def run_gateway(
 class Gateway:
     """Connections from the handshake to their end."""
 
-    def __init__(self, inbox: Inbox, feed: Feed) -> None:
+    def __init__(self, inbox: Inbox, feed: Feed, find_fault: Callable[[], str | None]) -> None:
         self._inbox = inbox
         self._feed = feed
+        self._find_fault = find_fault
         self._open = 0
 
     def screen(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no stream: /healthz, other paths, and a full house (503 with Retry-After)."""
+        """Answer what is no stream: /livez, /readyz, /healthz, other paths, and a full house (503 with Retry-After)."""
         path = request.path.partition("?")[0]
-        if path == "/healthz":
-            return connection.respond(200, "ok\n") if self._feed.live else connection.respond(503, "no announcements\n")
+        if path == "/livez":
+            return connection.respond(200, "ok\n")
+        if path in ("/readyz", "/healthz"):
+            fault = self._find_fault() if self._feed.live else "the announcements are not being read"
+            return (
+                connection.respond(200, "ok\n") if fault is None else connection.respond(503, f"not ready: {fault}\n")
+            )
         if path != PATH:
             return connection.respond(404, f"nothing here: open a WebSocket on {PATH}\n")
         if self._open >= MAX_CONNECTIONS:

@@ -52,6 +52,11 @@ class PostgresInbox:
         async with pool:
             yield cls(pool)
 
+    async def check(self) -> None:
+        """Go to PostgreSQL and back. Raises Retry."""
+        async with self._transact():
+            pass
+
     async def admit(self, ticket: str) -> Admission | None:
         """See Inbox. Redeeming and reading are one transaction: where it fails, the ticket can still be used."""
         async with self._transact() as connection:

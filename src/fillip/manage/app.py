@@ -1,9 +1,10 @@
 """The control plane as one ASGI application."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute
 
@@ -125,6 +126,13 @@ def build_app(
     app.router.routes.extend(extra_routes)
     _extend_openapi(app, dict(extra_paths or {}))
     return app
+
+
+def list_paths(extra: Iterable[str] = ()) -> list[str]:
+    """The paths of all routes as they stand in the OpenAPI document, and those of `extra`."""
+    return [f"/v1{route.path}" for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)] + [
+        *extra
+    ]
 
 
 def _extend_openapi(app: FastAPI, paths: dict[str, object]) -> None:

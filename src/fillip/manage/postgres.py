@@ -5,9 +5,11 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import msgspec
 from asyncpg import PostgresError
 from sqlalchemy import text
@@ -27,6 +29,7 @@ ANSWER_WITHIN_S = 60
 MAX_CACHED_KEYS = 10_000
 
 Answer = TypeVar("Answer")
+_PING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
 _AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8")).columns(quotas=JSONB)
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
@@ -36,13 +39,13 @@ _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
     """An engine for `dsn` (postgresql://…), READ COMMITTED, at most `connections`; connects when first used."""
     engine = create_async_engine(
-        dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
+        "postgresql+asyncpg://",
+        async_creator=partial(asyncpg.connect, dsn, timeout=CONNECT_WITHIN_S, command_timeout=ANSWER_WITHIN_S),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=CONNECT_WITHIN_S,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"timeout": CONNECT_WITHIN_S, "command_timeout": ANSWER_WITHIN_S},
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
@@ -91,13 +94,19 @@ async def transaction(engine: AsyncEngine, caller: Caller | None = None) -> Asyn
         await connection.close()
 
 
+async def reach_engine(engine: AsyncEngine) -> None:
+    """Go to PostgreSQL and back. Raises Retry."""
+    async with engine.connect() as connection:
+        await reach(connection.execute(_PING))
+
+
 async def enter_tenant(connection: AsyncConnection, tenant_id: str) -> None:
     """Show the connection's running transaction the rows of this tenant alone. Raises Retry."""
     await reach(connection.execute(_SET_TENANT, {"tenant_id": tenant_id}))
 
 
 class PostgresKeyRing:
-    """core.ports.KeyRing on the table api_key, by an engine of role fillip_api.
+    """core.ports.KeyRing on the table api_key, by an engine of role fillip_api or fillip_analyse.
 
     A key found live is believed for `cache_for_s`, then looked up again, so a revoked one dies within that time. While
     the database is away, known keys go on and unknown ones raise Retry.

@@ -52,7 +52,7 @@ class PostgresLeftRolls:
     """See fillip.settle.sweep.Due: lists that no cohort names any more, and those whose upload has come to nothing."""
 
     def __init__(self, finder: asyncpg.Pool, pool: asyncpg.Pool) -> None:
-        """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
+        """`finder` is of role fillip_sweep, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
 

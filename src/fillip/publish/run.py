@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,10 +41,14 @@ class _Announced(Struct):
     source: _Source
 
 
-async def publish(*, dsn: str, bootstrap: str, topics: Topics, valkey_url: str, stop: asyncio.Event) -> None:
+async def publish(
+    *, dsn: str, bootstrap: str, topics: Topics, valkey_url: str, stop: asyncio.Event,
+    security: Mapping[str, Any] | None = None, tell_following: Callable[[bool], None] = lambda following: None,
+) -> None:  # fmt: skip
     """Announce until `stop` is set; what is on its way then is waited for.
 
-    `dsn` is of role fillip_publish. One publisher a database: a second one waits for the slot. A server that is away
+    `dsn` is of role fillip_publish, `security` what librdkafka needs for TLS and SASL. `tell_following` hears whether the
+    WAL is being read. One publisher a database: a second one waits for the slot. A server that is away
     is waited for with a growing pause, and so is whatever nobody foresaw; what is wrong with one row stops no other, see
     Scribe. Raises Crash where trying again cannot help.
     """
@@ -52,12 +56,13 @@ async def publish(*, dsn: str, bootstrap: str, topics: Topics, valkey_url: str, 
     while not stop.is_set():
         began_at = time.monotonic()
         try:
-            await _Publisher(dsn, bootstrap, topics, valkey_url).follow(stop)
+            await _Publisher(dsn, bootstrap, topics, valkey_url, security or {}, tell_following).follow(stop)
         except Crash:
             raise
         except Exception as error:  # noqa: BLE001 - an end would stop all tenants, and start again at the same place
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
+            tell_following(False)
             _tell_fault(error, pause_s)
             await _run_until_first(stop.wait(), asyncio.sleep(pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -73,8 +78,12 @@ def _tell_fault(error: Exception, pause_s: float) -> None:
 class _Publisher:
     """One attempt: from connecting to the first fault."""
 
-    def __init__(self, dsn: str, bootstrap: str, topics: Topics, valkey_url: str) -> None:
+    def __init__(
+        self, dsn: str, bootstrap: str, topics: Topics, valkey_url: str,
+        security: Mapping[str, Any], tell_following: Callable[[bool], None],
+    ) -> None:  # fmt: skip
         self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
+        self._security, self._tell_following = security, tell_following
         self._routes = {
             ("incentive", "c"): topics.generated,
             ("incentive_change/reversed", "c"): topics.reversed,
@@ -88,8 +97,8 @@ class _Publisher:
         self._unannounced = topics.unannounced
         # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
         self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed, topics.unannounced}
-        self._producer = KafkaProducer(bootstrap, give_up_after_s=0)
-        self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS)
+        self._producer = KafkaProducer(bootstrap, give_up_after_s=0, extra=security)
+        self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS, extra=security)
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Announce until `stop` or a fault, which is raised."""
@@ -100,6 +109,7 @@ class _Publisher:
                 last = await self._read_last()
                 epoch = epoch or choose_epoch(link.identity, slot, last)
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
+                self._tell_following(True)
                 announcer = Announcer(self._build_scribe(epoch), find_done(last, epoch))
                 await self._follow(link, announcer, slot, epoch, stop)
         finally:
@@ -138,7 +148,7 @@ class _Publisher:
         metrics.delay.observe(time.time() - harvest.committed_at_us / 1e6)
 
     async def _read_last(self) -> dict[tuple[str, int], _Source | None]:
-        last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}))
+        last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}), self._security)
         return {place: read_source(record) if record else None for place, record in last.items()}
 
     async def _find_place(self, link: Link) -> tuple[Slot, str | None]:

@@ -63,7 +63,7 @@ def _stay(scene: Scene) -> None:
 async def _perform(scene: Scene, kills: int) -> bool:
     """Replay, check, measure; each table is shown as soon as it is known. Whether every count holds."""
     settings, screen = scene.stack.settings, scene.screen
-    async with Ledger(settings.postgres_dsn, scene.topics.received) as ledger:
+    async with Ledger(settings.owner_dsn, scene.topics.received) as ledger:
         counts, measures = await replay_year(scene, ledger, kills)
         screen.print(tabulate("Counts, against an independent answer key", counts))
         write_figures("demo", [*counts, *measures])

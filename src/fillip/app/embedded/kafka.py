@@ -6,8 +6,9 @@ import shutil
 import signal
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -131,10 +132,12 @@ class Kafka:
         return found.group(1).strip() if found else ""
 
 
-def check_external(bootstrap: str) -> None:
-    """Raise ServerFailed when no broker answers at an external address."""
+def check_external(bootstrap: str, security: Mapping[str, Any]) -> None:
+    """Raise ServerFailed when no broker answers at an external address, or refuses the login or the certificate."""
+    said: list[str] = []  # the request itself only says that there was no answer
+    settings = {"bootstrap.servers": bootstrap, **PROBE, **security, "error_cb": lambda error: said.append(error.str())}
     try:
-        AdminClient({"bootstrap.servers": bootstrap, **PROBE}).list_topics(timeout=5)
+        AdminClient(settings).list_topics(timeout=5)
     except KafkaException as error:
-        reason = error.args[0].str() if error.args else "no answer"
+        reason = (said or [error.args[0].str()])[0].splitlines()[0]
         raise ServerFailed(f"Kafka at {bootstrap} can't be used: {reason}; start it or correct its address") from error

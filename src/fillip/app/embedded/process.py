@@ -121,8 +121,8 @@ def wrap_command(command: Sequence[str], identity: Identity, death_signal: signa
 
 
 def build_environment() -> dict[str, str]:
-    """Return our environment without what would change a server's settings behind our back."""
-    unwanted = ("PG", "KAFKA", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LC_", "LANG")
+    """Return our environment without our secrets, and what would change a server's settings behind our back."""
+    unwanted = ("FILLIP_", "PG", "KAFKA", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LC_", "LANG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 

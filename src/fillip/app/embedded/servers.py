@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from fillip.app.embedded import jars, kafka, postgres, valkey
 from fillip.app.embedded.errors import ServerFailed
@@ -37,6 +38,8 @@ class External:
     postgres_dsn: str | None = None
     valkey_url: str | None = None
     kafka_bootstrap: str | None = None
+    kafka_security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What librdkafka needs for TLS and SASL."""
 
 
 def keep_silent(step: str, detail: str) -> None:
@@ -156,6 +159,7 @@ class Servers:
     def _start_postgres(self, external: str | None, port: int) -> None:
         if external is not None:
             postgres.check_external(external)
+            self._report("postgres", f"using {postgres.describe_dsn(external)}")
             self._addresses["postgres"] = external
             return
         server = postgres.Postgres(self._folder, port, self._postgres_settings, postgres.choose_identity())
@@ -165,6 +169,7 @@ class Servers:
     def _start_valkey(self, external: str | None, port: int) -> None:
         if external is not None:
             valkey.check_external(external)
+            self._report("valkey", f"using {valkey.describe_url(external)}")
             self._addresses["valkey"] = external
             return
         server = valkey.Valkey(self._folder, port)
@@ -173,7 +178,8 @@ class Servers:
 
     def _start_kafka(self, external: str | None, port: int, controller_port: int) -> None:
         if external is not None:
-            kafka.check_external(external)
+            kafka.check_external(external, self._external.kafka_security)
+            self._report("kafka", f"using Kafka at {external}")
             self._addresses["kafka"] = external
             return
         server = kafka.Kafka(self._folder, port, controller_port, jars.build_java(self._report))

@@ -7,6 +7,7 @@ from typing import cast
 
 import redis
 
+from fillip.app.addresses import describe
 from fillip.app.embedded.errors import ServerFailed
 from fillip.app.embedded.process import Identity
 from fillip.app.embedded.state import StateFolder
@@ -81,9 +82,14 @@ def find_binary() -> Path:
     )
 
 
+def describe_url(url: str) -> str:
+    """'Valkey at host:port/0', never the password."""
+    return describe("Valkey", url)
+
+
 def check_external(url: str) -> None:
     """Raise ServerFailed when an external Valkey can't be reached."""
-    where = "Valkey at " + url.rpartition("@")[2].removeprefix("redis://")
+    where = describe_url(url)
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()

@@ -22,11 +22,12 @@ SUBJECTS = (
     "0001_quota.sql",
     "0001_bounds.sql",
     "0001_security.sql",
+    "0001_processes.sql",
 )
 
 
 def upgrade() -> None:
-    """Run the SQL files of this revision: a subject's file makes its tables and grants, security comes last."""
+    """Run the SQL files of this revision: a subject's file makes its tables and grants, security and roles come last."""
     here = Path(__file__).parent
     for name in SUBJECTS:
         op.get_bind().exec_driver_sql((here / name).read_text(encoding="utf-8").replace("%", "%%"))

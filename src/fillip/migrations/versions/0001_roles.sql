@@ -2,7 +2,8 @@
 DO $$
 DECLARE r text;
 BEGIN
-    FOREACH r IN ARRAY ARRAY['fillip_api', 'fillip_worker', 'fillip_publish', 'fillip_gateway'] LOOP
+    FOREACH r IN ARRAY ARRAY['fillip_api', 'fillip_worker', 'fillip_publish', 'fillip_sweep', 'fillip_gateway',
+                             'fillip_analyse'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN
             EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE', r);
         END IF;

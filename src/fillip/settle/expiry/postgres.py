@@ -18,7 +18,7 @@ class PostgresDueIncentives:
     """See fillip.settle.sweep.Due. Lock order: incentives, then the inboxes of their users."""
 
     def __init__(self, finder: asyncpg.Pool, pool: asyncpg.Pool) -> None:
-        """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
+        """`finder` is of role fillip_sweep, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
         self._turns = Turns()

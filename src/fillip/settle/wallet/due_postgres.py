@@ -20,7 +20,7 @@ class PostgresDueWallets:
     def __init__(
         self, finder: asyncpg.Pool, pool: asyncpg.Pool, page_lots: int = PAGE_LOTS, few_lots: int = FEW_LOTS
     ) -> None:
-        """`finder` is of role fillip_publish, which sees all tenants; `pool` of fillip_worker, held to those it names."""
+        """`finder` is of role fillip_sweep, which sees all tenants; `pool` of fillip_worker, held to those it names."""
         self._finder = finder
         self._pool = pool
         self._page_lots = page_lots

@@ -55,6 +55,7 @@ class KafkaSource:
         self._tell_refused = tell_refused
         self._reader: Reader | None = None
         self._starts: dict[int, int] = {}  # on the loop: partition -> start of its next span
+        self._settled: dict[int, int] = {}  # on the loop: partition -> end of its last settled span
         self._generations: dict[int, int] = {}  # partition -> which of the logs of this name
         self._logs: dict[int, Log] = {}  # partition -> its log when it was looked at last
         self._held: dict[int, int] = {}  # on the thread: partition -> offset it was last set to
@@ -89,8 +90,14 @@ class KafkaSource:
     async def committed(self, batch: Batch) -> None:
         """See Source: librdkafka sends the newest offsets to the broker once in a while."""
         self._size.commit(len(batch.records))
+        self._settled |= {span.partition: span.end for span in batch.spans if span.partition in self._starts}
         offsets = [TopicPartition(span.topic, span.partition, span.end) for span in batch.spans]
         self._open().order(lambda: self._store(offsets))  # on the thread: beside a read this call would block
+
+    @property
+    def places(self) -> dict[tuple[str, int], int]:
+        """The offset that is to be settled next, of each partition that is read."""
+        return {(self._topic, number): offset for number, offset in self._settled.items()}
 
     async def close(self) -> None:
         """See Source."""
@@ -241,6 +248,7 @@ class KafkaSource:
     def _settle(self, fits: Mapping[int, Position], logs: Mapping[int, Log]) -> None:
         self._open().handover.discard(fits.keys())
         self._starts |= {number: at.next_offset for number, at in fits.items()}
+        self._settled |= {number: at.next_offset for number, at in fits.items()}
         self._generations |= {number: at.generation for number, at in fits.items()}
         self._logs |= {number: replace(log, end=ANYWHERE) for number, log in logs.items()}
 
@@ -248,6 +256,7 @@ class KafkaSource:
         self._open().handover.discard(numbers)
         for number in numbers:
             self._starts.pop(number, None)
+            self._settled.pop(number, None)
 
 
 def _resolve(done: "asyncio.Future[None]") -> None:

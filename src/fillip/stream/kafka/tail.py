@@ -49,6 +49,8 @@ class Tail:
         self._offsets = offsets or {}
         self._max_records = max_records
         self._reader: Reader | None = None
+        self.places: dict[Place, int] = {}
+        """The offset that comes next, of each partition."""
 
     async def __aenter__(self) -> "Tail":
         """Fix where every partition starts, and begin to read: what is produced from now on is surely seen."""
@@ -77,6 +79,7 @@ class Tail:
         if self._reader is None:
             raise StreamError("enter the tail first: async with Tail(...) as tail")
         if records := await self._reader.handover.take(self._max_records):
+            self.places.update({(record.topic, record.partition): record.offset + 1 for record in records})
             return records
         raise StopAsyncIteration
 
@@ -84,6 +87,7 @@ class Tail:
         parts = []
         for part in list_partitions(consumer, self._topics):
             parts.append(TopicPartition(part.topic, part.partition, self._find_start(consumer, part)))
+        self.places = {(part.topic, part.partition): part.offset for part in parts}
         consumer.assign(parts)
 
     def _find_start(self, consumer: Consumer, part: TopicPartition) -> int:

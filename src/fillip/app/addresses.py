@@ -1,0 +1,88 @@
+"""Addresses of the servers as they stand in settings: checked, with TLS folded in, and shown without their passwords."""
+
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]*)(?::(\d{1,5}))?")
+
+
+def check_dsn(dsn: str) -> str:
+    """A URL of PostgreSQL as it is; raises ValueError without quoting it: it holds a password."""
+    wanted = "not a URL of PostgreSQL: write postgresql://user:password@host:port/database"
+    parts = _split(dsn, wanted)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError(wanted)
+    _check_hosts(parts, wanted)
+    return dsn
+
+
+def check_url(url: str) -> str:
+    """A URL of Valkey as it is; raises ValueError without quoting it: it holds a password."""
+    wanted = "not a URL of Valkey: write redis://:password@host:port/0, or rediss://… for TLS"
+    parts = _split(url, wanted)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(wanted)
+    _check_hosts(parts, wanted)
+    return url
+
+
+def check_bootstrap(bootstrap: str) -> str:
+    """Addresses of Kafka as they are; raises ValueError for one that is none."""
+    for address in bootstrap.split(","):
+        found = _HOST.fullmatch(address.strip())
+        if not (found and found[1] and _is_port(found[2])):
+            raise ValueError(f"{address.strip()!r} is not an address: write host:port, several with commas")
+    return bootstrap
+
+
+def secure_dsn(dsn: str, authorities: Path | None, certificate: Path | None, key: Path | None) -> str:
+    """The URL with TLS where `authorities` (a file) asks for it: the server's certificate and name are checked.
+
+    What the URL says itself stays. `certificate` and `key` are the client's.
+    """
+    wanted = {"sslmode": "verify-full", "sslrootcert": str(authorities)} if authorities else {}
+    if certificate:
+        wanted |= {"sslcert": str(certificate), "sslkey": str(key)}
+    return _add_query(dsn, wanted)
+
+
+def secure_url(url: str, authorities: Path | None, certificate: Path | None, key: Path | None) -> str:
+    """The URL of Valkey, with TLS where one of the files asks for it; see `secure_dsn`."""
+    wanted = {"ssl_ca_certs": str(authorities)} if authorities else {}
+    if certificate:
+        wanted |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    return _add_query(url.replace("redis:", "rediss:", 1) if wanted and url.startswith("redis:") else url, wanted)
+
+
+def _add_query(url: str, wanted: dict[str, str]) -> str:
+    base, _, query = url.partition("?")
+    said = dict(parse_qsl(query, keep_blank_values=True))
+    return f"{base}?{urlencode(wanted | said, quote_via=quote, safe='/')}" if wanted else url
+
+
+def describe(server: str, address: str) -> str:
+    """'PostgreSQL at host:port/database': where a server is, for people; never a password."""
+    parts = urlsplit(address)
+    return f"{server} at {parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _split(text: str, wanted: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError(wanted) from None
+
+
+def _check_hosts(parts: SplitResult, wanted: str) -> None:
+    """Every host of a URL; a password with / ? or # in it ends the host too early, so the hint."""
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        found = _HOST.fullmatch(host)
+        if not (found and _is_port(found[2])):
+            raise ValueError(
+                f"{wanted}; the port is a number up to 65535; write %2F for / in a password, %23 for #, %3F for ?"
+            )
+
+
+def _is_port(text: str | None) -> bool:
+    return text is None or 0 < int(text) <= 65_535
