@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from fillip.app.embedded.errors import ServerFailed
@@ -134,10 +134,14 @@ class Kafka:
 
 def check_external(bootstrap: str, security: Mapping[str, Any]) -> None:
     """Raise ServerFailed when no broker answers at an external address, or refuses the login or the certificate."""
-    said: list[str] = []  # the request itself only says that there was no answer
-    settings = {"bootstrap.servers": bootstrap, **PROBE, **security, "error_cb": lambda error: said.append(error.str())}
+    said: list[KafkaError] = []  # the request itself only says that there was no answer
+    settings = {"bootstrap.servers": bootstrap, **PROBE, **security, "error_cb": said.append}
+    client = AdminClient(settings)
     try:
-        AdminClient(settings).list_topics(timeout=5)
+        client.list_topics(timeout=5)
     except KafkaException as error:
-        reason = (said or [error.args[0].str()])[0].splitlines()[0]
+        while client.poll(0):  # hands over what was said meanwhile
+            pass
+        telling = [each for each in said if each.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)]
+        reason = [*telling, *said, error.args[0]][0].str().splitlines()[0]
         raise ServerFailed(f"Kafka at {bootstrap} can't be used: {reason}; start it or correct its address") from error

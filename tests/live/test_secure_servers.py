@@ -1,0 +1,141 @@
+"""All of Fillip on servers that take nobody without TLS and a login, and what each of its processes is trusted with."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import redis
+
+from fillip.app.demo.book import define_actions, launch_campaigns
+from fillip.app.demo.client import ApiClient
+from fillip.app.doctor import doctor
+from fillip.app.embedded import ServerFailed, kafka, postgres, valkey
+from fillip.app.operate import create_key
+from fillip.app.positions import look
+from fillip.app.running import find_settings
+from fillip.app.settings import PROCESSES
+from fillip.app.up import Stack, find_external
+from fillip.migrations import ROLES
+from tests.app.secure_servers import PASSWORD, Secure, secure_servers
+from tests.live.conftest import CASHBACK, SCHEMA, Shop
+from tests.live.running import choose_ports, make_tenant, wait_for
+
+pytestmark = pytest.mark.xdist_group("live")
+WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Secure]:
+    with tempfile.TemporaryDirectory(prefix="fillip-tls-") as folder, secure_servers(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(secure: Secure) -> Iterator[Stack]:
+    with Stack(secure.folder / "fillip", lambda step, detail: None, choose_ports(), secure.settings()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack) -> Shop:
+    key = make_tenant(stack, "acme")
+    client = ApiClient(stack.doors.api, key)
+    define_actions(client, {"BUY": SCHEMA})
+    launch_campaigns(client, {"cashback": CASHBACK}, [])
+    return Shop("acme", key, client)
+
+
+async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
+    stack: Stack, shop: Shop, secure: Secure
+) -> None:
+    shop.client.post("/v1/events", shop.buy("e1"))
+
+    async def is_reported() -> bool:
+        page = ApiClient(stack.doors.analyse, shop.key).get("/v1/reports/campaign-days")
+        return [line["issued"] for line in page["items"]] == [1]
+
+    await wait_for("the grant is in the reports", is_reported, WITHIN_S)
+    with redis.Redis.from_url(stack.settings.valkey_url) as client:
+        assert client.keys("*acme*")  # what publish and the API keep there
+    with psycopg.connect(stack.settings.owner_dsn) as owner:
+        roles = {role for (role,) in owner.execute("SELECT usename FROM pg_stat_activity WHERE usename LIKE 'fillip%'")}
+    assert roles >= {*ROLES}, roles
+
+
+def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secure: Secure) -> None:
+    settings = stack.settings
+    secrets = {"owner": urlsplit(settings.owner_dsn).password, "operator": settings.operator_key, "kafka": PASSWORD}
+    secrets |= {role: urlsplit(settings.dsn(role)).password for role in ROLES} | {"valkey": secure.valkey_password}
+    held = {
+        name: {
+            whose
+            for whose, secret in secrets.items()
+            if str(secret).encode() in Path(f"/proc/{stack.pids()[name]}/environ").read_bytes()
+        }
+        for name in PROCESSES
+    }
+    assert held == {
+        "api": {"owner", "operator", "kafka", "valkey", "fillip_api", "fillip_worker"},
+        "worker": {"kafka", "valkey", "fillip_worker"},
+        "publish": {"kafka", "valkey", "fillip_publish"},
+        "sweep": {"fillip_sweep", "fillip_worker"},
+        "gateway": {"kafka", "fillip_gateway"},
+        "analyse": {"kafka", "valkey", "fillip_analyse"},
+    }
+    written = [*(stack.state_dir / "log").iterdir(), *secure.folder.glob("*/log/*")]
+    said = "".join(file.read_text(errors="replace") for file in written)
+    assert [whose for whose, secret in secrets.items() if str(secret) in said] == []
+
+
+def test_the_operators_commands_get_there_too(stack: Stack, shop: Shop) -> None:
+    found = find_settings(stack.state_dir).settings
+    assert create_key(found.owner_dsn, "acme", "more").startswith("fk_live_")
+    assert look(found)
+    external = find_external(found)
+    assert [check for check in doctor(stack.state_dir, {}, external) if not check.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"authority": "other"}, "certificate verify failed"),
+        ({"host": "127.0.0.1"}, "(?i)certificate|does not match"),
+        (
+            {"kafka_password": "hidden", "postgres_dsn": "postgresql://fillip:hidden@localhost:{port}/fillip"},
+            "(?i)authentication|invalid username",
+        ),
+    ],
+)
+@pytest.mark.parametrize("server", ["postgres", "valkey", "kafka"])
+def test_what_does_not_fit_is_one_line_without_a_secret(
+    secure: Secure, server: str, wrong: dict[str, str], said: str
+) -> None:
+    port = secure.port_of["postgres"]
+    settings = secure.settings(**{name: value.format(port=port) for name, value in wrong.items()})
+    if server == "valkey" and "kafka_password" in wrong:
+        settings.valkey_url = settings.valkey_url.replace(secure.valkey_password, "hidden")
+    with pytest.raises(ServerFailed) as refusal:
+        if server == "postgres":
+            postgres.check_external(settings.owner_dsn)
+        elif server == "valkey":
+            valkey.check_external(settings.valkey_url)
+        else:
+            kafka.check_external(settings.kafka_bootstrap, settings.kafka_security)
+    assert refusal.match(said)
+    for secret in ("hidden", PASSWORD, secure.valkey_password, str(urlsplit(secure.plain_postgres_dsn).password)):
+        assert secret not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_nobody_comes_in_without_tls(secure: Secure) -> None:
+    plain = {f"{server}_{part}": None for server in ("postgres", "valkey", "kafka") for part in ("ca", "cert", "key")}
+    settings = secure.settings(**plain)
+    with pytest.raises(ServerFailed):
+        postgres.check_external(settings.owner_dsn)
+    with pytest.raises(ServerFailed):
+        valkey.check_external(settings.valkey_url)
+    with pytest.raises(ServerFailed):
+        kafka.check_external(settings.kafka_bootstrap, settings.kafka_security)
