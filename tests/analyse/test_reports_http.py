@@ -21,10 +21,10 @@ from fillip.migrations import role_dsn
 
 
 class Desk:
-    """Three decisions of acme on three days, two of rival; a key each, and one without the scope."""
+    """Three decisions of acme on three days, two of rival, none of newcomer; a key each, and one without the scope."""
 
-    def __init__(self, app: Any, acme: str, rival: str, scopeless: str) -> None:
-        self.acme, self.rival, self.scopeless = acme, rival, scopeless
+    def __init__(self, app: Any, acme: str, rival: str, newcomer: str, scopeless: str) -> None:
+        self.acme, self.rival, self.newcomer, self.scopeless = acme, rival, newcomer, scopeless
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bay")
 
     async def ask(self, path: str, key: str | None = None, **parameters: object) -> httpx.Response:
@@ -37,7 +37,7 @@ class Desk:
 async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     """Facts loaded by hand, and the HTTP application over them."""
     keys = []
-    for tenant_id in ("acme", "rival"):
+    for tenant_id in ("acme", "rival", "newcomer"):
         tenant = NewTenant(tenant_id=tenant_id, name=tenant_id, time_zone="UTC", currency="EUR", clock="live")
         keys.append((await create_tenant(database, tenant, NewKey(name="k", scopes=["reports:read"])))[1].key)
     keys.append((await create_key(database, "acme", NewKey(name="k", scopes=["manage:read"]))).key)
@@ -94,14 +94,18 @@ async def test_days_campaign_and_pages(desk: Desk) -> None:
     assert seen == ["c1", "c2", "c3"]
 
 
-async def test_rejections_and_watermark(desk: Desk, bay_world: BayWorld) -> None:
+async def test_rejections(desk: Desk) -> None:
     lines = (await desk.ask("rejection-days")).json()["items"]
     assert lines == [{"day": "2026-03-01", "reason": "unknown_action", "count": 1}]
-    mark = (await desk.ask("watermark")).json()
-    assert (mark["epoch"], mark["commit_lsn"], mark["committed_at"]) == ("e1", 5, "1970-01-01T00:00:05Z")
-    assert mark["positions"] == [
-        {"topic": bay_world.topics.decided, "partition": 0, "next_offset": 5},
-        {"topic": bay_world.topics.rejected, "partition": 0, "next_offset": 1},
+
+
+async def test_the_watermark_is_of_the_tenant_alone(desk: Desk) -> None:
+    """acme's newest was committed at second 3, rival's at 5; who has nothing yet has no watermark."""
+    told = [(await desk.ask("watermark", key=key)).json() for key in (desk.acme, desk.rival, desk.newcomer)]
+    assert told == [
+        {"committed_at": "1970-01-01T00:00:03Z"},
+        {"committed_at": "1970-01-01T00:00:05Z"},
+        {"committed_at": None},
     ]
 
 

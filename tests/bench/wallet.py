@@ -195,7 +195,7 @@ class Hand:
         headers, at = {"Authorization": f"Bearer {key}"}, f"http://127.0.0.1:{port}"
         async with (
             httpx.AsyncClient(base_url=at, headers=headers, timeout=900) as client,
-            asyncpg.create_pool(role_dsn(dsn, "fillip_publish"), min_size=1, max_size=1) as finder,
+            asyncpg.create_pool(role_dsn(dsn, "fillip_sweep"), min_size=1, max_size=1) as finder,
             asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool,
         ):
             owner = await asyncpg.connect(dsn)

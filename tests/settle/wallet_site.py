@@ -36,7 +36,7 @@ class Site:
 
     async def _open(self, dsn: str) -> None:
         self.pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=8)
-        finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_publish"), min_size=1, max_size=2)
+        finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_sweep"), min_size=1, max_size=2)
         self.due = PostgresDueWallets(finder, self.pool, PAGE_LOTS, FEW_LOTS)
         self.world = World(self.pool, self.owner)
         self.world.add_limit("budget", 2**40, scope="user", measure="value", reward_kind="points")

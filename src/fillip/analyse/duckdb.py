@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from fillip.analyse.facts import Aside, Load, Place, Position, describe_aside
+from fillip.analyse.facts import Aside, Load, Mark, Place, Position, describe_aside
 from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
@@ -28,6 +28,8 @@ SQL = {
         "schema",
         "positions",
         "move",
+        "mark",
+        "marks",
         "set_aside",
         "forget_decisions",
         "forget_rejections",
@@ -74,6 +76,11 @@ class DuckdbBay:
             found = [Position(*row) for row in await self._run(self._fetch, "positions")]
             self._positions = {(position.topic, position.partition): position for position in found}
         return self._positions
+
+    async def read_mark(self, tenant_id: str) -> Mark | None:
+        """See Bay."""
+        found = await self._run(self._fetch, "marks", {"tenant_id": tenant_id})
+        return Mark(*found[0]) if found else None
 
     async def load(self, load: Load) -> None:
         """See Bay."""
@@ -124,6 +131,8 @@ class DuckdbBay:
                 self._insert(topic, rows)
             if load.asides:
                 self._connection.executemany(SQL["set_aside"], [_list(aside) for aside in load.asides])
+            if load.marks:
+                self._connection.executemany(SQL["mark"], [_list(mark) for mark in load.marks.values()])
             self._connection.executemany(SQL["move"], [_list(position) for position in load.positions.values()])
             self._connection.commit()
         except BaseException:
@@ -179,7 +188,7 @@ def _join(rows: Sequence[Record]) -> str:
     ).decode()
 
 
-def _list(row: Position | Aside) -> list[object]:
+def _list(row: Position | Aside | Mark) -> list[object]:
     return [getattr(row, name) for name in row.__struct_fields__]
 
 

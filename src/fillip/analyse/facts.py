@@ -22,11 +22,17 @@ class Position(Struct, frozen=True):
     epoch: str = ""
     commit_lsn: int = -1
     index: int = -1
-    committed_at_us: int = 0
+
+
+class Mark(Struct, frozen=True):
+    """The newest announcement of one tenant that was taken."""
+
+    tenant_id: str
+    committed_at_us: int
 
     @property
     def committed_at(self) -> datetime:
-        """When PostgreSQL committed the newest announcement taken."""
+        """When PostgreSQL committed it."""
         return datetime.fromtimestamp(self.committed_at_us / 1e6, UTC)
 
 
@@ -44,12 +50,16 @@ class Aside(Struct, frozen=True):
 
 
 class Load(Struct):
-    """What one transaction has to do: forget `renewed`, add `rows` by topic, keep what can't be loaded, move on."""
+    """What one transaction has to do: forget `renewed`, add `rows` by topic, keep what can't be loaded, move on.
+
+    `marks` are the newest of each tenant in it, by tenant.
+    """
 
     renewed: set[Place] = msgspec.field(default_factory=set)
     rows: dict[str, list[Record]] = msgspec.field(default_factory=dict)
     asides: list[Aside] = msgspec.field(default_factory=list)
     positions: dict[Place, Position] = msgspec.field(default_factory=dict)
+    marks: dict[str, Mark] = msgspec.field(default_factory=dict)
     seen_before: int = 0
 
 
@@ -64,9 +74,14 @@ class _Source(Struct, frozen=True):
     committed_at_us: _Microseconds
 
 
+class _After(Struct, frozen=True):
+    tenant_id: str | None = None
+
+
 class _Header(Struct, frozen=True):
     op: Literal["c", "u", "r"]
     source: _Source
+    after: _After
 
 
 _DECODER = msgspec.json.Decoder(_Header)
@@ -107,6 +122,7 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
         load.renewed.add((record.topic, record.partition))
         rows[:] = [row for row in rows if row.partition != record.partition]
     rows.append(record)
+    _mark(load, header.after.tenant_id, source.committed_at_us)
     return Position(
         record.topic,
         record.partition,
@@ -114,8 +130,14 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
         source.epoch,
         source.commit_lsn,
         source.index,
-        source.committed_at_us,
     )
+
+
+def _mark(load: Load, tenant_id: str | None, committed_at_us: int) -> None:
+    """Note an announcement of a tenant; of a rejection it may be unknown."""
+    known = load.marks.get(tenant_id) if tenant_id else None
+    if tenant_id and (known is None or known.committed_at_us < committed_at_us):
+        load.marks[tenant_id] = Mark(tenant_id, committed_at_us)
 
 
 def _skip(record: Record, known: Position) -> Position:

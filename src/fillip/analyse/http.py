@@ -15,15 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay
+from fillip.analyse.openapi import DEFAULT_LINES, MAX_LINES, MAX_TEXT, describe_reports
+from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
 from fillip.core.errors import Refused, Retry
 from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id
 from fillip.core.quota import describe_rate, explain_rate
 
 SCOPE = "reports:read"
-DEFAULT_LINES, MAX_LINES = 50, 500
-MAX_TEXT = 2_000
 RETRY_AFTER_S = "2"
 Line = TypeVar("Line", CampaignDay, RejectionDay)
 log = structlog.get_logger()
@@ -51,22 +50,10 @@ class _Page(Struct):
     next_cursor: str | None
 
 
-class _Place(Struct):
-    topic: str
-    partition: int
-    next_offset: int
+def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, /openapi.json, and those given.
 
-
-class _Watermark(Struct):
-    epoch: str | None
-    commit_lsn: int | None
-    committed_at: object
-    positions: list[_Place]
-
-
-def build_app(bay: Bay, keys: KeyRing, rates: Rates, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, and those given.
-
+    `extra_routes` are served beside them and answer for themselves.
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
     """
     desk = Desk(bay, keys, rates)
@@ -74,6 +61,7 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, extra_routes: Sequence[Base
         Route("/v1/reports/campaign-days", desk.answer_campaign_days),
         Route("/v1/reports/rejection-days", desk.answer_rejection_days),
         Route("/v1/reports/watermark", desk.answer_watermark),
+        Route("/openapi.json", _answer_document),
         *extra_routes,
     ]
     return Starlette(routes=routes, exception_handlers=HANDLERS)
@@ -96,15 +84,11 @@ class Desk:
         return await self._answer_page(request, set(), self._bay.report_rejection_days, _name_reason)
 
     async def answer_watermark(self, request: Request) -> Response:
-        """How far the facts reach: the newest commit of the ledger loaded, and each partition's next offset."""
-        await self._admit(request)
+        """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing."""
+        caller = await self._admit(request)
         _refuse_unknown(request, set())
-        positions = sorted((await self._bay.read_positions()).values(), key=lambda p: (p.topic, p.partition))
-        newest = max((p for p in positions if p.epoch), key=lambda p: (p.committed_at_us, p.commit_lsn), default=None)
-        places = [_Place(p.topic, p.partition, p.next_offset) for p in positions]
-        if newest is None:
-            return _answer(request, _Watermark(None, None, None, places))
-        return _answer(request, _Watermark(newest.epoch, newest.commit_lsn, newest.committed_at, places))
+        mark = await self._bay.read_mark(caller.tenant_id)
+        return _answer(request, Watermark(mark.committed_at if mark else None))
 
     async def _answer_page(
         self,
@@ -236,6 +220,11 @@ async def _answer_crash(request: Request, error: Exception) -> Response:
     return _answer_problem(request, 500, "internal", "the report could not be made; the server's log tells why")
 
 
+async def _answer_document(request: Request) -> Response:
+    return Response(DOCUMENT, media_type="application/json")
+
+
+DOCUMENT = msgspec.json.encode(describe_reports())
 HANDLERS: dict[Any, Any] = {
     AskRefused: _answer_refused,
     Retry: _answer_retry,

@@ -1,3 +1,3 @@
-INSERT INTO loaded VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (topic, partition) DO UPDATE SET
+INSERT INTO loaded VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, partition) DO UPDATE SET
     next_offset = excluded.next_offset, epoch = excluded.epoch, commit_lsn = excluded.commit_lsn,
-    index = excluded.index, committed_at_us = excluded.committed_at_us
+    index = excluded.index

@@ -1,12 +1,12 @@
 """What can be asked of the Analytics Bay."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Protocol
+from datetime import date, datetime
+from typing import Annotated, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from fillip.analyse.facts import Load, Place, Position
+from fillip.analyse.facts import Load, Mark, Place, Position
 
 
 class Question(Struct, frozen=True):
@@ -56,11 +56,21 @@ class RejectionDay(Struct, frozen=True):
     count: int
 
 
+class Watermark(Struct, frozen=True):
+    """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing of it."""
+
+    committed_at: Annotated[datetime, Meta(tz=True)] | None
+
+
 class Bay(Protocol):
     """The facts. A load is done whole or not at all; calls raise Retry when the disk is full or memory short."""
 
     async def read_positions(self) -> Mapping[Place, Position]:
         """How far each partition is loaded."""
+        ...
+
+    async def read_mark(self, tenant_id: str) -> Mark | None:
+        """The newest that is loaded of a tenant; None where there is nothing of it."""
         ...
 
     async def load(self, load: Load) -> None:

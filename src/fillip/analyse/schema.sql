@@ -15,8 +15,10 @@ CREATE TABLE IF NOT EXISTS rejection_fact (
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,
-    commit_lsn bigint NOT NULL, index bigint NOT NULL, committed_at_us bigint NOT NULL, PRIMARY KEY (topic, partition)
+    commit_lsn bigint NOT NULL, index bigint NOT NULL, PRIMARY KEY (topic, partition)
 );
+-- The newest of each tenant that was loaded.
+CREATE TABLE IF NOT EXISTS tenant_mark (tenant_id varchar PRIMARY KEY, committed_at_us bigint NOT NULL);
 -- Announcements that could not be loaded: for the operator, who finds the whole of each in its topic.
 CREATE TABLE IF NOT EXISTS set_aside (
     topic varchar NOT NULL, partition integer NOT NULL, record_offset bigint NOT NULL, error varchar NOT NULL,

@@ -1,0 +1,117 @@
+"""What the reports say of themselves in their OpenAPI document, at /openapi.json of the analyse process."""
+
+from typing import Any
+
+import msgspec
+
+from fillip.analyse.report import CampaignDay, RejectionDay, Watermark
+from fillip.core.problem import MEDIA_TYPE, Problem
+
+DEFAULT_LINES, MAX_LINES = 50, 500
+MAX_TEXT = 2_000
+DESCRIPTION = """The reports of Fillip, made from what was announced. Every key belongs to one tenant and sees that tenant
+alone; it needs the scope `reports:read`. Days are of the tenant's calendar, `from` and `to` included. A report is read page
+by page: pass `next_cursor` as `cursor` until it is null. Errors are problems (RFC 9457)."""
+_REF = "#/components/schemas/"
+
+
+def describe_reports() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    _, schemas = msgspec.json.schema_components(
+        (CampaignDay, RejectionDay, Watermark, Problem), ref_template=f"{_REF}{{name}}"
+    )
+    for name in ("CampaignDay", "RejectionDay"):
+        schemas[f"{name}s"] = _describe_page(name)
+    days = [
+        _describe_day("from", "The first day; all before where it is left out"),
+        _describe_day("to", "The last day"),
+    ]
+    pages = [_LIMIT, _CURSOR]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Fillip: reports", "version": "1", "description": DESCRIPTION},
+        "paths": {
+            "/v1/reports/campaign-days": _describe_report(
+                "Campaigns by day",
+                "Issued, denied by reason, spend and unique users",
+                "CampaignDays",
+                [*days, *pages, _CAMPAIGN],
+            ),
+            "/v1/reports/rejection-days": _describe_report(
+                "Rejections by day",
+                "Events that could not be decided, by reason and UTC day",
+                "RejectionDays",
+                [*days, *pages],
+            ),
+            "/v1/reports/watermark": _describe_report(
+                "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
+            ),
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "ApiKey": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fk_live_…`"}
+            },
+        },
+    }
+
+
+def _describe_report(summary: str, description: str, schema: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "get": {
+            "tags": ["reports"],
+            "operationId": schema,
+            "summary": summary,
+            "description": description,
+            "security": [{"ApiKey": []}],
+            "parameters": parameters,
+            "responses": {"200": _describe_body("The report", schema, "application/json"), **_ERRORS},
+        }
+    }
+
+
+def _describe_body(description: str, schema: str, media_type: str, **headers: str) -> dict[str, Any]:
+    shown = {name.replace("_", "-"): {"schema": {"type": kind}} for name, kind in headers.items()}
+    content = {media_type: {"schema": {"$ref": _REF + schema}}}
+    return {
+        "description": description,
+        "content": content,
+        "headers": shown | {"Trace-Id": {"schema": {"type": "string"}}},
+    }
+
+
+def _describe_page(line: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": _REF + line}},
+            "next_cursor": {"type": ["string", "null"]},
+        },
+    }
+
+
+def _describe_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _describe_day(name: str, description: str) -> dict[str, Any]:
+    return _describe_parameter(name, description, type="string", format="date", examples=["2026-01-31"])
+
+
+_LIMIT = _describe_parameter(
+    "limit", "Most lines of the page", type="integer", minimum=1, maximum=MAX_LINES, default=DEFAULT_LINES
+)
+_CURSOR = _describe_parameter("cursor", "`next_cursor` of the page before", type="string", maxLength=MAX_TEXT)
+_CAMPAIGN = _describe_parameter(
+    "campaign_id", "One campaign only", type="string", maxLength=MAX_TEXT, examples=["coffee"]
+)
+_ERRORS = {
+    "401": _describe_body("No live API key", "Problem", MEDIA_TYPE, WWW_Authenticate="string"),
+    "403": _describe_body("The key lacks the scope reports:read", "Problem", MEDIA_TYPE),
+    "422": _describe_body("A parameter is unknown, repeated or wrong: `errors` names it", "Problem", MEDIA_TYPE),
+    "429": _describe_body("More requests than the tenant's quota allows", "Problem", MEDIA_TYPE, Retry_After="integer"),
+    "503": _describe_body(
+        "Something is away for a moment: send it again", "Problem", MEDIA_TYPE, Retry_After="integer"
+    ),
+}
