@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
 from fillip.app.monitor import HEALTH_PATHS
+from fillip.app.pages import page_routes
 from fillip.app.path import connect_valkey
 from fillip.app.requests import Counted
 from fillip.app.settings import Settings
@@ -60,7 +61,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             owner_engine,
             settings.operator_key or "",
             keys,
-            extra_routes=[door, *list_health_routes(health)],
+            extra_routes=[door, *list_health_routes(health), *page_routes()],
             extra_paths={"/v1/events": EVENTS_OPENAPI},
             event_log=EventEntry(books, producer, topics.received),
             rates=rates,

@@ -49,6 +49,7 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event, health: H
     from fillip.analyse import build_app, keep_loading
     from fillip.analyse.duckdb import DuckdbBay, sources
     from fillip.app.http import list_health_routes, serve_http
+    from fillip.app.pages import page_routes
     from fillip.app.path import connect_valkey
     from fillip.app.requests import Counted
     from fillip.limit.rates_valkey import ValkeyRates
@@ -74,7 +75,8 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event, health: H
     health.watch("PostgreSQL", partial(reach_engine, engine))
     _watch_topics(health, follower, LogEnds(settings.kafka_bootstrap, sources(topics), security))
     async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
-        app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), list_health_routes(health))
+        routes = [*list_health_routes(health), *page_routes()]
+        app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         serving = asyncio.create_task(
             serve_http(
                 Counted(app, [route.path for route in app.routes if isinstance(route, Route)]),

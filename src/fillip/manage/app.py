@@ -117,7 +117,9 @@ def build_app(
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
-    app = FastAPI(title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR)
+    app = FastAPI(
+        title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR, docs_url=None, redoc_url=None
+    )
     app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
     add_handlers(app)
     app.add_middleware(Door)
