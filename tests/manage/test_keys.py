@@ -43,6 +43,38 @@ async def test_a_key_grants_no_more_than_it_has(plane: Plane) -> None:
     assert (wide.status_code, wide.json()["errors"][0]["at"]) == (403, "/scopes")
 
 
+async def test_a_key_revokes_none_that_has_more_than_itself(acme: AsyncClient, plane: Plane) -> None:
+    narrow = await plane.client(await plane.make_key("acme", "keys:write", "manage:read"))
+    for scopes, status in (
+        (["manage:read"], 204),
+        (["manage:read", "keys:write"], 204),
+        (["events:write"], 403),
+        (["manage:read", "manage:write", "reports:read"], 403),
+    ):
+        other = (await acme.post("/v1/keys", json=NEW | {"scopes": scopes})).json()
+        answer = await narrow.delete(f"/v1/keys/{other['key_id']}")
+        assert answer.status_code == status, scopes
+        revoked = (await PostgresKeyRing(plane.engine).authenticate(other["key"])) is None
+        assert revoked == (status == 204)
+    assert "manage:write, reports:read" in answer.json()["detail"]
+    assert (await acme.delete(f"/v1/keys/{other['key_id']}")).status_code == 204
+    assert (await narrow.delete(f"/v1/keys/{other['key_id']}")).status_code == 403
+
+
+async def test_a_key_is_replaced_by_itself_and_the_last_one_by_the_operator(
+    plane: Plane, operator: AsyncClient
+) -> None:
+    old = await plane.client(await plane.make_key("acme", "keys:write", "manage:read"))
+    [mine] = [k for k in (await old.get("/v1/keys")).json()["items"] if k["scopes"] == ["keys:write", "manage:read"]]
+    made = (await old.post("/v1/keys", json=NEW | {"scopes": ["keys:write", "manage:read"]})).json()
+    assert (await old.delete(f"/v1/keys/{mine['key_id']}")).status_code == 204
+
+    new = await plane.client(made["key"])
+    assert (await new.delete(f"/v1/keys/{made['key_id']}")).status_code == 204
+    again = await operator.post("/v1/tenants/acme/keys", json=NEW | {"scopes": ["keys:write"]})
+    assert again.status_code == 201
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", "/v1/users/ada"), ("PUT", "/v1/actions/X"), ("POST", "/v1/cohorts"), ("POST", "/v1/keys")],
