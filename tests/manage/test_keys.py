@@ -85,6 +85,12 @@ async def test_a_reading_key_changes_nothing(plane: Plane, method: str, path: st
     assert (await reader.request(method, path, json=body)).status_code == 403
 
 
+@pytest.mark.parametrize(("name", "value"), [("test", 0), ("test", "yes"), ("expires_at", 1_893_456_000)])
+async def test_what_is_not_of_its_type_is_refused(acme: AsyncClient, name: str, value: object) -> None:
+    answer = await acme.post("/v1/keys", json=NEW | {name: value})
+    assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, f"/{name}")
+
+
 async def test_bad_credentials_are_refused(plane: Plane) -> None:
     for header in (
         {},

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,7 +34,7 @@ class NewKey(BaseModel):
 
     name: Title = Field(examples=["till system"])
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES), examples=[["events:write"]])]
-    test: bool = False
+    test: StrictBool = False
     expires_at: Instant | None = Field(None, examples=["2030-01-01T00:00:00Z"])
 
 
