@@ -111,6 +111,7 @@ _ERRORS = {
     "403": _describe_body("The key lacks the scope reports:read", "Problem", MEDIA_TYPE),
     "422": _describe_body("A parameter is unknown, repeated or wrong: `errors` names it", "Problem", MEDIA_TYPE),
     "429": _describe_body("More requests than the tenant's quota allows", "Problem", MEDIA_TYPE, Retry_After="integer"),
+    "default": _describe_body("Another error", "Problem", MEDIA_TYPE),
     "503": _describe_body(
         "Something is away for a moment: send it again", "Problem", MEDIA_TYPE, Retry_After="integer"
     ),
