@@ -152,7 +152,7 @@ async def test_what_no_cohort_names_is_swept_in_pieces(acme: AsyncClient, plane:
         )
     assert await count_left(plane) == {"in force": 1, "left": 3, "begun": 2}
     async with (
-        asyncpg.create_pool(role_dsn(plane.dsn, "fillip_publish"), min_size=1, max_size=1) as finder,
+        asyncpg.create_pool(role_dsn(plane.dsn, "fillip_sweep"), min_size=1, max_size=1) as finder,
         asyncpg.create_pool(role_dsn(plane.dsn, "fillip_worker"), min_size=1, max_size=1) as pool,
     ):
         due = PostgresLeftRolls(finder, pool)

@@ -244,7 +244,7 @@ def look(database: str, statement: str) -> list[tuple[object, ...]]:
 async def sweep_all(database: str) -> None:
     """The sweep, until nothing is owed."""
     async with (
-        asyncpg.create_pool(role_dsn(database, "fillip_publish"), min_size=1, max_size=1) as finder,
+        asyncpg.create_pool(role_dsn(database, "fillip_sweep"), min_size=1, max_size=1) as finder,
         asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=1) as pool,
     ):
         due = PostgresDueWallets(finder, pool)
