@@ -199,6 +199,24 @@ async def test_bodies_that_are_no_events(door: Door) -> None:
     assert await door.count() == 0
 
 
+async def test_what_nobody_reads_and_what_is_said_twice_is_refused_at_its_place(door: Door) -> None:
+    headers = door.headers | {"content-type": "application/json"}
+    asked = await door.client.post(f"{URL}?user=ada", json=fresh(), headers=headers)
+    assert [fault["at"] for fault in assert_problem(asked, 422, "invalid")["errors"]] == ["user"]
+    assert_problem(await door.client.post(f"{URL}?a=%FF", json=fresh(), headers=headers), 400, "malformed")
+    twice = json.dumps([fresh(), fresh()]).replace('"amount"', '"amount": 1, "amount"').encode()
+    faults = assert_problem(await door.send(twice), 422, "invalid-events")["errors"]
+    assert [fault["at"] for fault in faults] == ["/0/data/amount", "/1/data/amount"]
+    broken = json.dumps([fresh(), fresh(source="?")]).replace('"?"', '"\\ud800"').encode()
+    assert [fault["at"] for fault in assert_problem(await door.send(broken), 400, "malformed")["errors"]] == [
+        "/1/source"
+    ]
+    endless = json.dumps([fresh(data={"amount": 12321})]).replace("12321", "1e400").encode()
+    faults = assert_problem(await door.send(endless), 422, "invalid-events")["errors"]
+    assert [fault["at"] for fault in faults] == ["/0/data/amount"]
+    assert await door.count() == 0
+
+
 async def test_a_body_without_a_length_is_bounded_too(door: Door) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:

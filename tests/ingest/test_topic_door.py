@@ -103,6 +103,9 @@ BAD = {
     "before 1970 in Greenwich": (dump(time="1970-01-01T00:00:00+00:01"), "not_an_event", "acme"),
     "after 9998": (dump(time="9999-01-01T00:00:00Z"), "not_an_event", "acme"),
     "after 9998 in Greenwich": (dump(time="9998-12-31T23:59:59-00:01"), "not_an_event", "acme"),
+    "a leap second": (dump(time="2016-12-31T23:59:60Z"), "not_an_event", "acme"),
+    "a user that is no segment": (dump(subject=".."), "not_an_event", "acme"),
+    "an id that is no segment": (dump(id="."), "not_an_event", "acme"),
     "data is a list": (dump(data=[1]), "not_an_event", "acme"),
     "data is XML": (dump(datacontenttype="text/xml"), "not_an_event", "acme"),
     "data in base64": (dump(data=None, data_base64="e30="), "not_an_event", "acme"),
@@ -176,6 +179,56 @@ def test_a_rejection_says_where() -> None:
     assert isinstance(bad, Rejection)
     assert bad.detail.startswith("/data/tags/1: ")
     assert (bad.event_id, bad.event_source) == ("e1", "/till")
+
+
+TWICE = "this name stands twice in one object: which of the two counts?"
+SAID = {
+    "a name twice": (dump().replace(b'"amount": 500', b'"amount": 1, "amount": 500'), f"/data/amount: {TWICE}"),
+    "of the envelope": (dump().replace(b'"id"', b'"id": "e0", "id"'), f"/id: {TWICE}"),
+    "of the tenant": (dump().replace(b'"id"', b'"tenantid": "other", "id"'), f"/tenantid: {TWICE}"),
+    "of an extension": (dump().replace(b'"id"', b'"trace": 1, "trace": 1, "id"'), f"/trace: {TWICE}"),
+    "by another spelling": (dump().replace(b'"id"', rb'"\u0069d": ":", "id"'), f"/id: {TWICE}"),
+    "beside an escaped colon": (
+        dump(source="/a:").replace(b"/a:", rb"/a\u003a").replace(b'"rate"', b'"amount": 1, "rate"'),
+        f"/data/amount: {TWICE}",
+    ),
+    "at an offset from Greenwich": (
+        dump(time="2026-01-31T10:30:00+0100").replace(b'"rate"', b'"amount": 1, "rate"'),
+        f"/data/amount: {TWICE}",
+    ),
+    "a number without end": (dump().replace(b"500", b"1e400"), "/data/amount: the number is too large"),
+    "half a surrogate": (
+        dump().replace(b"/till", rb"\ud800"),
+        r"/source: a lone surrogate (\ud800 to \udfff) is no character: send its pair",
+    ),
+    "a leap second": (
+        dump(time="2016-12-31T23:59:60Z"),
+        "/time: a leap second is not taken: send the second before, :59",
+    ),
+    "a user": (dump(subject=".."), "/subject: subject must not be . or .., which can't stand in a path"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_rejection_says_what_is_wrong(name: str) -> None:
+    value, detail = SAID[name]
+    [bad] = decode(value)
+    assert isinstance(bad, Rejection)
+    assert bad.detail == detail
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": "urn:a:b", "data": {"amount": 1, "a:b": ["c:d", {":": ":"}]}},
+        {"trace": "00-1:2", "time": "2026-01-31T10:30:00+01:00"},
+        {"datacontenttype": "application/json"},
+        {"type": "FREE", "data": {}},
+    ],
+)
+def test_colons_and_extensions_are_no_names_that_stand_twice(changes: dict[str, Any]) -> None:
+    [event] = decode(dump(**changes))
+    assert isinstance(event, Event) or event.reason == "unknown_action"
 
 
 JSON = st.recursive(

@@ -1,5 +1,6 @@
 """The one shape of every error that leaves by HTTP or a socket: a problem as in RFC 9457."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import msgspec
@@ -39,6 +40,11 @@ def describe_problem(
 def encode_problem(problem: Problem) -> bytes:
     """The JSON body, to be sent as `application/problem+json`."""
     return msgspec.json.encode(problem)
+
+
+def write_pointer(path: Iterable[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of a path: names and positions from the outside in."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def read_trace_id(traceparent: str | None) -> str | None:

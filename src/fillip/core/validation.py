@@ -1,11 +1,12 @@
 """Attributes against a JSON Schema, by jsonschema-rs, with our own patterns. What a schema may cost: schema_cost.py."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
 import jsonschema_rs
 from msgspec import Struct
 
+from fillip.core.problem import write_pointer
 from fillip.core.rule.pattern import find_pattern, read_pattern
 
 _TOLD_BYTES = 1_000_000  # of the values that go into faults, at most: each fault holds those that it is about
@@ -76,8 +77,3 @@ def count_keywords(part: object) -> int:
     if isinstance(part, Mapping):
         return len(part) + sum(map(count_keywords, part.values()))
     return sum(map(count_keywords, part)) if isinstance(part, list) else 0
-
-
-def write_pointer(path: Iterable[str | int]) -> str:
-    """The JSON pointer (RFC 6901) of a path."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -10,9 +10,11 @@ from msgspec import UNSET, Struct, json
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
+from fillip.core.json_text import explain_broken
 from fillip.core.ports import Caller, CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
 from fillip.core.quota import describe_rate, explain_rate
@@ -103,6 +105,7 @@ class _Door:
     async def _accept(self, scope: Scope, receive: Receive) -> int:
         caller = await self._authorize(scope)
         tenant_id = caller.tenant_id
+        _refuse_parameters(scope)
         values, single = await _read_values(scope, receive)
         await self._take(caller, max(1, len(values)))
         books = await _pin(self._book, tenant_id)
@@ -161,6 +164,15 @@ async def _pin(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
     return {tenant_id: found} if found else {}
 
 
+def _refuse_parameters(scope: Scope) -> None:
+    try:
+        faults = find_parameter_faults(list_parameters(scope["query_string"]), ())
+    except AddressBroken as error:
+        raise Refusal(400, "malformed", str(error)) from None
+    if faults:
+        raise Refusal(422, "invalid", "the request does not fit: see errors", tuple(faults[:MAX_FAULTS]))
+
+
 async def _read_values(scope: Scope, receive: Receive) -> tuple[list[bytes], bool]:
     """The JSON text of each event, and whether the body is a single one. Raises Refusal."""
     media_type = find_header(scope, b"content-type").partition(";")[0].strip().lower()
@@ -171,7 +183,8 @@ async def _read_values(scope: Scope, receive: Receive) -> tuple[list[bytes], boo
         single = body.lstrip()[:1] != b"["
         values = [bytes(_item.decode(body))] if single else [bytes(raw) for raw in _items.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(400, "malformed", f"the body is not JSON: {error}") from None
+        fault = explain_broken(body, error)
+        raise Refusal(400, "malformed", f"the body is not JSON: {fault.message}", (fault,)) from None
     if len(values) > MAX_EVENTS:
         raise Refusal(413, "too-large", f"{len(values)} events, at most {MAX_EVENTS} are taken in one request")
     return values, single

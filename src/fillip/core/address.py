@@ -1,0 +1,72 @@
+"""Addresses of requests: the segments of a path, and parameters that nobody reads. Pure.
+
+A path is cut at its slashes before it is decoded, so that `%2F` is a character of a segment, and an id may hold it.
+"""
+
+from collections.abc import Collection, Iterable
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
+
+from fillip.core.problem import Fault
+
+MAX_NAME = 100
+"""Characters of a parameter's name that an answer repeats."""
+
+_PLAIN = "!$&'()*+,;=:@"  # beside letters, digits and -._~, what a segment may hold as it is (RFC 3986)
+
+
+class AddressBroken(ValueError):
+    """Part of an address is no text that a table can hold; the text says why."""
+
+
+def normalize_path(raw_path: bytes) -> str:
+    """The path in one spelling: what a segment may hold as it is stands so, all else is percent-encoded.
+
+    Routes are matched with it, then `read_segment` gives an id. Raises AddressBroken.
+    """
+    return "/".join(quote(_decode(segment), safe=_PLAIN) for segment in raw_path.split(b"/"))
+
+
+def read_segment(segment: str) -> str:
+    """What a segment of a normalized path says."""
+    return unquote(segment)
+
+
+def list_parameters(query: bytes) -> list[str]:
+    """The names of the parameters of a query string, in order; raises AddressBroken."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise _say_encoding() from None
+    for name, value in pairs:
+        _refuse_nul(name + value)
+    return [name for name, _ in pairs]
+
+
+def find_parameter_faults(names: Iterable[str], known: Collection[str]) -> list[Fault]:
+    """One fault for each parameter that is not `known`, or stands there for the second time."""
+    faults, seen, allowed = [], set(), ", ".join(sorted(known)) or "none"
+    for name in names:
+        if name not in known:
+            faults.append(Fault(name[:MAX_NAME], f"unknown parameter; known here: {allowed}"))
+        elif name in seen:
+            faults.append(Fault(name[:MAX_NAME], "the parameter stands twice: send it once"))
+        seen.add(name)
+    return faults
+
+
+def _decode(part: bytes) -> str:
+    try:
+        text = unquote_to_bytes(part).decode()
+    except UnicodeDecodeError:
+        raise _say_encoding() from None
+    _refuse_nul(text)
+    return text
+
+
+def _say_encoding() -> AddressBroken:
+    return AddressBroken("the address is not UTF-8: send what is no ASCII as the percent-encoding of its UTF-8")
+
+
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:
+        raise AddressBroken("the address holds a NUL character")
