@@ -47,6 +47,9 @@ async def test_a_list_is_made_read_replaced_and_deleted(acme: AsyncClient, plane
         (["a", 1], "/items/1"),
         ([1, "a"], "/items/1"),
         ([1, True], "/items/1"),
+        ([1, 2**63], "/items/1"),
+        ([True], "/items/0"),
+        ([1.5, 7, "a"], "/items/0"),
         ([1.5], "/items/0"),
         ([None], "/items/0"),
         ([[]], "/items/0"),
@@ -61,6 +64,13 @@ async def test_items_that_no_list_may_hold_are_named(acme: AsyncClient, items: A
     answer = await acme.put("/v1/lists/stores", json={"name": "S", "items": items})
     assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at), answer.text
     assert (await acme.get("/v1/lists/stores")).status_code == 404
+
+
+@pytest.mark.parametrize("item", [1.0, True, 2**63, None, [], {}])
+async def test_an_item_of_no_kind_is_told_both_kinds(acme: AsyncClient, item: object) -> None:
+    answer = await acme.put("/v1/lists/stores", json={"name": "S", "items": [item, "a", 1]})
+    said = {"at": "/items/0", "message": "must be a string or a whole number of 64 bits"}
+    assert answer.json()["errors"][0] == said
 
 
 async def test_the_longest_list_is_taken_and_its_items_come_in_order(acme: AsyncClient) -> None:

@@ -134,7 +134,7 @@ def _read_timestamp(value: object) -> object:
     try:
         return read_instant_ns(value if isinstance(value, str) else "")
     except ValueError:
-        raise SchemaViolation("", "expected a date-time such as 2026-01-31T09:30:00Z") from None
+        raise SchemaViolation("", "expected a date-time such as 2026-01-31T09:30:00Z, without leap seconds") from None
 
 
 def _name(value: object) -> str:

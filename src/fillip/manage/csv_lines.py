@@ -3,12 +3,13 @@
 import re
 from typing import BinaryIO
 
-from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.naming import DOTS, MAX_ID_BYTES, fits
 from fillip.core.problem import Fault
 from fillip.manage.refusals import Invalid
 
 _MAX_LINE_BYTES = MAX_ID_BYTES * 2 + 4
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 
 class UploadBroken(Invalid):
@@ -23,11 +24,14 @@ class UploadBroken(Invalid):
 class CsvReader:
     """Feed it pieces of bytes; it writes the ids to `out` as rows of COPY's text format. Raises UploadBroken.
 
-    A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma or a quote stands in quotes.
+    A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma, a semicolon, a tab or a quote stands
+    in quotes.
     """
 
     header = "user_id"
-    plain = re.compile(rb"(?:[A-Za-z0-9_.:@-]{1,256}\n)+")
+    mistaken = frozenset({"user", "users", "userid", "uid", "id", "customer", "customerid", "member", "memberid"})
+    """What a first line says, without spaces, dashes and underscores, that is likely meant as a header."""
+    plain = re.compile(rb"(?:(?!\.\.?\n)[A-Za-z0-9_.:@-]{1,256}\n)+")
     """Lines that need no second look."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -74,7 +78,16 @@ class CsvReader:
             raise UploadBroken(self._line, "not UTF-8") from None
         except ValueError as error:
             raise UploadBroken(self._line, str(error)) from None
-        return None if self._line == 1 and user_id.lower() == self.header else user_id
+        return user_id if self._line > 1 else self._skip_header(user_id)
+
+    def _skip_header(self, first: str) -> str | None:
+        if first.lower() == self.header:
+            return None
+        if re.sub("[ _-]", "", first.lower()) in self.mistaken:
+            raise UploadBroken(
+                1, f"looks like a header, which is {self.header}: put that first, also before such an id"
+            )
+        return first
 
     def parse(self, text: str) -> str:
         """The id that a line stands for; raises ValueError saying what is wrong."""
@@ -88,14 +101,16 @@ def unquote(text: str) -> str:
     if not text.startswith('"'):
         if '"' in text:
             raise ValueError("an unbalanced quote")
-        if "," in text:
-            raise ValueError("more than one column; an id with a comma needs quotes")
+        if found := next((name for separator, name in _SEPARATORS.items() if separator in text), None):
+            raise ValueError(f"more than one column; an id with {found} needs quotes")
         return text
     quoted = _QUOTED.match(text)
     if quoted is None:
         raise ValueError("an unbalanced quote")
     if quoted.end() != len(text):
-        raise ValueError("more than one column" if text[quoted.end()] == "," else "text after the closing quote")
+        raise ValueError(
+            "more than one column" if text[quoted.end()] in _SEPARATORS else "text after the closing quote"
+        )
     return quoted[1].replace('""', '"')
 
 
@@ -104,6 +119,8 @@ def _check(user_id: str) -> None:
         raise ValueError("empty")
     if "\0" in user_id:
         raise ValueError("a NUL character")
+    if user_id in DOTS:
+        raise ValueError("must not be . or .., which can't stand in a path")
     if not fits(user_id):
         raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
 

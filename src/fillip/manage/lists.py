@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Response
 from msgspec import json
@@ -26,6 +26,8 @@ from fillip.manage.tables import named_list
 
 _KEYWORDS = frozenset({"true", "false", "null", "in"})  # of CEL: the only names that can't stand behind a dot
 _MAX_FAULTS = 100
+_KINDS: dict[type, ItemKind] = {str: "string", int: "int"}
+_WORDS = {"string": "a string", "int": "a whole number"}
 
 router = APIRouter(prefix="/lists", tags=["lists"], route_class=Route)
 
@@ -127,28 +129,24 @@ async def delete_list(list_id: ListId, if_match: Match, work: Writing) -> None:
 
 def _check_items(items: Sequence[object]) -> ItemKind | None:
     """Their kind, None where there are none; raises Invalid that names each which is wrong, or of another kind."""
-    kind: ItemKind = "int" if items and _fits(items[0], "int") else "string"
-    faults = [
-        Fault(f"/items/{place}", _describe(item, kind)) for place, item in enumerate(items) if not _fits(item, kind)
-    ]
+    kind = _KINDS.get(type(items[0])) if items else None
+    wrong = ((place, _find_fault(item, kind)) for place, item in enumerate(items))
+    faults = [Fault(f"/items/{place}", message) for place, message in wrong if message]
     if faults:
         raise Invalid(f"{faults[0].at}: {faults[0].message}", faults=faults[:_MAX_FAULTS])
-    return kind if items else None
+    return kind
 
 
-def _fits(item: object, kind: ItemKind) -> bool:
-    if kind == "int":
-        return type(item) is int and INT64_MIN <= item <= INT64_MAX
-    return isinstance(item, str) and 1 <= len(item) <= MAX_ITEM_CHARS
-
-
-def _describe(item: object, kind: ItemKind) -> str:
-    if type(item) is int and kind == "int":
-        return "outside 64 bits"
-    if isinstance(item, str) and kind == "string":
+def _find_fault(item: object, kind: ItemKind | None) -> str | None:
+    """What is wrong with an item of a list whose first one is of `kind`, None where that is of none."""
+    own = _KINDS.get(type(item))
+    if own is None or (own == "int" and not INT64_MIN <= cast("int", item) <= INT64_MAX):
+        return "must be a string or a whole number of 64 bits"
+    if kind is not None and own != kind:
+        return f"must be {_WORDS[kind]} as the first item: a list has items of one kind"
+    if isinstance(item, str) and not 1 <= len(item) <= MAX_ITEM_CHARS:
         return f"must have 1 to {MAX_ITEM_CHARS} characters, this has {len(item)}"
-    words = {"string": "a string", "int": "a whole number"}
-    return f"must be {words[kind]} as the first item: a list has items of one kind"
+    return None
 
 
 async def _check_new(list_id: str, kind: ItemKind | None, work: Work) -> ItemKind:
