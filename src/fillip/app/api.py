@@ -94,9 +94,9 @@ class ExpressLane:
     """Hands POST /v1/events straight to its door: the control plane's middleware would halve its rate."""
 
     def __init__(self, door: Route, app: ASGIApp) -> None:
-        self._path, self._door, self._app = door.path, door.app, app
+        self._path, self._door, self._app = door.path.encode(), door.app, app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        express = scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST"
+        express = scope["type"] == "http" and scope["raw_path"] == self._path and scope["method"] == "POST"
         await (self._door if express else self._app)(scope, receive, send)

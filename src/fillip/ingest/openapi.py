@@ -3,6 +3,7 @@
 from typing import Any
 
 _BYTES = "At most 256 bytes in UTF-8"
+_SEGMENT = f"{_BYTES}, not . or .."
 _EVENT: dict[str, Any] = {
     "type": "object",
     "description": "A CloudEvents 1.0 event, at most 64 KiB and 16 levels; `data` as the action's schema types it",
@@ -13,7 +14,7 @@ _EVENT: dict[str, Any] = {
             "type": "string",
             "minLength": 1,
             "maxLength": 256,
-            "description": f"Source and id together name the event. {_BYTES}",
+            "description": f"Source and id together name the event. {_SEGMENT}",
         },
         "source": {
             "type": "string",
@@ -22,8 +23,12 @@ _EVENT: dict[str, Any] = {
             "description": "Where the id was given: the same in each try. At most 1,024 bytes in UTF-8",
         },
         "type": {"type": "string", "minLength": 1, "maxLength": 256, "description": f"The action. {_BYTES}"},
-        "subject": {"type": "string", "minLength": 1, "maxLength": 256, "description": f"The user. {_BYTES}"},
-        "time": {"type": "string", "format": "date-time", "description": "From 1970 on, at most 5 minutes ahead"},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 256, "description": f"The user. {_SEGMENT}"},
+        "time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "From 1970 on, at most 5 minutes ahead; no leap second",
+        },
         "tenantid": {"type": "string", "description": "The key's tenant, or left out"},
         "datacontenttype": {"type": "string", "default": "application/json"},
         "data": {"type": "object"},
@@ -82,13 +87,15 @@ EVENTS_OPENAPI: dict[str, Any] = {
         },
         "responses": {
             "202": _answer("All events are in the log", _ACCEPTED, "application/json"),
-            "400": _problem("The body is not JSON"),
+            "400": _problem("The body is not JSON, or the address not UTF-8"),
             "401": _problem("No live API key"),
             "403": _problem("The key lacks the scope, or an event names another tenant"),
             "409": _problem("Source and id were used before for another event"),
             "413": _problem("More than 1 MiB or 1,000 events"),
             "415": _problem("Another media type"),
-            "422": _problem("Some events are invalid; `errors` names each, and nothing was taken"),
+            "422": _problem(
+                "Some events are invalid, or a parameter is sent; `errors` names each, and nothing was taken"
+            ),
             "429": _problem("More events than the tenant's quota allows; nothing was taken", **_SLOW_DOWN),
             "503": _problem("The log or the key store is away; nothing is lost, send again", **_RETRY_AFTER),
         },

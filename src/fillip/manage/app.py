@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import EventLog, KeyRing, Rates
 from fillip.manage import (
@@ -118,14 +118,20 @@ def build_app(
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
     app = FastAPI(
-        title="Fillip", version="1", description=DESCRIPTION, responses=_ANY_ERROR, docs_url=None, redoc_url=None
+        title="Fillip",
+        version="1",
+        description=DESCRIPTION,
+        responses=_ANY_ERROR,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
     add_handlers(app)
-    app.add_middleware(Door)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)
+    app.add_middleware(Door, bare={route.path for route in app.router.routes if isinstance(route, Route)})
     _extend_openapi(app, dict(extra_paths or {}))
     return app
 

@@ -1,12 +1,13 @@
 """Bodies of requests: bounded in size and depth, JSON read strictly, no NUL anywhere."""
 
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from fastapi import Request
 
-from fillip.manage.refusals import Malformed, TooLarge, UnsupportedMedia
+from fillip.core.json_text import explain_broken, find_repeated, repeats_name
+from fillip.core.problem import Fault, write_pointer
+from fillip.manage.refusals import Invalid, Malformed, TooLarge, UnsupportedMedia
 
 MAX_BODY_BYTES = 1_048_576
 MAX_DEPTH = 32
@@ -41,23 +42,33 @@ class JsonRequest(Request):
             raise UnsupportedMedia("send the body as Content-Type: application/json")
         self._json = decode_json(body)
 
+    async def refuse_body(self) -> None:
+        """Raise Invalid for a body that nobody reads, at each of its fields."""
+        body = await self.body()
+        if not body:
+            return
+        try:
+            fields = list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            fields = []
+        faults = [Fault(write_pointer([field]), "unknown field: this operation takes no body") for field in fields]
+        raise Invalid("this operation takes no body, send none", at="", faults=faults)
+
 
 def decode_json(body: bytes) -> object:
-    """The JSON value of `body`; raises Malformed for bad JSON, a NUL, or more than 32 levels."""
+    """The JSON value of `body`; raises Malformed for bad JSON, a NUL, or more than 32 levels, Invalid for a name twice."""
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed(f"the body is not JSON: {error}") from None
+        fault = explain_broken(body, error)
+        raise Malformed(f"the body is not JSON: {fault.message}", faults=[fault]) from None
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels") from None
     _inspect(value)
+    if repeats_name(body, value):
+        repeated = find_repeated(body)
+        raise Invalid(repeated.message, faults=[repeated])
     return value
-
-
-def refuse_nul(path: str, query: bytes) -> None:
-    """Raise Malformed for a NUL in an address: no text column can hold it."""
-    if "\0" in path or b"\0" in unquote_to_bytes(query):
-        raise Malformed("the address holds a NUL character")
 
 
 def _inspect(value: object) -> None:

@@ -3,12 +3,13 @@
 import re
 from datetime import datetime
 from secrets import token_hex
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
 from fillip.manage import tables
@@ -43,6 +44,15 @@ _POLICY = "Of a launched quest: whether open instances keep the version they are
 Order = Literal["launch", "pause", "resume", "end", "archive"]
 _kind = tables.campaign_version.c.definition["kind"].astext
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
+
+
+class _OrderConvertor(StringConvertor):
+    """A segment that is an order and no other: what stands beside the orders has methods of its own."""
+
+    regex = "|".join(get_args(Order))
+
+
+register_url_convertor("order", _OrderConvertor())
 
 
 class NewCampaign(Part):
@@ -171,7 +181,7 @@ async def change_campaign(
     return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
 
 
-@router.post("/{campaign_id}/{order}")
+@router.post("/{campaign_id}/{order:order}")
 async def move_campaign(
     work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
 ) -> CampaignAnswer:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.claim import ClaimRefused, Hold, claim, confirm, release, reserve
 from fillip.core.incentive import RewardKind
 from fillip.manage.definition import Part
+from fillip.manage.naming import NO_DOTS
 from fillip.manage.refusals import Conflict, HttpRefused, NotFound
 from fillip.manage.route import Route, Work, begin, begin_once
 from fillip.manage.tables import coupon, incentive
@@ -34,7 +35,7 @@ router = APIRouter(tags=["claims"], route_class=Route)
 Looking = Annotated[Work, begin("claims:write")]
 Claiming = Annotated[Work, begin_once("claims:write")]
 Code = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["SPRING-7K2M-Q9RT-XW4D"])]
-ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"])]
+ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"]), NO_DOTS]
 Move = Callable[[Hold, datetime], Hold]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 
 def _bound_bytes(text: str) -> str:
@@ -19,11 +19,20 @@ def _bound_source(text: str) -> str:
     raise ValueError(f"must not be longer than {MAX_SOURCE_BYTES} bytes in UTF-8")
 
 
+def _refuse_dots(text: str) -> str:
+    if text in DOTS:
+        raise ValueError("must not be . or .., which can't stand in a path")
+    return text
+
+
 _IN_BYTES = AfterValidator(_bound_bytes)
-_BOUND = f"At most {MAX_ID_BYTES} bytes in UTF-8"
-UserId = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["ada"]), _IN_BYTES]
+NO_DOTS = AfterValidator(_refuse_dots)
+_BOUND = f"At most {MAX_ID_BYTES} bytes in UTF-8, not . or .."
+UserId = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["ada"]), _IN_BYTES, NO_DOTS
+]
 OwnId = Annotated[
-    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES
+    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES, NO_DOTS
 ]
 """An id that the tenant gives: of an event, a reversal, a spend or an adjustment."""
 Source = Annotated[

@@ -1,23 +1,24 @@
 """Every error as a problem (RFC 9457); what the server got wrong itself goes to the log, never to the caller."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters, normalize_path
 from fillip.core.errors import Refused, Retry
-from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id
-from fillip.manage.body import refuse_nul
+from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id, write_pointer
 from fillip.manage.postgres import find_state, is_away
-from fillip.manage.refusals import HttpRefused, Malformed
+from fillip.manage.refusals import HttpRefused, Invalid, Malformed
 
 RETRY_AFTER_S = 2
 MAX_FAULTS = 100
@@ -39,9 +40,9 @@ def answer_problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The response for one problem of this request."""
-    trace_id = request.scope.get("trace_id") or uuid4().hex
+    trace_id, instance = request.scope.get("trace_id") or uuid4().hex, quote(request.url.path, safe="/%:")
     problem = describe_problem(
-        kind, status, detail, instance=quote(request.url.path), trace_id=trace_id, errors=faults[:MAX_FAULTS] or None
+        kind, status, detail, instance=instance, trace_id=trace_id, errors=faults[:MAX_FAULTS] or None
     )
     return Response(encode_problem(problem), status, dict(headers or {}), MEDIA_TYPE)
 
@@ -56,10 +57,13 @@ def add_handlers(app: FastAPI) -> None:
 
 
 class Door:
-    """The outermost middleware: gives each request its trace id, and turns whatever is left over into a plain 500."""
+    """The outermost middleware: gives each request its trace id and its path in one spelling, and turns whatever is left
+    over into a plain 500. `bare` are paths of which nobody reads a parameter.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, bare: Collection[str]) -> None:
         self._app = app
+        self._bare = bare
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -78,9 +82,11 @@ class Door:
             await send(message)
 
         try:
-            refuse_nul(scope["path"], scope["query_string"])
+            names = _read_address(scope)
+            if scope["path"] in self._bare and (faults := find_parameter_faults(names, ())):
+                raise Invalid("the request does not fit: see errors", faults=faults)
             await self._app(scope, receive, send_traced)
-        except Malformed as error:
+        except HttpRefused as error:
             await _answer_refused(request, error)(scope, receive, send_traced)
         except ClientDisconnect:
             log.info("%s %s: the client went away (trace %s)", request.method, request.url.path, trace_id)
@@ -90,6 +96,15 @@ class Door:
                 raise
             problem = answer_problem(request, 500, "internal", f"the server failed; its log tells why under {trace_id}")
             await problem(scope, receive, send_traced)
+
+
+def _read_address(scope: Scope) -> list[str]:
+    """Give the request its path as routes are matched with it; the names of its parameters. Raises Malformed."""
+    try:
+        scope["path"] = normalize_path(scope.get("raw_path") or quote(scope["path"]).encode())
+        return list_parameters(scope["query_string"])
+    except AddressBroken as error:
+        raise Malformed(str(error)) from None
 
 
 def _answer_refused(request: Request, error: Refused) -> Response:
@@ -110,8 +125,18 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> Response
 
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
-    kind = _KINDS.get(error.status_code, "refused")
-    return answer_problem(request, error.status_code, kind, str(error.detail), headers=error.headers)
+    kind, headers = _KINDS.get(error.status_code, "refused"), error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(sorted(_list_methods(request)))}
+    return answer_problem(request, error.status_code, kind, str(error.detail), headers=headers)
+
+
+def _list_methods(request: Request) -> set[str]:
+    """What may be asked of this path: each of its methods has a route of its own, and only the first one is asked."""
+    routes = iter_route_contexts(request.app.routes)
+    return {
+        method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
+    }
 
 
 def _answer_database(request: Request, error: DBAPIError) -> Response:
@@ -128,4 +153,4 @@ def _point(place: tuple[str | int, ...]) -> str:
     where, *rest = place
     if where != "body":
         return "/".join(str(part) for part in rest) or str(where)
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in rest)
+    return write_pointer(rest)

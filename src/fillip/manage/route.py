@@ -6,16 +6,18 @@ same transaction, so the effect and the stored answer are there together or not 
 """
 
 from asyncio import Semaphore
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Header, Request, Response, params
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from fillip.core.address import find_parameter_faults, list_parameters, read_segment
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing, Rates
 from fillip.manage.aside import Aside
@@ -24,7 +26,7 @@ from fillip.manage.change import take_change
 from fillip.manage.force import tell_force
 from fillip.manage.idempotency import Replay, claim_answer, keep_answer
 from fillip.manage.postgres import enter_tenant, reach
-from fillip.manage.refusals import Forbidden, TooFast, Unauthorized
+from fillip.manage.refusals import Forbidden, Invalid, TooFast, Unauthorized
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""
@@ -115,21 +117,29 @@ class Work:
 
 
 class Route(APIRoute):
-    """A route that authenticates before it reads the body, and commits after its function has returned."""
+    """A route that authenticates before it reads the body, and commits after its function has returned.
+
+    What its function does not read is refused: a parameter, and a body where it takes none.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook for what runs a request."""
         run = super().get_route_handler()
         reads_json = self.body_field is not None
+        reads_bytes = "requestBody" in (self.openapi_extra or {})
+        parameters = set(_list_read(self.dependant))
 
         async def serve(request: Request) -> Response:
             request.state.caller = caller = await _authenticate(request)
             if caller is not None:
                 await _take_turn(find_deck(request).rates, caller)
             request.state.work = work = Work(find_deck(request).aside)
+            _read_address(request, parameters)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
                 await taken.read_json()
+            elif not reads_bytes:
+                await taken.refuse_body()
             try:
                 response = await run(taken)
                 await work.commit(response)
@@ -154,6 +164,21 @@ def find_work(request: Request) -> Work:
     """The work of this request."""
     work: Work = request.state.work
     return work
+
+
+def _list_read(dependant: Dependant) -> Iterator[str]:
+    """The parameters that a function reads, and all that it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _list_read(below)
+
+
+def _read_address(request: Request, parameters: Collection[str]) -> None:
+    """Decode the parts of the path; raises Invalid for parameters that the route does not read."""
+    given = request.scope["path_params"]
+    request.scope["path_params"] = {name: read_segment(segment) for name, segment in given.items()}
+    if faults := find_parameter_faults(list_parameters(request.scope["query_string"]), parameters):
+        raise Invalid("the request does not fit: see errors", faults=faults)
 
 
 async def _authenticate(request: Request) -> Caller | None:

@@ -129,7 +129,7 @@ async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
 async def list_users(
     work: Reading, pages: Pages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
 ) -> Page[User]:
-    """All users, by id; or the one whose id cannot stand in an address."""
+    """All users, by id; or one of them."""
     statement = select(end_user) if user_id is None else _one(user_id)
     rows, cursor = await read_page(work.connection, statement, [end_user.c.user_id], pages)
     return Page(items=[_show(row) for row in rows], next_cursor=cursor)
