@@ -27,10 +27,14 @@ class Desk:
         self.acme, self.rival, self.newcomer, self.scopeless = acme, rival, newcomer, scopeless
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bay")
 
-    async def ask(self, path: str, key: str | None = None, **parameters: object) -> httpx.Response:
+    async def ask(
+        self, path: str, key: str | None = None, body: bytes | None = None, **parameters: object
+    ) -> httpx.Response:
         """The answer to a GET below /v1/reports, as acme unless told otherwise."""
         headers = {"Authorization": f"Bearer {self.acme if key is None else key}"}
-        return await self._client.get(f"/v1/reports/{path}", params=parameters, headers=headers)
+        return await self._client.request(
+            "GET", f"/v1/reports/{path}", params=parameters or None, headers=headers, content=body
+        )
 
 
 @pytest.fixture
@@ -135,6 +139,17 @@ async def test_a_bad_query_is_refused_at_its_place(desk: Desk, parameters: dict[
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["errors"][0]["at"] == at
     assert answer.json()["trace_id"] == answer.headers["trace-id"]
+
+
+async def test_nobody_reads_a_body_or_is_sent_elsewhere(desk: Desk) -> None:
+    for path in ("campaign-days", "rejection-days", "watermark"):
+        answer = await desk.ask(path, body=b'{"from": "2026-03-01"}')
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, "")
+        assert (await desk.ask(path, odd="1")).json()["errors"][0]["at"] == "odd"
+        assert (await desk.ask(f"{path}?from=%FF")).status_code == 400
+        elsewhere = await desk.ask(f"{path}/")
+        assert (elsewhere.status_code, "location" in elsewhere.headers) == (404, False)
+    assert (await desk.ask("../../healthz", odd="1")).status_code == 422
 
 
 async def test_sql_in_a_parameter_is_text(desk: Desk) -> None:

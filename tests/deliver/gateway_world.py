@@ -161,13 +161,13 @@ class GatheringTail(Tail):
         return sorted(records, key=lambda record: record.topic.endswith("incentive.generated"))
 
 
-async def ask(port: int, path: str) -> str:
-    """The raw answer to a plain GET; empty when nobody listens."""
+async def ask(port: int, path: str, header: str = "Accept: */*", *, method: str = "GET") -> str:
+    """The raw answer to a plain request; empty when nobody listens."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return ""
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n".encode())
     answer = (await reader.read()).decode()
     writer.close()
     return answer

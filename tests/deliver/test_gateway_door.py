@@ -66,6 +66,7 @@ async def test_expired_and_forged_tickets(world: World) -> None:
         '{"type":"hello","ticket":"t","cursor":1e99}',
         '{"type":"hello","ticket":"\\ud800"}',
         '{"type":"hello","ticket":"t","more":1}',
+        '{"type":"hello","ticket":"t","ticket":"t"}',
         '{"type":"hello","ticket":"t","progress":true}',
         '{"type":"progress","campaign_id":"c","instance":"1"}',
         '{"type":"ack","seq":1}',
@@ -177,6 +178,20 @@ async def test_origins(world: World, origin: str | None, let_in: bool) -> None:
 async def test_plain_http(world: World) -> None:
     assert (await ask(world.port, "/healthz")).endswith("ok\n")
     assert (await ask(world.port, "/")).startswith("HTTP/1.1 404")
+    for path in ("/healthz", "/v1/stream"):
+        unknown = await ask(world.port, f"{path}?ticket=x&%FE=1")
+        assert unknown.startswith("HTTP/1.1 422") and "not UTF-8" in unknown
+        unknown = await ask(world.port, f"{path}?ticket=x")
+        assert unknown.startswith("HTTP/1.1 422") and unknown.endswith("ticket: unknown parameter; known here: none\n")
+        posted = await ask(world.port, path, method="POST")
+        assert posted.startswith("HTTP/1.1 405") and "Allow: GET\r\n" in posted
+    assert (await ask(world.port, "/v1/stream/", method="POST")).startswith("HTTP/1.1 404")
+
+
+async def test_a_body_is_not_waited_for(world: World) -> None:
+    """Of a client that goes on sending, or never begins."""
+    for header in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+        assert await ask(world.port, "/healthz", header) == ""
 
 
 async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(world: World, servers: Addresses) -> None:

@@ -11,12 +11,13 @@ import structlog
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fillip.analyse.openapi import DEFAULT_LINES, MAX_LINES, MAX_TEXT, describe_reports
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
+from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.errors import Refused, Retry
 from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id
@@ -64,7 +65,9 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[B
         Route("/openapi.json", _answer_document),
         *extra_routes,
     ]
-    return Starlette(routes=routes, exception_handlers=HANDLERS)
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False  # to an address made of the Host header
+    return app
 
 
 class Desk:
@@ -86,7 +89,7 @@ class Desk:
     async def answer_watermark(self, request: Request) -> Response:
         """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing."""
         caller = await self._admit(request)
-        _refuse_unknown(request, set())
+        await _refuse_unknown(request, set())
         mark = await self._bay.read_mark(caller.tenant_id)
         return _answer(request, Watermark(mark.committed_at if mark else None))
 
@@ -98,7 +101,7 @@ class Desk:
         name: Callable[[Line], str],
     ) -> Response:
         caller = await self._admit(request)
-        _refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
+        await _refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
         limit = _read_limit(request)
         lines = await report(_read_question(request, caller.tenant_id, limit + 1))
         last = lines[limit - 1] if len(lines) > limit else None
@@ -123,12 +126,23 @@ class Desk:
         return caller
 
 
-def _refuse_unknown(request: Request, known: Collection[str]) -> None:
-    for name, value in request.query_params.multi_items():
-        if name not in known or len(value) > MAX_TEXT or len(request.query_params.getlist(name)) > 1:
-            allowed = ", ".join(sorted(known)) or "none"
-            message = f"unknown, repeated or too long; known here: {allowed}"
-            raise AskRefused("invalid-query", 422, message, at=name[:100])
+async def _refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """Raise AskRefused for a parameter that is not known, stands twice or is too long, and for a body."""
+    try:
+        faults = find_parameter_faults(list_parameters(request.scope["query_string"]), known)
+    except AddressBroken as error:
+        raise AskRefused("malformed", 400, str(error)) from None
+    for fault in faults:
+        raise AskRefused("invalid-query", 422, fault.message, at=fault.at)
+    for name, value in request.query_params.items():
+        if len(value) > MAX_TEXT:
+            raise AskRefused("invalid-query", 422, f"longer than {MAX_TEXT} characters", at=name)
+    try:
+        async for piece in request.stream():
+            if piece:
+                raise AskRefused("invalid", 422, "this operation takes no body, send none", at="")
+    except ClientDisconnect:
+        raise AskRefused("too-slow", 408, "the request did not come whole") from None
 
 
 def _read_question(request: Request, tenant_id: str, count: int) -> Question:
@@ -221,6 +235,7 @@ async def _answer_crash(request: Request, error: Exception) -> Response:
 
 
 async def _answer_document(request: Request) -> Response:
+    await _refuse_unknown(request, set())
     return Response(DOCUMENT, media_type="application/json")
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Raw, Struct
 
 from fillip.core.errors import Refused
 from fillip.core.instance import QuestState, name_instance
+from fillip.core.json_text import find_repeated, repeats_name
 from fillip.core.problem import Problem, describe_problem
 from fillip.deliver.inbox import Change, Entry, Incentive, Progress, Step, User, write_instant
 
@@ -188,9 +189,13 @@ def read_frame(frame: str | bytes) -> Hello | Ack | Ping:
     if isinstance(frame, bytes):
         raise Closed("bad-frame", 400, "binary frame: send JSON as text")
     try:
-        return _INBOUND.decode(frame)
+        read, twice = _INBOUND.decode(frame), repeats_name(frame.encode(), msgspec.json.decode(frame))
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise Closed("bad-frame", 400, f"frame refused: {error}") from None
+    if twice:
+        fault = find_repeated(frame.encode())
+        raise Closed("bad-frame", 400, f"frame refused: {fault.message} - at {fault.at}", at=fault.at)
+    return read
 
 
 def read_announcement(value: bytes) -> Live:

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
+from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.errors import Retry
 from fillip.deliver.feed import Feed
 from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encode_closed, encode_frame, read_frame
@@ -85,17 +86,25 @@ class Gateway:
         self._open = 0
 
     def screen(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no stream: /livez, /readyz, /healthz, other paths, and a full house (503 with Retry-After)."""
-        path = request.path.partition("?")[0]
+        """Answer what is no stream: /livez, /readyz, /healthz, other paths and methods, parameters, and a full house (503 with
+        Retry-After).
+        """
+        path, _, query = request.path.partition("?")
+        if path not in (*HEALTH, PATH):
+            return connection.respond(404, f"nothing here: open a WebSocket on {PATH}\n")
+        if request.method != "GET":
+            refused = connection.respond(405, "only GET is taken here\n")
+            refused.headers["Allow"] = "GET"
+            return refused
+        if query and (wrong := _describe_query(query)):
+            return connection.respond(422, wrong)
         if path == "/livez":
             return connection.respond(200, "ok\n")
-        if path in ("/readyz", "/healthz"):
+        if path in HEALTH:
             fault = self._find_fault() if self._feed.live else "the announcements are not being read"
             return (
                 connection.respond(200, "ok\n") if fault is None else connection.respond(503, f"not ready: {fault}\n")
             )
-        if path != PATH:
-            return connection.respond(404, f"nothing here: open a WebSocket on {PATH}\n")
         if self._open >= MAX_CONNECTIONS:
             full = connection.respond(503, "too many connections\n")
             full.headers["Retry-After"] = "5"
@@ -141,6 +150,15 @@ class Gateway:
             raise Closed("bad-ticket", 401, "ticket unknown, expired or already used: ask for a new one")
         welcome = Welcome(admission.user.user_id, admission.last_seq)
         return Session(connection, self._inbox, admission, hello), welcome
+
+
+def _describe_query(query: str) -> str:
+    """What is wrong with a query string, where no parameter is read; '' where it says nothing."""
+    try:
+        faults = find_parameter_faults(list_parameters(query.encode()), ())
+    except AddressBroken as error:
+        return f"{error}\n"
+    return "".join(f"{fault.at}: {fault.message}\n" for fault in faults)
 
 
 async def _listen_to(connection: ServerConnection, session: Session) -> None:
