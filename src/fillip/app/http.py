@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from fillip.app.deadline import BodyDeadline
 from fillip.app.drain import Drain
 from fillip.app.health import Health
 from fillip.app.monitor import HEALTH_PATHS, answer_health
@@ -18,7 +19,8 @@ from fillip.app.ports import require_free_port
 async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:  # noqa: ANN401  # any ASGI app
     """Serve an ASGI application until `stop`. Raises Crash naming what holds the port when it is taken."""
     require_free_port(port, "HTTP")
-    server = Server(Drain(app), address=host, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+    whole = BodyDeadline(Drain(app))
+    server = Server(whole, address=host, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, json
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -95,6 +96,8 @@ class _Door:
         """Serve one request (ASGI)."""
         try:
             accepted = await self._accept(scope, receive)
+        except ClientDisconnect:
+            return
         except Refusal as refusal:
             await send_refusal(scope, send, refusal)
         except (Retry, StreamError) as away:
@@ -197,6 +200,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         size = 0
         while more and size <= MAX_BODY_BYTES:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             more = message.get("more_body", False)

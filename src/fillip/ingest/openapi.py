@@ -90,6 +90,7 @@ EVENTS_OPENAPI: dict[str, Any] = {
             "400": _problem("The body is not JSON, or the address not UTF-8"),
             "401": _problem("No live API key"),
             "403": _problem("The key lacks the scope, or an event names another tenant"),
+            "408": _problem("The body did not come in time; nothing was taken"),
             "409": _problem("Source and id were used before for another event"),
             "413": _problem("More than 1 MiB or 1,000 events"),
             "415": _problem("Another media type"),

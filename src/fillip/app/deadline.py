@@ -1,0 +1,63 @@
+"""Ends a request whose body comes too slowly."""
+
+import asyncio
+from uuid import uuid4
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fillip.core.problem import MEDIA_TYPE, describe_problem, encode_problem
+
+WITHIN_S = 20.0
+BYTES_PER_S = 64 * 1024
+"""A body has a second more for as many of its bytes as have come: of the largest upload, about 18 minutes."""
+
+
+class BodyDeadline:
+    """ASGI: a body that is not there in time is answered with 408; to the application it is a client that has gone."""
+
+    def __init__(self, app: ASGIApp, within_s: float = WITHIN_S) -> None:
+        self._app = app
+        self._within_s = within_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        due = asyncio.get_running_loop().time() + self._within_s
+        more, late, answered = scope["type"] == "http", False, False
+
+        async def take() -> Message:
+            nonlocal due, more, late
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(due):
+                    message = await receive()
+            except TimeoutError:
+                more, late = False, True
+                return {"type": "http.disconnect"}
+            due += len(message.get("body", b"")) / BYTES_PER_S
+            more = bool(message.get("more_body", False))
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            if answered or not late:
+                answered = True
+                await send(message)
+
+        try:
+            await self._app(scope, take, answer)
+        except ClientDisconnect:
+            if not late:
+                raise
+        if late and not answered:
+            await self._refuse(scope, send)
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        detail = f"the body did not come within {self._within_s:g} s, and a second for each {BYTES_PER_S} bytes of it"
+        problem = describe_problem("too-slow", 408, detail, instance=scope["path"], trace_id=uuid4().hex)
+        body = encode_problem(problem)
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+        headers += [(b"trace-id", problem.trace_id.encode()), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 408, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
