@@ -18,6 +18,7 @@ from fillip.deliver.inbox import Inbox
 from fillip.deliver.session import CLOSED, Session
 from fillip.deliver.tail import OpenTail
 
+HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
 HELLO_WITHIN_S = 5.0
 MAX_INBOUND_BYTES = 16 * 1024
 INBOUND_PER_S, INBOUND_BURST = 200.0, 400.0
@@ -90,7 +91,7 @@ class Gateway:
         Retry-After).
         """
         path, _, query = request.path.partition("?")
-        if path not in (*HEALTH, PATH):
+        if path not in (*HEALTH_PATHS, PATH):
             return connection.respond(404, f"nothing here: open a WebSocket on {PATH}\n")
         if request.method != "GET":
             refused = connection.respond(405, "only GET is taken here\n")
@@ -100,7 +101,7 @@ class Gateway:
             return connection.respond(422, wrong)
         if path == "/livez":
             return connection.respond(200, "ok\n")
-        if path in HEALTH:
+        if path in HEALTH_PATHS:
             fault = self._find_fault() if self._feed.live else "the announcements are not being read"
             return (
                 connection.respond(200, "ok\n") if fault is None else connection.respond(503, f"not ready: {fault}\n")
