@@ -15,6 +15,7 @@ from fillip.app.demo.book import define_actions, launch_campaigns
 from fillip.app.demo.client import ApiClient
 from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from tests.accept.case_strict import play_ids, play_words
 from tests.accept.case_sums import play_reversal_beyond_the_wallet
 from tests.accept.case_two_sources import play_two_sources
 from tests.live.running import fetch, find_topics, make_tenant, open_producer, wait_for, wait_until_settled
@@ -105,8 +106,10 @@ async def play_year_one_at_publish(stack: Stack, folder: Path) -> list[Figure]:
 CASES: dict[str, Play] = {
     "01-year-one-stops-worker": play_year_one_at_the_worker,
     "02-year-one-stops-publish": play_year_one_at_publish,
+    "06-ids-that-can-t-be-used-again": play_ids,
     "08-reversal-says-more-than-was-taken": play_reversal_beyond_the_wallet,
     "11-two-sources-one-id": play_two_sources,
+    "12-what-the-words-say": play_words,
 }
 
 
