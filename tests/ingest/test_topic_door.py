@@ -203,7 +203,7 @@ SAID = {
     ),
     "a leap second": (
         dump(time="2016-12-31T23:59:60Z"),
-        "/time: a leap second is not taken: send the second before, :59",
+        "/time: time must not be a leap second: send the second before, :59",
     ),
     "a user": (dump(subject=".."), "/subject: subject must not be . or .., which can't stand in a path"),
 }

@@ -37,6 +37,8 @@ def read_instant(text: str) -> datetime:
     """
     if len(text) > MAX_CHARS or not _INSTANT.fullmatch(text.replace(" ", "T", 1)):
         raise ValueError(f"must be a date-time such as 2026-01-31T09:30:00Z, not {text[:40]!r}")
+    if text[16:19] == ":60":
+        raise ValueError("must not be a leap second: send the second before, :59")
     return bound_time(datetime.fromisoformat(text.upper()))  # which cuts off, as it promises
 
 

@@ -6,7 +6,7 @@ unknown_tenant, unknown_action, schema_violation, in_future. `undecidable` stand
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
@@ -27,7 +27,6 @@ MAX_DETAIL = 500  # characters
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _NAMES = (("id", MAX_ID_BYTES), ("subject", MAX_ID_BYTES), ("type", MAX_ID_BYTES), ("source", MAX_SOURCE_BYTES))
 _AT = re.compile(r" - at `\$(.*)`$")
-_LEAP_SECOND = re.compile(r".+[0-9]:[0-9][0-9]:60")
 
 
 class Envelope(Struct, frozen=True, omit_defaults=True):
@@ -84,10 +83,10 @@ def open_envelope(value: bytes | None) -> Envelope:
 def _may_repeat(value: bytes, envelope: Envelope) -> bool:
     """Whether an object of the event may have a name twice, told in a third of the time that knowing takes.
 
-    An envelope in UTC never has more colons when written again, and as many where nothing was left out: no name that stood
-    twice, no extension, no default.
+    An envelope never has more colons when written again, and as many where nothing was left out: no name that stood twice, no
+    extension, no default.
     """
-    return envelope.time.tzinfo is not UTC or _encode(envelope).count(b":") != count_colons(value)
+    return _encode(envelope).count(b":") != count_colons(value)
 
 
 def check_size(value: bytes) -> None:
@@ -176,8 +175,7 @@ def _is_json(media_type: str | UnsetType) -> bool:
 def _explain(value: bytes, error: Exception) -> Unreadable:
     """Tell bytes that are no JSON from JSON that is no event, and what is wrong inside from both."""
     try:
-        read = json.decode(value)
-        _inspect(read)
+        _inspect(json.decode(value))
     except Unreadable as found:
         return found
     except RecursionError:
@@ -188,8 +186,6 @@ def _explain(value: bytes, error: Exception) -> Unreadable:
     message = str(error)
     where = _AT.search(message)
     at = where[1].replace(".", "/") if where and isinstance(error, ValidationError) else None
-    if at == "/time" and _LEAP_SECOND.match(str(read["time"])):
-        return Unreadable("not_an_event", "a leap second is not taken: send the second before, :59", at=at)
     return Unreadable("not_an_event", message.partition(" - at `")[0], at=at)
 
 
