@@ -191,7 +191,7 @@ def put_rejection(dsn: str) -> UUID:
     rejection_id = uuid4()
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO rejection VALUES (%s, 'acme', 'event.received', 0, 1, 'unknown_action', 'x', 'e9', '', now())",
+            "INSERT INTO rejection VALUES (%s, 'acme', 'event.received', 0, 1, 'unknown_action', 'x', 'e9', '/till', '', now())",
             [rejection_id],
         )
     return rejection_id
