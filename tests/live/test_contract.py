@@ -10,7 +10,7 @@ from tests.accept.contract import list_failures, stock_shop, try_document
 
 pytestmark = pytest.mark.xdist_group("live")
 
-EXAMPLES = 3
+EXAMPLES = 6
 SAME_EACH_TIME = "--generation-deterministic"
 
 
