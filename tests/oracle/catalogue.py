@@ -22,7 +22,10 @@ PARTS: list[dict[str, Any]] = [
     {},
     {"amount": 1, "of": 2},
     {"amount": 2, "of": 3},
-    *({"lines": [{"line": line, "amount": 1}], "of": 3} for line in "ab"),
+    {"lines": [{"line": "a", "amount": 1}], "of": 4},
+    {"lines": [{"line": "a", "amount": 2, "of": 3}], "of": 4},
+    {"lines": [{"line": "a", "amount": 1, "of": 3}, {"line": "b", "amount": 1}], "of": 4},
+    {"lines": [{"line": "a", "amount": 2, "of": 2}], "of": 4},
 ]
 """What reversals say besides the event."""
 

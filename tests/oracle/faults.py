@@ -202,7 +202,8 @@ _OWN_SOURCE = property(lambda self: self.source)
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
-_weigh_reversal, _lower, _return = reversal.weigh_reversal, undoing._lower, Desk._return
+_weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
+_lower, _return = undoing._lower, Desk._return
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
 _claims_for, _nominate = settlement._claims_for, match_stage._nominate
@@ -276,6 +277,16 @@ FAULTS = [
     Fault(
         "a reversal applied twice",
         _attribute(desk, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.Past())),
+    ),
+    Fault(
+        "pieces of a line that are not added up",
+        _attribute(reversal, "_weigh_line", lambda line, of, before: _weigh_line(line, of, reversal.TakenLine())),
+    ),
+    Fault(
+        "a line whose whole is forgotten",
+        _attribute(
+            reversal, "_weigh_line", lambda line, of, before: _weigh_line(line, of, reversal.TakenLine(before.share))
+        ),
     ),
     Fault("a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting)),
     Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),

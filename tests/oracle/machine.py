@@ -61,6 +61,9 @@ RARE = {
     "decisions too_many_grants",
     "decisions value_error",
     "quests completed by a route",
+    "reversals exceeds_line",
+    "reversals line_already_reversed",
+    "reversals other_line_whole",
     "completions under a kept version undone",
 }
 """What must have come up too in the 1,500 of the long run."""

@@ -6,7 +6,7 @@ becomes of their instances does not go by what was granted.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,8 @@ from .quest import QuestLog
 from .undoing import Undone, involves, undo
 
 REVERSAL = "fillip.reversal"
+Pieces = Mapping[str, tuple[Fraction, Fraction | None]]
+"""(what of it, the whole of the line where it is told) by line; both as shares of the event"""
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,15 @@ class Reversal:
     user: str
     event: str
     share: Fraction | None
-    lines: frozenset[str]
+    lines: Pieces
 
 
 @dataclass(frozen=True)
 class Past:
-    """What was taken back of one event so far."""
+    """What was taken back of one event so far, and of its lines."""
 
     share: Fraction = Fraction(0)
-    lines: frozenset[str] = frozenset()
+    lines: Pieces = field(default_factory=dict)
 
     def weigh(self, reversal: Reversal) -> "Past | tuple[str, str]":
         """What will have been taken back after this one too, or (state, reason) of one that takes nothing."""
@@ -44,11 +46,18 @@ class Past:
             return "nothing", "already_reversed"
         if reversal.share is None:
             return Past(Fraction(1), self.lines)
-        if reversal.lines & self.lines:
-            return "refused", "line_already_reversed"
+        lines = dict(self.lines)
+        for line, (piece, told) in reversal.lines.items():
+            before, known = lines.get(line, (Fraction(0), None))
+            if known and told and known != told:
+                return "refused", "other_line_whole"
+            whole = known or told
+            if whole and before + piece > whole:
+                return "refused", "exceeds_line" if before < whole else "line_already_reversed"
+            lines[line] = before + piece, whole
         if self.share + reversal.share > 1:
             return "refused", "exceeds_whole"
-        return Past(self.share + reversal.share, self.lines | reversal.lines)
+        return Past(self.share + reversal.share, lines)
 
 
 @dataclass(frozen=True)
@@ -111,11 +120,16 @@ def read_reversal(event: Mapping[str, Any]) -> Reversal:
     lines = data.get("lines", [])
     amount = data.get("amount", sum(line["amount"] for line in lines))
     share = Fraction(amount, data["of"]) if "of" in data else None
+    pieces = {line["line"]: _read_piece(line, data["of"]) for line in lines}
     name, original = name_event(event["source"], event["id"]), name_original(event)
-    return Reversal(name, event["subject"], original, share, frozenset(line["line"] for line in lines))
+    return Reversal(name, event["subject"], original, share, pieces)
 
 
 def name_original(event: Mapping[str, Any]) -> str:
     """The event that a reversal takes back: of its own source, unless it names one."""
     data = event["data"]
     return name_event(data.get("event_source", event["source"]), data["event_id"])
+
+
+def _read_piece(line: Mapping[str, Any], of: int) -> tuple[Fraction, Fraction | None]:
+    return Fraction(line["amount"], of), Fraction(line["of"], of) if "of" in line else None
