@@ -20,11 +20,11 @@ DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresLef
 async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> None:
     """Sweep until `stop`. A process of its own: whatever it has to move, no decision and no push waits for it."""
     async with AsyncExitStack() as stack:
-        finder, ledger = [
+        finder, ledger, probe = [
             await stack.enter_async_context(
                 asyncpg.create_pool(settings.dsn(role), min_size=0, max_size=1, command_timeout=60)
             )
-            for role in ("fillip_sweep", "fillip_worker")
+            for role in ("fillip_sweep", "fillip_worker", "fillip_sweep")
         ]
-        health.watch("PostgreSQL", partial(reach_pool, ledger))
+        health.watch("PostgreSQL", partial(reach_pool, probe))  # of its own: the others may be at work for long
         await sweep([due(finder, ledger) for due in DUES], stop)
