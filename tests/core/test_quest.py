@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -226,21 +226,22 @@ MARKED = st.lists(
         lambda at, late, steps, starts, key: meeting(
             at, received_after_s=at + late, steps=tuple(sorted(steps)), starts=starts, key=key
         ),
-        st.integers(0, 40),
+        st.integers(0, 24),
         st.sampled_from([0, 0, 3, 20]),
-        st.sets(st.integers(0, 1)),
+        st.sets(st.integers(0, 1), min_size=1),
         st.booleans(),
         st.sampled_from("ab"),
     ),
-    max_size=30,
+    max_size=20,
 )
 
 
+@settings(max_examples=400, deadline=None)
 @given(
     MARKED, st.booleans(), st.booleans(), st.sampled_from(["first_step", "event", "campaign"]), st.sampled_from([0, 3])
 )
 def test_lapsed_decides_nothing_whatever_comes(events, ordered, repeatable, start, lateness_s):
-    steps = (Step("a", "A", count=2), Step("b", "B"))
+    steps = (Step("a", "A", count=2), Step("b", "B"))[: 2 - ordered]
     quest = Quest(steps, Start(start), Keyed("event.key"), 10, lateness_s, ordered, repeatable)
     marked = Log(quest).play(*events)
     with pytest.MonkeyPatch.context() as patch:

@@ -264,7 +264,7 @@ def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monke
 
 def test_instances_marked_as_lapsed_are_among_the_most_while_they_still_take_events(monkeypatch: pytest.MonkeyPatch):
     """In a history: the mark decides nothing."""
-    monkeypatch.setattr(life, "MAX_OPEN", 2)
+    monkeypatch.setattr(life, "MAX_OPEN", 3)
     entry = define(("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), 10, 0, 2))
     told = [(0, "a"), (0, "b"), (11, "a"), (5, "c"), (20, "c")]
     by_batches = Ledger()
