@@ -212,11 +212,10 @@ async def test_a_reward_that_was_over_when_the_event_came_refuses_the_grant(
         "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap)"
         " VALUES ('acme', 'l', 'user', 'count', 'lifetime', 1)"
     )
-    found = []
+    event, found = await shop.event(), []
     for clock in ("live", "history"):
-        shop.owner.execute("UPDATE tenant SET clock = %s, book_version = book_version + 1", [clock])
-        event = await shop.event()
-        late = structs.replace(event, received_at=event.occurred_at + timedelta(seconds=late_s))
+        book = structs.replace(event.book, tenant=structs.replace(event.book.tenant, clock=clock))
+        late = structs.replace(event, received_at=event.occurred_at + timedelta(seconds=late_s), book=book)
         (candidate,) = (await shop.meet([late]))[0].candidates
         found.append((candidate.refused, len(candidate.touches)))
     assert found == [(refused, 0 if refused else 1), (None, 1)]
