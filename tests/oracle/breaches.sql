@@ -1,7 +1,7 @@
 -- Breaches of the invariants in one tenant's ledger, each recounted from events and incentives: every column has to be 0.
 -- Keys of limits are recounted where they are an attribute of the event.
 WITH granted AS (
-    SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind,
+    SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.currency,
            i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
            g.back AND i.state = 'reversed' AS gone, e.occurred_at AT TIME ZONE t.time_zone AS local_time
     FROM incentive i
@@ -19,6 +19,7 @@ WITH granted AS (
     FROM spending_limit l
     JOIN granted g ON (l.campaign_id IS NULL OR l.campaign_id = g.campaign_id) AND (l.action IS NULL OR l.action = g.action)
                   AND (l.reward_kind IS NULL OR l.reward_kind = g.kind)
+                  AND (l.currency IS NULL OR l.currency = g.currency)
     WHERE l.tenant_id = %(tenant)s
 ), recount AS (
     SELECT limit_id, user_id, key, day,

@@ -45,6 +45,8 @@ def _at(hours: int) -> str:
 
 
 BUY = {"name": "buy", "action": "BUY", "rule": "event.amount >= 100"}
+DATED = {"kind": "cashback", "value": 60, "currency": "EUR", "expires_after_s": 76 * 3600}
+"""Over when an event of a live tenant comes that occurred 24 hours after NOON or before, and not an hour later."""
 CAMPAIGNS: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase"),
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
@@ -77,6 +79,11 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         BUY | {"rule": "event.amount != 99 && event.shop == start.shop", "count": 2},
         BUY | {"name": "more", "rule": 'start.shop == "x" && event.amount > 99'}],
         start={"at": "event", "action": "BUY", "rule": "event.amount >= 200"}, instance="event", window_s=DAY_S),
+    "trip": _simple("Points of two currencies", rewards=[
+        {"kind": "points", "value": 40, "currency": "MILES"}, {"kind": "points", "value": 30, "currency": "POINTS"}]),
+    "dated": _simple("A reward with a date", rewards=[DATED, {"kind": "points", "value": 5}]),
+    "dated-two": _quest("Two in a day, for a reward with a date", [BUY | {"count": 2}], window_s=DAY_S)
+        | {"rewards": [DATED]},
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
 CHANGED: dict[str, list[dict[str, Any]]] = {
@@ -133,9 +140,22 @@ LIMITS: dict[str, dict[str, Any]] = {
     "daily": {"scope": "tenant", "measure": "count", "span": "day"},
     "each-day": {"scope": "user", "measure": "count", "span": "day"},
     "each-week": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "cashback"},
+    "points": {
+        "scope": "tenant",
+        "measure": "value",
+        "span": "lifetime",
+        "reward_kind": "points",
+        "currency": "POINTS",
+    },
+    "miles": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "points", "currency": "MILES"},
     "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
 }
-CAPS = {"budget": [100, 170, 400, 5000, 5000], "each-week": [100, 140, 170, 300]}
+CAPS = {
+    "budget": [100, 170, 400, 5000, 5000],
+    "points": [50, 90, 130, 5000],
+    "miles": [40, 79, 80, 5000],
+    "each-week": [100, 140, 170, 300],
+}
 USUAL_CAPS = [0, 1, 3, 9, 50, 50]
 
 

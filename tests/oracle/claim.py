@@ -14,12 +14,20 @@ CounterName = tuple[str, str, str, date]
 
 @dataclass(frozen=True)
 class Touch:
-    """What a grant would take from one counter; `kind` are the rewards whose value is counted, None: grants are."""
+    """What a grant would take from one counter; `counts` are the kind and currency of the rewards whose value is counted,
+    None: grants are.
+    """
 
     counter: CounterName
     amount: int
     cap: int
-    kind: str | None = None
+    counts: tuple[str, str | None] | None = None
+
+
+def is_counted(reward: Document, counts: tuple[str, str | None]) -> bool:
+    """Whether the value of a reward is of this kind and currency; a limit of no currency counts those of each."""
+    kind, currency = counts
+    return reward["kind"] == kind and currency in (None, reward.get("currency", "POINTS"))
 
 
 @dataclass(frozen=True)

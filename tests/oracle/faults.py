@@ -19,8 +19,8 @@ from fillip.core import event as core_event
 from fillip.core import instance, questing, reversal, route, settlement, touch, undoing
 from fillip.core.book import Entry
 from fillip.core.identity import identify_event
-from fillip.core.incentive import identify_decision
-from fillip.core.limit import Counter, Touch, Use, take
+from fillip.core.incentive import Reward, identify_decision
+from fillip.core.limit import Counter, Limit, Touch, Use, take
 from fillip.core.match import Match
 from fillip.core.tenant import Tenant
 from fillip.manage import campaigns
@@ -209,7 +209,7 @@ _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settl
 _claims_for, _nominate = settlement._claims_for, match_stage._nominate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
-_find_route = route.Route.find
+_find_route, _return_use = route.Route.find, reversal._return
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
 
 
@@ -227,6 +227,11 @@ def _pass_over_paused(event: Any, roles: Sequence[Any], *rest: Any) -> Any:
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
     return replace(_name_counter(event, limit, *rest), key="")
+
+
+def _return_of_each(use: Use, rule: reversal.Rule, *rest: Any) -> int:
+    """A part gives a counter back the values of every currency."""
+    return _return_use(use, replace(rule, currency=None), *rest)
 
 
 FAULTS = [
@@ -303,6 +308,18 @@ FAULTS = [
     ),
     Fault("counters that stay used for the rest of the batch", _attribute(Desk, "_return", _return_late)),
     Fault("an instance opened again too late for its batch", _attribute(questing.Quests, "put", _keep_closed)),
+    Fault(
+        "points of every currency under one cap",
+        _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
+    ),
+    Fault("points of every currency given back", _attribute(reversal, "_return", _return_of_each)),
+    Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda self, event: False)),
+    Fault(
+        "a reward granted that is just over",
+        _attribute(
+            Reward, "is_over", lambda self, event: (self.expire_at(event) or event.received_at) < event.received_at
+        ),
+    ),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .claim import Claim, CounterName, Document, Name, Touch
+from .claim import Claim, CounterName, Document, Name, Touch, is_counted
 from .reversal import Past, Undoing
 
 DIVISIBLE = ("points", "cashback")
@@ -119,4 +119,4 @@ def _return(claim: Claim, touch: Touch, share: Fraction) -> int:
     """What a counter gets back for a share: of a value its parts, of a grant that counts one nothing but the whole."""
     if share == 1:
         return touch.amount
-    return sum(reach(claim, reward, share) for reward in claim.rewards if reward["kind"] == touch.kind)
+    return sum(reach(claim, each, share) for each in claim.rewards if touch.counts and is_counted(each, touch.counts))

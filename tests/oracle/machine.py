@@ -37,7 +37,8 @@ RACE_WITHIN_S = 30
 MOST_LOST = 10
 
 BITES = {
-    f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked", "no_value", "already_held", "paused")
+    f"decisions {reason}"
+    for reason in ("granted", "limit", "late", "outranked", "no_value", "already_held", "paused", "expired")
 } | {
     "quests met in a pause",
     "batches died",
@@ -133,6 +134,7 @@ class Machine(RuleBasedStateMachine):
         await shop.enlist("vip", frozenset({"ann"}))
         await shop.describe("ann", {"tier": "gold"})
         await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
+        await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
         await shop.fill("shops", SHOP_LISTS[0])
         for campaign_id in campaigns:
             await shop.launch(campaign_id, CAMPAIGNS[campaign_id])

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from .cel import RuleFails, evaluate, read_attributes
-from .claim import Claim, Document, Touch, set_against
+from .claim import Claim, Document, Touch, is_counted, set_against
 from .ids import hash_parts, name_event
 from .quest import Meeting, QuestLog
 from .reversal import REVERSAL, Desk, Undoing, read_reversal
@@ -184,6 +184,7 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         meeting = _read_meeting(seen, campaign_id, number, definition, roles)
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
+            worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
             nothing = worthless or _is_paused(seen, campaign_id)
             touches = () if nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
@@ -193,6 +194,13 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
 def _is_paused(seen: Seen, campaign_id: str) -> bool:
     """Whether what it meets earns nothing: denied for good, as it came, and nothing of it counts for a quest."""
     return bool(seen.book.campaigns[campaign_id]["state"] == "paused")
+
+
+def _is_over(seen: Seen, reward: Document) -> bool:
+    """Whether a reward had expired when the broker took the event that would earn it."""
+    if seen.book.tenant["clock"] == "history" or "expires_after_s" not in reward:
+        return False
+    return seen.occurred_at + timedelta(seconds=reward["expires_after_s"]) <= seen.received_at
 
 
 def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
@@ -280,11 +288,12 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
         kind, action = limit.get("reward_kind"), limit.get("action")
         if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, seen.event["type"]):
             continue
-        values = [reward.get("value", 0) for reward in rewards if kind in (None, reward["kind"])]
-        if values:
+        counts = (kind, limit.get("currency")) if kind else None
+        counted = [each for each in rewards if counts is None or is_counted(each, counts)]
+        if counted:
             by_value = limit["measure"] == "value"
-            amount = sum(values) if by_value else 1
-            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"], kind if by_value else None)
+            amount = sum(each.get("value", 0) for each in counted) if by_value else 1
+            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"], counts if by_value else None)
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:

@@ -49,14 +49,15 @@ def _list_counters(tills: Tills) -> Standing:
 
 def _list_wallets(tills: Tills) -> Standing:
     """Nobody spends: what was not taken back is there."""
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for name, claim in tills.granted.items():
         for reward in claim.rewards:
             if reward["kind"] == "points":
                 taken = reach(claim, reward, tills.taken[name])
-                active, reversed_ = sums[claim.user]
-                sums[claim.user] = [active + reward["value"] - taken, reversed_ + taken]
-    yield from ((("wallet", user, "POINTS"), sums[user]) for user in sums)
+                wallet = claim.user, reward.get("currency", "POINTS")
+                active, reversed_ = sums[wallet]
+                sums[wallet] = [active + reward["value"] - taken, reversed_ + taken]
+    yield from ((("wallet", *wallet), sums[wallet]) for wallet in sums)
 
 
 def _list_instances(tills: Tills, quests: QuestLog) -> Standing:
