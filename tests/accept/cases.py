@@ -15,6 +15,7 @@ from fillip.app.demo.book import define_actions, launch_campaigns
 from fillip.app.demo.client import ApiClient
 from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from tests.accept import case_rewards
 from tests.accept.case_strict import play_ids, play_words
 from tests.accept.case_sums import play_reversal_beyond_the_wallet
 from tests.accept.case_two_sources import play_two_sources
@@ -106,8 +107,14 @@ async def play_year_one_at_publish(stack: Stack, folder: Path) -> list[Figure]:
 CASES: dict[str, Play] = {
     "01-year-one-stops-worker": play_year_one_at_the_worker,
     "02-year-one-stops-publish": play_year_one_at_publish,
+    "03-cohort-deleted-under-a-rule": case_rewards.play_cohort_under_a_rule,
+    "04-last-100-nanoseconds": case_rewards.play_last_nanoseconds,
+    "05-points-of-two-currencies-under-one-cap": case_rewards.play_two_currencies,
     "06-ids-that-can-t-be-used-again": play_ids,
+    "07-coupon-that-is-dead-on-arrival": case_rewards.play_dead_on_arrival,
     "08-reversal-says-more-than-was-taken": play_reversal_beyond_the_wallet,
+    "09-reward-of-nothing": case_rewards.play_reward_of_nothing,
+    "10-zone-of-the-machine": case_rewards.play_zone_of_the_machine,
     "11-two-sources-one-id": play_two_sources,
     "12-what-the-words-say": play_words,
 }
