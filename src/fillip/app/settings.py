@@ -159,7 +159,7 @@ class _Environment(Settings, BaseSettings):
 def read_settings(**given: object) -> Settings:
     """Settings of this process; what is `given` and not None stands above the environment.
 
-    Raises Crash naming the variable that is missing, wrong or misspelt, never its value.
+    Raises Crash naming the variable that is wrong or misspelt, never a secret.
     """
     _refuse_misspelt()
     try:
