@@ -168,7 +168,7 @@ async def test_the_most_that_may_be_open_counts_those_marked_as_lapsed_that_stil
     at = {"a": 0, "b": 0, "later": 101, "before": 5}
     for number, (event_id, after) in enumerate(at.items()):
         await world.play(offers.event(event_id, "OFFER", after, offer=number, cents=0))
-    assert world.rows("SELECT instance_key, state FROM quest_instance ORDER BY 1") == [
+    assert world.rows("SELECT start_event_id, state FROM quest_instance ORDER BY 1") == [
         ("a", "lapsed"),
         ("b", "lapsed"),
         ("later", "open"),

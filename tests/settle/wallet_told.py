@@ -20,7 +20,6 @@ from fillip.publish.postgres import SESSION
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 
-SLOT = "sums"
 NEWS = (
     "SELECT data FROM pg_logical_slot_get_binary_changes(%s, NULL, NULL, 'proto_version', '1',"
     " 'publication_names', 'fillip')"
@@ -47,7 +46,8 @@ class Told:
         self._topics = topics
         self._announcer = Announcer(Scribe("e1", routes, topics.unannounced), Done({}, {}))
         self._reader = psycopg.connect(dsn, autocommit=True, **SESSION)
-        self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [SLOT])
+        self._slot = f"sums_{self._reader.info.dbname}"  # one server may have the databases of several runs
+        self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self._slot])
         self._stack, self._offset = AsyncExitStack(), 0
         self._frames: dict[str, list[dict[str, object]]] = defaultdict(list)
 
@@ -59,12 +59,12 @@ class Told:
     async def close(self) -> None:
         """Let go of everything."""
         await self._stack.aclose()
-        self._reader.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+        self._reader.execute("SELECT pg_drop_replication_slot(%s)", [self._slot])
         self._reader.close()
 
     async def read(self) -> None:
         """Take in the news: facts into the report, frames to the users."""
-        wal = [(0, bytes(data)) for (data,) in self._reader.execute(NEWS, [SLOT])]
+        wal = [(0, bytes(data)) for (data,) in self._reader.execute(NEWS, [self._slot])]
         harvest = self._announcer.read(wal, now_us=0)
         assert not harvest.asides, harvest.asides
         records = []
