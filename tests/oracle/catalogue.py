@@ -52,11 +52,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
     "gold": _simple("Gold users", 'user.tier == "gold" && event.amount / (event.amount - 99) >= 0', 30),
     "vips": _simple("A cohort, in a schedule", cohorts=["vip"], schedule={"starts_at": _at(0), "ends_at": _at(24)}),
-    "two": _simple("Two rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
-        {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 7}]),
+    "two": _simple("Three rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
+        {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 30},
+        {"kind": "points", "value": 40, "currency": "MILES"}]),
     "listed": _simple("Shops of a list", "event.shop in lists.shops", 45),
     "twice": _quest("Two purchases in a day", [BUY | {"count": 2}], window_s=DAY_S, repeatable=True),
-    "ladder": _quest("A purchase, then a bigger one", [BUY, BUY | {"name": "more", "rule": "event.amount > 100"}]),
+    "ladder": _quest("A purchase, then a bigger one, for a reward with a date",
+        [BUY, BUY | {"name": "more", "rule": "event.amount > 100"}]) | {"rewards": [DATED]},
     "pair": _quest("In any order", [BUY, {"name": "join", "action": "JOIN"}], ordered=False, window_s=2 * DAY_S),
     "joined": _quest("After joining", [BUY], start={"at": "event", "action": "JOIN"}, window_s=DAY_S, repeatable=True),
     "summed": _quest("A sum for each opening", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50",
@@ -72,18 +74,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "tiers": _simple("More for more", rewards=[{"kind": "points", "formula": {"of": "10000 / (event.amount - 99)",
         "tiers": [{"at_least": 80, "value": 9}, {"at_least": 100, "percent": "7.5"}], "rounding": "half_up"}}]),
     "early": _simple("A badge", rewards=[{"kind": "badge", "badge": "early"}, {"kind": "points", "value": 5}]),
-    "kept": _simple("Used for good", value=60, give_back=False),
+    "kept": _simple("Used for good, with a date", rewards=[DATED, {"kind": "points", "value": 5}], give_back=False),
     "saved": _quest("A sum", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50", "more_than": 200}],
         repeatable=True),
     "echo": _quest("For each of some purchases, two more in its shop, then any", [
         BUY | {"rule": "event.amount != 99 && event.shop == start.shop", "count": 2},
         BUY | {"name": "more", "rule": 'start.shop == "x" && event.amount > 99'}],
         start={"at": "event", "action": "BUY", "rule": "event.amount >= 200"}, instance="event", window_s=DAY_S),
-    "trip": _simple("Points of two currencies", rewards=[
-        {"kind": "points", "value": 40, "currency": "MILES"}, {"kind": "points", "value": 30, "currency": "POINTS"}]),
-    "dated": _simple("A reward with a date", rewards=[DATED, {"kind": "points", "value": 5}]),
-    "dated-two": _quest("Two in a day, for a reward with a date", [BUY | {"count": 2}], window_s=DAY_S)
-        | {"rewards": [DATED]},
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
 }  # fmt: skip
 CHANGED: dict[str, list[dict[str, Any]]] = {
