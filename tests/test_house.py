@@ -65,6 +65,7 @@ def test_the_oracle_and_the_product_know_nothing_of_each_other():
         "cel",
         "claim",
         "compare",
+        "ids",
         "ledger",
         "limits",
         "model",

@@ -95,7 +95,9 @@ async def stock_shop(stack: Stack) -> dict[str, str]:
     await wait_until_settled(stack)
     client.post("/v1/limits", {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "day", "cap": 1})
     client.post("/v1/users/ada/wallets/POINTS/spends", {"spend_id": "spend-1", "amount": 100})
-    client.post("/v1/reversals", {"reversal_id": "return-1", "event_id": "sale-2", "user_id": "ada"})
+    client.post(
+        "/v1/reversals", {"reversal_id": "return-1", "event_id": "sale-2", "event_source": "/till", "user_id": "ada"}
+    )
     generation = client.post("/v1/coupon-pools/p/generations", {"count": 10})
     spare = client.post("/v1/keys", {"name": "spare", "scopes": ["events:write"]})
     return {

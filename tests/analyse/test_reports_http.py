@@ -149,7 +149,7 @@ async def test_nobody_reads_a_body_or_is_sent_elsewhere(desk: Desk) -> None:
         assert (await desk.ask(f"{path}?from=%FF")).status_code == 400
         elsewhere = await desk.ask(f"{path}/")
         assert (elsewhere.status_code, "location" in elsewhere.headers) == (404, False)
-    assert (await desk.ask("../../healthz", odd="1")).status_code == 422
+    assert (await desk.ask("../../openapi.json", odd="1")).status_code == 422
 
 
 async def test_sql_in_a_parameter_is_text(desk: Desk) -> None:

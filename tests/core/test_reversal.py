@@ -40,7 +40,9 @@ def compare(parts: Sequence[Mapping[str, Any]]) -> list[object]:
     for number, part in enumerate(parts):
         data = {"event_id": "e", **part}
         said = weigh_reversal(read_reversal(data), mine)
-        wanted = model.weigh(oracle.read_reversal({"id": f"r{number}", "subject": "u", "data": data}))
+        wanted = model.weigh(
+            oracle.read_reversal({"id": f"r{number}", "source": "/till", "subject": "u", "data": data})
+        )
         if isinstance(said, Past) and isinstance(wanted, oracle.Past):
             mine, model = said, wanted
             lines = {name: (line.share, line.whole) for name, line in mine.lines.items()}

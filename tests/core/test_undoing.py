@@ -139,7 +139,8 @@ def test_each_step_that_fell_is_told_and_what_could_not_have_begun_is_reversed(e
         return
     quarters: dict[str, int] = {}
     for which, more in parts:
-        before, event_id = path.going.instance, path.given[which % len(path.given)].event_id
+        before, key = path.going.instance, path.given[which % len(path.given)].event_key
+        event_id = next(each for each in (f"e{n + 1}" for n in range(len(events))) if name(each) == key)
         quarters[event_id] = min(4, quarters.get(event_id, 0) + more)
         undone = path.undo(event_id, Fraction(quarters[event_id], 4))
         if undone is None:

@@ -79,6 +79,8 @@ def open_terminal(stack: Stack, folder: Path) -> Iterator[Terminal]:
         "127.0.0.1:8080": stack.doors.api,
         "127.0.0.1:8081": stack.doors.gateway,
         "127.0.0.1:8082": stack.doors.analyse,
+        "127.0.0.1:8090": f"http://127.0.0.1:{stack.metrics_ports['api']}",
+        "127.0.0.1:8093": f"http://127.0.0.1:{stack.metrics_ports['worker']}",
     }
     shell = subprocess.Popen(
         ["bash", "--noprofile", "--norc"],

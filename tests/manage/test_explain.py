@@ -206,7 +206,8 @@ async def test_a_trial_finds_an_instance_that_is_marked_as_lapsed_and_takes_the_
     with psycopg.connect(database) as owner:
         owner.execute(
             "INSERT INTO quest_instance SELECT tenant_id, campaign_id, user_id, instance_key, 2, campaign_version,"
-            " 'completed', started_at, ends_at, start_event_id, 1, steps FROM quest_instance"
+            " 'completed', started_at, ends_at, start_event_key, start_event_id, start_event_source, 1, steps"
+            " FROM quest_instance"
         )
     answer = await attempt(acme, BIG, "q")
     (told,) = [check["message"] for check in answer["checks"] if check["check"] == "quest"]

@@ -67,8 +67,9 @@ class Seen:
         event, at = self.event, self.occurred_at
         ids = [event["id"], event["subject"], *([event["data"]["event_id"]] if event["type"] == REVERSAL else [])]
         too_long = any(len(name.encode()) > LONGEST_ID_BYTES for name in ids)
+        dots = event["id"] in (".", "..") or event["subject"] in (".", "..")
         ahead = at > self.received_at + AHEAD_FOR
-        return too_long or ahead or not FIRST <= at < BEYOND or "\\u0000" in json.dumps(event)
+        return too_long or dots or ahead or not FIRST <= at < BEYOND or "\\u0000" in json.dumps(event)
 
     @property
     def late(self) -> bool:

@@ -1,6 +1,7 @@
 """Streaks of the pure core against the reference model, around days that zones left out, in any order."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -39,7 +40,9 @@ def play(quest, told, zone, clock):
     for number, (hour, late) in enumerate(told):
         at = BEGIN + timedelta(hours=hour)
         clock_at = at if clock == "history" else at + timedelta(hours=late)
-        met = life.Meeting(typed, 1, f"e{number}", at, clock_at, tenant, number, (0,), campaign_starts_at=BEGIN)
+        met = life.Meeting(
+            typed, 1, uuid4(), "/till", f"e{number}", at, clock_at, tenant, number, (0,), campaign_starts_at=BEGIN
+        )
         mine = [moved.instance for moved in life.advance(mine, met).moved] or mine
         seen = {"starts": False, "amounts": {0: 1}, "key": "", "campaign_starts_at": BEGIN, "campaign_ends_at": None}
         theirs.advance([Meeting(("q", "u"), f"e{number}", 1, quest, at, clock_at, zone, number, **seen)])

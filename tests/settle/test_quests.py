@@ -14,9 +14,9 @@ from fillip.core.book import Action, Entry, list_roles
 from fillip.core.campaign import Campaign, Checked
 from fillip.core.coerce import build_coercer
 from fillip.core.errors import Retry
-from fillip.core.identity import identify_event
+from fillip.core.identity import identify_event, name_key
 from fillip.core.incentive import Reward
-from fillip.core.instance import MAX_TOGETHER, name_key
+from fillip.core.instance import MAX_TOGETHER
 from fillip.core.match import Candidate, Match
 from fillip.core.nomination import nominate_quest
 from fillip.core.quest import Quest, Start, Step

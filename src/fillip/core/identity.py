@@ -19,3 +19,13 @@ def identify(*parts: str) -> UUID:
 def identify_event(tenant_id: str, source: str, event_id: str) -> UUID:
     """The key of an event: what tells a tenant's events apart is source and id together, as CloudEvents says."""
     return identify("event", tenant_id, source, event_id)
+
+
+def name_key(event_id: str, event_key: UUID) -> str:
+    """The key of an instance that belongs to one event: its id for people, and what tells it from another source's."""
+    return f"{event_id}@{event_key.hex}"
+
+
+def name_instance(key: str, occurrence: int) -> str:
+    """What an instance is called: the occurrence, after the key where there is one. No two of a quest share a name."""
+    return f"{key}#{occurrence}" if key else str(occurrence)

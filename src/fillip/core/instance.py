@@ -22,6 +22,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.identity import name_instance
 from fillip.core.instant import add_span
 from fillip.core.quest import Quest, Step
 from fillip.core.route import EVERYWHERE, Route
@@ -98,16 +99,6 @@ class Instance(Struct, frozen=True):
         return name_instance(self.key, self.occurrence)
 
 
-def name_key(event_id: str, event_key: UUID) -> str:
-    """The key of an instance that belongs to one event: its id for people, and what tells it from another source's."""
-    return f"{event_id}@{event_key.hex}"
-
-
-def name_instance(key: str, occurrence: int) -> str:
-    """What an instance is called: the occurrence, after the key where there is one. No two of a quest share a name."""
-    return f"{key}#{occurrence}" if key else str(occurrence)
-
-
 class Contribution(Struct, frozen=True):
     """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken."""
 
@@ -126,11 +117,11 @@ class Contribution(Struct, frozen=True):
 class Meeting(Struct, frozen=True):
     """What one event means for one version of a quest.
 
-    `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can
-    tell, `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that
-    of the instance it would open, `start` what such a one keeps of its attributes.
-    `route` is how the version's instances are found, `routes` where those are that the event can count for.
-    `kept` is what it means for the earlier versions in force, the earliest first; they open nothing.
+    `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
+    `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that of the
+    instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
+    `routes` where those are that the event can count for. `kept` is what it means for the earlier versions in force, the
+    earliest first; they open nothing.
     """
 
     quest: Quest

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event
-from fillip.core.instance import Contribution, Instance, Meeting, advance, name_key
+from fillip.core.identity import name_key
+from fillip.core.instance import Contribution, Instance, Meeting, advance
 from fillip.core.match import Candidate, Match
 from fillip.core.rule import RuleError
 from fillip.core.shelf import Shelf

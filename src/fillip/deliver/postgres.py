@@ -13,7 +13,7 @@ from msgspec import Raw, json
 from prometheus_client import Counter
 
 from fillip.core.errors import Retry
-from fillip.core.instance import name_instance
+from fillip.core.identity import name_instance
 from fillip.core.quota import Quotas
 from fillip.deliver.inbox import Admission, Change, Entry, Incentive, Place, Progress, Step, User, write_instant
 

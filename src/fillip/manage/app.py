@@ -138,9 +138,9 @@ def build_app(
 
 def list_paths(extra: Iterable[str] = ()) -> list[str]:
     """The paths of all routes as they stand in the OpenAPI document, and those of `extra`."""
-    return [f"/v1{route.path}" for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)] + [
-        *extra
-    ]
+    return [
+        f"/v1{route.path_format}" for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)
+    ] + [*extra]
 
 
 def _extend_openapi(app: FastAPI, paths: dict[str, object]) -> None:
