@@ -120,8 +120,7 @@ class Meeting(Struct, frozen=True):
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
     `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that of the
     instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
-    `routes` where those are that the event can count for. `kept` is what it means for the earlier versions in force, the
-    earliest first; they open nothing.
+    `routes` where those are that it can count for. `kept` is what it means for earlier versions in force, the first first.
     """
 
     quest: Quest
