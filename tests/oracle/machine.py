@@ -37,8 +37,7 @@ RACE_WITHIN_S = 30
 MOST_LOST = 10
 
 BITES = {
-    f"decisions {reason}"
-    for reason in ("granted", "limit", "late", "outranked", "no_value", "already_held", "paused", "expired")
+    f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "expired")
 } | {
     "quests met in a pause",
     "batches died",
@@ -46,7 +45,6 @@ BITES = {
     "messages read again",
     "conflicting duplicates",
     "quests completed",
-    "quests completed under a kept version",
     "ids granted from two sources",
     "rules met by a list",
     "waits for a lock",
@@ -59,9 +57,11 @@ BITES = {
 }
 """What must have come up in 150 examples, or they were empty."""
 RARE = {
+    "decisions already_held",
     "decisions too_many_grants",
     "decisions value_error",
     "quests completed by a route",
+    "quests completed under a kept version",
     "reversals exceeds_line",
     "reversals line_already_reversed",
     "reversals other_line_whole",
