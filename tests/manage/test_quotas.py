@@ -122,6 +122,27 @@ async def test_campaigns(plane: Plane, rival: AsyncClient):
     await draft(rival, "c", CASHBACK)
 
 
+async def test_the_steps_of_an_event_in_all_campaigns_that_it_may_meet(plane: Plane):
+    acme = await bound(plane)
+    await open_shop(acme)
+    await launch(acme, "first", CASHBACK)
+    used = (await acme.get("/v1/tenant/quotas")).json()["quotas"]["rule_steps"]["used"]
+    assert used > 0
+    acme = await bound(plane, rule_steps=2 * used)
+    await launch(acme, "second", CASHBACK)
+    await draft(acme, "third", CASHBACK)
+    assert_full(await acme.post("/v1/campaigns/third/launch", headers=ANY), "rule_steps", 2 * used)
+    assert (await acme.get("/v1/campaigns/third")).json()["state"] == "draft", (
+        "a draft meets nothing, and costs nothing"
+    )
+    dearer = CASHBACK | {"rule": f"({CASHBACK['rule']}) && event.amount_cents < 1000000"}
+    assert_full(await acme.put("/v1/campaigns/first", json=dearer, headers=ANY), "rule_steps", 2 * used, used)
+    assert (await acme.put("/v1/campaigns/first", json=CASHBACK | {"rule": "true"}, headers=ANY)).status_code == 200
+    for order in ("end", "archive"):
+        assert (await acme.post(f"/v1/campaigns/second/{order}", headers=ANY)).status_code == 200
+    assert (await acme.post("/v1/campaigns/third/launch", headers=ANY)).status_code == 200
+
+
 async def test_cohorts(plane: Plane, rival: AsyncClient):
     acme = await bound(plane, cohorts=2)
     made = await asyncio.gather(*(acme.post("/v1/cohorts", json={"cohort_id": f"c{n}", "name": "C"}) for n in range(4)))

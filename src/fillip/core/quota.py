@@ -16,6 +16,7 @@ QuotaName = Literal[
     "requests_per_s",
     "sockets",
     "campaigns",
+    "rule_steps",
     "cohorts",
     "cohort_size",
     "lists",
@@ -32,6 +33,7 @@ class Quotas(Struct, frozen=True):
     requests_per_s: int = 2_000
     sockets: int = 10_000
     campaigns: int = 10_000
+    rule_steps: int = 2_000_000
     cohorts: int = 1_000
     cohort_size: int = 1_000_000
     lists: int = 100

@@ -16,6 +16,7 @@ from fillip.manage import tables
 from fillip.manage.catalogue import (
     add_campaign,
     count_campaigns,
+    count_steps,
     find_campaign,
     keep_start,
     list_kept,
@@ -177,6 +178,7 @@ async def change_campaign(
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
     check_kept(campaign, map(read_definition, await list_kept(work.connection, work.caller, campaign_id)))
+    await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
     return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
 
@@ -201,7 +203,17 @@ async def move_campaign(
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+    if order == "launch":
+        await _require_steps(work, row)
     return await _answer(work, row, response)
+
+
+async def _require_steps(work: Work, row: Row[Any]) -> None:
+    """Raise QuotaExceeded where all that an event may meet would cost too much; the tenant's lock is held, so sums stand."""
+    if row.state != "draft":
+        mine = sum(each.cost for each in msgspec.convert(row.checked, dict[str, Checked]).values())
+        used = await count_steps(work.connection, work.caller.tenant_id)
+        require_room(work.caller, "rule_steps", used - mine, mine)
 
 
 async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:

@@ -150,6 +150,15 @@ async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
     return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
 
 
+async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
+    """How many steps (core/rule/cost.py) an event may take at most in all expressions of a tenant's campaigns that it may meet:
+    those launched and not archived, with the versions that open instances go on under.
+    """
+    mine = (_campaign.c.tenant_id == tenant_id) & _campaign.c.state.not_in(("draft", "archived"))
+    statement = select(func.coalesce(func.sum(_version.c.steps), 0)).select_from(_campaign).join(_version, IS_IN_FORCE)
+    return int((await connection.execute(statement.where(mine))).scalar_one())
+
+
 def plan_launch(campaign: Campaign, row: Row[Any]) -> Campaign:
     """The campaign as it is launched now: where it does not say when it starts, in this second.
 
@@ -190,7 +199,8 @@ async def _add_version(
 
 
 def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str, Any]:
-    return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked)}
+    steps = sum(msgspec.convert(each, Checked).cost for each in checked.values())
+    return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked), "steps": steps}
 
 
 async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> Row[Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.quota import Quotas
+from fillip.manage.catalogue import count_steps
 from fillip.manage.definition import Part
 from fillip.manage.naming import TenantId
 from fillip.manage.postgres import transaction
@@ -33,6 +34,9 @@ class QuotasPart(Part):
     requests_per_s: Rate = Field(None, description="All other requests; ten times as many may come at once")
     sockets: Many = Field(None, description="Streams open at a time at each gateway")
     campaigns: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = Field(None, description="Not archived")
+    rule_steps: Annotated[int | None, Field(ge=0, le=20_000_000, strict=True)] = Field(
+        None, description="That one event may take at most in all expressions of the campaigns that it may meet"
+    )
     cohorts: Annotated[int | None, Field(ge=0, le=1_000, strict=True)] = None
     cohort_size: Annotated[int | None, Field(ge=0, le=1_000_000, strict=True)] = Field(
         None, description="Users of one cohort"
@@ -113,7 +117,8 @@ async def _count(connection: AsyncConnection, tenant_id: str) -> Mapping[str, in
         "lists": select(func.count()).where(named_list.c.tenant_id == tenant_id),
     }
     found = {name: (await connection.execute(statement)).scalar_one() for name, statement in counted.items()}
-    return found | await read_usage(connection, tenant_id)
+    steps = await count_steps(connection, tenant_id)
+    return found | {"rule_steps": steps} | await read_usage(connection, tenant_id)
 
 
 async def _want_tenant(connection: AsyncConnection, tenant_id: str) -> None:

@@ -99,6 +99,7 @@ campaign_version = Table(
     *(_text(name, key=True) for name in ("tenant_id", "campaign_id")),
     _integer("version", key=True),
     *(_json(name) for name in ("definition", "checked")),
+    _count("steps"),
     _instant("created_at"),
     _text("open_instances", null=True),
 )

@@ -65,6 +65,7 @@ CREATE TABLE campaign_version (
     version       integer NOT NULL,
     definition    jsonb NOT NULL,
     checked       jsonb NOT NULL,  -- expression path -> CheckedExpr, base64
+    steps         bigint NOT NULL DEFAULT 0, -- that an event may take at most in all expressions
     created_at    timestamptz NOT NULL DEFAULT now(),
     open_instances text CHECK (open_instances IN ('keep', 'migrate')),  -- of a quest; NULL where nothing was asked
     PRIMARY KEY (tenant_id, campaign_id, version),
