@@ -59,7 +59,11 @@ async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
 
     await wait_for("the grant is in the reports", is_reported, WITHIN_S)
     with redis.Redis.from_url(stack.settings.valkey_url) as client:
-        assert client.keys("*acme*")  # what publish and the API keep there
+
+        async def is_kept() -> bool:
+            return bool(client.keys("*acme*"))  # by publish and the API
+
+        await wait_for("Valkey knows the tenant", is_kept, WITHIN_S)
     with psycopg.connect(stack.settings.owner_dsn) as owner:
         roles = {role for (role,) in owner.execute("SELECT usename FROM pg_stat_activity WHERE usename LIKE 'fillip%'")}
     assert roles >= {*ROLES}, roles
