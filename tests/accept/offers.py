@@ -113,9 +113,14 @@ def _define(
                 "steps": [{"name": "buy", "action": "PURCHASE", **step}],
                 **quest,
             },
-            "rewards": [{"kind": "cashback", "value": int(row["reward_dollars"]) * 100, "currency": "USD"}],
+            "rewards": [_reward(int(row["reward_dollars"]) * 100)],
         }
     return made
+
+
+def _reward(cents: int) -> dict[str, Any]:
+    """Cashback; an offer that only informs gives nothing to count."""
+    return {"kind": "cashback", "value": cents, "currency": "USD"} if cents else {"kind": "custom"}
 
 
 def _name(name: str, kind: str) -> frozenset[str]:
