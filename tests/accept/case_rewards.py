@@ -123,7 +123,8 @@ async def play_dead_on_arrival(stack: Stack, folder: Path) -> list[Figure]:
     lots = cases.POINTS | {"rewards": [{"kind": "points", "value": 5, "expires_after_s": 3600}, {"kind": "custom"}]}
     step = {"name": "buy", "action": "BUY"}
     quest = {"kind": "QUEST", "name": "Q", "quest": {"steps": [step]}, "rewards": given["definition"]["rewards"]}
-    book = {name: given["definition"], "lots": lots, "quest": quest}
+    before = {"schedule": {"starts_at": "2026-01-01T00:00:00Z"}}  # an event before the start would not meet them at all
+    book = {each: made | before for each, made in ((name, given["definition"]), ("lots", lots), ("quest", quest))}
     launch_campaigns(
         client, book, [once | {"limit_id": f"once-{each}", "campaign_id": each} for each in (name, "lots")]
     )
