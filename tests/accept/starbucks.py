@@ -34,6 +34,7 @@ BUDGET = {
     "measure": "value",
     "span": "lifetime",
     "reward_kind": "cashback",
+    "currency": "USD",
     "cap": BUDGET_CENTS,
 }
 BEGAN_AT = datetime(2018, 7, 27, tzinfo=UTC)
@@ -190,7 +191,7 @@ def ask_oracle(
         {name: {"state": "running", "definition": each} for name, each in campaigns.items()},
         {str(limit["limit_id"]): limit for limit in limits},
     )
-    log = (Seen(event, BEGAN_AT, book, offset) for offset, event in enumerate(read_deciding()))
+    log = (Seen(event | {"tenantid": tenant}, BEGAN_AT, book, offset) for offset, event in enumerate(read_deciding()))
     model = Model()
     model.read(log)
     with psycopg.connect(stack.settings.postgres_dsn, autocommit=True) as connection:
