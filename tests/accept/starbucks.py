@@ -38,6 +38,8 @@ BUDGET = {
     "cap": BUDGET_CENTS,
 }
 BEGAN_AT = datetime(2018, 7, 27, tzinfo=UTC)
+LASTS = timedelta(days=31)
+"""All of it had happened by then: nothing lies ahead of its arrival."""
 ACTIONS = {"received": "OFFER_RECEIVED", "viewed": "OFFER_VIEWED", "transaction": "PURCHASE"}
 GRANTS = """
     SELECT d.campaign_id, split_part(d.instance, '@', 1), d.event_id, d.user_id, i.value, i.inbox_seq
@@ -191,7 +193,8 @@ def ask_oracle(
         {name: {"state": "running", "definition": each} for name, each in campaigns.items()},
         {str(limit["limit_id"]): limit for limit in limits},
     )
-    log = (Seen(event | {"tenantid": tenant}, BEGAN_AT, book, offset) for offset, event in enumerate(read_deciding()))
+    named = (event | {"tenantid": tenant} for event in read_deciding())
+    log = (Seen(event, BEGAN_AT + LASTS, book, offset) for offset, event in enumerate(named))
     model = Model()
     model.read(log)
     with psycopg.connect(stack.settings.postgres_dsn, autocommit=True) as connection:
