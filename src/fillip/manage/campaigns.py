@@ -211,9 +211,8 @@ async def move_campaign(
 async def _require_steps(work: Work, row: Row[Any]) -> None:
     """Raise QuotaExceeded where all that an event may meet would cost too much; the tenant's lock is held, so sums stand."""
     if row.state != "draft":
-        mine = sum(each.cost for each in msgspec.convert(row.checked, dict[str, Checked]).values())
         used = await count_steps(work.connection, work.caller.tenant_id)
-        require_room(work.caller, "rule_steps", used - mine, mine)
+        require_room(work.caller, "rule_steps", used - row.steps, row.steps)
 
 
 async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:

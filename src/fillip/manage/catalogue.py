@@ -42,6 +42,7 @@ _CURRENT = (
         _campaign,
         _version.c.definition,
         _version.c.checked,
+        _version.c.steps,
         SHOWN.label("shown"),
         _tenant.c.clock,
         func.now().label("now"),
