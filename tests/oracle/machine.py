@@ -26,7 +26,7 @@ from .compare import count_bites, count_breaches, find_differences
 from .ids import find_strange_ids, name_event
 from .model import Model, Seen
 from .reversal import REVERSAL, name_original
-from .said import BURST, NEWEST, SAID, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
+from .said import BURST, NEWEST, SAID, SHOPS, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
 from .shop import Plane, Shop
 from .workers import POINTS, Line, Prepared, Rumours, Worker
 
@@ -196,6 +196,13 @@ class Machine(RuleBasedStateMachine):
                 self._take_back(taken, said[0], len(self.sent) + 1, of_all=False)
         readable = self._readable()
         self._consume(readable[which % len(readable)])
+
+    @precondition(lambda self: self.shop and "streak" in self.shop.book.campaigns)
+    @rule(user=st.sampled_from(USERS), hours=st.permutations([24, 25, 48, 49]), newest_first=st.booleans())
+    def come_daily(self, user: str, hours: Sequence[int], newest_first: bool) -> None:
+        """A user buys on two days in a row, as told in any order: where the newer day comes first, the other is late."""
+        told = sorted(hours, reverse=True) if newest_first else hours
+        self.produce([(user, "BUY", AMOUNTS[-1], SHOPS[0], hour) for hour in told])
 
     def _take_back(self, taken: TakenBack, user: str, next_event: int, of_all: bool) -> None:
         known = [event for _, event in self.sent if of_all or event["type"] != REVERSAL]
