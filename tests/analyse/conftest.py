@@ -7,7 +7,7 @@ import pytest
 from bay_world import BayWorld
 
 from fillip.app.embedded import Addresses
-from fillip.stream.kafka import KafkaProducer, ensure_topics
+from fillip.stream.kafka import ensure_topics
 
 
 @pytest.fixture
@@ -15,6 +15,5 @@ async def bay_world(servers: Addresses, tmp_path: Path) -> AsyncIterator[BayWorl
     """Empty topics, no facts yet."""
     world = BayWorld(servers.kafka_bootstrap, tmp_path)
     await ensure_topics(servers.kafka_bootstrap, world.topics, 2)
-    world.producer = KafkaProducer(servers.kafka_bootstrap, linger_ms=0)
     yield world
     await world.producer.close()

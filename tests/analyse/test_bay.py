@@ -213,6 +213,7 @@ async def test_a_topic_that_was_made_anew_or_cut_short_is_read_from_its_beginnin
         await until_count(bay, 100)
         # when it is made anew while it is being read, what comes then counts
         await asyncio.to_thread(make_anew, bay_world.bootstrap, bay_world.topics.decided)
+        await bay_world.connect_anew()
         await bay_world.produce(*map(decision, range(101, 111)))
         await until_count(bay, 110)
     # and so does what is left where the log has passed the place meanwhile
