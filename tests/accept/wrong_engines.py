@@ -6,9 +6,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from fillip.core import instance, questing
-from fillip.core.instance import Advance, Instance, Meeting, Moved
-from fillip.core.shelf import Shelf
+from fillip.core.quest import batch as questing
+from fillip.core.quest import instance
+from fillip.core.quest.instance import Advance, Instance, Meeting, Moved
+from fillip.core.quest.shelf import Shelf
 
 _advance = instance.advance
 

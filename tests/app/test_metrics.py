@@ -17,8 +17,8 @@ from fillip.app import requests
 from fillip.app.path import report
 from fillip.core.errors import RejectReason
 from fillip.core.event import Place, Rejection
-from fillip.core.incentive import DecisionReason, Outcome
-from fillip.core.reversal import ReversalReason, ReversalState
+from fillip.core.ledger.decision import DecisionReason, Outcome
+from fillip.core.ledger.reversal import ReversalReason, ReversalState
 from fillip.deliver.frames import ClosedKind
 from fillip.manage.app import list_paths
 from fillip.match.refusals import Reason

@@ -11,13 +11,13 @@ import pytest
 
 from fillip.app import sample
 from fillip.app.sample import Event, reference
-from fillip.core.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.quest import Quest
 from fillip.core.identity import identify_event
-from fillip.core.instance import Instance, Meeting, advance
 from fillip.core.limit import Limit
-from fillip.core.quest import Quest
+from fillip.core.quest.instance import Instance, Meeting, advance
 from fillip.core.rule import Rule, compile_rule
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage.cel import check_rule
 

@@ -10,7 +10,7 @@ import psycopg
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, note
-from fillip.core.campaign import Checked
+from fillip.core.campaign.campaign import Checked
 from fillip.core.errors import Crash
 from fillip.ingest.schema import build_reader
 from fillip.manage.cel import check_rule

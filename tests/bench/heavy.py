@@ -11,9 +11,9 @@ import uvloop
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, expect, note
-from fillip.core.campaign import Campaign, Checked
-from fillip.core.schema import EMPTY, derive_type
-from fillip.core.settlement import MAX_GRANTS
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.ledger.settlement import MAX_GRANTS
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
 from fillip.manage.quest_rules import check_path

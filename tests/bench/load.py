@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 from msgspec import json
 
-from fillip.core.campaign import Campaign, Checked
-from fillip.core.coerce import build_coercer
+from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.rule import Rule, compile_rule
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 
 TENANT, ACTION, USERS = "bench", "PURCHASE", 2_000

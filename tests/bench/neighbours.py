@@ -13,10 +13,10 @@ import psycopg
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, note
-from fillip.core.campaign import Checked
+from fillip.core.campaign.campaign import Checked
+from fillip.core.pattern import MAX_MATCHED_CHARS
 from fillip.core.rule import RuleRefused
-from fillip.core.rule.pattern import MAX_MATCHED_CHARS
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics

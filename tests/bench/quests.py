@@ -12,9 +12,9 @@ import uvloop
 from msgspec import json
 
 from fillip.app.figures import Figure, at_least, expect, note
-from fillip.core.campaign import Campaign, Checked
-from fillip.core.route import hash_route
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.book.route import hash_route
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
 from fillip.manage.quest_rules import check_path

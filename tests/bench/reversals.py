@@ -13,10 +13,10 @@ import uvloop
 from msgspec import json
 
 from fillip.app.figures import Figure, at_least, at_most, expect, note
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
-from fillip.core.reversal import REVERSAL
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
 from fillip.manage.cel import check_rule

@@ -7,7 +7,7 @@ import zen
 from cel_expr_python import cel
 from google.protobuf import message_factory
 
-from fillip.core.schema import ObjectType
+from fillip.core.schema.types import ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
 
 

@@ -19,7 +19,7 @@ from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key, create_tenant
 from fillip.app.ports import choose_free_port
 from fillip.core.identity import identify
-from fillip.core.wallet import Taken, Taking
+from fillip.core.ledger.wallet import Taken, Taking
 from fillip.migrations import role_dsn
 from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets

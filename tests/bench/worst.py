@@ -14,13 +14,13 @@ from msgspec import convert
 
 from fillip.app.api import SWITCH_S
 from fillip.app.figures import Figure, at_most, note
-from fillip.core.campaign import Campaign
-from fillip.core.coerce import SchemaViolation, build_coercer
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.errors import Refused
-from fillip.core.evolution import find_breaks
 from fillip.core.index import read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule, explain_rule
-from fillip.core.schema import EMPTY
+from fillip.core.schema.coerce import SchemaViolation, build_coercer
+from fillip.core.schema.compatibility import find_breaks
+from fillip.core.schema.types import EMPTY
 from fillip.ingest.schema import build_reader
 from fillip.manage.aside import Aside
 from fillip.manage.cel import check_rule

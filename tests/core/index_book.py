@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from fillip.core.coerce import build_coercer
 from fillip.core.rule import Rule, decode_rule
 from fillip.core.rule.compile import build_exact, build_fast
 from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Node, Select
-from fillip.core.schema import derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import derive_type
 from fillip.manage.cel import check_rule
 
 ACTION = derive_type({

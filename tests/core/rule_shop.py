@@ -4,10 +4,10 @@ from cel_expr_python import cel
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from fillip.core.coerce import build_coercer
 from fillip.core.named_list import MAX_LIST_ITEMS, NamedList
 from fillip.core.rule import RuleRefused, compile_rule
-from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.cel import check_rule
 from fillip.manage.descriptor import PACKAGE, build_pool
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.claim import ClaimRefused, Hold, claim, confirm, release, reserve
+from fillip.core.ledger.claim import ClaimRefused, Hold, claim, confirm, release, reserve
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core import settlement
-from fillip.core.book import Book, Entry
-from fillip.core.campaign import Campaign, Exclusive
+from fillip.core.book.book import Book
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import Campaign, Exclusive
+from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
-from fillip.core.incentive import Reward
+from fillip.core.ledger import settlement
+from fillip.core.ledger.settlement import Quests, Settled, decide, list_claims, refuse_early
+from fillip.core.ledger.stock import Room
 from fillip.core.limit import Counter, Limit
-from fillip.core.match import Candidate, Match
-from fillip.core.room import Room
-from fillip.core.settlement import Quests, Settled, decide, list_claims, refuse_early
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.limit_charges import list_touches
 from fillip.core.tenant import Tenant
-from fillip.core.touch import list_touches
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 TENANT = Tenant("acme", "Acme", "UTC", "USD", "history")

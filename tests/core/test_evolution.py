@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.evolution import find_breaks
+from fillip.core.schema.compatibility import find_breaks
 
 NAMES = ["a", "b"]
 numbers = st.integers(-3, 3)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.formula import Formula, Tier
+from fillip.core.campaign.formula import Formula, Tier
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.instance import Meeting, advance
+from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.instant import (
     LAST_TIME,
     MAX_TIME,
@@ -19,7 +19,7 @@ from fillip.core.instant import (
     read_instant,
     read_instant_ns,
 )
-from fillip.core.quest import Quest, Start, Step, Streak
+from fillip.core.quest.instance import Meeting, advance
 from fillip.core.tenant import Tenant, start_window
 
 ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])

@@ -5,9 +5,9 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.incentive import Reward
+from fillip.core.campaign.reward import Reward
 from fillip.core.limit import Counter, CounterKey, Limit, Touch, take, weigh
-from fillip.core.touch import measure
+from fillip.core.match.limit_charges import measure
 
 
 def counter_key(limit_id="budget", user_id="", key=""):

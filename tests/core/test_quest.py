@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core import instance as life
+from fillip.core.campaign.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.identity import identify_event
-from fillip.core.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
-from fillip.core.quest import Keyed, Quest, Start, Step, Streak
+from fillip.core.quest import instance as life
+from fillip.core.quest.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
 from fillip.core.tenant import Tenant
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)

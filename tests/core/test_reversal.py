@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.core import reversal
 from fillip.core.errors import Unreadable
-from fillip.core.reversal import Line, Past, TakenLine, read_reversal, weigh_reversal
+from fillip.core.ledger import reversal
+from fillip.core.ledger.reversal import Line, Past, TakenLine, read_reversal, weigh_reversal
 from tests.oracle import reversal as oracle
 
 UNITS = [1, 3, 100]

@@ -10,22 +10,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core import instance as life
-from fillip.core.appraisal import Appraisal
-from fillip.core.book import Action, Book, Entry, join_versions, list_roles
-from fillip.core.campaign import Campaign
-from fillip.core.coerce import build_coercer
+from fillip.core.book.book import Action, Book
+from fillip.core.book.route import EVERYWHERE, hash_route
+from fillip.core.book.version import Entry, join_versions, list_roles
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.quest import Keyed, Quest, Start, Step
+from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
-from fillip.core.incentive import Reward
-from fillip.core.instance import Instance
-from fillip.core.match import Candidate, Match
-from fillip.core.nomination import nominate_quest, nominate_versions
-from fillip.core.quest import Keyed, Quest, Start, Step
-from fillip.core.questing import Quests, Wanted, list_wanted
-from fillip.core.route import EVERYWHERE, hash_route
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.quest_candidate import nominate_quest, nominate_versions
+from fillip.core.match.reward_values import Appraisal
+from fillip.core.quest import instance as life
+from fillip.core.quest.batch import Quests, Wanted, list_wanted
+from fillip.core.quest.instance import Instance
+from fillip.core.quest.shelf import Shelf
 from fillip.core.rule import RuleError
-from fillip.core.schema import EMPTY, derive_type
-from fillip.core.shelf import Shelf
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage.quest_rules import check_path
 

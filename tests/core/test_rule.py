@@ -3,10 +3,10 @@
 import pytest
 from google.protobuf.any_pb2 import Any as Envelope
 
-from fillip.core.coerce import build_coercer
 from fillip.core.rule import RuleError, compile_rule, explain_rule
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.tree import Fold, walk
+from fillip.core.schema.coerce import build_coercer
 from fillip.manage.cel import check_rule
 
 from .rule_shop import ACTION, BASKET, ENVIRONMENT, USER, WIDE, read_event, read_user, run

@@ -5,12 +5,12 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.core.coerce import build_coercer
+from fillip.core.pattern import MAX_MATCHED_CHARS, MAX_PROGRAM, PatternRefused, measure_program, read_pattern
 from fillip.core.rule import RuleError, RuleRefused, compile_rule
 from fillip.core.rule.arithmetic import contains
 from fillip.core.rule.cost import MAX_COST, MAX_PROGRAMS
-from fillip.core.rule.pattern import MAX_MATCHED_CHARS, MAX_PROGRAM, PatternRefused, measure_program, read_pattern
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 
 from .worst import ACTION, COHORTS, list_worst_rules

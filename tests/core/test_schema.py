@@ -2,9 +2,9 @@
 
 import pytest
 
-from fillip.core.coerce import SchemaViolation, Unset, build_coercer
 from fillip.core.instant import SECOND_NS, read_instant_ns, read_span_ns, write_instant
-from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
+from fillip.core.schema.coerce import SchemaViolation, Unset, build_coercer
+from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
 
 ORDER = {
     "type": "object",

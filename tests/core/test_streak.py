@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core.instance import Meeting
-from fillip.core.quest import Quest, Start, Step, Streak
-from fillip.core.streak import MAX_UNITS, join_day, measure
+from fillip.core.campaign.quest import Quest, Start, Step, Streak
+from fillip.core.quest.instance import Meeting
+from fillip.core.quest.streak import MAX_UNITS, join_day, measure
 from fillip.core.tenant import Tenant
 
 from .test_quest import Log, meeting, name, play

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core.instance import Contribution, replay, restart
-from fillip.core.quest import Quest, Start, Step, Streak
-from fillip.core.questing import InstanceKey
-from fillip.core.undoing import Going, Recount, Undone, _list_standing, close, lower, recount
+from fillip.core.campaign.quest import Quest, Start, Step, Streak
+from fillip.core.quest.batch import InstanceKey
+from fillip.core.quest.instance import Contribution, replay, restart
+from fillip.core.quest.reversal import Going, Recount, Undone, _list_standing, close, lower, recount
 
 from .test_quest import Log, meeting, name
 

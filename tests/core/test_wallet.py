@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from fillip.core.identity import identify
-from fillip.core.wallet import Balance, Lot, Portion, Taken, Taking, Transfer, Wallet
+from fillip.core.ledger.wallet import Balance, Lot, Portion, Taken, Taking, Transfer, Wallet
 
 KEY = ("acme", "ada", "POINTS")
 T0 = datetime(2026, 3, 1, tzinfo=UTC)

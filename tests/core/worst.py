@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fillip.core.errors import Refused
-from fillip.core.schema import EMPTY, ObjectType, derive_type
+from fillip.core.schema.types import EMPTY, ObjectType, derive_type
 from fillip.manage.cel import CheckedRule, check_rule
 from fillip.manage.schema import check_schema
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from fillip.app.embedded import Addresses
 from fillip.app.path import connect_valkey
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event
 from fillip.core.ports import Caller

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fillip.core.book import Unbuilt
+from fillip.core.book.book import Unbuilt
 from fillip.core.event import Event, Rejection, fingerprint
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.ingest import Ingest

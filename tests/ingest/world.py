@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fillip.core.book import Action, Book, Unbuilt
+from fillip.core.book.book import Action, Book, Unbuilt
 from fillip.core.tenant import Tenant
 from fillip.ingest.schema import build_reader
 

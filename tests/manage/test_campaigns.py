@@ -10,7 +10,7 @@ import pytest
 from httpx import AsyncClient
 from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.rule import compile_rule
 
 NOW = datetime.now(UTC)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fillip.core.coerce import build_coercer
 from fillip.core.rule import RuleRefused, compile_rule, decode_rule
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 from fillip.manage.rule_names import read_cohorts
 

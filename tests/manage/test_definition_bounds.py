@@ -3,8 +3,8 @@
 import pytest
 from msgspec import convert
 
-from fillip.core.campaign import Campaign
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.saving import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS, DefinitionRefused, Shapes, check_campaign
 
 SCHEMA = {

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import event
 
 import fillip.migrations
-from fillip.core.campaign import Checked
-from fillip.core.schema import EMPTY
+from fillip.core.campaign.campaign import Checked
+from fillip.core.schema.types import EMPTY
 from fillip.deliver.postgres import SQL as GATEWAY
 from fillip.manage.cel import check_rule
 from fillip.migrations import role_dsn

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fillip.core.schema import SchemaUnusable, derive_type
+from fillip.core.schema.types import SchemaUnusable, derive_type
 from fillip.manage.refusals import Conflict
 from fillip.manage.schema import check_schema, find_faults, refuse_retyping
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fillip.core.coerce import SchemaViolation
-from fillip.core.schema import SchemaUnusable
-from fillip.core.schema_cost import MAX_SCHEMA_COST, check_schema_cost
+from fillip.core.schema.coerce import SchemaViolation
+from fillip.core.schema.cost import MAX_SCHEMA_COST, check_schema_cost
+from fillip.core.schema.types import SchemaUnusable
 from fillip.ingest.schema import build_reader
 from fillip.manage.schema import check_schema, find_faults
 from tests.core.worst import list_worst_schemas

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from msgspec import json
 
-from fillip.core.campaign import Campaign
-from fillip.core.coerce import build_coercer
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.event import Event, Place
-from fillip.core.schema import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.quest_rules import check_path
 from fillip.manage.saving import list_sources
 from fillip.match import Meet

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from fillip.core.errors import Retry
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 from fillip.match import roll_postgres
 from fillip.match.postgres import PostgresBooks

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.core.book import Entry, cast_roles
-from fillip.core.campaign import Campaign, Checked, Schedule
-from fillip.core.coerce import build_coercer
+from fillip.core.book.book import cast_roles
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import Campaign, Checked, Schedule
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.cel import check_rule
 from fillip.match.refusals import Refusals
 

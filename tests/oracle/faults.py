@@ -16,12 +16,18 @@ from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from fillip.core import event as core_event
-from fillip.core import instance, questing, reversal, route, settlement, touch, undoing
-from fillip.core.book import Entry
+from fillip.core.book import route
+from fillip.core.book.version import Entry
+from fillip.core.campaign.reward import Reward
 from fillip.core.identity import identify_event
-from fillip.core.incentive import Reward, identify_decision
+from fillip.core.ledger import reversal, settlement
+from fillip.core.ledger.decision import identify_decision
 from fillip.core.limit import Counter, Limit, Touch, Use, take
-from fillip.core.match import Match
+from fillip.core.match import limit_charges as touch
+from fillip.core.match.candidate import Match
+from fillip.core.quest import batch as questing
+from fillip.core.quest import instance
+from fillip.core.quest import reversal as undoing
 from fillip.core.tenant import Tenant
 from fillip.manage import campaigns
 from fillip.match import stage as match_stage
@@ -313,11 +319,13 @@ FAULTS = [
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
     ),
     Fault("points of every currency given back", _attribute(reversal, "_return", _return_of_each)),
-    Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda self, event: False)),
+    Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False)),
     Fault(
         "a reward granted that is just over",
         _attribute(
-            Reward, "is_over", lambda self, event: (self.expire_at(event) or event.received_at) < event.received_at
+            Reward,
+            "is_over",
+            lambda self, at, received_at, clock: (self.expire_at(at, clock) or received_at) < received_at,
         ),
     ),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),

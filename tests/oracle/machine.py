@@ -14,7 +14,7 @@ import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fillip.core import settlement
+from fillip.core.ledger import settlement
 from fillip.migrations import role_dsn
 from fillip.stream.belt import Span
 from fillip.stream.memory import MemoryLog

@@ -8,8 +8,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import convert
 
-from fillip.core import instance as life
-from fillip.core.quest import Quest
+from fillip.core.campaign.quest import Quest
+from fillip.core.quest import instance as life
 from fillip.core.tenant import Tenant
 
 from .quest import Meeting, QuestLog

@@ -9,17 +9,17 @@ import asyncpg
 import psycopg
 import pytest
 
-from fillip.core.appraisal import NoWorth
-from fillip.core.book import Book, Entry
-from fillip.core.campaign import Campaign
-from fillip.core.event import Event, Place, Rejection
-from fillip.core.incentive import Reward
+from fillip.core.book.book import Book
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.quest import Quest
+from fillip.core.campaign.reward import Reward
+from fillip.core.event import REVERSAL, Event, Place, Rejection
 from fillip.core.limit import Limit
-from fillip.core.match import Candidate, Match
-from fillip.core.quest import Quest
-from fillip.core.reversal import REVERSAL
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.limit_charges import list_touches
+from fillip.core.match.reward_values import NoWorth
 from fillip.core.tenant import Tenant
-from fillip.core.touch import list_touches
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger

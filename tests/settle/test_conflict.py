@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from fillip.core.campaign import Exclusive
-from fillip.core.match import Candidate, Match
-from fillip.core.quest import Quest, Step
+from fillip.core.campaign.campaign import Exclusive
+from fillip.core.campaign.quest import Quest, Step
+from fillip.core.match.candidate import Candidate, Match
 
 from .conftest import World
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from fillip.core.incentive import Reward
+from fillip.core.campaign.reward import Reward
 from fillip.migrations import role_dsn
 from fillip.settle.expiry.postgres import PostgresDueIncentives
 

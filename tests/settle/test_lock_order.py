@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.candidate import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.reversal.postgres import PostgresReversals

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fillip.core.settlement import Settled, decide
+from fillip.core.ledger.settlement import Settled, decide
 from fillip.settle import stage
 
 from .conftest import World

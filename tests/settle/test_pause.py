@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
-from fillip.core.quest import Quest, Step
+from fillip.core.campaign.quest import Quest, Step
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.candidate import Match
 
 from .conftest import World
 

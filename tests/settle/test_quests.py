@@ -8,19 +8,20 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core import instance
-from fillip.core.appraisal import Appraisal
-from fillip.core.book import Action, Entry, list_roles
-from fillip.core.campaign import Campaign, Checked
-from fillip.core.coerce import build_coercer
+from fillip.core.book.book import Action
+from fillip.core.book.version import Entry, list_roles
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.quest import Quest, Start, Step
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Retry
 from fillip.core.identity import identify_event, name_key
-from fillip.core.incentive import Reward
-from fillip.core.instance import MAX_TOGETHER
-from fillip.core.match import Candidate, Match
-from fillip.core.nomination import nominate_quest
-from fillip.core.quest import Quest, Start, Step
-from fillip.core.schema import EMPTY, derive_type
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.quest_candidate import nominate_quest
+from fillip.core.match.reward_values import Appraisal
+from fillip.core.quest import instance
+from fillip.core.quest.instance import MAX_TOGETHER
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.quest_rules import check_path
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction

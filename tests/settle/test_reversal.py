@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
+from fillip.core.match.candidate import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal.postgres import PostgresReversals

@@ -3,12 +3,12 @@
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.book import Entry
-from fillip.core.campaign import Campaign
-from fillip.core.incentive import Reward
-from fillip.core.match import Candidate, Match
-from fillip.core.quest import Quest, Step
-from fillip.core.touch import list_touches
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.quest import Quest, Step
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.limit_charges import list_touches
 
 from .conftest import World
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.candidate import Match
 
 from .conftest import World
 

@@ -3,10 +3,10 @@
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.campaign import Campaign
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
-from fillip.core.quest import Quest, Start, Step
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.quest import Quest, Start, Step
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.candidate import Match
 
 from .conftest import World
 

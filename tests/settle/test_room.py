@@ -3,8 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-from fillip.core.incentive import Reward
 
 from .conftest import T0, World
 

@@ -1,6 +1,6 @@
 """A batch reads its own rows, also where nobody has analysed the tables yet: how many others a tenant has costs nothing."""
 
-from fillip.core.incentive import Reward
+from fillip.core.campaign.reward import Reward
 
 from .conftest import World
 from .test_quests import DISCOUNT, Offers

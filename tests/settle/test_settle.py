@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from fillip.core.campaign.quest import Quest, Step
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Place, Rejection
-from fillip.core.quest import Quest, Step
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Retry
-from fillip.core.incentive import Reward
 from fillip.migrations import role_dsn
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets

@@ -7,9 +7,9 @@ import asyncpg
 import psycopg
 import pytest
 
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
+from fillip.core.match.candidate import Match
 
 from .conftest import T0, World
 

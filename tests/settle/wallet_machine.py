@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from psycopg.rows import dict_row
 
+from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-from fillip.core.incentive import Reward
-from fillip.core.match import Match
+from fillip.core.match.candidate import Match
 from tests.oracle.reversal import Past, read_reversal
 
 from .conftest import T0

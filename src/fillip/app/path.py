@@ -21,9 +21,9 @@ from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
 from fillip.core.errors import Busy, Crash, Fenced, Retry
 from fillip.core.event import Rejection
-from fillip.core.match import Match
+from fillip.core.ledger.settlement import Settled
+from fillip.core.match.candidate import Match
 from fillip.core.ports import CampaignBook
-from fillip.core.settlement import Settled
 from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
 from fillip.ingest.schema import build_reader

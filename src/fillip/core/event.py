@@ -4,17 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct, json
 
+from fillip.core.book.book import Book
 from fillip.core.errors import RejectReason
 from fillip.core.identity import identify_event
-from fillip.core.reversal import REVERSAL
-
-if TYPE_CHECKING:
-    from fillip.core.book import Book
 
 ACCEPTED_FOR = timedelta(days=7)
 """Acceptance horizon of a live tenant: an event older than this, by broker time, is LATE."""
@@ -48,7 +44,7 @@ class Event(Struct, frozen=True, dict=True):
     typed: Mapping[str, object]
     place: Place
     taken_at: datetime
-    book: "Book"
+    book: Book
     original: bytes = b""
 
     @cached_property
@@ -79,3 +75,11 @@ class Rejection(Struct, frozen=True):
     tenant_id: str | None = None
     event_id: str | None = None
     event_source: str | None = None
+
+
+REVERSAL = "fillip.reversal"
+"""The action of an event that takes another one back."""
+
+
+RESERVED_PREFIX = "fillip."
+"""Tenants may not define actions that begin so."""

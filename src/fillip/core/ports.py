@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.limit import CounterKey
 from fillip.core.quota import Quotas, RateName, Taking
 

@@ -10,9 +10,9 @@ from msgspec import Meta, Raw, Struct
 
 from fillip.core.errors import Refused
 from fillip.core.identity import name_instance
-from fillip.core.instance import QuestState
 from fillip.core.json_text import find_repeated, repeats_name
 from fillip.core.problem import Problem, describe_problem
+from fillip.core.quest.instance import QuestState
 from fillip.deliver.inbox import Change, Entry, Incentive, Progress, Step, User, write_instant
 
 PATH = "/v1/stream"

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Raw, Struct
 
-from fillip.core.instance import QuestState
+from fillip.core.quest.instance import QuestState
 
 Place: TypeAlias = tuple[str, str]
 """(campaign, name of the instance): one quest instance of a user."""

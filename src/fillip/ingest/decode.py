@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
 
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
-from fillip.core.event import Event, Place
+from fillip.core.event import REVERSAL, Event, Place
 from fillip.core.instant import read_instant
 from fillip.core.json_text import count_colons, explain_broken, find_repeated, repeats_name
+from fillip.core.ledger.reversal import read_reversal
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
-from fillip.core.reversal import REVERSAL, read_reversal
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEPTH = 16

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.json_text import explain_broken

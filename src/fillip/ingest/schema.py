@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from fillip.core.coerce import SchemaViolation, build_coercer
-from fillip.core.schema import derive_type
-from fillip.core.validation import Validator
+from fillip.core.schema.coerce import SchemaViolation, build_coercer
+from fillip.core.schema.types import derive_type
+from fillip.core.schema.validate import Validator
 
 Reader: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
 
@@ -13,7 +13,7 @@ Reader: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
 def build_reader(schema: Mapping[str, object]) -> Reader:
     """A function that coerces attributes to what rules read and validates them, once per schema.
 
-    Types and lengths of lists come first: the cost of what follows is bounded by them (fillip.core.schema_cost). It
+    Types and lengths of lists come first: the cost of what follows is bounded by them (fillip.core.schema.cost). It
     raises SchemaViolation (an Unreadable) with the JSON pointer of the first fault. Building raises SchemaUnusable where
     `schema` has no type, and jsonschema_rs.ValidationError where it is no JSON Schema.
     """

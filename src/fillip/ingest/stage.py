@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.instant import MAX_TIME, MIN_TIME

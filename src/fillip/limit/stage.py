@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from fillip.core.event import Rejection
 from fillip.core.limit import CounterKey
-from fillip.core.match import Match
+from fillip.core.match.candidate import Match
 from fillip.core.ports import LimitHints
 
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
-from fillip.core.evolution import find_breaks
-from fillip.core.reversal import RESERVED_PREFIX
+from fillip.core.event import RESERVED_PREFIX
+from fillip.core.schema.compatibility import find_breaks
 from fillip.manage.change import change_book
 from fillip.manage.naming import ActionId
 from fillip.manage.paging import Page, Pages, read_page

@@ -1,6 +1,6 @@
 """Checking and explaining beside the event loop, so that one tenant's definitions make nobody wait.
 
-What is computed is bounded by what saving accepts (fillip.core.rule.cost, fillip.core.schema_cost), but it is Python for
+What is computed is bounded by what saving accepts (fillip.core.rule.cost, fillip.core.schema.cost), but it is Python for
 the most part: it takes turns with the loop, which asks for the interpreter within half a millisecond.
 """
 

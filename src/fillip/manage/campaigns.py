@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from fillip.core.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
+from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
 from fillip.manage import tables
 from fillip.manage.catalogue import (
     add_campaign,

@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func,
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.campaign import Campaign, CampaignState, Checked
+from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
 from fillip.core.ports import Caller
 from fillip.manage import tables
 from fillip.manage.change import change_book

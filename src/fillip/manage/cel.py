@@ -9,14 +9,14 @@ from cel_expr_python import cel
 from google.protobuf.any_pb2 import Any as Envelope
 from google.protobuf.message import DecodeError
 
+from fillip.core.pattern import PatternRefused, read_pattern
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
 from fillip.core.rule.cost import check_cost
-from fillip.core.rule.pattern import PatternRefused, read_pattern
 from fillip.core.rule.split import LATE_NAMES
 from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
-from fillip.core.schema import EMPTY, ObjectType
+from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.manage.descriptor import PACKAGE, build_pool
 from fillip.manage.doubles import Patch, list_int_literals, walk_expressions
 from fillip.manage.rule_names import refuse_unknown_zones

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.claim import ClaimRefused, Hold, claim, confirm, release, reserve
-from fillip.core.incentive import RewardKind
+from fillip.core.campaign.reward import RewardKind
+from fillip.core.ledger.claim import ClaimRefused, Hold, claim, confirm, release, reserve
 from fillip.manage.definition import Part
 from fillip.manage.naming import NO_DOTS
 from fillip.manage.refusals import Conflict, HttpRefused, NotFound

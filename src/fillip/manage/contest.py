@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.manage import tables

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.incentive import RewardKind
+from fillip.core.campaign.reward import RewardKind
 from fillip.core.ports import Caller
 from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.recorded import split_name

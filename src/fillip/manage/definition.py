@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from fillip.core.campaign import Campaign
-from fillip.core.formula import MAX_VALUE, Rounding
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.instant import bound_time, read_instant
 
 MAX_RULE_LENGTH = 8192

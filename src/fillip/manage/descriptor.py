@@ -3,7 +3,7 @@
 from google.protobuf import descriptor_pb2, timestamp_pb2, wrappers_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from fillip.core.schema import Kind, ListOf, ObjectType, Scalar
+from fillip.core.schema.types import Kind, ListOf, ObjectType, Scalar
 
 PACKAGE = "fillip.rule"
 _Field = descriptor_pb2.FieldDescriptorProto

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 
-from fillip.core.campaign import Campaign
-from fillip.core.formula import Formula
-from fillip.core.incentive import Reward
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.formula import Formula
+from fillip.core.campaign.reward import Reward
+from fillip.core.ledger.wallet import POINTS
 from fillip.core.problem import Fault
-from fillip.core.wallet import POINTS
 
 
 def check_worth(reward: Reward, at: str) -> Iterator[Fault]:

@@ -11,12 +11,12 @@ from pydantic import ConfigDict, Field
 from sqlalchemy import Row, select
 
 from fillip.core.identity import identify_event
-from fillip.core.instance import MAX_OPEN, MAX_TOGETHER
+from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import Use
+from fillip.core.match.limit_charges import list_touches
 from fillip.core.problem import Fault
+from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleError
-from fillip.core.settlement import MAX_GRANTS
-from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import find_campaign
 from fillip.manage.decisions import find_decision

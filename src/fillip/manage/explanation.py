@@ -8,12 +8,12 @@ from uuid import UUID
 from msgspec import Struct, structs
 from pydantic import BaseModel, ConfigDict, Field
 
-from fillip.core.book import Entry, Role, list_roles
-from fillip.core.campaign import REFUSING
+from fillip.core.book.version import Entry, Role, list_roles
+from fillip.core.campaign.campaign import REFUSING
+from fillip.core.campaign.reward import RewardKind
 from fillip.core.event import ACCEPTED_FOR, Event
-from fillip.core.incentive import RewardKind
-from fillip.core.instance import Instance, QuestState
 from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
+from fillip.core.quest.instance import Instance, QuestState
 from fillip.core.rule import RuleError, explain_rule
 
 MAX_AHEAD = timedelta(minutes=5)

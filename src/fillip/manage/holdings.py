@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, delete, func,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Transfer, Wallet, WalletKey
 from fillip.core.ports import Caller
-from fillip.core.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Transfer, Wallet, WalletKey
 from fillip.manage.refusals import NotFound
 from fillip.manage.wallet_tables import wallet, wallet_draw, wallet_lot, wallet_transfer
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, bindparam, case, func, select
 
-from fillip.core.incentive import RewardKind
+from fillip.core.campaign.reward import RewardKind
 from fillip.manage.decisions import Asked
 from fillip.manage.paging import Page, Pages, read_page, split_filters
 from fillip.manage.refusals import NotFound

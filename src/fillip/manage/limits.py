@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
-from fillip.core.formula import MAX_VALUE
-from fillip.core.incentive import RewardKind
+from fillip.core.campaign.formula import MAX_VALUE
+from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
-from fillip.core.schema import derive_type
+from fillip.core.schema.types import derive_type
 from fillip.core.tenant import LIFETIME
 from fillip.manage.catalogue import find_campaign, list_kept, read_definition
 from fillip.manage.definition import ActionName, ObjectId, Part, RuleText

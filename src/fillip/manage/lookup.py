@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 from pydantic import BaseModel, Field
 
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.index import read_clauses
 from fillip.core.rule import decode_rule
 

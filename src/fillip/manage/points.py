@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
-from fillip.core.formula import MAX_VALUE
+from fillip.core.campaign.formula import MAX_VALUE
 from fillip.manage.definition import Part
 from fillip.manage.naming import Title
 from fillip.manage.paging import Page, Pages, read_page

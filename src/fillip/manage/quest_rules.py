@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
-from fillip.core.campaign import KEY_PATH, Campaign, Checked
+from fillip.core.book.route import find_path, list_asked_by_step
+from fillip.core.campaign.campaign import KEY_PATH, Campaign, Checked
+from fillip.core.campaign.quest import PROGRESS, Keyed, Quest, Step
 from fillip.core.index import read_clauses
-from fillip.core.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.instant import add_span
 from fillip.core.problem import Fault
-from fillip.core.quest import PROGRESS, Keyed, Quest, Step
-from fillip.core.route import find_path, list_asked_by_step
+from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleRefused, decode_rule, list_reads
-from fillip.core.schema import EMPTY, ObjectType
+from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.manage.cel import CheckedRule, check_rule
 from fillip.manage.rule_names import read_cohorts, refuse_unknown_cohorts
 

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.instance import Instance
 from fillip.core.ports import Caller
+from fillip.core.quest.instance import Instance
 from fillip.manage import tables
 from fillip.manage.explanation import Check, GivenAnswer, describe_instance
 from fillip.manage.situations import read_instance

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.appraisal import Appraisal
-from fillip.core.instance import Instance, Meeting, Moved, advance
-from fillip.core.match import Candidate
-from fillip.core.nomination import nominate_quest, nominate_versions
-from fillip.core.questing import read_meeting
+from fillip.core.match.candidate import Candidate
+from fillip.core.match.quest_candidate import nominate_quest, nominate_versions
+from fillip.core.match.reward_values import Appraisal
+from fillip.core.quest.batch import read_meeting
+from fillip.core.quest.instance import Instance, Meeting, Moved, advance
 from fillip.manage.explanation import Check, Situation, describe_instance, is_met, is_open
 
 MAX_SHOWN = 20

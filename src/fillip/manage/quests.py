@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Integer, and_, case, cast, func, literal, select
 
-from fillip.core.instance import QuestState
+from fillip.core.quest.instance import QuestState
 from fillip.manage.decisions import Asked
 from fillip.manage.paging import Page, Pages, Paging, read_page
 from fillip.manage.route import Reading, Route, Work

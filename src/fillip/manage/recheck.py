@@ -7,11 +7,11 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Row, select
 
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
-from fillip.core.schema import ObjectType, derive_type
+from fillip.core.schema.types import ObjectType, derive_type
 from fillip.manage.catalogue import list_kept, list_launched, read_definition, save_version
 from fillip.manage.quest_rules import check_path, depends_on, find_route_faults
 from fillip.manage.refusals import Conflict

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
-from fillip.core.reversal import REVERSAL
 from fillip.manage.refusals import Invalid
 from fillip.manage.tables import event_met
 

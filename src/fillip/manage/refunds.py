@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.wallet import PAGE_LOTS, Draw, Portion, Transfer, Wallet, identify_refund
+from fillip.core.ledger.wallet import PAGE_LOTS, Draw, Portion, Transfer, Wallet, identify_refund
 from fillip.manage.holdings import is_in, read_lots, store_wallet
 from fillip.manage.refusals import Conflict
 from fillip.manage.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer

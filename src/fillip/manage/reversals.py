@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from fillip.core.errors import Retry, Unreadable
+from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
-from fillip.core.instance import QuestState
+from fillip.core.ledger.reversal import Reverse, read_reversal
 from fillip.core.problem import Fault
-from fillip.core.reversal import REVERSAL, Reverse, read_reversal
+from fillip.core.quest.instance import QuestState
 from fillip.manage.decisions import Asked, AskedSource
 from fillip.manage.definition import Part
 from fillip.manage.naming import OwnId, Source, UserId

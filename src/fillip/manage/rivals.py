@@ -9,14 +9,14 @@ from msgspec import Struct, structs
 from sqlalchemy import Row, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.appraisal import appraise
-from fillip.core.book import Entry
-from fillip.core.campaign import REFUSING, Campaign
-from fillip.core.conflict import Winners, collide, rank
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import REFUSING, Campaign
+from fillip.core.ledger.conflict import Winners, collide, rank
 from fillip.core.limit import Counter, CounterKey, Touch, take, weigh
+from fillip.core.match.limit_charges import list_touches
+from fillip.core.match.reward_values import appraise
 from fillip.core.ports import Caller
 from fillip.core.rule import RuleError
-from fillip.core.touch import list_touches
 from fillip.manage import tables
 from fillip.manage.catalogue import select_campaigns
 from fillip.manage.explanation import Check, Situation, is_earned

@@ -6,13 +6,13 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.quest import Quest
+from fillip.core.ledger.wallet import POINTS
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
-from fillip.core.quest import Quest
 from fillip.core.rule import RuleRefused
-from fillip.core.schema import EMPTY, ObjectType
-from fillip.core.wallet import POINTS
+from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.manage.cel import check_rule
 from fillip.manage.earning import check_badges, check_formulas, check_piece, check_points, check_worth
 from fillip.manage.quest_rules import check_path, find_change_faults, find_quest_faults, find_route_faults

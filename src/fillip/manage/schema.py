@@ -8,11 +8,11 @@ import jsonschema_rs
 import msgspec
 from pydantic import Field
 
-from fillip.core.coerce import Coercer, SchemaViolation, build_coercer
 from fillip.core.problem import Fault, write_pointer
-from fillip.core.schema import ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
-from fillip.core.schema_cost import check_schema_cost
-from fillip.core.validation import Validator, Violation
+from fillip.core.schema.coerce import Coercer, SchemaViolation, build_coercer
+from fillip.core.schema.cost import check_schema_cost
+from fillip.core.schema.types import ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
+from fillip.core.schema.validate import Validator, Violation
 from fillip.manage.refusals import Conflict
 
 MAX_SCHEMA_BYTES = 65_536

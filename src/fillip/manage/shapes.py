@@ -8,11 +8,11 @@ from sqlalchemy import Column, Row, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.errors import Retry
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
-from fillip.core.schema import Field, Kind, ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage import tables
 from fillip.manage.postgres import find_state
 from fillip.manage.saving import Shapes

@@ -10,15 +10,16 @@ from msgspec import Struct, structs
 from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.book import Action, Book, Entry, join_versions
-from fillip.core.campaign import Campaign, CampaignState, Checked
-from fillip.core.coerce import build_coercer
+from fillip.core.book.book import Action, Book
+from fillip.core.book.version import Entry, join_versions
+from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
 from fillip.core.event import Event, Place
-from fillip.core.instance import Instance, Meeting, StepState
 from fillip.core.limit import Counter, CounterKey, Limit, Touch
 from fillip.core.ports import Caller
-from fillip.core.questing import find_due
-from fillip.core.schema import derive_type
+from fillip.core.quest.batch import find_due
+from fillip.core.quest.instance import Instance, Meeting, StepState
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage import tables
 from fillip.manage.catalogue import list_kept

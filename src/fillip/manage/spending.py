@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.limit import Limit
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import Row, exists, select
 
+from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.errors import Crash
-from fillip.core.formula import MAX_VALUE
-from fillip.core.wallet import (
+from fillip.core.ledger.wallet import (
     POINTS,
     Account,
     Transfer,

@@ -1,9 +1,9 @@
 """What explanations say of a grant's rewards: each value, with what its formula read."""
 
-from fillip.core.appraisal import Appraisal, appraise
-from fillip.core.campaign import name_formula
-from fillip.core.formula import MAX_VALUE, evaluate
-from fillip.core.incentive import Reward
+from fillip.core.campaign.campaign import name_formula
+from fillip.core.campaign.formula import MAX_VALUE, evaluate
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.reward_values import Appraisal, appraise
 from fillip.core.rule import RuleError, list_inputs
 from fillip.manage.explanation import Check, Situation, WorthAnswer
 

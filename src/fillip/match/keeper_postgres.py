@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 
-from fillip.core.book import Book, Unbuilt
+from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.match.away_postgres import AWAY
 from fillip.match.postgres import TENANT_ID, Connection, PostgresBooks

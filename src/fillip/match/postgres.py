@@ -14,13 +14,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from fillip.core.book import Action, Book, Entry, Unbuilt, cast_roles, join_versions
-from fillip.core.campaign import Campaign, Checked
-from fillip.core.coerce import build_coercer
+from fillip.core.book.book import Action, Book, Unbuilt, cast_roles
+from fillip.core.book.version import Entry, join_versions
+from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
-from fillip.core.schema import derive_type
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.match.away_postgres import AWAY
 from fillip.match.roll_postgres import PostgresRolls

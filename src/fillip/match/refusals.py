@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Set
 from typing import Literal
 
-from fillip.core.cast import Cast, Opening
+from fillip.core.book.eligibility import Cast, Opening
 
 Reason = Literal["not_started", "ended", "not_in_cohort", "rule_error", "key_error"]
 Counts = Counter[Reason]

@@ -6,17 +6,17 @@ from time import monotonic
 
 from msgspec import Struct
 
-from fillip.core.appraisal import appraise
-from fillip.core.book import Book, Role
-from fillip.core.cast import Cast, Opening
+from fillip.core.book.book import Book
+from fillip.core.book.eligibility import Cast, Opening
+from fillip.core.book.version import Role
 from fillip.core.errors import Unreadable
-from fillip.core.event import ACCEPTED_FOR, Event, Rejection
-from fillip.core.match import Candidate, Match
-from fillip.core.nomination import nominate_quest, nominate_versions
+from fillip.core.event import ACCEPTED_FOR, REVERSAL, Event, Rejection
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.limit_charges import list_touches
+from fillip.core.match.quest_candidate import nominate_quest, nominate_versions
+from fillip.core.match.reward_values import appraise
 from fillip.core.ports import UserAttributes
-from fillip.core.reversal import REVERSAL
 from fillip.core.rule import RuleError
-from fillip.core.touch import list_touches
 from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from fillip.core.match import Match
+from fillip.core.match.candidate import Match
 from fillip.stream.belt import Batch, Span
 
 

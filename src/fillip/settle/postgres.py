@@ -11,12 +11,12 @@ import asyncpg
 
 from fillip.core.errors import Busy, Fenced, Retry
 from fillip.core.event import Event
-from fillip.core.instance import Instance
+from fillip.core.ledger.settlement import Settled, UserKey
+from fillip.core.ledger.stock import BadgeKey, PoolKey
+from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
-from fillip.core.questing import QuestKey, Wanted
-from fillip.core.room import BadgeKey, PoolKey
-from fillip.core.settlement import Settled, UserKey
-from fillip.core.wallet import Wallet, WalletKey
+from fillip.core.quest.batch import QuestKey, Wanted
+from fillip.core.quest.instance import Instance
 from fillip.settle.columns import to_columns
 from fillip.settle.pace import cut_evenly
 from fillip.settle.quest import PostgresQuests

@@ -8,8 +8,8 @@ from msgspec import json
 
 from fillip.core.event import Event, Rejection
 from fillip.core.identity import identify
+from fillip.core.ledger.settlement import Claim, Settled
 from fillip.core.limit import Counter, CounterKey
-from fillip.core.settlement import Claim, Settled
 from fillip.settle.pins import Pin
 from fillip.settle.reversal import ask
 from fillip.stream.belt import Batch
@@ -94,7 +94,7 @@ def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, .
             batch.taken_at,
             decision.decided_at,
             settled.codes.get(index),
-            reward.expire_at(event),
+            reward.expire_at(event.occurred_at, event.book.tenant.clock),
         )
 
 

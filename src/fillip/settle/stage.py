@@ -1,7 +1,7 @@
 """The one stage of settle: one fenced transaction a batch, in the one lock order of all writers.
 
 Order: offsets, limits, events, quests, user counters, wallet, inbox, coupons, shared counters; sorted within each. What
-is decided in between is pure (fillip.core.settlement). A batch with reversals first locks all that any of its events may
+is decided in between is pure (fillip.core.ledger.settlement). A batch with reversals first locks all that any of its events may
 need; then each event and each reversal is decided in its turn, as they stand in the log, and all is written at once.
 """
 
@@ -13,23 +13,14 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.event import Event, Rejection, fingerprint
-from fillip.core.instance import Contribution, Instance
+from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
+from fillip.core.ledger.settlement import Claim, Settled, UserKey, decide, list_all_claims, list_claims, refuse_early
+from fillip.core.ledger.stock import BadgeKey, PoolKey, Room, count_codes, list_badges
+from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
-from fillip.core.match import Match
-from fillip.core.questing import InstanceKey, QuestKey, Quests, Wanted, list_wanted
-from fillip.core.reversal import REVERSAL
-from fillip.core.room import BadgeKey, PoolKey, Room, count_codes, list_badges
-from fillip.core.settlement import (
-    Claim,
-    Settled,
-    UserKey,
-    decide,
-    list_all_claims,
-    list_claims,
-    refuse_early,
-)
-from fillip.core.wallet import Wallet, WalletKey
+from fillip.core.match.candidate import Match
+from fillip.core.quest.batch import InstanceKey, QuestKey, Quests, Wanted, list_wanted
+from fillip.core.quest.instance import Contribution, Instance
 from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.pins import Pin, Pins
 from fillip.settle.reversal import (

@@ -33,7 +33,7 @@ _NAMES: dict[str, Any] = {
 
 
 class Rule(Protocol):
-    """A compiled rule. Takes coerced attributes (fillip.core.coerce) and the user's cohorts.
+    """A compiled rule. Takes coerced attributes (fillip.core.schema.coerce) and the user's cohorts.
 
     Returns a bool for conditions, an int or str for key expressions; never null. Raises RuleError where CEL's answer
     is an error: no match. May be called from several threads.

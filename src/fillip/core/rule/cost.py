@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS
+from fillip.core.pattern import MAX_MATCHED_CHARS, measure_program, read_pattern
 from fillip.core.rule.arithmetic import CONTAINS_SHORT, CONTAINS_TRIED
 from fillip.core.rule.clause import list_clauses
 from fillip.core.rule.errors import RuleRefused
-from fillip.core.rule.pattern import MAX_MATCHED_CHARS, measure_program, read_pattern
 from fillip.core.rule.tree import Call, Const, Entries, Fold, Items, Name, Node, Select, Tree, list_children, walk
-from fillip.core.schema import EMPTY, MAX_LENGTH, AttributeType, ListOf, ObjectType
+from fillip.core.schema.types import EMPTY, MAX_LENGTH, AttributeType, ListOf, ObjectType
 
 MAX_COST = 10_000
 MAX_TEXT = MAX_LENGTH  # characters of all of an event's texts together

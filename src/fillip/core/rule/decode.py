@@ -1,9 +1,9 @@
 """From the bytes of a CheckedExpr to a Tree; refuses, with the place, what lies outside the subset."""
 
+from fillip.core.pattern import PatternRefused, read_pattern
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.errors import RuleRefused
 from fillip.core.rule.operations import TEMPLATES
-from fillip.core.rule.pattern import PatternRefused, read_pattern
 from fillip.core.rule.tree import (
     Call,
     CelType,

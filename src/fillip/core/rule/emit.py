@@ -4,8 +4,8 @@ fast: `and`, `or`, all() and any() of Python; right whenever nothing is raised. 
 every operand, so that an error on one side is absorbed when the other side decides.
 """
 
+from fillip.core.pattern import Pattern, read_pattern
 from fillip.core.rule.operations import TEMPLATES
-from fillip.core.rule.pattern import Pattern, read_pattern
 from fillip.core.rule.tree import Call, Const, Entries, Fold, Has, Items, Name, Node, Select, walk
 
 ABSORBING = frozenset({"logical_and", "logical_or"})

@@ -6,7 +6,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from fillip.core.coerce import Unset
 from fillip.core.instant import write_instant
 from fillip.core.named_list import NO_LISTS, Lists, NamedList
 from fillip.core.rule.clause import list_clauses
@@ -14,6 +13,7 @@ from fillip.core.rule.compile import Rule, build_exact
 from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.errors import RuleError
 from fillip.core.rule.tree import Has, Name, Node, Select, list_reads
+from fillip.core.schema.coerce import Unset
 
 _SHOWN_CHARS, _SHOWN_ITEMS = 256, 16
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from fillip.core import pattern
 from fillip.core.instant import write_instant, write_span
-from fillip.core.rule import arithmetic, calendar, pattern
+from fillip.core.rule import arithmetic, calendar
 
 _COMPARED = ("bool", "int64", "uint64", "double", "string", "timestamp", "duration")
 _ORDERS = {"less": "<", "less_equals": "<=", "greater": ">", "greater_equals": ">="}

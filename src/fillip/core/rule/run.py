@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sized
 from typing import TypeVar
 
-from fillip.core.coerce import Unset
 from fillip.core.rule.errors import BudgetSpentError
+from fillip.core.schema.coerce import Unset
 
 MAX_ITEMS = 10_000  # list items that one evaluation may go through, all folds together
 

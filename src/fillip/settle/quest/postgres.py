@@ -9,8 +9,8 @@ import asyncpg
 from msgspec import json
 
 from fillip.core.errors import Retry
-from fillip.core.instance import MAX_OPEN, Contribution, Instance, StepState
-from fillip.core.questing import InstanceKey, QuestKey, Wanted
+from fillip.core.quest.batch import InstanceKey, QuestKey, Wanted
+from fillip.core.quest.instance import MAX_OPEN, Contribution, Instance, StepState
 from fillip.settle.columns import to_columns
 
 WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding

@@ -13,14 +13,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.event import Event
-from fillip.core.instance import Contribution, Instance, StepState, replay
-from fillip.core.limit import Counter, CounterKey
-from fillip.core.match import Match
-from fillip.core.quest import Quest
-from fillip.core.questing import InstanceKey, Quests
-from fillip.core.reversal import (
-    REVERSAL,
+from fillip.core.campaign.quest import Quest
+from fillip.core.event import REVERSAL, Event
+from fillip.core.ledger.reversal import (
     Grant,
     Held,
     Past,
@@ -34,11 +29,15 @@ from fillip.core.reversal import (
     take_back,
     weigh_reversal,
 )
-from fillip.core.room import Room
-from fillip.core.settlement import Settled, UserKey
+from fillip.core.ledger.settlement import Settled, UserKey
+from fillip.core.ledger.stock import Room
+from fillip.core.ledger.wallet import POINTS, Taking
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.match.candidate import Match
+from fillip.core.quest.batch import InstanceKey, Quests
+from fillip.core.quest.instance import Contribution, Instance, StepState, replay
+from fillip.core.quest.reversal import Going, Recount, Undone, close, lower, recount
 from fillip.core.tenant import Tenant
-from fillip.core.undoing import Going, Recount, Undone, close, lower, recount
-from fillip.core.wallet import POINTS, Taking
 from fillip.settle.reversal.stage import (
     Asked,
     EventKey,

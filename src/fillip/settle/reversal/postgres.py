@@ -9,15 +9,15 @@ from uuid import UUID
 import asyncpg
 from msgspec import json
 
-from fillip.core.incentive import identify_incentive
-from fillip.core.instance import Contribution
+from fillip.core.campaign.quest import Quest
+from fillip.core.ledger.decision import identify_incentive
+from fillip.core.ledger.reversal import Grant, Held, Past, Reverse, Rule, TakenLine
+from fillip.core.ledger.stock import BadgeKey
+from fillip.core.ledger.wallet import Taking, Wallet, WalletKey
 from fillip.core.limit import Use
-from fillip.core.quest import Quest
-from fillip.core.questing import InstanceKey
-from fillip.core.reversal import Grant, Held, Past, Reverse, Rule, TakenLine
-from fillip.core.room import BadgeKey
-from fillip.core.undoing import Going, Undone
-from fillip.core.wallet import Taking, Wallet, WalletKey
+from fillip.core.quest.batch import InstanceKey
+from fillip.core.quest.instance import Contribution
+from fillip.core.quest.reversal import Going, Undone
 from fillip.settle.columns import to_columns
 from fillip.settle.quest.postgres import read_instance
 from fillip.settle.reversal.stage import Asked, EventKey, Gifts, Goings, Incentive, Reversed, Version

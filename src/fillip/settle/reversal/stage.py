@@ -15,14 +15,10 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.event import Event
+from fillip.core.campaign.quest import Quest
+from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
-from fillip.core.instance import Contribution
-from fillip.core.limit import CounterKey
-from fillip.core.quest import Quest
-from fillip.core.questing import InstanceKey
-from fillip.core.reversal import (
-    REVERSAL,
+from fillip.core.ledger.reversal import (
     Grant,
     Past,
     ReversalReason,
@@ -34,10 +30,13 @@ from fillip.core.reversal import (
     give_back,
     read_reversal,
 )
-from fillip.core.room import BadgeKey
-from fillip.core.settlement import UserKey
-from fillip.core.undoing import Going, Undone
-from fillip.core.wallet import POINTS, Taking, Wallet, WalletKey
+from fillip.core.ledger.settlement import UserKey
+from fillip.core.ledger.stock import BadgeKey
+from fillip.core.ledger.wallet import POINTS, Taking, Wallet, WalletKey
+from fillip.core.limit import CounterKey
+from fillip.core.quest.batch import InstanceKey
+from fillip.core.quest.instance import Contribution
+from fillip.core.quest.reversal import Going, Undone
 from fillip.settle.wallet import Terms
 
 EventKey = tuple[str, UUID]

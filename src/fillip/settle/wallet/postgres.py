@@ -9,7 +9,7 @@ import asyncpg
 from msgspec import json
 
 from fillip.core.errors import Retry
-from fillip.core.wallet import (
+from fillip.core.ledger.wallet import (
     FEW_LOTS,
     PAGE_LOTS,
     Balance,

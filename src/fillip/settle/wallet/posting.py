@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from fillip.core.event import Event
 from fillip.core.instant import add_span
-from fillip.core.settlement import Claim, Settled
-from fillip.core.wallet import POINTS, Taken, Taking, Wallet, WalletKey, identify_reversal
+from fillip.core.ledger.settlement import Claim, Settled
+from fillip.core.ledger.wallet import POINTS, Taken, Taking, Wallet, WalletKey, identify_reversal
 
 Posting = Settled | tuple[Taking, datetime]
 """What a claim came to, or what a reversal takes back, and when."""
@@ -51,7 +51,10 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
             reward, value = done.claim.entry.campaign.rewards[index], done.claim.values[index]
             if reward.kind == "points" and value > 0:
                 event, wallet = done.claim.match.event, wallets[*done.claim.user, reward.currency or POINTS]
-                available_at, expires_at = _after(event, reward.pending_for_s), reward.expire_at(event)
+                available_at, expires_at = (
+                    _after(event, reward.pending_for_s),
+                    reward.expire_at(event.occurred_at, event.book.tenant.clock),
+                )
                 wallet.grant(incentive_id, value, done.decision.decided_at, available_at, expires_at)
 
 

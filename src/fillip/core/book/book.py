@@ -1,0 +1,80 @@
+"""The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import cached_property
+from operator import is_
+
+from msgspec import Struct
+
+from fillip.core.book.eligibility import Cast
+from fillip.core.book.version import Entry, Role
+from fillip.core.limit import Limit
+from fillip.core.named_list import Lists
+from fillip.core.rule import Rule, compile_rule
+from fillip.core.tenant import Tenant
+
+
+class Action(Struct, frozen=True):
+    """A verb and its JSON Schema. `read` validates and coerces attributes for rules; it raises Unreadable."""
+
+    name: str
+    schema: Mapping[str, object]
+    read: Callable[[Mapping[str, object]], dict[str, object]]
+
+
+class Book(Struct, frozen=True, dict=True):
+    """`by_action` has, for each action, the roles that its events can play: only these are looked at."""
+
+    tenant: Tenant
+    version: int
+    actions: Mapping[str, Action]
+    read_user: Callable[[Mapping[str, object]], dict[str, object]]
+    entries: Mapping[str, Entry]
+    by_action: Mapping[str, Cast]
+    limits: Mapping[str, Limit]
+    cohorts: Mapping[str, tuple[int, Container[str]]]  # id -> (version, members)
+    lists: Lists = {}
+
+    @cached_property
+    def limits_by_version(self) -> dict[tuple[str, int], tuple[Limit, ...]]:
+        """Limits that a grant under each campaign version may touch, in the order of their ids."""
+        by_campaign: dict[str | None, list[Limit]] = {None: []}
+        for limit in self.limits.values():
+            by_campaign.setdefault(limit.campaign_id, []).append(limit)
+        versions = [version for entry in self.entries.values() for version in (entry, *entry.kept)]
+        return {(each.campaign_id, each.version): _choose_limits(each, by_campaign) for each in versions}
+
+    @cached_property
+    def key_rules(self) -> dict[str, Rule]:
+        """Compiled key expressions by limit id."""
+        keyed = ((limit.limit_id, limit.key_checked) for limit in self.limits.values() if limit.key_checked)
+        return {limit_id: compile_rule(code, self.lists) for limit_id, code in keyed}
+
+
+class Unbuilt(Struct, frozen=True):
+    """In place of the book of a tenant whose definitions can't be read, and why: nothing of it can be decided."""
+
+    why: str
+
+
+def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:
+    units: set[tuple[str | None, str | None]] = {(None, None)}
+    for reward in entry.campaign.rewards:
+        units |= {(reward.kind, None), (reward.kind, reward.currency)}
+    limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]
+    mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units)
+    return tuple(sorted(mine, key=lambda limit: limit.limit_id))
+
+
+def cast_roles(entries: Iterable[Entry], old: Mapping[str, Cast]) -> dict[str, Cast]:
+    """The roles of a book by action; a cast of `old` is kept where nothing has changed."""
+    roles: dict[str, list[Role]] = {}
+    for entry in entries:
+        for action, role in entry.roles:
+            roles.setdefault(action, []).append(role)
+    return {action: _reuse(old.get(action), each) for action, each in roles.items()}
+
+
+def _reuse(old: Cast | None, roles: list[Role]) -> Cast:
+    same = old is not None and len(old.roles) == len(roles) and all(map(is_, old.roles, roles))
+    return old if old is not None and same else Cast(roles)

@@ -1,0 +1,141 @@
+"""The versions of a campaign that are in force, their compiled rules, and how events of each action concern them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.book.route import Route, build_route
+from fillip.core.campaign.campaign import Campaign, CampaignState, Checked, name_formula
+from fillip.core.campaign.formula import Formula
+from fillip.core.index import Clauses, read_clauses
+from fillip.core.named_list import Lists
+from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
+
+
+class Entry(Struct, frozen=True, dict=True):
+    """A campaign version in force, with the lists that its rules read. Rules are compiled at the first candidate and kept.
+
+    `kept` are the earlier versions, the earliest first, that open instances of the quest go on under.
+    """
+
+    campaign_id: str
+    version: int
+    state: CampaignState
+    campaign: Campaign
+    checked: Mapping[str, Checked]
+    lists: Lists = {}
+    kept: tuple["Entry", ...] = ()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it grants nothing for what it meets: it is told so, and that is for good (see core.ledger.settlement)."""
+        return self.state == "paused"
+
+    def fits(self, lists: Lists) -> bool:
+        """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
+        mine = all(lists.get(list_id) is each for list_id, each in self.lists.items())
+        return mine and all(version.fits(lists) for version in self.kept)
+
+    @cached_property
+    def rules(self) -> dict[str, Rule]:
+        """Compiled expressions by their path in the definition; of a step's rule what needs no instance."""
+        whole = {path: each.code for path, each in self.checked.items() if not each.uses_instance}
+        compiled = {path: compile_rule(code, self.lists) for path, code in whole.items()}
+        return compiled | {path: early or _accept for path, (early, _) in self._halves.items()}
+
+    @cached_property
+    def late_rules(self) -> dict[str, Rule]:
+        """The rest of those steps' rules that read the instance."""
+        return {path: late for path, (_, late) in self._halves.items()}
+
+    @cached_property
+    def route(self) -> Route | None:
+        """How events find the quest's instances; None where each looks at all."""
+        quest = self.campaign.quest
+        return build_route(quest, self.checked, self.lists) if quest and self._halves else None
+
+    @cached_property
+    def _halves(self) -> dict[str, tuple[Rule | None, Rule]]:
+        return {path: split_rule(each.code, self.lists) for path, each in self.checked.items() if each.uses_instance}
+
+    @cached_property
+    def roles(self) -> tuple[tuple[str, "Role"], ...]:
+        """See list_roles; of the kept versions too. They stay, with what their rules ask, while the version is in force."""
+        return (*list_roles(self), *(role for version in self.kept for role in version.roles))
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The fixed value of each reward."""
+        return tuple(reward.value for reward in self.campaign.rewards)
+
+    @cached_property
+    def formulas(self) -> dict[int, Formula]:
+        """Formulas by the index of their reward."""
+        return {index: reward.formula for index, reward in enumerate(self.campaign.rewards) if reward.formula}
+
+    @cached_property
+    def formulas_checked(self) -> list[Checked]:
+        """The checked expressions of the formulas."""
+        return [self.checked[name_formula(index)] for index in self.formulas]
+
+
+class Role(Struct, frozen=True, dict=True):
+    """One way in which events of an action concern a campaign: its rule, the quest's start, or one of its steps."""
+
+    entry: Entry
+    path: str
+    part: Literal["simple", "start", "step"]
+    step: int = -1
+
+    @cached_property
+    def rule(self) -> Rule:
+        """Its compiled rule."""
+        return self.entry.rules[self.path]
+
+    @cached_property
+    def clauses(self) -> Clauses:
+        """What its rule asks of single attributes, for the index."""
+        return read_clauses(decode_rule(self.entry.checked[self.path].code).root)
+
+    @cached_property
+    def uses_user(self) -> bool:
+        """Whether the rule, the sum of its step or the campaign's reward reads the user's attributes."""
+        return any(checked.uses_user for checked in self._checked)
+
+    @cached_property
+    def uses_cohorts(self) -> bool:
+        """Whether the rule, the sum of its step or the campaign's reward reads the user's cohorts."""
+        return any(checked.uses_cohorts for checked in self._checked)
+
+    @property
+    def _checked(self) -> list[Checked]:
+        paths = (self.path, f"quest.steps.{self.step}.sum")
+        mine = [self.entry.checked[path] for path in paths if path in self.entry.checked]
+        return [*mine, *self.entry.formulas_checked]
+
+
+def join_versions(versions: Sequence[Entry]) -> Entry:
+    """The newest of a campaign's versions in force, given the earliest first, with the others kept beside it."""
+    *earlier, newest = versions
+    kept = tuple(replace(each, campaign=each.campaign.beside(newest.campaign)) for each in earlier)
+    return replace(newest, kept=kept) if kept else newest
+
+
+def _accept(*_: object) -> bool:
+    return True
+
+
+def list_roles(entry: Entry) -> list[tuple[str, Role]]:
+    """(action, role) for every rule of a campaign."""
+    roles: list[tuple[str, Role]] = []
+    for path, action, _ in entry.campaign.expressions():
+        if path == "rule":
+            roles.append((action, Role(entry, path, "simple")))
+        elif path == "quest.start.rule":
+            roles.append((action, Role(entry, path, "start")))
+        elif path.endswith(".rule"):
+            roles.append((action, Role(entry, path, "step", int(path.split(".")[2]))))
+    return roles

@@ -1,0 +1,1 @@
+"""What a marketer writes down: campaigns, quests, rewards and their formulas."""

@@ -1,0 +1,1 @@
+"""What is decided and given: decisions, reversals, claims and wallets."""

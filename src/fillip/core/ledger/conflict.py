@@ -1,0 +1,82 @@
+"""Which campaigns stand against each other when one event earns several rewards, and who is tried first."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from fillip.core.book.version import Entry
+from fillip.core.campaign.campaign import Campaign
+
+
+class Contender(Protocol):
+    """A campaign that would grant for an event, and the values of its rewards."""
+
+    @property
+    def entry(self) -> Entry:
+        """The campaign."""
+        ...
+
+    @property
+    def values(self) -> Sequence[int]:
+        """One for each reward."""
+        ...
+
+
+_C = TypeVar("_C", bound=Contender)
+_ANY, _ALONE = ("any", ""), ("alone", "")
+
+
+def collide(one: Campaign, other: Campaign) -> bool:
+    """Whether at most one of two campaigns may grant for an event: of one group, or one of them not stackable."""
+    if not (one.stackable and other.stackable):
+        return True
+    return one.exclusive is not None and other.exclusive is not None and one.exclusive.group == other.exclusive.group
+
+
+def rank(contenders: Sequence[_C]) -> Sequence[_C]:
+    """The contenders of one event in the order in which they are tried; given by priority, start and campaign id.
+
+    The members of an exclusive group share out their places among themselves: by priority, value and id, or by value,
+    priority and id. Everyone else keeps their place. What is equal in all of it keeps its order.
+    """
+    groups: dict[str, list[_C]] = defaultdict(list)
+    for contender in contenders:
+        if exclusive := contender.entry.campaign.exclusive:
+            groups[exclusive.group].append(contender)
+    if not any(len(members) > 1 for members in groups.values()):
+        return contenders
+    ordered = {group: iter(sorted(members, key=_prefer)) for group, members in groups.items()}
+    return [next(ordered[e.group]) if (e := c.entry.campaign.exclusive) else c for c in contenders]
+
+
+class Winners:
+    """The campaigns that were granted for one event, in their order; asked in constant time, however many they are."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.count = 0
+        self._firsts: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """It was granted."""
+        campaign = entry.campaign
+        for name in (_ANY, *([] if campaign.stackable else [_ALONE]), *_list_groups(campaign)):
+            self._firsts.setdefault(name, (self.count, entry.campaign_id))
+        self.count += 1
+
+    def find(self, entry: Entry) -> str | None:
+        """The first campaign that won the event before `entry` and leaves it nothing; None when it may still grant."""
+        campaign = entry.campaign
+        names = [_ALONE, *_list_groups(campaign)] if campaign.stackable else [_ANY]
+        return min((self._firsts[name] for name in names if name in self._firsts), default=(0, None))[1]
+
+
+def _list_groups(campaign: Campaign) -> list[tuple[str, str]]:
+    return [("group", campaign.exclusive.group)] if campaign.exclusive else []
+
+
+def _prefer(contender: Contender) -> tuple[int, int, str]:
+    campaign, value = contender.entry.campaign, sum(contender.values)
+    if campaign.exclusive and campaign.exclusive.pick == "value":
+        return -value, -campaign.priority, contender.entry.campaign_id
+    return -campaign.priority, -value, contender.entry.campaign_id

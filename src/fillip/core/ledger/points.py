@@ -1,0 +1,157 @@
+"""What a wallet is made of: balance, lots, transfers, and what draws are owed. How they move: fillip.core.ledger.wallet."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from fillip.core.identity import identify
+
+PAGE_LOTS = 200
+"""As many lots one transaction reads or writes of a wallet at most."""
+FEW_LOTS = 100
+"""Up to so many lots that fall due together have a transfer each; more share one."""
+
+Account = Literal["issued", "pending", "active", "spent", "expired", "reversed"]
+TransferKind = Literal["grant", "activate", "spend", "refund", "expire", "reverse", "adjust"]
+WalletKey = tuple[str, str, str]
+"""(tenant, user, currency); sorted = lock order."""
+MANY = ""
+"""The source of a transfer that many lots share."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Where an instant is to be compared, instead of none."""
+
+
+class Balance(Struct, frozen=True):
+    """The sums of a wallet's transfers by account, and how far it was brought.
+
+    `last_seq` numbers the transfers; `floor` is the lowest that active may be; `owed` is what draws want of lots that
+    expire after `expired_to`; `due_at` is no later than the next moment when something is to be moved, None: never.
+    """
+
+    pending: int = 0
+    active: int = 0
+    spent: int = 0
+    expired: int = 0
+    reversed: int = 0
+    floor: int = 0
+    last_seq: int = 0
+    owed: int = 0
+    activated_to: datetime = _EPOCH
+    expired_to: datetime = _EPOCH
+    due_at: datetime | None = None
+
+
+class Lot(Struct, frozen=True):
+    """Points that came together; `lot_id` is that of the incentive or adjustment, `seq` of the transfer: its age."""
+
+    lot_id: UUID
+    amount: int
+    remaining: int
+    seq: int
+    reversed: int = 0
+    available_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def used(self) -> int:
+        """What of it was spent, lent to a reversal, or covered a debt."""
+        return self.amount - self.remaining - self.reversed
+
+    @property
+    def end(self) -> datetime:
+        """When it expires."""
+        return self.expires_at or NEVER
+
+
+class Draw(Struct, frozen=True):
+    """What a transfer has moved and lots have yet to give: `owed`, by those that expire after `since`, the earliest first.
+
+    `part` is the number of the last portion they gave; what the transfer names itself is portion 0.
+    """
+
+    transfer_id: UUID
+    seq: int
+    owed: int
+    since: datetime
+    part: int = 0
+
+
+class Part(Struct, frozen=True):
+    """A portion of what lots gave for a transfer, `part` = 1, 2, 3 …; `lots` as in Transfer."""
+
+    transfer_id: UUID
+    part: int
+    lots: Mapping[str, int]
+
+
+class Portion(Struct, frozen=True):
+    """What a refund gives back at once of a spend, `amount`: first of what no lot has given yet (`owed`, of which `late` is
+    from lots that expired since), then what lots gave (`shares`, below 0, by id in hex, in the order in which lots are
+    spent). `spare`: see Wallet.refund.
+    """
+
+    amount: int
+    shares: Mapping[str, int]
+    owed: int = 0
+    late: int = 0
+    spare: Sequence[UUID] = ()
+
+
+class Transfer(Struct, frozen=True):
+    """`amount` from `debit` to `credit`; `lots` are the changes of what remains of each lot, by its id in hex."""
+
+    transfer_id: UUID
+    seq: int
+    kind: TransferKind
+    debit: Account
+    credit: Account
+    amount: int
+    lots: Mapping[str, int]
+    source_id: str
+    reason: str | None
+    pending_after: int
+    active_after: int
+    made_at: datetime
+
+
+class Taking(Struct, frozen=True):
+    """A wish to take `amount` points of one incentive back. `reversal` is the key of the reversal's event."""
+
+    wallet: WalletKey
+    reversal: UUID
+    reversal_id: str
+    incentive_id: UUID
+    amount: int
+
+
+class Taken(Struct, frozen=True):
+    """What came of a Taking: `taken` and `short` are what it asked for. `short` has expired, was taken back before, or the
+    currency's floor kept it back.
+    """
+
+    taken: int
+    short: int = 0
+
+
+def identify_reversal(taking: Taking) -> UUID:
+    """Id of the transfer that takes an incentive's points back for one reversal."""
+    return identify("reverse", *taking.wallet, taking.reversal.hex, taking.incentive_id.hex)
+
+
+def identify_spend(wallet: WalletKey, spend_id: str) -> UUID:
+    """Id of the transfer of a spend that the tenant calls `spend_id`."""
+    return identify("spend", *wallet, spend_id)
+
+
+def identify_refund(spend: UUID, returned: int) -> UUID:
+    """Id of the transfer that gives points of a spend back, of which `returned` came back before."""
+    return identify("refund", spend.hex, str(returned))
+
+
+def identify_adjustment(wallet: WalletKey, adjustment_id: str) -> UUID:
+    """Id of the transfer, and of the lot, of an adjustment that the tenant calls `adjustment_id`."""
+    return identify("adjust", *wallet, adjustment_id)

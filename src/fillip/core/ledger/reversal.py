@@ -1,0 +1,269 @@
+"""Reversals: an event taken back, in full or in part, and with it what it earned. Pure.
+
+A part is a share of the original event: `amount` of `of`, or lines whose amounts are added. Shares of one original add
+up exactly, as fractions. So do the pieces of one line: they may reach the whole of the line, where one of them has told
+it (nobody has at the purchase), and in any case the whole of the original.
+
+Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what was to be taken before, so
+that parts never take more than the whole and the last one takes the rest. What can't be divided (coupon, badge, custom;
+a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when its instance is no longer
+complete (core.quest.reversal).
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from fillip.core.errors import Unreadable
+from fillip.core.limit import CounterKey, Measure, Use
+from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+
+DIVISIBLE = frozenset({"points", "cashback"})
+
+MOST_DENOMINATOR_BITS = 2048
+"""Parts of one original that are given of ever other wholes have a sum that grows without end: beyond this they are
+refused. Dozens of unrelated wholes fit; parts of one whole never come near."""
+
+ReversalState = Literal["waiting", "applied", "nothing", "refused"]
+ReversalReason = Literal[
+    "applied",
+    "unknown_event",
+    "earned_nothing",
+    "already_reversed",
+    "exceeds_whole",
+    "too_many_wholes",
+    "line_already_reversed",
+    "exceeds_line",
+    "other_line_whole",
+    "other_user",
+    "is_a_reversal",
+]
+_Amount = Annotated[int, Meta(ge=1, le=2**53)]
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A piece of a line of the original, by a name that is the sender's. `of`: the whole of the line, None: not told."""
+
+    line: _Name
+    amount: _Amount
+    of: _Amount | None = None
+
+
+class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all).
+
+    Without `event_source` the original is of the reversal's own source.
+    """
+
+    event_id: _Name
+    event_source: _Source | None = None
+    amount: _Amount | None = None
+    lines: Annotated[tuple[Line, ...], Meta(max_length=200)] = ()
+    of: _Amount | None = None
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+
+    @property
+    def share(self) -> Fraction | None:
+        """Of the original; None for all that is left."""
+        if self.of is None:
+            return None
+        return Fraction(self.amount or sum(line.amount for line in self.lines), self.of)
+
+    @property
+    def line_names(self) -> frozenset[str]:
+        """The lines it takes back."""
+        return frozenset(line.line for line in self.lines)
+
+
+class TakenLine(Struct, frozen=True):
+    """What reversals have taken of a line, and its whole where one of them has told it: both as shares of the original."""
+
+    share: Fraction = Fraction(0)
+    whole: Fraction | None = None
+
+
+class Past(Struct, frozen=True):
+    """What reversals have taken of one original so far; of `lines` at least those that are asked for now."""
+
+    share: Fraction = Fraction(0)
+    lines: Mapping[str, TakenLine] = {}
+
+
+class Held(Struct, frozen=True):
+    """An incentive as it stands."""
+
+    incentive_id: UUID
+    kind: str
+    value: int
+    currency: str | None
+    reversed_value: int
+    state: str
+
+
+class Grant(Struct, frozen=True):
+    """A granted decision with its uses and incentives. `instance` names that of a quest, '' for SIMPLE."""
+
+    decision_id: UUID
+    campaign_id: str
+    user_id: str
+    instance: str
+    give_back: bool
+    uses: Sequence[Use]
+    incentives: Sequence[Held]
+
+
+class Rule(Struct, frozen=True):
+    """What a limit counts, and its cap in force."""
+
+    measure: Measure
+    reward_kind: str | None
+    currency: str | None
+    per_user: bool
+    cap: int
+
+
+class Taken(Struct, frozen=True):
+    """`value` taken of an incentive; `whole`: nothing is left of it. `was` is its state before.
+
+    `short`: of points, what was to be taken too and could not be: it had expired, or the wallet may not be overdrawn so
+    far. `value` is without it.
+    """
+
+    incentive_id: UUID
+    value: int
+    whole: bool
+    was: str
+    short: int = 0
+
+
+class Told(Struct, frozen=True):
+    """What a user is told of an incentive: `seq` is its number in the inbox, `reversed_value` what is taken by now."""
+
+    incentive_id: UUID
+    user_id: str
+    seq: int
+    value: int
+    reversed_value: int
+
+
+class Returned(Struct, frozen=True):
+    """`amount` given back to a counter."""
+
+    counter: CounterKey
+    amount: int
+
+
+def read_reversal(data: Mapping[str, object]) -> Reverse:
+    """The data of a reversal event. Raises Unreadable."""
+    try:
+        order = convert(data, Reverse)
+    except ValidationError as error:
+        raise Unreadable("schema_violation", f"not a reversal: {error}") from None
+    if not all(map(fits, (order.event_id, *order.line_names))):
+        raise Unreadable(
+            "schema_violation", f"an id or line is longer than {MAX_ID_BYTES} bytes in UTF-8", at="/event_id"
+        )
+    if not fits(order.event_source or "", MAX_SOURCE_BYTES):
+        raise Unreadable(
+            "schema_violation", f"event_source is longer than {MAX_SOURCE_BYTES} bytes in UTF-8", at="/event_source"
+        )
+    parts = (order.amount is not None) + bool(order.lines)
+    if parts > 1:
+        raise Unreadable("schema_violation", "give amount or lines, not both", at="/lines")
+    if parts != (order.of is not None):
+        raise Unreadable(
+            "schema_violation", "a part needs amount or lines, and of: the whole in the same unit", at="/of"
+        )
+    if len(order.line_names) < len(order.lines):
+        raise Unreadable("schema_violation", "a line stands twice", at="/lines")
+    if (order.share or 0) > 1:
+        raise Unreadable("schema_violation", "a part can't be more than the whole", at="/of")
+    for at, line in enumerate(order.lines):
+        if line.of is not None and not line.amount <= line.of <= (order.of or 0):
+            message = "the whole of a line is at least its amount, and at most the whole of the event"
+            raise Unreadable("schema_violation", message, at=f"/lines/{at}/of")
+    return order
+
+
+def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, ReversalReason]:
+    """What will have been taken after `order`, or why it takes nothing: (state, reason)."""
+    if past.share == 1:
+        return "nothing", "already_reversed"
+    if order.share is None:
+        return Past(Fraction(1), past.lines)
+    lines = dict(past.lines)
+    for line in order.lines:
+        piece = _weigh_line(line, order.of or 1, lines.get(line.line, TakenLine()))
+        if not isinstance(piece, TakenLine):
+            return "refused", piece
+        lines[line.line] = piece
+    share = past.share + order.share
+    if share > 1:
+        return "refused", "exceeds_whole"
+    sums = [share, *(lines[line.line].share for line in order.lines)]
+    if any(each.denominator.bit_length() > MOST_DENOMINATOR_BITS for each in sums):
+        return "refused", "too_many_wholes"
+    return Past(share, lines)
+
+
+def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[Taken]:
+    """What is taken of a grant's incentives when the share reversed goes from `before` to `share`; of an expired one
+    nothing. What came short before is not asked for again.
+    """
+    taken = []
+    for held in grant.incentives:
+        value = 0 if held.state == "expired" else _reach(held, grant, share) - _reach(held, grant, before)
+        if held.state != "reversed" and (value > 0 or share == 1):
+            taken.append(Taken(held.incentive_id, value, share == 1, held.state))
+    return taken
+
+
+def give_back(
+    tenant_id: str, grant: Grant, rules: Mapping[str, Rule], before: Fraction, share: Fraction
+) -> list[Returned]:
+    """What the counters of a grant get back when the share reversed goes from `before` to `share`.
+
+    A counter gets back what its own window gave, however long ago; a limit that is gone counts nothing.
+    """
+    if not grant.give_back:
+        return []
+    returned = []
+    for use in grant.uses:
+        if rule := rules.get(use.limit_id):
+            amount = _return(use, rule, grant, share) - _return(use, rule, grant, before)
+            if amount:
+                owner = grant.user_id if rule.per_user else ""
+                counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
+                returned.append(Returned(counter, amount))
+    return returned
+
+
+def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalReason:
+    """What will have been taken of a line after this piece of an original of `of`, or why it is refused."""
+    told = None if line.of is None else Fraction(line.of, of)
+    if told and before.whole and told != before.whole:
+        return "other_line_whole"
+    whole, share = before.whole or told, before.share + Fraction(line.amount, of)
+    if whole and share > whole:
+        return "line_already_reversed" if before.share >= whole else "exceeds_line"
+    return TakenLine(share, whole)
+
+
+def _reach(held: Held, grant: Grant, share: Fraction) -> int:
+    if share == 1:
+        return held.value
+    return int(held.value * share) if held.kind in DIVISIBLE and not grant.instance else 0
+
+
+def _return(use: Use, rule: Rule, grant: Grant, share: Fraction) -> int:
+    if share == 1:
+        return use.amount
+    if rule.measure == "count":
+        return 0
+    counted = [h for h in grant.incentives if h.kind == rule.reward_kind and rule.currency in (None, h.currency)]
+    return sum(_reach(held, grant, share) for held in counted)

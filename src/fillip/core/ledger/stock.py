@@ -1,0 +1,49 @@
+"""What a grant needs besides room under its limits: free coupon codes, and badges that the user does not hold yet."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from fillip.core.campaign.reward import Reward
+
+PoolKey = tuple[str, str]
+"""(tenant, pool)"""
+BadgeKey = tuple[str, str, str]
+"""(tenant, user, badge)"""
+Wanted = tuple[str, str, Sequence[Reward]]
+"""(tenant, user, rewards): what one claim would give"""
+
+
+class Room:
+    """The free codes that this batch has locked, and the shelves of its users; what is granted is taken from both."""
+
+    def __init__(self, codes: Mapping[PoolKey, Iterable[str]], held: Iterable[BadgeKey]) -> None:
+        """`codes` are free ones by pool (at least as many as the batch wants, or all that there are)."""
+        self._codes = {pool: deque(found) for pool, found in codes.items()}
+        self._held = set(held)
+
+    def refuse(self, wanted: Wanted) -> Literal["pool_empty", "already_held"] | None:
+        """`pool_empty`, `already_held`, or None when all the rewards can be given."""
+        if any(count > len(self._codes.get(pool, ())) for pool, count in count_codes([wanted]).items()):
+            return "pool_empty"
+        return "already_held" if self._held & list_badges([wanted]) else None
+
+    def put_back(self, badge: BadgeKey) -> None:
+        """Take a badge off its shelf: it can be earned again. A code was shown, and is never given again."""
+        self._held.discard(badge)
+
+    def take(self, wanted: Wanted) -> dict[int, str]:
+        """Take what is granted; the code of each reward that has one, by its index. Only after `refuse` gave None."""
+        tenant, _, rewards = wanted
+        self._held |= list_badges([wanted])
+        return {i: self._codes[tenant, reward.pool].popleft() for i, reward in enumerate(rewards) if reward.pool}
+
+
+def count_codes(wanted: Iterable[Wanted]) -> Counter[PoolKey]:
+    """How many codes of each pool it would take to give all of this."""
+    return Counter((tenant, reward.pool) for tenant, _, rewards in wanted for reward in rewards if reward.pool)
+
+
+def list_badges(wanted: Iterable[Wanted]) -> set[BadgeKey]:
+    """The badges that would be given, each to whom."""
+    return {(tenant, user, reward.badge) for tenant, user, rewards in wanted for reward in rewards if reward.badge}

@@ -1,0 +1,387 @@
+"""Wallets: points as a double-entry ledger per tenant and currency, and what each operation moves.
+
+A user's wallet of a currency has five accounts: pending, active, spent, expired, reversed; against them stands `issued`,
+the tenant's issuing account. A transfer moves an amount from its debit account to its credit account, so it sums to
+zero by its shape. Points come in lots, one an incentive or upward adjustment; the lot that expires first is spent first,
+ties by age. No operation looks at all lots of a wallet, however many there are:
+
+- A lot is not written when it becomes active or expires. The wallet remembers how far it was brought up to its time: a
+  lot is pending while it is available after `activated_to`, and has expired when it expires by `expired_to`. `mature`
+  needs what fell due since, lot by lot and with a transfer for each, or where they are many their sum (`mature_many`).
+- Who spends over more lots than a page holds leaves the rest owed: a `Draw`. The accounts have moved, the lots follow
+  in portions (`pay_draws`): those that expire after `since`, the earliest first.
+
+At every moment
+
+- the open pending lots add up to `pending`, the open active lots to max(active, 0) + owed: who is in debt has no active
+  lot of his own, and what comes in pays the debt first;
+- of each lot, amount = remaining + reversed + what was used, and nothing of it is below 0; what remained when it expired
+  is expired, but for what draws from before owe to it;
+- only a reversal takes `active` below 0, and `floor` follows: min(active, 0) then, rising as the debt is paid.
+
+Every operation but a grant comes after `mature`. So no answer depends on when the sweep last ran. Ids are functions of
+what they stand for: nothing moves twice.
+
+A reversal takes up to so many points of an incentive back: what is still there of it, else of the user's other points,
+else into debt down to the currency's floor. What has expired, or was reversed before, is not taken again. Whatever is not
+taken is `short`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from fillip.core.campaign.reward import POINTS
+from fillip.core.identity import identify
+from fillip.core.ledger.points import (
+    FEW_LOTS,
+    MANY,
+    NEVER,
+    PAGE_LOTS,
+    Account,
+    Balance,
+    Draw,
+    Lot,
+    Part,
+    Portion,
+    Taken,
+    Taking,
+    Transfer,
+    TransferKind,
+    WalletKey,
+    identify_adjustment,
+    identify_refund,
+    identify_reversal,
+    identify_spend,
+)
+
+__all__ = [
+    "FEW_LOTS",
+    "PAGE_LOTS",
+    "POINTS",
+    "Account",
+    "Balance",
+    "Draw",
+    "Lot",
+    "Part",
+    "Portion",
+    "Taken",
+    "Taking",
+    "Transfer",
+    "TransferKind",
+    "Wallet",
+    "WalletKey",
+    "identify_adjustment",
+    "identify_refund",
+    "identify_reversal",
+    "identify_spend",
+]
+
+
+class Wallet:
+    """One wallet, locked, with the lots that an operation needs; collects what is to be written."""
+
+    def __init__(self, key: WalletKey, balance: Balance | None) -> None:
+        """`balance` None: it has no row yet."""
+        self.key = key
+        self.fresh = balance is None
+        self.balance = balance or Balance()
+        self.lots: dict[UUID, Lot] = {}
+        self.changed: set[UUID] = set()
+        self.transfers: list[Transfer] = []
+        self.draws: dict[UUID, Draw] = {}
+        self.parts: list[Part] = []
+        self._page: list[UUID] = []
+
+    def name_lots(self, lots: Iterable[Lot]) -> None:
+        """Hand in lots that an operation names; what was moved before stays moved."""
+        self.lots = {lot.lot_id: lot for lot in lots} | self.lots
+
+    def turn_to(self, page: Sequence[Lot]) -> None:
+        """Hand in the open active lots that come first: in the order they are spent in, none left out in between."""
+        self.name_lots(page)
+        self._page = [lot.lot_id for lot in page]
+
+    def grant(
+        self, incentive_id: UUID, amount: int, at: datetime, available_at: datetime | None, expires_at: datetime | None
+    ) -> None:
+        """Issue an incentive's points: pending where they are `available_at` a time, however long ago, else active.
+
+        What the wallet was brought past already becomes active, or expires, at once.
+        """
+        if available_at and expires_at:
+            available_at = min(available_at, expires_at)
+        left = amount if available_at else amount - self._measure_debt(amount)
+        account: Account = "pending" if available_at else "active"
+        lot = Lot(incentive_id, amount, left, self.balance.last_seq + 1, 0, available_at, expires_at)
+        self._put(lot)
+        transfer_id, changes = identify("grant", *self.key, incentive_id.hex), {incentive_id.hex: left}
+        self._move(transfer_id, "grant", "issued", account, amount, changes, incentive_id.hex, at)
+        if available_at and not self._is_pending(lot):
+            self._activate(lot, at)
+        if self._is_over(lot):
+            self._expire(lot, self.lots[lot.lot_id].remaining, at)
+
+    def mature(self, at: datetime, due: Sequence[Lot]) -> None:
+        """Bring the wallet up to `at`: due pending lots become active, due lots expire, in the order of their times.
+
+        `due` are all lots that fall due by then: available after `activated_to`, or expiring after `expired_to`.
+        """
+        pending = [lot for lot in due if self._is_pending(lot) and (lot.available_at or NEVER) <= at]
+        for lot in sorted(pending, key=lambda lot: (lot.available_at or NEVER, lot.seq)):
+            self._activate(lot, at)
+        over = [self.lots.get(lot.lot_id, lot) for lot in due if self.balance.expired_to < lot.end <= at]
+        if self.balance.owed:
+            self._expire_many(sum(lot.remaining for lot in over), at)
+        else:
+            for lot in sorted(over, key=lambda lot: (lot.end, lot.seq)):
+                self._expire(lot, lot.remaining, at)
+        self._note_time(at, pending, over)
+
+    def mature_many(self, at: datetime, activating: int, expiring: int) -> None:
+        """The same for lots that are too many to hand in: what remains of those that become active, and that expire."""
+        if activating:
+            transfer_id = identify("activate", *self.key, str(self.balance.last_seq + 1))
+            paid = self._measure_debt(activating)
+            self._move(transfer_id, "activate", "pending", "active", activating, {}, MANY, at, owed=paid)
+        self._expire_many(expiring, at)
+        self._note_time(at, activating, expiring)
+
+    def spend(self, transfer_id: UUID, source_id: str, amount: int, at: datetime) -> bool:
+        """Spend active points, those that expire first first; False, and nothing spent, where they are not enough."""
+        if amount > self.balance.active:
+            return False
+        changes, owed = self._draw(amount)
+        self._move(transfer_id, "spend", "active", "spent", amount, changes, source_id, at, owed=owed)
+        return True
+
+    def refund(self, transfer_id: UUID, spent: Transfer, refund_id: str, portion: Portion, at: datetime) -> None:
+        """Undo one portion of a spend for the refund of this id. It pays the debt, then fills the lots that gave it, with
+        their expiry: what is past that expires at once.
+
+        Where a reversal left those lots no room, what stood in for them comes back: other draws are owed less, then
+        `spare` lots that were used are filled, then a lot of its own that does not expire.
+        """
+        self._note_time(at, None, expired=True)  # nothing is due any more, but what is filled again may be
+        left = portion.amount - self._measure_debt(portion.amount)
+        changes: dict[str, int] = {}
+        forgiven = min(left, portion.owed)
+        late = max(0, forgiven - (portion.owed - portion.late))  # what lots that expire later gave comes back first
+        left -= self._forgive(spent.transfer_id, forgiven, late)
+        for name, share in reversed(list(portion.shares.items())):
+            left -= self._fill(UUID(name), min(left, -share), changes)
+        for draw in sorted(self.draws.values(), key=lambda draw: -draw.seq):
+            left -= self._forgive(draw.transfer_id, min(left, draw.owed, self.balance.owed))
+        for lot_id in portion.spare:
+            left -= self._fill(lot_id, left, changes)
+        if left:
+            self._put(Lot(transfer_id, left, left, self.balance.last_seq + 1))
+            changes[transfer_id.hex] = left
+        self._move(transfer_id, "refund", "spent", "active", portion.amount, changes, spent.source_id, at, refund_id)
+        for lot in [self.lots[UUID(name)] for name in changes]:
+            if self._is_over(lot):
+                self._expire(lot, changes[lot.lot_id.hex], at)
+        self._expire(None, late, at)
+
+    def cut_shares(self, shares: Mapping[str, int], begin: int, end: int) -> dict[str, int]:
+        """What of the `shares` of lots (below 0) lies from `begin` to `end`, counted in the order in which lots are spent."""
+        order = sorted(shares, key=lambda name: (self.lots[UUID(name)].end, self.lots[UUID(name)].seq))
+        cut, before = {}, 0
+        for name in order:
+            part = min(end, before - shares[name]) - max(begin, before)
+            before -= shares[name]
+            if part > 0:
+                cut[name] = -part
+        return cut
+
+    def measure_room(self, shares: Mapping[str, int]) -> int:
+        """How much of its `shares` the lots can take back."""
+        return sum(min(-share, self.lots[UUID(lot_id)].used) for lot_id, share in shares.items())
+
+    def adjust(
+        self, transfer_id: UUID, source_id: str, amount: int, reason: str, at: datetime, expires_at: datetime | None
+    ) -> bool:
+        """Add points, or take them away (`amount` below 0): False, and none taken, where there are fewer."""
+        if amount > 0:
+            left = amount - self._measure_debt(amount)
+            lot = Lot(transfer_id, amount, left, self.balance.last_seq + 1, expires_at=expires_at)
+            self._put(lot)
+            self._move(
+                transfer_id, "adjust", "issued", "active", amount, {transfer_id.hex: left}, source_id, at, reason
+            )
+            if self._is_over(lot):
+                self._expire(lot, left, at)
+            return True
+        if -amount > self.balance.active:
+            return False
+        changes, owed = self._draw(-amount)
+        self._move(transfer_id, "adjust", "active", "issued", -amount, changes, source_id, at, reason, owed)
+        return True
+
+    def take_back(self, taking: Taking, at: datetime, floor: int | None) -> Taken:
+        """See the module. `floor` is the currency's, None: a debt has no bound. `at` is the reversal's time.
+
+        Only the incentive's own lot is looked at: other points that stand in for it are left owed. Where lots owe already,
+        the draws are to be handed in, the oldest first: what of the lot was spent, but not given yet, is theirs.
+        """
+        lot = self.lots.get(taking.incentive_id)
+        if lot is None:
+            return Taken(0, taking.amount)
+        over = self._is_over(lot)
+        wanted = min(taking.amount, lot.amount - lot.reversed - (lot.remaining if over else 0))
+        if self._is_pending(lot):
+            taken = own = min(wanted, lot.remaining)
+            owed = 0
+        else:
+            there = max(self.balance.active, 0)
+            deepest = wanted if floor is None else max(0, min(self.balance.active, 0) - floor)
+            taken = min(wanted, there + deepest)
+            own = 0 if over else min(taken, there, lot.remaining)
+            taken -= self._free(lot, taken, own)
+            owed = min(taken, there) - own
+        if taken:
+            self._reverse(lot, taken, own, owed, taking, at)
+        return Taken(taken, taking.amount - taken)
+
+    def pay_draws(self, draws: Sequence[Draw]) -> None:
+        """Let the lots of the page give what these draws are owed, one after the other, as far as the page goes.
+
+        The page starts behind the `since` that all of them share.
+        """
+        for draw in draws:
+            if changes := self._draw_page(draw.owed):
+                self._pay(draw, changes)
+
+    def _pay(self, draw: Draw, changes: Mapping[str, int]) -> None:
+        paid = replace(draw, owed=draw.owed + sum(changes.values()), part=draw.part + 1)
+        self.draws[draw.transfer_id] = paid
+        self.parts.append(Part(draw.transfer_id, paid.part, changes))
+        open_ = sum(part for name, part in changes.items() if not self._is_over(self.lots[UUID(name)]))
+        self.balance = replace(self.balance, owed=self.balance.owed + open_)
+
+    def _free(self, lot: Lot, taken: int, own: int) -> int:
+        """Let a lot give to the oldest draws what it can't keep when `taken` is reversed of it and `own` comes out of it;
+        what of that none of them wants.
+        """
+        excess = max(0, lot.remaining - own + lot.reversed + taken - lot.amount)
+        for draw in sorted(self.draws.values(), key=lambda draw: draw.seq):
+            if part := min(excess, draw.owed) if draw.since < lot.end else 0:
+                excess -= part
+                lot = replace(lot, remaining=lot.remaining - part)
+                self._put(lot)
+                self._pay(draw, {lot.lot_id.hex: -part})
+        return excess
+
+    def _reverse(self, lot: Lot, taken: int, own: int, owed: int, taking: Taking, at: datetime) -> None:
+        account: Account = "pending" if self._is_pending(lot) else "active"
+        lot = self.lots[lot.lot_id]
+        self._put(replace(lot, remaining=lot.remaining - own, reversed=lot.reversed + taken))
+        changes, why = {lot.lot_id.hex: -own} if own else {}, taking.reversal_id
+        transfer_id, source_id = identify_reversal(taking), lot.lot_id.hex
+        self._move(transfer_id, "reverse", account, "reversed", taken, changes, source_id, at, why, owed)
+        self.balance = replace(self.balance, floor=min(self.balance.active, 0))
+
+    def _activate(self, lot: Lot, at: datetime) -> None:
+        paid = self._measure_debt(lot.remaining)
+        if paid:
+            self._put(replace(lot, remaining=lot.remaining - paid))
+        changes = {lot.lot_id.hex: -paid} if paid else {}
+        transfer_id = identify("activate", *self.key, lot.lot_id.hex)
+        self._move(transfer_id, "activate", "pending", "active", lot.remaining, changes, lot.lot_id.hex, at)
+
+    def _expire_many(self, expiring: int, at: datetime) -> None:
+        """What draws are owed comes out of the lots that expire first: only what is due beyond that expires."""
+        owed = self.balance.owed
+        self._expire(None, max(0, expiring - owed), at)
+        self.balance = replace(self.balance, owed=max(0, owed - expiring))
+
+    def _note_time(self, at: datetime, activated: object, expired: object) -> None:
+        """Remember how far the wallet was brought. Where nothing was due it may stay where it was."""
+        if activated:
+            self.balance = replace(self.balance, activated_to=max(at, self.balance.activated_to))
+        if expired:
+            self.balance = replace(self.balance, expired_to=max(at, self.balance.expired_to))
+
+    def _expire(self, lot: Lot | None, amount: int, at: datetime) -> None:
+        """Expire points of a lot, None: of many. What it counts as remaining has expired then, so it stays as it is."""
+        if amount:
+            source_id = lot.lot_id.hex if lot else MANY
+            # a refund may fill a lot again after it expired: the number tells the times apart
+            transfer_id = identify("expire", *self.key, source_id, str(self.balance.last_seq + 1))
+            self._move(transfer_id, "expire", "active", "expired", amount, {}, source_id, at)
+
+    def _draw(self, amount: int) -> tuple[dict[str, int], int]:
+        """Take `amount` out of the page; what that changed, and what is left owed. Draws from before come first."""
+        changes = {} if self.balance.owed else self._draw_page(amount)
+        return changes, amount + sum(changes.values())
+
+    def _draw_page(self, amount: int) -> dict[str, int]:
+        changes: dict[str, int] = {}
+        for lot in [self.lots[lot_id] for lot_id in self._page]:
+            if part := min(amount, lot.remaining):
+                amount -= part
+                self._put(replace(lot, remaining=lot.remaining - part))
+                changes[lot.lot_id.hex] = -part
+            if not amount:
+                break
+        return changes
+
+    def _fill(self, lot_id: UUID, amount: int, changes: dict[str, int]) -> int:
+        """Give a lot back what was used of it, up to `amount`; how much, noted in `changes`."""
+        lot = self.lots[lot_id]
+        if back := min(amount, lot.used):
+            self._put(replace(lot, remaining=lot.remaining + back))
+            changes[lot_id.hex] = changes.get(lot_id.hex, 0) + back
+        return back
+
+    def _forgive(self, transfer_id: UUID, amount: int, late: int = 0) -> int:
+        """Let a draw be owed less by `amount`, of which `late` came from lots that expired meanwhile; the amount."""
+        if amount:
+            draw = self.draws[transfer_id]
+            self.draws[transfer_id] = replace(draw, owed=draw.owed - amount)
+            self.balance = replace(self.balance, owed=self.balance.owed - (amount - late))
+        return amount
+
+    def _measure_debt(self, incoming: int) -> int:
+        """What of `incoming` active points pays the debt."""
+        return min(incoming, max(0, -self.balance.active))
+
+    def _is_pending(self, lot: Lot) -> bool:
+        return lot.available_at is not None and lot.available_at > self.balance.activated_to
+
+    def _is_over(self, lot: Lot) -> bool:
+        return lot.end <= self.balance.expired_to
+
+    def _put(self, lot: Lot) -> None:
+        self.lots[lot.lot_id] = lot
+        self.changed.add(lot.lot_id)
+        if lot.remaining and not self._is_over(lot):
+            times = (self.balance.due_at, lot.expires_at, lot.available_at if self._is_pending(lot) else None)
+            self.balance = replace(self.balance, due_at=min((time for time in times if time), default=None))
+
+    def _move(
+        self,
+        transfer_id: UUID,
+        kind: TransferKind,
+        debit: Account,
+        credit: Account,
+        amount: int,
+        lots: Mapping[str, int],
+        source_id: str,
+        at: datetime,
+        reason: str | None = None,
+        owed: int = 0,
+    ) -> None:
+        sums = {name: getattr(self.balance, name) for name in (debit, credit) if name != "issued"}
+        sums |= {name: total + (amount if name == credit else -amount) for name, total in sums.items()}
+        after = replace(self.balance, last_seq=self.balance.last_seq + 1, **sums)
+        # A debt only shrinks but by a reversal: the database's CHECK stands behind every spend.
+        self.balance = after = replace(after, floor=max(after.floor, min(after.active, 0)))
+        what = (transfer_id, after.last_seq, kind, debit, credit, amount, lots, source_id, reason)
+        self.transfers.append(Transfer(*what, after.pending, after.active, at))
+        if owed:
+            self.draws[transfer_id] = Draw(transfer_id, after.last_seq, owed, after.expired_to)
+            due_at = min(at, after.due_at or at)
+            self.balance = replace(after, owed=after.owed + owed, due_at=due_at)

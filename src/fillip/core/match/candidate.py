@@ -1,0 +1,60 @@
+"""What match hands on: an event with the campaigns it meets."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from fillip.core.book.version import Entry
+from fillip.core.event import Event
+from fillip.core.limit import CounterKey, Touch
+from fillip.core.match.reward_values import NoWorth
+
+
+class Candidate(Struct, frozen=True):
+    """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
+
+    `values` has one for each reward; where they can't be granted, `refused` says why and nothing is touched, and so is
+    nothing of a campaign that is paused.
+    For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
+    that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
+    cohorts for the rules that settle runs.
+    `kept` has one for each earlier version that instances go on under, the earliest first: what the event means there.
+    """
+
+    entry: Entry
+    touches: tuple[Touch, ...] = ()
+    values: tuple[int, ...] = ()
+    refused: NoWorth | None = None
+    starts: bool = False
+    steps: tuple[int, ...] = ()
+    amounts: dict[int, int] = {}
+    key: str = ""
+    routes: tuple[int, ...] = ()
+    user: Mapping[str, object] = {}
+    cohorts: frozenset[str] = frozenset()
+    kept: tuple["Candidate", ...] = ()
+
+    @property
+    def versions(self) -> tuple["Candidate", ...]:
+        """What the event means for each version in force, the newest first."""
+        return (self, *self.kept)
+
+
+class Match(Struct, frozen=True):
+    """An event that meets at least one campaign, with what was read of its user at that time.
+
+    `late` marks an event beyond the acceptance horizon: it is recorded, its candidates are denied as `late`.
+    `full` are counters that the projection showed without room: a hint, never a denial.
+    """
+
+    event: Event
+    candidates: Sequence[Candidate]
+    user: Mapping[str, object] | None = None
+    cohorts: Mapping[str, int] = {}
+    late: bool = False
+    full: frozenset[CounterKey] = frozenset()
+
+    @property
+    def touches(self) -> Iterator[Touch]:
+        """All that any of its grants would take."""
+        return (touch for each in self.candidates for version in each.versions for touch in version.touches)

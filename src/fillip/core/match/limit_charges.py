@@ -1,0 +1,50 @@
+"""Which counters a grant would take from, and how much."""
+
+from collections.abc import Mapping, Sequence
+
+from fillip.core.book.book import Book
+from fillip.core.book.version import Entry
+from fillip.core.campaign.reward import Reward
+from fillip.core.event import Event
+from fillip.core.limit import CounterKey, Limit, Touch
+from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.rule import RuleError
+from fillip.core.tenant import start_window
+
+
+def list_touches(
+    event: Event, entry: Entry, values: Sequence[int], user: Mapping[str, object], cohorts: frozenset[str]
+) -> tuple[Touch, ...]:
+    """One touch per limit that a grant of `entry` for this event falls under; `values` has one for each reward.
+
+    Raises RuleError from a key expression.
+    """
+    book, rewards = event.book, entry.campaign.rewards
+    return tuple(
+        Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
+        for limit in book.limits_by_version[entry.campaign_id, entry.version]
+        if limit.action in (None, event.action)
+    )
+
+
+def measure(limit: Limit, rewards: Sequence[Reward], values: Sequence[int]) -> int:
+    """What one grant of these rewards takes from a limit: 1, or the values of those of the limit's kind and currency."""
+    if limit.measure == "count":
+        return 1
+    given = zip(rewards, values, strict=True)
+    return sum(value for reward, value in given if limit.adds_up(reward.kind, reward.currency))
+
+
+def _name_counter(
+    event: Event, limit: Limit, book: Book, user: Mapping[str, object], cohorts: frozenset[str]
+) -> CounterKey:
+    key = str(book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
+    if not fits(key) or "\0" in key:
+        raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
+    return CounterKey(
+        event.tenant_id,
+        limit.limit_id,
+        event.user_id if limit.per_user else "",
+        key,
+        start_window(limit.span, book.tenant.local_day(event.occurred_at)),
+    )

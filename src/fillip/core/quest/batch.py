@@ -1,0 +1,217 @@
+"""What a batch does to the quests of its users: the instances it found, moved on event by event."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.errors import Unreadable
+from fillip.core.event import Event
+from fillip.core.identity import name_key
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.quest.instance import Contribution, Instance, Meeting, advance
+from fillip.core.quest.shelf import Shelf
+from fillip.core.rule import RuleError
+
+QuestKey = tuple[str, str, str]
+"""(tenant, campaign, user)"""
+
+
+class InstanceKey(NamedTuple):
+    """Names a quest instance in the ledger."""
+
+    tenant_id: str
+    campaign_id: str
+    user_id: str
+    key: str
+    occurrence: int
+
+
+class Span(Struct, frozen=True):
+    """The first and last clock time of a quest's events in a batch, less the most lateness: what ends before `first` may
+    be over for all of them, what ends before `last` is over for one.
+    """
+
+    first: datetime
+    last: datetime
+
+
+class Wanted(Struct, frozen=True):
+    """The instances to lock: of each quest those lapsed that may not be over, and some of those open that are; of those
+    open all of the quests in `whole`, else those of the `routes`; and of each of `keys` those open and the newest.
+
+    `openings` are those of `keys`, and of events that have one of their own, that may open an instance of a quest with
+    routes.
+    """
+
+    quests: Mapping[QuestKey, Span]
+    whole: Sequence[QuestKey] = ()
+    routes: Sequence[tuple[QuestKey, int]] = ()
+    keys: Sequence[tuple[QuestKey, str]] = ()
+    openings: Sequence[tuple[QuestKey, str]] = ()
+
+
+class Quests:
+    """The instances that a batch works on, and what it changes; `fresh` are those that it made."""
+
+    def __init__(self, found: Mapping[QuestKey, Iterable[Instance]]) -> None:
+        """`found` as read under the lock."""
+        self._shelves = {key: Shelf(instances) for key, instances in found.items()}
+        self._open: dict[QuestKey, int] = {}
+        self._growing: Mapping[QuestKey, datetime] = {}
+        self.changed: dict[InstanceKey, Instance] = {}
+        self.fresh: set[InstanceKey] = set()
+        self.met: list[tuple[InstanceKey, Contribution]] = []
+
+    def list_growing(self, wanted: Wanted) -> Mapping[QuestKey, datetime]:
+        """The quests that may have more instances waiting after the batch, with the first instant that counts as not over.
+
+        Where one of the same key waits, the next can only take its place.
+        """
+        firsts = {quest: span.first for quest, span in wanted.quests.items()}
+        growing = {quest for quest, key in wanted.openings if not self._shelve(quest).has_waiting(key, firsts[quest])}
+        self._growing = {quest: firsts[quest] for quest in sorted(growing)}
+        return self._growing
+
+    def count(self, open_now: Mapping[QuestKey, int]) -> None:
+        """Take note of how many instances of these quests wait for events, known or not, by the mark open or lapsed."""
+        self._open.update(open_now)
+
+    def advance(self, event: Event, candidate: Candidate) -> tuple[list[tuple[Instance, Candidate]], Instance | None]:
+        """Let an event move a quest on: the instances that it completes in order of start, each with the candidate of the
+        version that it does so under, and one refused for room.
+        """
+        quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
+        meeting = read_meeting(event, candidate)
+        done = advance(self._shelve(quest).find(meeting), meeting, self._open.get(quest, 0))
+        for moved in done.moved:
+            instance = moved.instance
+            place = InstanceKey(*quest, instance.key, instance.occurrence)
+            if self._put(place, instance) is None:
+                self.fresh.add(place)
+            self.met += [(place, each) for each in moved.met]
+        versions = {version.entry.version: version for version in candidate.versions}
+        completed = [moved for moved in done.moved if moved.instance.state == "completed"]
+        return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
+
+    def find(self, place: InstanceKey) -> Instance | None:
+        """An instance as it stands now, where this batch has locked it for its events or changed it."""
+        return self._shelve(place[:3]).instances.get((place.key, place.occurrence)) or self.changed.get(place)
+
+    def put(self, place: InstanceKey, instance: Instance) -> None:
+        """Store what became of an instance otherwise than by an event; one that is open again takes events from now on."""
+        if instance.state == "open" or (place.key, place.occurrence) in self._shelve(place[:3]).instances:
+            self._put(place, instance)
+        self.changed[place] = instance
+
+    def _shelve(self, quest: QuestKey) -> Shelf:
+        shelf = self._shelves.get(quest)
+        if shelf is None:
+            shelf = self._shelves[quest] = Shelf(())
+        return shelf
+
+    def _put(self, place: InstanceKey, instance: Instance) -> Instance | None:
+        """What stood in the place before."""
+        before = self._shelve(place[:3]).put(instance)
+        if before != instance:
+            self.changed[place] = instance
+        if first := self._growing.get(place[:3]):
+            was_waiting = before is not None and before.is_waiting(first)
+            self._open[place[:3]] += instance.is_waiting(first) - was_waiting
+        return before
+
+    def deny(self, place: InstanceKey) -> None:
+        """Close the instance that a claim completed, when the grant is refused."""
+        self._put(place, replace(self.changed[place], state="denied"))
+
+
+def list_wanted(matches: Sequence[Match]) -> Wanted:
+    """The instances to lock for these matches, sorted and each once."""
+    spans: dict[QuestKey, Span] = {}
+    whole: set[QuestKey] = set()
+    routes: set[tuple[QuestKey, int]] = set()
+    keys: set[tuple[QuestKey, str]] = set()
+    openings: set[tuple[QuestKey, str]] = set()
+    for match in matches:
+        for candidate in () if match.late else match.candidates:
+            if candidate.entry.campaign.quest is None or candidate.entry.is_paused:
+                continue
+            place = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
+            meeting = read_meeting(match.event, candidate)
+            spans[place] = _widen(spans.get(place), meeting)
+            found = meeting.list_routes()
+            whole |= {place} if found is None else set()
+            routes |= {(place, route) for route in found or ()}
+            if meeting.opens:
+                keys |= {(place, meeting.key)} if meeting.quest.instance != "event" else set()
+                openings |= {(place, meeting.key)} if found else set()
+    return Wanted(dict(sorted(spans.items())), sorted(whole), sorted(routes), sorted(keys), sorted(openings))
+
+
+def find_due(meeting: Meeting) -> datetime:
+    """The end of a window before which it is over for the event, under whatever version."""
+    most_s = max(version.quest.lateness_s for version in (meeting, *meeting.kept))
+    return meeting.clock_at - timedelta(seconds=most_s)
+
+
+def _widen(span: Span | None, meeting: Meeting) -> Span:
+    at = find_due(meeting)
+    return Span(min(span.first, at), max(span.last, at)) if span else Span(at, at)
+
+
+def read_meeting(event: Event, candidate: Candidate) -> Meeting:
+    """What an event means for the quest that it is a candidate of."""
+    entry, tenant = candidate.entry, event.book.tenant
+    quest, schedule = entry.campaign.quest, entry.campaign.schedule
+    assert quest is not None, "only campaigns with a quest are met step by step"
+    return Meeting(
+        quest=quest,
+        campaign_version=entry.version,
+        event_key=event.key,
+        source=event.source,
+        event_id=event.event_id,
+        occurred_at=event.occurred_at,
+        clock_at=event.received_at if tenant.clock == "live" else event.occurred_at,
+        tenant=tenant,
+        sequence=event.place.offset,
+        steps=candidate.steps,
+        starts=candidate.starts,
+        amounts=candidate.amounts,
+        key=name_key(event.event_id, event.key) if quest.instance == "event" else candidate.key,
+        start=dict(event.attributes) if entry.late_rules else None,
+        campaign_starts_at=schedule.starts_at,
+        campaign_ends_at=schedule.ends_at,
+        admits=lambda instance, index: _admit(event, candidate, instance, index),
+        route=entry.route,
+        routes=candidate.routes,
+        kept=tuple(read_meeting(event, version) for version in candidate.kept),
+    )
+
+
+def _admit(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:
+    """Whether what a step's rule reads of the instance holds too. An error is no match."""
+    rule = candidate.entry.late_rules.get(f"quest.steps.{index}.rule")
+    if rule is None:
+        return True
+    try:
+        start, progress = _read_start(event, candidate, instance), _read_progress(instance, index)
+        return bool(rule(event.typed, candidate.user, candidate.cohorts, start, progress))
+    except (RuleError, Unreadable):
+        return False
+
+
+def _read_start(event: Event, candidate: Candidate, instance: Instance) -> Mapping[str, object] | None:
+    quest = candidate.entry.campaign.quest
+    action = event.book.actions.get((quest and quest.opening_action) or "")
+    if instance.start is None or action is None:
+        return None
+    return event.typed if instance.start_event_key == event.key else action.read(instance.start)
+
+
+def _read_progress(instance: Instance, index: int) -> dict[str, object]:
+    """What `progress` reads in the rule of a step: see core.quest.PROGRESS."""
+    state = instance.steps[index]
+    steps_met = sum(each.met for each in instance.steps)
+    return {"done": state.done, "needed": state.needed, "steps_met": steps_met, "occurrence": instance.occurrence}

@@ -1,0 +1,400 @@
+"""The life of quest instances: opened, moved on step by step, completed once.
+
+    (none) --start--> open --last step--> completed   (or denied, when the grant is then refused)
+                      open --an event after the window and its lateness--> lapsed
+               open, lapsed --another begins, and the quest can't be repeated--> closed
+
+An instance takes an event iff the event's time lies in its window, both ends included, and the event's clock time
+(broker time; in a tenant with clock `history` the event's own) is not past the window's end by more than the lateness.
+`lapsed` is the mark that an event has found it over, and decides nothing: should one still come that it takes, it counts. So
+it does not matter which event lapses an instance, nor which events find one that they don't count for; an event changes
+nothing else of it. A history may be told in any order, so what is over for one event is not for the next: where a quest
+can't be repeated, an instance is closed for good when another of its key begins, and one of them at most is completed.
+Steps are met in log order, never re-sorted; an event counts in full for every instance. The days of a streak alone count
+by the calendar, in whatever order they come (see core.streak).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.book.route import EVERYWHERE, Route
+from fillip.core.campaign.quest import Quest, Step
+from fillip.core.identity import name_instance
+from fillip.core.instant import add_span
+from fillip.core.quest.streak import is_closed, join_day, measure
+from fillip.core.tenant import Tenant
+
+QuestState = Literal["open", "completed", "denied", "lapsed", "closed", "reversed"]
+
+MAX_OPEN = 10_000
+"""Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
+
+MAX_TOGETHER = 100
+"""Most of them that one event may find: all where the quest has no route (see core.route), else those of one route."""
+
+
+class StepState(Struct, frozen=True, omit_defaults=True):
+    """How far a step has come of how far it must: events, the sum, or days or weeks.
+
+    Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
+    What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
+    `total`; the sum before the last of them, and before any other, was at most `peak`.
+    """
+
+    name: str
+    done: int
+    needed: int
+    last: date | None = None
+    days: str = ""
+    total: int = 0
+    peak: int = 0
+    left: int = 0
+
+    @property
+    def met(self) -> bool:
+        """Whether it is done; nothing is added to it then, so it stays so."""
+        return self.done >= self.needed
+
+
+class Instance(Struct, frozen=True):
+    """One go of a user at a quest; `occurrence` numbers those of one key from 1.
+
+    `start_event_key` and what is with it name the event that opened it. `start_offset` is that one's place in the log:
+    instances are served in this order. `start` are its attributes as sent, kept where a rule reads them; `route` is how
+    events find it. `completed_by` is the key of the event that completed it.
+    """
+
+    key: str
+    occurrence: int
+    campaign_version: int
+    state: QuestState
+    started_at: datetime
+    ends_at: datetime | None
+    start_event_key: UUID | None
+    start_event_id: str | None
+    start_event_source: str | None
+    start_offset: int
+    steps: tuple[StepState, ...]
+    start: dict[str, object] | None = None
+    completed_by: UUID | None = None
+    route: int = EVERYWHERE
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether events may still count for it, as far as its state goes."""
+        return self.state in ("open", "lapsed")
+
+    def is_waiting(self, first: datetime) -> bool:
+        """Whether it is unfinished and ends at `first` or later."""
+        return self.is_unfinished and (self.ends_at is None or self.ends_at >= first)
+
+    @property
+    def name(self) -> str:
+        """What decisions and frames call it."""
+        return name_instance(self.key, self.occurrence)
+
+
+class Contribution(Struct, frozen=True):
+    """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken."""
+
+    step: str
+    event_key: UUID
+    amount: int
+    day: date
+    reversed: int = 0
+
+    @property
+    def left(self) -> int:
+        """What still counts of it; 0 when the event was reversed in whole."""
+        return self.amount - self.reversed
+
+
+class Meeting(Struct, frozen=True):
+    """What one event means for one version of a quest.
+
+    `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
+    `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that of the
+    instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
+    `routes` where those are that it can count for. `kept` is what it means for earlier versions in force, the first first.
+    """
+
+    quest: Quest
+    campaign_version: int
+    event_key: UUID
+    source: str
+    event_id: str
+    occurred_at: datetime
+    clock_at: datetime
+    tenant: Tenant
+    sequence: int
+    steps: tuple[int, ...] = ()
+    starts: bool = False
+    amounts: dict[int, int] = {}
+    key: str = ""
+    start: dict[str, object] | None = None
+    campaign_starts_at: datetime | None = None
+    campaign_ends_at: datetime | None = None
+    admits: Callable[[Instance, int], bool] = lambda instance, index: True
+    route: Route | None = None
+    routes: tuple[int, ...] = ()
+    kept: tuple["Meeting", ...] = ()
+
+    def under(self, campaign_version: int) -> "Meeting":
+        """What the event means for an instance at a version: by the earliest one in force that is not before it.
+
+        Where all are before it (the book is older than the instance) it is the newest.
+        """
+        return next((each for each in self.kept if campaign_version <= each.campaign_version), self)
+
+    @property
+    def day(self) -> date:
+        """Its day in the tenant's zone."""
+        return self.tenant.local_day(self.occurred_at)
+
+    @property
+    def due_day(self) -> date:
+        """The first day that is not over by more than the lateness when it comes."""
+        return self.tenant.local_day(self.clock_at - timedelta(seconds=self.quest.lateness_s))
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is an event that opens instances."""
+        return self.quest.opens(starts=self.starts, steps=self.steps)
+
+    def place(self, start: dict[str, object] | None) -> int:
+        """The route of an instance that was opened by an event with these attributes."""
+        return self.route.place(start) if self.route else EVERYWHERE
+
+    def list_routes(self) -> set[int] | None:
+        """Where all instances are that the event can count for, or stand beside one that it opens; None: anywhere.
+
+        A quest that has a route keeps it (see manage.quest_rules), so what stands under an earlier version without one is
+        EVERYWHERE.
+        """
+        if self.route is None:
+            return None
+        found = {EVERYWHERE, *self.routes, *(route for version in self.kept for route in version.routes)}
+        return found | {self.place(self.start)} if self.opens else found
+
+
+class Moved(Struct, frozen=True):
+    """An instance after an event that was met under `version`, and what the event gave to its steps."""
+
+    instance: Instance
+    version: int
+    met: tuple[Contribution, ...] = ()
+
+
+class Advance(Struct, frozen=True):
+    """What an event does to a user's instances of a quest, in order of their start.
+
+    `refused` is the instance that it would have opened, had the user not too many open.
+    """
+
+    moved: Sequence[Moved]
+    refused: Instance | None = None
+
+
+def advance(known: Iterable[Instance], meeting: Meeting, open_now: int = 0) -> Advance:
+    """Let an event lapse instances, then open one, which may close another, then count for each that takes it.
+
+    Each goes on under its own version (see Meeting.under); what opens does so under the newest.
+
+    `known` are, of the user's unfinished instances, those that the event finds by its routes or its key, those whose
+    window it lies in at least; and the newest of the meeting's key. Those that nothing happens to are left out of the
+    answer. `open_now` is how many are open, also where they are not known.
+    """
+    before = sorted(known, key=lambda each: (each.start_offset, each.key, each.occurrence))
+    current = [_lapse(each, meeting.under(each.campaign_version)) for each in before]
+    opened = _open(current, meeting)
+    refused = None
+    if opened and (open_now >= MAX_OPEN or _count_together(current, opened, meeting) >= MAX_TOGETHER):
+        opened, refused = None, opened
+    if opened and not meeting.quest.repeatable:
+        current = [_close(each, opened) for each in current]
+    moved = [meet(each, meeting.under(each.campaign_version)) for each in current]
+    told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance != old]
+    return Advance([*told, meet(opened, meeting)] if opened else told, refused)
+
+
+def _count_together(current: Iterable[Instance], opened: Instance, meeting: Meeting) -> int:
+    """How many that are not over every event finds that finds the one opened."""
+    alike = (each for each in current if meeting.route is None or each.route in (EVERYWHERE, opened.route))
+    return sum(each.is_unfinished and not _is_over(each.ends_at, meeting) for each in alike)
+
+
+def meet(instance: Instance, meeting: Meeting) -> Moved:
+    """The instance after the event has counted for the steps that wait for it."""
+    if not _takes(instance, meeting):
+        return Moved(instance, meeting.campaign_version)
+    taken = migrate(instance, meeting)
+    states, met, day, skipped = list(taken.steps), [], meeting.day, meeting.tenant.skipped_days
+    for index in _list_waiting(meeting.quest, states):
+        step = meeting.quest.steps[index]
+        if index not in meeting.steps:
+            continue
+        if step.streak and is_closed(step.streak, states[index].last, day, meeting.due_day):
+            continue
+        amount = meeting.amounts.get(index, 1)
+        if meeting.admits(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
+            states[index] = _sum_up(state, amount)
+            met.append(Contribution(state.name, meeting.event_key, amount, day))
+    return Moved(_put(taken, states, meeting.event_key) if met else instance, meeting.campaign_version, tuple(met))
+
+
+def restart(step: Step, state: StepState) -> StepState:
+    """The step at its beginning, before anything is counted anew; what events gave to it in all stays known."""
+    return StepState(step.name, 0, step.needed, total=state.total, peak=state.peak, left=state.left)
+
+
+def replay(
+    quest: Quest, steps: Sequence[StepState], contributions: Iterable[Contribution], skipped: Collection[date] = ()
+) -> tuple[StepState, ...]:
+    """The steps after what is left of these contributions, in order, has counted once more; see core.streak for `skipped`.
+
+    What was once counted is not asked again whether its rule holds, or whether it came in time. A contribution to a step whose turn has not come,
+    or which is met without it, gives nothing.
+    """
+    states = list(steps)
+    for each in contributions:
+        for index in _list_waiting(quest, states) if each.left else ():
+            if states[index].name == each.step and (
+                state := _add(quest.steps[index], states[index], each.left, each.day, skipped)
+            ):
+                states[index] = state
+    return tuple(states)
+
+
+def migrate(instance: Instance, meeting: Meeting) -> Instance:
+    """An open or lapsed instance of an earlier version under the meeting's: steps of the same name keep how far they are.
+
+    Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
+    left was met, the last one does.
+    """
+    if instance.campaign_version >= meeting.campaign_version or not instance.is_unfinished:
+        return instance
+    old = {state.name: state for state in instance.steps}
+    states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
+    route = meeting.place(instance.start) if meeting.route else instance.route
+    return hold_back(replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version, route=route))
+
+
+def hold_back(instance: Instance) -> Instance:
+    """The instance, of which no event completes the last step just now: where all are met, it still wants one."""
+    *others, last = instance.steps
+    if all(state.met for state in instance.steps):
+        return replace(instance, steps=(*others, replace(last, done=last.needed - 1)))
+    return instance
+
+
+def _carry(state: StepState, needed: int) -> StepState:
+    done = max(state.done, needed) if state.met else min(state.done, needed - 1)
+    return replace(state, done=done, needed=needed)
+
+
+def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
+    """The steps of a new instance."""
+    return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
+
+
+def _put(instance: Instance, states: Sequence[StepState], event_key: UUID) -> Instance:
+    if all(state.met for state in states):
+        return replace(instance, steps=tuple(states), state="completed", completed_by=event_key)
+    return replace(instance, steps=tuple(states), state="open")
+
+
+def _sum_up(state: StepState, amount: int) -> StepState:
+    return replace(state, total=state.total + amount, peak=max(state.peak, state.total), left=state.left + 1)
+
+
+def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
+    waiting = [index for index, state in enumerate(states) if not state.met]
+    return waiting[:1] if quest.ordered else waiting
+
+
+def _add(step: Step, state: StepState, amount: int, day: date, skipped: Collection[date]) -> StepState | None:
+    """The step with one event more; None where the event gives nothing. A second one of a streak's day keeps it."""
+    if not step.streak:
+        return replace(state, done=state.done + amount) if amount else None
+    joined = join_day(step.streak, state.last, state.days, day, skipped)
+    if joined is None or joined == (state.last, state.days):
+        return joined and state
+    last, days = joined
+    return replace(state, done=measure(step.streak, days), last=last, days=days)
+
+
+def _takes(instance: Instance, meeting: Meeting) -> bool:
+    if not instance.is_unfinished or meeting.occurred_at < instance.started_at:
+        return False
+    if instance.ends_at is None:
+        return True
+    return meeting.occurred_at <= instance.ends_at and not _is_over(instance.ends_at, meeting)
+
+
+def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
+    return ends_at is not None and meeting.clock_at > add_span(ends_at, meeting.quest.lateness_s)
+
+
+def _lapse(instance: Instance, meeting: Meeting) -> Instance:
+    over = instance.state == "open" and _is_over(instance.ends_at, meeting)
+    return replace(instance, state="lapsed") if over else instance
+
+
+def _close(instance: Instance, follower: Instance) -> Instance:
+    """The same, closed where the other is the next of its key."""
+    is_next = (instance.key, instance.occurrence + 1) == (follower.key, follower.occurrence)
+    return replace(instance, state="closed") if is_next and instance.is_unfinished else instance
+
+
+def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
+    """The instance that the event opens, if it may."""
+    quest = meeting.quest
+    same = [instance for instance in known if instance.key == meeting.key]
+    newest = max(same, key=lambda instance: instance.occurrence, default=None)
+    if not meeting.opens or any(_blocks(one, newest, meeting) for one in same):
+        return None
+    from_campaign = quest.start.at == "campaign"
+    started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
+    ends_at = meeting.campaign_ends_at
+    if quest.window_s is not None:
+        ends_at = add_span(started_at, quest.window_s)
+    instance = Instance(
+        key=meeting.key,
+        occurrence=newest.occurrence + 1 if newest else 1,
+        campaign_version=meeting.campaign_version,
+        state="open",
+        started_at=started_at,
+        ends_at=ends_at,
+        start_event_key=None if from_campaign else meeting.event_key,
+        start_event_id=None if from_campaign else meeting.event_id,
+        start_event_source=None if from_campaign else meeting.source,
+        start_offset=meeting.sequence,
+        steps=fresh_steps(quest),
+        start=meeting.start,
+        route=meeting.place(meeting.start),
+    )
+    return instance if _takes(instance, meeting) and _is_admitted(instance, meeting) else None
+
+
+def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bool:
+    """Whether an instance of the same key stands in the way of a new one: the newest, or one whose window is not past."""
+    quest = meeting.quest
+    if not instance.is_unfinished:
+        return instance is newest and instance.state != "reversed" and not quest.repeatable
+    if _is_over(instance.ends_at, meeting.under(instance.campaign_version)):
+        return instance is newest and quest.start.at == "campaign"
+    within = instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    return within or (instance is newest and not quest.repeatable)
+
+
+def _is_admitted(instance: Instance, meeting: Meeting) -> bool:
+    """Whether the step that is to open the instance counts for it, as far as its rule reads the instance."""
+    if meeting.quest.start.at != "first_step":
+        return True
+    waiting = [0] if meeting.quest.ordered else meeting.steps
+    return any(index in meeting.steps and meeting.admits(instance, index) for index in waiting)

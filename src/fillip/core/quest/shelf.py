@@ -1,0 +1,59 @@
+"""A user's instances of one quest as a batch knows them, found by what an event asks for."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+
+from fillip.core.quest.instance import Instance, Meeting
+
+Name = tuple[str, int]
+"""(key, occurrence)"""
+
+
+class Shelf:
+    """Instances as they stand. What an event finds here is what it would find among all, as far as it matters to it."""
+
+    def __init__(self, instances: Iterable[Instance]) -> None:
+        """Those that the batch has read."""
+        self.instances: dict[Name, Instance] = {}
+        self._by_key: dict[str, set[Name]] = defaultdict(set)
+        self._by_route: dict[int, set[Name]] = defaultdict(set)
+        self._ending: list[tuple[datetime, Name]] = []  # of those that are or were open, a heap
+        for instance in instances:
+            self.put(instance)
+
+    def put(self, instance: Instance) -> Instance | None:
+        """Put it in its place; what stood there before."""
+        name = (instance.key, instance.occurrence)
+        before = self.instances.get(name)
+        if before and before.route != instance.route:
+            self._by_route[before.route].discard(name)
+        self.instances[name] = instance
+        self._by_key[instance.key].add(name)
+        self._by_route[instance.route].add(name)
+        if instance.state == "open" and instance.ends_at and (before is None or before.state != "open"):
+            heappush(self._ending, (instance.ends_at, name))
+        return before
+
+    def find(self, meeting: Meeting) -> list[Instance]:
+        """Those that the event can count for or whose key it would open, and what of the others is over by its clock."""
+        routes = meeting.list_routes()
+        if routes is None:
+            return list(self.instances.values())
+        names = set[Name]().union(*(self._by_route.get(route, ()) for route in routes))
+        if meeting.opens:
+            names |= self._by_key.get(meeting.key, set())
+        names |= self._take_over(meeting.clock_at - timedelta(seconds=meeting.quest.lateness_s))
+        return [self.instances[name] for name in names]
+
+    def has_waiting(self, key: str, first: datetime) -> bool:
+        """Whether one of this key is unfinished and ends at `first` or later."""
+        return any(self.instances[name].is_waiting(first) for name in self._by_key.get(key, ()))
+
+    def _take_over(self, due_at: datetime) -> set[Name]:
+        """Those that ended before, each told once."""
+        over = set()
+        while self._ending and self._ending[0][0] < due_at:
+            over.add(heappop(self._ending)[1])
+        return over

@@ -1,0 +1,1 @@
+"""JSON Schemas of attributes: their types, what they may cost, what they take."""
