@@ -1,8 +1,8 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -33,45 +33,16 @@ from fillip.settle.rows import (
     write_rejection,
 )
 from fillip.settle.stage import Outcome, Recorded
+from fillip.settle.transient_postgres import BUSY, PASSING
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch, Position
 
-BUSY = (
-    asyncpg.TransactionRollbackError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.UniqueViolationError,
-)
-"""The server answers; the same batch may be tried again some times: it lost a race, or took too long."""
-AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection whose server process was terminated
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-"""The server is away, out of room or a standby: for as long as it takes. Or the connection alone was cut."""
-PASSING = (*BUSY, *AWAY, asyncpg.LockNotAvailableError)
 ANSWER_S = 2.0
 
 HEARD_EVERY_S = 0.5
 WRITTEN_AT_ONCE = 1_000  # decisions; with two rewards each some 30 ms of encoding
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-
-
-@contextmanager
-def retry_passing() -> Iterator[None]:
-    """Raise Retry for what passes by itself; a key that is there already does not, where all rows are locked."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError:
-        raise
-    except PASSING as error:
-        raise Retry(f"{type(error).__name__}: {error}") from error
 
 
 class PostgresLedger:

@@ -8,8 +8,8 @@ import asyncpg
 
 from fillip.core.errors import Retry
 from fillip.settle.coupons.codes import make_codes
-from fillip.settle.postgres import PASSING, retry_passing
 from fillip.settle.sweep import Key, Turns
+from fillip.settle.transient_postgres import PASSING, retry_passing
 
 PORTION_CODES = 2_000
 """Made in some 3 ms, so that what shares the event loop does not notice."""

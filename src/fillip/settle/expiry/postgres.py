@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 
 from fillip.core.errors import Retry
-from fillip.settle.postgres import PASSING, retry_passing
 from fillip.settle.sweep import Key, Turns
+from fillip.settle.transient_postgres import PASSING, retry_passing
 
 PORTION, OF_A_TENANT = 500, 100
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 
 from fillip.core.errors import Refused, Retry
-from fillip.settle.postgres import PASSING
+from fillip.settle.transient_postgres import PASSING
 from fillip.stream.belt import Position
 from fillip.stream.fit import Log
 
