@@ -16,8 +16,8 @@ from fillip.app.demo.book import launch_campaigns
 from fillip.app.demo.client import ApiClient
 from fillip.app.figures import Figure, at_least, expect
 from fillip.app.up import Stack
+from fillip.manage.api.quotas import QuotasPart
 from fillip.manage.operator import set_quotas
-from fillip.manage.quotas import QuotasPart
 from tests.live.running import make_tenant, send, wait_until_settled
 
 CONFIG = Path(__file__).with_suffix(".toml")

@@ -12,11 +12,12 @@ from fillip.analyse import build_app
 from fillip.analyse.facts import sift
 from fillip.app.path import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
-from fillip.manage.keys import NewKey
+from fillip.manage.api.keys import NewKey
+from fillip.manage.api.quotas import QuotasPart
+from fillip.manage.api.tenants import NewTenant
+from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
-from fillip.manage.postgres import PostgresKeyRing, open_engine
-from fillip.manage.quotas import QuotasPart
-from fillip.manage.tenants import NewTenant
+from fillip.manage.store.engine import open_engine
 from fillip.migrations import role_dsn
 
 

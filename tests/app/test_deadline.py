@@ -25,7 +25,7 @@ from fillip.core.quota import Quotas
 from fillip.ingest.http import events_route
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app
-from fillip.manage.postgres import open_engine
+from fillip.manage.store.engine import open_engine
 from tests.manage.conftest import ALL_SCOPES
 
 WITHIN_S = 0.3

@@ -19,7 +19,7 @@ from fillip.core.quest.instance import Instance, Meeting, advance
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 TENANT = Tenant("demo", "Demo", "UTC", "USD", "history")
 KIND_RANK = {"ENROLLED": 0, "PURCHASE": 1, "REDEEM": 2}

@@ -13,7 +13,7 @@ from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign.campaign import Checked
 from fillip.core.errors import Crash
 from fillip.ingest.schema import build_reader
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
 from tests.bench.site import Site

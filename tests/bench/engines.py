@@ -12,7 +12,7 @@ from google.protobuf import json_format, message_factory
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.index.clause import Choice, Members
 from fillip.core.rule import RuleError
-from fillip.manage.descriptor import PACKAGE, build_pool
+from fillip.manage.rule.descriptor import PACKAGE, build_pool
 from tests.core.index_book import ACTION, USER, Made
 
 Situation = tuple[dict[str, Any], dict[str, Any], frozenset[str]]

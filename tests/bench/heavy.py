@@ -16,7 +16,7 @@ from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
-from fillip.manage.quest_rules import check_path
+from fillip.manage.campaign.expressions import check_path
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn

@@ -13,7 +13,7 @@ from fillip.core.campaign.campaign import Campaign, Checked
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 TENANT, ACTION, USERS = "bench", "PURCHASE", 2_000
 GRANT_EVERY = 10  # an event is granted exactly when the number in its id is a multiple of this

@@ -17,7 +17,7 @@ from fillip.core.campaign.campaign import Checked
 from fillip.core.pattern import MAX_MATCHED_CHARS
 from fillip.core.rule import RuleRefused
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.load import ACTION, TENANT, draw_events

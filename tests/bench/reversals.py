@@ -19,7 +19,7 @@ from fillip.core.identity import identify_event
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn

@@ -8,7 +8,7 @@ from cel_expr_python import cel
 from google.protobuf import message_factory
 
 from fillip.core.schema.types import ObjectType
-from fillip.manage.descriptor import PACKAGE, build_pool
+from fillip.manage.rule.descriptor import PACKAGE, build_pool
 
 
 def list_rivals(

@@ -7,7 +7,7 @@ from fillip.app.figures import Figure, at_most, note
 from fillip.core.rule import RuleError, RuleRefused, compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from tests.bench.load import RULES, SCHEMA
 from tests.bench.rivals import list_rivals
 from tests.bench.site import Site

@@ -11,7 +11,7 @@ from fillip.core.rule.compile import build_exact, build_fast
 from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Node, Select
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 ACTION = derive_type({
     "type": "object",

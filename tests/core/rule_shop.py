@@ -8,8 +8,8 @@ from fillip.core.named_list import MAX_LIST_ITEMS, NamedList
 from fillip.core.rule import RuleRefused, compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
-from fillip.manage.cel import check_rule
-from fillip.manage.descriptor import PACKAGE, build_pool
+from fillip.manage.rule.checker import check_rule
+from fillip.manage.rule.descriptor import PACKAGE, build_pool
 
 _PURCHASE = {
     "qty": {"type": "integer"},

@@ -4,7 +4,7 @@ import pytest
 
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import decode_rule
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 from .index_book import ACTION, USER, make_rules, make_situations, make_unindexed
 from .index_world import hold

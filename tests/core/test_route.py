@@ -28,7 +28,7 @@ from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
-from fillip.manage.quest_rules import check_path
+from fillip.manage.campaign.expressions import check_path
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 SCHEMA: dict[str, Any] = {

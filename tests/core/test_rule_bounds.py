@@ -6,7 +6,7 @@ from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.rule.cost import MAX_COST, estimate, measure
 from fillip.core.schema.coerce import SchemaViolation, build_coercer
 from fillip.core.schema.types import SchemaUnusable, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 from .rule_bombs import CLAUSES, SOUND
 from .rule_shop import USER, WIDE

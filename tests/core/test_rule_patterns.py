@@ -11,7 +11,7 @@ from fillip.core.rule.arithmetic import contains
 from fillip.core.rule.cost import MAX_COST, MAX_PROGRAMS
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 
 from .worst import ACTION, COHORTS, list_worst_rules
 from .worst import SCHEMA as WORST_SCHEMA

@@ -10,10 +10,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from fillip.manage.api.keys import NewKey, Scope, add_key
+from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
-from fillip.manage.keys import NewKey, Scope, add_key
-from fillip.manage.postgres import PostgresKeyRing, open_engine, transaction
-from fillip.manage.tenants import NewTenant, add_tenant
+from fillip.manage.key.postgres import PostgresKeyRing
+from fillip.manage.store.engine import open_engine, transaction
 from fillip.migrations import role_dsn
 
 OPERATOR_KEY = "operator-key-of-this-test"

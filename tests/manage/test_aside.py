@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from fillip.core.errors import Retry
-from fillip.manage.aside import MAX_WAITING, Aside
+from fillip.manage.request.aside import MAX_WAITING, Aside
 
 
 async def test_tenants_take_turns_and_one_that_asks_for_much_waits_for_itself() -> None:

@@ -5,8 +5,8 @@ import pytest
 from fillip.core.rule import RuleRefused, compile_rule, decode_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
-from fillip.manage.rule_names import read_cohorts
+from fillip.manage.rule.checker import check_rule
+from fillip.manage.rule.names import read_cohorts
 
 ACTION = derive_type(
     {

@@ -14,8 +14,8 @@ from shop import ANY
 from sqlalchemy import text
 from starlette.types import Message
 
-from fillip.manage import cohorts
-from fillip.manage.upload import MAX_UPLOAD_BYTES
+from fillip.manage.api import cohorts
+from fillip.manage.upload.upload import MAX_UPLOAD_BYTES
 from fillip.match.roll_postgres import PostgresLeftRolls
 from fillip.migrations import role_dsn
 from tests.manage.conftest import Plane

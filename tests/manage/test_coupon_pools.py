@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from httpx import AsyncClient, Response
 
-from fillip.manage import coupon_pools, staging_postgres
+from fillip.manage.api import coupon_pools
+from fillip.manage.upload import staging_postgres
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, draft, open_shop
 

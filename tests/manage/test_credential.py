@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from fillip.manage.credential import hash_key, make_key
+from fillip.manage.key.format import hash_key, make_key
 
 
 def test_a_key_has_its_shape_and_is_stored_as_a_hash() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.manage.code_lines import CodeObjectReader, CodeReader
-from fillip.manage.csv_lines import CsvReader, UploadBroken
+from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
+from fillip.manage.upload.csv_lines import CsvReader, UploadBroken
 
 
 def read(*pieces: bytes) -> bytes:

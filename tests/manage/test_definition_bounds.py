@@ -4,8 +4,11 @@ import pytest
 from msgspec import convert
 
 from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.vocabulary import Shapes
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.saving import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS, DefinitionRefused, Shapes, check_campaign
+from fillip.manage.campaign.checks import check_campaign
+from fillip.manage.campaign.expressions import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS
+from fillip.manage.http.errors import DefinitionRefused
 
 SCHEMA = {
     "type": "object",

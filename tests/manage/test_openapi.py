@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.manage.app import build_app
-from fillip.manage.postgres import PostgresKeyRing, open_engine
+from fillip.manage.key.postgres import PostgresKeyRing
+from fillip.manage.store.engine import open_engine
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 

@@ -15,7 +15,7 @@ import fillip.migrations
 from fillip.core.campaign.campaign import Checked
 from fillip.core.schema.types import EMPTY
 from fillip.deliver.postgres import SQL as GATEWAY
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.migrations import role_dsn
 from tests.manage.conftest import ALL_SCOPES, OPERATOR_KEY, Plane
 from tests.manage.test_openapi import describe_api

@@ -16,10 +16,10 @@ from fillip.app.path import connect_valkey
 from fillip.core.errors import Refused
 from fillip.core.quota import Quotas
 from fillip.limit.rates_valkey import ValkeyRates
-from fillip.manage.keys import NewKey
+from fillip.manage.api.keys import NewKey
+from fillip.manage.api.quotas import QuotasPart
+from fillip.manage.api.tenants import NewTenant
 from fillip.manage.operator import create_tenant
-from fillip.manage.quotas import QuotasPart
-from fillip.manage.tenants import NewTenant
 from tests.manage.conftest import ALL_SCOPES, Plane
 
 CSV = {"Content-Type": "text/csv"}

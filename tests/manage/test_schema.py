@@ -3,8 +3,8 @@
 import pytest
 
 from fillip.core.schema.types import SchemaUnusable, derive_type
-from fillip.manage.refusals import Conflict
-from fillip.manage.schema import check_schema, find_faults, refuse_retyping
+from fillip.manage.http.errors import Conflict
+from fillip.manage.schema.schema import check_schema, find_faults, refuse_retyping
 
 
 def shape(**properties: object) -> dict[str, object]:

@@ -4,7 +4,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from fillip.manage import wallet_tables
+from fillip.manage.store import wallet_tables
 
 
 def test_tables_do_not_drift_from_the_migrations(database: str) -> None:

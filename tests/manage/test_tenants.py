@@ -4,9 +4,9 @@ import pytest
 from httpx import AsyncClient
 
 from fillip.core.errors import Refused
-from fillip.manage.keys import NewKey
+from fillip.manage.api.keys import NewKey
+from fillip.manage.api.tenants import NewTenant
 from fillip.manage.operator import create_key, create_tenant
-from fillip.manage.tenants import NewTenant
 from tests.manage.conftest import Plane
 
 SHOP = {"tenant_id": "shop", "name": "Shop", "time_zone": "America/New_York", "currency": "USD", "clock": "history"}

@@ -9,7 +9,7 @@ import pytest
 from httpx import AsyncClient
 from shop import ANY, QUEST, draft, open_shop
 
-from fillip.manage import refunds
+from fillip.manage.wallet import refund as refunds
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 

@@ -14,8 +14,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.event import Event, Place
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
-from fillip.manage.quest_rules import check_path
-from fillip.manage.saving import list_sources
+from fillip.manage.campaign.expressions import check_path, list_sources
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from fillip.core.errors import Retry
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.match import roll_postgres
 from fillip.match.postgres import PostgresBooks
 from fillip.match.stage import ACCEPTED_FOR

@@ -14,7 +14,7 @@ from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.cel import check_rule
+from fillip.manage.rule.checker import check_rule
 from fillip.match.refusals import Refusals
 
 from .conftest import BUY, T0

@@ -10,11 +10,12 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from fillip.manage.api.keys import NewKey, Scope, add_key
+from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
-from fillip.manage.keys import NewKey, Scope, add_key
-from fillip.manage.postgres import PostgresKeyRing, open_engine, transaction
-from fillip.manage.tables import tenant
-from fillip.manage.tenants import NewTenant, add_tenant
+from fillip.manage.key.postgres import PostgresKeyRing
+from fillip.manage.store.engine import open_engine, transaction
+from fillip.manage.store.tables import tenant
 from fillip.migrations import role_dsn
 
 from .model import Book, give_start

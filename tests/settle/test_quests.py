@@ -22,7 +22,7 @@ from fillip.core.quest import instance
 from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.quest_rules import check_path
+from fillip.manage.campaign.expressions import check_path
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.stage import Outcome

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from fillip.manage import holdings, refunds
+from fillip.manage.wallet import postgres as holdings
+from fillip.manage.wallet import refund as refunds
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase

@@ -53,7 +53,8 @@ async def run_analyse_process(settings: Settings, stop: asyncio.Event, health: H
     from fillip.app.path import connect_valkey
     from fillip.app.requests import Counted
     from fillip.limit.rates_valkey import ValkeyRates
-    from fillip.manage.postgres import PostgresKeyRing, open_engine, reach_engine
+    from fillip.manage.key.postgres import PostgresKeyRing
+    from fillip.manage.store.engine import open_engine, reach_engine
 
     topics, security = Topics(settings.topic_prefix), settings.kafka_security
 

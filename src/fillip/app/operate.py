@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from fillip.core.errors import Refused
 from fillip.manage import operator
-from fillip.manage.keys import NewKey, Scope
-from fillip.manage.quotas import QuotasAnswer, QuotasPart
-from fillip.manage.tenants import NewTenant
+from fillip.manage.api.keys import NewKey, Scope
+from fillip.manage.api.quotas import QuotasAnswer, QuotasPart
+from fillip.manage.api.tenants import NewTenant
 
 
 def create_tenant(dsn: str, **fields: str) -> str:

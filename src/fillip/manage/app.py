@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import EventLog, KeyRing, Rates
-from fillip.manage import (
+from fillip.manage.api import (
     actions,
     badges,
     campaigns,
@@ -32,8 +32,8 @@ from fillip.manage import (
     users,
     wallets,
 )
-from fillip.manage.problems import Door, add_handlers
-from fillip.manage.route import Deck
+from fillip.manage.http.problems import Door, add_handlers
+from fillip.manage.request.route import Deck
 
 ROUTERS: tuple[APIRouter, ...] = (
     tenants.router,

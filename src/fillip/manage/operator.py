@@ -1,10 +1,10 @@
 """What the operator does on the command line, with the database owner's DSN."""
 
-from fillip.manage import quotas
-from fillip.manage.keys import IssuedKey, NewKey, add_key
-from fillip.manage.postgres import open_engine, transaction
-from fillip.manage.quotas import QuotasAnswer, QuotasPart
-from fillip.manage.tenants import NewTenant, TenantState, add_tenant
+from fillip.manage.api import quotas
+from fillip.manage.api.keys import IssuedKey, NewKey, add_key
+from fillip.manage.api.quotas import QuotasAnswer, QuotasPart
+from fillip.manage.api.tenants import NewTenant, TenantState, add_tenant
+from fillip.manage.store.engine import open_engine, transaction
 
 
 async def create_tenant(dsn: str, tenant: NewTenant, key: NewKey) -> tuple[TenantState, IssuedKey]:

@@ -53,7 +53,7 @@ class Rule(Protocol):
 
 
 def compile_rule(checked: bytes, lists: Lists = NO_LISTS) -> Rule:
-    """The function of a rule that `fillip.manage.cel.check_rule` accepted; about 0.3 ms, so once per version.
+    """The function of a rule that `fillip.manage.rule.checker.check_rule` accepted; about 0.3 ms, so once per version.
 
     The named lists that it reads are constants of it: it has to be compiled anew when one of them changes.
     Raises RuleRefused for what the subset lacks, DecodeError for bytes that are no checked rule.

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest
+from fillip.core.campaign.reward import POINTS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.ledger.reversal import (
     Grant,
@@ -31,7 +32,7 @@ from fillip.core.ledger.reversal import (
 )
 from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import Room
-from fillip.core.ledger.wallet import POINTS, Taking
+from fillip.core.ledger.wallet import Taking
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceKey, Quests

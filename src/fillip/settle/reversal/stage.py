@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest
+from fillip.core.campaign.reward import POINTS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
 from fillip.core.ledger.reversal import (
@@ -32,7 +33,7 @@ from fillip.core.ledger.reversal import (
 )
 from fillip.core.ledger.settlement import UserKey
 from fillip.core.ledger.stock import BadgeKey
-from fillip.core.ledger.wallet import POINTS, Taking, Wallet, WalletKey
+from fillip.core.ledger.wallet import Taking, Wallet, WalletKey
 from fillip.core.limit import CounterKey
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from fillip.core.campaign.reward import POINTS
 from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.ledger.settlement import Claim, Settled
-from fillip.core.ledger.wallet import POINTS, Taken, Taking, Wallet, WalletKey, identify_reversal
+from fillip.core.ledger.wallet import Taken, Taking, Wallet, WalletKey, identify_reversal
 
 Posting = Settled | tuple[Taking, datetime]
 """What a claim came to, or what a reversal takes back, and when."""

@@ -1,0 +1,55 @@
+"""What a definition must be by itself, and that all it names is there."""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.check_rewards import check_piece, check_points, check_worth
+from fillip.core.campaign.reward import POINTS
+from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.problem import Fault
+
+
+def fill_currency(campaign: Campaign, currency: str) -> Campaign:
+    """The campaign with `currency` written into each cashback that names none, and POINTS into points."""
+    usual = {"cashback": currency, "points": POINTS}
+    rewards = [replace(reward, currency=reward.currency or usual.get(reward.kind)) for reward in campaign.rewards]
+    return replace(campaign, rewards=tuple(rewards))
+
+
+def _check_kind(campaign: Campaign) -> Iterator[Fault]:
+    if campaign.kind == "SIMPLE":
+        if not campaign.action:
+            yield Fault("/action", "a SIMPLE campaign needs the action that it rewards")
+        if campaign.quest:
+            yield Fault("/quest", "a SIMPLE campaign has no quest: its kind would be QUEST")
+        return
+    if not campaign.quest:
+        yield Fault("/quest", "a QUEST campaign needs its quest")
+    if campaign.action or campaign.rule != "true":
+        yield Fault("/action" if campaign.action else "/rule", "a QUEST has its actions and rules in its steps")
+
+
+def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if starts_at and ends_at and ends_at < starts_at:
+        yield Fault("/schedule/ends_at", "the schedule ends before it starts")
+
+
+def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
+    for path, action, _ in campaign.expressions():
+        if action and action not in shapes.actions:
+            at = "/" + path.replace(".", "/").removesuffix("rule") + "action"
+            yield Fault(at, f"unknown action '{action}': define it first")
+    for index, cohort_id in enumerate(campaign.cohorts):
+        if cohort_id not in shapes.cohorts:
+            yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
+    for index, reward in enumerate(campaign.rewards):
+        yield from check_worth(reward, f"/rewards/{index}")
+        yield from check_points(reward, f"/rewards/{index}", shapes.points)
+        yield from check_piece(reward, f"/rewards/{index}", shapes.pools, shapes.badges)
+        if reward.kind != "points" and reward.currency not in (None, shapes.currency):
+            yield Fault(
+                f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: its money is of one currency"
+            )

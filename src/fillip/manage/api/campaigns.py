@@ -1,0 +1,260 @@
+"""Campaigns: drafts, launched versions, and the posts of the life cycle."""
+
+import re
+from datetime import datetime
+from secrets import token_hex
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row, select
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
+from fillip.core.campaign.check_definition import fill_currency
+from fillip.core.quest.check_route import list_warnings
+from fillip.manage.book.change import lock_tenant
+from fillip.manage.campaign.checks import check_campaign, check_change, check_route
+from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
+from fillip.manage.campaign.exclusive import check_conflict, check_retained
+from fillip.manage.campaign.open_instances import OpenInstances, Policy, plan_change
+from fillip.manage.campaign.postgres import (
+    add_campaign,
+    count_campaigns,
+    count_steps,
+    find_campaign,
+    keep_start,
+    list_kept,
+    move,
+    plan_end,
+    plan_launch,
+    read_definition,
+    save_version,
+    select_campaigns,
+)
+from fillip.manage.campaign.vocabulary import read_shapes
+from fillip.manage.http.errors import Conflict
+from fillip.manage.http.etag import Match, tag
+from fillip.manage.http.fields import ObjectId, Part
+from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.manage.limit.postgres import check_keys
+from fillip.manage.request.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.rule.index_report import Lookup, list_lookups
+from fillip.manage.store import tables
+from fillip.manage.tenant.usage import require_room
+
+_POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
+Order = Literal["launch", "pause", "resume", "end", "archive"]
+_kind = tables.campaign_version.c.definition["kind"].astext
+router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
+
+
+class _OrderConvertor(StringConvertor):
+    """A segment that is an order and no other: what stands beside the orders has methods of its own."""
+
+    regex = "|".join(get_args(Order))
+
+
+register_url_convertor("order", _OrderConvertor())
+
+
+class NewCampaign(Part):
+    """A campaign to be made; without an id, one is made from its name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"campaign_id": "coupon-26", "definition": SIMPLE_EXAMPLE}]}
+    )
+
+    campaign_id: ObjectId | None = None
+    definition: DefinitionPart
+
+
+class WarningAnswer(BaseModel):
+    """What may not be meant, at a place (JSON pointer) in the definition."""
+
+    at: str = Field(examples=["/quest/steps/0/rule"])
+    message: str
+
+
+class CampaignAnswer(BaseModel):
+    """A campaign in its current version; `state` is as of now."""
+
+    campaign_id: ObjectId
+    state: CampaignState
+    version: int
+    revision: int
+    definition: DefinitionPart
+    kept_versions: list[int] = Field(description="Earlier ones that open instances of the quest go on under")
+    lookups: list[Lookup]
+    warnings: list[WarningAnswer] = Field(description="What is allowed and seldom meant; nothing has to be done")
+    created_at: datetime
+    updated_at: datetime
+
+
+class ChangeAnswer(CampaignAnswer):
+    """A campaign after a change; null where it could have no open instances: a SIMPLE one, or a draft."""
+
+    open_instances: OpenInstances | None
+
+
+class VersionAnswer(BaseModel):
+    """One version of a campaign; of a launched one it never changes.
+
+    `open_instances` is what was asked for those of the versions before: null for the first one and a SIMPLE campaign,
+    and where a schema's change or the campaign's end made the version, which leaves each instance where it stands.
+    """
+
+    campaign_id: ObjectId
+    version: int
+    definition: DefinitionPart
+    open_instances: Policy | None
+    created_at: datetime
+
+
+@router.post("", status_code=201)
+async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
+    """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
+    campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
+    require_room(work.caller, "campaigns", await count_campaigns(work.connection, work.caller))
+    campaign_id = body.campaign_id or _make_id(campaign.name)
+    row = await add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
+    response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
+    return await _answer(work, row, response)
+
+
+@router.get("")
+async def list_campaigns(
+    work: Reading,
+    pages: Pages,
+    state: Annotated[CampaignState | None, Query(description="As of now")] = None,
+    kind: Literal["SIMPLE", "QUEST"] | None = None,
+) -> Page[CampaignAnswer]:
+    """The tenant's campaigns by id."""
+    statement = select_campaigns(work.caller).add_columns(_kind.label("kind"))
+    order, sift = [tables.campaign.c.campaign_id], {"shown": state, "kind": kind}
+    rows, cursor = await read_page(work.connection, statement, order, pages, sift=sift)
+    return Page(items=await work.compute(lambda: [_describe(row) for row in rows]), next_cursor=cursor)
+
+
+@router.get("/{campaign_id}")
+async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
+    """One campaign in its current version."""
+    return await _answer(work, await find_campaign(work.connection, work.caller, campaign_id), response)
+
+
+@router.get("/{campaign_id}/versions")
+async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
+    """All versions of a campaign, the first one first."""
+    await find_campaign(work.connection, work.caller, campaign_id)
+    table = tables.campaign_version
+    mine = (table.c.tenant_id == work.caller.tenant_id) & (table.c.campaign_id == campaign_id)
+    rows, cursor = await read_page(work.connection, select(table).where(mine), [table.c.version], pages)
+    return Page(items=[VersionAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+
+
+@router.put("/{campaign_id}")
+async def change_campaign(
+    work: Writing,
+    campaign_id: str,
+    body: DefinitionPart,
+    if_match: Match,
+    response: Response,
+    open_instances: Annotated[Policy | None, Query(description=_POLICY)] = None,
+) -> ChangeAnswer:
+    """Replace the definition: a draft changes in place, a launched campaign gets a new version.
+
+    Without `starts_at` a launched campaign keeps its start.
+    Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
+    """
+    await lock_tenant(work.connection, work.caller)
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    if_match.require(row.revision)
+    campaign = body.to_campaign() if row.state == "draft" else keep_start(body.to_campaign(), row)
+    campaign, checked = await _check(work, campaign_id, campaign)
+    if row.shown in ("ended", "archived"):
+        raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
+    if row.state != "draft":
+        check_change(read_definition(row), campaign)
+        check_route(campaign.quest, msgspec.convert(row.checked, dict[str, Checked]), checked)
+    await check_keys(work.connection, work.caller, campaign_id, campaign)
+    plan = await plan_change(work.connection, work.caller, row, open_instances)
+    row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
+    check_retained(campaign, map(read_definition, await list_kept(work.connection, work.caller, campaign_id)))
+    await _require_steps(work, row)
+    told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
+    return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
+
+
+@router.post("/{campaign_id}/{order:order}")
+async def move_campaign(
+    work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
+) -> CampaignAnswer:
+    """Launch, pause, resume, end or archive.
+
+    Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`.
+    Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
+    """
+    await lock_tenant(work.connection, work.caller)
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    if_match.require(row.revision)
+    campaign = read_definition(row)
+    state = _find_next(row, campaign, order)
+    if order == "launch":
+        campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
+        row = await save_version(work.connection, work.caller, row, campaign, checked)
+    elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
+        row = await save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
+    row = await move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+    if order == "launch":
+        await _require_steps(work, row)
+    return await _answer(work, row, response)
+
+
+async def _require_steps(work: Work, row: Row[Any]) -> None:
+    """Raise QuotaExceeded where all that an event may meet would cost too much; the tenant's lock is held, so sums stand."""
+    if row.state != "draft":
+        used = await count_steps(work.connection, work.caller.tenant_id)
+        require_room(work.caller, "rule_steps", used - row.steps, row.steps)
+
+
+async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
+    """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
+    shapes = await read_shapes(work.connection, work.caller, campaign)
+    campaign = fill_currency(campaign, shapes.currency)
+    checked = await work.compute(check_campaign, campaign, shapes)
+    await check_conflict(work.connection, work.caller, campaign_id, campaign)
+    return campaign, checked
+
+
+def _find_next(row: Row[Any], campaign: Campaign, order: Order) -> CampaignState:
+    state = LIFE_CYCLE.get((row.shown, order))
+    if state is None:
+        possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
+        raise Conflict(f"campaign '{row.campaign_id}' is {row.shown}: '{order}' is not possible, only {possible}")
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if state != "running" or row.clock != "live":
+        return state
+    if order == "launch" and ends_at and ends_at < row.now:
+        raise Conflict(f"campaign '{row.campaign_id}' ended on {ends_at.isoformat()} by its schedule: change it first")
+    return "scheduled" if starts_at and starts_at > row.now else "running"
+
+
+def _make_id(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].rstrip("-")
+    return f"{words or 'campaign'}-{token_hex(3)}"
+
+
+async def _answer(work: Work, row: Row[Any], response: Response) -> CampaignAnswer:
+    tag(response, row.revision)
+    return await work.compute(_describe, row)
+
+
+def _describe(row: Row[Any]) -> CampaignAnswer:
+    fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
+    campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, Checked])
+    found = list_warnings(campaign.quest, checked) if campaign.quest else ()
+    shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
+    shown["lookups"] = list_lookups(campaign, row.checked)
+    shown["warnings"] = [WarningAnswer(at=fault.at, message=fault.message) for fault in found]
+    return CampaignAnswer(**fields, **shown)

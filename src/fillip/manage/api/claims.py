@@ -1,0 +1,193 @@
+"""Claims: a till or an app honours an incentive once, directly or by reserve → confirm; by its id or its coupon code."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign.reward import RewardKind
+from fillip.core.ledger.claim import ClaimRefused, Hold, claim, confirm, release, reserve
+from fillip.manage.http.errors import Conflict, HttpRefused, NotFound
+from fillip.manage.http.fields import NO_DOTS, Part
+from fillip.manage.request.route import Route, Work, begin, begin_once
+from fillip.manage.store.tables import coupon, incentive
+
+RESERVED_FOR_S = 900
+MAX_RESERVED_FOR_S = 86_400
+_GONE, _CONFLICT, _UNFIT = 410, 409, 422
+_STATUS = {
+    "already-claimed": _CONFLICT,
+    "reserved": _CONFLICT,
+    "not-reserved": _CONFLICT,
+    "reservation-timed-out": _GONE,
+    "reversed": _GONE,
+    "expired": _GONE,
+    "not-claimable": _UNFIT,
+}
+
+router = APIRouter(tags=["claims"], route_class=Route)
+Looking = Annotated[Work, begin("claims:write")]
+Claiming = Annotated[Work, begin_once("claims:write")]
+Code = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["SPRING-7K2M-Q9RT-XW4D"])]
+ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"]), NO_DOTS]
+Move = Callable[[Hold, datetime], Hold]
+
+
+class NotNow(HttpRefused):
+    """409, 410 or 422: why an incentive can't be claimed, reserved or released."""
+
+    def __init__(self, refused: ClaimRefused) -> None:
+        super().__init__(str(refused))
+        self.kind, self.status = refused.kind, _STATUS[refused.kind]
+
+
+class ReservationPart(Part):
+    """`reservation_id` is chosen by the claimer; the same again is the same reservation."""
+
+    reservation_id: ReservationId
+    reserve_for_s: int = Field(RESERVED_FOR_S, ge=1, le=MAX_RESERVED_FOR_S, strict=True)
+
+
+class ClaimAnswer(BaseModel):
+    """An incentive as far as claiming goes, as of now."""
+
+    incentive_id: UUID
+    campaign_id: str
+    user_id: str
+    kind: RewardKind
+    value: int
+    currency: str | None
+    coupon_code: str | None
+    state: Literal["granted", "reserved", "claimed", "reversed", "expired"]
+    reservation_id: str | None
+    reserved_until: datetime | None
+    expires_at: datetime | None
+    claimed_at: datetime | None
+
+
+@router.post("/incentives/{incentive_id}/claim")
+async def claim_incentive(work: Claiming, incentive_id: UUID) -> ClaimAnswer:
+    """Claim it at once. A second claim is refused; with an Idempotency-Key the same request may be repeated."""
+    return await _move(work, incentive_id, claim)
+
+
+@router.post("/incentives/{incentive_id}/reservations", status_code=201)
+async def reserve_incentive(work: Claiming, incentive_id: UUID, body: ReservationPart) -> ClaimAnswer:
+    """Keep it for one claimer until the time-out, to be confirmed or released. The same reservation again: the same."""
+    return await _move(work, incentive_id, _plan_reserve(body))
+
+
+@router.post("/incentives/{incentive_id}/reservations/{reservation_id}/confirm")
+async def confirm_reservation(work: Claiming, incentive_id: UUID, reservation_id: ReservationId) -> ClaimAnswer:
+    """Claim what is reserved. Once more: the same answer."""
+    return await _move(work, incentive_id, _plan_confirm(reservation_id))
+
+
+@router.post("/incentives/{incentive_id}/reservations/{reservation_id}/release")
+async def release_reservation(work: Claiming, incentive_id: UUID, reservation_id: ReservationId) -> ClaimAnswer:
+    """Give it up before the time-out. Once more: nothing happens."""
+    return await _move(work, incentive_id, _plan_release(reservation_id))
+
+
+@router.get("/coupons/{code}", tags=["coupons"])
+async def check_coupon(work: Looking, code: Code) -> ClaimAnswer:
+    """Whether a coupon can be redeemed now: `state` is `granted`."""
+    incentive_id = await _find_incentive(work.connection, code)
+    row = (await work.connection.execute(select(incentive).where(*_same(work, incentive_id)))).one()
+    return _describe(row, _read_hold(row), await _read_clock(work.connection))
+
+
+@router.post("/coupons/{code}/redeem", tags=["coupons"])
+async def redeem_coupon(work: Claiming, code: Code) -> ClaimAnswer:
+    """Redeem it at once. Of many at the same time one wins, the others get 409."""
+    return await _move(work, await _find_incentive(work.connection, code), claim)
+
+
+@router.post("/coupons/{code}/reservations", status_code=201, tags=["coupons"])
+async def reserve_coupon(work: Claiming, code: Code, body: ReservationPart) -> ClaimAnswer:
+    """Keep a coupon for one checkout until the time-out."""
+    return await _move(work, await _find_incentive(work.connection, code), _plan_reserve(body))
+
+
+@router.post("/coupons/{code}/reservations/{reservation_id}/confirm", tags=["coupons"])
+async def confirm_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
+    """Redeem a coupon that is reserved."""
+    return await _move(work, await _find_incentive(work.connection, code), _plan_confirm(reservation_id))
+
+
+@router.post("/coupons/{code}/reservations/{reservation_id}/release", tags=["coupons"])
+async def release_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
+    """Give a coupon up before the time-out."""
+    return await _move(work, await _find_incentive(work.connection, code), _plan_release(reservation_id))
+
+
+def _plan_reserve(body: ReservationPart) -> Move:
+    lasts = timedelta(seconds=body.reserve_for_s)
+    return lambda hold, now: reserve(hold, body.reservation_id, lasts, now)
+
+
+def _plan_confirm(reservation_id: str) -> Move:
+    return lambda hold, now: confirm(hold, reservation_id, now)
+
+
+def _plan_release(reservation_id: str) -> Move:
+    return lambda hold, now: release(hold, reservation_id)
+
+
+async def _move(work: Work, incentive_id: UUID, move: Move) -> ClaimAnswer:
+    """Decide on the locked row, then write. The clock is read under the lock, however long that was waited for."""
+    mine = _same(work, incentive_id)
+    row = (await work.connection.execute(select(incentive).where(*mine).with_for_update())).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no incentive {incentive_id}")
+    now, hold = await _read_clock(work.connection), _read_hold(row)
+    try:
+        moved = move(hold, now)
+    except ClaimRefused as refused:
+        raise NotNow(refused) from None
+    if moved != hold:
+        names = ("state", "reservation_id", "reserved_until", "claimed_at")
+        values = {name: getattr(moved, name) for name in names}
+        await work.connection.execute(update(incentive).where(*mine, incentive.c.state == hold.state).values(values))
+    if moved.claimed_at != hold.claimed_at and row.coupon_code is not None:
+        same = (coupon.c.tenant_id == work.caller.tenant_id) & (coupon.c.code == row.coupon_code)
+        await work.connection.execute(update(coupon).where(same).values(redeemed_at=now))
+    return _describe(row, moved, now)
+
+
+async def _find_incentive(connection: AsyncConnection, code: str) -> UUID:
+    """The incentive that a code belongs to; raises NotFound, or Conflict where nobody was given it."""
+    row = (await connection.execute(select(coupon.c.incentive_id).where(coupon.c.code == code))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no coupon {code}")
+    if row.incentive_id is None:
+        raise Conflict(f"the coupon {code} was not given to anyone")
+    found: UUID = row.incentive_id
+    return found
+
+
+async def _read_clock(connection: AsyncConnection) -> datetime:
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+def _same(work: Work, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
+
+
+def _read_hold(row: Row[Any]) -> Hold:
+    return Hold(**{name: row._mapping[name] for name in Hold.__struct_fields__})
+
+
+def _describe(row: Row[Any], hold: Hold, now: datetime) -> ClaimAnswer:
+    state = hold.find_state(now)
+    names = ("incentive_id", "campaign_id", "user_id", "kind", "value", "currency", "coupon_code", "expires_at")
+    shown = {name: row._mapping[name] for name in names} | {"state": state, "claimed_at": hold.claimed_at}
+    for name in ("reservation_id", "reserved_until"):
+        shown[name] = getattr(hold, name) if state in ("reserved", "claimed") else None
+    return ClaimAnswer.model_validate(shown)

@@ -1,0 +1,210 @@
+"""Coupon pools: codes imported or generated, each given to one user at most."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.ports import Caller
+from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
+from fillip.manage.http.errors import Conflict, NotFound
+from fillip.manage.http.fields import ObjectId, Part, Title
+from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.manage.request.route import Posting, Reading, Route, find_deck, require
+from fillip.manage.store.engine import transaction
+from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
+from fillip.manage.tenant.usage import take_codes
+from fillip.manage.upload.staging_postgres import stage_lines
+from fillip.manage.upload.upload import check_upload, spool_upload
+
+MAX_POOLS = 1_000
+MAX_GENERATED = MAX_IMPORTED = 1_000_000
+MAX_OPEN = 10
+SYMBOLS_AT_LEAST = 13
+"""Of 5 bits each: a code can't be guessed (2^65)."""
+
+router = APIRouter(prefix="/coupon-pools", tags=["coupons"], route_class=Route)
+
+
+class NewPool(Part):
+    """A pool before its first codes."""
+
+    pool_id: ObjectId
+    name: Title
+
+
+class Pool(NewPool):
+    """A pool as stored."""
+
+    created_at: datetime
+
+
+class PoolAnswer(Pool):
+    """A pool and its codes: free, assigned to a user, and redeemed."""
+
+    free: int
+    assigned: int
+    redeemed: int
+
+
+class Imported(BaseModel):
+    """`duplicates` are lines whose code was in the pool already, or came again."""
+
+    added: int
+    duplicates: int
+
+
+def _want_symbols(pattern: object) -> object:
+    if isinstance(pattern, str) and (found := pattern.count("#")) < SYMBOLS_AT_LEAST:
+        raise ValueError(f"has {found} times #, needs at least {SYMBOLS_AT_LEAST}, so that no code can be guessed")
+    return pattern
+
+
+class NewGeneration(Part):
+    """Codes to be made: each # of the pattern is one of 32 letters and digits of which no two look alike."""
+
+    count: int = Field(ge=1, le=MAX_GENERATED, strict=True)
+    pattern: Annotated[str, BeforeValidator(_want_symbols)] = Field(
+        "####-####-####-####",
+        pattern=rf"^([A-Za-z0-9._-]*#){{{SYMBOLS_AT_LEAST},64}}[A-Za-z0-9._-]*$",
+        max_length=64,
+        description=f"At least {SYMBOLS_AT_LEAST} times #, so that no code can be guessed",
+        examples=["SPRING-####-####-####-####"],
+    )
+
+
+class GenerationAnswer(BaseModel):
+    """A generation in the background: `made` of `wanted` codes are in the pool and can be given."""
+
+    generation_id: UUID
+    pool_id: ObjectId
+    pattern: str
+    wanted: int
+    made: int
+    state: Literal["running", "done"]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@router.post("", status_code=201)
+async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
+    """Make a pool without codes."""
+    if (await work.connection.execute(select(func.count()).select_from(coupon_pool))).scalar_one() >= MAX_POOLS:
+        raise Conflict(f"there are {MAX_POOLS} coupon pools, more are not taken")
+    values = body.model_dump() | {"tenant_id": work.caller.tenant_id}
+    row = (await work.connection.execute(insert(coupon_pool).values(values).returning(*coupon_pool.c))).one()
+    response.headers["Location"] = f"/v1/coupon-pools/{body.pool_id}"
+    return Pool.model_validate(row, from_attributes=True)
+
+
+@router.get("")
+async def list_pools(work: Reading, pages: Pages) -> Page[Pool]:
+    """The tenant's pools by id; one by itself comes with its counts."""
+    rows, cursor = await read_page(work.connection, select(coupon_pool), [coupon_pool.c.pool_id], pages)
+    return Page(items=[Pool.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{pool_id}")
+async def read_pool(work: Reading, pool_id: ObjectId) -> PoolAnswer:
+    """A pool and how many of its codes are free, assigned and redeemed."""
+    row = await _find_pool(work.connection, pool_id)
+    mine = (coupon.c.tenant_id == work.caller.tenant_id) & (coupon.c.pool_id == pool_id)
+    free = select(func.count()).select_from(coupon).where(mine, coupon.c.incentive_id.is_(None))
+    given = select(func.count(), func.count(coupon.c.redeemed_at)).where(mine, coupon.c.incentive_id.is_not(None))
+    left = (await work.connection.execute(free)).scalar_one()
+    taken, redeemed = (await work.connection.execute(given)).one()
+    return PoolAnswer(**row._mapping, free=left, assigned=taken - redeemed, redeemed=redeemed)
+
+
+_LINES: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "example": "code\nSPRING-1\nSPRING-2\n"},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"code": "SPRING-1"}\n'},
+        },
+    }
+}
+
+
+@router.post("/{pool_id}/codes", openapi_extra=_LINES)
+async def import_codes(
+    pool_id: ObjectId, request: Request, caller: Annotated[Caller, require("manage:write")]
+) -> Imported:
+    """Add the codes of a CSV (one column, a header `code` or none) or NDJSON file, at most 1,000,000 and 64 MiB.
+
+    A broken line is named by its number, a code of another pool by itself, and nothing is added. Then they are added in
+    portions, and can be given as they come. The same file again adds none, or what is missing after a breakdown.
+    """
+    media = check_upload(request, "text/csv", "application/x-ndjson")
+    deck = find_deck(request)
+    async with transaction(deck.engine, caller) as connection:
+        await _find_pool(connection, pool_id)
+    reader = CodeReader if media == "text/csv" else CodeObjectReader
+    async with (
+        spool_upload(request, reader, most_lines=MAX_IMPORTED) as (file, lines),
+        deck.uploads,
+        stage_lines(deck.engine, caller, file) as staging,
+    ):
+        count, added = await staging.number_codes(), 0
+        elsewhere = await staging.find_elsewhere(pool_id)
+        if elsewhere is None:
+            added = await staging.add_codes(pool_id, count, caller.quotas.coupon_codes)
+            elsewhere = await staging.find_elsewhere(pool_id)  # taken by another import meanwhile
+        if elsewhere:
+            done = f"{added} others were added" if added else "nothing was added"
+            raise Conflict(f"the code {elsewhere[0]} is in pool {elsewhere[1]} already: {done}")
+    return Imported(added=added, duplicates=lines - added)
+
+
+@router.post("/{pool_id}/generations", status_code=202)
+async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, response: Response) -> GenerationAnswer:
+    """Order up to a million codes; they are made in the background and can be given as they come."""
+    await _find_pool(work.connection, pool_id)
+    running = select(func.count()).select_from(coupon_generation).where(coupon_generation.c.finished_at.is_(None))
+    if (await work.connection.execute(running)).scalar_one() >= MAX_OPEN:
+        raise Conflict(f"{MAX_OPEN} generations are running: order more when one is done")
+    values = {"tenant_id": work.caller.tenant_id, "pool_id": pool_id, "pattern": body.pattern, "wanted": body.count}
+    made = insert(coupon_generation).values(values).returning(*coupon_generation.c)
+    answer = _describe((await work.connection.execute(made)).one())
+    await take_codes(work.connection, work.caller, body.count)
+    response.headers["Location"] = f"/v1/coupon-pools/{pool_id}/generations/{answer.generation_id}"
+    return answer
+
+
+@router.get("/{pool_id}/generations")
+async def list_generations(work: Reading, pool_id: ObjectId, pages: Pages) -> Page[GenerationAnswer]:
+    """The generations of a pool, the newest first."""
+    await _find_pool(work.connection, pool_id)
+    statement = select(coupon_generation).where(coupon_generation.c.pool_id == pool_id)
+    order = [coupon_generation.c.generation_id]
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
+    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{pool_id}/generations/{generation_id}")
+async def read_generation(work: Reading, pool_id: ObjectId, generation_id: UUID) -> GenerationAnswer:
+    """How far a generation has come."""
+    table = coupon_generation.c
+    statement = select(coupon_generation).where(table.pool_id == pool_id, table.generation_id == generation_id)
+    row = (await work.connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"pool {pool_id} has no generation {generation_id}")
+    return _describe(row)
+
+
+async def _find_pool(connection: AsyncConnection, pool_id: str) -> Row[Any]:
+    statement = select(*[column for column in coupon_pool.c if column.name != "tenant_id"])
+    row = (await connection.execute(statement.where(coupon_pool.c.pool_id == pool_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no coupon pool {pool_id}")
+    return row
+
+
+def _describe(row: Row[Any]) -> GenerationAnswer:
+    fields = {name: row._mapping[name] for name in GenerationAnswer.model_fields if name != "state"}
+    return GenerationAnswer(**fields, state="running" if row.finished_at is None else "done")

@@ -1,0 +1,142 @@
+"""Decisions: what was granted and denied, with the proof of every limit that was weighed."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row, select
+
+from fillip.core.campaign.reward import RewardKind
+from fillip.manage.event.postgres import split_name
+from fillip.manage.explain.postgres import find_decision
+from fillip.manage.http.fields import Asked, AskedSource
+from fillip.manage.http.paging import Page, Pages, read_page, split_filters
+from fillip.manage.request.route import Reading, Route, Work
+from fillip.manage.store.tables import decision, reversal
+
+router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
+
+
+class RewardValue(BaseModel):
+    """What was given: minor units of `currency`, points, or 0."""
+
+    kind: RewardKind
+    value: int
+    currency: str | None = None
+
+
+class UseAnswer(BaseModel):
+    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+
+
+class DecisionAnswer(BaseModel):
+    """The answer for one event and one campaign that it met. `instance` names the quest instance; it is empty for SIMPLE."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision_id": "6f1c1f6e-4f0a-8d2e-9b7c-0242ac120002",
+                    "campaign_id": "coupon-26",
+                    "campaign_version": 1,
+                    "event_id": "cj-r17",
+                    "event_source": "/completejourney",
+                    "user_id": "h1228",
+                    "instance": "",
+                    "outcome": "denied",
+                    "reason": "limit",
+                    "occurred_at": "2017-12-30T10:04:00Z",
+                    "local_day": "2017-12-30",
+                    "rewards": [],
+                    "limits": [
+                        {
+                            "limit_id": "once-a-coupon",
+                            "key": "10000089064",
+                            "window_start": "1970-01-01",
+                            "version": 1,
+                            "used_before": 1,
+                            "amount": 1,
+                            "cap": 1,
+                        }
+                    ],
+                    "book_version": 31,
+                    "decided_at": "2026-01-31T09:30:00.123456Z",
+                    "reversals": [],
+                }
+            ]
+        }
+    )
+
+    decision_id: UUID
+    campaign_id: str
+    campaign_version: int
+    event_id: str
+    event_source: str
+    user_id: str
+    instance: str = Field(description="Of a quest: its occurrence, after key# where it has one")
+    outcome: Literal["granted", "denied"]
+    reason: str = Field(
+        description="granted, paused, late, no_value, value_error, value_too_large, expired, outranked, limit, pool_empty"
+        ", already_held, too_many_open or too_many_grants"
+    )
+    outranked_by: str | None = Field(None, description="The campaign that won the event instead")
+    occurred_at: datetime
+    local_day: date
+    rewards: list[RewardValue]
+    limits: list[UseAnswer]
+    book_version: int
+    decided_at: datetime
+    reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
+
+
+@router.get("")
+async def list_decisions(
+    work: Reading,
+    pages: Pages,
+    user_id: Asked = None,
+    campaign_id: Asked = None,
+    event_id: Asked = None,
+    event_source: AskedSource = None,
+    outcome: Literal["granted", "denied"] | None = None,
+) -> Page[DecisionAnswer]:
+    """Decisions, the newest first; an `event_id` may be that of events of several sources."""
+    named, unserved = split_name(work.caller, event_id, event_source)
+    asked, sift = split_filters(decision, named | {"user_id": user_id, "campaign_id": campaign_id})
+    statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *asked)
+    order = [decision.c.decided_at, decision.c.decision_id]
+    sift |= unserved | {"outcome": outcome}
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
+    return Page(items=await _describe(work, rows), next_cursor=cursor)
+
+
+@router.get("/{decision_id}")
+async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
+    """One decision."""
+    [answer] = await _describe(work, [await find_decision(work.connection, work.caller, decision_id)])
+    return answer
+
+
+async def _describe(work: Work, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
+    found = reversal.c
+    mine = (found.tenant_id == work.caller.tenant_id) & (found.state == "applied")
+    statement = select(found.event_key, found.reversal_id).where(
+        mine, found.event_key.in_({row.event_key for row in rows})
+    )
+    reversals: dict[UUID, list[str]] = {}
+    for event_key, reversal_id in await work.connection.execute(statement.order_by(found.number)):
+        reversals.setdefault(event_key, []).append(reversal_id)
+    return [
+        DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_key, []), **row._mapping)
+        for row in rows
+    ]

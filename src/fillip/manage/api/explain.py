@@ -1,0 +1,243 @@
+"""Explanations: of a decision as it was made, and of any event before a campaign as it stands; nothing is changed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+from sqlalchemy import Row, select
+
+from fillip.core.identity import identify_event
+from fillip.core.ledger.settlement import MAX_GRANTS
+from fillip.core.limit import Use
+from fillip.core.match.limit_charges import list_touches
+from fillip.core.problem import Fault
+from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
+from fillip.core.rule import RuleError
+from fillip.manage.campaign.postgres import find_campaign
+from fillip.manage.explain.checks import (
+    Check,
+    EventAnswer,
+    ExplanationAnswer,
+    Outcome,
+    Situation,
+    check_limits,
+    check_path,
+    summarise,
+    weigh_now,
+)
+from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
+from fillip.manage.explain.postgres import (
+    Occurrence,
+    Scene,
+    find_decision,
+    find_event,
+    find_instances,
+    imagine,
+    read_counters,
+    read_scene,
+    recall,
+)
+from fillip.manage.explain.quest_recorded import check_instance
+from fillip.manage.explain.quest_trial import Trial, imagine_meeting, try_quest
+from fillip.manage.explain.rewards import check_worth
+from fillip.manage.http.errors import Invalid, NotFound
+from fillip.manage.http.fields import Instant, OwnId, Part, Source, UserId
+from fillip.manage.request.route import Reading, Route, Work
+from fillip.manage.schema.schema import find_faults
+from fillip.manage.store import tables
+
+_NO_ROOM = {
+    "pool_empty": "the pool of coupon codes had no free code",
+    "already_held": "the user held the badge already",
+    "too_many_grants": f"the event had {MAX_GRANTS} grants already",
+    "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
+}
+_UP_TO_RULE = ("schedule", "action", "cohort", "rule")
+EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
+EventSource = Annotated[str | None, Query(min_length=1, max_length=1024, examples=["/shop/till-7"])]
+router = APIRouter(tags=["explain"], route_class=Route)
+
+
+class ExplainPart(Part):
+    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (now) and `attributes`.
+
+    `event_source` is needed where several sources have an event of this id.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
+                {"event_id": "order-7"},
+                {"event_id": "1", "event_source": "/shop/till-7"},
+            ]
+        }
+    )
+
+    event_id: OwnId | None = None
+    event_source: Source | None = None
+    user_id: UserId | None = None
+    action: str | None = Field(None, min_length=1, max_length=100)
+    time: Instant | None = None
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.get("/decisions/{decision_id}/explain")
+async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
+    """Why this event was granted or denied, by what was in force and recorded then."""
+    row = await find_decision(work.connection, work.caller, decision_id)
+    situation = await recall(work.connection, work.caller, row)
+    checks = await work.compute(check_path, situation, row.decided_at)
+    if moved := await check_instance(work.connection, work.caller, row):
+        checks.append(moved)
+    checks += await work.compute(_check_decided, situation, row)
+    return _answer(situation, checks, row.outcome, row.reason, decision_id)
+
+
+@router.get("/campaigns/{campaign_id}/explain")
+async def explain_recorded(
+    work: Reading, campaign_id: str, event_id: EventId, event_source: EventSource = None
+) -> ExplanationAnswer:
+    """What a recorded event earned from this campaign and why; without a decision, what it would earn now.
+
+    Where several sources have an event of this id, the 422 names them: say which in `event_source`.
+    Of several instances of a quest that one event completed, the first is explained: each decision has its own
+    explanation. An event that met no campaign is not recorded: post its parts instead.
+    """
+    await find_campaign(work.connection, work.caller, campaign_id)
+    event = await find_event(work.connection, work.caller, event_id, event_source, at="event_source")
+    table, key = tables.decision.c, identify_event(work.caller.tenant_id, event.source, event_id)
+    mine = [table.tenant_id == work.caller.tenant_id, table.event_key == key, table.campaign_id == campaign_id]
+    statement = select(table.decision_id).where(*mine).order_by(table.decided_at, table.instance).limit(1)
+    decision_id = (await work.connection.execute(statement)).scalar_one_or_none()
+    if decision_id is not None:
+        return await explain_decision(work, decision_id)
+    return await explain_event(
+        work, campaign_id, ExplainPart.model_validate({"event_id": event_id, "event_source": event.source})
+    )
+
+
+@router.post("/campaigns/{campaign_id}/explain")
+async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> ExplanationAnswer:
+    """What an event would earn from this campaign as everything stands now, with the current use of its limits.
+
+    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came for the first time. Of a
+    quest, `campaign_version` is the one that the user's instance goes on under.
+    """
+    row = await find_campaign(work.connection, work.caller, campaign_id)
+    occurrence = await _find_occurrence(work, body)
+    scene = await _read_scene(work, occurrence)
+    situation = await imagine(work.connection, work.caller, row, occurrence, scene)
+    trial = None
+    if situation.entry.campaign.quest:
+        meeting = await work.compute(imagine_meeting, situation)
+        known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id, meeting)
+        trial = await work.compute(try_quest, situation, meeting, known)
+        situation = situation if situation.entry.is_paused else trial.situation
+    checks = await work.compute(check_path, situation, datetime.now(UTC)) + ([trial.check] if trial else [])
+    worth, appraisal = await work.compute(check_worth, situation)
+    conflict = await check_conflict_now(work, situation, appraisal.values)
+    checks += [worth, conflict]
+    if appraisal.refused is None:
+        checks.append(await _check_current_limits(work, situation, appraisal.values))
+    return _answer(situation, checks, *_conclude(situation, checks, trial), None)
+
+
+def _conclude(situation: Situation, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
+    """(outcome, reason) of a trial: a pause and what comes after the rule leave a denial, but not a quest's `late`."""
+    failed = next((check for check in checks if not check.passed), None)
+    reason = failed.reason if failed else None
+    if reason == "paused":
+        met = trial.met if trial else all(check.passed for check in checks if check.check in _UP_TO_RULE)
+        rejected = any(check.reason == "in_future" for check in checks)
+        return "denied" if met and not rejected else "no_match", reason
+    may_deny = (
+        (failed and failed.check in ("reward", "conflict"))
+        or reason == "limit"
+        or (reason == "late" and not situation.entry.campaign.quest)
+    )
+    if reason and not may_deny:
+        return "no_match", reason
+    if trial and not trial.completes:
+        return "progress", "quest"
+    return ("denied", reason) if reason else ("granted", "granted")
+
+
+async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
+    if body.event_id is not None:
+        if body.user_id or body.action or body.time or body.attributes:
+            raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
+        return await find_event(work.connection, work.caller, body.event_id, body.event_source)
+    if body.event_source is not None:
+        raise Invalid("it goes with an event_id: of which source the recorded event is", at="/event_source")
+    if body.user_id is None or body.action is None:
+        missing = [name for name in ("user_id", "action") if getattr(body, name) is None]
+        faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
+        raise Invalid("an event needs its user_id and action", faults=faults)
+    now = datetime.now(UTC)
+    return Occurrence("", "", body.user_id, body.action, body.time or now, now, body.attributes)
+
+
+async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
+    """Its scene; raises Invalid where a made-up event could not be one."""
+    try:
+        scene = await read_scene(work.connection, work.caller, occurrence)
+    except NotFound as unknown:
+        raise Invalid(str(unknown), at="/action") from None
+    if not occurrence.event_id and (wrong := find_faults(scene.schema, occurrence.attributes)):
+        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
+    return scene
+
+
+def _check_decided(situation: Situation, row: Row[Any]) -> list[Check]:
+    """What a decision weighed after its rule; what was refused before limits says nothing of them."""
+    if row.reason in ("paused", "late"):
+        return []
+    worth, _ = check_worth(situation)
+    if not worth.passed:
+        return [worth]
+    if row.outranked_by:
+        return [worth, describe_conflict(row.outranked_by)]
+    checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[Use]))]
+    if row.reason in _NO_ROOM:
+        checks.append(Check(check="room", passed=False, reason=row.reason, message=_NO_ROOM[row.reason]))
+    return checks
+
+
+async def _check_current_limits(work: Work, situation: Situation, values: Sequence[int]) -> Check:
+    try:
+        touches = await work.compute(
+            list_touches, situation.event, situation.entry, values, situation.user, situation.cohorts
+        )
+    except RuleError as error:
+        return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
+    return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))
+
+
+def _answer(
+    situation: Situation, checks: list[Check], outcome: Outcome, reason: str, decision_id: UUID | None
+) -> ExplanationAnswer:
+    event, entry = situation.event, situation.entry
+    return ExplanationAnswer(
+        as_of="decision" if decision_id else "now",
+        summary=summarise(event.user_id, entry.campaign.name, checks, outcome),
+        outcome=outcome,
+        reason=reason,
+        campaign_id=entry.campaign_id,
+        campaign_version=entry.version,
+        decision_id=decision_id,
+        event=EventAnswer(
+            event_id=event.event_id or None,
+            event_source=event.source or None,
+            user_id=event.user_id,
+            action=event.action,
+            occurred_at=event.occurred_at,
+            received_at=event.received_at,
+            attributes=dict(event.attributes),
+        ),
+        checks=checks,
+    )

@@ -1,0 +1,235 @@
+"""Limits: HARD caps by count or by value, and how far they are used."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row, select
+
+from fillip.core.campaign.formula import MAX_VALUE
+from fillip.core.campaign.reward import RewardKind
+from fillip.core.limit import Limit, Measure, Scope, Span
+from fillip.core.problem import Fault
+from fillip.core.schema.types import derive_type
+from fillip.core.tenant import LIFETIME
+from fillip.manage.book.change import hold_limits, lock_tenant
+from fillip.manage.campaign.postgres import find_campaign, list_kept, read_definition
+from fillip.manage.campaign.vocabulary import read_actions, read_list_types, read_points
+from fillip.manage.http.errors import Conflict, DefinitionRefused, NotFound
+from fillip.manage.http.etag import Match, tag
+from fillip.manage.http.fields import ActionName, Currency, ObjectId, Part, RuleText
+from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.manage.limit.checks import check_kept_key, check_key, check_limit, fill_limit_currency, find_key_action
+from fillip.manage.limit.postgres import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
+from fillip.manage.request.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.store.tables import limit_counter, spending_limit
+
+MAX_LIMITS = 1_000
+"""Most limits of a tenant."""
+
+router = APIRouter(prefix="/limits", tags=["limits"], route_class=Route)
+
+
+class LimitPart(Part):
+    """At most `cap` grants (count) or units of `reward_kind` (value) a window, per subject of `scope` and per key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "limit_id": "once-a-coupon",
+                    "scope": "user_in_campaign",
+                    "measure": "count",
+                    "span": "lifetime",
+                    "cap": 1,
+                    "campaign_id": "coupon-26",
+                    "key": "event.coupon",
+                },
+                {
+                    "limit_id": "cashback-daily",
+                    "scope": "tenant",
+                    "measure": "value",
+                    "span": "day",
+                    "cap": 10_000,
+                    "reward_kind": "cashback",
+                    "currency": "EUR",
+                },
+            ]
+        }
+    )
+
+    limit_id: ObjectId
+    scope: Scope
+    measure: Measure
+    span: Span = Field(description="Windows go by the event's day in the tenant's zone; weeks begin on Monday")
+    cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
+    campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
+    reward_kind: RewardKind | None = Field(None, description="Needed by value")
+    currency: Currency | None = Field(
+        None,
+        description="Of points or cashback by value: whose values are added up. The tenant's, or its currency of points;"
+        " needed where it has several",
+    )
+    action: ActionName | None = Field(None, description="Only events of this action count; a key reads this action")
+    key: RuleText | None = Field(None, description="A text or whole number of `event`: each value has its own cap")
+
+
+class LimitAnswer(BaseModel):
+    """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
+
+    limit_id: ObjectId
+    scope: Scope
+    measure: Measure
+    span: Span
+    cap: int
+    campaign_id: ObjectId | None
+    reward_kind: RewardKind | None
+    currency: Currency | None
+    action: str | None
+    key: str | None
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class UsageAnswer(BaseModel):
+    """Use of a limit in one window. `user_id` is null where all users share it, `window_start` null for lifetime.
+
+    `used` are grants, or by value minor units or points of `currency`.
+    """
+
+    user_id: str | None
+    key: str | None
+    window_start: date | None
+    used: int
+    cap: int
+    currency: Currency | None
+    changes: int
+
+
+@router.post("", status_code=201)
+async def create_limit(work: Posting, body: LimitPart, response: Response) -> LimitAnswer:
+    """Make a limit; it caps what is decided from the answer on."""
+    limit = Limit(**body.model_dump())
+    check_limit(limit)
+    tenant = await lock_tenant(work.connection, work.caller)
+    if await count_limits(work.connection, work.caller) >= MAX_LIMITS:
+        raise Conflict(f"the tenant has {MAX_LIMITS} limits: delete some first")
+    limit = fill_limit_currency(limit, tenant.currency, await read_points(work.connection, work.caller))
+    limit = await _check_names(work, limit)
+    row = await add_limit(work.connection, work.caller, limit)
+    response.headers["Location"] = f"/v1/limits/{limit.limit_id}"
+    return _answer(row, response)
+
+
+@router.get("")
+async def list_limits(work: Reading, pages: Pages, campaign_id: ObjectId | None = None) -> Page[LimitAnswer]:
+    """The tenant's limits by id."""
+    statement = select(spending_limit).where(spending_limit.c.tenant_id == work.caller.tenant_id)
+    if campaign_id:
+        statement = statement.where(spending_limit.c.campaign_id == campaign_id)
+    rows, cursor = await read_page(work.connection, statement, [spending_limit.c.limit_id], pages)
+    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{limit_id}")
+async def read_one_limit(work: Reading, limit_id: str, response: Response) -> LimitAnswer:
+    """One limit."""
+    return _answer(await find_limit(work.connection, work.caller, limit_id), response)
+
+
+@router.put("/{limit_id}")
+async def change_limit(
+    work: Writing, limit_id: str, body: LimitPart, if_match: Match, response: Response
+) -> LimitAnswer:
+    """Change the cap. Below what is used already it refuses all further grants and takes nothing back."""
+    await hold_limits(work.connection, work.caller)
+    await lock_tenant(work.connection, work.caller)
+    row = await find_limit(work.connection, work.caller, limit_id)
+    if_match.require(row.revision)
+    limit, wanted = read_limit(row), body.model_dump()
+    faults = [
+        Fault(f"/{name}", f"can't change from '{getattr(limit, name)}': make another limit")
+        for name in wanted
+        if name != "cap" and wanted[name] != getattr(limit, name) and not _fills_in(limit, name, wanted[name])
+    ]
+    if faults:
+        raise DefinitionRefused(faults)
+    return _answer(await save_limit(work.connection, work.caller, replace(limit, cap=body.cap)), response)
+
+
+@router.delete("/{limit_id}", status_code=204)
+async def delete_limit(work: Writing, limit_id: str, if_match: Match) -> None:
+    """Delete a limit that has counted nothing yet."""
+    await hold_limits(work.connection, work.caller)
+    await lock_tenant(work.connection, work.caller)
+    row = await find_limit(work.connection, work.caller, limit_id)
+    if_match.require(row.revision)
+    await remove_limit(work.connection, work.caller, limit_id)
+
+
+@router.get("/{limit_id}/usage")
+async def list_usage(
+    work: Reading, limit_id: str, pages: Pages, user_id: Annotated[str | None, Query(max_length=256)] = None
+) -> Page[UsageAnswer]:
+    """Every counter of a limit: by window, user and key."""
+    limit = read_limit(await find_limit(work.connection, work.caller, limit_id))
+    counter = limit_counter.c
+    statement = select(limit_counter).where(counter.tenant_id == work.caller.tenant_id, counter.limit_id == limit_id)
+    if user_id is not None:
+        statement = statement.where(counter.user_id == user_id)
+    order = [counter.user_id, counter.key, counter.window_start]
+    rows, cursor = await read_page(work.connection, statement, order, pages)
+    return Page(items=[_describe_use(row, limit) for row in rows], next_cursor=cursor)
+
+
+async def _check_names(work: Work, limit: Limit) -> Limit:
+    """The limit with its action and checked key; raises DefinitionRefused where it names what does not exist."""
+    campaign, kept = None, []
+    if limit.campaign_id:
+        try:
+            campaign = read_definition(await find_campaign(work.connection, work.caller, limit.campaign_id))
+        except NotFound as missing:
+            raise DefinitionRefused([Fault("/campaign_id", str(missing))]) from None
+        kept = await list_kept(work.connection, work.caller, limit.campaign_id)
+    if limit.key:
+        limit = replace(limit, action=find_key_action(limit, campaign))
+        check_kept_key(limit, {row.version: read_definition(row) for row in kept})
+    if not limit.action:
+        return limit
+    schemas = await read_actions(work.connection, work.caller, [limit.action])
+    if limit.action not in schemas:
+        raise DefinitionRefused([Fault("/action", f"unknown action '{limit.action}': define it first")])
+    if not limit.key:
+        return limit
+    lists = await read_list_types(work.connection, work.caller)
+    key_checked = await work.compute(check_key, limit, derive_type(schemas[limit.action]), lists)
+    return replace(limit, key_checked=key_checked)
+
+
+def _fills_in(limit: Limit, name: str, value: object) -> bool:
+    """Whether a member left out of a PUT is one that was filled in: the action of a key, or the currency."""
+    return value is None and (name == "currency" or (name == "action" and limit.key is not None))
+
+
+def _describe_use(row: Row[Any], limit: Limit) -> UsageAnswer:
+    return UsageAnswer(
+        user_id=row.user_id if limit.per_user else None,
+        key=row.key if limit.key else None,
+        window_start=None if row.window_start == LIFETIME else row.window_start,
+        used=row.used,
+        cap=limit.cap,
+        currency=limit.currency,
+        changes=row.version,
+    )
+
+
+def _answer(row: Row[Any], response: Response) -> LimitAnswer:
+    tag(response, row.revision)
+    return _describe(row)
+
+
+def _describe(row: Row[Any]) -> LimitAnswer:
+    return LimitAnswer.model_validate(row, from_attributes=True)

@@ -1,0 +1,126 @@
+"""Quotas of tenants: set by the operator, seen by the tenant."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.quota import Quotas
+from fillip.manage.campaign.postgres import count_steps
+from fillip.manage.http.errors import NotFound
+from fillip.manage.http.fields import Part, TenantId
+from fillip.manage.request.route import Operator, Reading, Route
+from fillip.manage.store.engine import transaction
+from fillip.manage.store.tables import campaign, cohort, named_list, tenant
+from fillip.manage.tenant.usage import read_usage, tenant_quota
+
+router = APIRouter(tags=["tenants"], route_class=Route)
+Many = Annotated[int | None, Field(ge=0, le=2**53, strict=True)]
+Rate = Annotated[int | None, Field(ge=1, le=1_000_000, strict=True)]
+
+
+class QuotasPart(Part):
+    """The quotas to change; null puts one back to its default, those left out stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"events_per_s": 500, "sockets": None}]})
+
+    events_per_s: Rate = Field(None, description="Through POST /v1/events; ten times as many may come at once")
+    requests_per_s: Rate = Field(None, description="All other requests; ten times as many may come at once")
+    sockets: Many = Field(None, description="Streams open at a time at each gateway")
+    campaigns: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = Field(None, description="Not archived")
+    rule_steps: Annotated[int | None, Field(ge=0, le=20_000_000, strict=True)] = Field(
+        None, description="That one event may take at most in all expressions of the campaigns that it may meet"
+    )
+    cohorts: Annotated[int | None, Field(ge=0, le=1_000, strict=True)] = None
+    cohort_size: Annotated[int | None, Field(ge=0, le=1_000_000, strict=True)] = Field(
+        None, description="Users of one cohort"
+    )
+    lists: Annotated[int | None, Field(ge=0, le=100, strict=True)] = None
+    list_size: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = Field(None, description="Items of one list")
+    coupon_codes: Many = Field(None, description="In all pools, with those that are ordered")
+    stored_bytes: Many = Field(
+        None, description="JSON of users' attributes, and of the book's objects in all their versions"
+    )
+
+
+class QuotaAnswer(BaseModel):
+    """One quota; `used` where it is counted in the database."""
+
+    quota: int
+    default: int
+    used: int | None
+
+
+class QuotasAnswer(BaseModel):
+    """All quotas of a tenant, by name."""
+
+    tenant_id: TenantId
+    quotas: dict[str, QuotaAnswer] = Field(examples=[{"campaigns": {"quota": 10_000, "default": 10_000, "used": 12}}])
+
+
+@router.get("/tenant/quotas")
+async def read_own_quotas(work: Reading) -> QuotasAnswer:
+    """What the tenant may take, and what it has taken."""
+    return await describe_quotas(work.connection, work.caller.tenant_id)
+
+
+@router.get("/tenants/{tenant_id}/quotas")
+async def read_quotas(tenant_id: TenantId, owner: Operator) -> QuotasAnswer:
+    """What a tenant may take, and what it has taken (operator)."""
+    async with transaction(owner) as connection:
+        await _want_tenant(connection, tenant_id)
+        return await describe_quotas(connection, tenant_id)
+
+
+@router.patch("/tenants/{tenant_id}/quotas")
+async def change_quotas(tenant_id: TenantId, part: QuotasPart, owner: Operator) -> QuotasAnswer:
+    """Change a tenant's quotas (operator); in force everywhere within 5 seconds. What is above one already stays."""
+    async with transaction(owner) as connection:
+        return await set_quotas(connection, tenant_id, part)
+
+
+async def set_quotas(connection: AsyncConnection, tenant_id: str, part: QuotasPart) -> QuotasAnswer:
+    """Change the quotas that are given, with the owner's rights; raises NotFound."""
+    await _want_tenant(connection, tenant_id)
+    await connection.execute(insert(tenant_quota).values(tenant_id=tenant_id, quotas={}).on_conflict_do_nothing())
+    mine = tenant_quota.c.tenant_id == tenant_id
+    kept = (await connection.execute(select(tenant_quota.c.quotas).where(mine).with_for_update())).scalar_one()
+    wanted = kept | part.model_dump(exclude_unset=True)
+    given = {name: value for name, value in wanted.items() if value is not None}
+    await connection.execute(tenant_quota.update().where(mine).values(quotas=given))
+    return await describe_quotas(connection, tenant_id)
+
+
+async def describe_quotas(connection: AsyncConnection, tenant_id: str) -> QuotasAnswer:
+    """The quotas with their defaults, and what is used of those that are counted."""
+    statement = select(tenant_quota.c.quotas).where(tenant_quota.c.tenant_id == tenant_id)
+    given = (await connection.execute(statement)).scalar_one_or_none()
+    quotas, defaults = msgspec.convert(given or {}, Quotas), Quotas()
+    used = await _count(connection, tenant_id)
+    answers = {
+        name: QuotaAnswer(quota=getattr(quotas, name), default=getattr(defaults, name), used=used.get(name))
+        for name in Quotas.__struct_fields__
+    }
+    return QuotasAnswer(tenant_id=tenant_id, quotas=answers)
+
+
+async def _count(connection: AsyncConnection, tenant_id: str) -> Mapping[str, int]:
+    counted = {
+        "campaigns": select(func.count()).where(campaign.c.tenant_id == tenant_id, campaign.c.state != "archived"),
+        "cohorts": select(func.count()).where(cohort.c.tenant_id == tenant_id),
+        "lists": select(func.count()).where(named_list.c.tenant_id == tenant_id),
+    }
+    found = {name: (await connection.execute(statement)).scalar_one() for name, statement in counted.items()}
+    steps = await count_steps(connection, tenant_id)
+    return found | {"rule_steps": steps} | await read_usage(connection, tenant_id)
+
+
+async def _want_tenant(connection: AsyncConnection, tenant_id: str) -> None:
+    found = await connection.execute(select(tenant.c.tenant_id).where(tenant.c.tenant_id == tenant_id))
+    if found.one_or_none() is None:
+        raise NotFound(f"there is no tenant {tenant_id}")

@@ -1,0 +1,279 @@
+"""Reversals: asked for here or by an event of action `fillip.reversal`, and what came of them."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from msgspec import convert, json
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row, select
+
+from fillip.core.errors import Retry, Unreadable
+from fillip.core.event import REVERSAL
+from fillip.core.identity import identify_event
+from fillip.core.ledger.reversal import Reverse, read_reversal
+from fillip.core.problem import Fault
+from fillip.core.quest.instance import QuestState
+from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, find_recorded, split_name
+from fillip.manage.http.errors import Conflict, Invalid, NotFound
+from fillip.manage.http.fields import Asked, AskedSource, OwnId, Part, Source, UserId
+from fillip.manage.http.paging import Page, Pages, read_page, split_filters
+from fillip.manage.request.route import Reading, Route, Work, begin_once, find_deck
+from fillip.manage.store.tables import reversal
+
+MAX_AMOUNT = 2**53
+OWN_SOURCE = "fillip"
+"""The source of reversals that are asked for here: their ids are apart from those of all other sources."""
+
+Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, strict=True)]
+ReversalSource = Annotated[str | None, Query(min_length=1, max_length=1024, examples=[OWN_SOURCE])]
+_MISSING = {"event_source": "the source of the original", "user_id": "whose the original is"}
+router = APIRouter(prefix="/reversals", tags=["reversals"], route_class=Route)
+
+
+class LinePart(Part):
+    """A piece of a line of the original, by a name of yours.
+
+    `of` is the whole of the line, in the unit of all amounts: pieces may come to so much of it, and no more. Where none has
+    told it, they may come to the whole of the original.
+    """
+
+    line: OwnId = Field(examples=["sku-1"])
+    amount: Amount
+    of: Amount | None = None
+
+
+class ReversalPart(Part):
+    """Take back `event_id`: all that is left, or `amount` or `lines` of `of`, the whole in the same unit.
+
+    `event_source` is needed where the original has not come yet, or where several sources have an event of this id.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"reversal_id": "return-7", "event_id": "order-7", "reason": "returned"},
+                {"reversal_id": "return-8", "event_id": "order-8", "amount": 500, "of": 2000},
+                {"reversal_id": "return-9", "event_id": "1", "event_source": "/shop/till-7"},
+                {
+                    "reversal_id": "return-10",
+                    "event_id": "order-9",
+                    "lines": [{"line": "sku-1", "amount": 500, "of": 1000}],
+                    "of": 2000,
+                },
+            ]
+        }
+    )
+
+    reversal_id: OwnId = Field(description="An id of yours, apart from those of events: asked twice, it counts once")
+    event_id: OwnId
+    event_source: Source | None = None
+    user_id: UserId | None = Field(None, description="Whose the original is; needed where it has not come yet")
+    amount: Amount | None = None
+    lines: list[LinePart] = Field([], max_length=200)
+    of: Amount | None = None
+    reason: str | None = Field(None, max_length=500)
+
+
+class AcceptedAnswer(BaseModel):
+    """The reversal is in the log; `GET /v1/reversals/{reversal_id}` tells what came of it, a moment later."""
+
+    reversal_id: str
+    event_id: str
+    event_source: str
+    user_id: str
+
+
+class TakenAnswer(BaseModel):
+    """What was taken of an incentive: `value`, and whether nothing is left of it (`whole`); `was` is its state before.
+
+    `short`: of points, what was to be taken too and could not be: it had expired, or the currency's floor kept it back.
+    """
+
+    incentive_id: UUID
+    value: int
+    whole: bool
+    was: str
+    short: int
+
+
+class ReturnAnswer(BaseModel):
+    """What a limit got back in its window, with its use before; `version` counts the counter's changes."""
+
+    limit_id: str
+    user_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+
+
+class StepTakenAnswer(BaseModel):
+    """A step that fell, or that the original had given to: how far it `was`, and is `done`.
+
+    `amount` was taken of what the original gave to it: 1, or of its term; 0 where the step fell with one before it.
+    """
+
+    step: str
+    amount: int
+    was: int
+    done: int
+
+
+class UndoneAnswer(BaseModel):
+    """A quest instance that the original, or a part of it, was taken out of, with its state before and after."""
+
+    campaign_id: str
+    instance: str
+    was: QuestState
+    state: QuestState
+    taken: list[StepTakenAnswer]
+
+
+class ReversalAnswer(BaseModel):
+    """A reversal and what came of it. `reversal_source` is `fillip`, or the source of the event that asked for it."""
+
+    reversal_id: str
+    reversal_source: str
+    event_id: str
+    event_source: str
+    user_id: str
+    amount: int | None
+    lines: list[LinePart]
+    of: int | None
+    note: str | None = Field(description="The reason that was sent with it")
+    state: Literal["waiting", "applied", "nothing", "refused"]
+    reason: str = Field(examples=["applied"])
+    incentives: list[TakenAnswer]
+    limits: list[ReturnAnswer]
+    quests: list[UndoneAnswer]
+    received_at: datetime
+    decided_at: datetime | None
+
+
+@router.post("", status_code=202)
+async def create_reversal(
+    work: Annotated[Work, begin_once("events:write")], body: ReversalPart, request: Request
+) -> AcceptedAnswer:
+    """Take an event back. It goes into the log like an event, behind what was sent before.
+
+    422 where the event's source is needed and was not given: several sources have an event of this id (named), or it has
+    not come yet. 409 where the same `reversal_id` was asked for before with another body.
+    """
+    data = body.model_dump(exclude={"reversal_id", "user_id"}, exclude_none=True)
+    try:
+        order = read_reversal(data)
+    except Unreadable as error:
+        raise Invalid(str(error), at=error.at) from None
+    if known := await _find_known(work, body, order):
+        return known
+    event_source, user_id = await _find_original(work, body)
+    data["event_source"] = event_source  # the log decides alone, whatever comes of this id before it is read
+    event_log = find_deck(request).event_log
+    if event_log is None:
+        raise Retry("this process has no way to the log of events")
+    event = {"specversion": "1.0", "id": body.reversal_id, "source": OWN_SOURCE, "type": REVERSAL, "subject": user_id}
+    try:
+        await event_log.put(work.caller.tenant_id, json.encode(event | {"time": datetime.now(UTC), "data": data}))
+    except Unreadable as error:
+        if error.reason == "conflicting_duplicate":
+            raise _tell_conflict(body.reversal_id) from None
+        raise
+    name = {"event_id": body.event_id, "event_source": event_source}
+    return AcceptedAnswer(reversal_id=body.reversal_id, **name, user_id=user_id)
+
+
+@router.get("")
+async def list_reversals(
+    work: Reading,
+    pages: Pages,
+    state: Literal["waiting", "applied", "nothing", "refused"] | None = None,
+    event_id: Asked = None,
+    event_source: AskedSource = None,
+    user_id: Asked = None,
+) -> Page[ReversalAnswer]:
+    """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
+    named, unserved = split_name(work.caller, event_id, event_source)
+    asked, sift = split_filters(reversal, named | {"user_id": user_id, "state": state})
+    statement = select(reversal).where(reversal.c.tenant_id == work.caller.tenant_id, *asked)
+    order = [reversal.c.recorded_at, reversal.c.reversal_key]
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift | unserved)
+    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/{reversal_id}")
+async def read_reversal_answer(
+    work: Reading, reversal_id: str, reversal_source: ReversalSource = None
+) -> ReversalAnswer:
+    """What came of a reversal. 404 until a worker has taken it, usually within milliseconds.
+
+    Where several sources have a reversal of this id, the 422 names them: say which in `reversal_source`.
+    """
+    mine = (reversal.c.tenant_id == work.caller.tenant_id) & (reversal.c.reversal_id == reversal_id)
+    if reversal_source is not None:
+        mine &= reversal.c.reversal_key == identify_event(work.caller.tenant_id, reversal_source, reversal_id)
+    rows = (await work.connection.execute(select(reversal).where(mine).limit(MAX_NAMED + 1))).all()
+    if len(rows) > 1:
+        raise ask_for_source("reversal", reversal_id, [row.reversal_source for row in rows], "reversal_source")
+    if not rows:
+        raise NotFound(f"there is no reversal '{reversal_id}', or no worker has taken it yet")
+    return _describe(rows[0])
+
+
+async def _find_known(work: Work, body: ReversalPart, order: Reverse) -> AcceptedAnswer | None:
+    """The answer to a reversal that a worker has taken before. Raises Conflict where it said something else."""
+    tenant_id = work.caller.tenant_id
+    key = identify_event(tenant_id, OWN_SOURCE, body.reversal_id)
+    mine = (reversal.c.tenant_id == tenant_id) & (reversal.c.reversal_key == key)
+    row = (await work.connection.execute(select(reversal).where(mine))).one_or_none()
+    if row is None:
+        return None
+    said = replace(order, event_source=order.event_source or row.event_source)
+    if said != convert(row.request, Reverse) or body.user_id not in (None, row.user_id):
+        raise _tell_conflict(body.reversal_id)
+    name = {"event_id": row.event_id, "event_source": row.event_source}
+    return AcceptedAnswer(reversal_id=body.reversal_id, **name, user_id=row.user_id)
+
+
+def _tell_conflict(reversal_id: str) -> Conflict:
+    text = f"reversal '{reversal_id}' was asked for before with another body; give each reversal an id of its own"
+    return Conflict(text, at="/reversal_id")
+
+
+async def _find_original(work: Work, body: ReversalPart) -> tuple[str, str]:
+    """(source, user) of the original."""
+    known = await find_recorded(work.connection, work.caller, body.event_id, body.event_source)
+    if known is not None:
+        if body.user_id not in (None, known.user_id):
+            raise Invalid("the original is another user's", at="/user_id")
+        return known.event_source, known.user_id
+    missing = [name for name in ("event_source", "user_id") if getattr(body, name) is None]
+    if missing:
+        faults = [Fault(f"/{name}", f"needed: {_MISSING[name]}") for name in missing]
+        raise Invalid("the original has not come yet, or met no campaign: say which it is", faults=faults)
+    return body.event_source or "", body.user_id or ""
+
+
+def _describe(row: Row[Any]) -> ReversalAnswer:
+    request = {"amount": None, "lines": [], "of": None, "reason": None} | row.request
+    return ReversalAnswer(
+        reversal_id=row.reversal_id,
+        reversal_source=row.reversal_source,
+        event_id=row.event_id,
+        event_source=row.event_source,
+        user_id=row.user_id,
+        amount=request["amount"],
+        lines=request["lines"],
+        of=request["of"],
+        note=request["reason"],
+        state=row.state,
+        reason=row.reason,
+        incentives=row.incentives,
+        limits=row.counters,
+        quests=row.quests,
+        received_at=row.received_at,
+        decided_at=row.decided_at,
+    )

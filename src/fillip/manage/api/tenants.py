@@ -1,0 +1,150 @@
+"""Tenants: made by the operator; a tenant reads and changes its own."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.instant import list_zones
+from fillip.manage.book.change import change_book, record_change
+from fillip.manage.book.in_force import find_force
+from fillip.manage.http.errors import Conflict
+from fillip.manage.http.etag import Match, tag
+from fillip.manage.http.fields import TenantId, Title
+from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.manage.request.route import Operator, Reading, Route, Writing
+from fillip.manage.schema.impact import recheck_campaigns
+from fillip.manage.schema.schema import JsonSchema, check_schema, refuse_retyping
+from fillip.manage.store.engine import transaction
+from fillip.manage.store.tables import tenant
+from fillip.manage.tenant.iso4217 import CURRENCIES
+from fillip.manage.tenant.usage import tenant_usage
+
+NO_ATTRIBUTES: dict[str, Any] = {"type": "object", "properties": {}}
+
+router = APIRouter(tags=["tenants"], route_class=Route)
+
+
+def _want_zone(name: str) -> str:
+    if name in list_zones():
+        return name
+    raise ValueError("not an IANA time zone such as Europe/Berlin")
+
+
+def _want_currency(code: str) -> str:
+    if code in CURRENCIES:
+        return code
+    raise ValueError("not an ISO 4217 currency such as EUR")
+
+
+class NewTenant(BaseModel):
+    """What the operator says of a new tenant; `clock`, `time_zone` and `currency` stay as they are for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant_id: TenantId
+    name: Title
+    time_zone: Annotated[str, AfterValidator(_want_zone), Field(examples=["Europe/Berlin"])]
+    currency: Annotated[str, AfterValidator(_want_currency), Field(examples=["EUR"])]
+    clock: Literal["live", "history"] = "live"
+    user_schema: JsonSchema = NO_ATTRIBUTES
+
+
+class TenantChange(BaseModel):
+    """The parts of a tenant that it may change; absent ones stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Title | None = None
+    user_schema: JsonSchema | None = None
+
+
+class TenantState(BaseModel):
+    """A tenant; `book_version` counts the changes of its campaigns, limits, cohorts, actions and itself."""
+
+    tenant_id: TenantId
+    name: Title
+    time_zone: str = Field(examples=["Europe/Berlin"])
+    currency: str = Field(examples=["EUR"])
+    clock: Literal["live", "history"]
+    user_schema: JsonSchema
+    book_version: int
+    revision: int
+    created_at: datetime
+
+
+class OwnTenant(TenantState):
+    """A tenant with how far its changes are in force."""
+
+    in_force_version: int = Field(description="The book version that every running worker decides under")
+
+
+async def add_tenant(connection: AsyncConnection, new: NewTenant) -> TenantState:
+    """Create a tenant with the owner's rights; raises SchemaUnusable, or Conflict where the id is taken."""
+    check_schema(new.user_schema)
+    taken = await connection.execute(select(tenant.c.tenant_id).where(tenant.c.tenant_id == new.tenant_id))
+    if taken.one_or_none():
+        raise Conflict(f"there is a tenant {new.tenant_id} already")
+    await connection.execute(insert(tenant).values(new.model_dump()))
+    await connection.execute(insert(tenant_usage).values(tenant_id=new.tenant_id))
+    await record_change(connection, new.tenant_id, None, "tenant", new.tenant_id, new.model_dump())
+    row = (await connection.execute(select(tenant).where(tenant.c.tenant_id == new.tenant_id))).one()
+    return _show(row)
+
+
+@router.post("/tenants", status_code=201)
+async def create_tenant(new: NewTenant, owner: Operator) -> TenantState:
+    """Create a tenant (operator). Its first API key is made by `POST /v1/tenants/{tenant_id}/keys`."""
+    async with transaction(owner) as connection:
+        return await add_tenant(connection, new)
+
+
+@router.get("/tenants")
+async def list_tenants(owner: Operator, pages: Pages) -> Page[TenantState]:
+    """All tenants (operator), by id."""
+    async with transaction(owner) as connection:
+        rows, cursor = await read_page(connection, select(tenant), [tenant.c.tenant_id], pages)
+    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/tenant")
+async def read_tenant(work: Reading, response: Response) -> OwnTenant:
+    """The tenant that the key belongs to."""
+    row = (await work.connection.execute(_own(work.caller.tenant_id))).one()
+    held = await find_force(work.connection, work.caller)
+    tag(response, row.revision)
+    return OwnTenant(**dict(_show(row)), in_force_version=row.book_version if held is None else max(held, 0))
+
+
+@router.patch("/tenant")
+async def change_tenant(change: TenantChange, if_match: Match, work: Writing, response: Response) -> TenantState:
+    """Change the tenant's name, or the schema of its users' attributes.
+
+    Attributes may be added and removed, but not change their type; launched campaigns must still fit.
+    """
+    statement = _own(work.caller.tenant_id)
+    row = (await work.connection.execute(statement.with_for_update(key_share=True))).one()
+    if_match.require(row.revision)
+    if change.user_schema is not None:
+        shape = await work.compute(check_schema, change.user_schema)
+        refuse_retyping(row.user_schema, shape)
+        await recheck_campaigns(work, None, shape)
+    given = change.model_dump(exclude_none=True)
+    changed = update(tenant).where(tenant.c.tenant_id == row.tenant_id).values(given | {"revision": row.revision + 1})
+    await work.connection.execute(changed)
+    document = {name: getattr(row, name) for name in NewTenant.model_fields} | given
+    await change_book(work.connection, work.caller, "tenant", row.tenant_id, document)
+    row = (await work.connection.execute(statement)).one()
+    tag(response, row.revision)
+    return _show(row)
+
+
+def _own(tenant_id: str) -> Select[Any]:
+    return select(tenant).where(tenant.c.tenant_id == tenant_id)
+
+
+def _show(row: Row[Any]) -> TenantState:
+    return TenantState.model_validate(row, from_attributes=True)

@@ -1,0 +1,309 @@
+"""Wallets of points: balances, the statement, spending and its refund, adjustments by hand."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import Row, exists, select
+
+from fillip.core.campaign.formula import MAX_VALUE
+from fillip.core.campaign.reward import POINTS
+from fillip.core.errors import Crash
+from fillip.core.ledger.wallet import (
+    Account,
+    Transfer,
+    TransferKind,
+    Wallet,
+    WalletKey,
+    identify_adjustment,
+    identify_spend,
+)
+from fillip.manage.http.errors import Conflict, Invalid, NotFound
+from fillip.manage.http.fields import Currency, Instant, OwnId, Part, UserId
+from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.manage.request.route import Posting, Reading, Route, Work
+from fillip.manage.store.tables import points_currency, tenant
+from fillip.manage.store.wallet_tables import wallet, wallet_transfer
+from fillip.manage.wallet.postgres import (
+    bring_up,
+    find_end,
+    find_next_expiries,
+    find_transfer,
+    lock_wallet,
+    make_wallet,
+    open_page,
+    select_wallets,
+    store_wallet,
+)
+from fillip.manage.wallet.refund import find_refund, read_stack, refund_portion
+
+router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
+
+
+class NotEnough(Conflict):
+    """409: the wallet has fewer points than asked for; nothing was moved."""
+
+    kind = "not-enough-points"
+
+
+class NextExpiry(BaseModel):
+    """What expires next: `amount` active points at `at`."""
+
+    at: datetime
+    amount: int
+
+
+class WalletAnswer(BaseModel):
+    """A wallet as of now. `active` can be spent; below zero it is what a reversal of spent points left to be paid."""
+
+    user_id: str = Field(examples=["ada"])
+    currency: str = Field(examples=["POINTS"])
+    pending: int
+    active: int
+    spent: int
+    expired: int
+    reversed: int
+    next_expiry: NextExpiry | None
+
+
+class TransferAnswer(BaseModel):
+    """`amount` points from the account `debit` to `credit`. `seq` runs 1, 2, 3 … in a wallet without a gap.
+
+    `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`, or empty where more than 100 lots
+    become active or expire together; `reason` is an adjustment's, or the id of the reversal or refund. `pending_after` and
+    `active_after` are the balances after it; as the answer to what was asked for, after all that it brought about.
+    """
+
+    seq: int
+    kind: TransferKind
+    debit: Account
+    credit: Account
+    amount: int
+    source_id: str
+    reason: str | None
+    pending_after: int
+    active_after: int
+    made_at: datetime
+
+
+class SpendPart(Part):
+    """Spend `amount` points; the same `spend_id` again spends nothing more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"spend_id": "order-4711", "amount": 300}]})
+
+    spend_id: OwnId
+    amount: int = Field(ge=1, le=MAX_VALUE, strict=True)
+
+
+class RefundPart(Part):
+    """Give `amount` of a spend back, without it all that is left; the same `refund_id` again gives nothing more back.
+
+    A refund without a `refund_id` is called `part` where it has an amount, else `rest`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"refund_id": "return-7", "amount": 20}]})
+
+    refund_id: OwnId | None = Field(None, examples=["return-7"])
+    amount: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+
+    @property
+    def name(self) -> str:
+        """The refund's id."""
+        return self.refund_id or ("rest" if self.amount is None else "part")
+
+
+class AdjustmentPart(Part):
+    """Add points by hand, or take them away (`amount` below zero); refused where there are fewer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"adjustment_id": "ticket-9", "amount": 100, "reason": "goodwill"}]}
+    )
+
+    adjustment_id: OwnId
+    amount: int = Field(ge=-MAX_VALUE, le=MAX_VALUE, strict=True, description="Not 0")
+    reason: str = Field(min_length=1, max_length=500)
+    expires_at: Instant | None = Field(None, description="Of added points; null: never")
+
+    @field_validator("amount")
+    @classmethod
+    def _want_some(cls, amount: int) -> int:
+        if amount == 0:
+            raise ValueError("must not be 0")
+        return amount
+
+
+_AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "description": "Done before"}}
+
+
+@router.get("")
+async def list_wallets(work: Reading, user_id: UserId, pages: Pages) -> Page[WalletAnswer]:
+    """A user's wallets by currency; empty for a user who never had points."""
+    now = datetime.now(UTC)
+    statement = select_wallets(work.caller, user_id, now)
+    rows, cursor = await read_page(work.connection, statement, [wallet.c.currency], pages)
+    return Page(items=await _describe(work, rows, now), next_cursor=cursor)
+
+
+@router.get("/{currency}")
+async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> WalletAnswer:
+    """One wallet, with what is due by now activated and expired."""
+    now = datetime.now(UTC)
+    statement = select_wallets(work.caller, user_id, now).where(wallet.c.currency == currency)
+    rows = (await work.connection.execute(statement)).all()
+    if not rows:
+        raise NotFound(f"user '{user_id}' has no wallet of {currency}")
+    return (await _describe(work, rows, now))[0]
+
+
+@router.get("/{currency}/transfers")
+async def list_transfers(
+    work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
+) -> Page[TransferAnswer]:
+    """The statement of a wallet, the newest first."""
+    table = wallet_transfer.c
+    mine = (table.tenant_id == work.caller.tenant_id) & (table.user_id == user_id) & (table.currency == currency)
+    statement = select(wallet_transfer).where(mine)
+    order, sift = [table.seq], {"kind": kind}
+    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
+    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+
+
+@router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
+async def spend(
+    work: Posting, user_id: UserId, currency: Currency, body: SpendPart, response: Response
+) -> TransferAnswer:
+    """Spend active points, those that expire first first; 409 `not-enough-points` where they are not there."""
+    now = datetime.now(UTC)
+    held = await lock_wallet(work.connection, _name(work, user_id, currency), now)
+    transfer_id = identify_spend(held.key, body.spend_id)
+    if before := await find_transfer(work.connection, work.caller, transfer_id):
+        _check_same(before, body.amount, body.spend_id)
+        response.status_code = 200
+        return _show(before)
+    await open_page(work.connection, held)
+    if not held.spend(transfer_id, body.spend_id, body.amount, now):
+        raise _lacks(held, body.amount)
+    await store_wallet(work.connection, held)
+    return _show(held.transfers[-1])
+
+
+@router.post("/{currency}/spends/{spend_id}/refund", status_code=201, responses=_AGAIN)
+async def refund(
+    work: Posting,
+    user_id: UserId,
+    currency: Currency,
+    spend_id: OwnId,
+    response: Response,
+    body: RefundPart | None = None,
+) -> TransferAnswer:
+    """Give a spend back, all that is left or an `amount` of it, in as many refunds as you like: 409 beyond the spend.
+
+    Points come back with the expiry they had, those that expire last first; what is past that expires at once. A refund
+    over more than 200 lots comes in several transfers, the last of which is the answer.
+    """
+    key, asked, stack = _name(work, user_id, currency), body or RefundPart(refund_id=None, amount=None), None
+    while True:
+        now = datetime.now(UTC)
+        held = await lock_wallet(work.connection, key, now)
+        spent = await find_transfer(work.connection, work.caller, identify_spend(key, spend_id))
+        if spent is None:
+            raise NotFound(f"there is no spend '{spend_id}' in this wallet")
+        done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
+        if done.last_id and done.returned == done.amount:
+            response.status_code = 200
+            return await _tell_again(work, held, done.last_id)
+        if stack is None or stack.top != spent.amount - returned:
+            stack = await read_stack(work.connection, held, spent, returned)
+        given = await refund_portion(work.connection, held, spent, done, stack, now)
+        if done.returned == done.amount:
+            return _tell(held, given)
+        await work.save()
+
+
+@router.post("/{currency}/adjustments", status_code=201, responses=_AGAIN)
+async def adjust(
+    work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
+) -> TransferAnswer:
+    """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""
+    key, now = _name(work, user_id, currency), datetime.now(UTC)
+    if body.amount > 0:
+        await _check_currency(work, currency)
+        await _check_expiry(work, body)
+        await make_wallet(work.connection, key)
+    held = await lock_wallet(work.connection, key, now)
+    transfer_id = identify_adjustment(key, body.adjustment_id)
+    if before := await find_transfer(work.connection, work.caller, transfer_id):
+        _check_same(before, body.amount, body.adjustment_id)
+        response.status_code = 200
+        return await _tell_again(work, held, transfer_id)
+    if body.expires_at and body.expires_at <= now:
+        raise Invalid("must lie in the future: the points would expire at once", at="/expires_at")
+    if body.amount < 0:
+        await open_page(work.connection, held)
+    if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
+        raise _lacks(held, -body.amount)
+    await store_wallet(work.connection, held)
+    return _tell(held, transfer_id)
+
+
+def _name(work: Work, user_id: str, currency: str) -> WalletKey:
+    return work.caller.tenant_id, user_id, currency
+
+
+async def _check_currency(work: Work, currency: str) -> None:
+    mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
+    if currency != POINTS and not (await work.connection.execute(select(exists().where(mine)))).scalar_one():
+        raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
+
+
+async def _check_expiry(work: Work, body: AdjustmentPart) -> None:
+    clock = select(tenant.c.clock).where(tenant.c.tenant_id == work.caller.tenant_id)
+    if body.expires_at and (await work.connection.execute(clock)).scalar_one() == "history":
+        raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
+
+
+def _check_same(before: Transfer, amount: int, name: str) -> None:
+    done = -before.amount if before.credit == "issued" else before.amount
+    if amount != done:
+        raise Conflict(
+            f"'{name}' was done before with an amount of {done}: give each one an id of its own", at="/amount"
+        )
+
+
+def _lacks(held: Wallet, amount: int) -> NotEnough:
+    return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
+
+
+async def _describe(work: Work, rows: Sequence[Row[Any]], now: datetime) -> list[WalletAnswer]:
+    shown = bring_up(rows, now)
+    expiries = await find_next_expiries(work.connection, shown)
+    answers = []
+    for held in shown:
+        balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
+        when, amount = expiries.get(held.key[2], (None, 0))
+        expiry = NextExpiry(at=when, amount=amount) if when else None
+        answers.append(WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance))
+    return answers
+
+
+def _tell(held: Wallet, transfer_id: UUID) -> TransferAnswer:
+    """A transfer that was made just now, with the balances after all that came with it."""
+    made, end = next(each for each in held.transfers if each.transfer_id == transfer_id), held.transfers[-1]
+    return _show(replace(made, pending_after=end.pending_after, active_after=end.active_after))
+
+
+async def _tell_again(work: Work, held: Wallet, transfer_id: UUID) -> TransferAnswer:
+    """The same of one that was made before."""
+    transfer = await find_transfer(work.connection, work.caller, transfer_id)
+    if transfer is None:
+        raise Crash(f"transfer {transfer_id} is not there")
+    end = await find_end(work.connection, held.key, transfer)
+    return _show(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
+
+
+def _show(transfer: Transfer | Row[Any]) -> TransferAnswer:
+    return TransferAnswer.model_validate(transfer, from_attributes=True)

@@ -1,0 +1,1 @@
+"""Changes of a tenant's book, and when they are in force."""

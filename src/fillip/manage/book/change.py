@@ -1,0 +1,94 @@
+"""A change of the book: numbered and written in the transaction of the change itself, so that the WAL carries it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.errors import Retry
+from fillip.core.ports import Caller
+from fillip.manage.store import tables
+from fillip.manage.store.engine import find_state
+from fillip.manage.store.tables import book_change, tenant
+from fillip.manage.tenant.usage import UNBOUNDED, count_bytes
+
+_CHANGED = "fillip_book_version"
+BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
+
+
+async def change_book(
+    connection: AsyncConnection,
+    caller: Caller,
+    kind: BookKind,
+    object_id: str,
+    document: Mapping[str, object],
+    *,
+    more_bytes: int = 0,
+    growing: bool = True,
+) -> int:
+    """Record that an object of the caller's book is now `document` (its whole new state); the new book version.
+
+    `more_bytes` are stored beside it. Holds the tenant's row until the commit, so versions are in commit order: call it
+    last. Raises QuotaExceeded where the tenant's stored_bytes have no room; what only ends or removes is always let by.
+    """
+    version = await record_change(connection, caller.tenant_id, caller.key_id, kind, object_id, document)
+    quota = caller.quotas.stored_bytes if growing else UNBOUNDED
+    await count_bytes(connection, caller.tenant_id, len(msgspec.json.encode(document)) + more_bytes, quota)
+    return version
+
+
+async def record_change(
+    connection: AsyncConnection,
+    tenant_id: str,
+    key_id: UUID | None,
+    kind: BookKind,
+    object_id: str,
+    document: Mapping[str, object],
+) -> int:
+    """As change_book, for the operator too, who has no key."""
+    numbered = (
+        update(tenant)
+        .where(tenant.c.tenant_id == tenant_id)
+        .values(book_version=tenant.c.book_version + 1)
+        .returning(tenant.c.book_version)
+    )
+    version: int = (await connection.execute(numbered)).scalar_one()
+    change = {"tenant_id": tenant_id, "book_version": version, "kind": kind, "object_id": object_id}
+    await connection.execute(insert(book_change).values(change | {"document": document, "changed_by": key_id}))
+    connection.info[_CHANGED] = version
+    return version
+
+
+def take_change(connection: AsyncConnection) -> int | None:
+    """The version that the connection's transaction has made of its tenant's book, None where it made none; once."""
+    version: int | None = connection.info.pop(_CHANGED, None)
+    return version
+
+
+_HOLD_LIMITS = text("SELECT hold_limits(:tenant_id)")
+
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+async def hold_limits(connection: AsyncConnection, caller: Caller) -> None:
+    """Keep batches from deciding by the caller's limits until the transaction ends, once those at work are done.
+
+    Call it before anything is locked. Raises Retry after 2 s: later batches wait behind it, those of others too.
+    """
+    try:
+        await connection.execute(_HOLD_LIMITS, {"tenant_id": caller.tenant_id})
+    except DBAPIError as error:
+        if find_state(error) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Retry("a batch of events is being counted on these limits; nothing has changed: try again") from error
+
+
+async def lock_tenant(connection: AsyncConnection, caller: Caller) -> Row[Any]:
+    """The caller's tenant row, locked until the transaction ends: changes of one tenant's book come one by one."""
+    statement = select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id).with_for_update()
+    return (await connection.execute(statement)).one()

@@ -1,0 +1,49 @@
+"""When a change of the book is in force: once every worker that lives decides under it."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from fastapi import Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from fillip.core.errors import Retry
+from fillip.core.ports import Caller
+from fillip.manage.store.engine import transaction
+
+FORCE_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.005
+"""At first; then after a quarter of what was waited already: a look costs as much as a read."""
+_FIND = text(Path(__file__).with_name("find_behind.sql").read_text(encoding="utf-8"))
+
+
+async def tell_force(engine: AsyncEngine, caller: Caller, version: int, response: Response) -> None:
+    """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers whether it is."""
+    response.headers["Fillip-Book-Version"] = str(version)
+    response.headers["Fillip-In-Force"] = "true" if await _await_force(engine, caller, version) else "false"
+
+
+async def find_force(connection: AsyncConnection, caller: Caller) -> int | None:
+    """The version of the caller's book that every living worker decides under; None where none has the book."""
+    found: int | None = (await connection.execute(_FIND, {"tenant_id": caller.tenant_id})).scalar_one()
+    return found
+
+
+async def _await_force(engine: AsyncEngine, caller: Caller, version: int) -> bool:
+    began_at = time.monotonic()
+    while not await _is_in_force(engine, caller, version):
+        waited_s = time.monotonic() - began_at
+        if waited_s > FORCE_WITHIN_S:
+            return False
+        await asyncio.sleep(max(LOOK_AGAIN_S, min(waited_s / 4, 0.25)))
+    return True
+
+
+async def _is_in_force(engine: AsyncEngine, caller: Caller, version: int) -> bool:
+    try:
+        async with transaction(engine, caller) as connection:
+            lowest = await find_force(connection, caller)
+    except Retry:  # the change is made; whether it is in force can't be told now
+        return False
+    return lowest is None or lowest >= version

@@ -1,0 +1,1 @@
+"""Campaigns: checked, stored, changed under open instances."""

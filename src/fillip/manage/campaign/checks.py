@@ -1,0 +1,55 @@
+"""What saving a campaign or a limit checks: every expression typed, every name known, nothing that can't be reached."""
+
+from collections.abc import Mapping
+
+from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.check_definition import _check_kind, _check_names, _check_schedule
+from fillip.core.campaign.check_quest import find_change_faults, find_quest_faults
+from fillip.core.campaign.check_rewards import check_badges, check_formulas
+from fillip.core.campaign.quest import Quest
+from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.problem import Fault
+from fillip.core.quest.check_route import find_route_faults
+from fillip.core.rule import RuleRefused
+from fillip.manage.campaign.expressions import _check_cost, _check_size, check_path, list_sources
+from fillip.manage.http.errors import DefinitionRefused
+
+MAX_FAULTS = 20
+"""Expressions of a definition that are refused at once, most."""
+
+
+def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
+    """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
+    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
+    faults += [*check_formulas(campaign), *check_badges(campaign)]
+    if campaign.quest:
+        faults += find_quest_faults(campaign.quest, campaign, shapes.now)
+    faults += [] if faults else _check_size(campaign)
+    checked: dict[str, Checked] = {}
+    for path, action, source in [] if faults else list_sources(campaign):
+        try:
+            checked[path] = check_path(
+                campaign, path, source, action, shapes.actions, shapes.user, shapes.lists, shapes.cohorts
+            )
+        except RuleRefused as refused:
+            faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
+            if len(faults) >= MAX_FAULTS:
+                break
+    faults += [] if faults else _check_cost(checked)
+    if faults:
+        raise DefinitionRefused(faults)
+    return checked
+
+
+def check_change(before: Campaign, after: Campaign) -> None:
+    """Whether a launched campaign may become `after`: open instances must stay readable; raises DefinitionRefused."""
+    if before.kind != after.kind:
+        raise DefinitionRefused([Fault("/kind", "a launched campaign keeps its kind: end it and make another")])
+    if before.quest and after.quest and (faults := list(find_change_faults(before.quest, after.quest))):
+        raise DefinitionRefused(faults)
+
+
+def check_route(quest: Quest | None, before: Mapping[str, Checked], after: Mapping[str, Checked]) -> None:
+    """Whether a launched quest's open instances are found as before; raises DefinitionRefused."""
+    if quest and (faults := list(find_route_faults(quest, before, after))):
+        raise DefinitionRefused(faults)

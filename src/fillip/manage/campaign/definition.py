@@ -1,0 +1,175 @@
+"""What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in saving.py."""
+
+from typing import Any, Literal
+
+import msgspec
+from pydantic import ConfigDict, Field
+
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.formula import MAX_VALUE, Rounding
+from fillip.manage.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
+
+MAX_WINDOW_S = 366 * 86_400
+MAX_SPAN_S = 10 * MAX_WINDOW_S
+MAX_INT = 2**63 - 1
+
+
+class TierPart(Part):
+    """From `at_least` on: a fixed `value`, or `percent` of the expression."""
+
+    at_least: int = Field(ge=-MAX_INT, le=MAX_INT, strict=True, examples=[5000])
+    value: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    percent: Percent | None = None
+
+
+class FormulaPart(Part):
+    """A value by the event: `of` gives an int; alone it is the value, with `percent` that part of it, rounded.
+
+    With `tiers` (thresholds rising) the highest that `of` reaches gives the value. No value is above `max`; one below
+    1 gives nothing.
+    """
+
+    of: RuleText = Field(examples=["event.amount_cents"])
+    percent: Percent | None = None
+    rounding: Rounding | None = Field(None, description="To whole units; goes with every percent")
+    max: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    tiers: list[TierPart] = Field([], max_length=20)
+
+
+class RewardPart(Part):
+    """What is given: `value` in minor units of `currency` (cashback), or in points; or what `formula` gives."""
+
+    kind: Literal["points", "cashback", "coupon", "badge", "custom"]
+    value: int = Field(
+        0, ge=0, le=MAX_VALUE, strict=True, description="Of points and cashback 1 or more, unless a formula tells it"
+    )
+    currency: str | None = Field(
+        None,
+        pattern="^[A-Z][A-Z0-9_]{0,31}$",
+        description="The tenant's, which cashback defaults to; of points one of their currencies, by default POINTS",
+    )
+    payload: Payload | None = None
+    pending_for_s: int | None = Field(
+        None, ge=1, le=MAX_SPAN_S, strict=True, description="Points can be spent only so long after the event"
+    )
+    expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
+    formula: FormulaPart | None = None
+    pool: ObjectId | None = Field(
+        None, description="Each coupon comes with a code of this pool; one without says by its payload what it is"
+    )
+    badge: ObjectId | None = Field(None, description="A badge of /v1/badges, which a user can hold once")
+
+
+class StreakPart(Part):
+    """`length` days or weeks (from Monday) in a row, in the tenant's zone, each with an event; `freeze` may be missed.
+
+    An event of a day before the newest one counts until the quest's `lateness_s` after the end of that day.
+    """
+
+    length: int = Field(ge=2, le=366, strict=True)
+    unit: Literal["day", "week"] = "day"
+    freeze: int = Field(0, ge=0, le=366, strict=True)
+
+
+class StepPart(Part):
+    """Met by events of `action` for which `rule` holds: `count` of them, or such that `sum` reaches `at_least` or
+    exceeds `more_than`, or a `streak`. The rule may also read `start` and `progress`.
+    """
+
+    name: str = Field(min_length=1, max_length=100, examples=["visit"])
+    action: ActionName
+    rule: RuleText = "true"
+    count: int = Field(1, ge=1, le=10_000, strict=True)
+    sum: RuleText | None = Field(None, description="An int expression; terms may be negative")
+    at_least: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
+    more_than: int | None = Field(None, ge=0, le=MAX_VALUE, strict=True)
+    streak: StreakPart | None = None
+
+
+class StartPart(Part):
+    """What opens an instance of a quest; `action` and `rule` go with `event` alone."""
+
+    at: Literal["campaign", "first_step", "event"] = "first_step"
+    action: ActionName | None = None
+    rule: RuleText = "true"
+
+
+class KeyPart(Part):
+    """One instance for each value of `key`, a string or int expression over the event that opens it."""
+
+    key: RuleText
+
+
+class QuestPart(Part):
+    """Steps that a user's events must meet within `window_s` seconds of the start (absent: until the campaign ends).
+
+    `instance`: one at a time for each user, one for each event that opens one, or one at a time for each value of a
+    key. An event dated inside the window counts until `lateness_s` after its end.
+    """
+
+    steps: list[StepPart] = Field(min_length=1, max_length=20)
+    start: StartPart = StartPart()
+    instance: Literal["user", "event"] | KeyPart = "user"
+    window_s: int | None = Field(None, ge=1, le=MAX_WINDOW_S, strict=True)
+    lateness_s: int = Field(0, ge=0, le=7 * 86_400, strict=True)
+    ordered: bool = Field(True, strict=True)
+    repeatable: bool = Field(False, strict=True)
+
+
+class SchedulePart(Part):
+    """By event time, both ends included; an absent end is open."""
+
+    starts_at: Instant | None = Field(
+        default=None,
+        description="Absent: the second of the launch, from which on it stands here; open where the clock is history",
+    )
+    ends_at: Instant | None = None
+
+
+SIMPLE_EXAMPLE: dict[str, Any] = {
+    "kind": "SIMPLE",
+    "name": "Coupon of campaign 26",
+    "action": "REDEEM",
+    "rule": 'event.campaign == "26"',
+    "cohorts": ["households-26"],
+    "schedule": {"starts_at": "2017-12-28T00:00:00Z", "ends_at": "2018-02-13T23:59:59Z"},
+    "rewards": [{"kind": "coupon", "payload": {"coupon": "10000089064"}}],
+}
+QUEST_EXAMPLE: dict[str, Any] = {
+    "kind": "QUEST",
+    "name": "Three visits in a week",
+    "quest": {"steps": [{"name": "visit", "action": "PURCHASE", "count": 3}], "window_s": 604_800, "repeatable": True},
+    "rewards": [{"kind": "points", "value": 50}],
+}
+
+
+class ExclusivePart(Part):
+    """Of the campaigns of a group one alone grants for an event, picked by `priority` or by the `value` of its rewards."""
+
+    group: ObjectId
+    pick: Literal["priority", "value"]
+
+
+class DefinitionPart(Part):
+    """A campaign: SIMPLE has `action` and `rule`, QUEST has `quest`; empty `cohorts` = everyone."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SIMPLE_EXAMPLE, QUEST_EXAMPLE]})
+
+    kind: Literal["SIMPLE", "QUEST"]
+    name: str = Field(min_length=1, max_length=200)
+    rewards: list[RewardPart] = Field(min_length=1, max_length=10)
+    action: ActionName | None = None
+    rule: RuleText = "true"
+    quest: QuestPart | None = None
+    schedule: SchedulePart = SchedulePart()
+    cohorts: list[ObjectId] = Field([], max_length=20)
+    priority: int = Field(0, ge=-1000, le=1000, strict=True)
+    stackable: bool = Field(True, strict=True, description="False: for an event it grants alone or not at all")
+    exclusive: ExclusivePart | None = None
+    give_back: bool = Field(
+        True, strict=True, description="Whether a reversal gives back what the grant took of limits"
+    )
+
+    def to_campaign(self) -> Campaign:
+        """The same as the noun that the path works with."""
+        return msgspec.convert(self.model_dump(), Campaign)

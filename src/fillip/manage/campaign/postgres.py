@@ -1,0 +1,212 @@
+"""Campaigns and their versions as stored: reading with the state that the clock gives, writing with the book change."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_not
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
+from fillip.core.ports import Caller
+from fillip.manage.book.change import change_book
+from fillip.manage.campaign.open_instances import Plan, Policy
+from fillip.manage.http.errors import Conflict, NotFound
+from fillip.manage.store import tables
+
+_campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
+_starts_at = cast(_version.c.definition[("schedule", "starts_at")].astext, DateTime(timezone=True))
+_ends_at = cast(_version.c.definition[("schedule", "ends_at")].astext, DateTime(timezone=True))
+
+_is_same = (_version.c.tenant_id == _campaign.c.tenant_id) & (_version.c.campaign_id == _campaign.c.campaign_id)
+_is_current = _is_same & (_version.c.version == _campaign.c.version)
+_is_kept = _version.c.version == any_(_campaign.c.kept)
+IS_IN_FORCE = _is_same & or_(_version.c.version == _campaign.c.version, _is_kept)
+"""Joins a campaign to its newest version and to those that open instances go on under."""
+
+SHOWN = case(
+    (_tenant.c.clock != "live", _campaign.c.state),
+    (_campaign.c.state.not_in(("scheduled", "running")), _campaign.c.state),
+    (_starts_at > func.now(), literal("scheduled")),
+    (_ends_at < func.now(), literal("ended")),
+    else_=literal("running"),
+)
+"""The state as of now: by the schedule for a launched campaign of a live tenant, as stored for any other."""
+
+
+_CURRENT = (
+    select(
+        _campaign,
+        _version.c.definition,
+        _version.c.checked,
+        _version.c.steps,
+        SHOWN.label("shown"),
+        _tenant.c.clock,
+        func.now().label("now"),
+    )
+    .join(_version, _is_current)
+    .join(_tenant, _tenant.c.tenant_id == _campaign.c.tenant_id)
+)
+_ONE = _CURRENT.where(
+    _campaign.c.tenant_id == bindparam("tenant_id"), _campaign.c.campaign_id == bindparam("campaign_id")
+)
+"""Built once: building a statement costs as much as running it."""
+
+
+def select_campaigns(caller: Caller) -> Select[Any]:
+    """The current version of each of the caller's campaigns, its state as of now, and now itself."""
+    return _CURRENT.where(_campaign.c.tenant_id == caller.tenant_id)
+
+
+async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
+    """One campaign as `select_campaigns` gives it; raises NotFound."""
+    given = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
+    row: Row[Any] | None = (await connection.execute(_ONE, given)).one_or_none()
+    if row is None:
+        raise NotFound(f"no campaign '{campaign_id}'")
+    return row
+
+
+def read_definition(row: Row[Any]) -> Campaign:
+    """The campaign that a row's definition describes."""
+    return msgspec.convert(row.definition, Campaign)
+
+
+async def add_campaign(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign, checked: dict[str, Checked]
+) -> Row[Any]:
+    """Store a new draft as version 1; raises Conflict when the id is taken."""
+    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "state": "draft", "version": 1}
+    made = insert_or_not(_campaign).values(values).on_conflict_do_nothing().returning(_campaign.c.campaign_id)
+    if (await connection.execute(made)).one_or_none() is None:
+        raise Conflict(f"campaign '{campaign_id}' exists: choose another id, or change it by PUT")
+    await _add_version(connection, caller, campaign_id, 1, campaign, checked)
+    return await _announce(connection, caller, campaign_id, True)
+
+
+async def save_version(
+    connection: AsyncConnection,
+    caller: Caller,
+    row: Row[Any],
+    campaign: Campaign,
+    checked: dict[str, Checked],
+    plan: Plan | None = None,
+    *,
+    growing: bool = True,
+) -> Row[Any]:
+    """Store `campaign` in place of a draft, or as the next version of a launched campaign.
+
+    `plan` says what becomes of open instances; without it, each goes on as before, those of the newest under the new.
+    """
+    version = row.version
+    if row.state == "draft":
+        same = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
+        await connection.execute(update(_version).where(same).values(**_write_content(campaign, checked)))
+    else:
+        version += 1
+        policy = plan.policy if plan else None
+        await _add_version(connection, caller, row.campaign_id, version, campaign, checked, policy)
+    kept = plan.kept if plan else row.kept
+    return await move(connection, caller, row.campaign_id, row.state, version, kept, growing=growing)
+
+
+async def move(
+    connection: AsyncConnection,
+    caller: Caller,
+    campaign_id: str,
+    state: CampaignState,
+    version: int,
+    kept: Sequence[int],
+    *,
+    growing: bool = False,
+) -> Row[Any]:
+    """Put a campaign into `state` at `version` beside those `kept`, with a new revision, and announce it."""
+    same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
+    values = {"state": state, "version": version, "kept": list(kept)}
+    moved = {"revision": _campaign.c.revision + 1, "updated_at": func.now()}
+    await connection.execute(update(_campaign).where(same).values(values | moved))
+    return await _announce(connection, caller, campaign_id, growing)
+
+
+async def list_launched(connection: AsyncConnection, caller: Caller) -> list[Row[Any]]:
+    """Every campaign that events may still meet: neither draft nor archived."""
+    statement = select_campaigns(caller).where(_campaign.c.state.not_in(("draft", "archived")))
+    return list((await connection.execute(statement.order_by(_campaign.c.campaign_id))).all())
+
+
+async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Row[Any]]:
+    """Earlier versions that open instances go on under, of one campaign or of all that were launched, by version."""
+    mine = [_campaign.c.tenant_id == caller.tenant_id, _campaign.c.state.not_in(("draft", "archived"))]
+    mine += [_campaign.c.campaign_id == campaign_id] if campaign_id else []
+    statement = select(_version).join(_campaign, _is_same & _is_kept).where(*mine)
+    return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
+
+
+async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
+    """How many campaigns of the caller are not archived."""
+    mine = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.state != "archived")
+    return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
+
+
+async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
+    """How many steps (core/rule/cost.py) an event may take at most in all expressions of a tenant's campaigns that it may meet:
+    those launched and not archived, with the versions that open instances go on under.
+    """
+    mine = (_campaign.c.tenant_id == tenant_id) & _campaign.c.state.not_in(("draft", "archived"))
+    statement = select(func.coalesce(func.sum(_version.c.steps), 0)).select_from(_campaign).join(_version, IS_IN_FORCE)
+    return int((await connection.execute(statement.where(mine))).scalar_one())
+
+
+def plan_launch(campaign: Campaign, row: Row[Any]) -> Campaign:
+    """The campaign as it is launched now: where it does not say when it starts, in this second.
+
+    Not of a tenant whose clock is `history`: what it is sent is of the past.
+    """
+    return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
+
+
+def keep_start(campaign: Campaign, row: Row[Any]) -> Campaign:
+    """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
+    return _start_at(campaign, read_definition(row).schedule.starts_at)
+
+
+def _start_at(campaign: Campaign, at: datetime | None) -> Campaign:
+    schedule = campaign.schedule
+    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, starts_at=at))
+
+
+def plan_end(campaign: Campaign, now: datetime) -> Campaign:
+    """The campaign with its schedule ended at `now`, unless it ends before."""
+    ends_at = campaign.schedule.ends_at
+    if ends_at and ends_at <= now:
+        return campaign
+    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now))
+
+
+async def _add_version(
+    connection: AsyncConnection,
+    caller: Caller,
+    campaign_id: str,
+    version: int,
+    campaign: Campaign,
+    checked: dict[str, Checked],
+    policy: Policy | None = None,
+) -> None:
+    values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version, "open_instances": policy}
+    await connection.execute(insert(_version).values(**values, **_write_content(campaign, checked)))
+
+
+def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str, Any]:
+    steps = sum(msgspec.convert(each, Checked).cost for each in checked.values())
+    return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked), "steps": steps}
+
+
+async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> Row[Any]:
+    row = await find_campaign(connection, caller, campaign_id)
+    names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
+    document = {name: row._mapping[name] for name in names}
+    await change_book(connection, caller, "campaign", campaign_id, document, growing=growing)
+    return row

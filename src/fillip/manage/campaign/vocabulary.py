@@ -1,0 +1,61 @@
+"""What the tenant has defined, read under the lock that orders all changes of its book."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.named_list import MAX_LIST_ITEMS
+from fillip.core.ports import Caller
+from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
+from fillip.manage.book.change import lock_tenant
+from fillip.manage.store import tables
+
+
+async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Shapes:
+    """The shapes that `campaign` names; takes the tenant's lock."""
+    row = await lock_tenant(connection, caller)
+    names = {action for _, action, _ in campaign.expressions()}
+    actions = await read_actions(connection, caller, names)
+    cohorts = select(tables.cohort.c.cohort_id).where(tables.cohort.c.tenant_id == caller.tenant_id)
+    found = (await connection.execute(cohorts)).scalars().all()
+    currencies = await read_points(connection, caller)
+    shapes = {name: derive_type(schema) for name, schema in actions.items()}
+    pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
+    badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
+    lists = await read_list_types(connection, caller)
+    now = datetime.now(UTC) if row.clock == "live" else None
+    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
+
+
+async def read_points(connection: AsyncConnection, caller: Caller) -> Sequence[str]:
+    """The currencies of points that the tenant has defined; POINTS is there without."""
+    table = tables.points_currency.c
+    return (await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))).scalars().all()
+
+
+async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
+    """Those of the names that exist; a definition without any asks nothing."""
+    wanted = [name for name in names if name]
+    return (await connection.execute(select(column).where(column.in_(wanted)))).scalars().all() if wanted else ()
+
+
+async def read_actions(connection: AsyncConnection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
+    """The JSON Schemas of those of the named actions that exist."""
+    table = tables.action
+    statement = select(table.c.name, table.c.schema).where(
+        table.c.tenant_id == caller.tenant_id, table.c.name.in_(names)
+    )
+    return {row.name: row.schema for row in await connection.execute(statement)}
+
+
+async def read_list_types(connection: AsyncConnection, caller: Caller) -> ObjectType:
+    """What `lists` is to the checker: a field for each of the tenant's lists, by id."""
+    table = tables.named_list.c
+    statement = select(table.list_id, table.kind).where(table.tenant_id == caller.tenant_id).order_by(table.list_id)
+    rows = await connection.execute(statement)
+    return ObjectType(tuple(Field(row.list_id, ListOf(Scalar(Kind(row.kind), False), MAX_LIST_ITEMS)) for row in rows))

@@ -1,0 +1,1 @@
+"""Events as the ledger has recorded them."""

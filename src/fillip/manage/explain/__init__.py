@@ -1,0 +1,1 @@
+"""Why and why not: of a decision as recorded, and of any event as everything stands."""

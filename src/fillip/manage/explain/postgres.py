@@ -1,0 +1,284 @@
+"""What an explanation needs, read from the ledger and the book: as recorded with a decision, or as it stands now."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct, structs
+from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.book.book import Action, Book
+from fillip.core.book.version import Entry, join_versions
+from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
+from fillip.core.event import Event, Place
+from fillip.core.limit import Counter, CounterKey, Limit, Touch
+from fillip.core.ports import Caller
+from fillip.core.quest.batch import find_due
+from fillip.core.quest.instance import Instance, Meeting, StepState
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.types import derive_type
+from fillip.core.tenant import Tenant
+from fillip.manage.campaign.postgres import list_kept
+from fillip.manage.event.postgres import find_recorded
+from fillip.manage.explain.checks import Situation
+from fillip.manage.http.errors import NotFound
+from fillip.manage.limit.postgres import read_limit
+from fillip.manage.named_list.postgres import find_key_lists, read_lists
+from fillip.manage.store import tables
+from fillip.manage.store.tables import decision
+
+
+def _select_scene() -> Select[Any]:
+    tenant_id: BindParameter[str] = bindparam("tenant_id")
+    action, user = tables.action.c, tables.end_user.c
+    named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
+    mine = (user.tenant_id == tenant_id) & (user.user_id == bindparam("user_id"))
+    return select(
+        tables.tenant,
+        select(action.schema).where(named).scalar_subquery().label("schema"),
+        select(user.attributes).where(mine).scalar_subquery().label("attributes"),
+        func.list_cohorts(tenant_id, bindparam("user_id", type_=Text), type_=ARRAY(Text)).label("cohorts"),
+    ).where(tables.tenant.c.tenant_id == tenant_id)
+
+
+_SCENE = _select_scene()
+"""Built once: building a statement costs as much as running it."""
+
+
+class Occurrence(Struct, frozen=True):
+    """An event as recorded or as asked about, before its attributes are typed. Source and id are '' when made up."""
+
+    source: str
+    event_id: str
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: dict[str, Any]
+
+
+async def find_event(
+    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
+) -> Occurrence:
+    """A recorded event, of `source` where it is given.
+
+    Raises NotFound: events that met no rule are not kept; and Invalid, `at` the source, where several have one of this id.
+    """
+    row = await find_recorded(connection, caller, event_id, source, at=at)
+    if row is None:
+        raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")
+    plain = {name: row._mapping[name] for name in Occurrence.__struct_fields__ if name != "source"}
+    return Occurrence(source=row.event_source, **plain)
+
+
+async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Situation:
+    """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
+    occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
+    version = tables.campaign_version.c
+    same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
+    row = (
+        await connection.execute(
+            select(tables.campaign_version).where(same, version.version == decision.campaign_version)
+        )
+    ).one()
+    state: CampaignState = "paused" if decision.reason == "paused" else "running"
+    tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
+    action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
+    entry = await know_lists(connection, caller, read_entry(row, state), decision.book_version)
+    user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
+    cohorts = await _recall_cohorts(connection, caller, decision)
+    return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])
+
+
+class Scene(Struct, frozen=True):
+    """What an event meets as it stands now: the tenant, its action's schema, and what is known of its user."""
+
+    tenant: Mapping[str, Any]
+    schema: dict[str, Any]
+    attributes: Mapping[str, Any]
+    cohorts: frozenset[str]
+
+
+async def read_scene(connection: AsyncConnection, caller: Caller, occurrence: Occurrence) -> Scene:
+    """The scene of an event, in one way to the server; raises NotFound for an unknown action."""
+    given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
+    row = (await connection.execute(_SCENE, given)).one()
+    if row.schema is None:
+        raise NotFound(f"there is no action '{occurrence.action}'")
+    return Scene(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
+
+
+async def imagine(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: Occurrence, scene: Scene
+) -> Situation:
+    """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
+    user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
+    limits = await list_limits(connection, caller, row.campaign_id)
+    (entry,), tenant = await read_entries(connection, caller, [row]), _read_tenant(scene.tenant)
+    situation = _build(caller, tenant, entry, occurrence, scene.schema, user, scene.cohorts, limits)
+    lists = await read_lists(connection, caller, find_key_lists(limits))
+    book = structs.replace(situation.event.book, lists=lists)
+    situation = structs.replace(situation, event=structs.replace(situation.event, book=book))
+    return await know_opening(connection, caller, situation)
+
+
+async def know_lists(
+    connection: AsyncConnection, caller: Caller, entry: Entry, book_version: int | None = None
+) -> Entry:
+    """The campaign with the lists that its rules read, as they were at a version of the book or are (None)."""
+    named = {list_id for checked in entry.checked.values() for list_id in checked.uses_lists}
+    if not named:
+        return entry
+    return structs.replace(entry, lists=await read_lists(connection, caller, named, book_version))
+
+
+async def know_opening(connection: AsyncConnection, caller: Caller, situation: Situation) -> Situation:
+    """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
+    newest, book = situation.entry, situation.event.book
+    asking = [entry.campaign.quest for entry in (newest, *newest.kept) if entry.late_rules]
+    actions = {}
+    for opening in {quest.opening_action for quest in asking if quest and quest.opening_action}:
+        schema = await _find_schema(connection, caller, opening)
+        actions[opening] = Action(opening, schema, build_coercer(derive_type(schema)))
+    event = structs.replace(situation.event, book=structs.replace(book, actions=actions))
+    return structs.replace(situation, event=event) if actions else situation
+
+
+async def _find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
+    table = tables.action
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.name == action)
+    schema: dict[str, Any] = (await connection.execute(select(table.c.schema).where(mine))).scalar_one()
+    return schema
+
+
+async def find_instances(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, meeting: Meeting
+) -> list[Instance]:
+    """A user's instances of a quest that are open, or marked as lapsed and not over for the event, or the newest of their
+    key, at most 1,000: first those that the event finds, each in order of start.
+    """
+    table, newer = tables.quest_instance, tables.quest_instance.alias()
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
+    same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
+    followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
+    waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(meeting)))
+    statement = select(table).where(mine, or_(waiting, ~followed))
+    found = or_(table.c.route.in_(meeting.list_routes() or ()), table.c.instance_key == meeting.key)
+    rows = await connection.execute(statement.order_by(found.desc(), table.c.start_offset).limit(1000))
+    return [read_instance(row) for row in rows]
+
+
+def read_instance(row: Row[Any]) -> Instance:
+    """An instance from its row."""
+    fields = {name: row._mapping[name] for name in Instance.__struct_fields__ if name not in ("key", "steps", "start")}
+    steps = msgspec.convert(row.steps, tuple[StepState, ...])
+    return Instance(key=row.instance_key, steps=steps, start=row.start_attributes, **fields)
+
+
+async def read_counters(
+    connection: AsyncConnection, caller: Caller, touches: Iterable[Touch]
+) -> Mapping[CounterKey, Counter]:
+    """Current use of the counters that these touches name; those never used are absent."""
+    table = tables.limit_counter.c
+    keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in touches]
+    place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
+    statement = select(tables.limit_counter).where(table.tenant_id == caller.tenant_id, place.in_(keys))
+    return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
+
+
+async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
+    """The limits that a grant of one campaign may touch, or all."""
+    limit = tables.spending_limit.c
+    statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id)
+    if campaign_id:
+        statement = statement.where(or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id))
+    return [read_limit(row) for row in await connection.execute(statement)]
+
+
+async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[Entry]:
+    """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
+    earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
+    entries = []
+    for row in rows:
+        versions = [read_entry(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
+        entries.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
+    return entries
+
+
+def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
+    return [row for row in earlier if row.campaign_id == campaign_id]
+
+
+def read_entry(row: Row[Any], state: CampaignState) -> Entry:
+    """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
+    definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
+    return _decode_entry(row.campaign_id, row.version, state, definition, checked)
+
+
+@lru_cache(maxsize=256)
+def _decode_entry(campaign_id: str, version: int, state: CampaignState, definition: bytes, checked: bytes) -> Entry:
+    campaign = msgspec.json.decode(definition, type=Campaign)
+    return Entry(campaign_id, version, state, campaign, msgspec.json.decode(checked, type=dict[str, Checked]))
+
+
+def _build(
+    caller: Caller,
+    tenant: Tenant,
+    entry: Entry,
+    occurrence: Occurrence,
+    schema: dict[str, Any],
+    user: Mapping[str, object],
+    cohorts: frozenset[str],
+    limits: Iterable[Limit],
+) -> Situation:
+    typed = build_coercer(derive_type(schema))(occurrence.attributes)
+    book = Book(tenant, 0, {}, dict, {entry.campaign_id: entry}, {}, {limit.limit_id: limit for limit in limits}, {})
+    fields = {name: getattr(occurrence, name) for name in Occurrence.__struct_fields__}
+    place, at = Place("", 0, 0), occurrence.received_at
+    event = Event(tenant_id=caller.tenant_id, **fields, typed=typed, place=place, taken_at=at, book=book)
+    return Situation(entry, event, user, cohorts)
+
+
+def _read_tenant(document: Mapping[str, Any]) -> Tenant:
+    return Tenant(**{name: document[name] for name in Tenant.__struct_fields__})
+
+
+async def _recall_document(
+    connection: AsyncConnection, caller: Caller, book_version: int, kind: str, object_id: str
+) -> dict[str, Any]:
+    change = tables.book_change.c
+    mine = (change.tenant_id == caller.tenant_id) & (change.kind == kind) & (change.object_id == object_id)
+    statement = select(change.document).where(mine, change.book_version <= book_version)
+    found = await connection.execute(statement.order_by(change.book_version.desc()).limit(1))
+    document: dict[str, Any] = found.scalar_one()
+    return document
+
+
+async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> frozenset[str]:
+    """The cohorts the user was in. Versions are recorded: where a list changed since, membership is taken as met."""
+    recorded: dict[str, int] = decision.cohorts or {}
+    cohort = tables.cohort.c
+    statement = select(cohort.cohort_id, cohort.version).where(
+        cohort.tenant_id == caller.tenant_id, cohort.cohort_id.in_(recorded)
+    )
+    same = {row.cohort_id for row in await connection.execute(statement) if row.version == recorded[row.cohort_id]}
+    members = await _list_cohorts(connection, caller, decision.user_id)
+    return frozenset(cohort_id for cohort_id in recorded if cohort_id not in same or cohort_id in members)
+
+
+async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: str) -> frozenset[str]:
+    statement = select(func.list_cohorts(caller.tenant_id, user_id, type_=ARRAY(Text)))
+    return frozenset((await connection.execute(statement)).scalar_one())
+
+
+async def find_decision(connection: AsyncConnection, caller: Caller, decision_id: UUID) -> Row[Any]:
+    """One decision's row; raises NotFound."""
+    statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, decision.c.decision_id == decision_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no decision {decision_id}")
+    return row

@@ -1,0 +1,48 @@
+"""What explanations say of a grant's rewards: each value, with what its formula read."""
+
+from fillip.core.campaign.campaign import name_formula
+from fillip.core.campaign.formula import MAX_VALUE, evaluate
+from fillip.core.campaign.reward import Reward
+from fillip.core.match.reward_values import Appraisal, appraise
+from fillip.core.rule import RuleError, list_inputs
+from fillip.manage.explain.checks import Check, Situation, WorthAnswer
+
+_MESSAGES = {
+    None: "every reward has a value",
+    "no_value": "a reward is worth nothing for this event, so nothing is given",
+    "value_too_large": f"a reward is worth more than {MAX_VALUE} for this event, so nothing is given",
+    "expired": "a reward had expired before the event came, so nothing is given",
+    "value_error": "the formula of a reward fails for this event, so nothing is given",
+}
+
+
+def check_worth(situation: Situation) -> tuple[Check, Appraisal]:
+    """What each reward is worth for the event, and why they can't be granted if so."""
+    worth = appraise(situation.event, situation.entry, situation.user, situation.cohorts)
+    rewards = [
+        _describe(situation, index, reward, value)
+        for index, (reward, value) in enumerate(zip(situation.entry.campaign.rewards, worth.values, strict=True))
+    ]
+    check = Check(
+        check="reward",
+        passed=worth.refused is None,
+        reason=worth.refused,
+        message=_MESSAGES[worth.refused],
+        rewards=rewards,
+    )
+    return check, worth
+
+
+def _describe(situation: Situation, index: int, reward: Reward, value: int) -> WorthAnswer:
+    given = WorthAnswer(kind=reward.kind, currency=reward.currency, value=value)
+    entry, event = situation.entry, situation.event
+    if reward.formula is None or event.action != entry.campaign.granting_action():
+        return given
+    path, values = name_formula(index), (event.typed, situation.user, situation.cohorts)
+    given.source = reward.formula.of
+    given.reads = list_inputs(entry.checked[path].code, *values, lists=entry.lists)
+    try:
+        given.amount, given.value = evaluate(reward.formula, entry.rules[path], *values)
+    except RuleError as error:
+        given.value, given.error = None, str(error)
+    return given

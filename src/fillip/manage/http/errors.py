@@ -1,0 +1,122 @@
+"""What the control plane refuses, each with its HTTP status and the stable kind of its problem."""
+
+from collections.abc import Mapping, Sequence
+
+from fillip.core.errors import Refused
+from fillip.core.problem import Fault
+from fillip.core.quota import QuotaName, Taking, describe_rate, describe_stock, explain_rate
+
+
+class HttpRefused(Refused):
+    """A refusal with an HTTP status; `faults` name each thing that is wrong and where."""
+
+    status = 422
+    kind = "invalid"
+
+    def __init__(self, message: str, *, at: str | None = None, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message, at=at)
+        self.faults = tuple(faults) or ((Fault(at, message),) if at is not None else ())
+        self.headers: Mapping[str, str] = {}
+
+
+class Invalid(HttpRefused):
+    """422: well-formed, but not acceptable."""
+
+
+class Malformed(HttpRefused):
+    """400: not JSON, or bytes that no text may hold."""
+
+    status = 400
+    kind = "malformed"
+
+
+class Unauthorized(HttpRefused):
+    """401: no credential, or not a live one."""
+
+    status = 401
+    kind = "unauthorized"
+
+
+class Forbidden(HttpRefused):
+    """403: the credential does not allow this."""
+
+    status = 403
+    kind = "forbidden"
+
+
+class NotFound(HttpRefused):
+    """404: no such object in the caller's tenant."""
+
+    status = 404
+    kind = "not-found"
+
+
+class Conflict(HttpRefused):
+    """409: the object's state does not allow this."""
+
+    status = 409
+    kind = "conflict"
+
+
+class Stale(HttpRefused):
+    """412: the object has changed since the caller read it."""
+
+    status = 412
+    kind = "stale"
+
+
+class TooLarge(HttpRefused):
+    """413: a body beyond its bound."""
+
+    status = 413
+    kind = "too-large"
+
+
+class UnsupportedMedia(HttpRefused):
+    """415: a body of another type than the operation takes."""
+
+    status = 415
+    kind = "unsupported-media-type"
+
+
+class QuotaExceeded(HttpRefused):
+    """429: the tenant has all that the operator allows; nothing was stored."""
+
+    status = 429
+    kind = "quota-exceeded"
+
+    def __init__(self, name: QuotaName, quota: int, used: int, more: int) -> None:
+        what = name.replace("_", " ")
+        super().__init__(
+            f"the quota of {what} is {quota:,}; {used:,} are used, and {more:,} more were asked for: nothing was stored."
+            f" Remove what is not needed, or ask the operator to raise {name}",
+            at=name,
+        )
+        self.headers = describe_stock(name, quota, quota - used)
+
+
+class TooFast(HttpRefused):
+    """429: more requests than the tenant's rate allows; this one did nothing."""
+
+    status = 429
+    kind = "quota-exceeded"
+
+    def __init__(self, per_s: int, taking: Taking) -> None:
+        super().__init__(explain_rate("requests_per_s", per_s, 1), at="requests_per_s")
+        self.headers = describe_rate("requests_per_s", per_s, taking)
+
+
+class RevisionMissing(HttpRefused):
+    """428: a change of an existing object without If-Match."""
+
+    status = 428
+    kind = "if-match-required"
+
+
+class DefinitionRefused(Invalid):
+    """A campaign or limit that means nothing or can't be; `faults` names every place (JSON pointer) at once."""
+
+    kind = "definition-refused"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(f"{faults[0].at}: {faults[0].message}", at=faults[0].at, faults=faults)

@@ -1,0 +1,111 @@
+"""The texts that name things in addresses and bodies, with their bounds."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from fillip.core.instant import bound_time, read_instant
+from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+
+
+def _bound_bytes(text: str) -> str:
+    if fits(text):
+        return text
+    raise ValueError(f"must not be longer than {MAX_ID_BYTES} bytes in UTF-8")
+
+
+def _bound_source(text: str) -> str:
+    if fits(text, MAX_SOURCE_BYTES):
+        return text
+    raise ValueError(f"must not be longer than {MAX_SOURCE_BYTES} bytes in UTF-8")
+
+
+def _refuse_dots(text: str) -> str:
+    if text in DOTS:
+        raise ValueError("must not be . or .., which can't stand in a path")
+    return text
+
+
+_IN_BYTES = AfterValidator(_bound_bytes)
+NO_DOTS = AfterValidator(_refuse_dots)
+_BOUND = f"At most {MAX_ID_BYTES} bytes in UTF-8, not . or .."
+UserId = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["ada"]), _IN_BYTES, NO_DOTS
+]
+OwnId = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES, NO_DOTS
+]
+"""An id that the tenant gives: of an event, a reversal, a spend or an adjustment."""
+Source = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_SOURCE_BYTES,
+        description=f"The event's source. At most {MAX_SOURCE_BYTES:,} bytes in UTF-8",
+        examples=["/shop/till-7"],
+    ),
+    AfterValidator(_bound_source),
+]
+TenantId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["grocer"])]
+ActionId = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,99}$", examples=["PURCHASE"])]
+CohortId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["households-26"])]
+ListId = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["premium_skus"])]
+Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Grocer & Co"])]
+
+
+Asked = Annotated[str | None, Query(max_length=256)]
+"""A filter by an id."""
+
+
+AskedSource = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
+"""A filter by a source, beside one by an id."""
+
+
+MAX_RULE_LENGTH = 8192
+
+
+MAX_PAYLOAD_BYTES = 16_384
+
+
+def _read_instant(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        return read_instant(value)
+    raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
+
+
+def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
+
+
+Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
+
+
+RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
+
+
+Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
+
+
+ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
+
+
+ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
+
+
+class Part(BaseModel):
+    """A part of a request body: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Currency = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,31}$", examples=["STARS"])]

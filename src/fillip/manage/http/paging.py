@@ -1,0 +1,120 @@
+"""Cursor pagination: keyset queries, the place of the last row as an opaque text."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from fastapi import Depends, Query
+from pydantic import BaseModel
+from sqlalchemy import Row, Select, bindparam, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+from fillip.manage.http.errors import Invalid
+
+Item = TypeVar("Item")
+
+MAX_SIFTED = 1_000
+"""Most rows that are looked at for one page where a filter has no index."""
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Paging:
+    """The `limit` and `cursor` of a list request."""
+
+    def __init__(
+        self,
+        limit: Annotated[int, Query(ge=1, le=200, description="Most items of the page")] = 50,
+        cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None,
+    ) -> None:
+        self.limit = limit
+        self.cursor = cursor
+
+
+Pages = Annotated[Paging, Depends()]
+
+
+async def read_page(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    order: Sequence[ColumnElement[Any]],
+    paging: Paging,
+    *,
+    descending: bool = False,
+    sift: Mapping[str, object] | None = None,
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """The rows of one page of `statement` and the next cursor (None: that was the last page).
+
+    `order` are columns that `statement` selects and that tell its rows apart. `sift` are filters by name of a column that
+    no index serves (None: any value): of the next 1,000 rows those that pass. Raises Invalid for another list's cursor.
+    """
+    if paging.cursor is not None:
+        place = read_cursor(paging.cursor, order)
+        statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
+    statement = statement.order_by(*_direct(order, descending))
+    if wanted := {name: value for name, value in (sift or {}).items() if value is not None}:
+        looked_at = statement.limit(inline_count(MAX_SIFTED)).subquery()
+        order = [looked_at.c[column.key or ""] for column in order]
+        passed = select(looked_at).where(*(looked_at.c[name] == value for name, value in wanted.items()))
+        statement, end = (
+            passed.order_by(*_direct(order, descending)),
+            select(*order).offset(inline_count(MAX_SIFTED - 1)),
+        )
+    rows = (await connection.execute(statement.limit(inline_count(paging.limit + 1)))).all()
+    if len(rows) > paging.limit:
+        last = rows[paging.limit - 1]._mapping
+        return rows[: paging.limit], _write_cursor([last[column] for column in order])
+    reached = (await connection.execute(end.limit(inline_count(1)))).one_or_none() if wanted else None
+    return rows, None if reached is None else _write_cursor(list(reached))
+
+
+def split_filters(
+    table: FromClause, given: Mapping[str, object]
+) -> tuple[list[ColumnElement[bool]], dict[str, object]]:
+    """The first filter given, which its index serves, as a condition, and the others to sift by.
+
+    `given` are columns and the values asked for, the one that leaves the fewest rows first.
+    """
+    first = next((name for name, value in given.items() if value is not None), None)
+    if first is None:
+        return [], {}
+    return [table.c[first] == given[first]], {name: value for name, value in given.items() if name != first}
+
+
+def _direct(order: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
+    return [column.desc() if descending else column for column in order]
+
+
+def inline_count(count: int) -> BindParameter[int]:
+    """A number that is part of the statement's text: a plan made for any number would be one for a tenth of the table."""
+    return bindparam("count", count, unique=True, literal_execute=True)
+
+
+def _write_cursor(values: Sequence[object]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, order: Sequence[ColumnElement[Any]]) -> tuple[Any, ...]:
+    """The place that a cursor stands for, a value for each of `order`; raises Invalid."""
+    try:
+        values = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
+        kinds = [column.type.python_type for column in order]
+        place = tuple(msgspec.convert(value, kind) for value, kind in zip(values, kinds, strict=True))
+    except (ValueError, msgspec.MsgspecError):
+        raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor") from None
+    if any(_is_beyond(value) for value in place):
+        raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
+    return place
+
+
+def _is_beyond(value: object) -> bool:
+    """Whether PostgreSQL cannot hold the value."""
+    return "\0" in value if isinstance(value, str) else isinstance(value, int) and abs(value) >= 2**63

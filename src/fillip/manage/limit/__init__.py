@@ -1,0 +1,1 @@
+"""Limits: checked and stored."""

@@ -1,0 +1,99 @@
+"""Limits as stored: reading, and writing with the book change."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, delete, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.limit import Limit
+from fillip.core.ports import Caller
+from fillip.core.problem import Fault
+from fillip.manage.book.change import change_book
+from fillip.manage.http.errors import Conflict, DefinitionRefused, NotFound
+from fillip.manage.limit.checks import find_key_action
+from fillip.manage.store.tables import limit_counter, spending_limit
+
+_limit = spending_limit.c
+
+
+async def find_limit(connection: AsyncConnection, caller: Caller, limit_id: str) -> Row[Any]:
+    """One limit as stored; raises NotFound."""
+    statement = select(spending_limit).where(_limit.tenant_id == caller.tenant_id, _limit.limit_id == limit_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no limit '{limit_id}'")
+    return row
+
+
+def read_limit(row: Row[Any]) -> Limit:
+    """The limit that a row of spending_limit holds."""
+    return Limit(**{name: row._mapping[name] for name in Limit.__struct_fields__})
+
+
+async def list_keyed(
+    connection: AsyncConnection, caller: Caller, *, action: str | None = None, campaign_id: str | None = None
+) -> list[Limit]:
+    """The limits split by a key, all or those of one action or campaign, by id."""
+    mine = [_limit.tenant_id == caller.tenant_id, _limit.key.is_not(None)]
+    if action:
+        mine.append(_limit.action == action)
+    if campaign_id:
+        mine.append(_limit.campaign_id == campaign_id)
+    rows = await connection.execute(select(spending_limit).where(*mine).order_by(_limit.limit_id))
+    return [read_limit(row) for row in rows]
+
+
+async def check_keys(connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign) -> None:
+    """Whether the limits of a campaign can read their keys from `campaign` too; raises DefinitionRefused."""
+    for limit in await list_keyed(connection, caller, campaign_id=campaign_id):
+        try:
+            find_key_action(limit, campaign)
+        except DefinitionRefused as refused:
+            at = "/quest/steps" if campaign.quest else "/action"
+            message = f"limit '{limit.limit_id}' reads its key from '{limit.action}': {refused.faults[0].message}"
+            raise DefinitionRefused([Fault(at, message)]) from None
+
+
+async def add_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
+    """Store a new limit; raises Conflict when the id is taken."""
+    if (await connection.execute(select(exists().where(*_is_same(caller, limit.limit_id))))).scalar_one():
+        raise Conflict(f"limit '{limit.limit_id}' exists: choose another id, or change it by PUT")
+    values = {name: getattr(limit, name) for name in Limit.__struct_fields__}
+    await connection.execute(insert(spending_limit).values(tenant_id=caller.tenant_id, **values))
+    return await _announce(connection, caller, limit.limit_id)
+
+
+async def save_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
+    """Store a limit's cap and checked key anew: nothing else of it ever changes."""
+    values = {"cap": limit.cap, "key_checked": limit.key_checked}
+    moved = {"revision": _limit.revision + 1, "updated_at": func.now()}
+    await connection.execute(update(spending_limit).where(*_is_same(caller, limit.limit_id)).values(**values, **moved))
+    return await _announce(connection, caller, limit.limit_id)
+
+
+async def remove_limit(connection: AsyncConnection, caller: Caller, limit_id: str) -> None:
+    """Delete a limit that was never used; raises Conflict when grants were counted on it."""
+    await connection.execute(delete(spending_limit).where(*_is_same(caller, limit_id)))
+    used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
+    if (await connection.execute(select(used))).scalar_one():
+        raise Conflict(f"limit '{limit_id}' has counted grants, which must stay provable: raise its cap instead")
+    await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True}, growing=False)
+
+
+async def count_limits(connection: AsyncConnection, caller: Caller) -> int:
+    """How many limits the caller has."""
+    mine = select(func.count()).select_from(spending_limit).where(_limit.tenant_id == caller.tenant_id)
+    return (await connection.execute(mine)).scalar_one()
+
+
+def _is_same(caller: Caller, limit_id: str) -> tuple[Any, Any]:
+    return _limit.tenant_id == caller.tenant_id, _limit.limit_id == limit_id
+
+
+async def _announce(connection: AsyncConnection, caller: Caller, limit_id: str) -> Row[Any]:
+    row = await find_limit(connection, caller, limit_id)
+    document = {**msgspec.to_builtins(read_limit(row)), "revision": row.revision}
+    await change_book(connection, caller, "limit", limit_id, document)
+    return row

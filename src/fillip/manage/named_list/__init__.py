@@ -1,0 +1,1 @@
+"""What named lists hold and held."""

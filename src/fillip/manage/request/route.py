@@ -1,0 +1,261 @@
+"""One request = one tenant's transaction: authenticated first, committed before the answer leaves, and in force.
+
+A route asks for a `Work` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
+sees the caller's tenant alone. An error rolls everything back. A POST with an Idempotency-Key stores its answer in the
+same transaction, so the effect and the stored answer are there together or not at all.
+"""
+
+from asyncio import Semaphore
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from fastapi import Depends, Header, Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from fillip.core.address import find_parameter_faults, list_parameters, read_segment
+from fillip.core.errors import Crash
+from fillip.core.ports import Caller, EventLog, KeyRing, Rates
+from fillip.manage.book.change import take_change
+from fillip.manage.book.in_force import tell_force
+from fillip.manage.http.body import JsonRequest
+from fillip.manage.http.errors import Forbidden, Invalid, TooFast, Unauthorized
+from fillip.manage.request.aside import Aside
+from fillip.manage.request.idempotency import Replay, claim_answer, keep_answer
+from fillip.manage.store.engine import enter_tenant, reach
+
+MAX_UPLOADS = 2
+"""Uploads that are written at once: each has a connection of its own."""
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer fk_live_…`")
+_operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="The operator's key")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
+    the log that reversals go into; `uploads` is held by each large one that is being written, `aside` is where what takes
+    long is computed, `rates` says how fast tenants may send (None: as they like).
+    """
+
+    engine: AsyncEngine
+    owner: AsyncEngine
+    keys: KeyRing
+    operator_key: str
+    gateway_url: str
+    event_log: EventLog | None
+    rates: Rates | None = None
+    uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
+    aside: Aside = field(default_factory=Aside)
+
+
+class Work:
+    """The transaction of one request, opened when a route first asks for it.
+
+    `replay` may be set to another body for the stored answer of an idempotent POST: without the secret it shows once.
+    `changed` is the version that a committed request has made of the tenant's book.
+    """
+
+    caller: Caller
+
+    def __init__(self, aside: Aside) -> None:
+        self._aside = aside
+        self._connection: AsyncConnection | None = None
+        self.idempotency: tuple[str, bytes] | None = None
+        self.replay: bytes | None = None
+        self.changed: int | None = None
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection, inside its transaction."""
+        if self._connection is None:
+            raise Crash("a route used its Work without asking for one that is open")
+        return self._connection
+
+    async def compute(
+        self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        """What the function returns or raises, computed beside the event loop: see Aside."""
+        return await self._aside.run(self.caller.tenant_id, function, *given, **named)
+
+    async def open(self, engine: AsyncEngine, caller: Caller) -> None:
+        """Begin as `caller`; raises Retry."""
+        connection = engine.connect()
+        await reach(connection.start())
+        self._connection, self.caller = connection, caller
+        take_change(connection)  # of a transaction that was rolled back
+        await enter_tenant(connection, caller.tenant_id)
+
+    async def commit(self, response: Response) -> None:
+        """Keep everything, and the answer where it is idempotent; raises Retry."""
+        if self._connection is None:
+            return
+        if self.idempotency is not None:
+            await keep_answer(self._connection, self.caller.tenant_id, self.idempotency, response, self.replay)
+        changed = take_change(self._connection)
+        await reach(self._connection.commit())
+        self.changed = changed
+
+    async def save(self) -> None:
+        """Keep what was done so far, and go on in a transaction of its own; raises Retry.
+
+        For work in portions that is right after each of them, and goes on where it stopped when it is asked for again.
+        """
+        await reach(self.connection.commit())
+        await enter_tenant(self.connection, self.caller.tenant_id)
+
+    async def close(self) -> None:
+        """Give the connection back; what was not committed is rolled back."""
+        if self._connection is not None:
+            await self._connection.close()
+
+
+class Route(APIRoute):
+    """A route that authenticates before it reads the body, and commits after its function has returned.
+
+    What its function does not read is refused: a parameter, and a body where it takes none.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook for what runs a request."""
+        run = super().get_route_handler()
+        reads_json = self.body_field is not None
+        reads_bytes = "requestBody" in (self.openapi_extra or {})
+        parameters = set(_list_read(self.dependant))
+
+        async def serve(request: Request) -> Response:
+            request.state.caller = caller = await _authenticate(request)
+            if caller is not None:
+                await _take_turn(find_deck(request).rates, caller)
+            request.state.work = work = Work(find_deck(request).aside)
+            _read_address(request, parameters)
+            taken = JsonRequest(request.scope, request.receive)
+            if reads_json:
+                await taken.read_json()
+            elif not reads_bytes:
+                await taken.refuse_body()
+            try:
+                response = await run(taken)
+                await work.commit(response)
+            except Replay as replay:
+                return replay.response
+            finally:
+                await work.close()
+            if work.changed is not None:
+                await tell_force(find_deck(request).engine, work.caller, work.changed, response)
+            return response
+
+        return serve
+
+
+def find_deck(request: Request) -> Deck:
+    """The deck of the app that serves this request."""
+    deck: Deck = request.app.state.deck
+    return deck
+
+
+def find_work(request: Request) -> Work:
+    """The work of this request."""
+    work: Work = request.state.work
+    return work
+
+
+def _list_read(dependant: Dependant) -> Iterator[str]:
+    """The parameters that a function reads, and all that it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _list_read(below)
+
+
+def _read_address(request: Request, parameters: Collection[str]) -> None:
+    """Decode the parts of the path; raises Invalid for parameters that the route does not read."""
+    given = request.scope["path_params"]
+    request.scope["path_params"] = {name: read_segment(segment) for name, segment in given.items()}
+    if faults := find_parameter_faults(list_parameters(request.scope["query_string"]), parameters):
+        raise Invalid("the request does not fit: see errors", faults=faults)
+
+
+async def _authenticate(request: Request) -> Caller | None:
+    """The caller, None for the operator; raises Unauthorized or Retry."""
+    deck = find_deck(request)
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthorized("send an API key: Authorization: Bearer fk_live_…")
+    if compare_digest(credential.encode(), deck.operator_key.encode()):
+        return None
+    caller = await deck.keys.authenticate(credential)
+    if caller is None:
+        raise Unauthorized("this key is not known, or has expired or been revoked")
+    return caller
+
+
+async def _take_turn(rates: Rates | None, caller: Caller) -> None:
+    """Count one request; raises TooFast."""
+    per_s = caller.quotas.requests_per_s
+    taking = await rates.take(caller.tenant_id, "requests_per_s", per_s, 1) if rates else None
+    if taking and taking.wait_s:
+        raise TooFast(per_s, taking)
+
+
+def _check_scope(request: Request, scope: str) -> Caller:
+    caller: Caller | None = request.state.caller
+    if caller is None:
+        raise Forbidden("the operator's key opens /v1/tenants only: use an API key of the tenant")
+    if scope not in caller.scopes:
+        raise Forbidden(f"this key lacks the scope {scope}")
+    return caller
+
+
+def require(scope: str) -> params.Depends:
+    """A dependency: the Caller, who has `scope`; no transaction is opened."""
+
+    async def check(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
+        return _check_scope(request, scope)
+
+    return params.Depends(check)
+
+
+def begin(scope: str) -> params.Depends:
+    """A dependency: a Work of a caller who has `scope`."""
+
+    async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> Work:
+        work = find_work(request)
+        await work.open(find_deck(request).engine, _check_scope(request, scope))
+        return work
+
+    return params.Depends(open_work)
+
+
+def begin_once(scope: str) -> params.Depends:
+    """As `begin`, for POST: with an Idempotency-Key the effect happens once, and its answer is given again for 24 h."""
+    opened = begin(scope)
+
+    async def claim(
+        request: Request,
+        work: Annotated[Work, opened],
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, examples=["b7c1-retry"])] = None,
+    ) -> Work:
+        if idempotency_key is not None:
+            work.idempotency = await claim_answer(work.connection, work.caller.tenant_id, idempotency_key, request)
+        return work
+
+    return params.Depends(claim)
+
+
+async def _require_operator(request: Request, _: Annotated[object, Depends(_operator_bearer)]) -> AsyncEngine:
+    if request.state.caller is not None:
+        raise Forbidden("this needs the operator's key (FILLIP_OPERATOR_KEY)")
+    return find_deck(request).owner
+
+
+Operator = Annotated[AsyncEngine, Depends(_require_operator)]
+Reading = Annotated[Work, begin("manage:read")]
+Writing = Annotated[Work, begin("manage:write")]
+Posting = Annotated[Work, begin_once("manage:write")]

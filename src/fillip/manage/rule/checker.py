@@ -1,0 +1,236 @@
+"""Rules at saving: parsed and type-checked by Google's CEL library against the tenant's schema."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, cast
+
+from cel_expr_python import cel
+from google.protobuf.any_pb2 import Any as Envelope
+from google.protobuf.message import DecodeError
+
+from fillip.core.pattern import PatternRefused, read_pattern
+from fillip.core.rule import RuleRefused, decode_rule
+from fillip.core.rule import checked_pb2 as wire
+from fillip.core.rule.compile import prove_compiles
+from fillip.core.rule.cost import check_cost
+from fillip.core.rule.split import LATE_NAMES
+from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
+from fillip.core.schema.types import EMPTY, ObjectType
+from fillip.manage.rule.descriptor import PACKAGE, build_pool
+from fillip.manage.rule.int_literals import Patch, list_int_literals, walk_expressions
+from fillip.manage.rule.names import refuse_unknown_zones
+from fillip.manage.rule.source_limits import describe_depth, refuse_oversized
+
+_MAX_ROUNDS = (
+    16  # a literal can only be seen to be a double once those inside it are, and faults come a hundred at a time
+)
+_MAX_CHECKED_TOKENS = 8_000  # in all rounds together
+_ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
+_ENDING = re.compile(r" \[[A-Z_]+\]$")
+_UNDEFINED = re.compile(r"^undefined field '(\w+)'")
+_OF_LISTS = re.compile(r"(?<![\w.])lists\s*$")
+_OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
+
+_DEFAULTED = {"bool": cel.Type.BOOL, "int64": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
+# The checker that is not told of it has no word for "this, or else that" on what may be null: our one addition to CEL.
+_OR_VALUE = cel.FunctionDecl(
+    "orValue",
+    [
+        cel.Overload(f"or_value_{name}", return_type=kind, parameters=[kind, kind], is_member=True)
+        for name, kind in _DEFAULTED.items()
+    ],
+)
+
+Expected = Literal["bool", "int", "string", "key"]
+ResultKind = Literal["bool", "int", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """A rule that may be stored: its text, its checked form, what it gives, which variables it reads and its cost."""
+
+    source: str
+    checked: bytes
+    kind: ResultKind
+    uses_user: bool
+    uses_cohorts: bool
+    uses_instance: bool
+    uses_lists: tuple[str, ...]
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    offset: int
+    message: str
+
+
+class _TooDeepError(Exception):
+    """The library's parser gave up."""
+
+
+def check_rule(
+    source: str,
+    action: ObjectType,
+    user: ObjectType,
+    *,
+    expect: Expected = "bool",
+    start: ObjectType | None = None,
+    progress: ObjectType | None = None,
+    lists: ObjectType = EMPTY,
+) -> CheckedRule:
+    """The rule, checked against the attributes of its action and of the users; `start` types the event that opened a
+    quest's instance, `progress` how far that is, `lists` the tenant's named lists.
+
+    `expect` is the wanted result, "key" meaning int or string. An int literal where a double is compared is read as a
+    double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
+    """
+    tokens = refuse_oversized(source)
+    environment = _build_environment(action, user, start, progress, lists)
+    roots = _list_roots(action, user, start, progress, lists)
+    try:
+        _bound_patterns(environment, source)
+        checked = _check(environment, source, tokens)
+        tree = decode_rule(checked)
+        uses_lists = _name_lists(tree)
+        refuse_unknown_zones(tree)
+        cost = check_cost(source, tree, roots)
+        prove_compiles(tree.root)
+    except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):
+        raise describe_depth(source, lambda text: _parses(environment, text)) from None
+    kind = tree.root.type.kind
+    if kind not in (("int", "string") if expect == "key" else (expect,)):
+        wanted = "int or string" if expect == "key" else expect
+        raise RuleRefused(1, 1, f"the expression must give {wanted}, this one gives {kind}")
+    names = list_names(tree.root)
+    used = ("user" in names, "cohorts" in names, bool(start or progress) and not names.isdisjoint(LATE_NAMES))
+    return CheckedRule(source, checked, cast(ResultKind, kind), *used, uses_lists, cost)
+
+
+def _bound_patterns(environment: cel.Env, source: str) -> None:
+    """Refuse a pattern that may cost too much before the library sees it: that one compiles whatever it is given."""
+    if "matches" not in source:
+        return
+    try:
+        parsed = _parse(environment, source)
+    except RuntimeError:
+        return  # told with its place by the checker, which ends at the same fault
+    positions = parsed.source_info.positions
+    for expr in walk_expressions(parsed.expr):
+        if expr.call_expr.function == "matches" and expr.call_expr.args:
+            pattern = expr.call_expr.args[-1]
+            try:
+                if not pattern.const_expr.HasField("string_value"):
+                    raise PatternRefused("the pattern of matches() must be written out as a text")
+                read_pattern(pattern.const_expr.string_value)
+            except PatternRefused as refused:
+                raise RuleRefused(*_locate(source, positions.get(pattern.id, 0)), str(refused)) from None
+
+
+def _parse(environment: cel.Env, text: str) -> wire.ParsedExpr:
+    """The expression before its types are checked; raises RuntimeError."""
+    parsed = Envelope.FromString(environment.compile(text, disable_check=True).serialize()).value
+    return cast(wire.ParsedExpr, wire.ParsedExpr.FromString(parsed))
+
+
+def _name_lists(tree: Tree) -> tuple[str, ...]:
+    """The ids of the lists that a rule reads; raises RuleRefused for `lists` by itself."""
+    for path, node in list_reads(tree.root):
+        if path == "lists":
+            raise RuleRefused(
+                *tree.locate(node.offset), "name one of the lists, as in `event.sku in lists.premium_skus`"
+            )
+    return tuple(sorted(find_lists(tree.root)))
+
+
+@lru_cache(maxsize=128)
+def _build_environment(
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
+) -> cel.Env:
+    roots = _list_roots(action, user, start, progress, lists)
+    variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
+    variables["cohorts"] = cel.Type.List(cel.Type.STRING)
+    return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables, functions=[_OR_VALUE])
+
+
+def _list_roots(
+    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
+) -> dict[str, ObjectType]:
+    given = {"event": action, "user": user, "start": start, "progress": progress, "lists": lists}
+    return {name: shape for name, shape in given.items() if shape is not None}
+
+
+def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
+    """The CheckedExpr with the places of `source`, after int literals were widened as far as it helps."""
+    patch = Patch(source)
+    for _ in range(max(min(_MAX_ROUNDS, _MAX_CHECKED_TOKENS // max(tokens, 1)), 1)):
+        try:
+            return _unpack(environment.compile(patch.text).serialize(), patch)
+        except RuntimeError as error:
+            if "recursion" in str(error):
+                raise _TooDeepError from None
+            faults = _read_faults(str(error), patch.text)
+            if not patch.widen(_list_widenable(environment, patch.text, faults)):
+                break
+    offset = patch.restore(faults[0].offset)
+    raise RuleRefused(*_locate(source, offset), _explain_list(source[:offset], faults[0].message)) from None
+
+
+def _explain_list(before: str, message: str) -> str:
+    """The message, in other words where it is a list that does not exist."""
+    name = _UNDEFINED.match(message)
+    if name is None or not _OF_LISTS.search(before):
+        return message
+    return f"there is no list '{name[1]}': make it first, by PUT /v1/lists/{name[1]}"
+
+
+def _parses(environment: cel.Env, text: str) -> bool:
+    """Whether a clause by itself is shallow enough; what else is wrong with it does not matter."""
+    try:
+        _parse(environment, text)
+    except RuntimeError as error:
+        return "recursion" not in str(error)
+    except DecodeError:
+        return False
+    return True
+
+
+def _unpack(serialized: bytes, patch: Patch) -> bytes:
+    checked = wire.CheckedExpr.FromString(Envelope.FromString(serialized).value)
+    checked.DiscardUnknownFields()
+    info = checked.source_info
+    for node_id, offset in list(info.positions.items()):
+        info.positions[node_id] = patch.restore(offset)
+    info.line_offsets[:] = [patch.restore(offset) for offset in info.line_offsets]
+    return cast(bytes, checked.SerializeToString(deterministic=True))
+
+
+def _list_widenable(environment: cel.Env, text: str, faults: list[_Fault]) -> set[int]:
+    """Offsets of int literals that meet a double without an overload; none when the text does not parse."""
+    places = {fault.offset for fault in faults if "no matching overload" in fault.message and "double" in fault.message}
+    if not places:
+        return set()
+    return list_int_literals(_parse(environment, text), places)
+
+
+def _read_faults(message: str, text: str) -> list[_Fault]:
+    lines = text.split("\n")
+    faults = []
+    for line, column, said in _ERROR.findall(message):
+        above = sum(len(part) + 1 for part in lines[: max(int(line), 1) - 1])
+        faults.append(_Fault(above + max(int(column), 1) - 1, _clean(said)))
+    return faults or [_Fault(0, _clean(message.partition("\n")[0]))]
+
+
+def _clean(said: str) -> str:
+    """The library's words without its inner names."""
+    said = _ENDING.sub("", said)
+    said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
+    hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
+    return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint
+
+
+def _locate(source: str, offset: int) -> tuple[int, int]:
+    before = source[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1

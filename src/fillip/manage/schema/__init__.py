@@ -1,0 +1,1 @@
+"""JSON Schemas of actions and users, and what a change of one breaks."""

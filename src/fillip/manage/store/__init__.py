@@ -1,0 +1,1 @@
+"""PostgreSQL for the control plane: engines, transactions, tables."""

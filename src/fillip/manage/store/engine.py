@@ -1,0 +1,97 @@
+"""PostgreSQL for the control plane: engines, one tenant's transactions, and the ring of API keys."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+import asyncpg
+import msgspec
+from asyncpg import PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from fillip.core.errors import Retry
+from fillip.core.ports import Caller
+from fillip.manage.store.instants_postgres import clamp_instants
+
+CONNECT_WITHIN_S = 3
+ANSWER_WITHIN_S = 60
+MAX_CACHED_KEYS = 10_000
+
+Answer = TypeVar("Answer")
+_PING = text("SELECT 1")
+_SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
+_AWAY = ("08", "53", "57", "40", "55P03", "25P03")
+"""SQLSTATE classes and codes after which the same request may be made again."""
+
+
+def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
+    """An engine for `dsn` (postgresql://…), READ COMMITTED, at most `connections`; connects when first used."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(asyncpg.connect, dsn, timeout=CONNECT_WITHIN_S, command_timeout=ANSWER_WITHIN_S),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=CONNECT_WITHIN_S,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+    )
+    clamp_instants(engine)
+    return engine
+
+
+def find_state(error: DBAPIError) -> str:
+    """The SQLSTATE of a database error, '' when the server never answered."""
+    origin = error.orig.__cause__ if error.orig is not None else None
+    return str(getattr(origin, "sqlstate", "") or "") if isinstance(origin, PostgresError) else ""
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the server was not reached or too busy: nothing happened, and the same may be tried again."""
+    if isinstance(error, DBAPIError):
+        state = find_state(error)
+        return error.connection_invalidated or not state or state.startswith(_AWAY)
+    return isinstance(error, OSError | PoolTimeoutError | TimeoutError)
+
+
+async def reach(work: Awaitable[Answer]) -> Answer:
+    """The result of `work` on the database; raises Retry where the server is away or too busy."""
+    try:
+        return await work
+    except Exception as error:
+        if is_away(error):
+            raise Retry("the database does not answer: try again in a few seconds") from error
+        raise
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine, caller: Caller | None = None) -> AsyncIterator[AsyncConnection]:
+    """One transaction that sees the caller's tenant alone; commits at the end, rolls back on an error. Raises Retry.
+
+    Without a caller it sees what the engine's role sees: all tenants for the owner.
+    """
+    connection = engine.connect()
+    await reach(connection.start())
+    try:
+        if caller is not None:
+            await enter_tenant(connection, caller.tenant_id)
+        yield connection
+        await reach(connection.commit())
+    finally:
+        await connection.close()
+
+
+async def reach_engine(engine: AsyncEngine) -> None:
+    """Go to PostgreSQL and back. Raises Retry."""
+    async with engine.connect() as connection:
+        await reach(connection.execute(_PING))
+
+
+async def enter_tenant(connection: AsyncConnection, tenant_id: str) -> None:
+    """Show the connection's running transaction the rows of this tenant alone. Raises Retry."""
+    await reach(connection.execute(_SET_TENANT, {"tenant_id": tenant_id}))

@@ -1,0 +1,1 @@
+"""Uploads: read line by line, staged, and written in portions."""

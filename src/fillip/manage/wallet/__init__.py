@@ -1,0 +1,1 @@
+"""Wallets as stored."""
