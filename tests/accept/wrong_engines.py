@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
-from fillip.core.quest.instance import Advance, Instance, Meeting, Moved
-from fillip.core.quest.shelf import Shelf
+from fillip.core.quest.instance import Advance, Instance, QuestEvent, Transition
+from fillip.core.quest.user_instances import UserInstances
 
 _advance = instance.advance
 
@@ -23,13 +23,13 @@ def plant(fault: str) -> None:
 def _replace_open() -> None:
     """A second receipt replaces what the first one opened."""
 
-    def advance(known: Iterable[Instance], meeting: Meeting, open_now: int) -> Advance:
+    def advance(known: Iterable[Instance], meeting: QuestEvent, open_now: int) -> Advance:
         known = list(known)
         if not meeting.starts:
             return _advance(known, meeting, open_now)
         closed = [replace(each, state="denied") for each in known if each.state == "open"]
         done = _advance([each for each in known if each.state != "open"], meeting)
-        return Advance([*(Moved(each, each.campaign_version) for each in closed), *done.moved], done.refused)
+        return Advance([*(Transition(each, each.campaign_version) for each in closed), *done.moved], done.refused)
 
     questing.advance = advance
 
@@ -48,13 +48,13 @@ def _count_for_first() -> None:
         if first is None or first[0] != candidate.entry.campaign_id:
             return [], None
         shelf = self._shelves[event.tenant_id, candidate.entry.campaign_id, event.user_id]
-        shelf.find = lambda meeting: [each for each in Shelf.find(shelf, meeting) if each.key == first[1]]
+        shelf.find = lambda meeting: [each for each in UserInstances.find(shelf, meeting) if each.key == first[1]]
         try:
             return _move(self, event, candidate)
         finally:
             del shelf.find
 
-    questing.Quests.advance = advance
+    questing.InstanceBatch.advance = advance
 
 
 def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
@@ -68,5 +68,5 @@ def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
     return min(found)[1:] if found else None
 
 
-_move = questing.Quests.advance
+_move = questing.InstanceBatch.advance
 FAULTS: dict[str, Callable[[], None]] = {"replace": _replace_open, "first-only": _count_for_first}

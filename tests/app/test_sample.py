@@ -15,7 +15,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.identity import identify_event
 from fillip.core.limit import Limit
-from fillip.core.quest.instance import Instance, Meeting, advance
+from fillip.core.quest.instance import Instance, QuestEvent, advance
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
@@ -162,10 +162,10 @@ def test_quest_arithmetic_agrees_with_the_answer_key(stream: list[Event]) -> Non
     assert (states["completed"], states["lapsed"]) == (counted["quest_completed"], counted["quest_lapsed"])
 
 
-def _visit(quest: Quest, event: Event) -> Meeting:
+def _visit(quest: Quest, event: Event) -> QuestEvent:
     at = datetime.fromisoformat(str(event["time"]))
     name = (str(event["source"]), str(event["id"]))
-    return Meeting(quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, 0, steps=(0,))
+    return QuestEvent(quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, 0, steps=(0,))
 
 
 def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: list[Event]) -> None:

@@ -10,7 +10,7 @@ import psycopg
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, note
-from fillip.core.campaign.campaign import Checked
+from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.errors import Crash
 from fillip.ingest.schema import build_reader
 from fillip.manage.rule.checker import check_rule
@@ -41,7 +41,7 @@ def write_campaigns(dsn: str) -> None:
         )
         for name, made in zip(names, make_rules(CAMPAIGNS), strict=True)
     ]
-    checked = [json.encode({"rule": Checked(codes[number % len(codes)])}) for number in range(CAMPAIGNS)]
+    checked = [json.encode({"rule": CheckedExpression(codes[number % len(codes)])}) for number in range(CAMPAIGNS)]
     with psycopg.connect(dsn) as owner:
         owner.execute(
             "INSERT INTO tenant (tenant_id, name, time_zone, currency, clock) VALUES (%s, 'L', 'UTC', 'USD', 'live')",
@@ -76,7 +76,7 @@ async def measure(site: Site, dsn: str) -> list[Figure]:
             )
             await owner.execute("UPDATE tenant SET book_version = $2 WHERE tenant_id = $1", TENANT, number)
             changes.append(await watch(books.refresh(TENANT, number)))
-            assert (await books.pin([TENANT]))[TENANT].entries[name].state == "paused"
+            assert (await books.pin([TENANT]))[TENANT].campaign_versions[name].state == "paused"
         await owner.close()
     return [
         note("first load of 10,000 campaigns", round(first_s, 2), "s"),

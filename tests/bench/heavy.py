@@ -11,7 +11,7 @@ import uvloop
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, expect, note
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
@@ -62,7 +62,7 @@ def write_book(dsn: str, tenant: str, count: int, definition: dict[str, Any]) ->
     """A tenant with so many campaigns of a kind, and one user whose instances wait for one event each."""
     campaign = json.decode(json.encode(definition), type=Campaign)
     shapes = dict.fromkeys(("BUY", "OFFER"), derive_type(SCHEMA))
-    checked: dict[str, Checked] = {
+    checked: dict[str, CheckedExpression] = {
         path: check_path(campaign, path, source, action, shapes, EMPTY, EMPTY)
         for path, action, source in campaign.expressions()
     }

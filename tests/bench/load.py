@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from msgspec import json
 
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
@@ -125,7 +125,7 @@ def _compile_all() -> list[Rule]:
 _coerce = build_coercer(derive_type(SCHEMA))
 
 
-def _define(rule: str) -> tuple[dict[str, Any], dict[str, Checked]]:
+def _define(rule: str) -> tuple[dict[str, Any], dict[str, CheckedExpression]]:
     definition = {
         "kind": "SIMPLE",
         "name": rule,
@@ -136,7 +136,7 @@ def _define(rule: str) -> tuple[dict[str, Any], dict[str, Checked]]:
     }
     json.decode(json.encode(definition), type=Campaign)  # as strict as the control plane
     found = check_rule(rule, derive_type(SCHEMA), EMPTY)
-    return definition, {"rule": Checked(found.checked, found.uses_user, found.uses_cohorts)}
+    return definition, {"rule": CheckedExpression(found.checked, found.uses_user, found.uses_cohorts)}
 
 
 def _write(value: object) -> str:

@@ -13,7 +13,7 @@ import psycopg
 from msgspec import json
 
 from fillip.app.figures import Figure, at_most, note
-from fillip.core.campaign.campaign import Checked
+from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.pattern import MAX_MATCHED_CHARS
 from fillip.core.rule import RuleRefused
 from fillip.core.schema.types import EMPTY, derive_type
@@ -95,7 +95,7 @@ def report_patterns(pairs: list[tuple[float, float]]) -> list[Figure]:
 def write_neighbour(dsn: str, tenant: str, rule: str) -> None:
     """A tenant with one campaign, as the control plane would have stored it."""
     definition = {"kind": "SIMPLE", "name": "n", "action": ACTION, "rule": rule, "rewards": [{"kind": "badge"}]}
-    checked = {"rule": Checked(check_rule(rule, derive_type(SCHEMA), EMPTY).checked)}
+    checked = {"rule": CheckedExpression(check_rule(rule, derive_type(SCHEMA), EMPTY).checked)}
     with psycopg.connect(dsn) as owner:
         owner.execute(
             "INSERT INTO tenant (tenant_id, name, time_zone, currency, clock) VALUES (%s, 'N', 'UTC', 'USD', 'live')",

@@ -13,7 +13,7 @@ from msgspec import json
 
 from fillip.app.figures import Figure, at_least, expect, note
 from fillip.core.book.route import hash_route
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
 from fillip.ingest.schema import build_reader
@@ -55,7 +55,7 @@ def write_quests(dsn: str) -> None:
     """The tenant as the control plane would have stored it, its users' instances as settle would."""
     campaign = json.decode(json.encode(DEFINITION), type=Campaign)
     shapes = {ACTION: derive_type(SCHEMA)}
-    checked: dict[str, Checked] = {
+    checked: dict[str, CheckedExpression] = {
         path: check_path(campaign, path, source, action, shapes, EMPTY, EMPTY)
         for path, action, source in campaign.expressions()
     }

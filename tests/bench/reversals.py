@@ -13,7 +13,7 @@ import uvloop
 from msgspec import json
 
 from fillip.app.figures import Figure, at_least, at_most, expect, note
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
 from fillip.core.schema.types import EMPTY, derive_type
@@ -239,9 +239,9 @@ def add_quest(owner: psycopg.Connection) -> None:
     )
 
 
-def check(source: str, expect: str = "bool") -> Checked:
+def check(source: str, expect: str = "bool") -> CheckedExpression:
     """A rule or term as the control plane stores it."""
-    return Checked(check_rule(source, derive_type(SCHEMA), EMPTY, expect=expect).checked)
+    return CheckedExpression(check_rule(source, derive_type(SCHEMA), EMPTY, expect=expect).checked)
 
 
 def add_gifts(owner: psycopg.Connection, more: int) -> None:

@@ -19,7 +19,7 @@ from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key, create_tenant
 from fillip.app.ports import choose_free_port
 from fillip.core.identity import identify
-from fillip.core.ledger.wallet import Taken, Taking
+from fillip.core.ledger.wallet import PointsReversal, PointsToReverse
 from fillip.migrations import role_dsn
 from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
@@ -228,7 +228,7 @@ class Hand:
     async def reverse(self, user: str, name: str) -> Call:
         """The points of one incentive taken back, as the worker does."""
         lot = await self._pick(user, "expires_at IS NULL")
-        taking = Taking((SHOP, user, "POINTS"), identify(name), name, lot, 1)
+        taking = PointsToReverse((SHOP, user, "POINTS"), identify(name), name, lot, 1)
 
         async def take_back() -> None:
             async with self.pool.acquire() as connection, connection.transaction():
@@ -236,7 +236,7 @@ class Hand:
                 wallets, now = PostgresWallets(connection), datetime.now(UTC)
                 locked = await wallets.lock([taking.wallet])
                 terms = await wallets.prepare(locked, [taking], now)
-                assert terms.take(locked[taking.wallet], taking, now) == Taken(1)
+                assert terms.take(locked[taking.wallet], taking, now) == PointsReversal(1)
                 await wallets.write(locked.values())
 
         return take_back

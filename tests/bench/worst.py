@@ -15,7 +15,7 @@ from msgspec import convert
 from fillip.app.api import SWITCH_S
 from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.errors import Refused
 from fillip.core.index import read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule, explain_rule
@@ -62,7 +62,7 @@ def bench_worst() -> list[Figure]:
     return figures
 
 
-SHAPES = Shapes("USD", EMPTY, {"BUY": ACTION}, ())
+SHAPES = Vocabulary("USD", EMPTY, {"BUY": ACTION}, ())
 
 
 def show(name: str, goal_ms: float, timed: list[Timed]) -> Figure:

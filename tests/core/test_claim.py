@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.ledger.claim import ClaimRefused, Hold, claim, confirm, release, reserve
+from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-FREE = Hold("coupon", "granted")
+FREE = ClaimableIncentive("coupon", "granted")
 
 
 def refuse(call: object, *arguments: object) -> str:
@@ -46,12 +46,12 @@ def test_release_frees_and_touches_nobody_elses():
 
 
 def test_what_has_expired_or_was_reversed_is_gone():
-    due = Hold("cashback", "granted", expires_at=NOW + MINUTE)
+    due = ClaimableIncentive("cashback", "granted", expires_at=NOW + MINUTE)
     assert reserve(due, "r1", 2 * MINUTE, NOW).reserved_until == NOW + MINUTE
     assert refuse(claim, due, NOW + MINUTE) == "expired"
-    assert refuse(claim, Hold("cashback", "expired"), NOW) == "expired"
-    assert refuse(claim, Hold("cashback", "reversed"), NOW) == "reversed"
-    assert refuse(claim, Hold("points", "granted"), NOW) == "not-claimable"
+    assert refuse(claim, ClaimableIncentive("cashback", "expired"), NOW) == "expired"
+    assert refuse(claim, ClaimableIncentive("cashback", "reversed"), NOW) == "reversed"
+    assert refuse(claim, ClaimableIncentive("points", "granted"), NOW) == "not-claimable"
 
 
 @given(
@@ -62,7 +62,7 @@ def test_what_has_expired_or_was_reversed_is_gone():
     )
 )
 def test_it_is_claimed_at_most_once_and_stays_so(moves: list[tuple[str, str, int]]):
-    hold, now, claims = Hold("coupon", "granted", expires_at=NOW + 20 * MINUTE), NOW, 0
+    hold, now, claims = ClaimableIncentive("coupon", "granted", expires_at=NOW + 20 * MINUTE), NOW, 0
     for what, name, passed in moves:
         now += passed * MINUTE / 2
         before = hold

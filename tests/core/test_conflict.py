@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillip.core.book.book import Book
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign, Exclusive
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
 from fillip.core.ledger import settlement
-from fillip.core.ledger.settlement import Quests, Settled, decide, list_claims, refuse_early
-from fillip.core.ledger.stock import Room
+from fillip.core.ledger.settlement import InstanceBatch, Settled, decide, list_requests, refuse_early
+from fillip.core.ledger.stock import Stock
 from fillip.core.limit import Counter, Limit
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.limit_charges import list_touches
+from fillip.core.match.limit_charges import list_charges
 from fillip.core.tenant import Tenant
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -35,12 +35,14 @@ class Shop:
     """Campaigns c0, c1 … and the caps of some, over counters that several batches share."""
 
     def __init__(self, campaigns: list[Campaign], caps: dict[int, int]) -> None:
-        self.entries = [Entry(f"c{i}", 1, "running", c, {}) for i, c in enumerate(campaigns)]
+        self.campaign_versions = [CampaignVersion(f"c{i}", 1, "running", c, {}) for i, c in enumerate(campaigns)]
         limits = {
             f"l{i}": Limit(f"l{i}", "campaign", "value", "lifetime", n, f"c{i}", "cashback") for i, n in caps.items()
         }
-        entries = {entry.campaign_id: entry for entry in self.entries}
-        self.book = Book(TENANT, 1, {}, dict, entries, {}, limits, {})
+        campaign_versions = {
+            campaign_version.campaign_id: campaign_version for campaign_version in self.campaign_versions
+        }
+        self.book = Book(TENANT, 1, {}, dict, campaign_versions, {}, limits, {})
         self.caps = {("acme", limit_id): limit.cap for limit_id, limit in limits.items()}
         self.counters: dict[object, Counter] = {}
         self.number = 0
@@ -51,27 +53,27 @@ class Shop:
         place = Place("t", 0, self.number)
         event = Event("acme", "/till", f"e{self.number}", "u", "BUY", T0, T0, {}, {}, place, T0, self.book)
         candidates = [
-            Candidate(e, list_touches(event, e, (worths[i],), {}, frozenset()), values=(worths[i],))
-            for i, e in enumerate(self.entries)
+            Candidate(e, list_charges(event, e, (worths[i],), {}, frozenset()), values=(worths[i],))
+            for i, e in enumerate(self.campaign_versions)
             if i in worths
         ]
-        candidates.sort(key=lambda c: (-c.entry.campaign.priority, c.entry.campaign_id))
+        candidates.sort(key=lambda c: (-c.campaign_version.campaign.priority, c.campaign_version.campaign_id))
         return Match(event, candidates)
 
     def settle(self, matches: list[Match], hinted: bool = False) -> list[Settled]:
         """Decide these as one batch; with every counter hinted full, or none."""
-        claims = [claim for some in list_claims(matches, Quests({})) for claim in some]
-        for claim in claims:
-            for touch in claim.touches:
-                self.counters.setdefault(touch.counter, Counter(0, 0))
+        requests = [claim for some in list_requests(matches, InstanceBatch({})) for claim in some]
+        for claim in requests:
+            for charge in claim.charges:
+                self.counters.setdefault(charge.counter, Counter(0, 0))
         seen = dict(self.counters) if hinted else {}
-        weighed = [(claim, refuse_early(claim, self.caps, seen)) for claim in claims]
-        return list(decide(weighed, self.counters, self.caps, {}, Room({}, ()), Quests({}), T0))
+        weighed = [(claim, refuse_early(claim, self.caps, seen)) for claim in requests]
+        return list(decide(weighed, self.counters, self.caps, {}, Stock({}, ()), InstanceBatch({}), T0))
 
 
 def tell(settled: list[Settled]) -> list[tuple[str, str, str | None]]:
     """(campaign, reason, winner) of each decision, in the order in which they were made."""
-    return [(s.claim.entry.campaign_id, s.decision.reason, s.decision.outranked_by) for s in settled]
+    return [(s.claim.campaign_version.campaign_id, s.decision.reason, s.decision.outranked_by) for s in settled]
 
 
 def test_the_highest_priority_of_a_group_wins_and_the_others_name_it():
@@ -150,19 +152,23 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
             won[done.claim.match.event.event_id].append(done.claim)
         else:
             assert done.decision.reason == "limit" or not done.decision.uses, "who is outranked touches no limit"
-    for claims in won.values():
-        groups = [claim.entry.campaign.exclusive.group for claim in claims if claim.entry.campaign.exclusive]
+    for requests in won.values():
+        groups = [
+            claim.campaign_version.campaign.exclusive.group
+            for claim in requests
+            if claim.campaign_version.campaign.exclusive
+        ]
         assert len(groups) == len(set(groups))
-        assert len(claims) == 1 or all(claim.entry.campaign.stackable for claim in claims)
+        assert len(requests) == 1 or all(claim.campaign_version.campaign.stackable for claim in requests)
     used = defaultdict(int)
-    for claims in won.values():
-        for claim in claims:
-            used[claim.entry.campaign_id] += sum(claim.values)
+    for requests in won.values():
+        for claim in requests:
+            used[claim.campaign_version.campaign_id] += sum(claim.values)
     for key, counter in whole.counters.items():
         assert counter.used == used["c" + key.limit_id[1:]] <= whole.caps["acme", key.limit_id]
     for done in decided:  # a loser's winner did win, and stands against it
         if winner := done.decision.outranked_by:
-            assert winner in {claim.entry.campaign_id for claim in won[done.claim.match.event.event_id]}
+            assert winner in {claim.campaign_version.campaign_id for claim in won[done.claim.match.event.event_id]}
 
 
 def test_an_event_is_granted_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch):

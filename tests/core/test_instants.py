@@ -19,7 +19,7 @@ from fillip.core.instant import (
     read_instant,
     read_instant_ns,
 )
-from fillip.core.quest.instance import Meeting, advance
+from fillip.core.quest.instance import QuestEvent, advance
 from fillip.core.tenant import Tenant, start_window
 
 ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])
@@ -50,8 +50,8 @@ def test_a_quest_opens_and_lapses_at_every_instant(
     quest = Quest(steps, Start("first_step"), window_s=window_s, lateness_s=lateness_s, repeatable=True)
     tenant, known = Tenant("acme", "Acme", zone, "EUR", "history"), []
     for number, instant in enumerate((first, second)):
-        meeting = Meeting(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant, number, (0,))
-        known = [moved.instance for moved in advance(known, meeting).moved] or known
+        quest_event = QuestEvent(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant, number, (0,))
+        known = [moved.instance for moved in advance(known, quest_event).moved] or known
     assert known
     assert all(instance.ends_at and instance.ends_at <= LAST_TIME for instance in known)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillip.core.campaign.reward import Reward
-from fillip.core.limit import Counter, CounterKey, Limit, Touch, take, weigh
+from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge, take, weigh
 from fillip.core.match.limit_charges import measure
 
 
@@ -17,9 +17,9 @@ def counter_key(limit_id="budget", user_id="", key=""):
 def test_a_claim_that_fits_exactly_is_taken_whole():
     key = counter_key()
     counters = {key: Counter(900, 3)}
-    uses, refused_by = weigh([Touch(key, 100, 1000)], counters)
+    uses, refused_by = weigh([LimitCharge(key, 100, 1000)], counters)
     assert refused_by is None
-    take([Touch(key, 100, 1000)], counters)
+    take([LimitCharge(key, 100, 1000)], counters)
     assert counters[key] == Counter(1000, 4)
     assert (uses[0].used_before, uses[0].version, uses[0].amount, uses[0].cap) == (900, 3, 100, 1000)
 
@@ -27,21 +27,23 @@ def test_a_claim_that_fits_exactly_is_taken_whole():
 def test_a_value_that_does_not_fit_is_refused_whole():
     key = counter_key()
     counters = {key: Counter(950, 3)}
-    _, refused_by = weigh([Touch(key, 100, 1000)], counters)
+    _, refused_by = weigh([LimitCharge(key, 100, 1000)], counters)
     assert refused_by is not None and refused_by.used_before == 950
     assert counters[key] == Counter(950, 3)
 
 
 def test_the_first_limit_without_room_is_named_and_all_are_proved():
     first, second = counter_key("a"), counter_key("b")
-    uses, refused_by = weigh([Touch(first, 1, 5), Touch(second, 1, 2)], {first: Counter(1, 1), second: Counter(2, 2)})
+    uses, refused_by = weigh(
+        [LimitCharge(first, 1, 5), LimitCharge(second, 1, 2)], {first: Counter(1, 1), second: Counter(2, 2)}
+    )
     assert [use.limit_id for use in uses] == ["a", "b"]
     assert refused_by is not None and refused_by.limit_id == "b"
 
 
 def test_a_cap_lowered_below_its_use_refuses_everything_further():
     key = counter_key()
-    _, refused_by = weigh([Touch(key, 1, 10)], {key: Counter(50, 50)})
+    _, refused_by = weigh([LimitCharge(key, 1, 10)], {key: Counter(50, 50)})
     assert refused_by is not None
 
 
@@ -49,15 +51,18 @@ def test_a_cap_lowered_below_its_use_refuses_everything_further():
 def test_no_sequence_exceeds_a_cap_and_no_refusal_is_needless(amounts, cap):
     counters: dict[CounterKey, Counter] = {}
     for amount, user in amounts:
-        touches = [Touch(counter_key(user_id=user), amount, cap), Touch(counter_key("all"), amount, 2 * cap)]
-        for touch in touches:
-            counters.setdefault(touch.counter, Counter(0, 0))
-        _, refused_by = weigh(touches, counters)
+        charges = [
+            LimitCharge(counter_key(user_id=user), amount, cap),
+            LimitCharge(counter_key("all"), amount, 2 * cap),
+        ]
+        for charge in charges:
+            counters.setdefault(charge.counter, Counter(0, 0))
+        _, refused_by = weigh(charges, counters)
         if refused_by is None:
-            take(touches, counters)
+            take(charges, counters)
         else:
             assert refused_by.used_before + refused_by.amount > refused_by.cap
-        assert all(counters[t.counter].used <= t.cap for t in touches)
+        assert all(counters[t.counter].used <= t.cap for t in charges)
 
 
 REWARDS = st.lists(

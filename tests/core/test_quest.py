@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.identity import identify_event
 from fillip.core.quest import instance as life
-from fillip.core.quest.instance import MAX_TOGETHER, Contribution, Instance, Meeting, advance, replay, restart
+from fillip.core.quest.instance import MAX_TOGETHER, Contribution, Instance, QuestEvent, advance, replay, restart
 from fillip.core.tenant import Tenant
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -23,7 +23,7 @@ def three_visits(**changes):
     return Quest(**given)
 
 
-def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
+def quest_event(after_s=0, *, steps=(0,), received_after_s=None, **changes):
     at = T0 + timedelta(seconds=after_s)
     clock_at = at if received_after_s is None else T0 + timedelta(seconds=received_after_s)
     given = {
@@ -35,7 +35,7 @@ def meeting(after_s=0, *, steps=(0,), received_after_s=None, **changes):
         "campaign_starts_at": T0,
         "sequence": 0,
     } | changes
-    return Meeting(quest=None, occurred_at=at, clock_at=clock_at, steps=steps, **given)
+    return QuestEvent(quest=None, occurred_at=at, clock_at=clock_at, steps=steps, **given)
 
 
 def name(event_id):
@@ -47,7 +47,7 @@ class Log:
 
     def __init__(self, quest):
         self.quest = quest
-        self.kept: dict[int, Quest] = {}
+        self.retained: dict[int, Quest] = {}
         self.instances: dict[tuple[str, int], Instance] = {}
         self.completed: list[tuple[str, str]] = []
         self.met: dict[tuple[str, int], list[Contribution]] = {}
@@ -62,8 +62,10 @@ class Log:
             told = replace(
                 each, quest=self.quest, event_key=name(event_id), event_id=event_id, key=key, sequence=self.sequence
             )
-            kept = [replace(told, quest=quest, campaign_version=version) for version, quest in self.kept.items()]
-            done = advance(self.instances.values(), replace(told, kept=tuple(kept)))
+            retained = [
+                replace(told, quest=quest, campaign_version=version) for version, quest in self.retained.items()
+            ]
+            done = advance(self.instances.values(), replace(told, retained=tuple(retained)))
             self.refused += [done.refused] if done.refused else []
             for moved in done.moved:
                 place = (moved.instance.key, moved.instance.occurrence)
@@ -83,51 +85,51 @@ def play(quest, *meetings):
 
 
 def test_the_third_visit_within_the_week_completes():
-    assert play(three_visits(), meeting(0), meeting(60), meeting(WEEK_S)) == [("completed", (3,))]
+    assert play(three_visits(), quest_event(0), quest_event(60), quest_event(WEEK_S)) == [("completed", (3,))]
 
 
 def test_one_second_after_the_window_the_instance_lapses_and_the_next_begins():
-    log = Log(three_visits()).play(meeting(0), meeting(60), meeting(WEEK_S + 1))
+    log = Log(three_visits()).play(quest_event(0), quest_event(60), quest_event(WEEK_S + 1))
     assert log.show() == [("lapsed", (2,)), ("open", (1,))]
     assert [instance.name for instance in log.instances.values()] == ["1", "2"]
 
 
 def test_a_repeatable_quest_begins_again_after_its_completion():
-    assert play(three_visits(), *[meeting(i) for i in range(4)]) == [("completed", (3,)), ("open", (1,))]
+    assert play(three_visits(), *[quest_event(i) for i in range(4)]) == [("completed", (3,)), ("open", (1,))]
 
 
 def test_a_quest_that_is_not_repeatable_completes_once():
-    assert play(three_visits(repeatable=False), *[meeting(i) for i in range(9)]) == [("completed", (3,))]
+    assert play(three_visits(repeatable=False), *[quest_event(i) for i in range(9)]) == [("completed", (3,))]
 
 
 def test_ordered_steps_are_met_in_order_only():
     quest = Quest(steps=(Step("view", "VIEW"), Step("buy", "BUY", count=2)))
-    met = [meeting(0, steps=(0,)), meeting(1, steps=(0,)), meeting(2, steps=(1,))]
+    met = [quest_event(0, steps=(0,)), quest_event(1, steps=(0,)), quest_event(2, steps=(1,))]
     assert play(quest, *met) == [("open", (1, 1))]
-    assert play(quest, meeting(0, steps=(1,))) == []
+    assert play(quest, quest_event(0, steps=(1,))) == []
 
 
 def test_unordered_steps_are_met_in_any_order():
     quest = Quest(steps=(Step("view", "VIEW"), Step("buy", "BUY")), ordered=False)
-    assert play(quest, meeting(0, steps=(1,)), meeting(1, steps=(0,))) == [("completed", (1, 1))]
+    assert play(quest, quest_event(0, steps=(1,)), quest_event(1, steps=(0,))) == [("completed", (1, 1))]
 
 
 def test_an_enrolling_event_opens_the_instance_and_steps_before_it_do_not_count():
     quest = Quest(steps=(Step("buy", "BUY"),), start=Start(at="event", action="JOIN"))
-    join = meeting(5, steps=(), starts=True)
-    assert play(quest, meeting(0)) == []
-    assert play(quest, meeting(0), join, meeting(3)) == [("open", (0,))]
-    assert play(quest, join, meeting(5)) == [("completed", (1,))]
+    join = quest_event(5, steps=(), starts=True)
+    assert play(quest, quest_event(0)) == []
+    assert play(quest, quest_event(0), join, quest_event(3)) == [("open", (0,))]
+    assert play(quest, join, quest_event(5)) == [("completed", (1,))]
 
 
 def test_an_enrolling_event_counts_for_a_step_whose_rule_it_meets_too():
     quest = Quest(steps=(Step("buy", "BUY", count=2),), start=Start(at="event", action="BUY"))
-    assert play(quest, meeting(0, starts=True), meeting(1)) == [("completed", (2,))]
+    assert play(quest, quest_event(0, starts=True), quest_event(1)) == [("completed", (2,))]
 
 
 def test_a_quest_from_the_campaign_start_lapses_once_for_all():
     quest = Quest(steps=(Step("buy", "BUY", count=2),), start=Start(at="campaign"), window_s=100)
-    log = Log(quest).play(meeting(10), meeting(101), meeting(102))
+    log = Log(quest).play(quest_event(10), quest_event(101), quest_event(102))
     assert log.show() == [("lapsed", (1,))]
     assert log.instances["", 1].started_at == T0
 
@@ -141,11 +143,11 @@ OFFER = Quest(
 
 
 def receipt(at, event_id="e"):
-    return meeting(at, steps=(), starts=True, event_id=event_id)
+    return quest_event(at, steps=(), starts=True, event_id=event_id)
 
 
 def spend(at, cents):
-    return meeting(at, amounts={0: cents})
+    return quest_event(at, amounts={0: cents})
 
 
 def test_every_enrolling_event_opens_an_instance_of_its_own_and_an_event_counts_in_full_for_each():
@@ -168,17 +170,17 @@ def test_a_strict_sum_wants_more_than_its_threshold():
 def test_one_instance_for_each_value_of_a_key():
     quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
     same = {"admits": lambda instance, index: True}
-    log = Log(quest).play(meeting(0, key="p1", **same), meeting(1, key="p1", **same), meeting(2, key="p1"))
+    log = Log(quest).play(quest_event(0, key="p1", **same), quest_event(1, key="p1", **same), quest_event(2, key="p1"))
     assert log.completed == [("e2", "p1#1")]
-    assert log.play(meeting(3, key="p2")).show() == [("completed", (2,)), ("open", (1,))]
+    assert log.play(quest_event(3, key="p2")).show() == [("completed", (2,)), ("open", (1,))]
 
 
 def test_a_rule_that_reads_the_instance_tells_instances_apart():
     quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
 
     def like(at, post):
-        admits = lambda instance, index: (instance.start or {}).get("post") == post  # noqa: E731
-        return meeting(at, key=post, start={"post": post}, admits=admits)
+        late_rule_holds = lambda instance, index: (instance.start or {}).get("post") == post  # noqa: E731
+        return quest_event(at, key=post, start={"post": post}, late_rule_holds=late_rule_holds)
 
     log = Log(quest).play(like(0, "a"), like(1, "b"), like(2, "b"), like(3, "a"))
     assert log.completed == [("e3", "b#1"), ("e4", "a#1")]
@@ -186,14 +188,16 @@ def test_a_rule_that_reads_the_instance_tells_instances_apart():
 
 def test_a_late_event_counts_within_the_lateness_and_not_after_it():
     quest = three_visits(lateness_s=10)
-    late = [meeting(0), meeting(1), meeting(WEEK_S, received_after_s=WEEK_S + 10)]
+    late = [quest_event(0), quest_event(1), quest_event(WEEK_S, received_after_s=WEEK_S + 10)]
     assert play(quest, *late) == [("completed", (3,))]
-    assert play(quest, *late[:2], meeting(WEEK_S, received_after_s=WEEK_S + 11))[0] == ("lapsed", (2,))
+    assert play(quest, *late[:2], quest_event(WEEK_S, received_after_s=WEEK_S + 11))[0] == ("lapsed", (2,))
 
 
 def test_an_instance_waits_for_late_events_while_the_next_is_open():
     quest = three_visits(lateness_s=10)
-    log = Log(quest).play(meeting(0), meeting(1), meeting(WEEK_S + 5), meeting(2, received_after_s=WEEK_S + 10))
+    log = Log(quest).play(
+        quest_event(0), quest_event(1), quest_event(WEEK_S + 5), quest_event(2, received_after_s=WEEK_S + 10)
+    )
     assert log.show() == [("completed", (3,)), ("open", (1,))]
 
 
@@ -205,13 +209,13 @@ def test_lapsed_decides_nothing():
 
 
 def test_an_event_inside_the_window_of_a_lapsed_instance_counts_though_another_has_begun():
-    log = Log(three_visits()).play(meeting(0), meeting(60), meeting(WEEK_S + 1), meeting(120))
+    log = Log(three_visits()).play(quest_event(0), quest_event(60), quest_event(WEEK_S + 1), quest_event(120))
     assert log.show() == [("completed", (3,)), ("open", (1,))]
 
 
 def test_a_quest_that_is_not_repeatable_completes_once_in_whatever_order_a_history_is_told():
     day_s = 86_400
-    before, after = [meeting(n * day_s) for n in (0, 1, 2)], [meeting(n * day_s) for n in (20, 21, 22)]
+    before, after = [quest_event(n * day_s) for n in (0, 1, 2)], [quest_event(n * day_s) for n in (20, 21, 22)]
     told = [*before[:2], after[0], before[2], *after[1:]]
     once = Log(three_visits(repeatable=False)).play(*told)
     assert (once.show(), once.completed) == ([("closed", (2,)), ("completed", (3,))], [("e6", "2")])
@@ -223,7 +227,7 @@ def test_a_quest_that_is_not_repeatable_completes_once_in_whatever_order_a_histo
 
 MARKED = st.lists(
     st.builds(
-        lambda at, late, steps, starts, key: meeting(
+        lambda at, late, steps, starts, key: quest_event(
             at, received_after_s=at + late, steps=tuple(sorted(steps)), starts=starts, key=key
         ),
         st.integers(0, 24),
@@ -245,7 +249,7 @@ def test_lapsed_decides_nothing_whatever_comes(events, ordered, repeatable, star
     quest = Quest(steps, Start(start), Keyed("event.key"), 10, lateness_s, ordered, repeatable)
     marked = Log(quest).play(*events)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(life, "_lapse", lambda instance, meeting: instance)
+        patch.setattr(life, "_lapse", lambda instance, quest_event: instance)
         unmarked = Log(quest).play(*events)
     assert marked.completed == unmarked.completed
     assert [i.steps for i in marked.instances.values()] == [i.steps for i in unmarked.instances.values()]
@@ -260,55 +264,55 @@ def test_a_user_has_at_most_so_many_open_instances():
 
 
 def test_an_open_instance_goes_on_under_a_new_version_and_does_not_complete_by_the_change_alone():
-    log = Log(three_visits()).play(meeting(0), meeting(1))
+    log = Log(three_visits()).play(quest_event(0), quest_event(1))
     log.quest = three_visits(steps=(Step("visit", "PURCHASE", count=2),))
-    log.play(meeting(2, steps=(), campaign_version=2))
+    log.play(quest_event(2, steps=(), campaign_version=2))
     assert log.show() == [("open", (2,))], "an event that does not count for it leaves it where it is"
-    assert log.play(meeting(3, campaign_version=2)).completed == [("e4", "1")]
+    assert log.play(quest_event(3, campaign_version=2)).completed == [("e4", "1")]
     assert log.instances["", 1].steps[0].done == 2, "it had been put back to 1"
 
 
 def test_a_met_step_stays_met_under_a_new_version():
     quest = Quest((Step("a", "A"), Step("b", "B")))
-    log = Log(quest).play(meeting(0))
+    log = Log(quest).play(quest_event(0))
     log.quest = Quest((Step("a", "A", count=5), Step("b", "B")))
-    assert log.play(meeting(1, steps=(1,), campaign_version=2)).show() == [("completed", (5, 1))]
+    assert log.play(quest_event(1, steps=(1,), campaign_version=2)).show() == [("completed", (5, 1))]
 
 
 def test_a_kept_instance_goes_on_under_its_version_and_the_next_opens_under_the_newest():
-    log = Log(three_visits()).play(meeting(0), meeting(1))
-    log.kept, log.quest = {1: log.quest}, three_visits(steps=(Step("visit", "PURCHASE", count=2),))
-    assert log.play(meeting(2, campaign_version=2)).completed == [("e3", "1")]
-    log.play(meeting(3, campaign_version=2), meeting(4, campaign_version=2))
+    log = Log(three_visits()).play(quest_event(0), quest_event(1))
+    log.retained, log.quest = {1: log.quest}, three_visits(steps=(Step("visit", "PURCHASE", count=2),))
+    assert log.play(quest_event(2, campaign_version=2)).completed == [("e3", "1")]
+    log.play(quest_event(3, campaign_version=2), quest_event(4, campaign_version=2))
     assert log.completed == [("e3", "1"), ("e5", "2")]
     assert [instance.campaign_version for instance in log.instances.values()] == [1, 2]
 
 
 def test_a_kept_instance_lapses_by_the_lateness_of_its_version():
-    log = Log(three_visits(lateness_s=10)).play(meeting(0), meeting(1))
-    log.kept, log.quest = {1: log.quest}, three_visits()
-    late = meeting(2, received_after_s=WEEK_S + 10, campaign_version=2)
+    log = Log(three_visits(lateness_s=10)).play(quest_event(0), quest_event(1))
+    log.retained, log.quest = {1: log.quest}, three_visits()
+    late = quest_event(2, received_after_s=WEEK_S + 10, campaign_version=2)
     assert log.play(late).completed == [("e3", "1")]
 
 
 def test_an_instance_goes_on_under_the_earliest_version_kept_that_is_not_before_its_own():
-    log = Log(three_visits()).play(meeting(0))
-    log.kept, log.quest = {2: three_visits(steps=(Step("visit", "PURCHASE", count=5),))}, three_visits()
-    log.play(meeting(1, campaign_version=3))
+    log = Log(three_visits()).play(quest_event(0))
+    log.retained, log.quest = {2: three_visits(steps=(Step("visit", "PURCHASE", count=5),))}, three_visits()
+    log.play(quest_event(1, campaign_version=3))
     assert log.instances["", 1].campaign_version == 2
-    log.kept = {}
-    log.play(meeting(2, campaign_version=3))
+    log.retained = {}
+    log.play(quest_event(2, campaign_version=3))
     assert (log.instances["", 1].campaign_version, log.completed) == (3, [("e3", "1")])
 
 
 def test_a_book_older_than_an_instance_counts_for_it_and_leaves_it_where_it_is():
-    log = Log(three_visits()).play(meeting(0, campaign_version=2), meeting(1, campaign_version=1))
+    log = Log(three_visits()).play(quest_event(0, campaign_version=2), quest_event(1, campaign_version=1))
     assert (log.show(), log.instances["", 1].campaign_version) == ([("open", (2,))], 2)
 
 
 @given(st.lists(st.integers(0, 3 * WEEK_S), max_size=40))
 def test_every_completion_has_three_visits_within_a_week(seconds):
-    log = Log(three_visits()).play(*[meeting(at) for at in sorted(seconds)])
+    log = Log(three_visits()).play(*[quest_event(at) for at in sorted(seconds)])
     instances = list(log.instances.values())
     assert sum(i.steps[0].done for i in instances) == len(seconds)
     assert [i.occurrence for i in instances] == list(range(1, len(instances) + 1))
@@ -323,7 +327,7 @@ STEPS = (
 )
 EVENTS = st.lists(
     st.builds(
-        lambda at, steps, starts, cents: meeting(at, steps=tuple(sorted(steps)), starts=starts, amounts={0: cents}),
+        lambda at, steps, starts, cents: quest_event(at, steps=tuple(sorted(steps)), starts=starts, amounts={0: cents}),
         st.integers(0, 300).map(lambda n: n * 3600),
         st.sets(st.integers(0, 2)),
         st.booleans(),

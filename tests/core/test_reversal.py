@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fillip.core.errors import Unreadable
 from fillip.core.ledger import reversal
-from fillip.core.ledger.reversal import Line, Past, TakenLine, read_reversal, weigh_reversal
+from fillip.core.ledger.reversal import Line, ReversedSoFar, TakenLine, read_reversal, weigh_reversal
 from tests.oracle import reversal as oracle
 
 UNITS = [1, 3, 100]
@@ -36,14 +36,14 @@ PARTS = st.one_of(BY_LINES, BY_LINES, BY_LINES, BY_AMOUNT, st.just({}))
 
 def compare(parts: Sequence[Mapping[str, Any]]) -> list[object]:
     """What the model and the product say of these one after the other, where they differ; [] where they agree."""
-    mine, model = Past(), oracle.Past()
+    mine, model = ReversedSoFar(), oracle.Past()
     for number, part in enumerate(parts):
         data = {"event_id": "e", **part}
         said = weigh_reversal(read_reversal(data), mine)
         wanted = model.weigh(
             oracle.read_reversal({"id": f"r{number}", "source": "/till", "subject": "u", "data": data})
         )
-        if isinstance(said, Past) and isinstance(wanted, oracle.Past):
+        if isinstance(said, ReversedSoFar) and isinstance(wanted, oracle.Past):
             mine, model = said, wanted
             lines = {name: (line.share, line.whole) for name, line in mine.lines.items()}
             if (mine.share, lines) != (model.share, model.lines):

@@ -12,18 +12,18 @@ from msgspec.structs import replace
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.route import EVERYWHERE, hash_route
-from fillip.core.book.version import Entry, join_versions, list_roles
+from fillip.core.book.version import CampaignVersion, join_versions, list_triggers
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Keyed, Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.quest_candidate import nominate_quest, nominate_versions
-from fillip.core.match.reward_values import Appraisal
+from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
+from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest import instance as life
-from fillip.core.quest.batch import Quests, Wanted, list_wanted
+from fillip.core.quest.batch import InstanceBatch, InstancesToLock, list_instances_to_lock
 from fillip.core.quest.instance import Instance
-from fillip.core.quest.shelf import Shelf
+from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
@@ -74,7 +74,7 @@ DATA = st.fixed_dictionaries(
 
 
 @cache
-def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Entry:
+def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> CampaignVersion:
     """A version of a quest with these rules of its steps."""
     ordered, repeatable, at, instance, window_s, lateness_s, count = shape
     steps = tuple(Step(f"s{index}", "LIKE", rule, count) for index, rule in enumerate(rules))
@@ -85,30 +85,30 @@ def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Entr
         path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
         for path, action, source in campaign.expressions()
     }
-    return Entry("q", version, "running", campaign, checked)
+    return CampaignVersion("q", version, "running", campaign, checked)
 
 
-def path_of(entry: Entry) -> object:
-    return entry.route and entry.route.path
+def path_of(campaign_version: CampaignVersion) -> object:
+    return campaign_version.route and campaign_version.route.path
 
 
 @st.composite
-def versions(draw: st.DrawFn) -> list[Entry]:
+def versions(draw: st.DrawFn) -> list[CampaignVersion]:
     """Versions of one quest, as saving lets them follow each other: what has a route keeps it."""
     at = draw(st.sampled_from(["first_step", "first_step", "event"]))
     instance = draw(st.sampled_from([Keyed("event.post"), "event", "user"]))
     shape = (draw(st.booleans()), draw(st.booleans()) and instance != "event", at, instance)
     steps, family = draw(st.integers(1, 3)), draw(st.sampled_from([ROUTED[0], *ROUTED]))
-    made: list[Entry] = []
+    made: list[CampaignVersion] = []
     for number in range(1, draw(st.integers(1, 3)) + 1):
         pool = draw(st.sampled_from([st.sampled_from(family), st.sampled_from(family), RULES]))
         rules = tuple(draw(pool) for _ in range(steps))
         times = (draw(st.sampled_from([None, 10])), draw(st.sampled_from([0, 5])), draw(st.sampled_from([1, 2])))
         made.append(define(rules, number, shape + times))
     before: object = None
-    for entry in made:
-        assume(before is None or path_of(entry) == before)
-        before = path_of(entry)
+    for campaign_version in made:
+        assume(before is None or path_of(campaign_version) == before)
+        before = path_of(campaign_version)
     return made
 
 
@@ -116,26 +116,34 @@ TOLD = st.tuples(st.sampled_from(["LIKE", "LIKE", "POST"]), st.integers(0, 40), 
 BATCHES = st.lists(st.tuples(st.sampled_from(["keep", "migrate"]), st.lists(TOLD, max_size=8)), min_size=2, max_size=6)
 
 
-def write_match(entry: Entry, number: int, told: tuple[str, int, dict[str, Any]]) -> Match:
+def write_match(campaign_version: CampaignVersion, number: int, told: tuple[str, int, dict[str, Any]]) -> Match:
     action, at_s, data = told
     at = T0 + timedelta(seconds=at_s)
     actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
-    book = Book(Tenant("acme", "Acme", "UTC", "USD", "history"), 1, actions, dict, {"q": entry}, {}, {}, {})
+    book = Book(Tenant("acme", "Acme", "UTC", "USD", "history"), 1, actions, dict, {"q": campaign_version}, {}, {}, {})
     place = Place("t", 0, number)
     event = Event("acme", "/till", f"e{number}", "u", action, at, at, data, READ(data), place, at, book, b"{}")
-    found = {each.version: nominate(event, each) for each in (entry, *entry.kept)}
-    candidate = nominate_versions(entry, found)
+    found = {each.version: nominate(event, each) for each in (campaign_version, *campaign_version.retained)}
+    candidate = join_candidates(campaign_version, found)
     return Match(event, [candidate] if candidate else [])
 
 
-def nominate(event: Event, entry: Entry) -> Candidate | None:
-    met = [role for action, role in list_roles(entry) if action == event.action and holds(role, event)]
-    return nominate_quest(event, (), Appraisal(entry.values), met, {}, frozenset())[0] if met else None
+def nominate(event: Event, campaign_version: CampaignVersion) -> Candidate | None:
+    met = [
+        trigger
+        for action, trigger in list_triggers(campaign_version)
+        if action == event.action and holds(trigger, event)
+    ]
+    return (
+        build_quest_candidate(event, (), RewardValues(campaign_version.values), met, {}, frozenset())[0]
+        if met
+        else None
+    )
 
 
-def holds(role: Any, event: Event) -> bool:
+def holds(trigger: Any, event: Event) -> bool:
     try:
-        return bool(role.rule(event.typed, {}, frozenset()))
+        return bool(trigger.rule(event.typed, {}, frozenset()))
     except RuleError:
         return False
 
@@ -146,13 +154,13 @@ class Ledger:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int], Instance] = {}
 
-    def lock(self, wanted: Wanted, *, by_routes: bool) -> dict[Any, list[Instance]]:
+    def lock(self, wanted: InstancesToLock, *, by_routes: bool) -> dict[Any, list[Instance]]:
         return {
             quest: [each for each in self.rows.values() if not by_routes or self._is_found(each, quest, wanted)]
             for quest in wanted.quests
         }
 
-    def _is_found(self, each: Instance, quest: Any, wanted: Wanted) -> bool:
+    def _is_found(self, each: Instance, quest: Any, wanted: InstancesToLock) -> bool:
         first = wanted.quests[quest].first
         asked = (quest, each.key) in wanted.keys
         newest = max(row.occurrence for row in self.rows.values() if row.key == each.key)
@@ -162,8 +170,8 @@ class Ledger:
         return lapsed or (asked and each.occurrence == newest)
 
     def play(self, matches: Sequence[Match], *, by_routes: bool) -> list[tuple[str, list[str], str | None]]:
-        wanted = list_wanted(matches)
-        quests = Quests(self.lock(wanted, by_routes=by_routes))
+        wanted = list_instances_to_lock(matches)
+        quests = InstanceBatch(self.lock(wanted, by_routes=by_routes))
         if growing := quests.list_growing(wanted):
             quests.count({q: sum(row.is_waiting(first) for row in self.rows.values()) for q, first in growing.items()})
         told = []
@@ -179,15 +187,17 @@ class Ledger:
         return {n: replace(row, state="open") if row.is_unfinished else row for n, row in self.rows.items()}
 
 
-def find_all(shelf: Shelf, _: object) -> list[Instance]:
+def find_all(shelf: UserInstances, _: object) -> list[Instance]:
     return list(shelf.instances.values())
 
 
 @settings(max_examples=400, deadline=None)
 @given(versions(), BATCHES, st.sampled_from([2, 100, 100]))
-def test_an_event_finds_every_instance_that_it_does_anything_to(made: list[Entry], batches: Any, together: int):
+def test_an_event_finds_every_instance_that_it_does_anything_to(
+    made: list[CampaignVersion], batches: Any, together: int
+):
     by_routes, by_force = Ledger(), Ledger()
-    kept: list[Entry] = []
+    retained: list[CampaignVersion] = []
     newest, *later = made
     number = 0
     with pytest.MonkeyPatch.context() as patch:
@@ -196,14 +206,14 @@ def test_an_event_finds_every_instance_that_it_does_anything_to(made: list[Entry
             matches = []
             for told in burst:
                 number += 1
-                matches.append(write_match(join_versions([*kept, newest]), number, told))
+                matches.append(write_match(join_versions([*retained, newest]), number, told))
             found = by_routes.play(matches, by_routes=True)
             with pytest.MonkeyPatch.context() as force:
-                force.setattr(Shelf, "find", find_all)
+                force.setattr(UserInstances, "find", find_all)
                 assert by_force.play(matches, by_routes=False) == found
             assert by_routes.show() == by_force.show()
             if later:
-                kept = [*kept, newest] if policy == "keep" else []
+                retained = [*retained, newest] if policy == "keep" else []
                 newest, *later = later
 
 
@@ -217,8 +227,8 @@ def test_what_compares_as_equal_has_one_route(values: list[Any]):
 
 
 def find(*rules: str) -> object:
-    entry = define(rules, 1, (True, False, "event", "event", None, 0, 1))
-    return path_of(entry)
+    campaign_version = define(rules, 1, (True, False, "event", "event", None, 0, 1))
+    return path_of(campaign_version)
 
 
 @pytest.mark.parametrize(
@@ -240,20 +250,24 @@ def test_a_quest_is_routed_by_what_the_rules_of_all_its_steps_want_to_equal(rule
 
 
 def test_an_event_looks_at_the_instances_of_its_value_alone():
-    entry = define(("event.post == start.post",), 1, (True, False, "event", "event", None, 0, 2))
+    campaign_version = define(("event.post == start.post",), 1, (True, False, "event", "event", None, 0, 2))
     ledger = Ledger()
-    ledger.play([write_match(entry, n, ("POST", 0, {"post": f"p{n}"})) for n in range(50)], by_routes=True)
-    wanted = list_wanted([write_match(entry, 99, ("LIKE", 1, {"post": "p7"}))])
+    ledger.play([write_match(campaign_version, n, ("POST", 0, {"post": f"p{n}"})) for n in range(50)], by_routes=True)
+    wanted = list_instances_to_lock([write_match(campaign_version, 99, ("LIKE", 1, {"post": "p7"}))])
     ((_, found),) = ledger.lock(wanted, by_routes=True).items()
     assert [each.start_event_id for each in found] == ["e7"]
 
 
 def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(life, "MAX_OPEN", 3)
-    entry = define(("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), None, 0, 2))
+    campaign_version = define(
+        ("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), None, 0, 2)
+    )
     ledger = Ledger()
     posts = ["a", "b", "c", "d", "a", "d", "e"]
-    told = ledger.play([write_match(entry, n, ("LIKE", 0, {"post": p})) for n, p in enumerate(posts)], by_routes=True)
+    told = ledger.play(
+        [write_match(campaign_version, n, ("LIKE", 0, {"post": p})) for n, p in enumerate(posts)], by_routes=True
+    )
     assert [(done, refused) for _, done, refused in told] == [
         *[([], None)] * 3,
         ([], "d#1"),
@@ -266,12 +280,16 @@ def test_a_user_has_at_most_so_many_instances_open_of_a_quest_with_a_route(monke
 def test_instances_marked_as_lapsed_are_among_the_most_while_they_still_take_events(monkeypatch: pytest.MonkeyPatch):
     """In a history: the mark decides nothing."""
     monkeypatch.setattr(life, "MAX_OPEN", 3)
-    entry = define(("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), 10, 0, 2))
+    campaign_version = define(
+        ("event.post == start.post",), 1, (True, True, "first_step", Keyed("event.post"), 10, 0, 2)
+    )
     told = [(0, "a"), (0, "b"), (11, "a"), (5, "c"), (20, "c")]
     by_batches = Ledger()
     refused = [
         refused
         for n, (at_s, post) in enumerate(told)
-        for *_, refused in by_batches.play([write_match(entry, n, ("LIKE", at_s, {"post": post}))], by_routes=True)
+        for *_, refused in by_batches.play(
+            [write_match(campaign_version, n, ("LIKE", at_s, {"post": post}))], by_routes=True
+        )
     ]
     assert refused == [None, None, None, "c#1", None]

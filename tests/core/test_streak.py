@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest, Start, Step, Streak
-from fillip.core.quest.instance import Meeting
+from fillip.core.quest.instance import QuestEvent
 from fillip.core.quest.streak import MAX_UNITS, join_day, measure
 from fillip.core.tenant import Tenant
 
-from .test_quest import Log, meeting, name, play
+from .test_quest import Log, name, play, quest_event
 from .test_undoing import Path
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
@@ -27,12 +27,12 @@ def streak(length: int, unit: str = "day", freeze: int = 0, **more: object) -> Q
     return Quest((Step("open", "OPEN", streak=Streak(length, unit, freeze)),), **more)
 
 
-def days(*numbers: int) -> list[Meeting]:
-    return [meeting(number * DAY_S) for number in numbers]
+def days(*numbers: int) -> list[QuestEvent]:
+    return [quest_event(number * DAY_S) for number in numbers]
 
 
-def at(moment: datetime, tenant: Tenant, received_at: datetime | None = None) -> Meeting:
-    return replace(meeting(), occurred_at=moment, clock_at=received_at or moment, tenant=tenant)
+def at(moment: datetime, tenant: Tenant, received_at: datetime | None = None) -> QuestEvent:
+    return replace(quest_event(), occurred_at=moment, clock_at=received_at or moment, tenant=tenant)
 
 
 def test_a_streak_wants_an_event_on_each_day_and_tolerates_the_missed_ones():

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution, replay, restart
-from fillip.core.quest.reversal import Going, Recount, Undone, _list_standing, close, lower, recount
+from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, _list_standing, close, lower, recount
 
-from .test_quest import Log, meeting, name
+from .test_quest import Log, name, quest_event
 
 PLACE = InstanceKey("acme", "c", "ada", "", 1)
 STEPS = (
@@ -21,7 +21,7 @@ STEPS = (
 )
 EVENTS = st.lists(
     st.builds(
-        lambda day, steps, cents: meeting(day * 86_400, steps=tuple(sorted(steps)), amounts={0: cents}),
+        lambda day, steps, cents: quest_event(day * 86_400, steps=tuple(sorted(steps)), amounts={0: cents}),
         st.integers(0, 6),
         st.sets(st.integers(0, 2), min_size=1),
         st.integers(-9, 15),
@@ -37,11 +37,11 @@ class Path:
     """One instance after some events, with what they gave; `undo` as the ledger does it, or by a replay alone."""
 
     def __init__(self, quest: Quest, log: Log) -> None:
-        self.going = Going(quest, log.instances["", 1])
+        self.going = InstanceHistory(quest, log.instances["", 1])
         self.given: list[Contribution] = list(log.met["", 1])
         self.replayed = 0
 
-    def undo(self, event_id: str, share: Fraction, *, by_replay: bool = False) -> Undone | None:
+    def undo(self, event_id: str, share: Fraction, *, by_replay: bool = False) -> InstanceReversal | None:
         key = name(event_id)
         if self.going.instance.state == "reversed" or key not in {each.event_key for each in self.given}:
             return None
@@ -95,7 +95,7 @@ def test_parts_come_to_what_they_add_up_to_and_a_recount_explains_the_steps(even
 
 
 def test_a_long_sum_is_counted_anew_without_its_events_and_a_raised_one_with_them():
-    events = [meeting(n, steps=(0,), amounts={0: cents}) for n, cents in enumerate([9, -9, 9, 9, 8])]
+    events = [quest_event(n, steps=(0,), amounts={0: cents}) for n, cents in enumerate([9, -9, 9, 9, 8])]
     quest = Quest(STEPS[:1], Start("campaign"))
     path = Path(quest, Log(quest).play(*events))
     path.undo("e1", Fraction(1, 3))
@@ -162,7 +162,7 @@ ONE_BY_ONE = (Step("view", "VIEW", count=2), Step("buy", "BUY"), Step("rate", "R
 
 
 def test_what_counted_behind_a_step_that_fell_counts_no_more_and_is_told():
-    told = [meeting(n, steps=(step,)) for n, step in enumerate((0, 0, 1, 2))]
+    told = [quest_event(n, steps=(step,)) for n, step in enumerate((0, 0, 1, 2))]
     quest = Quest(ONE_BY_ONE)
     path = Path(quest, Log(quest).play(*told))
     undone = path.undo("e1", Fraction(1))
@@ -180,8 +180,8 @@ def test_what_counted_behind_a_step_that_fell_counts_no_more_and_is_told():
 def test_an_instance_that_began_with_the_campaign_or_an_enrolment_stands_without_its_steps():
     for start in (Start("campaign"), Start("event", "JOIN")):
         quest = Quest(ONE_BY_ONE[1:], start)
-        join = [meeting(0, steps=(), starts=True)] if start.at == "event" else []
-        log = Log(quest).play(*join, meeting(1, steps=(0,)), meeting(2, steps=(1,)))
+        join = [quest_event(0, steps=(), starts=True)] if start.at == "event" else []
+        log = Log(quest).play(*join, quest_event(1, steps=(0,)), quest_event(2, steps=(1,)))
         path = Path(quest, log)
         undone = path.undo(f"e{len(join) + 1}", Fraction(1))
         assert (undone.instance.state, [step.done for step in undone.instance.steps]) == ("open", [0, 0])
@@ -189,9 +189,9 @@ def test_an_instance_that_began_with_the_campaign_or_an_enrolment_stands_without
 
 def test_a_step_that_a_new_version_left_met_stays_met_while_it_loses_nothing():
     steps = (Step("visit", "BUY"), Step("spend", "BUY", sum="event.cents", at_least=20))
-    log = Log(Quest(steps)).play(meeting(0, steps=(0,)))
+    log = Log(Quest(steps)).play(quest_event(0, steps=(0,)))
     log.quest = Quest((Step("visit", "BUY", count=3), steps[1]))
-    log.play(meeting(1, steps=(1,), amounts={1: 30}, campaign_version=2))
+    log.play(quest_event(1, steps=(1,), amounts={1: 30}, campaign_version=2))
     path = Path(log.quest, log)
     path.undo("e2", Fraction(1, 3))
     assert path.going.instance.state == "completed", "the sum is reached all the same"

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from fillip.core.identity import identify
-from fillip.core.ledger.wallet import Balance, Lot, Portion, Taken, Taking, Transfer, Wallet
+from fillip.core.ledger.wallet import Balance, Lot, PointsReversal, PointsToReverse, Portion, Transfer, Wallet
 
 KEY = ("acme", "ada", "POINTS")
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ def pay(wallet: Wallet, page: int = 99) -> None:
 
 def take_back(wallet: Wallet, lot: UUID, amount: int, name: str = "r1", at: datetime = T0, floor: int | None = None):
     wallet.mature(at, list_due(wallet, at))
-    return wallet.take_back(Taking(KEY, identify(name), name, lot, amount), at, floor)
+    return wallet.take_back(PointsToReverse(KEY, identify(name), name, lot, amount), at, floor)
 
 
 def tell(wallet: Wallet) -> Balance:
@@ -112,7 +112,7 @@ def test_a_reversal_takes_its_own_points_then_others_then_makes_a_debt():
     grant(wallet, X, 10, lasts=DAY)
     grant(wallet, Y, 6)
     spend(wallet, 8)
-    assert take_back(wallet, X, 10) == Taken(10)
+    assert take_back(wallet, X, 10) == PointsReversal(10)
     assert (wallet.balance.active, wallet.balance.floor, wallet.balance.owed) == (-2, -2, 6)
     pay(wallet)
     assert (left(wallet), wallet.balance.owed) == ({X: 0, Y: 0}, 0)
@@ -132,8 +132,8 @@ def test_a_floor_bounds_the_debt_and_the_rest_is_told():
     wallet = open_wallet()
     grant(wallet, X, 10)
     spend(wallet, 10)
-    assert take_back(wallet, X, 10, floor=-3) == Taken(3, short=7)
-    assert take_back(wallet, X, 7, "r2", floor=-3) == Taken(0, short=7)
+    assert take_back(wallet, X, 10, floor=-3) == PointsReversal(3, short=7)
+    assert take_back(wallet, X, 7, "r2", floor=-3) == PointsReversal(0, short=7)
     assert wallet.balance.active == -3
 
 
@@ -141,17 +141,19 @@ def test_what_has_expired_or_was_reversed_is_not_taken_again():
     wallet = open_wallet()
     grant(wallet, X, 10, lasts=DAY)
     spend(wallet, 3)
-    assert take_back(wallet, X, 2) == Taken(2)
-    assert take_back(wallet, X, 8, "r2", at=T0 + DAY) == Taken(3, short=5)  # 5 expired, 2 were taken, 3 were spent
+    assert take_back(wallet, X, 2) == PointsReversal(2)
+    assert take_back(wallet, X, 8, "r2", at=T0 + DAY) == PointsReversal(
+        3, short=5
+    )  # 5 expired, 2 were taken, 3 were spent
     assert tell(wallet) == Balance(active=-3, spent=3, expired=5, reversed=5, floor=-3, last_seq=5)
 
 
 def test_points_are_taken_back_while_they_are_pending():
     wallet = open_wallet()
     grant(wallet, X, 10, pending=DAY)
-    assert take_back(wallet, X, 4) == Taken(4)
+    assert take_back(wallet, X, 4) == PointsReversal(4)
     assert (wallet.balance.pending, wallet.balance.reversed) == (6, 4)
-    assert take_back(wallet, Y, 4) == Taken(0, short=4), "there is no such lot"
+    assert take_back(wallet, Y, 4) == PointsReversal(0, short=4), "there is no such lot"
 
 
 def test_a_refund_fills_the_lots_it_came_from_with_their_expiry():
@@ -173,10 +175,10 @@ def test_what_stays_spent_after_a_refund_in_pieces_is_what_a_smaller_spend_would
     grant(wallet, Z, 10)
     spend(wallet, 25)
     spent = wallet.transfers[-1]
-    for number, (begin, end, kept) in enumerate([(17, 25, [0, 3, 10]), (16, 17, [0, 4, 10]), (4, 16, [6, 10, 10])]):
+    for number, (begin, end, retained) in enumerate([(17, 25, [0, 3, 10]), (16, 17, [0, 4, 10]), (4, 16, [6, 10, 10])]):
         shares = wallet.cut_shares(spent.lots, begin, end)
         wallet.refund(UUID(int=77 + number), spent, f"r{number}", Portion(end - begin, shares), T0)
-        assert list(left(wallet).values()) == kept
+        assert list(left(wallet).values()) == retained
     assert tell(wallet) == Balance(active=26, spent=4, last_seq=7)
     assert [each.reason for each in wallet.transfers[-3:]] == ["r0", "r1", "r2"]
 

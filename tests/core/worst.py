@@ -193,8 +193,8 @@ def list_worst_schemas() -> Iterator[Worst]:
 def _cut(event: Mapping[str, object], schema: Mapping[str, Any]) -> dict[str, object]:
     """The event with lists that are no longer than the schema lets them be, and no member that it lacks."""
     parts = schema["properties"]
-    kept = {name: value for name, value in event.items() if name in parts}
-    return {n: v[: parts[n].get("maxItems", 256)] if isinstance(v, list) else v for n, v in kept.items()}
+    retained = {name: value for name, value in event.items() if name in parts}
+    return {n: v[: parts[n].get("maxItems", 256)] if isinstance(v, list) else v for n, v in retained.items()}
 
 
 def read_action(schema: Mapping[str, object]) -> ObjectType:

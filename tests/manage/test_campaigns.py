@@ -10,7 +10,7 @@ import pytest
 from httpx import AsyncClient
 from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.rule import compile_rule
 
 NOW = datetime.now(UTC)
@@ -37,7 +37,7 @@ async def test_a_draft_is_saved_with_its_checked_rule_and_announced(acme: AsyncC
         stored, checked = owner.execute("SELECT definition, checked FROM campaign_version").fetchone() or ({}, {})
         change = owner.execute("SELECT document FROM book_change WHERE kind = 'campaign'").fetchone() or ({},)
     assert msgspec.convert(stored, Campaign).rule == CASHBACK["rule"]
-    found = msgspec.convert(checked, dict[str, Checked])["rule"]
+    found = msgspec.convert(checked, dict[str, CheckedExpression])["rule"]
     assert found.uses_user
     assert compile_rule(found.code)({"amount_cents": 5000}, {"tier": "gold"}, frozenset()) is True
     assert (change[0]["campaign_id"], change[0]["state"], change[0]["definition"]) == ("big-baskets", "draft", stored)

@@ -4,7 +4,7 @@ import pytest
 from msgspec import convert
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.campaign.expressions import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS
@@ -19,7 +19,7 @@ SCHEMA = {
     },
     "required": ["n", "text"],
 }
-SHAPES = Shapes("USD", EMPTY, {"BUY": derive_type(SCHEMA)}, ())
+SHAPES = Vocabulary("USD", EMPTY, {"BUY": derive_type(SCHEMA)}, ())
 
 
 def quest(*rules: str) -> Campaign:

@@ -124,9 +124,11 @@ async def test_pages_give_every_item_once(acme: AsyncClient) -> None:
 async def test_without_a_database_the_answer_is_503(acme: AsyncClient, plane: Plane) -> None:
     """Given a key that is still believed, when the database is away, then a problem says to try again."""
     await acme.get("/v1/users")
-    deck = plane.app.state.deck
+    app_state = plane.app.state.app_state
     away = open_engine("postgresql://nobody:x@127.0.0.1:1/none")
-    plane.app.state.deck = type(deck)(away, away, deck.keys, deck.operator_key, deck.gateway_url, None)
+    plane.app.state.app_state = type(app_state)(
+        away, away, app_state.keys, app_state.operator_key, app_state.gateway_url, None
+    )
     answer = await acme.get("/v1/users")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.headers["Content-Type"] == "application/problem+json"

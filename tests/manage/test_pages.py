@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 import fillip.migrations
-from fillip.core.campaign.campaign import Checked
+from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.schema.types import EMPTY
 from fillip.deliver.postgres import SQL as GATEWAY
 from fillip.manage.rule.checker import check_rule
@@ -112,7 +112,7 @@ class Planner:
 
 def write_many_rows(rows: int) -> str:
     """The statements that fill every list."""
-    checked = msgspec.json.encode({"rule": Checked(check_rule("true", EMPTY, EMPTY).checked)}).decode()
+    checked = msgspec.json.encode({"rule": CheckedExpression(check_rule("true", EMPTY, EMPTY).checked)}).decode()
     source = Path(__file__).with_name("many_rows.sql").read_text()
     return source.replace("$ROWS", str(rows)).replace("$CHECKED", checked)
 

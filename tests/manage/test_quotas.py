@@ -92,7 +92,7 @@ def test_each_quota_can_be_set():
 async def test_requests_beyond_the_rate_are_refused_of_that_tenant_alone(plane: Plane, servers: Addresses):
     """One request a second: ten at once, of thirty; whatever the others got is not begun."""
     rates = ValkeyRates(connect_valkey(servers.valkey_url))
-    plane.app.state.deck = replace(plane.app.state.deck, rates=rates)
+    plane.app.state.app_state = replace(plane.app.state.app_state, rates=rates)
     name = f"t{plane.dsn.rpartition('_')[2]}"  # a bucket of this test's own
     operator = await plane.client("operator-key-of-this-test")
     new = {"tenant_id": name, "name": "T", "time_zone": "UTC", "currency": "EUR"}

@@ -23,7 +23,7 @@ E1 = {"event_id": "e1", "event_source": SOURCE}
 async def topic(plane: Plane, servers: Addresses) -> AsyncIterator[str]:
     """The topic that the control plane's reversals go to."""
     async with open_event_log(plane.dsn, servers.kafka_bootstrap) as (log, topic):
-        plane.app.state.deck = replace(plane.app.state.deck, event_log=log)
+        plane.app.state.app_state = replace(plane.app.state.app_state, event_log=log)
         yield topic
 
 

@@ -109,7 +109,7 @@ class Shop:
     async def meets(self, *args: object, **attributes: object) -> list[str]:
         """The campaigns that such an event meets."""
         matches = await self.meet([await self.event(*args, **attributes)])
-        return [candidate.entry.campaign_id for match in matches for candidate in match.candidates]
+        return [candidate.campaign_version.campaign_id for match in matches for candidate in match.candidates]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def way() -> Way:
 
 
 @asynccontextmanager
-async def kept(shop: Shop, way: Way) -> AsyncIterator[BookKeeper]:
+async def retained(shop: Shop, way: Way) -> AsyncIterator[BookKeeper]:
     """A keeper of the shop's books, running."""
     keeper = BookKeeper(shop.books, shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
     running = asyncio.create_task(keeper.run())
@@ -77,7 +77,7 @@ async def until(shop: Shop, *versions: int) -> None:
 
 
 async def test_a_reader_tells_what_it_decides_under_and_takes_leave(shop: Shop, way: Way):
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         assert await pinned(keeper) == 0
         assert told(shop) == [0]
         await until(shop, change(shop))
@@ -86,7 +86,7 @@ async def test_a_reader_tells_what_it_decides_under_and_takes_leave(shop: Shop, 
 
 
 async def test_a_version_is_told_once_nothing_is_decided_under_an_older_one(shop: Shop, way: Way):
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         await pinned(keeper)
         way.free.clear()
         version = change(shop)
@@ -128,7 +128,7 @@ async def test_a_beat_in_time_drops_nothing(shop: Shop, way: Way):
 
 
 async def test_a_change_that_was_not_heard_is_found_by_the_next_beat(shop: Shop, way: Way):
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         await pinned(keeper)
         shop.version += 1
         shop.owner.execute("UPDATE tenant SET book_version = %s", [shop.version])  # nobody says so
@@ -136,7 +136,7 @@ async def test_a_change_that_was_not_heard_is_found_by_the_next_beat(shop: Shop,
 
 
 async def test_changes_in_a_row_end_with_the_last(shop: Shop, way: Way):
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         await pinned(keeper)
         for _ in range(20):
             last = change(shop)
@@ -145,14 +145,14 @@ async def test_changes_in_a_row_end_with_the_last(shop: Shop, way: Way):
 
 
 async def test_tenants_that_are_not_there_leave_nothing(shop: Shop, way: Way):
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         assert await keeper.pin(["nobody", "'", ""]) == {}
         assert told(shop) == []
 
 
 async def test_the_listener_comes_back(shop: Shop, way: Way):
     """Given that PostgreSQL ended the session that listens, then changes are heard again."""
-    async with kept(shop, way) as keeper:
+    async with retained(shop, way) as keeper:
         await pinned(keeper)
         query = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fillip_worker'"

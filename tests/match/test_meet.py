@@ -105,7 +105,7 @@ async def test_a_paused_campaign_is_met_by_its_rule_alone_and_takes_nothing(shop
         " VALUES ('acme', 'l', 'tenant', 'count', 'lifetime', 5)"
     )
     (match,) = await shop.meet([await shop.event(amount=500)])
-    assert [(each.entry.is_paused, each.touches) for each in match.candidates] == [(True, ())]
+    assert [(each.campaign_version.is_paused, each.charges) for each in match.candidates] == [(True, ())]
     assert await shop.meets(amount=499) == []
     assert shop.refusals == {}
 
@@ -134,13 +134,13 @@ async def test_an_event_beyond_the_horizon_is_late_for_a_live_tenant(shop: Shop)
 async def test_a_newer_book_is_taken_over_and_known_rules_are_kept(shop: Shop):
     shop.launch("one")
     assert await shop.meets() == ["one"]
-    before = (await shop.books.pin(["acme"]))["acme"].entries["one"]
+    before = (await shop.books.pin(["acme"]))["acme"].campaign_versions["one"]
     shop.launch("two")
     shop.owner.execute("UPDATE tenant SET book_version = 1")
     assert await shop.meets() == ["one"]
     await shop.books.refresh("acme", 1)
     assert await shop.meets() == ["one", "two"]
-    assert (await shop.books.pin(["acme"]))["acme"].entries["one"] is before
+    assert (await shop.books.pin(["acme"]))["acme"].campaign_versions["one"] is before
 
 
 async def test_a_changed_list_is_taken_over_and_rules_that_read_no_changed_one_are_kept(shop: Shop):
@@ -160,8 +160,12 @@ async def test_a_changed_list_is_taken_over_and_rules_that_read_no_changed_one_a
     await shop.books.refresh("acme", shop.version)
     assert [await shop.meets(coupon=coupon) for coupon in ("b", "c")] == [["none"], ["one"]]
     after = (await shop.books.pin(["acme"]))["acme"]
-    kept = {name for name, entry in after.entries.items() if entry is before.entries[name]}
-    assert (kept, after.lists["autumn"] is before.lists["autumn"]) == ({"other"}, True)
+    retained = {
+        name
+        for name, campaign_version in after.campaign_versions.items()
+        if campaign_version is before.campaign_versions[name]
+    }
+    assert (retained, after.lists["autumn"] is before.lists["autumn"]) == ({"other"}, True)
 
 
 async def test_values_and_keys_go_by_lists_too(shop: Shop):
@@ -176,7 +180,7 @@ async def test_values_and_keys_go_by_lists_too(shop: Shop):
         [key.checked],
     )
     met = [(await shop.meet([await shop.event(coupon=coupon)]))[0].candidates[0] for coupon in ("a", "b")]
-    assert [(each.values, each.touches[0].counter.key) for each in met] == [((9,), "spring"), ((1,), "rest")]
+    assert [(each.values, each.charges[0].counter.key) for each in met] == [((9,), "spring"), ((1,), "rest")]
 
 
 async def test_an_unknown_tenant_has_no_book_even_when_its_name_would_name_two(shop: Shop):
@@ -217,5 +221,5 @@ async def test_a_reward_that_was_over_when_the_event_came_refuses_the_grant(
         book = structs.replace(event.book, tenant=structs.replace(event.book.tenant, clock=clock))
         late = structs.replace(event, received_at=event.occurred_at + timedelta(seconds=late_s), book=book)
         (candidate,) = (await shop.meet([late]))[0].candidates
-        found.append((candidate.refused, len(candidate.touches)))
+        found.append((candidate.refused, len(candidate.charges)))
     assert found == [(refused, 0 if refused else 1), (None, 1)]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.core.book.book import cast_roles
-from fillip.core.book.version import Entry
-from fillip.core.campaign.campaign import Campaign, Checked, Schedule
+from fillip.core.book.book import index_triggers
+from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.campaign import Campaign, CheckedExpression, Schedule
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
 from fillip.core.schema.coerce import build_coercer
@@ -24,7 +24,7 @@ COHORTS = {"a": (1, frozenset({"u1", "u2"})), "b": (1, frozenset({"u2"}))}  # "g
 SOURCES = ["true", "event.amount > 1", "event.coupon == 'x'", "event.amount == 1 || event.coupon == 'y'",
            "event.amount % 2 == 1", "event.coupon.startsWith('x')"]  # fmt: skip
 SHAPE = derive_type(BUY)
-CHECKED = {source: Checked(check_rule(source, SHAPE, EMPTY).checked) for source in SOURCES}
+CHECKED = {source: CheckedExpression(check_rule(source, SHAPE, EMPTY).checked) for source in SOURCES}
 RUN = {source: compile_rule(checked.code) for source, checked in CHECKED.items()}
 READ = build_coercer(SHAPE)
 
@@ -66,21 +66,26 @@ def test_bitmaps_tell_what_asking_each_campaign_tells(made, events, hashed):
 
 def compare(made, events):
     """Fails where the cast finds other campaigns, or counts other refusals, than asking each."""
-    entries = [Entry(f"c{n:02}", 1, state, c, {"rule": CHECKED[c.rule]}) for n, (c, state) in enumerate(made)]
-    cast = cast_roles(entries, {})["BUY"]
+    campaign_versions = [
+        CampaignVersion(f"c{n:02}", 1, state, c, {"rule": CHECKED[c.rule]}) for n, (c, state) in enumerate(made)
+    ]
+    cast = index_triggers(campaign_versions, {})["BUY"]
     refusals, counts = Refusals(), Counter()
     for user_id, at, attributes in events:
         typed, opening, mine = READ(attributes), cast.open_at(at), cast.list_mine(user_id, COHORTS)
         refusals.add_closed(cast, opening, mine)
-        reasons = {e.campaign_id: refuse(e.campaign, user_id, at) for e in entries}
+        reasons = {e.campaign_id: refuse(e.campaign, user_id, at) for e in campaign_versions}
         counts.update(reason for reason in reasons.values() if reason)
-        found = {role.entry.campaign_id: sure for role, sure in cast.find(opening, mine, typed, {}, frozenset())}
-        for entry in entries:
-            held = RUN[entry.campaign.rule](typed, {}, frozenset())
-            if reasons[entry.campaign_id] is None and held:
-                assert entry.campaign_id in found
+        found = {
+            trigger.campaign_version.campaign_id: sure
+            for trigger, sure in cast.find(opening, mine, typed, {}, frozenset())
+        }
+        for campaign_version in campaign_versions:
+            held = RUN[campaign_version.campaign.rule](typed, {}, frozenset())
+            if reasons[campaign_version.campaign_id] is None and held:
+                assert campaign_version.campaign_id in found
             else:
-                assert not found.get(entry.campaign_id)
+                assert not found.get(campaign_version.campaign_id)
         assert [i for i, reason in reasons.items() if reason and i in found] == []
         assert list(found) == sorted(found)
     assert refusals.tell() == counts
@@ -88,10 +93,10 @@ def compare(made, events):
 
 def test_a_cast_is_kept_when_another_action_changes():
     def make(name, action):
-        return Entry(name, 1, "running", Campaign("SIMPLE", name, (), action), {"rule": CHECKED["true"]})
+        return CampaignVersion(name, 1, "running", Campaign("SIMPLE", name, (), action), {"rule": CHECKED["true"]})
 
     one, two = make("one", "BUY"), make("two", "RETURN")
-    before = cast_roles([one, two], {})
-    after = cast_roles([one, make("two", "RETURN")], before)
+    before = index_triggers([one, two], {})
+    after = index_triggers([one, make("two", "RETURN")], before)
     assert after["BUY"] is before["BUY"]
     assert after["RETURN"] is not before["RETURN"]

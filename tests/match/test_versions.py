@@ -17,7 +17,7 @@ async def versions(shop: Shop, **event: object) -> list[tuple[int, bool, tuple[i
     """(version, whether a step is met, values) of the candidate that such an event makes."""
     candidates = [each for match in await shop.meet([await shop.event(**event)]) for each in match.candidates]
     return [
-        (version.entry.version, bool(version.steps), version.values)
+        (version.campaign_version.version, bool(version.steps), version.values)
         for candidate in candidates
         for version in candidate.versions
     ]
@@ -49,7 +49,7 @@ async def test_a_pause_is_that_of_all_versions(shop: Shop):
     shop.change("q", keep=True, **visits("event.amount >= 20"))
     shop.owner.execute("UPDATE campaign SET state = 'paused'")
     (match,) = await shop.meet([await shop.event(amount=10)])
-    assert [version.entry.is_paused for version in match.candidates[0].versions] == [True, True]
+    assert [version.campaign_version.is_paused for version in match.candidates[0].versions] == [True, True]
 
 
 async def test_a_kept_version_reads_its_lists_as_they_are_now(shop: Shop):

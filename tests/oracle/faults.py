@@ -17,13 +17,13 @@ from msgspec.structs import replace
 
 from fillip.core import event as core_event
 from fillip.core.book import route
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.reward import Reward
 from fillip.core.identity import identify_event
 from fillip.core.ledger import reversal, settlement
 from fillip.core.ledger.decision import identify_decision
-from fillip.core.limit import Counter, Limit, Touch, Use, take
-from fillip.core.match import limit_charges as touch
+from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take
+from fillip.core.match import limit_charges as charge
 from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
@@ -32,11 +32,11 @@ from fillip.core.tenant import Tenant
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
-from fillip.settle.reversal import desk
+from fillip.settle.reversal import batch as desk
 from fillip.settle.reversal import postgres as reversal_postgres
-from fillip.settle.reversal.desk import Desk
+from fillip.settle.reversal.batch import ReversalBatch
 from fillip.settle.reversal.postgres import PostgresReversals
-from fillip.settle.reversal.stage import Asked
+from fillip.settle.reversal.stage import PendingReversal
 
 from .machine import Machine, Site
 
@@ -70,55 +70,59 @@ async def _keep_all(
     return list(matches), [], recorded
 
 
-def _decide_on_stale(claims: Sequence[Any], counters: dict[Any, Counter], *rest: Any) -> Iterator[Any]:
+def _decide_on_stale(requests: Sequence[Any], counters: dict[Any, Counter], *rest: Any) -> Iterator[Any]:
     """Each claim of a batch sees the counters as they were before the batch."""
     before = dict(counters)
-    for claim in claims:
+    for request in requests:
         seen = dict(before)
-        yield from _decide([claim], seen, *rest)
+        yield from _decide([request], seen, *rest)
         for key, counter in seen.items():
             if counter != before[key]:
                 used = counters[key].used + counter.used - before[key].used
                 counters[key] = Counter(used, counters[key].version + 1)
 
 
-def _deny_by_hint(claim: settlement.Claim, caps: Mapping[Any, int], seen: object) -> Use | None:
+def _deny_by_hint(request: settlement.GrantRequest, caps: Mapping[Any, int], seen: object) -> CounterUse | None:
     """Valkey says full, so it is."""
-    full = next((t for t in claim.touches if t.counter in claim.match.full), None)
-    return full and Use(full.counter.limit_id, full.counter.key, full.counter.window_start, 0, 0, full.amount, full.cap)
+    full = next((t for t in request.charges if t.counter in request.match.full), None)
+    return full and CounterUse(
+        full.counter.limit_id, full.counter.key, full.counter.window_start, 0, 0, full.amount, full.cap
+    )
 
 
-def _skip_a_number(claim: settlement.Claim, decision: Any, heads: dict[Any, int], *rest: Any) -> Any:
-    heads[claim.user] = heads.get(claim.user, 0) + 1
-    return _number(claim, decision, heads, *rest)
+def _skip_a_number(request: settlement.GrantRequest, decision: Any, inbox_heads: dict[Any, int], *rest: Any) -> Any:
+    inbox_heads[request.user] = inbox_heads.get(request.user, 0) + 1
+    return _number(request, decision, inbox_heads, *rest)
 
 
-def _grant_by_hint(claim: settlement.Claim, passed_over: str | None, refused_by: Use | None) -> str | None:
+def _grant_by_hint(
+    request: settlement.GrantRequest, passed_over: str | None, refused_by: CounterUse | None
+) -> str | None:
     """Valkey shows room, so there is."""
-    return _find_reason(claim, passed_over, refused_by if claim.match.full else None)
+    return _find_reason(request, passed_over, refused_by if request.match.full else None)
 
 
-def _take_halves(touches: Sequence[Touch], counters: Any) -> Any:
+def _take_halves(charges: Sequence[LimitCharge], counters: Any) -> Any:
     """What is refused takes from the limits that had room."""
-    uses, refused_by = _weigh(touches, counters)
-    take([touch for touch, use in zip(touches, uses, strict=True) if refused_by and use.fits], counters)
+    uses, refused_by = _weigh(charges, counters)
+    take([charge for charge, use in zip(charges, uses, strict=True) if refused_by and use.fits], counters)
     return uses, refused_by
 
 
-def _serve_one(known: Iterable[instance.Instance], meeting: instance.Meeting, open_now: int) -> instance.Advance:
+def _serve_one(known: Iterable[instance.Instance], quest_event: instance.QuestEvent, open_now: int) -> instance.Advance:
     """An event counts for the first of the instances that wait for it."""
-    done = _advance(known, meeting, open_now)
+    done = _advance(known, quest_event, open_now)
     return replace(done, moved=done.moved[:1])
 
 
-def _count_on(quest: instance.Instance, meeting: instance.Meeting) -> instance.Moved:
+def _count_on(quest: instance.Instance, quest_event: instance.QuestEvent) -> instance.Transition:
     """What was completed waits for its last step once more."""
     if quest.state != "completed":
-        return _meet(quest, meeting)
+        return _meet(quest, quest_event)
     *steps, last = quest.steps
-    moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), meeting)
+    moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), quest_event)
     further = replace(moved.instance, steps=(*steps, replace(last, done=last.done + 1)))
-    return replace(moved, instance=further) if moved.met else _meet(quest, meeting)
+    return replace(moved, instance=further) if moved.met else _meet(quest, quest_event)
 
 
 def _close_behind(form: Any, newest: date | None, day: date, due_day: date) -> bool:
@@ -136,11 +140,11 @@ def _find_no_null(self: route.Route, *told: Any) -> tuple[int, ...]:
     return tuple(found for found in _find_route(self, *told) if found != route.hash_route(self.path, None))
 
 
-def _identify_with_version(claim: settlement.Claim, *rest: Any) -> Any:
-    name = f"{claim.entry.campaign_id}/{claim.entry.version}"
-    event = claim.match.event
-    number = identify_decision(event.tenant_id, name, claim.instance, event.source, event.event_id)
-    return replace(_record(claim, *rest), decision_id=number)
+def _identify_with_version(request: settlement.GrantRequest, *rest: Any) -> Any:
+    name = f"{request.campaign_version.campaign_id}/{request.campaign_version.version}"
+    event = request.match.event
+    number = identify_decision(event.tenant_id, name, request.instance, event.source, event.event_id)
+    return replace(_record(request, *rest), decision_id=number)
 
 
 @asynccontextmanager
@@ -175,7 +179,7 @@ def _lower_the_whole(quest: Any, contribution: instance.Contribution, share: Any
 def _is_void_if_empty(lowering: undoing.Lowering) -> bool:
     """Any step that has events left keeps the instance."""
     return _is_void(lowering) and (
-        lowering.going.quest.start.at == "event" or not any(state.left for state in lowering.steps)
+        lowering.history.quest.start.at == "event" or not any(state.left for state in lowering.steps)
     )
 
 
@@ -183,23 +187,23 @@ def _tell_own_steps(lowering: undoing.Lowering, *rest: Any) -> tuple[undoing.Ste
     return tuple(each for each in _list_taken(lowering, *rest) if each.amount)
 
 
-def _forget_grant(self: Desk, key: Any, settled: settlement.Settled) -> None:
+def _forget_grant(self: ReversalBatch, key: Any, settled: settlement.Settled) -> None:
     """A reversal does not see what its own batch granted."""
     self.postings.append(settled)
 
 
-def _forget_gifts(self: Desk, key: Any) -> None:
+def _forget_gifts(self: ReversalBatch, key: Any) -> None:
     """A reversal does not see what its own batch gave to quests."""
 
 
-def _return_late(self: Desk, returned: Any) -> Any:
+def _return_late(self: ReversalBatch, returned: Any) -> Any:
     """What a reversal gives back is there for the next batch, not for the events behind it."""
     given = _return(self, returned)
     self._tables.counters[returned.counter] = Counter(given.used_before, given.version + 1)
     return given
 
 
-def _keep_closed(self: questing.Quests, place: questing.InstanceKey, quest: instance.Instance) -> None:
+def _keep_closed(self: questing.InstanceBatch, place: questing.InstanceKey, quest: instance.Instance) -> None:
     """An instance that a reversal opens again takes no events of the same batch."""
     self.changed[place] = quest
 
@@ -209,33 +213,35 @@ _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
 _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
-_lower, _return = undoing._lower, Desk._return
+_lower, _return = undoing._lower, ReversalBatch._return
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
-_claims_for, _nominate = settlement._claims_for, match_stage._nominate
+_claims_for, _nominate = settlement._list_requests_of, match_stage._nominate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
 _find_route, _return_use = route.Route.find, reversal._return
-_open, _start_window, _name_counter = postgres.PostgresLedger.open, touch.start_window, touch._name_counter
+_open, _start_window, _name_counter = postgres.PostgresLedger.open, charge.start_window, charge._name_counter
 
 
-def _advance_in_pause(match: Match, candidate: Any, quests: questing.Quests) -> Iterator[settlement.Claim]:
+def _advance_in_pause(
+    match: Match, candidate: Any, quests: questing.InstanceBatch
+) -> Iterator[settlement.GrantRequest]:
     """What a paused quest is sent counts for its steps all the same, though it earns nothing yet."""
-    if candidate.entry.is_paused and candidate.entry.campaign.quest:
+    if candidate.campaign_version.is_paused and candidate.campaign_version.campaign.quest:
         quests.advance(match.event, candidate)
     yield from _claims_for(match, candidate, quests)
 
 
-def _pass_over_paused(event: Any, roles: Sequence[Any], *rest: Any) -> Any:
+def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:
     """What a paused campaign is sent leaves nothing behind, so that it is new when it is sent again."""
-    return None if roles[0].entry.is_paused else _nominate(event, roles, *rest)
+    return None if triggers[0].campaign_version.is_paused else _nominate(event, triggers, *rest)
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
     return replace(_name_counter(event, limit, *rest), key="")
 
 
-def _return_of_each(use: Use, rule: reversal.Rule, *rest: Any) -> int:
+def _return_of_each(use: CounterUse, rule: reversal.LimitTerms, *rest: Any) -> int:
     """A part gives a counter back the values of every currency."""
     return _return_use(use, replace(rule, currency=None), *rest)
 
@@ -248,20 +254,23 @@ FAULTS = [
         "a source that does not count",
         _attribute(core_event, "identify_event", lambda tenant, source, event_id: identify_event(tenant, "", event_id)),
     ),
-    Fault("a reversal's own source for the one it names", _attribute(Asked, "original_source", _OWN_SOURCE)),
+    Fault("a reversal's own source for the one it names", _attribute(PendingReversal, "original_source", _OWN_SOURCE)),
     Fault("instances of two sources that are one", _attribute(questing, "name_key", lambda event_id, key: event_id)),
-    Fault("< for <= under a cap", _attribute(Use, "fits", property(lambda u: u.used_before + u.amount < u.cap))),
-    Fault("a cap that the last grant may exceed", _attribute(Use, "fits", property(lambda u: u.used_before < u.cap))),
+    Fault("< for <= under a cap", _attribute(CounterUse, "fits", property(lambda u: u.used_before + u.amount < u.cap))),
+    Fault(
+        "a cap that the last grant may exceed",
+        _attribute(CounterUse, "fits", property(lambda u: u.used_before < u.cap)),
+    ),
     Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),
     Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "")),
     Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
     Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
     Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),
-    Fault("granted although outranked", _attribute(settlement.Winners, "find", lambda self, entry: None)),
+    Fault("granted although outranked", _attribute(settlement.Winners, "find", lambda self, campaign_version: None)),
     Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
     Fault(
         "windows by the worker's clock",
-        _attribute(touch, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
+        _attribute(charge, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
     Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
@@ -274,11 +283,13 @@ FAULTS = [
     Fault("late days of a streak that never join", _attribute(instance, "is_closed", _close_behind)),
     Fault("late days of a streak that always join", _attribute(instance, "is_closed", lambda *said: False)),
     Fault("an instance that another follows goes on", _attribute(instance, "_close", lambda each, follower: each)),
-    Fault("kept instances under the newest version", _attribute(instance.Meeting, "under", lambda self, version: self)),
+    Fault(
+        "kept instances under the newest version", _attribute(instance.QuestEvent, "under", lambda self, version: self)
+    ),
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
-    Fault("a limit's key ignored", _attribute(touch, "_name_counter", _ignore_key)),
-    Fault("granted in a pause", _attribute(Entry, "is_paused", property(lambda self: False))),
+    Fault("a limit's key ignored", _attribute(charge, "_name_counter", _ignore_key)),
+    Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
     Fault("events of a pause forgotten", _attribute(match_stage, "_nominate", _pass_over_paused)),
     Fault("a quest that goes on in a pause", _attribute(settlement, "_claims_for", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
@@ -287,7 +298,7 @@ FAULTS = [
     Fault("a reversal without giving back", _attribute(desk, "give_back", lambda *said: [])),
     Fault(
         "a reversal applied twice",
-        _attribute(desk, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.Past())),
+        _attribute(desk, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.ReversedSoFar())),
     ),
     Fault(
         "pieces of a line that are not added up",
@@ -307,13 +318,17 @@ FAULTS = [
     ),
     Fault("an ordered quest without what it began with left open", _attribute(undoing, "_is_void", _is_void_if_empty)),
     Fault("steps that fell behind another not told", _attribute(undoing, "_list_taken", _tell_own_steps)),
-    Fault("a quest's reward kept", _attribute(Desk, "_list_lost", lambda *said: [])),
-    Fault("a grant of the same batch that a reversal does not see", _attribute(Desk, "_note_grant", _forget_grant)),
+    Fault("a quest's reward kept", _attribute(ReversalBatch, "_list_lost", lambda *said: [])),
     Fault(
-        "a quest's step of the same batch that a reversal does not see", _attribute(Desk, "_note_gifts", _forget_gifts)
+        "a grant of the same batch that a reversal does not see",
+        _attribute(ReversalBatch, "_note_grant", _forget_grant),
     ),
-    Fault("counters that stay used for the rest of the batch", _attribute(Desk, "_return", _return_late)),
-    Fault("an instance opened again too late for its batch", _attribute(questing.Quests, "put", _keep_closed)),
+    Fault(
+        "a quest's step of the same batch that a reversal does not see",
+        _attribute(ReversalBatch, "_note_gifts", _forget_gifts),
+    ),
+    Fault("counters that stay used for the rest of the batch", _attribute(ReversalBatch, "_return", _return_late)),
+    Fault("an instance opened again too late for its batch", _attribute(questing.InstanceBatch, "put", _keep_closed)),
     Fault(
         "points of every currency under one cap",
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),

@@ -40,7 +40,7 @@ def play(quest, told, zone, clock):
     for number, (hour, late) in enumerate(told):
         at = BEGIN + timedelta(hours=hour)
         clock_at = at if clock == "history" else at + timedelta(hours=late)
-        met = life.Meeting(
+        met = life.QuestEvent(
             typed, 1, uuid4(), "/till", f"e{number}", at, clock_at, tenant, number, (0,), campaign_starts_at=BEGIN
         )
         mine = [moved.instance for moved in life.advance(mine, met).moved] or mine

@@ -10,15 +10,15 @@ import psycopg
 import pytest
 
 from fillip.core.book.book import Book
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import REVERSAL, Event, Place, Rejection
 from fillip.core.limit import Limit
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.limit_charges import list_touches
-from fillip.core.match.reward_values import NoWorth
+from fillip.core.match.limit_charges import list_charges
+from fillip.core.match.reward_values import ValueRefusal
 from fillip.core.tenant import Tenant
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
@@ -59,9 +59,9 @@ class World:
             ),
         )
 
-    def book(self, entry: Entry, clock: str = "history") -> Book:
+    def book(self, campaign_version: CampaignVersion, clock: str = "history") -> Book:
         tenant = Tenant("acme", "Acme", "UTC", "USD", clock)
-        return Book(tenant, 7, {}, dict, {entry.campaign_id: entry}, {}, self.limits, {})
+        return Book(tenant, 7, {}, dict, {campaign_version.campaign_id: campaign_version}, {}, self.limits, {})
 
     def match(
         self,
@@ -76,7 +76,7 @@ class World:
         rewards: tuple[Reward, ...] = (),
         clock: str = "history",
         values: tuple[int, ...] = (),
-        refused: NoWorth | None = None,
+        refused: ValueRefusal | None = None,
         give_back: bool = True,
         source: str = "/till",
         **attributes: object,
@@ -84,15 +84,17 @@ class World:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
         kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
-        entry = Entry("give", 1, "running", Campaign(name="Give", rewards=rewards, give_back=give_back, **kind), {})
+        campaign_version = CampaignVersion(
+            "give", 1, "running", Campaign(name="Give", rewards=rewards, give_back=give_back, **kind), {}
+        )
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
         at = T0 + after
-        book, name = self.book(entry, clock), (source, event_id)
+        book, name = self.book(campaign_version, clock), (source, event_id)
         event = Event("acme", *name, user_id, "BUY", at, at, attributes, attributes, place, at, book, b"{}")
-        values = values or entry.values
-        touches = () if refused else list_touches(event, entry, values, {}, frozenset())
-        return Match(event, [Candidate(entry, touches, values, refused, steps=steps if quest else ())])
+        values = values or campaign_version.values
+        charges = () if refused else list_charges(event, campaign_version, values, {}, frozenset())
+        return Match(event, [Candidate(campaign_version, charges, values, refused, steps=steps if quest else ())])
 
     def reversal(
         self,
@@ -109,8 +111,8 @@ class World:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
-        entry = Entry("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
-        said, at, book = {"event_id": event_id} | data, T0 + after, self.book(entry, clock)
+        campaign_version = CampaignVersion("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
+        said, at, book = {"event_id": event_id} | data, T0 + after, self.book(campaign_version, clock)
         name = ("acme", source, reversal_id)
         return Match(Event(*name, user_id, REVERSAL, at, at, said, {}, place, at, book, b"{}"), ())
 

@@ -19,8 +19,12 @@ def contest(world: World, event_id: str, **worths: int) -> Match:
 
     def enter(name: str, worth: int) -> Candidate:
         kind = {"kind": "QUEST", "quest": quest, "action": None} if name == "quest" else {}
-        entry = replace(given.entry, campaign_id=name, campaign=replace(given.entry.campaign, exclusive=GROUP, **kind))
-        return replace(given, entry=entry, values=(worth,), steps=(0,) if name == "quest" else ())
+        campaign_version = replace(
+            given.campaign_version,
+            campaign_id=name,
+            campaign=replace(given.campaign_version.campaign, exclusive=GROUP, **kind),
+        )
+        return replace(given, campaign_version=campaign_version, values=(worth,), steps=(0,) if name == "quest" else ())
 
     return replace(match, candidates=[enter(*named) for named in sorted(worths.items())])
 
@@ -39,7 +43,7 @@ async def test_the_loser_is_stored_with_its_winner_and_takes_nothing(world: Worl
 async def test_a_hint_of_a_full_counter_does_not_pick_the_wrong_winner(world: World):
     world.add_limit("all", 1)
     match = contest(world, "e1", one=5, two=9)
-    full = frozenset(touch.counter for candidate in match.candidates for touch in candidate.touches)
+    full = frozenset(charge.counter for candidate in match.candidates for charge in candidate.charges)
     await world.play(replace(match, full=full))
     assert world.rows("SELECT campaign_id FROM decision WHERE outcome = 'granted'") == [("two",)]
 

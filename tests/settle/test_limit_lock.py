@@ -31,8 +31,8 @@ async def test_a_change_goes_before_batches_that_come_later(world: World, databa
     world.add_limit("budget", 1)
     async with contextlib.AsyncExitStack() as stack:
         one, two, api = [
-            await stack.enter_async_context(_connect(role_dsn(database, role)))
-            for role in ("fillip_worker", "fillip_worker", "fillip_api")
+            await stack.enter_async_context(_connect(role_dsn(database, trigger)))
+            for trigger in ("fillip_worker", "fillip_worker", "fillip_api")
         ]
         at_work, later, changing = one.transaction(), two.transaction(), api.transaction()
         for transaction in (at_work, later, changing):

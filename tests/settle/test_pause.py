@@ -16,7 +16,11 @@ INSTANCES = "SELECT state, (steps -> 0 ->> 'done')::int FROM quest_instance"
 def pause(match: Match) -> Match:
     """The same event while its campaigns are paused, as match gives it."""
     return replace(
-        match, candidates=[replace(c, entry=replace(c.entry, state="paused"), touches=()) for c in match.candidates]
+        match,
+        candidates=[
+            replace(c, campaign_version=replace(c.campaign_version, state="paused"), charges=())
+            for c in match.candidates
+        ],
     )
 
 
@@ -57,9 +61,11 @@ async def test_a_paused_campaign_wins_over_nobody(world: World):
     """Given one that would leave the others nothing and comes first."""
     match, paused = world.match("e1"), pause(world.match("e1")).candidates[0]
     first = replace(
-        paused.entry, campaign_id="alone", campaign=replace(paused.entry.campaign, stackable=False, priority=9)
+        paused.campaign_version,
+        campaign_id="alone",
+        campaign=replace(paused.campaign_version.campaign, stackable=False, priority=9),
     )
-    await world.play(replace(match, candidates=[replace(paused, entry=first), *match.candidates]))
+    await world.play(replace(match, candidates=[replace(paused, campaign_version=first), *match.candidates]))
     assert world.rows("SELECT campaign_id, reason FROM decision ORDER BY 1") == [
         ("alone", "paused"),
         ("give", "granted"),

@@ -9,15 +9,15 @@ from msgspec import json
 from msgspec.structs import replace
 
 from fillip.core.book.book import Action
-from fillip.core.book.version import Entry, list_roles
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.book.version import CampaignVersion, list_triggers
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Retry
 from fillip.core.identity import identify_event, name_key
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.quest_candidate import nominate_quest
-from fillip.core.match.reward_values import Appraisal
+from fillip.core.match.quest_candidate import build_quest_candidate
+from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest import instance
 from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.core.schema.coerce import build_coercer
@@ -46,15 +46,15 @@ class Offers:
 
     def __init__(self, world: World, **quests: Quest) -> None:
         self.world = world
-        self.entries = [self._check(name, quest) for name, quest in quests.items()]
+        self.campaign_versions = [self._check(name, quest) for name, quest in quests.items()]
 
-    def _check(self, name: str, quest: Quest) -> Entry:
+    def _check(self, name: str, quest: Quest) -> CampaignVersion:
         campaign = Campaign("QUEST", name, (Reward("points", 5),), quest=quest)
-        checked: dict[str, Checked] = {
+        checked: dict[str, CheckedExpression] = {
             path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
             for path, action, source in campaign.expressions()
         }
-        return Entry(name, 1, "running", campaign, checked)
+        return CampaignVersion(name, 1, "running", campaign, checked)
 
     def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: int) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""
@@ -62,12 +62,22 @@ class Offers:
         actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
         book = replace(match.event.book, actions=actions)
         event = replace(match.event, action=action, typed=READ(attributes), book=book)
-        candidates = [c for entry in self.entries if (c := self._nominate(event, entry))]
+        candidates = [
+            c for campaign_version in self.campaign_versions if (c := self._nominate(event, campaign_version))
+        ]
         return replace(match, event=event, candidates=candidates)
 
-    def _nominate(self, event: object, entry: Entry) -> Candidate | None:
-        met = [r for action, r in list_roles(entry) if action == event.action and r.rule(event.typed, {}, frozenset())]
-        return nominate_quest(event, (), Appraisal(entry.values), met, {}, frozenset())[0] if met else None
+    def _nominate(self, event: object, campaign_version: CampaignVersion) -> Candidate | None:
+        met = [
+            r
+            for action, r in list_triggers(campaign_version)
+            if action == event.action and r.rule(event.typed, {}, frozenset())
+        ]
+        return (
+            build_quest_candidate(event, (), RewardValues(campaign_version.values), met, {}, frozenset())[0]
+            if met
+            else None
+        )
 
 
 def granted(world: World) -> Sequence[tuple[object, ...]]:

@@ -3,12 +3,12 @@
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.limit_charges import list_touches
+from fillip.core.match.limit_charges import list_charges
 
 from .conftest import World
 
@@ -38,12 +38,17 @@ def change(world: World) -> None:
 def visit(world: World, event_id: str, *versions: Campaign) -> Match:
     """An event that meets the step under each of these versions in force, the newest last."""
     numbers = {BEFORE.name: 1, AFTER.name: 2}
-    *kept, last = [Entry("give", numbers[each.name], "running", each, {}) for each in versions]
+    *kept, last = [CampaignVersion("give", numbers[each.name], "running", each, {}) for each in versions]
     newest, match = replace(last, kept=tuple(kept)), world.match(event_id, quest=FIRST)
     event = replace(match.event, book=world.book(newest))
     first, *others = [
-        Candidate(entry, list_touches(event, entry, entry.values, {}, frozenset()), entry.values, steps=(0,))
-        for entry in (newest, *kept)
+        Candidate(
+            campaign_version,
+            list_charges(event, campaign_version, campaign_version.values, {}, frozenset()),
+            campaign_version.values,
+            steps=(0,),
+        )
+        for campaign_version in (newest, *kept)
     ]
     return replace(match, event=event, candidates=[replace(first, kept=tuple(others))])
 

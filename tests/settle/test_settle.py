@@ -160,7 +160,7 @@ async def test_a_hint_of_a_full_counter_is_confirmed_before_it_denies(world: Wor
 
     world.add_limit("all", 1)
     lied_to = world.match("e1")
-    full = frozenset(touch.counter for touch in lied_to.candidates[0].touches)
+    full = frozenset(charge.counter for charge in lied_to.candidates[0].charges)
     await world.play(replace(lied_to, full=full))  # a projection that is wrong denies nothing
     await world.play(replace(world.match("e2"), full=full))
     assert world.rows("SELECT event_id, outcome FROM decision ORDER BY 1") == [("e1", "granted"), ("e2", "denied")]

@@ -35,7 +35,7 @@ from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
-from fillip.settle.reversal import Reversed
+from fillip.settle.reversal import SettledReversal
 from fillip.stream.belt import Batch, Commit, Errors, Rewind, Stage, walk
 from fillip.stream.kafka import KafkaSource, LogEnds
 from fillip.stream.topics import Topics
@@ -141,7 +141,7 @@ def connect_valkey(url: str) -> Redis:
 
 
 def report(
-    settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int, reversals: Sequence[Reversed]
+    settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int, reversals: Sequence[SettledReversal]
 ) -> None:
     """Add a committed batch to the metrics."""
     counts = Tally((s.decision.outcome, s.decision.reason) for s in settled)

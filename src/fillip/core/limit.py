@@ -58,7 +58,7 @@ class Counter(Struct):
     version: int
 
 
-class Touch(Struct, frozen=True):
+class LimitCharge(Struct, frozen=True):
     """What a claim would take from one counter; `cap` is the limit's cap in force."""
 
     counter: CounterKey
@@ -66,7 +66,7 @@ class Touch(Struct, frozen=True):
     cap: int
 
 
-class Use(Struct, frozen=True):
+class CounterUse(Struct, frozen=True):
     """The proof of one limit's part in a decision: use and version of the counter before it."""
 
     limit_id: str
@@ -83,19 +83,21 @@ class Use(Struct, frozen=True):
         return self.used_before + self.amount <= self.cap
 
 
-def weigh(touches: Sequence[Touch], counters: Mapping[CounterKey, Counter]) -> tuple[list[Use], Use | None]:
+def weigh(
+    charges: Sequence[LimitCharge], counters: Mapping[CounterKey, Counter]
+) -> tuple[list[CounterUse], CounterUse | None]:
     """Look at every counter a claim touches: all uses, and the first that does not fit (None when all fit)."""
-    uses = [_use(touch, counters[touch.counter]) for touch in touches]
+    uses = [_use(charge, counters[charge.counter]) for charge in charges]
     return uses, next((use for use in uses if not use.fits), None)
 
 
-def take(touches: Sequence[Touch], counters: MutableMapping[CounterKey, Counter]) -> None:
+def take(charges: Sequence[LimitCharge], counters: MutableMapping[CounterKey, Counter]) -> None:
     """Add a granted claim to its counters. Call only when `weigh` found that all fit: no half grants."""
-    for touch in touches:
-        before = counters[touch.counter]
-        counters[touch.counter] = Counter(before.used + touch.amount, before.version + 1)
+    for charge in charges:
+        before = counters[charge.counter]
+        counters[charge.counter] = Counter(before.used + charge.amount, before.version + 1)
 
 
-def _use(touch: Touch, before: Counter) -> Use:
-    key = touch.counter
-    return Use(key.limit_id, key.key, key.window_start, before.version, before.used, touch.amount, touch.cap)
+def _use(charge: LimitCharge, before: Counter) -> CounterUse:
+    key = charge.counter
+    return CounterUse(key.limit_id, key.key, key.window_start, before.version, before.used, charge.amount, charge.cap)

@@ -22,11 +22,11 @@ class Hint:
         wanted: dict[CounterKey, tuple[int, int]] = {}
         for item in items:
             if isinstance(item, Match):
-                wanted.update({t.counter: (t.amount, t.cap) for t in item.touches})
+                wanted.update({t.counter: (t.amount, t.cap) for t in item.charges})
         full = await self._hints.find_full(wanted) if wanted else frozenset()
         return [_mark(item, full) if full and isinstance(item, Match) else item for item in items]
 
 
 def _mark(match: Match, full: frozenset[CounterKey]) -> Match:
-    mine = frozenset(t.counter for t in match.touches if t.counter in full)
+    mine = frozenset(t.counter for t in match.charges if t.counter in full)
     return replace(match, full=mine) if mine else match

@@ -32,8 +32,8 @@ from fillip.manage.api import (
     users,
     wallets,
 )
-from fillip.manage.http.problems import Door, add_handlers
-from fillip.manage.request.route import Deck
+from fillip.manage.http.problems import ProblemMiddleware, add_handlers
+from fillip.manage.request.route import AppState
 
 ROUTERS: tuple[APIRouter, ...] = (
     tenants.router,
@@ -126,12 +126,12 @@ def build_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.deck = Deck(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
+    app.state.app_state = AppState(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
     add_handlers(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)
-    app.add_middleware(Door, bare={route.path for route in app.router.routes if isinstance(route, Route)})
+    app.add_middleware(ProblemMiddleware, bare={route.path for route in app.router.routes if isinstance(route, Route)})
     _extend_openapi(app, dict(extra_paths or {}))
     return app
 

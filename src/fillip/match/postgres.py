@@ -14,9 +14,9 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from fillip.core.book.book import Action, Book, Unbuilt, cast_roles
-from fillip.core.book.version import Entry, join_versions
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.book.book import Action, Book, Unbuilt, index_triggers
+from fillip.core.book.version import CampaignVersion, join_versions
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
@@ -137,7 +137,7 @@ class PostgresBooks:
             if book:
                 self._books[tenant_id] = book
                 LOADED.inc()
-                log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.entries))
+                log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.campaign_versions))
 
     async def _read(self, tenant_id: str, old: Book | None) -> Callable[[], Book] | None:
         """What builds the tenant's book; None where there is no such tenant."""
@@ -165,14 +165,16 @@ class PostgresBooks:
 
     def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
         read, tenant = _read_entries(rows.new, rows.lists), rows.tenant
-        entries = {campaign_id: entry or read[campaign_id] for campaign_id, entry in rows.known.items()}
+        campaign_versions = {
+            campaign_id: campaign_version or read[campaign_id] for campaign_id, campaign_version in rows.known.items()
+        }
         book = Book(
             tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
             version=tenant["book_version"],
             actions=_read_actions(rows.actions, old, self._build_reader),
             read_user=build_coercer(derive_type(msgspec.json.decode(tenant["user_schema"]))),
-            entries=entries,
-            by_action=cast_roles(entries.values(), old.by_action if old else {}),
+            campaign_versions=campaign_versions,
+            by_action=index_triggers(campaign_versions.values(), old.by_action if old else {}),
             limits={limit["limit_id"]: Limit(**dict(limit)) for limit in rows.limits},
             cohorts=cohorts,
             lists=rows.lists,
@@ -182,17 +184,21 @@ class PostgresBooks:
 
     async def _read_campaigns(
         self, connection: Connection, tenant_id: str, old: Book | None, lists: Lists
-    ) -> tuple[dict[str, Entry | None], list[asyncpg.Record]]:
+    ) -> tuple[dict[str, CampaignVersion | None], list[asyncpg.Record]]:
         """Campaigns in order, and rows for those without an entry: a known version keeps its compiled rules and index,
         unless a list that it reads has changed.
         """
-        entries = old.entries if old else {}
-        known: dict[str, Entry | None] = {}
+        campaign_versions = old.campaign_versions if old else {}
+        known: dict[str, CampaignVersion | None] = {}
         for campaign_id, version, state in await connection.fetch(self._sql["campaigns"], tenant_id):
-            entry = entries.get(campaign_id)
-            same = entry is not None and (entry.version, entry.state) == (version, state) and entry.fits(lists)
-            known[campaign_id] = entry if same else None
-        missing = [campaign_id for campaign_id, entry in known.items() if entry is None]
+            campaign_version = campaign_versions.get(campaign_id)
+            same = (
+                campaign_version is not None
+                and (campaign_version.version, campaign_version.state) == (version, state)
+                and campaign_version.fits(lists)
+            )
+            known[campaign_id] = campaign_version if same else None
+        missing = [campaign_id for campaign_id, campaign_version in known.items() if campaign_version is None]
         return known, await connection.fetch(self._sql["definitions"], tenant_id, missing) if missing else []
 
     async def _load_lists(self, connection: Connection, tenant_id: str, old: Book | None) -> dict[str, NamedList]:
@@ -257,18 +263,18 @@ def _read_actions(
     return actions
 
 
-def _read_entries(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, Entry]:
-    versions: dict[str, list[Entry]] = {}
+def _read_entries(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, CampaignVersion]:
+    versions: dict[str, list[CampaignVersion]] = {}
     for row in rows:
         versions.setdefault(row["campaign_id"], []).append(_read_entry(row, lists))
     return {campaign_id: join_versions(each) for campaign_id, each in versions.items()}
 
 
-def _read_entry(row: asyncpg.Record, lists: Lists) -> Entry:
+def _read_entry(row: asyncpg.Record, lists: Lists) -> CampaignVersion:
     campaign = msgspec.json.decode(row["definition"], type=Campaign)
-    checked = msgspec.json.decode(row["checked"], type=dict[str, Checked])
+    checked = msgspec.json.decode(row["checked"], type=dict[str, CheckedExpression])
     mine = {list_id: lists[list_id] for each in checked.values() for list_id in each.uses_lists}
-    return Entry(row["campaign_id"], row["version"], row["state"], campaign, checked, mine)
+    return CampaignVersion(row["campaign_id"], row["version"], row["state"], campaign, checked, mine)
 
 
 class _Rows(msgspec.Struct, frozen=True):
@@ -277,7 +283,7 @@ class _Rows(msgspec.Struct, frozen=True):
     tenant_id: str
     tenant: asyncpg.Record
     lists: dict[str, NamedList]
-    known: dict[str, Entry | None]
+    known: dict[str, CampaignVersion | None]
     new: list[asyncpg.Record]
     actions: list[asyncpg.Record]
     limits: list[asyncpg.Record]

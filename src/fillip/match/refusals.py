@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Set
 from typing import Literal
 
-from fillip.core.book.eligibility import Cast, Opening
+from fillip.core.book.eligibility import EligibilityIndex, OpenSet
 
 Reason = Literal["not_started", "ended", "not_in_cohort", "rule_error", "key_error"]
 Counts = Counter[Reason]
@@ -16,16 +16,16 @@ class Refusals:
 
     def __init__(self) -> None:
         self._failed: Counts = Counter()
-        self._closed: Counter[tuple[Cast, Opening, Set[str]]] = Counter()
+        self._closed: Counter[tuple[EligibilityIndex, OpenSet, Set[str]]] = Counter()
 
     def add(self, reason: Reason) -> None:
         """One campaign did not take one event."""
         self._failed[reason] += 1
 
-    def add_closed(self, cast: Cast, opening: Opening, mine: frozenset[str]) -> None:
-        """One event came while `opening` held, of a user in the cohorts `mine`: the others do not look at it."""
-        if opening.refused or cast.targeted:
-            self._closed[cast, opening, mine] += 1
+    def add_closed(self, eligibility: EligibilityIndex, open_set: OpenSet, mine: frozenset[str]) -> None:
+        """One event came while `open_set` held, of a user in the cohorts `mine`: the others do not look at it."""
+        if open_set.refused or eligibility.targeted:
+            self._closed[eligibility, open_set, mine] += 1
 
     def merge(self, other: "Refusals") -> None:
         """Add those of another."""
@@ -35,9 +35,9 @@ class Refusals:
     def tell(self) -> Counts:
         """All of them."""
         counts = Counter(self._failed)
-        for (cast, opening, mine), times in self._closed.items():
-            for reason, closed in opening.refused:
+        for (eligibility, open_set, mine), times in self._closed.items():
+            for reason, closed in open_set.refused:
                 counts[reason] += times * closed.bit_count()
-            if outside := cast.list_outside(opening, mine):
+            if outside := eligibility.list_outside(open_set, mine):
                 counts["not_in_cohort"] += times * outside.bit_count()
         return counts

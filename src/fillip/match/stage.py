@@ -7,14 +7,14 @@ from time import monotonic
 from msgspec import Struct
 
 from fillip.core.book.book import Book
-from fillip.core.book.eligibility import Cast, Opening
-from fillip.core.book.version import Role
+from fillip.core.book.eligibility import EligibilityIndex, OpenSet
+from fillip.core.book.version import Trigger
 from fillip.core.errors import Unreadable
 from fillip.core.event import ACCEPTED_FOR, REVERSAL, Event, Rejection
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.limit_charges import list_touches
-from fillip.core.match.quest_candidate import nominate_quest, nominate_versions
-from fillip.core.match.reward_values import appraise
+from fillip.core.match.limit_charges import list_charges
+from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
+from fillip.core.match.reward_values import value_rewards
 from fillip.core.ports import UserAttributes
 from fillip.core.rule import RuleError
 from fillip.match.refusals import Refusals
@@ -57,7 +57,7 @@ class Meet:
         return met
 
     async def _read_users(self, looks: Iterable["_Look"]) -> Mapping[tuple[str, str], Attributes]:
-        wanted = {(look.event.tenant_id, look.event.user_id) for look in looks if look.opening.uses_user}
+        wanted = {(look.event.tenant_id, look.event.user_id) for look in looks if look.open_set.uses_user}
         return await self._users.read(wanted) if wanted else {}
 
 
@@ -65,48 +65,55 @@ class _Look(Struct, frozen=True):
     """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
 
     event: Event
-    cast: Cast
-    opening: Opening
+    eligibility: EligibilityIndex
+    open_set: OpenSet
     mine: frozenset[str]
 
 
 def _look(event: Event, refusals: Refusals) -> _Look | None:
-    cast = event.book.by_action.get(event.action)
-    if cast is None:
+    eligibility = event.book.by_action.get(event.action)
+    if eligibility is None:
         return None
-    opening, mine = cast.open_at(event.occurred_at), cast.list_mine(event.user_id, event.book.cohorts)
-    refusals.add_closed(cast, opening, mine)
-    return _Look(event, cast, opening, mine)
+    open_set, mine = eligibility.open_at(event.occurred_at), eligibility.list_mine(event.user_id, event.book.cohorts)
+    refusals.add_closed(eligibility, open_set, mine)
+    return _Look(event, eligibility, open_set, mine)
 
 
 def _meet(look: _Look, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
     event, book = look.event, look.event.book
-    user = users.get((event.tenant_id, event.user_id)) if look.opening.uses_user else None
-    typed_user = _read_user(book, user or {}) if look.opening.uses_user else {}
-    cohorts = _list_cohorts(book, event.user_id) if look.opening.uses_cohorts else frozenset()
+    user = users.get((event.tenant_id, event.user_id)) if look.open_set.uses_user else None
+    typed_user = _read_user(book, user or {}) if look.open_set.uses_user else {}
+    cohorts = _list_cohorts(book, event.user_id) if look.open_set.uses_cohorts else frozenset()
     met = _apply_rules(look, typed_user, cohorts, refusals)
     candidates = [c for found in met.values() if (c := _nominate(event, found, typed_user or {}, cohorts, refusals))]
     if not candidates:
         return None
-    candidates.sort(key=lambda candidate: (-candidate.entry.campaign.priority, candidate.entry.campaign_id))
-    entries = [version.entry for candidate in candidates for version in candidate.versions]
-    targeted = [cohort for entry in entries for cohort in entry.campaign.cohorts if cohort in book.cohorts]
+    candidates.sort(
+        key=lambda candidate: (-candidate.campaign_version.campaign.priority, candidate.campaign_version.campaign_id)
+    )
+    campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
+    targeted = [
+        cohort
+        for campaign_version in campaign_versions
+        for cohort in campaign_version.campaign.cohorts
+        if cohort in book.cohorts
+    ]
     versions = {cohort: book.cohorts[cohort][0] for cohort in [*targeted, *cohorts]}
     return Match(event, candidates, user, versions, late=_is_late(event))
 
 
 def _apply_rules(
     look: _Look, user: Attributes | None, cohorts: frozenset[str], refusals: Refusals
-) -> Mapping[str, list[Role]]:
+) -> Mapping[str, list[Trigger]]:
     """The roles whose rule holds, by campaign. An error of a rule that is run is no match, and counted."""
-    met: dict[str, list[Role]] = {}
+    met: dict[str, list[Trigger]] = {}
     event = look.event
-    for role, sure in look.cast.find(look.opening, look.mine, event.typed, user, cohorts):
+    for trigger, sure in look.eligibility.find(look.open_set, look.mine, event.typed, user, cohorts):
         try:
-            if user is None and role.uses_user:
+            if user is None and trigger.uses_user:
                 raise RuleError("the user lacks an attribute that the schema requires")
-            if sure or role.rule(event.typed, user or {}, cohorts):
-                met.setdefault(role.entry.campaign_id, []).append(role)
+            if sure or trigger.rule(event.typed, user or {}, cohorts):
+                met.setdefault(trigger.campaign_version.campaign_id, []).append(trigger)
         except RuleError:
             refusals.add("rule_error")
     return met
@@ -122,40 +129,40 @@ def _read_user(book: Book, user: Attributes) -> Attributes | None:
 
 def _nominate(
     event: Event,
-    roles: Sequence[Role],
+    triggers: Sequence[Trigger],
     user: Attributes,
     cohorts: frozenset[str],
     refusals: Refusals,
 ) -> Candidate | None:
     """The candidate that these roles of one campaign make, of all its versions in force."""
-    newest = event.book.entries[roles[0].entry.campaign_id]
-    if not newest.kept:
-        return _nominate_version(event, roles, user, cohorts, refusals)
-    by_version: dict[int, list[Role]] = {}
-    for role in roles:
-        by_version.setdefault(role.entry.version, []).append(role)
+    newest = event.book.campaign_versions[triggers[0].campaign_version.campaign_id]
+    if not newest.retained:
+        return _nominate_version(event, triggers, user, cohorts, refusals)
+    by_version: dict[int, list[Trigger]] = {}
+    for trigger in triggers:
+        by_version.setdefault(trigger.campaign_version.version, []).append(trigger)
     found = {n: _nominate_version(event, mine, user, cohorts, refusals) for n, mine in by_version.items()}
-    return nominate_versions(newest, found)
+    return join_candidates(newest, found)
 
 
 def _nominate_version(
     event: Event,
-    roles: Sequence[Role],
+    triggers: Sequence[Trigger],
     user: Attributes,
     cohorts: frozenset[str],
     refusals: Refusals,
 ) -> Candidate | None:
-    entry = roles[0].entry
-    worth = appraise(event, entry, user, cohorts)
+    campaign_version = triggers[0].campaign_version
+    reward_values = value_rewards(event, campaign_version, user, cohorts)
     try:
-        nothing = worth.refused or entry.is_paused
-        touches = () if nothing else list_touches(event, entry, worth.values, user, cohorts)
+        nothing = reward_values.refused or campaign_version.is_paused
+        charges = () if nothing else list_charges(event, campaign_version, reward_values.values, user, cohorts)
     except RuleError:
         refusals.add("key_error")
         return None
-    if entry.campaign.quest is None:
-        return Candidate(entry, touches, worth.values, worth.refused)
-    candidate, failed = nominate_quest(event, touches, worth, roles, user, cohorts)
+    if campaign_version.campaign.quest is None:
+        return Candidate(campaign_version, charges, reward_values.values, reward_values.refused)
+    candidate, failed = build_quest_candidate(event, charges, reward_values, triggers, user, cohorts)
     for _ in range(failed):
         refusals.add("rule_error")
     return candidate

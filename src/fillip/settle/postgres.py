@@ -15,12 +15,12 @@ from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import BadgeKey, PoolKey
 from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
-from fillip.core.quest.batch import QuestKey, Wanted
+from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.settle.columns import to_columns
 from fillip.settle.pace import cut_evenly
 from fillip.settle.quest import PostgresQuests
-from fillip.settle.reversal import EventKey, Original
+from fillip.settle.reversal import EventKey, RecordedEvent
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.rows import (
     write_awaited,
@@ -161,10 +161,10 @@ class PostgresTransaction:
         here = {key: original for key, original in locked.items() if key in originals}
         return Recorded({key: said for key, said in before.items() if key not in filled}, filled, here)
 
-    async def _lock_events(self, events: Collection[EventKey]) -> dict[EventKey, Original]:
+    async def _lock_events(self, events: Collection[EventKey]) -> dict[EventKey, RecordedEvent]:
         """Those of these events that have come, all of them locked."""
         rows = await self._connection.fetch(SQL["lock_events"], *to_columns(sorted(events), 2))
-        return {(tenant, event): Original(user, action) for tenant, event, user, action, come in rows if come}
+        return {(tenant, event): RecordedEvent(user, action) for tenant, event, user, action, come in rows if come}
 
     async def _read_fingerprints(self, events: Collection[EventKey]) -> dict[EventKey, bytes]:
         found = await self._connection.fetch(SQL["read_fingerprints"], *to_columns(events, 2))
@@ -184,7 +184,7 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         return await self._fetch_counters("read_counters", counters)
 
-    async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
+    async def lock_instances(self, wanted: InstancesToLock) -> Mapping[QuestKey, Sequence[Instance]]:
         """See LedgerTransaction."""
         return await self._quests.lock(wanted)
 
@@ -211,15 +211,15 @@ class PostgresTransaction:
 
     async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
         """See LedgerTransaction."""
-        asked = [(*pool, count) for pool, count in sorted(wanted.items())]
+        pending = [(*pool, count) for pool, count in sorted(wanted.items())]
         attempt = self._connection.transaction()
         await attempt.start()
-        found = await self._fetch_codes("take_codes", asked)
+        found = await self._fetch_codes("take_codes", pending)
         if all(len(found[pool]) == count for pool, count in wanted.items()):
             await attempt.commit()
             return found
         await attempt.rollback()  # what it has locked is given back: two batches that wait do so in one order
-        return await self._fetch_codes("await_codes", asked)
+        return await self._fetch_codes("await_codes", pending)
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """See LedgerTransaction."""
@@ -241,15 +241,15 @@ class PostgresTransaction:
         for settled in some:
             await self._write_decided(batch, settled, [], [])
             await self.stay()
-        heads = [(*user, *head) for user, head in outcome.heads.items()]
+        inbox_heads = [(*user, *head) for user, head in outcome.inbox_heads.items()]
         counters = [write_counter(key, *moved) for key, moved in outcome.counters.items()]
-        await self._write_decided(batch, last, heads, counters)
+        await self._write_decided(batch, last, inbox_heads, counters)
 
     async def _write_decided(
         self,
         batch: Batch,
         settled: Sequence[Settled],
-        heads: Sequence[tuple[object, ...]],
+        inbox_heads: Sequence[tuple[object, ...]],
         counters: Sequence[tuple[object, ...]],
     ) -> None:
         decisions = [write_decision(each) for each in settled]
@@ -257,11 +257,11 @@ class PostgresTransaction:
         columns = (
             *to_columns(decisions, 22),
             *to_columns(incentives, 19),
-            *to_columns(heads, 4),
+            *to_columns(inbox_heads, 4),
             *to_columns(counters, 9),
         )
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
-        if written is None or tuple(written) != (len(heads), len(counters)):
+        if written is None or tuple(written) != (len(inbox_heads), len(counters)):
             raise Retry("another writer made an inbox or a counter of this batch first")
 
     async def _write_given(self, outcome: Outcome) -> None:
@@ -281,9 +281,9 @@ class PostgresTransaction:
             found[CounterKey(*key)] = Counter(used, version)
         return found
 
-    async def _fetch_codes(self, name: str, asked: Sequence[tuple[str, str, int]]) -> dict[PoolKey, list[str]]:
-        found: dict[PoolKey, list[str]] = {(tenant, pool): [] for tenant, pool, _ in asked}
-        for tenant, pool, code in await self._connection.fetch(SQL[name], *to_columns(asked, 3)):
+    async def _fetch_codes(self, name: str, pending: Sequence[tuple[str, str, int]]) -> dict[PoolKey, list[str]]:
+        found: dict[PoolKey, list[str]] = {(tenant, pool): [] for tenant, pool, _ in pending}
+        for tenant, pool, code in await self._connection.fetch(SQL[name], *to_columns(pending, 3)):
             found[tenant, pool].append(code)
         return found
 

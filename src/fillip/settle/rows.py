@@ -8,10 +8,10 @@ from msgspec import json
 
 from fillip.core.event import Event, Rejection
 from fillip.core.identity import identify
-from fillip.core.ledger.settlement import Claim, Settled
+from fillip.core.ledger.settlement import GrantRequest, Settled
 from fillip.core.limit import Counter, CounterKey
 from fillip.settle.pins import Pin
-from fillip.settle.reversal import ask
+from fillip.settle.reversal import read_pending_reversal
 from fillip.stream.belt import Batch
 
 
@@ -28,27 +28,27 @@ def write_event(event: Event, said: bytes) -> tuple[object, ...]:
 
 def write_awaited(reversal: Event) -> tuple[object, ...]:
     """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
-    place, asked = reversal.place, ask(reversal)
+    place, pending = reversal.place, read_pending_reversal(reversal)
     when = (reversal.occurred_at, reversal.received_at)
-    name = (*asked.original, asked.order.event_id, asked.original_source)
+    name = (*pending.original, pending.order.event_id, pending.original_source)
     return (*name, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
 
 
 def write_decision(settled: Settled) -> tuple[object, ...]:
     """Of decision."""
-    claim, decision = settled.claim, settled.decision
-    match, event = claim.match, claim.match.event
-    rewards = _list_rewards(claim) if decision.outcome == "granted" else []
+    request, decision = settled.request, settled.decision
+    match, event = request.match, request.match.event
+    rewards = _list_rewards(request) if decision.outcome == "granted" else []
     return (
         event.tenant_id,
         decision.decision_id,
-        claim.entry.campaign_id,
-        claim.entry.version,
+        request.campaign_version.campaign_id,
+        request.campaign_version.version,
         event.key,
         event.event_id,
         event.source,
         event.user_id,
-        claim.instance,
+        request.instance,
         decision.outcome,
         decision.reason,
         decision.outranked_by,
@@ -65,27 +65,27 @@ def write_decision(settled: Settled) -> tuple[object, ...]:
     )
 
 
-def _list_rewards(claim: Claim) -> list[dict[str, object]]:
-    given = zip(claim.entry.campaign.rewards, claim.values, strict=True)
+def _list_rewards(request: GrantRequest) -> list[dict[str, object]]:
+    given = zip(request.campaign_version.campaign.rewards, request.values, strict=True)
     return [{"kind": reward.kind, "value": value, "currency": reward.currency} for reward, value in given]
 
 
 def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
     """Of incentive."""
-    claim, decision, event = settled.claim, settled.decision, settled.claim.match.event
+    request, decision, event = settled.request, settled.decision, settled.request.match.event
     for incentive_id, index, seq in settled.incentives:
-        reward = claim.entry.campaign.rewards[index]
+        reward = request.campaign_version.campaign.rewards[index]
         yield (
             event.tenant_id,
             incentive_id,
             decision.decision_id,
-            claim.entry.campaign_id,
+            request.campaign_version.campaign_id,
             event.user_id,
             event.event_id,
             event.source,
             index,
             reward.kind,
-            claim.values[index],
+            request.values[index],
             reward.currency,
             _encode(reward.payload),
             seq,
@@ -101,9 +101,9 @@ def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, .
 def write_given(settled: Settled) -> Iterable[tuple[str, str, UUID, str | None, str | None, datetime]]:
     """(tenant, user, incentive, code, badge, when) of what a claim gives out of a pool or puts on a shelf."""
     for incentive_id, index, _ in settled.incentives:
-        code, badge = settled.codes.get(index), settled.claim.entry.campaign.rewards[index].badge
+        code, badge = settled.codes.get(index), settled.request.campaign_version.campaign.rewards[index].badge
         if code or badge:
-            yield *settled.claim.user, incentive_id, code, badge, settled.decision.decided_at
+            yield *settled.request.user, incentive_id, code, badge, settled.decision.decided_at
 
 
 def write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:

@@ -14,33 +14,41 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
-from fillip.core.ledger.settlement import Claim, Settled, UserKey, decide, list_all_claims, list_claims, refuse_early
-from fillip.core.ledger.stock import BadgeKey, PoolKey, Room, count_codes, list_badges
+from fillip.core.ledger.settlement import (
+    GrantRequest,
+    Settled,
+    UserKey,
+    decide,
+    list_all_requests,
+    list_requests,
+    refuse_early,
+)
+from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
 from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
-from fillip.core.quest.batch import InstanceKey, QuestKey, Quests, Wanted, list_wanted
+from fillip.core.quest.batch import InstanceBatch, InstanceKey, InstancesToLock, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import Contribution, Instance
 from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.pins import Pin, Pins
 from fillip.settle.reversal import (
-    Desk,
+    BatchState,
     EventKey,
-    Found,
-    Original,
+    RecordedEvent,
+    ReversalBatch,
+    ReversalContext,
     Reversals,
-    Reversed,
-    Tables,
-    ask,
+    SettledReversal,
     look_up,
     note_short,
+    read_pending_reversal,
 )
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
 POSTED_AT_ONCE = 500  # decisions; some milliseconds
 
-NOTHING = Found()
+NOTHING = ReversalContext()
 
 
 class Recorded(Struct, frozen=True):
@@ -50,7 +58,7 @@ class Recorded(Struct, frozen=True):
 
     before: Mapping[EventKey, bytes]
     awaited: Collection[EventKey] = ()
-    originals: Mapping[EventKey, Original] = {}
+    originals: Mapping[EventKey, RecordedEvent] = {}
 
 
 class Outcome(Struct, frozen=True):
@@ -58,14 +66,14 @@ class Outcome(Struct, frozen=True):
 
     settled: Sequence[Settled]
     counters: Mapping[CounterKey, tuple[Counter, int, bool]]  # moved ones, the limit's cap, whether the row is new
-    heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
+    inbox_heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
     instances: Mapping[InstanceKey, Instance]
     met: Sequence[tuple[InstanceKey, Contribution]] = ()
     fresh: Collection[InstanceKey] = ()  # instances that were missing under the lock
     wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
-    reversed: Sequence[Reversed] = ()
+    reversed: Sequence[SettledReversal] = ()
 
 
 class LedgerTransaction(Protocol):
@@ -97,7 +105,7 @@ class LedgerTransaction(Protocol):
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters as they stand, without a lock; a missing one is at 0."""
 
-    async def lock_instances(self, wanted: Wanted) -> Mapping[QuestKey, Sequence[Instance]]:
+    async def lock_instances(self, wanted: InstancesToLock) -> Mapping[QuestKey, Sequence[Instance]]:
         """The instances that may matter, by themselves until the end."""
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
@@ -135,7 +143,7 @@ class Ledger(Protocol):
         ...
 
 
-Report = Callable[[Sequence[Settled], Sequence[Rejection], int, Sequence[Reversed]], None]
+Report = Callable[[Sequence[Settled], Sequence[Rejection], int, Sequence[SettledReversal]], None]
 """Told after each commit: decisions, rejections, the number of duplicates, and reversals."""
 
 
@@ -182,7 +190,7 @@ async def _drop_duplicates(
     ordered = sorted(first)
     events, prints = [first[key][0].event for key in ordered], [first[key][1] for key in ordered]
     reversals = [match.event for match, _ in first.values() if match.event.action == REVERSAL]
-    originals = {ask(event).original: event for event in reversed(reversals)}
+    originals = {read_pending_reversal(event).original: event for event in reversed(reversals)}
     recorded = await ledger.record_events(events, prints, originals) if first else Recorded({})
     known = recorded.before
     conflicts = [_reject(m) for k, (m, said) in first.items() if k in known and known[k] != said]
@@ -207,43 +215,45 @@ def _reject(match: Match) -> Rejection:
 
 
 async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcome:
-    touched = {touch.counter for match in matches for touch in match.touches}
-    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched})
+    charged = {charge.counter for match in matches for charge in match.charges}
+    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged})
     caps = await ledger.share_limits(limits) if limits else {}
     quests = await _lock_quests(ledger, matches)
-    claims = await take_all(list_claims(matches, quests), ledger.stay)
-    hinted = {t.counter for claim in claims for t in claim.touches if t.counter in claim.match.full}
+    requests = await take_all(list_requests(matches, quests), ledger.stay)
+    hinted = {t.counter for request in requests for t in request.charges if t.counter in request.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
-    weighing = (((claim, refuse_early(claim, caps, seen) if seen else None),) for claim in claims)
+    weighing = (((request, refuse_early(request, caps, seen) if seen else None),) for request in requests)
     weighed = await take_all(weighing, ledger.stay)
-    locked = await _lock(ledger, [claim for claim, refused in weighed if not refused])
-    counters, heads = dict(locked.counters), dict(locked.heads)
-    decided = decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC))
+    locked = await _lock(ledger, [request for request, refused in weighed if not refused])
+    counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
+    decided = decide(weighed, counters, caps, inbox_heads, locked.stock, quests, datetime.now(UTC))
     settled = await take_all(((each,) for each in decided), ledger.stay)
     for some in cut_evenly(settled, POSTED_AT_ONCE):
         post_points(some, locked.wallets)
         await ledger.stay()
-    return _sum_up(settled, locked, counters, heads, caps, quests)
+    return _sum_up(settled, locked, counters, inbox_heads, caps, quests)
 
 
 async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], recorded: Recorded) -> Outcome:
     """Grants and reversals, each on what those before it in the log have left."""
     found = await look_up(ledger.reversals, [match.event for match in fresh], recorded.awaited)
-    claims = list_all_claims(fresh)
-    touched = {touch.counter for claim in claims for touch in claim.touches}
-    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in touched} | found.limits)
+    requests = list_all_requests(fresh)
+    charged = {charge.counter for request in requests for charge in request.charges}
+    limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged} | found.limits)
     rules = await ledger.reversals.share_rules(limits) if limits else {}
     caps = {limit: rule.cap for limit, rule in rules.items()}
     quests = await _lock_quests(ledger, fresh)
-    locked = await _lock(ledger, claims, found, found.list_counters(rules))
-    counters, heads = dict(locked.counters), dict(locked.heads)
-    desk = Desk(ledger.reversals, found, recorded.originals, Tables(counters, rules, heads, locked.room, quests))
+    locked = await _lock(ledger, requests, found, found.list_counters(rules))
+    counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
+    desk = ReversalBatch(
+        ledger.reversals, found, recorded.originals, BatchState(counters, rules, inbox_heads, locked.stock, quests)
+    )
     settled: list[Settled] = []
     for match in fresh:
         if match.event.action == REVERSAL:
             await desk.reverse(match.event)
-        weighed = [(claim, None) for claim in await take_all(list_claims([match], quests), ledger.stay)]
-        decided = decide(weighed, counters, caps, heads, locked.room, quests, datetime.now(UTC))
+        weighed = [(request, None) for request in await take_all(list_requests([match], quests), ledger.stay)]
+        decided = decide(weighed, counters, caps, inbox_heads, locked.stock, quests, datetime.now(UTC))
         some = await take_all(((each,) for each in decided), ledger.stay)
         await desk.record(match, some)
         settled += some
@@ -251,13 +261,13 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     for takings, latest in desk.takings:
         terms |= await ledger.reversals.prepare_wallets(locked.wallets, takings, latest)
     short = post_in_turn(desk.postings, locked.wallets, terms)
-    outcome = _sum_up(settled, locked, counters, heads, caps, quests)
+    outcome = _sum_up(settled, locked, counters, inbox_heads, caps, quests)
     return replace(outcome, reversed=note_short(desk.reversed, short))
 
 
-async def _lock_quests(ledger: LedgerTransaction, matches: Sequence[Match]) -> Quests:
-    wanted = list_wanted(matches)
-    quests = Quests(await ledger.lock_instances(wanted) if wanted.quests else {})
+async def _lock_quests(ledger: LedgerTransaction, matches: Sequence[Match]) -> InstanceBatch:
+    wanted = list_instances_to_lock(matches)
+    quests = InstanceBatch(await ledger.lock_instances(wanted) if wanted.quests else {})
     if growing := quests.list_growing(wanted):
         quests.count(await ledger.count_open(growing))
     return quests
@@ -268,23 +278,23 @@ class _Locked(Struct, frozen=True):
 
     counters: Mapping[CounterKey, Counter]
     wallets: Mapping[WalletKey, Wallet]
-    heads: Mapping[UserKey, int]
-    room: Room
+    inbox_heads: Mapping[UserKey, int]
+    stock: Stock
 
 
 def _sum_up(
     settled: Sequence[Settled],
     before: _Locked,
     counters: Mapping[CounterKey, Counter],
-    heads: Mapping[UserKey, int],
+    inbox_heads: Mapping[UserKey, int],
     caps: Mapping[tuple[str, str], int],
-    quests: Quests,
+    quests: InstanceBatch,
 ) -> Outcome:
     found = before.counters
     return Outcome(
         settled,
         {k: (c, caps[k.tenant_id, k.limit_id], not found[k].version) for k, c in counters.items() if c != found[k]},
-        {u: (n, u not in before.heads) for u, n in heads.items() if n != before.heads.get(u)},
+        {u: (n, u not in before.inbox_heads) for u, n in inbox_heads.items() if n != before.inbox_heads.get(u)},
         quests.changed,
         quests.met,
         quests.fresh,
@@ -293,25 +303,28 @@ def _sum_up(
 
 
 async def _lock(
-    ledger: LedgerTransaction, claims: Sequence[Claim], found: Found = NOTHING, returned: Collection[CounterKey] = ()
+    ledger: LedgerTransaction,
+    requests: Sequence[GrantRequest],
+    found: ReversalContext = NOTHING,
+    returned: Collection[CounterKey] = (),
 ) -> _Locked:
     """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest.
 
     A paused campaign takes nothing of them.
     """
-    claims = [claim for claim in claims if not claim.entry.is_paused]
-    touched = sorted({touch.counter for claim in claims for touch in claim.touches}.union(returned))
-    own = [counter for counter in touched if counter.user_id]
-    shared = [counter for counter in touched if not counter.user_id]
+    requests = [request for request in requests if not request.campaign_version.is_paused]
+    charged = sorted({charge.counter for request in requests for charge in request.charges}.union(returned))
+    own = [counter for counter in charged if counter.user_id]
+    shared = [counter for counter in charged if not counter.user_id]
     counters = await ledger.lock_counters(own) if own else {}
-    keys = sorted({*list_wallets(claims), *found.wallets})
+    keys = sorted({*list_wallets(requests), *found.wallets})
     wallets = await ledger.lock_wallets(keys) if keys else {}
-    users = sorted({claim.user for claim in claims} | found.users)
-    heads = await ledger.lock_heads(users) if users else {}
-    wanted = await take_all(((claim.wanted,) for claim in claims), ledger.stay)
+    users = sorted({request.user for request in requests} | found.users)
+    inbox_heads = await ledger.lock_heads(users) if users else {}
+    wanted = await take_all(((request.wanted,) for request in requests), ledger.stay)
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
     held = await ledger.read_badges(badges) if badges else ()
-    room = Room(await ledger.lock_codes(codes) if codes else {}, held)
+    stock = Stock(await ledger.lock_codes(codes) if codes else {}, held)
     if shared:
         counters |= await ledger.lock_counters(shared)
-    return _Locked(counters, wallets, heads, room)
+    return _Locked(counters, wallets, inbox_heads, stock)

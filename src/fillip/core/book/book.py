@@ -6,8 +6,8 @@ from operator import is_
 
 from msgspec import Struct
 
-from fillip.core.book.eligibility import Cast
-from fillip.core.book.version import Entry, Role
+from fillip.core.book.eligibility import EligibilityIndex
+from fillip.core.book.version import CampaignVersion, Trigger
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule
@@ -29,8 +29,8 @@ class Book(Struct, frozen=True, dict=True):
     version: int
     actions: Mapping[str, Action]
     read_user: Callable[[Mapping[str, object]], dict[str, object]]
-    entries: Mapping[str, Entry]
-    by_action: Mapping[str, Cast]
+    campaign_versions: Mapping[str, CampaignVersion]
+    by_action: Mapping[str, EligibilityIndex]
     limits: Mapping[str, Limit]
     cohorts: Mapping[str, tuple[int, Container[str]]]  # id -> (version, members)
     lists: Lists = {}
@@ -41,7 +41,11 @@ class Book(Struct, frozen=True, dict=True):
         by_campaign: dict[str | None, list[Limit]] = {None: []}
         for limit in self.limits.values():
             by_campaign.setdefault(limit.campaign_id, []).append(limit)
-        versions = [version for entry in self.entries.values() for version in (entry, *entry.kept)]
+        versions = [
+            version
+            for campaign_version in self.campaign_versions.values()
+            for version in (campaign_version, *campaign_version.retained)
+        ]
         return {(each.campaign_id, each.version): _choose_limits(each, by_campaign) for each in versions}
 
     @cached_property
@@ -57,24 +61,28 @@ class Unbuilt(Struct, frozen=True):
     why: str
 
 
-def _choose_limits(entry: Entry, by_campaign: Mapping[str | None, list[Limit]]) -> tuple[Limit, ...]:
+def _choose_limits(
+    campaign_version: CampaignVersion, by_campaign: Mapping[str | None, list[Limit]]
+) -> tuple[Limit, ...]:
     units: set[tuple[str | None, str | None]] = {(None, None)}
-    for reward in entry.campaign.rewards:
+    for reward in campaign_version.campaign.rewards:
         units |= {(reward.kind, None), (reward.kind, reward.currency)}
-    limits = [*by_campaign[None], *by_campaign.get(entry.campaign_id, ())]
+    limits = [*by_campaign[None], *by_campaign.get(campaign_version.campaign_id, ())]
     mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units)
     return tuple(sorted(mine, key=lambda limit: limit.limit_id))
 
 
-def cast_roles(entries: Iterable[Entry], old: Mapping[str, Cast]) -> dict[str, Cast]:
+def index_triggers(
+    campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex]
+) -> dict[str, EligibilityIndex]:
     """The roles of a book by action; a cast of `old` is kept where nothing has changed."""
-    roles: dict[str, list[Role]] = {}
-    for entry in entries:
-        for action, role in entry.roles:
-            roles.setdefault(action, []).append(role)
-    return {action: _reuse(old.get(action), each) for action, each in roles.items()}
+    triggers: dict[str, list[Trigger]] = {}
+    for campaign_version in campaign_versions:
+        for action, trigger in campaign_version.triggers:
+            triggers.setdefault(action, []).append(trigger)
+    return {action: _reuse(old.get(action), each) for action, each in triggers.items()}
 
 
-def _reuse(old: Cast | None, roles: list[Role]) -> Cast:
-    same = old is not None and len(old.roles) == len(roles) and all(map(is_, old.roles, roles))
-    return old if old is not None and same else Cast(roles)
+def _reuse(old: EligibilityIndex | None, triggers: list[Trigger]) -> EligibilityIndex:
+    same = old is not None and len(old.triggers) == len(triggers) and all(map(is_, old.triggers, triggers))
+    return old if old is not None and same else EligibilityIndex(triggers)

@@ -7,19 +7,19 @@ from typing import Literal
 from msgspec import Struct
 
 from fillip.core.book.timeline import Step, Timeline
-from fillip.core.book.version import Role
+from fillip.core.book.version import Trigger
 from fillip.core.index import RuleIndex
 from fillip.core.index.cells import set_bits
 
-Closing = Literal["not_started", "ended"]
+ScheduleReason = Literal["not_started", "ended"]
 """Why its schedule keeps a campaign from taking an event."""
-MAX_OPENINGS = 256
+MAX_OPEN_SETS = 256
 """Most steps of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
 
 NONE: frozenset[str] = frozenset()
 
 
-class Opening(Struct, frozen=True, eq=False):
+class OpenSet(Struct, frozen=True, eq=False):
     """Which roles their schedules leave open, the same for all events between two steps of the timeline.
 
     `slots` is a bitmap in bytes, little end first; `rows` one over the index's loose rows. `refused` has the campaigns
@@ -28,59 +28,59 @@ class Opening(Struct, frozen=True, eq=False):
 
     slots: bytes
     rows: int
-    refused: tuple[tuple[Closing, int], ...]
+    refused: tuple[tuple[ScheduleReason, int], ...]
     first: int
     uses_user: bool
     uses_cohorts: bool
 
 
-class Cast:
+class EligibilityIndex:
     """Roles at slots 0, 1, …, with the index of their rules. Not to be changed once built, but for what it keeps."""
 
-    def __init__(self, roles: Sequence[Role]) -> None:
+    def __init__(self, triggers: Sequence[Trigger]) -> None:
         """About 10 µs a role, and 0.1 ms for each whose rule was not read before."""
-        self.roles = tuple(roles)
-        entries = [role.entry for role in roles]
-        lists = {name: each for entry in entries for name, each in entry.lists.items()}
-        self.index = RuleIndex([role.clauses for role in roles], lists)
-        self.targets = [frozenset(entry.campaign.cohorts) for entry in entries]
+        self.triggers = tuple(triggers)
+        campaign_versions = [trigger.campaign_version for trigger in triggers]
+        lists = {name: each for campaign_version in campaign_versions for name, each in campaign_version.lists.items()}
+        self.index = RuleIndex([trigger.clauses for trigger in triggers], lists)
+        self.targets = [frozenset(campaign_version.campaign.cohorts) for campaign_version in campaign_versions]
         self.targeted = sorted(frozenset[str]().union(*self.targets))
-        self._timeline = Timeline([entry.campaign.schedule for entry in entries])
-        self._rows_timeline = Timeline([entries[slot].campaign.schedule for slot in self.index.loose])
-        ids = [entry.campaign_id for entry in entries]
+        self._timeline = Timeline([campaign_version.campaign.schedule for campaign_version in campaign_versions])
+        self._rows_timeline = Timeline([campaign_versions[slot].campaign.schedule for slot in self.index.loose])
+        ids = [campaign_version.campaign_id for campaign_version in campaign_versions]
         self._first = self._mark(slot == 0 or ids[slot] != ids[slot - 1] for slot in range(len(ids)))
-        self._users = self._mark(role.uses_user for role in roles)
-        self._cohorts = self._mark(role.uses_cohorts for role in roles)
+        self._users = self._mark(trigger.uses_user for trigger in triggers)
+        self._cohorts = self._mark(trigger.uses_cohorts for trigger in triggers)
         self._by_cohort = {c: self._mark(c in targets for targets in self.targets) for c in ("", *self.targeted)}
         self._by_cohort[""] = self._mark(not targets for targets in self.targets)
         loose = [self.targets[slot] for slot in self.index.loose]
         self._rows_by_cohort = {c: self._mark(c in targets for targets in loose) for c in self.targeted}
         self._rows_by_cohort[""] = self._mark(not targets for targets in loose)
-        self._openings: dict[Step, Opening] = {}
+        self._openings: dict[Step, OpenSet] = {}
 
     @staticmethod
     def _mark(flags: Iterable[bool]) -> int:
         return set_bits(place for place, flag in enumerate(flags) if flag)
 
-    def open_at(self, instant: datetime) -> Opening:
+    def open_at(self, instant: datetime) -> OpenSet:
         """What is open at an instant of event time."""
         step = self._timeline.find_step(instant)
-        opening = self._openings.get(step)
-        if opening is None:
-            if len(self._openings) >= MAX_OPENINGS:
+        open_set = self._openings.get(step)
+        if open_set is None:
+            if len(self._openings) >= MAX_OPEN_SETS:
                 self._openings.clear()
-            opening = self._openings[step] = self._open(step, instant)
-        return opening
+            open_set = self._openings[step] = self._open(step, instant)
+        return open_set
 
-    def _open(self, step: Step, instant: datetime) -> Opening:
+    def _open(self, step: Step, instant: datetime) -> OpenSet:
         waiting, ended = self._timeline.tell(step)
-        slots = ((1 << len(self.roles)) - 1) & ~(waiting | ended)
+        slots = ((1 << len(self.triggers)) - 1) & ~(waiting | ended)
         closed = sum(self._rows_timeline.tell(self._rows_timeline.find_step(instant)))
         rows = ((1 << len(self.index.loose)) - 1) & ~closed
-        refused: list[tuple[Closing, int]] = [("not_started", waiting), ("ended", ended)]
+        refused: list[tuple[ScheduleReason, int]] = [("not_started", waiting), ("ended", ended)]
         counted = tuple((reason, mask & self._first) for reason, mask in refused if mask)
-        octets = slots.to_bytes(len(self.roles) // 8 + 1, "little")
-        return Opening(
+        octets = slots.to_bytes(len(self.triggers) // 8 + 1, "little")
+        return OpenSet(
             octets, rows, counted, slots & self._first, bool(slots & self._users), bool(slots & self._cohorts)
         )
 
@@ -90,36 +90,36 @@ class Cast:
             return NONE
         return frozenset(c for c in self.targeted if c in cohorts and user_id in cohorts[c][1])
 
-    def list_outside(self, opening: Opening, mine: Set[str]) -> int:
+    def list_outside(self, open_set: OpenSet, mine: Set[str]) -> int:
         """The open campaigns that want another cohort, each by the slot of its first role."""
-        return opening.first & ~_unite(self._by_cohort, mine)
+        return open_set.first & ~_unite(self._by_cohort, mine)
 
     def find(
         self,
-        opening: Opening,
+        open_set: OpenSet,
         mine: Set[str],
         event: Mapping[str, object],
         user: Mapping[str, object] | None,
         cohorts: Set[str],
-    ) -> list[tuple["Role", bool]]:
+    ) -> list[tuple["Trigger", bool]]:
         """The roles that an event may play, in their order, with whether it does for sure.
 
         Attributes as compiled rules take them; `user` is None where it can't be read, and nothing is sure that asks it.
         """
-        roles, exact = self.roles, self.index.exact
+        triggers, exact = self.triggers, self.index.exact
         if not self.targeted:
-            found = self.index.find(event, user, cohorts, opening.rows)
+            found = self.index.find(event, user, cohorts, open_set.rows)
         else:
-            found = self.index.find(event, user, cohorts, opening.rows & _unite(self._rows_by_cohort, mine))
+            found = self.index.find(event, user, cohorts, open_set.rows & _unite(self._rows_by_cohort, mine))
         slots: Iterable[int] = sorted(found) if len(found) > 1 else found
-        if opening.refused or self.targeted:
-            slots = [slot for slot in slots if self._is_open(slot, opening, mine)]
-        return [(roles[slot], found[slot] and exact[slot]) for slot in slots]
+        if open_set.refused or self.targeted:
+            slots = [slot for slot in slots if self._is_open(slot, open_set, mine)]
+        return [(triggers[slot], found[slot] and exact[slot]) for slot in slots]
 
-    def _is_open(self, slot: int, opening: Opening, mine: Set[str]) -> bool:
+    def _is_open(self, slot: int, open_set: OpenSet, mine: Set[str]) -> bool:
         """What was found by a hash has not been asked yet."""
         wanted = self.targets[slot]
-        return bool(opening.slots[slot >> 3] >> (slot & 7) & 1) and not (wanted and wanted.isdisjoint(mine))
+        return bool(open_set.slots[slot >> 3] >> (slot & 7) & 1) and not (wanted and wanted.isdisjoint(mine))
 
 
 def _unite(by_cohort: Mapping[str, int], mine: Set[str]) -> int:

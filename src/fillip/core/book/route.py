@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from fillip.core.campaign.campaign import Checked
+from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.campaign.quest import Quest
 from fillip.core.named_list import Lists
 from fillip.core.rule import Node, Path, RuleError, compile_value, list_asked
@@ -47,14 +47,14 @@ class Route(Struct, frozen=True):
         return tuple(sorted(found))
 
 
-def build_route(quest: Quest, checked: Mapping[str, Checked], lists: Lists) -> Route | None:
+def build_route(quest: Quest, checked: Mapping[str, CheckedExpression], lists: Lists) -> Route | None:
     """The route of a quest by its checked rules; None where those of its steps have no attribute in common."""
     asked = list_asked_by_step(quest, checked)
     path = find_path(asked)
     return Route(path, [compile_value(each[path], lists) for each in asked]) if path else None
 
 
-def list_asked_by_step(quest: Quest, checked: Mapping[str, Checked]) -> list[Mapping[Path, Node]]:
+def list_asked_by_step(quest: Quest, checked: Mapping[str, CheckedExpression]) -> list[Mapping[Path, Node]]:
     """What the rule of each step wants attributes of `start` to equal."""
     rules = [checked[f"quest.steps.{index}.rule"] for index in range(len(quest.steps))]
     return [list_asked(rule.code) if rule.uses_instance else {} for rule in rules]

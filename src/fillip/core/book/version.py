@@ -8,26 +8,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.book.route import Route, build_route
-from fillip.core.campaign.campaign import Campaign, CampaignState, Checked, name_formula
+from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression, name_formula
 from fillip.core.campaign.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
 
 
-class Entry(Struct, frozen=True, dict=True):
+class CampaignVersion(Struct, frozen=True, dict=True):
     """A campaign version in force, with the lists that its rules read. Rules are compiled at the first candidate and kept.
 
-    `kept` are the earlier versions, the earliest first, that open instances of the quest go on under.
+    `retained` are the earlier versions, the earliest first, that open instances of the quest go on under.
     """
 
     campaign_id: str
     version: int
     state: CampaignState
     campaign: Campaign
-    checked: Mapping[str, Checked]
+    checked: Mapping[str, CheckedExpression]
     lists: Lists = {}
-    kept: tuple["Entry", ...] = ()
+    retained: tuple["CampaignVersion", ...] = ()
 
     @property
     def is_paused(self) -> bool:
@@ -37,7 +37,7 @@ class Entry(Struct, frozen=True, dict=True):
     def fits(self, lists: Lists) -> bool:
         """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""
         mine = all(lists.get(list_id) is each for list_id, each in self.lists.items())
-        return mine and all(version.fits(lists) for version in self.kept)
+        return mine and all(version.fits(lists) for version in self.retained)
 
     @cached_property
     def rules(self) -> dict[str, Rule]:
@@ -62,9 +62,9 @@ class Entry(Struct, frozen=True, dict=True):
         return {path: split_rule(each.code, self.lists) for path, each in self.checked.items() if each.uses_instance}
 
     @cached_property
-    def roles(self) -> tuple[tuple[str, "Role"], ...]:
+    def triggers(self) -> tuple[tuple[str, "Trigger"], ...]:
         """See list_roles; of the kept versions too. They stay, with what their rules ask, while the version is in force."""
-        return (*list_roles(self), *(role for version in self.kept for role in version.roles))
+        return (*list_triggers(self), *(trigger for version in self.retained for trigger in version.triggers))
 
     @cached_property
     def values(self) -> tuple[int, ...]:
@@ -77,15 +77,15 @@ class Entry(Struct, frozen=True, dict=True):
         return {index: reward.formula for index, reward in enumerate(self.campaign.rewards) if reward.formula}
 
     @cached_property
-    def formulas_checked(self) -> list[Checked]:
+    def formulas_checked(self) -> list[CheckedExpression]:
         """The checked expressions of the formulas."""
         return [self.checked[name_formula(index)] for index in self.formulas]
 
 
-class Role(Struct, frozen=True, dict=True):
+class Trigger(Struct, frozen=True, dict=True):
     """One way in which events of an action concern a campaign: its rule, the quest's start, or one of its steps."""
 
-    entry: Entry
+    campaign_version: CampaignVersion
     path: str
     part: Literal["simple", "start", "step"]
     step: int = -1
@@ -93,12 +93,12 @@ class Role(Struct, frozen=True, dict=True):
     @cached_property
     def rule(self) -> Rule:
         """Its compiled rule."""
-        return self.entry.rules[self.path]
+        return self.campaign_version.rules[self.path]
 
     @cached_property
     def clauses(self) -> Clauses:
         """What its rule asks of single attributes, for the index."""
-        return read_clauses(decode_rule(self.entry.checked[self.path].code).root)
+        return read_clauses(decode_rule(self.campaign_version.checked[self.path].code).root)
 
     @cached_property
     def uses_user(self) -> bool:
@@ -111,31 +111,31 @@ class Role(Struct, frozen=True, dict=True):
         return any(checked.uses_cohorts for checked in self._checked)
 
     @property
-    def _checked(self) -> list[Checked]:
+    def _checked(self) -> list[CheckedExpression]:
         paths = (self.path, f"quest.steps.{self.step}.sum")
-        mine = [self.entry.checked[path] for path in paths if path in self.entry.checked]
-        return [*mine, *self.entry.formulas_checked]
+        mine = [self.campaign_version.checked[path] for path in paths if path in self.campaign_version.checked]
+        return [*mine, *self.campaign_version.formulas_checked]
 
 
-def join_versions(versions: Sequence[Entry]) -> Entry:
+def join_versions(versions: Sequence[CampaignVersion]) -> CampaignVersion:
     """The newest of a campaign's versions in force, given the earliest first, with the others kept beside it."""
     *earlier, newest = versions
-    kept = tuple(replace(each, campaign=each.campaign.beside(newest.campaign)) for each in earlier)
-    return replace(newest, kept=kept) if kept else newest
+    retained = tuple(replace(each, campaign=each.campaign.beside(newest.campaign)) for each in earlier)
+    return replace(newest, retained=retained) if retained else newest
 
 
 def _accept(*_: object) -> bool:
     return True
 
 
-def list_roles(entry: Entry) -> list[tuple[str, Role]]:
+def list_triggers(campaign_version: CampaignVersion) -> list[tuple[str, Trigger]]:
     """(action, role) for every rule of a campaign."""
-    roles: list[tuple[str, Role]] = []
-    for path, action, _ in entry.campaign.expressions():
+    triggers: list[tuple[str, Trigger]] = []
+    for path, action, _ in campaign_version.campaign.expressions():
         if path == "rule":
-            roles.append((action, Role(entry, path, "simple")))
+            triggers.append((action, Trigger(campaign_version, path, "simple")))
         elif path == "quest.start.rule":
-            roles.append((action, Role(entry, path, "start")))
+            triggers.append((action, Trigger(campaign_version, path, "start")))
         elif path.endswith(".rule"):
-            roles.append((action, Role(entry, path, "step", int(path.split(".")[2]))))
-    return roles
+            triggers.append((action, Trigger(campaign_version, path, "step", int(path.split(".")[2]))))
+    return triggers

@@ -117,7 +117,7 @@ def name_formula(index: int) -> str:
     return f"rewards.{index}.formula.of"
 
 
-class Checked(Struct, frozen=True):
+class CheckedExpression(Struct, frozen=True):
     """A type-checked expression as stored beside its version: the serialised CheckedExpr and what it reads.
 
     `uses_lists` are the ids of the named lists; `cost` the most steps (core/rule/cost.py) that it takes. `cohorts` are the ids of those that

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_rewards import check_piece, check_points, check_worth
 from fillip.core.campaign.reward import POINTS
-from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 
 
@@ -37,7 +37,7 @@ def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
         yield Fault("/schedule/ends_at", "the schedule ends before it starts")
 
 
-def _check_names(campaign: Campaign, shapes: Shapes) -> Iterator[Fault]:
+def _check_names(campaign: Campaign, shapes: Vocabulary) -> Iterator[Fault]:
     for path, action, _ in campaign.expressions():
         if action and action not in shapes.actions:
             at = "/" + path.replace(".", "/").removesuffix("rule") + "action"

@@ -9,7 +9,7 @@ from fillip.core.campaign.reward import POINTS
 from fillip.core.schema.types import EMPTY, ObjectType
 
 
-class Shapes(Struct, frozen=True):
+class Vocabulary(Struct, frozen=True):
     """What a definition may name: the tenant's currency, the types of its users, actions and lists, its cohorts.
 
     `points` are its currencies of points, `pools` and `badges` what may be given; `now` is None where its clock is

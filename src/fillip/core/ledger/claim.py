@@ -24,7 +24,7 @@ class ClaimRefused(Refused):
         self.kind = kind
 
 
-class Hold(Struct, frozen=True):
+class ClaimableIncentive(Struct, frozen=True):
     """An incentive as far as claiming goes. It is reserved while `reserved_until` is ahead."""
 
     kind: str
@@ -43,7 +43,7 @@ class Hold(Struct, frozen=True):
         return "reserved" if self.reserved_until and self.reserved_until > now else "granted"
 
 
-def reserve(hold: Hold, reservation_id: str, lasts: timedelta, now: datetime) -> Hold:
+def reserve(hold: ClaimableIncentive, reservation_id: str, lasts: timedelta, now: datetime) -> ClaimableIncentive:
     """Keep it for one claimer for a time, which ends when the incentive expires at the latest. Raises ClaimRefused."""
     state = _require_live(hold, now, reservation_id)
     if state == "claimed" or (state == "reserved" and hold.reservation_id == reservation_id):
@@ -54,7 +54,7 @@ def reserve(hold: Hold, reservation_id: str, lasts: timedelta, now: datetime) ->
     return replace(hold, reservation_id=reservation_id, reserved_until=until)
 
 
-def confirm(hold: Hold, reservation_id: str, now: datetime) -> Hold:
+def confirm(hold: ClaimableIncentive, reservation_id: str, now: datetime) -> ClaimableIncentive:
     """Claim what was reserved under this name. Raises ClaimRefused."""
     state = _require_live(hold, now, reservation_id)
     if state == "claimed":
@@ -66,7 +66,7 @@ def confirm(hold: Hold, reservation_id: str, now: datetime) -> Hold:
     return _claim(hold, now)
 
 
-def release(hold: Hold, reservation_id: str) -> Hold:
+def release(hold: ClaimableIncentive, reservation_id: str) -> ClaimableIncentive:
     """Give up a reservation; one that is not there any more needs nothing. Raises ClaimRefused when it was confirmed."""
     if hold.reservation_id != reservation_id:
         return hold
@@ -75,14 +75,14 @@ def release(hold: Hold, reservation_id: str) -> Hold:
     return replace(hold, reservation_id=None, reserved_until=None)
 
 
-def claim(hold: Hold, now: datetime) -> Hold:
+def claim(hold: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
     """Claim what nobody has reserved. Raises ClaimRefused."""
     if _require_live(hold, now, None) == "reserved":
         raise _reserved(hold)
     return _claim(replace(hold, reservation_id=None), now)
 
 
-def _require_live(hold: Hold, now: datetime, reservation_id: str | None) -> str:
+def _require_live(hold: ClaimableIncentive, now: datetime, reservation_id: str | None) -> str:
     """Its state: granted, reserved, or claimed by this very reservation."""
     state = hold.find_state(now)
     if hold.kind == "points":
@@ -94,15 +94,15 @@ def _require_live(hold: Hold, now: datetime, reservation_id: str | None) -> str:
     return state
 
 
-def _claim(hold: Hold, now: datetime) -> Hold:
+def _claim(hold: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
     return replace(hold, state="claimed", reserved_until=None, claimed_at=now)
 
 
-def _claimed(hold: Hold) -> ClaimRefused:
+def _claimed(hold: ClaimableIncentive) -> ClaimRefused:
     when = hold.claimed_at.isoformat(timespec="seconds") if hold.claimed_at else "before"
     return ClaimRefused("already-claimed", f"it was claimed already: {when}")
 
 
-def _reserved(hold: Hold) -> ClaimRefused:
+def _reserved(hold: ClaimableIncentive) -> ClaimRefused:
     until = hold.reserved_until.isoformat(timespec="seconds") if hold.reserved_until else ""
     return ClaimRefused("reserved", f"it is reserved until {until}: try again then")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 
 
@@ -12,7 +12,7 @@ class Contender(Protocol):
     """A campaign that would grant for an event, and the values of its rewards."""
 
     @property
-    def entry(self) -> Entry:
+    def campaign_version(self) -> CampaignVersion:
         """The campaign."""
         ...
 
@@ -41,12 +41,12 @@ def rank(contenders: Sequence[_C]) -> Sequence[_C]:
     """
     groups: dict[str, list[_C]] = defaultdict(list)
     for contender in contenders:
-        if exclusive := contender.entry.campaign.exclusive:
+        if exclusive := contender.campaign_version.campaign.exclusive:
             groups[exclusive.group].append(contender)
     if not any(len(members) > 1 for members in groups.values()):
         return contenders
     ordered = {group: iter(sorted(members, key=_prefer)) for group, members in groups.items()}
-    return [next(ordered[e.group]) if (e := c.entry.campaign.exclusive) else c for c in contenders]
+    return [next(ordered[e.group]) if (e := c.campaign_version.campaign.exclusive) else c for c in contenders]
 
 
 class Winners:
@@ -57,16 +57,16 @@ class Winners:
         self.count = 0
         self._firsts: dict[tuple[str, str], tuple[int, str]] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, campaign_version: CampaignVersion) -> None:
         """It was granted."""
-        campaign = entry.campaign
+        campaign = campaign_version.campaign
         for name in (_ANY, *([] if campaign.stackable else [_ALONE]), *_list_groups(campaign)):
-            self._firsts.setdefault(name, (self.count, entry.campaign_id))
+            self._firsts.setdefault(name, (self.count, campaign_version.campaign_id))
         self.count += 1
 
-    def find(self, entry: Entry) -> str | None:
-        """The first campaign that won the event before `entry` and leaves it nothing; None when it may still grant."""
-        campaign = entry.campaign
+    def find(self, campaign_version: CampaignVersion) -> str | None:
+        """The first campaign that won the event before `campaign_version` and leaves it nothing; None when it may still grant."""
+        campaign = campaign_version.campaign
         names = [_ALONE, *_list_groups(campaign)] if campaign.stackable else [_ANY]
         return min((self._firsts[name] for name in names if name in self._firsts), default=(0, None))[1]
 
@@ -76,7 +76,7 @@ def _list_groups(campaign: Campaign) -> list[tuple[str, str]]:
 
 
 def _prefer(contender: Contender) -> tuple[int, int, str]:
-    campaign, value = contender.entry.campaign, sum(contender.values)
+    campaign, value = contender.campaign_version.campaign, sum(contender.values)
     if campaign.exclusive and campaign.exclusive.pick == "value":
-        return -value, -campaign.priority, contender.entry.campaign_id
-    return -campaign.priority, -value, contender.entry.campaign_id
+        return -value, -campaign.priority, contender.campaign_version.campaign_id
+    return -campaign.priority, -value, contender.campaign_version.campaign_id

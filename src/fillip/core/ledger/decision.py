@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from fillip.core.identity import identify
-from fillip.core.limit import Use
+from fillip.core.limit import CounterUse
 
 Outcome = Literal["granted", "denied"]
 DecisionReason = Literal[
@@ -37,7 +37,7 @@ class Decision(Struct, frozen=True):
     decision_id: UUID
     outcome: Outcome
     reason: DecisionReason
-    uses: Sequence[Use]
+    uses: Sequence[CounterUse]
     local_day: date
     decided_at: datetime
     outranked_by: str | None = None

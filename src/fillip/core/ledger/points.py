@@ -118,7 +118,7 @@ class Transfer(Struct, frozen=True):
     made_at: datetime
 
 
-class Taking(Struct, frozen=True):
+class PointsToReverse(Struct, frozen=True):
     """A wish to take `amount` points of one incentive back. `reversal` is the key of the reversal's event."""
 
     wallet: WalletKey
@@ -128,8 +128,8 @@ class Taking(Struct, frozen=True):
     amount: int
 
 
-class Taken(Struct, frozen=True):
-    """What came of a Taking: `taken` and `short` are what it asked for. `short` has expired, was taken back before, or the
+class PointsReversal(Struct, frozen=True):
+    """What came of a PointsToReverse: `taken` and `short` are what it asked for. `short` has expired, was taken back before, or the
     currency's floor kept it back.
     """
 
@@ -137,7 +137,7 @@ class Taken(Struct, frozen=True):
     short: int = 0
 
 
-def identify_reversal(taking: Taking) -> UUID:
+def identify_reversal(taking: PointsToReverse) -> UUID:
     """Id of the transfer that takes an incentive's points back for one reversal."""
     return identify("reverse", *taking.wallet, taking.reversal.hex, taking.incentive_id.hex)
 

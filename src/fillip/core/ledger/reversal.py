@@ -18,7 +18,7 @@ from uuid import UUID
 from msgspec import Meta, Struct, ValidationError, convert
 
 from fillip.core.errors import Unreadable
-from fillip.core.limit import CounterKey, Measure, Use
+from fillip.core.limit import CounterKey, CounterUse, Measure
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 DIVISIBLE = frozenset({"points", "cashback"})
@@ -54,7 +54,7 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     of: _Amount | None = None
 
 
-class Reverse(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all).
 
     Without `event_source` the original is of the reversal's own source.
@@ -87,14 +87,14 @@ class TakenLine(Struct, frozen=True):
     whole: Fraction | None = None
 
 
-class Past(Struct, frozen=True):
+class ReversedSoFar(Struct, frozen=True):
     """What reversals have taken of one original so far; of `lines` at least those that are asked for now."""
 
     share: Fraction = Fraction(0)
     lines: Mapping[str, TakenLine] = {}
 
 
-class Held(Struct, frozen=True):
+class GrantedIncentive(Struct, frozen=True):
     """An incentive as it stands."""
 
     incentive_id: UUID
@@ -113,11 +113,11 @@ class Grant(Struct, frozen=True):
     user_id: str
     instance: str
     give_back: bool
-    uses: Sequence[Use]
-    incentives: Sequence[Held]
+    uses: Sequence[CounterUse]
+    incentives: Sequence[GrantedIncentive]
 
 
-class Rule(Struct, frozen=True):
+class LimitTerms(Struct, frozen=True):
     """What a limit counts, and its cap in force."""
 
     measure: Measure
@@ -127,7 +127,7 @@ class Rule(Struct, frozen=True):
     cap: int
 
 
-class Taken(Struct, frozen=True):
+class IncentiveReversal(Struct, frozen=True):
     """`value` taken of an incentive; `whole`: nothing is left of it. `was` is its state before.
 
     `short`: of points, what was to be taken too and could not be: it had expired, or the wallet may not be overdrawn so
@@ -141,7 +141,7 @@ class Taken(Struct, frozen=True):
     short: int = 0
 
 
-class Told(Struct, frozen=True):
+class InboxUpdate(Struct, frozen=True):
     """What a user is told of an incentive: `seq` is its number in the inbox, `reversed_value` what is taken by now."""
 
     incentive_id: UUID
@@ -151,17 +151,17 @@ class Told(Struct, frozen=True):
     reversed_value: int
 
 
-class Returned(Struct, frozen=True):
+class CounterCredit(Struct, frozen=True):
     """`amount` given back to a counter."""
 
     counter: CounterKey
     amount: int
 
 
-def read_reversal(data: Mapping[str, object]) -> Reverse:
+def read_reversal(data: Mapping[str, object]) -> ReversalRequest:
     """The data of a reversal event. Raises Unreadable."""
     try:
-        order = convert(data, Reverse)
+        order = convert(data, ReversalRequest)
     except ValidationError as error:
         raise Unreadable("schema_violation", f"not a reversal: {error}") from None
     if not all(map(fits, (order.event_id, *order.line_names))):
@@ -190,12 +190,12 @@ def read_reversal(data: Mapping[str, object]) -> Reverse:
     return order
 
 
-def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, ReversalReason]:
+def weigh_reversal(order: ReversalRequest, past: ReversedSoFar) -> ReversedSoFar | tuple[ReversalState, ReversalReason]:
     """What will have been taken after `order`, or why it takes nothing: (state, reason)."""
     if past.share == 1:
         return "nothing", "already_reversed"
     if order.share is None:
-        return Past(Fraction(1), past.lines)
+        return ReversedSoFar(Fraction(1), past.lines)
     lines = dict(past.lines)
     for line in order.lines:
         piece = _weigh_line(line, order.of or 1, lines.get(line.line, TakenLine()))
@@ -208,10 +208,10 @@ def weigh_reversal(order: Reverse, past: Past) -> Past | tuple[ReversalState, Re
     sums = [share, *(lines[line.line].share for line in order.lines)]
     if any(each.denominator.bit_length() > MOST_DENOMINATOR_BITS for each in sums):
         return "refused", "too_many_wholes"
-    return Past(share, lines)
+    return ReversedSoFar(share, lines)
 
 
-def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[Taken]:
+def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[IncentiveReversal]:
     """What is taken of a grant's incentives when the share reversed goes from `before` to `share`; of an expired one
     nothing. What came short before is not asked for again.
     """
@@ -219,13 +219,13 @@ def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[Taken]:
     for held in grant.incentives:
         value = 0 if held.state == "expired" else _reach(held, grant, share) - _reach(held, grant, before)
         if held.state != "reversed" and (value > 0 or share == 1):
-            taken.append(Taken(held.incentive_id, value, share == 1, held.state))
+            taken.append(IncentiveReversal(held.incentive_id, value, share == 1, held.state))
     return taken
 
 
 def give_back(
-    tenant_id: str, grant: Grant, rules: Mapping[str, Rule], before: Fraction, share: Fraction
-) -> list[Returned]:
+    tenant_id: str, grant: Grant, rules: Mapping[str, LimitTerms], before: Fraction, share: Fraction
+) -> list[CounterCredit]:
     """What the counters of a grant get back when the share reversed goes from `before` to `share`.
 
     A counter gets back what its own window gave, however long ago; a limit that is gone counts nothing.
@@ -239,7 +239,7 @@ def give_back(
             if amount:
                 owner = grant.user_id if rule.per_user else ""
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
-                returned.append(Returned(counter, amount))
+                returned.append(CounterCredit(counter, amount))
     return returned
 
 
@@ -254,13 +254,13 @@ def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalR
     return TakenLine(share, whole)
 
 
-def _reach(held: Held, grant: Grant, share: Fraction) -> int:
+def _reach(held: GrantedIncentive, grant: Grant, share: Fraction) -> int:
     if share == 1:
         return held.value
     return int(held.value * share) if held.kind in DIVISIBLE and not grant.instance else 0
 
 
-def _return(use: Use, rule: Rule, grant: Grant, share: Fraction) -> int:
+def _return(use: CounterUse, rule: LimitTerms, grant: Grant, share: Fraction) -> int:
     if share == 1:
         return use.amount
     if rule.measure == "count":

@@ -8,14 +8,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.ledger.conflict import Winners, rank
 from fillip.core.ledger.decision import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
-from fillip.core.ledger.stock import Room, Wanted
-from fillip.core.limit import Counter, CounterKey, Touch, Use, take, weigh
+from fillip.core.ledger.stock import Stock, WantedRewards
+from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, take, weigh
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.match.reward_values import NoWorth
-from fillip.core.quest.batch import InstanceKey, Quests
+from fillip.core.match.reward_values import ValueRefusal
+from fillip.core.quest.batch import InstanceBatch, InstanceKey
 
 MAX_GRANTS = 1_000
 """Most grants of one event; what it would earn beyond, as it is ranked, is denied `too_many_grants`."""
@@ -24,7 +24,7 @@ UserKey = tuple[str, str]
 """(tenant, user)"""
 
 
-class Claim(Struct, frozen=True):
+class GrantRequest(Struct, frozen=True):
     """A campaign that would grant `values`, one for each reward, for this event, unless `refused` for them.
 
     `instance` names the quest instance that it completes, '' for SIMPLE; `place` is where that stands in the ledger,
@@ -32,18 +32,18 @@ class Claim(Struct, frozen=True):
     """
 
     match: Match
-    entry: Entry
-    touches: Sequence[Touch]
+    campaign_version: CampaignVersion
+    charges: Sequence[LimitCharge]
     values: Sequence[int]
-    refused: NoWorth | Literal["too_many_open"] | None = None
+    refused: ValueRefusal | Literal["too_many_open"] | None = None
     instance: str = ""
     place: InstanceKey | None = None
     since: int = 0
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedRewards:
         """What it would give, and to whom."""
-        return *self.user, self.entry.campaign.rewards
+        return *self.user, self.campaign_version.campaign.rewards
 
     @property
     def user(self) -> UserKey:
@@ -57,50 +57,55 @@ class Settled(Struct, frozen=True):
     `codes` are the coupon codes that were taken, by reward index.
     """
 
-    claim: Claim
+    request: GrantRequest
     decision: Decision
     incentives: Sequence[tuple[UUID, int, int]] = ()
     codes: Mapping[int, str] = {}
 
 
-def list_claims(matches: Sequence[Match], quests: Quests) -> Iterator[Sequence[Claim]]:
+def list_requests(matches: Sequence[Match], quests: InstanceBatch) -> Iterator[Sequence[GrantRequest]]:
     """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on.
 
     They come some at a time, and none while those of an event are still found. They are given to the ranking by
     priority, then by the start of what they complete (SIMPLE: the event itself), then by campaign.
     """
     for match in matches:
-        claims: list[Claim] = []
+        requests: list[GrantRequest] = []
         for candidate in match.candidates:
-            claims += _claims_for(match, candidate, quests)
+            requests += _list_requests_of(match, candidate, quests)
             yield ()
-        if any(claim.place for claim in claims):
-            claims.sort(key=lambda claim: (-claim.entry.campaign.priority, claim.since))
-        yield rank(claims)
+        if any(request.place for request in requests):
+            requests.sort(key=lambda request: (-request.campaign_version.campaign.priority, request.since))
+        yield rank(requests)
 
 
-def list_all_claims(matches: Sequence[Match]) -> list[Claim]:
+def list_all_requests(matches: Sequence[Match]) -> list[GrantRequest]:
     """Every claim that may come of these matches, under whatever version, however their quests stand."""
     return [
-        _claim(match, version) for match in matches for candidate in match.candidates for version in candidate.versions
+        _build_request(match, version)
+        for match in matches
+        for candidate in match.candidates
+        for version in candidate.versions
     ]
 
 
-def refuse_early(claim: Claim, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]) -> Use | None:
+def refuse_early(
+    request: GrantRequest, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]
+) -> CounterUse | None:
     """The first counter, of those `seen` by a plain read because a hint called them full, that has no room indeed."""
-    return weigh([touch for touch in _cap(claim, caps) if touch.counter in seen], seen)[1]
+    return weigh([charge for charge in _cap(request, caps) if charge.counter in seen], seen)[1]
 
 
 def decide(
-    claims: Sequence[tuple[Claim, Use | None]],
+    requests: Sequence[tuple[GrantRequest, CounterUse | None]],
     counters: MutableMapping[CounterKey, Counter],
     caps: Mapping[tuple[str, str], int],
-    heads: MutableMapping[UserKey, int],
-    room: Room,
-    quests: Quests,
+    inbox_heads: MutableMapping[UserKey, int],
+    stock: Stock,
+    quests: InstanceBatch,
     at: datetime,
 ) -> Iterator[Settled]:
-    """Decide each claim in order on what the ones before it left over; moves `counters`, `heads` and `room` on.
+    """Decide each claim in order on what the ones before it left over; moves `counters`, `inbox_heads` and `stock` on.
 
     A claim is outranked by one of the same event that was granted and stands against it; one that was refused yields.
     An event that was granted MAX_GRANTS is granted no more, whatever the limits say.
@@ -109,74 +114,76 @@ def decide(
     """
     match: Match | None = None
     winners = Winners()
-    for claim, refused_by in claims:
-        if claim.match is not match:
-            match, winners = claim.match, Winners()
-        winner = winners.find(claim.entry)
-        touches = _cap(claim, caps)
+    for request, refused_by in requests:
+        if request.match is not match:
+            match, winners = request.match, Winners()
+        winner = winners.find(request.campaign_version)
+        charges = _cap(request, caps)
         passed_over: DecisionReason | None = (
             "outranked" if winner else "too_many_grants" if winners.count >= MAX_GRANTS else None
         )
         uses = [refused_by] if refused_by and not passed_over else []
         if not refused_by and not passed_over:
-            uses, refused_by = weigh(touches, counters)
-        if reason := _find_reason(claim, passed_over, refused_by) or room.refuse(claim.wanted):
-            if claim.place:
-                quests.deny(claim.place)
-            yield Settled(claim, _record(claim, "denied", reason, uses, at, winner))
+            uses, refused_by = weigh(charges, counters)
+        if reason := _find_reason(request, passed_over, refused_by) or stock.refuse(request.wanted):
+            if request.place:
+                quests.deny(request.place)
+            yield Settled(request, _record(request, "denied", reason, uses, at, winner))
             continue
-        winners.add(claim.entry)
-        take(touches, counters)
-        decision = _record(claim, "granted", "granted", uses, at)
-        yield Settled(claim, decision, _number(claim, decision, heads), room.take(claim.wanted))
+        winners.add(request.campaign_version)
+        take(charges, counters)
+        decision = _record(request, "granted", "granted", uses, at)
+        yield Settled(request, decision, _number(request, decision, inbox_heads), stock.take(request.wanted))
 
 
-def _find_reason(claim: Claim, passed_over: DecisionReason | None, refused_by: Use | None) -> DecisionReason | None:
-    if claim.entry.is_paused:
+def _find_reason(
+    request: GrantRequest, passed_over: DecisionReason | None, refused_by: CounterUse | None
+) -> DecisionReason | None:
+    if request.campaign_version.is_paused:
         return "paused"
-    if claim.match.late:
+    if request.match.late:
         return "late"
-    return claim.refused or passed_over or ("limit" if refused_by else None)
+    return request.refused or passed_over or ("limit" if refused_by else None)
 
 
-def _cap(claim: Claim, caps: Mapping[tuple[str, str], int]) -> list[Touch]:
+def _cap(request: GrantRequest, caps: Mapping[tuple[str, str], int]) -> list[LimitCharge]:
     return [
-        touch if touch.cap == cap else replace(touch, cap=cap)
-        for touch in claim.touches
-        if (cap := caps.get((touch.counter.tenant_id, touch.counter.limit_id))) is not None
+        charge if charge.cap == cap else replace(charge, cap=cap)
+        for charge in request.charges
+        if (cap := caps.get((charge.counter.tenant_id, charge.counter.limit_id))) is not None
     ]
 
 
-def _claims_for(match: Match, candidate: Candidate, quests: Quests) -> Iterator[Claim]:
-    event, entry = match.event, candidate.entry
-    if entry.campaign.quest is None or entry.is_paused:
-        yield _claim(match, candidate)
+def _list_requests_of(match: Match, candidate: Candidate, quests: InstanceBatch) -> Iterator[GrantRequest]:
+    event, campaign_version = match.event, candidate.campaign_version
+    if campaign_version.campaign.quest is None or campaign_version.is_paused:
+        yield _build_request(match, candidate)
     elif not match.late:
         completed, crowded = quests.advance(event, candidate)
         for one, version in completed:
-            place = InstanceKey(event.tenant_id, entry.campaign_id, event.user_id, one.key, one.occurrence)
-            yield replace(_claim(match, version), instance=one.name, place=place, since=one.start_offset)
+            place = InstanceKey(event.tenant_id, campaign_version.campaign_id, event.user_id, one.key, one.occurrence)
+            yield replace(_build_request(match, version), instance=one.name, place=place, since=one.start_offset)
         if crowded:
-            yield replace(_claim(match, candidate), instance=crowded.name, touches=(), refused="too_many_open")
+            yield replace(_build_request(match, candidate), instance=crowded.name, charges=(), refused="too_many_open")
 
 
-def _claim(match: Match, candidate: Candidate) -> Claim:
-    what = (candidate.entry, candidate.touches, candidate.values, candidate.refused)
-    return Claim(match, *what, since=match.event.place.offset)
+def _build_request(match: Match, candidate: Candidate) -> GrantRequest:
+    what = (candidate.campaign_version, candidate.charges, candidate.values, candidate.refused)
+    return GrantRequest(match, *what, since=match.event.place.offset)
 
 
 def _record(
-    claim: Claim,
+    request: GrantRequest,
     outcome: Outcome,
     reason: DecisionReason,
-    uses: Sequence[Use],
+    uses: Sequence[CounterUse],
     at: datetime,
     winner: str | None = None,
 ) -> Decision:
-    event = claim.match.event
+    event = request.match.event
     return Decision(
         decision_id=identify_decision(
-            event.tenant_id, claim.entry.campaign_id, claim.instance, event.source, event.event_id
+            event.tenant_id, request.campaign_version.campaign_id, request.instance, event.source, event.event_id
         ),
         outcome=outcome,
         reason=reason,
@@ -187,9 +194,11 @@ def _record(
     )
 
 
-def _number(claim: Claim, decision: Decision, heads: MutableMapping[UserKey, int]) -> list[tuple[UUID, int, int]]:
+def _number(
+    request: GrantRequest, decision: Decision, inbox_heads: MutableMapping[UserKey, int]
+) -> list[tuple[UUID, int, int]]:
     numbered = []
-    for index in range(len(claim.entry.campaign.rewards)):
-        heads[claim.user] = heads.get(claim.user, 0) + 1
-        numbered.append((identify_incentive(decision.decision_id, index), index, heads[claim.user]))
+    for index in range(len(request.campaign_version.campaign.rewards)):
+        inbox_heads[request.user] = inbox_heads.get(request.user, 0) + 1
+        numbered.append((identify_incentive(decision.decision_id, index), index, inbox_heads[request.user]))
     return numbered

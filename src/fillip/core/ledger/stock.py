@@ -10,11 +10,11 @@ PoolKey = tuple[str, str]
 """(tenant, pool)"""
 BadgeKey = tuple[str, str, str]
 """(tenant, user, badge)"""
-Wanted = tuple[str, str, Sequence[Reward]]
+WantedRewards = tuple[str, str, Sequence[Reward]]
 """(tenant, user, rewards): what one claim would give"""
 
 
-class Room:
+class Stock:
     """The free codes that this batch has locked, and the shelves of its users; what is granted is taken from both."""
 
     def __init__(self, codes: Mapping[PoolKey, Iterable[str]], held: Iterable[BadgeKey]) -> None:
@@ -22,7 +22,7 @@ class Room:
         self._codes = {pool: deque(found) for pool, found in codes.items()}
         self._held = set(held)
 
-    def refuse(self, wanted: Wanted) -> Literal["pool_empty", "already_held"] | None:
+    def refuse(self, wanted: WantedRewards) -> Literal["pool_empty", "already_held"] | None:
         """`pool_empty`, `already_held`, or None when all the rewards can be given."""
         if any(count > len(self._codes.get(pool, ())) for pool, count in count_codes([wanted]).items()):
             return "pool_empty"
@@ -32,18 +32,18 @@ class Room:
         """Take a badge off its shelf: it can be earned again. A code was shown, and is never given again."""
         self._held.discard(badge)
 
-    def take(self, wanted: Wanted) -> dict[int, str]:
+    def take(self, wanted: WantedRewards) -> dict[int, str]:
         """Take what is granted; the code of each reward that has one, by its index. Only after `refuse` gave None."""
         tenant, _, rewards = wanted
         self._held |= list_badges([wanted])
         return {i: self._codes[tenant, reward.pool].popleft() for i, reward in enumerate(rewards) if reward.pool}
 
 
-def count_codes(wanted: Iterable[Wanted]) -> Counter[PoolKey]:
+def count_codes(wanted: Iterable[WantedRewards]) -> Counter[PoolKey]:
     """How many codes of each pool it would take to give all of this."""
     return Counter((tenant, reward.pool) for tenant, _, rewards in wanted for reward in rewards if reward.pool)
 
 
-def list_badges(wanted: Iterable[Wanted]) -> set[BadgeKey]:
+def list_badges(wanted: Iterable[WantedRewards]) -> set[BadgeKey]:
     """The badges that would be given, each to whom."""
     return {(tenant, user, reward.badge) for tenant, user, rewards in wanted for reward in rewards if reward.badge}

@@ -45,9 +45,9 @@ from fillip.core.ledger.points import (
     Draw,
     Lot,
     Part,
+    PointsReversal,
+    PointsToReverse,
     Portion,
-    Taken,
-    Taking,
     Transfer,
     TransferKind,
     WalletKey,
@@ -66,9 +66,9 @@ __all__ = [
     "Draw",
     "Lot",
     "Part",
+    "PointsReversal",
+    "PointsToReverse",
     "Portion",
-    "Taken",
-    "Taking",
     "Transfer",
     "TransferKind",
     "Wallet",
@@ -220,7 +220,7 @@ class Wallet:
         self._move(transfer_id, "adjust", "active", "issued", -amount, changes, source_id, at, reason, owed)
         return True
 
-    def take_back(self, taking: Taking, at: datetime, floor: int | None) -> Taken:
+    def take_back(self, taking: PointsToReverse, at: datetime, floor: int | None) -> PointsReversal:
         """See the module. `floor` is the currency's, None: a debt has no bound. `at` is the reversal's time.
 
         Only the incentive's own lot is looked at: other points that stand in for it are left owed. Where lots owe already,
@@ -228,7 +228,7 @@ class Wallet:
         """
         lot = self.lots.get(taking.incentive_id)
         if lot is None:
-            return Taken(0, taking.amount)
+            return PointsReversal(0, taking.amount)
         over = self._is_over(lot)
         wanted = min(taking.amount, lot.amount - lot.reversed - (lot.remaining if over else 0))
         if self._is_pending(lot):
@@ -243,7 +243,7 @@ class Wallet:
             owed = min(taken, there) - own
         if taken:
             self._reverse(lot, taken, own, owed, taking, at)
-        return Taken(taken, taking.amount - taken)
+        return PointsReversal(taken, taking.amount - taken)
 
     def pay_draws(self, draws: Sequence[Draw]) -> None:
         """Let the lots of the page give what these draws are owed, one after the other, as far as the page goes.
@@ -274,7 +274,7 @@ class Wallet:
                 self._pay(draw, {lot.lot_id.hex: -part})
         return excess
 
-    def _reverse(self, lot: Lot, taken: int, own: int, owed: int, taking: Taking, at: datetime) -> None:
+    def _reverse(self, lot: Lot, taken: int, own: int, owed: int, taking: PointsToReverse, at: datetime) -> None:
         account: Account = "pending" if self._is_pending(lot) else "active"
         lot = self.lots[lot.lot_id]
         self._put(replace(lot, remaining=lot.remaining - own, reversed=lot.reversed + taken))

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.event import Event
-from fillip.core.limit import CounterKey, Touch
-from fillip.core.match.reward_values import NoWorth
+from fillip.core.limit import CounterKey, LimitCharge
+from fillip.core.match.reward_values import ValueRefusal
 
 
 class Candidate(Struct, frozen=True):
@@ -18,13 +18,13 @@ class Candidate(Struct, frozen=True):
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
     that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
     cohorts for the rules that settle runs.
-    `kept` has one for each earlier version that instances go on under, the earliest first: what the event means there.
+    `retained` has one for each earlier version that instances go on under, the earliest first: what the event means there.
     """
 
-    entry: Entry
-    touches: tuple[Touch, ...] = ()
+    campaign_version: CampaignVersion
+    charges: tuple[LimitCharge, ...] = ()
     values: tuple[int, ...] = ()
-    refused: NoWorth | None = None
+    refused: ValueRefusal | None = None
     starts: bool = False
     steps: tuple[int, ...] = ()
     amounts: dict[int, int] = {}
@@ -32,12 +32,12 @@ class Candidate(Struct, frozen=True):
     routes: tuple[int, ...] = ()
     user: Mapping[str, object] = {}
     cohorts: frozenset[str] = frozenset()
-    kept: tuple["Candidate", ...] = ()
+    retained: tuple["Candidate", ...] = ()
 
     @property
     def versions(self) -> tuple["Candidate", ...]:
         """What the event means for each version in force, the newest first."""
-        return (self, *self.kept)
+        return (self, *self.retained)
 
 
 class Match(Struct, frozen=True):
@@ -55,6 +55,6 @@ class Match(Struct, frozen=True):
     full: frozenset[CounterKey] = frozenset()
 
     @property
-    def touches(self) -> Iterator[Touch]:
+    def charges(self) -> Iterator[LimitCharge]:
         """All that any of its grants would take."""
-        return (touch for each in self.candidates for version in each.versions for touch in version.touches)
+        return (charge for each in self.candidates for version in each.versions for charge in version.charges)

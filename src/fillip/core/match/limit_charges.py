@@ -3,26 +3,30 @@
 from collections.abc import Mapping, Sequence
 
 from fillip.core.book.book import Book
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event
-from fillip.core.limit import CounterKey, Limit, Touch
+from fillip.core.limit import CounterKey, Limit, LimitCharge
 from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.rule import RuleError
 from fillip.core.tenant import start_window
 
 
-def list_touches(
-    event: Event, entry: Entry, values: Sequence[int], user: Mapping[str, object], cohorts: frozenset[str]
-) -> tuple[Touch, ...]:
-    """One touch per limit that a grant of `entry` for this event falls under; `values` has one for each reward.
+def list_charges(
+    event: Event,
+    campaign_version: CampaignVersion,
+    values: Sequence[int],
+    user: Mapping[str, object],
+    cohorts: frozenset[str],
+) -> tuple[LimitCharge, ...]:
+    """One touch per limit that a grant of `campaign_version` for this event falls under; `values` has one for each reward.
 
     Raises RuleError from a key expression.
     """
-    book, rewards = event.book, entry.campaign.rewards
+    book, rewards = event.book, campaign_version.campaign.rewards
     return tuple(
-        Touch(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
-        for limit in book.limits_by_version[entry.campaign_id, entry.version]
+        LimitCharge(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
+        for limit in book.limits_by_version[campaign_version.campaign_id, campaign_version.version]
         if limit.action in (None, event.action)
     )
 

@@ -11,8 +11,8 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import Event
 from fillip.core.identity import name_key
 from fillip.core.match.candidate import Candidate, Match
-from fillip.core.quest.instance import Contribution, Instance, Meeting, advance
-from fillip.core.quest.shelf import Shelf
+from fillip.core.quest.instance import Contribution, Instance, QuestEvent, advance
+from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 
 QuestKey = tuple[str, str, str]
@@ -38,7 +38,7 @@ class Span(Struct, frozen=True):
     last: datetime
 
 
-class Wanted(Struct, frozen=True):
+class InstancesToLock(Struct, frozen=True):
     """The instances to lock: of each quest those lapsed that may not be over, and some of those open that are; of those
     open all of the quests in `whole`, else those of the `routes`; and of each of `keys` those open and the newest.
 
@@ -53,19 +53,19 @@ class Wanted(Struct, frozen=True):
     openings: Sequence[tuple[QuestKey, str]] = ()
 
 
-class Quests:
+class InstanceBatch:
     """The instances that a batch works on, and what it changes; `fresh` are those that it made."""
 
     def __init__(self, found: Mapping[QuestKey, Iterable[Instance]]) -> None:
         """`found` as read under the lock."""
-        self._shelves = {key: Shelf(instances) for key, instances in found.items()}
+        self._shelves = {key: UserInstances(instances) for key, instances in found.items()}
         self._open: dict[QuestKey, int] = {}
         self._growing: Mapping[QuestKey, datetime] = {}
         self.changed: dict[InstanceKey, Instance] = {}
         self.fresh: set[InstanceKey] = set()
         self.met: list[tuple[InstanceKey, Contribution]] = []
 
-    def list_growing(self, wanted: Wanted) -> Mapping[QuestKey, datetime]:
+    def list_growing(self, wanted: InstancesToLock) -> Mapping[QuestKey, datetime]:
         """The quests that may have more instances waiting after the batch, with the first instant that counts as not over.
 
         Where one of the same key waits, the next can only take its place.
@@ -83,16 +83,16 @@ class Quests:
         """Let an event move a quest on: the instances that it completes in order of start, each with the candidate of the
         version that it does so under, and one refused for room.
         """
-        quest = (event.tenant_id, candidate.entry.campaign_id, event.user_id)
-        meeting = read_meeting(event, candidate)
-        done = advance(self._shelve(quest).find(meeting), meeting, self._open.get(quest, 0))
+        quest = (event.tenant_id, candidate.campaign_version.campaign_id, event.user_id)
+        quest_event = read_quest_event(event, candidate)
+        done = advance(self._shelve(quest).find(quest_event), quest_event, self._open.get(quest, 0))
         for moved in done.moved:
             instance = moved.instance
             place = InstanceKey(*quest, instance.key, instance.occurrence)
             if self._put(place, instance) is None:
                 self.fresh.add(place)
             self.met += [(place, each) for each in moved.met]
-        versions = {version.entry.version: version for version in candidate.versions}
+        versions = {version.campaign_version.version: version for version in candidate.versions}
         completed = [moved for moved in done.moved if moved.instance.state == "completed"]
         return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
 
@@ -106,10 +106,10 @@ class Quests:
             self._put(place, instance)
         self.changed[place] = instance
 
-    def _shelve(self, quest: QuestKey) -> Shelf:
+    def _shelve(self, quest: QuestKey) -> UserInstances:
         shelf = self._shelves.get(quest)
         if shelf is None:
-            shelf = self._shelves[quest] = Shelf(())
+            shelf = self._shelves[quest] = UserInstances(())
         return shelf
 
     def _put(self, place: InstanceKey, instance: Instance) -> Instance | None:
@@ -127,7 +127,7 @@ class Quests:
         self._put(place, replace(self.changed[place], state="denied"))
 
 
-def list_wanted(matches: Sequence[Match]) -> Wanted:
+def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
     """The instances to lock for these matches, sorted and each once."""
     spans: dict[QuestKey, Span] = {}
     whole: set[QuestKey] = set()
@@ -136,39 +136,39 @@ def list_wanted(matches: Sequence[Match]) -> Wanted:
     openings: set[tuple[QuestKey, str]] = set()
     for match in matches:
         for candidate in () if match.late else match.candidates:
-            if candidate.entry.campaign.quest is None or candidate.entry.is_paused:
+            if candidate.campaign_version.campaign.quest is None or candidate.campaign_version.is_paused:
                 continue
-            place = (match.event.tenant_id, candidate.entry.campaign_id, match.event.user_id)
-            meeting = read_meeting(match.event, candidate)
-            spans[place] = _widen(spans.get(place), meeting)
-            found = meeting.list_routes()
+            place = (match.event.tenant_id, candidate.campaign_version.campaign_id, match.event.user_id)
+            quest_event = read_quest_event(match.event, candidate)
+            spans[place] = _widen(spans.get(place), quest_event)
+            found = quest_event.list_routes()
             whole |= {place} if found is None else set()
             routes |= {(place, route) for route in found or ()}
-            if meeting.opens:
-                keys |= {(place, meeting.key)} if meeting.quest.instance != "event" else set()
-                openings |= {(place, meeting.key)} if found else set()
-    return Wanted(dict(sorted(spans.items())), sorted(whole), sorted(routes), sorted(keys), sorted(openings))
+            if quest_event.opens:
+                keys |= {(place, quest_event.key)} if quest_event.quest.instance != "event" else set()
+                openings |= {(place, quest_event.key)} if found else set()
+    return InstancesToLock(dict(sorted(spans.items())), sorted(whole), sorted(routes), sorted(keys), sorted(openings))
 
 
-def find_due(meeting: Meeting) -> datetime:
+def find_due(quest_event: QuestEvent) -> datetime:
     """The end of a window before which it is over for the event, under whatever version."""
-    most_s = max(version.quest.lateness_s for version in (meeting, *meeting.kept))
-    return meeting.clock_at - timedelta(seconds=most_s)
+    most_s = max(version.quest.lateness_s for version in (quest_event, *quest_event.retained))
+    return quest_event.clock_at - timedelta(seconds=most_s)
 
 
-def _widen(span: Span | None, meeting: Meeting) -> Span:
-    at = find_due(meeting)
+def _widen(span: Span | None, quest_event: QuestEvent) -> Span:
+    at = find_due(quest_event)
     return Span(min(span.first, at), max(span.last, at)) if span else Span(at, at)
 
 
-def read_meeting(event: Event, candidate: Candidate) -> Meeting:
+def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
     """What an event means for the quest that it is a candidate of."""
-    entry, tenant = candidate.entry, event.book.tenant
-    quest, schedule = entry.campaign.quest, entry.campaign.schedule
+    campaign_version, tenant = candidate.campaign_version, event.book.tenant
+    quest, schedule = campaign_version.campaign.quest, campaign_version.campaign.schedule
     assert quest is not None, "only campaigns with a quest are met step by step"
-    return Meeting(
+    return QuestEvent(
         quest=quest,
-        campaign_version=entry.version,
+        campaign_version=campaign_version.version,
         event_key=event.key,
         source=event.source,
         event_id=event.event_id,
@@ -180,19 +180,19 @@ def read_meeting(event: Event, candidate: Candidate) -> Meeting:
         starts=candidate.starts,
         amounts=candidate.amounts,
         key=name_key(event.event_id, event.key) if quest.instance == "event" else candidate.key,
-        start=dict(event.attributes) if entry.late_rules else None,
+        start=dict(event.attributes) if campaign_version.late_rules else None,
         campaign_starts_at=schedule.starts_at,
         campaign_ends_at=schedule.ends_at,
-        admits=lambda instance, index: _admit(event, candidate, instance, index),
-        route=entry.route,
+        late_rule_holds=lambda instance, index: _late_rule_holds(event, candidate, instance, index),
+        route=campaign_version.route,
         routes=candidate.routes,
-        kept=tuple(read_meeting(event, version) for version in candidate.kept),
+        retained=tuple(read_quest_event(event, version) for version in candidate.retained),
     )
 
 
-def _admit(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:
+def _late_rule_holds(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:
     """Whether what a step's rule reads of the instance holds too. An error is no match."""
-    rule = candidate.entry.late_rules.get(f"quest.steps.{index}.rule")
+    rule = candidate.campaign_version.late_rules.get(f"quest.steps.{index}.rule")
     if rule is None:
         return True
     try:
@@ -203,7 +203,7 @@ def _admit(event: Event, candidate: Candidate, instance: Instance, index: int) -
 
 
 def _read_start(event: Event, candidate: Candidate, instance: Instance) -> Mapping[str, object] | None:
-    quest = candidate.entry.campaign.quest
+    quest = candidate.campaign_version.campaign.quest
     action = event.book.actions.get((quest and quest.opening_action) or "")
     if instance.start is None or action is None:
         return None

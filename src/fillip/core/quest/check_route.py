@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 
 from fillip.core.book.route import find_path, list_asked_by_step
-from fillip.core.campaign.campaign import KEY_PATH, Checked
+from fillip.core.campaign.campaign import KEY_PATH, CheckedExpression
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import decode_rule, list_reads
 
 
-def find_route_faults(quest: Quest, before: Mapping[str, Checked], after: Mapping[str, Checked]) -> Iterator[Fault]:
+def find_route_faults(
+    quest: Quest, before: Mapping[str, CheckedExpression], after: Mapping[str, CheckedExpression]
+) -> Iterator[Fault]:
     """Where open instances would no longer be found by the attribute that all steps ask for; by the checked rules."""
     path = find_path(list_asked_by_step(quest, before))
     if path and path != find_path(list_asked_by_step(quest, after)):
@@ -19,7 +21,7 @@ def find_route_faults(quest: Quest, before: Mapping[str, Checked], after: Mappin
         yield Fault("/quest/steps/0/rule", message)
 
 
-def list_warnings(quest: Quest, checked: Mapping[str, Checked]) -> Iterator[Fault]:
+def list_warnings(quest: Quest, checked: Mapping[str, CheckedExpression]) -> Iterator[Fault]:
     """The steps of a keyed quest that do not ask for what the key reads."""
     if not isinstance(quest.instance, Keyed):
         return

@@ -114,13 +114,13 @@ class Contribution(Struct, frozen=True):
         return self.amount - self.reversed
 
 
-class Meeting(Struct, frozen=True):
+class QuestEvent(Struct, frozen=True):
     """What one event means for one version of a quest.
 
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
-    `amounts` the terms of their sums; `admits` tells the rest of a rule, which reads the instance. `key` is that of the
+    `amounts` the terms of their sums; `late_rule_holds` tells the rest of a rule, which reads the instance. `key` is that of the
     instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
-    `routes` where those are that it can count for. `kept` is what it means for earlier versions in force, the first first.
+    `routes` where those are that it can count for. `retained` is what it means for earlier versions in force, the first first.
     """
 
     quest: Quest
@@ -139,17 +139,17 @@ class Meeting(Struct, frozen=True):
     start: dict[str, object] | None = None
     campaign_starts_at: datetime | None = None
     campaign_ends_at: datetime | None = None
-    admits: Callable[[Instance, int], bool] = lambda instance, index: True
+    late_rule_holds: Callable[[Instance, int], bool] = lambda instance, index: True
     route: Route | None = None
     routes: tuple[int, ...] = ()
-    kept: tuple["Meeting", ...] = ()
+    retained: tuple["QuestEvent", ...] = ()
 
-    def under(self, campaign_version: int) -> "Meeting":
+    def under(self, campaign_version: int) -> "QuestEvent":
         """What the event means for an instance at a version: by the earliest one in force that is not before it.
 
         Where all are before it (the book is older than the instance) it is the newest.
         """
-        return next((each for each in self.kept if campaign_version <= each.campaign_version), self)
+        return next((each for each in self.retained if campaign_version <= each.campaign_version), self)
 
     @property
     def day(self) -> date:
@@ -178,11 +178,11 @@ class Meeting(Struct, frozen=True):
         """
         if self.route is None:
             return None
-        found = {EVERYWHERE, *self.routes, *(route for version in self.kept for route in version.routes)}
+        found = {EVERYWHERE, *self.routes, *(route for version in self.retained for route in version.routes)}
         return found | {self.place(self.start)} if self.opens else found
 
 
-class Moved(Struct, frozen=True):
+class Transition(Struct, frozen=True):
     """An instance after an event that was met under `version`, and what the event gave to its steps."""
 
     instance: Instance
@@ -196,55 +196,57 @@ class Advance(Struct, frozen=True):
     `refused` is the instance that it would have opened, had the user not too many open.
     """
 
-    moved: Sequence[Moved]
+    moved: Sequence[Transition]
     refused: Instance | None = None
 
 
-def advance(known: Iterable[Instance], meeting: Meeting, open_now: int = 0) -> Advance:
+def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 0) -> Advance:
     """Let an event lapse instances, then open one, which may close another, then count for each that takes it.
 
-    Each goes on under its own version (see Meeting.under); what opens does so under the newest.
+    Each goes on under its own version (see QuestEvent.under); what opens does so under the newest.
 
     `known` are, of the user's unfinished instances, those that the event finds by its routes or its key, those whose
     window it lies in at least; and the newest of the meeting's key. Those that nothing happens to are left out of the
     answer. `open_now` is how many are open, also where they are not known.
     """
     before = sorted(known, key=lambda each: (each.start_offset, each.key, each.occurrence))
-    current = [_lapse(each, meeting.under(each.campaign_version)) for each in before]
-    opened = _open(current, meeting)
+    current = [_lapse(each, quest_event.under(each.campaign_version)) for each in before]
+    opened = _open(current, quest_event)
     refused = None
-    if opened and (open_now >= MAX_OPEN or _count_together(current, opened, meeting) >= MAX_TOGETHER):
+    if opened and (open_now >= MAX_OPEN or _count_together(current, opened, quest_event) >= MAX_TOGETHER):
         opened, refused = None, opened
-    if opened and not meeting.quest.repeatable:
+    if opened and not quest_event.quest.repeatable:
         current = [_close(each, opened) for each in current]
-    moved = [meet(each, meeting.under(each.campaign_version)) for each in current]
+    moved = [meet(each, quest_event.under(each.campaign_version)) for each in current]
     told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance != old]
-    return Advance([*told, meet(opened, meeting)] if opened else told, refused)
+    return Advance([*told, meet(opened, quest_event)] if opened else told, refused)
 
 
-def _count_together(current: Iterable[Instance], opened: Instance, meeting: Meeting) -> int:
+def _count_together(current: Iterable[Instance], opened: Instance, quest_event: QuestEvent) -> int:
     """How many that are not over every event finds that finds the one opened."""
-    alike = (each for each in current if meeting.route is None or each.route in (EVERYWHERE, opened.route))
-    return sum(each.is_unfinished and not _is_over(each.ends_at, meeting) for each in alike)
+    alike = (each for each in current if quest_event.route is None or each.route in (EVERYWHERE, opened.route))
+    return sum(each.is_unfinished and not _is_over(each.ends_at, quest_event) for each in alike)
 
 
-def meet(instance: Instance, meeting: Meeting) -> Moved:
+def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
     """The instance after the event has counted for the steps that wait for it."""
-    if not _takes(instance, meeting):
-        return Moved(instance, meeting.campaign_version)
-    taken = migrate(instance, meeting)
-    states, met, day, skipped = list(taken.steps), [], meeting.day, meeting.tenant.skipped_days
-    for index in _list_waiting(meeting.quest, states):
-        step = meeting.quest.steps[index]
-        if index not in meeting.steps:
+    if not _takes(instance, quest_event):
+        return Transition(instance, quest_event.campaign_version)
+    taken = migrate(instance, quest_event)
+    states, met, day, skipped = list(taken.steps), [], quest_event.day, quest_event.tenant.skipped_days
+    for index in _list_waiting(quest_event.quest, states):
+        step = quest_event.quest.steps[index]
+        if index not in quest_event.steps:
             continue
-        if step.streak and is_closed(step.streak, states[index].last, day, meeting.due_day):
+        if step.streak and is_closed(step.streak, states[index].last, day, quest_event.due_day):
             continue
-        amount = meeting.amounts.get(index, 1)
-        if meeting.admits(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
+        amount = quest_event.amounts.get(index, 1)
+        if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
             states[index] = _sum_up(state, amount)
-            met.append(Contribution(state.name, meeting.event_key, amount, day))
-    return Moved(_put(taken, states, meeting.event_key) if met else instance, meeting.campaign_version, tuple(met))
+            met.append(Contribution(state.name, quest_event.event_key, amount, day))
+    return Transition(
+        _put(taken, states, quest_event.event_key) if met else instance, quest_event.campaign_version, tuple(met)
+    )
 
 
 def restart(step: Step, state: StepState) -> StepState:
@@ -270,18 +272,18 @@ def replay(
     return tuple(states)
 
 
-def migrate(instance: Instance, meeting: Meeting) -> Instance:
+def migrate(instance: Instance, quest_event: QuestEvent) -> Instance:
     """An open or lapsed instance of an earlier version under the meeting's: steps of the same name keep how far they are.
 
     Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
     left was met, the last one does.
     """
-    if instance.campaign_version >= meeting.campaign_version or not instance.is_unfinished:
+    if instance.campaign_version >= quest_event.campaign_version or not instance.is_unfinished:
         return instance
     old = {state.name: state for state in instance.steps}
-    states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(meeting.quest)]
-    route = meeting.place(instance.start) if meeting.route else instance.route
-    return hold_back(replace(instance, steps=tuple(states), campaign_version=meeting.campaign_version, route=route))
+    states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(quest_event.quest)]
+    route = quest_event.place(instance.start) if quest_event.route else instance.route
+    return hold_back(replace(instance, steps=tuple(states), campaign_version=quest_event.campaign_version, route=route))
 
 
 def hold_back(instance: Instance) -> Instance:
@@ -328,20 +330,20 @@ def _add(step: Step, state: StepState, amount: int, day: date, skipped: Collecti
     return replace(state, done=measure(step.streak, days), last=last, days=days)
 
 
-def _takes(instance: Instance, meeting: Meeting) -> bool:
-    if not instance.is_unfinished or meeting.occurred_at < instance.started_at:
+def _takes(instance: Instance, quest_event: QuestEvent) -> bool:
+    if not instance.is_unfinished or quest_event.occurred_at < instance.started_at:
         return False
     if instance.ends_at is None:
         return True
-    return meeting.occurred_at <= instance.ends_at and not _is_over(instance.ends_at, meeting)
+    return quest_event.occurred_at <= instance.ends_at and not _is_over(instance.ends_at, quest_event)
 
 
-def _is_over(ends_at: datetime | None, meeting: Meeting) -> bool:
-    return ends_at is not None and meeting.clock_at > add_span(ends_at, meeting.quest.lateness_s)
+def _is_over(ends_at: datetime | None, quest_event: QuestEvent) -> bool:
+    return ends_at is not None and quest_event.clock_at > add_span(ends_at, quest_event.quest.lateness_s)
 
 
-def _lapse(instance: Instance, meeting: Meeting) -> Instance:
-    over = instance.state == "open" and _is_over(instance.ends_at, meeting)
+def _lapse(instance: Instance, quest_event: QuestEvent) -> Instance:
+    over = instance.state == "open" and _is_over(instance.ends_at, quest_event)
     return replace(instance, state="lapsed") if over else instance
 
 
@@ -351,50 +353,50 @@ def _close(instance: Instance, follower: Instance) -> Instance:
     return replace(instance, state="closed") if is_next and instance.is_unfinished else instance
 
 
-def _open(known: Sequence[Instance], meeting: Meeting) -> Instance | None:
+def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None:
     """The instance that the event opens, if it may."""
-    quest = meeting.quest
-    same = [instance for instance in known if instance.key == meeting.key]
+    quest = quest_event.quest
+    same = [instance for instance in known if instance.key == quest_event.key]
     newest = max(same, key=lambda instance: instance.occurrence, default=None)
-    if not meeting.opens or any(_blocks(one, newest, meeting) for one in same):
+    if not quest_event.opens or any(_blocks(one, newest, quest_event) for one in same):
         return None
     from_campaign = quest.start.at == "campaign"
-    started_at = (meeting.campaign_starts_at if from_campaign else None) or meeting.occurred_at
-    ends_at = meeting.campaign_ends_at
+    started_at = (quest_event.campaign_starts_at if from_campaign else None) or quest_event.occurred_at
+    ends_at = quest_event.campaign_ends_at
     if quest.window_s is not None:
         ends_at = add_span(started_at, quest.window_s)
     instance = Instance(
-        key=meeting.key,
+        key=quest_event.key,
         occurrence=newest.occurrence + 1 if newest else 1,
-        campaign_version=meeting.campaign_version,
+        campaign_version=quest_event.campaign_version,
         state="open",
         started_at=started_at,
         ends_at=ends_at,
-        start_event_key=None if from_campaign else meeting.event_key,
-        start_event_id=None if from_campaign else meeting.event_id,
-        start_event_source=None if from_campaign else meeting.source,
-        start_offset=meeting.sequence,
+        start_event_key=None if from_campaign else quest_event.event_key,
+        start_event_id=None if from_campaign else quest_event.event_id,
+        start_event_source=None if from_campaign else quest_event.source,
+        start_offset=quest_event.sequence,
         steps=fresh_steps(quest),
-        start=meeting.start,
-        route=meeting.place(meeting.start),
+        start=quest_event.start,
+        route=quest_event.place(quest_event.start),
     )
-    return instance if _takes(instance, meeting) and _is_admitted(instance, meeting) else None
+    return instance if _takes(instance, quest_event) and _is_admitted(instance, quest_event) else None
 
 
-def _blocks(instance: Instance, newest: Instance | None, meeting: Meeting) -> bool:
+def _blocks(instance: Instance, newest: Instance | None, quest_event: QuestEvent) -> bool:
     """Whether an instance of the same key stands in the way of a new one: the newest, or one whose window is not past."""
-    quest = meeting.quest
+    quest = quest_event.quest
     if not instance.is_unfinished:
         return instance is newest and instance.state != "reversed" and not quest.repeatable
-    if _is_over(instance.ends_at, meeting.under(instance.campaign_version)):
+    if _is_over(instance.ends_at, quest_event.under(instance.campaign_version)):
         return instance is newest and quest.start.at == "campaign"
-    within = instance.ends_at is None or meeting.occurred_at <= instance.ends_at
+    within = instance.ends_at is None or quest_event.occurred_at <= instance.ends_at
     return within or (instance is newest and not quest.repeatable)
 
 
-def _is_admitted(instance: Instance, meeting: Meeting) -> bool:
+def _is_admitted(instance: Instance, quest_event: QuestEvent) -> bool:
     """Whether the step that is to open the instance counts for it, as far as its rule reads the instance."""
-    if meeting.quest.start.at != "first_step":
+    if quest_event.quest.start.at != "first_step":
         return True
-    waiting = [0] if meeting.quest.ordered else meeting.steps
-    return any(index in meeting.steps and meeting.admits(instance, index) for index in waiting)
+    waiting = [0] if quest_event.quest.ordered else quest_event.steps
+    return any(index in quest_event.steps and quest_event.late_rule_holds(instance, index) for index in waiting)

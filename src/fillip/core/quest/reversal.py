@@ -23,7 +23,7 @@ from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution, Instance, QuestState, StepState, fresh_steps, hold_back, restart
 
 
-class Going(Struct, frozen=True):
+class InstanceHistory(Struct, frozen=True):
     """An instance that stands (not `reversed`), with the version of its quest that it is at."""
 
     quest: Quest
@@ -37,7 +37,7 @@ class Lowering(Struct, frozen=True):
     `gone` is the key of the event where nothing is left of it.
     """
 
-    going: Going
+    history: InstanceHistory
     steps: tuple[StepState, ...]
     lowered: tuple[Contribution, ...]
     taken: Mapping[str, int]
@@ -63,7 +63,7 @@ class StepTaken(Struct, frozen=True):
     done: int
 
 
-class Undone(Struct, frozen=True):
+class InstanceReversal(Struct, frozen=True):
     """An instance that a share of an event was taken out of; `completed_by` is the event whose grant lost its ground.
 
     `lowered` are the event's contributions as they stand now, `taken` the steps that it took from, in their order.
@@ -77,20 +77,20 @@ class Undone(Struct, frozen=True):
     taken: tuple[StepTaken, ...]
 
 
-def lower(going: Going, given: Sequence[Contribution], event_key: UUID, share: Fraction) -> Lowering | None:
+def lower(history: InstanceHistory, given: Sequence[Contribution], event_key: UUID, share: Fraction) -> Lowering | None:
     """Take an event, of which `share` is reversed by now, out of what it has `given`; None where that reaches nothing."""
-    pairs = [(old, _lower(going.quest, old, share)) for old in given]
+    pairs = [(old, _lower(history.quest, old, share)) for old in given]
     changed = [(old, new) for old, new in pairs if old != new]
     if share < 1 and not changed:
         return None
     taken = {new.step: new.reversed - old.reversed for old, new in changed}
-    steps = tuple(_lower_sums(state, changed) for state in going.instance.steps)
-    return Lowering(going, steps, tuple(new for _, new in changed), taken, event_key if share == 1 else None)
+    steps = tuple(_lower_sums(state, changed) for state in history.instance.steps)
+    return Lowering(history, steps, tuple(new for _, new in changed), taken, event_key if share == 1 else None)
 
 
 def recount(lowering: Lowering) -> Recount:
     """Count the instance anew, as far as its sums tell."""
-    quest, standing = lowering.going.quest, _list_standing(lowering)
+    quest, standing = lowering.history.quest, _list_standing(lowering)
     if _is_void(lowering):
         return Recount(fresh_steps(quest))
     steps, replayed = [], set[str]()
@@ -111,13 +111,13 @@ def recount(lowering: Lowering) -> Recount:
     return Recount(tuple(steps), replayed)
 
 
-def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) -> Undone:
+def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) -> InstanceReversal:
     """The instance with its steps counted anew.
 
     It is `reversed` where its enrolling event is gone, or nothing that it could have begun with is left. Otherwise it keeps its window;
     one that was lapsed or closed stays so, and one that is complete all the same stays as it was decided.
     """
-    before, after = lowering.going.instance, replace(lowering.going.instance, steps=steps)
+    before, after = lowering.history.instance, replace(lowering.history.instance, steps=steps)
     if _is_void(lowering):
         after = replace(after, state="reversed", completed_by=None)
     elif not all(state.met for state in steps):
@@ -127,11 +127,11 @@ def close(place: InstanceKey, lowering: Lowering, steps: tuple[StepState, ...]) 
         after = hold_back(after)
     lost = before.state == "completed" and after.state != "completed"
     completed_by = before.completed_by if lost else None
-    return Undone(place, before.state, after, completed_by, lowering.lowered, _list_taken(lowering, after))
+    return InstanceReversal(place, before.state, after, completed_by, lowering.lowered, _list_taken(lowering, after))
 
 
 def _list_taken(lowering: Lowering, after: Instance) -> tuple[StepTaken, ...]:
-    pairs = zip(lowering.going.instance.steps, after.steps, strict=True)
+    pairs = zip(lowering.history.instance.steps, after.steps, strict=True)
     taken = (StepTaken(now.name, lowering.taken.get(now.name, 0), was.done, now.done) for was, now in pairs)
     return tuple(each for each in taken if each.amount or each.done < each.was)
 
@@ -154,8 +154,8 @@ def _lower_sums(state: StepState, changed: Sequence[tuple[Contribution, Contribu
 
 def _is_void(lowering: Lowering) -> bool:
     """Whether nothing is left that the instance could have begun with: in order, only the first step's events are that."""
-    quest = lowering.going.quest
-    enrolling = quest.start.at == "event" and lowering.going.instance.start_event_key == lowering.gone
+    quest = lowering.history.quest
+    enrolling = quest.start.at == "event" and lowering.history.instance.start_event_key == lowering.gone
     first = lowering.steps[:1] if quest.ordered else lowering.steps
     nothing_left = quest.start.at == "first_step" and not any(state.left for state in first)
     return lowering.gone is not None and (enrolling or nothing_left)
@@ -163,6 +163,6 @@ def _is_void(lowering: Lowering) -> bool:
 
 def _list_standing(lowering: Lowering) -> list[str]:
     """The steps that are met and have lost nothing; in an ordered quest nor has any before them."""
-    ordered, lost = lowering.going.quest.ordered, lowering.taken
+    ordered, lost = lowering.history.quest.ordered, lowering.taken
     whole = takewhile(lambda state: state.name not in lost, lowering.steps) if ordered else lowering.steps
     return [state.name for state in whole if state.met and state.name not in lost]

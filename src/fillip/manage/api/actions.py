@@ -14,7 +14,7 @@ from fillip.manage.http.errors import Conflict, Invalid, NotFound
 from fillip.manage.http.etag import Match, tag
 from fillip.manage.http.fields import ActionId
 from fillip.manage.http.paging import Page, Pages, read_page
-from fillip.manage.request.route import Reading, Route, Work, Writing
+from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import MAX_FAULTS, JsonSchema, check_schema
 from fillip.manage.store.tables import action
@@ -88,7 +88,7 @@ async def list_actions(work: Reading, pages: Pages) -> Page[Action]:
     return Page(items=[_show(row) for row in rows], next_cursor=cursor)
 
 
-async def _insert(work: Work, name: str, schema: dict[str, Any]) -> None:
+async def _insert(work: UnitOfWork, name: str, schema: dict[str, Any]) -> None:
     if (await work.connection.execute(select(func.count()).select_from(action))).scalar_one() >= MAX_ACTIONS:
         raise Conflict(f"there are {MAX_ACTIONS} actions: no more can be defined")
     values = {"tenant_id": work.caller.tenant_id, "name": name, "schema": schema}

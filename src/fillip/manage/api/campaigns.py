@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, Checked
+from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, CheckedExpression
 from fillip.core.campaign.check_definition import fill_currency
 from fillip.core.quest.check_route import list_warnings
 from fillip.manage.book.change import lock_tenant
@@ -39,7 +39,7 @@ from fillip.manage.http.etag import Match, tag
 from fillip.manage.http.fields import ObjectId, Part
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.limit.postgres import check_keys
-from fillip.manage.request.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.rule.index_report import Lookup, list_lookups
 from fillip.manage.store import tables
 from fillip.manage.tenant.usage import require_room
@@ -176,7 +176,7 @@ async def change_campaign(
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
         check_change(read_definition(row), campaign)
-        check_route(campaign.quest, msgspec.convert(row.checked, dict[str, Checked]), checked)
+        check_route(campaign.quest, msgspec.convert(row.checked, dict[str, CheckedExpression]), checked)
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
@@ -211,14 +211,16 @@ async def move_campaign(
     return await _answer(work, row, response)
 
 
-async def _require_steps(work: Work, row: Row[Any]) -> None:
+async def _require_steps(work: UnitOfWork, row: Row[Any]) -> None:
     """Raise QuotaExceeded where all that an event may meet would cost too much; the tenant's lock is held, so sums stand."""
     if row.state != "draft":
         used = await count_steps(work.connection, work.caller.tenant_id)
         require_room(work.caller, "rule_steps", used - row.steps, row.steps)
 
 
-async def _check(work: Work, campaign_id: str | None, campaign: Campaign) -> tuple[Campaign, dict[str, Checked]]:
+async def _check(
+    work: UnitOfWork, campaign_id: str | None, campaign: Campaign
+) -> tuple[Campaign, dict[str, CheckedExpression]]:
     """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
     shapes = await read_shapes(work.connection, work.caller, campaign)
     campaign = fill_currency(campaign, shapes.currency)
@@ -245,14 +247,14 @@ def _make_id(name: str) -> str:
     return f"{words or 'campaign'}-{token_hex(3)}"
 
 
-async def _answer(work: Work, row: Row[Any], response: Response) -> CampaignAnswer:
+async def _answer(work: UnitOfWork, row: Row[Any], response: Response) -> CampaignAnswer:
     tag(response, row.revision)
     return await work.compute(_describe, row)
 
 
 def _describe(row: Row[Any]) -> CampaignAnswer:
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
-    campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, Checked])
+    campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, CheckedExpression])
     found = list_warnings(campaign.quest, checked) if campaign.quest else ()
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
     shown["lookups"] = list_lookups(campaign, row.checked)

@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.reward import RewardKind
-from fillip.core.ledger.claim import ClaimRefused, Hold, claim, confirm, release, reserve
+from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
 from fillip.manage.http.errors import Conflict, HttpRefused, NotFound
 from fillip.manage.http.fields import NO_DOTS, Part
-from fillip.manage.request.route import Route, Work, begin, begin_once
+from fillip.manage.request.route import Route, UnitOfWork, begin, begin_once
 from fillip.manage.store.tables import coupon, incentive
 
 RESERVED_FOR_S = 900
@@ -31,11 +31,11 @@ _STATUS = {
 }
 
 router = APIRouter(tags=["claims"], route_class=Route)
-Looking = Annotated[Work, begin("claims:write")]
-Claiming = Annotated[Work, begin_once("claims:write")]
+Looking = Annotated[UnitOfWork, begin("claims:write")]
+Claiming = Annotated[UnitOfWork, begin_once("claims:write")]
 Code = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["SPRING-7K2M-Q9RT-XW4D"])]
 ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"]), NO_DOTS]
-Move = Callable[[Hold, datetime], Hold]
+Move = Callable[[ClaimableIncentive, datetime], ClaimableIncentive]
 
 
 class NotNow(HttpRefused):
@@ -139,7 +139,7 @@ def _plan_release(reservation_id: str) -> Move:
     return lambda hold, now: release(hold, reservation_id)
 
 
-async def _move(work: Work, incentive_id: UUID, move: Move) -> ClaimAnswer:
+async def _move(work: UnitOfWork, incentive_id: UUID, move: Move) -> ClaimAnswer:
     """Decide on the locked row, then write. The clock is read under the lock, however long that was waited for."""
     mine = _same(work, incentive_id)
     row = (await work.connection.execute(select(incentive).where(*mine).with_for_update())).one_or_none()
@@ -176,15 +176,15 @@ async def _read_clock(connection: AsyncConnection) -> datetime:
     return now
 
 
-def _same(work: Work, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _same(work: UnitOfWork, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
 
 
-def _read_hold(row: Row[Any]) -> Hold:
-    return Hold(**{name: row._mapping[name] for name in Hold.__struct_fields__})
+def _read_hold(row: Row[Any]) -> ClaimableIncentive:
+    return ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
 
 
-def _describe(row: Row[Any], hold: Hold, now: datetime) -> ClaimAnswer:
+def _describe(row: Row[Any], hold: ClaimableIncentive, now: datetime) -> ClaimAnswer:
     state = hold.find_state(now)
     names = ("incentive_id", "campaign_id", "user_id", "kind", "value", "currency", "coupon_code", "expires_at")
     shown = {name: row._mapping[name] for name in names} | {"state": state, "claimed_at": hold.claimed_at}

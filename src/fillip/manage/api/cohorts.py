@@ -35,11 +35,11 @@ from fillip.manage.http.errors import Conflict, HttpRefused, NotFound
 from fillip.manage.http.etag import IfMatch, Match, tag
 from fillip.manage.http.fields import CohortId, Title, UserId
 from fillip.manage.http.paging import Page, Pages, inline_count, read_cursor, read_page
-from fillip.manage.request.route import Posting, Reading, Route, Writing, find_deck, find_work, require
+from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require
 from fillip.manage.store.engine import transaction
 from fillip.manage.store.tables import campaign, campaign_version, cohort
 from fillip.manage.tenant.usage import require_room
-from fillip.manage.upload.staging_postgres import Roll, stage_lines
+from fillip.manage.upload.staging_postgres import StagedCohort, stage_lines
 from fillip.manage.upload.upload import check_upload, spool_upload
 
 MAX_MEMBERS = 1_000_000
@@ -170,19 +170,19 @@ async def upload_members(
     until all of the new one is written. The answer comes when it is in force.
     """
     check_upload(request, "text/csv")
-    deck, work = find_deck(request), find_work(request)
-    async with transaction(deck.engine, caller) as connection:
+    app_state, work = find_app_state(request), find_unit_of_work(request)
+    async with transaction(app_state.engine, caller) as connection:
         _match(cohort_id, (await connection.execute(_one(cohort_id))).one_or_none(), if_match)
-    async with spool_upload(request, most_lines=MAX_MEMBERS) as (file, lines), deck.uploads:
-        roll, content_id = await _write_roll(deck.engine, caller, cohort_id, file)
-    async with transaction(deck.engine, caller) as connection:
+    async with spool_upload(request, most_lines=MAX_MEMBERS) as (file, lines), app_state.uploads:
+        roll, content_id = await _write_roll(app_state.engine, caller, cohort_id, file)
+    async with transaction(app_state.engine, caller) as connection:
         row = (await connection.execute(_one(cohort_id).with_for_update())).one_or_none()
         try:
             _match(cohort_id, row, if_match)
             await lock_tenant(connection, caller)
             await _check_room(connection, caller, cohort_id, roll)
         except HttpRefused:
-            await _leave_roll(deck.engine, caller, content_id)
+            await _leave_roll(app_state.engine, caller, content_id)
             raise
         row = await _switch(connection, caller, cohort_id, content_id, roll)
         work.changed, work.caller = await change_book(connection, caller, "cohort", cohort_id, _describe(row)), caller
@@ -190,7 +190,7 @@ async def upload_members(
     return Uploaded(cohort_id=cohort_id, version=row.version, size=roll.size, duplicates=lines - roll.size)
 
 
-async def _write_roll(engine: AsyncEngine, caller: Caller, cohort_id: str, file: BinaryIO) -> tuple[Roll, UUID]:
+async def _write_roll(engine: AsyncEngine, caller: Caller, cohort_id: str, file: BinaryIO) -> tuple[StagedCohort, UUID]:
     async with stage_lines(engine, caller, file) as staging:
         roll = await staging.bundle()
         async with transaction(engine, caller) as connection:
@@ -198,7 +198,7 @@ async def _write_roll(engine: AsyncEngine, caller: Caller, cohort_id: str, file:
         return roll, await staging.write(roll)
 
 
-async def _check_room(connection: AsyncConnection, caller: Caller, cohort_id: str, roll: Roll) -> None:
+async def _check_room(connection: AsyncConnection, caller: Caller, cohort_id: str, roll: StagedCohort) -> None:
     """Raise Conflict where the tenant's cohorts would be too large with `roll` in place of the one's list; raises QuotaExceeded."""
     require_room(caller, "cohort_size", 0, roll.size)
     others = select(func.coalesce(func.sum(cohort.c.size), 0), func.coalesce(func.sum(cohort.c.octets), 0))
@@ -211,7 +211,7 @@ async def _check_room(connection: AsyncConnection, caller: Caller, cohort_id: st
 
 
 async def _switch(
-    connection: AsyncConnection, caller: Caller, cohort_id: str, content_id: UUID, roll: Roll
+    connection: AsyncConnection, caller: Caller, cohort_id: str, content_id: UUID, roll: StagedCohort
 ) -> Row[Any]:
     """Let a cohort name a list that is written."""
     former = (await connection.execute(_one(cohort_id))).one().content_id

@@ -14,7 +14,7 @@ from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
 from fillip.manage.http.errors import Conflict, NotFound
 from fillip.manage.http.fields import ObjectId, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
-from fillip.manage.request.route import Posting, Reading, Route, find_deck, require
+from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
 from fillip.manage.store.engine import transaction
 from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
 from fillip.manage.tenant.usage import take_codes
@@ -141,14 +141,14 @@ async def import_codes(
     portions, and can be given as they come. The same file again adds none, or what is missing after a breakdown.
     """
     media = check_upload(request, "text/csv", "application/x-ndjson")
-    deck = find_deck(request)
-    async with transaction(deck.engine, caller) as connection:
+    app_state = find_app_state(request)
+    async with transaction(app_state.engine, caller) as connection:
         await _find_pool(connection, pool_id)
     reader = CodeReader if media == "text/csv" else CodeObjectReader
     async with (
         spool_upload(request, reader, most_lines=MAX_IMPORTED) as (file, lines),
-        deck.uploads,
-        stage_lines(deck.engine, caller, file) as staging,
+        app_state.uploads,
+        stage_lines(app_state.engine, caller, file) as staging,
     ):
         count, added = await staging.number_codes(), 0
         elsewhere = await staging.find_elsewhere(pool_id)

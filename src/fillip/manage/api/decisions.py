@@ -12,9 +12,9 @@ from sqlalchemy import Row, select
 from fillip.core.campaign.reward import RewardKind
 from fillip.manage.event.postgres import split_name
 from fillip.manage.explain.postgres import find_decision
-from fillip.manage.http.fields import Asked, AskedSource
+from fillip.manage.http.fields import IdFilter, SourceFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
-from fillip.manage.request.route import Reading, Route, Work
+from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.store.tables import decision, reversal
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
@@ -104,10 +104,10 @@ class DecisionAnswer(BaseModel):
 async def list_decisions(
     work: Reading,
     pages: Pages,
-    user_id: Asked = None,
-    campaign_id: Asked = None,
-    event_id: Asked = None,
-    event_source: AskedSource = None,
+    user_id: IdFilter = None,
+    campaign_id: IdFilter = None,
+    event_id: IdFilter = None,
+    event_source: SourceFilter = None,
     outcome: Literal["granted", "denied"] | None = None,
 ) -> Page[DecisionAnswer]:
     """Decisions, the newest first; an `event_id` may be that of events of several sources."""
@@ -127,7 +127,7 @@ async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
     return answer
 
 
-async def _describe(work: Work, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
+async def _describe(work: UnitOfWork, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
     found = reversal.c
     mine = (found.tenant_id == work.caller.tenant_id) & (found.state == "applied")
     statement = select(found.event_key, found.reversal_id).where(

@@ -12,8 +12,8 @@ from sqlalchemy import Row, select
 
 from fillip.core.identity import identify_event
 from fillip.core.ledger.settlement import MAX_GRANTS
-from fillip.core.limit import Use
-from fillip.core.match.limit_charges import list_touches
+from fillip.core.limit import CounterUse
+from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleError
@@ -21,9 +21,9 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain.checks import (
     Check,
     EventAnswer,
+    EventContext,
     ExplanationAnswer,
     Outcome,
-    Situation,
     check_limits,
     check_path,
     summarise,
@@ -31,22 +31,22 @@ from fillip.manage.explain.checks import (
 )
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
 from fillip.manage.explain.postgres import (
-    Occurrence,
-    Scene,
+    CurrentContext,
+    ExplainedEvent,
     find_decision,
     find_event,
     find_instances,
-    imagine,
+    load_current,
+    load_recorded,
     read_counters,
-    read_scene,
-    recall,
+    read_current_context,
 )
 from fillip.manage.explain.quest_recorded import check_instance
-from fillip.manage.explain.quest_trial import Trial, imagine_meeting, try_quest
+from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.http.errors import Invalid, NotFound
 from fillip.manage.http.fields import Instant, OwnId, Part, Source, UserId
-from fillip.manage.request.route import Reading, Route, Work
+from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.schema.schema import find_faults
 from fillip.manage.store import tables
 
@@ -90,12 +90,12 @@ class ExplainPart(Part):
 async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
     """Why this event was granted or denied, by what was in force and recorded then."""
     row = await find_decision(work.connection, work.caller, decision_id)
-    situation = await recall(work.connection, work.caller, row)
-    checks = await work.compute(check_path, situation, row.decided_at)
+    context = await load_recorded(work.connection, work.caller, row)
+    checks = await work.compute(check_path, context, row.decided_at)
     if moved := await check_instance(work.connection, work.caller, row):
         checks.append(moved)
-    checks += await work.compute(_check_decided, situation, row)
-    return _answer(situation, checks, row.outcome, row.reason, decision_id)
+    checks += await work.compute(_check_decided, context, row)
+    return _answer(context, checks, row.outcome, row.reason, decision_id)
 
 
 @router.get("/campaigns/{campaign_id}/explain")
@@ -131,23 +131,23 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
     scene = await _read_scene(work, occurrence)
-    situation = await imagine(work.connection, work.caller, row, occurrence, scene)
+    context = await load_current(work.connection, work.caller, row, occurrence, scene)
     trial = None
-    if situation.entry.campaign.quest:
-        meeting = await work.compute(imagine_meeting, situation)
-        known = await find_instances(work.connection, work.caller, campaign_id, situation.event.user_id, meeting)
-        trial = await work.compute(try_quest, situation, meeting, known)
-        situation = situation if situation.entry.is_paused else trial.situation
-    checks = await work.compute(check_path, situation, datetime.now(UTC)) + ([trial.check] if trial else [])
-    worth, appraisal = await work.compute(check_worth, situation)
-    conflict = await check_conflict_now(work, situation, appraisal.values)
+    if context.campaign_version.campaign.quest:
+        quest_event = await work.compute(build_quest_event, context)
+        known = await find_instances(work.connection, work.caller, campaign_id, context.event.user_id, quest_event)
+        trial = await work.compute(try_quest, context, quest_event, known)
+        context = context if context.campaign_version.is_paused else trial.context
+    checks = await work.compute(check_path, context, datetime.now(UTC)) + ([trial.check] if trial else [])
+    worth, appraisal = await work.compute(check_worth, context)
+    conflict = await check_conflict_now(work, context, appraisal.values)
     checks += [worth, conflict]
     if appraisal.refused is None:
-        checks.append(await _check_current_limits(work, situation, appraisal.values))
-    return _answer(situation, checks, *_conclude(situation, checks, trial), None)
+        checks.append(await _check_current_limits(work, context, appraisal.values))
+    return _answer(context, checks, *_conclude(context, checks, trial), None)
 
 
-def _conclude(situation: Situation, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
+def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
     """(outcome, reason) of a trial: a pause and what comes after the rule leave a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
@@ -158,7 +158,7 @@ def _conclude(situation: Situation, checks: list[Check], trial: Trial | None) ->
     may_deny = (
         (failed and failed.check in ("reward", "conflict"))
         or reason == "limit"
-        or (reason == "late" and not situation.entry.campaign.quest)
+        or (reason == "late" and not context.campaign_version.campaign.quest)
     )
     if reason and not may_deny:
         return "no_match", reason
@@ -167,7 +167,7 @@ def _conclude(situation: Situation, checks: list[Check], trial: Trial | None) ->
     return ("denied", reason) if reason else ("granted", "granted")
 
 
-async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
+async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> ExplainedEvent:
     if body.event_id is not None:
         if body.user_id or body.action or body.time or body.attributes:
             raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
@@ -179,13 +179,13 @@ async def _find_occurrence(work: Work, body: ExplainPart) -> Occurrence:
         faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
         raise Invalid("an event needs its user_id and action", faults=faults)
     now = datetime.now(UTC)
-    return Occurrence("", "", body.user_id, body.action, body.time or now, now, body.attributes)
+    return ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
-async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
+async def _read_scene(work: UnitOfWork, occurrence: ExplainedEvent) -> CurrentContext:
     """Its scene; raises Invalid where a made-up event could not be one."""
     try:
-        scene = await read_scene(work.connection, work.caller, occurrence)
+        scene = await read_current_context(work.connection, work.caller, occurrence)
     except NotFound as unknown:
         raise Invalid(str(unknown), at="/action") from None
     if not occurrence.event_id and (wrong := find_faults(scene.schema, occurrence.attributes)):
@@ -193,42 +193,42 @@ async def _read_scene(work: Work, occurrence: Occurrence) -> Scene:
     return scene
 
 
-def _check_decided(situation: Situation, row: Row[Any]) -> list[Check]:
+def _check_decided(context: EventContext, row: Row[Any]) -> list[Check]:
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
     if row.reason in ("paused", "late"):
         return []
-    worth, _ = check_worth(situation)
+    worth, _ = check_worth(context)
     if not worth.passed:
         return [worth]
     if row.outranked_by:
         return [worth, describe_conflict(row.outranked_by)]
-    checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[Use]))]
+    checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[CounterUse]))]
     if row.reason in _NO_ROOM:
         checks.append(Check(check="room", passed=False, reason=row.reason, message=_NO_ROOM[row.reason]))
     return checks
 
 
-async def _check_current_limits(work: Work, situation: Situation, values: Sequence[int]) -> Check:
+async def _check_current_limits(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
     try:
-        touches = await work.compute(
-            list_touches, situation.event, situation.entry, values, situation.user, situation.cohorts
+        charges = await work.compute(
+            list_charges, context.event, context.campaign_version, values, context.user, context.cohorts
         )
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
-    return check_limits(weigh_now(touches, await read_counters(work.connection, work.caller, touches)))
+    return check_limits(weigh_now(charges, await read_counters(work.connection, work.caller, charges)))
 
 
 def _answer(
-    situation: Situation, checks: list[Check], outcome: Outcome, reason: str, decision_id: UUID | None
+    context: EventContext, checks: list[Check], outcome: Outcome, reason: str, decision_id: UUID | None
 ) -> ExplanationAnswer:
-    event, entry = situation.event, situation.entry
+    event, campaign_version = context.event, context.campaign_version
     return ExplanationAnswer(
         as_of="decision" if decision_id else "now",
-        summary=summarise(event.user_id, entry.campaign.name, checks, outcome),
+        summary=summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
         outcome=outcome,
         reason=reason,
-        campaign_id=entry.campaign_id,
-        campaign_version=entry.version,
+        campaign_id=campaign_version.campaign_id,
+        campaign_version=campaign_version.version,
         decision_id=decision_id,
         event=EventAnswer(
             event_id=event.event_id or None,

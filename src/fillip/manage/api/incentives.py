@@ -10,7 +10,7 @@ from sqlalchemy import Row, bindparam, case, func, select
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.manage.http.errors import NotFound
-from fillip.manage.http.fields import Asked
+from fillip.manage.http.fields import IdFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route
 from fillip.manage.store.tables import inbox, incentive
@@ -79,8 +79,8 @@ class InboxAnswer(BaseModel):
 async def list_incentives(
     work: Reading,
     pages: Pages,
-    user_id: Asked = None,
-    campaign_id: Asked = None,
+    user_id: IdFilter = None,
+    campaign_id: IdFilter = None,
     state: IncentiveState | None = None,
 ) -> Page[IncentiveAnswer]:
     """Incentives, the newest first."""

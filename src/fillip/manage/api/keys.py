@@ -14,7 +14,7 @@ from fillip.manage.http.errors import Conflict, Forbidden, Invalid, NotFound
 from fillip.manage.http.fields import Instant, TenantId, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
-from fillip.manage.request.route import Operator, Route, Work, begin, begin_once
+from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
 from fillip.manage.store.engine import transaction
 from fillip.manage.store.tables import api_key
 
@@ -72,7 +72,7 @@ async def add_key(connection: AsyncConnection, tenant_id: str, new: NewKey) -> I
 
 
 @router.post("/keys", status_code=201)
-async def create_key(new: NewKey, work: Annotated[Work, begin_once("keys:write")]) -> IssuedKey:
+async def create_key(new: NewKey, work: Annotated[UnitOfWork, begin_once("keys:write")]) -> IssuedKey:
     """Make a key; it can have no scope that the key used here lacks."""
     if lacking := sorted(set(new.scopes) - work.caller.scopes):
         raise Forbidden(f"this key lacks {', '.join(lacking)} itself, so it can't grant it", at="/scopes")
@@ -82,14 +82,14 @@ async def create_key(new: NewKey, work: Annotated[Work, begin_once("keys:write")
 
 
 @router.get("/keys")
-async def list_keys(work: Annotated[Work, begin("manage:read")], pages: Pages) -> Page[Key]:
+async def list_keys(work: Annotated[UnitOfWork, begin("manage:read")], pages: Pages) -> Page[Key]:
     """The tenant's keys, the oldest first; revoked and expired ones too."""
     rows, cursor = await read_page(work.connection, select(*_COLUMNS), [api_key.c.key_id], pages)
     return Page(items=[_show(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-async def revoke_key(key_id: UUID, work: Annotated[Work, begin("keys:write")]) -> None:
+async def revoke_key(key_id: UUID, work: Annotated[UnitOfWork, begin("keys:write")]) -> None:
     """Revoke a key that has no scope which the key used here lacks; this key itself, too.
 
     It opens nothing more, everywhere within 3 seconds. Repeating it changes nothing; no If-Match. Where no key with

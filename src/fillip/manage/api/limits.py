@@ -23,7 +23,7 @@ from fillip.manage.http.fields import ActionName, Currency, ObjectId, Part, Rule
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.limit.checks import check_kept_key, check_key, check_limit, fill_limit_currency, find_key_action
 from fillip.manage.limit.postgres import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
-from fillip.manage.request.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.store.tables import limit_counter, spending_limit
 
 MAX_LIMITS = 1_000
@@ -185,7 +185,7 @@ async def list_usage(
     return Page(items=[_describe_use(row, limit) for row in rows], next_cursor=cursor)
 
 
-async def _check_names(work: Work, limit: Limit) -> Limit:
+async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
     """The limit with its action and checked key; raises DefinitionRefused where it names what does not exist."""
     campaign, kept = None, []
     if limit.campaign_id:

@@ -18,7 +18,7 @@ from fillip.manage.http.etag import Match, tag
 from fillip.manage.http.fields import ListId, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.named_list.postgres import add_version, find_readers, read_items
-from fillip.manage.request.route import Reading, Route, Work, Writing
+from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.store.tables import named_list
 from fillip.manage.tenant.usage import require_room
 
@@ -147,7 +147,7 @@ def _find_fault(item: object, kind: ItemKind | None) -> str | None:
     return None
 
 
-async def _check_new(list_id: str, kind: ItemKind | None, work: Work) -> ItemKind:
+async def _check_new(list_id: str, kind: ItemKind | None, work: UnitOfWork) -> ItemKind:
     if list_id in _KEYWORDS:
         raise Invalid(f"'{list_id}' is a word of the rule language: choose another", at="list_id")
     if kind is None:
@@ -157,24 +157,24 @@ async def _check_new(list_id: str, kind: ItemKind | None, work: Work) -> ItemKin
     return kind
 
 
-async def _refuse_readers(list_id: str, work: Work, what: str) -> None:
+async def _refuse_readers(list_id: str, work: UnitOfWork, what: str) -> None:
     """Raise Conflict that names the campaigns and limits whose expressions read a list."""
     if readers := await find_readers(work.connection, work.caller, list_id):
         raise Conflict(f"list {list_id} {what}, it is read by {', '.join(readers)}: change or archive them first")
 
 
-async def _find(list_id: str, work: Work) -> Row[Any]:
+async def _find(list_id: str, work: UnitOfWork) -> Row[Any]:
     row: Row[Any] | None = (await work.connection.execute(_one(list_id, work))).one_or_none()
     if row is None:
         raise NotFound(f"there is no list {list_id}")
     return row
 
 
-def _one(list_id: str, work: Work) -> Select[Any]:
+def _one(list_id: str, work: UnitOfWork) -> Select[Any]:
     return select(named_list).where(*_is_same(list_id, work))
 
 
-def _is_same(list_id: str, work: Work) -> tuple[Any, Any]:
+def _is_same(list_id: str, work: UnitOfWork) -> tuple[Any, Any]:
     return named_list.c.tenant_id == work.caller.tenant_id, named_list.c.list_id == list_id
 
 

@@ -12,7 +12,7 @@ from fillip.manage.http.errors import Conflict, NotFound
 from fillip.manage.http.etag import Match, tag
 from fillip.manage.http.fields import Currency, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
-from fillip.manage.request.route import Reading, Route, Work, Writing
+from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.store.tables import points_currency
 
 MAX_CURRENCIES = 100
@@ -82,7 +82,7 @@ async def list_points(work: Reading, pages: Pages) -> Page[PointsAnswer]:
     return Page(items=items, next_cursor=cursor)
 
 
-async def _insert(work: Work, currency: str, body: PointsPart) -> None:
+async def _insert(work: UnitOfWork, currency: str, body: PointsPart) -> None:
     mine = points_currency.c.tenant_id == work.caller.tenant_id
     count = select(func.count()).select_from(points_currency).where(mine)
     if (await work.connection.execute(count)).scalar_one() >= MAX_CURRENCIES:
@@ -91,7 +91,7 @@ async def _insert(work: Work, currency: str, body: PointsPart) -> None:
     await work.connection.execute(insert(points_currency).values(values))
 
 
-def _one(work: Work, currency: str) -> Select[Any]:
+def _one(work: UnitOfWork, currency: str) -> Select[Any]:
     mine = points_currency.c.tenant_id == work.caller.tenant_id
     return select(points_currency).where(mine, points_currency.c.currency == currency)
 

@@ -8,9 +8,9 @@ from sqlalchemy import and_, case, func, literal, select
 
 from fillip.core.quest.instance import QuestState
 from fillip.manage.campaign.open_instances import LATENESS_S, _definition
-from fillip.manage.http.fields import Asked
+from fillip.manage.http.fields import IdFilter
 from fillip.manage.http.paging import Page, Pages, Paging, read_page
-from fillip.manage.request.route import Reading, Route, Work
+from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
 router = APIRouter(tags=["quests"], route_class=Route)
@@ -58,7 +58,7 @@ class ProgressAnswer(BaseModel):
 
 @router.get("/quests/progress")
 async def list_progress(
-    work: Reading, pages: Pages, user_id: Asked = None, campaign_id: Asked = None
+    work: Reading, pages: Pages, user_id: IdFilter = None, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:
     """Instances by campaign, user, key and occurrence."""
     return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
@@ -66,13 +66,13 @@ async def list_progress(
 
 @router.get("/users/{user_id}/quests", tags=["users"])
 async def list_user_quests(
-    work: Reading, pages: Pages, user_id: str, campaign_id: Asked = None
+    work: Reading, pages: Pages, user_id: str, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:
     """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
     return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
 
 
-async def _list(work: Work, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
+async def _list(work: UnitOfWork, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
     instance = quest_instance.c
     asked = [instance[name] == value for name, value in wanted.items() if value is not None]
     columns = [column for column in instance if column.name != "state"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, select
 
 from fillip.manage.http.errors import NotFound
-from fillip.manage.http.fields import Asked, AskedSource
+from fillip.manage.http.fields import IdFilter, SourceFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route
 from fillip.manage.store.tables import rejection
@@ -44,9 +44,9 @@ class RejectionWhole(RejectionAnswer):
 async def list_rejections(
     work: Reading,
     pages: Pages,
-    reason: Asked = None,
-    event_id: Asked = None,
-    event_source: AskedSource = None,
+    reason: IdFilter = None,
+    event_id: IdFilter = None,
+    event_source: SourceFilter = None,
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
     asked, sift = split_filters(rejection, {"event_id": event_id, "reason": reason})

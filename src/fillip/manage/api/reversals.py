@@ -13,14 +13,14 @@ from sqlalchemy import Row, select
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
-from fillip.core.ledger.reversal import Reverse, read_reversal
+from fillip.core.ledger.reversal import ReversalRequest, read_reversal
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, find_recorded, split_name
 from fillip.manage.http.errors import Conflict, Invalid, NotFound
-from fillip.manage.http.fields import Asked, AskedSource, OwnId, Part, Source, UserId
+from fillip.manage.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
-from fillip.manage.request.route import Reading, Route, Work, begin_once, find_deck
+from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.store.tables import reversal
 
 MAX_AMOUNT = 2**53
@@ -156,7 +156,7 @@ class ReversalAnswer(BaseModel):
 
 @router.post("", status_code=202)
 async def create_reversal(
-    work: Annotated[Work, begin_once("events:write")], body: ReversalPart, request: Request
+    work: Annotated[UnitOfWork, begin_once("events:write")], body: ReversalPart, request: Request
 ) -> AcceptedAnswer:
     """Take an event back. It goes into the log like an event, behind what was sent before.
 
@@ -172,7 +172,7 @@ async def create_reversal(
         return known
     event_source, user_id = await _find_original(work, body)
     data["event_source"] = event_source  # the log decides alone, whatever comes of this id before it is read
-    event_log = find_deck(request).event_log
+    event_log = find_app_state(request).event_log
     if event_log is None:
         raise Retry("this process has no way to the log of events")
     event = {"specversion": "1.0", "id": body.reversal_id, "source": OWN_SOURCE, "type": REVERSAL, "subject": user_id}
@@ -191,9 +191,9 @@ async def list_reversals(
     work: Reading,
     pages: Pages,
     state: Literal["waiting", "applied", "nothing", "refused"] | None = None,
-    event_id: Asked = None,
-    event_source: AskedSource = None,
-    user_id: Asked = None,
+    event_id: IdFilter = None,
+    event_source: SourceFilter = None,
+    user_id: IdFilter = None,
 ) -> Page[ReversalAnswer]:
     """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
     named, unserved = split_name(work.caller, event_id, event_source)
@@ -223,7 +223,7 @@ async def read_reversal_answer(
     return _describe(rows[0])
 
 
-async def _find_known(work: Work, body: ReversalPart, order: Reverse) -> AcceptedAnswer | None:
+async def _find_known(work: UnitOfWork, body: ReversalPart, order: ReversalRequest) -> AcceptedAnswer | None:
     """The answer to a reversal that a worker has taken before. Raises Conflict where it said something else."""
     tenant_id = work.caller.tenant_id
     key = identify_event(tenant_id, OWN_SOURCE, body.reversal_id)
@@ -232,7 +232,7 @@ async def _find_known(work: Work, body: ReversalPart, order: Reverse) -> Accepte
     if row is None:
         return None
     said = replace(order, event_source=order.event_source or row.event_source)
-    if said != convert(row.request, Reverse) or body.user_id not in (None, row.user_id):
+    if said != convert(row.request, ReversalRequest) or body.user_id not in (None, row.user_id):
         raise _tell_conflict(body.reversal_id)
     name = {"event_id": row.event_id, "event_source": row.event_source}
     return AcceptedAnswer(reversal_id=body.reversal_id, **name, user_id=row.user_id)
@@ -243,7 +243,7 @@ def _tell_conflict(reversal_id: str) -> Conflict:
     return Conflict(text, at="/reversal_id")
 
 
-async def _find_original(work: Work, body: ReversalPart) -> tuple[str, str]:
+async def _find_original(work: UnitOfWork, body: ReversalPart) -> tuple[str, str]:
     """(source, user) of the original."""
     known = await find_recorded(work.connection, work.caller, body.event_id, body.event_source)
     if known is not None:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select
 
 from fillip.manage.http.fields import Part, UserId
 from fillip.manage.http.paging import inline_count
-from fillip.manage.request.route import Route, Work, begin, find_deck
+from fillip.manage.request.route import Route, UnitOfWork, begin, find_app_state
 from fillip.manage.store.tables import gateway_ticket
 
 LIVES_FOR = timedelta(seconds=60)
@@ -39,7 +39,7 @@ class TicketAnswer(BaseModel):
 
 @router.post("", status_code=201)
 async def create_ticket(
-    work: Annotated[Work, begin("tickets:write")], body: TicketPart, request: Request
+    work: Annotated[UnitOfWork, begin("tickets:write")], body: TicketPart, request: Request
 ) -> TicketAnswer:
     """Admit one end customer once, within 60 seconds; only a hash is kept. The user need not be known yet."""
     ticket, table = token_urlsafe(32), gateway_ticket.c
@@ -49,4 +49,4 @@ async def create_ticket(
     row = {"ticket_hash": sha256(ticket.encode()).digest(), "tenant_id": work.caller.tenant_id, "user_id": body.user_id}
     made = insert(gateway_ticket).values(**row, expires_at=func.now() + LIVES_FOR).returning(table.expires_at)
     expires_at = (await work.connection.execute(made)).scalar_one()
-    return TicketAnswer(ticket=ticket, expires_at=expires_at, url=find_deck(request).gateway_url)
+    return TicketAnswer(ticket=ticket, expires_at=expires_at, url=find_app_state(request).gateway_url)

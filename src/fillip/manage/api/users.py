@@ -17,7 +17,7 @@ from fillip.manage.http.errors import Invalid, NotFound
 from fillip.manage.http.etag import Match, tag
 from fillip.manage.http.fields import UserId
 from fillip.manage.http.paging import Page, Pages, read_page
-from fillip.manage.request.route import Posting, Reading, Route, Work, Writing
+from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes, find_faults
 from fillip.manage.store.tables import end_user, tenant
 from fillip.manage.tenant.usage import count_bytes
@@ -174,7 +174,7 @@ def _find_bulk_faults(schema: Mapping[str, object], users: Sequence[BulkUser]) -
     return faults
 
 
-async def _upsert(work: Work, users: Sequence[BulkUser]) -> set[str]:
+async def _upsert(work: UnitOfWork, users: Sequence[BulkUser]) -> set[str]:
     """Store the users, in the order of their ids (so that two bulks can't deadlock); the ids that are new."""
     ordered = sorted(users, key=lambda user: user.user_id)
 
@@ -191,12 +191,14 @@ async def _upsert(work: Work, users: Sequence[BulkUser]) -> set[str]:
     return {row.user_id for row in rows if row.created}
 
 
-async def _count(work: Work, grown: int) -> None:
+async def _count(work: UnitOfWork, grown: int) -> None:
     """Count the bytes by which attributes have grown or shrunk; raises QuotaExceeded."""
     await count_bytes(work.connection, work.caller.tenant_id, grown, work.caller.quotas.stored_bytes)
 
 
-async def _replace(work: Work, row: Row[Any], attributes: dict[str, Any], if_match: Match, response: Response) -> User:
+async def _replace(
+    work: UnitOfWork, row: Row[Any], attributes: dict[str, Any], if_match: Match, response: Response
+) -> User:
     if_match.require(row.revision)
     values = {"attributes": attributes, "revision": row.revision + 1, "updated_at": func.now()}
     statement = update(end_user).where(end_user.c.user_id == row.user_id).values(values).returning(*end_user.c, _GROWN)
@@ -206,21 +208,21 @@ async def _replace(work: Work, row: Row[Any], attributes: dict[str, Any], if_mat
     return _show(row)
 
 
-async def _lock(work: Work, user_id: str) -> Row[Any]:
+async def _lock(work: UnitOfWork, user_id: str) -> Row[Any]:
     row: Row[Any] | None = (await work.connection.execute(_one(user_id).with_for_update())).one_or_none()
     if row is None:
         raise NotFound(f"there is no user {user_id}")
     return row
 
 
-async def _read_schema(work: Work) -> Mapping[str, object]:
+async def _read_schema(work: UnitOfWork) -> Mapping[str, object]:
     """The user schema, held until the commit, so that no user is stored under one that is being changed."""
     statement = select(tenant.c.user_schema).where(tenant.c.tenant_id == work.caller.tenant_id)
     schema: Mapping[str, object] = (await work.connection.execute(statement.with_for_update(read=True))).scalar_one()
     return schema
 
 
-async def _check(work: Work, attributes: Mapping[str, object]) -> None:
+async def _check(work: UnitOfWork, attributes: Mapping[str, object]) -> None:
     faults = find_faults(await _read_schema(work), attributes)
     if faults:
         raise Invalid("the attributes do not fit the tenant's user schema", faults=faults)

@@ -25,7 +25,7 @@ from fillip.core.ledger.wallet import (
 from fillip.manage.http.errors import Conflict, Invalid, NotFound
 from fillip.manage.http.fields import Currency, Instant, OwnId, Part, UserId
 from fillip.manage.http.paging import Page, Pages, read_page
-from fillip.manage.request.route import Posting, Reading, Route, Work
+from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.store.tables import points_currency, tenant
 from fillip.manage.store.wallet_tables import wallet, wallet_transfer
 from fillip.manage.wallet.postgres import (
@@ -250,17 +250,17 @@ async def adjust(
     return _tell(held, transfer_id)
 
 
-def _name(work: Work, user_id: str, currency: str) -> WalletKey:
+def _name(work: UnitOfWork, user_id: str, currency: str) -> WalletKey:
     return work.caller.tenant_id, user_id, currency
 
 
-async def _check_currency(work: Work, currency: str) -> None:
+async def _check_currency(work: UnitOfWork, currency: str) -> None:
     mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
     if currency != POINTS and not (await work.connection.execute(select(exists().where(mine)))).scalar_one():
         raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
 
 
-async def _check_expiry(work: Work, body: AdjustmentPart) -> None:
+async def _check_expiry(work: UnitOfWork, body: AdjustmentPart) -> None:
     clock = select(tenant.c.clock).where(tenant.c.tenant_id == work.caller.tenant_id)
     if body.expires_at and (await work.connection.execute(clock)).scalar_one() == "history":
         raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
@@ -278,7 +278,7 @@ def _lacks(held: Wallet, amount: int) -> NotEnough:
     return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
 
 
-async def _describe(work: Work, rows: Sequence[Row[Any]], now: datetime) -> list[WalletAnswer]:
+async def _describe(work: UnitOfWork, rows: Sequence[Row[Any]], now: datetime) -> list[WalletAnswer]:
     shown = bring_up(rows, now)
     expiries = await find_next_expiries(work.connection, shown)
     answers = []
@@ -296,7 +296,7 @@ def _tell(held: Wallet, transfer_id: UUID) -> TransferAnswer:
     return _show(replace(made, pending_after=end.pending_after, active_after=end.active_after))
 
 
-async def _tell_again(work: Work, held: Wallet, transfer_id: UUID) -> TransferAnswer:
+async def _tell_again(work: UnitOfWork, held: Wallet, transfer_id: UUID) -> TransferAnswer:
     """The same of one that was made before."""
     transfer = await find_transfer(work.connection, work.caller, transfer_id)
     if transfer is None:

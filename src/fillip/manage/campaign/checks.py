@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.check_definition import _check_kind, _check_names, _check_schedule
 from fillip.core.campaign.check_quest import find_change_faults, find_quest_faults
 from fillip.core.campaign.check_rewards import check_badges, check_formulas
 from fillip.core.campaign.quest import Quest
-from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
 from fillip.core.rule import RuleRefused
@@ -18,14 +18,14 @@ MAX_FAULTS = 20
 """Expressions of a definition that are refused at once, most."""
 
 
-def check_campaign(campaign: Campaign, shapes: Shapes) -> dict[str, Checked]:
+def check_campaign(campaign: Campaign, shapes: Vocabulary) -> dict[str, CheckedExpression]:
     """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
     faults += [*check_formulas(campaign), *check_badges(campaign)]
     if campaign.quest:
         faults += find_quest_faults(campaign.quest, campaign, shapes.now)
     faults += [] if faults else _check_size(campaign)
-    checked: dict[str, Checked] = {}
+    checked: dict[str, CheckedExpression] = {}
     for path, action, source in [] if faults else list_sources(campaign):
         try:
             checked[path] = check_path(
@@ -49,7 +49,9 @@ def check_change(before: Campaign, after: Campaign) -> None:
         raise DefinitionRefused(faults)
 
 
-def check_route(quest: Quest | None, before: Mapping[str, Checked], after: Mapping[str, Checked]) -> None:
+def check_route(
+    quest: Quest | None, before: Mapping[str, CheckedExpression], after: Mapping[str, CheckedExpression]
+) -> None:
     """Whether a launched quest's open instances are found as before; raises DefinitionRefused."""
     if quest and (faults := list(find_route_faults(quest, before, after))):
         raise DefinitionRefused(faults)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from fillip.core.campaign.campaign import KEY_PATH, Campaign, Checked
+from fillip.core.campaign.campaign import KEY_PATH, Campaign, CheckedExpression
 from fillip.core.campaign.quest import PROGRESS
 from fillip.core.index import read_clauses
 from fillip.core.problem import Fault
@@ -29,7 +29,7 @@ def _check_size(campaign: Campaign) -> Iterator[Fault]:
         yield Fault(at, message)
 
 
-def _check_cost(checked: Mapping[str, Checked]) -> Iterator[Fault]:
+def _check_cost(checked: Mapping[str, CheckedExpression]) -> Iterator[Fault]:
     total = sum(each.cost for each in checked.values())
     if total > MAX_DEFINITION_COST:
         path = max(checked, key=lambda path: checked[path].cost)
@@ -55,7 +55,7 @@ def check_path(
     user: ObjectType,
     lists: ObjectType,
     cohorts: Collection[str] | None = None,
-) -> Checked:
+) -> CheckedExpression:
     """The expression at `path` of a campaign over events of `action`, typed; raises RuleRefused with line and column.
 
     The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event and
@@ -65,7 +65,7 @@ def check_path(
         rule = check_rule(source, actions[action], EMPTY, expect="key", lists=lists)
         if rule.uses_cohorts:
             raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")
-        return Checked(rule.checked, uses_lists=rule.uses_lists, cost=rule.cost)
+        return CheckedExpression(rule.checked, uses_lists=rule.uses_lists, cost=rule.cost)
     if path.endswith(".sum") or path.startswith("rewards."):
         rule = check_rule(source, actions[action], user, expect="int", lists=lists)
     elif campaign.quest and path.startswith("quest.steps."):
@@ -78,13 +78,13 @@ def check_path(
     return _keep(rule, cohorts)
 
 
-def _keep(rule: CheckedRule, cohorts: Collection[str] | None) -> Checked:
+def _keep(rule: CheckedRule, cohorts: Collection[str] | None) -> CheckedExpression:
     """What is stored of a rule; raises RuleRefused where it names a cohort that is not among these."""
     tree = decode_rule(rule.checked)
     reads = read_cohorts(tree)
     if cohorts is not None:
         refuse_unknown_cohorts(tree, reads, cohorts)
-    return Checked(
+    return CheckedExpression(
         rule.checked,
         uses_user=rule.uses_user,
         uses_cohorts=rule.uses_cohorts,
@@ -114,7 +114,7 @@ def _check_step(
         raise
 
 
-def depends_on(campaign: Campaign, path: str, action: str, checked: Checked, changed: str | None) -> bool:
+def depends_on(campaign: Campaign, path: str, action: str, checked: CheckedExpression, changed: str | None) -> bool:
     """Whether the expression at `path` over events of `action` reads what has changed: an action, or users (None)."""
     if changed is None:
         return checked.uses_user

@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func,
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
+from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.ports import Caller
 from fillip.manage.book.change import change_book
 from fillip.manage.campaign.open_instances import Plan, Policy
@@ -76,7 +76,11 @@ def read_definition(row: Row[Any]) -> Campaign:
 
 
 async def add_campaign(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign, checked: dict[str, Checked]
+    connection: AsyncConnection,
+    caller: Caller,
+    campaign_id: str,
+    campaign: Campaign,
+    checked: dict[str, CheckedExpression],
 ) -> Row[Any]:
     """Store a new draft as version 1; raises Conflict when the id is taken."""
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "state": "draft", "version": 1}
@@ -92,7 +96,7 @@ async def save_version(
     caller: Caller,
     row: Row[Any],
     campaign: Campaign,
-    checked: dict[str, Checked],
+    checked: dict[str, CheckedExpression],
     plan: Plan | None = None,
     *,
     growing: bool = True,
@@ -192,15 +196,15 @@ async def _add_version(
     campaign_id: str,
     version: int,
     campaign: Campaign,
-    checked: dict[str, Checked],
+    checked: dict[str, CheckedExpression],
     policy: Policy | None = None,
 ) -> None:
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version, "open_instances": policy}
     await connection.execute(insert(_version).values(**values, **_write_content(campaign, checked)))
 
 
-def _write_content(campaign: Campaign, checked: dict[str, Checked]) -> dict[str, Any]:
-    steps = sum(msgspec.convert(each, Checked).cost for each in checked.values())
+def _write_content(campaign: Campaign, checked: dict[str, CheckedExpression]) -> dict[str, Any]:
+    steps = sum(msgspec.convert(each, CheckedExpression).cost for each in checked.values())
     return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked), "steps": steps}
 
 

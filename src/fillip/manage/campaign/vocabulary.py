@@ -8,7 +8,7 @@ from sqlalchemy import Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Shapes
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
@@ -16,7 +16,7 @@ from fillip.manage.book.change import lock_tenant
 from fillip.manage.store import tables
 
 
-async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Shapes:
+async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Vocabulary:
     """The shapes that `campaign` names; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
     names = {action for _, action, _ in campaign.expressions()}
@@ -29,7 +29,7 @@ async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Cam
     badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
     now = datetime.now(UTC) if row.clock == "live" else None
-    return Shapes(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
+    return Vocabulary(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
 
 
 async def read_points(connection: AsyncConnection, caller: Caller) -> Sequence[str]:

@@ -8,11 +8,11 @@ from uuid import UUID
 from msgspec import Struct, structs
 from pydantic import BaseModel, ConfigDict, Field
 
-from fillip.core.book.version import Entry, Role, list_roles
+from fillip.core.book.version import CampaignVersion, Trigger, list_triggers
 from fillip.core.campaign.campaign import REFUSING
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.event import ACCEPTED_FOR, Event
-from fillip.core.limit import Counter, CounterKey, Touch, Use, weigh
+from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, weigh
 from fillip.core.quest.instance import Instance, QuestState
 from fillip.core.rule import RuleError, explain_rule
 
@@ -172,36 +172,36 @@ class ExplanationAnswer(BaseModel):
     checks: list[Check]
 
 
-class Situation(Struct, frozen=True):
+class EventContext(Struct, frozen=True):
     """An event before one campaign, with what is known of its user: typed attributes and cohorts."""
 
-    entry: Entry
+    campaign_version: CampaignVersion
     event: Event
     user: Mapping[str, object]
     cohorts: frozenset[str]
 
     @property
-    def roles(self) -> list[Role]:
+    def triggers(self) -> list[Trigger]:
         """The roles that the event can play in the campaign."""
-        return [role for action, role in list_roles(self.entry) if action == self.event.action]
+        return [trigger for action, trigger in list_triggers(self.campaign_version) if action == self.event.action]
 
 
-def check_path(situation: Situation, now: datetime) -> list[Check]:
+def check_path(context: EventContext, now: datetime) -> list[Check]:
     """The checks that come before quest and limits; `now` is only used to tell an event from the future."""
     return [
-        _check_state(situation.entry),
-        _check_schedule(situation),
-        _check_action(situation),
-        _check_cohort(situation),
-        _check_rules(situation),
-        _check_time(situation.event, now),
+        _check_state(context.campaign_version),
+        _check_schedule(context),
+        _check_action(context),
+        _check_cohort(context),
+        _check_rules(context),
+        _check_time(context.event, now),
     ]
 
 
-def is_earned(situation: Situation, now: datetime) -> bool:
+def is_earned(context: EventContext, now: datetime) -> bool:
     """Whether all of `check_path` pass, without words for it."""
-    looks = [_check_state(situation.entry), _check_action(situation), _check_time(situation.event, now)]
-    return is_open(situation) and all(c.passed for c in looks) and any(is_met(situation, r) for r in situation.roles)
+    looks = [_check_state(context.campaign_version), _check_action(context), _check_time(context.event, now)]
+    return is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
 
 
 def describe_instance(instance: Instance) -> InstanceAnswer:
@@ -216,7 +216,7 @@ def describe_instance(instance: Instance) -> InstanceAnswer:
     )
 
 
-def check_limits(uses: Sequence[Use]) -> Check:
+def check_limits(uses: Sequence[CounterUse]) -> Check:
     """Whether every limit has room for the whole grant, with the first that has not in words."""
     full = next((use for use in uses if not use.fits), None)
     room = f"there is room under {len(uses)} of {len(uses)} limits" if uses else "no limit caps it"
@@ -229,9 +229,9 @@ def check_limits(uses: Sequence[Use]) -> Check:
     )
 
 
-def weigh_now(touches: Sequence[Touch], used: Mapping[CounterKey, Counter]) -> list[Use]:
+def weigh_now(charges: Sequence[LimitCharge], used: Mapping[CounterKey, Counter]) -> list[CounterUse]:
     """The uses of these counters as they stand; a counter not in `used` was never touched."""
-    return weigh(touches, {touch.counter: used.get(touch.counter, Counter(0, 0)) for touch in touches})[0]
+    return weigh(charges, {charge.counter: used.get(charge.counter, Counter(0, 0)) for charge in charges})[0]
 
 
 def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: str) -> str:
@@ -246,14 +246,14 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: str) ->
     return f"{user_id} gets nothing from '{name}': {failed.message if failed else 'no decision was made'}."
 
 
-def _check_state(entry: Entry) -> Check:
-    refused = entry.state in REFUSING
-    message = f"the campaign is {entry.state}" + (" and grants nothing" if refused else "")
-    return Check(check="state", passed=not refused, reason=entry.state if refused else None, message=message)
+def _check_state(campaign_version: CampaignVersion) -> Check:
+    refused = campaign_version.state in REFUSING
+    message = f"the campaign is {campaign_version.state}" + (" and grants nothing" if refused else "")
+    return Check(check="state", passed=not refused, reason=campaign_version.state if refused else None, message=message)
 
 
-def _check_schedule(situation: Situation) -> Check:
-    schedule, at = situation.entry.campaign.schedule, situation.event.occurred_at
+def _check_schedule(context: EventContext) -> Check:
+    schedule, at = context.campaign_version.campaign.schedule, context.event.occurred_at
     reason = schedule.refuse(at)
     bound = schedule.starts_at if reason == "not_started" else schedule.ends_at
     messages = {
@@ -264,52 +264,52 @@ def _check_schedule(situation: Situation) -> Check:
     return Check(check="schedule", passed=reason is None, reason=reason, message=message)
 
 
-def _check_action(situation: Situation) -> Check:
-    actions = sorted({action for action, _ in list_roles(situation.entry)})
-    looks = situation.event.action in actions
-    message = f"the campaign looks at {', '.join(actions)}" + ("" if looks else f", not at {situation.event.action}")
+def _check_action(context: EventContext) -> Check:
+    actions = sorted({action for action, _ in list_triggers(context.campaign_version)})
+    looks = context.event.action in actions
+    message = f"the campaign looks at {', '.join(actions)}" + ("" if looks else f", not at {context.event.action}")
     return Check(check="action", passed=looks, reason=None if looks else "other_action", message=message)
 
 
-def _check_cohort(situation: Situation) -> Check:
-    wanted = situation.entry.campaign.cohorts
+def _check_cohort(context: EventContext) -> Check:
+    wanted = context.campaign_version.campaign.cohorts
     if not wanted:
         return Check(check="cohort", passed=True, message="the campaign is open to everyone")
-    found = [cohort for cohort in wanted if cohort in situation.cohorts]
-    where = f"{situation.event.user_id} is in cohort {found[0]}" if found else ""
-    message = where or f"{situation.event.user_id} is in none of the cohorts {', '.join(wanted)}"
+    found = [cohort for cohort in wanted if cohort in context.cohorts]
+    where = f"{context.event.user_id} is in cohort {found[0]}" if found else ""
+    message = where or f"{context.event.user_id} is in none of the cohorts {', '.join(wanted)}"
     return Check(check="cohort", passed=bool(found), reason=None if found else "not_in_cohort", message=message)
 
 
-def _check_rules(situation: Situation) -> Check:
-    sources = {path: source for path, _, source in situation.entry.campaign.expressions()}
-    rules = [_explain_role(situation, role, sources[role.path]) for role in situation.roles]
+def _check_rules(context: EventContext) -> Check:
+    sources = {path: source for path, _, source in context.campaign_version.campaign.expressions()}
+    rules = [_explain_role(context, trigger, sources[trigger.path]) for trigger in context.triggers]
     met = any(rule.met for rule in rules)
     message = "the rule holds" if met else _describe_unmet(rules)
     return Check(check="rule", passed=met, reason=None if met else "rule", message=message, rules=rules)
 
 
-def _explain_role(situation: Situation, role: Role, source: str) -> RuleAnswer:
-    entry, typed = situation.entry, situation.event.typed
-    code, mine = entry.checked[role.path].code, (situation.user, situation.cohorts)
-    leaves = explain_rule(source, code, typed, *mine, lists=entry.lists)
+def _explain_role(context: EventContext, trigger: Trigger, source: str) -> RuleAnswer:
+    campaign_version, typed = context.campaign_version, context.event.typed
+    code, mine = campaign_version.checked[trigger.path].code, (context.user, context.cohorts)
+    leaves = explain_rule(source, code, typed, *mine, lists=campaign_version.lists)
     return RuleAnswer(
-        path=role.path,
+        path=trigger.path,
         source=source,
-        met=is_met(situation, role),
+        met=is_met(context, trigger),
         leaves=[LeafAnswer(**structs.asdict(leaf)) for leaf in leaves],
     )
 
 
-def is_open(situation: Situation) -> bool:
+def is_open(context: EventContext) -> bool:
     """Whether schedule and cohort let the event in."""
-    return _check_schedule(situation).passed and _check_cohort(situation).passed
+    return _check_schedule(context).passed and _check_cohort(context).passed
 
 
-def is_met(situation: Situation, role: Role) -> bool:
+def is_met(context: EventContext, trigger: Trigger) -> bool:
     """Whether the rule of a role holds; an error is no match."""
     try:
-        return bool(situation.entry.rules[role.path](situation.event.typed, situation.user, situation.cohorts))
+        return bool(context.campaign_version.rules[trigger.path](context.event.typed, context.user, context.cohorts))
     except RuleError:
         return False
 
@@ -345,7 +345,7 @@ def _check_time(event: Event, now: datetime) -> Check:
     return Check(check="time", passed=not late, reason="late" if late else None, message=message)
 
 
-def _describe_full(use: Use) -> str:
+def _describe_full(use: CounterUse) -> str:
     split = f" for key {use.key}" if use.key else ""
     left = max(use.cap - use.used_before, 0)
     return f"limit {use.limit_id}{split} has {left} of {use.cap} left, this grant needs {use.amount}"

@@ -9,20 +9,20 @@ from msgspec import Struct, structs
 from sqlalchemy import Row, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.book.version import Entry
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import REFUSING, Campaign
 from fillip.core.ledger.conflict import Winners, collide, rank
-from fillip.core.limit import Counter, CounterKey, Touch, take, weigh
-from fillip.core.match.limit_charges import list_touches
-from fillip.core.match.reward_values import appraise
+from fillip.core.limit import Counter, CounterKey, LimitCharge, take, weigh
+from fillip.core.match.limit_charges import list_charges
+from fillip.core.match.reward_values import value_rewards
 from fillip.core.ports import Caller
 from fillip.core.rule import RuleError
 from fillip.manage.campaign.postgres import select_campaigns
-from fillip.manage.explain.checks import Check, Situation, is_earned
+from fillip.manage.explain.checks import Check, EventContext, is_earned
 from fillip.manage.explain.postgres import find_instances, know_opening, list_limits, read_counters, read_entries
-from fillip.manage.explain.quest_trial import imagine_meeting, try_quest
+from fillip.manage.explain.quest_trial import build_quest_event, try_quest
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
-from fillip.manage.request.route import Work
+from fillip.manage.request.route import UnitOfWork
 from fillip.manage.store import tables
 
 _definition = tables.campaign_version.c.definition
@@ -49,20 +49,20 @@ _MAY_COLLIDE = _OPEN.where(or_(_definition["stackable"].astext == "false", _defi
 class Rival(Struct, frozen=True):
     """A campaign that the event would earn, but for conflicts and limits."""
 
-    entry: Entry
+    campaign_version: CampaignVersion
     values: Sequence[int]
-    touches: Sequence[Touch]
+    charges: Sequence[LimitCharge]
 
 
-async def check_conflict_now(work: Work, situation: Situation, values: Sequence[int]) -> Check:
+async def check_conflict_now(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
     """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
     connection, caller = work.connection, work.caller
-    if not await _list_colliding(connection, caller, situation.entry):
+    if not await _list_colliding(connection, caller, context.campaign_version):
         return describe_conflict(None)
-    rivals = [rival async for rival in _find_rivals(work, situation, values)]
-    rivals.sort(key=lambda rival: (-rival.entry.campaign.priority, rival.entry.campaign_id))
-    used = await read_counters(connection, caller, [touch for rival in rivals for touch in rival.touches])
-    return describe_conflict(_find_winner(situation.entry, rivals, used))
+    rivals = [rival async for rival in _find_rivals(work, context, values)]
+    rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
+    used = await read_counters(connection, caller, [charge for rival in rivals for charge in rival.charges])
+    return describe_conflict(_find_winner(context.campaign_version, rivals, used))
 
 
 def describe_conflict(winner: str | None) -> Check:
@@ -72,79 +72,88 @@ def describe_conflict(winner: str | None) -> Check:
     return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
 
 
-async def _list_colliding(connection: AsyncConnection, caller: Caller, entry: Entry) -> list[Row[Any]]:
-    statement = _MAY_COLLIDE if entry.campaign.stackable else _OPEN
-    given = {"tenant_id": caller.tenant_id, "campaign_id": entry.campaign_id}
+async def _list_colliding(
+    connection: AsyncConnection, caller: Caller, campaign_version: CampaignVersion
+) -> list[Row[Any]]:
+    statement = _MAY_COLLIDE if campaign_version.campaign.stackable else _OPEN
+    given = {"tenant_id": caller.tenant_id, "campaign_id": campaign_version.campaign_id}
     rows = (await connection.execute(statement, given)).all()
-    return [row for row in rows if collide(entry.campaign, msgspec.convert(row.definition, Campaign))]
+    return [row for row in rows if collide(campaign_version.campaign, msgspec.convert(row.definition, Campaign))]
 
 
-async def _find_rivals(work: Work, situation: Situation, values: Sequence[int]) -> AsyncIterator[Rival]:
+async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> AsyncIterator[Rival]:
     connection, caller = work.connection, work.caller
-    entry, event = situation.entry, situation.event
+    campaign_version, event = context.campaign_version, context.event
     same_action = or_(_definition["action"].astext == event.action, _definition["kind"].astext == "QUEST")
     others = select_campaigns(caller).where(
-        _table.campaign_id != entry.campaign_id, _table.state.not_in(REFUSING), same_action
+        _table.campaign_id != campaign_version.campaign_id, _table.state.not_in(REFUSING), same_action
     )
     rows = (await connection.execute(others)).all()
-    entries = [entry, *await read_entries(connection, caller, rows)]
+    campaign_versions = [campaign_version, *await read_entries(connection, caller, rows)]
     limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
     lists = await read_lists(connection, caller, find_key_lists(limits.values()))
-    book = structs.replace(event.book, entries={e.campaign_id: e for e in entries}, limits=limits, lists=lists)
+    book = structs.replace(
+        event.book, campaign_versions={e.campaign_id: e for e in campaign_versions}, limits=limits, lists=lists
+    )
     event = structs.replace(event, book=book)
-    for other in entries:
-        version: Entry | None = entry
-        if other is not entry:
-            version = await _find_earned(work, structs.replace(situation, entry=other, event=event))
+    for other in campaign_versions:
+        version: CampaignVersion | None = campaign_version
+        if other is not campaign_version:
+            version = await _find_earned(work, structs.replace(context, campaign_version=other, event=event))
         if version is None:
             continue
-        found = structs.replace(situation, entry=version, event=event)
-        if rival := await work.compute(_weigh, found, is_asked=version is entry):
+        found = structs.replace(context, campaign_version=version, event=event)
+        if rival := await work.compute(_weigh, found, is_asked=version is campaign_version):
             yield rival
 
 
-def _weigh(situation: Situation, *, is_asked: bool) -> Rival | None:
+def _weigh(context: EventContext, *, is_asked: bool) -> Rival | None:
     """The campaign with what it would give; None where that is nothing."""
-    event, version = situation.event, situation.entry
-    worth = appraise(event, version, situation.user, situation.cohorts)
+    event, version = context.event, context.campaign_version
+    worth = value_rewards(event, version, context.user, context.cohorts)
     if worth.refused and not is_asked:
         return None
     try:
-        touches = list_touches(event, version, worth.values, situation.user, situation.cohorts)
+        charges = list_charges(event, version, worth.values, context.user, context.cohorts)
     except RuleError:
         return None
-    return Rival(version, worth.values, touches)
+    return Rival(version, worth.values, charges)
 
 
-async def _find_earned(work: Work, situation: Situation) -> Entry | None:
+async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersion | None:
     """The version of a campaign that the event would earn; None where it earns nothing."""
     connection, caller = work.connection, work.caller
-    versions = [structs.replace(situation, entry=each) for each in (situation.entry, *situation.entry.kept)]
+    versions = [
+        structs.replace(context, campaign_version=each)
+        for each in (context.campaign_version, *context.campaign_version.retained)
+    ]
     if not await work.compute(lambda: any(map(_is_met, versions))):
         return None
-    if situation.entry.campaign.quest:
-        situation = await know_opening(connection, caller, situation)
-        meeting, user_id = await work.compute(imagine_meeting, situation), situation.event.user_id
-        known = await find_instances(connection, caller, situation.entry.campaign_id, user_id, meeting)
-        trial = await work.compute(try_quest, situation, meeting, known)
+    if context.campaign_version.campaign.quest:
+        context = await know_opening(connection, caller, context)
+        quest_event, user_id = await work.compute(build_quest_event, context), context.event.user_id
+        known = await find_instances(connection, caller, context.campaign_version.campaign_id, user_id, quest_event)
+        trial = await work.compute(try_quest, context, quest_event, known)
         if not trial.completes:
             return None
-        situation = trial.situation
-    return situation.entry if await work.compute(_is_met, situation) else None
+        context = trial.context
+    return context.campaign_version if await work.compute(_is_met, context) else None
 
 
-def _is_met(situation: Situation) -> bool:
-    return is_earned(situation, datetime.now(UTC))
+def _is_met(context: EventContext) -> bool:
+    return is_earned(context, datetime.now(UTC))
 
 
-def _find_winner(entry: Entry, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]) -> str | None:
-    counters = {touch.counter: used.get(touch.counter, Counter(0, 0)) for r in rivals for touch in r.touches}
+def _find_winner(
+    campaign_version: CampaignVersion, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]
+) -> str | None:
+    counters = {charge.counter: used.get(charge.counter, Counter(0, 0)) for r in rivals for charge in r.charges}
     winners = Winners()
     for rival in rank(rivals):
-        winner = winners.find(rival.entry)
-        if rival.entry is entry:
+        winner = winners.find(rival.campaign_version)
+        if rival.campaign_version is campaign_version:
             return winner
-        if winner is None and weigh(rival.touches, counters)[1] is None:
-            take(rival.touches, counters)
-            winners.add(rival.entry)
+        if winner is None and weigh(rival.charges, counters)[1] is None:
+            take(rival.charges, counters)
+            winners.add(rival.campaign_version)
     return None

@@ -12,19 +12,19 @@ from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book.book import Action, Book
-from fillip.core.book.version import Entry, join_versions
-from fillip.core.campaign.campaign import Campaign, CampaignState, Checked
+from fillip.core.book.version import CampaignVersion, join_versions
+from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.event import Event, Place
-from fillip.core.limit import Counter, CounterKey, Limit, Touch
+from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge
 from fillip.core.ports import Caller
 from fillip.core.quest.batch import find_due
-from fillip.core.quest.instance import Instance, Meeting, StepState
+from fillip.core.quest.instance import Instance, QuestEvent, StepState
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage.campaign.postgres import list_kept
 from fillip.manage.event.postgres import find_recorded
-from fillip.manage.explain.checks import Situation
+from fillip.manage.explain.checks import EventContext
 from fillip.manage.http.errors import NotFound
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
@@ -49,7 +49,7 @@ _SCENE = _select_scene()
 """Built once: building a statement costs as much as running it."""
 
 
-class Occurrence(Struct, frozen=True):
+class ExplainedEvent(Struct, frozen=True):
     """An event as recorded or as asked about, before its attributes are typed. Source and id are '' when made up."""
 
     source: str
@@ -63,7 +63,7 @@ class Occurrence(Struct, frozen=True):
 
 async def find_event(
     connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
-) -> Occurrence:
+) -> ExplainedEvent:
     """A recorded event, of `source` where it is given.
 
     Raises NotFound: events that met no rule are not kept; and Invalid, `at` the source, where several have one of this id.
@@ -71,11 +71,11 @@ async def find_event(
     row = await find_recorded(connection, caller, event_id, source, at=at)
     if row is None:
         raise NotFound(f"there is no record of event '{event_id}': an event that met no rule is not kept")
-    plain = {name: row._mapping[name] for name in Occurrence.__struct_fields__ if name != "source"}
-    return Occurrence(source=row.event_source, **plain)
+    plain = {name: row._mapping[name] for name in ExplainedEvent.__struct_fields__ if name != "source"}
+    return ExplainedEvent(source=row.event_source, **plain)
 
 
-async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Situation:
+async def load_recorded(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> EventContext:
     """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
     occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
     version = tables.campaign_version.c
@@ -88,13 +88,13 @@ async def recall(connection: AsyncConnection, caller: Caller, decision: Row[Any]
     state: CampaignState = "paused" if decision.reason == "paused" else "running"
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    entry = await know_lists(connection, caller, read_entry(row, state), decision.book_version)
+    campaign_version = await know_lists(connection, caller, read_entry(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
-    return _build(caller, _read_tenant(tenant), entry, occurrence, action["schema"], user, cohorts, [])
+    return _build(caller, _read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, [])
 
 
-class Scene(Struct, frozen=True):
+class CurrentContext(Struct, frozen=True):
     """What an event meets as it stands now: the tenant, its action's schema, and what is known of its user."""
 
     tenant: Mapping[str, Any]
@@ -103,49 +103,55 @@ class Scene(Struct, frozen=True):
     cohorts: frozenset[str]
 
 
-async def read_scene(connection: AsyncConnection, caller: Caller, occurrence: Occurrence) -> Scene:
+async def read_current_context(
+    connection: AsyncConnection, caller: Caller, occurrence: ExplainedEvent
+) -> CurrentContext:
     """The scene of an event, in one way to the server; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
     row = (await connection.execute(_SCENE, given)).one()
     if row.schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
-    return Scene(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
+    return CurrentContext(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
 
 
-async def imagine(
-    connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: Occurrence, scene: Scene
-) -> Situation:
+async def load_current(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, scene: CurrentContext
+) -> EventContext:
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    (entry,), tenant = await read_entries(connection, caller, [row]), _read_tenant(scene.tenant)
-    situation = _build(caller, tenant, entry, occurrence, scene.schema, user, scene.cohorts, limits)
+    (campaign_version,), tenant = await read_entries(connection, caller, [row]), _read_tenant(scene.tenant)
+    context = _build(caller, tenant, campaign_version, occurrence, scene.schema, user, scene.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
-    book = structs.replace(situation.event.book, lists=lists)
-    situation = structs.replace(situation, event=structs.replace(situation.event, book=book))
-    return await know_opening(connection, caller, situation)
+    book = structs.replace(context.event.book, lists=lists)
+    context = structs.replace(context, event=structs.replace(context.event, book=book))
+    return await know_opening(connection, caller, context)
 
 
 async def know_lists(
-    connection: AsyncConnection, caller: Caller, entry: Entry, book_version: int | None = None
-) -> Entry:
+    connection: AsyncConnection, caller: Caller, campaign_version: CampaignVersion, book_version: int | None = None
+) -> CampaignVersion:
     """The campaign with the lists that its rules read, as they were at a version of the book or are (None)."""
-    named = {list_id for checked in entry.checked.values() for list_id in checked.uses_lists}
+    named = {list_id for checked in campaign_version.checked.values() for list_id in checked.uses_lists}
     if not named:
-        return entry
-    return structs.replace(entry, lists=await read_lists(connection, caller, named, book_version))
+        return campaign_version
+    return structs.replace(campaign_version, lists=await read_lists(connection, caller, named, book_version))
 
 
-async def know_opening(connection: AsyncConnection, caller: Caller, situation: Situation) -> Situation:
+async def know_opening(connection: AsyncConnection, caller: Caller, context: EventContext) -> EventContext:
     """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
-    newest, book = situation.entry, situation.event.book
-    asking = [entry.campaign.quest for entry in (newest, *newest.kept) if entry.late_rules]
+    newest, book = context.campaign_version, context.event.book
+    asking = [
+        campaign_version.campaign.quest
+        for campaign_version in (newest, *newest.retained)
+        if campaign_version.late_rules
+    ]
     actions = {}
     for opening in {quest.opening_action for quest in asking if quest and quest.opening_action}:
         schema = await _find_schema(connection, caller, opening)
         actions[opening] = Action(opening, schema, build_coercer(derive_type(schema)))
-    event = structs.replace(situation.event, book=structs.replace(book, actions=actions))
-    return structs.replace(situation, event=event) if actions else situation
+    event = structs.replace(context.event, book=structs.replace(book, actions=actions))
+    return structs.replace(context, event=event) if actions else context
 
 
 async def _find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
@@ -156,7 +162,7 @@ async def _find_schema(connection: AsyncConnection, caller: Caller, action: str)
 
 
 async def find_instances(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, meeting: Meeting
+    connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, quest_event: QuestEvent
 ) -> list[Instance]:
     """A user's instances of a quest that are open, or marked as lapsed and not over for the event, or the newest of their
     key, at most 1,000: first those that the event finds, each in order of start.
@@ -165,9 +171,9 @@ async def find_instances(
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
-    waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(meeting)))
+    waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(quest_event)))
     statement = select(table).where(mine, or_(waiting, ~followed))
-    found = or_(table.c.route.in_(meeting.list_routes() or ()), table.c.instance_key == meeting.key)
+    found = or_(table.c.route.in_(quest_event.list_routes() or ()), table.c.instance_key == quest_event.key)
     rows = await connection.execute(statement.order_by(found.desc(), table.c.start_offset).limit(1000))
     return [read_instance(row) for row in rows]
 
@@ -180,11 +186,11 @@ def read_instance(row: Row[Any]) -> Instance:
 
 
 async def read_counters(
-    connection: AsyncConnection, caller: Caller, touches: Iterable[Touch]
+    connection: AsyncConnection, caller: Caller, charges: Iterable[LimitCharge]
 ) -> Mapping[CounterKey, Counter]:
     """Current use of the counters that these touches name; those never used are absent."""
     table = tables.limit_counter.c
-    keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in touches]
+    keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in charges]
     place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
     statement = select(tables.limit_counter).where(table.tenant_id == caller.tenant_id, place.in_(keys))
     return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
@@ -199,48 +205,61 @@ async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: 
     return [read_limit(row) for row in await connection.execute(statement)]
 
 
-async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[Entry]:
+async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
     """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
-    earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
-    entries = []
+    earlier = await list_kept(connection, caller) if any(row.retained for row in rows) else []
+    campaign_versions = []
     for row in rows:
         versions = [read_entry(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
-        entries.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
-    return entries
+        campaign_versions.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
+    return campaign_versions
 
 
 def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
     return [row for row in earlier if row.campaign_id == campaign_id]
 
 
-def read_entry(row: Row[Any], state: CampaignState) -> Entry:
+def read_entry(row: Row[Any], state: CampaignState) -> CampaignVersion:
     """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
     definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
     return _decode_entry(row.campaign_id, row.version, state, definition, checked)
 
 
 @lru_cache(maxsize=256)
-def _decode_entry(campaign_id: str, version: int, state: CampaignState, definition: bytes, checked: bytes) -> Entry:
+def _decode_entry(
+    campaign_id: str, version: int, state: CampaignState, definition: bytes, checked: bytes
+) -> CampaignVersion:
     campaign = msgspec.json.decode(definition, type=Campaign)
-    return Entry(campaign_id, version, state, campaign, msgspec.json.decode(checked, type=dict[str, Checked]))
+    return CampaignVersion(
+        campaign_id, version, state, campaign, msgspec.json.decode(checked, type=dict[str, CheckedExpression])
+    )
 
 
 def _build(
     caller: Caller,
     tenant: Tenant,
-    entry: Entry,
-    occurrence: Occurrence,
+    campaign_version: CampaignVersion,
+    occurrence: ExplainedEvent,
     schema: dict[str, Any],
     user: Mapping[str, object],
     cohorts: frozenset[str],
     limits: Iterable[Limit],
-) -> Situation:
+) -> EventContext:
     typed = build_coercer(derive_type(schema))(occurrence.attributes)
-    book = Book(tenant, 0, {}, dict, {entry.campaign_id: entry}, {}, {limit.limit_id: limit for limit in limits}, {})
-    fields = {name: getattr(occurrence, name) for name in Occurrence.__struct_fields__}
+    book = Book(
+        tenant,
+        0,
+        {},
+        dict,
+        {campaign_version.campaign_id: campaign_version},
+        {},
+        {limit.limit_id: limit for limit in limits},
+        {},
+    )
+    fields = {name: getattr(occurrence, name) for name in ExplainedEvent.__struct_fields__}
     place, at = Place("", 0, 0), occurrence.received_at
     event = Event(tenant_id=caller.tenant_id, **fields, typed=typed, place=place, taken_at=at, book=book)
-    return Situation(entry, event, user, cohorts)
+    return EventContext(campaign_version, event, user, cohorts)
 
 
 def _read_tenant(document: Mapping[str, Any]) -> Tenant:

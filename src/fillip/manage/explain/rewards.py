@@ -3,9 +3,9 @@
 from fillip.core.campaign.campaign import name_formula
 from fillip.core.campaign.formula import MAX_VALUE, evaluate
 from fillip.core.campaign.reward import Reward
-from fillip.core.match.reward_values import Appraisal, appraise
+from fillip.core.match.reward_values import RewardValues, value_rewards
 from fillip.core.rule import RuleError, list_inputs
-from fillip.manage.explain.checks import Check, Situation, WorthAnswer
+from fillip.manage.explain.checks import Check, EventContext, WorthAnswer
 
 _MESSAGES = {
     None: "every reward has a value",
@@ -16,12 +16,14 @@ _MESSAGES = {
 }
 
 
-def check_worth(situation: Situation) -> tuple[Check, Appraisal]:
+def check_worth(context: EventContext) -> tuple[Check, RewardValues]:
     """What each reward is worth for the event, and why they can't be granted if so."""
-    worth = appraise(situation.event, situation.entry, situation.user, situation.cohorts)
+    worth = value_rewards(context.event, context.campaign_version, context.user, context.cohorts)
     rewards = [
-        _describe(situation, index, reward, value)
-        for index, (reward, value) in enumerate(zip(situation.entry.campaign.rewards, worth.values, strict=True))
+        _describe(context, index, reward, value)
+        for index, (reward, value) in enumerate(
+            zip(context.campaign_version.campaign.rewards, worth.values, strict=True)
+        )
     ]
     check = Check(
         check="reward",
@@ -33,16 +35,16 @@ def check_worth(situation: Situation) -> tuple[Check, Appraisal]:
     return check, worth
 
 
-def _describe(situation: Situation, index: int, reward: Reward, value: int) -> WorthAnswer:
+def _describe(context: EventContext, index: int, reward: Reward, value: int) -> WorthAnswer:
     given = WorthAnswer(kind=reward.kind, currency=reward.currency, value=value)
-    entry, event = situation.entry, situation.event
-    if reward.formula is None or event.action != entry.campaign.granting_action():
+    campaign_version, event = context.campaign_version, context.event
+    if reward.formula is None or event.action != campaign_version.campaign.granting_action():
         return given
-    path, values = name_formula(index), (event.typed, situation.user, situation.cohorts)
+    path, values = name_formula(index), (event.typed, context.user, context.cohorts)
     given.source = reward.formula.of
-    given.reads = list_inputs(entry.checked[path].code, *values, lists=entry.lists)
+    given.reads = list_inputs(campaign_version.checked[path].code, *values, lists=campaign_version.lists)
     try:
-        given.amount, given.value = evaluate(reward.formula, entry.rules[path], *values)
+        given.amount, given.value = evaluate(reward.formula, campaign_version.rules[path], *values)
     except RuleError as error:
         given.value, given.error = None, str(error)
     return given

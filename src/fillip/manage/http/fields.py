@@ -56,11 +56,11 @@ ListId = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["premi
 Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Grocer & Co"])]
 
 
-Asked = Annotated[str | None, Query(max_length=256)]
+IdFilter = Annotated[str | None, Query(max_length=256)]
 """A filter by an id."""
 
 
-AskedSource = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
+SourceFilter = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
 """A filter by a source, beside one by an id."""
 
 

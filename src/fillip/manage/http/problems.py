@@ -56,7 +56,7 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(DBAPIError)(_answer_database)
 
 
-class Door:
+class ProblemMiddleware:
     """The outermost middleware: gives each request its trace id and its path in one spelling, and turns whatever is left
     over into a plain 500. `bare` are paths of which nobody reads a parameter.
     """

@@ -1,6 +1,6 @@
 """One request = one tenant's transaction: authenticated first, committed before the answer leaves, and in force.
 
-A route asks for a `Work` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
+A route asks for a `UnitOfWork` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
 sees the caller's tenant alone. An error rolls everything back. A POST with an Idempotency-Key stores its answer in the
 same transaction, so the effect and the stored answer are there together or not at all.
 """
@@ -38,7 +38,7 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 
 
 @dataclass(frozen=True)
-class Deck:
+class AppState:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
     the log that reversals go into; `uploads` is held by each large one that is being written, `aside` is where what takes
     long is computed, `rates` says how fast tenants may send (None: as they like).
@@ -55,7 +55,7 @@ class Deck:
     aside: Aside = field(default_factory=Aside)
 
 
-class Work:
+class UnitOfWork:
     """The transaction of one request, opened when a route first asks for it.
 
     `replay` may be set to another body for the stored answer of an idempotent POST: without the secret it shows once.
@@ -75,7 +75,7 @@ class Work:
     def connection(self) -> AsyncConnection:
         """The connection, inside its transaction."""
         if self._connection is None:
-            raise Crash("a route used its Work without asking for one that is open")
+            raise Crash("a route used its UnitOfWork without asking for one that is open")
         return self._connection
 
     async def compute(
@@ -132,8 +132,8 @@ class Route(APIRoute):
         async def serve(request: Request) -> Response:
             request.state.caller = caller = await _authenticate(request)
             if caller is not None:
-                await _take_turn(find_deck(request).rates, caller)
-            request.state.work = work = Work(find_deck(request).aside)
+                await _take_turn(find_app_state(request).rates, caller)
+            request.state.work = work = UnitOfWork(find_app_state(request).aside)
             _read_address(request, parameters)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
@@ -148,21 +148,21 @@ class Route(APIRoute):
             finally:
                 await work.close()
             if work.changed is not None:
-                await tell_force(find_deck(request).engine, work.caller, work.changed, response)
+                await tell_force(find_app_state(request).engine, work.caller, work.changed, response)
             return response
 
         return serve
 
 
-def find_deck(request: Request) -> Deck:
+def find_app_state(request: Request) -> AppState:
     """The deck of the app that serves this request."""
-    deck: Deck = request.app.state.deck
-    return deck
+    app_state: AppState = request.app.state.app_state
+    return app_state
 
 
-def find_work(request: Request) -> Work:
+def find_unit_of_work(request: Request) -> UnitOfWork:
     """The work of this request."""
-    work: Work = request.state.work
+    work: UnitOfWork = request.state.work
     return work
 
 
@@ -183,14 +183,14 @@ def _read_address(request: Request, parameters: Collection[str]) -> None:
 
 async def _authenticate(request: Request) -> Caller | None:
     """The caller, None for the operator; raises Unauthorized or Retry."""
-    deck = find_deck(request)
+    app_state = find_app_state(request)
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     credential = credential.strip()
     if scheme.lower() != "bearer" or not credential:
         raise Unauthorized("send an API key: Authorization: Bearer fk_live_…")
-    if compare_digest(credential.encode(), deck.operator_key.encode()):
+    if compare_digest(credential.encode(), app_state.operator_key.encode()):
         return None
-    caller = await deck.keys.authenticate(credential)
+    caller = await app_state.keys.authenticate(credential)
     if caller is None:
         raise Unauthorized("this key is not known, or has expired or been revoked")
     return caller
@@ -223,11 +223,11 @@ def require(scope: str) -> params.Depends:
 
 
 def begin(scope: str) -> params.Depends:
-    """A dependency: a Work of a caller who has `scope`."""
+    """A dependency: a UnitOfWork of a caller who has `scope`."""
 
-    async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> Work:
-        work = find_work(request)
-        await work.open(find_deck(request).engine, _check_scope(request, scope))
+    async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> UnitOfWork:
+        work = find_unit_of_work(request)
+        await work.open(find_app_state(request).engine, _check_scope(request, scope))
         return work
 
     return params.Depends(open_work)
@@ -239,9 +239,9 @@ def begin_once(scope: str) -> params.Depends:
 
     async def claim(
         request: Request,
-        work: Annotated[Work, opened],
+        work: Annotated[UnitOfWork, opened],
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, examples=["b7c1-retry"])] = None,
-    ) -> Work:
+    ) -> UnitOfWork:
         if idempotency_key is not None:
             work.idempotency = await claim_answer(work.connection, work.caller.tenant_id, idempotency_key, request)
         return work
@@ -252,10 +252,10 @@ def begin_once(scope: str) -> params.Depends:
 async def _require_operator(request: Request, _: Annotated[object, Depends(_operator_bearer)]) -> AsyncEngine:
     if request.state.caller is not None:
         raise Forbidden("this needs the operator's key (FILLIP_OPERATOR_KEY)")
-    return find_deck(request).owner
+    return find_app_state(request).owner
 
 
 Operator = Annotated[AsyncEngine, Depends(_require_operator)]
-Reading = Annotated[Work, begin("manage:read")]
-Writing = Annotated[Work, begin("manage:write")]
-Posting = Annotated[Work, begin_once("manage:write")]
+Reading = Annotated[UnitOfWork, begin("manage:read")]
+Writing = Annotated[UnitOfWork, begin("manage:write")]
+Posting = Annotated[UnitOfWork, begin_once("manage:write")]

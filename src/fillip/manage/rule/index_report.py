@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 from pydantic import BaseModel, Field
 
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.index import read_clauses
 from fillip.core.rule import decode_rule
 
@@ -28,7 +28,7 @@ class Lookup(BaseModel):
 
 def list_lookups(campaign: Campaign, stored: Mapping[str, object]) -> list[Lookup]:
     """One for each rule of a campaign, in its order; `stored` are its checked expressions as JSON keeps them."""
-    checked = msgspec.convert(stored, dict[str, Checked])
+    checked = msgspec.convert(stored, dict[str, CheckedExpression])
     rules = [(path, action) for path, action, _ in campaign.expressions() if path.endswith("rule")]
     return [_tell(path, action, checked[path].code) for path, action in rules]
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Row, select
 
-from fillip.core.campaign.campaign import Campaign, Checked
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
@@ -20,14 +20,14 @@ from fillip.manage.campaign.vocabulary import read_actions, read_list_types
 from fillip.manage.http.errors import Conflict, DefinitionRefused
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import list_keyed, save_limit
-from fillip.manage.request.route import Work
+from fillip.manage.request.route import UnitOfWork
 
 _PORTION = 5  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
 
-_Changed = tuple[Row[Any], Campaign, dict[str, Checked]]
+_Changed = tuple[Row[Any], Campaign, dict[str, CheckedExpression]]
 
 
-async def recheck_campaigns(work: Work, action_name: str | None, new_shape: ObjectType) -> None:
+async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape: ObjectType) -> None:
     """Check every launched campaign and every limit's key against a schema about to be saved.
 
     `action_name` is the action that gets `new_shape`, None when it is the tenant's users. Call it in the transaction
@@ -88,7 +88,7 @@ def _recheck(
     faults: list[Fault] = []
     changed = []
     for row, campaign in campaigns:
-        before = msgspec.convert(row.checked, dict[str, Checked])
+        before = msgspec.convert(row.checked, dict[str, CheckedExpression])
         after = dict(before)
         for path, action, source in list_sources(campaign):
             if depends_on(campaign, path, action, before[path], action_name):

@@ -52,7 +52,7 @@ AWAY = (
 )
 
 
-class Roll(Struct, frozen=True):
+class StagedCohort(Struct, frozen=True):
     """A list of users as staged: how many, how many bytes, in how many parts."""
 
     size: int
@@ -67,15 +67,15 @@ class Staging:
         self._driver = driver
         self._tenant_id = tenant_id
 
-    async def bundle(self) -> Roll:
+    async def bundle(self) -> StagedCohort:
         """Make parts of the lines, each user once."""
         with _retryable():
             for statement in SQL["bundle_members"]:
                 await self._driver.execute(statement)
             (found,) = await self._driver.fetch(*SQL["measure_parts"])
-        return Roll(**dict(found))
+        return StagedCohort(**dict(found))
 
-    async def write(self, roll: Roll) -> UUID:
+    async def write(self, roll: StagedCohort) -> UUID:
         """The id of the list that the parts are now: nothing names it yet."""
         with _retryable():
             async with self._enter():

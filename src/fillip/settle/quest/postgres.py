@@ -9,7 +9,7 @@ import asyncpg
 from msgspec import json
 
 from fillip.core.errors import Retry
-from fillip.core.quest.batch import InstanceKey, QuestKey, Wanted
+from fillip.core.quest.batch import InstanceKey, InstancesToLock, QuestKey
 from fillip.core.quest.instance import MAX_OPEN, Contribution, Instance, StepState
 from fillip.settle.columns import to_columns
 
@@ -27,7 +27,7 @@ class PostgresQuests:
         """`connection` is inside the ledger's transaction."""
         self._connection = connection
 
-    async def lock(self, wanted: Wanted) -> dict[QuestKey, list[Instance]]:
+    async def lock(self, wanted: InstancesToLock) -> dict[QuestKey, list[Instance]]:
         """See LedgerTransaction.lock_instances."""
         routes = [(*quest, route) for quest, route in wanted.routes]
         keys = [(*quest, key) for quest, key in wanted.keys]
@@ -41,8 +41,8 @@ class PostgresQuests:
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> dict[QuestKey, int]:
         """See LedgerTransaction.count_open."""
-        asked = to_columns([(*quest, first) for quest, first in quests.items()], 4)
-        rows = await self._connection.fetch(_SQL["count_open"], *asked, MAX_OPEN)
+        pending = to_columns([(*quest, first) for quest, first in quests.items()], 4)
+        rows = await self._connection.fetch(_SQL["count_open"], *pending, MAX_OPEN)
         return {(tenant, campaign, user): count for tenant, campaign, user, count in rows}
 
     async def write(

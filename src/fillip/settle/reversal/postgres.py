@@ -11,21 +11,29 @@ from msgspec import json
 
 from fillip.core.campaign.quest import Quest
 from fillip.core.ledger.decision import identify_incentive
-from fillip.core.ledger.reversal import Grant, Held, Past, Reverse, Rule, TakenLine
+from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, ReversalRequest, ReversedSoFar, TakenLine
 from fillip.core.ledger.stock import BadgeKey
-from fillip.core.ledger.wallet import Taking, Wallet, WalletKey
-from fillip.core.limit import Use
+from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey
+from fillip.core.limit import CounterUse
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
-from fillip.core.quest.reversal import Going, Undone
+from fillip.core.quest.reversal import InstanceHistory, InstanceReversal
 from fillip.settle.columns import to_columns
 from fillip.settle.quest.postgres import read_instance
-from fillip.settle.reversal.stage import Asked, EventKey, Gifts, Goings, Incentive, Reversed, Version
+from fillip.settle.reversal.stage import (
+    ContributionsByInstance,
+    EventKey,
+    Goings,
+    Incentive,
+    PendingReversal,
+    SettledReversal,
+    Version,
+)
 from fillip.settle.wallet import PostgresWallets, Terms
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-_orders = json.Decoder(Reverse)
-_uses = json.Decoder(list[Use])
+_orders = json.Decoder(ReversalRequest)
+_uses = json.Decoder(list[CounterUse])
 _quests = json.Decoder(Quest)
 PAGE = 1_000  # contributions replayed at a time
 _PLACE = (*InstanceKey._fields[:3], "instance_key", "occurrence")
@@ -38,10 +46,10 @@ class PostgresReversals:
         """`connection` is inside a transaction."""
         self._connection = connection
 
-    async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[Asked]:
+    async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[PendingReversal]:
         """See Reversals."""
         return [
-            Asked(
+            PendingReversal(
                 row["tenant_id"],
                 row["reversal_source"],
                 row["reversal_id"],
@@ -53,35 +61,35 @@ class PostgresReversals:
             for row in await self._fetch("find_waiting", originals)
         ]
 
-    async def read_past(self, asked: Sequence[Asked]) -> Mapping[EventKey, Past]:
+    async def read_past(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
         """See Reversals."""
-        rows = await self._fetch("read_shares", sorted({each.original for each in asked}))
+        rows = await self._fetch("read_shares", sorted({each.original for each in pending}))
         shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
         lines: dict[EventKey, dict[str, TakenLine]] = {}
-        if wanted := sorted({(*each.original, line) for each in asked for line in each.order.line_names}):
+        if wanted := sorted({(*each.original, line) for each in pending for line in each.order.line_names}):
             for row in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
                 whole = None if row["whole"] is None else Fraction(row["whole"])
                 of_event = lines.setdefault((row["tenant_id"], row["event_key"]), {})
                 of_event[row["line"]] = TakenLine(Fraction(row["share"]), whole)
-        return {key: Past(share, lines.get(key, {})) for key, share in shares.items()}
+        return {key: ReversedSoFar(share, lines.get(key, {})) for key, share in shares.items()}
 
     async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
         """See Reversals."""
-        goings = {}
+        histories = {}
         for row in await self._fetch("lock_goings", originals):
-            goings[_read_place(row)] = Going(_quests.decode(row["quest"]), read_instance(row))
-        gifts: dict[EventKey, Gifts] = {}
-        for row in await self._fetch("read_gifts", originals) if goings else ():
+            histories[_read_place(row)] = InstanceHistory(_quests.decode(row["quest"]), read_instance(row))
+        gifts: dict[EventKey, ContributionsByInstance] = {}
+        for row in await self._fetch("read_gifts", originals) if histories else ():
             contribution = _read_gift(row)
             of_event = gifts.setdefault((row["tenant_id"], contribution.event_key), {})
-            if (place := _read_place(row)) in goings:
+            if (place := _read_place(row)) in histories:
                 of_event.setdefault(place, []).append(contribution)
-        asked = set(originals)
-        for place, going in goings.items():
-            start = going.instance.start_event_key
-            if start and (key := (place.tenant_id, start)) in asked:
+        pending = set(originals)
+        for place, history in histories.items():
+            start = history.instance.start_event_key
+            if start and (key := (place.tenant_id, start)) in pending:
                 gifts.setdefault(key, {}).setdefault(place, [])
-        return Goings(goings, gifts)
+        return Goings(histories, gifts)
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """See Reversals."""
@@ -93,10 +101,10 @@ class PostgresReversals:
             grants.setdefault((row["tenant_id"], row["event_key"]), []).append(_read_grant(row, incentives))
         return grants
 
-    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Rule]:
+    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """See Reversals."""
         rows = await self._fetch("share_rules", limits)
-        return {(tenant, limit): Rule(*rule) for tenant, limit, *rule in rows}
+        return {(tenant, limit): LimitTerms(*rule) for tenant, limit, *rule in rows}
 
     async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """See Reversals."""
@@ -116,12 +124,12 @@ class PostgresReversals:
             take([_read_gift(row) for row in page])
 
     async def prepare_wallets(
-        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime
+        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[PointsToReverse], at: datetime
     ) -> Terms:
         """See Reversals."""
         return await PostgresWallets(self._connection).prepare(wallets, takings, at)
 
-    async def write(self, reversed_: Sequence[Reversed]) -> None:
+    async def write(self, reversed_: Sequence[SettledReversal]) -> None:
         """See Reversals."""
         noted = [_write_reversal(each) for each in reversed_]
         lines = {key: row for each in reversed_ for key, row in _write_lines(each)}
@@ -136,15 +144,15 @@ class PostgresReversals:
         if told := [row for each in reversed_ for row in _write_told(each)]:
             await self._connection.execute(SQL["tell_reversed"], *to_columns(told, 8))
 
-    async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[Held]]:
+    async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[GrantedIncentive]]:
         ids = sorted(
             (row["tenant_id"], identify_incentive(row["decision_id"], index))
             for row in rows
             for index in range(row["rewards"])
         )
-        held: dict[tuple[str, UUID], list[Held]] = {}
+        held: dict[tuple[str, UUID], list[GrantedIncentive]] = {}
         for row in await self._fetch("lock_incentives", ids) if ids else ():
-            each = Held(*(row[name] for name in Held.__struct_fields__))
+            each = GrantedIncentive(*(row[name] for name in GrantedIncentive.__struct_fields__))
             held.setdefault((row["tenant_id"], row["decision_id"]), []).append(each)
         return held
 
@@ -152,7 +160,7 @@ class PostgresReversals:
         return await self._connection.fetch(SQL[name], *to_columns(keys, 2), *more)
 
 
-def _read_grant(row: asyncpg.Record, incentives: Sequence[Held]) -> Grant:
+def _read_grant(row: asyncpg.Record, incentives: Sequence[GrantedIncentive]) -> Grant:
     return Grant(
         row["decision_id"],
         row["campaign_id"],
@@ -172,56 +180,56 @@ def _read_gift(row: asyncpg.Record) -> Contribution:
     return Contribution(*(row[name] for name in Contribution.__struct_fields__))
 
 
-def _write_reversal(done: Reversed) -> tuple[object, ...]:
-    asked = done.asked
+def _write_reversal(done: SettledReversal) -> tuple[object, ...]:
+    pending = done.pending
     return (
-        asked.tenant_id,
-        asked.key,
-        asked.reversal_id,
-        asked.source,
-        asked.original[1],
-        asked.order.event_id,
-        asked.original_source,
-        asked.user_id,
-        json.encode(asked.order).decode(),
+        pending.tenant_id,
+        pending.key,
+        pending.reversal_id,
+        pending.source,
+        pending.original[1],
+        pending.order.event_id,
+        pending.original_source,
+        pending.user_id,
+        json.encode(pending.order).decode(),
         done.state,
         done.reason,
         json.encode([taken for _, taken in done.taken]).decode(),
         json.encode(done.given).decode(),
         json.encode([_describe(undone) for undone in done.undone]).decode(),
         None if done.past is None else str(done.past.share),
-        asked.occurred_at,
-        asked.received_at,
+        pending.occurred_at,
+        pending.received_at,
     )
 
 
-def _write_lines(done: Reversed) -> Iterable[tuple[tuple[str, UUID, str], tuple[UUID | str | None, ...]]]:
+def _write_lines(done: SettledReversal) -> Iterable[tuple[tuple[str, UUID, str], tuple[UUID | str | None, ...]]]:
     """How far each line that it names was taken back by then, by (tenant, event, line)."""
     lines = done.past.lines if done.past else {}
-    for name in sorted(done.asked.order.line_names & lines.keys()):
-        key, line = (*done.asked.original, name), lines[name]
+    for name in sorted(done.pending.order.line_names & lines.keys()):
+        key, line = (*done.pending.original, name), lines[name]
         yield key, (*key, str(line.share), None if line.whole is None else str(line.whole))
 
 
-def _describe(undone: Undone) -> dict[str, object]:
+def _describe(undone: InstanceReversal) -> dict[str, object]:
     name, state = undone.instance.name, undone.instance.state
     quest = {"campaign_id": undone.place.campaign_id, "instance": name}
     return quest | {"was": undone.was, "state": state, "taken": undone.taken}
 
 
-def _write_taken(reversed_: Sequence[Reversed]) -> list[tuple[object, ...]]:
+def _write_taken(reversed_: Sequence[SettledReversal]) -> list[tuple[object, ...]]:
     """Each incentive once: all that was taken of it, and its state in the end."""
     values: dict[tuple[str, UUID], tuple[int, str]] = {}
     for done in reversed_:
         for _, taken in done.taken:
-            key = done.asked.tenant_id, taken.incentive_id
+            key = done.pending.tenant_id, taken.incentive_id
             before, _ = values.get(key, (0, ""))
             values[key] = before + taken.value, "reversed" if taken.whole else taken.was
     return [(*key, *value) for key, value in sorted(values.items())]
 
 
-def _write_told(done: Reversed) -> Iterable[tuple[object, ...]]:
-    asked = done.asked
+def _write_told(done: SettledReversal) -> Iterable[tuple[object, ...]]:
+    pending = done.pending
     for told in done.told:
         what = (told.incentive_id, told.seq, told.value, told.reversed_value)
-        yield asked.tenant_id, *what, asked.order.reason, asked.reversal_id, asked.source
+        yield pending.tenant_id, *what, pending.order.reason, pending.reversal_id, pending.source

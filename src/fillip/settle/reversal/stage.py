@@ -2,7 +2,7 @@
 
 `look_up` locks what they need beyond the grants of their batch, in the one lock order: quests, then incentives (the
 limits' lock came with the fence, see decision 0022; originals are locked with the batch's events). What is done with it
-is decided in fillip.settle.reversal.desk.
+is decided in fillip.settle.reversal.batch.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,23 +21,23 @@ from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
 from fillip.core.ledger.reversal import (
     Grant,
-    Past,
+    InboxUpdate,
+    IncentiveReversal,
+    LimitTerms,
     ReversalReason,
+    ReversalRequest,
     ReversalState,
-    Reverse,
-    Rule,
-    Taken,
-    Told,
+    ReversedSoFar,
     give_back,
     read_reversal,
 )
 from fillip.core.ledger.settlement import UserKey
 from fillip.core.ledger.stock import BadgeKey
-from fillip.core.ledger.wallet import Taking, Wallet, WalletKey
+from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey
 from fillip.core.limit import CounterKey
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
-from fillip.core.quest.reversal import Going, Undone
+from fillip.core.quest.reversal import InstanceHistory, InstanceReversal
 from fillip.settle.wallet import Terms
 
 EventKey = tuple[str, UUID]
@@ -46,18 +46,18 @@ Version = tuple[str, str, int]
 """(tenant, campaign, version)"""
 Incentive = tuple[str, str, UUID]
 """(tenant, user, incentive)"""
-Gifts = dict[InstanceKey, list[Contribution]]
+ContributionsByInstance = dict[InstanceKey, list[Contribution]]
 """What one event gave to instances; one that it only opened has an empty list."""
 
 
-class Asked(Struct, frozen=True, dict=True):
+class PendingReversal(Struct, frozen=True, dict=True):
     """A reversal that was asked for. `user_id` is whom it says that the original belongs to."""
 
     tenant_id: str
     source: str
     reversal_id: str
     user_id: str
-    order: Reverse
+    order: ReversalRequest
     occurred_at: datetime
     received_at: datetime
 
@@ -77,20 +77,20 @@ class Asked(Struct, frozen=True, dict=True):
         return self.order.event_source or self.source
 
 
-def ask(event: Event) -> Asked:
+def read_pending_reversal(event: Event) -> PendingReversal:
     """What a reversal event asks for; ingest has read it before."""
     order, when = read_reversal(event.attributes), (event.occurred_at, event.received_at)
-    return Asked(event.tenant_id, event.source, event.event_id, event.user_id, order, *when)
+    return PendingReversal(event.tenant_id, event.source, event.event_id, event.user_id, order, *when)
 
 
-class Original(Struct, frozen=True):
+class RecordedEvent(Struct, frozen=True):
     """A recorded event."""
 
     user_id: str
     action: str
 
 
-class Given(Struct, frozen=True):
+class CounterCreditUse(Struct, frozen=True):
     """What a counter got back: the proof, in the form of a decision's use."""
 
     limit_id: str
@@ -102,33 +102,33 @@ class Given(Struct, frozen=True):
     amount: int
 
 
-class Reversed(Struct, frozen=True):
+class SettledReversal(Struct, frozen=True):
     """A reversal with what came of it; `past` is what was taken back of its original by then."""
 
-    asked: Asked
+    pending: PendingReversal
     state: ReversalState
     reason: ReversalReason
-    taken: Sequence[tuple[Grant, Taken]] = ()
-    given: Sequence[Given] = ()
-    undone: Sequence[Undone] = ()
-    told: Sequence[Told] = ()
-    past: Past | None = None
+    taken: Sequence[tuple[Grant, IncentiveReversal]] = ()
+    given: Sequence[CounterCreditUse] = ()
+    undone: Sequence[InstanceReversal] = ()
+    told: Sequence[InboxUpdate] = ()
+    past: ReversedSoFar | None = None
 
 
 class Goings(Struct, frozen=True):
     """Quest instances by place, and what the events that are asked for gave to them."""
 
-    goings: Mapping[InstanceKey, Going] = {}
-    gifts: Mapping[EventKey, Gifts] = {}
+    histories: Mapping[InstanceKey, InstanceHistory] = {}
+    gifts: Mapping[EventKey, ContributionsByInstance] = {}
 
 
 class Reversals(Protocol):
     """The reversals' part of one open transaction of the ledger; its methods are called in the order they stand."""
 
-    async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[Asked]:
+    async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[PendingReversal]:
         """The reversals that wait for these, in their order."""
 
-    async def read_past(self, asked: Sequence[Asked]) -> Mapping[EventKey, Past]:
+    async def read_past(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
         """What applied reversals have taken of the originals; of the lines those that are asked for."""
 
     async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
@@ -137,7 +137,7 @@ class Reversals(Protocol):
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """What was granted for these, the incentives locked."""
 
-    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Rule]:
+    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """(tenant, limit) → what it counts, which does not change until the end."""
 
     async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
@@ -152,20 +152,20 @@ class Reversals(Protocol):
         """All that events gave to these steps of an instance, in order, a page at a time."""
 
     async def prepare_wallets(
-        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime
+        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[PointsToReverse], at: datetime
     ) -> Terms:
         """Add the lots that these takings, `at` this time at the latest, need to their locked wallets; what else they go by."""
 
-    async def write(self, reversed_: Sequence[Reversed]) -> None:
+    async def write(self, reversed_: Sequence[SettledReversal]) -> None:
         """Store what was done, when the batch's grants, counters and instances are stored, and tell the users."""
 
 
-class Found(Struct, frozen=True):
+class ReversalContext(Struct, frozen=True):
     """What was read for the reversals of a batch, all of it locked."""
 
-    asked: Sequence[Asked] = ()
-    waiting: Sequence[Asked] = ()
-    past: Mapping[EventKey, Past] = {}
+    pending: Sequence[PendingReversal] = ()
+    waiting: Sequence[PendingReversal] = ()
+    past: Mapping[EventKey, ReversedSoFar] = {}
     quests: Goings = Goings()
     grants: Mapping[EventKey, Sequence[Grant]] = {}
     shelves: Mapping[UUID, BadgeKey] = {}
@@ -190,7 +190,7 @@ class Found(Struct, frozen=True):
             if held.kind == "points"
         }
 
-    def list_counters(self, rules: Mapping[tuple[str, str], Rule]) -> set[CounterKey]:
+    def list_counters(self, rules: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
         """Which may be given back to."""
         none, whole = Fraction(0), Fraction(1)
         return {
@@ -203,18 +203,18 @@ class Found(Struct, frozen=True):
         return ((key, grant) for key, some in self.grants.items() for grant in some)
 
 
-async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collection[EventKey]) -> Found:
+async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collection[EventKey]) -> ReversalContext:
     """Find and lock what the reversals among these events need, and those that were waiting for `awaited` of them."""
-    asked = [ask(event) for event in events if event.action == REVERSAL]
+    pending = [read_pending_reversal(event) for event in events if event.action == REVERSAL]
     waiting = await ledger.find_waiting(sorted(awaited)) if awaited else ()
-    everyone = [*asked, *waiting]
+    everyone = [*pending, *waiting]
     originals = sorted({each.original for each in everyone})
     past = await ledger.read_past(everyone)
     quests = await ledger.lock_goings(originals)
     completing = {
-        (place.tenant_id, going.instance.completed_by)
-        for place, going in quests.goings.items()
-        if going.instance.completed_by
+        (place.tenant_id, history.instance.completed_by)
+        for place, history in quests.histories.items()
+        if history.instance.completed_by
     }
     grants = await ledger.find_grants(sorted({*originals, *completing}))
     badges = sorted(
@@ -225,17 +225,17 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
         if held.kind == "badge"
     )
     shelves = await ledger.read_shelves(badges) if badges else {}
-    return Found(asked, waiting, past, quests, grants, shelves)
+    return ReversalContext(pending, waiting, past, quests, grants, shelves)
 
 
-def note_short(reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], int]) -> list[Reversed]:
+def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, UUID], int]) -> list[SettledReversal]:
     """The same once wallets have said what they could not pay back, by (reversal, incentive): what was taken of
     incentives, and what users are told of them, is what left the wallets.
     """
     missing: dict[UUID, int] = {}
     noted = []
     for done in reversed_:
-        lacking = {each.incentive_id: short.get((done.asked.key, each.incentive_id), 0) for _, each in done.taken}
+        lacking = {each.incentive_id: short.get((done.pending.key, each.incentive_id), 0) for _, each in done.taken}
         missing |= {incentive_id: missing.get(incentive_id, 0) + amount for incentive_id, amount in lacking.items()}
         taken = [(grant, _lower(each, lacking[each.incentive_id])) for grant, each in done.taken]
         told = [_tell_less(each, lacking[each.incentive_id], missing[each.incentive_id]) for each in done.told]
@@ -243,14 +243,14 @@ def note_short(reversed_: Sequence[Reversed], short: Mapping[tuple[UUID, UUID], 
     return noted
 
 
-def rules_of(tenant_id: str, rules: Mapping[tuple[str, str], Rule]) -> dict[str, Rule]:
+def rules_of(tenant_id: str, rules: Mapping[tuple[str, str], LimitTerms]) -> dict[str, LimitTerms]:
     """Those of one tenant, by limit."""
     return {limit_id: rule for (owner, limit_id), rule in rules.items() if owner == tenant_id}
 
 
-def _lower(taken: Taken, short: int) -> Taken:
+def _lower(taken: IncentiveReversal, short: int) -> IncentiveReversal:
     return replace(taken, value=taken.value - short, short=short)
 
 
-def _tell_less(told: Told, short: int, short_so_far: int) -> Told:
+def _tell_less(told: InboxUpdate, short: int, short_so_far: int) -> InboxUpdate:
     return replace(told, value=told.value - short, reversed_value=told.reversed_value - short_so_far)

@@ -56,14 +56,14 @@ class PostgresDueWallets:
     def _divide(self, rows: Sequence[asyncpg.Record]) -> Iterator[list[Key]]:
         """Wallets (sorted) that together have no more lots due than a page; one with many is by itself."""
         portion: list[Key] = []
-        room = self._page_lots
+        stock = self._page_lots
         for row in sorted(rows, key=lambda row: (row["tenant_id"], row["user_id"], row["currency"])):
             size = self._page_lots if row["lots"] > self._few_lots else row["lots"]
-            if portion and size > room:
+            if portion and size > stock:
                 yield portion
-                portion, room = [], self._page_lots
+                portion, stock = [], self._page_lots
             portion.append((row["tenant_id"], row["user_id"], row["currency"]))
-            room -= size
+            stock -= size
         if portion:
             yield portion
 

@@ -16,7 +16,7 @@ from fillip.core.ledger.wallet import (
     Draw,
     Lot,
     Part,
-    Taking,
+    PointsToReverse,
     Transfer,
     Wallet,
     WalletKey,
@@ -63,7 +63,9 @@ class PostgresWallets:
         await self._connection.execute(SQL["set_due"], *to_columns(wallets, 3), at)
         return sum(len(wallet.transfers) + len(wallet.parts) for wallet in wallets.values())
 
-    async def prepare(self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[Taking], at: datetime) -> Terms:
+    async def prepare(
+        self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[PointsToReverse], at: datetime
+    ) -> Terms:
         """Bring the wallets of these takings, which are locked, up to `at`, and hand them the lots and draws that are needed;
         what else the takings go by.
         """
@@ -117,9 +119,9 @@ class PostgresWallets:
         draws = await self._read_draws(wallets)
         if not draws:
             return
-        asked = [(*key, wallets[key].balance.activated_to, some[0].since) for key, some in draws.items()]
-        at_most = max(1, self._page_lots // len(asked))
-        pages = _group_lots(await self._connection.fetch(SQL["read_page"], *to_columns(asked, 5), at_most))
+        pending = [(*key, wallets[key].balance.activated_to, some[0].since) for key, some in draws.items()]
+        at_most = max(1, self._page_lots // len(pending))
+        pages = _group_lots(await self._connection.fetch(SQL["read_page"], *to_columns(pending, 5), at_most))
         for key, some in draws.items():
             wallets[key].turn_to(pages.get(key, ()))
             wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since])

@@ -9,10 +9,10 @@ from msgspec import Struct
 from fillip.core.campaign.reward import POINTS
 from fillip.core.event import Event
 from fillip.core.instant import add_span
-from fillip.core.ledger.settlement import Claim, Settled
-from fillip.core.ledger.wallet import Taken, Taking, Wallet, WalletKey, identify_reversal
+from fillip.core.ledger.settlement import GrantRequest, Settled
+from fillip.core.ledger.wallet import PointsReversal, PointsToReverse, Wallet, WalletKey, identify_reversal
 
-Posting = Settled | tuple[Taking, datetime]
+Posting = Settled | tuple[PointsToReverse, datetime]
 """What a claim came to, or what a reversal takes back, and when."""
 
 
@@ -26,20 +26,20 @@ class Terms(Struct, frozen=True):
         """Both."""
         return Terms({**self.floors, **other.floors}, {**self.done, **other.done})
 
-    def take(self, wallet: Wallet, taking: Taking, at: datetime) -> Taken:
+    def take(self, wallet: Wallet, taking: PointsToReverse, at: datetime) -> PointsReversal:
         """Take points back in a wallet that has the lots it needs; what was done before is not done again."""
         if (before := self.done.get(identify_reversal(taking))) is not None:
-            return Taken(before, taking.amount - before)
+            return PointsReversal(before, taking.amount - before)
         return wallet.take_back(taking, at, self.floors.get((wallet.key[0], wallet.key[2])))
 
 
-def list_wallets(claims: Iterable[Claim]) -> list[WalletKey]:
+def list_wallets(requests: Iterable[GrantRequest]) -> list[WalletKey]:
     """The wallets that these claims may post to, sorted and each once."""
     return sorted(
         {
-            (*claim.user, reward.currency or POINTS)
-            for claim in claims
-            for reward in claim.entry.campaign.rewards
+            (*request.user, reward.currency or POINTS)
+            for request in requests
+            for reward in request.campaign_version.campaign.rewards
             if reward.kind == "points"
         }
     )
@@ -49,9 +49,9 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
     """Grant each incentive of points into its wallet, in the order of the decisions."""
     for done in settled:
         for incentive_id, index, _ in done.incentives:
-            reward, value = done.claim.entry.campaign.rewards[index], done.claim.values[index]
+            reward, value = done.request.campaign_version.campaign.rewards[index], done.request.values[index]
             if reward.kind == "points" and value > 0:
-                event, wallet = done.claim.match.event, wallets[*done.claim.user, reward.currency or POINTS]
+                event, wallet = done.request.match.event, wallets[*done.request.user, reward.currency or POINTS]
                 available_at, expires_at = (
                     _after(event, reward.pending_for_s),
                     reward.expire_at(event.occurred_at, event.book.tenant.clock),

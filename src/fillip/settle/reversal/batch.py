@@ -17,90 +17,94 @@ from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import POINTS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.ledger.reversal import (
+    CounterCredit,
     Grant,
-    Held,
-    Past,
-    Returned,
+    GrantedIncentive,
+    InboxUpdate,
+    IncentiveReversal,
+    LimitTerms,
     ReversalReason,
     ReversalState,
-    Rule,
-    Taken,
-    Told,
+    ReversedSoFar,
     give_back,
     take_back,
     weigh_reversal,
 )
 from fillip.core.ledger.settlement import Settled, UserKey
-from fillip.core.ledger.stock import Room
-from fillip.core.ledger.wallet import Taking
+from fillip.core.ledger.stock import Stock
+from fillip.core.ledger.wallet import PointsToReverse
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
-from fillip.core.quest.batch import InstanceKey, Quests
+from fillip.core.quest.batch import InstanceBatch, InstanceKey
 from fillip.core.quest.instance import Contribution, Instance, StepState, replay
-from fillip.core.quest.reversal import Going, Recount, Undone, close, lower, recount
+from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, close, lower, recount
 from fillip.core.tenant import Tenant
 from fillip.settle.reversal.stage import (
-    Asked,
+    ContributionsByInstance,
+    CounterCreditUse,
     EventKey,
-    Found,
-    Gifts,
-    Given,
-    Original,
+    PendingReversal,
+    RecordedEvent,
+    ReversalContext,
     Reversals,
-    Reversed,
+    SettledReversal,
     Version,
-    ask,
+    read_pending_reversal,
     rules_of,
 )
 from fillip.settle.wallet import Posting
 
 
-class Tables(Struct, frozen=True):
+class BatchState(Struct, frozen=True):
     """What grants and reversals of a batch move together; counters by themselves, `rules` shared."""
 
     counters: MutableMapping[CounterKey, Counter]
-    rules: Mapping[tuple[str, str], Rule]
-    heads: MutableMapping[UserKey, int]
-    room: Room
-    quests: Quests
+    rules: Mapping[tuple[str, str], LimitTerms]
+    inbox_heads: MutableMapping[UserKey, int]
+    stock: Stock
+    quests: InstanceBatch
 
 
-class Desk:
+class ReversalBatch:
     """Takes the events and reversals of a batch in the order of the log; `postings` are grants and what is taken of points."""
 
-    def __init__(self, ledger: Reversals, found: Found, known: Mapping[EventKey, Original], tables: Tables) -> None:
+    def __init__(
+        self, ledger: Reversals, found: ReversalContext, known: Mapping[EventKey, RecordedEvent], tables: BatchState
+    ) -> None:
         """`known` are the originals that were recorded before this batch."""
         self._ledger = ledger
         self._tables = tables
         self._known = dict(known)
         self._past = dict(found.past)
-        self._goings = found.quests.goings
-        self._gifts: dict[EventKey, Gifts] = {key: dict(gifts) for key, gifts in found.quests.gifts.items()}
+        self._goings = found.quests.histories
+        self._gifts: dict[EventKey, ContributionsByInstance] = {
+            key: dict(gifts) for key, gifts in found.quests.gifts.items()
+        }
         self._grants = {key: list(grants) for key, grants in found.grants.items()}
         every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
         self._held = {held.incentive_id: held for held in every}
         self._shelves = dict(found.shelves)
         self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
-        for place, going in self._goings.items():
-            self._versions[*place[:2], going.instance.campaign_version] = going.quest
+        for place, history in self._goings.items():
+            self._versions[*place[:2], history.instance.campaign_version] = history.quest
         self._tenants: dict[str, Tenant] = {}
-        self._waiting: dict[EventKey, list[Asked]] = {}
+        self._waiting: dict[EventKey, list[PendingReversal]] = {}
         for each in found.waiting:
             self._waiting.setdefault(each.original, []).append(each)
         self._met = self._changed = 0  # how many of the quests' were seen
-        self._done: dict[UUID, Reversed] = {}
+        self._done: dict[UUID, SettledReversal] = {}
         self.postings: list[Posting] = []
 
     @property
-    def reversed(self) -> list[Reversed]:
+    def reversed(self) -> list[SettledReversal]:
         """What came of each reversal, in the order in which they were settled."""
         return list(self._done.values())
 
     @property
-    def takings(self) -> list[tuple[list[Taking], datetime]]:
+    def takings(self) -> list[tuple[list[PointsToReverse], datetime]]:
         """What is to be taken of points, with the last time of it: of all live tenants, and of each that tells history."""
-        groups: dict[str, list[tuple[Taking, datetime]]] = {}
+        groups: dict[str, list[tuple[PointsToReverse, datetime]]] = {}
         for each in self.postings:
             if not isinstance(each, Settled):
                 tenant_id = each[0].wallet[0]
@@ -111,79 +115,91 @@ class Desk:
     async def record(self, match: Match, settled: Sequence[Settled]) -> None:
         """Note what an event earned. From now on it is known; reversals that have been waiting for it have their turn."""
         event, key = match.event, (match.event.tenant_id, match.event.key)
-        for entry in (version.entry for candidate in match.candidates for version in candidate.versions):
-            if entry.campaign.quest:
-                self._versions[event.tenant_id, entry.campaign_id, entry.version] = entry.campaign.quest
-        self._known[key] = Original(event.user_id, event.action)
+        for campaign_version in (
+            version.campaign_version for candidate in match.candidates for version in candidate.versions
+        ):
+            if campaign_version.campaign.quest:
+                self._versions[event.tenant_id, campaign_version.campaign_id, campaign_version.version] = (
+                    campaign_version.campaign.quest
+                )
+        self._known[key] = RecordedEvent(event.user_id, event.action)
         self._note_gifts(key)
         for each in settled:
             self._note_grant(key, each)
-        for asked in self._waiting.pop(key, ()):
-            await self._reverse_at(asked, event)
+        for pending in self._waiting.pop(key, ()):
+            await self._reverse_at(pending, event)
 
     async def reverse(self, event: Event) -> None:
         """Do a reversal in its turn, or let it wait for an original that is to come."""
-        await self._reverse_at(ask(event), event)
+        await self._reverse_at(read_pending_reversal(event), event)
 
-    async def _reverse_at(self, asked: Asked, event: Event) -> None:
+    async def _reverse_at(self, pending: PendingReversal, event: Event) -> None:
         """At the time of the event that brings it about: its own, or the original that it waited for."""
         tenant = self._tenants[event.tenant_id] = event.book.tenant
         at = event.occurred_at if tenant.clock == "history" else event.received_at
-        done = await self._reverse(asked, at)
-        self._done.pop(asked.key, None)
-        self._done[asked.key] = done
+        done = await self._reverse(pending, at)
+        self._done.pop(pending.key, None)
+        self._done[pending.key] = done
 
-    async def _reverse(self, asked: Asked, at: datetime) -> Reversed:
-        before = self._past.get(asked.original, Past())
-        after = self._weigh(asked, before)
-        if not isinstance(after, Past):
-            return Reversed(asked, *after)
-        goings = {place: await self._find_going(place) for place in self._list_involved(asked.original)}
+    async def _reverse(self, pending: PendingReversal, at: datetime) -> SettledReversal:
+        before = self._past.get(pending.original, ReversedSoFar())
+        after = self._weigh(pending, before)
+        if not isinstance(after, ReversedSoFar):
+            return SettledReversal(pending, *after)
+        histories = {place: await self._find_going(place) for place in self._list_involved(pending.original)}
         undone = [
-            each for place, going in goings.items() if (each := await self._undo(asked, place, going, after.share))
+            each
+            for place, history in histories.items()
+            if (each := await self._undo(pending, place, history, after.share))
         ]
         earned = [
-            (grant, before.share, after.share) for grant in self._read_grants(asked.original) if not grant.instance
+            (grant, before.share, after.share) for grant in self._read_grants(pending.original) if not grant.instance
         ]
-        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(asked, undone)]
-        if not earned and not goings:
-            return Reversed(asked, "nothing", "earned_nothing")
-        self._past[asked.original] = after
-        mine = rules_of(asked.tenant_id, self._tables.rules)
+        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(pending, undone)]
+        if not earned and not histories:
+            return SettledReversal(pending, "nothing", "earned_nothing")
+        self._past[pending.original] = after
+        mine = rules_of(pending.tenant_id, self._tables.rules)
         given = [
-            self._return(each) for grant, *shares in earned for each in give_back(asked.tenant_id, grant, mine, *shares)
+            self._return(each)
+            for grant, *shares in earned
+            for each in give_back(pending.tenant_id, grant, mine, *shares)
         ]
         taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
-        told = [each for grant, some in taken for each in self._take(asked, grant, some, at)]
-        return Reversed(asked, "applied", "applied", taken, given, undone, told, after)
+        told = [each for grant, some in taken for each in self._take(pending, grant, some, at)]
+        return SettledReversal(pending, "applied", "applied", taken, given, undone, told, after)
 
-    def _weigh(self, asked: Asked, before: Past) -> Past | tuple[ReversalState, ReversalReason]:
-        original = self._known.get(asked.original)
-        owner = original.user_id if original else next((g.user_id for g in self._read_grants(asked.original)), None)
+    def _weigh(
+        self, pending: PendingReversal, before: ReversedSoFar
+    ) -> ReversedSoFar | tuple[ReversalState, ReversalReason]:
+        original = self._known.get(pending.original)
+        owner = original.user_id if original else next((g.user_id for g in self._read_grants(pending.original)), None)
         if owner is None:
-            self._waiting.setdefault(asked.original, []).append(asked)
+            self._waiting.setdefault(pending.original, []).append(pending)
             return "waiting", "unknown_event"
-        if owner != asked.user_id:
+        if owner != pending.user_id:
             return "refused", "other_user"
         if original and original.action == REVERSAL:
             return "refused", "is_a_reversal"
-        return weigh_reversal(asked.order, before)
+        return weigh_reversal(pending.order, before)
 
     # ------------------------------------------------------------ grants
     def _note_grant(self, key: EventKey, settled: Settled) -> None:
         self.postings.append(settled)
         if not settled.incentives:
             return
-        claim, decision = settled.claim, settled.decision
+        request, decision = settled.request, settled.decision
         held = []
         for incentive_id, index, _ in settled.incentives:
-            reward = claim.entry.campaign.rewards[index]
-            held.append(Held(incentive_id, reward.kind, claim.values[index], reward.currency, 0, "granted"))
+            reward = request.campaign_version.campaign.rewards[index]
+            held.append(
+                GrantedIncentive(incentive_id, reward.kind, request.values[index], reward.currency, 0, "granted")
+            )
             if reward.badge:
-                self._shelves[incentive_id] = (*claim.user, reward.badge)
+                self._shelves[incentive_id] = (*request.user, reward.badge)
         self._held |= {each.incentive_id: each for each in held}
-        what = (claim.instance, claim.entry.campaign.give_back, decision.uses, held)
-        grant = Grant(decision.decision_id, claim.entry.campaign_id, claim.user[1], *what)
+        what = (request.instance, request.campaign_version.campaign.give_back, decision.uses, held)
+        grant = Grant(decision.decision_id, request.campaign_version.campaign_id, request.user[1], *what)
         self._grants.setdefault(key, []).append(grant)
 
     def _read_grants(self, key: EventKey) -> list[Grant]:
@@ -193,38 +209,40 @@ class Desk:
             for grant in self._grants.get(key, ())
         ]
 
-    def _list_lost(self, asked: Asked, undone: Sequence[Undone]) -> list[Grant]:
+    def _list_lost(self, pending: PendingReversal, undone: Sequence[InstanceReversal]) -> list[Grant]:
         """The grants of quests that are no longer complete."""
         return [
             grant
             for each in undone
             if each.completed_by
-            for grant in self._read_grants((asked.tenant_id, each.completed_by))
+            for grant in self._read_grants((pending.tenant_id, each.completed_by))
             if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name)
         ]
 
-    def _return(self, returned: Returned) -> Given:
+    def _return(self, returned: CounterCredit) -> CounterCreditUse:
         key, counters = returned.counter, self._tables.counters
         before = counters[key]
         counters[key] = Counter(before.used - returned.amount, before.version + 1)
         name = (key.limit_id, key.user_id, key.key, key.window_start)
-        return Given(*name, before.version, before.used, returned.amount)
+        return CounterCreditUse(*name, before.version, before.used, returned.amount)
 
-    def _take(self, asked: Asked, grant: Grant, taken: Taken, at: datetime) -> Iterator[Told]:
-        held, user = self._held[taken.incentive_id], (asked.tenant_id, grant.user_id)
+    def _take(
+        self, pending: PendingReversal, grant: Grant, taken: IncentiveReversal, at: datetime
+    ) -> Iterator[InboxUpdate]:
+        held, user = self._held[taken.incentive_id], (pending.tenant_id, grant.user_id)
         reversed_value = held.reversed_value + taken.value
         state = "reversed" if taken.whole else held.state
         self._held[taken.incentive_id] = replace(held, reversed_value=reversed_value, state=state)
         if taken.whole and (badge := self._shelves.pop(taken.incentive_id, None)):
-            self._tables.room.put_back(badge)
+            self._tables.stock.put_back(badge)
         if held.kind == "points" and taken.value:
             wallet = (*user, held.currency or POINTS)
-            taking = Taking(wallet, asked.key, asked.reversal_id, taken.incentive_id, taken.value)
+            taking = PointsToReverse(wallet, pending.key, pending.reversal_id, taken.incentive_id, taken.value)
             self.postings.append((taking, at))
         if taken.was != "expired":  # of its end the user was told before
-            heads = self._tables.heads
-            heads[user] = heads.get(user, 0) + 1
-            yield Told(taken.incentive_id, grant.user_id, heads[user], taken.value, reversed_value)
+            inbox_heads = self._tables.inbox_heads
+            inbox_heads[user] = inbox_heads.get(user, 0) + 1
+            yield InboxUpdate(taken.incentive_id, grant.user_id, inbox_heads[user], taken.value, reversed_value)
 
     # ------------------------------------------------------------ quests
     def _note_gifts(self, key: EventKey) -> None:
@@ -244,23 +262,25 @@ class Desk:
     def _find(self, place: InstanceKey) -> Instance:
         return self._tables.quests.find(place) or self._goings[place].instance
 
-    async def _find_going(self, place: InstanceKey) -> Going:
+    async def _find_going(self, place: InstanceKey) -> InstanceHistory:
         instance = self._find(place)
         version = (*place[:2], instance.campaign_version)
         if version not in self._versions:  # of a newer book than this batch has seen
             self._versions[version] = await self._ledger.read_quest(version)
-        return Going(self._versions[version], instance)
+        return InstanceHistory(self._versions[version], instance)
 
-    async def _undo(self, asked: Asked, place: InstanceKey, going: Going, share: Fraction) -> Undone | None:
-        gifts = self._gifts[asked.original]
-        lowering = lower(going, gifts[place], asked.original[1], share)
+    async def _undo(
+        self, pending: PendingReversal, place: InstanceKey, history: InstanceHistory, share: Fraction
+    ) -> InstanceReversal | None:
+        gifts = self._gifts[pending.original]
+        lowering = lower(history, gifts[place], pending.original[1], share)
         if lowering is None:
             return None
         now = {each.step: each for each in lowering.lowered}
         gifts[place] = [now.get(each.step, each) for each in gifts[place]]
         self._lowered |= {(place, each.step, each.event_key): each.reversed for each in lowering.lowered}
         counted = recount(lowering)
-        steps = await self._replay(place, going.quest, counted) if counted.replayed else counted.steps
+        steps = await self._replay(place, history.quest, counted) if counted.replayed else counted.steps
         undone = close(place, lowering, steps)
         self._tables.quests.put(place, undone.instance)
         return undone

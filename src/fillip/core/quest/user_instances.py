@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 
-from fillip.core.quest.instance import Instance, Meeting
+from fillip.core.quest.instance import Instance, QuestEvent
 
 Name = tuple[str, int]
 """(key, occurrence)"""
 
 
-class Shelf:
+class UserInstances:
     """Instances as they stand. What an event finds here is what it would find among all, as far as it matters to it."""
 
     def __init__(self, instances: Iterable[Instance]) -> None:
@@ -36,15 +36,15 @@ class Shelf:
             heappush(self._ending, (instance.ends_at, name))
         return before
 
-    def find(self, meeting: Meeting) -> list[Instance]:
+    def find(self, quest_event: QuestEvent) -> list[Instance]:
         """Those that the event can count for or whose key it would open, and what of the others is over by its clock."""
-        routes = meeting.list_routes()
+        routes = quest_event.list_routes()
         if routes is None:
             return list(self.instances.values())
         names = set[Name]().union(*(self._by_route.get(route, ()) for route in routes))
-        if meeting.opens:
-            names |= self._by_key.get(meeting.key, set())
-        names |= self._take_over(meeting.clock_at - timedelta(seconds=meeting.quest.lateness_s))
+        if quest_event.opens:
+            names |= self._by_key.get(quest_event.key, set())
+        names |= self._take_over(quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s))
         return [self.instances[name] for name in names]
 
     def has_waiting(self, key: str, first: datetime) -> bool:
