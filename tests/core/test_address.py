@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.address import (
-    AddressBroken,
-    find_parameter_faults,
-    list_parameters,
-    normalize_path,
-    read_segment,
-)
+from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters, normalize_path, read_segment
 
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 

@@ -6,9 +6,9 @@ from msgspec import convert
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.schema.types import EMPTY, derive_type
+from fillip.http.errors import DefinitionRefused
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.campaign.expressions import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS
-from fillip.manage.http.errors import DefinitionRefused
 
 SCHEMA = {
     "type": "object",

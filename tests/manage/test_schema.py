@@ -3,7 +3,7 @@
 import pytest
 
 from fillip.core.schema.types import SchemaUnusable, derive_type
-from fillip.manage.http.errors import Conflict
+from fillip.http.errors import Conflict
 from fillip.manage.schema.schema import check_schema, find_faults, refuse_retyping
 
 

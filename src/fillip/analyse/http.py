@@ -17,11 +17,11 @@ from starlette.routing import BaseRoute, Route
 
 from fillip.analyse.openapi import DEFAULT_LINES, MAX_LINES, MAX_TEXT, describe_reports
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
-from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.errors import Refused, Retry
 from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id
 from fillip.core.quota import describe_rate, explain_rate
+from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters
 
 SCOPE = "reports:read"
 RETRY_AFTER_S = "2"

@@ -10,13 +10,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
-from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.errors import Retry
 from fillip.deliver.feed import Feed
 from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encode_closed, encode_frame, read_frame
 from fillip.deliver.inbox import Inbox
 from fillip.deliver.session import CLOSED, Session
 from fillip.deliver.tail import OpenTail
+from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters
 
 HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
 HELLO_WITHIN_S = 5.0

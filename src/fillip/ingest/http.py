@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
@@ -19,6 +18,7 @@ from fillip.core.json_text import explain_broken
 from fillip.core.ports import Caller, CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
 from fillip.core.quota import describe_rate, explain_rate
+from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters
 from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.recent import Recent

@@ -9,10 +9,10 @@ from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.event import RESERVED_PREFIX
 from fillip.core.schema.compatibility import find_breaks
+from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.etag import Match, tag
+from fillip.http.fields import ActionId
 from fillip.manage.book.change import change_book
-from fillip.manage.http.errors import Conflict, Invalid, NotFound
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import ActionId
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.impact import recheck_campaigns

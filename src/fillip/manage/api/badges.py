@@ -8,9 +8,9 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, func, insert, select, update
 
-from fillip.manage.http.errors import Conflict, NotFound
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import ObjectId, Part, Title
+from fillip.http.errors import Conflict, NotFound
+from fillip.http.etag import Match, tag
+from fillip.http.fields import ObjectId, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 from fillip.manage.store.tables import badge, badge_held

@@ -14,6 +14,9 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, CheckedExpression
 from fillip.core.campaign.check_definition import fill_currency
 from fillip.core.quest.check_route import list_warnings
+from fillip.http.errors import Conflict
+from fillip.http.etag import Match, tag
+from fillip.http.fields import ObjectId, Part
 from fillip.manage.book.change import lock_tenant
 from fillip.manage.campaign.checks import check_campaign, check_change, check_route
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
@@ -34,9 +37,6 @@ from fillip.manage.campaign.postgres import (
     select_campaigns,
 )
 from fillip.manage.campaign.vocabulary import read_shapes
-from fillip.manage.http.errors import Conflict
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import ObjectId, Part
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing

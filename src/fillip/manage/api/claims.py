@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
-from fillip.manage.http.errors import Conflict, HttpRefused, NotFound
-from fillip.manage.http.fields import NO_DOTS, Part
+from fillip.http.errors import Conflict, HttpRefused, NotFound
+from fillip.http.fields import NO_DOTS, Part
 from fillip.manage.request.route import Route, UnitOfWork, begin, begin_once
 from fillip.manage.store.tables import coupon, incentive
 

@@ -10,9 +10,9 @@ from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
+from fillip.http.errors import Conflict, NotFound
+from fillip.http.fields import ObjectId, Part, Title
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
-from fillip.manage.http.errors import Conflict, NotFound
-from fillip.manage.http.fields import ObjectId, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
 from fillip.manage.store.engine import transaction

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from fillip.core.campaign.reward import RewardKind
+from fillip.http.fields import IdFilter, SourceFilter
 from fillip.manage.event.postgres import split_name
 from fillip.manage.explain.postgres import find_decision
-from fillip.manage.http.fields import IdFilter, SourceFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.store.tables import decision, reversal

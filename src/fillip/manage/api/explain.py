@@ -17,6 +17,8 @@ from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleError
+from fillip.http.errors import Invalid, NotFound
+from fillip.http.fields import Instant, OwnId, Part, Source, UserId
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain.checks import (
     Check,
@@ -44,8 +46,6 @@ from fillip.manage.explain.postgres import (
 from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
-from fillip.manage.http.errors import Invalid, NotFound
-from fillip.manage.http.fields import Instant, OwnId, Part, Source, UserId
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.schema.schema import find_faults
 from fillip.manage.store import tables

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, bindparam, case, func, select
 
 from fillip.core.campaign.reward import RewardKind
-from fillip.manage.http.errors import NotFound
-from fillip.manage.http.fields import IdFilter
+from fillip.http.errors import NotFound
+from fillip.http.fields import IdFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route
 from fillip.manage.store.tables import inbox, incentive

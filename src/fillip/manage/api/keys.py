@@ -10,8 +10,8 @@ from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.manage.http.errors import Conflict, Forbidden, Invalid, NotFound
-from fillip.manage.http.fields import Instant, TenantId, Title
+from fillip.http.errors import Conflict, Forbidden, Invalid, NotFound
+from fillip.http.fields import Instant, TenantId, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once

@@ -12,10 +12,10 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS, ItemKind
 from fillip.core.problem import Fault
 from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
+from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.etag import Match, tag
+from fillip.http.fields import ListId, Part, Title
 from fillip.manage.book.change import change_book, lock_tenant
-from fillip.manage.http.errors import Conflict, Invalid, NotFound
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import ListId, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.named_list.postgres import add_version, find_readers, read_items
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing

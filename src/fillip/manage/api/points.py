@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.campaign.formula import MAX_VALUE
-from fillip.manage.http.errors import Conflict, NotFound
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import Currency, Part, Title
+from fillip.http.errors import Conflict, NotFound
+from fillip.http.etag import Match, tag
+from fillip.http.fields import Currency, Part, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.store.tables import points_currency

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import and_, case, func, literal, select
 
 from fillip.core.quest.instance import QuestState
+from fillip.http.fields import IdFilter
 from fillip.manage.campaign.open_instances import LATENESS_S, _definition
-from fillip.manage.http.fields import IdFilter
 from fillip.manage.http.paging import Page, Pages, Paging, read_page
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant

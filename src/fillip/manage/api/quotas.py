@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.quota import Quotas
+from fillip.http.errors import NotFound
+from fillip.http.fields import Part, TenantId
 from fillip.manage.campaign.postgres import count_steps
-from fillip.manage.http.errors import NotFound
-from fillip.manage.http.fields import Part, TenantId
 from fillip.manage.request.route import Operator, Reading, Route
 from fillip.manage.store.engine import transaction
 from fillip.manage.store.tables import campaign, cohort, named_list, tenant

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, select
 
-from fillip.manage.http.errors import NotFound
-from fillip.manage.http.fields import IdFilter, SourceFilter
+from fillip.http.errors import NotFound
+from fillip.http.fields import IdFilter, SourceFilter
 from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route
 from fillip.manage.store.tables import rejection

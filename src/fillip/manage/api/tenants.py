@@ -9,11 +9,11 @@ from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.instant import list_zones
+from fillip.http.errors import Conflict
+from fillip.http.etag import Match, tag
+from fillip.http.fields import TenantId, Title
 from fillip.manage.book.change import change_book, record_change
 from fillip.manage.book.in_force import find_force
-from fillip.manage.http.errors import Conflict
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import TenantId, Title
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns

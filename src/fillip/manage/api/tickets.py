@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete, func, insert, select
 
-from fillip.manage.http.fields import Part, UserId
+from fillip.http.fields import Part, UserId
 from fillip.manage.http.paging import inline_count
 from fillip.manage.request.route import Route, UnitOfWork, begin, find_app_state
 from fillip.manage.store.tables import gateway_ticket

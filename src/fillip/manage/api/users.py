@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.problem import Fault
-from fillip.manage.http.errors import Invalid, NotFound
-from fillip.manage.http.etag import Match, tag
-from fillip.manage.http.fields import UserId
+from fillip.http.errors import Invalid, NotFound
+from fillip.http.etag import Match, tag
+from fillip.http.fields import UserId
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes, find_faults

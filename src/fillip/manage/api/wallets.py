@@ -22,8 +22,8 @@ from fillip.core.ledger.wallet import (
     identify_adjustment,
     identify_spend,
 )
-from fillip.manage.http.errors import Conflict, Invalid, NotFound
-from fillip.manage.http.fields import Currency, Instant, OwnId, Part, UserId
+from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.fields import Currency, Instant, OwnId, Part, UserId
 from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.store.tables import points_currency, tenant

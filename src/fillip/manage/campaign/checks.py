@@ -11,8 +11,8 @@ from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
 from fillip.core.rule import RuleRefused
+from fillip.http.errors import DefinitionRefused
 from fillip.manage.campaign.expressions import _check_cost, _check_size, check_path, list_sources
-from fillip.manage.http.errors import DefinitionRefused
 
 MAX_FAULTS = 20
 """Expressions of a definition that are refused at once, most."""

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
-from fillip.manage.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
+from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
 
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S

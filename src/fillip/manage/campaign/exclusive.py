@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_exclusive import find_group_faults, find_own_faults, find_retained_faults
 from fillip.core.ports import Caller
+from fillip.http.errors import DefinitionRefused
 from fillip.manage.campaign.postgres import read_definition, select_campaigns
-from fillip.manage.http.errors import DefinitionRefused
 from fillip.manage.store import tables
 
 _group = tables.campaign_version.c.definition[("exclusive", "group")].astext

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.event import ACCEPTED_FOR
 from fillip.core.ports import Caller
-from fillip.manage.http.errors import Conflict, Invalid
+from fillip.http.errors import Conflict, Invalid
 from fillip.manage.store.tables import campaign_version, quest_instance
 
 Policy = Literal["keep", "migrate"]

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.ports import Caller
+from fillip.http.errors import Conflict, NotFound
 from fillip.manage.book.change import change_book
 from fillip.manage.campaign.open_instances import Plan, Policy
-from fillip.manage.http.errors import Conflict, NotFound
 from fillip.manage.store import tables
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant

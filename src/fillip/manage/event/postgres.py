@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
-from fillip.manage.http.errors import Invalid
+from fillip.http.errors import Invalid
 from fillip.manage.store.tables import event_met
 
 MAX_NAMED = 10

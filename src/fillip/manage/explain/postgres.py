@@ -22,10 +22,10 @@ from fillip.core.quest.instance import Instance, QuestEvent, StepState
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
+from fillip.http.errors import NotFound
 from fillip.manage.campaign.postgres import list_kept
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.explain.checks import EventContext
-from fillip.manage.http.errors import NotFound
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.store import tables

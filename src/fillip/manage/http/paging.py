@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from fillip.manage.http.errors import Invalid
+from fillip.http.errors import Invalid
 
 Item = TypeVar("Item")
 

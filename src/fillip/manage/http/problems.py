@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fillip.core.address import AddressBroken, find_parameter_faults, list_parameters, normalize_path
 from fillip.core.errors import Refused, Retry
 from fillip.core.problem import MEDIA_TYPE, Fault, describe_problem, encode_problem, read_trace_id, write_pointer
-from fillip.manage.http.errors import HttpRefused, Invalid, Malformed
+from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters, normalize_path
+from fillip.http.errors import HttpRefused, Invalid, Malformed
 from fillip.manage.store.engine import find_state, is_away
 
 RETRY_AFTER_S = 2

@@ -10,7 +10,7 @@ from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused
 from fillip.core.schema.types import EMPTY, ObjectType
-from fillip.manage.http.errors import DefinitionRefused
+from fillip.http.errors import DefinitionRefused
 from fillip.manage.rule.checker import check_rule
 
 MAX_KEY_COST = 1_000

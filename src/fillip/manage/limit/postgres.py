@@ -10,8 +10,8 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.limit import Limit
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
+from fillip.http.errors import Conflict, DefinitionRefused, NotFound
 from fillip.manage.book.change import change_book
-from fillip.manage.http.errors import Conflict, DefinitionRefused, NotFound
 from fillip.manage.limit.checks import find_key_action
 from fillip.manage.store.tables import limit_counter, spending_limit
 

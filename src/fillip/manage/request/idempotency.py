@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.manage.http.errors import Conflict, Invalid
+from fillip.http.errors import Conflict, Invalid
 from fillip.manage.store.tables import idempotency
 
 KEPT_FOR_H = 24

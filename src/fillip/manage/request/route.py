@@ -17,13 +17,13 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from fillip.core.address import find_parameter_faults, list_parameters, read_segment
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing, Rates
+from fillip.http.address import find_parameter_faults, list_parameters, read_segment
+from fillip.http.body import JsonRequest
+from fillip.http.errors import Forbidden, Invalid, TooFast, Unauthorized
 from fillip.manage.book.change import take_change
 from fillip.manage.book.in_force import tell_force
-from fillip.manage.http.body import JsonRequest
-from fillip.manage.http.errors import Forbidden, Invalid, TooFast, Unauthorized
 from fillip.manage.request.aside import Aside
 from fillip.manage.request.idempotency import Replay, claim_answer, keep_answer
 from fillip.manage.store.engine import enter_tenant, reach

@@ -13,11 +13,11 @@ from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import ObjectType, derive_type
+from fillip.http.errors import Conflict, DefinitionRefused
 from fillip.manage.book.change import hold_limits, lock_tenant
 from fillip.manage.campaign.expressions import check_path, depends_on, list_sources
 from fillip.manage.campaign.postgres import list_kept, list_launched, read_definition, save_version
 from fillip.manage.campaign.vocabulary import read_actions, read_list_types
-from fillip.manage.http.errors import Conflict, DefinitionRefused
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import list_keyed, save_limit
 from fillip.manage.request.route import UnitOfWork

@@ -13,7 +13,7 @@ from fillip.core.schema.coerce import Coercer, SchemaViolation, build_coercer
 from fillip.core.schema.cost import check_schema_cost
 from fillip.core.schema.types import ListOf, ObjectType, Scalar, SchemaUnusable, derive_type
 from fillip.core.schema.validate import Validator, Violation
-from fillip.manage.http.errors import Conflict
+from fillip.http.errors import Conflict
 
 MAX_SCHEMA_BYTES = 65_536
 MAX_ATTRIBUTES_BYTES = 32_768

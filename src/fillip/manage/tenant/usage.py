@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.core.quota import QuotaName
-from fillip.manage.http.errors import QuotaExceeded
+from fillip.http.errors import QuotaExceeded
 from fillip.manage.store.tables import metadata
 
 tenant_quota = Table(

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from fillip.core.naming import DOTS, MAX_ID_BYTES, fits
 from fillip.core.problem import Fault
-from fillip.manage.http.errors import Invalid
+from fillip.http.errors import Invalid
 
 _MAX_LINE_BYTES = MAX_ID_BYTES * 2 + 4
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')

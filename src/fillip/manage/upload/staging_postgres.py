@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.errors import Crash, Retry
 from fillip.core.ports import Caller
-from fillip.manage.http.errors import QuotaExceeded
+from fillip.http.errors import QuotaExceeded
 from fillip.manage.store.engine import reach
 
 PORTION_PARTS = 256

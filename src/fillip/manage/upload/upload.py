@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from fastapi import Request
 
-from fillip.manage.http.errors import TooLarge, UnsupportedMedia
+from fillip.http.errors import TooLarge, UnsupportedMedia
 from fillip.manage.upload.csv_lines import CsvReader
 
 MAX_UPLOAD_BYTES = 64 * 1_048_576

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Transfer, Wallet, WalletKey
 from fillip.core.ports import Caller
-from fillip.manage.http.errors import NotFound
+from fillip.http.errors import NotFound
 from fillip.manage.store.wallet_tables import wallet, wallet_draw, wallet_lot, wallet_transfer
 
 _KEY = ("tenant_id", "user_id", "currency")

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ledger.wallet import PAGE_LOTS, Draw, Portion, Transfer, Wallet, identify_refund
-from fillip.manage.http.errors import Conflict
+from fillip.http.errors import Conflict
 from fillip.manage.store.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 from fillip.manage.wallet.postgres import is_in, read_lots, store_wallet
 

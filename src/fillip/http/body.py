@@ -7,7 +7,7 @@ from fastapi import Request
 
 from fillip.core.json_text import explain_broken, find_repeated, repeats_name
 from fillip.core.problem import Fault, write_pointer
-from fillip.manage.http.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
+from fillip.http.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
 
 MAX_BODY_BYTES = 1_048_576
 MAX_DEPTH = 32

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Response
 
-from fillip.manage.http.errors import RevisionMissing, Stale
+from fillip.http.errors import RevisionMissing, Stale
 
 
 class IfMatch:
