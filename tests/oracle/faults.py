@@ -291,7 +291,7 @@ FAULTS = [
     Fault("a limit's key ignored", _attribute(charge, "_name_counter", _ignore_key)),
     Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
     Fault("events of a pause forgotten", _attribute(match_stage, "_nominate", _pass_over_paused)),
-    Fault("a quest that goes on in a pause", _attribute(settlement, "_claims_for", _advance_in_pause)),
+    Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),

@@ -204,6 +204,18 @@ class Machine(RuleBasedStateMachine):
         told = sorted(hours, reverse=True) if newest_first else hours
         self.produce([(user, "BUY", AMOUNTS[-1], SHOPS[0], hour) for hour in told])
 
+    @precondition(lambda self: self.shop and "echo" in self.shop.book.campaigns)
+    @rule(user=st.sampled_from(USERS), shops=st.lists(st.sampled_from(["x", "x", *SHOPS]), min_size=3, max_size=6))
+    def shop_around(self, user: str, shops: Sequence[str | None]) -> None:
+        """A user buys in one shop after another: what a purchase opened waits for the next in its own, then for any."""
+        self.produce([(user, "BUY", AMOUNTS[-1] if number == 0 else 101, shop, 0) for number, shop in enumerate(shops)])
+
+    @rule(said=SAID, times=st.integers(2, 4))
+    def take_back_first(self, said: Said, times: int) -> None:
+        """A user does the same some times; then the first of it is taken back, with what it began."""
+        self.produce([said] * times)
+        self._take_back((-times, None, {}), said[0], len(self.sent) + 1, of_all=True)
+
     def _take_back(self, taken: TakenBack, user: str, next_event: int, of_all: bool) -> None:
         known = [event for _, event in self.sent if of_all or event["type"] != REVERSAL]
         event = write_reversal(len(self.sent), self.shop.tenant_id, taken, known, next_event, user)
