@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
@@ -41,7 +42,8 @@ from fillip.settle.reversal.stage import PendingReversal
 from .machine import Machine, Site
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-WITHIN_EXAMPLES = 300
+WITHIN_EXAMPLES = 1_000
+"""Most are found within some tens; those that need a limit and a campaign that go together, within hundreds."""
 
 
 @dataclass(frozen=True)
@@ -351,7 +353,7 @@ QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "da
 
 def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
     """What the state machine says of a planted fault; "" when it found nothing."""
-    machine = type("Faulty", (Machine,), {"site": site, "bites": Tally()})
+    machine = type("Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": []})
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
         try:
@@ -368,6 +370,9 @@ def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
                     suppress_health_check=list(HealthCheck),
                 ),
             )
-        except Exception as found:
-            return f"{type(found).__name__}: {found}"
-    return ""
+        except Exception as error:
+            hindered = isinstance(error, Flaky) or str(error).startswith("hindered")
+            if hindered and not machine.differences:
+                raise
+            machine.differences.append(f"{type(error).__name__}: {error}")
+    return next(iter(machine.differences), "")

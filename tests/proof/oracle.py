@@ -60,7 +60,7 @@ def _open_site(postgres_dsn: str) -> Iterator[Site]:
 
 def _run_long(site: Site, screen: Console) -> list[Figure]:
     screen.print(f"[dim]state machine: {EXAMPLES:,} examples[/]")
-    machine = type("Long", (Machine,), {"site": site, "bites": Counter()})
+    machine = type("Long", (Machine,), {"site": site, "bites": Counter(), "differences": []})
     wanted = settings(
         max_examples=EXAMPLES,
         derandomize=False,
