@@ -87,9 +87,9 @@ class WalletMachine(RuleBasedStateMachine):
         before, known = self._look(), self._find("spend", f"s{number}")
         status = self._run(self._spend(number, amount))
         if known:
-            assert status == (200 if known == amount else 409)
+            assert status == (200 if known == amount else 409), status
         else:
-            assert status == (404 if before is None else 201 if before["active"] >= amount else 409)
+            assert status == (404 if before is None else 201 if before["active"] >= amount else 409), (status, before)
             self._expect(before, active=-amount, spent=amount) if status == 201 else self._expect(before)
 
     @rule(number=numbers, name=numbers, amount=some)
@@ -102,10 +102,10 @@ class WalletMachine(RuleBasedStateMachine):
         left, again = known - sum(asked.values()), asked.get(f"r{name}")
         status = self._run(self._refund(number, name, amount))
         if not known or again:
-            assert status == (404 if not known else 200 if amount in (None, again) else 409)
+            assert status == (404 if not known else 200 if amount in (None, again) else 409), status
             return
         back = amount or left
-        assert status == (201 if 0 < back <= left else 409)
+        assert status == (201 if 0 < back <= left else 409), (status, left)
         after = self._look()
         if status == 201 and before and after:
             gone = after["expired"] - before["expired"]
@@ -155,7 +155,7 @@ class WalletMachine(RuleBasedStateMachine):
         before, signed = self._look(), amount if up else -amount
         status = self._run(self._adjust(signed))
         there = before["active"] if before else 0
-        assert status == (201 if up or there >= amount else 409 if before else 404)
+        assert status == (201 if up or there >= amount else 409 if before else 404), (status, there)
         self._expect(before or dict.fromkeys(SUMS, 0), active=signed) if status == 201 else self._expect(before)
 
     @rule(days=st.integers(1, 3), then=st.sampled_from(("sweep", "spend", "nothing")))
