@@ -45,10 +45,10 @@ def _count_for_first() -> None:
             chosen.clear()
             chosen[event.key] = _find_first(self, event)
         first = chosen[event.key]
-        if first is None or first[0] != candidate.entry.campaign_id:
+        if first is None or first[0] != candidate.campaign_version.campaign_id:
             return [], None
-        shelf = self._shelves[event.tenant_id, candidate.entry.campaign_id, event.user_id]
-        shelf.find = lambda meeting: [each for each in UserInstances.find(shelf, meeting) if each.key == first[1]]
+        shelf = self._shelves[event.tenant_id, candidate.campaign_version.campaign_id, event.user_id]
+        shelf.find = lambda event: [each for each in UserInstances.find(shelf, event) if each.key == first[1]]
         try:
             return _move(self, event, candidate)
         finally:
@@ -61,7 +61,7 @@ def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
     """(campaign, instance key) of the user's oldest instance that is open at the event's time."""
     found = [
         (each.start_offset, campaign, each.key)
-        for campaign in event.book.entries
+        for campaign in event.book.campaign_versions
         for each in quests._shelve((event.tenant_id, campaign, event.user_id)).instances.values()
         if each.state == "open" and each.ends_at and event.occurred_at <= each.ends_at
     ]

@@ -73,7 +73,7 @@ class Shop:
 
 def tell(settled: list[Settled]) -> list[tuple[str, str, str | None]]:
     """(campaign, reason, winner) of each decision, in the order in which they were made."""
-    return [(s.claim.campaign_version.campaign_id, s.decision.reason, s.decision.outranked_by) for s in settled]
+    return [(s.request.campaign_version.campaign_id, s.decision.reason, s.decision.outranked_by) for s in settled]
 
 
 def test_the_highest_priority_of_a_group_wins_and_the_others_name_it():
@@ -149,7 +149,7 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
     won = defaultdict(list)
     for done in decided:
         if done.decision.outcome == "granted":
-            won[done.claim.match.event.event_id].append(done.claim)
+            won[done.request.match.event.event_id].append(done.request)
         else:
             assert done.decision.reason == "limit" or not done.decision.uses, "who is outranked touches no limit"
     for requests in won.values():
@@ -168,7 +168,7 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
         assert counter.used == used["c" + key.limit_id[1:]] <= whole.caps["acme", key.limit_id]
     for done in decided:  # a loser's winner did win, and stands against it
         if winner := done.decision.outranked_by:
-            assert winner in {claim.campaign_version.campaign_id for claim in won[done.claim.match.event.event_id]}
+            assert winner in {claim.campaign_version.campaign_id for claim in won[done.request.match.event.event_id]}
 
 
 def test_an_event_is_granted_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch):

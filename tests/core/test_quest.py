@@ -169,7 +169,7 @@ def test_a_strict_sum_wants_more_than_its_threshold():
 
 def test_one_instance_for_each_value_of_a_key():
     quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
-    same = {"admits": lambda instance, index: True}
+    same = {"late_rule_holds": lambda instance, index: True}
     log = Log(quest).play(quest_event(0, key="p1", **same), quest_event(1, key="p1", **same), quest_event(2, key="p1"))
     assert log.completed == [("e2", "p1#1")]
     assert log.play(quest_event(3, key="p2")).show() == [("completed", (2,)), ("open", (1,))]

@@ -39,7 +39,7 @@ def visit(world: World, event_id: str, *versions: Campaign) -> Match:
     """An event that meets the step under each of these versions in force, the newest last."""
     numbers = {BEFORE.name: 1, AFTER.name: 2}
     *kept, last = [CampaignVersion("give", numbers[each.name], "running", each, {}) for each in versions]
-    newest, match = replace(last, kept=tuple(kept)), world.match(event_id, quest=FIRST)
+    newest, match = replace(last, retained=tuple(kept)), world.match(event_id, quest=FIRST)
     event = replace(match.event, book=world.book(newest))
     first, *others = [
         Candidate(
@@ -50,7 +50,7 @@ def visit(world: World, event_id: str, *versions: Campaign) -> Match:
         )
         for campaign_version in (newest, *kept)
     ]
-    return replace(match, event=event, candidates=[replace(first, kept=tuple(others))])
+    return replace(match, event=event, candidates=[replace(first, retained=tuple(others))])
 
 
 async def test_a_kept_instance_is_recounted_and_pays_under_its_own_version(world: World):
