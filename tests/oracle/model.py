@@ -186,8 +186,8 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
-            nothing = worthless or _is_paused(seen, campaign_id)
-            touches = () if nothing else tuple(_list_touches(seen, campaign_id, rewards))
+            earns_nothing = worthless or _is_paused(seen, campaign_id)
+            touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
 
