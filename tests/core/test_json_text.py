@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.json_text import EXPLAINED_BYTES, explain_broken, find_repeated, repeats_name
+from fillip.core.json_text import EXPLAINED_BYTES, explain_broken, find_excess, find_repeated, repeats_name
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -84,3 +84,11 @@ def test_what_is_no_value_is_named(text: bytes, at: str, message: str) -> None:
         msgspec.json.decode(text)
     fault = explain_broken(text, refused.value)
     assert (fault.at, bool(re.search(message, fault.message))) == (at, True), fault
+
+
+def test_what_no_table_can_hold_is_found_from_the_outside_in() -> None:
+    assert find_excess({"a": [1, "b", {"c": None}]}, 3) is None
+    assert find_excess({"a": [1, "b", {"c": None}]}, 2) == "too_deep"
+    assert find_excess({"a": [{"b\0": 1}]}, 3) == find_excess(["\0"], 1) == "nul_character"
+    assert find_excess([[["\0"]]], 2) == "too_deep"
+    assert find_excess(["\0", [[[1]]]], 2) == "nul_character"

@@ -1,4 +1,4 @@
-"""What is wrong with JSON text that a decoder doesn't say: a name that stands twice in an object, and what is no value.
+"""What is wrong with JSON that a decoder doesn't say: a name that stands twice in an object, and what no table can hold.
 
 RFC 8259 leaves it to each reader which of two equal names counts, so two readers may take one text for two things.
 """
@@ -6,7 +6,7 @@ RFC 8259 leaves it to each reader which of two equal names counts, so two reader
 import json
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -66,6 +66,25 @@ def explain_broken(text: bytes, error: Exception) -> Fault:
             if isinstance(part, str) and _has_surrogate(part):
                 return Fault(write_pointer(at), "a lone surrogate (\\ud800 to \\udfff) is no character: send its pair")
     return Fault("", str(error))
+
+
+def find_excess(value: object, max_depth: int) -> Literal["too_deep", "nul_character"] | None:
+    """What no table can hold in a decoded value, the outermost first: more levels than `max_depth`, or a NUL in a text."""
+    level = [value]
+    for _ in range(max_depth + 1):
+        below: list[object] = []
+        for part in level:
+            if isinstance(part, dict):
+                below += part.keys()
+                below += part.values()
+            elif isinstance(part, list):
+                below += part
+            elif isinstance(part, str) and "\0" in part:
+                return "nul_character"
+        level = below
+        if not level:
+            return None
+    return "too_deep"
 
 
 class _Pairs:

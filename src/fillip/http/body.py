@@ -1,11 +1,9 @@
 """Bodies of requests: bounded in size and depth, JSON read strictly, no NUL anywhere."""
 
-from collections.abc import Mapping
-
 import msgspec
-from fastapi import Request
+from starlette.requests import Request
 
-from fillip.core.json_text import explain_broken, find_repeated, repeats_name
+from fillip.core.json_text import explain_broken, find_excess, find_repeated, repeats_name
 from fillip.core.problem import Fault, write_pointer
 from fillip.http.errors import Invalid, Malformed, TooLarge, UnsupportedMedia
 
@@ -19,7 +17,8 @@ class JsonRequest(Request):
     async def body(self) -> bytes:
         """The whole body; raises TooLarge."""
         if not hasattr(self, "_body"):
-            if int(self.headers.get("content-length") or 0) > MAX_BODY_BYTES:
+            told = self.headers.get("content-length", "")
+            if told.isdecimal() and int(told) > MAX_BODY_BYTES:
                 raise TooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes")
             taken = bytearray()
             async for chunk in self.stream():
@@ -60,33 +59,24 @@ def decode_json(body: bytes) -> object:
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = explain_broken(body, error)
-        raise Malformed(f"the body is not JSON: {fault.message}", faults=[fault]) from None
+        raise explain_malformed(body, error) from None
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels") from None
-    _inspect(value)
+    match find_excess(value, MAX_DEPTH):
+        case "too_deep":
+            raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+        case "nul_character":
+            raise Malformed("the body holds a NUL character (\\u0000)")
     if repeats_name(body, value):
         repeated = find_repeated(body)
         raise Invalid(repeated.message, faults=[repeated])
     return value
 
 
-def _inspect(value: object) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[object] = []
-        for part in level:
-            if isinstance(part, Mapping):
-                below += part.keys()
-                below += part.values()
-            elif isinstance(part, list):
-                below += part
-            elif isinstance(part, str) and "\0" in part:
-                raise Malformed("the body holds a NUL character (\\u0000)")
-        level = below
-        if not level:
-            return
-    raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+def explain_malformed(body: bytes, error: Exception) -> Malformed:
+    """The refusal of a body that a decoder of JSON did not take."""
+    fault = explain_broken(body, error)
+    return Malformed(f"the body is not JSON: {fault.message}", faults=[fault])
 
 
 def _is_json(content_type: str) -> bool:

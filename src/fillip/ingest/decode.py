@@ -15,7 +15,7 @@ from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
 from fillip.core.event import REVERSAL, Event, Place
 from fillip.core.instant import read_instant
-from fillip.core.json_text import count_colons, explain_broken, find_repeated, repeats_name
+from fillip.core.json_text import count_colons, explain_broken, find_excess, find_repeated, repeats_name
 from fillip.core.ledger.reversal import read_reversal
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
@@ -63,12 +63,12 @@ def open_envelope(value: bytes | None) -> Envelope:
     try:
         envelope = _envelope.decode(value)
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
-            _inspect(json.decode(value))  # reads the extensions too, which the envelope's decoder passes over
+            _check_excess(json.decode(value))  # reads the extensions too, which the envelope's decoder passes over
         if _may_repeat(value, envelope) and repeats_name(value, json.decode(value)):
             repeated = find_repeated(value)
             raise Unreadable("not_an_event", repeated.message, at=repeated.at)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(value, error) from None
+        raise _explain_undecodable(value, error) from None
     for name, most in _NAMES:
         if not fits(getattr(envelope, name), most):
             raise Unreadable("not_an_event", f"{name} is longer than {most} bytes in UTF-8", at=f"/{name}")
@@ -146,7 +146,7 @@ def peek_claim(value: bytes | None) -> tuple[str | None, str | None, str | None]
         claim = _claim.decode(value or b"")
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None, None, None
-    return _name(claim.tenantid), _name(claim.id), _name(claim.source, MAX_SOURCE_BYTES)
+    return _clean_name(claim.tenantid), _clean_name(claim.id), _clean_name(claim.source, MAX_SOURCE_BYTES)
 
 
 def clean_detail(text: str) -> str:
@@ -154,7 +154,7 @@ def clean_detail(text: str) -> str:
     return text[:MAX_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _name(value: object, most: int = MAX_ID_BYTES) -> str | None:
+def _clean_name(value: object, most: int = MAX_ID_BYTES) -> str | None:
     return value if isinstance(value, str) and value and fits(value, most) and "\0" not in value else None
 
 
@@ -172,10 +172,10 @@ def _is_json(media_type: str | UnsetType) -> bool:
     return name == "application/json" or name.endswith("+json")
 
 
-def _explain(value: bytes, error: Exception) -> Unreadable:
+def _explain_undecodable(value: bytes, error: Exception) -> Unreadable:
     """Tell bytes that are no JSON from JSON that is no event, and what is wrong inside from both."""
     try:
-        _inspect(json.decode(value))
+        _check_excess(json.decode(value))
     except Unreadable as found:
         return found
     except RecursionError:
@@ -193,19 +193,10 @@ def _too_deep() -> Unreadable:
     return Unreadable("too_deep", f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _inspect(value: object) -> None:
-    """Raise Unreadable for what no table can hold: too many levels, or a NUL."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[object] = []
-        for part in level:
-            if isinstance(part, dict):
-                below += part.keys()
-                below += part.values()
-            elif isinstance(part, list):
-                below += part
-            elif isinstance(part, str) and "\0" in part:
-                raise Unreadable("nul_character", "a string holds a NUL character (\\u0000)")
-        level = below
-    if level:
-        raise _too_deep()
+def _check_excess(value: object) -> None:
+    """Raise Unreadable for what no table can hold."""
+    match find_excess(value, MAX_DEPTH):
+        case "too_deep":
+            raise _too_deep()
+        case "nul_character":
+            raise Unreadable("nul_character", "a string holds a NUL character (\\u0000)")
