@@ -12,11 +12,12 @@ from fillip.core.schema.compatibility import find_breaks
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionId
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import MAX_FAULTS, JsonSchema, check_schema
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import action
 
 MAX_ACTIONS = 1000

@@ -11,8 +11,9 @@ from sqlalchemy import Row, func, insert, select, update
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, Writing
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import badge, badge_held
 
 MAX_BADGES = 1_000

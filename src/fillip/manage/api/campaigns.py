@@ -17,6 +17,7 @@ from fillip.core.quest.check_route import list_warnings
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import lock_tenant
 from fillip.manage.campaign.checks import check_campaign, check_change, check_route
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
@@ -37,11 +38,11 @@ from fillip.manage.campaign.postgres import (
     select_campaigns,
 )
 from fillip.manage.campaign.vocabulary import read_shapes
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.rule.index_report import Lookup, list_lookups
 from fillip.manage.store import tables
+from fillip.manage.store.keyset import read_page
 from fillip.manage.tenant.usage import require_room
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"

@@ -32,11 +32,12 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused, NotFound
 from fillip.http.etag import IfMatch, Match, tag
 from fillip.http.fields import CohortId, Title, UserId
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book, lock_tenant
 from fillip.manage.campaign.postgres import IS_IN_FORCE
-from fillip.manage.http.paging import Page, Pages, inline_count, read_cursor, read_page
 from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require
 from fillip.manage.store.engine import transaction
+from fillip.manage.store.keyset import inline_count, read_cursor, read_page
 from fillip.manage.store.tables import campaign, campaign_version, cohort
 from fillip.manage.tenant.usage import require_room
 from fillip.manage.upload.staging_postgres import StagedCohort, stage_lines

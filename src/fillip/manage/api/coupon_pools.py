@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.fields import ObjectId, Part, Title
+from fillip.http.paging import Page, Pages
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
 from fillip.manage.store.engine import transaction
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
 from fillip.manage.tenant.usage import take_codes
 from fillip.manage.upload.staging_postgres import stage_lines

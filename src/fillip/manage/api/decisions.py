@@ -11,10 +11,11 @@ from sqlalchemy import Row, select
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter, SourceFilter
+from fillip.http.paging import Page, Pages
 from fillip.manage.event.postgres import split_name
 from fillip.manage.explain.postgres import find_decision
-from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route, UnitOfWork
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import decision, reversal
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.http.errors import Conflict, Forbidden, Invalid, NotFound
 from fillip.http.fields import Instant, TenantId, Title
-from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.http.paging import Page, Pages
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
 from fillip.manage.store.engine import transaction
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import api_key
 
 MAX_LIVE_KEYS = 100

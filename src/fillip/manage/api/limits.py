@@ -17,13 +17,14 @@ from fillip.core.tenant import LIFETIME
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import hold_limits, lock_tenant
 from fillip.manage.campaign.postgres import find_campaign, list_kept, read_definition
 from fillip.manage.campaign.vocabulary import read_actions, read_list_types, read_points
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.limit.checks import check_kept_key, check_key, check_limit, fill_limit_currency, find_key_action
 from fillip.manage.limit.postgres import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import limit_counter, spending_limit
 
 MAX_LIMITS = 1_000

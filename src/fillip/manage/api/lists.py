@@ -15,10 +15,11 @@ from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ListId, Part, Title
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book, lock_tenant
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.named_list.postgres import add_version, find_readers, read_items
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import named_list
 from fillip.manage.tenant.usage import require_room
 

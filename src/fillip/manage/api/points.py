@@ -11,8 +11,9 @@ from fillip.core.campaign.formula import MAX_VALUE
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import Currency, Part, Title
-from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import points_currency
 
 MAX_CURRENCIES = 100

@@ -8,9 +8,10 @@ from sqlalchemy import and_, case, func, literal, select
 
 from fillip.core.quest.instance import QuestState
 from fillip.http.fields import IdFilter
+from fillip.http.paging import Page, Pages, Paging
 from fillip.manage.campaign.open_instances import LATENESS_S, _definition
-from fillip.manage.http.paging import Page, Pages, Paging, read_page
 from fillip.manage.request.route import Reading, Route, UnitOfWork
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
 router = APIRouter(tags=["quests"], route_class=Route)

@@ -11,8 +11,9 @@ from sqlalchemy import Row, select
 
 from fillip.http.errors import NotFound
 from fillip.http.fields import IdFilter, SourceFilter
-from fillip.manage.http.paging import Page, Pages, read_page, split_filters
+from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Reading, Route
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import rejection
 
 router = APIRouter(prefix="/rejections", tags=["rejections"], route_class=Route)

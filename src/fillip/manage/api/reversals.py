@@ -18,9 +18,10 @@ from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId
+from fillip.http.paging import Page, Pages
 from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, find_recorded, split_name
-from fillip.manage.http.paging import Page, Pages, read_page, split_filters
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import reversal
 
 MAX_AMOUNT = 2**53

@@ -12,13 +12,14 @@ from fillip.core.instant import list_zones
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import TenantId, Title
+from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book, record_change
 from fillip.manage.book.in_force import find_force
-from fillip.manage.http.paging import Page, Pages, read_page
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, check_schema, refuse_retyping
 from fillip.manage.store.engine import transaction
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import tenant
 from fillip.manage.tenant.iso4217 import CURRENCIES
 from fillip.manage.tenant.usage import tenant_usage

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete, func, insert, select
 
 from fillip.http.fields import Part, UserId
-from fillip.manage.http.paging import inline_count
 from fillip.manage.request.route import Route, UnitOfWork, begin, find_app_state
+from fillip.manage.store.keyset import inline_count
 from fillip.manage.store.tables import gateway_ticket
 
 LIVES_FOR = timedelta(seconds=60)

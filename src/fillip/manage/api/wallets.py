@@ -24,8 +24,9 @@ from fillip.core.ledger.wallet import (
 )
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId
-from fillip.manage.http.paging import Page, Pages, read_page
+from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import points_currency, tenant
 from fillip.manage.store.wallet_tables import wallet, wallet_transfer
 from fillip.manage.wallet.postgres import (

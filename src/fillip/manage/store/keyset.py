@@ -1,45 +1,18 @@
-"""Cursor pagination: keyset queries, the place of the last row as an opaque text."""
+"""Lists by keyset: the rows after those of the page before, found by an index however far the list has been read."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any
 
-import msgspec
-from fastapi import Depends, Query
-from pydantic import BaseModel
 from sqlalchemy import Row, Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from fillip.http.errors import Invalid
-
-Item = TypeVar("Item")
+from fillip.http import cursor as cursors
+from fillip.http.paging import Paging
 
 MAX_SIFTED = 1_000
 """Most rows that are looked at for one page where a filter has no index."""
-
-
-class Page(BaseModel, Generic[Item]):
-    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
-
-    items: list[Item]
-    next_cursor: str | None
-
-
-class Paging:
-    """The `limit` and `cursor` of a list request."""
-
-    def __init__(
-        self,
-        limit: Annotated[int, Query(ge=1, le=200, description="Most items of the page")] = 50,
-        cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None,
-    ) -> None:
-        self.limit = limit
-        self.cursor = cursor
-
-
-Pages = Annotated[Paging, Depends()]
 
 
 async def read_page(
@@ -71,9 +44,9 @@ async def read_page(
     rows = (await connection.execute(statement.limit(inline_count(paging.limit + 1)))).all()
     if len(rows) > paging.limit:
         last = rows[paging.limit - 1]._mapping
-        return rows[: paging.limit], _write_cursor([last[column] for column in order])
+        return rows[: paging.limit], cursors.write_cursor([last[column] for column in order])
     reached = (await connection.execute(end.limit(inline_count(1)))).one_or_none() if wanted else None
-    return rows, None if reached is None else _write_cursor(list(reached))
+    return rows, None if reached is None else cursors.write_cursor(list(reached))
 
 
 def split_filters(
@@ -98,23 +71,6 @@ def inline_count(count: int) -> BindParameter[int]:
     return bindparam("count", count, unique=True, literal_execute=True)
 
 
-def _write_cursor(values: Sequence[object]) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
-
-
 def read_cursor(cursor: str, order: Sequence[ColumnElement[Any]]) -> tuple[Any, ...]:
     """The place that a cursor stands for, a value for each of `order`; raises Invalid."""
-    try:
-        values = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
-        kinds = [column.type.python_type for column in order]
-        place = tuple(msgspec.convert(value, kind) for value, kind in zip(values, kinds, strict=True))
-    except (ValueError, msgspec.MsgspecError):
-        raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor") from None
-    if any(_is_beyond(value) for value in place):
-        raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
-    return place
-
-
-def _is_beyond(value: object) -> bool:
-    """Whether PostgreSQL cannot hold the value."""
-    return "\0" in value if isinstance(value, str) else isinstance(value, int) and abs(value) >= 2**63
+    return cursors.read_cursor(cursor, [column.type.python_type for column in order])

@@ -1,0 +1,30 @@
+"""A list, page by page: what a request asks for, and the form of the answer."""
+
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Paging:
+    """The `limit` and `cursor` of a list request."""
+
+    def __init__(
+        self,
+        limit: Annotated[int, Query(ge=1, le=200, description="Most items of the page")] = 50,
+        cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None,
+    ) -> None:
+        self.limit = limit
+        self.cursor = cursor
+
+
+Pages = Annotated[Paging, Depends()]
