@@ -1,12 +1,12 @@
 """Ends a request whose body comes too slowly."""
 
 import asyncio
-from uuid import uuid4
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fillip.core.problem import MEDIA_TYPE, describe_problem, encode_problem
+from fillip.http.errors import TooSlow
+from fillip.http.problems import answer_refused
 
 WITHIN_S = 20.0
 BYTES_PER_S = 64 * 1024
@@ -51,13 +51,8 @@ class BodyDeadline:
             if not late:
                 raise
         if late and not answered:
-            await self._refuse(scope, send)
-
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        detail = f"the body did not come within {self._within_s:g} s, and a second for each {BYTES_PER_S} bytes of it"
-        problem = describe_problem("too-slow", 408, detail, instance=scope["path"], trace_id=uuid4().hex)
-        body = encode_problem(problem)
-        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-        headers += [(b"trace-id", problem.trace_id.encode()), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 408, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            refused = TooSlow(
+                f"the body did not come within {self._within_s:g} s, and a second for each {BYTES_PER_S} bytes of it"
+            )
+            refused.headers = {"Connection": "close"}
+            await answer_refused(Request(scope), refused)(scope, receive, send)

@@ -7,12 +7,12 @@ from functools import partial
 from fillip.app.health import Health
 from fillip.app.lag import Follower, Lag
 from fillip.app.settings import Settings
+from fillip.http.health import UNREAD
 from fillip.stream.kafka import LogEnds, Tail
 from fillip.stream.topics import Topics
 
 LIVE_FETCH_WAIT_MS = 100
 FACTS_WAIT_MS, FACTS_BYTES = 200, 100_000
-UNREAD = "the announcements are not being read"
 
 
 async def run_gateway_process(settings: Settings, stop: asyncio.Event, health: Health) -> None:

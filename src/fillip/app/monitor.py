@@ -15,10 +15,10 @@ from prometheus_client.exposition import choose_encoder
 
 from fillip.app.health import Health
 from fillip.app.ports import require_free_port
+from fillip.http.health import HEALTH_PATHS, answer_readiness
 
 MAX_REQUESTS = 16
 REQUEST_WITHIN_S = 10.0
-HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
 _Request: TypeAlias = socket | tuple[bytes, socket]
 TEXT = "text/plain; charset=utf-8"
 
@@ -27,10 +27,7 @@ def answer_health(path: str, health: Health) -> tuple[int, str] | None:
     """Status and text for /livez, /readyz and /healthz, which says the same as /readyz; None for another path."""
     if path == "/livez":
         return (200, "ok\n") if health.is_alive() else (503, "the event loop does not turn\n")
-    if path in ("/readyz", "/healthz"):
-        fault = health.find_fault()
-        return (200, "ok\n") if fault is None else (503, f"not ready: {fault}\n")
-    return None
+    return answer_readiness(health.find_fault()) if path in HEALTH_PATHS else None
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encod
 from fillip.deliver.inbox import Inbox
 from fillip.deliver.session import CLOSED, Session
 from fillip.deliver.tail import OpenTail
-from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters
+from fillip.http.address import find_parameter_faults, list_parameters
+from fillip.http.errors import Malformed
+from fillip.http.health import HEALTH_PATHS, UNREAD, answer_readiness
 
-HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
 HELLO_WITHIN_S = 5.0
 MAX_INBOUND_BYTES = 16 * 1024
 INBOUND_PER_S, INBOUND_BURST = 200.0, 400.0
@@ -102,10 +103,7 @@ class Gateway:
         if path == "/livez":
             return connection.respond(200, "ok\n")
         if path in HEALTH_PATHS:
-            fault = self._find_fault() if self._feed.live else "the announcements are not being read"
-            return (
-                connection.respond(200, "ok\n") if fault is None else connection.respond(503, f"not ready: {fault}\n")
-            )
+            return connection.respond(*answer_readiness(self._find_fault() if self._feed.live else UNREAD))
         if self._open >= MAX_CONNECTIONS:
             full = connection.respond(503, "too many connections\n")
             full.headers["Retry-After"] = "5"
@@ -119,7 +117,7 @@ class Gateway:
             await self._converse(connection)
         except Closed as closed:
             CLOSED.labels(closed.kind).inc()
-            await _close(connection, closed)
+            await _tell_why(connection, closed)
         except ConnectionClosed:
             return
         finally:
@@ -157,7 +155,7 @@ def _describe_query(query: str) -> str:
     """What is wrong with a query string, where no parameter is read; '' where it says nothing."""
     try:
         faults = find_parameter_faults(list_parameters(query.encode()), ())
-    except AddressBroken as error:
+    except Malformed as error:
         return f"{error}\n"
     return "".join(f"{fault.at}: {fault.message}\n" for fault in faults)
 
@@ -179,7 +177,7 @@ async def _listen_to(connection: ServerConnection, session: Session) -> None:
             await connection.send(encode_frame(Pong()), text=True)
 
 
-async def _close(connection: ServerConnection, closed: Closed) -> None:
+async def _tell_why(connection: ServerConnection, closed: Closed) -> None:
     try:
         async with asyncio.timeout(HELLO_WITHIN_S):
             await connection.send(encode_closed(closed), text=True)

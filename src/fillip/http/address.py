@@ -1,4 +1,4 @@
-"""Addresses of requests: the segments of a path, and parameters that nobody reads. Pure.
+"""Addresses of requests: the segments of a path, and parameters that nobody reads.
 
 A path is cut at its slashes before it is decoded, so that `%2F` is a character of a segment, and an id may hold it.
 """
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 from fillip.core.problem import Fault
+from fillip.http.errors import Invalid, Malformed
 
 MAX_NAME = 100
 """Characters of a parameter's name that an answer repeats."""
@@ -14,16 +15,12 @@ MAX_NAME = 100
 _PLAIN = "!$&'()*+,;=:@"  # beside letters, digits and -._~, what a segment may hold as it is (RFC 3986)
 
 
-class AddressBroken(ValueError):
-    """Part of an address is no text that a table can hold; the text says why."""
-
-
 def normalize_path(raw_path: bytes) -> str:
     """The path in one spelling: what a segment may hold as it is stands so, all else is percent-encoded.
 
-    Routes are matched with it, then `read_segment` gives an id. Raises AddressBroken.
+    Routes are matched with it, then `read_segment` gives an id. Raises Malformed for what no table can hold.
     """
-    return "/".join(quote(_decode(segment), safe=_PLAIN) for segment in raw_path.split(b"/"))
+    return "/".join(quote(_decode_segment(segment), safe=_PLAIN) for segment in raw_path.split(b"/"))
 
 
 def read_segment(segment: str) -> str:
@@ -32,7 +29,7 @@ def read_segment(segment: str) -> str:
 
 
 def list_parameters(query: bytes) -> list[str]:
-    """The names of the parameters of a query string, in order; raises AddressBroken."""
+    """The names of the parameters of a query string, in order; raises Malformed for what no table can hold."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
@@ -54,7 +51,13 @@ def find_parameter_faults(names: Iterable[str], known: Collection[str]) -> list[
     return faults
 
 
-def _decode(part: bytes) -> str:
+def check_parameters(query: bytes, known: Collection[str] = ()) -> None:
+    """Raise Invalid at each parameter of a query string that is not `known` or stands twice; Malformed as above."""
+    if faults := find_parameter_faults(list_parameters(query), known):
+        raise Invalid("the request does not fit: see errors", faults=faults)
+
+
+def _decode_segment(part: bytes) -> str:
     try:
         text = unquote_to_bytes(part).decode()
     except UnicodeDecodeError:
@@ -63,10 +66,10 @@ def _decode(part: bytes) -> str:
     return text
 
 
-def _say_encoding() -> AddressBroken:
-    return AddressBroken("the address is not UTF-8: send what is no ASCII as the percent-encoding of its UTF-8")
+def _say_encoding() -> Malformed:
+    return Malformed("the address is not UTF-8: send what is no ASCII as the percent-encoding of its UTF-8")
 
 
 def _refuse_nul(text: str) -> None:
     if "\0" in text:
-        raise AddressBroken("the address holds a NUL character")
+        raise Malformed("the address holds a NUL character")

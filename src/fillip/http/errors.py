@@ -1,10 +1,10 @@
-"""What the control plane refuses, each with its HTTP status and the stable kind of its problem."""
+"""What the doors refuse, each with its HTTP status and the stable kind of its problem."""
 
 from collections.abc import Mapping, Sequence
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
-from fillip.core.quota import QuotaName, Taking, describe_rate, describe_stock, explain_rate
+from fillip.core.quota import QuotaName, RateName, Taking, describe_rate, describe_stock, explain_rate
 
 
 class HttpRefused(Refused):
@@ -65,6 +65,13 @@ class Stale(HttpRefused):
     kind = "stale"
 
 
+class TooSlow(HttpRefused):
+    """408: a request that did not come whole in time."""
+
+    status = 408
+    kind = "too-slow"
+
+
 class TooLarge(HttpRefused):
     """413: a body beyond its bound."""
 
@@ -96,14 +103,14 @@ class QuotaExceeded(HttpRefused):
 
 
 class TooFast(HttpRefused):
-    """429: more requests than the tenant's rate allows; this one did nothing."""
+    """429: more events or requests than the tenant's rate allows; of this request nothing was taken."""
 
     status = 429
     kind = "quota-exceeded"
 
-    def __init__(self, per_s: int, taking: Taking) -> None:
-        super().__init__(explain_rate("requests_per_s", per_s, 1), at="requests_per_s")
-        self.headers = describe_rate("requests_per_s", per_s, taking)
+    def __init__(self, name: RateName, per_s: int, count: int, taking: Taking) -> None:
+        super().__init__(explain_rate(name, per_s, count), at=name)
+        self.headers = describe_rate(name, per_s, taking)
 
 
 class RevisionMissing(HttpRefused):

@@ -8,26 +8,27 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, Struct, json
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
-from fillip.core.json_text import explain_broken
 from fillip.core.ports import Caller, CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
-from fillip.core.quota import describe_rate, explain_rate
-from fillip.http.address import AddressBroken, find_parameter_faults, list_parameters
+from fillip.http.address import check_parameters
+from fillip.http.bearer import authenticate, check_scope, read_bearer
+from fillip.http.body import JsonRequest, explain_malformed
+from fillip.http.errors import Conflict, Forbidden, HttpRefused, Invalid, TooFast, TooLarge, UnsupportedMedia
+from fillip.http.problems import answer_refused, answer_retry, find_trace_id
 from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.recent import Recent
-from fillip.ingest.reply import Refusal, find_header, send_answer, send_refusal
 from fillip.stream.belt import StreamError
 
 __all__ = ["EVENTS_OPENAPI", "EventEntry", "events_route"]
 
-MAX_BODY_BYTES = 1024 * 1024
 MAX_EVENTS = 1_000
 MAX_FAULTS = 20
 SCOPE = "events:write"
@@ -36,6 +37,18 @@ MEDIA_TYPES = frozenset({"application/json", "application/cloudevents+json", "ap
 _CONFLICT = "an event of this id and source said something else"
 _items = json.Decoder(list[msgspec.Raw])
 _item = json.Decoder(msgspec.Raw)
+
+
+class ConflictingDuplicate(Conflict):
+    """409: events whose source and id stand for something else already."""
+
+    kind = "conflicting-duplicate"
+
+
+class InvalidEvents(Invalid):
+    """422: events that can't be taken, each with its place."""
+
+    kind = "invalid-events"
 
 
 class Producer(Protocol):
@@ -58,7 +71,7 @@ def events_route(keys: KeyRing, rates: Rates, book: CampaignBook, producer: Prod
 
     Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
     """
-    return Route("/v1/events", _Door(keys, rates, book, producer, topic), methods=["POST"])
+    return Route("/v1/events", _EventsDoor(keys, rates, book, producer, topic), methods=["POST"])
 
 
 class EventEntry:
@@ -83,7 +96,7 @@ class EventEntry:
         self._recent.keep({key: says})
 
 
-class _Door:
+class _EventsDoor:
     def __init__(self, keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str) -> None:
         self._keys = keys
         self._rates = rates
@@ -94,23 +107,27 @@ class _Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
+        request = JsonRequest(scope, receive)
         try:
-            accepted = await self._accept(scope, receive)
+            accepted = await self._accept(request)
         except ClientDisconnect:
             return
-        except Refusal as refusal:
-            await send_refusal(scope, send, refusal)
+        except HttpRefused as refused:
+            answer = answer_refused(request, refused)
         except (Retry, StreamError) as away:
-            await send_refusal(scope, send, Refusal(503, "unavailable", f"{away}. Send the same request again later."))
+            answer = answer_retry(request, Retry(f"{away}. Send the same request again later."))
         else:
-            await send_answer(scope, send, 202, b'{"accepted":%d}' % accepted, "application/json")
+            traced = {"Trace-Id": find_trace_id(request)}
+            answer = Response(b'{"accepted":%d}' % accepted, 202, traced, "application/json")
+        await answer(scope, receive, send)
 
-    async def _accept(self, scope: Scope, receive: Receive) -> int:
-        caller = await self._authorize(scope)
+    async def _accept(self, request: JsonRequest) -> int:
+        caller = await authenticate(self._keys, read_bearer(request.headers))
+        check_scope(caller, SCOPE)
+        check_parameters(request.scope["query_string"])
+        values, single = await _read_values(request)
+        await self._take_events(caller, max(1, len(values)))
         tenant_id = caller.tenant_id
-        _refuse_parameters(scope)
-        values, single = await _read_values(scope, receive)
-        await self._take(caller, max(1, len(values)))
         books = await _pin(self._book, tenant_id)
         taken = await _read_all(values, tenant_id, books, single=single)
         said = self._find_conflicts(taken, single=single)
@@ -119,22 +136,12 @@ class _Door:
         self._recent.keep(said)
         return len(taken)
 
-    async def _authorize(self, scope: Scope) -> Caller:
-        scheme, _, key = find_header(scope, b"authorization").partition(" ")
-        caller = await self._keys.authenticate(key.strip()) if scheme.lower() == "bearer" else None
-        if caller is None:
-            raise Refusal(401, "unauthorized", "send a live API key: Authorization: Bearer fk_…")
-        if SCOPE not in caller.scopes:
-            raise Refusal(403, "forbidden", f"the key lacks the scope {SCOPE}")
-        return caller
-
-    async def _take(self, caller: Caller, count: int) -> None:
-        """Raise Refusal where the tenant's quota has no room for all of the request."""
+    async def _take_events(self, caller: Caller, count: int) -> None:
+        """Raise TooFast where the tenant's quota has no room for all of the request."""
         per_s = caller.quotas.events_per_s
         taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
         if taking.wait_s:
-            headers = describe_rate("events_per_s", per_s, taking)
-            raise Refusal(429, "quota-exceeded", explain_rate("events_per_s", per_s, count), headers=headers)
+            raise TooFast("events_per_s", per_s, count, taking)
 
     def _find_conflicts(self, taken: Sequence[_Taken], *, single: bool) -> dict[int, int]:
         said: dict[int, int] = {}
@@ -143,14 +150,10 @@ class _Door:
             key, says = _digest(each.event)
             known = self._recent.find(key)
             if says != said.setdefault(key, says if known is None else known):
-                faults.append(Fault(_point(index, "/id", single=single), _CONFLICT))
+                faults.append(Fault(_point_at_event(index, "/id", single=single), _CONFLICT))
         if faults:
-            raise Refusal(
-                409,
-                "conflicting-duplicate",
-                "source and id together stand for one event for ever",
-                tuple(faults[:MAX_FAULTS]),
-            )
+            message = "source and id together stand for one event for ever"
+            raise ConflictingDuplicate(message, faults=faults[:MAX_FAULTS])
         return said
 
 
@@ -167,53 +170,26 @@ async def _pin(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
     return {tenant_id: found} if found else {}
 
 
-def _refuse_parameters(scope: Scope) -> None:
-    try:
-        faults = find_parameter_faults(list_parameters(scope["query_string"]), ())
-    except AddressBroken as error:
-        raise Refusal(400, "malformed", str(error)) from None
-    if faults:
-        raise Refusal(422, "invalid", "the request does not fit: see errors", tuple(faults[:MAX_FAULTS]))
-
-
-async def _read_values(scope: Scope, receive: Receive) -> tuple[list[bytes], bool]:
-    """The JSON text of each event, and whether the body is a single one. Raises Refusal."""
-    media_type = find_header(scope, b"content-type").partition(";")[0].strip().lower()
+async def _read_values(request: JsonRequest) -> tuple[list[bytes], bool]:
+    """The JSON text of each event, and whether the body is a single one; raises HttpRefused."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES:
-        raise Refusal(415, "unsupported-media-type", f"send Content-Type: {', '.join(sorted(MEDIA_TYPES))}")
-    body = await _read_body(scope, receive)
+        raise UnsupportedMedia(f"send Content-Type: {', '.join(sorted(MEDIA_TYPES))}")
+    body = await request.body()
     try:
         single = body.lstrip()[:1] != b"["
         values = [bytes(_item.decode(body))] if single else [bytes(raw) for raw in _items.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        fault = explain_broken(body, error)
-        raise Refusal(400, "malformed", f"the body is not JSON: {fault.message}", (fault,)) from None
+        raise explain_malformed(body, error) from None
     if len(values) > MAX_EVENTS:
-        raise Refusal(413, "too-large", f"{len(values)} events, at most {MAX_EVENTS} are taken in one request")
+        raise TooLarge(f"{len(values)} events, at most {MAX_EVENTS} are taken in one request")
     return values, single
-
-
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    told = find_header(scope, b"content-length")
-    chunks, size, more = [], int(told) if told.isdecimal() else 0, True
-    if size <= MAX_BODY_BYTES:
-        size = 0
-        while more and size <= MAX_BODY_BYTES:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            more = message.get("more_body", False)
-    if size > MAX_BODY_BYTES:
-        raise Refusal(413, "too-large", f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return b"".join(chunks)
 
 
 async def _read_all(
     values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], *, single: bool
 ) -> list[_Taken]:
-    """Every event, or a Refusal that names those that are none: nothing is taken by halves.
+    """Every event, or InvalidEvents that names those that are none: nothing is taken by halves.
 
     Others have their turn whenever as much is read as one event may have: its validation is bounded to some ms.
     """
@@ -228,10 +204,10 @@ async def _read_all(
             taken.append(_read_one(value, tenant_id, books, now))
         except Unreadable as error:
             detail = clean_detail(f"{error.reason}: {error}")
-            faults.append(Fault(_point(index, error.at or "", single=single), detail))
+            faults.append(Fault(_point_at_event(index, error.at or "", single=single), detail))
     if faults:
         text = f"{len(faults)} of {len(values)} events cannot be taken, so none was"
-        raise Refusal(422, "invalid-events", text, tuple(faults[:MAX_FAULTS]))
+        raise InvalidEvents(text, faults=faults[:MAX_FAULTS])
     return taken
 
 
@@ -242,9 +218,9 @@ def _read_one(value: bytes, tenant_id: str, books: Mapping[str, Book], now: date
         check_size(value)  # what enters the log must pass the topic door too
         envelope = msgspec.structs.replace(envelope, tenantid=tenant_id)
     elif envelope.tenantid != tenant_id:
-        raise Refusal(403, "forbidden", "tenantid is not the tenant of the key; leave it out")
+        raise Forbidden("tenantid is not the tenant of the key; leave it out")
     return _Taken(read_event(envelope, books, Place("", 0, 0), now, now, value), value)
 
 
-def _point(index: int, at: str, *, single: bool) -> str:
+def _point_at_event(index: int, at: str, *, single: bool) -> str:
     return at if single else f"/{index}{at}"

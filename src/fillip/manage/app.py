@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import EventLog, KeyRing, Rates
+from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
     badges,
@@ -32,7 +33,7 @@ from fillip.manage.api import (
     users,
     wallets,
 )
-from fillip.manage.http.problems import ProblemMiddleware, add_handlers
+from fillip.manage.request.problems import HANDLERS
 from fillip.manage.request.route import AppState
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -125,9 +126,9 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        exception_handlers=HANDLERS,
     )
     app.state.app_state = AppState(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
-    add_handlers(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)

@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing, Rates
-from fillip.http.address import find_parameter_faults, list_parameters, read_segment
+from fillip.http.address import check_parameters, read_segment
+from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
 from fillip.http.body import JsonRequest
-from fillip.http.errors import Forbidden, Invalid, TooFast, Unauthorized
+from fillip.http.errors import Forbidden
 from fillip.manage.book.change import take_change
 from fillip.manage.book.in_force import tell_force
 from fillip.manage.request.aside import Aside
@@ -131,10 +132,10 @@ class Route(APIRoute):
 
         async def serve(request: Request) -> Response:
             request.state.caller = caller = await _authenticate(request)
-            if caller is not None:
-                await _take_turn(find_app_state(request).rates, caller)
+            if caller is not None and (rates := find_app_state(request).rates) is not None:
+                await take_request(rates, caller)
             request.state.work = work = UnitOfWork(find_app_state(request).aside)
-            _read_address(request, parameters)
+            _decode_address(request, parameters)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
                 await taken.read_json()
@@ -173,43 +174,26 @@ def _list_read(dependant: Dependant) -> Iterator[str]:
         yield from _list_read(below)
 
 
-def _read_address(request: Request, parameters: Collection[str]) -> None:
+def _decode_address(request: Request, parameters: Collection[str]) -> None:
     """Decode the parts of the path; raises Invalid for parameters that the route does not read."""
     given = request.scope["path_params"]
     request.scope["path_params"] = {name: read_segment(segment) for name, segment in given.items()}
-    if faults := find_parameter_faults(list_parameters(request.scope["query_string"]), parameters):
-        raise Invalid("the request does not fit: see errors", faults=faults)
+    check_parameters(request.scope["query_string"], parameters)
 
 
 async def _authenticate(request: Request) -> Caller | None:
     """The caller, None for the operator; raises Unauthorized or Retry."""
-    app_state = find_app_state(request)
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    credential = credential.strip()
-    if scheme.lower() != "bearer" or not credential:
-        raise Unauthorized("send an API key: Authorization: Bearer fk_live_…")
-    if compare_digest(credential.encode(), app_state.operator_key.encode()):
+    app_state, key = find_app_state(request), read_bearer(request.headers)
+    if compare_digest(key.encode(), app_state.operator_key.encode()):
         return None
-    caller = await app_state.keys.authenticate(credential)
-    if caller is None:
-        raise Unauthorized("this key is not known, or has expired or been revoked")
-    return caller
+    return await authenticate(app_state.keys, key)
 
 
-async def _take_turn(rates: Rates | None, caller: Caller) -> None:
-    """Count one request; raises TooFast."""
-    per_s = caller.quotas.requests_per_s
-    taking = await rates.take(caller.tenant_id, "requests_per_s", per_s, 1) if rates else None
-    if taking and taking.wait_s:
-        raise TooFast(per_s, taking)
-
-
-def _check_scope(request: Request, scope: str) -> Caller:
+def _require_caller(request: Request, scope: str) -> Caller:
     caller: Caller | None = request.state.caller
     if caller is None:
         raise Forbidden("the operator's key opens /v1/tenants only: use an API key of the tenant")
-    if scope not in caller.scopes:
-        raise Forbidden(f"this key lacks the scope {scope}")
+    check_scope(caller, scope)
     return caller
 
 
@@ -217,7 +201,7 @@ def require(scope: str) -> params.Depends:
     """A dependency: the Caller, who has `scope`; no transaction is opened."""
 
     async def check(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
-        return _check_scope(request, scope)
+        return _require_caller(request, scope)
 
     return params.Depends(check)
 
@@ -227,7 +211,7 @@ def begin(scope: str) -> params.Depends:
 
     async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> UnitOfWork:
         work = find_unit_of_work(request)
-        await work.open(find_app_state(request).engine, _check_scope(request, scope))
+        await work.open(find_app_state(request).engine, _require_caller(request, scope))
         return work
 
     return params.Depends(open_work)

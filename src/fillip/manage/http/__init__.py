@@ -1,1 +1,0 @@
-"""The form of requests and answers: bodies, pages, problems, ETags, fields."""

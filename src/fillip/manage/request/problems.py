@@ -1,0 +1,65 @@
+"""Errors of the control plane's framework and database as problems; all others are answered as at each door."""
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+from fillip.core.errors import Retry
+from fillip.core.problem import Fault, write_pointer
+from fillip.http import problems
+from fillip.http.problems import answer_http, answer_problem, answer_retry
+from fillip.manage.store.engine import find_state, is_away
+
+_STATES = {
+    "23505": (409, "conflict", "this object exists already"),
+    "23503": (409, "conflict", "another object needs it"),
+}
+
+
+def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
+    faults = [Fault(_point_at_field(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
+    return answer_problem(request, 422, "invalid", "the request does not fit: see errors", faults)
+
+
+def _answer_http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 405:
+        error.headers = {"Allow": ", ".join(sorted(_list_methods(request)))}
+    return answer_http(request, error)
+
+
+def _list_methods(request: Request) -> set[str]:
+    """What may be asked of this path: each of its methods has a route of its own, and only the first one is asked."""
+    routes = iter_route_contexts(request.app.routes)
+    return {
+        method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
+    }
+
+
+def _answer_database(request: Request, error: DBAPIError) -> Response:
+    if is_away(error):
+        return answer_retry(request, Retry("the database does not answer: try again in a few seconds"))
+    status, kind, detail = _STATES.get(find_state(error), (0, "", ""))
+    if not status:
+        raise error
+    return answer_problem(request, status, kind, detail)
+
+
+def _point_at_field(place: tuple[str | int, ...]) -> str:
+    """A JSON pointer for a place in the body; the name of a parameter otherwise."""
+    where, *rest = place
+    if where != "body":
+        return "/".join(str(part) for part in rest) or str(where)
+    return write_pointer(rest)
+
+
+HANDLERS: dict[Any, Any] = problems.HANDLERS | {
+    RequestValidationError: _answer_invalid,
+    HTTPException: _answer_http,
+    DBAPIError: _answer_database,
+}
+"""For the FastAPI application: how it answers each error."""
