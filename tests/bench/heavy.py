@@ -13,9 +13,9 @@ from msgspec import json
 from fillip.app.figures import Figure, at_most, expect, note
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.ledger.settlement import MAX_GRANTS
+from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.ingest import Ingest
-from fillip.ingest.schema import build_reader
 from fillip.manage.campaign.expressions import check_path
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers

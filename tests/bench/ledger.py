@@ -10,8 +10,8 @@ import asyncpg
 import uvloop
 
 from fillip.app.figures import Figure, expect, note
+from fillip.core.schema.reader import build_reader
 from fillip.ingest import Ingest
-from fillip.ingest.schema import build_reader
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn

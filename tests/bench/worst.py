@@ -19,14 +19,14 @@ from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.errors import Refused
 from fillip.core.index import read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule, explain_rule
+from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.coerce import SchemaViolation, build_coercer
 from fillip.core.schema.compatibility import find_breaks
+from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY
-from fillip.ingest.schema import build_reader
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.request.aside import Aside
 from fillip.manage.rule.checker import check_rule
-from fillip.manage.schema.schema import check_schema
 from tests.core.rule_bombs import SOUND
 from tests.core.worst import ACTION, COHORTS, Worst, list_worst_rules, list_worst_schemas
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fillip.core.errors import Refused
+from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.types import EMPTY, ObjectType, derive_type
 from fillip.manage.rule.checker import CheckedRule, check_rule
-from fillip.manage.schema.schema import check_schema
 
 
 class Worst(NamedTuple):

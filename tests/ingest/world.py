@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fillip.core.book.book import Action, Book, Unbuilt
+from fillip.core.schema.reader import build_reader
 from fillip.core.tenant import Tenant
-from fillip.ingest.schema import build_reader
 
 SCHEMA = {
     "type": "object",

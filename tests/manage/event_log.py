@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import asyncpg
 
+from fillip.core.schema.reader import build_reader
 from fillip.ingest.http import EventEntry
-from fillip.ingest.schema import build_reader
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
 from fillip.stream.kafka import KafkaProducer, ensure_topics

@@ -2,9 +2,11 @@
 
 import pytest
 
+from fillip.core.schema.check_schema import check_schema
+from fillip.core.schema.reader import find_faults
 from fillip.core.schema.types import SchemaUnusable, derive_type
 from fillip.http.errors import Conflict
-from fillip.manage.schema.schema import check_schema, find_faults, refuse_retyping
+from fillip.manage.schema.schema import refuse_retyping
 
 
 def shape(**properties: object) -> dict[str, object]:

@@ -9,8 +9,8 @@ import asyncpg
 
 from fillip.core.errors import Fenced, Retry
 from fillip.core.limit import CounterKey
+from fillip.core.schema.reader import build_reader
 from fillip.ingest import Ingest
-from fillip.ingest.schema import build_reader
 from fillip.limit import Hint
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers

@@ -16,9 +16,9 @@ from fillip.app.pages import page_routes
 from fillip.app.path import connect_valkey
 from fillip.app.requests import Counted
 from fillip.app.settings import Settings
+from fillip.core.schema.reader import build_reader
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
-from fillip.ingest.schema import build_reader
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app, list_paths
 from fillip.manage.key.postgres import PostgresKeyRing

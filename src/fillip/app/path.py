@@ -24,9 +24,9 @@ from fillip.core.event import Rejection
 from fillip.core.ledger.settlement import Settled
 from fillip.core.match.candidate import Match
 from fillip.core.ports import CampaignBook
+from fillip.core.schema.reader import build_reader
 from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
-from fillip.ingest.schema import build_reader
 from fillip.ingest.stage import give_up
 from fillip.limit import Hint
 from fillip.limit.valkey import ValkeyLimitHints

@@ -51,13 +51,13 @@ class Validator:
         More than one is looked for only where attributes are small; where even that one costs too much, no place is told.
         """
         if most > 1 and self.is_small(attributes):
-            return [_read(error) for error in islice(self._validator.iter_errors(attributes), most)]
+            return [_describe_violation(error) for error in islice(self._validator.iter_errors(attributes), most)]
         if self._count_told(attributes) > _TOLD_BYTES:
             return [Violation("", "does not meet the schema; it is too large to tell where")]
         try:
             self._validator.validate(attributes)
         except jsonschema_rs.ValidationError as error:
-            return [_read(error)]
+            return [_describe_violation(error)]
         return []
 
     def is_small(self, attributes: Mapping[str, object]) -> bool:
@@ -68,7 +68,7 @@ class Validator:
         return len(repr(attributes)) * self._keywords
 
 
-def _read(error: jsonschema_rs.ValidationError) -> Violation:
+def _describe_violation(error: jsonschema_rs.ValidationError) -> Violation:
     return Violation(write_pointer(error.instance_path), error.message.split("\n")[0][:_SHOWN])
 
 

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.event import RESERVED_PREFIX
+from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.compatibility import find_breaks
+from fillip.core.schema.reader import MAX_FAULTS
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionId
@@ -16,7 +18,7 @@ from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.impact import recheck_campaigns
-from fillip.manage.schema.schema import MAX_FAULTS, JsonSchema, check_schema
+from fillip.manage.schema.schema import JsonSchema
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import action
 

@@ -17,6 +17,7 @@ from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleError
+from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
 from fillip.http.fields import Instant, OwnId, Part, Source, UserId
 from fillip.manage.campaign.postgres import find_campaign
@@ -47,7 +48,6 @@ from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
-from fillip.manage.schema.schema import find_faults
 from fillip.manage.store import tables
 
 _NO_ROOM = {

@@ -9,6 +9,7 @@ from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.instant import list_zones
+from fillip.core.schema.check_schema import check_schema
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import TenantId, Title
@@ -17,7 +18,7 @@ from fillip.manage.book.change import change_book, record_change
 from fillip.manage.book.in_force import find_force
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
-from fillip.manage.schema.schema import JsonSchema, check_schema, refuse_retyping
+from fillip.manage.schema.schema import JsonSchema, refuse_retyping
 from fillip.manage.store.engine import transaction
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import tenant

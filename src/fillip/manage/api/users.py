@@ -13,12 +13,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.problem import Fault
+from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
 from fillip.http.etag import Match, tag
 from fillip.http.fields import UserId
 from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
-from fillip.manage.schema.schema import Attributes, find_faults
+from fillip.manage.schema.schema import Attributes
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import end_user, tenant
 from fillip.manage.tenant.usage import count_bytes

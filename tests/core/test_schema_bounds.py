@@ -2,11 +2,11 @@
 
 import pytest
 
+from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.coerce import SchemaViolation
 from fillip.core.schema.cost import MAX_SCHEMA_COST, check_schema_cost
+from fillip.core.schema.reader import build_reader, find_faults
 from fillip.core.schema.types import SchemaUnusable
-from fillip.ingest.schema import build_reader
-from fillip.manage.schema.schema import check_schema, find_faults
 from tests.core.worst import list_worst_schemas
 
 
