@@ -43,11 +43,11 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[B
     `extra_routes` are served beside them and answer for themselves.
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
     """
-    desk = Desk(bay, keys, rates)
+    door = ReportsDoor(bay, keys, rates)
     routes = [
-        Route("/v1/reports/campaign-days", desk.answer_campaign_days),
-        Route("/v1/reports/rejection-days", desk.answer_rejection_days),
-        Route("/v1/reports/watermark", desk.answer_watermark),
+        Route("/v1/reports/campaign-days", door.answer_campaign_days),
+        Route("/v1/reports/rejection-days", door.answer_rejection_days),
+        Route("/v1/reports/watermark", door.answer_watermark),
         Route("/openapi.json", _answer_document),
         *extra_routes,
     ]
@@ -56,7 +56,7 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[B
     return app
 
 
-class Desk:
+class ReportsDoor:
     """Answers one request at a time from the bay."""
 
     def __init__(self, bay: Bay, keys: KeyRing, rates: Rates) -> None:

@@ -37,7 +37,7 @@ class JsonRequest(Request):
         body = await self.body()
         if not body:
             return
-        if not _is_json(self.headers.get("content-type", "")):
+        if not _is_json_media(self.headers.get("content-type", "")):
             raise UnsupportedMedia("send the body as Content-Type: application/json")
         self._json = decode_json(body)
 
@@ -79,6 +79,6 @@ def explain_malformed(body: bytes, error: Exception) -> Malformed:
     return Malformed(f"the body is not JSON: {fault.message}", faults=[fault])
 
 
-def _is_json(content_type: str) -> bool:
+def _is_json_media(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

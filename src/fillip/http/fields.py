@@ -1,4 +1,4 @@
-"""The texts that name things in addresses and bodies, with their bounds."""
+"""What bodies and addresses are made of: ids, names, instants and texts, each with its bounds."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,6 +9,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from fillip.core.instant import bound_time, read_instant
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+
+MAX_RULE_LENGTH = 8192
+MAX_PAYLOAD_BYTES = 16_384
+
+
+class Part(BaseModel):
+    """A part of a request body: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def _bound_bytes(text: str) -> str:
@@ -27,6 +36,20 @@ def _refuse_dots(text: str) -> str:
     if text in DOTS:
         raise ValueError("must not be . or .., which can't stand in a path")
     return text
+
+
+def _read_instant(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        return read_instant(value)
+    raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
+
+
+def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
+    return value
 
 
 _IN_BYTES = AfterValidator(_bound_bytes)
@@ -54,58 +77,15 @@ ActionId = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,99}$", exampl
 CohortId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["households-26"])]
 ListId = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["premium_skus"])]
 Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Grocer & Co"])]
-
-
+ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
+ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
+Currency = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,31}$", examples=["STARS"])]
+RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
+Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
+Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
+Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
 IdFilter = Annotated[str | None, Query(max_length=256)]
 """A filter by an id."""
 
-
 SourceFilter = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
 """A filter by a source, beside one by an id."""
-
-
-MAX_RULE_LENGTH = 8192
-
-
-MAX_PAYLOAD_BYTES = 16_384
-
-
-def _read_instant(value: object) -> object:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, str):
-        return read_instant(value)
-    raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
-
-
-def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
-    if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
-    return value
-
-
-Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
-
-
-Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
-
-
-RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
-
-
-Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
-
-
-ActionName = Annotated[str, Field(min_length=1, max_length=100, examples=["PURCHASE"])]
-
-
-ObjectId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["spring-cashback"])]
-
-
-class Part(BaseModel):
-    """A part of a request body: unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-Currency = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,31}$", examples=["STARS"])]

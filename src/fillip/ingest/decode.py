@@ -75,7 +75,7 @@ def open_envelope(value: bytes | None) -> Envelope:
     if envelope.subject in DOTS or envelope.id in DOTS:
         name = "subject" if envelope.subject in DOTS else "id"
         raise Unreadable("not_an_event", f"{name} must not be . or .., which can't stand in a path", at=f"/{name}")
-    if envelope.data_base64 is not UNSET or not _is_json(envelope.datacontenttype):
+    if envelope.data_base64 is not UNSET or not _is_json_media(envelope.datacontenttype):
         raise Unreadable("not_an_event", "data must be a JSON object (application/json)", at="/data")
     return envelope
 
@@ -165,7 +165,7 @@ def _read_time(text: str) -> datetime:
         raise Unreadable("not_an_event", f"time {error}", at="/time") from None
 
 
-def _is_json(media_type: str | UnsetType) -> bool:
+def _is_json_media(media_type: str | UnsetType) -> bool:
     if media_type is UNSET or media_type == "application/json":
         return True
     name = media_type.partition(";")[0].strip().lower()

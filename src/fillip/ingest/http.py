@@ -59,7 +59,7 @@ class Producer(Protocol):
         ...
 
 
-class _Taken(Struct, frozen=True):
+class _TakenEvent(Struct, frozen=True):
     """An event that may pass, with the bytes that go into the log."""
 
     event: Event
@@ -85,8 +85,8 @@ class EventEntry:
 
     async def put(self, tenant_id: str, event: bytes) -> None:
         """See EventLog."""
-        taken = _read_one(event, tenant_id, await _pin(self._book, tenant_id), datetime.now(UTC))
-        key, says = _digest(taken.event)
+        taken = _read_one(event, tenant_id, await _pin_book(self._book, tenant_id), datetime.now(UTC))
+        key, says = _digest_event(taken.event)
         if self._recent.find(key) not in (None, says):
             raise Unreadable("conflicting_duplicate", _CONFLICT, at="/id")
         try:
@@ -128,7 +128,7 @@ class _EventsDoor:
         values, single = await _read_values(request)
         await self._take_events(caller, max(1, len(values)))
         tenant_id = caller.tenant_id
-        books = await _pin(self._book, tenant_id)
+        books = await _pin_book(self._book, tenant_id)
         taken = await _read_all(values, tenant_id, books, single=single)
         said = self._find_conflicts(taken, single=single)
         messages = [(self._topic, f"{tenant_id}:{each.event.user_id}", each.value) for each in taken]
@@ -143,11 +143,11 @@ class _EventsDoor:
         if taking.wait_s:
             raise TooFast("events_per_s", per_s, count, taking)
 
-    def _find_conflicts(self, taken: Sequence[_Taken], *, single: bool) -> dict[int, int]:
+    def _find_conflicts(self, taken: Sequence[_TakenEvent], *, single: bool) -> dict[int, int]:
         said: dict[int, int] = {}
         faults = []
         for index, each in enumerate(taken):
-            key, says = _digest(each.event)
+            key, says = _digest_event(each.event)
             known = self._recent.find(key)
             if says != said.setdefault(key, says if known is None else known):
                 faults.append(Fault(_point_at_event(index, "/id", single=single), _CONFLICT))
@@ -157,12 +157,12 @@ class _EventsDoor:
         return said
 
 
-def _digest(event: Event) -> tuple[int, int]:
+def _digest_event(event: Event) -> tuple[int, int]:
     """Hashes of its name and of what it says."""
     return hash((event.tenant_id, event.source, event.event_id)), hash(fingerprint(event))
 
 
-async def _pin(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
+async def _pin_book(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
     """The tenant's book, where there is such a tenant. Raises Retry where it can't be built."""
     found = (await book.pin({tenant_id})).get(tenant_id)
     if isinstance(found, Unbuilt):
@@ -188,7 +188,7 @@ async def _read_values(request: JsonRequest) -> tuple[list[bytes], bool]:
 
 async def _read_all(
     values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], *, single: bool
-) -> list[_Taken]:
+) -> list[_TakenEvent]:
     """Every event, or InvalidEvents that names those that are none: nothing is taken by halves.
 
     Others have their turn whenever as much is read as one event may have: its validation is bounded to some ms.
@@ -211,7 +211,7 @@ async def _read_all(
     return taken
 
 
-def _read_one(value: bytes, tenant_id: str, books: Mapping[str, Book], now: datetime) -> _Taken:
+def _read_one(value: bytes, tenant_id: str, books: Mapping[str, Book], now: datetime) -> _TakenEvent:
     envelope = open_envelope(value)
     if envelope.tenantid is UNSET:
         value = json.encode({"tenantid": tenant_id})[:-1] + b"," + value[1:]
@@ -219,7 +219,7 @@ def _read_one(value: bytes, tenant_id: str, books: Mapping[str, Book], now: date
         envelope = msgspec.structs.replace(envelope, tenantid=tenant_id)
     elif envelope.tenantid != tenant_id:
         raise Forbidden("tenantid is not the tenant of the key; leave it out")
-    return _Taken(read_event(envelope, books, Place("", 0, 0), now, now, value), value)
+    return _TakenEvent(read_event(envelope, books, Place("", 0, 0), now, now, value), value)
 
 
 def _point_at_event(index: int, at: str, *, single: bool) -> str:

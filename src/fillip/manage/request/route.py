@@ -128,7 +128,7 @@ class Route(APIRoute):
         run = super().get_route_handler()
         reads_json = self.body_field is not None
         reads_bytes = "requestBody" in (self.openapi_extra or {})
-        parameters = set(_list_read(self.dependant))
+        parameters = set(_list_parameters(self.dependant))
 
         async def serve(request: Request) -> Response:
             request.state.caller = caller = await _authenticate(request)
@@ -156,22 +156,22 @@ class Route(APIRoute):
 
 
 def find_app_state(request: Request) -> AppState:
-    """The deck of the app that serves this request."""
+    """What the app that serves this request stands on."""
     app_state: AppState = request.app.state.app_state
     return app_state
 
 
 def find_unit_of_work(request: Request) -> UnitOfWork:
-    """The work of this request."""
+    """The transaction of this request."""
     work: UnitOfWork = request.state.work
     return work
 
 
-def _list_read(dependant: Dependant) -> Iterator[str]:
+def _list_parameters(dependant: Dependant) -> Iterator[str]:
     """The parameters that a function reads, and all that it depends on."""
     yield from (field.alias for field in dependant.query_params)
     for below in dependant.dependencies:
-        yield from _list_read(below)
+        yield from _list_parameters(below)
 
 
 def _decode_address(request: Request, parameters: Collection[str]) -> None:
