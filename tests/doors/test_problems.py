@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from fillip.core.errors import Refused, Retry
 from fillip.core.problem import Fault
 from fillip.http.errors import Invalid, Unauthorized
-from fillip.http.problems import answer_problem, answer_refused, answer_retry, find_trace_id
+from fillip.http.problems import ProblemMiddleware, answer_problem, answer_refused, answer_retry, find_trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -47,3 +50,22 @@ def test_refusals_say_what_to_do_in_their_headers(asked: Request) -> None:
             422,
             [{"at": "/a", "message": "no"}],
         )
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/refused", 401), ("/broken", 500), ("/v1/%FF", 400), ("/bare?user=1", 422), ("/plain", 200)]
+)
+async def test_whatever_happens_the_answer_is_traced_once(path: str, status: int) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/broken":
+            raise RuntimeError
+        answer = Response("as asked")
+        if scope["path"] == "/refused":
+            answer = answer_refused(Request(scope), Unauthorized("send a key"))
+        await answer(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=ProblemMiddleware(serve, bare={"/bare"}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+        answer = await client.get(path, headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+    assert (answer.status_code, answer.headers.get_list("trace-id")) == (status, [TRACE])
+    assert status == 200 or answer.json()["trace_id"] == TRACE
