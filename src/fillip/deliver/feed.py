@@ -13,6 +13,7 @@ from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_
 from fillip.deliver.session import Session
 from fillip.deliver.tail import OpenTail
 from fillip.stream.belt import Record
+from fillip.stream.pause import Pause
 
 SESSIONS_A_USER = 10
 RECENT_USERS = 2_000
@@ -40,7 +41,7 @@ class Feed:
         self._progressed, self._unannounced = progressed, unannounced
         self._sessions: defaultdict[bytes, list[Session]] = defaultdict(list)
         self._by_tenant: Tally[str] = Tally()
-        self._recent, self._recent_progress = Recent(), Recent()
+        self._recent, self._recent_progress = NewestByUser(), NewestByUser()
         self.live = False
         self.count = 0
 
@@ -78,20 +79,19 @@ class Feed:
 
     async def run(self) -> None:
         """Feed until cancelled. Where the tail breaks, open it again and let every session catch up from its inbox."""
-        pause_s = FIRST_PAUSE_S
+        pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 async with self._open_tail() as tail:
                     self._begin()
-                    pause_s = FIRST_PAUSE_S
+                    pause.reset()
                     async for records in tail:
                         await self._push_all(records)
             except Exception as error:  # noqa: BLE001 - whatever broke the tail, sessions stay and are fed again
-                log.warning("tail of announcements broke, opening it again", error=str(error), pause_s=pause_s)
+                log.warning("tail of announcements broke, opening it again", error=str(error), pause_s=pause.next_s)
             self.live = False
             BREAKS.inc()
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await pause.take()
 
     def _begin(self) -> None:
         self.live = True
@@ -153,7 +153,7 @@ class Feed:
         SESSIONS.set(self.count)
 
 
-class Recent:
+class NewestByUser:
     """The newest record of each of the users that were told of last."""
 
     def __init__(self) -> None:

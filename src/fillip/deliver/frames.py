@@ -13,10 +13,10 @@ from fillip.core.identity import name_instance
 from fillip.core.json_text import find_repeated, repeats_name
 from fillip.core.problem import Problem, describe_problem
 from fillip.core.quest.instance import QuestState
-from fillip.deliver.inbox import Change, Entry, Incentive, Progress, Step, User, write_instant
+from fillip.deliver.inbox import Change, InboxEntry, Incentive, Progress, StepProgress, User, write_instant
 
 PATH = "/v1/stream"
-Cursor = Annotated[int, Meta(ge=0, le=2**62)]
+Seq = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 ClosedKind = Literal[
@@ -50,14 +50,14 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, tag="hello"):
     """The first frame. `cursor` is the last seq seen, 0 from the start, None everything unacked."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=512)]
-    cursor: Cursor | None = None
+    cursor: Seq | None = None
     trace: bool = False
 
 
 class Ack(Struct, frozen=True, forbid_unknown_fields=True, tag="ack"):
     """Every frame up to `seq` has been taken in."""
 
-    seq: Cursor
+    seq: Seq
 
 
 class Ping(Struct, frozen=True, forbid_unknown_fields=True, tag="ping"):
@@ -158,7 +158,7 @@ class _Instance(Struct, frozen=True):
     instance_key: str
     occurrence: int
     state: QuestState
-    steps: tuple[Step, ...]
+    steps: tuple[StepProgress, ...]
     started_at: datetime
     ends_at: datetime | None
     revision: int
@@ -172,7 +172,7 @@ class Live(Struct, frozen=True):
     """An announced inbox entry; `trace` comes with a grant. `pushed_after_s` is the time since it was announced."""
 
     user: User
-    entry: Entry
+    entry: InboxEntry
     trace: Trace | None
     pushed_after_s: float
 
@@ -217,7 +217,7 @@ def read_announcement(value: bytes) -> Live:
         row.coupon_code,
         write_instant(row.expires_at) if row.expires_at else None,
     )
-    entry = Entry(row.inbox_seq, incentive, _read_change(row))
+    entry = InboxEntry(row.inbox_seq, incentive, _read_change(row))
     trace = _read_trace(row, granted_at, source, pushed_at_us)
     return Live(User(row.tenant_id, row.user_id), entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
 
@@ -241,7 +241,7 @@ def is_shortened(value: bytes) -> bool:
     return bool(_SHORTENED.decode(value).omitted)
 
 
-def write_entry(entry: Entry, trace: Trace | None = None) -> bytes:
+def write_entry(entry: InboxEntry, trace: Trace | None = None) -> bytes:
     """The frame of an inbox entry: the same live and replayed, but for the trace."""
     if entry.incentive is None:
         return encode_frame(Unreadable(entry.seq))

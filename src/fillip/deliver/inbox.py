@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from fillip.core.quest.instance import QuestState
 
-Place: TypeAlias = tuple[str, str]
+InstanceId: TypeAlias = tuple[str, str]
 """(campaign, name of the instance): one quest instance of a user."""
 
 
@@ -64,7 +64,7 @@ class Change(Struct, frozen=True):
     at: str
 
 
-class Entry(Struct, frozen=True):
+class InboxEntry(Struct, frozen=True):
     """One line of an inbox; `seq` counts 1..n without a gap. Without a change it tells of the grant. `incentive` is None
     where what is stored can't be shown.
     """
@@ -74,7 +74,7 @@ class Entry(Struct, frozen=True):
     change: Change | None = None
 
 
-class Step(Struct, frozen=True):
+class StepProgress(Struct, frozen=True):
     """How far a step is, of how far it must come: events, the sum, or days or weeks in a row."""
 
     name: str
@@ -92,13 +92,13 @@ class Progress(Struct, frozen=True, tag="progress"):
     campaign_id: str
     instance: str
     state: QuestState
-    steps: tuple[Step, ...]
+    steps: tuple[StepProgress, ...]
     started_at: str
     ends_at: str | None
     revision: int
 
     @property
-    def place(self) -> Place:
+    def instance_id(self) -> InstanceId:
         """What tells it from the user's other instances."""
         return self.campaign_id, self.instance
 
@@ -110,7 +110,7 @@ class Inbox(Protocol):
         """Redeem a ticket, once; None when it is unknown, expired or redeemed. After Retry it is not used up."""
         ...
 
-    async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
+    async def read(self, user: User, after_seq: int, count: int) -> Sequence[InboxEntry]:
         """Up to `count` entries with seq > after_seq, in order. One that can't be shown is there, without its incentive."""
         ...
 
@@ -118,7 +118,7 @@ class Inbox(Protocol):
         """Mark the entries in (after_seq, through_seq] as acked; those already acked keep their time."""
         ...
 
-    async def read_progress(self, user: User, named: Sequence[Place], count: int) -> Sequence[Progress]:
+    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[Progress]:
         """The instances named, in whatever state, and up to `count` of those still open, the newest of them. One that
         can't be shown is left out.
         """

@@ -15,7 +15,17 @@ from prometheus_client import Counter
 from fillip.core.errors import Retry
 from fillip.core.identity import name_instance
 from fillip.core.quota import Quotas
-from fillip.deliver.inbox import Admission, Change, Entry, Incentive, Place, Progress, Step, User, write_instant
+from fillip.deliver.inbox import (
+    Admission,
+    Change,
+    InboxEntry,
+    Incentive,
+    InstanceId,
+    Progress,
+    StepProgress,
+    User,
+    write_instant,
+)
 
 ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
@@ -34,7 +44,7 @@ SQL = {
     for name in ("redeem", "scope", "standing", "page", "ack", "progress")
 }
 log = structlog.get_logger()
-_STEPS = json.Decoder(tuple[Step, ...])
+_STEPS = json.Decoder(tuple[StepProgress, ...])
 _quotas = json.Decoder(Quotas)
 
 
@@ -68,7 +78,7 @@ class PostgresInbox:
             [row] = await connection.fetch(SQL["standing"], user.tenant_id, user.user_id)
         return Admission(user, row["last_seq"], row["acked_seq"], _quotas.decode(found["quotas"] or "{}").sockets)
 
-    async def read(self, user: User, after_seq: int, count: int) -> Sequence[Entry]:
+    async def read(self, user: User, after_seq: int, count: int) -> Sequence[InboxEntry]:
         """See Inbox."""
         async with self._transact() as connection:
             await connection.execute(SQL["scope"], user.tenant_id)
@@ -81,7 +91,7 @@ class PostgresInbox:
             await connection.execute(SQL["scope"], user.tenant_id)
             await connection.execute(SQL["ack"], user.tenant_id, user.user_id, after_seq, through_seq)
 
-    async def read_progress(self, user: User, named: Sequence[Place], count: int) -> Sequence[Progress]:
+    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[Progress]:
         """See Inbox."""
         split = [(campaign, *instance.rpartition("#")) for campaign, instance in named]
         places = [c for c, *_ in split], [key for _, key, *_ in split], [int(number) for *_, number in split]
@@ -99,13 +109,13 @@ class PostgresInbox:
             raise Retry(f"the inbox can't be reached, PostgreSQL is away: {error}") from error
 
 
-def _read_entry(row: asyncpg.Record) -> Entry:
+def _read_entry(row: asyncpg.Record) -> InboxEntry:
     """An entry that can't be shown keeps its place."""
     try:
-        return Entry(row["seq"], _read_incentive(row), None if row["entry"] == "granted" else _read_change(row))
+        return InboxEntry(row["seq"], _read_incentive(row), None if row["entry"] == "granted" else _read_change(row))
     except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
         _tell_unshown("entry", error, seq=row["seq"], incentive=str(row["incentive_id"]))
-        return Entry(row["seq"], None)
+        return InboxEntry(row["seq"], None)
 
 
 def _read_incentive(row: asyncpg.Record) -> Incentive:

@@ -5,7 +5,6 @@ is live and the client has read what was sent before. So a slow client misses st
 incentives go first. States come announced and read from the ledger, in any order; an older one never follows a newer.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -16,7 +15,9 @@ from websockets.exceptions import ConnectionClosed
 
 from fillip.core.errors import Retry
 from fillip.deliver.frames import encode_frame
-from fillip.deliver.inbox import Inbox, Place, Progress, User
+from fillip.deliver.inbox import Inbox, InstanceId, Progress, User
+from fillip.deliver.single_task import SingleTask
+from fillip.stream.pause import Pause
 
 OPEN_READ = 100
 INSTANCES_KNOWN = 500
@@ -34,21 +35,21 @@ class ProgressWriter:
         self._inbox = inbox
         self._user = user
         self._may_write = may_write
-        self._known: OrderedDict[Place, int] = OrderedDict()  # the newest revision sent or waiting
-        self._waiting: dict[Place, Progress] = {}
+        self._known: OrderedDict[InstanceId, int] = OrderedDict()  # the newest revision sent or waiting
+        self._waiting: dict[InstanceId, Progress] = {}
         self._has_read = False  # until then what is known may be older than what the client saw on its last connection
-        self._asked = False
-        self._reading: asyncio.Task[None] | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._is_read_wanted = False
+        self._reading = SingleTask(self._read)
+        self._writing = SingleTask(self._write)
 
     def show(self, progress: Progress) -> None:
         """Send it as soon as it may be, unless it, or a newer state of the instance, has been shown before."""
-        place = progress.place
-        if progress.revision <= self._known.get(place, 0):
+        instance_id = progress.instance_id
+        if progress.revision <= self._known.get(instance_id, 0):
             return
-        self._known[place] = progress.revision
-        self._known.move_to_end(place)
-        self._waiting[place] = progress
+        self._known[instance_id] = progress.revision
+        self._known.move_to_end(instance_id)
+        self._waiting[instance_id] = progress
         if len(self._known) > INSTANCES_KNOWN:
             dropped, _ = self._known.popitem(last=False)
             self._waiting.pop(dropped, None)
@@ -56,20 +57,18 @@ class ProgressWriter:
 
     def resume(self) -> None:
         """Go on writing, if anything waits and it may."""
-        if self._has_read and self._waiting and self._may_write() and (self._writing is None or self._writing.done()):
-            self._writing = asyncio.create_task(self._write())
+        if self._has_read and self._waiting and self._may_write():
+            self._writing.start()
 
     def catch_up(self) -> None:
         """Read from the ledger how far the open instances are, and those that were shown before."""
-        self._asked = True
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
+        self._is_read_wanted = True
+        self._reading.start()
 
     def finish(self) -> None:
         """The connection is gone."""
-        for task in (self._reading, self._writing):
-            if task:
-                task.cancel()
+        self._reading.cancel()
+        self._writing.cancel()
 
     async def _write(self) -> None:
         try:
@@ -81,13 +80,12 @@ class ProgressWriter:
             return
 
     async def _read(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while self._asked:
-            self._asked = False
+        pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        while self._is_read_wanted:
+            self._is_read_wanted = False
             if not await self._read_once():
-                self._asked = True
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._is_read_wanted = True
+                await pause.take()
 
     async def _read_once(self) -> bool:
         """Show what the ledger has. False when it can't be read, or what was announced is not yet visible in it: then
@@ -106,5 +104,5 @@ class ProgressWriter:
             self.show(progress)
         self._has_read = True
         self.resume()
-        stored = {progress.place: progress.revision for progress in found}
-        return all(stored.get(place, 0) >= revision for place, revision in announced.items())
+        stored = {progress.instance_id: progress.revision for progress in found}
+        return all(stored.get(instance_id, 0) >= revision for instance_id, revision in announced.items())

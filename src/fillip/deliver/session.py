@@ -1,10 +1,7 @@
 """One connection of one user: replay from the inbox, then live, always in order and never twice; beside it progress.
 
-replaying --inbox read to its end, nothing newer announced--> live
-live --an announcement leaves a gap, the tail was broken, or the client reads too slowly--> replaying
-
-A replay goes at the client's pace: what he has not read yet waits in the inbox, not here. However slowly he reads, he is not
-cut while he reads.
+The order is Cursor's; here are the socket and the tasks. A replay goes at the client's pace: what he has not
+read yet waits in the inbox, not here. However slowly he reads, he is not cut while he reads.
 """
 
 import asyncio
@@ -16,11 +13,13 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.protocol import State
 
 from fillip.core.errors import Retry
-from fillip.deliver.frames import Closed, Hello, Live, Trace, write_entry
-from fillip.deliver.inbox import Admission, Entry, Inbox
+from fillip.deliver.cursor import PAGE_ENTRIES, Cursor
+from fillip.deliver.frames import Closed, Hello, Live, write_entry
+from fillip.deliver.inbox import Admission, Inbox, InboxEntry
 from fillip.deliver.progress import ProgressWriter
+from fillip.deliver.single_task import SingleTask
+from fillip.stream.pause import Pause
 
-PAGE_ENTRIES = 100
 MAX_UNSENT_BYTES, FEW_UNSENT_BYTES = 64 * 1024, 16 * 1024
 """In the process, beside what the kernel holds. Above the first nothing more is put there until it is below the second."""
 
@@ -45,23 +44,20 @@ class Session:
 
     def __init__(self, connection: ServerConnection, inbox: Inbox, admission: Admission, hello: Hello) -> None:
         """Nothing is sent before `begin`. Raises Closed (409) when the cursor is ahead of the inbox."""
-        cursor = admission.acked_seq if hello.cursor is None else hello.cursor
-        if cursor > admission.last_seq:
+        seen = admission.acked_seq if hello.cursor is None else hello.cursor
+        if seen > admission.last_seq:
             newest = f"the inbox, whose newest is {admission.last_seq}"
-            raise Closed("cursor-ahead", 409, f"cursor {cursor} is ahead of {newest}", at="/cursor")
+            raise Closed("cursor-ahead", 409, f"cursor {seen} is ahead of {newest}", at="/cursor")
         self.user = admission.user
         self.sockets = admission.sockets
-        self.progress = ProgressWriter(connection, inbox, admission.user, lambda: self._live)
+        self._cursor = Cursor(sent=seen, newest=admission.last_seq)
+        self.progress = ProgressWriter(connection, inbox, admission.user, lambda: self._cursor.is_live)
         self._connection = connection
         self._inbox = inbox
         self._trace = hello.trace
-        self._sent = cursor
-        self._announced = admission.last_seq
-        self._live = False
-        self._asked = False  # whether to read on after the page that is being read now
         self._acked = self._ack_wanted = admission.acked_seq
-        self._replay: asyncio.Task[None] | None = None
-        self._acking: asyncio.Task[None] | None = None
+        self._replay = SingleTask(self._replay_inbox)
+        self._acking = SingleTask(self._store_acks)
         self._closing: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -71,28 +67,30 @@ class Session:
 
     def push(self, live: Live) -> None:
         """Send an announced entry at once when it is the next; drop it when sent before; else go to the inbox."""
-        seq = live.entry.seq
-        if not self._live or seq > self._sent + 1:
-            self._announced = max(self._announced, seq)
+        arrival = self._cursor.arrive(live.entry.seq)
+        if arrival == "gap":
             self.catch_up()
-        elif seq == self._sent + 1:
-            self._write(live.entry, live.trace if self._trace else None)
+        elif arrival == "next":
+            frame = write_entry(live.entry, live.trace if self._trace else None)
+            self._send(frame, live.entry.seq)
+            LIVE.inc()
+            if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                self.catch_up()
             PUSH_S.observe(live.pushed_after_s)
 
     def catch_up(self) -> None:
         """Read the inbox from the last frame sent on, until nothing newer is known."""
-        self._live = False
-        self._asked = True
-        if self._replay is None or self._replay.done():
-            self._replay = asyncio.create_task(self._replay_inbox())
+        self._cursor.fall_behind()
+        self._replay.start()
 
     def ack(self, seq: int) -> None:
         """Store that all frames up to `seq` were taken in; raises Closed (400) when that was never sent."""
-        if seq > self._sent:
-            raise Closed("bad-ack", 400, f"ack of {seq}, but the last frame sent is {self._sent}", at="/seq")
+        sent = self._cursor.sent
+        if seq > sent:
+            raise Closed("bad-ack", 400, f"ack of {seq}, but the last frame sent is {sent}", at="/seq")
         self._ack_wanted = max(self._ack_wanted, seq)
-        if self._ack_wanted > self._acked and (self._acking is None or self._acking.done()):
-            self._acking = asyncio.create_task(self._store_acks())
+        if self._ack_wanted > self._acked:
+            self._acking.start()
 
     def close(self, closed: Closed) -> None:
         """Begin to close the connection; for one that does not read, no error frame would get through."""
@@ -104,41 +102,35 @@ class Session:
     async def finish(self) -> None:
         """The connection is gone: stop replaying, store the last ack if that can be done at once."""
         self.progress.finish()
-        for task in (self._replay, self._acking):
-            if task:
-                task.cancel()
+        self._replay.cancel()
+        self._acking.cancel()
         if self._ack_wanted > self._acked:
             try:
                 await self._inbox.ack(self.user, self._acked, self._ack_wanted)
             except Retry:
                 log.warning("last ack not stored, the client will be sent these frames again", seq=self._ack_wanted)
 
-    def _write(self, entry: Entry, trace: Trace | None) -> None:
-        broadcast([self._connection], write_entry(entry, trace), text=True)
-        self._sent = entry.seq
-        LIVE.inc()
-        if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self.catch_up()
+    def _send(self, frame: bytes, seq: int) -> None:
+        broadcast([self._connection], frame, text=True)
+        self._cursor.sent = seq
 
     async def _replay_inbox(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         try:
-            while self._closing is None and not self._live and self._connection.state is State.OPEN:
+            while self._closing is None and not self._cursor.is_live and self._connection.state is State.OPEN:
                 if await self._replay_page():
-                    pause_s = FIRST_PAUSE_S
+                    pause.reset()
                     self.progress.resume()
-                    continue
-                # Announced but not yet visible in PostgreSQL, or PostgreSQL is away: ask again a little later.
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:  # announced but not yet visible in PostgreSQL, or PostgreSQL is away
+                    await pause.take()
         except TimeoutError:
             self.close(Closed("slow-reader", 408, "the client does not read what is sent"))
 
     async def _replay_page(self) -> bool:
         """Send the next page and go live after the last; False when nothing came of it and more must be there."""
-        self._asked = False
+        self._cursor.begin_page()
         try:
-            entries = await self._inbox.read(self.user, self._sent, PAGE_ENTRIES)
+            entries = await self._inbox.read(self.user, self._cursor.sent, PAGE_ENTRIES)
         except Retry as error:
             log.warning("inbox can't be read, will try again", error=str(error))
             return False
@@ -146,16 +138,14 @@ class Session:
             log.error("inbox can't be read, will try again", exc_info=error)
             return False
         await self._send_page(entries)
-        self._live = len(entries) < PAGE_ENTRIES and self._sent >= self._announced and not self._asked
-        return bool(entries) or self._live or self._asked
+        return self._cursor.end_page(len(entries))
 
-    async def _send_page(self, entries: Sequence[Entry]) -> None:
+    async def _send_page(self, entries: Sequence[InboxEntry]) -> None:
         """Send them as fast as the client reads. Raises TimeoutError when it does not read at all."""
         for entry in entries:
             if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                 await self._await_reading()
-            broadcast([self._connection], _encode(entry), text=True)
-            self._sent = entry.seq
+            self._send(_encode_entry(entry), entry.seq)
             REPLAYED.inc()
         await self._await_reading()
 
@@ -166,15 +156,14 @@ class Session:
         while waiting > FEW_UNSENT_BYTES and self._connection.state is State.OPEN:
             await asyncio.sleep(pause_s)
             before, waiting = waiting, measure()
-            idle_s = (
-                0.0 if waiting < before else idle_s + pause_s
-            )  # not by the clock: a loop that was held up is not his fault
+            # Not by the clock: a loop that was held up is not his fault.
+            idle_s = 0.0 if waiting < before else idle_s + pause_s
             pause_s = min(2 * pause_s, LONGEST_LOOK_S)
             if idle_s > STALLED_FOR_S:
                 raise TimeoutError
 
     async def _store_acks(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause = Pause(2 * FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while self._ack_wanted > self._acked:
             wanted = self._ack_wanted
             try:
@@ -182,13 +171,12 @@ class Session:
                 self._acked = wanted
             except Exception as error:  # noqa: BLE001 - whatever it is: until the client is gone
                 log.warning("an ack can't be stored, will try again", error=f"{type(error).__name__}: {error}")
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                await asyncio.sleep(pause_s)
+                await pause.take()
 
 
-def _encode(entry: Entry) -> bytes:
+def _encode_entry(entry: InboxEntry) -> bytes:
     try:
         return write_entry(entry)
     except Exception as error:
         log.error("an entry can't be written", seq=entry.seq, exc_info=error)
-        return write_entry(Entry(entry.seq, None))
+        return write_entry(InboxEntry(entry.seq, None))
