@@ -20,7 +20,7 @@ from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.ingest import Ingest
 from fillip.ingest.http import events_route
-from fillip.ingest.recent import Recent
+from fillip.ingest.seen_events import SeenEvents
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
@@ -254,13 +254,13 @@ async def test_source_and_id_stand_for_one_event(door: Door) -> None:
 
 
 def test_the_memory_of_ids_is_bounded() -> None:
-    recent = Recent(max_events=10)
+    seen = SeenEvents(max_events=10)
     for key in range(100):
-        recent.keep({key: -key})
-    known = [key for key in range(100) if recent.find(key) is not None]
+        seen.keep({key: -key})
+    known = [key for key in range(100) if seen.find(key) is not None]
     assert 99 in known
     assert 5 <= len(known) <= 11
-    assert recent.find(99) == -99
+    assert seen.find(99) == -99
 
 
 async def test_servers_that_are_away_never_get_a_yes(door: Door) -> None:

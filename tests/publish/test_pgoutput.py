@@ -112,9 +112,9 @@ def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[tupl
     inserts = [b"I" + pack(">I", 7) + b"N" + pack(">H", 2) + text("a") + text(user) for user in "uvwxyz"]
     wal = [b"B" + pack(">QqI", 100, 0, 1), relation, *inserts, b"C" + pack(">BQQq", 0, 100, 120, 0)]
     announcer = Announcer(Scribe("e", {("thing", "c"): "t"}, "aside"), Done(newest, {"t": 2}))
-    harvest = announcer.read([(0, data) for data in wal], now_us=0)
-    assert harvest.end_lsn == 120
-    return harvest.messages
+    piece = announcer.read([(0, data) for data in wal], now_us=0)
+    assert piece.end_lsn == 120
+    return piece.messages
 
 
 async def test_keys_go_where_the_producer_puts_them(site: Site) -> None:

@@ -65,10 +65,10 @@ class Told:
     async def read(self) -> None:
         """Take in the news: facts into the report, frames to the users."""
         wal = [(0, bytes(data)) for (data,) in self._reader.execute(NEWS, [self._slot])]
-        harvest = self._announcer.read(wal, now_us=0)
-        assert not harvest.asides, harvest.asides
+        piece = self._announcer.read(wal, now_us=0)
+        assert not piece.asides, piece.asides
         records = []
-        for topic, key, value in harvest.messages:
+        for topic, key, value in piece.messages:
             self._offset += 1
             records.append(Record(topic, 0, self._offset, value, key, 0))
             if topic != self._topics.decided:

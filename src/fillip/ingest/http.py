@@ -24,7 +24,7 @@ from fillip.http.errors import Conflict, Forbidden, HttpRefused, Invalid, TooFas
 from fillip.http.problems import answer_refused, answer_retry, find_trace_id
 from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
-from fillip.ingest.recent import Recent
+from fillip.ingest.seen_events import SeenEvents
 from fillip.stream.belt import StreamError
 
 __all__ = ["EVENTS_OPENAPI", "EventEntry", "events_route"]
@@ -81,7 +81,7 @@ class EventEntry:
         self._book = book
         self._producer = producer
         self._topic = topic
-        self._recent = Recent()
+        self._recent = SeenEvents()
 
     async def put(self, tenant_id: str, event: bytes) -> None:
         """See EventLog."""
@@ -103,7 +103,7 @@ class _EventsDoor:
         self._book = book
         self._producer = producer
         self._topic = topic
-        self._recent = Recent()
+        self._recent = SeenEvents()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""

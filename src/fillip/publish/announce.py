@@ -39,7 +39,7 @@ class Done(Struct, frozen=True):
     partitions: Mapping[str, int]
 
 
-class Harvest(Struct):
+class WalPiece(Struct):
     """What a piece of WAL comes to. Once its messages are safe, everything up to `end_lsn` may be confirmed.
 
     `committed_at_us` is of its oldest transaction. `asides` are the rows that could not be announced; a message on the
@@ -109,45 +109,45 @@ class Announcer:
         self._begin: Begin | None = None
         self._index = 0
 
-    def read(self, wal: Sequence[Wal], now_us: int) -> Harvest:
+    def read(self, wal: Sequence[Wal], now_us: int) -> WalPiece:
         """Take the next piece of WAL; transactions may span pieces. `now_us` (since 1970) goes into the messages."""
-        harvest = Harvest()
+        piece = WalPiece()
         for sent_lsn, data in wal:
             if data[:1] in (b"I", b"U") and self._begin is not None:
-                self._take_row(data, self._begin, harvest, now_us)
+                self._take_row(data, self._begin, piece, now_us)
             elif data:
-                self._take_frame(self._decoder.decode(data), harvest)
+                self._take_frame(self._decoder.decode(data), piece)
             elif self._begin is None:
-                harvest.end_lsn = max(harvest.end_lsn, sent_lsn)
-        return harvest
+                piece.end_lsn = max(piece.end_lsn, sent_lsn)
+        return piece
 
-    def _take_frame(self, message: Begin | Commit | Row | None, harvest: Harvest) -> None:
+    def _take_frame(self, message: Begin | Commit | Row | None, piece: WalPiece) -> None:
         if isinstance(message, Begin):
             self._begin, self._index = message, 0
         elif isinstance(message, Commit):
-            self._begin, harvest.end_lsn = None, message.end_lsn
+            self._begin, piece.end_lsn = None, message.end_lsn
 
-    def _take_row(self, data: bytes, begin: Begin, harvest: Harvest, now_us: int) -> None:
+    def _take_row(self, data: bytes, begin: Begin, piece: WalPiece, now_us: int) -> None:
         """Whatever is wrong with this row, the next one gets the next position."""
         position = (begin.commit_lsn, self._index)
         self._index += 1
         row: Row | bytes = data
         try:
             row = self._decoder.decode_row(data)
-            message = self._write(row, position, begin, harvest, now_us)
+            message = self._write(row, position, begin, piece, now_us)
         except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
             aside, message = self._scribe.set_aside(row, error, position, begin, now_us)
             if self._is_done(message[0], message[1], position):
                 return
-            harvest.asides.append(aside)
+            piece.asides.append(aside)
         if message is not None:
-            harvest.committed_at_us = harvest.committed_at_us or begin.committed_at_us
-            harvest.messages.append(message)
+            piece.committed_at_us = piece.committed_at_us or begin.committed_at_us
+            piece.messages.append(message)
 
-    def _write(self, row: Row, position: Position, begin: Begin, harvest: Harvest, now_us: int) -> Message | None:
+    def _write(self, row: Row, position: Position, begin: Begin, piece: WalPiece, now_us: int) -> Message | None:
         if row.relation.name == "limit_counter":
             key, state = read_counter(row)
-            harvest.counters[key] = state
+            piece.counters[key] = state
         place = self._scribe.find_place(row)
         if place is None or self._is_done(*place, position):
             return None

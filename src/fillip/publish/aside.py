@@ -1,9 +1,9 @@
 """A row that can't be announced is set aside, so that all others can: as PostgreSQL writes it, named, with the error."""
 
-import logging
 from base64 import b64encode
 from collections.abc import Sequence
 
+import structlog
 from msgspec import Struct, json
 
 from fillip.publish import metrics
@@ -23,7 +23,7 @@ MAX_NAME = 100
 TOLD_AT_ONCE = 5
 """Rows that are named in the log, of those set aside together; the topic names all."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Aside(Struct, frozen=True):

@@ -1,34 +1,35 @@
 """The publisher: follows the slot, announces on the topics, feeds the projection; begins anew after every fault."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from msgspec import DecodeError, Struct, json
 
 from fillip.core.errors import Crash, Retry
 from fillip.publish import metrics
-from fillip.publish.announce import Announcer, Done, Harvest, Message, Scribe
+from fillip.publish.announce import Announcer, Done, Message, Scribe, WalPiece
 from fillip.publish.aside import tell_asides
-from fillip.publish.flights import Flights
+from fillip.publish.in_flight import InFlight
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, read_last
+from fillip.stream.pause import Pause
 from fillip.stream.topics import Topics
 
 REPORT_EVERY_S = 1.0
 MEASURE_EVERY_S = 5.0
-LAND_WITHIN_S = 5.0
+ACKNOWLEDGED_WITHIN_S = 5.0
 LINGER_MS = 25
 CANCEL_EVERY_S = 0.1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class _Source(Struct):
@@ -52,7 +53,7 @@ async def publish(
     is waited for with a growing pause, and so is whatever nobody foresaw; what is wrong with one row stops no other, see
     Scribe. Raises Crash where trying again cannot help.
     """
-    pause_s = FIRST_PAUSE_S
+    pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while not stop.is_set():
         began_at = time.monotonic()
         try:
@@ -61,11 +62,10 @@ async def publish(
             raise
         except Exception as error:  # noqa: BLE001 - an end would stop all tenants, and start again at the same place
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
-                pause_s = FIRST_PAUSE_S
+                pause.reset()
             tell_following(False)
-            _tell_fault(error, pause_s)
-            await _run_until_first(stop.wait(), asyncio.sleep(pause_s))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            _tell_fault(error, pause.next_s)
+            await _run_until_first(stop.wait(), pause.take())
 
 
 def _tell_fault(error: Exception, pause_s: float) -> None:
@@ -117,35 +117,37 @@ class _Publisher:
             await self._patient.close()
 
     async def _follow(self, link: Link, announcer: Announcer, slot: Slot, epoch: str, stop: asyncio.Event) -> None:
-        flights = Flights(slot.confirmed_lsn)
+        in_flight = InFlight(slot.confirmed_lsn)
         projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
         try:
             await _run_until_first(
-                self._announce(link, announcer, flights, projection),
-                _report(link, flights),
+                self._announce(link, announcer, in_flight, projection),
+                _report(link, in_flight),
                 _measure(link),
                 projection.run(),
                 stop.wait(),
             )
         finally:
-            await flights.land(LAND_WITHIN_S if stop.is_set() else None)
-        link.report(flights.settle())
+            await in_flight.wait(ACKNOWLEDGED_WITHIN_S if stop.is_set() else None)
+        link.report(in_flight.settle())
 
-    async def _announce(self, link: Link, announcer: Announcer, flights: Flights, projection: ValkeyProjection) -> None:
+    async def _announce(
+        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection
+    ) -> None:
         while True:
-            harvest = announcer.read(await link.read(), time.time_ns() // 1000)
-            projection.note(harvest.counters)
-            tell_asides(harvest.asides)
-            await flights.launch(self._send(harvest) if harvest.messages else None, harvest.end_lsn)
+            piece = announcer.read(await link.read(), time.time_ns() // 1000)
+            projection.note(piece.counters)
+            tell_asides(piece.asides)
+            await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
             if link.report_wanted:
-                link.report(flights.settle())
+                link.report(in_flight.settle())
 
-    async def _send(self, harvest: Harvest) -> None:
-        urgent = [message for message in harvest.messages if message[0] in self._urgent]
-        patient = [message for message in harvest.messages if message[0] not in self._urgent]
+    async def _send(self, piece: WalPiece) -> None:
+        urgent = [message for message in piece.messages if message[0] in self._urgent]
+        patient = [message for message in piece.messages if message[0] not in self._urgent]
         await asyncio.gather(self._producer.post(urgent), self._patient.post(patient))  # queued now, in order
-        metrics.messages.inc(len(harvest.messages))
-        metrics.delay.observe(time.time() - harvest.committed_at_us / 1e6)
+        metrics.messages.inc(len(piece.messages))
+        metrics.delay.observe(time.time() - piece.committed_at_us / 1e6)
 
     async def _read_last(self) -> dict[tuple[str, int], _Source | None]:
         last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}), self._security)
@@ -161,14 +163,14 @@ class _Publisher:
             await link.drop_slot(slot)
         async with link.take_snapshot() as snapshot:
             epoch = name_epoch_at(link.identity, snapshot.lsn)
-            flights, index, scribe = Flights(snapshot.lsn), 0, self._build_scribe(epoch)
+            in_flight, index, scribe = InFlight(snapshot.lsn), 0, self._build_scribe(epoch)
             for table in ANNOUNCED:
                 async for rows in snapshot.read(table):
                     messages = write_snapshot(scribe, rows, snapshot.lsn, index)
-                    await flights.launch(self._producer.send_many(messages), 0)
+                    await in_flight.add(self._producer.send_many(messages), 0)
                     index += len(rows)
-            await flights.land()
-            flights.settle()
+            await in_flight.wait()
+            in_flight.settle()
             log.info("slot made at %X, epoch %s: %d rows announced from a snapshot", snapshot.lsn, epoch, index)
             return await snapshot.keep(), epoch
 
@@ -194,10 +196,10 @@ def write_snapshot(scribe: Scribe, rows: Sequence[Row], lsn: int, index: int) ->
     return messages
 
 
-async def _report(link: Link, flights: Flights) -> None:
+async def _report(link: Link, in_flight: InFlight) -> None:
     while True:
         await asyncio.sleep(REPORT_EVERY_S)
-        link.report(flights.settle())
+        link.report(in_flight.settle())
 
 
 async def _measure(link: Link) -> None:

@@ -5,7 +5,6 @@ use a day, and where Valkey is full, hints are dropped and counted. Nobody waits
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as Attempts
 from redis.backoff import NoBackoff
@@ -24,6 +24,7 @@ from fillip.core.limit import CounterKey
 from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter, name_epoch, name_used
 from fillip.publish import metrics
 from fillip.publish.aside import Aside, tell_asides
+from fillip.stream.pause import Pause
 
 ANSWER_WITHIN_S = 1.0
 CHECK_EVERY_S = 1.0
@@ -40,7 +41,7 @@ TENANT_COUNTERS = 200_000
 REBUILD_EVERY_S = 5.0
 """At most so often for one tenant: a Valkey that throws epochs away would have it rebuilt without end."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class CounterStore(Protocol):
@@ -93,19 +94,18 @@ class ValkeyProjection:
 
         Begins with a rebuild: what an earlier run had noted and not written is not known.
         """
-        pause_s = CHECK_EVERY_S
+        pause = Pause(CHECK_EVERY_S, LONGEST_PAUSE_S)
         try:
             while True:
                 try:
                     await self._keep_up()
-                    pause_s = CHECK_EVERY_S
+                    pause.reset()
                 except Exception as error:  # whatever it is, announcing goes on, and so does this
                     metrics.projection_failures.inc()
                     foreseen = isinstance(error, RedisError | OSError | Retry)
                     told = None if foreseen else error
-                    log.warning("projection of counters waits, again in %.0f s: %s", pause_s, error, exc_info=told)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                    log.warning("projection of counters waits, again in %.0f s: %s", pause.next_s, error, exc_info=told)
+                    await pause.take()
         finally:
             await self._client.aclose()
 
@@ -159,7 +159,7 @@ class ValkeyProjection:
         except Exception as error:  # noqa: BLE001 - foreseen or not: one counter does not stop the others
             keys = list(counters)
             if len(keys) == 1:
-                return tell_asides([_describe(keys[0], error)])
+                return tell_asides([_describe_counter(keys[0], error)])
             for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
                 await self._advance_surely(tenant, {key: counters[key] for key in half})
 
@@ -230,7 +230,7 @@ class ValkeyProjection:
                     await self._client.unlink(name)
 
 
-def _describe(key: CounterKey, error: Exception) -> Aside:
+def _describe_counter(key: CounterKey, error: Exception) -> Aside:
     named = {"tenant_id": key.tenant_id, "limit_id": key.limit_id, "user_id": key.user_id[:100], "key": key.key[:100]}
     return Aside("limit_counter", named, f"{type(error).__name__}: {error}")
 

@@ -3,8 +3,8 @@
 MAX_EVENTS = 200_000
 
 
-class Recent:
-    """Says of the newest 100,000 to 200,000 events. A courtesy to producers: the ledger decides for good."""
+class SeenEvents:
+    """The newest 100,000 to 200,000 events. A best-effort duplicate check: the ledger decides."""
 
     def __init__(self, max_events: int = MAX_EVENTS) -> None:
         self._half = max_events // 2
