@@ -65,20 +65,20 @@ def test_bitmaps_tell_what_asking_each_campaign_tells(made, events, hashed):
 
 
 def compare(made, events):
-    """Fails where the cast finds other campaigns, or counts other refusals, than asking each."""
+    """Fails where the index finds other campaigns, or counts other refusals, than asking each."""
     campaign_versions = [
         CampaignVersion(f"c{n:02}", 1, state, c, {"rule": CHECKED[c.rule]}) for n, (c, state) in enumerate(made)
     ]
-    cast = index_triggers(campaign_versions, {})["BUY"]
+    index = index_triggers(campaign_versions, {})["BUY"]
     refusals, counts = Refusals(), Counter()
     for user_id, at, attributes in events:
-        typed, opening, mine = READ(attributes), cast.open_at(at), cast.list_mine(user_id, COHORTS)
-        refusals.add_closed(cast, opening, mine)
+        typed, open_set, mine = READ(attributes), index.open_at(at), index.list_mine(user_id, COHORTS)
+        refusals.add_closed(index, open_set, mine)
         reasons = {e.campaign_id: refuse(e.campaign, user_id, at) for e in campaign_versions}
         counts.update(reason for reason in reasons.values() if reason)
         found = {
             trigger.campaign_version.campaign_id: sure
-            for trigger, sure in cast.find(opening, mine, typed, {}, frozenset())
+            for trigger, sure in index.find(open_set, mine, typed, {}, frozenset())
         }
         for campaign_version in campaign_versions:
             held = RUN[campaign_version.campaign.rule](typed, {}, frozenset())
@@ -91,7 +91,7 @@ def compare(made, events):
     assert refusals.tell() == counts
 
 
-def test_a_cast_is_kept_when_another_action_changes():
+def test_an_index_is_kept_when_another_action_changes():
     def make(name, action):
         return CampaignVersion(name, 1, "running", Campaign("SIMPLE", name, (), action), {"rule": CHECKED["true"]})
 

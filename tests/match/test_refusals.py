@@ -30,7 +30,7 @@ async def test_a_batch_all_outside_is_refused_as_often_as_it_has_events(shop: Sh
     assert shop.refusals == {"ended": 3, "not_in_cohort": 3}
 
 
-async def test_events_of_one_batch_that_ask_different_rosters_do_not_mix(shop: Shop) -> None:
+async def test_events_of_one_batch_that_ask_different_indexes_do_not_mix(shop: Shop) -> None:
     shop.launch("always")
     event = await shop.event()
     stranger = structs.replace(event, action="RETURN")

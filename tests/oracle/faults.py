@@ -218,7 +218,7 @@ _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
 _lower, _return = undoing._lower, ReversalBatch._return
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
-_claims_for, _nominate = settlement._list_requests_of, match_stage._nominate
+_claims_for, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
 _find_route, _return_use = route.Route.find, reversal._return
@@ -236,7 +236,7 @@ def _advance_in_pause(
 
 def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:
     """What a paused campaign is sent leaves nothing behind, so that it is new when it is sent again."""
-    return None if triggers[0].campaign_version.is_paused else _nominate(event, triggers, *rest)
+    return None if triggers[0].campaign_version.is_paused else _build_candidate(event, triggers, *rest)
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
@@ -292,7 +292,7 @@ FAULTS = [
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
     Fault("a limit's key ignored", _attribute(charge, "_name_counter", _ignore_key)),
     Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
-    Fault("events of a pause forgotten", _attribute(match_stage, "_nominate", _pass_over_paused)),
+    Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused)),
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),

@@ -9,11 +9,11 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from fillip.analyse.facts import Aside, Load, Mark, Place, Position, describe_aside
+from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
-from fillip.stream.topics import Topics
+from fillip.stream.topics import Partition, Topics
 
 MEMORY_LIMIT = "256MB"
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -56,7 +56,7 @@ class DuckdbBay:
         self._connection = connection
         self._tables = dict(zip(sources(topics), ("decisions", "rejections", "reversals"), strict=True))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
-        self._positions: dict[Place, Position] | None = None
+        self._positions: dict[Partition, Position] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -70,7 +70,7 @@ class DuckdbBay:
             await bay._run(connection.close)
             bay._thread.shutdown()
 
-    async def read_positions(self) -> Mapping[Place, Position]:
+    async def read_positions(self) -> Mapping[Partition, Position]:
         """See Bay. Kept in memory after the first reading: nobody else writes."""
         if self._positions is None:
             found = [Position(*row) for row in await self._run(self._fetch, "positions")]

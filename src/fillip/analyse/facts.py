@@ -8,9 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fillip.stream.belt import Record
-
-Place = tuple[str, int]
-"""(topic, partition)"""
+from fillip.stream.topics import Partition
 
 
 class Position(Struct, frozen=True):
@@ -55,10 +53,10 @@ class Load(Struct):
     `marks` are the newest of each tenant in it, by tenant.
     """
 
-    renewed: set[Place] = msgspec.field(default_factory=set)
+    renewed: set[Partition] = msgspec.field(default_factory=set)
     rows: dict[str, list[Record]] = msgspec.field(default_factory=dict)
     asides: list[Aside] = msgspec.field(default_factory=list)
-    positions: dict[Place, Position] = msgspec.field(default_factory=dict)
+    positions: dict[Partition, Position] = msgspec.field(default_factory=dict)
     marks: dict[str, Mark] = msgspec.field(default_factory=dict)
     seen_before: int = 0
 
@@ -87,7 +85,7 @@ class _Header(Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Header)
 
 
-def sift(records: Sequence[Record], positions: Mapping[Place, Position]) -> Load:
+def sift(records: Sequence[Record], positions: Mapping[Partition, Position]) -> Load:
     """The load that `records` (log order within each partition) make on top of what `positions` say is loaded.
 
     An announcement whose (commit LSN, index) is not above its partition's, in the same epoch, was loaded before. A new

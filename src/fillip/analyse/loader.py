@@ -11,6 +11,8 @@ from fillip.analyse.facts import Aside, sift
 from fillip.analyse.report import Bay
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record, StreamError
+from fillip.stream.pause import Pause
+from fillip.stream.topics import Partition
 
 GATHER_S = 0.2
 MAX_RECORDS = 5_000
@@ -27,7 +29,7 @@ LOAD_S = Histogram("fillip_analyse_load_seconds", "Duration of one load")
 log = structlog.get_logger()
 
 Tail = AsyncIterator[Sequence[Record]]
-OpenTail = Callable[[Mapping[tuple[str, int], int]], AbstractAsyncContextManager[Tail]]
+OpenTail = Callable[[Mapping[Partition, int]], AbstractAsyncContextManager[Tail]]
 """Opens the tail of decisions and rejections at the given next offsets, other partitions at their beginning."""
 
 
@@ -37,21 +39,20 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
     What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
     what it does hold. Raises Crash when the file can't be used.
     """
-    pause_s = FIRST_PAUSE_S
+    pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
         try:
             offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
             async with open_tail(offsets) as tail:
                 async for records in _gather(tail):
                     await _load(bay, records)
-                    pause_s = FIRST_PAUSE_S
+                    pause.reset()
         except Crash:
             raise
         except Exception as error:
             told = None if isinstance(error, Retry | StreamError) else error
             log.warning("loading stopped, will go on from the stored offsets", error=str(error), exc_info=told)
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        await pause.take()
 
 
 async def _load(bay: Bay, records: Sequence[Record]) -> None:

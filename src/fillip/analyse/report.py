@@ -6,7 +6,8 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-from fillip.analyse.facts import Load, Mark, Place, Position
+from fillip.analyse.facts import Load, Mark, Position
+from fillip.stream.topics import Partition
 
 
 class Question(Struct, frozen=True):
@@ -65,7 +66,7 @@ class Watermark(Struct, frozen=True):
 class Bay(Protocol):
     """The facts. A load is done whole or not at all; calls raise Retry when the disk is full or memory short."""
 
-    async def read_positions(self) -> Mapping[Place, Position]:
+    async def read_positions(self) -> Mapping[Partition, Position]:
         """How far each partition is loaded."""
         ...
 

@@ -7,20 +7,20 @@ from prometheus_client import Gauge
 
 from fillip.core.errors import Retry
 from fillip.stream.kafka import LogEnds, Tail
+from fillip.stream.topics import Partition
 
 LAG = Gauge(
     "fillip_stream_lag_records", "Records of the log that this process has not taken yet", ["topic", "partition"]
 )
-Place = tuple[str, int]
 
 
 class Lag:
     """Measures, and keeps the metric; partitions that the process does not read (any more) have none."""
 
-    def __init__(self, ends: LogEnds, read_places: Callable[[], Mapping[Place, int]]) -> None:
+    def __init__(self, ends: LogEnds, read_places: Callable[[], Mapping[Partition, int]]) -> None:
         """`read_places`: the offset that comes next, of each partition that is read."""
         self._ends, self._read_places = ends, read_places
-        self._shown: set[Place] = set()
+        self._shown: set[Partition] = set()
 
     async def measure(self) -> None:
         """Ask the broker once. Raises Away: what is shown then stays."""
@@ -50,7 +50,7 @@ class Follower:
                 self._tail = None
 
     @property
-    def places(self) -> Mapping[Place, int]:
+    def places(self) -> Mapping[Partition, int]:
         """The offset that comes next, of each partition; none while no tail is open."""
         return self._tail.places if self._tail else {}
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.limit import CounterKey
-from fillip.core.quota import Quotas, RateName, Taking
+from fillip.core.quota import Quotas, RateAnswer, RateName
 
 
 class CampaignBook(Protocol):
@@ -50,7 +50,7 @@ class Caller(Struct, frozen=True):
 class Rates(Protocol):
     """How fast tenants may send."""
 
-    async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> Taking:
+    async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """Take `count` of what comes in at `per_s`, all or none; without the shared store by this process alone."""
         ...
 

@@ -42,7 +42,7 @@ class Quotas(Struct, frozen=True):
     stored_bytes: int = 10 * 2**30
 
 
-class Taking(Struct, frozen=True):
+class RateAnswer(Struct, frozen=True):
     """What came of asking a bucket: `left` in it, and `wait_s` until there is enough; 0 when it was given."""
 
     left: int
@@ -55,22 +55,22 @@ class Bucket:
     def __init__(self, now_s: float, per_s: int) -> None:
         self._tokens, self._at_s = float(per_s * BURST_S), now_s
 
-    def take(self, now_s: float, per_s: int, count: int) -> Taking:
+    def take(self, now_s: float, per_s: int, count: int) -> RateAnswer:
         """Take `count` tokens, all or none."""
         self._tokens = min(float(per_s * BURST_S), self._tokens + (now_s - self._at_s) * per_s)
         self._at_s = now_s
         if count <= self._tokens:
             self._tokens -= count
-            return Taking(int(self._tokens))
-        return Taking(int(self._tokens), (count - self._tokens) / per_s)
+            return RateAnswer(int(self._tokens))
+        return RateAnswer(int(self._tokens), (count - self._tokens) / per_s)
 
 
-def describe_rate(name: RateName, per_s: int, taking: Taking) -> dict[str, str]:
+def describe_rate(name: RateName, per_s: int, answer: RateAnswer) -> dict[str, str]:
     """The headers of a refusal: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), Retry-After."""
-    wait_s = max(1, ceil(taking.wait_s))
+    wait_s = max(1, ceil(answer.wait_s))
     return {
         "RateLimit-Policy": f'"{name}";q={per_s * BURST_S};w={BURST_S}',
-        "RateLimit": f'"{name}";r={taking.left};t={wait_s}',
+        "RateLimit": f'"{name}";r={answer.left};t={wait_s}',
         "Retry-After": str(wait_s),
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
-from fillip.core.quota import QuotaName, RateName, Taking, describe_rate, describe_stock, explain_rate
+from fillip.core.quota import QuotaName, RateName, RateAnswer, describe_rate, describe_stock, explain_rate
 
 
 class HttpRefused(Refused):
@@ -108,7 +108,7 @@ class TooFast(HttpRefused):
     status = 429
     kind = "quota-exceeded"
 
-    def __init__(self, name: RateName, per_s: int, count: int, taking: Taking) -> None:
+    def __init__(self, name: RateName, per_s: int, count: int, taking: RateAnswer) -> None:
         super().__init__(explain_rate(name, per_s, count), at=name)
         self.headers = describe_rate(name, per_s, taking)
 

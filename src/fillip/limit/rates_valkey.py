@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fillip.core.projection import name_bucket
-from fillip.core.quota import BURST_S, Bucket, RateName, Taking
+from fillip.core.quota import BURST_S, Bucket, RateAnswer, RateName
 
 AHEAD_S = 0.1
 """Worth of a rate that is taken at once: what a process may hold unused."""
@@ -42,16 +42,16 @@ class ValkeyRates:
         script = Path(__file__).with_name("take_tokens.lua").read_text(encoding="utf-8")
         self._take_tokens = client.register_script(script)
 
-    async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> Taking:
+    async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """See Rates."""
         purse = self._find_purse(tenant_id, name)
         async with purse.lock:
             if purse.tokens < count:
                 return await self._fill(purse, tenant_id, name, per_s, count)
             purse.tokens -= count
-            return Taking(purse.tokens)
+            return RateAnswer(purse.tokens)
 
-    async def _fill(self, purse: _Purse, tenant_id: str, name: RateName, per_s: int, count: int) -> Taking:
+    async def _fill(self, purse: _Purse, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """Take what is missing, and some more ahead."""
         if time.monotonic() < self._away_until_s:
             return self._take_own(purse, per_s, count)
@@ -64,16 +64,16 @@ class ValkeyRates:
             self._away_until_s = time.monotonic() + AWAY_FOR_S
             return self._take_own(purse, per_s, count)
         if not given:
-            return Taking(purse.tokens + left, wait_ms / 1000)
+            return RateAnswer(purse.tokens + left, wait_ms / 1000)
         purse.tokens += given - count
-        return Taking(purse.tokens + left)
+        return RateAnswer(purse.tokens + left)
 
-    def _take_own(self, purse: _Purse, per_s: int, count: int) -> Taking:
+    def _take_own(self, purse: _Purse, per_s: int, count: int) -> RateAnswer:
         now_s = time.monotonic()
         purse.own = purse.own or Bucket(now_s, per_s)
-        taking = purse.own.take(now_s, per_s, count)
-        UNSHARED.inc(not taking.wait_s)
-        return taking
+        answer = purse.own.take(now_s, per_s, count)
+        UNSHARED.inc(not answer.wait_s)
+        return answer
 
     def _find_purse(self, tenant_id: str, name: RateName) -> _Purse:
         purse = self._purses.get((tenant_id, name))

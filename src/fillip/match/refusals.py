@@ -12,7 +12,7 @@ Counts = Counter[Reason]
 
 
 class Refusals:
-    """Refusals of some batches. That a campaign is closed is noted for all that are at once, and counted in `tell`."""
+    """Refusals of some batches. Closed campaigns are counted as one bitmap and expanded by reason in `tell`."""
 
     def __init__(self) -> None:
         self._failed: Counts = Counter()

@@ -36,56 +36,56 @@ class Meet:
     async def __call__(self, items: Sequence[Event | Rejection]) -> list[Match | Rejection]:
         """Raises Retry when attributes can't be read."""
         refusals = Refusals()
-        looks = [_look(item, refusals) if isinstance(item, Event) else None for item in items]
-        users = await self._read_users(look for look in looks if look)
-        left = iter(looks)
+        found = [_check_eligibility(item, refusals) if isinstance(item, Event) else None for item in items]
+        users = await self._read_users(eligibility for eligibility in found if eligibility)
         met: list[Match | Rejection] = []
         due = monotonic() + SLICE_S
-        async for portion in take_portions(items):
-            for item in portion:
+        async for portion in take_portions(list(zip(items, found, strict=True))):
+            for item, eligibility in portion:
                 if monotonic() > due:  # an event may meet thousands of campaigns
                     await asyncio.sleep(0)
                     due = monotonic() + SLICE_S
-                look = next(left)
                 if isinstance(item, Rejection):
                     met.append(item)
                 elif item.action == REVERSAL:  # meets no campaign, and is settled all the same
                     met.append(Match(item, ()))
-                elif look and (match := _meet(look, users, refusals)):
+                elif eligibility and (match := _meet(eligibility, users, refusals)):
                     met.append(match)
         self._count(refusals)
         return met
 
-    async def _read_users(self, looks: Iterable["_Look"]) -> Mapping[tuple[str, str], Attributes]:
-        wanted = {(look.event.tenant_id, look.event.user_id) for look in looks if look.open_set.uses_user}
+    async def _read_users(self, found: Iterable["_Eligibility"]) -> Mapping[tuple[str, str], Attributes]:
+        wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each.open_set.uses_user}
         return await self._users.read(wanted) if wanted else {}
 
 
-class _Look(Struct, frozen=True):
+class _Eligibility(Struct, frozen=True):
     """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
 
     event: Event
-    eligibility: EligibilityIndex
+    index: EligibilityIndex
     open_set: OpenSet
     mine: frozenset[str]
 
 
-def _look(event: Event, refusals: Refusals) -> _Look | None:
-    eligibility = event.book.by_action.get(event.action)
-    if eligibility is None:
+def _check_eligibility(event: Event, refusals: Refusals) -> _Eligibility | None:
+    index = event.book.by_action.get(event.action)
+    if index is None:
         return None
-    open_set, mine = eligibility.open_at(event.occurred_at), eligibility.list_mine(event.user_id, event.book.cohorts)
-    refusals.add_closed(eligibility, open_set, mine)
-    return _Look(event, eligibility, open_set, mine)
+    open_set, mine = index.open_at(event.occurred_at), index.list_mine(event.user_id, event.book.cohorts)
+    refusals.add_closed(index, open_set, mine)
+    return _Eligibility(event, index, open_set, mine)
 
 
-def _meet(look: _Look, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
-    event, book = look.event, look.event.book
-    user = users.get((event.tenant_id, event.user_id)) if look.open_set.uses_user else None
-    typed_user = _read_user(book, user or {}) if look.open_set.uses_user else {}
-    cohorts = _list_cohorts(book, event.user_id) if look.open_set.uses_cohorts else frozenset()
-    met = _apply_rules(look, typed_user, cohorts, refusals)
-    candidates = [c for found in met.values() if (c := _nominate(event, found, typed_user or {}, cohorts, refusals))]
+def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
+    event, book = eligibility.event, eligibility.event.book
+    user = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
+    typed_user = _read_user(book, user or {}) if eligibility.open_set.uses_user else {}
+    cohorts = _list_cohorts(book, event.user_id) if eligibility.open_set.uses_cohorts else frozenset()
+    met = _apply_rules(eligibility, typed_user, cohorts, refusals)
+    candidates = [
+        c for found in met.values() if (c := _build_candidate(event, found, typed_user or {}, cohorts, refusals))
+    ]
     if not candidates:
         return None
     candidates.sort(
@@ -103,12 +103,12 @@ def _meet(look: _Look, users: Mapping[tuple[str, str], Attributes], refusals: Re
 
 
 def _apply_rules(
-    look: _Look, user: Attributes | None, cohorts: frozenset[str], refusals: Refusals
+    eligibility: _Eligibility, user: Attributes | None, cohorts: frozenset[str], refusals: Refusals
 ) -> Mapping[str, list[Trigger]]:
-    """The roles whose rule holds, by campaign. An error of a rule that is run is no match, and counted."""
+    """The triggers whose rule holds, by campaign. An error of a rule that is run is no match, and counted."""
     met: dict[str, list[Trigger]] = {}
-    event = look.event
-    for trigger, sure in look.eligibility.find(look.open_set, look.mine, event.typed, user, cohorts):
+    event = eligibility.event
+    for trigger, sure in eligibility.index.find(eligibility.open_set, eligibility.mine, event.typed, user, cohorts):
         try:
             if user is None and trigger.uses_user:
                 raise RuleError("the user lacks an attribute that the schema requires")
@@ -127,25 +127,25 @@ def _read_user(book: Book, user: Attributes) -> Attributes | None:
         return None
 
 
-def _nominate(
+def _build_candidate(
     event: Event,
     triggers: Sequence[Trigger],
     user: Attributes,
     cohorts: frozenset[str],
     refusals: Refusals,
 ) -> Candidate | None:
-    """The candidate that these roles of one campaign make, of all its versions in force."""
+    """The candidate that these triggers of one campaign make, of all its versions in force."""
     newest = event.book.campaign_versions[triggers[0].campaign_version.campaign_id]
     if not newest.retained:
-        return _nominate_version(event, triggers, user, cohorts, refusals)
+        return _build_version_candidate(event, triggers, user, cohorts, refusals)
     by_version: dict[int, list[Trigger]] = {}
     for trigger in triggers:
         by_version.setdefault(trigger.campaign_version.version, []).append(trigger)
-    found = {n: _nominate_version(event, mine, user, cohorts, refusals) for n, mine in by_version.items()}
+    found = {n: _build_version_candidate(event, mine, user, cohorts, refusals) for n, mine in by_version.items()}
     return join_candidates(newest, found)
 
 
-def _nominate_version(
+def _build_version_candidate(
     event: Event,
     triggers: Sequence[Trigger],
     user: Attributes,

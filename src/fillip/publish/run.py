@@ -20,7 +20,7 @@ from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, read_last
 from fillip.stream.pause import Pause
-from fillip.stream.topics import Topics
+from fillip.stream.topics import Partition, Topics
 
 REPORT_EVERY_S = 1.0
 MEASURE_EVERY_S = 5.0
@@ -149,7 +149,7 @@ class _Publisher:
         metrics.messages.inc(len(piece.messages))
         metrics.delay.observe(time.time() - piece.committed_at_us / 1e6)
 
-    async def _read_last(self) -> dict[tuple[str, int], _Source | None]:
+    async def _read_last(self) -> dict[Partition, _Source | None]:
         last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}), self._security)
         return {place: read_source(record) if record else None for place, record in last.items()}
 
@@ -243,14 +243,14 @@ def name_epoch_at(identity: Identity, lsn: int) -> str:
     return f"{identity.system_id}-{identity.timeline:08x}-{lsn:016x}"
 
 
-def choose_epoch(identity: Identity, slot: Slot, last: Mapping[tuple[str, int], _Source | None]) -> str:
+def choose_epoch(identity: Identity, slot: Slot, last: Mapping[Partition, _Source | None]) -> str:
     """The epoch under which this server's timeline was announced last; where it never was, one that begins here."""
     mine = name_epoch_at(identity, 0)[:-16]
     epochs = {source.epoch for source in last.values() if source is not None}
     return max((name for name in epochs if name.startswith(mine)), default=name_epoch_at(identity, slot.confirmed_lsn))
 
 
-def find_done(last: Mapping[tuple[str, int], _Source | None], epoch: str) -> Done:
+def find_done(last: Mapping[Partition, _Source | None], epoch: str) -> Done:
     """What of `epoch` has been produced already, by the last message of every partition."""
     newest = {
         place: (source.commit_lsn, source.index)

@@ -1,6 +1,11 @@
 """The names of the topics."""
 
+from typing import TypeAlias
+
 from msgspec import Struct
+
+Partition: TypeAlias = tuple[str, int]
+"""(topic, number)."""
 
 
 class Topics(Struct, frozen=True):

@@ -23,7 +23,7 @@ class Action(Struct, frozen=True):
 
 
 class Book(Struct, frozen=True, dict=True):
-    """`by_action` has, for each action, the roles that its events can play: only these are looked at."""
+    """`by_action` has, for each action, the triggers that its events may fire: only these are looked at."""
 
     tenant: Tenant
     version: int
@@ -75,7 +75,7 @@ def _choose_limits(
 def index_triggers(
     campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex]
 ) -> dict[str, EligibilityIndex]:
-    """The roles of a book by action; a cast of `old` is kept where nothing has changed."""
+    """The triggers of a book by action; an index of `old` is kept where nothing has changed."""
     triggers: dict[str, list[Trigger]] = {}
     for campaign_version in campaign_versions:
         for action, trigger in campaign_version.triggers:

@@ -1,4 +1,4 @@
-"""The roles that events of one action can play, and which of them an event plays: schedule, cohort, rule."""
+"""The triggers of one action, and which of them an event fires: schedule, cohort, rule."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from fillip.core.book.timeline import Step, Timeline
+from fillip.core.book.timeline import Interval, Timeline
 from fillip.core.book.version import Trigger
 from fillip.core.index import RuleIndex
 from fillip.core.index.cells import set_bits
@@ -14,16 +14,16 @@ from fillip.core.index.cells import set_bits
 ScheduleReason = Literal["not_started", "ended"]
 """Why its schedule keeps a campaign from taking an event."""
 MAX_OPEN_SETS = 256
-"""Most steps of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
+"""Most intervals of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
 
 NONE: frozenset[str] = frozenset()
 
 
 class OpenSet(Struct, frozen=True, eq=False):
-    """Which roles their schedules leave open, the same for all events between two steps of the timeline.
+    """Which triggers their schedules leave open, the same for all events within one interval of the timeline.
 
     `slots` is a bitmap in bytes, little end first; `rows` one over the index's loose rows. `refused` has the campaigns
-    closed, by reason, each by the slot of its first role.
+    closed, by reason, each by the slot of its first trigger.
     """
 
     slots: bytes
@@ -35,10 +35,10 @@ class OpenSet(Struct, frozen=True, eq=False):
 
 
 class EligibilityIndex:
-    """Roles at slots 0, 1, …, with the index of their rules. Not to be changed once built, but for what it keeps."""
+    """Triggers at slots 0, 1, …, with the index of their rules. Immutable except for its cache."""
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
-        """About 10 µs a role, and 0.1 ms for each whose rule was not read before."""
+        """About 10 µs a trigger, and 0.1 ms for each whose rule was not read before."""
         self.triggers = tuple(triggers)
         campaign_versions = [trigger.campaign_version for trigger in triggers]
         lists = {name: each for campaign_version in campaign_versions for name, each in campaign_version.lists.items()}
@@ -56,7 +56,7 @@ class EligibilityIndex:
         loose = [self.targets[slot] for slot in self.index.loose]
         self._rows_by_cohort = {c: self._mark(c in targets for targets in loose) for c in self.targeted}
         self._rows_by_cohort[""] = self._mark(not targets for targets in loose)
-        self._openings: dict[Step, OpenSet] = {}
+        self._open_sets: dict[Interval, OpenSet] = {}
 
     @staticmethod
     def _mark(flags: Iterable[bool]) -> int:
@@ -64,18 +64,18 @@ class EligibilityIndex:
 
     def open_at(self, instant: datetime) -> OpenSet:
         """What is open at an instant of event time."""
-        step = self._timeline.find_step(instant)
-        open_set = self._openings.get(step)
+        interval = self._timeline.find_interval(instant)
+        open_set = self._open_sets.get(interval)
         if open_set is None:
-            if len(self._openings) >= MAX_OPEN_SETS:
-                self._openings.clear()
-            open_set = self._openings[step] = self._open(step, instant)
+            if len(self._open_sets) >= MAX_OPEN_SETS:
+                self._open_sets.clear()
+            open_set = self._open_sets[interval] = self._open(interval, instant)
         return open_set
 
-    def _open(self, step: Step, instant: datetime) -> OpenSet:
-        waiting, ended = self._timeline.tell(step)
+    def _open(self, interval: Interval, instant: datetime) -> OpenSet:
+        waiting, ended = self._timeline.tell(interval)
         slots = ((1 << len(self.triggers)) - 1) & ~(waiting | ended)
-        closed = sum(self._rows_timeline.tell(self._rows_timeline.find_step(instant)))
+        closed = sum(self._rows_timeline.tell(self._rows_timeline.find_interval(instant)))
         rows = ((1 << len(self.index.loose)) - 1) & ~closed
         refused: list[tuple[ScheduleReason, int]] = [("not_started", waiting), ("ended", ended)]
         counted = tuple((reason, mask & self._first) for reason, mask in refused if mask)
@@ -91,7 +91,7 @@ class EligibilityIndex:
         return frozenset(c for c in self.targeted if c in cohorts and user_id in cohorts[c][1])
 
     def list_outside(self, open_set: OpenSet, mine: Set[str]) -> int:
-        """The open campaigns that want another cohort, each by the slot of its first role."""
+        """The open campaigns that want another cohort, each by the slot of its first trigger."""
         return open_set.first & ~_unite(self._by_cohort, mine)
 
     def find(
@@ -102,7 +102,7 @@ class EligibilityIndex:
         user: Mapping[str, object] | None,
         cohorts: Set[str],
     ) -> list[tuple["Trigger", bool]]:
-        """The roles that an event may play, in their order, with whether it does for sure.
+        """The triggers that an event may fire, in their order, with whether it does for sure.
 
         Attributes as compiled rules take them; `user` is None where it can't be read, and nothing is sure that asks it.
         """

@@ -63,7 +63,7 @@ class CampaignVersion(Struct, frozen=True, dict=True):
 
     @cached_property
     def triggers(self) -> tuple[tuple[str, "Trigger"], ...]:
-        """See list_roles; of the kept versions too. They stay, with what their rules ask, while the version is in force."""
+        """See list_triggers; of the retained versions too. They stay, with what their rules ask, while the version is in force."""
         return (*list_triggers(self), *(trigger for version in self.retained for trigger in version.triggers))
 
     @cached_property
@@ -129,7 +129,7 @@ def _accept(*_: object) -> bool:
 
 
 def list_triggers(campaign_version: CampaignVersion) -> list[tuple[str, Trigger]]:
-    """(action, role) for every rule of a campaign."""
+    """(action, trigger) for every rule of a campaign."""
     triggers: list[tuple[str, Trigger]] = []
     for path, action, _ in campaign_version.campaign.expressions():
         if path == "rule":

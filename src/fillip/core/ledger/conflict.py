@@ -1,6 +1,6 @@
 """Which campaigns stand against each other when one event earns several rewards, and who is tried first."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -45,8 +45,12 @@ def rank(contenders: Sequence[_C]) -> Sequence[_C]:
             groups[exclusive.group].append(contender)
     if not any(len(members) > 1 for members in groups.values()):
         return contenders
-    ordered = {group: iter(sorted(members, key=_prefer)) for group, members in groups.items()}
-    return [next(ordered[e.group]) if (e := c.campaign_version.campaign.exclusive) else c for c in contenders]
+    waiting = {group: deque(sorted(members, key=_prefer)) for group, members in groups.items()}
+    ranked = []
+    for contender in contenders:
+        exclusive = contender.campaign_version.campaign.exclusive
+        ranked.append(waiting[exclusive.group].popleft() if exclusive else contender)
+    return ranked
 
 
 class Winners:

@@ -23,7 +23,7 @@ def build_quest_candidate(
     user: Mapping[str, object],
     cohorts: frozenset[str],
 ) -> tuple[Candidate | None, int]:
-    """The candidate that these roles of one quest make, and how many expressions failed.
+    """The candidate that these triggers of one quest make, and how many expressions failed.
 
     A step whose term fails is not met; an event that would open an instance whose key fails has no effect on the quest.
     """

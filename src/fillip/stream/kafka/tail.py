@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TypeAlias
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -23,8 +22,7 @@ from fillip.stream.kafka.reader import (
     log,
     read_record,
 )  # fmt: skip
-
-Place: TypeAlias = tuple[str, int]
+from fillip.stream.topics import Partition
 
 
 class Tail:
@@ -38,7 +36,7 @@ class Tail:
 
     def __init__(
         self, bootstrap: str, topics: Sequence[str], *,
-        from_end: bool = True, offsets: Mapping[Place, int] | None = None,
+        from_end: bool = True, offsets: Mapping[Partition, int] | None = None,
         max_records: int = 5_000, fetch_wait_ms: int = 50, extra: Config | None = None,
     ) -> None:  # fmt: skip
         self._config = build_config(
@@ -49,7 +47,7 @@ class Tail:
         self._offsets = offsets or {}
         self._max_records = max_records
         self._reader: Reader | None = None
-        self.places: dict[Place, int] = {}
+        self.places: dict[Partition, int] = {}
         """The offset that comes next, of each partition."""
 
     async def __aenter__(self) -> "Tail":
@@ -102,16 +100,18 @@ class Tail:
         return wanted
 
 
-async def read_last(bootstrap: str, topics: Sequence[str], extra: Config | None = None) -> dict[Place, Record | None]:
+async def read_last(
+    bootstrap: str, topics: Sequence[str], extra: Config | None = None
+) -> dict[Partition, Record | None]:
     """The newest record of every partition of `topics`, None where there is none. Raises Away."""
     config = build_config(bootstrap, "fillip-last", 10, {"enable.auto.commit": False} | dict(extra or {}))
     return await asyncio.to_thread(_read_last, config, topics)
 
 
-def _read_last(config: Config, topics: Sequence[str]) -> dict[Place, Record | None]:
+def _read_last(config: Config, topics: Sequence[str]) -> dict[Partition, Record | None]:
     consumer = Consumer(dict(config), logger=log)
     try:
-        last: dict[Place, Record | None] = {}
+        last: dict[Partition, Record | None] = {}
         wanted = []
         for part in list_partitions(consumer, topics):
             low, high = ask_broker(ask_watermarks, consumer, part)
@@ -124,8 +124,8 @@ def _read_last(config: Config, topics: Sequence[str]) -> dict[Place, Record | No
         consumer.close()
 
 
-def _read_one_each(consumer: Consumer, count: int) -> dict[Place, Record]:
-    found: dict[Place, Record] = {}
+def _read_one_each(consumer: Consumer, count: int) -> dict[Partition, Record]:
+    found: dict[Partition, Record] = {}
     give_up_at = time.monotonic() + 2 * ANSWER_S
     while len(found) < count:
         for message in consumer.consume(count, TURN_S):
