@@ -1,12 +1,13 @@
 """The sweep: what is due by the clock is moved in portions. Nothing that is decided waits for it."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
+
+import structlog
 
 from fillip.core.errors import Retry
 
@@ -16,7 +17,7 @@ ASIDE_FOR_S = 300.0
 Key = tuple[object, ...]
 """What tells a row that is due from the others; the tenant comes first."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Due(Protocol):
