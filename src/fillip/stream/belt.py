@@ -1,4 +1,18 @@
-"""The belt: batches come from a source, pass the stages, and are committed once, in order."""
+"""The belt: batches come from a source, pass the stages, and are committed once, in order.
+
+    source --batch--> stages --items--> commit: one transaction stores what was decided and the offsets
+       ^                                  |
+       +-- rewind: drop all in flight ----+-- refused, or failed: see `walk`
+
+    the log of a partition:    39 40 41 | 42 43 44 45 | 46 47 | 48
+                              committed   span of the   span of the batch
+                                          batch that    that passes the
+                                          commits       stages meanwhile
+
+A batch has a span for each partition that it takes from. Its commit moves the stored offset from `start` to `end`, and
+refuses where another than `start` is stored: somebody else was faster. So each record counts once, whoever reads it
+how often. The belt keeps no metrics: rooms count what they decide, and who runs a source measures its lag.
+"""
 
 import asyncio
 import logging
@@ -11,6 +25,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.stream.pause import Pause
+
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 PORTION = 100  # items; about a millisecond of a stage's work
@@ -19,6 +35,7 @@ PACE_S = 0.008  # from one small batch to the next: each costs a commit, and all
 
 Item = TypeVar("Item")
 
+# Not structlog, here and in kafka/: commands that set up no logs use them too, and their stdout is not for warnings.
 log = logging.getLogger(__name__)
 
 
@@ -170,13 +187,14 @@ async def walk(
 ) -> None:
     """Take batches through `stages` to `commit` until the source is closed.
 
-    Commits are one at a time and in order. After a large batch the next one passes the stages meanwhile; after a small
-    one, what comes during its commit and within PACE_S is one batch: fewer commits, and nobody waits for two.
+    Commits are one at a time and in order. Large batches overlap: the next passes the stages while one commits. After a
+    small one the next waits for its commit and PACE_S, so that what comes meanwhile is merged: fewer commits.
 
     Rewind from anywhere drops what is in flight and rewinds the source; an error of `errors.away` does so after a pause
-    that doubles. Whatever else fails a batch never ends the walk: where the server was busy it is tried once more, then its
-    halves are, in order, down to the record that fails by itself. That one goes to `set_aside`, at once or, while the server is busy, after TRIES. Where even that
-    fails, all waits as if the server were away. StreamLost and `errors.fatal` end the walk, after the commit in flight.
+    that doubles. Whatever else fails a batch never ends the walk: where the server was busy it is tried once more, then
+    its halves are, in order, down to the record that fails by itself. That one goes to `set_aside`, at once or, while
+    the server is busy, after TRIES. Where even that fails, all waits as if the server were away. StreamLost and
+    `errors.fatal` end the walk, after the commit in flight.
     """
     await _Walk(source, stages, commit, set_aside, errors).run()
 
@@ -190,7 +208,7 @@ class _Walk:
         self._commit = commit
         self._set_aside = set_aside
         self._errors = errors
-        self._pause = _Pause()
+        self._pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._worked: list[int] = []  # records of the parts of a failed batch that were committed
         self._too_large = 0  # records of the smallest batch that a busy server did not take; 0: none
 
@@ -203,7 +221,7 @@ class _Walk:
             except _Failed as failed:
                 await self._mend(failed)
             except self._errors.away as error:
-                await self._pause.take(error)
+                await _wait(self._pause, error)
             await self._rewind()
 
     async def _go_on(self) -> None:
@@ -268,13 +286,13 @@ class _Walk:
             self._note(reason)
         except _Failed as worse:
             log.error("a record can't even be set aside", exc_info=worse.error)
-            await self._pause.take(worse.error)
+            await _wait(self._pause, worse.error)
         except self._errors.away as error:
-            await self._pause.take(error)
+            await _wait(self._pause, error)
 
     async def _try_again(self, failed: _Failed) -> None:
         """The whole batch once more: it may have lost a race, which says nothing of its size."""
-        await self._pause.take(failed.error)
+        await _wait(self._pause, failed.error)
         try:
             await self._commit_part(failed.batch, await self._pass(failed.batch))
         except _Failed as again:
@@ -297,9 +315,9 @@ class _Walk:
 
     async def _insist(self, failed: _Failed) -> None:
         """Try one record again: once, or TRIES in all while the server is busy; then set it aside."""
-        batch, pause, tries = failed.batch, _Pause(), 1
+        batch, pause, tries = failed.batch, Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S), 1
         while tries < (TRIES if isinstance(failed.error, self._errors.busy) else 2):
-            await pause.take(failed.error)
+            await _wait(pause, failed.error)
             tries += 1
             try:
                 await self._commit_part(batch, await self._pass(batch))
@@ -326,24 +344,12 @@ class _Walk:
                 self._too_large = 0
                 return
             except self._errors.away as error:
-                await self._pause.take(error)
+                await _wait(self._pause, error)
 
 
-class _Pause:
-    """Waits longer after each failure in a row."""
-
-    def __init__(self) -> None:
-        self._next_s = FIRST_PAUSE_S
-
-    def reset(self) -> None:
-        """Something went well."""
-        self._next_s = FIRST_PAUSE_S
-
-    async def take(self, error: Exception) -> None:
-        """Say why, and wait."""
-        log.warning("nothing committed, again in %.2f s: %s: %s", self._next_s, type(error).__name__, error)
-        await asyncio.sleep(self._next_s)
-        self._next_s = min(self._next_s * 2, LONGEST_PAUSE_S)
+async def _wait(pause: Pause, error: Exception) -> None:
+    log.warning("nothing committed, again in %.2f s: %s: %s", pause.next_s, type(error).__name__, error)
+    await pause.take()
 
 
 def halve(batch: Batch) -> tuple[Batch, Batch]:

@@ -24,6 +24,7 @@ from fillip.stream.kafka.reader import (
     build_client_config,
     build_config,
 )
+from fillip.stream.pause import Pause
 from fillip.stream.size import MAX_BATCH_BYTES, Size
 
 LOOK_EVERY_S = 5.0  # at partitions that are refused
@@ -128,14 +129,13 @@ class KafkaSource:
         return dict(zip(logs, await asyncio.gather(*claims), strict=True))
 
     async def _claim_patiently(self, logs: Mapping[int, Log]) -> Mapping[int, Position]:
-        pause_s = TURN_S
+        pause = Pause(TURN_S, ANSWER_S)
         while True:
             try:
                 return await self._claim(logs)
             except self._retry_on as error:
-                log.warning("positions cannot be read, again in %.2f s: %s", pause_s, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, ANSWER_S)
+                log.warning("positions cannot be read, again in %.2f s: %s", pause.next_s, error)
+                await pause.take()
 
     # ------------------------------------------------------------ on the reader's thread
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
