@@ -45,7 +45,7 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
             offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
             async with open_tail(offsets) as tail:
                 async for records in _gather(tail):
-                    await _load(bay, records)
+                    await _load_facts(bay, records)
                     pause.reset()
         except Crash:
             raise
@@ -55,7 +55,7 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
         await pause.take()
 
 
-async def _load(bay: Bay, records: Sequence[Record]) -> None:
+async def _load_facts(bay: Bay, records: Sequence[Record]) -> None:
     load = sift(records, await bay.read_positions())
     with LOAD_S.time():
         await bay.load(load)
@@ -75,7 +75,7 @@ def _tell_asides(asides: Sequence[Aside]) -> None:
 async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:
     """What arrives within GATHER_S, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
     waiting: asyncio.Queue[Sequence[Record] | None] = asyncio.Queue(WAITING_LISTS)
-    reading = asyncio.create_task(_read(tail, waiting))
+    reading = asyncio.create_task(_fill(tail, waiting))
     try:
         while (first := await waiting.get()) is not None:
             records = list(first)
@@ -89,7 +89,7 @@ async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:
         await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _read(tail: Tail, waiting: "asyncio.Queue[Sequence[Record] | None]") -> None:
+async def _fill(tail: Tail, waiting: "asyncio.Queue[Sequence[Record] | None]") -> None:
     try:
         async for records in tail:
             await waiting.put(records)

@@ -48,15 +48,15 @@ class Ingest:
         taken_at = datetime.now(UTC)
         opened: list[_Opened] = []
         async for portion in take_portions(records):
-            opened += [(record, _open(record.value)) for record in portion]
+            opened += [(record, _open_record(record.value)) for record in portion]
         books = await self._book.pin({o.tenantid for _, o in opened if isinstance(o.tenantid, str)})
         out: list[Event | Rejection] = []
         async for some in take_portions(opened):
-            out += [_read(record, envelope, books, taken_at) for record, envelope in some]
+            out += [_read_record(record, envelope, books, taken_at) for record, envelope in some]
         return out
 
 
-def _read(
+def _read_record(
     record: Record, envelope: Envelope | _Unopened, books: Mapping[str, Book | Unbuilt], taken_at: datetime
 ) -> Event | Rejection:
     if isinstance(envelope, _Unopened):
@@ -66,7 +66,7 @@ def _read(
     try:
         return read_event(envelope, books, place, received_at, taken_at, record.value or b"")
     except Unreadable as error:
-        return _reject(record, error.reason, _describe(error), envelope, books)
+        return _reject(record, error.reason, _describe_unreadable(error), envelope, books)
 
 
 def _reject(
@@ -78,7 +78,7 @@ def _reject(
     return Rejection(place, reason, detail, kept, received_at, known, claims.id, claims.source)
 
 
-def _describe(error: Unreadable) -> str:
+def _describe_unreadable(error: Unreadable) -> str:
     return clean_detail(f"{error.at}: {error}" if error.at else str(error))
 
 
@@ -97,8 +97,8 @@ def _tell_instant(unix_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=min(max(unix_ms, 0), _LAST_MS))
 
 
-def _open(value: bytes | None) -> Envelope | _Unopened:
+def _open_record(value: bytes | None) -> Envelope | _Unopened:
     try:
         return open_envelope(value)
     except Unreadable as error:
-        return _Unopened(error.reason, _describe(error), *peek_claim(value))
+        return _Unopened(error.reason, _describe_unreadable(error), *peek_claim(value))

@@ -75,7 +75,7 @@ class PostgresBooks:
         unbuilt: dict[str, Unbuilt] = {}
         while behind := [t for t in asked if self._is_behind(t)]:
             for tenant_id in behind:
-                if found := await self._try_load(tenant_id):
+                if found := await self._try_load_book(tenant_id):
                     unbuilt[tenant_id] = found
             asked = [t for t in asked if t not in unbuilt and (t not in behind or t in self._books)]
         return unbuilt | {t: self._books[t] for t in asked}
@@ -92,19 +92,19 @@ class PostgresBooks:
     async def refresh(self, tenant_id: str, version: int) -> None:
         """Load the tenant's book again unless it is as new as `version`; does nothing for a tenant never asked for."""
         if tenant_id in self._books:
-            await self._load(tenant_id, version)
+            await self._load_book(tenant_id, version)
 
     def _is_behind(self, tenant_id: str) -> bool:
         book = self._books.get(tenant_id)
         return book is None or book.version < self._wanted.get(tenant_id, 0)
 
-    async def _try_load(self, tenant_id: str) -> Unbuilt | None:
+    async def _try_load_book(self, tenant_id: str) -> Unbuilt | None:
         """Load a book that is needed now; what stands in its place where that fails. Raises Retry."""
         known, again_at = self._unbuilt.get(tenant_id, (None, 0.0))
         if known and time.monotonic() < again_at:
             return known
         try:
-            await self._load(tenant_id, self._wanted.get(tenant_id, 0))
+            await self._load_book(tenant_id, self._wanted.get(tenant_id, 0))
         except Retry:
             raise
         except Exception as error:
@@ -115,14 +115,14 @@ class PostgresBooks:
         self._unbuilt.pop(tenant_id, None)
         return None
 
-    async def _load(self, tenant_id: str, version: int) -> None:
+    async def _load_book(self, tenant_id: str, version: int) -> None:
         turn = self._turns.setdefault(tenant_id, asyncio.Lock())
         async with turn:  # a load that began before the change must not be the last
             old = self._books.get(tenant_id)
             if old and old.version >= version:
                 return
             try:
-                build = await self._read(tenant_id, old)
+                build = await self._read_book(tenant_id, old)
                 book = await asyncio.to_thread(build) if build else None  # aside: a thousand rules take 0.1 s
             except TOO_SLOW:
                 UNBUILT.inc()
@@ -139,7 +139,7 @@ class PostgresBooks:
                 LOADED.inc()
                 log.info("book loaded", tenant=tenant_id, version=book.version, campaigns=len(book.campaign_versions))
 
-    async def _read(self, tenant_id: str, old: Book | None) -> Callable[[], Book] | None:
+    async def _read_book(self, tenant_id: str, old: Book | None) -> Callable[[], Book] | None:
         """What builds the tenant's book; None where there is no such tenant."""
         for _ in range(ATTEMPTS):
             async with self._pool.acquire() as connection, connection.transaction(isolation=SNAPSHOT, readonly=True):

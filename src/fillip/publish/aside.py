@@ -48,7 +48,7 @@ def describe_aside(row: Row | bytes, error: Exception, commit_lsn: int = 0) -> A
     if isinstance(row, bytes):
         return Aside("", {}, said, commit_lsn)
     columns = zip(row.relation.columns, row.values, strict=False)
-    named = {c.name: _read(v)[:MAX_NAME] for c, v in columns if c.name in NAMING and isinstance(v, bytes)}
+    named = {c.name: _decode_text(v)[:MAX_NAME] for c, v in columns if c.name in NAMING and isinstance(v, bytes)}
     return Aside(row.relation.name, named, said, commit_lsn)
 
 
@@ -60,7 +60,7 @@ def write_aside(row: Row | bytes, aside: Aside, source: bytes, op: str | None = 
     else:
         columns = [(c.name, v) for c, v in zip(row.relation.columns, row.values, strict=False)]
         omitted = [name for name, value in columns if _is_left_out(value)]
-        texts = {name: _read(v) if isinstance(v, bytes) else None for name, v in columns if name not in omitted}
+        texts = {name: _decode_text(v) if isinstance(v, bytes) else None for name, v in columns if name not in omitted}
         written = _Written(op or row.op, aside.error, texts, omitted)
     return b"%b,%b}" % (json.encode(written)[:-1], source)
 
@@ -69,7 +69,7 @@ def _is_left_out(value: Value) -> bool:
     return value is UNCHANGED or (isinstance(value, bytes) and len(value) > MAX_COLUMN_BYTES)
 
 
-def _read(value: bytes) -> str:
+def _decode_text(value: bytes) -> str:
     return value.decode(errors="replace")
 
 

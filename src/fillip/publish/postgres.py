@@ -70,7 +70,7 @@ class Snapshot:
 
     async def read(self, table: str) -> AsyncIterator[list[Row]]:
         """All rows of one of ANNOUNCED, in pieces. Raises Retry."""
-        statement = sql.SQL("DECLARE rows NO SCROLL CURSOR FOR {}").format(sql.SQL(_load(f"snapshot_{table}")))
+        statement = sql.SQL("DECLARE rows NO SCROLL CURSOR FOR {}").format(sql.SQL(_load_sql(f"snapshot_{table}")))
         with _retryable():
             await self._reader.execute(statement)
             count = FIRST_FETCH
@@ -90,7 +90,7 @@ class Snapshot:
         """Leave the lasting slot, at this snapshot: call when all of it is announced. Raises Retry."""
         with _retryable():
             await self._reader.commit()
-            await self._reader.execute(_load("keep_slot"), {"temporary": self._temporary, "slot": self._slot})
+            await self._reader.execute(_load_sql("keep_slot"), {"temporary": self._temporary, "slot": self._slot})
         return Slot(self._slot, self.lsn, lost=False)
 
 
@@ -121,19 +121,21 @@ class Link:
         """The slot `fillip_<database>`, None when there is none."""
         name = f"fillip_{self._database}"
         async with _connect(self._dsn) as reader:
-            found = await (await reader.execute(_load("find_slot"), {"slot": name})).fetchone()
+            found = await (await reader.execute(_load_sql("find_slot"), {"slot": name})).fetchone()
         return found and Slot(name, int(found[0]), found[1])
 
     async def measure_lag(self) -> int:
         """Bytes of WAL between what the slot has confirmed and the newest."""
         async with _connect(self._dsn) as reader:
-            found = await (await reader.execute(_load("measure_lag"), {"slot": f"fillip_{self._database}"})).fetchone()
+            found = await (
+                await reader.execute(_load_sql("measure_lag"), {"slot": f"fillip_{self._database}"})
+            ).fetchone()
         return int(found[0]) if found else 0
 
     async def drop_slot(self, slot: Slot) -> None:
         """Remove a slot that is of no use any more."""
         async with _connect(self._dsn) as reader:
-            await reader.execute(_load("drop_slot"), {"slot": slot.name})
+            await reader.execute(_load_sql("drop_slot"), {"slot": slot.name})
 
     @asynccontextmanager
     async def take_snapshot(self) -> AsyncIterator[Snapshot]:
@@ -243,7 +245,7 @@ class PostgresCounters:
             reader.transaction(),
             reader.cursor(name="counters") as cursor,
         ):
-            await cursor.execute(_load("read_counters"), {"tenants": list(tenants)})
+            await cursor.execute(_load_sql("read_counters"), {"tenants": list(tenants)})
             while rows := await cursor.fetchmany(PIECE_ROWS):
                 yield {
                     CounterKey(tenant, limit, user, key, date.fromisoformat(day)): (used, version)
@@ -295,7 +297,7 @@ async def _ask(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[
     return cast("tuple[Any, ...]", await (await connection.execute(query)).fetchone())
 
 
-def _load(name: str) -> LiteralString:
+def _load_sql(name: str) -> LiteralString:
     text: Any = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
     return text  # type: ignore[no-any-return]  # written by us, as good as a literal
 

@@ -74,8 +74,8 @@ class ValkeyProjection:
         self._lost: set[str] = set()
         self._rebuilt_at: dict[str, float] = {}
         self._noted = asyncio.Event()
-        self._advance = self._client.register_script(_load("advance_counter.lua"))
-        self._finish = self._client.register_script(_load("finish_rebuild.lua"))
+        self._advance = self._client.register_script(_load_script("advance_counter.lua"))
+        self._finish = self._client.register_script(_load_script("finish_rebuild.lua"))
 
     def note(self, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
         """Take (used, version) of counters, newest last."""
@@ -245,5 +245,5 @@ def _split(counters: Iterable[CounterKey]) -> Iterator[tuple[str, list[CounterKe
             yield tenant, keys[at : at + SCRIPT_COUNTERS]
 
 
-def _load(name: str) -> str:
+def _load_script(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")

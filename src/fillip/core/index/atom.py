@@ -50,7 +50,7 @@ class _Reader:
             return (self._meet if (node.overload == "logical_and") is wanted else self._join)(one, other, node)
         atom = read_atom(node, wanted)
         if atom is None:
-            self._leave(node, _describe(node))
+            self._leave(node, _describe_atom(node))
             return [Clause({}, False)]
         return [] if atom[1].empty else [Clause({atom[0]: atom[1]})]
 
@@ -73,7 +73,7 @@ class _Reader:
         self.leftovers.append(Leftover(node.offset, reason))
 
 
-def _describe(node: Node) -> str:
+def _describe_atom(node: Node) -> str:
     if not isinstance(node, Call):
         return "going through a list can't be looked up" if isinstance(node, Fold) else "this can't be looked up"
     word = node.function.replace("_", " ").replace("@", "").strip()
