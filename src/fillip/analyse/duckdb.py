@@ -41,7 +41,7 @@ SQL = {
         "rejection_days",
     )
 }
-PASSING = (duckdb.IOException, duckdb.OutOfMemoryException)
+TRANSIENT_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException)
 ENDED = (duckdb.FatalException, duckdb.InternalException)
 """After these the file can't be used before it is opened anew."""
 
@@ -102,7 +102,7 @@ class DuckdbBay:
     async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-        except PASSING as error:
+        except TRANSIENT_ERRORS as error:
             raise Retry(f"the analytics file can't be used now: {error}") from error
         except duckdb.Error as error:
             raise Crash(f"the analytics file refused what it was given: {error}") from error
@@ -113,7 +113,7 @@ class DuckdbBay:
     def _load(self, load: Load) -> None:
         try:
             self._load_whole(load)
-        except (*PASSING, *ENDED):
+        except (*TRANSIENT_ERRORS, *ENDED):
             raise
         except Exception:  # noqa: BLE001 - perhaps some rows are to blame: the others are loaded without them
             for topic in load.rows:
@@ -154,7 +154,7 @@ class DuckdbBay:
         """Those that can be loaded, and those that can't: found by halves."""
         try:
             self._try(topic, rows)
-        except (*PASSING, *ENDED):
+        except (*TRANSIENT_ERRORS, *ENDED):
             raise
         except Exception as error:  # noqa: BLE001 - foreseen or not
             if len(rows) == 1:

@@ -29,7 +29,7 @@ from fillip.deliver.inbox import (
 
 ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
-AWAY = (
+TRANSIENT_ERRORS = (
     OSError,
     asyncpg.PostgresError,  # whatever it refuses: the session lives on, and asks again
     asyncpg.InterfaceError,
@@ -105,7 +105,7 @@ class PostgresInbox:
         try:
             async with self._pool.acquire(timeout=ANSWER_WITHIN_S) as connection, connection.transaction():
                 yield connection
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             raise Retry(f"the inbox can't be reached, PostgreSQL is away: {error}") from error
 
 

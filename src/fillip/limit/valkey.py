@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from fillip.core.limit import CounterKey
 from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter
 
-AWAY = Counter("fillip_limit_hints_missed_total", "Batches decided without hints because Valkey could not be asked")
+HINTS_MISSED = Counter(
+    "fillip_limit_hints_missed_total", "Batches decided without hints because Valkey could not be asked"
+)
 log = structlog.get_logger()
 
 
@@ -43,7 +45,7 @@ class ValkeyLimitHints:
         return frozenset(full)
 
     def _notice(self, error: str) -> None:
-        AWAY.inc()
+        HINTS_MISSED.inc()
         if not self._away:
             log.warning("no hints, Valkey can't be asked; deciding goes on in PostgreSQL", error=error)
         self._away = True

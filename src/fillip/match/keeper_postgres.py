@@ -18,8 +18,8 @@ from prometheus_client import Counter
 
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
-from fillip.match.away_postgres import AWAY
 from fillip.match.postgres import TENANT_ID, Connection, PostgresBooks
+from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 BEAT_EVERY_S = 1.0
 LIVES_FOR_S = 3.0
@@ -157,7 +157,7 @@ class BookKeeper:
                     finally:
                         if not connection.is_closed():
                             await connection.remove_listener(CHANNEL, self._hear)
-            except AWAY as error:
+            except TRANSIENT_ERRORS as error:
                 log.warning("changes of the books can't be heard, PostgreSQL is away", error=str(error))
             except Exception:
                 FAILED.inc()
@@ -212,5 +212,5 @@ class BookKeeper:
             async with asyncio.timeout(ANSWER_WITHIN_S), self._pool.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(tenant_ids))
                 yield connection
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             raise Retry(f"the books can't be followed, PostgreSQL is away: {error}") from error

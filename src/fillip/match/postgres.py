@@ -23,8 +23,8 @@ from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
-from fillip.match.away_postgres import AWAY
 from fillip.match.roll_postgres import PostgresRolls
+from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 Reader = Callable[[Mapping[str, object]], dict[str, object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -127,7 +127,7 @@ class PostgresBooks:
             except TOO_SLOW:
                 UNBUILT.inc()
                 raise
-            except AWAY as error:
+            except TRANSIENT_ERRORS as error:
                 raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
             except Retry:
                 raise
@@ -246,7 +246,7 @@ class PostgresUsers:
                 rows = await connection.fetch(self._sql, tenants, ids)
         except TOO_SLOW as error:
             raise Busy(f"user attributes can't be read: {error}") from error
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             raise Retry(f"user attributes can't be read, PostgreSQL is away: {error}") from error
         return {(row["tenant_id"], row["user_id"]): msgspec.json.decode(row["attributes"]) for row in rows}
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from fillip.core.cohort import END, Members
 from fillip.core.errors import Retry
-from fillip.match.away_postgres import AWAY
+from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 PIECE_PARTS = 256
 """Some half a megabyte: read in 2 ms, removed in 5."""
@@ -61,7 +61,7 @@ class PostgresLeftRolls:
         try:
             found = await self._finder.fetchrow(SQL["find_left"], at)
             return await self._forget(found["tenant_id"], found["content_id"]) if found else 0
-        except (*AWAY, asyncpg.PostgresError) as error:
+        except (*TRANSIENT_ERRORS, asyncpg.PostgresError) as error:
             raise Retry(f"former lists of members were not removed: {type(error).__name__}: {error}") from error
 
     async def _forget(self, tenant_id: str, content_id: UUID) -> int:

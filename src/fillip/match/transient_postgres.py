@@ -2,7 +2,7 @@
 
 import asyncpg
 
-AWAY = (
+TRANSIENT_ERRORS = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
