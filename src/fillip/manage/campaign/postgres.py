@@ -103,7 +103,7 @@ async def save_version(
 ) -> Row[Any]:
     """Store `campaign` in place of a draft, or as the next version of a launched campaign.
 
-    `plan` says what becomes of open instances; without it, each goes on as before, those of the newest under the new.
+    `plan` says what becomes of open instances. Without it, those on retained versions stay; those on the current one follow.
     """
     version = row.version
     if row.state == "draft":

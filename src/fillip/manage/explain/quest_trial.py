@@ -42,7 +42,7 @@ def build_quest_event(context: EventContext) -> QuestEvent:
 def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[Instance]) -> Trial:
     """Let the event meet the instances on paper: open ones and the newest of each key, in order of start.
 
-    It is told by the version of the first instance that it completes, else moves on, else that is open, else the newest.
+    Explained under the version of the first instance completed; else moved; else open; else under the newest.
     """
     newest = context.campaign_version
     met = any(each.starts or each.steps for each in (quest_event, *quest_event.retained))

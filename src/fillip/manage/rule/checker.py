@@ -33,7 +33,7 @@ _OF_LISTS = re.compile(r"(?<![\w.])lists\s*$")
 _OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
 
 _DEFAULTED = {"bool": cel.Type.BOOL, "int64": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
-# The checker that is not told of it has no word for "this, or else that" on what may be null: our one addition to CEL.
+# CEL has no null default; `orValue` is our one extension, declared here.
 _OR_VALUE = cel.FunctionDecl(
     "orValue",
     [
