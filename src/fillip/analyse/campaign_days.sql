@@ -1,3 +1,4 @@
+-- Decisions and grants by day and campaign, a page of them.
 WITH picked AS (
     SELECT * FROM decision_fact
     WHERE tenant_id = $tenant_id AND local_day BETWEEN $first AND $last

@@ -1,3 +1,4 @@
+-- Adds announced decisions.
 -- What does not fit its type reads as NULL, which no column takes: such a row fails, and is set aside.
 INSERT INTO decision_fact
 SELECT partition, d.tenant_id, d.decision_id, d.campaign_id, d.local_day, d.user_id, d.outcome, d.reason,

@@ -1,3 +1,4 @@
+-- Adds announced rejections.
 INSERT INTO rejection_fact
 SELECT r.partition, r.message.after.tenant_id, r.message.after.rejection_id, r.message.after.received_at[:10]::date,
        r.message.after.reason

@@ -1,3 +1,4 @@
+-- Adds announced reversals.
 INSERT INTO reversal_fact
 SELECT r.partition, r.message.after.tenant_id, r.message.after.decision_id, r.message.after.kind,
        r.message.after.currency, r.message.after.changed_value

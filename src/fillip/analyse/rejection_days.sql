@@ -1,3 +1,4 @@
+-- Rejections by day and reason, a page of them.
 SELECT day, reason, count(*) AS count FROM rejection_fact
 WHERE tenant_id = $tenant_id AND day BETWEEN $first AND $last
   AND (day > $after_day OR (day = $after_day AND reason > $after_name))

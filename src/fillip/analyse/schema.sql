@@ -1,3 +1,4 @@
+-- The tables of the facts.
 -- One row a decision; `partition` is that of its announcement, so that a new snapshot can replace it.
 CREATE TABLE IF NOT EXISTS decision_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, decision_id uuid NOT NULL, campaign_id varchar NOT NULL,

@@ -1,3 +1,4 @@
+-- A page of a user's inbox with what its entries tell of. Locks nothing.
 -- Instants as text: one that Python has no words for must not hide the others of its page.
 SELECT b.seq, b.kind AS entry, i.incentive_id, i.campaign_id, i.kind, i.value, i.currency, i.payload::text AS payload,
        to_jsonb(i.granted_at) #>> '{}' AS granted_at, i.event_id, i.event_source, c.changed_value, c.reversed_value, c.reason,

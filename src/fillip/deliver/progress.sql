@@ -1,3 +1,4 @@
+-- How far a user's quest instances are. Locks nothing.
 -- The instances named ($3..$5), and of the user's others the newest $6 that are open: in a live tenant nothing more can
 -- come for one whose window and lateness are over, though no event has found it so yet.
 -- Instants come as text: one that Python has no words for must not hide the others.

@@ -1,3 +1,4 @@
+-- Finds the counters that have no room for an amount, and keeps those longer in Valkey.
 -- KEYS: counters of one tenant; ARGV: amount and cap of each, and how many seconds more it lives when it is full (0: no
 -- longer than it would). Returns the 1-based indexes of those without room.
 local full = {}

@@ -1,4 +1,4 @@
--- Of each campaign the version in force and, before it, those that open instances are kept under.
+-- Of each campaign the version in force and, before it, those that open instances are kept under. Locks nothing.
 SELECT c.campaign_id, v.version, c.state, v.definition::text AS definition, v.checked::text AS checked
 FROM campaign c
 JOIN campaign_version v

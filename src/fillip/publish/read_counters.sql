@@ -1,3 +1,4 @@
+-- The counters of these tenants, for the projection. Locks nothing.
 -- Counters that an event may still meet: in a live tenant none of a month that ended more than a week ago. A day that
 -- Python has no words for is left out: without its counter there is no hint, and the ledger decides all the same.
 SELECT c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start::text, c.used, c.version

@@ -1,1 +1,2 @@
+-- All incentives, each user's in the order of the inbox. Locks nothing.
 SELECT * FROM incentive ORDER BY tenant_id, user_id, inbox_seq
