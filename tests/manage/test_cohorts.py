@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from fillip.manage.api import cohorts
 from fillip.manage.upload.upload import MAX_UPLOAD_BYTES
-from fillip.match.roll_postgres import PostgresLeftRolls
+from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.migrations import role_dsn
 from tests.manage.conftest import Plane
 
@@ -155,7 +155,7 @@ async def test_what_no_cohort_names_is_swept_in_pieces(acme: AsyncClient, plane:
         asyncpg.create_pool(role_dsn(plane.dsn, "fillip_sweep"), min_size=1, max_size=1) as finder,
         asyncpg.create_pool(role_dsn(plane.dsn, "fillip_worker"), min_size=1, max_size=1) as pool,
     ):
-        due = PostgresLeftRolls(finder, pool)
+        due = PostgresFormerMembers(finder, pool)
         moved = [await due.move_due(datetime.now(UTC)) for _ in range(12)]
     assert (max(moved), moved[-1]) == (256, 0)
     assert await count_left(plane) == {"in force": 1, "begun": 1}

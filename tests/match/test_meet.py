@@ -11,7 +11,7 @@ from msgspec import structs
 from fillip.core.errors import Retry
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
-from fillip.match import roll_postgres
+from fillip.match import members_postgres
 from fillip.match.postgres import PostgresBooks
 from fillip.match.stage import ACCEPTED_FOR
 from fillip.migrations import role_dsn
@@ -43,7 +43,7 @@ async def test_only_members_of_a_cohort_meet_its_campaign(shop: Shop):
 
 
 async def test_a_cohort_is_replaced_whole_and_read_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(roll_postgres, "PIECE_PARTS", 2)
+    monkeypatch.setattr(members_postgres, "PIECE_PARTS", 2)
     shop.launch("vips", cohorts=["vip"])
     users = [f"u{number}" for number in range(40)]
     shop.enrol("vip", *users)

@@ -8,13 +8,13 @@ import asyncpg
 
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
-from fillip.match.roll_postgres import PostgresLeftRolls
+from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
-DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresLeftRolls)
+DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresFormerMembers)
 
 
 async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> None:

@@ -23,7 +23,7 @@ from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
-from fillip.match.roll_postgres import PostgresRolls
+from fillip.match.members_postgres import PostgresMembers
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 Reader = Callable[[Mapping[str, object]], dict[str, object]]
@@ -66,7 +66,7 @@ class PostgresBooks:
         self._unbuilt: dict[str, tuple[Unbuilt, float]] = {}  # with the time at which it is tried again
         self._wanted: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rolls = PostgresRolls(pool)
+        self._members = PostgresMembers(pool)
         self._sql = {name: _sql(name) for name in NAMES}
 
     async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
@@ -164,7 +164,7 @@ class PostgresBooks:
         return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
 
     def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
-        read, tenant = _read_entries(rows.new, rows.lists), rows.tenant
+        read, tenant = _read_campaign_versions(rows.new, rows.lists), rows.tenant
         campaign_versions = {
             campaign_id: campaign_version or read[campaign_id] for campaign_id, campaign_version in rows.known.items()
         }
@@ -221,7 +221,7 @@ class PostgresBooks:
         for cohort_id, version, content_id, size in rows:
             known = old.cohorts.get(cohort_id) if old else None
             if known is None or known[0] != version:
-                members = await self._rolls.read(tenant_id, content_id, size)
+                members = await self._members.read(tenant_id, content_id, size)
                 if members is None:
                     return None
                 known = (version, members)
@@ -263,14 +263,14 @@ def _read_actions(
     return actions
 
 
-def _read_entries(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, CampaignVersion]:
+def _read_campaign_versions(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, CampaignVersion]:
     versions: dict[str, list[CampaignVersion]] = {}
     for row in rows:
-        versions.setdefault(row["campaign_id"], []).append(_read_entry(row, lists))
+        versions.setdefault(row["campaign_id"], []).append(_read_campaign_version(row, lists))
     return {campaign_id: join_versions(each) for campaign_id, each in versions.items()}
 
 
-def _read_entry(row: asyncpg.Record, lists: Lists) -> CampaignVersion:
+def _read_campaign_version(row: asyncpg.Record, lists: Lists) -> CampaignVersion:
     campaign = msgspec.json.decode(row["definition"], type=Campaign)
     checked = msgspec.json.decode(row["checked"], type=dict[str, CheckedExpression])
     mine = {list_id: lists[list_id] for each in checked.values() for list_id in each.uses_lists}

@@ -18,7 +18,7 @@ NAMES = ("parts", "find_left", "forget_parts", "forget_content")
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 
 
-class PostgresRolls:
+class PostgresMembers:
     """Reads lists of members, as role fillip_worker."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -48,7 +48,7 @@ class PostgresRolls:
             return await connection.fetch(SQL["parts"], tenant_id, content_id, after, PIECE_PARTS)
 
 
-class PostgresLeftRolls:
+class PostgresFormerMembers:
     """See fillip.settle.sweep.Due: lists that no cohort names any more, and those whose upload has come to nothing."""
 
     def __init__(self, finder: asyncpg.Pool, pool: asyncpg.Pool) -> None:
