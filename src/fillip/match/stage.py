@@ -1,7 +1,7 @@
 """The one stage of match: schedule, cohort and rule of the campaigns that look at an event's action."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from msgspec import Struct
@@ -37,7 +37,8 @@ class Meet:
         """Raises Retry when attributes can't be read."""
         refusals = Refusals()
         found = [_check_eligibility(item, refusals) if isinstance(item, Event) else None for item in items]
-        users = await self._read_users(eligibility for eligibility in found if eligibility)
+        wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.open_set.uses_user}
+        users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
         due = monotonic() + SLICE_S
         async for portion in take_portions(list(zip(items, found, strict=True))):
@@ -53,10 +54,6 @@ class Meet:
                     met.append(match)
         self._count(refusals)
         return met
-
-    async def _read_users(self, found: Iterable["_Eligibility"]) -> Mapping[tuple[str, str], Attributes]:
-        wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each.open_set.uses_user}
-        return await self._users.read(wanted) if wanted else {}
 
 
 class _Eligibility(Struct, frozen=True):

@@ -146,10 +146,6 @@ class ValkeyProjection:
             self._waiting[tenant] = counters | self._waiting.get(tenant, {})
             raise
 
-    async def _write(self, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
-        for tenant, keys in _split(counters):
-            await self._advance_surely(tenant, {key: counters[key] for key in keys})
-
     async def _advance_surely(self, tenant: str, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
         """A counter at which something fails that nobody foresaw is found by halves, and left out."""
         try:
@@ -202,7 +198,8 @@ class ValkeyProjection:
             return
         written = 0
         async for counters in self._store.read(begun):
-            await self._write(counters)
+            for tenant, keys in _split(counters):
+                await self._advance_surely(tenant, {key: counters[key] for key in keys})
             await self._write_waiting()
             written += len(counters)
         for tenant in begun:
