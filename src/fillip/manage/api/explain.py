@@ -27,8 +27,8 @@ from fillip.manage.explain.checks import (
     EventContext,
     ExplanationAnswer,
     Outcome,
+    check_eligibility,
     check_limits,
-    check_path,
     summarise,
     weigh_now,
 )
@@ -91,7 +91,7 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     """Why this event was granted or denied, by what was in force and recorded then."""
     row = await find_decision(work.connection, work.caller, decision_id)
     context = await load_recorded(work.connection, work.caller, row)
-    checks = await work.compute(check_path, context, row.decided_at)
+    checks = await work.compute(check_eligibility, context, row.decided_at)
     if moved := await check_instance(work.connection, work.caller, row):
         checks.append(moved)
     checks += await work.compute(_check_decided, context, row)
@@ -138,7 +138,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         known = await find_instances(work.connection, work.caller, campaign_id, context.event.user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         context = context if context.campaign_version.is_paused else trial.context
-    checks = await work.compute(check_path, context, datetime.now(UTC)) + ([trial.check] if trial else [])
+    checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, context)
     conflict = await check_conflict_now(work, context, appraisal.values)
     checks += [worth, conflict]

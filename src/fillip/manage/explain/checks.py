@@ -186,7 +186,7 @@ class EventContext(Struct, frozen=True):
         return [trigger for action, trigger in list_triggers(self.campaign_version) if action == self.event.action]
 
 
-def check_path(context: EventContext, now: datetime) -> list[Check]:
+def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
     """The checks that come before quest and limits; `now` is only used to tell an event from the future."""
     return [
         _check_state(context.campaign_version),
@@ -199,7 +199,7 @@ def check_path(context: EventContext, now: datetime) -> list[Check]:
 
 
 def is_earned(context: EventContext, now: datetime) -> bool:
-    """Whether all of `check_path` pass, without words for it."""
+    """Whether all of `check_eligibility` pass, without words for it."""
     looks = [_check_state(context.campaign_version), _check_action(context), _check_time(context.event, now)]
     return is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
 
