@@ -13,7 +13,7 @@ from fillip.core.identity import name_instance
 from fillip.core.json_text import find_repeated, repeats_name
 from fillip.core.problem import Problem, describe_problem
 from fillip.core.quest.instance import QuestState
-from fillip.deliver.inbox import Change, InboxEntry, Incentive, Progress, StepProgress, User, write_instant
+from fillip.deliver.inbox import Change, InboxEntry, Incentive, Progress, StepProgress, write_instant
 
 PATH = "/v1/stream"
 Seq = Annotated[int, Meta(ge=0, le=2**62)]
@@ -171,7 +171,6 @@ class _Move(Struct, frozen=True):
 class Live(Struct, frozen=True):
     """An announced inbox entry; `trace` comes with a grant. `pushed_after_s` is the time since it was announced."""
 
-    user: User
     entry: InboxEntry
     trace: Trace | None
     pushed_after_s: float
@@ -219,7 +218,7 @@ def read_announcement(value: bytes) -> Live:
     )
     entry = InboxEntry(row.inbox_seq, incentive, _read_change(row))
     trace = _read_trace(row, granted_at, source, pushed_at_us)
-    return Live(User(row.tenant_id, row.user_id), entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
+    return Live(entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
 
 
 def read_progress(value: bytes) -> Progress:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,10 +35,6 @@ log = structlog.get_logger()
 
 async def _nothing() -> None:
     """For a reader that has nothing under way."""
-
-
-def _set(event: asyncio.Event, *_: object) -> None:
-    event.set()
 
 
 class BookKeeper:
@@ -150,7 +145,7 @@ class BookKeeper:
             try:
                 async with self._pool.acquire() as connection:
                     gone = asyncio.Event()
-                    connection.add_termination_listener(partial(_set, gone))
+                    connection.add_termination_listener(lambda _, gone=gone: gone.set())
                     await connection.add_listener(CHANNEL, self._hear)
                     try:
                         await gone.wait()

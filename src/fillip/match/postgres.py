@@ -37,14 +37,11 @@ TOO_SLOW = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutE
 """The server is there, and would not wait for so much of one tenant: no reason to let others wait."""
 AGAIN_AFTER_S = 5.0
 """Until a book that could not be built is tried again."""
-NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items")
+NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items", "users")
+SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
 UNBUILT = Counter("fillip_match_books_unbuilt_total", "Books that could not be built: alarm on any")
 log = structlog.get_logger()
-
-
-def _sql(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
 
 
 class PostgresBooks:
@@ -67,7 +64,6 @@ class PostgresBooks:
         self._wanted: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._members = PostgresMembers(pool)
-        self._sql = {name: _sql(name) for name in NAMES}
 
     async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
         """See CampaignBook. A tenant id that could not exist is not asked for."""
@@ -124,14 +120,11 @@ class PostgresBooks:
             try:
                 build = await self._read_book(tenant_id, old)
                 book = await asyncio.to_thread(build) if build else None  # aside: a thousand rules take 0.1 s
-            except TOO_SLOW:
-                UNBUILT.inc()
-                raise
-            except TRANSIENT_ERRORS as error:
-                raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
             except Retry:
                 raise
-            except Exception:
+            except Exception as error:
+                if isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, TOO_SLOW):
+                    raise Retry(f"the books can't be read, PostgreSQL is away: {error}") from error
                 UNBUILT.inc()
                 raise
             if book:
@@ -153,14 +146,14 @@ class PostgresBooks:
 
     async def _read_rows(self, connection: Connection, tenant_id: str, old: Book | None) -> "_Rows | None":
         await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
-        row = await connection.fetchrow(self._sql["tenants"], tenant_id)
+        row = await connection.fetchrow(SQL["tenants"], tenant_id)
         if row is None:
             return None
         lists = await self._load_lists(connection, tenant_id, old)
         known, new = await self._read_campaigns(connection, tenant_id, old, lists)
-        actions = await connection.fetch(self._sql["actions"], tenant_id)
-        limits = await connection.fetch(self._sql["limits"], tenant_id)
-        cohorts = await connection.fetch(self._sql["cohorts"], tenant_id)
+        actions = await connection.fetch(SQL["actions"], tenant_id)
+        limits = await connection.fetch(SQL["limits"], tenant_id)
+        cohorts = await connection.fetch(SQL["cohorts"], tenant_id)
         return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
 
     def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
@@ -185,12 +178,12 @@ class PostgresBooks:
     async def _read_campaigns(
         self, connection: Connection, tenant_id: str, old: Book | None, lists: Lists
     ) -> tuple[dict[str, CampaignVersion | None], list[asyncpg.Record]]:
-        """Campaigns in order, and rows for those without an entry: a known version keeps its compiled rules and index,
+        """Campaigns in order, and rows for those that are not known: a known version keeps its compiled rules and index,
         unless a list that it reads has changed.
         """
         campaign_versions = old.campaign_versions if old else {}
         known: dict[str, CampaignVersion | None] = {}
-        for campaign_id, version, state in await connection.fetch(self._sql["campaigns"], tenant_id):
+        for campaign_id, version, state in await connection.fetch(SQL["campaigns"], tenant_id):
             campaign_version = campaign_versions.get(campaign_id)
             same = (
                 campaign_version is not None
@@ -199,14 +192,14 @@ class PostgresBooks:
             )
             known[campaign_id] = campaign_version if same else None
         missing = [campaign_id for campaign_id, campaign_version in known.items() if campaign_version is None]
-        return known, await connection.fetch(self._sql["definitions"], tenant_id, missing) if missing else []
+        return known, await connection.fetch(SQL["definitions"], tenant_id, missing) if missing else []
 
     async def _load_lists(self, connection: Connection, tenant_id: str, old: Book | None) -> dict[str, NamedList]:
         lists = {}
-        for list_id, version in await connection.fetch(self._sql["lists"], tenant_id):
+        for list_id, version in await connection.fetch(SQL["lists"], tenant_id):
             known = old.lists.get(list_id) if old else None
             if known is None or known.version != version:
-                items = await connection.fetchval(self._sql["items"], tenant_id, list_id, version)
+                items = await connection.fetchval(SQL["items"], tenant_id, list_id, version)
                 known = NamedList(version, msgspec.json.decode(items))
             lists[list_id] = known
         return lists
@@ -235,7 +228,6 @@ class PostgresUsers:
     def __init__(self, pool: asyncpg.Pool) -> None:
         """`pool` connects as fillip_worker."""
         self._pool = pool
-        self._sql = _sql("users")
 
     async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, object]]:
         """See UserAttributes."""
@@ -243,7 +235,7 @@ class PostgresUsers:
         try:
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                 await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
-                rows = await connection.fetch(self._sql, tenants, ids)
+                rows = await connection.fetch(SQL["users"], tenants, ids)
         except TOO_SLOW as error:
             raise Busy(f"user attributes can't be read: {error}") from error
         except TRANSIENT_ERRORS as error:

@@ -215,11 +215,16 @@ class _Walk:
     async def run(self) -> None:
         while True:
             try:
-                return await self._go_on()
+                try:
+                    return await self._go_on()
+                except _Failed as failed:
+                    await self._mend(failed)
             except Rewind as reason:
-                self._note(reason)
-            except _Failed as failed:
-                await self._mend(failed)
+                log.info("rewinding to the stored offsets: %s", reason)
+                self._too_large = reason.too_large or self._too_large
+            except _Failed as worse:
+                log.error("a record can't even be set aside", exc_info=worse.error)
+                await _wait(self._pause, worse.error)
             except self._errors.away as error:
                 await _wait(self._pause, error)
             await self._rewind()
@@ -259,10 +264,6 @@ class _Walk:
             await self._commit(batch, items)
         self._pause.reset()
 
-    def _note(self, reason: Rewind) -> None:
-        log.info("rewinding to the stored offsets: %s", reason)
-        self._too_large = reason.too_large or self._too_large
-
     @contextmanager
     def _blaming(self, batch: Batch) -> Iterator[None]:
         """Turns what is the fault of a record or of the batch's size into _Failed."""
@@ -277,18 +278,10 @@ class _Walk:
     async def _mend(self, failed: _Failed) -> None:
         """Commit what can be committed of a batch that failed. Whatever comes of it, a rewind follows."""
         self._worked, self._too_large = [], 0
-        try:
-            if isinstance(failed.error, self._errors.busy) and len(failed.batch.records) > 1:
-                await self._try_again(failed)
-            else:
-                await self._narrow(failed)
-        except Rewind as reason:
-            self._note(reason)
-        except _Failed as worse:
-            log.error("a record can't even be set aside", exc_info=worse.error)
-            await _wait(self._pause, worse.error)
-        except self._errors.away as error:
-            await _wait(self._pause, error)
+        if isinstance(failed.error, self._errors.busy) and len(failed.batch.records) > 1:
+            await self._try_again(failed)
+        else:
+            await self._narrow(failed)
 
     async def _try_again(self, failed: _Failed) -> None:
         """The whole batch once more: it may have lost a race, which says nothing of its size."""
