@@ -22,25 +22,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "preserve_insertion_order": "false",
 }
-SQL = {
-    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    for name in (
-        "schema",
-        "positions",
-        "move",
-        "mark",
-        "marks",
-        "set_aside",
-        "forget_decisions",
-        "forget_rejections",
-        "forget_reversals",
-        "load_decisions",
-        "load_rejections",
-        "load_reversals",
-        "campaign_days",
-        "rejection_days",
-    )
-}
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 TRANSIENT_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException)
 ENDED = (duckdb.FatalException, duckdb.InternalException)
 """After these the file can't be used before it is opened anew."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from fillip.stream.belt import Record
 from fillip.stream.topics import Partition
@@ -121,14 +122,8 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
         rows[:] = [row for row in rows if row.partition != record.partition]
     rows.append(record)
     _mark(load, header.after.tenant_id, source.committed_at_us)
-    return Position(
-        record.topic,
-        record.partition,
-        record.offset + 1,
-        source.epoch,
-        source.commit_lsn,
-        source.index,
-    )
+    taken = _skip(record, known)
+    return replace(taken, epoch=source.epoch, commit_lsn=source.commit_lsn, index=source.index)
 
 
 def _mark(load: Load, tenant_id: str | None, committed_at_us: int) -> None:
@@ -139,4 +134,4 @@ def _mark(load: Load, tenant_id: str | None, committed_at_us: int) -> None:
 
 
 def _skip(record: Record, known: Position) -> Position:
-    return msgspec.structs.replace(known, next_offset=record.offset + 1)
+    return replace(known, next_offset=record.offset + 1)

@@ -204,17 +204,17 @@ def read_announcement(value: bytes) -> Live:
     row, source = found.after, found.source
     granted_at, pushed_at_us = datetime.fromisoformat(row.granted_at), time.time_ns() // 1000
     incentive = Incentive(
-        row.incentive_id,
-        row.campaign_id,
-        row.kind,
-        row.value,
-        row.currency,
-        row.payload,
-        write_instant(granted_at),
-        row.event_id,
-        row.event_source,
-        row.coupon_code,
-        write_instant(row.expires_at) if row.expires_at else None,
+        incentive_id=row.incentive_id,
+        campaign_id=row.campaign_id,
+        kind=row.kind,
+        value=row.value,
+        currency=row.currency,
+        payload=row.payload,
+        granted_at=write_instant(granted_at),
+        event_id=row.event_id,
+        event_source=row.event_source,
+        coupon_code=row.coupon_code,
+        expires_at=write_instant(row.expires_at) if row.expires_at else None,
     )
     entry = InboxEntry(row.inbox_seq, incentive, _read_change(row))
     trace = _read_trace(row, granted_at, source, pushed_at_us)

@@ -39,10 +39,7 @@ TRANSIENT_ERRORS = (
 UNSHOWN = Counter(
     "fillip_deliver_unshown_total", "Rows of the ledger that could not be shown, by what they are", ["what"]
 )
-SQL = {
-    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    for name in ("redeem", "scope", "standing", "page", "ack", "progress")
-}
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 log = structlog.get_logger()
 _STEPS = json.Decoder(tuple[StepProgress, ...])
 _quotas = json.Decoder(Quotas)

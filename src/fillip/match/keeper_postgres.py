@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -18,6 +17,7 @@ from prometheus_client import Counter
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.match.postgres import TENANT_ID, Connection, PostgresBooks
+from fillip.match.sql import SQL
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 BEAT_EVERY_S = 1.0
@@ -26,8 +26,6 @@ LIVES_FOR_S = 3.0
 ANSWER_WITHIN_S = 2.0
 AGAIN_AFTER_S = 0.2
 CHANNEL = "book_changed"
-NAMES = ("beat", "forget_readers", "claim_books", "hold_books", "newest")
-SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 
 FAILED = Counter("fillip_match_following_failed_total", "Times that following the books broke off: alarm on any")
 log = structlog.get_logger()

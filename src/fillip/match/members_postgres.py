@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 
 from fillip.core.cohort import END, Members
 from fillip.core.errors import Retry
+from fillip.match.sql import SQL
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 PIECE_PARTS = 256
 """Some half a megabyte: read in 2 ms, removed in 5."""
-NAMES = ("parts", "find_left", "forget_parts", "forget_content")
-SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 
 
 class PostgresMembers:

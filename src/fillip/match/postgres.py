@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -24,6 +23,7 @@ from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.match.members_postgres import PostgresMembers
+from fillip.match.sql import SQL
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
 
 Reader = Callable[[Mapping[str, object]], dict[str, object]]
@@ -37,8 +37,6 @@ TOO_SLOW = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutE
 """The server is there, and would not wait for so much of one tenant: no reason to let others wait."""
 AGAIN_AFTER_S = 5.0
 """Until a book that could not be built is tried again."""
-NAMES = ("tenants", "actions", "campaigns", "definitions", "limits", "cohorts", "lists", "items", "users")
-SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in NAMES}
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
 UNBUILT = Counter("fillip_match_books_unbuilt_total", "Books that could not be built: alarm on any")
 log = structlog.get_logger()

@@ -125,11 +125,7 @@ def _read_user(book: Book, user: Attributes) -> Attributes | None:
 
 
 def _build_candidate(
-    event: Event,
-    triggers: Sequence[Trigger],
-    user: Attributes,
-    cohorts: frozenset[str],
-    refusals: Refusals,
+    event: Event, triggers: Sequence[Trigger], user: Attributes, cohorts: frozenset[str], refusals: Refusals
 ) -> Candidate | None:
     """The candidate that these triggers of one campaign make, of all its versions in force."""
     newest = event.book.campaign_versions[triggers[0].campaign_version.campaign_id]
@@ -143,11 +139,7 @@ def _build_candidate(
 
 
 def _build_version_candidate(
-    event: Event,
-    triggers: Sequence[Trigger],
-    user: Attributes,
-    cohorts: frozenset[str],
-    refusals: Refusals,
+    event: Event, triggers: Sequence[Trigger], user: Attributes, cohorts: frozenset[str], refusals: Refusals
 ) -> Candidate | None:
     campaign_version = triggers[0].campaign_version
     reward_values = value_rewards(event, campaign_version, user, cohorts)

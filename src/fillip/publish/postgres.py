@@ -240,11 +240,7 @@ class PostgresCounters:
 
     async def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
         """(used, version) of the counters of these tenants that an event may still meet, in pieces. Raises Retry."""
-        async with (
-            _connect(self._dsn) as reader,
-            reader.transaction(),
-            reader.cursor(name="counters") as cursor,
-        ):
+        async with _connect(self._dsn) as reader, reader.transaction(), reader.cursor(name="counters") as cursor:
             await cursor.execute(_load_sql("read_counters"), {"tenants": list(tenants)})
             while rows := await cursor.fetchmany(PIECE_ROWS):
                 yield {

@@ -75,16 +75,10 @@ def _write_integers(value: bytes) -> bytes:
 WRITERS: dict[int, _Write] = {
     16: _write_bool,
     17: _write_bytes,
-    20: _write_as_is,  # int8
-    21: _write_as_is,  # int2
-    23: _write_as_is,  # int4
-    114: _write_as_is,  # json
-    1005: _write_integers,
-    1007: _write_integers,
-    1016: _write_integers,
+    **dict.fromkeys((20, 21, 23, 114, 3802), _write_as_is),  # int8, int2, int4, json, jsonb
+    **dict.fromkeys((1005, 1007, 1016), _write_integers),
     1082: _write_day,
     1184: _write_instant,
     2950: _write_plain,  # uuid
-    3802: _write_as_is,  # jsonb
 }
 """By OID in pg_type, which PostgreSQL never changes. The connection must have DateStyle ISO, TimeZone UTC."""

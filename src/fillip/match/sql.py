@@ -1,0 +1,5 @@
+"""The statements of match, by the names of their files."""
+
+from pathlib import Path
+
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
