@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -83,7 +84,9 @@ class Feed:
         while True:
             try:
                 async with self._open_tail() as tail:
-                    self._begin()
+                    self.live = True
+                    for session in chain.from_iterable(self._sessions.values()):
+                        session.begin()
                     pause.reset()
                     async for records in tail:
                         await self._push_all(records)
@@ -92,12 +95,6 @@ class Feed:
             self.live = False
             BREAKS.inc()
             await pause.take()
-
-    def _begin(self) -> None:
-        self.live = True
-        for mates in self._sessions.values():
-            for session in mates:
-                session.begin()
 
     async def _push_all(self, records: Sequence[Record]) -> None:
         records = sorted(records, key=self._is_progress)  # incentives first, otherwise as they came

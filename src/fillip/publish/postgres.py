@@ -98,7 +98,7 @@ class Link:
     """A replication connection. All methods raise Retry when the server is away or busy."""
 
     def __init__(self, dsn: str, connection: psycopg.AsyncConnection[Any], database: str, identity: Identity) -> None:
-        self._dsn, self._connection, self._database = dsn, connection, database
+        self._dsn, self._connection, self._slot = dsn, connection, f"fillip_{database}"
         self.identity = identity
         self.report_wanted = False
         self._heard_at = time.monotonic()
@@ -119,17 +119,14 @@ class Link:
 
     async def find_slot(self) -> Slot | None:
         """The slot `fillip_<database>`, None when there is none."""
-        name = f"fillip_{self._database}"
         async with _connect(self._dsn) as reader:
-            found = await (await reader.execute(_load_sql("find_slot"), {"slot": name})).fetchone()
-        return found and Slot(name, int(found[0]), found[1])
+            found = await (await reader.execute(_load_sql("find_slot"), {"slot": self._slot})).fetchone()
+        return found and Slot(self._slot, int(found[0]), found[1])
 
     async def measure_lag(self) -> int:
         """Bytes of WAL between what the slot has confirmed and the newest."""
         async with _connect(self._dsn) as reader:
-            found = await (
-                await reader.execute(_load_sql("measure_lag"), {"slot": f"fillip_{self._database}"})
-            ).fetchone()
+            found = await (await reader.execute(_load_sql("measure_lag"), {"slot": self._slot})).fetchone()
         return int(found[0]) if found else 0
 
     async def drop_slot(self, slot: Slot) -> None:
@@ -143,14 +140,14 @@ class Link:
 
         The slot is temporary until `keep`: a crash in between leaves none, and the next start begins anew.
         """
-        temporary = f"fillip_{self._database}_snapshot"
+        temporary = f"{self._slot}_snapshot"
         create = sql.SQL("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')")
         with _retryable():
             _, lsn, name, _ = await _ask(self._connection, create.format(sql.Identifier(temporary)))
         async with _connect(self._dsn) as reader:
             await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(name))
-            yield Snapshot(_read_lsn(lsn), f"fillip_{self._database}", temporary, reader)
+            yield Snapshot(_read_lsn(lsn), self._slot, temporary, reader)
         with _retryable():
             await self._connection.execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary)))
 

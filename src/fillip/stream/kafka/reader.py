@@ -95,11 +95,7 @@ class Reader:
         with suppress(Exception):  # leaving is a courtesy to the group
             self.consumer.close()
         self.handover.end(error)
-        self.handover.tell(self._end)
-
-    def _end(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self.handover.tell(resolve, self.ended)
 
     def _obey(self) -> None:
         with suppress(Empty):
@@ -118,6 +114,12 @@ class Reader:
             records = [read_record(message) for message in self.filter_fresh(messages) if is_sound(message)]
             if records:
                 self.handover.give(records)
+
+
+def resolve(done: "asyncio.Future[None]") -> None:
+    """Let those go on who wait for it."""
+    if not done.done():
+        done.set_result(None)
 
 
 def note_error(error: KafkaError) -> None:

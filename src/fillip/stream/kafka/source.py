@@ -23,6 +23,7 @@ from fillip.stream.kafka.reader import (
     Reader,
     build_client_config,
     build_config,
+    resolve,
 )
 from fillip.stream.pause import Pause
 from fillip.stream.size import MAX_BATCH_BYTES, Size
@@ -238,7 +239,7 @@ class KafkaSource:
             _seek(reader, self._topic, number, at.next_offset)
         self._take_up(ours, {})
         self._refuse({number: why for number, why in misfits.items() if number in self._held})
-        reader.handover.tell(_resolve, sought)
+        reader.handover.tell(resolve, sought)
 
     def _store(self, offsets: list[TopicPartition]) -> None:
         with suppress(KafkaException):  # no longer ours
@@ -257,11 +258,6 @@ class KafkaSource:
         for number in numbers:
             self._starts.pop(number, None)
             self._settled.pop(number, None)
-
-
-def _resolve(done: "asyncio.Future[None]") -> None:
-    if not done.done():
-        done.set_result(None)
 
 
 def _seek(reader: Reader, topic: str, partition: int, offset: int) -> None:
