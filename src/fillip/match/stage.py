@@ -85,16 +85,9 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
     ]
     if not candidates:
         return None
-    candidates.sort(
-        key=lambda candidate: (-candidate.campaign_version.campaign.priority, candidate.campaign_version.campaign_id)
-    )
+    candidates.sort(key=lambda c: (-c.campaign_version.campaign.priority, c.campaign_version.campaign_id))
     campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
-    targeted = [
-        cohort
-        for campaign_version in campaign_versions
-        for cohort in campaign_version.campaign.cohorts
-        if cohort in book.cohorts
-    ]
+    targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
     versions = {cohort: book.cohorts[cohort][0] for cohort in [*targeted, *cohorts]}
     return Match(event, candidates, user, versions, late=_is_late(event))
 

@@ -60,19 +60,15 @@ async def publish(
             await _Publisher(dsn, bootstrap, topics, valkey_url, security or {}, tell_following).follow(stop)
         except Crash:
             raise
-        except Exception as error:  # noqa: BLE001 - an end would stop all tenants, and start again at the same place
+        except Exception as error:
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
                 pause.reset()
             tell_following(False)
-            _tell_fault(error, pause.next_s)
+            foreseen = isinstance(error, Retry | StreamError)
+            told = None if foreseen else error
+            log.warning("publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=told)
+            metrics.faults.inc(not foreseen)
             await _run_until_first(stop.wait(), pause.take())
-
-
-def _tell_fault(error: Exception, pause_s: float) -> None:
-    foreseen = isinstance(error, Retry | StreamError)
-    log.warning("publishing waits, again in %.1f s: %s", pause_s, error, exc_info=None if foreseen else error)
-    if not foreseen:
-        metrics.faults.inc()
 
 
 class _Publisher:
