@@ -60,7 +60,7 @@ async def publish(
             await _Publisher(dsn, bootstrap, topics, valkey_url, security or {}, tell_following).follow(stop)
         except Crash:
             raise
-        except Exception as error:
+        except Exception as error:  # an end would stop all tenants, and start again at the same place
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
                 pause.reset()
             tell_following(False)
