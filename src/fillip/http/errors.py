@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
-from fillip.core.quota import QuotaName, RateName, RateAnswer, describe_rate, describe_stock, explain_rate
+from fillip.core.quota import QuotaName, RateAnswer, RateName, describe_rate, describe_stock, explain_rate
 
 
 class HttpRefused(Refused):
