@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fillip.app.path import run_worker
 from fillip.app.processes import serve
 from fillip.app.settings import Settings
 from fillip.app.up import Doors, Stack
+from fillip.app.worker import run_worker
 from fillip.stream.kafka import ensure_topics
 from fillip.stream.topics import Topics
 from tests.accept.wrong_engines import plant

@@ -10,7 +10,7 @@ from bay_world import BayWorld, decision, record, rejection
 
 from fillip.analyse import build_app
 from fillip.analyse.facts import sift
-from fillip.app.path import connect_valkey
+from fillip.app.valkey import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.api.keys import NewKey
 from fillip.manage.api.quotas import QuotasPart

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 import fillip
 from fillip.app import requests
-from fillip.app.path import report
+from fillip.app.worker import report
 from fillip.core.errors import RejectReason
 from fillip.core.event import Place, Rejection
 from fillip.core.ledger.decision import DecisionReason, Outcome

@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from fillip.app.embedded import Addresses
-from fillip.app.path import connect_valkey
+from fillip.app.valkey import connect_valkey
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event

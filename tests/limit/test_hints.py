@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fillip.app.embedded import Addresses
-from fillip.app.path import connect_valkey
+from fillip.app.valkey import connect_valkey
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
 from fillip.limit.valkey import ValkeyLimitHints

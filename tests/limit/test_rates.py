@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fillip.app.embedded import Addresses
-from fillip.app.path import connect_valkey
+from fillip.app.valkey import connect_valkey
 from fillip.core.quota import BURST_S, Bucket
 from fillip.limit.rates_valkey import UNSHARED, ValkeyRates
 

@@ -12,7 +12,7 @@ from shop import ANY, CASHBACK, cap, draft, fill_list, launch, open_shop
 
 from fillip.app.embedded import Addresses
 from fillip.app.operate import set_quotas
-from fillip.app.path import connect_valkey
+from fillip.app.valkey import connect_valkey
 from fillip.core.errors import Refused
 from fillip.core.quota import Quotas
 from fillip.limit.rates_valkey import ValkeyRates

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
 from fillip.app.pages import page_routes
-from fillip.app.path import connect_valkey
 from fillip.app.requests import Counted
 from fillip.app.settings import Settings
+from fillip.app.valkey import connect_valkey
 from fillip.core.schema.reader import build_reader
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route

@@ -203,8 +203,8 @@ def worker() -> None:
 
         FILLIP_WORKER_DSN=postgresql://fillip_worker:secret@db:5432/fillip FILLIP_METRICS_PORT=9101 fillip worker
     """
-    from fillip.app.path import run_worker
     from fillip.app.processes import serve
+    from fillip.app.worker import run_worker
 
     serve("worker", run_worker)
 
@@ -217,8 +217,8 @@ def publish() -> None:
 
         FILLIP_PUBLISH_DSN=postgresql://fillip_publish:secret@db:5432/fillip FILLIP_METRICS_PORT=9102 fillip publish
     """
-    from fillip.app.announcer import run_publish
     from fillip.app.processes import serve
+    from fillip.app.publish import run_publish
 
     serve("publish", run_publish)
 
@@ -232,7 +232,7 @@ def sweep() -> None:
         FILLIP_POSTGRES_DSN=postgresql://fillip:secret@db:5432/fillip FILLIP_METRICS_PORT=9103 fillip sweep
     """
     from fillip.app.processes import serve
-    from fillip.app.sweeper import run_sweep
+    from fillip.app.sweep import run_sweep
 
     serve("sweep", run_sweep)
 
@@ -245,10 +245,10 @@ def gateway() -> None:
 
         FILLIP_GATEWAY_PORT=8081 FILLIP_ALLOWED_ORIGINS='["https://shop.example"]' fillip gateway
     """
-    from fillip.app.doors import run_gateway_process
+    from fillip.app.gateway import run_gateway
     from fillip.app.processes import serve
 
-    serve("gateway", run_gateway_process)
+    serve("gateway", run_gateway)
 
 
 @app.command()
@@ -259,10 +259,10 @@ def analyse() -> None:
 
         FILLIP_STATE_DIR=/var/lib/fillip FILLIP_ANALYSE_PORT=8082 fillip analyse
     """
-    from fillip.app.doors import run_analyse_process
+    from fillip.app.analyse import run_analyse
     from fillip.app.processes import serve
 
-    serve("analyse", run_analyse_process)
+    serve("analyse", run_analyse)
 
 
 if __name__ == "__main__":

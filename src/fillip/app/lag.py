@@ -5,7 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prometheus_client import Gauge
 
+from fillip.app.health import Health
 from fillip.core.errors import Retry
+from fillip.http.health import UNREAD
 from fillip.stream.kafka import LogEnds, Tail
 from fillip.stream.topics import Partition
 
@@ -58,3 +60,9 @@ class Follower:
         """Raises Retry while no tail is open."""
         if self._tail is None:
             raise Retry("the topics are not being read")
+
+
+def watch_topics(health: Health, follower: Follower, ends: LogEnds) -> None:
+    """A process that reads announcements needs its tail open, and Kafka."""
+    health.watch("announcements", follower.check, UNREAD)
+    health.watch("Kafka", Lag(ends, lambda: follower.places).measure)

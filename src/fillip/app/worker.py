@@ -1,4 +1,4 @@
-"""The worker: the walk of an event on one page. ingest → match → limit → settle."""
+"""`fillip worker`: the walk of an event on one page. ingest → match → limit → settle."""
 
 import asyncio
 import os
@@ -9,9 +9,6 @@ from functools import partial
 
 import asyncpg
 from prometheus_client import Counter, Gauge
-from redis.asyncio import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry as NoRetry
 
 from fillip.app.addresses import describe
 from fillip.app.health import Health, reach_pool
@@ -19,6 +16,7 @@ from fillip.app.lag import Lag
 from fillip.app.passage import Passage
 from fillip.app.refusals import RefusalMetrics
 from fillip.app.settings import Settings
+from fillip.app.valkey import connect_valkey
 from fillip.core.errors import Busy, Crash, Fenced, Retry
 from fillip.core.event import Rejection
 from fillip.core.ledger.settlement import Settled
@@ -41,9 +39,6 @@ from fillip.stream.kafka import KafkaSource, LogEnds
 from fillip.stream.topics import Topics
 
 GROUP = "fillip-worker"
-HINT_WITHIN_S = 0.05
-"""A hint that takes longer costs more than it saves."""
-
 ERRORS = Errors(away=(Retry,), busy=(Busy,), fatal=(Crash,))
 SETTLED = Counter("fillip_settle_decisions_total", "Decisions committed", ["outcome", "reason"])
 REJECTED = Counter("fillip_settle_rejections_total", "Events that could not be decided", ["reason"])
@@ -131,13 +126,6 @@ async def connect_ledger(dsn: str) -> asyncpg.Pool:
 
 async def keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Leave a connection as it is: all we set is local to a transaction, and a reset is a round trip a batch."""
-
-
-def connect_valkey(url: str) -> Redis:
-    """A client that gives up at once: everything kept in Valkey can be done without."""
-    return Redis.from_url(
-        url, socket_timeout=HINT_WITHIN_S, socket_connect_timeout=HINT_WITHIN_S, retry=NoRetry(NoBackoff(), 0)
-    )
 
 
 def report(

@@ -1,0 +1,66 @@
+"""`fillip analyse`: the Analytics Bay and its reports."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
+from starlette.routing import Route
+
+from fillip.analyse import build_app, keep_loading
+from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.app.health import Health
+from fillip.app.http import list_health_routes, serve_http
+from fillip.app.lag import Follower, watch_topics
+from fillip.app.pages import page_routes
+from fillip.app.requests import Counted
+from fillip.app.settings import Settings
+from fillip.app.valkey import connect_valkey
+from fillip.limit.rates_valkey import ValkeyRates
+from fillip.manage.key.postgres import PostgresKeyRing
+from fillip.manage.store.engine import open_engine, reach_engine
+from fillip.stream.kafka import LogEnds, Tail
+from fillip.stream.topics import Topics
+
+FACTS_WAIT_MS, FACTS_BYTES = 200, 100_000
+"""Facts may wait: a fetch for each slows the others down."""
+
+
+async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -> None:
+    """Load announcements into the Analytics Bay and serve its reports until `stop`."""
+    topics, security = Topics(settings.topic_prefix), settings.kafka_security
+
+    def open_tail(offsets: Mapping[tuple[str, int], int]) -> Tail:
+        return Tail(
+            settings.kafka_bootstrap,
+            sources(topics),
+            from_end=False,
+            offsets=offsets,
+            fetch_wait_ms=FACTS_WAIT_MS,
+            extra={"fetch.min.bytes": FACTS_BYTES, **security},
+        )
+
+    engine, valkey = open_engine(settings.dsn("fillip_analyse"), connections=2), connect_valkey(settings.valkey_url)
+    follower = Follower(open_tail)
+    health.watch("PostgreSQL", partial(reach_engine, engine))
+    watch_topics(health, follower, LogEnds(settings.kafka_bootstrap, sources(topics), security))
+    async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
+        routes = [*list_health_routes(health), *page_routes()]
+        app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
+        serving = asyncio.create_task(
+            serve_http(
+                Counted(app, [route.path for route in app.routes if isinstance(route, Route)]),
+                settings.host,
+                settings.analyse_port,
+                stop,
+            )
+        )
+        loading = asyncio.create_task(keep_loading(bay, follower.open))
+        try:
+            done, _ = await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            await engine.dispose()
+            await valkey.aclose()
