@@ -26,7 +26,8 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from fillip.app.embedded import Addresses, Servers
+from fillip.embedded.addresses import Addresses
+from fillip.embedded.servers import Servers
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A runner that was itself started in the background ignores Ctrl-C, and so would every process that a test starts.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bay_world import BayWorld
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import ensure_topics
 
 

@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-from fillip.app.embedded import External, Servers, jars, kafka
-from fillip.app.embedded.process import Child
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import choose_free_port
 from fillip.app.settings import Settings
+from fillip.embedded import jars, kafka
+from fillip.embedded.addresses import External
+from fillip.embedded.ports import choose_free_port
+from fillip.embedded.process import Child
+from fillip.embedded.servers import Servers
+from fillip.embedded.state import StateFolder
 
 USER, PASSWORD = "fillip", "kafka-password"
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # what a client of PostgreSQL says first

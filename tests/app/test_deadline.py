@@ -18,10 +18,10 @@ from starlette.types import Message, Receive, Scope, Send
 from fillip.analyse import build_app as build_reports
 from fillip.app.deadline import BodyDeadline
 from fillip.app.drain import Drain
-from fillip.app.ports import choose_free_port
 from fillip.app.valkey import connect_valkey
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
+from fillip.embedded.ports import choose_free_port
 from fillip.ingest.http import events_route
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from fillip.app.doctor import Check, check_disk, doctor, render
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import choose_free_port
+from fillip.embedded.ports import choose_free_port
+from fillip.embedded.state import StateFolder
 
 
 def name_bad(checks: list[Check]) -> list[str]:

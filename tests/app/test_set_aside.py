@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fillip.app import refusals
-from fillip.app.embedded import Addresses
 from fillip.core.ledger import settlement
+from fillip.embedded.addresses import Addresses
 from fillip.ingest import stage as ingest
 from fillip.limit import Hint
 from fillip.match import keeper_postgres

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fillip.app.addresses import describe
 from fillip.app.settings import PROCESSES, Settings, read_settings
 from fillip.core.errors import Crash
+from fillip.embedded.addresses import describe
 from fillip.migrations import ROLES, derive_password, role_dsn
 
 OWNER = "postgresql://fillip:owners-secret@db:5432/fillip"

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fillip.app.embedded import Addresses
 from fillip.app.settings import Settings
 from fillip.app.worker import run_worker
+from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.match.conftest import Shop

@@ -13,7 +13,7 @@ from msgspec import json
 
 from fillip.app.figures import Figure, at_least, at_most, expect, note
 from fillip.app.operate import create_key
-from fillip.app.ports import choose_free_port
+from fillip.embedded.ports import choose_free_port
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.http import await_ready

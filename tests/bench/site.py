@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from fillip.app.embedded import Addresses, Servers
 from fillip.app.settings import Settings
+from fillip.embedded.addresses import Addresses
+from fillip.embedded.servers import Servers
 from fillip.migrations import migrate
 from fillip.stream.topics import Topics
 from tests.bench.load import write_book

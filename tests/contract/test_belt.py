@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.belt import (
     PORTION,
     TRIES,

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from gateway_world import World
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import ensure_topics
 
 

@@ -11,7 +11,7 @@ from quest_hand import announce_moves, move
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 
 
 async def refusal(client) -> tuple[int, str, int]:

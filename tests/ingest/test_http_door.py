@@ -11,13 +11,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from fillip.app.embedded import Addresses
 from fillip.app.valkey import connect_valkey
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
+from fillip.embedded.addresses import Addresses
 from fillip.ingest import Ingest
 from fillip.ingest.http import events_route
 from fillip.ingest.seen_events import SeenEvents

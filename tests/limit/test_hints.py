@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 from redis.asyncio import Redis
 
-from fillip.app.embedded import Addresses
 from fillip.app.valkey import connect_valkey
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
+from fillip.embedded.addresses import Addresses
 from fillip.limit.valkey import ValkeyLimitHints
 
 

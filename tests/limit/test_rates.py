@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from fillip.app.embedded import Addresses
 from fillip.app.valkey import connect_valkey
 from fillip.core.quota import BURST_S, Bucket
+from fillip.embedded.addresses import Addresses
 from fillip.limit.rates_valkey import UNSHARED, ValkeyRates
 
 

@@ -15,8 +15,8 @@ import asyncpg
 from fillip.app.demo.book import SCOPES
 from fillip.app.demo.client import ApiClient
 from fillip.app.demo.replay import encode_events
-from fillip.app.ports import choose_free_port
 from fillip.app.up import DOORS, Report, Stack
+from fillip.embedded.ports import choose_free_port
 from fillip.stream.kafka import KafkaProducer, read_last
 from fillip.stream.topics import Topics
 

@@ -18,8 +18,8 @@ import typer
 
 from fillip.app.cli import app
 from fillip.app.demo.client import ApiClient
-from fillip.app.embedded import Addresses
 from fillip.app.settings import Settings
+from fillip.embedded.addresses import Addresses
 from tests.conftest import swap_database
 
 from .running import choose_ports

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from fillip.app.demo.replay import encode_events
-from fillip.app.ports import choose_free_port
 from fillip.app.up import Stack
+from fillip.embedded.ports import choose_free_port
 from fillip.stream.kafka import KafkaProducer
 
 from .conftest import CASHBACK, Shop

@@ -12,12 +12,13 @@ import redis
 from fillip.app.demo.book import define_actions, launch_campaigns
 from fillip.app.demo.client import ApiClient
 from fillip.app.doctor import doctor
-from fillip.app.embedded import ServerFailed, kafka, postgres, valkey
 from fillip.app.operate import create_key
 from fillip.app.positions import look
 from fillip.app.running import find_settings
 from fillip.app.settings import PROCESSES
 from fillip.app.up import Stack, find_external
+from fillip.embedded import kafka, postgres, valkey
+from fillip.embedded.errors import ServerFailed
 from fillip.migrations import ROLES
 from tests.app.secure_servers import PASSWORD, Secure, secure_servers
 from tests.live.conftest import CASHBACK, SCHEMA, Shop

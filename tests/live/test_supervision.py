@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from fillip.app.embedded.patience import CALM_AFTER_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
 from fillip.app.up import Stack
+from fillip.embedded.patience import CALM_AFTER_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
 
 from .conftest import Shop
 from .running import fetch, wait_for

@@ -4,8 +4,8 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy import text
 
-from fillip.app.embedded import Servers
 from fillip.core.errors import Retry
+from fillip.embedded.servers import Servers
 from fillip.manage.api.keys import NewKey, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.key.format import make_key

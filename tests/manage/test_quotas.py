@@ -10,11 +10,11 @@ import pytest
 from httpx import AsyncClient
 from shop import ANY, CASHBACK, cap, draft, fill_list, launch, open_shop
 
-from fillip.app.embedded import Addresses
 from fillip.app.operate import set_quotas
 from fillip.app.valkey import connect_valkey
 from fillip.core.errors import Refused
 from fillip.core.quota import Quotas
+from fillip.embedded.addresses import Addresses
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.api.keys import NewKey
 from fillip.manage.api.quotas import QuotasPart

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from msgspec import json
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import read_last
 from tests.manage.conftest import Plane
 from tests.manage.event_log import open_event_log

@@ -15,11 +15,11 @@ import asyncpg
 from msgspec import json
 from rich.console import Console
 
-from fillip.app.embedded import Servers
 from fillip.app.figures import Figure, expect, show_figures
 from fillip.app.sample import TENANT
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
+from fillip.embedded.servers import Servers
 
 from .oracle import prove_oracle
 from .race import ROUNDS, prove

@@ -13,9 +13,9 @@ import pytest
 from msgspec import json
 from redis.asyncio import Redis
 
-from fillip.app.embedded import Addresses
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
+from fillip.embedded.addresses import Addresses
 from fillip.migrations import make_slot, role_dsn
 from fillip.publish import publish
 from fillip.stream.kafka import Tail, ensure_topics, read_last

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from redis.asyncio import Redis
 
-from fillip.app.embedded import Addresses, External
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter, name_epoch
+from fillip.embedded.addresses import Addresses, External
 from fillip.migrations import role_dsn
 from fillip.publish.postgres import PostgresCounters
 from fillip.publish.valkey import ValkeyProjection

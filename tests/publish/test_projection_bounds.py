@@ -7,9 +7,10 @@ from datetime import date
 import pytest
 from redis.asyncio import Redis
 
-from fillip.app.embedded import External, Servers
 from fillip.core.limit import CounterKey
 from fillip.core.projection import IDLE_FOR_S, name_counter, name_epoch
+from fillip.embedded.addresses import External
+from fillip.embedded.servers import Servers
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.publish import metrics, valkey
 

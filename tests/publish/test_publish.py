@@ -10,7 +10,8 @@ from datetime import datetime
 
 import psycopg
 
-from fillip.app.embedded import External, Servers
+from fillip.embedded.addresses import External
+from fillip.embedded.servers import Servers
 from fillip.migrations import make_slot, migrate
 
 from . import rows

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 
-from fillip.app.embedded import Servers
+from fillip.embedded.servers import Servers
 from fillip.stream.belt import Batch, Position, Record, Rewind, Unsent, walk
 from fillip.stream.kafka import KafkaProducer, KafkaSource, Tail, ensure_topics
 from fillip.stream.topics import Topics

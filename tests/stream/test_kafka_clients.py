@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.belt import Position, Record, Unsent, walk
 from fillip.stream.kafka import Away, KafkaProducer, KafkaSource, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics

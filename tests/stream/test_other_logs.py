@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
-from fillip.app.embedded import Addresses
+from fillip.embedded.addresses import Addresses
 from fillip.stream.belt import Batch, Position, Record, Rewind, walk
 from fillip.stream.fit import Log, find_misfit
 from fillip.stream.kafka import KafkaProducer, KafkaSource, ensure_topics, read_log

@@ -1,4 +1,4 @@
-"""Addresses of the servers as they stand in settings: checked, with TLS folded in, and shown without their passwords."""
+"""Addresses of the servers as they stand in settings: checked, and with TLS folded in."""
 
 import re
 from pathlib import Path
@@ -59,12 +59,6 @@ def _add_query(url: str, wanted: dict[str, str]) -> str:
     base, _, query = url.partition("?")
     said = dict(parse_qsl(query, keep_blank_values=True))
     return f"{base}?{urlencode(wanted | said, quote_via=quote, safe='/')}" if wanted else url
-
-
-def describe(server: str, address: str) -> str:
-    """'PostgreSQL at host:port/database': where a server is, for people; never a password."""
-    parts = urlsplit(address)
-    return f"{server} at {parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _split(text: str, wanted: str) -> SplitResult:

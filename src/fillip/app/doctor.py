@@ -15,15 +15,15 @@ from typing import Any
 
 from rich.table import Table
 
-from fillip.app.addresses import describe
-from fillip.app.embedded import External, jars, kafka, postgres, valkey
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.process import list_children
-from fillip.app.embedded.state import read_holder
-from fillip.app.ports import check_free, find_port_owner
 from fillip.app.running import read_running
 from fillip.app.settings import Settings
 from fillip.app.up import DOORS
+from fillip.embedded import jars, kafka, postgres, valkey
+from fillip.embedded.addresses import External, describe
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import check_free, find_port_owner
+from fillip.embedded.process import list_children
+from fillip.embedded.state import read_holder
 
 LOWEST_PYTHON = (3, 11)
 WANTED_FREE_BYTES = 2_000_000_000

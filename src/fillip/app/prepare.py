@@ -2,10 +2,10 @@
 
 import asyncio
 
-from fillip.app.addresses import describe
 from fillip.app.failure import tell_cause
 from fillip.app.settings import Settings
 from fillip.core.errors import Crash
+from fillip.embedded.addresses import describe
 from fillip.migrations import ROLES, make_slot, migrate
 from fillip.stream.kafka import ensure_topics
 from fillip.stream.topics import Topics

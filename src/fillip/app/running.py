@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fillip.app.addresses import describe
 from fillip.app.settings import Settings, read_settings
 from fillip.core.errors import Crash
+from fillip.embedded.addresses import describe
 
 USUAL_STATE = Path(".fillip/state")
 

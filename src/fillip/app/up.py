@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from fillip.app.embedded import Addresses, External, Servers
-from fillip.app.embedded.patience import Patience
-from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner
 from fillip.app.running import forget_running, note_running
 from fillip.app.settings import KAFKA_SECURITY, PROCESSES, Settings, name_dsn
 from fillip.core.errors import Crash
+from fillip.embedded.addresses import Addresses, External
+from fillip.embedded.patience import Patience
+from fillip.embedded.ports import check_free, choose_free_port, claim_port, find_port_owner
+from fillip.embedded.process import SPAWN
+from fillip.embedded.servers import Servers
 from fillip.migrations import ROLES
 
 DOORS = {"api": "api_port", "gateway": "gateway_port", "analyse": "analyse_port"}
@@ -27,7 +29,6 @@ USUAL_METRICS_PORT = 8090
 """Of the first process; the others follow. One that is taken is replaced by a free one."""
 READY_WITHIN_S = 90
 STOP_WITHIN_S = 10
-SPAWN = Path(__file__).parent / "embedded" / "spawn.py"
 
 Report = Callable[[str, str], None]
 

@@ -10,7 +10,6 @@ from functools import partial
 import asyncpg
 from prometheus_client import Counter, Gauge
 
-from fillip.app.addresses import describe
 from fillip.app.health import Health, reach_pool
 from fillip.app.lag import Lag
 from fillip.app.passage import Passage
@@ -23,6 +22,7 @@ from fillip.core.ledger.settlement import Settled
 from fillip.core.match.candidate import Match
 from fillip.core.ports import CampaignBook
 from fillip.core.schema.reader import build_reader
+from fillip.embedded.addresses import describe
 from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
 from fillip.ingest.stage import give_up

@@ -18,10 +18,10 @@ from fillip.app.demo.scene import Scene
 from fillip.app.demo.state import choose_state
 from fillip.app.demo.writing import measure_writing
 from fillip.app.demo.year import replay_year
-from fillip.app.embedded import jars
 from fillip.app.figures import Figure, open_screen, tabulate, write_figures
-from fillip.app.ports import choose_free_port
 from fillip.app.up import DOORS, Stack, stop_on_signals
+from fillip.embedded import jars
+from fillip.embedded.ports import choose_free_port
 
 
 def run_demo(state: Path, *, keep: bool, kills: int) -> int:

@@ -4,9 +4,9 @@ import shutil
 from itertools import count
 from pathlib import Path
 
-from fillip.app.embedded import ServerFailed
-from fillip.app.embedded.state import StateFolder, read_holder
 from fillip.core.errors import Crash
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.state import StateFolder, read_holder
 
 KEPT = {"lock", "ports.json", "pids.json"}
 """By these a crashed run's leftovers are found."""

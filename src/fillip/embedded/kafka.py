@@ -13,10 +13,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.process import Identity, run_tool
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import HOST
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import HOST
+from fillip.embedded.process import Identity, run_tool
+from fillip.embedded.state import StateFolder
 
 NODE = 1
 CONFIGURATION = """\

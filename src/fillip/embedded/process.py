@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from fillip.app.embedded.errors import ServerFailed
+from fillip.embedded.errors import ServerFailed
 
 Identity = Literal["direct", "namespace", "nobody"]
 SPAWN = Path(__file__).with_name("spawn.py")

@@ -11,8 +11,10 @@ import redis
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from fillip.app.embedded import Addresses, External, ServerFailed, Servers
-from fillip.app.embedded.process import fingerprint_process
+from fillip.embedded.addresses import Addresses, External
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.process import fingerprint_process
+from fillip.embedded.servers import Servers
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.ports import choose_free_port, claim_port
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import choose_free_port, claim_port
 
 LOWEST_FREE_BYTES = 1_000_000_000
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import redis
 
-from fillip.app.addresses import describe
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.process import Identity
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import HOST
+from fillip.embedded.addresses import describe
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import HOST
+from fillip.embedded.process import Identity
+from fillip.embedded.state import StateFolder
 
 CONFIGURATION = """\
 bind {host}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fillip.app.embedded import ServerFailed
-from fillip.app.embedded.jars import build_java, check_jars, fetch_jars, locate_cache, read_checksums
-from fillip.app.embedded.state import StateFolder, read_holder
-from fillip.app.ports import check_free, choose_free_port, claim_port, find_port_owner, require_free_port
 from fillip.core.errors import Crash
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.jars import build_java, check_jars, fetch_jars, locate_cache, read_checksums
+from fillip.embedded.ports import check_free, choose_free_port, claim_port, find_port_owner, require_free_port
+from fillip.embedded.state import StateFolder, read_holder
 
 
 def test_a_taken_port_is_named_with_its_owner() -> None:
@@ -30,7 +30,7 @@ def test_a_chosen_port_is_free_and_kept_from_other_instances() -> None:
     port = choose_free_port()
     assert check_free(port)
     assert claim_port(port)  # a set that starts again in this process takes its own port back
-    elsewhere = f"import sys; from fillip.app.ports import claim_port; sys.exit(claim_port({port}))"
+    elsewhere = f"import sys; from fillip.embedded.ports import claim_port; sys.exit(claim_port({port}))"
     assert subprocess.run([sys.executable, "-c", elsewhere], check=False).returncode == 0
 
 

@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.kafka import Kafka
-from fillip.app.embedded.process import Child
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import choose_free_port
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.kafka import Kafka
+from fillip.embedded.ports import choose_free_port
+from fillip.embedded.process import Child
+from fillip.embedded.state import StateFolder
 
 Report = Callable[[str, str], None]
 VERSION = "4.3.1"

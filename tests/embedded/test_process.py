@@ -13,16 +13,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fillip.app.embedded import Addresses, External, ServerFailed, Servers
-from fillip.app.embedded.postgres import Postgres, choose_identity
-from fillip.app.embedded.process import Child, Identity, fingerprint_process, run_tool
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import choose_free_port
+from fillip.embedded.addresses import Addresses, External
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import choose_free_port
+from fillip.embedded.postgres import Postgres, choose_identity
+from fillip.embedded.process import Child, Identity, fingerprint_process, run_tool
+from fillip.embedded.servers import Servers
+from fillip.embedded.state import StateFolder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fillip.app.embedded import Servers
+from fillip.embedded.servers import Servers
 with Servers(Path(sys.argv[1])):
     print("up", flush=True)
     time.sleep(600)

@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.process import Identity, build_environment, run_tool, wrap_command
-from fillip.app.embedded.state import StateFolder
-from fillip.app.ports import HOST
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.ports import HOST
+from fillip.embedded.process import Identity, build_environment, run_tool, wrap_command
+from fillip.embedded.state import StateFolder
 
 USER = "fillip"
 DATABASE = "fillip"

@@ -6,40 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from fillip.app.embedded import jars, kafka, postgres, valkey
-from fillip.app.embedded.errors import ServerFailed
-from fillip.app.embedded.patience import Patience
-from fillip.app.embedded.process import Child, Server, end_process
-from fillip.app.embedded.state import StateFolder
+from fillip.embedded import jars, kafka, postgres, valkey
+from fillip.embedded.addresses import Addresses, External
+from fillip.embedded.errors import ServerFailed
+from fillip.embedded.patience import Patience
+from fillip.embedded.process import Child, Server, end_process
+from fillip.embedded.state import StateFolder
 
 Report = Callable[[str, str], None]
 STOP_ORDER = ("kafka", "valkey", "postgres")  # the source first, the ledger last
 PORTS = ["postgres", "valkey", "kafka", "kafka_controller"]
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the servers answer; the DSN is the database owner's and holds its password."""
-
-    postgres_dsn: str
-    valkey_url: str
-    kafka_bootstrap: str
-
-
-@dataclass(frozen=True)
-class External:
-    """Servers that run elsewhere; None means: start an embedded one."""
-
-    postgres_dsn: str | None = None
-    valkey_url: str | None = None
-    kafka_bootstrap: str | None = None
-    kafka_security: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What librdkafka needs for TLS and SASL."""
 
 
 def keep_silent(step: str, detail: str) -> None:
