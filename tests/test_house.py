@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [p for p in (ROOT / "src" / "fillip").rglob("*.py") if "checked_pb2" not in p.name]
+SOURCES = [p for p in (ROOT / "src").rglob("*.py") if "checked_pb2" not in p.name]
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "services", "models", "shared", "misc"}
 
 
@@ -51,6 +51,12 @@ def test_drivers_stand_in_files_named_after_them():
         for driver, name in drivers.items():
             if re.search(rf"^\s*(from|import) {driver}\b", path.read_text(), re.MULTILINE):
                 assert name in path.stem or name in path.parent.name, f"{path} imports {driver}"
+
+
+def test_only_tests_of_the_demo_and_of_its_data_import_it():
+    demo, tests = re.compile(r"^\s*(from|import) fillip_demo\b", re.MULTILINE), ROOT / "tests"
+    found = {p.relative_to(tests).as_posix() for p in tests.rglob("*.py") if demo.search(p.read_text())}
+    assert {path for path in found if not path.startswith("demo/")} == {"accept/completejourney.py"}
 
 
 def test_locks_hold_behind_any_mirror():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from rich.console import Console
 
-from fillip.app.figures import Figure, show_figures
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
+from fillip.figures import Figure, show_figures
 from tests.accept import cases, cdnow, cel, completejourney, contract, extreme_rows, extremes, fuzz, index, starbucks
 from tests.live.running import running_stack
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from fillip.app.demo.book import define_actions, launch_campaigns, upload_cohort
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns, upload_cohort
+from fillip.figures import Figure, expect
 from tests.accept import cases
 from tests.live.running import fetch, make_tenant, wait_for, wait_until_settled
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import httpx
 
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.figures import Figure, expect
 from tests.accept import cases
 from tests.live.running import fetch, find_topics, open_producer, wait_for, wait_until_settled
 

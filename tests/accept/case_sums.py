@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
+from fillip.figures import Figure, expect
 from tests.live.running import make_tenant, wait_for
 
 EXPIRES_AFTER_S = 12

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.figures import Figure, expect
 from tests.accept import cases
 from tests.live.running import fetch, wait_for, wait_until_settled
 

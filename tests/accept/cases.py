@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
+from fillip.figures import Figure, expect
 from tests.accept import case_rewards
 from tests.accept.case_strict import play_ids, play_words
 from tests.accept.case_sums import play_reversal_beyond_the_wallet

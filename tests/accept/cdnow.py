@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
+from fillip.figures import Figure, expect
 from tests.live.running import fetch, make_tenant, send, wait_until_settled
 
 TENANT = "cdshop"

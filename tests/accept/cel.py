@@ -16,11 +16,11 @@ from cel_expr_python import cel
 from google.protobuf.any_pb2 import Any as Envelope
 from rich.markup import escape
 
-from fillip.app.figures import Figure, at_least, note
 from fillip.core.instant import read_instant_ns, read_span_ns
 from fillip.core.rule import RuleError, RuleRefused, decode_rule
 from fillip.core.rule.compile import build_exact, build_fast
 from fillip.core.rule.tree import Name, Node, Select
+from fillip.figures import Figure, at_least, note
 from tests.accept.cel_cases import Case, fetch_cases
 
 GOAL_PERCENT = 99.0

@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from fillip.app import sample
-from fillip.app.demo.book import define_actions, launch_campaigns, upload_cohort
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns, upload_cohort
+from fillip.figures import Figure, expect
+from fillip_demo import sample
 from tests.live.running import fetch, make_tenant, send, wait_until_settled
 
 REDEMPTIONS, GRANTED, CAPPED = 2_102, 2_075, 27

@@ -12,10 +12,10 @@ from typing import Any
 
 from msgspec import json
 
-from fillip.app.demo.book import launch_campaigns
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, at_least, expect
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import launch_campaigns
+from fillip.figures import Figure, at_least, expect
 from fillip.manage.api.quotas import QuotasPart
 from fillip.manage.operator import set_quotas
 from tests.live.running import make_tenant, send, wait_until_settled

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from fillip.app.figures import Figure, at_least, expect, note
 from fillip.app.up import Stack
 from fillip.embedded.addresses import Addresses
+from fillip.figures import Figure, at_least, expect, note
 from fillip.migrations import make_slot, migrate
 from fillip.stream.kafka import ensure_topics
 from fillip.stream.topics import Topics

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import httpx
 
-from fillip.app.demo.book import SCOPES, define_actions
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, at_least, expect, note
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions
+from fillip.figures import Figure, at_least, expect, note
 from tests.accept.extreme_books import ACTIONS, CAMPAIGNS, EVENTS, LIMITS, ORDERS
 from tests.accept.extreme_values import damage, draw_value, encode, spoil
-from tests.live.running import fetch, find_topics, open_producer, wait_for, wait_until_settled
+from tests.live.running import SCOPES, fetch, find_topics, open_producer, wait_for, wait_until_settled
 
 EVENTS_BY_HTTP, RECORDS, CALLS = 9_000, 7_000, 5_000
 AT_ONCE = 8

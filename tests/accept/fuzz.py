@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from fillip.app.figures import Figure, at_least, expect, note
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import compile_rule, decode_rule
 from fillip.core.rule.compile import build_exact
+from fillip.figures import Figure, at_least, expect, note
 from tests.core.rule_shop import (
     ACTION,
     ENVIRONMENT,

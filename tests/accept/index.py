@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from fillip.app.figures import Figure, at_least, expect
+from fillip.figures import Figure, at_least, expect
 from tests.core.index_world import RULES, SITUATION, compare
 
 EVALUATIONS = 100_000

@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 from msgspec import Struct
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect, note
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
+from fillip.figures import Figure, expect, note
 from tests.accept import offers
 from tests.accept.completejourney import send_twice
 from tests.accept.lane import open_lane

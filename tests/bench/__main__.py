@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from fillip.app.figures import Figure, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
+from fillip.figures import Figure, show_figures
 from tests.bench import (
     books,
     explain,

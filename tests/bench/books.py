@@ -9,10 +9,10 @@ import asyncpg
 import psycopg
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.errors import Crash
 from fillip.core.schema.reader import build_reader
+from fillip.figures import Figure, at_most, note
 from fillip.manage.rule.checker import check_rule
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn

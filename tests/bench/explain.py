@@ -7,9 +7,9 @@ from statistics import median, quantiles
 
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, at_most, expect, note
 from fillip.stream.topics import Topics
 from tests.bench.http import await_ready
 from tests.bench.load import ACTION, RULES, TENANT, name_campaign

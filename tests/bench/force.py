@@ -8,8 +8,8 @@ from statistics import median, quantiles
 import httpx
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.up import Stack
+from fillip.figures import Figure, at_most, expect, note
 from tests.bench.load import TENANT, draw_events
 from tests.bench.operations import ANY, BIG, CSV, Scene, call, open_scene, run_campaign
 from tests.bench.site import Site

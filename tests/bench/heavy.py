@@ -10,11 +10,11 @@ import psycopg
 import uvloop
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, expect, note
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY, derive_type
+from fillip.figures import Figure, at_most, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.campaign.expressions import check_path
 from fillip.match import Meet

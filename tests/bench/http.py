@@ -10,9 +10,9 @@ from statistics import median
 
 from msgspec import Struct, json
 
-from fillip.app.figures import Figure, at_least, expect, note
 from fillip.app.operate import create_key
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, at_least, expect, note
 from fillip.stream.kafka import ensure_topics, read_last
 from fillip.stream.topics import Topics
 from tests.bench.load import TENANT

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from statistics import mean, quantiles
 
-from fillip.app.figures import Figure, at_most, expect, note
+from fillip.figures import Figure, at_most, expect, note
 from tests.bench.engines import ENGINES, Engine, Situation, build_index
 from tests.bench.site import Site
 from tests.core.index_book import Made, make_broad, make_rules, make_situations, make_unindexed

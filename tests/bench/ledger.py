@@ -9,8 +9,8 @@ from statistics import median
 import asyncpg
 import uvloop
 
-from fillip.app.figures import Figure, expect, note
 from fillip.core.schema.reader import build_reader
+from fillip.figures import Figure, expect, note
 from fillip.ingest import Ingest
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers

@@ -11,9 +11,9 @@ from statistics import median
 import psycopg
 from msgspec import json
 
-from fillip.app.figures import Figure, at_least, at_most, expect, note
 from fillip.app.operate import create_key
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.http import await_ready

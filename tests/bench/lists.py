@@ -7,9 +7,9 @@ from statistics import median
 import httpx
 import psycopg
 
-from fillip.app.figures import Figure, at_most, note
 from fillip.app.operate import create_key
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, at_most, note
 from fillip.stream.kafka import ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.http import await_ready

@@ -9,7 +9,7 @@ from subprocess import Popen
 import asyncpg
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, expect, note
+from fillip.figures import Figure, at_most, expect, note
 from fillip.ingest.decode import MAX_EVENT_BYTES
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics

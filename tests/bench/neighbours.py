@@ -12,11 +12,11 @@ import asyncpg
 import psycopg
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.pattern import MAX_MATCHED_CHARS
 from fillip.core.rule import RuleRefused
 from fillip.core.schema.types import EMPTY, derive_type
+from fillip.figures import Figure, at_most, note
 from fillip.manage.rule.checker import check_rule
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics

@@ -17,8 +17,8 @@ import asyncpg
 import httpx
 from msgspec import json
 
-from fillip.app.figures import Figure, at_most, note
 from fillip.app.up import Stack
+from fillip.figures import Figure, at_most, note
 from fillip.stream.kafka import KafkaProducer, Tail
 from fillip.stream.topics import Topics
 from tests.bench.books import TENANT as LARGE

@@ -9,9 +9,9 @@ from statistics import quantiles
 
 from redis.asyncio import Redis
 
-from fillip.app.figures import Figure, at_most, expect, note
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
+from fillip.figures import Figure, at_most, expect, note
 from fillip.publish import metrics
 from fillip.publish.valkey import TENANT_COUNTERS, ValkeyProjection
 from tests.bench.site import Site

@@ -11,11 +11,11 @@ import psycopg
 import uvloop
 from msgspec import json
 
-from fillip.app.figures import Figure, at_least, expect, note
 from fillip.core.book.route import hash_route
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY, derive_type
+from fillip.figures import Figure, at_least, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.campaign.expressions import check_path
 from fillip.match import Meet

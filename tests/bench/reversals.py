@@ -12,12 +12,12 @@ import psycopg
 import uvloop
 from msgspec import json
 
-from fillip.app.figures import Figure, at_least, at_most, expect, note
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
 from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY, derive_type
+from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.rule.checker import check_rule
 from fillip.match import Meet

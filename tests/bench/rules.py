@@ -3,10 +3,10 @@
 import timeit
 from statistics import median
 
-from fillip.app.figures import Figure, at_most, note
 from fillip.core.rule import RuleError, RuleRefused, compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
+from fillip.figures import Figure, at_most, note
 from fillip.manage.rule.checker import check_rule
 from tests.bench.load import RULES, SCHEMA
 from tests.bench.rivals import list_rivals

@@ -15,11 +15,11 @@ import asyncpg
 import httpx
 import msgspec
 
-from fillip.app.figures import Figure, at_most, expect, note
 from fillip.app.operate import create_key, create_tenant
 from fillip.core.identity import identify
 from fillip.core.ledger.wallet import PointsReversal, PointsToReverse
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, at_most, expect, note
 from fillip.migrations import role_dsn
 from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_postgres import PostgresDueWallets

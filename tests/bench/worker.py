@@ -9,7 +9,7 @@ from subprocess import Popen
 import asyncpg
 from msgspec import Struct
 
-from fillip.app.figures import Figure, at_least, expect, note
+from fillip.figures import Figure, at_least, expect, note
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.load import GRANT_EVERY, write_events

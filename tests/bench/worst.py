@@ -13,7 +13,6 @@ from statistics import quantiles
 from msgspec import convert
 
 from fillip.app.api import SWITCH_S
-from fillip.app.figures import Figure, at_most, note
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.errors import Refused
@@ -24,6 +23,7 @@ from fillip.core.schema.coerce import SchemaViolation, build_coercer
 from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY
+from fillip.figures import Figure, at_most, note
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.request.aside import Aside
 from fillip.manage.rule.checker import check_rule

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
 from fillip.app.up import Stack
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
 
 from .running import make_tenant, running_stack
 

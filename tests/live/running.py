@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import asyncpg
 
-from fillip.app.demo.book import SCOPES
-from fillip.app.demo.client import ApiClient
-from fillip.app.demo.replay import encode_events
 from fillip.app.up import DOORS, Report, Stack
+from fillip.client.api import ApiClient
+from fillip.client.events import encode_events
 from fillip.embedded.ports import choose_free_port
+from fillip.manage.api.keys import Scope
 from fillip.stream.kafka import KafkaProducer, read_last
 from fillip.stream.topics import Topics
 
+SCOPES = get_args(Scope)
 CHUNK = 1_000
 BROKER_TAKES_BYTES = 1_048_588
 STALLED_AFTER_S = 60.0

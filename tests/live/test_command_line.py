@@ -17,8 +17,8 @@ import pytest
 import typer
 
 from fillip.app.cli import app
-from fillip.app.demo.client import ApiClient
 from fillip.app.settings import Settings
+from fillip.client.api import ApiClient
 from fillip.embedded.addresses import Addresses
 from tests.conftest import swap_database
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fillip.app.demo.replay import encode_events
 from fillip.app.up import Stack
+from fillip.client.events import encode_events
 from fillip.embedded.ports import choose_free_port
 from fillip.stream.kafka import KafkaProducer
 

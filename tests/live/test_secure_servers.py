@@ -9,14 +9,14 @@ import psycopg
 import pytest
 import redis
 
-from fillip.app.demo.book import define_actions, launch_campaigns
-from fillip.app.demo.client import ApiClient
 from fillip.app.doctor import doctor
 from fillip.app.operate import create_key
 from fillip.app.positions import look
 from fillip.app.running import find_settings
 from fillip.app.settings import PROCESSES
 from fillip.app.up import Stack, find_external
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns
 from fillip.embedded import kafka, postgres, valkey
 from fillip.embedded.errors import ServerFailed
 from fillip.migrations import ROLES

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from fillip.app.demo.book import launch_campaigns
 from fillip.app.up import Stack
+from fillip.client.book import launch_campaigns
 
 from .conftest import CASHBACK, Shop
 from .running import fetch, send, wait_for, wait_until_settled

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from fillip.app.demo.book import ANY, launch_campaigns
-from fillip.app.demo.phone import Incentive, Phone, Trace, connected
 from fillip.app.up import Stack
+from fillip.client.book import ANY, launch_campaigns
+from fillip.client.phone import Incentive, Phone, Trace, connected
 
 from .conftest import CASHBACK, Shop
 from .running import fetch, open_ledger, send, wait_for, wait_until_settled

@@ -15,17 +15,18 @@ import asyncpg
 from msgspec import json
 from rich.console import Console
 
-from fillip.app.figures import Figure, expect, show_figures
-from fillip.app.sample import TENANT
 from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.embedded.servers import Servers
+from fillip.figures import Figure, expect, show_figures
 
 from .oracle import prove_oracle
 from .race import ROUNDS, prove
 from .wallet import prove_wallets
 
 KILLS = 10
+TENANT = "grocer"
+"""The demo's."""
 TESTS = Path(__file__).parent.parent
 INVARIANTS = (
     (TESTS / "proof" / "invariants.sql", [TENANT]),

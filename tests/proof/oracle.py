@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from rich.console import Console
 
-from fillip.app.figures import Figure, at_least, expect, note, open_screen, show_figures
 from fillip.app.up import stop_on_signals
 from fillip.embedded.servers import Servers
+from fillip.figures import Figure, at_least, expect, note, open_screen, show_figures
 from fillip.migrations import migrate
 from tests.oracle.faults import FAULTS, find
 from tests.oracle.machine import BITES, RARE, Machine, Site, two_grants_an_event

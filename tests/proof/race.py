@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from fillip.app.demo.client import ApiClient
-from fillip.app.figures import Figure, expect, note, open_screen, show_figures
 from fillip.app.up import Stack, stop_on_signals
+from fillip.client.api import ApiClient
+from fillip.figures import Figure, expect, note, open_screen, show_figures
 from tests.live.running import fetch, make_tenant, running_stack, send, wait_for, wait_until_settled
 
 CLIENTS = 64

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from fillip.app.figures import Figure, expect
+from fillip.figures import Figure, expect
 
 EXAMPLES = 1_000
 

@@ -1,6 +1,7 @@
 """The command `fillip`."""
 
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fillip.app.operator_commands import keys, positions, screen, tell, tenants
-from fillip.core.errors import FillipError
+from fillip.core.errors import Crash, FillipError
 
 HELP = """Fillip: real events in, exact incentives out, pushed at once.
 
@@ -136,9 +137,12 @@ def demo(
 
         fillip demo --kills 10
     """
-    from fillip.app.demo import run_demo
-
-    raise typer.Exit(run_demo(state, keep=keep, kills=kills))
+    found = entry_points(group="fillip.commands", name="demo")
+    if not found:
+        raise Crash(
+            "the demo is not installed here: it comes with Fillip's wheel, pip install --force-reinstall fillip"
+        )
+    raise typer.Exit(found["demo"].load()(state, keep=keep, kills=kills))
 
 
 @app.command()

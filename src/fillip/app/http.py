@@ -13,8 +13,8 @@ from fillip.app.deadline import BodyDeadline
 from fillip.app.drain import Drain
 from fillip.app.health import Health
 from fillip.app.monitor import answer_health
-from fillip.http.health import HEALTH_PATHS
 from fillip.embedded.ports import require_free_port
+from fillip.http.health import HEALTH_PATHS
 
 
 async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:  # noqa: ANN401  # any ASGI app

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from fillip.app.health import Health
-from fillip.http.health import HEALTH_PATHS, answer_readiness
 from fillip.embedded.ports import require_free_port
+from fillip.http.health import HEALTH_PATHS, answer_readiness
 
 MAX_REQUESTS = 16
 REQUEST_WITHIN_S = 10.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # no circle: settings load pydantic, which no command that only shows its help should wait for
     from fillip.app.settings import Settings
 
 tenants = typer.Typer(help="Tenants, for the operator.", no_args_is_help=True)

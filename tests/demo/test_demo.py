@@ -1,53 +1,26 @@
 """The demo's own parts: what it counts, shows, empties and would notice. The whole of it runs by `make demo`."""
 
 import fcntl
-import http.server
 import io
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from msgspec import json
 from rich.console import Console
 
-from fillip.app.demo.board import draw_board, write_line
-from fillip.app.demo.checks import DOUBTS, is_whole
-from fillip.app.demo.client import ApiClient, CallFailed
-from fillip.app.demo.latency import STEPS, Journey, Recorder, report_latency
-from fillip.app.demo.memory import measure_memory, measure_tree
-from fillip.app.demo.phone import Incentive, Phone, Trace
-from fillip.app.demo.postgres import Ledger
-from fillip.app.demo.state import choose_state
-from fillip.app.demo.tally import Tally, percentile
-from fillip.app.demo.year import choose_phone_users
-from fillip.app.figures import at_most, expect, note, tabulate, write_figures
+from fillip.client.phone import Incentive, Phone, Trace
 from fillip.core.errors import Crash
-
-
-def test_a_figure_is_ok_only_when_its_goal_is_met() -> None:
-    assert expect("granted", 27, 27).ok and not expect("granted", 27, 26).ok
-    assert at_most("p99", 60, 60.0, "ms").ok and not at_most("p99", 60, 60.1, "ms").ok
-    assert note("memory", 5, "MB").ok
-
-
-def test_figures_are_written_as_a_list_of_five_fields(tmp_path: Path) -> None:
-    path = write_figures("x", [expect("granted", 27, 26), note("memory", 5, "MB")], tmp_path)
-
-    assert json.decode(path.read_bytes()) == [
-        {"name": "granted", "goal": "= 27", "got": 26, "unit": "", "ok": False},
-        {"name": "memory", "goal": "", "got": 5, "unit": "MB", "ok": True},
-    ]
-
-
-def test_a_missed_goal_is_named_in_the_table() -> None:
-    shown = _render(tabulate("Counts", [expect("granted", 2_075, 2_074), expect("refused", 27, 27)]))
-
-    assert "= 2,075" in shown and "2,074" in shown and "missed" in shown and "ok" in shown
+from fillip_demo.board import draw_board, write_line
+from fillip_demo.checks import DOUBTS, is_whole
+from fillip_demo.latency import STEPS, Journey, Recorder, report_latency
+from fillip_demo.memory import measure_memory, measure_tree
+from fillip_demo.postgres import Ledger
+from fillip_demo.state import choose_state
+from fillip_demo.tally import Tally, percentile
+from fillip_demo.year import choose_phone_users
 
 
 def test_percentiles_are_values_that_occurred() -> None:
@@ -159,60 +132,6 @@ def test_phones_belong_to_twenty_different_households() -> None:
     users = choose_phone_users()
 
     assert len(set(users)) == 20 and users[0] == "h2337"
-
-
-class _Door(http.server.BaseHTTPRequestHandler):
-    """Hangs up on the first request of each connection's first POST, refuses /no, else tells what it was sent."""
-
-    seen: list[tuple[str, str | None, str]] = []
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.seen.append((self.path, self.headers["Idempotency-Key"], body))
-        if len(self.seen) == 1:
-            self.close_connection = True
-            return
-        said = b'{"stored": 1}' if self.path != "/no" else b'{"detail": "there is no such thing"}'
-        self.send_response(404 if self.path == "/no" else 200)
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
-
-    def log_message(self, *told: object) -> None:
-        """Nothing on the terminal."""
-
-
-@pytest.fixture
-def door() -> Iterator[str]:
-    _Door.seen.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_broken_connection_is_retried_under_the_same_idempotency_key(door: str) -> None:
-    assert ApiClient(door, "key").post("/v1/users:bulk", {"users": []}) == {"stored": 1}
-
-    (path, first, body), (again, second, same) = _Door.seen
-    assert (path, first, body) == (again, second, same) and first
-
-
-def test_a_refused_call_says_what_was_refused_and_why(door: str) -> None:
-    client = ApiClient(door, "key")
-    client.post("/warm-up")
-
-    with pytest.raises(CallFailed, match=r"POST /no: 404 .*there is no such thing"):
-        client.post("/no", {})
-
-
-def test_nobody_at_the_door_is_one_clear_line() -> None:
-    with pytest.raises(CallFailed, match="does not answer"):
-        ApiClient("http://127.0.0.1:1", "key").get("/v1/tenant")
 
 
 FAULTS = {

@@ -8,12 +8,12 @@ from secrets import SystemRandom
 
 from msgspec import Struct, json
 
-from fillip.app.demo.postgres import Ledger
-from fillip.app.demo.tally import Tally
 from fillip.app.up import Stack
 from fillip.core.errors import Crash
 from fillip.stream.kafka import Tail
 from fillip.stream.topics import Topics
+from fillip_demo.postgres import Ledger
+from fillip_demo.tally import Tally
 
 LOOK_EVERY_S = 0.2
 STALLED_AFTER_S = 60.0

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from fillip.app.sample.campaigns import TENANT
-from fillip.app.sample.tables import rows
+from fillip_demo.sample.campaigns import TENANT
+from fillip_demo.sample.tables import rows
 
 SOURCE = "completejourney"
 

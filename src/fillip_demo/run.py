@@ -8,20 +8,20 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from fillip.app.demo.book import set_up_grocer, set_up_probe
-from fillip.app.demo.client import ApiClient
-from fillip.app.demo.farewell import describe
-from fillip.app.demo.latency import FOR_S, PER_S, USERS, measure_latency
-from fillip.app.demo.memory import measure_memory
-from fillip.app.demo.postgres import Ledger
-from fillip.app.demo.scene import Scene
-from fillip.app.demo.state import choose_state
-from fillip.app.demo.writing import measure_writing
-from fillip.app.demo.year import replay_year
-from fillip.app.figures import Figure, open_screen, tabulate, write_figures
 from fillip.app.up import DOORS, Stack, stop_on_signals
+from fillip.client.api import ApiClient
 from fillip.embedded import jars
 from fillip.embedded.ports import choose_free_port
+from fillip.figures import Figure, open_screen, tabulate, write_figures
+from fillip_demo.book import set_up_grocer, set_up_probe
+from fillip_demo.farewell import describe
+from fillip_demo.latency import FOR_S, PER_S, USERS, measure_latency
+from fillip_demo.memory import measure_memory
+from fillip_demo.postgres import Ledger
+from fillip_demo.scene import Scene
+from fillip_demo.state import choose_state
+from fillip_demo.writing import measure_writing
+from fillip_demo.year import replay_year
 
 
 def run_demo(state: Path, *, keep: bool, kills: int) -> int:

@@ -1,19 +1,16 @@
 """Sends the sample's events through Kafka as fast as the system takes them."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from itertools import islice
 
-from msgspec import json
-
-from fillip.app.demo.tally import Tally
-from fillip.app.sample import Event
+from fillip.client.events import encode_events
 from fillip.stream.kafka import KafkaProducer
+from fillip_demo.sample import Event
+from fillip_demo.tally import Tally
 
 CHUNK = 500
 MAX_AHEAD = 50_000
-
-Message = tuple[str, bytes, bytes]
 
 
 async def replay(
@@ -36,9 +33,3 @@ async def replay(
         noted.update((str(event["id"]), now_us) for event in chunk if event["subject"] in users)
         await producer.send_many(messages)
         tally.sent += len(chunk)
-
-
-def encode_events(topic: str, events: Iterable[Event]) -> Iterator[Message]:
-    """Each event as (topic, key `tenant:user`, CloudEvents JSON)."""
-    for event in events:
-        yield topic, f"{event['tenantid']}:{event['subject']}".encode(), json.encode(event)

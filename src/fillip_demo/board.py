@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fillip.app.demo.tally import Rates, Tally, percentile
+from fillip_demo.tally import Rates, Tally, percentile
 
 DRAW_EVERY_S = 0.33
 SAY_EVERY_S = 3.0

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-from fillip.app import sample
-from fillip.app.demo.client import ApiClient
+from fillip.client.api import ApiClient
+from fillip.client.book import define_actions, launch_campaigns, upload_cohort
+from fillip_demo import sample
 
 Report = Callable[[str, str], None]
 
 SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write")
 MAX_BULK = 1_000
-ANY = {"If-Match": "*"}
 
 PROBE = "probe"
 PROBE_TENANT = {"tenant_id": PROBE, "name": "Latency probe", "time_zone": "UTC", "currency": "USD", "clock": "live"}
@@ -49,12 +49,6 @@ def set_up_probe(operator: ApiClient, api: str) -> str:
     return key
 
 
-def define_actions(client: ApiClient, actions: Mapping[str, object]) -> None:
-    """PUT each action with its JSON Schema."""
-    for name, schema in actions.items():
-        client.put(f"/v1/actions/{name}", {"schema": schema})
-
-
 def store_users(client: ApiClient, user_ids: list[str]) -> int:
     """Store users without attributes, in bulk; how many were stored."""
     ids, stored = iter(user_ids), 0
@@ -62,24 +56,6 @@ def store_users(client: ApiClient, user_ids: list[str]) -> int:
         users = [{"user_id": user_id, "attributes": {}} for user_id in part]
         stored += client.post("/v1/users:bulk", {"users": users})["stored"]
     return stored
-
-
-def upload_cohort(client: ApiClient, cohort_id: str, csv: bytes) -> int:
-    """Make a cohort and upload its list; its size."""
-    client.post("/v1/cohorts", {"cohort_id": cohort_id, "name": cohort_id})
-    return int(client.put(f"/v1/cohorts/{cohort_id}/members", csv, ANY)["size"])
-
-
-def launch_campaigns(
-    client: ApiClient, campaigns: Mapping[str, Mapping[str, object]], limits: list[dict[str, object]]
-) -> None:
-    """Make the campaigns as drafts, put the limits on them, then launch them."""
-    for campaign_id, definition in campaigns.items():
-        client.post("/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
-    for limit in limits:
-        client.post("/v1/limits", limit)
-    for campaign_id in campaigns:
-        client.post(f"/v1/campaigns/{campaign_id}/launch", headers=ANY)
 
 
 def _make_tenant(operator: ApiClient, document: Mapping[str, object]) -> str:

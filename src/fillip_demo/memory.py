@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fillip.app.figures import Figure, at_most, note
+from fillip.figures import Figure, at_most, note
 
 PROC = Path("/proc")
 WHOLE_MB, WORKER_MB = 1_500, 300

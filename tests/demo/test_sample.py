@@ -9,8 +9,6 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from fillip.app import sample
-from fillip.app.sample import Event, reference
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.identity import identify_event
@@ -20,6 +18,8 @@ from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage.rule.checker import check_rule
+from fillip_demo import sample
+from fillip_demo.sample import Event, reference
 
 TENANT = Tenant("demo", "Demo", "UTC", "USD", "history")
 KIND_RANK = {"ENROLLED": 0, "PURCHASE": 1, "REDEEM": 2}

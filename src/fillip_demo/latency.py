@@ -9,14 +9,14 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from fillip.app.demo.book import PROBE, PROBE_ACTION
-from fillip.app.demo.phone import Incentive, Phone, Trace, connected
-from fillip.app.demo.replay import encode_events
-from fillip.app.demo.tally import percentile
-from fillip.app.figures import Figure, at_most, note
-from fillip.app.sample import Event
+from fillip.client.events import encode_events
+from fillip.client.phone import Incentive, Phone, Trace, connected
 from fillip.core.errors import Crash
+from fillip.figures import Figure, at_most, note
 from fillip.stream.kafka import KafkaProducer
+from fillip_demo.book import PROBE, PROBE_ACTION
+from fillip_demo.sample import Event
+from fillip_demo.tally import percentile
 
 USERS = 50
 PER_S = 500

@@ -6,7 +6,7 @@ Documents are the JSON of the control plane's resources; the ids of actions and 
 from collections import defaultdict
 from collections.abc import Mapping
 
-from fillip.app.sample.tables import rows
+from fillip_demo.sample.tables import rows
 
 Document = dict[str, object]
 

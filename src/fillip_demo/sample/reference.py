@@ -6,7 +6,7 @@ It imports nothing of the engine and nothing of journey.py: a mistake there must
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from fillip.app.sample.tables import rows
+from fillip_demo.sample.tables import rows
 
 CASHBACK_FROM_CENTS = 5_000
 CASHBACK_CENTS = 100

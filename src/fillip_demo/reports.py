@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 from msgspec import Struct, convert
 
-from fillip.app.demo.checks import CATCH_UP_WITHIN_S, wait_until
-from fillip.app.demo.client import ApiClient
-from fillip.app.demo.postgres import CampaignDay, Ledger
-from fillip.app.figures import Figure, expect
-from fillip.app.sample import TENANT
+from fillip.client.api import ApiClient
+from fillip.figures import Figure, expect
+from fillip_demo.checks import CATCH_UP_WITHIN_S, wait_until
+from fillip_demo.postgres import CampaignDay, Ledger
+from fillip_demo.sample import TENANT
 
 PAGE = 500
 

@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from fillip.app.demo.phone import Phone
-from fillip.app.demo.postgres import Ledger, Outcomes
-from fillip.app.demo.tally import Tally
-from fillip.app.demo.valkey import count_differences
-from fillip.app.figures import Figure, expect, note
-from fillip.app.sample import TENANT, expected
+from fillip.client.phone import Phone
+from fillip.figures import Figure, expect, note
+from fillip_demo.postgres import Ledger, Outcomes
+from fillip_demo.sample import TENANT, expected
+from fillip_demo.tally import Tally
+from fillip_demo.valkey import count_differences
 
 CATCH_UP_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.1

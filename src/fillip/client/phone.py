@@ -9,7 +9,7 @@ from msgspec import Struct, json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from fillip.app.demo.client import ApiClient
+from fillip.client.api import ApiClient
 from fillip.core.errors import Crash
 
 ACK_EVERY = 25

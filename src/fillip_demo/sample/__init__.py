@@ -1,8 +1,8 @@
 """Real sample data (completejourney, CC0) as campaigns and events, and an independent answer key for them."""
 
-from fillip.app.sample.campaigns import TENANT, TENANT_DOCUMENT, actions, campaigns, cohort_csv, limits, users
-from fillip.app.sample.journey import Event, events, pairs
-from fillip.app.sample.reference import expected
+from fillip_demo.sample.campaigns import TENANT, TENANT_DOCUMENT, actions, campaigns, cohort_csv, limits, users
+from fillip_demo.sample.journey import Event, events, pairs
+from fillip_demo.sample.reference import expected
 
 __all__ = [
     "TENANT",

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from fillip.app.demo.latency import write_tap
-from fillip.app.demo.postgres import Ledger
-from fillip.app.demo.replay import encode_events
-from fillip.app.figures import Figure, at_most, note
-from fillip.app.sample import Event
+from fillip.client.events import encode_events
 from fillip.core.errors import Crash
+from fillip.figures import Figure, at_most, note
 from fillip.stream.kafka import KafkaProducer
+from fillip_demo.latency import write_tap
+from fillip_demo.postgres import Ledger
+from fillip_demo.sample import Event
 
 GRANTED, UNMET = 5_000, 20_000
 USERS = 500

@@ -5,20 +5,20 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from fillip.app.demo import checks
-from fillip.app.demo.board import show_board
-from fillip.app.demo.client import ApiClient
-from fillip.app.demo.phone import Incentive, Phone, Trace, connected
-from fillip.app.demo.postgres import Ledger
-from fillip.app.demo.replay import replay
-from fillip.app.demo.reports import check_reports
-from fillip.app.demo.scene import Scene, beside
-from fillip.app.demo.tally import Tally, percentile
-from fillip.app.demo.watch import follow_announcements, follow_ledger, kill_workers, watch_processes
-from fillip.app.figures import Figure, at_most, expect, note
-from fillip.app.sample import TENANT, events
-from fillip.app.sample.tables import rows
+from fillip.client.api import ApiClient
+from fillip.client.phone import Incentive, Phone, Trace, connected
+from fillip.figures import Figure, at_most, expect, note
 from fillip.stream.kafka import Tail
+from fillip_demo import checks
+from fillip_demo.board import show_board
+from fillip_demo.postgres import Ledger
+from fillip_demo.replay import replay
+from fillip_demo.reports import check_reports
+from fillip_demo.sample import TENANT, events
+from fillip_demo.sample.tables import rows
+from fillip_demo.scene import Scene, beside
+from fillip_demo.tally import Tally, percentile
+from fillip_demo.watch import follow_announcements, follow_ledger, kill_workers, watch_processes
 
 TOTAL = 164_539
 BUSY_PHONES, OTHER_PHONES = 10, 10

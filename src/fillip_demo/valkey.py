@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from fillip.app.demo.postgres import Use
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
+from fillip_demo.postgres import Use
 
 
 async def count_differences(url: str, tenant_id: str, counters: Sequence[Use]) -> int:

@@ -1,7 +1,7 @@
 """What to do with a demo that was left up."""
 
-from fillip.app.sample import TENANT
 from fillip.app.up import Stack
+from fillip_demo.sample import TENANT
 
 
 def describe(stack: Stack, key: str) -> str:
