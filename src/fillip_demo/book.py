@@ -1,13 +1,12 @@
 """Sets up the demo's two tenants through the HTTP API, as an operator and a marketer would."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
 from fillip.client.api import ApiClient
 from fillip.client.book import define_actions, launch_campaigns, upload_cohort
+from fillip.embedded.process import Report
 from fillip_demo import sample
-
-Report = Callable[[str, str], None]
 
 SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write")
 MAX_BULK = 1_000

@@ -2,12 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
-from rich.console import Console
 
+from fillip.app.keep import build_report
 from fillip.app.up import DOORS, Stack, stop_on_signals
 from fillip.client.api import ApiClient
 from fillip.embedded import jars
@@ -30,7 +29,7 @@ def run_demo(state: Path, *, keep: bool, kills: int) -> int:
     `keep` leaves all up until Ctrl-C; `kills` is how often the worker is killed (-9) during the replay.
     """
     screen, began = open_screen(), time.monotonic()
-    report, first = _build_report(screen, began), not jars.is_ready()
+    report, first = build_report(screen, began), not jars.is_ready()
     ports = {name: choose_free_port() for name in DOORS}  # the usual ones are left to `fillip up`
     with stop_on_signals(), Stack(choose_state(state), report, ports) as stack:
         logging.basicConfig(filename=stack.state_dir / "log" / "demo.log", level=logging.INFO, force=True)
@@ -41,13 +40,6 @@ def run_demo(state: Path, *, keep: bool, kills: int) -> int:
         if keep:
             _stay(scene)
     return 0 if held else 1
-
-
-def _build_report(screen: Console, began: float) -> Callable[[str, str], None]:
-    def report(step: str, detail: str) -> None:
-        screen.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}: {detail}", highlight=False)
-
-    return report
 
 
 def _stay(scene: Scene) -> None:

@@ -12,10 +12,11 @@ from typing import Any, TypeVar, get_args
 
 import asyncpg
 
-from fillip.app.up import DOORS, Report, Stack
+from fillip.app.up import DOORS, Stack
 from fillip.client.api import ApiClient
 from fillip.client.events import encode_events
 from fillip.embedded.ports import choose_free_port
+from fillip.embedded.process import Report
 from fillip.manage.api.keys import Scope
 from fillip.stream.kafka import KafkaProducer, read_last
 from fillip.stream.topics import Topics

@@ -27,33 +27,22 @@ FACTS_WAIT_MS, FACTS_BYTES = 200, 100_000
 
 async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -> None:
     """Load announcements into the Analytics Bay and serve its reports until `stop`."""
-    topics, security = Topics(settings.topic_prefix), settings.kafka_security
+    topics, bootstrap, security = Topics(settings.topic_prefix), settings.kafka_bootstrap, settings.kafka_security
+    read = sources(topics)
 
     def open_tail(offsets: Mapping[tuple[str, int], int]) -> Tail:
-        return Tail(
-            settings.kafka_bootstrap,
-            sources(topics),
-            from_end=False,
-            offsets=offsets,
-            fetch_wait_ms=FACTS_WAIT_MS,
-            extra={"fetch.min.bytes": FACTS_BYTES, **security},
-        )
+        extra = {"fetch.min.bytes": FACTS_BYTES, **security}
+        return Tail(bootstrap, read, from_end=False, offsets=offsets, fetch_wait_ms=FACTS_WAIT_MS, extra=extra)
 
     engine, valkey = open_engine(settings.dsn("fillip_analyse"), connections=2), connect_valkey(settings.valkey_url)
     follower = Follower(open_tail)
     health.watch("PostgreSQL", partial(reach_engine, engine))
-    watch_topics(health, follower, LogEnds(settings.kafka_bootstrap, sources(topics), security))
+    watch_topics(health, follower, LogEnds(bootstrap, read, security))
     async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
         routes = [*list_health_routes(health), *page_routes()]
         app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
-        serving = asyncio.create_task(
-            serve_http(
-                Counted(app, [route.path for route in app.routes if isinstance(route, Route)]),
-                settings.host,
-                settings.analyse_port,
-                stop,
-            )
-        )
+        counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
+        serving = asyncio.create_task(serve_http(counted, settings.host, settings.analyse_port, stop))
         loading = asyncio.create_task(keep_loading(bay, follower.open))
         try:
             done, _ = await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)

@@ -49,10 +49,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         stack.push_async_callback(owner_engine.dispose)
         producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS, extra=settings.kafka_security)
         stack.push_async_callback(producer.close)
-        keys, books = (
-            PostgresKeyRing(engine),
-            BookKeeper(PostgresBooks(pool, build_reader, with_members=False), pool, decides=False),
-        )
+        keys = PostgresKeyRing(engine)
+        books = BookKeeper(PostgresBooks(pool, build_reader, with_members=False), pool, decides=False)
         valkey = connect_valkey(settings.valkey_url)
         stack.push_async_callback(valkey.aclose)
         rates = ValkeyRates(valkey)
@@ -72,12 +70,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         health.watch("PostgreSQL", partial(reach_engine, engine))
         health.watch("Kafka", ends.read)
         async with follow(books):
-            await serve_http(
-                Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS])),
-                settings.host,
-                settings.api_port,
-                stop,
-            )
+            counted = Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS]))
+            await serve_http(counted, settings.host, settings.api_port, stop)
 
 
 @asynccontextmanager

@@ -139,9 +139,7 @@ def demo(
     """
     found = entry_points(group="fillip.commands", name="demo")
     if not found:
-        raise Crash(
-            "the demo is not installed here: it comes with Fillip's wheel, pip install --force-reinstall fillip"
-        )
+        raise Crash("the demo is not installed: it comes with Fillip's wheel, pip install --force-reinstall fillip")
     raise typer.Exit(found["demo"].load()(state, keep=keep, kills=kills))
 
 

@@ -7,6 +7,7 @@ from rich.panel import Panel
 
 from fillip.app.settings import Settings
 from fillip.app.up import DOORS, Stack, stop_on_signals
+from fillip.embedded.process import Report
 
 LOOK_EVERY_S = 1.0
 
@@ -18,18 +19,24 @@ def keep_up(given: Settings, screen: Console) -> None:
         name: getattr(given, door) if door in named else None for name, door in DOORS.items()
     }
 
-    def report(step: str, detail: str) -> None:
-        screen.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}: {detail}", highlight=False)
-
     with stop_on_signals():
         try:
-            with Stack(given.state_dir, report, ports, given) as stack:
+            with Stack(given.state_dir, build_report(screen, began), ports, given) as stack:
                 screen.print(describe(stack))
                 while True:
                     time.sleep(LOOK_EVERY_S)
                     stack.revive()
         except KeyboardInterrupt:
             screen.print("stopped; the state is kept, and starting again goes on from it")
+
+
+def build_report(screen: Console, began: float) -> Report:
+    """Prints each step with the seconds since `began` (of the monotonic clock)."""
+
+    def report(step: str, detail: str) -> None:
+        screen.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}: {detail}", highlight=False)
+
+    return report
 
 
 def describe(stack: Stack) -> Panel:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from fillip.core.errors import Crash
 from fillip.embedded.addresses import Addresses, External
 from fillip.embedded.patience import Patience
 from fillip.embedded.ports import check_free, choose_free_port, claim_port, find_port_owner
-from fillip.embedded.process import SPAWN
+from fillip.embedded.process import SPAWN, Report
 from fillip.embedded.servers import Servers
 from fillip.migrations import ROLES
 
@@ -29,8 +29,6 @@ USUAL_METRICS_PORT = 8090
 """Of the first process; the others follow. One that is taken is replaced by a free one."""
 READY_WITHIN_S = 90
 STOP_WITHIN_S = 10
-
-Report = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,15 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fillip.embedded.errors import ServerFailed
 from fillip.embedded.kafka import Kafka
 from fillip.embedded.ports import choose_free_port
-from fillip.embedded.process import Child
+from fillip.embedded.process import Child, Report
 from fillip.embedded.state import StateFolder
 
-Report = Callable[[str, str], None]
 VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 CHECKSUMS = Path(__file__).with_name("kafka-jars.sha256")

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from fillip.embedded.errors import ServerFailed
 
 Identity = Literal["direct", "namespace", "nobody"]
+Report = Callable[[str, str], None]
+"""Told a step and how far it is, for people; from any thread."""
 SPAWN = Path(__file__).with_name("spawn.py")
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0

@@ -4,19 +4,18 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 
 from fillip.embedded import jars, kafka, postgres, valkey
-from fillip.embedded.addresses import Addresses, External
+from fillip.embedded.addresses import Addresses, External, describe
 from fillip.embedded.errors import ServerFailed
 from fillip.embedded.patience import Patience
-from fillip.embedded.process import Child, Server, end_process
+from fillip.embedded.process import Child, Report, Server, end_process
 from fillip.embedded.state import StateFolder
 
-Report = Callable[[str, str], None]
 STOP_ORDER = ("kafka", "valkey", "postgres")  # the source first, the ledger last
 PORTS = ["postgres", "valkey", "kafka", "kafka_controller"]
 
@@ -148,7 +147,7 @@ class Servers:
     def _start_valkey(self, external: str | None, port: int) -> None:
         if external is not None:
             valkey.check_external(external)
-            self._report("valkey", f"using {valkey.describe_url(external)}")
+            self._report("valkey", f"using {describe('Valkey', external)}")
             self._addresses["valkey"] = external
             return
         server = valkey.Valkey(self._folder, port)

@@ -82,14 +82,9 @@ def find_binary() -> Path:
     )
 
 
-def describe_url(url: str) -> str:
-    """'Valkey at host:port/0', never the password."""
-    return describe("Valkey", url)
-
-
 def check_external(url: str) -> None:
     """Raise ServerFailed when an external Valkey can't be reached."""
-    where = describe_url(url)
+    where = describe("Valkey", url)
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()
