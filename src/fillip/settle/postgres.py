@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import asyncpg
+from msgspec import Struct
 
 from fillip.core.errors import Busy, Fenced, Retry
 from fillip.core.event import Event
@@ -17,19 +19,23 @@ from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
-from fillip.settle.columns import to_columns
+from fillip.settle.columns import list_columns, to_columns
 from fillip.settle.pace import cut_evenly
+from fillip.settle.pins import Pin
 from fillip.settle.quest import PostgresQuests
 from fillip.settle.reversal import EventKey, RecordedEvent
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.rows import (
+    BadgeRow,
+    CounterRow,
+    EventRow,
+    InboxHeadRow,
+    RejectionRow,
+    list_decisions,
+    list_incentives,
     write_awaited,
-    write_counter,
-    write_decision,
+    write_badges,
     write_event,
-    write_given,
-    write_incentives,
-    write_pin,
     write_rejection,
 )
 from fillip.settle.stage import Outcome, Recorded
@@ -41,6 +47,8 @@ ANSWER_S = 2.0
 
 HEARD_EVERY_S = 0.5
 WRITTEN_AT_ONCE = 1_000  # decisions; with two rewards each some 30 ms of encoding
+
+_Row = TypeVar("_Row", bound=Struct)
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
@@ -144,7 +152,7 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         rows = {(e.tenant_id, e.key): write_event(e, said) for e, said in zip(events, prints, strict=True)}
         awaited = {key: write_awaited(event) for key, event in originals.items() if key not in rows}
-        columns = to_columns([row for _, row in sorted((rows | awaited).items())], 12)
+        columns = list_columns(EventRow, [row for _, row in sorted((rows | awaited).items())])
         stored = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["record_events"], *columns)}
         known = [key for key in rows if key not in stored]
         met = sorted(originals.keys() - stored)
@@ -155,7 +163,7 @@ class PostgresTransaction:
         locked = await self._lock_events({*met, *empty}) if met or empty else {}
         filled = set()
         if empty:
-            columns = to_columns([rows[key] for key in empty], 12)
+            columns = list_columns(EventRow, [rows[key] for key in empty])
             filled = {(tenant, event) for tenant, event in await self._connection.fetch(SQL["fill_events"], *columns)}
             before |= await self._read_fingerprints(empty)  # those that another has filled meanwhile
         here = {key: original for key, original in locked.items() if key in originals}
@@ -232,8 +240,8 @@ class PostgresTransaction:
         await self._write_given(outcome)
         logs = {(span.topic, span.partition): span.generation for span in batch.spans}
         rejections = [write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
-        await self._write("write_rejections", 12, rejections)
-        await self._write("write_pins", 6, [write_pin(pin) for pin in outcome.pins])
+        await self._write("write_rejections", RejectionRow, rejections)
+        await self._write("write_pins", Pin, outcome.pins)
 
     async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
         """Some decisions at a time: a statement's rows are encoded at once. Heads and counters are few, and go with the last."""
@@ -241,24 +249,20 @@ class PostgresTransaction:
         for settled in some:
             await self._write_decided(batch, settled, [], [])
             await self.stay()
-        inbox_heads = [(*user, *head) for user, head in outcome.inbox_heads.items()]
-        counters = [write_counter(key, *moved) for key, moved in outcome.counters.items()]
-        await self._write_decided(batch, last, inbox_heads, counters)
+        await self._write_decided(batch, last, outcome.inbox_heads, outcome.counters)
 
     async def _write_decided(
         self,
         batch: Batch,
         settled: Sequence[Settled],
-        inbox_heads: Sequence[tuple[object, ...]],
-        counters: Sequence[tuple[object, ...]],
+        inbox_heads: Sequence[InboxHeadRow],
+        counters: Sequence[CounterRow],
     ) -> None:
-        decisions = [write_decision(each) for each in settled]
-        incentives = [row for each in settled for row in write_incentives(each, batch)]
         columns = (
-            *to_columns(decisions, 22),
-            *to_columns(incentives, 19),
-            *to_columns(inbox_heads, 4),
-            *to_columns(counters, 9),
+            *list_decisions(settled).values(),
+            *list_incentives(settled, batch.taken_at).values(),
+            *list_columns(InboxHeadRow, inbox_heads),
+            *list_columns(CounterRow, counters),
         )
         written = await self._connection.fetchrow(SQL["write_settled"], *columns)
         if written is None or tuple(written) != (len(inbox_heads), len(counters)):
@@ -266,12 +270,17 @@ class PostgresTransaction:
 
     async def _write_given(self, outcome: Outcome) -> None:
         """Codes and badges; a badge that was taken back in the same batch never comes on its shelf."""
-        given = [row for settled in outcome.settled for row in write_given(settled)]
-        if codes := [(tenant, code, i) for tenant, _, i, code, _, _ in given if code]:
+        codes = [
+            (settled.request.user[0], settled.codes[made.reward_index], made.incentive_id)
+            for settled in outcome.settled
+            for made in settled.incentives
+            if made.reward_index in settled.codes
+        ]
+        if codes:
             await self._connection.executemany(SQL["write_coupons"], codes)
         gone = {taken.incentive_id for done in outcome.reversed for _, taken in done.taken if taken.whole}
-        badges = [(tenant, user, badge, i, at) for tenant, user, i, _, badge, at in given if badge and i not in gone]
-        await self._write("write_badges", 5, badges)
+        badges = [row for each in outcome.settled for row in write_badges(each) if row.incentive_id not in gone]
+        await self._write("write_badges", BadgeRow, badges)
 
     async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         keys = [(c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start) for c in counters]
@@ -287,6 +296,6 @@ class PostgresTransaction:
             found[tenant, pool].append(code)
         return found
 
-    async def _write(self, name: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
+    async def _write(self, name: str, row: type[_Row], rows: Sequence[_Row]) -> None:
         if rows:
-            await self._connection.execute(SQL[name], *to_columns(rows, width))
+            await self._connection.execute(SQL[name], *list_columns(row, rows))

@@ -1,126 +1,228 @@
-"""Rows of the ledger's tables, as the statements of settle take them."""
+"""Rows of the ledger's tables, named and ordered as the columns that the statements of settle take.
 
-from collections.abc import Iterable
-from datetime import datetime
+Each is made by names, so that no two columns can be swapped in silence. What is `fresh` was missing under the lock.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from uuid import UUID
 
-from msgspec import json
+from msgspec import Struct, json
+from msgspec.structs import replace
 
 from fillip.core.event import Event, Rejection
 from fillip.core.identity import identify
-from fillip.core.ledger.settlement import GrantRequest, Settled
-from fillip.core.limit import Counter, CounterKey
-from fillip.settle.pins import Pin
+from fillip.core.ledger.settlement import Settled
+from fillip.settle.columns import Columns
 from fillip.settle.reversal import read_pending_reversal
-from fillip.stream.belt import Batch
 
 
-def _encode(value: object) -> str | None:
-    return None if value is None else json.encode(value).decode()
+class _RewardValue(Struct, gc=False):
+    kind: str
+    value: int
+    currency: str | None
 
 
-def write_event(event: Event, said: bytes) -> tuple[object, ...]:
-    """Of event_met."""
-    place, attributes = event.place, _encode(event.attributes)
-    who = (event.tenant_id, event.key, event.event_id, event.source, said, event.user_id, event.action)
-    return (*who, event.occurred_at, event.received_at, attributes, place.partition, place.offset)
+class EventRow(Struct, frozen=True, gc=False):
+    """Of event_met; `fingerprint` None: a reversal names it, and it has not come."""
+
+    tenant_id: str
+    event_key: UUID
+    event_id: str
+    event_source: str
+    fingerprint: bytes | None
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: str
+    partition: int
+    log_offset: int
 
 
-def write_awaited(reversal: Event) -> tuple[object, ...]:
-    """The row of an event that is not known: without a fingerprint, the rest is the reversal's that waits for it."""
-    place, pending = reversal.place, read_pending_reversal(reversal)
-    when = (reversal.occurred_at, reversal.received_at)
-    name = (*pending.original, pending.order.event_id, pending.original_source)
-    return (*name, None, reversal.user_id, "", *when, "{}", place.partition, place.offset)
+class InboxHeadRow(Struct, frozen=True, gc=False):
+    """Of inbox_head: the last number given out."""
+
+    tenant_id: str
+    user_id: str
+    last_seq: int
+    fresh: bool
 
 
-def write_decision(settled: Settled) -> tuple[object, ...]:
-    """Of decision."""
-    request, decision = settled.request, settled.decision
-    match, event = request.match, request.match.event
-    rewards = _list_rewards(request) if decision.outcome == "granted" else []
-    return (
-        event.tenant_id,
-        decision.decision_id,
-        request.campaign_version.campaign_id,
-        request.campaign_version.version,
-        event.key,
-        event.event_id,
-        event.source,
-        event.user_id,
-        request.instance,
-        decision.outcome,
-        decision.reason,
-        decision.outranked_by,
-        event.occurred_at,
-        decision.local_day,
-        _encode(rewards),
-        _encode(decision.uses),
-        event.book.version,
-        _encode(match.user),
-        _encode(match.cohorts),
-        event.place.partition,
-        event.place.offset,
-        decision.decided_at,
+class CounterRow(Struct, frozen=True, gc=False):
+    """Of limit_counter; `cap` is the limit's."""
+
+    tenant_id: str
+    limit_id: str
+    user_id: str
+    key: str
+    window_start: date
+    used: int
+    cap: int
+    version: int
+    fresh: bool
+
+
+class BadgeRow(Struct, frozen=True, gc=False):
+    """Of badge_held."""
+
+    tenant_id: str
+    user_id: str
+    badge_id: str
+    incentive_id: UUID
+    held_at: datetime
+
+
+class RejectionRow(Struct, frozen=True, gc=False):
+    """Of rejection."""
+
+    rejection_id: UUID
+    tenant_id: str | None
+    topic: str
+    partition: int
+    log_offset: int
+    reason: str
+    detail: str
+    event_id: str | None
+    event_source: str | None
+    original: bytes
+    received_at: datetime
+    generation: int
+
+
+def write_event(event: Event, fingerprint: bytes | None) -> EventRow:
+    """The row of an event that has come."""
+    return EventRow(
+        tenant_id=event.tenant_id,
+        event_key=event.key,
+        event_id=event.event_id,
+        event_source=event.source,
+        fingerprint=fingerprint,
+        user_id=event.user_id,
+        action=event.action,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        attributes=_encode(event.attributes),
+        partition=event.place.partition,
+        log_offset=event.place.offset,
     )
 
 
-def _list_rewards(request: GrantRequest) -> list[dict[str, object]]:
-    given = zip(request.campaign_version.campaign.rewards, request.values, strict=True)
-    return [{"kind": reward.kind, "value": value, "currency": reward.currency} for reward, value in given]
+def write_awaited(reversal: Event) -> EventRow:
+    """The row of an event that is not known: all but its name is the reversal's that waits for it."""
+    pending = read_pending_reversal(reversal)
+    return replace(
+        write_event(reversal, None),
+        event_key=pending.original[1],
+        event_id=pending.order.event_id,
+        event_source=pending.original_source,
+        action="",
+        attributes="{}",
+    )
 
 
-def write_incentives(settled: Settled, batch: Batch) -> Iterable[tuple[object, ...]]:
-    """Of incentive."""
-    request, decision, event = settled.request, settled.decision, settled.request.match.event
-    for incentive_id, index, seq in settled.incentives:
-        reward = request.campaign_version.campaign.rewards[index]
-        yield (
-            event.tenant_id,
-            incentive_id,
-            decision.decision_id,
-            request.campaign_version.campaign_id,
-            event.user_id,
-            event.event_id,
-            event.source,
-            index,
-            reward.kind,
-            request.values[index],
-            reward.currency,
-            _encode(reward.payload),
-            seq,
-            event.occurred_at,
-            event.received_at,
-            batch.taken_at,
-            decision.decided_at,
-            settled.codes.get(index),
-            reward.expire_at(event.occurred_at, event.book.tenant.clock),
-        )
+def list_decisions(settled: Sequence[Settled]) -> Columns:
+    """Of decision; `reward_values` is empty where it is denied."""
+    decisions, requests = [each.decision for each in settled], [each.request for each in settled]
+    versions, matches = [each.campaign_version for each in requests], [each.match for each in requests]
+    events = [match.event for match in matches]
+    return {
+        "tenant_id": [event.tenant_id for event in events],
+        "decision_id": [decision.decision_id for decision in decisions],
+        "campaign_id": [version.campaign_id for version in versions],
+        "campaign_version": [version.version for version in versions],
+        "event_key": [event.key for event in events],
+        "event_id": [event.event_id for event in events],
+        "event_source": [event.source for event in events],
+        "user_id": [event.user_id for event in events],
+        "instance": [request.instance for request in requests],
+        "outcome": [decision.outcome for decision in decisions],
+        "reason": [decision.reason for decision in decisions],
+        "outranked_by": [decision.outranked_by for decision in decisions],
+        "occurred_at": [event.occurred_at for event in events],
+        "local_day": [decision.local_day for decision in decisions],
+        "reward_values": [_encode(_list_values(each)) for each in settled],
+        "limits": [_encode(decision.uses) for decision in decisions],
+        "book_version": [event.book.version for event in events],
+        "user_attributes": [None if match.user is None else _encode(match.user) for match in matches],
+        "cohorts": [_encode(match.cohorts) for match in matches],
+        "partition": [event.place.partition for event in events],
+        "log_offset": [event.place.offset for event in events],
+        "decided_at": [decision.decided_at for decision in decisions],
+    }
 
 
-def write_given(settled: Settled) -> Iterable[tuple[str, str, UUID, str | None, str | None, datetime]]:
-    """(tenant, user, incentive, code, badge, when) of what a claim gives out of a pool or puts on a shelf."""
-    for incentive_id, index, _ in settled.incentives:
-        code, badge = settled.codes.get(index), settled.request.campaign_version.campaign.rewards[index].badge
-        if code or badge:
-            yield *settled.request.user, incentive_id, code, badge, settled.decision.decided_at
+def list_incentives(settled: Sequence[Settled], taken_at: datetime) -> Columns:
+    """Of incentive, and of inbox: what these decisions granted; `taken_at` is when the worker took the batch."""
+    granted = [(each, made) for each in settled for made in each.incentives]
+    incentives, decisions = [made for _, made in granted], [each.decision for each, _ in granted]
+    requests, events = [each.request for each, _ in granted], [each.request.match.event for each, _ in granted]
+    versions = [request.campaign_version for request in requests]
+    rewards = [each.request.campaign_version.campaign.rewards[made.reward_index] for each, made in granted]
+    placed = list(zip(rewards, events, strict=True))
+    return {
+        "tenant_id": [event.tenant_id for event in events],
+        "incentive_id": [made.incentive_id for made in incentives],
+        "decision_id": [decision.decision_id for decision in decisions],
+        "campaign_id": [version.campaign_id for version in versions],
+        "user_id": [event.user_id for event in events],
+        "event_id": [event.event_id for event in events],
+        "event_source": [event.source for event in events],
+        "reward_index": [made.reward_index for made in incentives],
+        "kind": [reward.kind for reward in rewards],
+        "value": [each.request.values[made.reward_index] for each, made in granted],
+        "currency": [reward.currency for reward in rewards],
+        "payload": [None if reward.payload is None else _encode(reward.payload) for reward in rewards],
+        "inbox_seq": [made.inbox_seq for made in incentives],
+        "occurred_at": [event.occurred_at for event in events],
+        "received_at": [event.received_at for event in events],
+        "taken_at": [taken_at] * len(granted),
+        "granted_at": [decision.decided_at for decision in decisions],
+        "coupon_code": [each.codes.get(made.reward_index) for each, made in granted],
+        "expires_at": [reward.expire_at(e.occurred_at, e.book.tenant.clock) for reward, e in placed],
+    }
 
 
-def write_counter(key: CounterKey, counter: Counter, cap: int, fresh: bool) -> tuple[object, ...]:
-    """Of limit_counter; `fresh` where it was missing under the lock."""
-    name = (key.tenant_id, key.limit_id, key.user_id, key.key, key.window_start)
-    return (*name, counter.used, cap, counter.version, fresh)
+def write_badges(settled: Settled) -> Iterator[BadgeRow]:
+    """The rows of the badges that a decision granted."""
+    for made in settled.incentives:
+        if badge := settled.request.campaign_version.campaign.rewards[made.reward_index].badge:
+            tenant_id, user_id = settled.request.user
+            yield BadgeRow(
+                tenant_id=tenant_id,
+                user_id=user_id,
+                badge_id=badge,
+                incentive_id=made.incentive_id,
+                held_at=settled.decision.decided_at,
+            )
 
 
-def write_rejection(rejection: Rejection, generation: int) -> tuple[object, ...]:
-    """Of rejection."""
+def write_rejection(rejection: Rejection, generation: int) -> RejectionRow:
+    """The row of a rejection; its id is of its place in the log, in this `generation` of the topic."""
     place = rejection.place
-    number = identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset))
-    why = (rejection.reason, rejection.detail, rejection.event_id, rejection.event_source)
-    what = (*why, rejection.original, rejection.received_at)
-    return (number, rejection.tenant_id, place.topic, place.partition, place.offset, *what, generation)
+    return RejectionRow(
+        rejection_id=identify("rejection", place.topic, str(place.partition), str(generation), str(place.offset)),
+        tenant_id=rejection.tenant_id,
+        topic=place.topic,
+        partition=place.partition,
+        log_offset=place.offset,
+        reason=rejection.reason,
+        detail=rejection.detail,
+        event_id=rejection.event_id,
+        event_source=rejection.event_source,
+        original=rejection.original,
+        received_at=rejection.received_at,
+        generation=generation,
+    )
 
 
-def write_pin(pin: Pin) -> tuple[object, ...]:
-    """Of book_pin."""
-    return (pin.tenant_id, pin.topic, pin.partition, pin.from_offset, pin.book_version, pin.generation)
+def _list_values(settled: Settled) -> list[_RewardValue]:
+    if settled.decision.outcome != "granted":
+        return []
+    rewards = settled.request.campaign_version.campaign.rewards
+    given = zip(rewards, settled.request.values, strict=True)
+    return [_RewardValue(reward.kind, value, reward.currency) for reward, value in given]
+
+
+def _encode(value: object) -> str:
+    return json.encode(value).decode()

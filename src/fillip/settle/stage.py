@@ -43,6 +43,7 @@ from fillip.settle.reversal import (
     note_short,
     read_pending_reversal,
 )
+from fillip.settle.rows import CounterRow, InboxHeadRow
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
@@ -65,8 +66,8 @@ class Outcome(Struct, frozen=True):
     """All that one batch leaves behind."""
 
     settled: Sequence[Settled]
-    counters: Mapping[CounterKey, tuple[Counter, int, bool]]  # moved ones, the limit's cap, whether the row is new
-    inbox_heads: Mapping[UserKey, tuple[int, bool]]  # moved ones: last number, and whether the row is new
+    counters: Sequence[CounterRow]  # those that moved, as the heads
+    inbox_heads: Sequence[InboxHeadRow]
     instances: Mapping[InstanceKey, Instance]
     met: Sequence[tuple[InstanceKey, Contribution]] = ()
     fresh: Collection[InstanceKey] = ()  # instances that were missing under the lock
@@ -290,15 +291,33 @@ def _sum_up(
     caps: Mapping[tuple[str, str], int],
     quests: InstanceBatch,
 ) -> Outcome:
-    found = before.counters
+    found, heads = before.counters, before.inbox_heads
     return Outcome(
-        settled,
-        {k: (c, caps[k.tenant_id, k.limit_id], not found[k].version) for k, c in counters.items() if c != found[k]},
-        {u: (n, u not in before.inbox_heads) for u, n in inbox_heads.items() if n != before.inbox_heads.get(u)},
-        quests.changed,
-        quests.met,
-        quests.fresh,
-        before.wallets.values(),
+        settled=settled,
+        counters=[
+            CounterRow(
+                tenant_id=key.tenant_id,
+                limit_id=key.limit_id,
+                user_id=key.user_id,
+                key=key.key,
+                window_start=key.window_start,
+                used=counter.used,
+                cap=caps[key.tenant_id, key.limit_id],
+                version=counter.version,
+                fresh=not found[key].version,
+            )
+            for key, counter in counters.items()
+            if counter != found[key]
+        ],
+        inbox_heads=[
+            InboxHeadRow(tenant_id=user[0], user_id=user[1], last_seq=last, fresh=user not in heads)
+            for user, last in inbox_heads.items()
+            if last != heads.get(user)
+        ],
+        instances=quests.changed,
+        met=quests.met,
+        fresh=quests.fresh,
+        wallets=before.wallets.values(),
     )
 
 

@@ -51,15 +51,23 @@ class GrantRequest(Struct, frozen=True):
         return self.match.event.tenant_id, self.match.event.user_id
 
 
+class NewIncentive(Struct, frozen=True):
+    """What was granted of the reward at `reward_index`; `inbox_seq` is its number in the user's inbox."""
+
+    incentive_id: UUID
+    reward_index: int
+    inbox_seq: int
+
+
 class Settled(Struct, frozen=True):
-    """A claim with its decision; `incentives` are (id, reward index, inbox number), empty when denied.
+    """A grant request with its decision; `incentives` is empty when denied.
 
     `codes` are the coupon codes that were taken, by reward index.
     """
 
     request: GrantRequest
     decision: Decision
-    incentives: Sequence[tuple[UUID, int, int]] = ()
+    incentives: Sequence[NewIncentive] = ()
     codes: Mapping[int, str] = {}
 
 
@@ -105,11 +113,11 @@ def decide(
     quests: InstanceBatch,
     at: datetime,
 ) -> Iterator[Settled]:
-    """Decide each claim in order on what the ones before it left over; moves `counters`, `inbox_heads` and `stock` on.
+    """Decide requests in order; each sees what earlier grants consumed. Mutates `counters`, `inbox_heads` and `stock`.
 
-    A claim is outranked by one of the same event that was granted and stands against it; one that was refused yields.
+    A request is outranked by one of the same event that was granted and stands against it; one that was refused yields.
     An event that was granted MAX_GRANTS is granted no more, whatever the limits say.
-    A claim comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
+    A request comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
     read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
     """
     match: Match | None = None
@@ -168,8 +176,14 @@ def _list_requests_of(match: Match, candidate: Candidate, quests: InstanceBatch)
 
 
 def _build_request(match: Match, candidate: Candidate) -> GrantRequest:
-    what = (candidate.campaign_version, candidate.charges, candidate.values, candidate.refused)
-    return GrantRequest(match, *what, since=match.event.place.offset)
+    return GrantRequest(
+        match=match,
+        campaign_version=candidate.campaign_version,
+        charges=candidate.charges,
+        values=candidate.values,
+        refused=candidate.refused,
+        since=match.event.place.offset,
+    )
 
 
 def _record(
@@ -194,11 +208,10 @@ def _record(
     )
 
 
-def _number(
-    request: GrantRequest, decision: Decision, inbox_heads: MutableMapping[UserKey, int]
-) -> list[tuple[UUID, int, int]]:
+def _number(request: GrantRequest, decision: Decision, inbox_heads: MutableMapping[UserKey, int]) -> list[NewIncentive]:
     numbered = []
     for index in range(len(request.campaign_version.campaign.rewards)):
         inbox_heads[request.user] = inbox_heads.get(request.user, 0) + 1
-        numbered.append((identify_incentive(decision.decision_id, index), index, inbox_heads[request.user]))
+        incentive_id = identify_incentive(decision.decision_id, index)
+        numbered.append(NewIncentive(incentive_id, index, inbox_heads[request.user]))
     return numbered

@@ -17,7 +17,10 @@ WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding
 
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _STEPS = json.Decoder(tuple[StepState, ...])
-_PLAIN = tuple(name for name in Instance.__struct_fields__ if name not in ("key", "steps", "start"))
+_PLACE = ("tenant_id", "campaign_id", "user_id", "instance_key", "occurrence")
+_PLAIN = tuple(name for name in Instance.__struct_fields__ if name not in ("key", "occurrence", "steps", "start"))
+INSTANCE_ROW = (*_PLACE, *_PLAIN, "steps", "start_attributes", "fresh")
+CONTRIBUTION_ROW = (*_PLACE, "step", "event_key", "amount", "day")
 
 
 class PostgresQuests:
@@ -56,13 +59,13 @@ class PostgresQuests:
         Raises Retry when another writer made one of them meanwhile.
         """
         moved = [(*_write(place, instance), place in fresh) for place, instance in instances.items()]
-        given = [(*place, c.step, c.event_key, c.amount, c.day) for place, c in met]
+        given = [(*place, *(getattr(each, name) for name in CONTRIBUTION_ROW[5:])) for place, each in met]
         for start in range(0, max(len(moved), len(given)), WRITTEN_AT_ONCE):
             end = start + WRITTEN_AT_ONCE
             await self._write(moved[start:end], given[start:end])
 
     async def _write(self, moved: Sequence[tuple[Any, ...]], given: Sequence[tuple[Any, ...]]) -> None:
-        columns = (*to_columns(moved, 18), *to_columns(given, 9))
+        columns = (*to_columns(moved, len(INSTANCE_ROW)), *to_columns(given, len(CONTRIBUTION_ROW)))
         written = await self._connection.fetchval(_SQL["write_instances"], *columns)
         if written != len(moved):
             raise Retry("another writer made a quest instance of this batch first")
@@ -73,6 +76,7 @@ def read_instance(row: asyncpg.Record) -> Instance:
     start = row["start_attributes"]
     return Instance(
         key=row["instance_key"],
+        occurrence=row["occurrence"],
         steps=_STEPS.decode(row["steps"]),
         start=start and json.decode(start),
         **{name: row[name] for name in _PLAIN},
@@ -80,6 +84,6 @@ def read_instance(row: asyncpg.Record) -> Instance:
 
 
 def _write(place: InstanceKey, instance: Instance) -> tuple[Any, ...]:
-    plain = (getattr(instance, name) for name in _PLAIN if name != "occurrence")
+    plain = (getattr(instance, name) for name in _PLAIN)
     start = None if instance.start is None else json.encode(instance.start).decode()
     return (*place, *plain, json.encode(instance.steps).decode(), start)

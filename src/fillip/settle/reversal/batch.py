@@ -83,7 +83,7 @@ class ReversalBatch:
         self._grants = {key: list(grants) for key, grants in found.grants.items()}
         every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
         self._held = {held.incentive_id: held for held in every}
-        self._shelves = dict(found.shelves)
+        self._badges = dict(found.shelves)
         self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
         for place, history in self._goings.items():
@@ -190,16 +190,30 @@ class ReversalBatch:
             return
         request, decision = settled.request, settled.decision
         held = []
-        for incentive_id, index, _ in settled.incentives:
-            reward = request.campaign_version.campaign.rewards[index]
+        for made in settled.incentives:
+            reward = request.campaign_version.campaign.rewards[made.reward_index]
             held.append(
-                GrantedIncentive(incentive_id, reward.kind, request.values[index], reward.currency, 0, "granted")
+                GrantedIncentive(
+                    incentive_id=made.incentive_id,
+                    kind=reward.kind,
+                    value=request.values[made.reward_index],
+                    currency=reward.currency,
+                    reversed_value=0,
+                    state="granted",
+                )
             )
             if reward.badge:
-                self._shelves[incentive_id] = (*request.user, reward.badge)
+                self._badges[made.incentive_id] = (*request.user, reward.badge)
         self._held |= {each.incentive_id: each for each in held}
-        what = (request.instance, request.campaign_version.campaign.give_back, decision.uses, held)
-        grant = Grant(decision.decision_id, request.campaign_version.campaign_id, request.user[1], *what)
+        grant = Grant(
+            decision_id=decision.decision_id,
+            campaign_id=request.campaign_version.campaign_id,
+            user_id=request.user[1],
+            instance=request.instance,
+            give_back=request.campaign_version.campaign.give_back,
+            uses=decision.uses,
+            incentives=held,
+        )
         self._grants.setdefault(key, []).append(grant)
 
     def _read_grants(self, key: EventKey) -> list[Grant]:
@@ -233,7 +247,7 @@ class ReversalBatch:
         reversed_value = held.reversed_value + taken.value
         state = "reversed" if taken.whole else held.state
         self._held[taken.incentive_id] = replace(held, reversed_value=reversed_value, state=state)
-        if taken.whole and (badge := self._shelves.pop(taken.incentive_id, None)):
+        if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)):
             self._tables.stock.put_back(badge)
         if held.kind == "points" and taken.value:
             wallet = (*user, held.currency or POINTS)

@@ -1,6 +1,6 @@
 """Reversals in PostgreSQL, inside the transaction of settle."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +17,20 @@ from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey
 from fillip.core.limit import CounterUse
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
-from fillip.core.quest.reversal import InstanceHistory, InstanceReversal
-from fillip.settle.columns import to_columns
+from fillip.core.quest.reversal import InstanceHistory
+from fillip.settle.columns import list_columns, to_columns
 from fillip.settle.quest.postgres import read_instance
+from fillip.settle.reversal.rows import (
+    InboxUpdateRow,
+    LineRow,
+    LoweredRow,
+    TakenRow,
+    list_reversals,
+    write_inbox_updates,
+    write_lines,
+    write_lowered,
+    write_taken,
+)
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,
     EventKey,
@@ -131,18 +142,16 @@ class PostgresReversals:
 
     async def write(self, reversed_: Sequence[SettledReversal]) -> None:
         """See Reversals."""
-        noted = [_write_reversal(each) for each in reversed_]
-        lines = {key: row for each in reversed_ for key, row in _write_lines(each)}
-        columns = (*to_columns(noted, 17), *to_columns(lines.values(), 5), *to_columns(_write_taken(reversed_), 4))
+        columns = (
+            *list_reversals(reversed_).values(),
+            *list_columns(LineRow, write_lines(reversed_)),
+            *list_columns(TakenRow, write_taken(reversed_)),
+        )
         await self._connection.execute(SQL["write_reversals"], *columns)
-        lowered = {
-            (*u.place, c.step, c.event_key): c.reversed for each in reversed_ for u in each.undone for c in u.lowered
-        }
-        if lowered:
-            rows = [(*name, amount) for name, amount in lowered.items()]
-            await self._connection.execute(SQL["lower_contributions"], *to_columns(rows, 8))
-        if told := [row for each in reversed_ for row in _write_told(each)]:
-            await self._connection.execute(SQL["tell_reversed"], *to_columns(told, 8))
+        if lowered := write_lowered(reversed_):
+            await self._connection.execute(SQL["lower_contributions"], *list_columns(LoweredRow, lowered))
+        if told := write_inbox_updates(reversed_):
+            await self._connection.execute(SQL["tell_reversed"], *list_columns(InboxUpdateRow, told))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[GrantedIncentive]]:
         ids = sorted(
@@ -178,58 +187,3 @@ def _read_place(row: asyncpg.Record) -> InstanceKey:
 
 def _read_gift(row: asyncpg.Record) -> Contribution:
     return Contribution(*(row[name] for name in Contribution.__struct_fields__))
-
-
-def _write_reversal(done: SettledReversal) -> tuple[object, ...]:
-    pending = done.pending
-    return (
-        pending.tenant_id,
-        pending.key,
-        pending.reversal_id,
-        pending.source,
-        pending.original[1],
-        pending.order.event_id,
-        pending.original_source,
-        pending.user_id,
-        json.encode(pending.order).decode(),
-        done.state,
-        done.reason,
-        json.encode([taken for _, taken in done.taken]).decode(),
-        json.encode(done.given).decode(),
-        json.encode([_describe(undone) for undone in done.undone]).decode(),
-        None if done.past is None else str(done.past.share),
-        pending.occurred_at,
-        pending.received_at,
-    )
-
-
-def _write_lines(done: SettledReversal) -> Iterable[tuple[tuple[str, UUID, str], tuple[UUID | str | None, ...]]]:
-    """How far each line that it names was taken back by then, by (tenant, event, line)."""
-    lines = done.past.lines if done.past else {}
-    for name in sorted(done.pending.order.line_names & lines.keys()):
-        key, line = (*done.pending.original, name), lines[name]
-        yield key, (*key, str(line.share), None if line.whole is None else str(line.whole))
-
-
-def _describe(undone: InstanceReversal) -> dict[str, object]:
-    name, state = undone.instance.name, undone.instance.state
-    quest = {"campaign_id": undone.place.campaign_id, "instance": name}
-    return quest | {"was": undone.was, "state": state, "taken": undone.taken}
-
-
-def _write_taken(reversed_: Sequence[SettledReversal]) -> list[tuple[object, ...]]:
-    """Each incentive once: all that was taken of it, and its state in the end."""
-    values: dict[tuple[str, UUID], tuple[int, str]] = {}
-    for done in reversed_:
-        for _, taken in done.taken:
-            key = done.pending.tenant_id, taken.incentive_id
-            before, _ = values.get(key, (0, ""))
-            values[key] = before + taken.value, "reversed" if taken.whole else taken.was
-    return [(*key, *value) for key, value in sorted(values.items())]
-
-
-def _write_told(done: SettledReversal) -> Iterable[tuple[object, ...]]:
-    pending = done.pending
-    for told in done.told:
-        what = (told.incentive_id, told.seq, told.value, told.reversed_value)
-        yield pending.tenant_id, *what, pending.order.reason, pending.reversal_id, pending.source

@@ -31,6 +31,12 @@ _BALANCE_FIELDS = Balance.__struct_fields__
 _LOT_FIELDS = Lot.__struct_fields__
 _DRAW_FIELDS = Draw.__struct_fields__
 _TRANSFER_FIELDS = Transfer.__struct_fields__
+_KEY = ("tenant_id", "user_id", "currency")
+WALLET_ROW = (*_KEY, *_BALANCE_FIELDS, "fresh")
+LOT_ROW = (*_KEY, *_LOT_FIELDS)
+TRANSFER_ROW = (*_KEY, *_TRANSFER_FIELDS)
+DRAW_ROW = (*_KEY, *_DRAW_FIELDS)
+PART_ROW = ("tenant_id", "transfer_id", "part", "amount", "lots")
 
 
 class PostgresWallets:
@@ -91,12 +97,17 @@ class PostgresWallets:
         rows = [(*w.key, *(getattr(w.balance, name) for name in _BALANCE_FIELDS), w.fresh) for w in moved]
         lots = [(*w.key, *_list_values(w.lots[lot_id], _LOT_FIELDS)) for w in moved for lot_id in w.changed]
         transfers = [(*w.key, *_write_transfer(transfer)) for w in moved for transfer in w.transfers]
-        columns = (*to_columns(rows, 15), *to_columns(lots, 10), *to_columns(transfers, 15))
+        columns = (
+            *to_columns(rows, len(WALLET_ROW)),
+            *to_columns(lots, len(LOT_ROW)),
+            *to_columns(transfers, len(TRANSFER_ROW)),
+        )
         if await self._connection.fetchval(SQL["write_wallets"], *columns) != len(moved):
             raise Retry("another writer made a wallet of this batch first")
         if draws := [(*w.key, *_list_values(draw, _DRAW_FIELDS)) for w in moved for draw in w.draws.values()]:
             parts = [(w.key[0], *_write_part(part)) for w in moved for part in w.parts]
-            await self._connection.execute(SQL["write_draws"], *to_columns(draws, 8), *to_columns(parts, 5))
+            columns = (*to_columns(draws, len(DRAW_ROW)), *to_columns(parts, len(PART_ROW)))
+            await self._connection.execute(SQL["write_draws"], *columns)
 
     async def _lock(self, name: str, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
         rows = await self._connection.fetch(SQL[name], *to_columns(keys, 3))

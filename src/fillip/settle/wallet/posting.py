@@ -48,15 +48,18 @@ def list_wallets(requests: Iterable[GrantRequest]) -> list[WalletKey]:
 def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet]) -> None:
     """Grant each incentive of points into its wallet, in the order of the decisions."""
     for done in settled:
-        for incentive_id, index, _ in done.incentives:
-            reward, value = done.request.campaign_version.campaign.rewards[index], done.request.values[index]
+        for made in done.incentives:
+            reward = done.request.campaign_version.campaign.rewards[made.reward_index]
+            value = done.request.values[made.reward_index]
             if reward.kind == "points" and value > 0:
                 event, wallet = done.request.match.event, wallets[*done.request.user, reward.currency or POINTS]
-                available_at, expires_at = (
-                    _after(event, reward.pending_for_s),
-                    reward.expire_at(event.occurred_at, event.book.tenant.clock),
+                wallet.grant(
+                    incentive_id=made.incentive_id,
+                    amount=value,
+                    at=done.decision.decided_at,
+                    available_at=_after(event, reward.pending_for_s),
+                    expires_at=reward.expire_at(event.occurred_at, event.book.tenant.clock),
                 )
-                wallet.grant(incentive_id, value, done.decision.decided_at, available_at, expires_at)
 
 
 def post_in_turn(

@@ -1,0 +1,89 @@
+"""What is written stands in the column that it is named after: rows, statements and parameters have one order."""
+
+import re
+from collections.abc import Iterable
+
+import pytest
+from msgspec import Struct
+
+from fillip.core.identity import identify
+from fillip.core.limit import CounterKey
+from fillip.settle import postgres, rows
+from fillip.settle.columns import list_columns
+from fillip.settle.pins import Pin
+from fillip.settle.quest import postgres as quest
+from fillip.settle.reversal import postgres as reversal
+from fillip.settle.reversal import rows as reversal_rows
+from fillip.settle.wallet import postgres as wallet
+
+Fields = Iterable[str]
+_DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], None)  # type: ignore[arg-type]
+_SQL = postgres.SQL | quest._SQL | reversal.SQL | wallet.SQL
+WRITTEN: dict[str, list[Fields]] = {
+    "record_events": [rows.EventRow.__struct_fields__],
+    "fill_events": [rows.EventRow.__struct_fields__],
+    "write_settled": [
+        _DECISION,
+        _INCENTIVE,
+        rows.InboxHeadRow.__struct_fields__,
+        rows.CounterRow.__struct_fields__,
+    ],
+    "write_badges": [rows.BadgeRow.__struct_fields__],
+    "write_rejections": [rows.RejectionRow.__struct_fields__],
+    "write_pins": [Pin.__struct_fields__],
+    "lock_counters": [CounterKey.__struct_fields__],
+    "read_counters": [CounterKey.__struct_fields__],
+    "write_instances": [quest.INSTANCE_ROW, quest.CONTRIBUTION_ROW],
+    "write_wallets": [wallet.WALLET_ROW, wallet.LOT_ROW, wallet.TRANSFER_ROW],
+    "write_draws": [wallet.DRAW_ROW, wallet.PART_ROW],
+    "write_reversals": [
+        reversal_rows.list_reversals([]),
+        reversal_rows.LineRow.__struct_fields__,
+        reversal_rows.TakenRow.__struct_fields__,
+    ],
+    "lower_contributions": [reversal_rows.LoweredRow.__struct_fields__],
+    "tell_reversed": [reversal_rows.InboxUpdateRow.__struct_fields__],
+}
+_NAMES = r"\(([\w\s,]+)\)"
+_UNNEST = (
+    rf"(?:INSERT INTO \w+ {_NAMES}\s+SELECT \* FROM )?unnest\(([^()]+)\)(\s+WITH ORDINALITY)?(?:\s+AS \w+ {_NAMES})?"
+)
+_INSERT = rf"INSERT INTO \w+ {_NAMES}\s+SELECT\s(?!\*)(.+?)\sFROM "
+
+
+def split(names: str) -> list[str]:
+    """Names between commas; what stands in parentheses stays together."""
+    return [name.strip() for name in re.split(r",(?![^(]*\))", names)]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_parameters_of_a_statement_are_named_as_the_fields_of_its_rows(name: str) -> None:
+    named, numbers = [], []
+    for inserted, parameters, numbered, alias in re.findall(_UNNEST, _SQL[name]):
+        names = split(alias or inserted)
+        named.append(names[:-1] if numbered else names)
+        numbers.append([int(number) for number in re.findall(r"\$(\d+)", parameters)])
+    assert named == [list(fields) for fields in WRITTEN[name]]
+    assert [len(some) for some in numbers] == [len(names) for names in named]
+    assert [number for some in numbers for number in some] == list(range(1, sum(map(len, numbers)) + 1))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_has_a_column_s_name_is_inserted_into_that_column(name: str) -> None:
+    for inserted, selected in re.findall(_INSERT, _SQL[name], re.DOTALL):
+        columns, values = split(inserted), split(selected)
+        assert len(columns) == len(values)
+        for column, value in zip(columns, values, strict=True):
+            plain = re.fullmatch(r"(?:\w+\.)?(\w+)(?:::\w+)?", value)
+            assert plain is None or plain[1] == column or plain[1] not in columns, f"{value} is put into {column}"
+
+
+def test_rows_become_columns_in_the_order_of_their_fields() -> None:
+    badge = identify("badge")
+
+    class Row(Struct):
+        first: str
+        second: object
+
+    assert list_columns(Row, [Row(second=badge, first="a"), Row(second=1, first="b")]) == [["a", "b"], [badge, 1]]
+    assert list_columns(Row, []) == [[], []]
