@@ -33,7 +33,7 @@ from fillip.core.tenant import Tenant
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
-from fillip.settle.reversal import batch as desk
+from fillip.settle.reversal import batch as reversal_batch
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.batch import ReversalBatch
 from fillip.settle.reversal.postgres import PostgresReversals
@@ -194,14 +194,14 @@ def _forget_grant(self: ReversalBatch, key: Any, settled: settlement.Settled) ->
     self.postings.append(settled)
 
 
-def _forget_gifts(self: ReversalBatch, key: Any) -> None:
+def _forget_contributions(self: ReversalBatch, key: Any) -> None:
     """A reversal does not see what its own batch gave to quests."""
 
 
-def _return_late(self: ReversalBatch, returned: Any) -> Any:
+def _credit_late(self: ReversalBatch, credit: Any) -> Any:
     """What a reversal gives back is there for the next batch, not for the events behind it."""
-    given = _return(self, returned)
-    self._tables.counters[returned.counter] = Counter(given.used_before, given.version + 1)
+    given = _credit(self, credit)
+    self._state.counters[credit.counter] = Counter(given.used_before, given.version + 1)
     return given
 
 
@@ -215,23 +215,23 @@ _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
 _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
-_lower, _return = undoing._lower, ReversalBatch._return
+_lower, _credit = undoing._lower, ReversalBatch._credit
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
-_claims_for, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
+_list_requests_of, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
 _meet, _advance = instance.meet, questing.advance
-_find_route, _return_use = route.Route.find, reversal._return
+_find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, charge.start_window, charge._name_counter
 
 
 def _advance_in_pause(
-    match: Match, candidate: Any, quests: questing.InstanceBatch
+    match: Match, candidate: Any, instances: questing.InstanceBatch
 ) -> Iterator[settlement.GrantRequest]:
     """What a paused quest is sent counts for its steps all the same, though it earns nothing yet."""
     if candidate.campaign_version.is_paused and candidate.campaign_version.campaign.quest:
-        quests.advance(match.event, candidate)
-    yield from _claims_for(match, candidate, quests)
+        instances.advance(match.event, candidate)
+    yield from _list_requests_of(match, candidate, instances)
 
 
 def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:
@@ -243,9 +243,9 @@ def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
     return replace(_name_counter(event, limit, *rest), key="")
 
 
-def _return_of_each(use: CounterUse, rule: reversal.LimitTerms, *rest: Any) -> int:
+def _credit_of_each(use: CounterUse, terms: reversal.LimitTerms, *rest: Any) -> int:
     """A part gives a counter back the values of every currency."""
-    return _return_use(use, replace(rule, currency=None), *rest)
+    return _measure_credit(use, replace(terms, currency=None), *rest)
 
 
 FAULTS = [
@@ -297,10 +297,12 @@ FAULTS = [
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
     Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
-    Fault("a reversal without giving back", _attribute(desk, "give_back", lambda *said: [])),
+    Fault("a reversal without giving back", _attribute(reversal_batch, "give_back", lambda *said: [])),
     Fault(
         "a reversal applied twice",
-        _attribute(desk, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.ReversedSoFar())),
+        _attribute(
+            reversal_batch, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.ReversedSoFar())
+        ),
     ),
     Fault(
         "pieces of a line that are not added up",
@@ -316,7 +318,7 @@ FAULTS = [
     Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),
     Fault(
         "kept instances recounted under the newest version",
-        _sql("lock_goings", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
+        _sql("lock_histories", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
     ),
     Fault("an ordered quest without what it began with left open", _attribute(undoing, "_is_void", _is_void_if_empty)),
     Fault("steps that fell behind another not told", _attribute(undoing, "_list_taken", _tell_own_steps)),
@@ -327,15 +329,15 @@ FAULTS = [
     ),
     Fault(
         "a quest's step of the same batch that a reversal does not see",
-        _attribute(ReversalBatch, "_note_gifts", _forget_gifts),
+        _attribute(ReversalBatch, "_note_contributions", _forget_contributions),
     ),
-    Fault("counters that stay used for the rest of the batch", _attribute(ReversalBatch, "_return", _return_late)),
+    Fault("counters that stay used for the rest of the batch", _attribute(ReversalBatch, "_credit", _credit_late)),
     Fault("an instance opened again too late for its batch", _attribute(questing.InstanceBatch, "put", _keep_closed)),
     Fault(
         "points of every currency under one cap",
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
     ),
-    Fault("points of every currency given back", _attribute(reversal, "_return", _return_of_each)),
+    Fault("points of every currency given back", _attribute(reversal, "_measure_credit", _credit_of_each)),
     Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False)),
     Fault(
         "a reward granted that is just over",

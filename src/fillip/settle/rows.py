@@ -114,7 +114,7 @@ def write_awaited(reversal: Event) -> EventRow:
     return replace(
         write_event(reversal, None),
         event_key=pending.original[1],
-        event_id=pending.order.event_id,
+        event_id=pending.request.event_id,
         event_source=pending.original_source,
         action="",
         attributes="{}",

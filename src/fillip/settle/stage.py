@@ -219,20 +219,20 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcom
     charged = {charge.counter for match in matches for charge in match.charges}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged})
     caps = await ledger.share_limits(limits) if limits else {}
-    quests = await _lock_quests(ledger, matches)
-    requests = await take_all(list_requests(matches, quests), ledger.stay)
+    instances = await _lock_instances(ledger, matches)
+    requests = await take_all(list_requests(matches, instances), ledger.stay)
     hinted = {t.counter for request in requests for t in request.charges if t.counter in request.match.full}
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighing = (((request, refuse_early(request, caps, seen) if seen else None),) for request in requests)
     weighed = await take_all(weighing, ledger.stay)
     locked = await _lock(ledger, [request for request, refused in weighed if not refused])
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
-    decided = decide(weighed, counters, caps, inbox_heads, locked.stock, quests, datetime.now(UTC))
+    decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC))
     settled = await take_all(((each,) for each in decided), ledger.stay)
     for some in cut_evenly(settled, POSTED_AT_ONCE):
         post_points(some, locked.wallets)
         await ledger.stay()
-    return _sum_up(settled, locked, counters, inbox_heads, caps, quests)
+    return _sum_up(settled, locked, counters, inbox_heads, caps, instances)
 
 
 async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], recorded: Recorded) -> Outcome:
@@ -241,37 +241,40 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     requests = list_all_requests(fresh)
     charged = {charge.counter for request in requests for charge in request.charges}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged} | found.limits)
-    rules = await ledger.reversals.share_rules(limits) if limits else {}
-    caps = {limit: rule.cap for limit, rule in rules.items()}
-    quests = await _lock_quests(ledger, fresh)
-    locked = await _lock(ledger, requests, found, found.list_counters(rules))
+    limit_terms = await ledger.reversals.share_limit_terms(limits) if limits else {}
+    caps = {limit: terms.cap for limit, terms in limit_terms.items()}
+    instances = await _lock_instances(ledger, fresh)
+    locked = await _lock(ledger, requests, found, found.list_counters(limit_terms))
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
-    desk = ReversalBatch(
-        ledger.reversals, found, recorded.originals, BatchState(counters, rules, inbox_heads, locked.stock, quests)
+    reversal_batch = ReversalBatch(
+        ledger.reversals,
+        found,
+        recorded.originals,
+        BatchState(counters, limit_terms, inbox_heads, locked.stock, instances),
     )
     settled: list[Settled] = []
     for match in fresh:
         if match.event.action == REVERSAL:
-            await desk.reverse(match.event)
-        weighed = [(request, None) for request in await take_all(list_requests([match], quests), ledger.stay)]
-        decided = decide(weighed, counters, caps, inbox_heads, locked.stock, quests, datetime.now(UTC))
+            await reversal_batch.reverse(match.event)
+        weighed = [(request, None) for request in await take_all(list_requests([match], instances), ledger.stay)]
+        decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC))
         some = await take_all(((each,) for each in decided), ledger.stay)
-        await desk.record(match, some)
+        await reversal_batch.record(match, some)
         settled += some
-    terms = Terms()
-    for takings, latest in desk.takings:
-        terms |= await ledger.reversals.prepare_wallets(locked.wallets, takings, latest)
-    short = post_in_turn(desk.postings, locked.wallets, terms)
-    outcome = _sum_up(settled, locked, counters, inbox_heads, caps, quests)
-    return replace(outcome, reversed=note_short(desk.reversed, short))
+    wallet_terms = Terms()
+    for takings, latest in reversal_batch.takings:
+        wallet_terms |= await ledger.reversals.prepare_wallets(locked.wallets, takings, latest)
+    short = post_in_turn(reversal_batch.postings, locked.wallets, wallet_terms)
+    outcome = _sum_up(settled, locked, counters, inbox_heads, caps, instances)
+    return replace(outcome, reversed=note_short(reversal_batch.reversed, short))
 
 
-async def _lock_quests(ledger: LedgerTransaction, matches: Sequence[Match]) -> InstanceBatch:
+async def _lock_instances(ledger: LedgerTransaction, matches: Sequence[Match]) -> InstanceBatch:
     wanted = list_instances_to_lock(matches)
-    quests = InstanceBatch(await ledger.lock_instances(wanted) if wanted.quests else {})
-    if growing := quests.list_growing(wanted):
-        quests.count(await ledger.count_open(growing))
-    return quests
+    instances = InstanceBatch(await ledger.lock_instances(wanted) if wanted.quests else {})
+    if growing := instances.list_growing(wanted):
+        instances.count(await ledger.count_open(growing))
+    return instances
 
 
 class _Locked(Struct, frozen=True):
@@ -289,7 +292,7 @@ def _sum_up(
     counters: Mapping[CounterKey, Counter],
     inbox_heads: Mapping[UserKey, int],
     caps: Mapping[tuple[str, str], int],
-    quests: InstanceBatch,
+    instances: InstanceBatch,
 ) -> Outcome:
     found, heads = before.counters, before.inbox_heads
     return Outcome(
@@ -314,9 +317,9 @@ def _sum_up(
             for user, last in inbox_heads.items()
             if last != heads.get(user)
         ],
-        instances=quests.changed,
-        met=quests.met,
-        fresh=quests.fresh,
+        instances=instances.changed,
+        met=instances.met,
+        fresh=instances.fresh,
         wallets=before.wallets.values(),
     )
 

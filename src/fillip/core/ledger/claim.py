@@ -43,66 +43,66 @@ class ClaimableIncentive(Struct, frozen=True):
         return "reserved" if self.reserved_until and self.reserved_until > now else "granted"
 
 
-def reserve(hold: ClaimableIncentive, reservation_id: str, lasts: timedelta, now: datetime) -> ClaimableIncentive:
+def reserve(incentive: ClaimableIncentive, reservation_id: str, lasts: timedelta, now: datetime) -> ClaimableIncentive:
     """Keep it for one claimer for a time, which ends when the incentive expires at the latest. Raises ClaimRefused."""
-    state = _require_live(hold, now, reservation_id)
-    if state == "claimed" or (state == "reserved" and hold.reservation_id == reservation_id):
-        return hold
+    state = _require_live(incentive, now, reservation_id)
+    if state == "claimed" or (state == "reserved" and incentive.reservation_id == reservation_id):
+        return incentive
     if state == "reserved":
-        raise _reserved(hold)
-    until = min(now + lasts, hold.expires_at or now + lasts)
-    return replace(hold, reservation_id=reservation_id, reserved_until=until)
+        raise _reserved(incentive)
+    until = min(now + lasts, incentive.expires_at or now + lasts)
+    return replace(incentive, reservation_id=reservation_id, reserved_until=until)
 
 
-def confirm(hold: ClaimableIncentive, reservation_id: str, now: datetime) -> ClaimableIncentive:
+def confirm(incentive: ClaimableIncentive, reservation_id: str, now: datetime) -> ClaimableIncentive:
     """Claim what was reserved under this name. Raises ClaimRefused."""
-    state = _require_live(hold, now, reservation_id)
+    state = _require_live(incentive, now, reservation_id)
     if state == "claimed":
-        return hold
-    if hold.reservation_id != reservation_id:
+        return incentive
+    if incentive.reservation_id != reservation_id:
         raise ClaimRefused("not-reserved", f"it is not reserved as {reservation_id}: reserve it first")
     if state == "granted":
         raise ClaimRefused("reservation-timed-out", f"{reservation_id} has timed out: reserve again, it may be free")
-    return _claim(hold, now)
+    return _claim(incentive, now)
 
 
-def release(hold: ClaimableIncentive, reservation_id: str) -> ClaimableIncentive:
+def release(incentive: ClaimableIncentive, reservation_id: str) -> ClaimableIncentive:
     """Give up a reservation; one that is not there any more needs nothing. Raises ClaimRefused when it was confirmed."""
-    if hold.reservation_id != reservation_id:
-        return hold
-    if hold.state == "claimed":
-        raise _claimed(hold)
-    return replace(hold, reservation_id=None, reserved_until=None)
+    if incentive.reservation_id != reservation_id:
+        return incentive
+    if incentive.state == "claimed":
+        raise _claimed(incentive)
+    return replace(incentive, reservation_id=None, reserved_until=None)
 
 
-def claim(hold: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
+def claim(incentive: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
     """Claim what nobody has reserved. Raises ClaimRefused."""
-    if _require_live(hold, now, None) == "reserved":
-        raise _reserved(hold)
-    return _claim(replace(hold, reservation_id=None), now)
+    if _require_live(incentive, now, None) == "reserved":
+        raise _reserved(incentive)
+    return _claim(replace(incentive, reservation_id=None), now)
 
 
-def _require_live(hold: ClaimableIncentive, now: datetime, reservation_id: str | None) -> str:
+def _require_live(incentive: ClaimableIncentive, now: datetime, reservation_id: str | None) -> str:
     """Its state: granted, reserved, or claimed by this very reservation."""
-    state = hold.find_state(now)
-    if hold.kind == "points":
+    state = incentive.find_state(now)
+    if incentive.kind == "points":
         raise ClaimRefused("not-claimable", "points are in the user's wallet: spend them there")
-    if state == "claimed" and (reservation_id is None or hold.reservation_id != reservation_id):
-        raise _claimed(hold)
+    if state == "claimed" and (reservation_id is None or incentive.reservation_id != reservation_id):
+        raise _claimed(incentive)
     if state in ("reversed", "expired"):
         raise ClaimRefused(state, f"it {'was reversed' if state == 'reversed' else 'has expired'} and can't be claimed")
     return state
 
 
-def _claim(hold: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
-    return replace(hold, state="claimed", reserved_until=None, claimed_at=now)
+def _claim(incentive: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
+    return replace(incentive, state="claimed", reserved_until=None, claimed_at=now)
 
 
-def _claimed(hold: ClaimableIncentive) -> ClaimRefused:
-    when = hold.claimed_at.isoformat(timespec="seconds") if hold.claimed_at else "before"
+def _claimed(incentive: ClaimableIncentive) -> ClaimRefused:
+    when = incentive.claimed_at.isoformat(timespec="seconds") if incentive.claimed_at else "before"
     return ClaimRefused("already-claimed", f"it was claimed already: {when}")
 
 
-def _reserved(hold: ClaimableIncentive) -> ClaimRefused:
-    until = hold.reserved_until.isoformat(timespec="seconds") if hold.reserved_until else ""
+def _reserved(incentive: ClaimableIncentive) -> ClaimRefused:
+    until = incentive.reserved_until.isoformat(timespec="seconds") if incentive.reserved_until else ""
     return ClaimRefused("reserved", f"it is reserved until {until}: try again then")

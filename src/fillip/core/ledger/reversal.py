@@ -161,51 +161,53 @@ class CounterCredit(Struct, frozen=True):
 def read_reversal(data: Mapping[str, object]) -> ReversalRequest:
     """The data of a reversal event. Raises Unreadable."""
     try:
-        order = convert(data, ReversalRequest)
+        request = convert(data, ReversalRequest)
     except ValidationError as error:
         raise Unreadable("schema_violation", f"not a reversal: {error}") from None
-    if not all(map(fits, (order.event_id, *order.line_names))):
+    if not all(map(fits, (request.event_id, *request.line_names))):
         raise Unreadable(
             "schema_violation", f"an id or line is longer than {MAX_ID_BYTES} bytes in UTF-8", at="/event_id"
         )
-    if not fits(order.event_source or "", MAX_SOURCE_BYTES):
+    if not fits(request.event_source or "", MAX_SOURCE_BYTES):
         raise Unreadable(
             "schema_violation", f"event_source is longer than {MAX_SOURCE_BYTES} bytes in UTF-8", at="/event_source"
         )
-    parts = (order.amount is not None) + bool(order.lines)
+    parts = (request.amount is not None) + bool(request.lines)
     if parts > 1:
         raise Unreadable("schema_violation", "give amount or lines, not both", at="/lines")
-    if parts != (order.of is not None):
+    if parts != (request.of is not None):
         raise Unreadable(
             "schema_violation", "a part needs amount or lines, and of: the whole in the same unit", at="/of"
         )
-    if len(order.line_names) < len(order.lines):
-        raise Unreadable("schema_violation", "a line stands twice", at="/lines")
-    if (order.share or 0) > 1:
+    if len(request.line_names) < len(request.lines):
+        raise Unreadable("schema_violation", "line names must be unique", at="/lines")
+    if (request.share or 0) > 1:
         raise Unreadable("schema_violation", "a part can't be more than the whole", at="/of")
-    for at, line in enumerate(order.lines):
-        if line.of is not None and not line.amount <= line.of <= (order.of or 0):
+    for at, line in enumerate(request.lines):
+        if line.of is not None and not line.amount <= line.of <= (request.of or 0):
             message = "the whole of a line is at least its amount, and at most the whole of the event"
             raise Unreadable("schema_violation", message, at=f"/lines/{at}/of")
-    return order
+    return request
 
 
-def weigh_reversal(order: ReversalRequest, past: ReversedSoFar) -> ReversedSoFar | tuple[ReversalState, ReversalReason]:
-    """What will have been taken after `order`, or why it takes nothing: (state, reason)."""
-    if past.share == 1:
+def weigh_reversal(
+    request: ReversalRequest, so_far: ReversedSoFar
+) -> ReversedSoFar | tuple[ReversalState, ReversalReason]:
+    """What will have been taken after `request`, or why it takes nothing: (state, reason)."""
+    if so_far.share == 1:
         return "nothing", "already_reversed"
-    if order.share is None:
-        return ReversedSoFar(Fraction(1), past.lines)
-    lines = dict(past.lines)
-    for line in order.lines:
-        piece = _weigh_line(line, order.of or 1, lines.get(line.line, TakenLine()))
+    if request.share is None:
+        return ReversedSoFar(Fraction(1), so_far.lines)
+    lines = dict(so_far.lines)
+    for line in request.lines:
+        piece = _weigh_line(line, request.of or 1, lines.get(line.line, TakenLine()))
         if not isinstance(piece, TakenLine):
             return "refused", piece
         lines[line.line] = piece
-    share = past.share + order.share
+    share = so_far.share + request.share
     if share > 1:
         return "refused", "exceeds_whole"
-    sums = [share, *(lines[line.line].share for line in order.lines)]
+    sums = [share, *(lines[line.line].share for line in request.lines)]
     if any(each.denominator.bit_length() > MOST_DENOMINATOR_BITS for each in sums):
         return "refused", "too_many_wholes"
     return ReversedSoFar(share, lines)
@@ -216,15 +218,17 @@ def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[Incentive
     nothing. What came short before is not asked for again.
     """
     taken = []
-    for held in grant.incentives:
-        value = 0 if held.state == "expired" else _reach(held, grant, share) - _reach(held, grant, before)
-        if held.state != "reversed" and (value > 0 or share == 1):
-            taken.append(IncentiveReversal(held.incentive_id, value, share == 1, held.state))
+    for incentive in grant.incentives:
+        value = (
+            0 if incentive.state == "expired" else _reach(incentive, grant, share) - _reach(incentive, grant, before)
+        )
+        if incentive.state != "reversed" and (value > 0 or share == 1):
+            taken.append(IncentiveReversal(incentive.incentive_id, value, share == 1, incentive.state))
     return taken
 
 
 def give_back(
-    tenant_id: str, grant: Grant, rules: Mapping[str, LimitTerms], before: Fraction, share: Fraction
+    tenant_id: str, grant: Grant, limit_terms: Mapping[str, LimitTerms], before: Fraction, share: Fraction
 ) -> list[CounterCredit]:
     """What the counters of a grant get back when the share reversed goes from `before` to `share`.
 
@@ -232,15 +236,15 @@ def give_back(
     """
     if not grant.give_back:
         return []
-    returned = []
+    credited = []
     for use in grant.uses:
-        if rule := rules.get(use.limit_id):
-            amount = _return(use, rule, grant, share) - _return(use, rule, grant, before)
+        if terms := limit_terms.get(use.limit_id):
+            amount = _measure_credit(use, terms, grant, share) - _measure_credit(use, terms, grant, before)
             if amount:
-                owner = grant.user_id if rule.per_user else ""
+                owner = grant.user_id if terms.per_user else ""
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
-                returned.append(CounterCredit(counter, amount))
-    return returned
+                credited.append(CounterCredit(counter, amount))
+    return credited
 
 
 def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalReason:
@@ -254,16 +258,16 @@ def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalR
     return TakenLine(share, whole)
 
 
-def _reach(held: GrantedIncentive, grant: Grant, share: Fraction) -> int:
+def _reach(incentive: GrantedIncentive, grant: Grant, share: Fraction) -> int:
     if share == 1:
-        return held.value
-    return int(held.value * share) if held.kind in DIVISIBLE and not grant.instance else 0
+        return incentive.value
+    return int(incentive.value * share) if incentive.kind in DIVISIBLE and not grant.instance else 0
 
 
-def _return(use: CounterUse, rule: LimitTerms, grant: Grant, share: Fraction) -> int:
+def _measure_credit(use: CounterUse, terms: LimitTerms, grant: Grant, share: Fraction) -> int:
     if share == 1:
         return use.amount
-    if rule.measure == "count":
+    if terms.measure == "count":
         return 0
-    counted = [h for h in grant.incentives if h.kind == rule.reward_kind and rule.currency in (None, h.currency)]
-    return sum(_reach(held, grant, share) for held in counted)
+    counted = [h for h in grant.incentives if h.kind == terms.reward_kind and terms.currency in (None, h.currency)]
+    return sum(_reach(incentive, grant, share) for incentive in counted)

@@ -1,4 +1,4 @@
-"""What settle decides on the rows it has locked: quests first, then every claim in log order against all its limits."""
+"""What settle decides on the rows it has locked: quests first, then every grant request in log order against its limits."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
@@ -71,8 +71,8 @@ class Settled(Struct, frozen=True):
     codes: Mapping[int, str] = {}
 
 
-def list_requests(matches: Sequence[Match], quests: InstanceBatch) -> Iterator[Sequence[GrantRequest]]:
-    """The claims of these matches in log order, those of one event as they are ranked; moves `quests` on.
+def list_requests(matches: Sequence[Match], instances: InstanceBatch) -> Iterator[Sequence[GrantRequest]]:
+    """The requests of these matches in log order, those of one event as they are ranked; moves `instances` on.
 
     They come some at a time, and none while those of an event are still found. They are given to the ranking by
     priority, then by the start of what they complete (SIMPLE: the event itself), then by campaign.
@@ -80,7 +80,7 @@ def list_requests(matches: Sequence[Match], quests: InstanceBatch) -> Iterator[S
     for match in matches:
         requests: list[GrantRequest] = []
         for candidate in match.candidates:
-            requests += _list_requests_of(match, candidate, quests)
+            requests += _list_requests_of(match, candidate, instances)
             yield ()
         if any(request.place for request in requests):
             requests.sort(key=lambda request: (-request.campaign_version.campaign.priority, request.since))
@@ -88,7 +88,7 @@ def list_requests(matches: Sequence[Match], quests: InstanceBatch) -> Iterator[S
 
 
 def list_all_requests(matches: Sequence[Match]) -> list[GrantRequest]:
-    """Every claim that may come of these matches, under whatever version, however their quests stand."""
+    """Every request that may come of these matches, under whatever version, however their quests stand."""
     return [
         _build_request(match, version)
         for match in matches
@@ -110,7 +110,7 @@ def decide(
     caps: Mapping[tuple[str, str], int],
     inbox_heads: MutableMapping[UserKey, int],
     stock: Stock,
-    quests: InstanceBatch,
+    instances: InstanceBatch,
     at: datetime,
 ) -> Iterator[Settled]:
     """Decide requests in order; each sees what earlier grants consumed. Mutates `counters`, `inbox_heads` and `stock`.
@@ -135,7 +135,7 @@ def decide(
             uses, refused_by = weigh(charges, counters)
         if reason := _find_reason(request, passed_over, refused_by) or stock.refuse(request.wanted):
             if request.place:
-                quests.deny(request.place)
+                instances.deny(request.place)
             yield Settled(request, _record(request, "denied", reason, uses, at, winner))
             continue
         winners.add(request.campaign_version)
@@ -162,12 +162,12 @@ def _cap(request: GrantRequest, caps: Mapping[tuple[str, str], int]) -> list[Lim
     ]
 
 
-def _list_requests_of(match: Match, candidate: Candidate, quests: InstanceBatch) -> Iterator[GrantRequest]:
+def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBatch) -> Iterator[GrantRequest]:
     event, campaign_version = match.event, candidate.campaign_version
     if campaign_version.campaign.quest is None or campaign_version.is_paused:
         yield _build_request(match, candidate)
     elif not match.late:
-        completed, crowded = quests.advance(event, candidate)
+        completed, crowded = instances.advance(event, candidate)
         for one, version in completed:
             place = InstanceKey(event.tenant_id, campaign_version.campaign_id, event.user_id, one.key, one.occurrence)
             yield replace(_build_request(match, version), instance=one.name, place=place, since=one.start_offset)

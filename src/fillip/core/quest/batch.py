@@ -58,7 +58,7 @@ class InstanceBatch:
 
     def __init__(self, found: Mapping[QuestKey, Iterable[Instance]]) -> None:
         """`found` as read under the lock."""
-        self._shelves = {key: UserInstances(instances) for key, instances in found.items()}
+        self._by_user = {key: UserInstances(instances) for key, instances in found.items()}
         self._open: dict[QuestKey, int] = {}
         self._growing: Mapping[QuestKey, datetime] = {}
         self.changed: dict[InstanceKey, Instance] = {}
@@ -71,7 +71,7 @@ class InstanceBatch:
         Where one of the same key waits, the next can only take its place.
         """
         firsts = {quest: span.first for quest, span in wanted.quests.items()}
-        growing = {quest for quest, key in wanted.openings if not self._shelve(quest).has_waiting(key, firsts[quest])}
+        growing = {quest for quest, key in wanted.openings if not self._of_user(quest).has_waiting(key, firsts[quest])}
         self._growing = {quest: firsts[quest] for quest in sorted(growing)}
         return self._growing
 
@@ -85,7 +85,7 @@ class InstanceBatch:
         """
         quest = (event.tenant_id, candidate.campaign_version.campaign_id, event.user_id)
         quest_event = read_quest_event(event, candidate)
-        done = advance(self._shelve(quest).find(quest_event), quest_event, self._open.get(quest, 0))
+        done = advance(self._of_user(quest).find(quest_event), quest_event, self._open.get(quest, 0))
         for moved in done.moved:
             instance = moved.instance
             place = InstanceKey(*quest, instance.key, instance.occurrence)
@@ -98,23 +98,23 @@ class InstanceBatch:
 
     def find(self, place: InstanceKey) -> Instance | None:
         """An instance as it stands now, where this batch has locked it for its events or changed it."""
-        return self._shelve(place[:3]).instances.get((place.key, place.occurrence)) or self.changed.get(place)
+        return self._of_user(place[:3]).instances.get((place.key, place.occurrence)) or self.changed.get(place)
 
     def put(self, place: InstanceKey, instance: Instance) -> None:
         """Store what became of an instance otherwise than by an event; one that is open again takes events from now on."""
-        if instance.state == "open" or (place.key, place.occurrence) in self._shelve(place[:3]).instances:
+        if instance.state == "open" or (place.key, place.occurrence) in self._of_user(place[:3]).instances:
             self._put(place, instance)
         self.changed[place] = instance
 
-    def _shelve(self, quest: QuestKey) -> UserInstances:
-        shelf = self._shelves.get(quest)
-        if shelf is None:
-            shelf = self._shelves[quest] = UserInstances(())
-        return shelf
+    def _of_user(self, quest: QuestKey) -> UserInstances:
+        known = self._by_user.get(quest)
+        if known is None:
+            known = self._by_user[quest] = UserInstances(())
+        return known
 
     def _put(self, place: InstanceKey, instance: Instance) -> Instance | None:
         """What stood in the place before."""
-        before = self._shelve(place[:3]).put(instance)
+        before = self._of_user(place[:3]).put(instance)
         if before != instance:
             self.changed[place] = instance
         if first := self._growing.get(place[:3]):

@@ -50,43 +50,43 @@ from fillip.settle.reversal.stage import (
     SettledReversal,
     Version,
     read_pending_reversal,
-    rules_of,
+    terms_of,
 )
 from fillip.settle.wallet import Posting
 
 
 class BatchState(Struct, frozen=True):
-    """What grants and reversals of a batch move together; counters by themselves, `rules` shared."""
+    """What grants and reversals of a batch move together; counters by themselves, `limit_terms` shared."""
 
     counters: MutableMapping[CounterKey, Counter]
-    rules: Mapping[tuple[str, str], LimitTerms]
+    limit_terms: Mapping[tuple[str, str], LimitTerms]
     inbox_heads: MutableMapping[UserKey, int]
     stock: Stock
-    quests: InstanceBatch
+    instances: InstanceBatch
 
 
 class ReversalBatch:
     """Takes the events and reversals of a batch in the order of the log; `postings` are grants and what is taken of points."""
 
     def __init__(
-        self, ledger: Reversals, found: ReversalContext, known: Mapping[EventKey, RecordedEvent], tables: BatchState
+        self, ledger: Reversals, found: ReversalContext, known: Mapping[EventKey, RecordedEvent], state: BatchState
     ) -> None:
         """`known` are the originals that were recorded before this batch."""
         self._ledger = ledger
-        self._tables = tables
+        self._state = state
         self._known = dict(known)
-        self._past = dict(found.past)
-        self._goings = found.quests.histories
-        self._gifts: dict[EventKey, ContributionsByInstance] = {
-            key: dict(gifts) for key, gifts in found.quests.gifts.items()
+        self._so_far = dict(found.so_far)
+        self._histories = found.instances.histories
+        self._contributions: dict[EventKey, ContributionsByInstance] = {
+            key: dict(contributions) for key, contributions in found.instances.contributions.items()
         }
         self._grants = {key: list(grants) for key, grants in found.grants.items()}
         every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
         self._held = {held.incentive_id: held for held in every}
-        self._badges = dict(found.shelves)
+        self._badges = dict(found.badges_by_incentive)
         self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
-        for place, history in self._goings.items():
+        for place, history in self._histories.items():
             self._versions[*place[:2], history.instance.campaign_version] = history.quest
         self._tenants: dict[str, Tenant] = {}
         self._waiting: dict[EventKey, list[PendingReversal]] = {}
@@ -123,7 +123,7 @@ class ReversalBatch:
                     campaign_version.campaign.quest
                 )
         self._known[key] = RecordedEvent(event.user_id, event.action)
-        self._note_gifts(key)
+        self._note_contributions(key)
         for each in settled:
             self._note_grant(key, each)
         for pending in self._waiting.pop(key, ()):
@@ -142,32 +142,32 @@ class ReversalBatch:
         self._done[pending.key] = done
 
     async def _reverse(self, pending: PendingReversal, at: datetime) -> SettledReversal:
-        before = self._past.get(pending.original, ReversedSoFar())
+        before = self._so_far.get(pending.original, ReversedSoFar())
         after = self._weigh(pending, before)
         if not isinstance(after, ReversedSoFar):
             return SettledReversal(pending, *after)
-        histories = {place: await self._find_going(place) for place in self._list_involved(pending.original)}
-        undone = [
+        histories = {place: await self._find_history(place) for place in self._list_involved(pending.original)}
+        reversed_instances = [
             each
             for place, history in histories.items()
-            if (each := await self._undo(pending, place, history, after.share))
+            if (each := await self._reverse_instance(pending, place, history, after.share))
         ]
         earned = [
             (grant, before.share, after.share) for grant in self._read_grants(pending.original) if not grant.instance
         ]
-        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(pending, undone)]
+        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(pending, reversed_instances)]
         if not earned and not histories:
             return SettledReversal(pending, "nothing", "earned_nothing")
-        self._past[pending.original] = after
-        mine = rules_of(pending.tenant_id, self._tables.rules)
+        self._so_far[pending.original] = after
+        mine = terms_of(pending.tenant_id, self._state.limit_terms)
         given = [
-            self._return(each)
+            self._credit(each)
             for grant, *shares in earned
             for each in give_back(pending.tenant_id, grant, mine, *shares)
         ]
         taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
         told = [each for grant, some in taken for each in self._take(pending, grant, some, at)]
-        return SettledReversal(pending, "applied", "applied", taken, given, undone, told, after)
+        return SettledReversal(pending, "applied", "applied", taken, given, reversed_instances, told, after)
 
     def _weigh(
         self, pending: PendingReversal, before: ReversedSoFar
@@ -181,7 +181,7 @@ class ReversalBatch:
             return "refused", "other_user"
         if original and original.action == REVERSAL:
             return "refused", "is_a_reversal"
-        return weigh_reversal(pending.order, before)
+        return weigh_reversal(pending.request, before)
 
     # ------------------------------------------------------------ grants
     def _note_grant(self, key: EventKey, settled: Settled) -> None:
@@ -223,22 +223,22 @@ class ReversalBatch:
             for grant in self._grants.get(key, ())
         ]
 
-    def _list_lost(self, pending: PendingReversal, undone: Sequence[InstanceReversal]) -> list[Grant]:
+    def _list_lost(self, pending: PendingReversal, reversed_instances: Sequence[InstanceReversal]) -> list[Grant]:
         """The grants of quests that are no longer complete."""
         return [
             grant
-            for each in undone
+            for each in reversed_instances
             if each.completed_by
             for grant in self._read_grants((pending.tenant_id, each.completed_by))
             if (grant.campaign_id, grant.instance) == (each.place.campaign_id, each.instance.name)
         ]
 
-    def _return(self, returned: CounterCredit) -> CounterCreditUse:
-        key, counters = returned.counter, self._tables.counters
+    def _credit(self, credit: CounterCredit) -> CounterCreditUse:
+        key, counters = credit.counter, self._state.counters
         before = counters[key]
-        counters[key] = Counter(before.used - returned.amount, before.version + 1)
+        counters[key] = Counter(before.used - credit.amount, before.version + 1)
         name = (key.limit_id, key.user_id, key.key, key.window_start)
-        return CounterCreditUse(*name, before.version, before.used, returned.amount)
+        return CounterCreditUse(*name, before.version, before.used, credit.amount)
 
     def _take(
         self, pending: PendingReversal, grant: Grant, taken: IncentiveReversal, at: datetime
@@ -248,56 +248,56 @@ class ReversalBatch:
         state = "reversed" if taken.whole else held.state
         self._held[taken.incentive_id] = replace(held, reversed_value=reversed_value, state=state)
         if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)):
-            self._tables.stock.put_back(badge)
+            self._state.stock.put_back(badge)
         if held.kind == "points" and taken.value:
             wallet = (*user, held.currency or POINTS)
             taking = PointsToReverse(wallet, pending.key, pending.reversal_id, taken.incentive_id, taken.value)
             self.postings.append((taking, at))
         if taken.was != "expired":  # of its end the user was told before
-            inbox_heads = self._tables.inbox_heads
+            inbox_heads = self._state.inbox_heads
             inbox_heads[user] = inbox_heads.get(user, 0) + 1
             yield InboxUpdate(taken.incentive_id, grant.user_id, inbox_heads[user], taken.value, reversed_value)
 
     # ------------------------------------------------------------ quests
-    def _note_gifts(self, key: EventKey) -> None:
-        quests = self._tables.quests
-        gifts = self._gifts.setdefault(key, {})
-        for place, each in quests.met[self._met :]:
-            gifts.setdefault(place, []).append(each)
-        for place, instance in islice(reversed(quests.changed.items()), len(quests.changed) - self._changed):
+    def _note_contributions(self, key: EventKey) -> None:
+        instances = self._state.instances
+        contributions = self._contributions.setdefault(key, {})
+        for place, each in instances.met[self._met :]:
+            contributions.setdefault(place, []).append(each)
+        for place, instance in islice(reversed(instances.changed.items()), len(instances.changed) - self._changed):
             if (place.tenant_id, instance.start_event_key) == key:
-                gifts.setdefault(place, [])
-        self._met, self._changed = len(quests.met), len(quests.changed)
+                contributions.setdefault(place, [])
+        self._met, self._changed = len(instances.met), len(instances.changed)
 
     def _list_involved(self, key: EventKey) -> list[InstanceKey]:
         """The instances, of those that stand, that an event opened or gave to."""
-        return sorted(place for place in self._gifts.get(key, ()) if self._find(place).state != "reversed")
+        return sorted(place for place in self._contributions.get(key, ()) if self._find(place).state != "reversed")
 
     def _find(self, place: InstanceKey) -> Instance:
-        return self._tables.quests.find(place) or self._goings[place].instance
+        return self._state.instances.find(place) or self._histories[place].instance
 
-    async def _find_going(self, place: InstanceKey) -> InstanceHistory:
+    async def _find_history(self, place: InstanceKey) -> InstanceHistory:
         instance = self._find(place)
         version = (*place[:2], instance.campaign_version)
         if version not in self._versions:  # of a newer book than this batch has seen
             self._versions[version] = await self._ledger.read_quest(version)
         return InstanceHistory(self._versions[version], instance)
 
-    async def _undo(
+    async def _reverse_instance(
         self, pending: PendingReversal, place: InstanceKey, history: InstanceHistory, share: Fraction
     ) -> InstanceReversal | None:
-        gifts = self._gifts[pending.original]
-        lowering = lower(history, gifts[place], pending.original[1], share)
+        contributions = self._contributions[pending.original]
+        lowering = lower(history, contributions[place], pending.original[1], share)
         if lowering is None:
             return None
         now = {each.step: each for each in lowering.lowered}
-        gifts[place] = [now.get(each.step, each) for each in gifts[place]]
+        contributions[place] = [now.get(each.step, each) for each in contributions[place]]
         self._lowered |= {(place, each.step, each.event_key): each.reversed for each in lowering.lowered}
         counted = recount(lowering)
         steps = await self._replay(place, history.quest, counted) if counted.replayed else counted.steps
-        undone = close(place, lowering, steps)
-        self._tables.quests.put(place, undone.instance)
-        return undone
+        reversed_instances = close(place, lowering, steps)
+        self._state.instances.put(place, reversed_instances.instance)
+        return reversed_instances
 
     async def _replay(self, place: InstanceKey, quest: Quest, counted: Recount) -> tuple[StepState, ...]:
         steps, skipped = counted.steps, self._tenants[place.tenant_id].skipped_days
@@ -307,6 +307,6 @@ class ReversalBatch:
             left = [replace(c, reversed=self._lowered.get((place, c.step, c.event_key), c.reversed)) for c in page]
             steps = replay(quest, steps, left, skipped)
 
-        await self._ledger.replay_gifts(place, sorted(counted.replayed), take)
-        take([each for at, each in self._tables.quests.met if at == place and each.step in counted.replayed])
+        await self._ledger.replay_contributions(place, sorted(counted.replayed), take)
+        take([each for at, each in self._state.instances.met if at == place and each.step in counted.replayed])
         return steps

@@ -34,8 +34,8 @@ from fillip.settle.reversal.rows import (
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,
     EventKey,
-    Goings,
     Incentive,
+    InstanceHistories,
     PendingReversal,
     SettledReversal,
     Version,
@@ -43,7 +43,7 @@ from fillip.settle.reversal.stage import (
 from fillip.settle.wallet import PostgresWallets, Terms
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-_orders = json.Decoder(ReversalRequest)
+_requests = json.Decoder(ReversalRequest)
 _uses = json.Decoder(list[CounterUse])
 _quests = json.Decoder(Quest)
 PAGE = 1_000  # contributions replayed at a time
@@ -65,42 +65,42 @@ class PostgresReversals:
                 row["reversal_source"],
                 row["reversal_id"],
                 row["user_id"],
-                _orders.decode(row["request"]),
+                _requests.decode(row["request"]),
                 row["occurred_at"],
                 row["received_at"],
             )
             for row in await self._fetch("find_waiting", originals)
         ]
 
-    async def read_past(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
+    async def read_reversed_so_far(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
         """See Reversals."""
-        rows = await self._fetch("read_shares", sorted({each.original for each in pending}))
+        rows = await self._fetch("read_reversed_shares", sorted({each.original for each in pending}))
         shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
         lines: dict[EventKey, dict[str, TakenLine]] = {}
-        if wanted := sorted({(*each.original, line) for each in pending for line in each.order.line_names}):
+        if wanted := sorted({(*each.original, line) for each in pending for line in each.request.line_names}):
             for row in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
                 whole = None if row["whole"] is None else Fraction(row["whole"])
                 of_event = lines.setdefault((row["tenant_id"], row["event_key"]), {})
                 of_event[row["line"]] = TakenLine(Fraction(row["share"]), whole)
         return {key: ReversedSoFar(share, lines.get(key, {})) for key, share in shares.items()}
 
-    async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
+    async def lock_histories(self, originals: Sequence[EventKey]) -> InstanceHistories:
         """See Reversals."""
         histories = {}
-        for row in await self._fetch("lock_goings", originals):
+        for row in await self._fetch("lock_histories", originals):
             histories[_read_place(row)] = InstanceHistory(_quests.decode(row["quest"]), read_instance(row))
-        gifts: dict[EventKey, ContributionsByInstance] = {}
-        for row in await self._fetch("read_gifts", originals) if histories else ():
-            contribution = _read_gift(row)
-            of_event = gifts.setdefault((row["tenant_id"], contribution.event_key), {})
+        contributions: dict[EventKey, ContributionsByInstance] = {}
+        for row in await self._fetch("read_contributions", originals) if histories else ():
+            contribution = _read_contribution(row)
+            of_event = contributions.setdefault((row["tenant_id"], contribution.event_key), {})
             if (place := _read_place(row)) in histories:
                 of_event.setdefault(place, []).append(contribution)
         pending = set(originals)
         for place, history in histories.items():
             start = history.instance.start_event_key
             if start and (key := (place.tenant_id, start)) in pending:
-                gifts.setdefault(key, {}).setdefault(place, [])
-        return Goings(histories, gifts)
+                contributions.setdefault(key, {}).setdefault(place, [])
+        return InstanceHistories(histories, contributions)
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """See Reversals."""
@@ -112,27 +112,27 @@ class PostgresReversals:
             grants.setdefault((row["tenant_id"], row["event_key"]), []).append(_read_grant(row, incentives))
         return grants
 
-    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
+    async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """See Reversals."""
-        rows = await self._fetch("share_rules", limits)
+        rows = await self._fetch("share_limit_terms", limits)
         return {(tenant, limit): LimitTerms(*rule) for tenant, limit, *rule in rows}
 
-    async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
+    async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """See Reversals."""
-        rows = await self._connection.fetch(SQL["read_shelves"], *to_columns(incentives, 3))
+        rows = await self._connection.fetch(SQL["find_badges"], *to_columns(incentives, 3))
         return {incentive_id: (tenant, user, badge) for incentive_id, tenant, user, badge in rows}
 
     async def read_quest(self, version: Version) -> Quest:
         """See Reversals."""
         return _quests.decode(await self._connection.fetchval(SQL["read_quest"], *version))
 
-    async def replay_gifts(
+    async def replay_contributions(
         self, place: InstanceKey, steps: Sequence[str], take: Callable[[Sequence[Contribution]], None]
     ) -> None:
         """See Reversals."""
-        cursor = await self._connection.cursor(SQL["replay_gifts"], *place, steps)
+        cursor = await self._connection.cursor(SQL["replay_contributions"], *place, steps)
         while page := await cursor.fetch(PAGE):
-            take([_read_gift(row) for row in page])
+            take([_read_contribution(row) for row in page])
 
     async def prepare_wallets(
         self, wallets: Mapping[WalletKey, Wallet], takings: Sequence[PointsToReverse], at: datetime
@@ -185,5 +185,5 @@ def _read_place(row: asyncpg.Record) -> InstanceKey:
     return InstanceKey(*(row[name] for name in _PLACE))
 
 
-def _read_gift(row: asyncpg.Record) -> Contribution:
+def _read_contribution(row: asyncpg.Record) -> Contribution:
     return Contribution(*(row[name] for name in Contribution.__struct_fields__))

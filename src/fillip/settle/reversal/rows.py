@@ -65,16 +65,16 @@ def list_reversals(reversed_: Sequence[SettledReversal]) -> Columns:
         "reversal_id": [pending.reversal_id for pending in everyone],
         "reversal_source": [pending.source for pending in everyone],
         "event_key": [pending.original[1] for pending in everyone],
-        "event_id": [pending.order.event_id for pending in everyone],
+        "event_id": [pending.request.event_id for pending in everyone],
         "event_source": [pending.original_source for pending in everyone],
         "user_id": [pending.user_id for pending in everyone],
-        "request": [_encode(pending.order) for pending in everyone],
+        "request": [_encode(pending.request) for pending in everyone],
         "state": [done.state for done in reversed_],
         "reason": [done.reason for done in reversed_],
         "incentives": [_encode([taken for _, taken in done.taken]) for done in reversed_],
         "counters": [_encode(done.given) for done in reversed_],
-        "quests": [_encode([_describe(each) for each in done.undone]) for done in reversed_],
-        "share": [None if done.past is None else str(done.past.share) for done in reversed_],
+        "quests": [_encode([_describe(each) for each in done.instances]) for done in reversed_],
+        "share": [None if done.so_far is None else str(done.so_far.share) for done in reversed_],
         "occurred_at": [pending.occurred_at for pending in everyone],
         "received_at": [pending.received_at for pending in everyone],
     }
@@ -84,9 +84,9 @@ def write_lines(reversed_: Sequence[SettledReversal]) -> Iterable[LineRow]:
     """The rows of the lines that these name, each once, as the last of them left it."""
     rows: dict[tuple[str, UUID, str], LineRow] = {}
     for done in reversed_:
-        lines = done.past.lines if done.past else {}
+        lines = done.so_far.lines if done.so_far else {}
         tenant_id, event_key = done.pending.original
-        for name in sorted(done.pending.order.line_names & lines.keys()):
+        for name in sorted(done.pending.request.line_names & lines.keys()):
             whole = lines[name].whole
             rows[tenant_id, event_key, name] = LineRow(
                 tenant_id=tenant_id,
@@ -117,7 +117,7 @@ def write_lowered(reversed_: Sequence[SettledReversal]) -> list[LoweredRow]:
     """The rows of the contributions that these lowered, each once, as the last of them left it."""
     rows: dict[tuple[InstanceKey, str, UUID], LoweredRow] = {}
     for done in reversed_:
-        for place, each in ((undone.place, each) for undone in done.undone for each in undone.lowered):
+        for place, each in ((undone.place, each) for undone in done.instances for each in undone.lowered):
             rows[place, each.step, each.event_key] = LoweredRow(
                 tenant_id=place.tenant_id,
                 campaign_id=place.campaign_id,
@@ -140,7 +140,7 @@ def write_inbox_updates(reversed_: Sequence[SettledReversal]) -> list[InboxUpdat
             seq=told.seq,
             changed_value=told.value,
             by_now=told.reversed_value,
-            reason=done.pending.order.reason,
+            reason=done.pending.request.reason,
             reversal_id=done.pending.reversal_id,
             reversal_source=done.pending.source,
         )

@@ -57,7 +57,7 @@ class PendingReversal(Struct, frozen=True, dict=True):
     source: str
     reversal_id: str
     user_id: str
-    order: ReversalRequest
+    request: ReversalRequest
     occurred_at: datetime
     received_at: datetime
 
@@ -69,18 +69,25 @@ class PendingReversal(Struct, frozen=True, dict=True):
     @cached_property
     def original(self) -> EventKey:
         """The event that it takes back."""
-        return self.tenant_id, identify_event(self.tenant_id, self.original_source, self.order.event_id)
+        return self.tenant_id, identify_event(self.tenant_id, self.original_source, self.request.event_id)
 
     @property
     def original_source(self) -> str:
         """Whose event it takes back: its own source's, where it names none."""
-        return self.order.event_source or self.source
+        return self.request.event_source or self.source
 
 
 def read_pending_reversal(event: Event) -> PendingReversal:
     """What a reversal event asks for; ingest has read it before."""
-    order, when = read_reversal(event.attributes), (event.occurred_at, event.received_at)
-    return PendingReversal(event.tenant_id, event.source, event.event_id, event.user_id, order, *when)
+    return PendingReversal(
+        tenant_id=event.tenant_id,
+        source=event.source,
+        reversal_id=event.event_id,
+        user_id=event.user_id,
+        request=read_reversal(event.attributes),
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+    )
 
 
 class RecordedEvent(Struct, frozen=True):
@@ -103,23 +110,23 @@ class CounterCreditUse(Struct, frozen=True):
 
 
 class SettledReversal(Struct, frozen=True):
-    """A reversal with what came of it; `past` is what was taken back of its original by then."""
+    """A reversal with what came of it; `so_far` is what was taken back of its original by then."""
 
     pending: PendingReversal
     state: ReversalState
     reason: ReversalReason
     taken: Sequence[tuple[Grant, IncentiveReversal]] = ()
     given: Sequence[CounterCreditUse] = ()
-    undone: Sequence[InstanceReversal] = ()
+    instances: Sequence[InstanceReversal] = ()
     told: Sequence[InboxUpdate] = ()
-    past: ReversedSoFar | None = None
+    so_far: ReversedSoFar | None = None
 
 
-class Goings(Struct, frozen=True):
+class InstanceHistories(Struct, frozen=True):
     """Quest instances by place, and what the events that are asked for gave to them."""
 
     histories: Mapping[InstanceKey, InstanceHistory] = {}
-    gifts: Mapping[EventKey, ContributionsByInstance] = {}
+    contributions: Mapping[EventKey, ContributionsByInstance] = {}
 
 
 class Reversals(Protocol):
@@ -128,25 +135,25 @@ class Reversals(Protocol):
     async def find_waiting(self, originals: Collection[EventKey]) -> Sequence[PendingReversal]:
         """The reversals that wait for these, in their order."""
 
-    async def read_past(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
+    async def read_reversed_so_far(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
         """What applied reversals have taken of the originals; of the lines those that are asked for."""
 
-    async def lock_goings(self, originals: Sequence[EventKey]) -> Goings:
+    async def lock_histories(self, originals: Sequence[EventKey]) -> InstanceHistories:
         """The quest instances that these events took part in, by themselves until the end."""
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """What was granted for these, the incentives locked."""
 
-    async def share_rules(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
+    async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """(tenant, limit) → what it counts, which does not change until the end."""
 
-    async def read_shelves(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
-        """The badges that these have put on shelves."""
+    async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
+        """The badges that these incentives gave and that are held."""
 
     async def read_quest(self, version: Version) -> Quest:
         """The quest of a campaign at a version."""
 
-    async def replay_gifts(
+    async def replay_contributions(
         self, place: InstanceKey, steps: Sequence[str], take: Callable[[Sequence[Contribution]], None]
     ) -> None:
         """All that events gave to these steps of an instance, in order, a page at a time."""
@@ -165,10 +172,10 @@ class ReversalContext(Struct, frozen=True):
 
     pending: Sequence[PendingReversal] = ()
     waiting: Sequence[PendingReversal] = ()
-    past: Mapping[EventKey, ReversedSoFar] = {}
-    quests: Goings = Goings()
+    so_far: Mapping[EventKey, ReversedSoFar] = {}
+    instances: InstanceHistories = InstanceHistories()
     grants: Mapping[EventKey, Sequence[Grant]] = {}
-    shelves: Mapping[UUID, BadgeKey] = {}
+    badges_by_incentive: Mapping[UUID, BadgeKey] = {}
 
     @property
     def limits(self) -> set[tuple[str, str]]:
@@ -190,13 +197,13 @@ class ReversalContext(Struct, frozen=True):
             if held.kind == "points"
         }
 
-    def list_counters(self, rules: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
+    def list_counters(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
         """Which may be given back to."""
         none, whole = Fraction(0), Fraction(1)
         return {
             returned.counter
             for key, grant in self._grants()
-            for returned in give_back(key[0], grant, rules_of(key[0], rules), none, whole)
+            for returned in give_back(key[0], grant, terms_of(key[0], limit_terms), none, whole)
         }
 
     def _grants(self) -> Iterator[tuple[EventKey, Grant]]:
@@ -209,11 +216,11 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
     waiting = await ledger.find_waiting(sorted(awaited)) if awaited else ()
     everyone = [*pending, *waiting]
     originals = sorted({each.original for each in everyone})
-    past = await ledger.read_past(everyone)
-    quests = await ledger.lock_goings(originals)
+    so_far = await ledger.read_reversed_so_far(everyone)
+    instances = await ledger.lock_histories(originals)
     completing = {
         (place.tenant_id, history.instance.completed_by)
-        for place, history in quests.histories.items()
+        for place, history in instances.histories.items()
         if history.instance.completed_by
     }
     grants = await ledger.find_grants(sorted({*originals, *completing}))
@@ -224,8 +231,8 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
         for held in grant.incentives
         if held.kind == "badge"
     )
-    shelves = await ledger.read_shelves(badges) if badges else {}
-    return ReversalContext(pending, waiting, past, quests, grants, shelves)
+    badges_by_incentive = await ledger.find_badges(badges) if badges else {}
+    return ReversalContext(pending, waiting, so_far, instances, grants, badges_by_incentive)
 
 
 def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, UUID], int]) -> list[SettledReversal]:
@@ -243,9 +250,9 @@ def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, 
     return noted
 
 
-def rules_of(tenant_id: str, rules: Mapping[tuple[str, str], LimitTerms]) -> dict[str, LimitTerms]:
+def terms_of(tenant_id: str, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> dict[str, LimitTerms]:
     """Those of one tenant, by limit."""
-    return {limit_id: rule for (owner, limit_id), rule in rules.items() if owner == tenant_id}
+    return {limit_id: terms for (owner, limit_id), terms in limit_terms.items() if owner == tenant_id}
 
 
 def _lower(taken: IncentiveReversal, short: int) -> IncentiveReversal:
