@@ -26,16 +26,11 @@ from fillip.deliver.inbox import (
     User,
     write_instant,
 )
+from fillip.rows.transient_postgres import UNREACHED
 
 ANSWER_WITHIN_S = 5.0
 MAX_CONNECTIONS = 8
-TRANSIENT_ERRORS = (
-    OSError,
-    asyncpg.PostgresError,  # whatever it refuses: the session lives on, and asks again
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was ended while it was being used
-    TimeoutError,
-)
+TRANSIENT_ERRORS = (*UNREACHED, asyncpg.PostgresError)  # whatever it refuses: the session lives on, and asks again
 UNSHOWN = Counter(
     "fillip_deliver_unshown_total", "Rows of the ledger that could not be shown, by what they are", ["what"]
 )

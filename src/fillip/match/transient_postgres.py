@@ -1,16 +1,10 @@
-"""What tells that PostgreSQL was not reached or gave up: the same may be tried again."""
+"""What tells match that PostgreSQL was not reached or gave up: the same may be tried again."""
 
 import asyncpg
 
+from fillip.rows import transient_postgres
+
 TRANSIENT_ERRORS = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
+    *transient_postgres.TRANSIENT_ERRORS,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # a book is read in one long transaction
 )

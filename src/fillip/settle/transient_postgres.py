@@ -1,4 +1,4 @@
-"""What PostgreSQL may answer that passes by itself, so that the same may be tried again."""
+"""What PostgreSQL may answer settle that passes by itself, so that the same may be tried again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from fillip.core.errors import Retry
+from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
 BUSY = (
     asyncpg.TransactionRollbackError,
@@ -16,20 +17,8 @@ BUSY = (
 """The server answers; the same batch may be tried again some times: it lost a race, or took too long."""
 
 
-AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection whose server process was terminated
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-"""The server is away, out of room or a standby: for as long as it takes. Or the connection alone was cut."""
-
-
-PASSING = (*BUSY, *AWAY, asyncpg.LockNotAvailableError)
+PASSING = (*TRANSIENT_ERRORS, *BUSY, asyncpg.ReadOnlySQLTransactionError)
+"""A standby takes no writes until it is promoted."""
 
 
 @contextmanager

@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from asyncpg import (
-    Connection,
-    InsufficientResourcesError,
-    InterfaceError,
-    InternalClientError,
-    LockNotAvailableError,
-    OperatorInterventionError,
-    PostgresConnectionError,
-    Record,
-    TransactionRollbackError,
-)
+from asyncpg import Connection, Record
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,6 +14,7 @@ from fillip.core.errors import Crash, Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import QuotaExceeded
 from fillip.manage.store.engine import reach
+from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
 PORTION_PARTS = 256
 """Some half a megabyte, written in 10 ms."""
@@ -39,17 +30,6 @@ NAMES = (
     "find_elsewhere",
 )
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n\n") for name in NAMES}
-AWAY = (
-    OSError,
-    TimeoutError,
-    PostgresConnectionError,
-    InterfaceError,
-    InternalClientError,
-    OperatorInterventionError,
-    InsufficientResourcesError,
-    TransactionRollbackError,
-    LockNotAvailableError,
-)
 
 
 class StagedCohort(Struct, frozen=True):
@@ -155,5 +135,5 @@ async def stage_lines(engine: AsyncEngine, caller: Caller, rows: BinaryIO) -> As
 def _retryable() -> Iterator[None]:
     try:
         yield
-    except AWAY as error:
+    except TRANSIENT_ERRORS as error:
         raise Retry(f"the upload was not taken, send it again: {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""SQL and rows that two rooms share."""
