@@ -59,6 +59,12 @@ def test_only_tests_of_the_demo_and_of_its_data_import_it():
     assert {path for path in found if not path.startswith("demo/")} == {"accept/completejourney.py"}
 
 
+def test_a_statement_opens_with_a_line_that_says_what_it_does_and_what_it_locks():
+    files = [p for kind in ("sql", "lua") for p in (ROOT / "src").rglob(f"*.{kind}") if "migrations" not in p.parts]
+    assert len(files) > 100
+    assert [p for p in files if not re.match(r"-- \w", p.read_text())] == []
+
+
 def test_locks_hold_behind_any_mirror():
     for lock in (ROOT / "requirements").glob("*.lock"):
         text = lock.read_text()

@@ -1,4 +1,4 @@
--- As take_codes, but where another batch holds codes it waits: what that one leaves over may be the last.
+-- As take_codes, which locks them, but where another batch holds codes it waits: what that one leaves over may be the last.
 SELECT c.tenant_id, c.pool_id, c.code
 FROM unnest($1::text[], $2::text[], $3::int[]) WITH ORDINALITY AS asked (tenant_id, pool_id, wanted, place)
 CROSS JOIN LATERAL (

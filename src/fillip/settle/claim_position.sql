@@ -1,4 +1,4 @@
--- The stored position of a partition; where there is none, it is made at $3 in the log with the id $4.
+-- The stored position of a partition; where there is none, it is made at $3 in the log with the id $4. Locks what it makes.
 WITH stored AS (
     SELECT next_offset, generation, topic_id FROM consumer_position
     WHERE topic = $1 AND partition = $2 AND shard = 0 ORDER BY generation DESC LIMIT 1

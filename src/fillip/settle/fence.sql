@@ -1,4 +1,4 @@
--- Moves the offsets of a batch if all of them stand where it starts, and names its tenants to row-level security.
+-- Locks and moves the offsets of a batch if all of them stand where it starts, and names its tenants to row-level security.
 WITH span AS (
     SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::int[])
       AS s (topic, partition, start, stop, generation)

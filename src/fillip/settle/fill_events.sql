@@ -1,4 +1,4 @@
--- The originals that a reversal was waiting for: their rows get what the event says.
+-- The originals that a reversal was waiting for: their rows, which are locked, get what the event says.
 UPDATE event_met m
 SET fingerprint = e.fingerprint, user_id = e.user_id, action = e.action, occurred_at = e.occurred_at,
     received_at = e.received_at, attributes = e.attributes::jsonb, partition = e.partition, log_offset = e.log_offset

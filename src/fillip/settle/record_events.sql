@@ -1,3 +1,4 @@
+-- Records events that were not known; which they were. Locks the rows it makes.
 -- Sorted by the caller, so that two workers with the same ids wait for each other in one order. A row without a
 -- fingerprint stands for an event that is not known yet and that a reversal names.
 INSERT INTO event_met (tenant_id, event_key, event_id, event_source, fingerprint, user_id, action, occurred_at,

@@ -1,4 +1,4 @@
--- Free codes that no other batch holds: batches of one pool do not wait for each other.
+-- Free codes that no other batch holds, locked: batches of one pool do not wait for each other.
 SELECT c.tenant_id, c.pool_id, c.code
 FROM unnest($1::text[], $2::text[], $3::int[]) WITH ORDINALITY AS asked (tenant_id, pool_id, wanted, place)
 CROSS JOIN LATERAL (

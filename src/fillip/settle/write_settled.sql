@@ -1,4 +1,5 @@
 -- All that a batch decided, in one round trip: decisions, incentives with their inbox entries, inbox heads, counters.
+-- Heads and counters are locked already, the others are new.
 -- `fresh` heads and counters are those that were missing under the lock. Where another writer made one meanwhile it is
 -- not written, a count comes out short, and the batch is tried again.
 WITH decided AS (

@@ -1,4 +1,4 @@
--- A code that is there already is left out; the next portion makes up for it.
+-- Adds codes to a generation, which is locked. A code that is there already is left out; the next portion makes up for it.
 WITH added AS (
     INSERT INTO coupon (tenant_id, code, pool_id) SELECT $1, code, $3 FROM unnest($4::text[]) AS c (code)
     ON CONFLICT DO NOTHING

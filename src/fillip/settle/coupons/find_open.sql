@@ -1,4 +1,4 @@
--- The first generation that is not done of each tenant behind $1, tenant by tenant, without those set aside ($3, $4). As
+-- Locks nothing. The first generation that is not done of each tenant behind $1, tenant by tenant, without those set aside ($3, $4). As
 -- fillip_sweep, which sees all tenants.
 SELECT g.tenant_id, g.generation_id
 FROM tenant t

@@ -1,4 +1,4 @@
--- Those that somebody claims or takes back at this moment are left to him, and looked at again next time.
+-- Locks and expires incentives that are due. Those that somebody claims or takes back at this moment are left to him, and looked at again next time.
 WITH due AS (
     SELECT i.tenant_id, i.incentive_id
     FROM unnest($1::text[], $2::uuid[]) AS asked (tenant_id, incentive_id)

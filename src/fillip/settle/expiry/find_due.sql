@@ -1,4 +1,4 @@
--- Incentives that are due, tenant by tenant behind $2, of each at most $3 that have been due longest; without those that
+-- Locks nothing. Incentives that are due, tenant by tenant behind $2, of each at most $3 that have been due longest; without those that
 -- are set aside ($5, $6). As fillip_sweep, which sees all tenants. Points expire in their wallets.
 SELECT i.tenant_id, i.incentive_id
 FROM tenant t

@@ -1,4 +1,4 @@
--- Instances that moved, and what events gave to their steps. `fresh` instances are those that were missing under the lock:
+-- Instances that moved, locked already, and what events gave to their steps. `fresh` instances are those that were missing under the lock:
 -- where another writer made one meanwhile it is not written, the count comes out short, and the batch is tried again.
 WITH moved AS (
     SELECT *

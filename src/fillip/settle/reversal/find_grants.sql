@@ -1,4 +1,4 @@
--- What was granted for these events. Whether caps are given back goes by the version of the campaign that granted.
+-- What was granted for these events. Locks nothing: decisions never change. Whether caps are given back goes by the version of the campaign that granted.
 SELECT d.tenant_id, d.event_key, d.decision_id, d.campaign_id, d.user_id, d.instance, d.limits::text AS limits,
        jsonb_array_length(d.reward_values) AS rewards,
        coalesce((v.definition ->> 'give_back')::bool, true) AS give_back

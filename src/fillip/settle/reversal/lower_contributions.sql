@@ -1,3 +1,4 @@
+-- What is reversed of contributions by now. Their instances are locked already.
 UPDATE quest_step_met m SET reversed = l.reversed
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::uuid[], $8::bigint[])
   AS l (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, reversed)

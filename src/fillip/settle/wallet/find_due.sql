@@ -1,4 +1,4 @@
--- Wallets with something due, tenant by tenant behind $3, of each at most $4 that have waited longest, and how many lots
+-- Locks nothing. Wallets with something due, tenant by tenant behind $3, of each at most $4 that have waited longest, and how many lots
 -- are due in each, counted up to $2 or a little more; without those that are set aside ($6 to $8). As fillip_sweep, which sees all tenants.
 SELECT w.tenant_id, w.user_id, w.currency, d.lots
 FROM tenant t

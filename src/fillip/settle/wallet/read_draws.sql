@@ -1,4 +1,4 @@
--- The oldest $4 draws of each of these locked wallets.
+-- The oldest $4 draws of each of these locked wallets. Locks nothing more.
 SELECT d.tenant_id, d.user_id, d.currency, d.transfer_id, d.seq, d.owed, d.since, d.part
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (tenant_id, user_id, currency)
 CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- The first $6 open active lots of each of these locked wallets that expire after an instant of its own.
+-- The first $6 open active lots of each of these locked wallets that expire after an instant of its own. Locks nothing.
 SELECT l.tenant_id, l.user_id, l.currency, l.lot_id, l.amount, l.remaining, l.seq, l.reversed, l.available_at, l.expires_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
   AS asked (tenant_id, user_id, currency, activated_to, since)

@@ -1,4 +1,4 @@
--- When locked wallets fall due next: at once ($4) where lots owe to a draw, else with the first lot. Looks that one up
+-- Notes when locked wallets fall due next: at once ($4) where lots owe to a draw, else with the first lot. Looks that one up
 -- in the indexes.
 UPDATE wallet w
 SET due_at = CASE
