@@ -20,6 +20,33 @@ def read_function_lengths(path: Path) -> dict[str, int]:
     return lengths
 
 
+def list_wide_splats(path: Path) -> list[str]:
+    """Calls that spread a tuple of more than three values over parameters that it does not name.
+
+    The arguments of an SQL function have no names.
+    """
+    found = []
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes = list(ast.walk(function))
+            assigned = [node for node in nodes if isinstance(node, ast.Assign) and is_wide(node.value)]
+            names = {ast.unparse(target) for node in assigned for target in node.targets}
+            for call in (node for node in nodes if isinstance(node, ast.Call)):
+                spread = [each.value for each in call.args if isinstance(each, ast.Starred)]
+                if any(ast.unparse(each) in names or is_wide(each) for each in spread):
+                    found += [] if ast.unparse(call.func).startswith("func.") else [f"{path.name}:{call.lineno}"]
+    return found
+
+
+def is_wide(node: ast.expr) -> bool:
+    """Whether it is a tuple of more than three single values."""
+    return isinstance(node, ast.Tuple) and sum(not isinstance(each, ast.Starred) for each in node.elts) > 3
+
+
+def test_no_call_spreads_a_tuple_of_more_than_three_values():
+    assert [splat for path in SOURCES for splat in list_wide_splats(path)] == []
+
+
 def test_files_are_short():
     lengths = {str(p): len(p.read_text().splitlines()) for p in SOURCES}
     assert {p: n for p, n in lengths.items() if n > 400} == {}

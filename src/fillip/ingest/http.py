@@ -152,7 +152,7 @@ class _EventsDoor:
             if says != said.setdefault(key, says if known is None else known):
                 faults.append(Fault(_point_at_event(index, "/id", single=single), _CONFLICT))
         if faults:
-            message = "source and id together stand for one event for ever"
+            message = "this event id was already used for different content"
             raise ConflictingDuplicate(message, faults=faults[:MAX_FAULTS])
         return said
 

@@ -63,7 +63,7 @@ class PostgresLedger:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["PostgresTransaction"]:
-        """See Ledger."""
+        """A transaction that commits at the end and rolls back on any error. Raises Retry when the server is away."""
         first: BaseException | None = None  # leaving a transaction whose connection is gone would hide it
         try:
             async with self._pool.acquire() as connection, connection.transaction():
@@ -105,11 +105,12 @@ class PostgresLedger:
             return False
 
     async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
-        """See Positions. Raises Retry."""
-        place = (topic, partition, first_offset, topic_id, self._owner)
+        """The stored position of a partition, made at `first_offset` where there is none. Raises Retry."""
         try:
             async with self._pool.acquire() as connection:
-                stored = await connection.fetchrow(SQL["claim_position"], *place)
+                stored = await connection.fetchrow(
+                    SQL["claim_position"], topic, partition, first_offset, topic_id, self._owner
+                )
         except PASSING as error:
             raise Retry(f"the position of {topic}/{partition} can't be read: {error}") from error
         if stored is None:
@@ -129,14 +130,14 @@ class PostgresTransaction:
         self._heard_at = monotonic()
 
     async def stay(self) -> None:
-        """See LedgerTransaction."""
+        """Let others run, and show the server every half second that the session lives."""
         await asyncio.sleep(0)
         if monotonic() - self._heard_at > HEARD_EVERY_S:
             await self._connection.execute("SELECT")
             self._heard_at = monotonic()
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
-        """See LedgerTransaction."""
+        """Move the stored offsets, and lock the tenants' limits. Raises Fenced unless all offsets stood at the starts."""
         spans = [(span.topic, span.partition, span.start, span.end, span.generation) for span in batch.spans]
         moved = await self._connection.fetchval(
             SQL["fence"], *to_columns(spans, 5), self._owner, ",".join(sorted(tenant_ids))
@@ -149,7 +150,7 @@ class PostgresTransaction:
     async def record_events(
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
     ) -> Recorded:
-        """See LedgerTransaction."""
+        """Store events, and lock the originals of reversals; what was there before."""
         rows = {(e.tenant_id, e.key): write_event(e, said) for e, said in zip(events, prints, strict=True)}
         awaited = {key: write_awaited(event) for key, event in originals.items() if key not in rows}
         columns = list_columns(EventRow, [row for _, row in sorted((rows | awaited).items())])
@@ -180,45 +181,45 @@ class PostgresTransaction:
 
     @property
     def reversals(self) -> PostgresReversals:
-        """See LedgerTransaction."""
+        """What reversals read and write in this transaction."""
         return PostgresReversals(self._connection)
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
-        """See LedgerTransaction."""
+        """Caps of (tenant, limit), under the lock that `fence` has taken."""
         rows = await self._connection.fetch(SQL["share_limits"], *to_columns(limits, 2))
         return {(tenant, limit): cap for tenant, limit, cap in rows}
 
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
-        """See LedgerTransaction."""
+        """Counters as they stand, without a lock; a missing one is at 0."""
         return await self._fetch_counters("read_counters", counters)
 
     async def lock_instances(self, wanted: InstancesToLock) -> Mapping[QuestKey, Sequence[Instance]]:
-        """See LedgerTransaction."""
+        """The instances that may matter, locked in the order of their keys."""
         return await self._quests.lock(wanted)
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
-        """See LedgerTransaction."""
+        """How many instances of each are open that end no earlier than the instant given, at most MAX_OPEN; no lock."""
         return await self._quests.count_open(quests)
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
-        """See LedgerTransaction."""
+        """Counters, locked in the order of their keys; a missing one is at 0."""
         return await self._fetch_counters("lock_counters", counters)
 
     async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
-        """See LedgerTransaction."""
+        """Wallets, locked in the order of their keys, without their lots; a missing one is fresh."""
         return await self._wallets.lock(keys)
 
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
-        """See LedgerTransaction."""
+        """Last inbox number of each user that has one, locked in the order of the users."""
         rows = await self._connection.fetch(SQL["lock_heads"], *to_columns(users, 2))
         return {(tenant, user): last for tenant, user, last in rows}
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
-        """See LedgerTransaction."""
+        """Badges already held."""
         return [tuple(row) for row in await self._connection.fetch(SQL["read_badges"], *to_columns(badges, 3))]
 
     async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
-        """See LedgerTransaction."""
+        """That many free codes of each pool, locked; waits for other batches only where they may hold the last ones."""
         pending = [(*pool, count) for pool, count in sorted(wanted.items())]
         attempt = self._connection.transaction()
         await attempt.start()
@@ -230,7 +231,7 @@ class PostgresTransaction:
         return await self._fetch_codes("await_codes", pending)
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
-        """See LedgerTransaction."""
+        """Store the outcome, wide tables in one round trip. Raises Retry when another writer made one of its rows first."""
         await self._quests.write(outcome.instances, outcome.met, outcome.fresh)
         await self._wallets.write(outcome.wallets)
         if outcome.settled or outcome.reversed:

@@ -87,7 +87,7 @@ class LedgerTransaction(Protocol):
         """
 
     async def fence(self, batch: Batch, tenant_ids: Collection[str]) -> None:
-        """Move the stored offsets from the batch's starts to its ends, and keep the tenants' limits until the end.
+        """Move the stored offsets from the batch's starts to its ends, and lock the tenants' limits until commit or rollback.
 
         Raises Fenced unless all offsets stood at the starts.
         """
@@ -101,31 +101,31 @@ class LedgerTransaction(Protocol):
         """
 
     async def share_limits(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
-        """Caps of (tenant, limit), which do not change until the end."""
+        """Caps of (tenant, limit), which do not change until commit or rollback."""
 
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters as they stand, without a lock; a missing one is at 0."""
 
     async def lock_instances(self, wanted: InstancesToLock) -> Mapping[QuestKey, Sequence[Instance]]:
-        """The instances that may matter, by themselves until the end."""
+        """The instances that may matter, locked until commit or rollback."""
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
         """How many instances of each are open that end no earlier than the instant given, at most MAX_OPEN; no lock."""
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
-        """Counters by themselves until the end; a missing one is at 0."""
+        """Counters, locked until commit or rollback; a missing one is at 0."""
 
     async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
-        """Wallets by themselves until the end, without their lots; a missing one is fresh."""
+        """Wallets, locked until commit or rollback, without their lots; a missing one is fresh."""
 
     async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
-        """Last inbox number of each user that has one."""
+        """Last inbox number of each user that has one; their inboxes are locked until commit or rollback."""
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
-        """Those that are held already; stays so while the inboxes of their users are locked."""
+        """Badges already held; stable while the users' inboxes are locked."""
 
     async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
-        """That many free codes of each pool, by themselves until the end; fewer only where there are no more."""
+        """That many free codes of each pool, locked until commit or rollback; fewer only where there are no more."""
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """Store the outcome. Raises Retry when another writer made one of its rows first."""
@@ -203,15 +203,15 @@ async def _drop_duplicates(
 def _reject(match: Match) -> Rejection:
     event = match.event
     return Rejection(
-        event.place,
-        "conflicting_duplicate",
-        f"event id {event.event_id!r} of source {event.source[:100]!r} was used before with another body; "
+        place=event.place,
+        reason="conflicting_duplicate",
+        detail=f"event id {event.event_id!r} of source {event.source[:100]!r} was used before with another body; "
         "give each event of a source an id of its own",
-        event.original,
-        event.received_at,
-        event.tenant_id,
-        event.event_id,
-        event.source,
+        original=event.original,
+        received_at=event.received_at,
+        tenant_id=event.tenant_id,
+        event_id=event.event_id,
+        event_source=event.source,
     )
 
 
@@ -278,7 +278,7 @@ async def _lock_instances(ledger: LedgerTransaction, matches: Sequence[Match]) -
 
 
 class _Locked(Struct, frozen=True):
-    """Rows as they were found, by themselves until the end; wallets and room move on."""
+    """Rows as they were found, locked until commit or rollback; `wallets` and `stock` are changed in place."""
 
     counters: Mapping[CounterKey, Counter]
     wallets: Mapping[WalletKey, Wallet]

@@ -379,8 +379,21 @@ class Wallet:
         after = replace(self.balance, last_seq=self.balance.last_seq + 1, **sums)
         # A debt only shrinks but by a reversal: the database's CHECK stands behind every spend.
         self.balance = after = replace(after, floor=max(after.floor, min(after.active, 0)))
-        what = (transfer_id, after.last_seq, kind, debit, credit, amount, lots, source_id, reason)
-        self.transfers.append(Transfer(*what, after.pending, after.active, at))
+        transfer = Transfer(
+            transfer_id=transfer_id,
+            seq=after.last_seq,
+            kind=kind,
+            debit=debit,
+            credit=credit,
+            amount=amount,
+            lots=lots,
+            source_id=source_id,
+            reason=reason,
+            pending_after=after.pending,
+            active_after=after.active,
+            made_at=at,
+        )
+        self.transfers.append(transfer)
         if owed:
             self.draws[transfer_id] = Draw(transfer_id, after.last_seq, owed, after.expired_to)
             due_at = min(at, after.due_at or at)

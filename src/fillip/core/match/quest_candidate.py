@@ -42,8 +42,20 @@ def build_quest_candidate(
         except RuleError:
             return None, failed + 1
     routes = campaign_version.route.find(steps, event.typed, user, cohorts) if campaign_version.route else ()
-    what = (starts, steps, amounts, key, routes, user, cohorts)
-    return Candidate(campaign_version, charges, reward_values.values, reward_values.refused, *what), failed
+    candidate = Candidate(
+        campaign_version=campaign_version,
+        charges=charges,
+        values=reward_values.values,
+        refused=reward_values.refused,
+        starts=starts,
+        steps=steps,
+        amounts=amounts,
+        key=key,
+        routes=routes,
+        user=user,
+        cohorts=cohorts,
+    )
+    return candidate, failed
 
 
 def join_candidates(newest: CampaignVersion, found: Mapping[int, Candidate | None]) -> Candidate | None:

@@ -118,8 +118,8 @@ class QuestEvent(Struct, frozen=True):
     """What one event means for one version of a quest.
 
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
-    `amounts` the terms of their sums; `late_rule_holds` tells the rest of a rule, which reads the instance. `key` is that of the
-    instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
+    `amounts` the terms of their sums; `late_rule_holds(instance, step)` runs the part of the rule that reads `start` or
+    `progress`. `key` is that of the instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
     `routes` where those are that it can count for. `retained` is what it means for earlier versions in force, the first first.
     """
 
@@ -244,9 +244,8 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
         if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
             states[index] = _sum_up(state, amount)
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
-    return Transition(
-        _put(taken, states, quest_event.event_key) if met else instance, quest_event.campaign_version, tuple(met)
-    )
+    after = _put(taken, states, quest_event.event_key) if met else instance
+    return Transition(after, quest_event.campaign_version, tuple(met))
 
 
 def restart(step: Step, state: StepState) -> StepState:
@@ -287,7 +286,7 @@ def migrate(instance: Instance, quest_event: QuestEvent) -> Instance:
 
 
 def hold_back(instance: Instance) -> Instance:
-    """The instance, of which no event completes the last step just now: where all are met, it still wants one."""
+    """If a change alone made every step met, lower the last by one: only an event completes a quest."""
     *others, last = instance.steps
     if all(state.met for state in instance.steps):
         return replace(instance, steps=(*others, replace(last, done=last.needed - 1)))
@@ -362,9 +361,7 @@ def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None
         return None
     from_campaign = quest.start.at == "campaign"
     started_at = (quest_event.campaign_starts_at if from_campaign else None) or quest_event.occurred_at
-    ends_at = quest_event.campaign_ends_at
-    if quest.window_s is not None:
-        ends_at = add_span(started_at, quest.window_s)
+    ends_at = quest_event.campaign_ends_at if quest.window_s is None else add_span(started_at, quest.window_s)
     instance = Instance(
         key=quest_event.key,
         occurrence=newest.occurrence + 1 if newest else 1,

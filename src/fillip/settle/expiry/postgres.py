@@ -38,8 +38,8 @@ class PostgresDueIncentives:
 
     async def _find(self, at: datetime) -> list[Key]:
         while True:
-            which = (at, self._turns.after, OF_A_TENANT, PORTION, *self._turns.list_aside(2))
-            rows = await self._finder.fetch(SQL["find_due"], *which)
+            aside = self._turns.list_aside(2)
+            rows = await self._finder.fetch(SQL["find_due"], at, self._turns.after, OF_A_TENANT, PORTION, *aside)
             if self._turns.note([row["tenant_id"] for row in rows], PORTION):
                 return [tuple(row) for row in rows]
 

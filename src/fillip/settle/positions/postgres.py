@@ -38,8 +38,17 @@ async def restart_positions(dsn: str, topic: str, seen: Mapping[int, Position], 
             async with connection.transaction():
                 for partition, log in sorted(logs.items()):
                     at = seen[partition]
-                    before = (topic, partition, at.next_offset, at.generation, at.topic_id)
-                    done = await connection.execute(SQL["restart_position"], *before, log.first, log.topic_id, OPERATOR)
+                    done = await connection.execute(
+                        SQL["restart_position"],
+                        topic,
+                        partition,
+                        at.next_offset,
+                        at.generation,
+                        at.topic_id,
+                        log.first,
+                        log.topic_id,
+                        OPERATOR,
+                    )
                     if done != "UPDATE 1":
                         raise Refused(f"the position of {topic}/{partition} has moved meanwhile: look again")
         finally:

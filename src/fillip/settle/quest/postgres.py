@@ -31,7 +31,7 @@ class PostgresQuests:
         self._connection = connection
 
     async def lock(self, wanted: InstancesToLock) -> dict[QuestKey, list[Instance]]:
-        """See LedgerTransaction.lock_instances."""
+        """The instances that may matter, by quest, locked in the order of their keys."""
         routes = [(*quest, route) for quest, route in wanted.routes]
         keys = [(*quest, key) for quest, key in wanted.keys]
         spans = [(*quest, span.first, span.last) for quest, span in wanted.quests.items()]
@@ -43,7 +43,7 @@ class PostgresQuests:
         return found
 
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> dict[QuestKey, int]:
-        """See LedgerTransaction.count_open."""
+        """How many instances of each are open that end no earlier than the instant given, at most MAX_OPEN; no lock."""
         pending = to_columns([(*quest, first) for quest, first in quests.items()], 4)
         rows = await self._connection.fetch(_SQL["count_open"], *pending, MAX_OPEN)
         return {(tenant, campaign, user): count for tenant, campaign, user, count in rows}

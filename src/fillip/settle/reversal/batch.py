@@ -237,8 +237,15 @@ class ReversalBatch:
         key, counters = credit.counter, self._state.counters
         before = counters[key]
         counters[key] = Counter(before.used - credit.amount, before.version + 1)
-        name = (key.limit_id, key.user_id, key.key, key.window_start)
-        return CounterCreditUse(*name, before.version, before.used, credit.amount)
+        return CounterCreditUse(
+            limit_id=key.limit_id,
+            user_id=key.user_id,
+            key=key.key,
+            window_start=key.window_start,
+            version=before.version,
+            used_before=before.used,
+            amount=credit.amount,
+        )
 
     def _take(
         self, pending: PendingReversal, grant: Grant, taken: IncentiveReversal, at: datetime
@@ -251,7 +258,13 @@ class ReversalBatch:
             self._state.stock.put_back(badge)
         if held.kind == "points" and taken.value:
             wallet = (*user, held.currency or POINTS)
-            taking = PointsToReverse(wallet, pending.key, pending.reversal_id, taken.incentive_id, taken.value)
+            taking = PointsToReverse(
+                wallet=wallet,
+                reversal=pending.key,
+                reversal_id=pending.reversal_id,
+                incentive_id=taken.incentive_id,
+                amount=taken.value,
+            )
             self.postings.append((taking, at))
         if taken.was != "expired":  # of its end the user was told before
             inbox_heads = self._state.inbox_heads

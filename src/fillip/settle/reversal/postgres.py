@@ -61,13 +61,13 @@ class PostgresReversals:
         """See Reversals."""
         return [
             PendingReversal(
-                row["tenant_id"],
-                row["reversal_source"],
-                row["reversal_id"],
-                row["user_id"],
-                _requests.decode(row["request"]),
-                row["occurred_at"],
-                row["received_at"],
+                tenant_id=row["tenant_id"],
+                source=row["reversal_source"],
+                reversal_id=row["reversal_id"],
+                user_id=row["user_id"],
+                request=_requests.decode(row["request"]),
+                occurred_at=row["occurred_at"],
+                received_at=row["received_at"],
             )
             for row in await self._fetch("find_waiting", originals)
         ]
@@ -171,13 +171,13 @@ class PostgresReversals:
 
 def _read_grant(row: asyncpg.Record, incentives: Sequence[GrantedIncentive]) -> Grant:
     return Grant(
-        row["decision_id"],
-        row["campaign_id"],
-        row["user_id"],
-        row["instance"],
-        row["give_back"],
-        _uses.decode(row["limits"]),
-        incentives,
+        decision_id=row["decision_id"],
+        campaign_id=row["campaign_id"],
+        user_id=row["user_id"],
+        instance=row["instance"],
+        give_back=row["give_back"],
+        uses=_uses.decode(row["limits"]),
+        incentives=incentives,
     )
 
 

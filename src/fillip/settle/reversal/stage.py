@@ -139,13 +139,13 @@ class Reversals(Protocol):
         """What applied reversals have taken of the originals; of the lines those that are asked for."""
 
     async def lock_histories(self, originals: Sequence[EventKey]) -> InstanceHistories:
-        """The quest instances that these events took part in, by themselves until the end."""
+        """The quest instances that these events took part in, locked until commit or rollback."""
 
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """What was granted for these, the incentives locked."""
 
     async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
-        """(tenant, limit) → what it counts, which does not change until the end."""
+        """(tenant, limit) → what it counts, which does not change until commit or rollback."""
 
     async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
         """The badges that these incentives gave and that are held."""

@@ -41,7 +41,8 @@ class PostgresDueWallets:
 
     async def _find(self, at: datetime) -> list[asyncpg.Record]:
         while True:
-            which = (
+            rows: list[asyncpg.Record] = await self._finder.fetch(
+                SQL["find_due"],
                 at,
                 self._few_lots + 1,
                 self._turns.after,
@@ -49,7 +50,6 @@ class PostgresDueWallets:
                 PORTION_WALLETS,
                 *self._turns.list_aside(3),
             )
-            rows: list[asyncpg.Record] = await self._finder.fetch(SQL["find_due"], *which)
             if self._turns.note([row["tenant_id"] for row in rows], PORTION_WALLETS):
                 return rows
 
