@@ -38,11 +38,11 @@ WRITTEN: dict[str, list[Fields]] = {
     "write_draws": [wallet.DRAW_ROW, wallet.PART_ROW],
     "write_reversals": [
         reversal_rows.list_reversals([]),
-        reversal_rows.LineRow.__struct_fields__,
-        reversal_rows.TakenRow.__struct_fields__,
+        reversal_rows.list_lines([]),
+        reversal_rows.list_taken([]),
     ],
-    "lower_contributions": [reversal_rows.LoweredRow.__struct_fields__],
-    "tell_reversed": [reversal_rows.InboxUpdateRow.__struct_fields__],
+    "lower_contributions": [reversal_rows.list_lowered([])],
+    "tell_reversed": [reversal_rows.list_inbox_updates([])],
 }
 _NAMES = r"\(([\w\s,]+)\)"
 _UNNEST = (

@@ -59,7 +59,7 @@ class Counter(Struct):
 
 
 class LimitCharge(Struct, frozen=True):
-    """What a claim would take from one counter; `cap` is the limit's cap in force."""
+    """What a grant would take from one counter; `cap` is the limit's cap in force."""
 
     counter: CounterKey
     amount: int
@@ -86,13 +86,13 @@ class CounterUse(Struct, frozen=True):
 def weigh(
     charges: Sequence[LimitCharge], counters: Mapping[CounterKey, Counter]
 ) -> tuple[list[CounterUse], CounterUse | None]:
-    """Look at every counter a claim touches: all uses, and the first that does not fit (None when all fit)."""
+    """Look at every counter that a grant would take from: all uses, and the first that does not fit (None when all fit)."""
     uses = [_use(charge, counters[charge.counter]) for charge in charges]
     return uses, next((use for use in uses if not use.fits), None)
 
 
 def take(charges: Sequence[LimitCharge], counters: MutableMapping[CounterKey, Counter]) -> None:
-    """Add a granted claim to its counters. Call only when `weigh` found that all fit: no half grants."""
+    """Charge the counters of a grant. Call only when `weigh` found that all fit: no half grants."""
     for charge in charges:
         before = counters[charge.counter]
         counters[charge.counter] = Counter(before.used + charge.amount, before.version + 1)

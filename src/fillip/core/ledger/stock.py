@@ -11,7 +11,7 @@ PoolKey = tuple[str, str]
 BadgeKey = tuple[str, str, str]
 """(tenant, user, badge)"""
 WantedRewards = tuple[str, str, Sequence[Reward]]
-"""(tenant, user, rewards): what one claim would give"""
+"""(tenant, user, rewards): what one grant request would give"""
 
 
 class Stock:

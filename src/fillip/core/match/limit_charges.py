@@ -19,7 +19,7 @@ def list_charges(
     user: Mapping[str, object],
     cohorts: frozenset[str],
 ) -> tuple[LimitCharge, ...]:
-    """One touch per limit that a grant of `campaign_version` for this event falls under; `values` has one for each reward.
+    """One charge per limit that a grant of `campaign_version` for this event falls under; `values` has one for each reward.
 
     Raises RuleError from a key expression.
     """

@@ -123,7 +123,7 @@ class InstanceBatch:
         return before
 
     def deny(self, place: InstanceKey) -> None:
-        """Close the instance that a claim completed, when the grant is refused."""
+        """Close the instance that a grant request completed, when the grant is refused."""
         self._put(place, replace(self.changed[place], state="denied"))
 
 

@@ -206,7 +206,7 @@ def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 
     Each goes on under its own version (see QuestEvent.under); what opens does so under the newest.
 
     `known` are, of the user's unfinished instances, those that the event finds by its routes or its key, those whose
-    window it lies in at least; and the newest of the meeting's key. Those that nothing happens to are left out of the
+    window it lies in at least; and the newest of the event's key. Those that nothing happens to are left out of the
     answer. `open_now` is how many are open, also where they are not known.
     """
     before = sorted(known, key=lambda each: (each.start_offset, each.key, each.occurrence))
@@ -272,7 +272,7 @@ def replay(
 
 
 def migrate(instance: Instance, quest_event: QuestEvent) -> Instance:
-    """An open or lapsed instance of an earlier version under the meeting's: steps of the same name keep how far they are.
+    """An open or lapsed instance of an earlier version under the event's: steps of the same name keep how far they are.
 
     Nothing completes by the change alone: a step that was not met before still wants one event, and where all that is
     left was met, the last one does.

@@ -81,8 +81,8 @@ class ReversalBatch:
             key: dict(contributions) for key, contributions in found.instances.contributions.items()
         }
         self._grants = {key: list(grants) for key, grants in found.grants.items()}
-        every = (held for some in self._grants.values() for grant in some for held in grant.incentives)
-        self._held = {held.incentive_id: held for held in every}
+        every = (incentive for some in self._grants.values() for grant in some for incentive in grant.incentives)
+        self._incentives = {incentive.incentive_id: incentive for incentive in every}
         self._badges = dict(found.badges_by_incentive)
         self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
@@ -189,10 +189,10 @@ class ReversalBatch:
         if not settled.incentives:
             return
         request, decision = settled.request, settled.decision
-        held = []
+        incentives = []
         for made in settled.incentives:
             reward = request.campaign_version.campaign.rewards[made.reward_index]
-            held.append(
+            incentives.append(
                 GrantedIncentive(
                     incentive_id=made.incentive_id,
                     kind=reward.kind,
@@ -204,7 +204,7 @@ class ReversalBatch:
             )
             if reward.badge:
                 self._badges[made.incentive_id] = (*request.user, reward.badge)
-        self._held |= {each.incentive_id: each for each in held}
+        self._incentives |= {each.incentive_id: each for each in incentives}
         grant = Grant(
             decision_id=decision.decision_id,
             campaign_id=request.campaign_version.campaign_id,
@@ -212,14 +212,14 @@ class ReversalBatch:
             instance=request.instance,
             give_back=request.campaign_version.campaign.give_back,
             uses=decision.uses,
-            incentives=held,
+            incentives=incentives,
         )
         self._grants.setdefault(key, []).append(grant)
 
     def _read_grants(self, key: EventKey) -> list[Grant]:
         """What was granted for an event, with its incentives as they stand by now."""
         return [
-            replace(grant, incentives=[self._held[held.incentive_id] for held in grant.incentives])
+            replace(grant, incentives=[self._incentives[incentive.incentive_id] for incentive in grant.incentives])
             for grant in self._grants.get(key, ())
         ]
 
@@ -250,14 +250,14 @@ class ReversalBatch:
     def _take(
         self, pending: PendingReversal, grant: Grant, taken: IncentiveReversal, at: datetime
     ) -> Iterator[InboxUpdate]:
-        held, user = self._held[taken.incentive_id], (pending.tenant_id, grant.user_id)
-        reversed_value = held.reversed_value + taken.value
-        state = "reversed" if taken.whole else held.state
-        self._held[taken.incentive_id] = replace(held, reversed_value=reversed_value, state=state)
+        incentive, user = self._incentives[taken.incentive_id], (pending.tenant_id, grant.user_id)
+        reversed_value = incentive.reversed_value + taken.value
+        state = "reversed" if taken.whole else incentive.state
+        self._incentives[taken.incentive_id] = replace(incentive, reversed_value=reversed_value, state=state)
         if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)):
             self._state.stock.put_back(badge)
-        if held.kind == "points" and taken.value:
-            wallet = (*user, held.currency or POINTS)
+        if incentive.kind == "points" and taken.value:
+            wallet = (*user, incentive.currency or POINTS)
             taking = PointsToReverse(
                 wallet=wallet,
                 reversal=pending.key,

@@ -18,19 +18,9 @@ from fillip.core.limit import CounterUse
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
 from fillip.core.quest.reversal import InstanceHistory
-from fillip.settle.columns import list_columns, to_columns
+from fillip.settle.columns import to_columns
 from fillip.settle.quest.postgres import read_instance
-from fillip.settle.reversal.rows import (
-    InboxUpdateRow,
-    LineRow,
-    LoweredRow,
-    TakenRow,
-    list_reversals,
-    write_inbox_updates,
-    write_lines,
-    write_lowered,
-    write_taken,
-)
+from fillip.settle.reversal.rows import list_inbox_updates, list_lines, list_lowered, list_reversals, list_taken
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,
     EventKey,
@@ -105,10 +95,10 @@ class PostgresReversals:
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """See Reversals."""
         rows = await self._fetch("find_grants", originals)
-        held = await self._lock_incentives(rows)
+        by_decision = await self._lock_incentives(rows)
         grants: dict[EventKey, list[Grant]] = {}
         for row in rows:
-            incentives = held.get((row["tenant_id"], row["decision_id"]), [])
+            incentives = by_decision.get((row["tenant_id"], row["decision_id"]), [])
             grants.setdefault((row["tenant_id"], row["event_key"]), []).append(_read_grant(row, incentives))
         return grants
 
@@ -142,16 +132,13 @@ class PostgresReversals:
 
     async def write(self, reversed_: Sequence[SettledReversal]) -> None:
         """See Reversals."""
-        columns = (
-            *list_reversals(reversed_).values(),
-            *list_columns(LineRow, write_lines(reversed_)),
-            *list_columns(TakenRow, write_taken(reversed_)),
-        )
-        await self._connection.execute(SQL["write_reversals"], *columns)
-        if lowered := write_lowered(reversed_):
-            await self._connection.execute(SQL["lower_contributions"], *list_columns(LoweredRow, lowered))
-        if told := write_inbox_updates(reversed_):
-            await self._connection.execute(SQL["tell_reversed"], *list_columns(InboxUpdateRow, told))
+        for name, tables in {
+            "write_reversals": (list_reversals(reversed_), list_lines(reversed_), list_taken(reversed_)),
+            "lower_contributions": (list_lowered(reversed_),),
+            "tell_reversed": (list_inbox_updates(reversed_),),
+        }.items():
+            if tables[0]["tenant_id"]:
+                await self._connection.execute(SQL[name], *(column for each in tables for column in each.values()))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[GrantedIncentive]]:
         ids = sorted(
@@ -159,11 +146,11 @@ class PostgresReversals:
             for row in rows
             for index in range(row["rewards"])
         )
-        held: dict[tuple[str, UUID], list[GrantedIncentive]] = {}
+        incentives: dict[tuple[str, UUID], list[GrantedIncentive]] = {}
         for row in await self._fetch("lock_incentives", ids) if ids else ():
             each = GrantedIncentive(*(row[name] for name in GrantedIncentive.__struct_fields__))
-            held.setdefault((row["tenant_id"], row["decision_id"]), []).append(each)
-        return held
+            incentives.setdefault((row["tenant_id"], row["decision_id"]), []).append(each)
+        return incentives
 
     async def _fetch(self, name: str, keys: Collection[tuple[object, ...]], *more: object) -> list[asyncpg.Record]:
         return await self._connection.fetch(SQL[name], *to_columns(keys, 2), *more)

@@ -1,59 +1,15 @@
 """Rows of what reversals did, named and ordered as the columns that the statements of settle.reversal take."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from uuid import UUID
 
-from msgspec import Struct, json
+from msgspec import json
 
-from fillip.core.quest.batch import InstanceKey
+from fillip.core.ledger.reversal import TakenLine
 from fillip.core.quest.reversal import InstanceReversal
 from fillip.settle.columns import Columns
 from fillip.settle.reversal.stage import SettledReversal
-
-
-class LineRow(Struct, frozen=True):
-    """Of reversed_line: how far a line of an original was taken back by then; both numbers are fractions as text."""
-
-    tenant_id: str
-    event_key: UUID
-    line: str
-    share: str
-    whole: str | None
-
-
-class TakenRow(Struct, frozen=True):
-    """Of incentive: all that was taken of it, and its state in the end."""
-
-    tenant_id: str
-    incentive_id: UUID
-    value: int
-    state: str
-
-
-class LoweredRow(Struct, frozen=True):
-    """Of quest_step_met: what is reversed of it by now."""
-
-    tenant_id: str
-    campaign_id: str
-    user_id: str
-    instance_key: str
-    occurrence: int
-    step: str
-    event_key: UUID
-    reversed: int
-
-
-class InboxUpdateRow(Struct, frozen=True):
-    """Of incentive_change, and of inbox."""
-
-    tenant_id: str
-    incentive_id: UUID
-    seq: int
-    changed_value: int
-    by_now: int
-    reason: str | None
-    reversal_id: str
-    reversal_source: str
 
 
 def list_reversals(reversed_: Sequence[SettledReversal]) -> Columns:
@@ -73,80 +29,83 @@ def list_reversals(reversed_: Sequence[SettledReversal]) -> Columns:
         "reason": [done.reason for done in reversed_],
         "incentives": [_encode([taken for _, taken in done.taken]) for done in reversed_],
         "counters": [_encode(done.given) for done in reversed_],
-        "quests": [_encode([_describe(each) for each in done.instances]) for done in reversed_],
+        "quests": [_encode([_describe(undone) for undone in done.instances]) for done in reversed_],
         "share": [None if done.so_far is None else str(done.so_far.share) for done in reversed_],
         "occurred_at": [pending.occurred_at for pending in everyone],
         "received_at": [pending.received_at for pending in everyone],
     }
 
 
-def write_lines(reversed_: Sequence[SettledReversal]) -> Iterable[LineRow]:
-    """The rows of the lines that these name, each once, as the last of them left it."""
-    rows: dict[tuple[str, UUID, str], LineRow] = {}
+def list_lines(reversed_: Sequence[SettledReversal]) -> Columns:
+    """Of reversed_line: each line that these name once, as the last of them left it; shares are fractions as text."""
+    last: dict[tuple[str, UUID, str], TakenLine] = {}
     for done in reversed_:
         lines = done.so_far.lines if done.so_far else {}
-        tenant_id, event_key = done.pending.original
-        for name in sorted(done.pending.request.line_names & lines.keys()):
-            whole = lines[name].whole
-            rows[tenant_id, event_key, name] = LineRow(
-                tenant_id=tenant_id,
-                event_key=event_key,
-                line=name,
-                share=str(lines[name].share),
-                whole=None if whole is None else str(whole),
-            )
-    return rows.values()
+        last |= {
+            (*done.pending.original, name): lines[name]
+            for name in sorted(done.pending.request.line_names & lines.keys())
+        }
+    return {
+        "tenant_id": [tenant_id for tenant_id, _, _ in last],
+        "event_key": [event_key for _, event_key, _ in last],
+        "line": [name for _, _, name in last],
+        "share": [str(line.share) for line in last.values()],
+        "whole": [None if line.whole is None else str(line.whole) for line in last.values()],
+    }
 
 
-def write_taken(reversed_: Sequence[SettledReversal]) -> list[TakenRow]:
-    """The rows of the incentives that these took from, each once, sorted."""
-    rows: dict[tuple[str, UUID], TakenRow] = {}
+def list_taken(reversed_: Sequence[SettledReversal]) -> Columns:
+    """Of incentive: each that these took from once, all that was taken of it, and its state in the end."""
+    values: Counter[tuple[str, UUID]] = Counter()
+    states: dict[tuple[str, UUID], str] = {}
     for done in reversed_:
         for _, taken in done.taken:
-            key = tenant_id, incentive_id = done.pending.tenant_id, taken.incentive_id
-            rows[key] = TakenRow(
-                tenant_id=tenant_id,
-                incentive_id=incentive_id,
-                value=taken.value + (rows[key].value if key in rows else 0),
-                state="reversed" if taken.whole else taken.was,
-            )
-    return [row for _, row in sorted(rows.items())]
+            key = done.pending.tenant_id, taken.incentive_id
+            values[key] += taken.value
+            states[key] = "reversed" if taken.whole else taken.was
+    order = sorted(states)
+    return {
+        "tenant_id": [tenant_id for tenant_id, _ in order],
+        "incentive_id": [incentive_id for _, incentive_id in order],
+        "value": [values[key] for key in order],
+        "state": [states[key] for key in order],
+    }
 
 
-def write_lowered(reversed_: Sequence[SettledReversal]) -> list[LoweredRow]:
-    """The rows of the contributions that these lowered, each once, as the last of them left it."""
-    rows: dict[tuple[InstanceKey, str, UUID], LoweredRow] = {}
-    for done in reversed_:
-        for place, each in ((undone.place, each) for undone in done.instances for each in undone.lowered):
-            rows[place, each.step, each.event_key] = LoweredRow(
-                tenant_id=place.tenant_id,
-                campaign_id=place.campaign_id,
-                user_id=place.user_id,
-                instance_key=place.key,
-                occurrence=place.occurrence,
-                step=each.step,
-                event_key=each.event_key,
-                reversed=each.reversed,
-            )
-    return list(rows.values())
-
-
-def write_inbox_updates(reversed_: Sequence[SettledReversal]) -> list[InboxUpdateRow]:
-    """The rows of what users are told, in order."""
-    return [
-        InboxUpdateRow(
-            tenant_id=done.pending.tenant_id,
-            incentive_id=told.incentive_id,
-            seq=told.seq,
-            changed_value=told.value,
-            by_now=told.reversed_value,
-            reason=done.pending.request.reason,
-            reversal_id=done.pending.reversal_id,
-            reversal_source=done.pending.source,
-        )
+def list_lowered(reversed_: Sequence[SettledReversal]) -> Columns:
+    """Of quest_step_met: each contribution that these lowered once, and what is reversed of it by now."""
+    lowered = {
+        (undone.place, each.step, each.event_key): each.reversed
         for done in reversed_
-        for told in done.told
-    ]
+        for undone in done.instances
+        for each in undone.lowered
+    }
+    places = [place for place, _, _ in lowered]
+    return {
+        "tenant_id": [place.tenant_id for place in places],
+        "campaign_id": [place.campaign_id for place in places],
+        "user_id": [place.user_id for place in places],
+        "instance_key": [place.key for place in places],
+        "occurrence": [place.occurrence for place in places],
+        "step": [step for _, step, _ in lowered],
+        "event_key": [event_key for _, _, event_key in lowered],
+        "reversed": list(lowered.values()),
+    }
+
+
+def list_inbox_updates(reversed_: Sequence[SettledReversal]) -> Columns:
+    """Of incentive_change, and of inbox: what users are told, in order."""
+    told = [(done.pending, each) for done in reversed_ for each in done.told]
+    return {
+        "tenant_id": [pending.tenant_id for pending, _ in told],
+        "incentive_id": [each.incentive_id for _, each in told],
+        "seq": [each.seq for _, each in told],
+        "changed_value": [each.value for _, each in told],
+        "by_now": [each.reversed_value for _, each in told],
+        "reason": [pending.request.reason for pending, _ in told],
+        "reversal_id": [pending.reversal_id for pending, _ in told],
+        "reversal_source": [pending.source for pending, _ in told],
+    }
 
 
 def _describe(undone: InstanceReversal) -> dict[str, object]:

@@ -148,7 +148,7 @@ class Reversals(Protocol):
         """(tenant, limit) → what it counts, which does not change until commit or rollback."""
 
     async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
-        """The badges that these incentives gave and that are held."""
+        """The badges that these incentives gave and that are incentive."""
 
     async def read_quest(self, version: Version) -> Quest:
         """The quest of a campaign at a version."""
@@ -191,10 +191,10 @@ class ReversalContext(Struct, frozen=True):
     def wallets(self) -> set[WalletKey]:
         """From which points may be taken."""
         return {
-            (key[0], grant.user_id, held.currency or POINTS)
+            (key[0], grant.user_id, incentive.currency or POINTS)
             for key, grant in self._grants()
-            for held in grant.incentives
-            if held.kind == "points"
+            for incentive in grant.incentives
+            if incentive.kind == "points"
         }
 
     def list_counters(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
@@ -225,11 +225,11 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
     }
     grants = await ledger.find_grants(sorted({*originals, *completing}))
     badges = sorted(
-        (key[0], grant.user_id, held.incentive_id)
+        (key[0], grant.user_id, incentive.incentive_id)
         for key, some in grants.items()
         for grant in some
-        for held in grant.incentives
-        if held.kind == "badge"
+        for incentive in grant.incentives
+        if incentive.kind == "badge"
     )
     badges_by_incentive = await ledger.find_badges(badges) if badges else {}
     return ReversalContext(pending, waiting, so_far, instances, grants, badges_by_incentive)

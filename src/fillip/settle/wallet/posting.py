@@ -13,7 +13,7 @@ from fillip.core.ledger.settlement import GrantRequest, Settled
 from fillip.core.ledger.wallet import PointsReversal, PointsToReverse, Wallet, WalletKey, identify_reversal
 
 Posting = Settled | tuple[PointsToReverse, datetime]
-"""What a claim came to, or what a reversal takes back, and when."""
+"""What a grant request came to, or what a reversal takes back, and when."""
 
 
 class Terms(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Terms(Struct, frozen=True):
 
 
 def list_wallets(requests: Iterable[GrantRequest]) -> list[WalletKey]:
-    """The wallets that these claims may post to, sorted and each once."""
+    """The wallets that these requests may post to, sorted and each once."""
     return sorted(
         {
             (*request.user, reward.currency or POINTS)
