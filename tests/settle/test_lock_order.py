@@ -81,5 +81,5 @@ async def test_an_original_that_comes_while_a_second_reversal_is_being_taken_fin
     world.add_limit("none", 0)
     await world.play(world.reversal("r1", "e1"))
     grant, late = world.match("e1"), world.reversal("r2", "e1", partition=1)
-    await overtake(world, monkeypatch, (PostgresReversals, "read_past"), [late], [grant])
+    await overtake(world, monkeypatch, (PostgresReversals, "read_reversed_so_far"), [late], [grant])
     assert world.rows("SELECT reversal_id, state FROM reversal ORDER BY 1") == [("r1", "nothing"), ("r2", "nothing")]
