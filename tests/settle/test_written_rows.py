@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 
 import pytest
 from msgspec import Struct
 
 from fillip.core.identity import identify
+from fillip.core.ledger.reversal import Grant, IncentiveReversal, Line, ReversalRequest, ReversedSoFar, TakenLine
 from fillip.core.limit import CounterKey
 from fillip.settle import postgres, rows
 from fillip.settle.columns import list_columns
@@ -14,7 +16,9 @@ from fillip.settle.pins import Pin
 from fillip.settle.quest import postgres as quest
 from fillip.settle.reversal import postgres as reversal
 from fillip.settle.reversal import rows as reversal_rows
+from fillip.settle.reversal.stage import PendingReversal, SettledReversal
 from fillip.settle.wallet import postgres as wallet
+from tests.core.test_conflict import T0, Shop, campaign
 
 Fields = Iterable[str]
 _DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], None)  # type: ignore[arg-type]
@@ -87,3 +91,39 @@ def test_rows_become_columns_in_the_order_of_their_fields() -> None:
 
     assert list_columns(Row, [Row(second=badge, first="a"), Row(second=1, first="b")]) == [["a", "b"], [badge, 1]]
     assert list_columns(Row, []) == [[], []]
+
+
+def test_each_decision_and_each_incentive_is_a_row_of_its_own() -> None:
+    shop = Shop([campaign(priority=1), campaign()], {1: 5})
+    settled = shop.settle([shop.match({0: 3, 1: 4}), shop.match({0: 7, 1: 2})])
+    decisions, incentives = rows.list_decisions(settled), rows.list_incentives(settled, T0)
+    assert decisions["event_id"] == ["e1", "e1", "e2", "e2"]
+    assert decisions["campaign_id"] == ["c0", "c1", "c0", "c1"]
+    assert decisions["outcome"] == ["granted", "granted", "granted", "denied"]
+    assert decisions["reward_values"][2:] == ['[{"kind":"cashback","value":7,"currency":"USD"}]', "[]"]
+    assert incentives["value"] == [3, 4, 7]
+    assert incentives["inbox_seq"] == [1, 2, 3]
+    assert incentives["decision_id"] == decisions["decision_id"][:3]
+    assert {len(column) for column in incentives.values()} == {3}
+
+
+def test_what_several_reversals_took_of_one_incentive_is_one_row_of_what_they_took_in_all() -> None:
+    grant = Grant(identify("d"), "c", "u", "", True, (), ())
+    one, other = identify("one"), identify("other")
+
+    def reverse(number: int, *taken: IncentiveReversal) -> SettledReversal:
+        lines = {"shoes": TakenLine(Fraction(number, 4)), "hat": TakenLine(Fraction(1, 2), Fraction(1, 2))}
+        request = ReversalRequest("e", amount=None, lines=(Line("shoes", 1),), of=4)
+        pending = PendingReversal("acme", "/till", f"r{number}", "u", request, T0, T0)
+        so_far = ReversedSoFar(Fraction(1, 2), lines)
+        return SettledReversal(pending, "applied", "applied", [(grant, each) for each in taken], so_far=so_far)
+
+    part, rest = IncentiveReversal(one, 2, False, "granted"), IncentiveReversal(one, 3, True, "granted")
+    done = [reverse(1, part, IncentiveReversal(other, 1, False, "claimed")), reverse(2, rest)]
+    taken = reversal_rows.list_taken(done)
+    assert dict(zip(taken["incentive_id"], zip(taken["value"], taken["state"], strict=True), strict=True)) == {
+        one: (5, "reversed"),
+        other: (1, "claimed"),
+    }
+    lines = reversal_rows.list_lines(done)
+    assert (lines["line"], lines["share"], lines["whole"]) == (["shoes"], ["1/2"], [None])
