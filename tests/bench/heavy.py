@@ -11,12 +11,13 @@ import uvloop
 from msgspec import json
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.schema.reader import build_reader
-from fillip.core.schema.types import EMPTY, derive_type
+from fillip.core.schema.types import derive_type
 from fillip.figures import Figure, at_most, expect, note
 from fillip.ingest import Ingest
-from fillip.manage.campaign.expressions import check_path
+from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
@@ -63,8 +64,7 @@ def write_book(dsn: str, tenant: str, count: int, definition: dict[str, Any]) ->
     campaign = json.decode(json.encode(definition), type=Campaign)
     shapes = dict.fromkeys(("BUY", "OFFER"), derive_type(SCHEMA))
     checked: dict[str, CheckedExpression] = {
-        path: check_path(campaign, path, source, action, shapes, EMPTY, EMPTY)
-        for path, action, source in campaign.expressions()
+        each.path: check_expression(each, TypeContext(shapes)) for each in campaign.expressions
     }
     names = [f"c{number:04}" for number in range(count)]
     with psycopg.connect(dsn) as owner:

@@ -13,11 +13,12 @@ from msgspec import json
 
 from fillip.core.book.route import hash_route
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.schema.reader import build_reader
-from fillip.core.schema.types import EMPTY, derive_type
+from fillip.core.schema.types import derive_type
 from fillip.figures import Figure, at_least, expect, note
 from fillip.ingest import Ingest
-from fillip.manage.campaign.expressions import check_path
+from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
@@ -56,8 +57,7 @@ def write_quests(dsn: str) -> None:
     campaign = json.decode(json.encode(DEFINITION), type=Campaign)
     shapes = {ACTION: derive_type(SCHEMA)}
     checked: dict[str, CheckedExpression] = {
-        path: check_path(campaign, path, source, action, shapes, EMPTY, EMPTY)
-        for path, action, source in campaign.expressions()
+        each.path: check_expression(each, TypeContext(shapes)) for each in campaign.expressions
     }
     names = [f"quest-{number}" for number in range(QUESTS)]
     posts = [f"p{number}" for number in range(max(OPEN))]

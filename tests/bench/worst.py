@@ -14,7 +14,7 @@ from msgspec import convert
 
 from fillip.app.api import SWITCH_S
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Vocabulary
+from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.errors import Refused
 from fillip.core.index import read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule, explain_rule
@@ -62,7 +62,7 @@ def bench_worst() -> list[Figure]:
     return figures
 
 
-SHAPES = Vocabulary("USD", EMPTY, {"BUY": ACTION}, ())
+SHAPES = Vocabulary("USD", TypeContext({"BUY": ACTION}, cohorts=()))
 
 
 def show(name: str, goal_ms: float, timed: list[Timed]) -> Figure:

@@ -16,6 +16,7 @@ from fillip.core.book.version import CampaignVersion, join_versions, list_trigge
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Keyed, Quest, Start, Step
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.event import Event, Place
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
@@ -26,9 +27,9 @@ from fillip.core.quest.instance import Instance
 from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
-from fillip.core.schema.types import EMPTY, derive_type
+from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
-from fillip.manage.campaign.expressions import check_path
+from fillip.manage.campaign.expressions import check_expression
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 SCHEMA: dict[str, Any] = {
@@ -81,10 +82,7 @@ def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Camp
     start = Start("event", "POST", "event.n != 0") if at == "event" else Start(at)
     quest = Quest(steps, start, instance, window_s, lateness_s, ordered, repeatable)
     campaign = Campaign("QUEST", "q", (Reward("points", 5),), quest=quest)
-    checked = {
-        path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
-        for path, action, source in campaign.expressions()
-    }
+    checked = {each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions}
     return CampaignVersion("q", version, "running", campaign, checked)
 
 
@@ -131,8 +129,8 @@ def write_match(campaign_version: CampaignVersion, number: int, told: tuple[str,
 def nominate(event: Event, campaign_version: CampaignVersion) -> Candidate | None:
     met = [
         trigger
-        for action, trigger in list_triggers(campaign_version)
-        if action == event.action and holds(trigger, event)
+        for trigger in list_triggers(campaign_version)
+        if trigger.expression.action == event.action and holds(trigger, event)
     ]
     return (
         build_quest_candidate(event, (), RewardValues(campaign_version.values), met, {}, frozenset())[0]

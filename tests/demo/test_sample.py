@@ -119,9 +119,9 @@ def test_definitions_are_campaigns_and_limits_that_belong_together() -> None:
     limits = [msgspec.convert(limit, Limit) for limit in sample.limits()]
     assert len(campaigns) == 29 and len(limits) == 28
     assert [limit.campaign_id for limit in limits[:-1]] == [key for key in campaigns if key.startswith("cj-")]
-    expressions = [expression for campaign in campaigns.values() for expression in campaign.expressions()]
-    assert {action for _path, action, _source in expressions} < set(sample.actions())
-    assert max(len(source) for _path, _action, source in expressions) < 8_000
+    expressions = [expression for campaign in campaigns.values() for expression in campaign.expressions]
+    assert {each.action for each in expressions} < set(sample.actions())
+    assert max(len(each.source) for each in expressions) < 8_000
 
 
 def test_campaign_26_is_as_in_the_origin() -> None:

@@ -4,8 +4,8 @@ import pytest
 from msgspec import convert
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Vocabulary
-from fillip.core.schema.types import EMPTY, derive_type
+from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
+from fillip.core.schema.types import derive_type
 from fillip.http.errors import DefinitionRefused
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.campaign.expressions import MAX_DEFINITION_COST, MAX_DEFINITION_TOKENS
@@ -19,7 +19,7 @@ SCHEMA = {
     },
     "required": ["n", "text"],
 }
-SHAPES = Vocabulary("USD", EMPTY, {"BUY": derive_type(SCHEMA)}, ())
+SHAPES = Vocabulary("USD", TypeContext({"BUY": derive_type(SCHEMA)}, cohorts=()))
 
 
 def quest(*rules: str) -> Campaign:

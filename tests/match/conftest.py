@@ -11,10 +11,11 @@ import pytest
 from msgspec import json
 
 from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.event import Event, Place
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
-from fillip.manage.campaign.expressions import check_path, list_sources
+from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
@@ -58,10 +59,8 @@ class Shop:
     def _store(self, campaign_id: str, rule: str, **more: object) -> None:
         given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
         campaign = json.decode(json.encode(given | more), type=Campaign)
-        checked = {}
-        actions, user = {"BUY": derive_type(BUY)}, derive_type(USER)
-        for path, action, source in list_sources(campaign):
-            checked[path] = check_path(campaign, path, source, action, actions, user, self.lists)
+        types = TypeContext({"BUY": derive_type(BUY)}, derive_type(USER), self.lists)
+        checked = {each.path: check_expression(each, types) for each in campaign.expressions}
         self.owner.execute(
             "INSERT INTO campaign_version (tenant_id, campaign_id, version, definition, checked)"
             " SELECT tenant_id, campaign_id, version, %s, %s FROM campaign WHERE campaign_id = %s",

@@ -13,6 +13,7 @@ from fillip.core.book.version import CampaignVersion, list_triggers
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.errors import Retry
 from fillip.core.identity import identify_event, name_key
 from fillip.core.match.candidate import Candidate, Match
@@ -21,8 +22,8 @@ from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest import instance
 from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.core.schema.coerce import build_coercer
-from fillip.core.schema.types import EMPTY, derive_type
-from fillip.manage.campaign.expressions import check_path
+from fillip.core.schema.types import derive_type
+from fillip.manage.campaign.expressions import check_expression
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.stage import Outcome
@@ -51,8 +52,7 @@ class Offers:
     def _check(self, name: str, quest: Quest) -> CampaignVersion:
         campaign = Campaign("QUEST", name, (Reward("points", 5),), quest=quest)
         checked: dict[str, CheckedExpression] = {
-            path: check_path(campaign, path, source, action, SHAPES, EMPTY, EMPTY)
-            for path, action, source in campaign.expressions()
+            each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions
         }
         return CampaignVersion(name, 1, "running", campaign, checked)
 
@@ -70,8 +70,8 @@ class Offers:
     def _nominate(self, event: object, campaign_version: CampaignVersion) -> Candidate | None:
         met = [
             r
-            for action, r in list_triggers(campaign_version)
-            if action == event.action and r.rule(event.typed, {}, frozenset())
+            for r in list_triggers(campaign_version)
+            if r.expression.action == event.action and r.rule(event.typed, {}, frozenset())
         ]
         return (
             build_quest_candidate(event, (), RewardValues(campaign_version.values), met, {}, frozenset())[0]

@@ -78,8 +78,8 @@ def index_triggers(
     """The triggers of a book by action; an index of `old` is kept where nothing has changed."""
     triggers: dict[str, list[Trigger]] = {}
     for campaign_version in campaign_versions:
-        for action, trigger in campaign_version.triggers:
-            triggers.setdefault(action, []).append(trigger)
+        for trigger in campaign_version.triggers:
+            triggers.setdefault(trigger.expression.action, []).append(trigger)
     return {action: _reuse(old.get(action), each) for action, each in triggers.items()}
 
 

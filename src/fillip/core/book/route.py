@@ -12,6 +12,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from fillip.core.campaign.campaign import CheckedExpression
+from fillip.core.campaign.expression import name_path
 from fillip.core.campaign.quest import Quest
 from fillip.core.named_list import Lists
 from fillip.core.rule import Node, Path, RuleError, compile_value, list_asked
@@ -56,7 +57,7 @@ def build_route(quest: Quest, checked: Mapping[str, CheckedExpression], lists: L
 
 def list_asked_by_step(quest: Quest, checked: Mapping[str, CheckedExpression]) -> list[Mapping[Path, Node]]:
     """What the rule of each step wants attributes of `start` to equal."""
-    rules = [checked[f"quest.steps.{index}.rule"] for index in range(len(quest.steps))]
+    rules = [checked[name_path("step", index)] for index in range(len(quest.steps))]
     return [list_asked(rule.code) if rule.uses_instance else {} for rule in rules]
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.book.route import Route, build_route
-from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression, name_formula
+from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.expression import Expression, ExpressionKind, name_path
 from fillip.core.campaign.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.named_list import Lists
@@ -47,9 +47,25 @@ class CampaignVersion(Struct, frozen=True, dict=True):
         return compiled | {path: early or _accept for path, (early, _) in self._halves.items()}
 
     @cached_property
-    def late_rules(self) -> dict[str, Rule]:
-        """The rest of those steps' rules that read the instance."""
-        return {path: late for path, (_, late) in self._halves.items()}
+    def sums(self) -> dict[int, Rule]:
+        """Compiled sums by the index of their step."""
+        return self._index_rules("sum")
+
+    @cached_property
+    def key_rule(self) -> Rule:
+        """The compiled key of a keyed quest."""
+        return self.rules[name_path("key")]
+
+    @cached_property
+    def formula_rules(self) -> dict[int, Rule]:
+        """Compiled expressions of the formulas by the index of their reward."""
+        return self._index_rules("formula")
+
+    @cached_property
+    def late_rules(self) -> dict[int, Rule]:
+        """The rest of those steps' rules that read the instance, by the index of the step."""
+        steps = {each.path: each.index for each in self.campaign.expressions if each.kind == "step"}
+        return {steps[path]: late for path, (_, late) in self._halves.items()}
 
     @cached_property
     def route(self) -> Route | None:
@@ -62,7 +78,7 @@ class CampaignVersion(Struct, frozen=True, dict=True):
         return {path: split_rule(each.code, self.lists) for path, each in self.checked.items() if each.uses_instance}
 
     @cached_property
-    def triggers(self) -> tuple[tuple[str, "Trigger"], ...]:
+    def triggers(self) -> tuple["Trigger", ...]:
         """See list_triggers; of the retained versions too. They stay, with what their rules ask, while the version is in force."""
         return (*list_triggers(self), *(trigger for version in self.retained for trigger in version.triggers))
 
@@ -79,26 +95,27 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     @cached_property
     def formulas_checked(self) -> list[CheckedExpression]:
         """The checked expressions of the formulas."""
-        return [self.checked[name_formula(index)] for index in self.formulas]
+        return [self.checked[name_path("formula", index)] for index in self.formulas]
+
+    def _index_rules(self, kind: ExpressionKind) -> dict[int, Rule]:
+        return {each.index: self.rules[each.path] for each in self.campaign.expressions if each.kind == kind}
 
 
 class Trigger(Struct, frozen=True, dict=True):
     """One way in which events of an action concern a campaign: its rule, the quest's start, or one of its steps."""
 
     campaign_version: CampaignVersion
-    path: str
-    part: Literal["simple", "start", "step"]
-    step: int = -1
+    expression: Expression
 
     @cached_property
     def rule(self) -> Rule:
         """Its compiled rule."""
-        return self.campaign_version.rules[self.path]
+        return self.campaign_version.rules[self.expression.path]
 
     @cached_property
     def clauses(self) -> Clauses:
         """What its rule asks of single attributes, for the index."""
-        return read_clauses(decode_rule(self.campaign_version.checked[self.path].code).root)
+        return read_clauses(decode_rule(self.campaign_version.checked[self.expression.path].code).root)
 
     @cached_property
     def uses_user(self) -> bool:
@@ -112,7 +129,7 @@ class Trigger(Struct, frozen=True, dict=True):
 
     @property
     def _checked(self) -> list[CheckedExpression]:
-        paths = (self.path, f"quest.steps.{self.step}.sum")
+        paths = (self.expression.path, name_path("sum", self.expression.index))
         mine = [self.campaign_version.checked[path] for path in paths if path in self.campaign_version.checked]
         return [*mine, *self.campaign_version.formulas_checked]
 
@@ -128,14 +145,6 @@ def _accept(*_: object) -> bool:
     return True
 
 
-def list_triggers(campaign_version: CampaignVersion) -> list[tuple[str, Trigger]]:
-    """(action, trigger) for every rule of a campaign."""
-    triggers: list[tuple[str, Trigger]] = []
-    for path, action, _ in campaign_version.campaign.expressions():
-        if path == "rule":
-            triggers.append((action, Trigger(campaign_version, path, "simple")))
-        elif path == "quest.start.rule":
-            triggers.append((action, Trigger(campaign_version, path, "start")))
-        elif path.endswith(".rule"):
-            triggers.append((action, Trigger(campaign_version, path, "step", int(path.split(".")[2]))))
-    return triggers
+def list_triggers(campaign_version: CampaignVersion) -> list[Trigger]:
+    """One for every rule of a campaign."""
+    return [Trigger(campaign_version, each) for each in campaign_version.campaign.expressions if each.is_rule]

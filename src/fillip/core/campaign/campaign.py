@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.campaign.expression import Expression
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.campaign.reward import Reward
 
@@ -27,7 +29,6 @@ LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     ("draft", "archive"): "archived",
     ("ended", "archive"): "archived",
 }
-KEY_PATH = "quest.instance.key"
 REFUSING: frozenset[Literal["draft", "paused", "archived"]] = frozenset({"draft", "paused", "archived"})
 
 
@@ -51,7 +52,7 @@ class Exclusive(Struct, frozen=True, forbid_unknown_fields=True):
     pick: Literal["priority", "value"]
 
 
-class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone.
 
     Not `stackable`: for an event it grants alone or not at all. `give_back`: whether a reversal gives limits back what the grant took.
@@ -70,19 +71,29 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     exclusive: Exclusive | None = None
     give_back: bool = True
 
-    def expressions(self) -> Iterator[tuple[str, str, str]]:
-        """Each expression as (path in the definition, action whose schema types it, source): rules, then sums and keys."""
+    @cached_property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that it asks of events: its rule, or its quest's in the order of the steps, then the formulas."""
+        return (*self._list_conditions(), *self._list_formulas())
+
+    def _list_conditions(self) -> Iterator[Expression]:
         if self.quest is None:
-            yield "rule", self.action or "", self.rule
+            yield Expression("rule", self.action or "", self.rule)
             return
-        if self.quest.start.at == "event":
-            yield "quest.start.rule", self.quest.start.action or "", self.quest.start.rule
+        start, opening_action = self.quest.start, self.quest.opening_action
+        if start.at == "event":
+            yield Expression("start", start.action or "", start.rule)
         for index, step in enumerate(self.quest.steps):
-            yield f"quest.steps.{index}.rule", step.action, step.rule
+            yield Expression("step", step.action, step.rule, index, opening_action)
             if step.sum is not None:
-                yield f"quest.steps.{index}.sum", step.action, step.sum
+                yield Expression("sum", step.action, step.sum, index)
         if isinstance(self.quest.instance, Keyed):
-            yield KEY_PATH, self.quest.opening_action or "", self.quest.instance.key
+            yield Expression("key", opening_action or "", self.quest.instance.key)
+
+    def _list_formulas(self) -> Iterator[Expression]:
+        for index, reward in enumerate(self.rewards):
+            if reward.formula:
+                yield Expression("formula", self.granting_action() or "", reward.formula.of, index)
 
     def beside(self, newest: "Campaign") -> "Campaign":
         """The earlier version `self` as its open instances go on under it, with `newest` in force for all others.
@@ -104,17 +115,6 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             return self.action
         actions = [step.action for step in self.quest.steps]
         return actions[-1] if self.quest.ordered or len(set(actions)) == 1 else None
-
-    def formulas(self) -> Iterator[tuple[str, str]]:
-        """The expression of each reward's formula as (path in the definition, source); `granting_action` types it."""
-        for index, reward in enumerate(self.rewards):
-            if reward.formula:
-                yield name_formula(index), reward.formula.of
-
-
-def name_formula(index: int) -> str:
-    """The path in the definition of the expression that a reward's value goes by."""
-    return f"rewards.{index}.formula.of"
 
 
 class CheckedExpression(Struct, frozen=True):

@@ -37,19 +37,21 @@ def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
         yield Fault("/schedule/ends_at", "the schedule ends before it starts")
 
 
-def _check_names(campaign: Campaign, shapes: Vocabulary) -> Iterator[Fault]:
-    for path, action, _ in campaign.expressions():
-        if action and action not in shapes.actions:
-            at = "/" + path.replace(".", "/").removesuffix("rule") + "action"
-            yield Fault(at, f"unknown action '{action}': define it first")
+def _check_names(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:
+    for each in campaign.expressions:
+        if each.kind != "formula" and each.action and each.action not in vocabulary.types.actions:
+            yield Fault(
+                each.pointer.removesuffix("rule") + "action", f"unknown action '{each.action}': define it first"
+            )
     for index, cohort_id in enumerate(campaign.cohorts):
-        if cohort_id not in shapes.cohorts:
+        if cohort_id not in (vocabulary.types.cohorts or ()):
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
     for index, reward in enumerate(campaign.rewards):
         yield from check_worth(reward, f"/rewards/{index}")
-        yield from check_points(reward, f"/rewards/{index}", shapes.points)
-        yield from check_piece(reward, f"/rewards/{index}", shapes.pools, shapes.badges)
-        if reward.kind != "points" and reward.currency not in (None, shapes.currency):
+        yield from check_points(reward, f"/rewards/{index}", vocabulary.points)
+        yield from check_piece(reward, f"/rewards/{index}", vocabulary.pools, vocabulary.badges)
+        if reward.kind != "points" and reward.currency not in (None, vocabulary.currency):
             yield Fault(
-                f"/rewards/{index}/currency", f"must be the tenant's, {shapes.currency}: its money is of one currency"
+                f"/rewards/{index}/currency",
+                f"must be the tenant's, {vocabulary.currency}: its money is of one currency",
             )

@@ -1,4 +1,4 @@
-"""What a definition may name."""
+"""What a definition may name, and what its expressions may read."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -9,18 +9,27 @@ from fillip.core.campaign.reward import POINTS
 from fillip.core.schema.types import EMPTY, ObjectType
 
 
+class TypeContext(Struct, frozen=True):
+    """What types a tenant's expressions: the attributes of its actions and of its users, its lists.
+
+    `cohorts` are those that may be named; None where what was saved before is only typed anew, which keeps them there.
+    """
+
+    actions: Mapping[str, ObjectType]
+    user: ObjectType = EMPTY
+    lists: ObjectType = EMPTY
+    cohorts: Collection[str] | None = None
+
+
 class Vocabulary(Struct, frozen=True):
-    """What a definition may name: the tenant's currency, the types of its users, actions and lists, its cohorts.
+    """What a definition may name: the tenant's currency, and what its expressions may read.
 
     `points` are its currencies of points, `pools` and `badges` what may be given; `now` is None where its clock is
     `history`.
     """
 
     currency: str
-    user: ObjectType
-    actions: Mapping[str, ObjectType]
-    cohorts: Collection[str]
-    lists: ObjectType = EMPTY
+    types: TypeContext
     points: Collection[str] = (POINTS,)
     pools: Collection[str] = ()
     badges: Collection[str] = ()

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from fillip.core.book.version import CampaignVersion, Trigger
-from fillip.core.campaign.campaign import KEY_PATH
 from fillip.core.campaign.quest import Keyed
 from fillip.core.event import Event
 from fillip.core.limit import LimitCharge
@@ -32,8 +31,9 @@ def build_quest_candidate(
     assert quest is not None, "only campaigns with a quest have steps"
     amounts, failed = _read_amounts(event, triggers, user, cohorts)
     summing = {index for index, step in enumerate(quest.steps) if step.sum is not None}
-    steps = tuple(r.step for r in triggers if r.part == "step" and (r.step in amounts or r.step not in summing))
-    starts, key = any(trigger.part == "start" for trigger in triggers), ""
+    met = [trigger.expression.index for trigger in triggers if trigger.expression.kind == "step"]
+    steps = tuple(step for step in met if step in amounts or step not in summing)
+    starts, key = any(trigger.expression.kind == "start" for trigger in triggers), ""
     if not starts and not steps:
         return None, failed
     if isinstance(quest.instance, Keyed) and quest.opens(starts=starts, steps=steps):
@@ -71,18 +71,19 @@ def _read_amounts(
 ) -> tuple[dict[int, int], int]:
     amounts, failed = {}, 0
     for trigger in triggers:
-        rule = trigger.campaign_version.rules.get(f"quest.steps.{trigger.step}.sum")
+        step = trigger.expression.index
+        rule = trigger.campaign_version.sums.get(step)
         if rule is None:
             continue
         try:
-            amounts[trigger.step] = int(rule(event.typed, user, cohorts))
+            amounts[step] = int(rule(event.typed, user, cohorts))
         except RuleError:
             failed += 1
     return amounts, failed
 
 
 def _read_key(event: Event, trigger: Trigger) -> str:
-    key = str(trigger.campaign_version.rules[KEY_PATH](event.typed, {}, frozenset()))
+    key = str(trigger.campaign_version.key_rule(event.typed, {}, frozenset()))
     if not fits(key) or "\0" in key:
         raise RuleError(f"the key is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     return key

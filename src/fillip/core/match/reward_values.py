@@ -6,7 +6,6 @@ from typing import Literal
 from msgspec import Struct
 
 from fillip.core.book.version import CampaignVersion
-from fillip.core.campaign.campaign import name_formula
 from fillip.core.campaign.formula import MAX_VALUE, evaluate
 from fillip.core.event import Event
 from fillip.core.rule import RuleError
@@ -47,9 +46,8 @@ def _evaluate(
     refused: ValueRefusal | None = None
     for index, formula in campaign_version.formulas.items():
         try:
-            values[index] = evaluate(formula, campaign_version.rules[name_formula(index)], event.typed, user, cohorts)[
-                1
-            ]
+            rule = campaign_version.formula_rules[index]
+            _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
         except RuleError:
             refused = refused or "value_error"
             continue

@@ -192,7 +192,7 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
 
 def _late_rule_holds(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:
     """Whether what a step's rule reads of the instance holds too. An error is no match."""
-    rule = candidate.campaign_version.late_rules.get(f"quest.steps.{index}.rule")
+    rule = candidate.campaign_version.late_rules.get(index)
     if rule is None:
         return True
     try:

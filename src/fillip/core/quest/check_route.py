@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from fillip.core.book.route import find_path, list_asked_by_step
-from fillip.core.campaign.campaign import KEY_PATH, CheckedExpression
+from fillip.core.campaign.campaign import CheckedExpression
+from fillip.core.campaign.expression import name_path
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
@@ -25,7 +26,8 @@ def list_warnings(quest: Quest, checked: Mapping[str, CheckedExpression]) -> Ite
     """The steps of a keyed quest that do not ask for what the key reads."""
     if not isinstance(quest.instance, Keyed):
         return
-    reads = [path for path, _ in list_reads(decode_rule(checked[KEY_PATH].code).root) if path.startswith("event.")]
+    key = decode_rule(checked[name_path("key")].code)
+    reads = [path for path, _ in list_reads(key.root) if path.startswith("event.")]
     for index, asked in enumerate(list_asked_by_step(quest, checked)):
         if reads and not any(f"event.{'.'.join(path)}" in reads for path in asked):
             start = reads[0].replace("event.", "start.", 1)

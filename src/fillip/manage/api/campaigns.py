@@ -37,7 +37,7 @@ from fillip.manage.campaign.postgres import (
     save_version,
     select_campaigns,
 )
-from fillip.manage.campaign.vocabulary import read_shapes
+from fillip.manage.campaign.vocabulary import read_vocabulary
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.rule.index_report import Lookup, list_lookups
@@ -223,9 +223,9 @@ async def _check(
     work: UnitOfWork, campaign_id: str | None, campaign: Campaign
 ) -> tuple[Campaign, dict[str, CheckedExpression]]:
     """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
-    shapes = await read_shapes(work.connection, work.caller, campaign)
-    campaign = fill_currency(campaign, shapes.currency)
-    checked = await work.compute(check_campaign, campaign, shapes)
+    vocabulary = await read_vocabulary(work.connection, work.caller, campaign)
+    campaign = fill_currency(campaign, vocabulary.currency)
+    checked = await work.compute(check_campaign, campaign, vocabulary)
     await check_conflict(work.connection, work.caller, campaign_id, campaign)
     return campaign, checked
 

@@ -12,30 +12,28 @@ from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
 from fillip.core.rule import RuleRefused
 from fillip.http.errors import DefinitionRefused
-from fillip.manage.campaign.expressions import _check_cost, _check_size, check_path, list_sources
+from fillip.manage.campaign.expressions import check_cost, check_expression, check_size
 
 MAX_FAULTS = 20
 """Expressions of a definition that are refused at once, most."""
 
 
-def check_campaign(campaign: Campaign, shapes: Vocabulary) -> dict[str, CheckedExpression]:
+def check_campaign(campaign: Campaign, vocabulary: Vocabulary) -> dict[str, CheckedExpression]:
     """The checked expressions by their path, as kept beside the version; raises DefinitionRefused with all faults."""
-    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, shapes)]
+    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, vocabulary)]
     faults += [*check_formulas(campaign), *check_badges(campaign)]
     if campaign.quest:
-        faults += find_quest_faults(campaign.quest, campaign, shapes.now)
-    faults += [] if faults else _check_size(campaign)
+        faults += find_quest_faults(campaign.quest, campaign, vocabulary.now)
+    faults += [] if faults else check_size(campaign.expressions)
     checked: dict[str, CheckedExpression] = {}
-    for path, action, source in [] if faults else list_sources(campaign):
+    for expression in () if faults else campaign.expressions:
         try:
-            checked[path] = check_path(
-                campaign, path, source, action, shapes.actions, shapes.user, shapes.lists, shapes.cohorts
-            )
+            checked[expression.path] = check_expression(expression, vocabulary.types)
         except RuleRefused as refused:
-            faults.append(Fault("/" + path.replace(".", "/"), str(refused)))
+            faults.append(Fault(expression.pointer, str(refused)))
             if len(faults) >= MAX_FAULTS:
                 break
-    faults += [] if faults else _check_cost(checked)
+    faults += [] if faults else check_cost(campaign.expressions, checked)
     if faults:
         raise DefinitionRefused(faults)
     return checked

@@ -8,7 +8,7 @@ from sqlalchemy import Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.vocabulary import Vocabulary
+from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
@@ -16,20 +16,25 @@ from fillip.manage.book.change import lock_tenant
 from fillip.manage.store import tables
 
 
-async def read_shapes(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Vocabulary:
-    """The shapes that `campaign` names; takes the tenant's lock."""
+async def read_vocabulary(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Vocabulary:
+    """What is there of all that `campaign` names; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
-    names = {action for _, action, _ in campaign.expressions()}
-    actions = await read_actions(connection, caller, names)
+    actions = await read_actions(connection, caller, {each.action for each in campaign.expressions})
     cohorts = select(tables.cohort.c.cohort_id).where(tables.cohort.c.tenant_id == caller.tenant_id)
     found = (await connection.execute(cohorts)).scalars().all()
     currencies = await read_points(connection, caller)
-    shapes = {name: derive_type(schema) for name, schema in actions.items()}
     pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
-    now = datetime.now(UTC) if row.clock == "live" else None
-    return Vocabulary(row.currency, derive_type(row.user_schema), shapes, found, lists, currencies, pools, badges, now)
+    types = {name: derive_type(schema) for name, schema in actions.items()}
+    return Vocabulary(
+        currency=row.currency,
+        types=TypeContext(actions=types, user=derive_type(row.user_schema), lists=lists, cohorts=found),
+        points=currencies,
+        pools=pools,
+        badges=badges,
+        now=datetime.now(UTC) if row.clock == "live" else None,
+    )
 
 
 async def read_points(connection: AsyncConnection, caller: Caller) -> Sequence[str]:

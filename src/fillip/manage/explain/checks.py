@@ -183,7 +183,7 @@ class EventContext(Struct, frozen=True):
     @property
     def triggers(self) -> list[Trigger]:
         """The roles that the event can play in the campaign."""
-        return [trigger for action, trigger in list_triggers(self.campaign_version) if action == self.event.action]
+        return [each for each in list_triggers(self.campaign_version) if each.expression.action == self.event.action]
 
 
 def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
@@ -265,7 +265,7 @@ def _check_schedule(context: EventContext) -> Check:
 
 
 def _check_action(context: EventContext) -> Check:
-    actions = sorted({action for action, _ in list_triggers(context.campaign_version)})
+    actions = sorted({trigger.expression.action for trigger in list_triggers(context.campaign_version)})
     looks = context.event.action in actions
     message = f"the campaign looks at {', '.join(actions)}" + ("" if looks else f", not at {context.event.action}")
     return Check(check="action", passed=looks, reason=None if looks else "other_action", message=message)
@@ -282,20 +282,25 @@ def _check_cohort(context: EventContext) -> Check:
 
 
 def _check_rules(context: EventContext) -> Check:
-    sources = {path: source for path, _, source in context.campaign_version.campaign.expressions()}
-    rules = [_explain_role(context, trigger, sources[trigger.path]) for trigger in context.triggers]
+    rules = [_explain_trigger(context, trigger) for trigger in context.triggers]
     met = any(rule.met for rule in rules)
     message = "the rule holds" if met else _describe_unmet(rules)
     return Check(check="rule", passed=met, reason=None if met else "rule", message=message, rules=rules)
 
 
-def _explain_role(context: EventContext, trigger: Trigger, source: str) -> RuleAnswer:
-    campaign_version, typed = context.campaign_version, context.event.typed
-    code, mine = campaign_version.checked[trigger.path].code, (context.user, context.cohorts)
-    leaves = explain_rule(source, code, typed, *mine, lists=campaign_version.lists)
+def _explain_trigger(context: EventContext, trigger: Trigger) -> RuleAnswer:
+    campaign_version, expression = context.campaign_version, trigger.expression
+    leaves = explain_rule(
+        expression.source,
+        campaign_version.checked[expression.path].code,
+        context.event.typed,
+        context.user,
+        context.cohorts,
+        lists=campaign_version.lists,
+    )
     return RuleAnswer(
-        path=trigger.path,
-        source=source,
+        path=expression.path,
+        source=expression.source,
         met=is_met(context, trigger),
         leaves=[LeafAnswer(**structs.asdict(leaf)) for leaf in leaves],
     )
@@ -309,7 +314,7 @@ def is_open(context: EventContext) -> bool:
 def is_met(context: EventContext, trigger: Trigger) -> bool:
     """Whether the rule of a role holds; an error is no match."""
     try:
-        return bool(context.campaign_version.rules[trigger.path](context.event.typed, context.user, context.cohorts))
+        return bool(trigger.rule(context.event.typed, context.user, context.cohorts))
     except RuleError:
         return False
 

@@ -1,6 +1,6 @@
 """What explanations say of a grant's rewards: each value, with what its formula read."""
 
-from fillip.core.campaign.campaign import name_formula
+from fillip.core.campaign.expression import name_path
 from fillip.core.campaign.formula import MAX_VALUE, evaluate
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.reward_values import RewardValues, value_rewards
@@ -40,11 +40,12 @@ def _describe(context: EventContext, index: int, reward: Reward, value: int) -> 
     campaign_version, event = context.campaign_version, context.event
     if reward.formula is None or event.action != campaign_version.campaign.granting_action():
         return given
-    path, values = name_formula(index), (event.typed, context.user, context.cohorts)
+    values = event.typed, context.user, context.cohorts
     given.source = reward.formula.of
-    given.reads = list_inputs(campaign_version.checked[path].code, *values, lists=campaign_version.lists)
+    code = campaign_version.checked[name_path("formula", index)].code
+    given.reads = list_inputs(code, *values, lists=campaign_version.lists)
     try:
-        given.amount, given.value = evaluate(reward.formula, campaign_version.rules[path], *values)
+        given.amount, given.value = evaluate(reward.formula, campaign_version.formula_rules[index], *values)
     except RuleError as error:
         given.value, given.error = None, str(error)
     return given

@@ -29,8 +29,8 @@ class Lookup(BaseModel):
 def list_lookups(campaign: Campaign, stored: Mapping[str, object]) -> list[Lookup]:
     """One for each rule of a campaign, in its order; `stored` are its checked expressions as JSON keeps them."""
     checked = msgspec.convert(stored, dict[str, CheckedExpression])
-    rules = [(path, action) for path, action, _ in campaign.expressions() if path.endswith("rule")]
-    return [_tell(path, action, checked[path].code) for path, action in rules]
+    rules = [each for each in campaign.expressions if each.is_rule]
+    return [_describe_lookup(each.path, each.action, checked[each.path].code) for each in rules]
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -46,6 +46,6 @@ def _read(code: bytes) -> tuple[tuple[str, ...], str | None]:
     return by, f"line {line}, column {column}: {clauses.leftovers[0].reason}: the rule runs for {for_whom}"
 
 
-def _tell(path: str, action: str, code: bytes) -> Lookup:
+def _describe_lookup(path: str, action: str, code: bytes) -> Lookup:
     by, why = _read(code)
     return Lookup(path=path, action=action, indexed=bool(by) or why is None, by=list(by), why=why)

@@ -1,6 +1,6 @@
 """When a schema changes under campaigns that run: whether they still type, and what they are then compiled from."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from sqlalchemy import Row, select
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
+from fillip.core.campaign.expression import Expression
+from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 from fillip.core.quest.check_route import find_route_faults
@@ -15,7 +17,7 @@ from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import ObjectType, derive_type
 from fillip.http.errors import Conflict, DefinitionRefused
 from fillip.manage.book.change import hold_limits, lock_tenant
-from fillip.manage.campaign.expressions import check_path, depends_on, list_sources
+from fillip.manage.campaign.expressions import check_expression
 from fillip.manage.campaign.postgres import list_kept, list_launched, read_definition, save_version
 from fillip.manage.campaign.vocabulary import read_actions, read_list_types
 from fillip.manage.limit.checks import check_key
@@ -40,7 +42,7 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
     row = await lock_tenant(connection, caller)
     campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
     kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]
-    used = {action for _, campaign in [*campaigns, *kept] for _, action, _ in campaign.expressions()}
+    used = {each.action for _, campaign in [*campaigns, *kept] for each in campaign.expressions}
     actions = {n: derive_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
     user = derive_type(row.user_schema)
     if action_name is None:
@@ -48,17 +50,17 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
     else:
         actions[action_name] = new_shape
     limits = await list_keyed(connection, caller, action=action_name) if action_name else []
-    lists = await read_list_types(connection, caller)
+    types = TypeContext(actions, user, await read_list_types(connection, caller))
     faults: list[Fault] = []
     changed: list[_Changed] = []
     for some in _cut(campaigns):
-        found, moved = await work.compute(_recheck, some, action_name, actions, user, lists)
+        found, moved = await work.compute(_recheck, some, action_name, types)
         faults, changed = faults + found, changed + moved
         await connection.execute(select(1))
     for some in _cut(kept):
-        faults += await work.compute(_recheck_kept, some, action_name, actions, user, lists)
+        faults += await work.compute(_recheck_kept, some, action_name, types)
         await connection.execute(select(1))
-    keys = await work.compute(_recheck_keys, limits, new_shape, lists, faults)
+    keys = await work.compute(_recheck_keys, limits, new_shape, types.lists, faults)
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
         raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
@@ -81,21 +83,19 @@ def same_code(one: bytes, other: bytes) -> bool:
 def _recheck(
     campaigns: Iterable[tuple[Row[Any], Campaign]],
     action_name: str | None,
-    actions: Mapping[str, ObjectType],
-    user: ObjectType,
-    lists: ObjectType,
+    types: TypeContext,
 ) -> tuple[list[Fault], list[_Changed]]:
     faults: list[Fault] = []
     changed = []
     for row, campaign in campaigns:
         before = msgspec.convert(row.checked, dict[str, CheckedExpression])
         after = dict(before)
-        for path, action, source in list_sources(campaign):
-            if depends_on(campaign, path, action, before[path], action_name):
+        for each in campaign.expressions:
+            if _depends_on(each, before[each.path], action_name):
                 try:
-                    after[path] = check_path(campaign, path, source, action, actions, user, lists)
+                    after[each.path] = check_expression(each, types)
                 except RuleRefused as refused:
-                    faults.append(Fault(f"campaigns/{row.campaign_id}/{path.replace('.', '/')}", str(refused)))
+                    faults.append(Fault(f"campaigns/{row.campaign_id}{each.pointer}", str(refused)))
         if campaign.quest:
             routes = find_route_faults(campaign.quest, before, after)
             faults += [Fault(f"campaigns/{row.campaign_id}{fault.at}", fault.message) for fault in routes]
@@ -104,17 +104,22 @@ def _recheck(
     return faults, changed
 
 
+def _depends_on(expression: Expression, checked: CheckedExpression, changed: str | None) -> bool:
+    """Whether an expression reads what has changed: an action, or users (None)."""
+    if changed is None:
+        return checked.uses_user
+    return changed == expression.action or (checked.uses_instance and changed == expression.opening_action)
+
+
 def _recheck_kept(
     kept: Iterable[tuple[Row[Any], Campaign]],
     action_name: str | None,
-    actions: Mapping[str, ObjectType],
-    user: ObjectType,
-    lists: ObjectType,
+    types: TypeContext,
 ) -> list[Fault]:
     """Where earlier versions in force would break or read differently: they are what they were, or nothing is kept."""
     faults = []
     for row, campaign in kept:
-        found, changed = _recheck([(row, campaign)], action_name, actions, user, lists)
+        found, changed = _recheck([(row, campaign)], action_name, types)
         at = f"campaigns/{row.campaign_id}/versions/{row.version}"
         faults += [Fault(fault.at.replace(f"campaigns/{row.campaign_id}", at), fault.message) for fault in found]
         if changed:
