@@ -207,7 +207,7 @@ async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: 
 
 async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
     """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
-    earlier = await list_kept(connection, caller) if any(row.retained for row in rows) else []
+    earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
     campaign_versions = []
     for row in rows:
         versions = [read_entry(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
