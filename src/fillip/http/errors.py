@@ -127,3 +127,9 @@ class DefinitionRefused(Invalid):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__(f"{faults[0].at}: {faults[0].message}", at=faults[0].at, faults=faults)
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raise DefinitionRefused where there are any faults."""
+    if faults:
+        raise DefinitionRefused(faults)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fillip.core.book.route import Route, build_route
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
-from fillip.core.campaign.expression import Expression, ExpressionKind, name_path
+from fillip.core.campaign.expression import Expression, name_path
 from fillip.core.campaign.formula import Formula
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.named_list import Lists
@@ -49,17 +49,7 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     @cached_property
     def sums(self) -> dict[int, Rule]:
         """Compiled sums by the index of their step."""
-        return self._index_rules("sum")
-
-    @cached_property
-    def key_rule(self) -> Rule:
-        """The compiled key of a keyed quest."""
-        return self.rules[name_path("key")]
-
-    @cached_property
-    def formula_rules(self) -> dict[int, Rule]:
-        """Compiled expressions of the formulas by the index of their reward."""
-        return self._index_rules("formula")
+        return {each.index: self.rules[each.path] for each in self.campaign.expressions if each.kind == "sum"}
 
     @cached_property
     def late_rules(self) -> dict[int, Rule]:
@@ -88,17 +78,10 @@ class CampaignVersion(Struct, frozen=True, dict=True):
         return tuple(reward.value for reward in self.campaign.rewards)
 
     @cached_property
-    def formulas(self) -> dict[int, Formula]:
-        """Formulas by the index of their reward."""
-        return {index: reward.formula for index, reward in enumerate(self.campaign.rewards) if reward.formula}
-
-    @cached_property
-    def formulas_checked(self) -> list[CheckedExpression]:
-        """The checked expressions of the formulas."""
-        return [self.checked[name_path("formula", index)] for index in self.formulas]
-
-    def _index_rules(self, kind: ExpressionKind) -> dict[int, Rule]:
-        return {each.index: self.rules[each.path] for each in self.campaign.expressions if each.kind == kind}
+    def formulas(self) -> dict[int, tuple[Formula, Rule]]:
+        """Formulas with their compiled expressions by the index of their reward."""
+        formulas = ((index, reward.formula) for index, reward in enumerate(self.campaign.rewards) if reward.formula)
+        return {index: (formula, self.rules[name_path("formula", index)]) for index, formula in formulas}
 
 
 class Trigger(Struct, frozen=True, dict=True):
@@ -129,9 +112,11 @@ class Trigger(Struct, frozen=True, dict=True):
 
     @property
     def _checked(self) -> list[CheckedExpression]:
-        paths = (self.expression.path, name_path("sum", self.expression.index))
-        mine = [self.campaign_version.checked[path] for path in paths if path in self.campaign_version.checked]
-        return [*mine, *self.campaign_version.formulas_checked]
+        version, index = self.campaign_version, self.expression.index
+        values = [
+            e for e in version.campaign.expressions if e.kind == "formula" or (e.kind == "sum" and e.index == index)
+        ]
+        return [version.checked[each.path] for each in (self.expression, *values)]
 
 
 def join_versions(versions: Sequence[CampaignVersion]) -> CampaignVersion:

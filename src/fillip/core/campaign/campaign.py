@@ -74,7 +74,9 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:
         """All that it asks of events: its rule, or its quest's in the order of the steps, then the formulas."""
-        return (*self._list_conditions(), *self._list_formulas())
+        action, rewards = self.granting_action() or "", enumerate(self.rewards)
+        formulas = (Expression("formula", action, each.formula.of, index) for index, each in rewards if each.formula)
+        return (*self._list_conditions(), *formulas)
 
     def _list_conditions(self) -> Iterator[Expression]:
         if self.quest is None:
@@ -89,11 +91,6 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
                 yield Expression("sum", step.action, step.sum, index)
         if isinstance(self.quest.instance, Keyed):
             yield Expression("key", opening_action or "", self.quest.instance.key)
-
-    def _list_formulas(self) -> Iterator[Expression]:
-        for index, reward in enumerate(self.rewards):
-            if reward.formula:
-                yield Expression("formula", self.granting_action() or "", reward.formula.of, index)
 
     def beside(self, newest: "Campaign") -> "Campaign":
         """The earlier version `self` as its open instances go on under it, with `newest` in force for all others.

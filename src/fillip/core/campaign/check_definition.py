@@ -1,11 +1,12 @@
-"""What a definition must be by itself, and that all it names is there."""
+"""Whether a definition goes together, and all that it names is there. What its expressions say is for the checker."""
 
 from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.check_rewards import check_piece, check_points, check_worth
+from fillip.core.campaign.check_quest import check_quest, check_quest_change
+from fillip.core.campaign.check_rewards import check_rewards
 from fillip.core.campaign.reward import POINTS
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
@@ -16,6 +17,20 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
     usual = {"cashback": currency, "points": POINTS}
     rewards = [replace(reward, currency=reward.currency or usual.get(reward.kind)) for reward in campaign.rewards]
     return replace(campaign, rewards=tuple(rewards))
+
+
+def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
+    """All that is wrong with a definition but for what its expressions say, each at its JSON pointer."""
+    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, vocabulary)]
+    faults += check_rewards(campaign, vocabulary)
+    return faults + (check_quest(campaign.quest, campaign, vocabulary.now) if campaign.quest else [])
+
+
+def check_change(before: Campaign, after: Campaign) -> list[Fault]:
+    """What keeps a launched campaign from becoming `after`: open instances must stay readable."""
+    if before.kind != after.kind:
+        return [Fault("/kind", "a launched campaign keeps its kind: end it and make another")]
+    return check_quest_change(before.quest, after.quest) if before.quest and after.quest else []
 
 
 def _check_kind(campaign: Campaign) -> Iterator[Fault]:
@@ -46,12 +61,3 @@ def _check_names(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:
     for index, cohort_id in enumerate(campaign.cohorts):
         if cohort_id not in (vocabulary.types.cohorts or ()):
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")
-    for index, reward in enumerate(campaign.rewards):
-        yield from check_worth(reward, f"/rewards/{index}")
-        yield from check_points(reward, f"/rewards/{index}", vocabulary.points)
-        yield from check_piece(reward, f"/rewards/{index}", vocabulary.pools, vocabulary.badges)
-        if reward.kind != "points" and reward.currency not in (None, vocabulary.currency):
-            yield Fault(
-                f"/rewards/{index}/currency",
-                f"must be the tenant's, {vocabulary.currency}: its money is of one currency",
-            )

@@ -1,4 +1,4 @@
-"""Quests at saving: every expression typed by what it may read, and nothing that contradicts itself or can't be met."""
+"""Whether a quest goes together: nothing that contradicts itself or can't be met."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,26 +12,25 @@ from fillip.core.problem import Fault
 DAY_S = 86_400
 
 
-def find_quest_faults(quest: Quest, campaign: Campaign, now: datetime | None) -> Iterator[Fault]:
-    """Everything in a quest that contradicts itself or can't be reached; `now` is None where history is told."""
-    yield from _check_steps(quest)
-    yield from _check_start(quest)
-    yield from _check_window(quest, campaign)
-    yield from _check_past(quest, campaign, now)
+def check_quest(quest: Quest, campaign: Campaign, now: datetime | None) -> list[Fault]:
+    """Everything in a campaign's quest that contradicts itself or can't be reached; `now` is None where history is told."""
+    faults = [*_check_steps(quest), *_check_start(quest), *_check_window(quest, campaign)]
+    return [*faults, *_check_past(quest, campaign, now)]
 
 
-def find_change_faults(before: Quest, after: Quest) -> Iterator[Fault]:
+def check_quest_change(before: Quest, after: Quest) -> list[Fault]:
     """What of a launched quest can't change: the names of instances and steps, what measures a step."""
+    faults = []
     if before.instance != after.instance or before.start.at != after.start.at:
-        yield Fault("/quest/instance", "a launched quest keeps its start and instances: end it and make another")
+        message = "a launched quest keeps its start and instances: end it and make another"
+        faults.append(Fault("/quest/instance", message))
     if [step.name for step in before.steps] != [step.name for step in after.steps]:
-        yield Fault("/quest/steps", "a launched quest keeps its steps by name: end it and make another")
-        return
-    for index, (old, new) in enumerate(zip(before.steps, after.steps, strict=True)):
-        if _name_measure(old) != _name_measure(new):
-            yield Fault(
-                f"/quest/steps/{index}", "a launched step keeps what it measures: end the quest and make another"
-            )
+        message = "a launched quest keeps its steps by name: end it and make another"
+        return [*faults, Fault("/quest/steps", message)]
+    message = "a launched step keeps what it measures: end the quest and make another"
+    pairs = enumerate(zip(before.steps, after.steps, strict=True))
+    changed = [index for index, (old, new) in pairs if _name_measure(old) != _name_measure(new)]
+    return [*faults, *(Fault(f"/quest/steps/{index}", message) for index in changed)]
 
 
 def _name_measure(step: Step) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""What saving a campaign checks of its rewards: points, coupons, badges and formulas."""
+"""Whether the rewards of a campaign go together: points, coupons, badges and formulas."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -7,19 +7,33 @@ from decimal import Decimal
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.formula import Formula
 from fillip.core.campaign.reward import POINTS, Reward
+from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 
 
-def check_worth(reward: Reward, at: str) -> Iterator[Fault]:
-    """Whether it is worth anything: a grant of nothing would use up limits all the same; `at` is its JSON pointer."""
+def check_rewards(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
+    """All that is wrong with a campaign's rewards, each at its JSON pointer."""
+    faults: list[Fault] = []
+    for index, reward in enumerate(campaign.rewards):
+        at = f"/rewards/{index}"
+        faults += [*_check_worth(reward, at), *_check_points(reward, at, vocabulary.points)]
+        faults += [*_check_piece(reward, at, vocabulary.pools, vocabulary.badges)]
+        if reward.kind != "points" and reward.currency not in (None, vocabulary.currency):
+            message = f"must be the tenant's, {vocabulary.currency}: its money is of one currency"
+            faults.append(Fault(f"{at}/currency", message))
+    return [*faults, *_check_formulas(campaign), *_check_badges(campaign)]
+
+
+def _check_worth(reward: Reward, at: str) -> Iterator[Fault]:
+    """Whether it is worth anything: a grant of nothing would use up limits all the same."""
     if reward.kind in ("points", "cashback") and not reward.value and reward.formula is None:
         yield Fault(f"{at}/value", f"a reward of {reward.kind} needs a value of 1 or more, or a formula")
     if reward.kind == "coupon" and not reward.pool and not reward.payload:
         yield Fault(f"{at}/pool", "a coupon needs a pool that its code comes from, or a payload that says what it is")
 
 
-def check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterator[Fault]:
-    """Whether points are in a currency of theirs and can be spent some time; `at` is the reward's JSON pointer."""
+def _check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterator[Fault]:
+    """Whether points are in a currency of theirs and can be spent some time."""
     if reward.kind != "points":
         if reward.pending_for_s:
             yield Fault(f"{at}/pending_for_s", f"goes with points only, this is of kind '{reward.kind}'")
@@ -32,8 +46,8 @@ def check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterat
         yield Fault(f"{at}/expires_after_s", "the points would expire before they can be spent: raise it")
 
 
-def check_piece(reward: Reward, at: str, pools: Collection[str], badges: Collection[str]) -> Iterator[Fault]:
-    """Whether a pool goes with a coupon, a badge with a badge, and both exist; `at` is the reward's JSON pointer."""
+def _check_piece(reward: Reward, at: str, pools: Collection[str], badges: Collection[str]) -> Iterator[Fault]:
+    """Whether a pool goes with a coupon, a badge with a badge, and both exist."""
     for name, wanted, kind, known, where in (
         ("pool", reward.pool, "coupon", pools, "/v1/coupon-pools"),
         ("badge", reward.badge, "badge", badges, "/v1/badges"),
@@ -44,7 +58,7 @@ def check_piece(reward: Reward, at: str, pools: Collection[str], badges: Collect
             yield Fault(f"{at}/{name}", f"unknown {name} '{wanted}': make it first by {where}")
 
 
-def check_formulas(campaign: Campaign) -> Iterator[Fault]:
+def _check_formulas(campaign: Campaign) -> Iterator[Fault]:
     """Whether the parts of each reward's formula go together, and the events that earn it are of one action."""
     for index, reward in enumerate(campaign.rewards):
         if reward.formula is None:
@@ -80,7 +94,7 @@ def _check_tiers(formula: Formula, at: str) -> Iterator[Fault]:
         lowest = tier.at_least
 
 
-def check_badges(campaign: Campaign) -> Iterator[Fault]:
+def _check_badges(campaign: Campaign) -> Iterator[Fault]:
     """Whether no badge is given twice at once."""
     badges = Counter(reward.badge for reward in campaign.rewards if reward.badge)
     for index, reward in enumerate(campaign.rewards):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from fillip.core.book.version import CampaignVersion, Trigger
+from fillip.core.campaign.expression import name_path
 from fillip.core.campaign.quest import Keyed
 from fillip.core.event import Event
 from fillip.core.limit import LimitCharge
@@ -12,6 +13,8 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.rule import RuleError
+
+_KEY = name_path("key")
 
 
 def build_quest_candidate(
@@ -83,7 +86,7 @@ def _read_amounts(
 
 
 def _read_key(event: Event, trigger: Trigger) -> str:
-    key = str(trigger.campaign_version.key_rule(event.typed, {}, frozenset()))
+    key = str(trigger.campaign_version.rules[_KEY](event.typed, {}, frozenset()))
     if not fits(key) or "\0" in key:
         raise RuleError(f"the key is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     return key

@@ -44,9 +44,8 @@ def _evaluate(
         return RewardValues(campaign_version.values)
     values = list(campaign_version.values)
     refused: ValueRefusal | None = None
-    for index, formula in campaign_version.formulas.items():
+    for index, (formula, rule) in campaign_version.formulas.items():
         try:
-            rule = campaign_version.formula_rules[index]
             _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
         except RuleError:
             refused = refused or "value_error"

@@ -12,16 +12,17 @@ from sqlalchemy import Row, select
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, CheckedExpression
-from fillip.core.campaign.check_definition import fill_currency
-from fillip.core.quest.check_route import list_warnings
-from fillip.http.errors import Conflict
+from fillip.core.campaign.check_definition import check_change, fill_currency
+from fillip.core.campaign.check_exclusive import check_retained
+from fillip.core.quest.check_route import check_route, list_warnings
+from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part
 from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import lock_tenant
-from fillip.manage.campaign.checks import check_campaign, check_change, check_route
+from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
-from fillip.manage.campaign.exclusive import check_conflict, check_retained
+from fillip.manage.campaign.exclusive import check_conflict
 from fillip.manage.campaign.open_instances import OpenInstances, Policy, plan_change
 from fillip.manage.campaign.postgres import (
     add_campaign,
@@ -176,12 +177,13 @@ async def change_campaign(
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
-        check_change(read_definition(row), campaign)
-        check_route(campaign.quest, msgspec.convert(row.checked, dict[str, CheckedExpression]), checked)
+        refuse(check_change(read_definition(row), campaign))
+        refuse(check_route(campaign, msgspec.convert(row.checked, dict[str, CheckedExpression]), checked))
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
-    check_retained(campaign, map(read_definition, await list_kept(work.connection, work.caller, campaign_id)))
+    kept = await list_kept(work.connection, work.caller, campaign_id)
+    refuse(check_retained(campaign, map(read_definition, kept)))
     await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
     return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
@@ -256,8 +258,7 @@ async def _answer(work: UnitOfWork, row: Row[Any], response: Response) -> Campai
 def _describe(row: Row[Any]) -> CampaignAnswer:
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
     campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, CheckedExpression])
-    found = list_warnings(campaign.quest, checked) if campaign.quest else ()
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
     shown["lookups"] = list_lookups(campaign, row.checked)
-    shown["warnings"] = [WarningAnswer(at=fault.at, message=fault.message) for fault in found]
+    shown["warnings"] = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]
     return CampaignAnswer(**fields, **shown)

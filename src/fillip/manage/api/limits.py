@@ -8,20 +8,28 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
+from fillip.core.campaign.check_limit import (
+    check_key_action,
+    check_limit,
+    check_limit_currency,
+    fill_key_action,
+    fill_limit_currency,
+    list_currencies,
+)
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import LIFETIME
-from fillip.http.errors import Conflict, DefinitionRefused, NotFound
+from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText
 from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import hold_limits, lock_tenant
 from fillip.manage.campaign.postgres import find_campaign, list_kept, read_definition
 from fillip.manage.campaign.vocabulary import read_actions, read_list_types, read_points
-from fillip.manage.limit.checks import check_kept_key, check_key, check_limit, fill_limit_currency, find_key_action
+from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.store.keyset import read_page
@@ -114,11 +122,13 @@ class UsageAnswer(BaseModel):
 async def create_limit(work: Posting, body: LimitPart, response: Response) -> LimitAnswer:
     """Make a limit; it caps what is decided from the answer on."""
     limit = Limit(**body.model_dump())
-    check_limit(limit)
+    refuse(check_limit(limit))
     tenant = await lock_tenant(work.connection, work.caller)
     if await count_limits(work.connection, work.caller) >= MAX_LIMITS:
         raise Conflict(f"the tenant has {MAX_LIMITS} limits: delete some first")
-    limit = fill_limit_currency(limit, tenant.currency, await read_points(work.connection, work.caller))
+    known = list_currencies(limit, tenant.currency, await read_points(work.connection, work.caller))
+    limit = fill_limit_currency(limit, known)
+    refuse(check_limit_currency(limit, known))
     limit = await _check_names(work, limit)
     row = await add_limit(work.connection, work.caller, limit)
     response.headers["Location"] = f"/v1/limits/{limit.limit_id}"
@@ -196,8 +206,8 @@ async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
             raise DefinitionRefused([Fault("/campaign_id", str(missing))]) from None
         kept = await list_kept(work.connection, work.caller, limit.campaign_id)
     if limit.key:
-        limit = replace(limit, action=find_key_action(limit, campaign))
-        check_kept_key(limit, {row.version: read_definition(row) for row in kept})
+        limit = fill_key_action(limit, campaign)
+        refuse(check_key_action(limit, campaign, {row.version: read_definition(row) for row in kept}))
     if not limit.action:
         return limit
     schemas = await read_actions(work.connection, work.caller, [limit.action])

@@ -1,13 +1,11 @@
 """What saving a campaign checks of its conflicts: nothing contradictory, and a group whose members pick alike."""
 
-from collections.abc import Iterable
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.check_exclusive import find_group_faults, find_own_faults, find_retained_faults
+from fillip.core.campaign.check_exclusive import check_exclusive, check_group
 from fillip.core.ports import Caller
-from fillip.http.errors import DefinitionRefused
+from fillip.http.errors import refuse
 from fillip.manage.campaign.postgres import read_definition, select_campaigns
 from fillip.manage.store import tables
 
@@ -21,7 +19,7 @@ async def check_conflict(
 
     Call it under the tenant's lock. Raises DefinitionRefused with all faults.
     """
-    faults = list(find_own_faults(campaign))
+    faults = check_exclusive(campaign)
     if campaign.exclusive:
         others = select_campaigns(caller).where(
             _group == campaign.exclusive.group,
@@ -30,12 +28,5 @@ async def check_conflict(
         )
         row = (await connection.execute(others.order_by(tables.campaign.c.campaign_id).limit(1))).first()
         if row:  # the first stands for all: each was checked against it
-            faults += find_group_faults(campaign, row.campaign_id, read_definition(row))
-    if faults:
-        raise DefinitionRefused(faults)
-
-
-def check_retained(campaign: Campaign, retained: Iterable[Campaign]) -> None:
-    """Whether values can be compared under the earlier versions in force too. Raises DefinitionRefused."""
-    if faults := list(find_retained_faults(campaign, retained)):
-        raise DefinitionRefused(faults)
+            faults += check_group(campaign, row.campaign_id, read_definition(row))
+    refuse(faults)

@@ -290,14 +290,8 @@ def _check_rules(context: EventContext) -> Check:
 
 def _explain_trigger(context: EventContext, trigger: Trigger) -> RuleAnswer:
     campaign_version, expression = context.campaign_version, trigger.expression
-    leaves = explain_rule(
-        expression.source,
-        campaign_version.checked[expression.path].code,
-        context.event.typed,
-        context.user,
-        context.cohorts,
-        lists=campaign_version.lists,
-    )
+    code, typed, lists = campaign_version.checked[expression.path].code, context.event.typed, campaign_version.lists
+    leaves = explain_rule(expression.source, code, typed, context.user, context.cohorts, lists=lists)
     return RuleAnswer(
         path=expression.path,
         source=expression.source,

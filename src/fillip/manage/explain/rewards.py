@@ -45,7 +45,7 @@ def _describe(context: EventContext, index: int, reward: Reward, value: int) -> 
     code = campaign_version.checked[name_path("formula", index)].code
     given.reads = list_inputs(code, *values, lists=campaign_version.lists)
     try:
-        given.amount, given.value = evaluate(reward.formula, campaign_version.formula_rules[index], *values)
+        given.amount, given.value = evaluate(reward.formula, campaign_version.formulas[index][1], *values)
     except RuleError as error:
         given.value, given.error = None, str(error)
     return given

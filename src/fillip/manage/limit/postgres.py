@@ -7,12 +7,12 @@ from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.check_limit import check_key_action
 from fillip.core.limit import Limit
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
-from fillip.http.errors import Conflict, DefinitionRefused, NotFound
+from fillip.http.errors import Conflict, NotFound, refuse
 from fillip.manage.book.change import change_book
-from fillip.manage.limit.checks import find_key_action
 from fillip.manage.store.tables import limit_counter, spending_limit
 
 _limit = spending_limit.c
@@ -48,12 +48,9 @@ async def list_keyed(
 async def check_keys(connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign) -> None:
     """Whether the limits of a campaign can read their keys from `campaign` too; raises DefinitionRefused."""
     for limit in await list_keyed(connection, caller, campaign_id=campaign_id):
-        try:
-            find_key_action(limit, campaign)
-        except DefinitionRefused as refused:
-            at = "/quest/steps" if campaign.quest else "/action"
-            message = f"limit '{limit.limit_id}' reads its key from '{limit.action}': {refused.faults[0].message}"
-            raise DefinitionRefused([Fault(at, message)]) from None
+        at, reads = "/quest/steps" if campaign.quest else "/action", f"reads its key from '{limit.action}'"
+        faults = check_key_action(limit, campaign)
+        refuse([Fault(at, f"limit '{limit.limit_id}' {reads}: {fault.message}") for fault in faults])
 
 
 async def add_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:

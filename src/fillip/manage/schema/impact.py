@@ -12,7 +12,7 @@ from fillip.core.campaign.expression import Expression
 from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
-from fillip.core.quest.check_route import find_route_faults
+from fillip.core.quest.check_route import check_route
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import ObjectType, derive_type
 from fillip.http.errors import Conflict, DefinitionRefused
@@ -81,9 +81,7 @@ def same_code(one: bytes, other: bytes) -> bool:
 
 
 def _recheck(
-    campaigns: Iterable[tuple[Row[Any], Campaign]],
-    action_name: str | None,
-    types: TypeContext,
+    campaigns: Iterable[tuple[Row[Any], Campaign]], action_name: str | None, types: TypeContext
 ) -> tuple[list[Fault], list[_Changed]]:
     faults: list[Fault] = []
     changed = []
@@ -96,9 +94,8 @@ def _recheck(
                     after[each.path] = check_expression(each, types)
                 except RuleRefused as refused:
                     faults.append(Fault(f"campaigns/{row.campaign_id}{each.pointer}", str(refused)))
-        if campaign.quest:
-            routes = find_route_faults(campaign.quest, before, after)
-            faults += [Fault(f"campaigns/{row.campaign_id}{fault.at}", fault.message) for fault in routes]
+        routes = check_route(campaign, before, after)
+        faults += [Fault(f"campaigns/{row.campaign_id}{fault.at}", fault.message) for fault in routes]
         if any(not same_code(before[path].code, after[path].code) for path in before):
             changed.append((row, campaign, after))
     return faults, changed
@@ -112,9 +109,7 @@ def _depends_on(expression: Expression, checked: CheckedExpression, changed: str
 
 
 def _recheck_kept(
-    kept: Iterable[tuple[Row[Any], Campaign]],
-    action_name: str | None,
-    types: TypeContext,
+    kept: Iterable[tuple[Row[Any], Campaign]], action_name: str | None, types: TypeContext
 ) -> list[Fault]:
     """Where earlier versions in force would break or read differently: they are what they were, or nothing is kept."""
     faults = []
