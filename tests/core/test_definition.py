@@ -69,10 +69,10 @@ def test_a_campaign_is_either_simple_or_a_quest():
     assert refused(simple(quest={"steps": [BUY]})) == ["/quest"]
 
 
-def test_an_unknown_action_is_told_where_it_stands():
+def test_an_unknown_action_is_told_once_where_it_stands():
     assert refused(simple(action="FLY")) == ["/action"]
-    start = {"at": "event", "action": "FLY"}
-    assert refused(quest(BUY, BUY | {"name": "b", "action": "FLY"}, start=start)) == [
+    start, summed = {"at": "event", "action": "FLY"}, {"name": "b", "action": "FLY", "sum": "event.n", "at_least": 9}
+    assert refused(quest(BUY, BUY | summed, start=start, instance={"key": "event.k"})) == [
         "/quest/start/action",
         "/quest/steps/1/action",
     ]

@@ -54,7 +54,7 @@ def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
 
 def _check_names(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:
     for each in campaign.expressions:
-        if each.kind != "formula" and each.action and each.action not in vocabulary.types.actions:
+        if each.is_rule and each.action and each.action not in vocabulary.types.actions:
             yield Fault(
                 each.pointer.removesuffix("rule") + "action", f"unknown action '{each.action}': define it first"
             )
