@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from fillip.manage.wallet import postgres as holdings
-from fillip.manage.wallet import refund as refunds
+from fillip.manage.wallet import postgres as wallet_postgres
+from fillip.manage.wallet import refund_postgres
+from fillip.rows.wallet.postgres import WalletRows
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase
@@ -32,12 +33,11 @@ BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgi
 def site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own."""
     with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
-        for room in (holdings, refunds):
-            patch.setattr(room, "PAGE_LOTS", PAGE_LOTS)
-        patch.setattr(holdings, "FEW_LOTS", FEW_LOTS)
-        patch.setattr(
-            reversal_postgres, "PostgresWallets", partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
-        )
+        for place in (wallet_postgres, refund_postgres):
+            patch.setattr(place, "PAGE_LOTS", PAGE_LOTS)
+        small = {"page_lots": PAGE_LOTS, "few_lots": FEW_LOTS}
+        patch.setattr(wallet_postgres, "WalletRows", partial(WalletRows, **small))
+        patch.setattr(reversal_postgres, "PostgresWallets", partial(PostgresWallets, **small))
         made = Site(dsn)
         yield made
         made.close()

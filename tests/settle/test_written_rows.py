@@ -10,14 +10,14 @@ from msgspec import Struct
 from fillip.core.identity import identify
 from fillip.core.ledger.reversal import Grant, IncentiveReversal, Line, ReversalRequest, ReversedSoFar, TakenLine
 from fillip.core.limit import CounterKey
+from fillip.rows.columns import list_columns
+from fillip.rows.wallet import postgres as wallet
 from fillip.settle import postgres, rows
-from fillip.settle.columns import list_columns
 from fillip.settle.pins import Pin
 from fillip.settle.quest import postgres as quest
 from fillip.settle.reversal import postgres as reversal
 from fillip.settle.reversal import rows as reversal_rows
 from fillip.settle.reversal.stage import PendingReversal, SettledReversal
-from fillip.settle.wallet import postgres as wallet
 from tests.core.test_conflict import T0, Shop, campaign
 
 Fields = Iterable[str]

@@ -19,7 +19,7 @@ from fillip.core.ledger.wallet import Wallet, WalletKey
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
-from fillip.settle.columns import list_columns, to_columns
+from fillip.rows.columns import list_columns, to_columns
 from fillip.settle.pace import cut_evenly
 from fillip.settle.pins import Pin
 from fillip.settle.quest import PostgresQuests

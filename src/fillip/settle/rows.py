@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from fillip.core.event import Event, Rejection
 from fillip.core.identity import identify
 from fillip.core.ledger.settlement import Settled
-from fillip.settle.columns import Columns
+from fillip.rows.columns import Columns
 from fillip.settle.reversal import read_pending_reversal
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from sqlalchemy import Row, exists, select
 
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import POINTS
@@ -26,21 +25,9 @@ from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId
 from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import points_currency, tenant
-from fillip.manage.store.wallet_tables import wallet, wallet_transfer
-from fillip.manage.wallet.postgres import (
-    bring_up,
-    find_end,
-    find_next_expiries,
-    find_transfer,
-    lock_wallet,
-    make_wallet,
-    open_page,
-    select_wallets,
-    store_wallet,
-)
-from fillip.manage.wallet.refund import find_refund, read_stack, refund_portion
+from fillip.manage.wallet import postgres
+from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet
+from fillip.manage.wallet.refund_postgres import find_refund, read_stack, refund_portion
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
 
@@ -144,20 +131,15 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "descr
 async def list_wallets(work: Reading, user_id: UserId, pages: Pages) -> Page[WalletAnswer]:
     """A user's wallets by currency; empty for a user who never had points."""
     now = datetime.now(UTC)
-    statement = select_wallets(work.caller, user_id, now)
-    rows, cursor = await read_page(work.connection, statement, [wallet.c.currency], pages)
-    return Page(items=await _describe(work, rows, now), next_cursor=cursor)
+    shown, cursor = await postgres.list_wallets(work.connection, work.caller, user_id, now, pages)
+    return Page(items=await _describe_wallets(work, shown), next_cursor=cursor)
 
 
 @router.get("/{currency}")
 async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> WalletAnswer:
     """One wallet, with what is due by now activated and expired."""
-    now = datetime.now(UTC)
-    statement = select_wallets(work.caller, user_id, now).where(wallet.c.currency == currency)
-    rows = (await work.connection.execute(statement)).all()
-    if not rows:
-        raise NotFound(f"user '{user_id}' has no wallet of {currency}")
-    return (await _describe(work, rows, now))[0]
+    shown = await postgres.find_wallet(work.connection, work.caller, user_id, currency, datetime.now(UTC))
+    return (await _describe_wallets(work, [shown]))[0]
 
 
 @router.get("/{currency}/transfers")
@@ -165,12 +147,8 @@ async def list_transfers(
     work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
 ) -> Page[TransferAnswer]:
     """The statement of a wallet, the newest first."""
-    table = wallet_transfer.c
-    mine = (table.tenant_id == work.caller.tenant_id) & (table.user_id == user_id) & (table.currency == currency)
-    statement = select(wallet_transfer).where(mine)
-    order, sift = [table.seq], {"kind": kind}
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+    transfers, cursor = await postgres.list_transfers(work.connection, _name(work, user_id, currency), kind, pages)
+    return Page(items=[_describe_transfer(each) for each in transfers], next_cursor=cursor)
 
 
 @router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
@@ -184,12 +162,12 @@ async def spend(
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         _check_same(before, body.amount, body.spend_id)
         response.status_code = 200
-        return _show(before)
+        return _describe_transfer(before)
     await open_page(work.connection, held)
     if not held.spend(transfer_id, body.spend_id, body.amount, now):
         raise _lacks(held, body.amount)
     await store_wallet(work.connection, held)
-    return _show(held.transfers[-1])
+    return _describe_transfer(held.transfers[-1])
 
 
 @router.post("/{currency}/spends/{spend_id}/refund", status_code=201, responses=_AGAIN)
@@ -234,7 +212,7 @@ async def adjust(
     if body.amount > 0:
         await _check_currency(work, currency)
         await _check_expiry(work, body)
-        await make_wallet(work.connection, key)
+        await postgres.make_wallet(work.connection, key)
     held = await lock_wallet(work.connection, key, now)
     transfer_id = identify_adjustment(key, body.adjustment_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
@@ -256,14 +234,12 @@ def _name(work: UnitOfWork, user_id: str, currency: str) -> WalletKey:
 
 
 async def _check_currency(work: UnitOfWork, currency: str) -> None:
-    mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
-    if currency != POINTS and not (await work.connection.execute(select(exists().where(mine)))).scalar_one():
+    if currency != POINTS and not await postgres.has_currency(work.connection, work.caller, currency):
         raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
 
 
 async def _check_expiry(work: UnitOfWork, body: AdjustmentPart) -> None:
-    clock = select(tenant.c.clock).where(tenant.c.tenant_id == work.caller.tenant_id)
-    if body.expires_at and (await work.connection.execute(clock)).scalar_one() == "history":
+    if body.expires_at and await postgres.find_clock(work.connection, work.caller) == "history":
         raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
 
 
@@ -279,9 +255,8 @@ def _lacks(held: Wallet, amount: int) -> NotEnough:
     return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
 
 
-async def _describe(work: UnitOfWork, rows: Sequence[Row[Any]], now: datetime) -> list[WalletAnswer]:
-    shown = bring_up(rows, now)
-    expiries = await find_next_expiries(work.connection, shown)
+async def _describe_wallets(work: UnitOfWork, shown: Sequence[Wallet]) -> list[WalletAnswer]:
+    expiries = await postgres.find_next_expiries(work.connection, shown)
     answers = []
     for held in shown:
         balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
@@ -294,7 +269,7 @@ async def _describe(work: UnitOfWork, rows: Sequence[Row[Any]], now: datetime) -
 def _tell(held: Wallet, transfer_id: UUID) -> TransferAnswer:
     """A transfer that was made just now, with the balances after all that came with it."""
     made, end = next(each for each in held.transfers if each.transfer_id == transfer_id), held.transfers[-1]
-    return _show(replace(made, pending_after=end.pending_after, active_after=end.active_after))
+    return _describe_transfer(replace(made, pending_after=end.pending_after, active_after=end.active_after))
 
 
 async def _tell_again(work: UnitOfWork, held: Wallet, transfer_id: UUID) -> TransferAnswer:
@@ -302,9 +277,9 @@ async def _tell_again(work: UnitOfWork, held: Wallet, transfer_id: UUID) -> Tran
     transfer = await find_transfer(work.connection, work.caller, transfer_id)
     if transfer is None:
         raise Crash(f"transfer {transfer_id} is not there")
-    end = await find_end(work.connection, held.key, transfer)
-    return _show(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
+    end = await postgres.find_end(work.connection, held.key, transfer)
+    return _describe_transfer(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
 
 
-def _show(transfer: Transfer | Row[Any]) -> TransferAnswer:
+def _describe_transfer(transfer: Transfer) -> TransferAnswer:
     return TransferAnswer.model_validate(transfer, from_attributes=True)

@@ -1,4 +1,4 @@
-"""Wallets as stored: brought up to a time, locked with the lots that an operation needs, and written once it moved them."""
+"""Wallets as stored: shown as of now, locked with the lots that an operation needs, and written once it moved them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,43 +7,48 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, delete, func, literal, select, text, true, update
+from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, exists, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Transfer, Wallet, WalletKey
+from fillip.core.ledger.wallet import PAGE_LOTS, Balance, Transfer, TransferKind, Wallet, WalletKey
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
-from fillip.manage.store.wallet_tables import wallet, wallet_draw, wallet_lot, wallet_transfer
+from fillip.http.paging import Paging
+from fillip.manage.store.driver_postgres import DriverConnection
+from fillip.manage.store.keyset import read_page
+from fillip.manage.store.tables import points_currency, tenant
+from fillip.manage.store.wallet_tables import wallet, wallet_transfer
+from fillip.rows.wallet.postgres import WalletRows, read_wallet
 
 _KEY = ("tenant_id", "user_id", "currency")
-_LOTS = wallet_lot.c
-_NEXT_EXPIRIES, _STORE_LOTS = [
-    text(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("next_expiries.sql", "store_lots.sql")
-]
+_NEXT_EXPIRIES = text(Path(__file__).with_name("next_expiries.sql").read_text(encoding="utf-8"))
+
+
+def find_rows(connection: AsyncConnection) -> WalletRows:
+    """The wallets of the connection's transaction."""
+    return WalletRows(DriverConnection(connection))
 
 
 async def lock_wallet(connection: AsyncConnection, key: WalletKey, at: datetime) -> Wallet:
     """One wallet, locked until the transaction ends and brought up to `at`; raises NotFound."""
-    row = (await connection.execute(select(wallet).where(is_in(wallet, key)).with_for_update())).one_or_none()
-    if row is None:
-        raise NotFound(f"user '{key[1]}' has no wallet of {key[2]}")
-    held = _read_wallet(row)
-    given = (*key, _at(held.balance.activated_to), _at(held.balance.expired_to), _at(at))
-    due = await _list_lots(connection, func.list_due_lots(*given, FEW_LOTS + 1))
-    if len(due) <= FEW_LOTS:
-        held.mature(at, due)
-    else:
-        sums = func.sum_due_lots(*given).table_valued("activating", "expiring")
-        held.mature_many(at, *(await connection.execute(select(sums))).one())
-    return held
+    rows = find_rows(connection)
+    wallets = await rows.lock([key])
+    if wallets[key].fresh:
+        raise _miss(key)
+    await rows.mature(wallets, at)
+    return wallets[key]
 
 
 async def open_page(connection: AsyncConnection, held: Wallet) -> None:
     """Hand a locked wallet the lots that are spent first; where lots owe already, theirs come before."""
     if not held.balance.owed:
-        since = (_at(held.balance.activated_to), _at(held.balance.expired_to))
-        held.turn_to(await _list_lots(connection, func.list_first_lots(*held.key, *since, PAGE_LOTS)))
+        await find_rows(connection).open_pages({held.key: held}, {held.key: held.balance.expired_to})
+
+
+async def store_wallet(connection: AsyncConnection, moved: Wallet) -> None:
+    """Write what was moved in a locked wallet: its balance, lots, transfers and draws."""
+    await find_rows(connection).store([moved])
 
 
 async def make_wallet(connection: AsyncConnection, key: WalletKey) -> None:
@@ -52,22 +57,21 @@ async def make_wallet(connection: AsyncConnection, key: WalletKey) -> None:
     await connection.execute(insert(wallet).values(row).on_conflict_do_nothing())
 
 
-def select_wallets(caller: Caller, user_id: str, at: datetime) -> Select[Any]:
-    """A user's wallets with the sums of what fell due in each by `at`."""
-    columns = (wallet.c.tenant_id, wallet.c.user_id, wallet.c.currency, wallet.c.activated_to, wallet.c.expired_to)
-    sums = func.sum_due_lots(*columns, _at(at)).table_valued("activating", "expiring").lateral()
-    mine = and_(wallet.c.tenant_id == caller.tenant_id, wallet.c.user_id == user_id)
-    return select(wallet, sums.c.activating, sums.c.expiring).select_from(wallet.join(sums, true())).where(mine)
+async def list_wallets(
+    connection: AsyncConnection, caller: Caller, user_id: str, at: datetime, pages: Paging
+) -> tuple[list[Wallet], str | None]:
+    """A page of a user's wallets by currency, brought up to `at` to be shown, and the next cursor."""
+    rows, cursor = await read_page(connection, _select_wallets(caller, user_id, at), [wallet.c.currency], pages)
+    return [_bring_up(row, at) for row in rows], cursor
 
 
-def bring_up(rows: Sequence[Row[Any]], at: datetime) -> list[Wallet]:
-    """The wallets of rows of `select_wallets`, to be shown as of `at`: nothing of it is to be written."""
-    shown = []
-    for row in rows:
-        held = _read_wallet(row)
-        held.mature_many(at, row.activating, row.expiring)
-        shown.append(held)
-    return shown
+async def find_wallet(connection: AsyncConnection, caller: Caller, user_id: str, currency: str, at: datetime) -> Wallet:
+    """One wallet, brought up to `at` to be shown: nothing of it is to be written. Raises NotFound."""
+    statement = _select_wallets(caller, user_id, at).where(wallet.c.currency == currency)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise _miss((caller.tenant_id, user_id, currency))
+    return _bring_up(row, at)
 
 
 async def find_next_expiries(connection: AsyncConnection, shown: Sequence[Wallet]) -> dict[str, tuple[datetime, int]]:
@@ -83,17 +87,13 @@ async def find_next_expiries(connection: AsyncConnection, shown: Sequence[Wallet
     return {currency: (at, amount) for currency, at, amount in await connection.execute(_NEXT_EXPIRIES, given)}
 
 
-async def store_wallet(connection: AsyncConnection, moved: Wallet) -> None:
-    """Write what was moved in a locked wallet: its balance, lots, transfers and draws."""
-    key = dict(zip(_KEY, moved.key, strict=True))
-    balance = asdict(moved.balance) | {"updated_at": func.clock_timestamp()}
-    await connection.execute(update(wallet).where(is_in(wallet, moved.key)).values(balance))
-    if lots := [moved.lots[lot_id] for lot_id in moved.changed]:
-        columns = {name: [getattr(lot, name) for lot in lots] for name in Lot.__struct_fields__}
-        await connection.execute(_STORE_LOTS, key | columns)
-    await connection.execute(insert(wallet_transfer), [key | asdict(transfer) for transfer in moved.transfers])
-    for draw in moved.draws.values():
-        await _store_draw(connection, moved.key, draw)
+async def list_transfers(
+    connection: AsyncConnection, key: WalletKey, kind: TransferKind | None, pages: Paging
+) -> tuple[list[Transfer], str | None]:
+    """A page of a wallet's transfers, the newest first, all or those of a kind, and the next cursor."""
+    statement, order = select(wallet_transfer).where(is_in(wallet_transfer, key)), [wallet_transfer.c.seq]
+    rows, cursor = await read_page(connection, statement, order, pages, descending=True, sift={"kind": kind})
+    return [_read_transfer(row) for row in rows], cursor
 
 
 async def find_transfer(connection: AsyncConnection, caller: Caller, transfer_id: UUID) -> Transfer | None:
@@ -102,22 +102,28 @@ async def find_transfer(connection: AsyncConnection, caller: Caller, transfer_id
         wallet_transfer.c.tenant_id == caller.tenant_id, wallet_transfer.c.transfer_id == transfer_id
     )
     row = (await connection.execute(statement)).one_or_none()
-    return None if row is None else Transfer(**{name: row._mapping[name] for name in Transfer.__struct_fields__})
+    return None if row is None else _read_transfer(row)
 
 
 async def find_end(connection: AsyncConnection, key: WalletKey, transfer: Transfer) -> Transfer:
     """The last transfer of the operation that made this one: what it brought may have expired at once."""
-    mine = is_in(wallet_transfer, key)
     column = wallet_transfer.c
     behind = column.seq.between(transfer.seq, transfer.seq + PAGE_LOTS + 1) & (column.made_at == transfer.made_at)
-    statement = select(*(column[name] for name in Transfer.__struct_fields__)).where(mine, behind)
-    return Transfer(*(await connection.execute(statement.order_by(column.seq.desc()).limit(1))).one())
+    statement = select(wallet_transfer).where(is_in(wallet_transfer, key), behind)
+    return _read_transfer((await connection.execute(statement.order_by(column.seq.desc()).limit(1))).one())
 
 
-async def read_lots(connection: AsyncConnection, statement: Select[Any]) -> list[Lot]:
-    """The lots that a statement on wallet_lot finds."""
-    rows = await connection.execute(statement.with_only_columns(*(_LOTS[name] for name in Lot.__struct_fields__)))
-    return [Lot(*row) for row in rows]
+async def has_currency(connection: AsyncConnection, caller: Caller, currency: str) -> bool:
+    """Whether the caller has made such a currency of points."""
+    mine = (points_currency.c.tenant_id == caller.tenant_id) & (points_currency.c.currency == currency)
+    return (await connection.execute(select(exists().where(mine)))).scalar_one()
+
+
+async def find_clock(connection: AsyncConnection, caller: Caller) -> str:
+    """The caller's clock, `live` or `history`."""
+    statement = select(tenant.c.clock).where(tenant.c.tenant_id == caller.tenant_id)
+    clock: str = (await connection.execute(statement)).scalar_one()
+    return clock
 
 
 def is_in(table: Any, key: WalletKey) -> ColumnElement[bool]:  # noqa: ANN401
@@ -125,26 +131,24 @@ def is_in(table: Any, key: WalletKey) -> ColumnElement[bool]:  # noqa: ANN401
     return and_(*(table.c[name] == value for name, value in zip(_KEY, key, strict=True)))
 
 
-async def _list_lots(connection: AsyncConnection, call: Any) -> list[Lot]:  # noqa: ANN401
-    found = call.table_valued(*[column._copy() for column in _LOTS])
-    rows = await connection.execute(select(*(found.c[name] for name in Lot.__struct_fields__)))
-    return [Lot(*row) for row in rows]
+def _select_wallets(caller: Caller, user_id: str, at: datetime) -> Select[Any]:
+    """A user's wallets with the sums of what fell due in each by `at`."""
+    columns = (wallet.c.tenant_id, wallet.c.user_id, wallet.c.currency, wallet.c.activated_to, wallet.c.expired_to)
+    due = func.sum_due_lots(*columns, literal(at, DateTime(timezone=True)))
+    sums = due.table_valued("activating", "expiring").lateral()
+    mine = and_(wallet.c.tenant_id == caller.tenant_id, wallet.c.user_id == user_id)
+    return select(wallet, sums.c.activating, sums.c.expiring).select_from(wallet.join(sums, true())).where(mine)
 
 
-async def _store_draw(connection: AsyncConnection, key: WalletKey, draw: Draw) -> None:
-    if draw.owed:
-        row = dict(zip(_KEY, key, strict=True)) | asdict(draw)
-        statement = insert(wallet_draw).values(row)
-        index = [*_KEY, "seq"]
-        await connection.execute(statement.on_conflict_do_update(index_elements=index, set_={"owed": draw.owed}))
-    else:
-        await connection.execute(delete(wallet_draw).where(is_in(wallet_draw, key), wallet_draw.c.seq == draw.seq))
+def _bring_up(row: Row[Any], at: datetime) -> Wallet:
+    held = read_wallet(row._mapping)
+    held.mature_many(at, row.activating, row.expiring)
+    return held
 
 
-def _read_wallet(row: Row[Any]) -> Wallet:
-    balance = Balance(**{name: row._mapping[name] for name in Balance.__struct_fields__})
-    return Wallet((row.tenant_id, row.user_id, row.currency), balance)
+def _read_transfer(row: Row[Any]) -> Transfer:
+    return Transfer(**{name: row._mapping[name] for name in Transfer.__struct_fields__})
 
 
-def _at(time: datetime) -> ColumnElement[datetime]:
-    return literal(time, DateTime(timezone=True))
+def _miss(key: WalletKey) -> NotFound:
+    return NotFound(f"user '{key[1]}' has no wallet of {key[2]}")

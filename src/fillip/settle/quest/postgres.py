@@ -11,7 +11,7 @@ from msgspec import json
 from fillip.core.errors import Retry
 from fillip.core.quest.batch import InstanceKey, InstancesToLock, QuestKey
 from fillip.core.quest.instance import MAX_OPEN, Contribution, Instance, StepState
-from fillip.settle.columns import to_columns
+from fillip.rows.columns import to_columns
 
 WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding
 

@@ -8,7 +8,7 @@ from msgspec import json
 
 from fillip.core.ledger.reversal import TakenLine
 from fillip.core.quest.reversal import InstanceReversal
-from fillip.settle.columns import Columns
+from fillip.rows.columns import Columns
 from fillip.settle.reversal.stage import SettledReversal
 
 
