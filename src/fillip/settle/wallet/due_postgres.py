@@ -9,7 +9,7 @@ from fillip.core.errors import Retry
 from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS
 from fillip.settle.sweep import Key, Turns
 from fillip.settle.transient_postgres import PASSING, retry_passing
-from fillip.settle.wallet.points_postgres import SQL, PostgresWallets
+from fillip.settle.wallet.postgres import SQL, PostgresWallets
 
 PORTION_WALLETS, OF_A_TENANT = 50, 20
 
