@@ -9,11 +9,11 @@ import pytest
 from msgspec import structs
 
 from fillip.core.errors import Retry
+from fillip.core.event import ACCEPTED_FOR
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.match import members_postgres
 from fillip.match.postgres import PostgresBooks
-from fillip.match.stage import ACCEPTED_FOR
 from fillip.migrations import role_dsn
 
 from .conftest import BUY, Shop

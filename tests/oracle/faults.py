@@ -296,7 +296,7 @@ FAULTS = [
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
-    Fault("late events granted", _attribute(match_stage, "_is_late", lambda event: False)),
+    Fault("late events granted", _attribute(match_stage, "is_late", lambda event: False)),
     Fault("a reversal without giving back", _attribute(reversal_batch, "give_back", lambda *said: [])),
     Fault(
         "a reversal applied twice",

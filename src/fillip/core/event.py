@@ -14,6 +14,8 @@ from fillip.core.identity import identify_event
 
 ACCEPTED_FOR = timedelta(days=7)
 """Acceptance horizon of a live tenant: an event older than this, by broker time, is LATE."""
+MAX_AHEAD = timedelta(minutes=5)
+"""An event further ahead of its arrival than this is rejected."""
 
 
 class Place(Struct, frozen=True, order=True):
@@ -51,6 +53,11 @@ class Event(Struct, frozen=True, dict=True):
     def key(self) -> UUID:
         """What tells it from all other events."""
         return identify_event(self.tenant_id, self.source, self.event_id)
+
+
+def is_late(event: Event) -> bool:
+    """Whether it came beyond the acceptance horizon: never in a tenant whose clock is `history`."""
+    return event.book.tenant.clock == "live" and event.occurred_at < event.received_at - ACCEPTED_FOR
 
 
 def fingerprint(event: Event) -> bytes:

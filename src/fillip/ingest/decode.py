@@ -6,14 +6,14 @@ unknown_tenant, unknown_action, schema_violation, in_future. `undecidable` stand
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
 
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Unreadable
-from fillip.core.event import REVERSAL, Event, Place
+from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place
 from fillip.core.instant import read_instant
 from fillip.core.json_text import count_colons, explain_broken, find_excess, find_repeated, repeats_name
 from fillip.core.ledger.reversal import read_reversal
@@ -21,7 +21,6 @@ from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEPTH = 16
-MAX_AHEAD = timedelta(minutes=5)
 MAX_DETAIL = 500  # characters
 
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]

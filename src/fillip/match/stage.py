@@ -10,7 +10,7 @@ from fillip.core.book.book import Book
 from fillip.core.book.eligibility import EligibilityIndex, OpenSet
 from fillip.core.book.version import Trigger
 from fillip.core.errors import Unreadable
-from fillip.core.event import ACCEPTED_FOR, REVERSAL, Event, Rejection
+from fillip.core.event import REVERSAL, Event, Rejection, is_late
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
@@ -89,7 +89,7 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
     campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
     targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
     versions = {cohort: book.cohorts[cohort][0] for cohort in [*targeted, *cohorts]}
-    return Match(event, candidates, user, versions, late=_is_late(event))
+    return Match(event, candidates, user, versions, late=is_late(event))
 
 
 def _apply_rules(
@@ -152,7 +152,3 @@ def _build_version_candidate(
 
 def _list_cohorts(book: Book, user_id: str) -> frozenset[str]:
     return frozenset(cohort for cohort, (_, members) in book.cohorts.items() if user_id in members)
-
-
-def _is_late(event: Event) -> bool:
-    return event.book.tenant.clock == "live" and event.occurred_at < event.received_at - ACCEPTED_FOR
