@@ -13,7 +13,7 @@ from fillip.core.campaign.campaign import Campaign, Exclusive
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
 from fillip.core.ledger import settlement
-from fillip.core.ledger.settlement import InstanceBatch, Settled, decide, list_requests, refuse_early
+from fillip.core.ledger.settlement import InstanceBatch, Settled, decide, find_winner, list_requests, refuse_early
 from fillip.core.ledger.stock import Stock
 from fillip.core.limit import Counter, Limit
 from fillip.core.match.candidate import Candidate, Match
@@ -169,6 +169,18 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
     for done in decided:  # a loser's winner did win, and stands against it
         if winner := done.decision.outranked_by:
             assert winner in {claim.campaign_version.campaign_id for claim in won[done.request.match.event.event_id]}
+
+
+@given(st.lists(CAMPAIGNS, min_size=6, max_size=6), st.dictionaries(st.integers(0, 5), st.integers(0, 9)), EVENTS)
+def test_the_winner_found_on_paper_is_the_one_that_the_ledger_names(campaigns, caps, events):
+    shop = Shop(campaigns, caps)
+    for worths in events:
+        match = shop.match(worths)
+        charges = [charge for candidate in match.candidates for charge in candidate.charges]
+        before = {charge.counter: shop.counters.get(charge.counter, Counter(0, 0)) for charge in charges}
+        for done in shop.settle([match]):
+            asked = done.request.campaign_version
+            assert find_winner(asked, match.candidates, dict(before)) == done.decision.outranked_by
 
 
 def test_an_event_is_granted_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch):

@@ -125,23 +125,65 @@ def decide(
     for request, refused_by in requests:
         if request.match is not match:
             match, winners = request.match, Winners()
-        winner = winners.find(request.campaign_version)
         charges = _cap(request, caps)
-        passed_over: DecisionReason | None = (
-            "outranked" if winner else "too_many_grants" if winners.count >= MAX_GRANTS else None
-        )
-        uses = [refused_by] if refused_by and not passed_over else []
-        if not refused_by and not passed_over:
-            uses, refused_by = weigh(charges, counters)
-        if reason := _find_reason(request, passed_over, refused_by) or stock.refuse(request.wanted):
+        turn = _take_turn(request.campaign_version, charges, winners, counters, refused_by)
+        if reason := _find_reason(request, turn.passed_over, turn.refused_by) or stock.refuse(request.wanted):
             if request.place:
                 instances.deny(request.place)
-            yield Settled(request, _record(request, "denied", reason, uses, at, winner))
+            yield Settled(request, _record(request, "denied", reason, turn.uses, at, turn.winner))
             continue
         winners.add(request.campaign_version)
         take(charges, counters)
-        decision = _record(request, "granted", "granted", uses, at)
+        decision = _record(request, "granted", "granted", turn.uses, at)
         yield Settled(request, decision, _number(request, decision, inbox_heads), stock.take(request.wanted))
+
+
+def find_winner(
+    asked: CampaignVersion, candidates: Sequence[Candidate], counters: MutableMapping[CounterKey, Counter]
+) -> str | None:
+    """The campaign that wins an event before `asked` and leaves it nothing, as `decide` would find it; None where none does.
+
+    `candidates` are all that would grant for the event, `asked` too, by priority and campaign id; `counters` are those of
+    their charges, and are moved on.
+    """
+    winners = Winners()
+    for candidate in rank(candidates):
+        turn = _take_turn(candidate.campaign_version, candidate.charges, winners, counters)
+        if candidate.campaign_version is asked:
+            return turn.winner
+        if not turn.passed_over and not turn.refused_by:
+            winners.add(candidate.campaign_version)
+            take(candidate.charges, counters)
+    return None
+
+
+class _Turn(Struct, frozen=True):
+    """What one campaign's turn at an event comes to: the `winner` that outranks it or why else it is passed over, else
+    its limits and the first without room.
+    """
+
+    winner: str | None
+    passed_over: Literal["outranked", "too_many_grants"] | None
+    uses: Sequence[CounterUse]
+    refused_by: CounterUse | None
+
+
+def _take_turn(
+    campaign_version: CampaignVersion,
+    charges: Sequence[LimitCharge],
+    winners: Winners,
+    counters: Mapping[CounterKey, Counter],
+    refused_by: CounterUse | None = None,
+) -> _Turn:
+    """Look at the winners before it, then at its limits unless one refused it early; takes nothing yet."""
+    if winner := winners.find(campaign_version):
+        return _Turn(winner, "outranked", (), refused_by)
+    if winners.count >= MAX_GRANTS:
+        return _Turn(None, "too_many_grants", (), refused_by)
+    uses = [refused_by] if refused_by else []
+    if not refused_by:
+        uses, refused_by = weigh(charges, counters)
+    return _Turn(None, None, uses, refused_by)
 
 
 def _find_reason(
