@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Row, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
-from fillip.http.errors import Conflict, HttpRefused, NotFound
+from fillip.http.errors import HttpRefused
 from fillip.http.fields import NO_DOTS, Part
+from fillip.manage.incentive import postgres
 from fillip.manage.request.route import Route, UnitOfWork, begin, begin_once
-from fillip.manage.store.tables import coupon, incentive
 
 RESERVED_FOR_S = 900
 MAX_RESERVED_FOR_S = 86_400
@@ -97,33 +95,33 @@ async def release_reservation(work: Claiming, incentive_id: UUID, reservation_id
 @router.get("/coupons/{code}", tags=["coupons"])
 async def check_coupon(work: Looking, code: Code) -> ClaimAnswer:
     """Whether a coupon can be redeemed now: `state` is `granted`."""
-    incentive_id = await _find_incentive(work.connection, code)
-    row = (await work.connection.execute(select(incentive).where(*_same(work, incentive_id)))).one()
-    return _describe(row, _read_hold(row), await _read_clock(work.connection))
+    incentive_id = await postgres.find_coupon(work.connection, code)
+    row, hold = await postgres.read_stored(work.connection, work.caller, incentive_id)
+    return _describe_claim(row, hold, await postgres.read_clock(work.connection))
 
 
 @router.post("/coupons/{code}/redeem", tags=["coupons"])
 async def redeem_coupon(work: Claiming, code: Code) -> ClaimAnswer:
     """Redeem it at once. Of many at the same time one wins, the others get 409."""
-    return await _move(work, await _find_incentive(work.connection, code), claim)
+    return await _move(work, await postgres.find_coupon(work.connection, code), claim)
 
 
 @router.post("/coupons/{code}/reservations", status_code=201, tags=["coupons"])
 async def reserve_coupon(work: Claiming, code: Code, body: ReservationPart) -> ClaimAnswer:
     """Keep a coupon for one checkout until the time-out."""
-    return await _move(work, await _find_incentive(work.connection, code), _plan_reserve(body))
+    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_reserve(body))
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/confirm", tags=["coupons"])
 async def confirm_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Redeem a coupon that is reserved."""
-    return await _move(work, await _find_incentive(work.connection, code), _plan_confirm(reservation_id))
+    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_confirm(reservation_id))
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/release", tags=["coupons"])
 async def release_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Give a coupon up before the time-out."""
-    return await _move(work, await _find_incentive(work.connection, code), _plan_release(reservation_id))
+    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_release(reservation_id))
 
 
 def _plan_reserve(body: ReservationPart) -> Move:
@@ -141,50 +139,17 @@ def _plan_release(reservation_id: str) -> Move:
 
 async def _move(work: UnitOfWork, incentive_id: UUID, move: Move) -> ClaimAnswer:
     """Decide on the locked row, then write. The clock is read under the lock, however long that was waited for."""
-    mine = _same(work, incentive_id)
-    row = (await work.connection.execute(select(incentive).where(*mine).with_for_update())).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no incentive {incentive_id}")
-    now, hold = await _read_clock(work.connection), _read_hold(row)
+    row, hold = await postgres.read_stored(work.connection, work.caller, incentive_id, lock=True)
+    now = await postgres.read_clock(work.connection)
     try:
         moved = move(hold, now)
     except ClaimRefused as refused:
         raise NotNow(refused) from None
-    if moved != hold:
-        names = ("state", "reservation_id", "reserved_until", "claimed_at")
-        values = {name: getattr(moved, name) for name in names}
-        await work.connection.execute(update(incentive).where(*mine, incentive.c.state == hold.state).values(values))
-    if moved.claimed_at != hold.claimed_at and row.coupon_code is not None:
-        same = (coupon.c.tenant_id == work.caller.tenant_id) & (coupon.c.code == row.coupon_code)
-        await work.connection.execute(update(coupon).where(same).values(redeemed_at=now))
-    return _describe(row, moved, now)
+    await postgres.store_claim(work.connection, work.caller, row, hold, moved)
+    return _describe_claim(row, moved, now)
 
 
-async def _find_incentive(connection: AsyncConnection, code: str) -> UUID:
-    """The incentive that a code belongs to; raises NotFound, or Conflict where nobody was given it."""
-    row = (await connection.execute(select(coupon.c.incentive_id).where(coupon.c.code == code))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no coupon {code}")
-    if row.incentive_id is None:
-        raise Conflict(f"the coupon {code} was not given to anyone")
-    found: UUID = row.incentive_id
-    return found
-
-
-async def _read_clock(connection: AsyncConnection) -> datetime:
-    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    return now
-
-
-def _same(work: UnitOfWork, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
-
-
-def _read_hold(row: Row[Any]) -> ClaimableIncentive:
-    return ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
-
-
-def _describe(row: Row[Any], hold: ClaimableIncentive, now: datetime) -> ClaimAnswer:
+def _describe_claim(row: postgres.IncentiveRow, hold: ClaimableIncentive, now: datetime) -> ClaimAnswer:
     state = hold.find_state(now)
     names = ("incentive_id", "campaign_id", "user_id", "kind", "value", "currency", "coupon_code", "expires_at")
     shown = {name: row._mapping[name] for name in names} | {"state": state, "claimed_at": hold.claimed_at}

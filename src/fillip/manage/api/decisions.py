@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, select
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter, SourceFilter
 from fillip.http.paging import Page, Pages
-from fillip.manage.event.postgres import split_name
-from fillip.manage.explain.postgres import find_decision
+from fillip.manage.decision import postgres
 from fillip.manage.request.route import Reading, Route, UnitOfWork
-from fillip.manage.store.keyset import read_page, split_filters
-from fillip.manage.store.tables import decision, reversal
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
 
@@ -112,31 +108,30 @@ async def list_decisions(
     outcome: Literal["granted", "denied"] | None = None,
 ) -> Page[DecisionAnswer]:
     """Decisions, the newest first; an `event_id` may be that of events of several sources."""
-    named, unserved = split_name(work.caller, event_id, event_source)
-    asked, sift = split_filters(decision, named | {"user_id": user_id, "campaign_id": campaign_id})
-    statement = select(decision).where(decision.c.tenant_id == work.caller.tenant_id, *asked)
-    order = [decision.c.decided_at, decision.c.decision_id]
-    sift |= unserved | {"outcome": outcome}
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
-    return Page(items=await _describe(work, rows), next_cursor=cursor)
+    rows, cursor = await postgres.list_decisions(
+        work.connection,
+        work.caller,
+        pages,
+        user_id=user_id,
+        campaign_id=campaign_id,
+        event_id=event_id,
+        event_source=event_source,
+        outcome=outcome,
+    )
+    return Page(items=await _describe_decisions(work, rows), next_cursor=cursor)
 
 
 @router.get("/{decision_id}")
 async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
     """One decision."""
-    [answer] = await _describe(work, [await find_decision(work.connection, work.caller, decision_id)])
+    [answer] = await _describe_decisions(
+        work, [await postgres.find_decision(work.connection, work.caller, decision_id)]
+    )
     return answer
 
 
-async def _describe(work: UnitOfWork, rows: Sequence[Row[Any]]) -> list[DecisionAnswer]:
-    found = reversal.c
-    mine = (found.tenant_id == work.caller.tenant_id) & (found.state == "applied")
-    statement = select(found.event_key, found.reversal_id).where(
-        mine, found.event_key.in_({row.event_key for row in rows})
-    )
-    reversals: dict[UUID, list[str]] = {}
-    for event_key, reversal_id in await work.connection.execute(statement.order_by(found.number)):
-        reversals.setdefault(event_key, []).append(reversal_id)
+async def _describe_decisions(work: UnitOfWork, rows: Sequence[postgres.DecisionRow]) -> list[DecisionAnswer]:
+    reversals = await postgres.list_applied(work.connection, work.caller, rows)
     return [
         DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_key, []), **row._mapping)
         for row in rows

@@ -6,39 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, bindparam, case, func, select
 
 from fillip.core.campaign.reward import RewardKind
-from fillip.http.errors import NotFound
 from fillip.http.fields import IdFilter
 from fillip.http.paging import Page, Pages
+from fillip.manage.incentive import postgres
 from fillip.manage.request.route import Reading, Route
-from fillip.manage.store.keyset import read_page, split_filters
-from fillip.manage.store.tables import inbox, incentive
 
 IncentiveState = Literal["granted", "delivered", "claimed", "reversed", "expired"]
-_first = inbox.alias("first")
-_acked_at = (
-    select(_first.c.acked_at)
-    .where(
-        _first.c.tenant_id == incentive.c.tenant_id,
-        _first.c.user_id == incentive.c.user_id,
-        _first.c.seq == incentive.c.inbox_seq,
-    )
-    .correlate(incentive)
-    .scalar_subquery()
-)
-"""Looked up for each incentive shown. As EXISTS it might be hashed: all inboxes of all tenants for one page."""
-STATE = case(
-    (incentive.c.state != "granted", incentive.c.state),
-    ((incentive.c.kind != "points") & (incentive.c.expires_at <= func.now()), "expired"),
-    (_acked_at.is_not(None), "delivered"),
-    else_="granted",
-).label("state")
-"""The state as of now: expired by the clock, delivered once the user's client has acked it."""
-_MOVED = ("claimed", "reversed", "expired")
-"""Stored as they are shown, with an index; one that has just expired is stored so a moment later."""
-_SHOWN = (*(column for column in incentive.c if column.name != "state"), STATE)
 router = APIRouter(tags=["incentives"], route_class=Route)
 
 
@@ -85,42 +60,28 @@ async def list_incentives(
     state: IncentiveState | None = None,
 ) -> Page[IncentiveAnswer]:
     """Incentives, the newest first."""
-    asked, sift = split_filters(incentive, {"user_id": user_id, "campaign_id": campaign_id})
-    statement = select(*_SHOWN).where(incentive.c.tenant_id == work.caller.tenant_id, *asked)
-    if state in _MOVED and not asked:
-        statement = statement.where(incentive.c.state == bindparam("moved", state, literal_execute=True))
-    else:
-        sift |= {"state": state}
-    order = [incentive.c.granted_at, incentive.c.incentive_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift)
-    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await postgres.list_incentives(
+        work.connection, work.caller, pages, user_id=user_id, campaign_id=campaign_id, state=state
+    )
+    return Page(items=[_describe_incentive(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/incentives/{incentive_id}")
 async def read_incentive(work: Reading, incentive_id: UUID) -> IncentiveAnswer:
     """One incentive."""
-    statement = select(*_SHOWN).where(
-        incentive.c.tenant_id == work.caller.tenant_id, incentive.c.incentive_id == incentive_id
-    )
-    row = (await work.connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no incentive {incentive_id}")
-    return _describe(row)
+    return _describe_incentive(await postgres.find_incentive(work.connection, work.caller, incentive_id))
 
 
 @router.get("/users/{user_id}/inbox", tags=["users"])
 async def list_inbox(work: Reading, user_id: str, pages: Pages) -> Page[InboxAnswer]:
     """A user's inbox in its order; empty for a user who was granted nothing."""
-    same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
-    statement = (
-        select(inbox.c.seq, inbox.c.kind.label("told"), inbox.c.acked_at, *_SHOWN)
-        .join(incentive, same)
-        .where(inbox.c.tenant_id == work.caller.tenant_id, inbox.c.user_id == user_id)
-    )
-    rows, cursor = await read_page(work.connection, statement, [inbox.c.seq], pages)
-    items = [InboxAnswer(seq=row.seq, kind=row.told, acked_at=row.acked_at, incentive=_describe(row)) for row in rows]
+    rows, cursor = await postgres.list_inbox(work.connection, work.caller, user_id, pages)
+    items = [
+        InboxAnswer(seq=row.seq, kind=row.told, acked_at=row.acked_at, incentive=_describe_incentive(row))
+        for row in rows
+    ]
     return Page(items=items, next_cursor=cursor)
 
 
-def _describe(row: Row[Any]) -> IncentiveAnswer:
+def _describe_incentive(row: postgres.IncentiveRow) -> IncentiveAnswer:
     return IncentiveAnswer.model_validate(row, from_attributes=True)

@@ -4,28 +4,14 @@ from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import and_, case, func, literal, select
 
 from fillip.core.quest.instance import QuestState
 from fillip.http.fields import IdFilter
 from fillip.http.paging import Page, Pages, Paging
-from fillip.manage.campaign.open_instances import LATENESS_S, _definition
+from fillip.manage.quest import postgres
 from fillip.manage.request.route import Reading, Route, UnitOfWork
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
 router = APIRouter(tags=["quests"], route_class=Route)
-
-_is_own_version = and_(
-    *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
-    campaign_version.c.version == quest_instance.c.campaign_version,
-)
-_is_over = func.now() > quest_instance.c.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, LATENESS_S)
-_SHOWN = case(
-    (and_(tenant.c.clock == "live", quest_instance.c.state == "open", _is_over), literal("lapsed")),
-    else_=quest_instance.c.state,
-)
-"""The state as of now: in a live tenant nothing more can come for an open instance that is over."""
 
 
 class StepProgress(BaseModel):
@@ -74,15 +60,5 @@ async def list_user_quests(
 
 
 async def _list(work: UnitOfWork, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
-    instance = quest_instance.c
-    asked = [instance[name] == value for name, value in wanted.items() if value is not None]
-    columns = [column for column in instance if column.name != "state"]
-    statement = (
-        select(*columns, _SHOWN.label("state"), _definition["name"].astext.label("name"))
-        .join(campaign_version, _is_own_version)
-        .join(tenant, tenant.c.tenant_id == instance.tenant_id)
-        .where(instance.tenant_id == work.caller.tenant_id, *asked)
-    )
-    order = [instance.campaign_id, instance.user_id, instance.instance_key, instance.occurrence]
-    rows, cursor = await read_page(work.connection, statement, order, pages)
+    rows, cursor = await postgres.list_instances(work.connection, work.caller, wanted, pages)
     return Page(items=[ProgressAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)

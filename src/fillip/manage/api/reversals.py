@@ -1,28 +1,25 @@
 """Reversals: asked for here or by an event of action `fillip.reversal`, and what came of them."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from msgspec import convert, json
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, select
 
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import REVERSAL
-from fillip.core.identity import identify_event
 from fillip.core.ledger.reversal import ReversalRequest, read_reversal
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId
 from fillip.http.paging import Page, Pages
-from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, find_recorded, split_name
+from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
-from fillip.manage.store.keyset import read_page, split_filters
-from fillip.manage.store.tables import reversal
+from fillip.manage.reversal import postgres
 
 MAX_AMOUNT = 2**53
 OWN_SOURCE = "fillip"
@@ -197,12 +194,16 @@ async def list_reversals(
     user_id: IdFilter = None,
 ) -> Page[ReversalAnswer]:
     """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
-    named, unserved = split_name(work.caller, event_id, event_source)
-    asked, sift = split_filters(reversal, named | {"user_id": user_id, "state": state})
-    statement = select(reversal).where(reversal.c.tenant_id == work.caller.tenant_id, *asked)
-    order = [reversal.c.recorded_at, reversal.c.reversal_key]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True, sift=sift | unserved)
-    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await postgres.list_reversals(
+        work.connection,
+        work.caller,
+        pages,
+        state=state,
+        event_id=event_id,
+        event_source=event_source,
+        user_id=user_id,
+    )
+    return Page(items=[_describe_reversal(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/{reversal_id}")
@@ -213,23 +214,15 @@ async def read_reversal_answer(
 
     Where several sources have a reversal of this id, the 422 names them: say which in `reversal_source`.
     """
-    mine = (reversal.c.tenant_id == work.caller.tenant_id) & (reversal.c.reversal_id == reversal_id)
-    if reversal_source is not None:
-        mine &= reversal.c.reversal_key == identify_event(work.caller.tenant_id, reversal_source, reversal_id)
-    rows = (await work.connection.execute(select(reversal).where(mine).limit(MAX_NAMED + 1))).all()
-    if len(rows) > 1:
-        raise ask_for_source("reversal", reversal_id, [row.reversal_source for row in rows], "reversal_source")
-    if not rows:
+    row = await postgres.find_reversal(work.connection, work.caller, reversal_id, reversal_source)
+    if row is None:
         raise NotFound(f"there is no reversal '{reversal_id}', or no worker has taken it yet")
-    return _describe(rows[0])
+    return _describe_reversal(row)
 
 
 async def _find_known(work: UnitOfWork, body: ReversalPart, order: ReversalRequest) -> AcceptedAnswer | None:
     """The answer to a reversal that a worker has taken before. Raises Conflict where it said something else."""
-    tenant_id = work.caller.tenant_id
-    key = identify_event(tenant_id, OWN_SOURCE, body.reversal_id)
-    mine = (reversal.c.tenant_id == tenant_id) & (reversal.c.reversal_key == key)
-    row = (await work.connection.execute(select(reversal).where(mine))).one_or_none()
+    row = await postgres.find_reversal(work.connection, work.caller, body.reversal_id, OWN_SOURCE)
     if row is None:
         return None
     said = replace(order, event_source=order.event_source or row.event_source)
@@ -258,7 +251,7 @@ async def _find_original(work: UnitOfWork, body: ReversalPart) -> tuple[str, str
     return body.event_source or "", body.user_id or ""
 
 
-def _describe(row: Row[Any]) -> ReversalAnswer:
+def _describe_reversal(row: postgres.ReversalRow) -> ReversalAnswer:
     request = {"amount": None, "lines": [], "of": None, "reason": None} | row.request
     return ReversalAnswer(
         reversal_id=row.reversal_id,

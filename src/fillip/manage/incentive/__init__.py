@@ -1,0 +1,1 @@
+"""Incentives, and the inboxes that tell of them."""

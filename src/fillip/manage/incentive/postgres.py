@@ -1,0 +1,132 @@
+"""Incentives as stored, their coupons and inboxes: reading with the state that the clock gives, and claiming."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.ledger.claim import ClaimableIncentive
+from fillip.core.ports import Caller
+from fillip.http.errors import Conflict, NotFound
+from fillip.manage.http.paging import Paging, read_page, split_filters
+from fillip.manage.store.tables import coupon, inbox, incentive
+
+IncentiveRow: TypeAlias = Row[Any]
+_first = inbox.alias("first")
+_acked_at = (
+    select(_first.c.acked_at)
+    .where(
+        _first.c.tenant_id == incentive.c.tenant_id,
+        _first.c.user_id == incentive.c.user_id,
+        _first.c.seq == incentive.c.inbox_seq,
+    )
+    .correlate(incentive)
+    .scalar_subquery()
+)
+"""Looked up for each incentive shown. As EXISTS it might be hashed: all inboxes of all tenants for one page."""
+STATE = case(
+    (incentive.c.state != "granted", incentive.c.state),
+    ((incentive.c.kind != "points") & (incentive.c.expires_at <= func.now()), "expired"),
+    (_acked_at.is_not(None), "delivered"),
+    else_="granted",
+).label("state")
+"""The state as of now: expired by the clock, delivered once the user's client has acked it."""
+_MOVED = ("claimed", "reversed", "expired")
+"""Stored as they are shown, with an index; one that has just expired is stored so a moment later."""
+_SHOWN = (*(column for column in incentive.c if column.name != "state"), STATE)
+
+
+async def list_incentives(
+    connection: AsyncConnection,
+    caller: Caller,
+    pages: Paging,
+    *,
+    user_id: str | None,
+    campaign_id: str | None,
+    state: str | None,
+) -> tuple[Sequence[IncentiveRow], str | None]:
+    """A page of incentives in their states as of now, the newest first, and the next cursor."""
+    asked, sift = split_filters(incentive, {"user_id": user_id, "campaign_id": campaign_id})
+    statement = select(*_SHOWN).where(incentive.c.tenant_id == caller.tenant_id, *asked)
+    if state in _MOVED and not asked:
+        statement = statement.where(incentive.c.state == bindparam("moved", state, literal_execute=True))
+    else:
+        sift |= {"state": state}
+    order = [incentive.c.granted_at, incentive.c.incentive_id]
+    return await read_page(connection, statement, order, pages, descending=True, sift=sift)
+
+
+async def find_incentive(connection: AsyncConnection, caller: Caller, incentive_id: UUID) -> IncentiveRow:
+    """One incentive in its state as of now; raises NotFound."""
+    statement = select(*_SHOWN).where(*_is_same(caller, incentive_id))
+    return _want((await connection.execute(statement)).one_or_none(), incentive_id)
+
+
+async def list_inbox(
+    connection: AsyncConnection, caller: Caller, user_id: str, pages: Paging
+) -> tuple[Sequence[IncentiveRow], str | None]:
+    """A page of a user's inbox in its order, and the next cursor: incentives with `seq`, `acked_at`, and the kind `told`."""
+    same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
+    statement = (
+        select(inbox.c.seq, inbox.c.kind.label("told"), inbox.c.acked_at, *_SHOWN)
+        .join(incentive, same)
+        .where(inbox.c.tenant_id == caller.tenant_id, inbox.c.user_id == user_id)
+    )
+    return await read_page(connection, statement, [inbox.c.seq], pages)
+
+
+async def find_coupon(connection: AsyncConnection, code: str) -> UUID:
+    """The incentive that a code belongs to; raises NotFound, or Conflict where nobody was given it."""
+    row = (await connection.execute(select(coupon.c.incentive_id).where(coupon.c.code == code))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no coupon {code}")
+    if row.incentive_id is None:
+        raise Conflict(f"the coupon {code} was not given to anyone")
+    found: UUID = row.incentive_id
+    return found
+
+
+async def read_stored(
+    connection: AsyncConnection, caller: Caller, incentive_id: UUID, *, lock: bool = False
+) -> tuple[IncentiveRow, ClaimableIncentive]:
+    """One incentive as stored, and as far as claiming goes; `lock` holds it until the commit. Raises NotFound."""
+    statement = select(incentive).where(*_is_same(caller, incentive_id))
+    found = await connection.execute(statement.with_for_update() if lock else statement)
+    row = _want(found.one_or_none(), incentive_id)
+    return row, ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
+
+
+async def read_clock(connection: AsyncConnection) -> datetime:
+    """The time by the database's clock, not that of the transaction's begin."""
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def store_claim(
+    connection: AsyncConnection,
+    caller: Caller,
+    row: IncentiveRow,
+    before: ClaimableIncentive,
+    after: ClaimableIncentive,
+) -> None:
+    """Store what a claim made of a locked incentive, which was `before`, and with it of its coupon."""
+    if after != before:
+        names = ("state", "reservation_id", "reserved_until", "claimed_at")
+        same = (*_is_same(caller, row.incentive_id), incentive.c.state == before.state)
+        await connection.execute(update(incentive).where(*same).values({name: getattr(after, name) for name in names}))
+    if after.claimed_at != before.claimed_at and row.coupon_code is not None:
+        mine = (coupon.c.tenant_id == caller.tenant_id) & (coupon.c.code == row.coupon_code)
+        await connection.execute(update(coupon).where(mine).values(redeemed_at=after.claimed_at))
+
+
+def _is_same(caller: Caller, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return incentive.c.tenant_id == caller.tenant_id, incentive.c.incentive_id == incentive_id
+
+
+def _want(row: IncentiveRow | None, incentive_id: UUID) -> IncentiveRow:
+    if row is None:
+        raise NotFound(f"there is no incentive {incentive_id}")
+    return row

@@ -1,0 +1,44 @@
+"""Instances of quests as stored: how far users have come, in the state that the clock gives."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Row, and_, case, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.ports import Caller
+from fillip.manage.campaign.open_instances import LATENESS_S, _definition
+from fillip.manage.http.paging import Paging, read_page
+from fillip.manage.store.tables import campaign_version, quest_instance, tenant
+
+ProgressRow: TypeAlias = Row[Any]
+_is_own_version = and_(
+    *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
+    campaign_version.c.version == quest_instance.c.campaign_version,
+)
+_is_over = func.now() > quest_instance.c.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, LATENESS_S)
+_SHOWN = case(
+    (and_(tenant.c.clock == "live", quest_instance.c.state == "open", _is_over), literal("lapsed")),
+    else_=quest_instance.c.state,
+)
+"""The state as of now: in a live tenant nothing more can come for an open instance that is over."""
+
+
+async def list_instances(
+    connection: AsyncConnection, caller: Caller, wanted: Mapping[str, str | None], pages: Paging
+) -> tuple[Sequence[ProgressRow], str | None]:
+    """A page of instances by campaign, user, key and occurrence, each with its campaign's `name`, and the next cursor.
+
+    `wanted` are values by column, None: any.
+    """
+    instance = quest_instance.c
+    asked = [instance[name] == value for name, value in wanted.items() if value is not None]
+    columns = [column for column in instance if column.name != "state"]
+    statement = (
+        select(*columns, _SHOWN.label("state"), _definition["name"].astext.label("name"))
+        .join(campaign_version, _is_own_version)
+        .join(tenant, tenant.c.tenant_id == instance.tenant_id)
+        .where(instance.tenant_id == caller.tenant_id, *asked)
+    )
+    order = [instance.campaign_id, instance.user_id, instance.instance_key, instance.occurrence]
+    return await read_page(connection, statement, order, pages)

@@ -1,0 +1,42 @@
+"""Rejections as stored."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fillip.core.ports import Caller
+from fillip.http.errors import NotFound
+from fillip.manage.http.paging import Paging, read_page, split_filters
+from fillip.manage.store.tables import rejection
+
+RejectionRow: TypeAlias = Row[Any]
+_SHORT = [column for column in rejection.c if column.name != "original"]
+
+
+async def list_rejections(
+    connection: AsyncConnection,
+    caller: Caller,
+    pages: Paging,
+    *,
+    reason: str | None,
+    event_id: str | None,
+    event_source: str | None,
+) -> tuple[Sequence[RejectionRow], str | None]:
+    """A page of rejections without their bytes, the newest first, and the next cursor."""
+    asked, sift = split_filters(rejection, {"event_id": event_id, "reason": reason})
+    sift |= {"event_source": event_source}
+    statement = select(*_SHORT).where(rejection.c.tenant_id == caller.tenant_id, *asked)
+    order = [rejection.c.rejected_at, rejection.c.rejection_id]
+    return await read_page(connection, statement, order, pages, descending=True, sift=sift)
+
+
+async def find_rejection(connection: AsyncConnection, caller: Caller, rejection_id: UUID) -> RejectionRow:
+    """One rejection with the bytes as they came, `original`; raises NotFound."""
+    mine = (rejection.c.tenant_id == caller.tenant_id) & (rejection.c.rejection_id == rejection_id)
+    row = (await connection.execute(select(rejection).where(mine))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no rejection {rejection_id}")
+    return row

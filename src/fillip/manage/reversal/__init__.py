@@ -1,0 +1,1 @@
+"""Reversals of events."""
