@@ -15,7 +15,6 @@ from prometheus_client import Counter
 
 from fillip.core.book.book import Action, Book, Unbuilt, index_triggers
 from fillip.core.book.version import CampaignVersion, join_versions
-from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
@@ -25,6 +24,7 @@ from fillip.core.tenant import Tenant
 from fillip.match.members_postgres import PostgresMembers
 from fillip.match.sql import SQL
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
+from fillip.rows.campaign.postgres import name_lists, read_version
 
 Reader = Callable[[Mapping[str, object]], dict[str, object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -261,10 +261,8 @@ def _read_campaign_versions(rows: Iterable[asyncpg.Record], lists: Lists) -> dic
 
 
 def _read_campaign_version(row: asyncpg.Record, lists: Lists) -> CampaignVersion:
-    campaign = msgspec.json.decode(row["definition"], type=Campaign)
-    checked = msgspec.json.decode(row["checked"], type=dict[str, CheckedExpression])
-    mine = {list_id: lists[list_id] for each in checked.values() for list_id in each.uses_lists}
-    return CampaignVersion(row["campaign_id"], row["version"], row["state"], campaign, checked, mine)
+    version = read_version(**dict(row))
+    return msgspec.structs.replace(version, lists={list_id: lists[list_id] for list_id in name_lists(version)})
 
 
 class _Rows(msgspec.Struct, frozen=True):

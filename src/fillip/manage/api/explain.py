@@ -8,35 +8,23 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
-from sqlalchemy import Row, select
 
-from fillip.core.identity import identify_event
-from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import CounterUse
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
-from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER
 from fillip.core.rule import RuleError
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
 from fillip.http.fields import Instant, OwnId, Part, Source, UserId
 from fillip.manage.campaign.postgres import find_campaign
-from fillip.manage.explain.checks import (
-    Check,
-    EventAnswer,
-    EventContext,
-    ExplanationAnswer,
-    Outcome,
-    check_eligibility,
-    check_limits,
-    summarise,
-    weigh_now,
-)
+from fillip.manage.decision.postgres import DecisionRow, find_decision, find_first
+from fillip.manage.explain import wording
+from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
+from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, weigh_now
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
 from fillip.manage.explain.postgres import (
     CurrentContext,
     ExplainedEvent,
-    find_decision,
     find_event,
     find_instances,
     load_current,
@@ -48,14 +36,7 @@ from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
-from fillip.manage.store import tables
 
-_NO_ROOM = {
-    "pool_empty": "the pool of coupon codes had no free code",
-    "already_held": "the user held the badge already",
-    "too_many_grants": f"the event had {MAX_GRANTS} grants already",
-    "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
-}
 _UP_TO_RULE = ("schedule", "action", "cohort", "rule")
 EventId = Annotated[str, Query(min_length=1, max_length=256, examples=["order-7"])]
 EventSource = Annotated[str | None, Query(min_length=1, max_length=1024, examples=["/shop/till-7"])]
@@ -110,10 +91,7 @@ async def explain_recorded(
     """
     await find_campaign(work.connection, work.caller, campaign_id)
     event = await find_event(work.connection, work.caller, event_id, event_source, at="event_source")
-    table, key = tables.decision.c, identify_event(work.caller.tenant_id, event.source, event_id)
-    mine = [table.tenant_id == work.caller.tenant_id, table.event_key == key, table.campaign_id == campaign_id]
-    statement = select(table.decision_id).where(*mine).order_by(table.decided_at, table.instance).limit(1)
-    decision_id = (await work.connection.execute(statement)).scalar_one_or_none()
+    decision_id = await find_first(work.connection, work.caller, campaign_id, event.source, event_id)
     if decision_id is not None:
         return await explain_decision(work, decision_id)
     return await explain_event(
@@ -193,7 +171,7 @@ async def _read_scene(work: UnitOfWork, occurrence: ExplainedEvent) -> CurrentCo
     return scene
 
 
-def _check_decided(context: EventContext, row: Row[Any]) -> list[Check]:
+def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
     if row.reason in ("paused", "late"):
         return []
@@ -203,8 +181,8 @@ def _check_decided(context: EventContext, row: Row[Any]) -> list[Check]:
     if row.outranked_by:
         return [worth, describe_conflict(row.outranked_by)]
     checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[CounterUse]))]
-    if row.reason in _NO_ROOM:
-        checks.append(Check(check="room", passed=False, reason=row.reason, message=_NO_ROOM[row.reason]))
+    if row.reason in wording.STOCK:
+        checks.append(Check(check="room", passed=False, reason=row.reason, message=wording.STOCK[row.reason]))
     return checks
 
 
@@ -214,7 +192,7 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
             list_charges, context.event, context.campaign_version, values, context.user, context.cohorts
         )
     except RuleError as error:
-        return Check(check="limits", passed=False, reason="key_error", message=f"a limit's key can't be read: {error}")
+        return Check(check="limits", passed=False, reason="key_error", message=wording.tell_key_error(error))
     return check_limits(weigh_now(charges, await read_counters(work.connection, work.caller, charges)))
 
 
@@ -224,7 +202,7 @@ def _answer(
     event, campaign_version = context.event, context.campaign_version
     return ExplanationAnswer(
         as_of="decision" if decision_id else "now",
-        summary=summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
+        summary=wording.summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
         outcome=outcome,
         reason=reason,
         campaign_id=campaign_version.campaign_id,

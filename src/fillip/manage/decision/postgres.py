@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
+from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
-from fillip.manage.http.paging import Paging, read_page, split_filters
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import decision, reversal
 
 DecisionRow: TypeAlias = Row[Any]

@@ -1,95 +1,57 @@
 """Who would win an event: the campaigns that stand against each other, tried as everything stands now."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-from msgspec import Struct, structs
-from sqlalchemy import Row, bindparam, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from msgspec import structs
 
 from fillip.core.book.version import CampaignVersion
-from fillip.core.campaign.campaign import REFUSING, Campaign
-from fillip.core.ledger.conflict import Winners, collide, rank
-from fillip.core.limit import Counter, CounterKey, LimitCharge, take, weigh
+from fillip.core.ledger.settlement import find_winner
+from fillip.core.limit import Counter
+from fillip.core.match.candidate import Candidate
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
-from fillip.core.ports import Caller
 from fillip.core.rule import RuleError
-from fillip.manage.campaign.postgres import select_campaigns
-from fillip.manage.explain.checks import Check, EventContext, is_earned
-from fillip.manage.explain.postgres import find_instances, know_opening, list_limits, read_counters, read_entries
+from fillip.manage.explain import wording
+from fillip.manage.explain.answer import Check
+from fillip.manage.explain.checks import EventContext, is_earned
+from fillip.manage.explain.postgres import (
+    find_instances,
+    know_opening,
+    list_limits,
+    list_others,
+    may_collide,
+    read_counters,
+)
 from fillip.manage.explain.quest_trial import build_quest_event, try_quest
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.request.route import UnitOfWork
-from fillip.manage.store import tables
-
-_definition = tables.campaign_version.c.definition
-
-
-_table, _version = tables.campaign.c, tables.campaign_version.c
-_OPEN = (
-    select(_version.definition)
-    .join(
-        tables.campaign,
-        (_table.tenant_id == _version.tenant_id)
-        & (_table.campaign_id == _version.campaign_id)
-        & (_table.version == _version.version),
-    )
-    .where(
-        _table.tenant_id == bindparam("tenant_id"),
-        _table.campaign_id != bindparam("campaign_id"),
-        _table.state.not_in(REFUSING),
-    )
-)
-_MAY_COLLIDE = _OPEN.where(or_(_definition["stackable"].astext == "false", _definition["exclusive"].is_not(None)))
-
-
-class Rival(Struct, frozen=True):
-    """A campaign that the event would earn, but for conflicts and limits."""
-
-    campaign_version: CampaignVersion
-    values: Sequence[int]
-    charges: Sequence[LimitCharge]
 
 
 async def check_conflict_now(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
     """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
     connection, caller = work.connection, work.caller
-    if not await _list_colliding(connection, caller, context.campaign_version):
+    if not await may_collide(connection, caller, context.campaign_version):
         return describe_conflict(None)
     rivals = [rival async for rival in _find_rivals(work, context, values)]
     rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
-    used = await read_counters(connection, caller, [charge for rival in rivals for charge in rival.charges])
-    return describe_conflict(_find_winner(context.campaign_version, rivals, used))
+    charges = [charge for rival in rivals for charge in rival.charges]
+    used = await read_counters(connection, caller, charges)
+    counters = {charge.counter: used.get(charge.counter, Counter(0, 0)) for charge in charges}
+    return describe_conflict(find_winner(context.campaign_version, rivals, counters))
 
 
 def describe_conflict(winner: str | None) -> Check:
     """The check of a campaign that `winner` outranked, or nobody."""
-    message = f"campaign {winner} wins the event instead" if winner else "no other campaign wins the event instead"
-    reason = "outranked" if winner else None
+    message, reason = wording.tell_conflict(winner), "outranked" if winner else None
     return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
 
 
-async def _list_colliding(
-    connection: AsyncConnection, caller: Caller, campaign_version: CampaignVersion
-) -> list[Row[Any]]:
-    statement = _MAY_COLLIDE if campaign_version.campaign.stackable else _OPEN
-    given = {"tenant_id": caller.tenant_id, "campaign_id": campaign_version.campaign_id}
-    rows = (await connection.execute(statement, given)).all()
-    return [row for row in rows if collide(campaign_version.campaign, msgspec.convert(row.definition, Campaign))]
-
-
-async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> AsyncIterator[Rival]:
+async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> AsyncIterator[Candidate]:
     connection, caller = work.connection, work.caller
     campaign_version, event = context.campaign_version, context.event
-    same_action = or_(_definition["action"].astext == event.action, _definition["kind"].astext == "QUEST")
-    others = select_campaigns(caller).where(
-        _table.campaign_id != campaign_version.campaign_id, _table.state.not_in(REFUSING), same_action
-    )
-    rows = (await connection.execute(others)).all()
-    campaign_versions = [campaign_version, *await read_entries(connection, caller, rows)]
+    others = await list_others(connection, caller, campaign_version.campaign_id, event.action)
+    campaign_versions = [campaign_version, *others]
     limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
     lists = await read_lists(connection, caller, find_key_lists(limits.values()))
     book = structs.replace(
@@ -107,7 +69,7 @@ async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence
             yield rival
 
 
-def _weigh(context: EventContext, *, is_asked: bool) -> Rival | None:
+def _weigh(context: EventContext, *, is_asked: bool) -> Candidate | None:
     """The campaign with what it would give; None where that is nothing."""
     event, version = context.event, context.campaign_version
     worth = value_rewards(event, version, context.user, context.cohorts)
@@ -117,7 +79,7 @@ def _weigh(context: EventContext, *, is_asked: bool) -> Rival | None:
         charges = list_charges(event, version, worth.values, context.user, context.cohorts)
     except RuleError:
         return None
-    return Rival(version, worth.values, charges)
+    return Candidate(version, charges, worth.values)
 
 
 async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersion | None:
@@ -142,18 +104,3 @@ async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersi
 
 def _is_met(context: EventContext) -> bool:
     return is_earned(context, datetime.now(UTC))
-
-
-def _find_winner(
-    campaign_version: CampaignVersion, rivals: Sequence[Rival], used: Mapping[CounterKey, Counter]
-) -> str | None:
-    counters = {charge.counter: used.get(charge.counter, Counter(0, 0)) for r in rivals for charge in r.charges}
-    winners = Winners()
-    for rival in rank(rivals):
-        winner = winners.find(rival.campaign_version)
-        if rival.campaign_version is campaign_version:
-            return winner
-        if winner is None and weigh(rival.charges, counters)[1] is None:
-            take(rival.charges, counters)
-            winners.add(rival.campaign_version)
-    return None

@@ -4,32 +4,56 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
-from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
 from fillip.core.event import Event, Place
+from fillip.core.ledger.conflict import collide
 from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge
 from fillip.core.ports import Caller
 from fillip.core.quest.batch import find_due
-from fillip.core.quest.instance import Instance, QuestEvent, StepState
+from fillip.core.quest.instance import Instance, QuestEvent
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.http.errors import NotFound
-from fillip.manage.campaign.postgres import list_kept
+from fillip.manage.campaign.postgres import list_kept, select_campaigns
 from fillip.manage.event.postgres import find_recorded
+from fillip.manage.explain.answer import GivenAnswer
 from fillip.manage.explain.checks import EventContext
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.store import tables
-from fillip.manage.store.tables import decision
+from fillip.rows.campaign.postgres import name_lists, read_version
+from fillip.rows.quest.postgres import read_instance
+
+MAX_GIVEN = 1_000
+_campaign, _version = tables.campaign.c, tables.campaign_version.c
+_OTHERS = (
+    select(_version.definition)
+    .join(
+        tables.campaign,
+        (_campaign.tenant_id == _version.tenant_id)
+        & (_campaign.campaign_id == _version.campaign_id)
+        & (_campaign.version == _version.version),
+    )
+    .where(
+        _campaign.tenant_id == bindparam("tenant_id"),
+        _campaign.campaign_id != bindparam("campaign_id"),
+        _campaign.state.not_in(REFUSING),
+    )
+)
+_NOT_WITH_ALL = or_(_version.definition["stackable"].astext == "false", _version.definition["exclusive"].is_not(None))
+_INSTANCE = [
+    cast(column, Text).label(column.name) if column.name in ("steps", "start_attributes") else column
+    for column in tables.quest_instance.c
+]
 
 
 def _select_scene() -> Select[Any]:
@@ -88,7 +112,7 @@ async def load_recorded(connection: AsyncConnection, caller: Caller, decision: R
     state: CampaignState = "paused" if decision.reason == "paused" else "running"
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    campaign_version = await know_lists(connection, caller, read_entry(row, state), decision.book_version)
+    campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
     return _build(caller, _read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, [])
@@ -120,7 +144,7 @@ async def load_current(
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    (campaign_version,), tenant = await read_entries(connection, caller, [row]), _read_tenant(scene.tenant)
+    (campaign_version,), tenant = await read_versions(connection, caller, [row]), _read_tenant(scene.tenant)
     context = _build(caller, tenant, campaign_version, occurrence, scene.schema, user, scene.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
@@ -132,8 +156,7 @@ async def know_lists(
     connection: AsyncConnection, caller: Caller, campaign_version: CampaignVersion, book_version: int | None = None
 ) -> CampaignVersion:
     """The campaign with the lists that its rules read, as they were at a version of the book or are (None)."""
-    named = {list_id for checked in campaign_version.checked.values() for list_id in checked.uses_lists}
-    if not named:
+    if not (named := name_lists(campaign_version)):
         return campaign_version
     return structs.replace(campaign_version, lists=await read_lists(connection, caller, named, book_version))
 
@@ -172,17 +195,47 @@ async def find_instances(
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
     waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(quest_event)))
-    statement = select(table).where(mine, or_(waiting, ~followed))
+    statement = select(*_INSTANCE).where(mine, or_(waiting, ~followed))
     found = or_(table.c.route.in_(quest_event.list_routes() or ()), table.c.instance_key == quest_event.key)
     rows = await connection.execute(statement.order_by(found.desc(), table.c.start_offset).limit(1000))
-    return [read_instance(row) for row in rows]
+    return [read_instance(row._mapping) for row in rows]
 
 
-def read_instance(row: Row[Any]) -> Instance:
-    """An instance from its row."""
-    fields = {name: row._mapping[name] for name in Instance.__struct_fields__ if name not in ("key", "steps", "start")}
-    steps = msgspec.convert(row.steps, tuple[StepState, ...])
-    return Instance(key=row.instance_key, steps=steps, start=row.start_attributes, **fields)
+async def find_completed(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Instance | None:
+    """The instance of a quest that a decision's event completed, as it stands; None where it is no more, or was none."""
+    if not decision.instance:
+        return None
+    key, _, occurrence = decision.instance.rpartition("#")
+    mine = _is_of(tables.quest_instance.c, caller, decision, key, int(occurrence))
+    row = (await connection.execute(select(*_INSTANCE).where(*mine))).one_or_none()
+    return read_instance(row._mapping) if row else None
+
+
+async def list_given(
+    connection: AsyncConnection, caller: Caller, decision: Row[Any], instance: Instance
+) -> list[tuple[str, GivenAnswer]]:
+    """What events gave to each step of a decision's instance, with the step, in the order in which they counted."""
+    met, event = tables.quest_step_met.c, tables.event_met.c
+    mine = _is_of(met, caller, decision, instance.key, instance.occurrence)
+    statement = select(tables.quest_step_met).where(*mine).order_by(met.sequence).limit(MAX_GIVEN)
+    rows = (await connection.execute(statement)).all()
+    named = (event.tenant_id == caller.tenant_id) & event.event_key.in_({row.event_key for row in rows})
+    names = await connection.execute(select(event.event_key, event.event_id, event.event_source).where(named))
+    by_key = {name.event_key: {"event_id": name.event_id, "event_source": name.event_source} for name in names}
+    return [
+        (row.step, GivenAnswer(**by_key[row.event_key], amount=row.amount, reversed=row.reversed, day=row.day))
+        for row in rows
+    ]
+
+
+def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
+    return [
+        column.tenant_id == caller.tenant_id,
+        column.campaign_id == decision.campaign_id,
+        column.user_id == decision.user_id,
+        column.instance_key == key,
+        column.occurrence == occurrence,
+    ]
 
 
 async def read_counters(
@@ -205,12 +258,32 @@ async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: 
     return [read_limit(row) for row in await connection.execute(statement)]
 
 
-async def read_entries(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
+async def may_collide(connection: AsyncConnection, caller: Caller, campaign: CampaignVersion) -> bool:
+    """Whether another campaign that may grant stands against this one."""
+    statement = _OTHERS.where(_NOT_WITH_ALL) if campaign.campaign.stackable else _OTHERS
+    given = {"tenant_id": caller.tenant_id, "campaign_id": campaign.campaign_id}
+    rows = (await connection.execute(statement, given)).all()
+    return any(collide(campaign.campaign, msgspec.convert(row.definition, Campaign)) for row in rows)
+
+
+async def list_others(
+    connection: AsyncConnection, caller: Caller, campaign_id: str, action: str
+) -> list[CampaignVersion]:
+    """The other campaigns that may grant for events of an action."""
+    definition = _version.definition
+    same_action = or_(definition["action"].astext == action, definition["kind"].astext == "QUEST")
+    statement = select_campaigns(caller).where(
+        _campaign.campaign_id != campaign_id, _campaign.state.not_in(REFUSING), same_action
+    )
+    return await read_versions(connection, caller, (await connection.execute(statement)).all())
+
+
+async def read_versions(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
     """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
     earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
     campaign_versions = []
     for row in rows:
-        versions = [read_entry(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
+        versions = [_read_version(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
         campaign_versions.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
     return campaign_versions
 
@@ -219,20 +292,13 @@ def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
     return [row for row in earlier if row.campaign_id == campaign_id]
 
 
-def read_entry(row: Row[Any], state: CampaignState) -> CampaignVersion:
+def _read_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
     """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
     definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
-    return _decode_entry(row.campaign_id, row.version, state, definition, checked)
+    return _keep_version(row.campaign_id, row.version, state, definition, checked)
 
 
-@lru_cache(maxsize=256)
-def _decode_entry(
-    campaign_id: str, version: int, state: CampaignState, definition: bytes, checked: bytes
-) -> CampaignVersion:
-    campaign = msgspec.json.decode(definition, type=Campaign)
-    return CampaignVersion(
-        campaign_id, version, state, campaign, msgspec.json.decode(checked, type=dict[str, CheckedExpression])
-    )
+_keep_version = lru_cache(maxsize=256)(read_version)
 
 
 def _build(
@@ -292,12 +358,3 @@ async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision:
 async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: str) -> frozenset[str]:
     statement = select(func.list_cohorts(caller.tenant_id, user_id, type_=ARRAY(Text)))
     return frozenset((await connection.execute(statement)).scalar_one())
-
-
-async def find_decision(connection: AsyncConnection, caller: Caller, decision_id: UUID) -> Row[Any]:
-    """One decision's row; raises NotFound."""
-    statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, decision.c.decision_id == decision_id)
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no decision {decision_id}")
-    return row

@@ -9,8 +9,10 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest.batch import read_quest_event
-from fillip.core.quest.instance import Instance, QuestEvent, Transition, advance
-from fillip.manage.explain.checks import Check, EventContext, describe_instance, is_met, is_open
+from fillip.core.quest.instance import Instance, QuestEvent, advance
+from fillip.manage.explain import wording
+from fillip.manage.explain.answer import Check
+from fillip.manage.explain.checks import EventContext, describe_instance, is_met, is_open
 
 MAX_SHOWN = 20
 """Most open instances shown of a user whom the event moves on in none."""
@@ -57,7 +59,7 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
         version = standing[0].campaign_version if standing else newest.version
         return Trial(views[version], _explain_still(standing, newest.version, lapsed=bool(done)), False, met)
     first = next((each for each in moved if each.instance.state == "completed"), moved[0])
-    message = "the event " + "; ".join(_describe_move(each, newest.version) for each in moved)
+    message = wording.tell_moved(moved, newest.version)
     instances = [describe_instance(each.instance) for each in moved]
     check = Check(check="quest", passed=True, message=message, instances=instances)
     return Trial(views[first.version], check, first.instance.state == "completed", met)
@@ -78,17 +80,6 @@ def _place(instance: Instance, quest_event: QuestEvent) -> Instance:
 
 
 def _explain_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> Check:
-    message = "the event moves no instance of the quest on" + (": the open one has lapsed" if lapsed else "")
-    retained = [each for each in standing if each.campaign_version != newest]
-    if retained and not lapsed:
-        message += f": instance {retained[0].name} goes on under version {retained[0].campaign_version}"
+    message = wording.tell_still(standing, newest, lapsed=lapsed)
     instances = [describe_instance(each) for each in standing[:MAX_SHOWN]] or None
     return Check(check="quest", passed=False, reason="quest", message=message, instances=instances)
-
-
-def _describe_move(moved: Transition, newest: int) -> str:
-    instance = moved.instance
-    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
-    verb = "completes" if instance.state == "completed" else "moves on"
-    retained = f" under version {moved.version}" if moved.version != newest else ""
-    return f"{verb} instance {instance.name} of the quest{retained}: {steps}"

@@ -1,19 +1,13 @@
 """What explanations say of a grant's rewards: each value, with what its formula read."""
 
 from fillip.core.campaign.expression import name_path
-from fillip.core.campaign.formula import MAX_VALUE, evaluate
+from fillip.core.campaign.formula import evaluate
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.reward_values import RewardValues, value_rewards
 from fillip.core.rule import RuleError, list_inputs
-from fillip.manage.explain.checks import Check, EventContext, WorthAnswer
-
-_MESSAGES = {
-    None: "every reward has a value",
-    "no_value": "a reward is worth nothing for this event, so nothing is given",
-    "value_too_large": f"a reward is worth more than {MAX_VALUE} for this event, so nothing is given",
-    "expired": "a reward had expired before the event came, so nothing is given",
-    "value_error": "the formula of a reward fails for this event, so nothing is given",
-}
+from fillip.manage.explain import wording
+from fillip.manage.explain.answer import Check, WorthAnswer
+from fillip.manage.explain.checks import EventContext
 
 
 def check_worth(context: EventContext) -> tuple[Check, RewardValues]:
@@ -29,7 +23,7 @@ def check_worth(context: EventContext) -> tuple[Check, RewardValues]:
         check="reward",
         passed=worth.refused is None,
         reason=worth.refused,
-        message=_MESSAGES[worth.refused],
+        message=wording.REWARDS[worth.refused],
         rewards=rewards,
     )
     return check, worth

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.ledger.claim import ClaimableIncentive
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
-from fillip.manage.http.paging import Paging, read_page, split_filters
+from fillip.http.paging import Paging
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import coupon, inbox, incentive
 
 IncentiveRow: TypeAlias = Row[Any]

@@ -7,8 +7,9 @@ from sqlalchemy import Row, and_, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
+from fillip.http.paging import Paging
 from fillip.manage.campaign.open_instances import LATENESS_S, _definition
-from fillip.manage.http.paging import Paging, read_page
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
 ProgressRow: TypeAlias = Row[Any]

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
-from fillip.manage.http.paging import Paging, read_page, split_filters
+from fillip.http.paging import Paging
+from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.tables import rejection
 
 RejectionRow: TypeAlias = Row[Any]

@@ -10,16 +10,16 @@ from msgspec import json
 
 from fillip.core.errors import Retry
 from fillip.core.quest.batch import InstanceKey, InstancesToLock, QuestKey
-from fillip.core.quest.instance import MAX_OPEN, Contribution, Instance, StepState
+from fillip.core.quest.instance import MAX_OPEN, Contribution, Instance
 from fillip.rows.columns import to_columns
+from fillip.rows.quest.postgres import PLAIN, read_instance
 
 WRITTEN_AT_ONCE = 2_000  # rows; some 20 ms of encoding
 
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-_STEPS = json.Decoder(tuple[StepState, ...])
 _PLACE = ("tenant_id", "campaign_id", "user_id", "instance_key", "occurrence")
-_PLAIN = tuple(name for name in Instance.__struct_fields__ if name not in ("key", "occurrence", "steps", "start"))
-INSTANCE_ROW = (*_PLACE, *_PLAIN, "steps", "start_attributes", "fresh")
+_WRITTEN = tuple(name for name in PLAIN if name != "occurrence")
+INSTANCE_ROW = (*_PLACE, *_WRITTEN, "steps", "start_attributes", "fresh")
 CONTRIBUTION_ROW = (*_PLACE, "step", "event_key", "amount", "day")
 
 
@@ -71,19 +71,7 @@ class PostgresQuests:
             raise Retry("another writer made a quest instance of this batch first")
 
 
-def read_instance(row: asyncpg.Record) -> Instance:
-    """An instance from a row of quest_instance, its JSON as text."""
-    start = row["start_attributes"]
-    return Instance(
-        key=row["instance_key"],
-        occurrence=row["occurrence"],
-        steps=_STEPS.decode(row["steps"]),
-        start=start and json.decode(start),
-        **{name: row[name] for name in _PLAIN},
-    )
-
-
 def _write(place: InstanceKey, instance: Instance) -> tuple[Any, ...]:
-    plain = (getattr(instance, name) for name in _PLAIN)
+    plain = (getattr(instance, name) for name in _WRITTEN)
     start = None if instance.start is None else json.encode(instance.start).decode()
     return (*place, *plain, json.encode(instance.steps).decode(), start)

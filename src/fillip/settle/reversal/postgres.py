@@ -19,7 +19,7 @@ from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
 from fillip.core.quest.reversal import InstanceHistory
 from fillip.rows.columns import to_columns
-from fillip.settle.quest.postgres import read_instance
+from fillip.rows.quest.postgres import read_instance
 from fillip.settle.reversal.rows import list_inbox_updates, list_lines, list_lowered, list_reversals, list_taken
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,

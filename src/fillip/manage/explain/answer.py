@@ -1,0 +1,164 @@
+"""An explanation as it is answered: the event, every check in the order of the path, and what each of them looked at."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fillip.core.campaign.reward import RewardKind
+from fillip.core.quest.instance import QuestState
+
+Outcome = Literal["granted", "denied", "progress", "no_match"]
+CheckName = Literal[
+    "state", "schedule", "action", "cohort", "rule", "time", "quest", "reward", "conflict", "limits", "room"
+]
+
+
+class LeafAnswer(BaseModel):
+    """One condition of a rule: its place, what it was (`wanted` is false under a `!`), and the values it read.
+
+    Of a named list `reads` has its `version` and its `size`, not the items.
+    """
+
+    line: int
+    column: int
+    text: str = Field(examples=["event.amount_cents >= 5000"])
+    wanted: bool
+    value: bool | None
+    error: str | None
+    reads: dict[str, Any] = Field(examples=[{"event.amount_cents": 1200}])
+
+
+class RuleAnswer(BaseModel):
+    """A rule of the campaign that looks at this action, and its conditions."""
+
+    path: str = Field(examples=["quest.steps.0.rule"])
+    source: str
+    met: bool
+    leaves: list[LeafAnswer]
+
+
+class LimitUse(BaseModel):
+    """A limit that the grant falls under: it fits when `used_before + amount <= cap`."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+    fits: bool
+
+
+class WorthAnswer(BaseModel):
+    """What a reward is worth for the event; with a formula: its expression, what that read and gave, or its error."""
+
+    kind: RewardKind
+    currency: str | None
+    value: int | None
+    source: str | None = None
+    reads: dict[str, Any] | None = None
+    amount: int | None = None
+    error: str | None = None
+
+
+class GivenAnswer(BaseModel):
+    """What an event gave to a step: 1, or the term of its sum, and what of it was reversed."""
+
+    event_id: str
+    event_source: str
+    amount: int
+    reversed: int
+    day: date
+
+
+class StepAnswer(BaseModel):
+    """How far a step is, of how far it must come; of a decision also what it was given."""
+
+    name: str
+    done: int
+    needed: int
+    given: list[GivenAnswer] = []
+
+
+class InstanceAnswer(BaseModel):
+    """An instance of a quest that the event moves on, completes or completed."""
+
+    instance: str = Field(examples=["1"])
+    campaign_version: int = Field(description="The version that it goes on, or has ended, under")
+    state: QuestState
+    started_at: datetime
+    ends_at: datetime | None
+    steps: list[StepAnswer]
+
+
+class Check(BaseModel):
+    """One check; `reason` says in a word why it did not pass."""
+
+    check: CheckName
+    passed: bool
+    message: str
+    reason: str | None = None
+    rules: list[RuleAnswer] | None = None
+    instances: list[InstanceAnswer] | None = None
+    rewards: list[WorthAnswer] | None = None
+    outranked_by: str | None = None
+    limits: list[LimitUse] | None = None
+
+
+class EventAnswer(BaseModel):
+    """The event that is explained."""
+
+    event_id: str | None
+    event_source: str | None
+    user_id: str
+    action: str
+    occurred_at: datetime
+    received_at: datetime
+    attributes: dict[str, Any]
+
+
+class ExplanationAnswer(BaseModel):
+    """Why an event earned something from a campaign, or why not. `summary` says it in a sentence.
+
+    `as_of` tells whether this is a decision as it was made, or what the event would earn as everything stands now.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "summary": "ada gets nothing from 'Big baskets': the rule does not hold: event.amount_cents >= 5000"
+                    " (event.amount_cents = 1200).",
+                    "as_of": "now",
+                    "outcome": "no_match",
+                    "reason": "rule",
+                    "campaign_id": "big-baskets",
+                    "campaign_version": 1,
+                    "decision_id": None,
+                    "event": {
+                        "event_id": None,
+                        "event_source": None,
+                        "user_id": "ada",
+                        "action": "PURCHASE",
+                        "occurred_at": "2026-01-31T09:30:00Z",
+                        "received_at": "2026-01-31T09:30:01Z",
+                        "attributes": {"amount_cents": 1200},
+                    },
+                    "checks": [{"check": "state", "passed": True, "message": "the campaign is running"}],
+                }
+            ]
+        }
+    )
+
+    summary: str
+    as_of: Literal["decision", "now"]
+    outcome: Outcome
+    reason: str
+    campaign_id: str
+    campaign_version: int
+    decision_id: UUID | None
+    event: EventAnswer
+    checks: list[Check]

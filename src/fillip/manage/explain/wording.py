@@ -1,0 +1,154 @@
+"""The sentences of explanations, for a marketer: what each check says, passed or not, and the summary. Pure."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from fillip.core.campaign.campaign import CampaignState, Schedule
+from fillip.core.campaign.formula import MAX_VALUE
+from fillip.core.event import ACCEPTED_FOR, MAX_AHEAD
+from fillip.core.ledger.settlement import MAX_GRANTS
+from fillip.core.limit import CounterUse
+from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER, Instance, Transition
+from fillip.manage.explain.answer import Check, LeafAnswer, Outcome, RuleAnswer
+
+REWARDS = {
+    None: "every reward has a value",
+    "no_value": "a reward is worth nothing for this event, so nothing is given",
+    "value_too_large": f"a reward is worth more than {MAX_VALUE} for this event, so nothing is given",
+    "expired": "a reward had expired before the event came, so nothing is given",
+    "value_error": "the formula of a reward fails for this event, so nothing is given",
+}
+"""By why no reward is given."""
+STOCK = {
+    "pool_empty": "the pool of coupon codes had no free code",
+    "already_held": "the user held the badge already",
+    "too_many_grants": f"the event had {MAX_GRANTS} grants already",
+    "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
+}
+"""By the reason of a decision that was denied behind its limits."""
+
+
+def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome) -> str:
+    """One sentence on the campaign of this name."""
+    failed = next((check for check in checks if not check.passed), None)
+    if outcome == "granted":
+        return f"{user_id} earns the reward of '{name}': every condition holds and every limit has room."
+    if outcome == "progress":
+        return f"{user_id} earns nothing from '{name}' yet: {next(c.message for c in checks if c.check == 'quest')}."
+    if outcome == "denied" and failed:
+        return f"{user_id} meets the conditions of '{name}', but the reward is refused: {failed.message}."
+    return f"{user_id} gets nothing from '{name}': {failed.message if failed else 'no decision was made'}."
+
+
+def tell_state(state: CampaignState, *, grants: bool) -> str:
+    """Whether the campaign grants at all."""
+    return f"the campaign is {state}" + ("" if grants else " and grants nothing")
+
+
+def tell_schedule(schedule: Schedule, at: datetime, reason: str | None) -> str:
+    """How an event of `at` lies to the schedule, which refuses it for `reason`: not_started, ended or None."""
+    if reason == "not_started":
+        return f"the event of {_show(at)} comes before the campaign's start on {_show(schedule.starts_at)}"
+    if reason == "ended":
+        return f"the event of {_show(at)} comes after the campaign's end on {_show(schedule.ends_at)}"
+    return f"the event of {_show(at)} lies in the campaign's schedule"
+
+
+def tell_action(actions: Sequence[str], other: str | None) -> str:
+    """What the campaign looks at, and what it does not."""
+    return f"the campaign looks at {', '.join(actions)}" + (f", not at {other}" if other else "")
+
+
+def tell_cohort(user_id: str, wanted: Sequence[str], cohorts: Collection[str]) -> str:
+    """Which of the cohorts that a campaign is for the user is in."""
+    if not wanted:
+        return "the campaign is open to everyone"
+    found = next((cohort for cohort in wanted if cohort in cohorts), None)
+    return f"{user_id} is in cohort {found}" if found else f"{user_id} is in none of the cohorts {', '.join(wanted)}"
+
+
+def tell_rules(rules: Sequence[RuleAnswer]) -> str:
+    """Whether one of the rules holds, and else the conditions of all that do not."""
+    if any(rule.met for rule in rules):
+        return "the rule holds"
+    if not rules:
+        return "no rule looks at this action"
+    unmet = "; ".join(_tell_leaf(leaf) for rule in rules for leaf in rule.leaves if leaf.value is not leaf.wanted)
+    return f"the rule does not hold: {unmet}"
+
+
+def tell_future(occurred_at: datetime) -> str:
+    """Why an event is rejected that is too far ahead."""
+    minutes = MAX_AHEAD.seconds // 60
+    return f"the event of {_show(occurred_at)} lies more than {minutes} minutes in the future and is rejected"
+
+
+def tell_age(clock: str, *, late: bool) -> str:
+    """Whether an event came in time."""
+    if clock == "history":
+        return "a tenant with clock 'history' takes events of any age"
+    return f"the event came {'more than' if late else 'within'} {ACCEPTED_FOR.days} days after it occurred"
+
+
+def tell_completed(instance: Instance) -> str:
+    """Which instance of a quest a decision is for."""
+    return f"the event completed instance {instance.name} of the quest, which began at {instance.started_at:%F %T}"
+
+
+def tell_moved(moved: Sequence[Transition], newest: int) -> str:
+    """How an event moves instances on, of a quest whose newest version is `newest`."""
+    return "the event " + "; ".join(_tell_move(each, newest) for each in moved)
+
+
+def tell_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> str:
+    """That an event moves nothing on of a user's open instances; `lapsed`: they were over."""
+    message = "the event moves no instance of the quest on" + (": the open one has lapsed" if lapsed else "")
+    retained = next((each for each in standing if each.campaign_version != newest), None)
+    if retained and not lapsed:
+        message += f": instance {retained.name} goes on under version {retained.campaign_version}"
+    return message
+
+
+def tell_conflict(winner: str | None) -> str:
+    """Who wins the event instead."""
+    return f"campaign {winner} wins the event instead" if winner else "no other campaign wins the event instead"
+
+
+def tell_limits(full: CounterUse | None, count: int) -> str:
+    """The limit without room, or that all of them have it."""
+    if full is None:
+        return f"there is room under {count} of {count} limits" if count else "no limit caps it"
+    split = f" for key {full.key}" if full.key else ""
+    left = max(full.cap - full.used_before, 0)
+    return f"limit {full.limit_id}{split} has {left} of {full.cap} left, this grant needs {full.amount}"
+
+
+def tell_key_error(error: Exception) -> str:
+    """That the key of a limit fails."""
+    return f"a limit's key can't be read: {error}"
+
+
+def _tell_leaf(leaf: LeafAnswer) -> str:
+    reads = ", ".join(f"{name} = {_tell_read(name, value)}" for name, value in leaf.reads.items())
+    wanted = "" if leaf.wanted else "not "
+    error = f", {leaf.error}" if leaf.error else ""
+    return f"wanted {wanted}{leaf.text}" + (f" ({reads}{error})" if reads or error else "")
+
+
+def _tell_read(name: str, value: Any) -> str:  # noqa: ANN401 - whatever an attribute is
+    if name.startswith("lists.") and value:
+        return f"version {value['version']} with {value['size']} items"
+    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _tell_move(moved: Transition, newest: int) -> str:
+    instance = moved.instance
+    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
+    verb = "completes" if instance.state == "completed" else "moves on"
+    retained = f" under version {moved.version}" if moved.version != newest else ""
+    return f"{verb} instance {instance.name} of the quest{retained}: {steps}"
+
+
+def _show(instant: datetime | None) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S UTC") if instant else "never"

@@ -1,0 +1,1 @@
+"""Versions of campaigns, as both the book and explanations read them."""

@@ -1,0 +1,1 @@
+"""Instances of quests, as both the ledger and explanations read them."""
