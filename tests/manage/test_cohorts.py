@@ -15,6 +15,7 @@ from sqlalchemy import text
 from starlette.types import Message
 
 from fillip.manage.api import cohorts
+from fillip.manage.cohort import postgres
 from fillip.manage.upload.upload import MAX_UPLOAD_BYTES
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.migrations import role_dsn
@@ -104,7 +105,7 @@ async def test_more_users_than_a_cohort_or_all_may_have_are_refused(
 ) -> None:
     """Given bounds that a test can reach: too long a list while it streams, too many in all before anything is written."""
     monkeypatch.setattr(cohorts, "MAX_MEMBERS", 5)
-    monkeypatch.setattr(cohorts, "MAX_ALL_MEMBERS", 6)
+    monkeypatch.setattr(postgres, "MAX_ALL_MEMBERS", 6)
     assert (await upload(acme, b"a\nb\nc\nd\ne\nf\n")).status_code == 413
     assert (await upload(acme, b"a\nb\nc\nd\ne\n")).status_code == 200
     assert (await acme.post("/v1/cohorts", json={"cohort_id": "more", "name": "More"})).status_code == 201

@@ -5,22 +5,20 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.event import RESERVED_PREFIX
 from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import MAX_FAULTS
-from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionId
 from fillip.http.paging import Page, Pages
+from fillip.manage.action.postgres import actions
 from fillip.manage.book.change import change_book
-from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
+from fillip.manage.request.route import Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import action
 
 MAX_ACTIONS = 1000
 
@@ -41,6 +39,8 @@ class ActionSchema(BaseModel):
 class Action(BaseModel):
     """An action as stored."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: ActionId
     shape: Annotated[JsonSchema, Field(alias="schema")]
     revision: int
@@ -57,45 +57,35 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
     if name.startswith(RESERVED_PREFIX):
         raise Invalid(f"names that begin with {RESERVED_PREFIX} are Fillip's own: choose another", at="/name")
     shape = await work.compute(check_schema, given.shape)
-    row = (await work.connection.execute(_one(name).with_for_update())).one_or_none()
-    if row is None:
-        await _insert(work, name, given.shape)
+    before = await actions.seek(work.connection, work.caller, name, lock=True)
+    if before is None:
+        if await actions.count(work.connection, work.caller.tenant_id) >= MAX_ACTIONS:
+            raise Conflict(f"there are {MAX_ACTIONS} actions: no more can be defined")
         response.status_code = 201
     else:
-        if_match.require(row.revision)
+        if_match.require(before.revision)
         await recheck_campaigns(work, name, shape)
         if given.compatibility == "backward":
-            await work.compute(_refuse_breaks, row.schema, given.shape)
-        changed = {"schema": given.shape, "revision": row.revision + 1, "updated_at": func.now()}
-        await work.connection.execute(update(action).where(action.c.name == name).values(changed))
+            await work.compute(_refuse_breaks, before.schema, given.shape)
+    row = await actions.save(work.connection, work.caller, name, {"schema": given.shape}, before)
     await change_book(work.connection, work.caller, "action", name, {"name": name, "schema": given.shape})
-    row = (await work.connection.execute(_one(name))).one()
     tag(response, row.revision)
-    return _show(row)
+    return Action.model_validate(row)
 
 
 @router.get("/actions/{name}")
 async def read_action(name: ActionId, work: Reading, response: Response) -> Action:
     """One action."""
-    row = (await work.connection.execute(_one(name))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no action {name}")
+    row = await actions.find(work.connection, work.caller, name)
     tag(response, row.revision)
-    return _show(row)
+    return Action.model_validate(row)
 
 
 @router.get("/actions")
 async def list_actions(work: Reading, pages: Pages) -> Page[Action]:
     """All actions, by name."""
-    rows, cursor = await read_page(work.connection, select(action), [action.c.name], pages)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
-
-
-async def _insert(work: UnitOfWork, name: str, schema: dict[str, Any]) -> None:
-    if (await work.connection.execute(select(func.count()).select_from(action))).scalar_one() >= MAX_ACTIONS:
-        raise Conflict(f"there are {MAX_ACTIONS} actions: no more can be defined")
-    values = {"tenant_id": work.caller.tenant_id, "name": name, "schema": schema}
-    await work.connection.execute(insert(action).values(values))
+    rows, cursor = await actions.list(work.connection, work.caller, pages)
+    return Page(items=[Action.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -105,11 +95,3 @@ def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
             'or send "compatibility": "none" once no such events are sent any more',
             faults=faults[:MAX_FAULTS],
         )
-
-
-def _one(name: str) -> Select[Any]:
-    return select(action).where(action.c.name == name)
-
-
-def _show(row: Row[Any]) -> Action:
-    return Action.model_validate(row, from_attributes=True)

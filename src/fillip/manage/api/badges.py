@@ -1,20 +1,17 @@
 """Badges, and the shelf of each user."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
-from sqlalchemy import Row, func, insert, select, update
+from pydantic import BaseModel, ConfigDict, Field
 
-from fillip.http.errors import Conflict, NotFound
+from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part, Title
 from fillip.http.paging import Page, Pages
+from fillip.manage.badge.postgres import badges, list_held
 from fillip.manage.request.route import Posting, Reading, Route, Writing
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import badge, badge_held
 
 MAX_BADGES = 1_000
 
@@ -40,6 +37,8 @@ class NewBadge(BadgePart):
 class BadgeAnswer(NewBadge):
     """A badge as stored."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -47,6 +46,8 @@ class BadgeAnswer(NewBadge):
 
 class HeldBadge(BaseModel):
     """A badge on a user's shelf, and the incentive that put it there."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     badge_id: ObjectId
     name: str
@@ -59,26 +60,27 @@ class HeldBadge(BaseModel):
 @router.post("/badges", status_code=201)
 async def create_badge(work: Posting, body: NewBadge, response: Response) -> BadgeAnswer:
     """Make a badge; a campaign gives it by a reward of kind `badge` with this id."""
-    if (await work.connection.execute(select(func.count()).select_from(badge))).scalar_one() >= MAX_BADGES:
+    if await badges.count(work.connection, work.caller.tenant_id) >= MAX_BADGES:
         raise Conflict(f"there are {MAX_BADGES} badges, more are not taken")
-    values = body.model_dump() | {"tenant_id": work.caller.tenant_id}
-    row = (await work.connection.execute(insert(badge).values(values).returning(*badge.c))).one()
+    row = await badges.insert(work.connection, work.caller, body.badge_id, body.model_dump())
     response.headers["Location"] = f"/v1/badges/{body.badge_id}"
-    return _answer(row, response)
+    tag(response, row.revision)
+    return BadgeAnswer.model_validate(row)
 
 
 @router.get("/badges")
 async def list_badges(work: Reading, pages: Pages) -> Page[BadgeAnswer]:
     """The tenant's badges by id."""
-    rows, cursor = await read_page(work.connection, select(badge), [badge.c.badge_id], pages)
-    return Page(items=[BadgeAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    rows, cursor = await badges.list(work.connection, work.caller, pages)
+    return Page(items=[BadgeAnswer.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/badges/{badge_id}")
 async def read_badge(work: Reading, badge_id: ObjectId, response: Response) -> BadgeAnswer:
     """One badge."""
-    row = (await work.connection.execute(select(badge).where(badge.c.badge_id == badge_id))).one_or_none()
-    return _answer(_found(badge_id, row), response)
+    row = await badges.find(work.connection, work.caller, badge_id)
+    tag(response, row.revision)
+    return BadgeAnswer.model_validate(row)
 
 
 @router.put("/badges/{badge_id}")
@@ -86,33 +88,15 @@ async def change_badge(
     work: Writing, badge_id: ObjectId, body: BadgePart, if_match: Match, response: Response
 ) -> BadgeAnswer:
     """Change what a badge shows, on every shelf at once."""
-    mine = badge.c.badge_id == badge_id
-    row = _found(badge_id, (await work.connection.execute(select(badge).where(mine).with_for_update())).one_or_none())
+    row = await badges.find(work.connection, work.caller, badge_id, lock=True)
     if_match.require(row.revision)
-    values = body.model_dump() | {"revision": row.revision + 1, "updated_at": func.now()}
-    changed = update(badge).where(mine).values(values).returning(*badge.c)
-    return _answer((await work.connection.execute(changed)).one(), response)
+    row = await badges.change(work.connection, work.caller, badge_id, body.model_dump())
+    tag(response, row.revision)
+    return BadgeAnswer.model_validate(row)
 
 
 @router.get("/users/{user_id}/badges", tags=["users"])
 async def list_shelf(work: Reading, user_id: str, pages: Pages) -> Page[HeldBadge]:
     """The badges that a user holds, by id."""
-    shown = [badge.c.name, badge.c.description, badge.c.image_url]
-    statement = (
-        select(badge_held.c.badge_id, badge_held.c.incentive_id, badge_held.c.held_at, *shown)
-        .join(badge, (badge.c.tenant_id == badge_held.c.tenant_id) & (badge.c.badge_id == badge_held.c.badge_id))
-        .where(badge_held.c.tenant_id == work.caller.tenant_id, badge_held.c.user_id == user_id)
-    )
-    rows, cursor = await read_page(work.connection, statement, [badge_held.c.badge_id], pages)
-    return Page(items=[HeldBadge.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
-
-
-def _found(badge_id: str, row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise NotFound(f"there is no badge {badge_id}")
-    return row
-
-
-def _answer(row: Row[Any], response: Response) -> BadgeAnswer:
-    tag(response, row.revision)
-    return BadgeAnswer.model_validate(row, from_attributes=True)
+    rows, cursor = await list_held(work.connection, work.caller, user_id, pages)
+    return Page(items=[HeldBadge.model_validate(row) for row in rows], next_cursor=cursor)

@@ -3,12 +3,11 @@
 import re
 from datetime import datetime
 from secrets import token_hex
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, select
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, CheckedExpression
@@ -20,35 +19,19 @@ from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part
 from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import lock_tenant
+from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
 from fillip.manage.campaign.exclusive import check_conflict
 from fillip.manage.campaign.open_instances import OpenInstances, Policy, plan_change
-from fillip.manage.campaign.postgres import (
-    add_campaign,
-    count_campaigns,
-    count_steps,
-    find_campaign,
-    keep_start,
-    list_kept,
-    move,
-    plan_end,
-    plan_launch,
-    read_definition,
-    save_version,
-    select_campaigns,
-)
 from fillip.manage.campaign.vocabulary import read_vocabulary
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.rule.index_report import Lookup, list_lookups
-from fillip.manage.store import tables
-from fillip.manage.store.keyset import read_page
-from fillip.manage.tenant.usage import require_room
+from fillip.manage.tenant.checks import require_room
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
 Order = Literal["launch", "pause", "resume", "end", "archive"]
-_kind = tables.campaign_version.c.definition["kind"].astext
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
 
 
@@ -107,6 +90,8 @@ class VersionAnswer(BaseModel):
     and where a schema's change or the campaign's end made the version, which leaves each instance where it stands.
     """
 
+    model_config = ConfigDict(from_attributes=True)
+
     campaign_id: ObjectId
     version: int
     definition: DefinitionPart
@@ -118,11 +103,11 @@ class VersionAnswer(BaseModel):
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
     campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
-    require_room(work.caller, "campaigns", await count_campaigns(work.connection, work.caller))
+    require_room(work.caller, "campaigns", await postgres.count_campaigns(work.connection, work.caller.tenant_id))
     campaign_id = body.campaign_id or _make_id(campaign.name)
-    row = await add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
+    row = await postgres.add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
-    return await _answer(work, row, response)
+    return await _answer_campaign(work, row, response)
 
 
 @router.get("")
@@ -133,26 +118,24 @@ async def list_campaigns(
     kind: Literal["SIMPLE", "QUEST"] | None = None,
 ) -> Page[CampaignAnswer]:
     """The tenant's campaigns by id."""
-    statement = select_campaigns(work.caller).add_columns(_kind.label("kind"))
-    order, sift = [tables.campaign.c.campaign_id], {"shown": state, "kind": kind}
-    rows, cursor = await read_page(work.connection, statement, order, pages, sift=sift)
-    return Page(items=await work.compute(lambda: [_describe(row) for row in rows]), next_cursor=cursor)
+    rows, cursor = await postgres.list_campaigns(work.connection, work.caller, pages, shown=state, kind=kind)
+    return Page(items=await work.compute(lambda: [describe_campaign(row) for row in rows]), next_cursor=cursor)
 
 
 @router.get("/{campaign_id}")
 async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
     """One campaign in its current version."""
-    return await _answer(work, await find_campaign(work.connection, work.caller, campaign_id), response)
+    return await _answer_campaign(
+        work, await postgres.find_campaign(work.connection, work.caller, campaign_id), response
+    )
 
 
 @router.get("/{campaign_id}/versions")
 async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
     """All versions of a campaign, the first one first."""
-    await find_campaign(work.connection, work.caller, campaign_id)
-    table = tables.campaign_version
-    mine = (table.c.tenant_id == work.caller.tenant_id) & (table.c.campaign_id == campaign_id)
-    rows, cursor = await read_page(work.connection, select(table).where(mine), [table.c.version], pages)
-    return Page(items=[VersionAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    await postgres.find_campaign(work.connection, work.caller, campaign_id)
+    rows, cursor = await postgres.list_versions(work.connection, work.caller, campaign_id, pages)
+    return Page(items=[VersionAnswer.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.put("/{campaign_id}")
@@ -170,23 +153,23 @@ async def change_campaign(
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
     await lock_tenant(work.connection, work.caller)
-    row = await find_campaign(work.connection, work.caller, campaign_id)
+    row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    campaign = body.to_campaign() if row.state == "draft" else keep_start(body.to_campaign(), row)
+    campaign = body.to_campaign() if row.state == "draft" else postgres.keep_start(body.to_campaign(), row)
     campaign, checked = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
-        refuse(check_change(read_definition(row), campaign))
+        refuse(check_change(postgres.read_definition(row), campaign))
         refuse(check_route(campaign, msgspec.convert(row.checked, dict[str, CheckedExpression]), checked))
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
-    row = await save_version(work.connection, work.caller, row, campaign, checked, plan)
-    kept = await list_kept(work.connection, work.caller, campaign_id)
-    refuse(check_retained(campaign, map(read_definition, kept)))
+    row = await postgres.save_version(work.connection, work.caller, row, campaign, checked, plan)
+    kept = await postgres.list_kept(work.connection, work.caller, campaign_id)
+    refuse(check_retained(campaign, map(postgres.read_definition, kept)))
     await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
-    return ChangeAnswer(**dict(await _answer(work, row, response)), open_instances=told)
+    return ChangeAnswer(**dict(await _answer_campaign(work, row, response)), open_instances=told)
 
 
 @router.post("/{campaign_id}/{order:order}")
@@ -199,25 +182,25 @@ async def move_campaign(
     Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
     """
     await lock_tenant(work.connection, work.caller)
-    row = await find_campaign(work.connection, work.caller, campaign_id)
+    row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    campaign = read_definition(row)
+    campaign = postgres.read_definition(row)
     state = _find_next(row, campaign, order)
     if order == "launch":
-        campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
-        row = await save_version(work.connection, work.caller, row, campaign, checked)
-    elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
-        row = await save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
-    row = await move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+        campaign, checked = await _check(work, campaign_id, postgres.plan_launch(campaign, row))
+        row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
+    elif order == "end" and (ended := postgres.plan_end(campaign, row.now)) != campaign:
+        row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
+    row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
     if order == "launch":
         await _require_steps(work, row)
-    return await _answer(work, row, response)
+    return await _answer_campaign(work, row, response)
 
 
-async def _require_steps(work: UnitOfWork, row: Row[Any]) -> None:
+async def _require_steps(work: UnitOfWork, row: postgres.CampaignRow) -> None:
     """Raise QuotaExceeded where all that an event may meet would cost too much; the tenant's lock is held, so sums stand."""
     if row.state != "draft":
-        used = await count_steps(work.connection, work.caller.tenant_id)
+        used = await postgres.count_steps(work.connection, work.caller.tenant_id)
         require_room(work.caller, "rule_steps", used - row.steps, row.steps)
 
 
@@ -232,7 +215,7 @@ async def _check(
     return campaign, checked
 
 
-def _find_next(row: Row[Any], campaign: Campaign, order: Order) -> CampaignState:
+def _find_next(row: postgres.CampaignRow, campaign: Campaign, order: Order) -> CampaignState:
     state = LIFE_CYCLE.get((row.shown, order))
     if state is None:
         possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
@@ -250,14 +233,15 @@ def _make_id(name: str) -> str:
     return f"{words or 'campaign'}-{token_hex(3)}"
 
 
-async def _answer(work: UnitOfWork, row: Row[Any], response: Response) -> CampaignAnswer:
+async def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, response: Response) -> CampaignAnswer:
     tag(response, row.revision)
-    return await work.compute(_describe, row)
+    return await work.compute(describe_campaign, row)
 
 
-def _describe(row: Row[Any]) -> CampaignAnswer:
+def describe_campaign(row: postgres.CampaignRow) -> CampaignAnswer:
+    """The answer that a campaign is, with what its current version leads to: lookups and warnings."""
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
-    campaign, checked = read_definition(row), msgspec.convert(row.checked, dict[str, CheckedExpression])
+    campaign, checked = postgres.read_definition(row), msgspec.convert(row.checked, dict[str, CheckedExpression])
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
     shown["lookups"] = list_lookups(campaign, row.checked)
     shown["warnings"] = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]

@@ -5,20 +5,18 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, BeforeValidator, Field
-from sqlalchemy import Row, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fillip.core.ports import Caller
-from fillip.http.errors import Conflict, NotFound
+from fillip.http.errors import Conflict
 from fillip.http.fields import ObjectId, Part, Title
 from fillip.http.paging import Page, Pages
+from fillip.manage.coupon import postgres
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
+from fillip.manage.coupon.postgres import pools
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
 from fillip.manage.store.engine import transaction
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
-from fillip.manage.tenant.usage import take_codes
+from fillip.manage.tenant.postgres import take_codes
 from fillip.manage.upload.staging_postgres import stage_lines
 from fillip.manage.upload.upload import check_upload, spool_upload
 
@@ -40,6 +38,8 @@ class NewPool(Part):
 
 class Pool(NewPool):
     """A pool as stored."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     created_at: datetime
 
@@ -81,6 +81,8 @@ class NewGeneration(Part):
 class GenerationAnswer(BaseModel):
     """A generation in the background: `made` of `wanted` codes are in the pool and can be given."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     generation_id: UUID
     pool_id: ObjectId
     pattern: str
@@ -94,31 +96,26 @@ class GenerationAnswer(BaseModel):
 @router.post("", status_code=201)
 async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
     """Make a pool without codes."""
-    if (await work.connection.execute(select(func.count()).select_from(coupon_pool))).scalar_one() >= MAX_POOLS:
+    if await pools.count(work.connection, work.caller.tenant_id) >= MAX_POOLS:
         raise Conflict(f"there are {MAX_POOLS} coupon pools, more are not taken")
-    values = body.model_dump() | {"tenant_id": work.caller.tenant_id}
-    row = (await work.connection.execute(insert(coupon_pool).values(values).returning(*coupon_pool.c))).one()
+    row = await pools.insert(work.connection, work.caller, body.pool_id, {"name": body.name})
     response.headers["Location"] = f"/v1/coupon-pools/{body.pool_id}"
-    return Pool.model_validate(row, from_attributes=True)
+    return Pool.model_validate(row)
 
 
 @router.get("")
 async def list_pools(work: Reading, pages: Pages) -> Page[Pool]:
     """The tenant's pools by id; one by itself comes with its counts."""
-    rows, cursor = await read_page(work.connection, select(coupon_pool), [coupon_pool.c.pool_id], pages)
-    return Page(items=[Pool.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    rows, cursor = await pools.list(work.connection, work.caller, pages)
+    return Page(items=[Pool.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/{pool_id}")
 async def read_pool(work: Reading, pool_id: ObjectId) -> PoolAnswer:
     """A pool and how many of its codes are free, assigned and redeemed."""
-    row = await _find_pool(work.connection, pool_id)
-    mine = (coupon.c.tenant_id == work.caller.tenant_id) & (coupon.c.pool_id == pool_id)
-    free = select(func.count()).select_from(coupon).where(mine, coupon.c.incentive_id.is_(None))
-    given = select(func.count(), func.count(coupon.c.redeemed_at)).where(mine, coupon.c.incentive_id.is_not(None))
-    left = (await work.connection.execute(free)).scalar_one()
-    taken, redeemed = (await work.connection.execute(given)).one()
-    return PoolAnswer(**row._mapping, free=left, assigned=taken - redeemed, redeemed=redeemed)
+    pool = Pool.model_validate(await pools.find(work.connection, work.caller, pool_id))
+    codes = await postgres.count_codes(work.connection, work.caller, pool_id)
+    return PoolAnswer(**dict(pool), free=codes.free, assigned=codes.assigned, redeemed=codes.redeemed)
 
 
 _LINES: dict[str, Any] = {
@@ -144,7 +141,7 @@ async def import_codes(
     media = check_upload(request, "text/csv", "application/x-ndjson")
     app_state = find_app_state(request)
     async with transaction(app_state.engine, caller) as connection:
-        await _find_pool(connection, pool_id)
+        await pools.find(connection, caller, pool_id)
     reader = CodeReader if media == "text/csv" else CodeObjectReader
     async with (
         spool_upload(request, reader, most_lines=MAX_IMPORTED) as (file, lines),
@@ -165,47 +162,25 @@ async def import_codes(
 @router.post("/{pool_id}/generations", status_code=202)
 async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, response: Response) -> GenerationAnswer:
     """Order up to a million codes; they are made in the background and can be given as they come."""
-    await _find_pool(work.connection, pool_id)
-    running = select(func.count()).select_from(coupon_generation).where(coupon_generation.c.finished_at.is_(None))
-    if (await work.connection.execute(running)).scalar_one() >= MAX_OPEN:
+    await pools.find(work.connection, work.caller, pool_id)
+    if await postgres.count_running(work.connection, work.caller) >= MAX_OPEN:
         raise Conflict(f"{MAX_OPEN} generations are running: order more when one is done")
-    values = {"tenant_id": work.caller.tenant_id, "pool_id": pool_id, "pattern": body.pattern, "wanted": body.count}
-    made = insert(coupon_generation).values(values).returning(*coupon_generation.c)
-    answer = _describe((await work.connection.execute(made)).one())
+    row = await postgres.insert_generation(work.connection, work.caller, pool_id, body.pattern, wanted=body.count)
     await take_codes(work.connection, work.caller, body.count)
-    response.headers["Location"] = f"/v1/coupon-pools/{pool_id}/generations/{answer.generation_id}"
-    return answer
+    response.headers["Location"] = f"/v1/coupon-pools/{pool_id}/generations/{row.generation_id}"
+    return GenerationAnswer.model_validate(row)
 
 
 @router.get("/{pool_id}/generations")
 async def list_generations(work: Reading, pool_id: ObjectId, pages: Pages) -> Page[GenerationAnswer]:
     """The generations of a pool, the newest first."""
-    await _find_pool(work.connection, pool_id)
-    statement = select(coupon_generation).where(coupon_generation.c.pool_id == pool_id)
-    order = [coupon_generation.c.generation_id]
-    rows, cursor = await read_page(work.connection, statement, order, pages, descending=True)
-    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+    await pools.find(work.connection, work.caller, pool_id)
+    rows, cursor = await postgres.list_generations(work.connection, work.caller, pool_id, pages)
+    return Page(items=[GenerationAnswer.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/{pool_id}/generations/{generation_id}")
 async def read_generation(work: Reading, pool_id: ObjectId, generation_id: UUID) -> GenerationAnswer:
     """How far a generation has come."""
-    table = coupon_generation.c
-    statement = select(coupon_generation).where(table.pool_id == pool_id, table.generation_id == generation_id)
-    row = (await work.connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"pool {pool_id} has no generation {generation_id}")
-    return _describe(row)
-
-
-async def _find_pool(connection: AsyncConnection, pool_id: str) -> Row[Any]:
-    statement = select(*[column for column in coupon_pool.c if column.name != "tenant_id"])
-    row = (await connection.execute(statement.where(coupon_pool.c.pool_id == pool_id))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no coupon pool {pool_id}")
-    return row
-
-
-def _describe(row: Row[Any]) -> GenerationAnswer:
-    fields = {name: row._mapping[name] for name in GenerationAnswer.model_fields if name != "state"}
-    return GenerationAnswer(**fields, state="running" if row.finished_at is None else "done")
+    row = await postgres.find_generation(work.connection, work.caller, pool_id, generation_id)
+    return GenerationAnswer.model_validate(row)

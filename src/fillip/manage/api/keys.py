@@ -1,23 +1,19 @@
 """API keys: made, listed, revoked. Several may live at once, so that one can replace another without a gap."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
-from sqlalchemy import Row, Select, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.http.errors import Conflict, Forbidden, Invalid, NotFound
+from fillip.http.errors import Conflict, Forbidden, Invalid
 from fillip.http.fields import Instant, TenantId, Title
 from fillip.http.paging import Page, Pages
+from fillip.manage.key import postgres
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
-from fillip.manage.store.engine import transaction
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import api_key
+from fillip.manage.store.engine import Connection, transaction
 
 MAX_LIVE_KEYS = 100
 Scope = Literal[
@@ -41,6 +37,8 @@ class NewKey(BaseModel):
 class Key(BaseModel):
     """A key as listed: never the key itself, only its first characters."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     key_id: UUID
     name: Title
     prefix: str = Field(examples=["fk_live_Xq3v"])
@@ -56,20 +54,16 @@ class IssuedKey(Key):
     key: str | None = Field(examples=["fk_live_Xq3v…"])
 
 
-async def add_key(connection: AsyncConnection, tenant_id: str, new: NewKey) -> IssuedKey:
+async def add_key(connection: Connection, tenant_id: str, new: NewKey) -> IssuedKey:
     """Make a key of a tenant; raises Invalid for an expiry in the past, Conflict at 100 live keys, NotFound."""
     if new.expires_at and new.expires_at <= datetime.now(UTC):
         raise Invalid("must lie in the future", at="/expires_at")
-    if (await connection.execute(_count_live(tenant_id))).scalar_one() >= MAX_LIVE_KEYS:
+    if await postgres.count_live_keys(connection, tenant_id) >= MAX_LIVE_KEYS:
         raise Conflict(f"there are {MAX_LIVE_KEYS} live keys: revoke one that is not needed")
     key = make_key(test=new.test)
-    row = new.model_dump(exclude={"test"}) | {"tenant_id": tenant_id, "prefix": key[:SHOWN], "key_hash": hash_key(key)}
-    row["scopes"] = sorted(set(new.scopes))
-    try:
-        stored = (await connection.execute(insert(api_key).values(row).returning(*_COLUMNS))).one()
-    except IntegrityError as error:
-        raise NotFound(f"there is no tenant {tenant_id}") from error
-    return IssuedKey(**_show(stored).model_dump(), key=key)
+    values = new.model_dump(exclude={"test"}) | {"prefix": key[:SHOWN], "key_hash": hash_key(key)}
+    stored = await postgres.insert_key(connection, tenant_id, values | {"scopes": sorted(set(new.scopes))})
+    return IssuedKey(**Key.model_validate(stored).model_dump(), key=key)
 
 
 @router.post("/keys", status_code=201)
@@ -85,8 +79,8 @@ async def create_key(new: NewKey, work: Annotated[UnitOfWork, begin_once("keys:w
 @router.get("/keys")
 async def list_keys(work: Annotated[UnitOfWork, begin("manage:read")], pages: Pages) -> Page[Key]:
     """The tenant's keys, the oldest first; revoked and expired ones too."""
-    rows, cursor = await read_page(work.connection, select(*_COLUMNS), [api_key.c.key_id], pages)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await postgres.list_keys(work.connection, work.caller, pages)
+    return Page(items=[Key.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/keys/{key_id}", status_code=204)
@@ -96,15 +90,10 @@ async def revoke_key(key_id: UUID, work: Annotated[UnitOfWork, begin("keys:write
     It opens nothing more, everywhere within 3 seconds. Repeating it changes nothing; no If-Match. Where no key with
     `keys:write` is left, the operator makes the next one.
     """
-    one = api_key.c.key_id == key_id
-    found = (await work.connection.execute(select(api_key.c.scopes).where(one))).one_or_none()
-    if found is None:
-        raise NotFound(f"there is no key {key_id}")
-    if lacking := sorted(set(found.scopes) - work.caller.scopes):
+    scopes = await postgres.read_scopes(work.connection, work.caller, key_id)
+    if lacking := sorted(set(scopes) - work.caller.scopes):
         raise Forbidden(f"this key lacks {', '.join(lacking)} itself, so it can't revoke one that has it")
-    await work.connection.execute(
-        update(api_key).where(one).values(revoked_at=func.coalesce(api_key.c.revoked_at, func.now()))
-    )
+    await postgres.revoke_key(work.connection, work.caller, key_id)
 
 
 @router.post("/tenants/{tenant_id}/keys", status_code=201, tags=["tenants"])
@@ -112,15 +101,3 @@ async def create_tenant_key(tenant_id: TenantId, new: NewKey, owner: Operator) -
     """Make a key of any tenant (operator): its first one, or one in place of a lost one."""
     async with transaction(owner) as connection:
         return await add_key(connection, tenant_id, new)
-
-
-_COLUMNS = [column for column in api_key.c if column.name not in ("tenant_id", "key_hash")]
-
-
-def _count_live(tenant_id: str) -> Select[int]:
-    live = (api_key.c.expires_at.is_(None)) | (api_key.c.expires_at > func.now())
-    return select(func.count()).where(api_key.c.tenant_id == tenant_id, api_key.c.revoked_at.is_(None), live)
-
-
-def _show(row: Row[Any]) -> Key:
-    return Key.model_validate(row, from_attributes=True)

@@ -1,12 +1,11 @@
 """Limits: HARD caps by count or by value, and how far they are used."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, select
 
 from fillip.core.campaign.check_limit import (
     check_key_action,
@@ -29,11 +28,10 @@ from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import hold_limits, lock_tenant
 from fillip.manage.campaign.postgres import find_campaign, list_kept, read_definition
 from fillip.manage.campaign.vocabulary import read_actions, read_list_types, read_points
+from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
-from fillip.manage.limit.postgres import add_limit, count_limits, find_limit, read_limit, remove_limit, save_limit
+from fillip.manage.limit.postgres import limits
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import limit_counter, spending_limit
 
 MAX_LIMITS = 1_000
 """Most limits of a tenant."""
@@ -88,6 +86,8 @@ class LimitPart(Part):
 class LimitAnswer(BaseModel):
     """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     limit_id: ObjectId
     scope: Scope
     measure: Measure
@@ -124,31 +124,31 @@ async def create_limit(work: Posting, body: LimitPart, response: Response) -> Li
     limit = Limit(**body.model_dump())
     refuse(check_limit(limit))
     tenant = await lock_tenant(work.connection, work.caller)
-    if await count_limits(work.connection, work.caller) >= MAX_LIMITS:
+    if await limits.count(work.connection, work.caller.tenant_id) >= MAX_LIMITS:
         raise Conflict(f"the tenant has {MAX_LIMITS} limits: delete some first")
     known = list_currencies(limit, tenant.currency, await read_points(work.connection, work.caller))
     limit = fill_limit_currency(limit, known)
     refuse(check_limit_currency(limit, known))
     limit = await _check_names(work, limit)
-    row = await add_limit(work.connection, work.caller, limit)
+    row = await postgres.add_limit(work.connection, work.caller, limit)
     response.headers["Location"] = f"/v1/limits/{limit.limit_id}"
-    return _answer(row, response)
+    tag(response, row.revision)
+    return LimitAnswer.model_validate(row)
 
 
 @router.get("")
 async def list_limits(work: Reading, pages: Pages, campaign_id: ObjectId | None = None) -> Page[LimitAnswer]:
     """The tenant's limits by id."""
-    statement = select(spending_limit).where(spending_limit.c.tenant_id == work.caller.tenant_id)
-    if campaign_id:
-        statement = statement.where(spending_limit.c.campaign_id == campaign_id)
-    rows, cursor = await read_page(work.connection, statement, [spending_limit.c.limit_id], pages)
-    return Page(items=[_describe(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await limits.list(work.connection, work.caller, pages, campaign_id=campaign_id)
+    return Page(items=[LimitAnswer.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/{limit_id}")
 async def read_one_limit(work: Reading, limit_id: str, response: Response) -> LimitAnswer:
     """One limit."""
-    return _answer(await find_limit(work.connection, work.caller, limit_id), response)
+    row = await limits.find(work.connection, work.caller, limit_id)
+    tag(response, row.revision)
+    return LimitAnswer.model_validate(row)
 
 
 @router.put("/{limit_id}")
@@ -158,9 +158,9 @@ async def change_limit(
     """Change the cap. Below what is used already it refuses all further grants and takes nothing back."""
     await hold_limits(work.connection, work.caller)
     await lock_tenant(work.connection, work.caller)
-    row = await find_limit(work.connection, work.caller, limit_id)
+    row = await limits.find(work.connection, work.caller, limit_id)
     if_match.require(row.revision)
-    limit, wanted = read_limit(row), body.model_dump()
+    limit, wanted = postgres.read_limit(row), body.model_dump()
     faults = [
         Fault(f"/{name}", f"can't change from '{getattr(limit, name)}': make another limit")
         for name in wanted
@@ -168,7 +168,9 @@ async def change_limit(
     ]
     if faults:
         raise DefinitionRefused(faults)
-    return _answer(await save_limit(work.connection, work.caller, replace(limit, cap=body.cap)), response)
+    row = await postgres.save_limit(work.connection, work.caller, replace(limit, cap=body.cap))
+    tag(response, row.revision)
+    return LimitAnswer.model_validate(row)
 
 
 @router.delete("/{limit_id}", status_code=204)
@@ -176,9 +178,9 @@ async def delete_limit(work: Writing, limit_id: str, if_match: Match) -> None:
     """Delete a limit that has counted nothing yet."""
     await hold_limits(work.connection, work.caller)
     await lock_tenant(work.connection, work.caller)
-    row = await find_limit(work.connection, work.caller, limit_id)
+    row = await limits.find(work.connection, work.caller, limit_id)
     if_match.require(row.revision)
-    await remove_limit(work.connection, work.caller, limit_id)
+    await postgres.remove_limit(work.connection, work.caller, limit_id)
 
 
 @router.get("/{limit_id}/usage")
@@ -186,14 +188,21 @@ async def list_usage(
     work: Reading, limit_id: str, pages: Pages, user_id: Annotated[str | None, Query(max_length=256)] = None
 ) -> Page[UsageAnswer]:
     """Every counter of a limit: by window, user and key."""
-    limit = read_limit(await find_limit(work.connection, work.caller, limit_id))
-    counter = limit_counter.c
-    statement = select(limit_counter).where(counter.tenant_id == work.caller.tenant_id, counter.limit_id == limit_id)
-    if user_id is not None:
-        statement = statement.where(counter.user_id == user_id)
-    order = [counter.user_id, counter.key, counter.window_start]
-    rows, cursor = await read_page(work.connection, statement, order, pages)
-    return Page(items=[_describe_use(row, limit) for row in rows], next_cursor=cursor)
+    limit = postgres.read_limit(await limits.find(work.connection, work.caller, limit_id))
+    rows, cursor = await postgres.list_counters(work.connection, work.caller, limit_id, user_id, pages)
+    items = [
+        UsageAnswer(
+            user_id=row.user_id if limit.per_user else None,
+            key=row.key if limit.key else None,
+            window_start=None if row.window_start == LIFETIME else row.window_start,
+            used=row.used,
+            cap=limit.cap,
+            currency=limit.currency,
+            changes=row.version,
+        )
+        for row in rows
+    ]
+    return Page(items=items, next_cursor=cursor)
 
 
 async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
@@ -223,24 +232,3 @@ async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
 def _fills_in(limit: Limit, name: str, value: object) -> bool:
     """Whether a member left out of a PUT is one that was filled in: the action of a key, or the currency."""
     return value is None and (name == "currency" or (name == "action" and limit.key is not None))
-
-
-def _describe_use(row: Row[Any], limit: Limit) -> UsageAnswer:
-    return UsageAnswer(
-        user_id=row.user_id if limit.per_user else None,
-        key=row.key if limit.key else None,
-        window_start=None if row.window_start == LIFETIME else row.window_start,
-        used=row.used,
-        cap=limit.cap,
-        currency=limit.currency,
-        changes=row.version,
-    )
-
-
-def _answer(row: Row[Any], response: Response) -> LimitAnswer:
-    tag(response, row.revision)
-    return _describe(row)
-
-
-def _describe(row: Row[Any]) -> LimitAnswer:
-    return LimitAnswer.model_validate(row, from_attributes=True)

@@ -7,21 +7,19 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Response
 from msgspec import json
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS, ItemKind
 from fillip.core.problem import Fault
 from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
-from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ListId, Part, Title
 from fillip.http.paging import Page, Pages
 from fillip.manage.book.change import change_book, lock_tenant
-from fillip.manage.named_list.postgres import add_version, find_readers, read_items
+from fillip.manage.named_list import postgres
+from fillip.manage.named_list.postgres import lists
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import named_list
-from fillip.manage.tenant.usage import require_room
+from fillip.manage.tenant.checks import require_room
 
 _KEYWORDS = frozenset({"true", "false", "null", "in"})  # of CEL: the only names that can't stand behind a dot
 _MAX_FAULTS = 100
@@ -48,6 +46,8 @@ class ListPart(Part):
 class ListAnswer(BaseModel):
     """A list without its items, of which there are `size`; `version` is the book's since when it holds them."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     list_id: ListId
     name: Title
     kind: ItemKind
@@ -73,54 +73,48 @@ async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writ
     kind, items = _check_items(given.items), sorted(set(given.items))
     require_room(work.caller, "list_size", 0, len(items))
     await lock_tenant(work.connection, work.caller)
-    row = (await work.connection.execute(_one(list_id, work))).one_or_none()
-    if row is None:
+    before = await lists.seek(work.connection, work.caller, list_id)
+    if before is None:
         kind = await _check_new(list_id, kind, work)
         response.status_code = 201
     else:
-        if_match.require(row.revision)
-        kind = kind or row.kind
-        if kind != row.kind:
-            await _refuse_readers(list_id, work, f"can't change from {row.kind} to {kind}")
+        if_match.require(before.revision)
+        kind = kind or before.kind
+        if kind != before.kind:
+            await _refuse_readers(list_id, work, f"can't change from {before.kind} to {kind}")
     document = {"list_id": list_id, "name": given.name, "kind": kind, "size": len(items)}
     more = len(json.encode(items))
     version = await change_book(work.connection, work.caller, "list", list_id, document, more_bytes=more)
-    await add_version(work.connection, work.caller, list_id, version, items)
+    await postgres.add_version(work.connection, work.caller, list_id, version, items)
     values = {"name": given.name, "kind": kind, "size": len(items), "version": version}
-    if row is None:
-        statement: Any = insert(named_list).values(tenant_id=work.caller.tenant_id, list_id=list_id, **values)
-    else:
-        moved = {"revision": row.revision + 1, "updated_at": func.now()}
-        statement = update(named_list).where(*_is_same(list_id, work)).values(**values, **moved)
-    row = (await work.connection.execute(statement.returning(named_list))).one()
+    row = await lists.save(work.connection, work.caller, list_id, values, before)
     tag(response, row.revision)
-    return _show(row)
+    return ListAnswer.model_validate(row)
 
 
 @router.get("/{list_id}")
 async def read_list(list_id: ListId, work: Reading, response: Response) -> WholeList:
     """One list with its items."""
-    row = await _find(list_id, work)
+    row = await lists.find(work.connection, work.caller, list_id)
     tag(response, row.revision)
-    items = await read_items(work.connection, work.caller, list_id, row.version)
-    return WholeList(items=items, **_show(row).model_dump())
+    items = await postgres.read_items(work.connection, work.caller, list_id, row.version)
+    return WholeList(items=items, **ListAnswer.model_validate(row).model_dump())
 
 
 @router.get("")
 async def list_lists(work: Reading, pages: Pages) -> Page[ListAnswer]:
     """All lists without their items, by id."""
-    statement = select(named_list).where(named_list.c.tenant_id == work.caller.tenant_id)
-    rows, cursor = await read_page(work.connection, statement, [named_list.c.list_id], pages)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await lists.list(work.connection, work.caller, pages)
+    return Page(items=[ListAnswer.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/{list_id}", status_code=204)
 async def delete_list(list_id: ListId, if_match: Match, work: Writing) -> None:
     """Delete a list that no limit reads, and no campaign, archived ones aside."""
     await lock_tenant(work.connection, work.caller)
-    if_match.require((await _find(list_id, work)).revision)
+    if_match.require((await lists.find(work.connection, work.caller, list_id)).revision)
     await _refuse_readers(list_id, work, "can't be deleted")
-    await work.connection.execute(delete(named_list).where(*_is_same(list_id, work)))
+    await lists.remove(work.connection, work.caller, list_id)
     await change_book(
         work.connection, work.caller, "list", list_id, {"list_id": list_id, "deleted": True}, growing=False
     )
@@ -153,31 +147,11 @@ async def _check_new(list_id: str, kind: ItemKind | None, work: UnitOfWork) -> I
         raise Invalid(f"'{list_id}' is a word of the rule language: choose another", at="list_id")
     if kind is None:
         raise Invalid("a new list needs an item: whether it holds strings or whole numbers is told by it", at="/items")
-    count = select(func.count()).select_from(named_list).where(named_list.c.tenant_id == work.caller.tenant_id)
-    require_room(work.caller, "lists", (await work.connection.execute(count)).scalar_one())
+    require_room(work.caller, "lists", await lists.count(work.connection, work.caller.tenant_id))
     return kind
 
 
 async def _refuse_readers(list_id: str, work: UnitOfWork, what: str) -> None:
     """Raise Conflict that names the campaigns and limits whose expressions read a list."""
-    if readers := await find_readers(work.connection, work.caller, list_id):
+    if readers := await postgres.find_readers(work.connection, work.caller, list_id):
         raise Conflict(f"list {list_id} {what}, it is read by {', '.join(readers)}: change or archive them first")
-
-
-async def _find(list_id: str, work: UnitOfWork) -> Row[Any]:
-    row: Row[Any] | None = (await work.connection.execute(_one(list_id, work))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no list {list_id}")
-    return row
-
-
-def _one(list_id: str, work: UnitOfWork) -> Select[Any]:
-    return select(named_list).where(*_is_same(list_id, work))
-
-
-def _is_same(list_id: str, work: UnitOfWork) -> tuple[Any, Any]:
-    return named_list.c.tenant_id == work.caller.tenant_id, named_list.c.list_id == list_id
-
-
-def _show(row: Row[Any]) -> ListAnswer:
-    return ListAnswer.model_validate({name: row._mapping[name] for name in ListAnswer.model_fields})

@@ -1,20 +1,17 @@
 """Currencies of points: every tenant has POINTS; more are defined here, and how far a reversal may overdraw them."""
 
 from datetime import datetime
-from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, Select, func, insert, select, update
 
 from fillip.core.campaign.formula import MAX_VALUE
-from fillip.http.errors import Conflict, NotFound
+from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import Currency, Part, Title
 from fillip.http.paging import Page, Pages
-from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import points_currency
+from fillip.manage.points.postgres import currencies
+from fillip.manage.request.route import Reading, Route, Writing
 
 MAX_CURRENCIES = 100
 
@@ -39,6 +36,8 @@ class PointsPart(Part):
 class PointsAnswer(BaseModel):
     """A currency of points as stored."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     currency: Currency
     name: str
     floor: int | None
@@ -52,51 +51,28 @@ async def put_points(
     currency: Currency, body: PointsPart, if_match: Match, work: Writing, response: Response
 ) -> PointsAnswer:
     """Define a currency of points (201), or change it (200, If-Match); a new floor holds from the next reversal on."""
-    row = (await work.connection.execute(_one(work, currency).with_for_update())).one_or_none()
-    if row is None:
-        await _insert(work, currency, body)
+    before = await currencies.seek(work.connection, work.caller, currency, lock=True)
+    if before is None:
+        if await currencies.count(work.connection, work.caller.tenant_id) >= MAX_CURRENCIES:
+            raise Conflict(f"there are {MAX_CURRENCIES} currencies of points: no more can be defined")
         response.status_code = 201
     else:
-        if_match.require(row.revision)
-        mine = (points_currency.c.tenant_id == work.caller.tenant_id) & (points_currency.c.currency == currency)
-        changed = {**body.model_dump(), "revision": row.revision + 1, "updated_at": func.now()}
-        await work.connection.execute(update(points_currency).where(mine).values(changed))
-    row = (await work.connection.execute(_one(work, currency))).one()
-    return _show(row, response)
+        if_match.require(before.revision)
+    row = await currencies.save(work.connection, work.caller, currency, body.model_dump(), before)
+    tag(response, row.revision)
+    return PointsAnswer.model_validate(row)
 
 
 @router.get("/{currency}")
 async def read_points(currency: Currency, work: Reading, response: Response) -> PointsAnswer:
     """One currency of points."""
-    row = (await work.connection.execute(_one(work, currency))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no definition of the currency {currency}")
-    return _show(row, response)
+    row = await currencies.find(work.connection, work.caller, currency)
+    tag(response, row.revision)
+    return PointsAnswer.model_validate(row)
 
 
 @router.get("")
 async def list_points(work: Reading, pages: Pages) -> Page[PointsAnswer]:
     """The tenant's currencies of points by name; POINTS is there without one."""
-    statement = select(points_currency).where(points_currency.c.tenant_id == work.caller.tenant_id)
-    rows, cursor = await read_page(work.connection, statement, [points_currency.c.currency], pages)
-    items = [PointsAnswer.model_validate(row, from_attributes=True) for row in rows]
-    return Page(items=items, next_cursor=cursor)
-
-
-async def _insert(work: UnitOfWork, currency: str, body: PointsPart) -> None:
-    mine = points_currency.c.tenant_id == work.caller.tenant_id
-    count = select(func.count()).select_from(points_currency).where(mine)
-    if (await work.connection.execute(count)).scalar_one() >= MAX_CURRENCIES:
-        raise Conflict(f"there are {MAX_CURRENCIES} currencies of points: no more can be defined")
-    values = {"tenant_id": work.caller.tenant_id, "currency": currency, **body.model_dump()}
-    await work.connection.execute(insert(points_currency).values(values))
-
-
-def _one(work: UnitOfWork, currency: str) -> Select[Any]:
-    mine = points_currency.c.tenant_id == work.caller.tenant_id
-    return select(points_currency).where(mine, points_currency.c.currency == currency)
-
-
-def _show(row: Row[Any], response: Response) -> PointsAnswer:
-    tag(response, row.revision)
-    return PointsAnswer.model_validate(row, from_attributes=True)
+    rows, cursor = await currencies.list(work.connection, work.caller, pages)
+    return Page(items=[PointsAnswer.model_validate(row) for row in rows], next_cursor=cursor)

@@ -1,23 +1,19 @@
 """Quotas of tenants: set by the operator, seen by the tenant."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.quota import Quotas
-from fillip.http.errors import NotFound
 from fillip.http.fields import Part, TenantId
-from fillip.manage.campaign.postgres import count_steps
+from fillip.manage.campaign.postgres import count_campaigns, count_steps
+from fillip.manage.cohort.postgres import cohorts
+from fillip.manage.named_list.postgres import lists
 from fillip.manage.request.route import Operator, Reading, Route
-from fillip.manage.store.engine import transaction
-from fillip.manage.store.tables import campaign, cohort, named_list, tenant
-from fillip.manage.tenant.usage import read_usage, tenant_quota
+from fillip.manage.store.engine import Connection, transaction
+from fillip.manage.tenant import postgres
 
 router = APIRouter(tags=["tenants"], route_class=Route)
 Many = Annotated[int | None, Field(ge=0, le=2**53, strict=True)]
@@ -73,7 +69,7 @@ async def read_own_quotas(work: Reading) -> QuotasAnswer:
 async def read_quotas(tenant_id: TenantId, owner: Operator) -> QuotasAnswer:
     """What a tenant may take, and what it has taken (operator)."""
     async with transaction(owner) as connection:
-        await _want_tenant(connection, tenant_id)
+        await postgres.find_tenant(connection, tenant_id)
         return await describe_quotas(connection, tenant_id)
 
 
@@ -84,43 +80,25 @@ async def change_quotas(tenant_id: TenantId, part: QuotasPart, owner: Operator) 
         return await set_quotas(connection, tenant_id, part)
 
 
-async def set_quotas(connection: AsyncConnection, tenant_id: str, part: QuotasPart) -> QuotasAnswer:
+async def set_quotas(connection: Connection, tenant_id: str, part: QuotasPart) -> QuotasAnswer:
     """Change the quotas that are given, with the owner's rights; raises NotFound."""
-    await _want_tenant(connection, tenant_id)
-    await connection.execute(insert(tenant_quota).values(tenant_id=tenant_id, quotas={}).on_conflict_do_nothing())
-    mine = tenant_quota.c.tenant_id == tenant_id
-    kept = (await connection.execute(select(tenant_quota.c.quotas).where(mine).with_for_update())).scalar_one()
-    wanted = kept | part.model_dump(exclude_unset=True)
-    given = {name: value for name, value in wanted.items() if value is not None}
-    await connection.execute(tenant_quota.update().where(mine).values(quotas=given))
+    await postgres.find_tenant(connection, tenant_id)
+    await postgres.change_quotas(connection, tenant_id, part.model_dump(exclude_unset=True))
     return await describe_quotas(connection, tenant_id)
 
 
-async def describe_quotas(connection: AsyncConnection, tenant_id: str) -> QuotasAnswer:
+async def describe_quotas(connection: Connection, tenant_id: str) -> QuotasAnswer:
     """The quotas with their defaults, and what is used of those that are counted."""
-    statement = select(tenant_quota.c.quotas).where(tenant_quota.c.tenant_id == tenant_id)
-    given = (await connection.execute(statement)).scalar_one_or_none()
-    quotas, defaults = msgspec.convert(given or {}, Quotas), Quotas()
-    used = await _count(connection, tenant_id)
+    quotas, defaults = msgspec.convert(await postgres.read_quotas(connection, tenant_id), Quotas), Quotas()
+    used = {
+        "campaigns": await count_campaigns(connection, tenant_id),
+        "cohorts": await cohorts.count(connection, tenant_id),
+        "lists": await lists.count(connection, tenant_id),
+        "rule_steps": await count_steps(connection, tenant_id),
+        **await postgres.read_usage(connection, tenant_id),
+    }
     answers = {
         name: QuotaAnswer(quota=getattr(quotas, name), default=getattr(defaults, name), used=used.get(name))
         for name in Quotas.__struct_fields__
     }
     return QuotasAnswer(tenant_id=tenant_id, quotas=answers)
-
-
-async def _count(connection: AsyncConnection, tenant_id: str) -> Mapping[str, int]:
-    counted = {
-        "campaigns": select(func.count()).where(campaign.c.tenant_id == tenant_id, campaign.c.state != "archived"),
-        "cohorts": select(func.count()).where(cohort.c.tenant_id == tenant_id),
-        "lists": select(func.count()).where(named_list.c.tenant_id == tenant_id),
-    }
-    found = {name: (await connection.execute(statement)).scalar_one() for name, statement in counted.items()}
-    steps = await count_steps(connection, tenant_id)
-    return found | {"rule_steps": steps} | await read_usage(connection, tenant_id)
-
-
-async def _want_tenant(connection: AsyncConnection, tenant_id: str) -> None:
-    found = await connection.execute(select(tenant.c.tenant_id).where(tenant.c.tenant_id == tenant_id))
-    if found.one_or_none() is None:
-        raise NotFound(f"there is no tenant {tenant_id}")

@@ -5,12 +5,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import Row, Select, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.instant import list_zones
 from fillip.core.schema.check_schema import check_schema
-from fillip.http.errors import Conflict
 from fillip.http.etag import Match, tag
 from fillip.http.fields import TenantId, Title
 from fillip.http.paging import Page, Pages
@@ -19,11 +16,9 @@ from fillip.manage.book.in_force import find_force
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_retyping
-from fillip.manage.store.engine import transaction
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import tenant
+from fillip.manage.store.engine import Connection, transaction
+from fillip.manage.tenant import postgres
 from fillip.manage.tenant.iso4217 import CURRENCIES
-from fillip.manage.tenant.usage import tenant_usage
 
 NO_ATTRIBUTES: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -67,6 +62,8 @@ class TenantChange(BaseModel):
 class TenantState(BaseModel):
     """A tenant; `book_version` counts the changes of its campaigns, limits, cohorts, actions and itself."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     tenant_id: TenantId
     name: Title
     time_zone: str = Field(examples=["Europe/Berlin"])
@@ -84,17 +81,12 @@ class OwnTenant(TenantState):
     in_force_version: int = Field(description="The book version that every running worker decides under")
 
 
-async def add_tenant(connection: AsyncConnection, new: NewTenant) -> TenantState:
+async def add_tenant(connection: Connection, new: NewTenant) -> TenantState:
     """Create a tenant with the owner's rights; raises SchemaUnusable, or Conflict where the id is taken."""
     check_schema(new.user_schema)
-    taken = await connection.execute(select(tenant.c.tenant_id).where(tenant.c.tenant_id == new.tenant_id))
-    if taken.one_or_none():
-        raise Conflict(f"there is a tenant {new.tenant_id} already")
-    await connection.execute(insert(tenant).values(new.model_dump()))
-    await connection.execute(insert(tenant_usage).values(tenant_id=new.tenant_id))
+    await postgres.insert_tenant(connection, new.tenant_id, new.model_dump(exclude={"tenant_id"}))
     await record_change(connection, new.tenant_id, None, "tenant", new.tenant_id, new.model_dump())
-    row = (await connection.execute(select(tenant).where(tenant.c.tenant_id == new.tenant_id))).one()
-    return _show(row)
+    return TenantState.model_validate(await postgres.find_tenant(connection, new.tenant_id))
 
 
 @router.post("/tenants", status_code=201)
@@ -108,17 +100,19 @@ async def create_tenant(new: NewTenant, owner: Operator) -> TenantState:
 async def list_tenants(owner: Operator, pages: Pages) -> Page[TenantState]:
     """All tenants (operator), by id."""
     async with transaction(owner) as connection:
-        rows, cursor = await read_page(connection, select(tenant), [tenant.c.tenant_id], pages)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+        rows, cursor = await postgres.list_tenants(connection, pages)
+    return Page(items=[TenantState.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/tenant")
 async def read_tenant(work: Reading, response: Response) -> OwnTenant:
     """The tenant that the key belongs to."""
-    row = (await work.connection.execute(_own(work.caller.tenant_id))).one()
+    row = await postgres.find_tenant(work.connection, work.caller.tenant_id)
     held = await find_force(work.connection, work.caller)
     tag(response, row.revision)
-    return OwnTenant(**dict(_show(row)), in_force_version=row.book_version if held is None else max(held, 0))
+    return OwnTenant(
+        **dict(TenantState.model_validate(row)), in_force_version=row.book_version if held is None else max(held, 0)
+    )
 
 
 @router.patch("/tenant")
@@ -127,26 +121,16 @@ async def change_tenant(change: TenantChange, if_match: Match, work: Writing, re
 
     Attributes may be added and removed, but not change their type; launched campaigns must still fit.
     """
-    statement = _own(work.caller.tenant_id)
-    row = (await work.connection.execute(statement.with_for_update(key_share=True))).one()
+    row = await postgres.hold_tenant(work.connection, work.caller.tenant_id)
     if_match.require(row.revision)
     if change.user_schema is not None:
         shape = await work.compute(check_schema, change.user_schema)
         refuse_retyping(row.user_schema, shape)
         await recheck_campaigns(work, None, shape)
     given = change.model_dump(exclude_none=True)
-    changed = update(tenant).where(tenant.c.tenant_id == row.tenant_id).values(given | {"revision": row.revision + 1})
-    await work.connection.execute(changed)
+    await postgres.change_tenant(work.connection, row.tenant_id, given)
     document = {name: getattr(row, name) for name in NewTenant.model_fields} | given
     await change_book(work.connection, work.caller, "tenant", row.tenant_id, document)
-    row = (await work.connection.execute(statement)).one()
+    row = await postgres.find_tenant(work.connection, row.tenant_id)
     tag(response, row.revision)
-    return _show(row)
-
-
-def _own(tenant_id: str) -> Select[Any]:
-    return select(tenant).where(tenant.c.tenant_id == tenant_id)
-
-
-def _show(row: Row[Any]) -> TenantState:
-    return TenantState.model_validate(row, from_attributes=True)
+    return TenantState.model_validate(row)

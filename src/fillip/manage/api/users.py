@@ -2,38 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Integer, Row, Select, Text, bindparam, delete, func, literal_column, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.problem import Fault
 from fillip.core.schema.reader import find_faults
-from fillip.http.errors import Invalid, NotFound
+from fillip.http.errors import Invalid
 from fillip.http.etag import Match, tag
 from fillip.http.fields import UserId
 from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
-from fillip.manage.store.keyset import read_page
-from fillip.manage.store.tables import end_user, tenant
-from fillip.manage.tenant.usage import count_bytes
+from fillip.manage.tenant.postgres import hold_user_schema
+from fillip.manage.user import postgres
+from fillip.manage.user.postgres import users
 
 MAX_BULK = 1000
-_GROWN: ColumnElement[int] = literal_column(
-    "coalesce(octet_length(new.attributes::text), 0) - coalesce(octet_length(old.attributes::text), 0)", Integer
-).label("grown")
-"""Of a statement that writes users, in RETURNING: by how many bytes of JSON one has grown."""
 
 router = APIRouter(tags=["users"], route_class=Route)
-_UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="utf-8")).bindparams(
-    bindparam("user_ids", type_=ARRAY(Text)), bindparam("attributes", type_=ARRAY(Text))
-)
 
 
 class UserAttributes(BaseModel):
@@ -46,6 +34,8 @@ class UserAttributes(BaseModel):
 
 class User(BaseModel):
     """A user as stored."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     user_id: UserId
     attributes: Attributes
@@ -94,16 +84,15 @@ class BulkAnswer(BaseModel):
 @router.put("/users/{user_id}", responses={201: {"model": User, "description": "Created"}})
 async def put_user(user_id: UserId, given: UserAttributes, if_match: Match, work: Writing, response: Response) -> User:
     """Create a user (201), or replace its attributes (200, If-Match)."""
-    await _check(work, given.attributes)
-    new = {"tenant_id": work.caller.tenant_id, "user_id": user_id, "attributes": given.attributes}
-    added = insert(end_user).values(new).on_conflict_do_nothing().returning(*end_user.c, _GROWN)
-    row = (await work.connection.execute(added)).one_or_none()
+    await _check_attributes(work, given.attributes)
+    row = await postgres.insert_user(work.connection, work.caller, user_id, given.attributes)
     if row is not None:
-        await _count(work, row.grown)
         response.status_code = 201
-        tag(response, row.revision)
-        return _show(row)
-    return await _replace(work, await _lock(work, user_id), given.attributes, if_match, response)
+    else:
+        if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
+        row = await postgres.change_user(work.connection, work.caller, user_id, given.attributes)
+    tag(response, row.revision)
+    return User.model_validate(row)
 
 
 @router.patch("/users/{user_id}")
@@ -111,20 +100,21 @@ async def merge_user(
     user_id: UserId, given: UserAttributes, if_match: Match, work: Writing, response: Response
 ) -> User:
     """Merge attributes into a user's (RFC 7396): null removes one, objects merge, all else replaces."""
-    row = await _lock(work, user_id)
+    row = await users.find(work.connection, work.caller, user_id, lock=True)
     merged = _merge(row.attributes, given.attributes)
-    await _check(work, merged)
-    return await _replace(work, row, merged, if_match, response)
+    await _check_attributes(work, merged)
+    if_match.require(row.revision)
+    row = await postgres.change_user(work.connection, work.caller, user_id, merged)
+    tag(response, row.revision)
+    return User.model_validate(row)
 
 
 @router.get("/users/{user_id}")
 async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
     """One user."""
-    row = (await work.connection.execute(_one(user_id))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no user {user_id}")
+    row = await users.find(work.connection, work.caller, user_id)
     tag(response, row.revision)
-    return _show(row)
+    return User.model_validate(row)
 
 
 @router.get("/users")
@@ -132,27 +122,24 @@ async def list_users(
     work: Reading, pages: Pages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
 ) -> Page[User]:
     """All users, by id; or one of them."""
-    statement = select(end_user) if user_id is None else _one(user_id)
-    rows, cursor = await read_page(work.connection, statement, [end_user.c.user_id], pages)
-    return Page(items=[_show(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await users.list(work.connection, work.caller, pages, user_id=user_id)
+    return Page(items=[User.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/users/{user_id}", status_code=204)
 async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
     """Delete a user's attributes. What was decided for the user stays in the ledger, and cohort lists keep the id."""
-    row = await _lock(work, user_id)
-    if_match.require(row.revision)
-    removed = delete(end_user).where(end_user.c.user_id == user_id).returning(_GROWN)
-    await _count(work, (await work.connection.execute(removed)).scalar_one())
+    if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
+    await postgres.delete_user(work.connection, work.caller, user_id)
 
 
 @router.post("/users:bulk")
 async def put_users(bulk: BulkUsers, work: Posting) -> BulkAnswer:
     """Create or replace up to 1,000 users. The answer says which items failed and why; the others are stored."""
-    schema = await _read_schema(work)
+    schema = await hold_user_schema(work.connection, work.caller.tenant_id)
     faults = await work.compute(_find_bulk_faults, schema, bulk.users)
-    good = [user for user, wrong in zip(bulk.users, faults, strict=True) if not wrong]
-    created = await _upsert(work, good)
+    good = {user.user_id: user.attributes for user, wrong in zip(bulk.users, faults, strict=True) if not wrong}
+    created = await postgres.upsert_users(work.connection, work.caller, good)
     results = [
         BulkResult(
             user_id=user.user_id,
@@ -176,57 +163,9 @@ def _find_bulk_faults(schema: Mapping[str, object], users: Sequence[BulkUser]) -
     return faults
 
 
-async def _upsert(work: UnitOfWork, users: Sequence[BulkUser]) -> set[str]:
-    """Store the users, in the order of their ids (so that two bulks can't deadlock); the ids that are new."""
-    ordered = sorted(users, key=lambda user: user.user_id)
-
-    found = await work.connection.execute(
-        _UPSERT,
-        {
-            "tenant_id": work.caller.tenant_id,
-            "user_ids": [user.user_id for user in ordered],
-            "attributes": [msgspec.json.encode(user.attributes).decode() for user in ordered],
-        },
-    )
-    rows = found.all()
-    await _count(work, sum(row.grown for row in rows))
-    return {row.user_id for row in rows if row.created}
-
-
-async def _count(work: UnitOfWork, grown: int) -> None:
-    """Count the bytes by which attributes have grown or shrunk; raises QuotaExceeded."""
-    await count_bytes(work.connection, work.caller.tenant_id, grown, work.caller.quotas.stored_bytes)
-
-
-async def _replace(
-    work: UnitOfWork, row: Row[Any], attributes: dict[str, Any], if_match: Match, response: Response
-) -> User:
-    if_match.require(row.revision)
-    values = {"attributes": attributes, "revision": row.revision + 1, "updated_at": func.now()}
-    statement = update(end_user).where(end_user.c.user_id == row.user_id).values(values).returning(*end_user.c, _GROWN)
-    row = (await work.connection.execute(statement)).one()
-    await _count(work, row.grown)
-    tag(response, row.revision)
-    return _show(row)
-
-
-async def _lock(work: UnitOfWork, user_id: str) -> Row[Any]:
-    row: Row[Any] | None = (await work.connection.execute(_one(user_id).with_for_update())).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no user {user_id}")
-    return row
-
-
-async def _read_schema(work: UnitOfWork) -> Mapping[str, object]:
-    """The user schema, held until the commit, so that no user is stored under one that is being changed."""
-    statement = select(tenant.c.user_schema).where(tenant.c.tenant_id == work.caller.tenant_id)
-    schema: Mapping[str, object] = (await work.connection.execute(statement.with_for_update(read=True))).scalar_one()
-    return schema
-
-
-async def _check(work: UnitOfWork, attributes: Mapping[str, object]) -> None:
-    faults = find_faults(await _read_schema(work), attributes)
-    if faults:
+async def _check_attributes(work: UnitOfWork, attributes: Mapping[str, object]) -> None:
+    schema = await hold_user_schema(work.connection, work.caller.tenant_id)
+    if faults := find_faults(schema, attributes):
         raise Invalid("the attributes do not fit the tenant's user schema", faults=faults)
 
 
@@ -241,11 +180,3 @@ def _merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
-
-
-def _one(user_id: str) -> Select[Any]:
-    return select(end_user).where(end_user.c.user_id == user_id)
-
-
-def _show(row: Row[Any]) -> User:
-    return User.model_validate(row, from_attributes=True)

@@ -14,7 +14,7 @@ from fillip.core.ports import Caller
 from fillip.manage.store import tables
 from fillip.manage.store.engine import find_state
 from fillip.manage.store.tables import book_change, tenant
-from fillip.manage.tenant.usage import UNBOUNDED, count_bytes
+from fillip.manage.tenant.postgres import UNBOUNDED, count_bytes
 
 _CHANGED = "fillip_book_version"
 BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -13,9 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
+from fillip.http.paging import Paging
 from fillip.manage.book.change import change_book
 from fillip.manage.campaign.open_instances import Plan, Policy
+from fillip.manage.object.postgres import RowPage
 from fillip.manage.store import tables
+from fillip.manage.store.keyset import read_page
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
 _starts_at = cast(_version.c.definition[("schedule", "starts_at")].astext, DateTime(timezone=True))
@@ -56,21 +59,40 @@ _ONE = _CURRENT.where(
 """Built once: building a statement costs as much as running it."""
 
 
+CampaignRow: TypeAlias = Row[Any]
+"""A campaign with its current version, as `select_campaigns` gives it."""
+
+
 def select_campaigns(caller: Caller) -> Select[Any]:
     """The current version of each of the caller's campaigns, its state as of now, and now itself."""
     return _CURRENT.where(_campaign.c.tenant_id == caller.tenant_id)
 
 
-async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id: str) -> Row[Any]:
+async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id: str) -> CampaignRow:
     """One campaign as `select_campaigns` gives it; raises NotFound."""
     given = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
-    row: Row[Any] | None = (await connection.execute(_ONE, given)).one_or_none()
+    row: CampaignRow | None = (await connection.execute(_ONE, given)).one_or_none()
     if row is None:
         raise NotFound(f"no campaign '{campaign_id}'")
     return row
 
 
-def read_definition(row: Row[Any]) -> Campaign:
+async def list_campaigns(
+    connection: AsyncConnection, caller: Caller, pages: Paging, *, shown: CampaignState | None, kind: str | None
+) -> RowPage:
+    """A page of the caller's campaigns by id, all or those shown in a state or of a kind."""
+    statement = select_campaigns(caller).add_columns(_version.c.definition["kind"].astext.label("kind"))
+    sift = {"shown": shown, "kind": kind}
+    return await read_page(connection, statement, [_campaign.c.campaign_id], pages, sift=sift)
+
+
+async def list_versions(connection: AsyncConnection, caller: Caller, campaign_id: str, pages: Paging) -> RowPage:
+    """A page of the versions of a campaign, the first one first."""
+    mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == campaign_id)
+    return await read_page(connection, select(_version).where(mine), [_version.c.version], pages)
+
+
+def read_definition(row: CampaignRow) -> Campaign:
     """The campaign that a row's definition describes."""
     return msgspec.convert(row.definition, Campaign)
 
@@ -81,7 +103,7 @@ async def add_campaign(
     campaign_id: str,
     campaign: Campaign,
     checked: dict[str, CheckedExpression],
-) -> Row[Any]:
+) -> CampaignRow:
     """Store a new draft as version 1; raises Conflict when the id is taken."""
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "state": "draft", "version": 1}
     made = insert_or_not(_campaign).values(values).on_conflict_do_nothing().returning(_campaign.c.campaign_id)
@@ -94,13 +116,13 @@ async def add_campaign(
 async def save_version(
     connection: AsyncConnection,
     caller: Caller,
-    row: Row[Any],
+    row: CampaignRow,
     campaign: Campaign,
     checked: dict[str, CheckedExpression],
     plan: Plan | None = None,
     *,
     growing: bool = True,
-) -> Row[Any]:
+) -> CampaignRow:
     """Store `campaign` in place of a draft, or as the next version of a launched campaign.
 
     `plan` says what becomes of open instances. Without it, those on retained versions stay; those on the current one follow.
@@ -126,7 +148,7 @@ async def move(
     kept: Sequence[int],
     *,
     growing: bool = False,
-) -> Row[Any]:
+) -> CampaignRow:
     """Put a campaign into `state` at `version` beside those `kept`, with a new revision, and announce it."""
     same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
     values = {"state": state, "version": version, "kept": list(kept)}
@@ -135,7 +157,7 @@ async def move(
     return await _announce(connection, caller, campaign_id, growing)
 
 
-async def list_launched(connection: AsyncConnection, caller: Caller) -> list[Row[Any]]:
+async def list_launched(connection: AsyncConnection, caller: Caller) -> list[CampaignRow]:
     """Every campaign that events may still meet: neither draft nor archived."""
     statement = select_campaigns(caller).where(_campaign.c.state.not_in(("draft", "archived")))
     return list((await connection.execute(statement.order_by(_campaign.c.campaign_id))).all())
@@ -149,9 +171,9 @@ async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: st
     return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
 
 
-async def count_campaigns(connection: AsyncConnection, caller: Caller) -> int:
-    """How many campaigns of the caller are not archived."""
-    mine = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.state != "archived")
+async def count_campaigns(connection: AsyncConnection, tenant_id: str) -> int:
+    """How many campaigns of a tenant are not archived."""
+    mine = (_campaign.c.tenant_id == tenant_id) & (_campaign.c.state != "archived")
     return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
 
 
@@ -164,7 +186,7 @@ async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
     return int((await connection.execute(statement.where(mine))).scalar_one())
 
 
-def plan_launch(campaign: Campaign, row: Row[Any]) -> Campaign:
+def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:
     """The campaign as it is launched now: where it does not say when it starts, in this second.
 
     Not of a tenant whose clock is `history`: what it is sent is of the past.
@@ -172,7 +194,7 @@ def plan_launch(campaign: Campaign, row: Row[Any]) -> Campaign:
     return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
 
 
-def keep_start(campaign: Campaign, row: Row[Any]) -> Campaign:
+def keep_start(campaign: Campaign, row: CampaignRow) -> Campaign:
     """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
     return _start_at(campaign, read_definition(row).schedule.starts_at)
 
@@ -208,7 +230,7 @@ def _write_content(campaign: Campaign, checked: dict[str, CheckedExpression]) ->
     return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked), "steps": steps}
 
 
-async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> Row[Any]:
+async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> CampaignRow:
     row = await find_campaign(connection, caller, campaign_id)
     names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
     document = {name: row._mapping[name] for name in names}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, exists, func, insert, select, update
+from sqlalchemy import Row, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
@@ -11,20 +11,26 @@ from fillip.core.campaign.check_limit import check_key_action
 from fillip.core.limit import Limit
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
-from fillip.http.errors import Conflict, NotFound, refuse
+from fillip.http.errors import Conflict, refuse
+from fillip.http.paging import Paging
 from fillip.manage.book.change import change_book
+from fillip.manage.object.postgres import Objects, RowPage
+from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import limit_counter, spending_limit
 
+limits = Objects(spending_limit, "limit_id", "there is no limit '{}'")
 _limit = spending_limit.c
 
 
-async def find_limit(connection: AsyncConnection, caller: Caller, limit_id: str) -> Row[Any]:
-    """One limit as stored; raises NotFound."""
-    statement = select(spending_limit).where(_limit.tenant_id == caller.tenant_id, _limit.limit_id == limit_id)
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no limit '{limit_id}'")
-    return row
+async def list_counters(
+    connection: AsyncConnection, caller: Caller, limit_id: str, user_id: str | None, pages: Paging
+) -> RowPage:
+    """A page of a limit's counters by user, key and window, all or those of one user."""
+    counter = limit_counter.c
+    statement = select(limit_counter).where(counter.tenant_id == caller.tenant_id, counter.limit_id == limit_id)
+    if user_id is not None:
+        statement = statement.where(counter.user_id == user_id)
+    return await read_page(connection, statement, [counter.user_id, counter.key, counter.window_start], pages)
 
 
 def read_limit(row: Row[Any]) -> Limit:
@@ -55,42 +61,28 @@ async def check_keys(connection: AsyncConnection, caller: Caller, campaign_id: s
 
 async def add_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
     """Store a new limit; raises Conflict when the id is taken."""
-    if (await connection.execute(select(exists().where(*_is_same(caller, limit.limit_id))))).scalar_one():
+    if await limits.seek(connection, caller, limit.limit_id):
         raise Conflict(f"limit '{limit.limit_id}' exists: choose another id, or change it by PUT")
     values = {name: getattr(limit, name) for name in Limit.__struct_fields__}
-    await connection.execute(insert(spending_limit).values(tenant_id=caller.tenant_id, **values))
-    return await _announce(connection, caller, limit.limit_id)
+    return await _announce(connection, caller, await limits.insert(connection, caller, limit.limit_id, values))
 
 
 async def save_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
     """Store a limit's cap and checked key anew: nothing else of it ever changes."""
     values = {"cap": limit.cap, "key_checked": limit.key_checked}
-    moved = {"revision": _limit.revision + 1, "updated_at": func.now()}
-    await connection.execute(update(spending_limit).where(*_is_same(caller, limit.limit_id)).values(**values, **moved))
-    return await _announce(connection, caller, limit.limit_id)
+    return await _announce(connection, caller, await limits.change(connection, caller, limit.limit_id, values))
 
 
 async def remove_limit(connection: AsyncConnection, caller: Caller, limit_id: str) -> None:
     """Delete a limit that was never used; raises Conflict when grants were counted on it."""
-    await connection.execute(delete(spending_limit).where(*_is_same(caller, limit_id)))
+    await limits.remove(connection, caller, limit_id)
     used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
     if (await connection.execute(select(used))).scalar_one():
         raise Conflict(f"limit '{limit_id}' has counted grants, which must stay provable: raise its cap instead")
     await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True}, growing=False)
 
 
-async def count_limits(connection: AsyncConnection, caller: Caller) -> int:
-    """How many limits the caller has."""
-    mine = select(func.count()).select_from(spending_limit).where(_limit.tenant_id == caller.tenant_id)
-    return (await connection.execute(mine)).scalar_one()
-
-
-def _is_same(caller: Caller, limit_id: str) -> tuple[Any, Any]:
-    return _limit.tenant_id == caller.tenant_id, _limit.limit_id == limit_id
-
-
-async def _announce(connection: AsyncConnection, caller: Caller, limit_id: str) -> Row[Any]:
-    row = await find_limit(connection, caller, limit_id)
+async def _announce(connection: AsyncConnection, caller: Caller, row: Row[Any]) -> Row[Any]:
     document = {**msgspec.to_builtins(read_limit(row)), "revision": row.revision}
-    await change_book(connection, caller, "limit", limit_id, document)
+    await change_book(connection, caller, "limit", row.limit_id, document)
     return row

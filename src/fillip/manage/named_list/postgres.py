@@ -1,4 +1,4 @@
-"""What named lists hold and held, and who reads them."""
+"""Named lists as stored, what they hold and held, and who reads them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -13,8 +13,10 @@ from fillip.core.ports import Caller
 from fillip.core.rule import decode_rule, find_lists
 from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.limit.postgres import list_keyed
+from fillip.manage.object.postgres import Objects
 from fillip.manage.store import tables
 
+lists = Objects(tables.named_list, "list_id", "there is no list {}")
 MAX_READERS = 20
 _version = tables.named_list_version.c
 _items = _version["items"]  # .items is a method of all columns

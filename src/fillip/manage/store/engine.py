@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 import msgspec
@@ -22,6 +22,8 @@ ANSWER_WITHIN_S = 60
 MAX_CACHED_KEYS = 10_000
 
 Answer = TypeVar("Answer")
+Connection: TypeAlias = AsyncConnection
+"""What routers hand on to the functions of postgres.py, and never ask anything themselves."""
 _PING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")

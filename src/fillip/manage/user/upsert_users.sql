@@ -1,5 +1,5 @@
--- Up to 1,000 users at once; created = the row is new (xmax is 0 only where nothing was updated), grown = by how many
--- bytes of JSON.
+-- Stores up to 1,000 users at once, and locks them in the order given until the commit. created = the row is new (xmax is
+-- 0 only where nothing was updated), grown = by how many bytes of JSON.
 INSERT INTO end_user (tenant_id, user_id, attributes)
 SELECT :tenant_id, given.user_id, given.attributes::jsonb
 FROM unnest(:user_ids, :attributes) AS given (user_id, attributes)

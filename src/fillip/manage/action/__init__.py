@@ -1,0 +1,1 @@
+"""Actions: the verbs of events."""

@@ -1,0 +1,1 @@
+"""Badges, and who holds them."""

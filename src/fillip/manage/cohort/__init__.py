@@ -1,0 +1,1 @@
+"""Cohorts and the lists of their users."""

@@ -1,0 +1,1 @@
+"""What all objects of a tenant have alike."""

@@ -1,0 +1,79 @@
+"""Users as stored: every write counts the bytes by which their attributes have grown or shrunk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Integer, Row, Text, bindparam, delete, func, literal_column, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from fillip.core.ports import Caller
+from fillip.manage.object.postgres import Objects
+from fillip.manage.store.tables import end_user
+from fillip.manage.tenant.postgres import count_bytes
+
+users = Objects(end_user, "user_id", "there is no user {}")
+_GROWN: ColumnElement[int] = literal_column(
+    "coalesce(octet_length(new.attributes::text), 0) - coalesce(octet_length(old.attributes::text), 0)", Integer
+).label("grown")
+"""Of a statement that writes users, in RETURNING: by how many bytes of JSON one has grown."""
+_UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="utf-8")).bindparams(
+    bindparam("user_ids", type_=ARRAY(Text)), bindparam("attributes", type_=ARRAY(Text))
+)
+
+
+async def insert_user(
+    connection: AsyncConnection, caller: Caller, user_id: str, attributes: Mapping[str, object]
+) -> Row[Any] | None:
+    """Store a new user; None where the user is there already. Raises QuotaExceeded."""
+    new = {"tenant_id": caller.tenant_id, "user_id": user_id, "attributes": attributes}
+    added = insert(end_user).values(new).on_conflict_do_nothing().returning(*end_user.c, _GROWN)
+    row = (await connection.execute(added)).one_or_none()
+    if row is not None:
+        await _count_grown(connection, caller, row.grown)
+    return row
+
+
+async def change_user(
+    connection: AsyncConnection, caller: Caller, user_id: str, attributes: Mapping[str, object]
+) -> Row[Any]:
+    """Replace a user's attributes; raises QuotaExceeded."""
+    values = {"attributes": attributes, "revision": end_user.c.revision + 1, "updated_at": func.now()}
+    statement = update(end_user).where(*_is_same(caller, user_id)).values(values).returning(*end_user.c, _GROWN)
+    row = (await connection.execute(statement)).one()
+    await _count_grown(connection, caller, row.grown)
+    return row
+
+
+async def upsert_users(
+    connection: AsyncConnection, caller: Caller, attributes: Mapping[str, Mapping[str, object]]
+) -> set[str]:
+    """Store attributes by user, in the order of the ids (so that two bulks can't deadlock); the ids that are new.
+
+    Raises QuotaExceeded.
+    """
+    given = {
+        "tenant_id": caller.tenant_id,
+        "user_ids": sorted(attributes),
+        "attributes": [msgspec.json.encode(attributes[user_id]).decode() for user_id in sorted(attributes)],
+    }
+    rows = (await connection.execute(_UPSERT, given)).all()
+    await _count_grown(connection, caller, sum(row.grown for row in rows))
+    return {row.user_id for row in rows if row.created}
+
+
+async def delete_user(connection: AsyncConnection, caller: Caller, user_id: str) -> None:
+    """Delete a user's attributes."""
+    removed = delete(end_user).where(*_is_same(caller, user_id)).returning(_GROWN)
+    await _count_grown(connection, caller, (await connection.execute(removed)).scalar_one())
+
+
+async def _count_grown(connection: AsyncConnection, caller: Caller, grown: int) -> None:
+    await count_bytes(connection, caller.tenant_id, grown, caller.quotas.stored_bytes)
+
+
+def _is_same(caller: Caller, user_id: str) -> tuple[Any, Any]:
+    return end_user.c.tenant_id == caller.tenant_id, end_user.c.user_id == user_id
