@@ -125,9 +125,8 @@ async def list_campaigns(
 @router.get("/{campaign_id}")
 async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
     """One campaign in its current version."""
-    return await _answer_campaign(
-        work, await postgres.find_campaign(work.connection, work.caller, campaign_id), response
-    )
+    row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
+    return await _answer_campaign(work, row, response)
 
 
 @router.get("/{campaign_id}/versions")

@@ -94,8 +94,8 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
     if_match.require(row.revision)
     await lock_tenant(work.connection, work.caller)
     if readers := await postgres.list_readers(work.connection, work.caller, cohort_id):
-        names = ", ".join(readers)
-        raise Conflict(f"cohort {cohort_id} is asked for by campaigns: {names}; change or archive them first")
+        message = f"cohort {cohort_id} is asked for by campaigns: {', '.join(readers)}; change or archive them first"
+        raise Conflict(message)
     await postgres.remove_cohort(work.connection, work.caller, row)
 
 
