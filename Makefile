@@ -34,7 +34,7 @@ setup: .venv/.synced  ## install what is needed into .venv (done by the others b
 demo: .venv/.synced  ## run the main job on real shopping data (ARGS=--keep leaves it up)
 	@$(BIN)/fillip demo $(ARGS)
 
-test: lint  ## check style, types and walls, then run all tests
+test: lint  ## check style, types and layers, then run all tests
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: .venv/.synced  ## ruff, mypy --strict, import-linter
