@@ -17,7 +17,7 @@ from fillip.manage.api.quotas import QuotasPart
 from fillip.manage.api.tenants import NewTenant
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
 
 

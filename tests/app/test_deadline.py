@@ -25,7 +25,7 @@ from fillip.embedded.ports import choose_free_port
 from fillip.ingest.http import events_route
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 from tests.manage.conftest import ALL_SCOPES
 
 WITHIN_S = 0.3

@@ -11,7 +11,7 @@ from ledger_rows import SOURCE, put_decision, put_event, put_incentive, put_inst
 from shop import CASHBACK, QUEST, launch, open_shop
 from sqlalchemy import text
 
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import Plane
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.manage.app import build_app
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 from tests.manage.conftest import ALL_SCOPES, OPERATOR_KEY
 
 METHODS = {"get", "put", "post", "patch", "delete", "head", "options"}

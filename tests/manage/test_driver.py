@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from fillip.manage.store.driver_postgres import DriverConnection
-from fillip.manage.store.engine import enter_tenant, find_state
+from fillip.manage.store.postgres import enter_tenant, find_state
 from tests.manage.conftest import Plane
 
 

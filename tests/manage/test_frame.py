@@ -6,7 +6,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy import text
 
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 from tests.manage.conftest import Plane
 
 JSON = {"Content-Type": "application/json"}

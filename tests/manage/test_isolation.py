@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from fillip.core.ports import Caller
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_incentive, put_instance, put_reversal
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, fill_list, launch, open_cohort, open_shop

@@ -10,7 +10,7 @@ from fillip.manage.api.keys import NewKey, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.key.format import make_key
 from fillip.manage.key.postgres import PostgresKeyRing
-from fillip.manage.store.engine import open_engine, transaction
+from fillip.manage.store.postgres import open_engine, transaction
 from fillip.migrations import migrate, role_dsn
 from tests.conftest import OwnServers
 from tests.manage.conftest import Plane

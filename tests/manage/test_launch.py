@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from shop import ANY, CASHBACK, PURCHASE, QUEST, draft, open_shop
 
 from fillip.manage.api.tenants import NewTenant, add_tenant
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import ALL_SCOPES, Plane
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,7 @@ from pathlib import Path
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.manage.app import build_app
 from fillip.manage.key.postgres import PostgresKeyRing
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 

@@ -14,7 +14,7 @@ from fillip.manage.api.keys import NewKey, Scope, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
 from fillip.manage.key.postgres import PostgresKeyRing
-from fillip.manage.store.engine import open_engine, transaction
+from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables import tenant
 from fillip.migrations import role_dsn
 

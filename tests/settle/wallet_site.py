@@ -11,7 +11,7 @@ from fillip.manage.api.keys import NewKey
 from fillip.manage.app import build_app
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key
-from fillip.manage.store.engine import open_engine
+from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 

@@ -17,7 +17,7 @@ from fillip.app.settings import Settings
 from fillip.app.valkey import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.key.postgres import PostgresKeyRing
-from fillip.manage.store.engine import open_engine, reach_engine
+from fillip.manage.store.postgres import open_engine, reach_engine
 from fillip.stream.kafka import LogEnds, Tail
 from fillip.stream.topics import Topics
 

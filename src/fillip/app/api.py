@@ -22,7 +22,7 @@ from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app, list_paths
 from fillip.manage.key.postgres import PostgresKeyRing
-from fillip.manage.store.engine import open_engine, reach_engine
+from fillip.manage.store.postgres import open_engine, reach_engine
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
 from fillip.stream.kafka import KafkaProducer, LogEnds

@@ -4,7 +4,7 @@ from fillip.manage.api import quotas
 from fillip.manage.api.keys import IssuedKey, NewKey, add_key
 from fillip.manage.api.quotas import QuotasAnswer, QuotasPart
 from fillip.manage.api.tenants import NewTenant, TenantState, add_tenant
-from fillip.manage.store.engine import open_engine, transaction
+from fillip.manage.store.postgres import open_engine, transaction
 
 
 async def create_tenant(dsn: str, tenant: NewTenant, key: NewKey) -> tuple[TenantState, IssuedKey]:

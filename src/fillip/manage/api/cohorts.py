@@ -15,7 +15,7 @@ from fillip.manage.book.change import lock_tenant
 from fillip.manage.cohort import postgres
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 from fillip.manage.tenant.checks import require_room
 from fillip.manage.upload.upload import check_upload, spool_upload
 

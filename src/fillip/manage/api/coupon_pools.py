@@ -15,7 +15,7 @@ from fillip.manage.coupon import postgres
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
 from fillip.manage.coupon.postgres import pools
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 from fillip.manage.tenant.postgres import take_codes
 from fillip.manage.upload.staging_postgres import stage_lines
 from fillip.manage.upload.upload import check_upload, spool_upload

@@ -13,7 +13,7 @@ from fillip.http.paging import Page, Pages
 from fillip.manage.key import postgres
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
-from fillip.manage.store.engine import Connection, transaction
+from fillip.manage.store.postgres import Connection, transaction
 
 MAX_LIVE_KEYS = 100
 Scope = Literal[

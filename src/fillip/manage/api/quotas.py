@@ -12,7 +12,7 @@ from fillip.manage.campaign.postgres import count_campaigns, count_steps
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.named_list.postgres import lists
 from fillip.manage.request.route import Operator, Reading, Route
-from fillip.manage.store.engine import Connection, transaction
+from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.tenant import postgres
 
 router = APIRouter(tags=["tenants"], route_class=Route)

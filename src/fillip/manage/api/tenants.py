@@ -16,7 +16,7 @@ from fillip.manage.book.in_force import find_force
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_retyping
-from fillip.manage.store.engine import Connection, transaction
+from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.tenant import postgres
 from fillip.manage.tenant.iso4217 import CURRENCIES
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.store import tables
-from fillip.manage.store.engine import find_state
+from fillip.manage.store.postgres import find_state
 from fillip.manage.store.tables import book_change, tenant
 from fillip.manage.tenant.postgres import UNBOUNDED, count_bytes
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
-from fillip.manage.store.engine import transaction
+from fillip.manage.store.postgres import transaction
 
 FORCE_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.005

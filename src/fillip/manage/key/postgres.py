@@ -21,8 +21,8 @@ from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.key.format import hash_key
 from fillip.manage.object.postgres import RowPage, Values
-from fillip.manage.store.engine import MAX_CACHED_KEYS, reach
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import MAX_CACHED_KEYS, reach
 from fillip.manage.store.tables import api_key
 
 _AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8")).columns(quotas=JSONB)

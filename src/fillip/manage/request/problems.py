@@ -13,7 +13,7 @@ from fillip.core.errors import Retry
 from fillip.core.problem import Fault, write_pointer
 from fillip.http import problems
 from fillip.http.problems import answer_http, answer_problem, answer_retry
-from fillip.manage.store.engine import find_state, is_away
+from fillip.manage.store.postgres import find_state, is_away
 
 _STATES = {
     "23505": (409, "conflict", "this object exists already"),

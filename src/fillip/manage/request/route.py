@@ -27,7 +27,7 @@ from fillip.manage.book.change import take_change
 from fillip.manage.book.in_force import tell_force
 from fillip.manage.request.aside import Aside
 from fillip.manage.request.idempotency import Replay, claim_answer, keep_answer
-from fillip.manage.store.engine import enter_tenant, reach
+from fillip.manage.store.postgres import enter_tenant, reach
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fillip.core.errors import Crash, Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import QuotaExceeded
-from fillip.manage.store.engine import reach
+from fillip.manage.store.postgres import reach
 from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
 PORTION_PARTS = 256
