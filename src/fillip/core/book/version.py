@@ -10,6 +10,7 @@ from fillip.core.book.route import Route, build_route
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.campaign.expression import Expression, name_path
 from fillip.core.campaign.formula import Formula
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
@@ -76,6 +77,12 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     def values(self) -> tuple[int, ...]:
         """The fixed value of each reward."""
         return tuple(reward.value for reward in self.campaign.rewards)
+
+    @cached_property
+    def wallets(self) -> dict[int, str]:
+        """The currency of the wallet that each reward is posted to, by its index; without those that go into none."""
+        found = (KINDS[reward.kind].find_wallet(reward.currency) for reward in self.campaign.rewards)
+        return {index: currency for index, currency in enumerate(found) if currency}
 
     @cached_property
     def formulas(self) -> dict[int, tuple[Formula, Rule]]:

@@ -7,16 +7,15 @@ from msgspec.structs import replace
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_quest import check_quest, check_quest_change
 from fillip.core.campaign.check_rewards import check_rewards
-from fillip.core.campaign.reward import POINTS
+from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 
 
 def fill_currency(campaign: Campaign, currency: str) -> Campaign:
-    """The campaign with `currency` written into each cashback that names none, and POINTS into points."""
-    usual = {"cashback": currency, "points": POINTS}
-    rewards = [replace(reward, currency=reward.currency or usual.get(reward.kind)) for reward in campaign.rewards]
-    return replace(campaign, rewards=tuple(rewards))
+    """The campaign with the usual currency written into each amount that names none; `currency` is the tenant's."""
+    return replace(campaign, rewards=tuple(_fill_currency(reward, currency) for reward in campaign.rewards))
 
 
 def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
@@ -31,6 +30,11 @@ def check_change(before: Campaign, after: Campaign) -> list[Fault]:
     if before.kind != after.kind:
         return [Fault("/kind", "a launched campaign keeps its kind: end it and make another")]
     return check_quest_change(before.quest, after.quest) if before.quest and after.quest else []
+
+
+def _fill_currency(reward: Reward, currency: str) -> Reward:
+    lister = KINDS[reward.kind].list_currencies
+    return replace(reward, currency=reward.currency or lister(currency, ())[0]) if lister else reward
 
 
 def _check_kind(campaign: Campaign) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.reward import POINTS
+from fillip.core.campaign.reward_kind import KINDS, ListCurrencies
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 
@@ -19,19 +19,19 @@ def check_limit(limit: Limit) -> list[Fault]:
         faults.append(Fault("/campaign_id", f"scope '{limit.scope}' {word} a campaign_id"))
     if limit.measure == "value" and limit.reward_kind is None:
         faults.append(Fault("/reward_kind", "a limit by value needs the kind of reward whose values it adds up"))
-    if limit.currency and not _adds_up_money(limit):
-        faults.append(Fault("/currency", "goes with points or cashback by value only"))
+    if limit.currency and not _find_lister(limit):
+        amounts = " or ".join(kind for kind, traits in KINDS.items() if traits.list_currencies)
+        faults.append(Fault("/currency", f"goes with {amounts} by value only"))
     return faults
 
 
 def list_currencies(limit: Limit, currency: str, points: Collection[str]) -> list[str]:
-    """The currencies whose values a limit may add up; none where it does not count points or cashback by value.
+    """The currencies whose values a limit may add up; none where it does not count amounts by value.
 
     `currency` is the tenant's, `points` are its currencies of points besides POINTS.
     """
-    if not _adds_up_money(limit):
-        return []
-    return sorted({POINTS, *points}) if limit.reward_kind == "points" else [currency]
+    lister = _find_lister(limit)
+    return sorted({*lister(currency, points)}) if lister else []
 
 
 def fill_limit_currency(limit: Limit, known: Sequence[str]) -> Limit:
@@ -74,5 +74,6 @@ def check_key_action(
     return []
 
 
-def _adds_up_money(limit: Limit) -> bool:
-    return limit.measure == "value" and limit.reward_kind in ("points", "cashback")
+def _find_lister(limit: Limit) -> ListCurrencies | None:
+    """Where it counts amounts by value: what lists their currencies."""
+    return KINDS[limit.reward_kind].list_currencies if limit.measure == "value" and limit.reward_kind else None

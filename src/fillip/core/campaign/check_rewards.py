@@ -1,12 +1,13 @@
-"""Whether the rewards of a campaign go together: points, coupons, badges and formulas."""
+"""Whether each reward of a campaign is what its kind wants, and all of them with their formulas go together."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.formula import Formula
-from fillip.core.campaign.reward import POINTS, Reward
+from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
 
@@ -15,47 +16,21 @@ def check_rewards(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
     """All that is wrong with a campaign's rewards, each at its JSON pointer."""
     faults: list[Fault] = []
     for index, reward in enumerate(campaign.rewards):
-        at = f"/rewards/{index}"
-        faults += [*_check_worth(reward, at), *_check_points(reward, at, vocabulary.points)]
-        faults += [*_check_piece(reward, at, vocabulary.pools, vocabulary.badges)]
-        if reward.kind != "points" and reward.currency not in (None, vocabulary.currency):
-            message = f"must be the tenant's, {vocabulary.currency}: its money is of one currency"
-            faults.append(Fault(f"{at}/currency", message))
+        at, traits = f"/rewards/{index}", KINDS[reward.kind]
+        if traits.list_currencies and not reward.value and reward.formula is None:
+            # a grant of nothing would use up limits all the same
+            message = f"a reward of {reward.kind} needs a value of 1 or more, or a formula"
+            faults.append(Fault(f"{at}/value", message))
+        faults += [*traits.check(reward, at, vocabulary), *_check_members(reward, at)]
     return [*faults, *_check_formulas(campaign), *_check_badges(campaign)]
 
 
-def _check_worth(reward: Reward, at: str) -> Iterator[Fault]:
-    """Whether it is worth anything: a grant of nothing would use up limits all the same."""
-    if reward.kind in ("points", "cashback") and not reward.value and reward.formula is None:
-        yield Fault(f"{at}/value", f"a reward of {reward.kind} needs a value of 1 or more, or a formula")
-    if reward.kind == "coupon" and not reward.pool and not reward.payload:
-        yield Fault(f"{at}/pool", "a coupon needs a pool that its code comes from, or a payload that says what it is")
-
-
-def _check_points(reward: Reward, at: str, currencies: Collection[str]) -> Iterator[Fault]:
-    """Whether points are in a currency of theirs and can be spent some time."""
-    if reward.kind != "points":
-        if reward.pending_for_s:
-            yield Fault(f"{at}/pending_for_s", f"goes with points only, this is of kind '{reward.kind}'")
-        return
-    if reward.currency not in (None, POINTS, *currencies):
-        yield Fault(
-            f"{at}/currency", f"unknown currency of points '{reward.currency}': PUT /v1/points/{reward.currency}"
-        )
-    if reward.pending_for_s and reward.expires_after_s and reward.expires_after_s <= reward.pending_for_s:
-        yield Fault(f"{at}/expires_after_s", "the points would expire before they can be spent: raise it")
-
-
-def _check_piece(reward: Reward, at: str, pools: Collection[str], badges: Collection[str]) -> Iterator[Fault]:
-    """Whether a pool goes with a coupon, a badge with a badge, and both exist."""
-    for name, wanted, kind, known, where in (
-        ("pool", reward.pool, "coupon", pools, "/v1/coupon-pools"),
-        ("badge", reward.badge, "badge", badges, "/v1/badges"),
-    ):
-        if wanted and reward.kind != kind:
-            yield Fault(f"{at}/{name}", f"goes with a {kind} only, this is of kind '{reward.kind}'")
-        elif wanted and wanted not in known:
-            yield Fault(f"{at}/{name}", f"unknown {name} '{wanted}': make it first by {where}")
+def _check_members(reward: Reward, at: str) -> Iterator[Fault]:
+    """Whether it has none of what goes with other kinds only."""
+    for name in dict.fromkeys(name for traits in KINDS.values() for name in traits.members):
+        if getattr(reward, name) and name not in KINDS[reward.kind].members:
+            labels = " or ".join(traits.label for traits in KINDS.values() if name in traits.members)
+            yield Fault(f"{at}/{name}", f"goes with {labels} only, this is of kind '{reward.kind}'")
 
 
 def _check_formulas(campaign: Campaign) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Refused
 
 
@@ -85,8 +86,8 @@ def claim(incentive: ClaimableIncentive, now: datetime) -> ClaimableIncentive:
 def _require_live(incentive: ClaimableIncentive, now: datetime, reservation_id: str | None) -> str:
     """Its state: granted, reserved, or claimed by this very reservation."""
     state = incentive.find_state(now)
-    if incentive.kind == "points":
-        raise ClaimRefused("not-claimable", "points are in the user's wallet: spend them there")
+    if reason := KINDS[incentive.kind].unclaimable:
+        raise ClaimRefused("not-claimable", reason)
     if state == "claimed" and (reservation_id is None or incentive.reservation_id != reservation_id):
         raise _claimed(incentive)
     if state in ("reversed", "expired"):

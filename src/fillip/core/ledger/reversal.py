@@ -4,7 +4,7 @@ A part is a share of the original event: `amount` of `of`, or lines whose amount
 up exactly, as fractions. So do the pieces of one line: they may reach the whole of the line, where one of them has told
 it (nobody has at the purchase), and in any case the whole of the original.
 
-Of points and cashback of SIMPLE campaigns a part takes floor(value x share so far) less what was to be taken before, so
+Of the amounts (points, cashback) of SIMPLE campaigns a part takes floor(value x share so far) less what was to be taken before, so
 that parts never take more than the whole and the last one takes the rest. What can't be divided (coupon, badge, custom;
 a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when its instance is no longer
 complete (core.quest.reversal).
@@ -17,11 +17,10 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, ValidationError, convert
 
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Unreadable
 from fillip.core.limit import CounterKey, CounterUse, Measure
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
-
-DIVISIBLE = frozenset({"points", "cashback"})
 
 MOST_DENOMINATOR_BITS = 2048
 """Parts of one original that are given of ever other wholes have a sum that grows without end: beyond this they are
@@ -261,7 +260,8 @@ def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalR
 def _reach(incentive: GrantedIncentive, grant: Grant, share: Fraction) -> int:
     if share == 1:
         return incentive.value
-    return int(incentive.value * share) if incentive.kind in DIVISIBLE and not grant.instance else 0
+    divisible = KINDS[incentive.kind].list_currencies and not grant.instance
+    return int(incentive.value * share) if divisible else 0
 
 
 def _measure_credit(use: CounterUse, terms: LimitTerms, grant: Grant, share: Fraction) -> int:

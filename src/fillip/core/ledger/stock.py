@@ -2,9 +2,9 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.reward_kind import StockRefusal
 
 PoolKey = tuple[str, str]
 """(tenant, pool)"""
@@ -22,7 +22,7 @@ class Stock:
         self._codes = {pool: deque(found) for pool, found in codes.items()}
         self._held = set(held)
 
-    def refuse(self, wanted: WantedRewards) -> Literal["pool_empty", "already_held"] | None:
+    def refuse(self, wanted: WantedRewards) -> StockRefusal | None:
         """`pool_empty`, `already_held`, or None when all the rewards can be given."""
         if any(count > len(self._codes.get(pool, ())) for pool, count in count_codes([wanted]).items()):
             return "pool_empty"

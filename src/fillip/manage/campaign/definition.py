@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
+from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
 
 MAX_WINDOW_S = 366 * 86_400
@@ -39,7 +40,7 @@ class FormulaPart(Part):
 class RewardPart(Part):
     """What is given: `value` in minor units of `currency` (cashback), or in points; or what `formula` gives."""
 
-    kind: Literal["points", "cashback", "coupon", "badge", "custom"]
+    kind: RewardKind
     value: int = Field(
         0, ge=0, le=MAX_VALUE, strict=True, description="Of points and cashback 1 or more, unless a formula tells it"
     )

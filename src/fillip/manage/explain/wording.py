@@ -6,6 +6,7 @@ from typing import Any
 
 from fillip.core.campaign.campaign import CampaignState, Schedule
 from fillip.core.campaign.formula import MAX_VALUE
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import ACCEPTED_FOR, MAX_AHEAD
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import CounterUse
@@ -20,9 +21,8 @@ REWARDS = {
     "value_error": "the formula of a reward fails for this event, so nothing is given",
 }
 """By why no reward is given."""
-STOCK = {
-    "pool_empty": "the pool of coupon codes had no free code",
-    "already_held": "the user held the badge already",
+STOCK: dict[str, str] = {
+    **{reason: message for traits in KINDS.values() for reason, message in traits.refusals.items()},
     "too_many_grants": f"the event had {MAX_GRANTS} grants already",
     "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
 }

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.ledger.claim import ClaimableIncentive
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
@@ -28,9 +29,11 @@ _acked_at = (
     .scalar_subquery()
 )
 """Looked up for each incentive shown. As EXISTS it might be hashed: all inboxes of all tenants for one page."""
+_IN_WALLETS = [kind for kind, traits in KINDS.items() if traits.wallet]
+"""The kinds that expire in their wallets."""
 STATE = case(
     (incentive.c.state != "granted", incentive.c.state),
-    ((incentive.c.kind != "points") & (incentive.c.expires_at <= func.now()), "expired"),
+    (incentive.c.kind.not_in(_IN_WALLETS) & (incentive.c.expires_at <= func.now()), "expired"),
     (_acked_at.is_not(None), "delivered"),
     else_="granted",
 ).label("state")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest
-from fillip.core.campaign.reward import POINTS
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.ledger.reversal import (
     CounterCredit,
@@ -256,10 +256,9 @@ class ReversalBatch:
         self._incentives[taken.incentive_id] = replace(incentive, reversed_value=reversed_value, state=state)
         if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)):
             self._state.stock.put_back(badge)
-        if incentive.kind == "points" and taken.value:
-            wallet = (*user, incentive.currency or POINTS)
+        if taken.value and (currency := KINDS[incentive.kind].find_wallet(incentive.currency)):
             taking = PointsToReverse(
-                wallet=wallet,
+                wallet=(*user, currency),
                 reversal=pending.key,
                 reversal_id=pending.reversal_id,
                 incentive_id=taken.incentive_id,

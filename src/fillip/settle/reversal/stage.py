@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest
-from fillip.core.campaign.reward import POINTS
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
 from fillip.core.ledger.reversal import (
@@ -191,10 +191,10 @@ class ReversalContext(Struct, frozen=True):
     def wallets(self) -> set[WalletKey]:
         """From which points may be taken."""
         return {
-            (key[0], grant.user_id, incentive.currency or POINTS)
+            (key[0], grant.user_id, currency)
             for key, grant in self._grants()
             for incentive in grant.incentives
-            if incentive.kind == "points"
+            if (currency := KINDS[incentive.kind].find_wallet(incentive.currency))
         }
 
     def list_counters(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
@@ -229,7 +229,7 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
         for key, some in grants.items()
         for grant in some
         for incentive in grant.incentives
-        if incentive.kind == "badge"
+        if "badge" in KINDS[incentive.kind].members
     )
     badges_by_incentive = await ledger.find_badges(badges) if badges else {}
     return ReversalContext(pending, waiting, so_far, instances, grants, badges_by_incentive)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.campaign.reward import POINTS
 from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.ledger.settlement import GrantRequest, Settled
@@ -36,24 +35,19 @@ class Terms(Struct, frozen=True):
 def list_wallets(requests: Iterable[GrantRequest]) -> list[WalletKey]:
     """The wallets that these requests may post to, sorted and each once."""
     return sorted(
-        {
-            (*request.user, reward.currency or POINTS)
-            for request in requests
-            for reward in request.campaign_version.campaign.rewards
-            if reward.kind == "points"
-        }
+        {(*request.user, currency) for request in requests for currency in request.campaign_version.wallets.values()}
     )
 
 
 def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet]) -> None:
-    """Grant each incentive of points into its wallet, in the order of the decisions."""
+    """Grant each incentive that goes into a wallet, in the order of the decisions."""
     for done in settled:
         for made in done.incentives:
-            reward = done.request.campaign_version.campaign.rewards[made.reward_index]
-            value = done.request.values[made.reward_index]
-            if reward.kind == "points" and value > 0:
-                event, wallet = done.request.match.event, wallets[*done.request.user, reward.currency or POINTS]
-                wallet.grant(
+            version, event = done.request.campaign_version, done.request.match.event
+            currency, value = version.wallets.get(made.reward_index), done.request.values[made.reward_index]
+            if currency and value > 0:
+                reward = version.campaign.rewards[made.reward_index]
+                wallets[*done.request.user, currency].grant(
                     incentive_id=made.incentive_id,
                     amount=value,
                     at=done.decision.decided_at,
