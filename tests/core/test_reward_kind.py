@@ -4,12 +4,16 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
+from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.check_rewards import check_rewards
 from fillip.core.campaign.reward import Reward, RewardKind
-from fillip.core.campaign.reward_kind import KINDS, KindTraits, StockRefusal
+from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.campaign.reward_kind.traits import KindTraits, StockRefusal
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim
 from fillip.core.ledger.decision import DecisionReason
@@ -20,7 +24,20 @@ NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 KNOWN = Vocabulary(
     currency="EUR", types=TypeContext(actions={}), points=("STARS",), pools=("spring",), badges=("first",)
 )
-MEMBERS: dict[str, Any] = {"pending_for_s": 9, "pool": "spring", "badge": "first"}
+GOOD = {
+    "points": Reward("points", 5, pending_for_s=9, expires_after_s=10),
+    "cashback": Reward("cashback", 100, "EUR"),
+    "coupon": Reward("coupon", pool="spring"),
+    "badge": Reward("badge", badge="first"),
+    "custom": Reward("custom", payload={"name": "a"}),
+}
+"""One of each kind, with all members that go with that kind only."""
+
+
+def check(reward: Reward) -> list[str]:
+    """Where a campaign that gives this alone is at fault."""
+    campaign = Campaign(kind="SIMPLE", name="c", action="BUY", rewards=(reward,))
+    return sorted(fault.at for fault in check_rewards(campaign, KNOWN))
 
 
 def test_the_registry_has_every_kind_and_no_other():
@@ -56,13 +73,16 @@ def test_what_goes_into_a_wallet_is_an_amount_and_is_not_claimed(traits: KindTra
     assert traits.find_wallet(None) == traits.wallet
 
 
-@pytest.mark.parametrize("traits", KINDS.values(), ids=KINDS)
-def test_a_kind_takes_what_is_its_own_and_nothing_unknown(traits: KindTraits):
-    kind: Any = next(kind for kind in KINDS if KINDS[kind] is traits)
-    own = {name: MEMBERS[name] for name in traits.members}
-    assert list(traits.check(Reward(kind, payload={"name": "a"}, **own), "/rewards/0", KNOWN)) == []
-    currency = next(iter(traits.check(Reward(kind, currency="XXX", payload={"name": "a"}), "/rewards/0", KNOWN)))
-    assert currency.at == "/rewards/0/currency"
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_takes_what_is_its_own_and_refuses_what_goes_with_another(kind: str):
+    good = GOOD[kind]
+    members = {name for traits in KINDS.values() for name in traits.members}
+    assert {name for name in members if getattr(good, name)} == set(KINDS[kind].members)
+    assert check(good) == []
+    for each in GOOD.values():
+        foreign = {name: getattr(each, name) for name in set(KINDS[each.kind].members) - set(KINDS[kind].members)}
+        assert check(replace(good, **foreign)) == sorted(f"/rewards/0/{name}" for name in foreign)
+    assert check(replace(good, currency="XXX")) == ["/rewards/0/currency"]
 
 
 def test_every_refusal_of_stock_has_a_sentence_of_one_kind_and_is_a_reason():

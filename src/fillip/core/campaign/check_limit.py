@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.reward_kind import KINDS, ListCurrencies
+from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.campaign.reward_kind.traits import ListCurrencies
 from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 

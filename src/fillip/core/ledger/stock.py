@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from fillip.core.campaign.reward import Reward
-from fillip.core.campaign.reward_kind import StockRefusal
+from fillip.core.campaign.reward_kind.traits import StockRefusal
 
 PoolKey = tuple[str, str]
 """(tenant, pool)"""

@@ -1,7 +1,7 @@
 """The kinds of rewards, a module each: what sets one apart from the others is said there, and asked for here."""
 
 from fillip.core.campaign.reward_kind import badge, cashback, coupon, custom, points
-from fillip.core.campaign.reward_kind.traits import KindTraits, ListCurrencies, StockRefusal
+from fillip.core.campaign.reward_kind.traits import KindTraits
 
 KINDS: dict[str, KindTraits] = {
     "points": points.TRAITS,
@@ -11,5 +11,3 @@ KINDS: dict[str, KindTraits] = {
     "custom": custom.TRAITS,
 }
 """By the words of RewardKind."""
-
-__all__ = ["KINDS", "KindTraits", "ListCurrencies", "StockRefusal"]
