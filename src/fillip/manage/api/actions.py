@@ -15,7 +15,7 @@ from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionId
 from fillip.http.paging import Page, Pages
 from fillip.manage.action.postgres import actions
-from fillip.manage.book.change import change_book
+from fillip.manage.book.postgres import change_book
 from fillip.manage.request.route import Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema

@@ -5,12 +5,11 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Annotated, Literal, get_args
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.quest.check_route import check_route, list_warnings
@@ -18,20 +17,19 @@ from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part
 from fillip.http.paging import Page, Pages
-from fillip.manage.book.change import lock_tenant
+from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign import postgres
-from fillip.manage.campaign.checks import check_campaign
-from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart
-from fillip.manage.campaign.exclusive import check_conflict
-from fillip.manage.campaign.open_instances import OpenInstances, Policy, plan_change
-from fillip.manage.campaign.vocabulary import read_vocabulary
+from fillip.manage.campaign.checks import check_campaign, check_conflict
+from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart, read_checked, read_definition
+from fillip.manage.campaign.life_cycle import Order, find_next, keep_start, plan_end, plan_launch
+from fillip.manage.campaign.open_instances import OpenInstances, plan_change
+from fillip.manage.campaign.vocabulary_postgres import read_vocabulary
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.rule.index_report import Lookup, list_lookups
 from fillip.manage.tenant.checks import require_room
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
-Order = Literal["launch", "pause", "resume", "end", "archive"]
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=Route)
 
 
@@ -95,7 +93,7 @@ class VersionAnswer(BaseModel):
     campaign_id: ObjectId
     version: int
     definition: DefinitionPart
-    open_instances: Policy | None
+    open_instances: postgres.Policy | None
     created_at: datetime
 
 
@@ -144,7 +142,7 @@ async def change_campaign(
     body: DefinitionPart,
     if_match: Match,
     response: Response,
-    open_instances: Annotated[Policy | None, Query(description=_POLICY)] = None,
+    open_instances: Annotated[postgres.Policy | None, Query(description=_POLICY)] = None,
 ) -> ChangeAnswer:
     """Replace the definition: a draft changes in place, a launched campaign gets a new version.
 
@@ -154,18 +152,18 @@ async def change_campaign(
     await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    campaign = body.to_campaign() if row.state == "draft" else postgres.keep_start(body.to_campaign(), row)
+    campaign = body.to_campaign() if row.state == "draft" else keep_start(body.to_campaign(), row)
     campaign, checked = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
-        refuse(check_change(postgres.read_definition(row), campaign))
-        refuse(check_route(campaign, msgspec.convert(row.checked, dict[str, CheckedExpression]), checked))
+        refuse(check_change(read_definition(row), campaign))
+        refuse(check_route(campaign, read_checked(row), checked))
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await postgres.save_version(work.connection, work.caller, row, campaign, checked, plan)
     kept = await postgres.list_kept(work.connection, work.caller, campaign_id)
-    refuse(check_retained(campaign, map(postgres.read_definition, kept)))
+    refuse(check_retained(campaign, map(read_definition, kept)))
     await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
     return ChangeAnswer(**dict(await _answer_campaign(work, row, response)), open_instances=told)
@@ -183,12 +181,12 @@ async def move_campaign(
     await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    campaign = postgres.read_definition(row)
-    state = _find_next(row, campaign, order)
+    campaign = read_definition(row)
+    state = find_next(row, campaign, order)
     if order == "launch":
-        campaign, checked = await _check(work, campaign_id, postgres.plan_launch(campaign, row))
+        campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
-    elif order == "end" and (ended := postgres.plan_end(campaign, row.now)) != campaign:
+    elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
     if order == "launch":
@@ -214,19 +212,6 @@ async def _check(
     return campaign, checked
 
 
-def _find_next(row: postgres.CampaignRow, campaign: Campaign, order: Order) -> CampaignState:
-    state = LIFE_CYCLE.get((row.shown, order))
-    if state is None:
-        possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
-        raise Conflict(f"campaign '{row.campaign_id}' is {row.shown}: '{order}' is not possible, only {possible}")
-    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
-    if state != "running" or row.clock != "live":
-        return state
-    if order == "launch" and ends_at and ends_at < row.now:
-        raise Conflict(f"campaign '{row.campaign_id}' ended on {ends_at.isoformat()} by its schedule: change it first")
-    return "scheduled" if starts_at and starts_at > row.now else "running"
-
-
 def _make_id(name: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].rstrip("-")
     return f"{words or 'campaign'}-{token_hex(3)}"
@@ -240,7 +225,7 @@ async def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, response
 def describe_campaign(row: postgres.CampaignRow) -> CampaignAnswer:
     """The answer that a campaign is, with what its current version leads to: lookups and warnings."""
     fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
-    campaign, checked = postgres.read_definition(row), msgspec.convert(row.checked, dict[str, CheckedExpression])
+    campaign, checked = read_definition(row), read_checked(row)
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
     shown["lookups"] = list_lookups(campaign, row.checked)
     shown["warnings"] = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]

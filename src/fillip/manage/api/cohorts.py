@@ -11,7 +11,7 @@ from fillip.http.errors import Conflict, HttpRefused
 from fillip.http.etag import Match, tag
 from fillip.http.fields import CohortId, Title, UserId
 from fillip.http.paging import Page, Pages
-from fillip.manage.book.change import lock_tenant
+from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import postgres
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require

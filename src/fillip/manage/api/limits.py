@@ -25,9 +25,10 @@ from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText
 from fillip.http.paging import Page, Pages
-from fillip.manage.book.change import hold_limits, lock_tenant
-from fillip.manage.campaign.postgres import find_campaign, list_kept, read_definition
-from fillip.manage.campaign.vocabulary import read_actions, read_list_types, read_points
+from fillip.manage.book.postgres import hold_limits, lock_tenant
+from fillip.manage.campaign.definition import read_definition
+from fillip.manage.campaign.postgres import find_campaign, list_kept
+from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_types, read_points
 from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import limits

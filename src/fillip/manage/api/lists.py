@@ -15,7 +15,7 @@ from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ListId, Part, Title
 from fillip.http.paging import Page, Pages
-from fillip.manage.book.change import change_book, lock_tenant
+from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.named_list import postgres
 from fillip.manage.named_list.postgres import lists
 from fillip.manage.request.route import Reading, Route, UnitOfWork, Writing

@@ -11,8 +11,7 @@ from fillip.core.schema.check_schema import check_schema
 from fillip.http.etag import Match, tag
 from fillip.http.fields import TenantId, Title
 from fillip.http.paging import Page, Pages
-from fillip.manage.book.change import change_book, record_change
-from fillip.manage.book.in_force import find_force
+from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_retyping

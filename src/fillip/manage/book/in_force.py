@@ -2,32 +2,24 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 from fastapi import Response
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
+from fillip.manage.book.postgres import find_force
 from fillip.manage.store.postgres import transaction
 
 FORCE_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.005
 """At first; then after a quarter of what was waited already: a look costs as much as a read."""
-_FIND = text(Path(__file__).with_name("find_behind.sql").read_text(encoding="utf-8"))
 
 
 async def tell_force(engine: AsyncEngine, caller: Caller, version: int, response: Response) -> None:
     """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers whether it is."""
     response.headers["Fillip-Book-Version"] = str(version)
     response.headers["Fillip-In-Force"] = "true" if await _await_force(engine, caller, version) else "false"
-
-
-async def find_force(connection: AsyncConnection, caller: Caller) -> int | None:
-    """The version of the caller's book that every living worker decides under; None where none has the book."""
-    found: int | None = (await connection.execute(_FIND, {"tenant_id": caller.tenant_id})).scalar_one()
-    return found
 
 
 async def _await_force(engine: AsyncEngine, caller: Caller, version: int) -> bool:

@@ -2,11 +2,16 @@
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.check_definition import check_definition
+from fillip.core.campaign.check_exclusive import check_exclusive, check_group
 from fillip.core.campaign.vocabulary import Vocabulary
+from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused
 from fillip.http.errors import refuse
+from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.expressions import check_cost, check_expression, check_size
+from fillip.manage.campaign.postgres import find_in_group
+from fillip.manage.store.postgres import Connection
 
 MAX_FAULTS = 20
 """Expressions of a definition that are refused at once, most."""
@@ -28,3 +33,16 @@ def check_campaign(campaign: Campaign, vocabulary: Vocabulary) -> dict[str, Chec
     refuse(faults)
     refuse(check_cost(campaign.expressions, checked))
     return checked
+
+
+async def check_conflict(connection: Connection, caller: Caller, campaign_id: str | None, campaign: Campaign) -> None:
+    """Whether the campaign's part in conflicts goes together, by itself and with its group, whose members pick alike.
+
+    Call it under the tenant's lock. Raises DefinitionRefused with all faults.
+    """
+    faults = check_exclusive(campaign)
+    if campaign.exclusive:
+        row = await find_in_group(connection, caller, campaign.exclusive.group, but=campaign_id)
+        if row:  # the first stands for all: each was checked against it
+            faults += check_group(campaign, row.campaign_id, read_definition(row))
+    refuse(faults)

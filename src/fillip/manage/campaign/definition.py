@@ -1,14 +1,15 @@
-"""What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in saving.py."""
+"""What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in checks.py."""
 
 from typing import Any, Literal
 
 import msgspec
 from pydantic import ConfigDict, Field
 
-from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
+from fillip.manage.campaign.postgres import CampaignRow
 
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S
@@ -174,3 +175,13 @@ class DefinitionPart(Part):
     def to_campaign(self) -> Campaign:
         """The same as the noun that the path works with."""
         return msgspec.convert(self.model_dump(), Campaign)
+
+
+def read_definition(row: CampaignRow) -> Campaign:
+    """The campaign that a row's definition describes."""
+    return msgspec.convert(row.definition, Campaign)
+
+
+def read_checked(row: CampaignRow) -> dict[str, CheckedExpression]:
+    """The expressions of a row's definition, checked, by their path."""
+    return msgspec.convert(row.checked, dict[str, CheckedExpression])

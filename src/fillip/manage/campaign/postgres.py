@@ -1,28 +1,32 @@
 """Campaigns and their versions as stored: reading with the state that the clock gives, writing with the book change."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
-from sqlalchemy import DateTime, Row, Select, any_, bindparam, case, cast, func, insert, literal, or_, select, update
+from msgspec import Struct
+from sqlalchemy import DateTime, Integer, Row, Select, any_, bindparam, case, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
+from fillip.core.event import ACCEPTED_FOR
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
-from fillip.manage.book.change import change_book
-from fillip.manage.campaign.open_instances import Plan, Policy
+from fillip.manage.book.postgres import change_book
 from fillip.manage.object.postgres import RowPage
 from fillip.manage.store import tables
 from fillip.manage.store.keyset import read_page
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
-_starts_at = cast(_version.c.definition[("schedule", "starts_at")].astext, DateTime(timezone=True))
-_ends_at = cast(_version.c.definition[("schedule", "ends_at")].astext, DateTime(timezone=True))
+DEFINITION = _version.c.definition
+LATENESS_S = func.coalesce(cast(DEFINITION[("quest", "lateness_s")].astext, Integer), 0)
+_OVER_FOR_GOOD = timedelta(days=7) + ACCEPTED_FOR
+"""So long after its window, an instance takes nothing more: the most lateness, and the oldest event that is taken."""
+_starts_at = cast(DEFINITION[("schedule", "starts_at")].astext, DateTime(timezone=True))
+_ends_at = cast(DEFINITION[("schedule", "ends_at")].astext, DateTime(timezone=True))
 
 _is_same = (_version.c.tenant_id == _campaign.c.tenant_id) & (_version.c.campaign_id == _campaign.c.campaign_id)
 _is_current = _is_same & (_version.c.version == _campaign.c.version)
@@ -39,11 +43,10 @@ SHOWN = case(
 )
 """The state as of now: by the schedule for a launched campaign of a live tenant, as stored for any other."""
 
-
 _CURRENT = (
     select(
         _campaign,
-        _version.c.definition,
+        DEFINITION,
         _version.c.checked,
         _version.c.steps,
         SHOWN.label("shown"),
@@ -57,10 +60,19 @@ _ONE = _CURRENT.where(
     _campaign.c.tenant_id == bindparam("tenant_id"), _campaign.c.campaign_id == bindparam("campaign_id")
 )
 """Built once: building a statement costs as much as running it."""
-
-
 CampaignRow: TypeAlias = Row[Any]
 """A campaign with its current version, as `select_campaigns` gives it."""
+
+
+Policy = Literal["keep", "migrate"]
+
+
+class Plan(Struct, frozen=True):
+    """What is asked for, for how many open instances, and the earlier versions that are in force from then on."""
+
+    policy: Policy
+    open: int
+    kept: Sequence[int]
 
 
 def select_campaigns(caller: Caller) -> Select[Any]:
@@ -81,7 +93,7 @@ async def list_campaigns(
     connection: AsyncConnection, caller: Caller, pages: Paging, *, shown: CampaignState | None, kind: str | None
 ) -> RowPage:
     """A page of the caller's campaigns by id, all or those shown in a state or of a kind."""
-    statement = select_campaigns(caller).add_columns(_version.c.definition["kind"].astext.label("kind"))
+    statement = select_campaigns(caller).add_columns(DEFINITION["kind"].astext.label("kind"))
     sift = {"shown": shown, "kind": kind}
     return await read_page(connection, statement, [_campaign.c.campaign_id], pages, sift=sift)
 
@@ -90,11 +102,6 @@ async def list_versions(connection: AsyncConnection, caller: Caller, campaign_id
     """A page of the versions of a campaign, the first one first."""
     mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == campaign_id)
     return await read_page(connection, select(_version).where(mine), [_version.c.version], pages)
-
-
-def read_definition(row: CampaignRow) -> Campaign:
-    """The campaign that a row's definition describes."""
-    return msgspec.convert(row.definition, Campaign)
 
 
 async def add_campaign(
@@ -130,7 +137,7 @@ async def save_version(
     version = row.version
     if row.state == "draft":
         same = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
-        await connection.execute(update(_version).where(same).values(**_write_content(campaign, checked)))
+        await connection.execute(_version.update().where(same).values(**_write_content(campaign, checked)))
     else:
         version += 1
         policy = plan.policy if plan else None
@@ -153,7 +160,7 @@ async def move(
     same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
     values = {"state": state, "version": version, "kept": list(kept)}
     moved = {"revision": _campaign.c.revision + 1, "updated_at": func.now()}
-    await connection.execute(update(_campaign).where(same).values(values | moved))
+    await connection.execute(_campaign.update().where(same).values(values | moved))
     return await _announce(connection, caller, campaign_id, growing)
 
 
@@ -171,6 +178,43 @@ async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: st
     return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
 
 
+async def find_in_group(
+    connection: AsyncConnection, caller: Caller, group: str, *, but: str | None
+) -> CampaignRow | None:
+    """The first campaign by id of an exclusive group that is not archived, leaving out `but`."""
+    others = select_campaigns(caller).where(
+        DEFINITION[("exclusive", "group")].astext == group,
+        _campaign.c.state != "archived",
+        _campaign.c.campaign_id != (but or ""),
+    )
+    statement = others.order_by(_campaign.c.campaign_id).limit(1)
+    row: CampaignRow | None = (await connection.execute(statement)).first()
+    return row
+
+
+async def count_standing(connection: AsyncConnection, caller: Caller, row: CampaignRow) -> Mapping[int, int]:
+    """By version, how many instances are open now; 0 where there are only such that may be opened again."""
+    instance, live = tables.quest_instance.c, row.clock == "live"
+    mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
+    lateness = select(_version.c.version, LATENESS_S.label("lateness_s")).where(mine).cte("lateness")
+    lateness = lateness.prefix_with("MATERIALIZED")  # read once a version, not once an instance
+    over_at = instance.ends_at + func.make_interval(0, 0, 0, 0, 0, 0, lateness.c.lateness_s)
+    is_open = (instance.state == "open") & or_(literal(not live), instance.ends_at.is_(None), over_at >= func.now())
+    recent = or_(literal(not live), instance.ends_at.is_(None), instance.ends_at > func.now() - _OVER_FOR_GOOD)
+    statement = (
+        select(instance.campaign_version, func.count().filter(is_open))
+        .join(lateness, lateness.c.version == instance.campaign_version)
+        .where(
+            instance.tenant_id == caller.tenant_id,
+            instance.campaign_id == row.campaign_id,
+            instance.state.in_(("open", "lapsed")),
+            recent,
+        )
+        .group_by(instance.campaign_version)
+    )
+    return {found[0]: found[1] for found in await connection.execute(statement)}
+
+
 async def count_campaigns(connection: AsyncConnection, tenant_id: str) -> int:
     """How many campaigns of a tenant are not archived."""
     mine = (_campaign.c.tenant_id == tenant_id) & (_campaign.c.state != "archived")
@@ -186,32 +230,6 @@ async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
     return int((await connection.execute(statement.where(mine))).scalar_one())
 
 
-def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:
-    """The campaign as it is launched now: where it does not say when it starts, in this second.
-
-    Not of a tenant whose clock is `history`: what it is sent is of the past.
-    """
-    return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
-
-
-def keep_start(campaign: Campaign, row: CampaignRow) -> Campaign:
-    """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
-    return _start_at(campaign, read_definition(row).schedule.starts_at)
-
-
-def _start_at(campaign: Campaign, at: datetime | None) -> Campaign:
-    schedule = campaign.schedule
-    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, starts_at=at))
-
-
-def plan_end(campaign: Campaign, now: datetime) -> Campaign:
-    """The campaign with its schedule ended at `now`, unless it ends before."""
-    ends_at = campaign.schedule.ends_at
-    if ends_at and ends_at <= now:
-        return campaign
-    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now))
-
-
 async def _add_version(
     connection: AsyncConnection,
     caller: Caller,
@@ -222,7 +240,7 @@ async def _add_version(
     policy: Policy | None = None,
 ) -> None:
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "version": version, "open_instances": policy}
-    await connection.execute(insert(_version).values(**values, **_write_content(campaign, checked)))
+    await connection.execute(_version.insert().values(**values, **_write_content(campaign, checked)))
 
 
 def _write_content(campaign: Campaign, checked: dict[str, CheckedExpression]) -> dict[str, Any]:

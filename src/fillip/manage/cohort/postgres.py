@@ -12,7 +12,7 @@ from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.paging import Paging
-from fillip.manage.book.change import change_book
+from fillip.manage.book.postgres import change_book
 from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.object.postgres import Objects, RowPage
 from fillip.manage.store.keyset import inline_count, read_cursor, read_page

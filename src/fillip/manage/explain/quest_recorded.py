@@ -1,16 +1,15 @@
 """What an explanation says of the quest instance that a decision's event completed, and of the events that each step was given."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from fillip.core.ports import Caller
 from fillip.manage.decision.postgres import DecisionRow
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check
 from fillip.manage.explain.checks import describe_instance
 from fillip.manage.explain.postgres import find_completed, list_given
+from fillip.manage.store.postgres import Connection
 
 
-async def check_instance(connection: AsyncConnection, caller: Caller, decision: DecisionRow) -> Check | None:
+async def check_instance(connection: Connection, caller: Caller, decision: DecisionRow) -> Check | None:
     """The instance that a decision's event completed, as it stands; None where it is no more, or there was no quest."""
     instance = await find_completed(connection, caller, decision)
     if instance is None:

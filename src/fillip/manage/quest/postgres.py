@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
-from fillip.manage.campaign.open_instances import LATENESS_S, _definition
+from fillip.manage.campaign.postgres import DEFINITION, LATENESS_S
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
@@ -36,7 +36,7 @@ async def list_instances(
     asked = [instance[name] == value for name, value in wanted.items() if value is not None]
     columns = [column for column in instance if column.name != "state"]
     statement = (
-        select(*columns, _SHOWN.label("state"), _definition["name"].astext.label("name"))
+        select(*columns, _SHOWN.label("state"), DEFINITION["name"].astext.label("name"))
         .join(campaign_version, _is_own_version)
         .join(tenant, tenant.c.tenant_id == instance.tenant_id)
         .where(instance.tenant_id == caller.tenant_id, *asked)

@@ -23,10 +23,10 @@ from fillip.http.address import check_parameters, read_segment
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
 from fillip.http.body import JsonRequest
 from fillip.http.errors import Forbidden
-from fillip.manage.book.change import take_change
 from fillip.manage.book.in_force import tell_force
+from fillip.manage.book.postgres import take_change
 from fillip.manage.request.aside import Aside
-from fillip.manage.request.idempotency import Replay, claim_answer, keep_answer
+from fillip.manage.request.idempotency_postgres import Replay, claim_answer, keep_answer
 from fillip.manage.store.postgres import enter_tenant, reach
 
 MAX_UPLOADS = 2

@@ -1,11 +1,8 @@
 """When a schema changes under campaigns that run: whether they still type, and what they are then compiled from."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Row, select
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.expression import Expression
@@ -16,17 +13,19 @@ from fillip.core.quest.check_route import check_route
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import ObjectType, derive_type
 from fillip.http.errors import Conflict, DefinitionRefused
-from fillip.manage.book.change import hold_limits, lock_tenant
+from fillip.manage.book.postgres import hold_limits, lock_tenant
+from fillip.manage.campaign.definition import read_checked, read_definition
 from fillip.manage.campaign.expressions import check_expression
-from fillip.manage.campaign.postgres import list_kept, list_launched, read_definition, save_version
-from fillip.manage.campaign.vocabulary import read_actions, read_list_types
+from fillip.manage.campaign.postgres import CampaignRow, list_kept, list_launched, save_version
+from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_types
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import list_keyed, save_limit
 from fillip.manage.request.route import UnitOfWork
+from fillip.manage.store.postgres import ping
 
 _PORTION = 5  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
 
-_Changed = tuple[Row[Any], Campaign, dict[str, CheckedExpression]]
+_Changed = tuple[CampaignRow, Campaign, dict[str, CheckedExpression]]
 
 
 async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape: ObjectType) -> None:
@@ -56,10 +55,10 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
     for some in _cut(campaigns):
         found, moved = await work.compute(_recheck, some, action_name, types)
         faults, changed = faults + found, changed + moved
-        await connection.execute(select(1))
+        await ping(connection)
     for some in _cut(kept):
         faults += await work.compute(_recheck_kept, some, action_name, types)
-        await connection.execute(select(1))
+        await ping(connection)
     keys = await work.compute(_recheck_keys, limits, new_shape, types.lists, faults)
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
@@ -70,7 +69,7 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
         await save_limit(connection, caller, replace(limit, key_checked=code))
 
 
-def _cut(campaigns: Sequence[tuple[Row[Any], Campaign]]) -> Iterator[Sequence[tuple[Row[Any], Campaign]]]:
+def _cut(campaigns: Sequence[tuple[CampaignRow, Campaign]]) -> Iterator[Sequence[tuple[CampaignRow, Campaign]]]:
     for start in range(0, len(campaigns), _PORTION):
         yield campaigns[start : start + _PORTION]
 
@@ -81,12 +80,12 @@ def same_code(one: bytes, other: bytes) -> bool:
 
 
 def _recheck(
-    campaigns: Iterable[tuple[Row[Any], Campaign]], action_name: str | None, types: TypeContext
+    campaigns: Iterable[tuple[CampaignRow, Campaign]], action_name: str | None, types: TypeContext
 ) -> tuple[list[Fault], list[_Changed]]:
     faults: list[Fault] = []
     changed = []
     for row, campaign in campaigns:
-        before = msgspec.convert(row.checked, dict[str, CheckedExpression])
+        before = read_checked(row)
         after = dict(before)
         for each in campaign.expressions:
             if _depends_on(each, before[each.path], action_name):
@@ -109,7 +108,7 @@ def _depends_on(expression: Expression, checked: CheckedExpression, changed: str
 
 
 def _recheck_kept(
-    kept: Iterable[tuple[Row[Any], Campaign]], action_name: str | None, types: TypeContext
+    kept: Iterable[tuple[CampaignRow, Campaign]], action_name: str | None, types: TypeContext
 ) -> list[Fault]:
     """Where earlier versions in force would break or read differently: they are what they were, or nothing is kept."""
     faults = []

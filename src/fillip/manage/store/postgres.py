@@ -91,7 +91,12 @@ async def transaction(engine: AsyncEngine, caller: Caller | None = None) -> Asyn
 async def reach_engine(engine: AsyncEngine) -> None:
     """Go to PostgreSQL and back. Raises Retry."""
     async with engine.connect() as connection:
-        await reach(connection.execute(_PING))
+        await ping(connection)
+
+
+async def ping(connection: AsyncConnection) -> None:
+    """Let the connection go to PostgreSQL and back. Raises Retry."""
+    await reach(connection.execute(_PING))
 
 
 async def enter_tenant(connection: AsyncConnection, tenant_id: str) -> None:

@@ -1,6 +1,7 @@
 """A change of the book: numbered and written in the transaction of the change itself, so that the WAL carries it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from fillip.manage.store.tables import book_change, tenant
 from fillip.manage.tenant.postgres import UNBOUNDED, count_bytes
 
 _CHANGED = "fillip_book_version"
+_HOLD_LIMITS = text("SELECT hold_limits(:tenant_id)")
+_LOCK_NOT_AVAILABLE = "55P03"
+_FIND_BEHIND = text(Path(__file__).with_name("find_behind.sql").read_text(encoding="utf-8"))
 BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
 
 
@@ -69,10 +73,10 @@ def take_change(connection: AsyncConnection) -> int | None:
     return version
 
 
-_HOLD_LIMITS = text("SELECT hold_limits(:tenant_id)")
-
-
-_LOCK_NOT_AVAILABLE = "55P03"
+async def find_force(connection: AsyncConnection, caller: Caller) -> int | None:
+    """The version of the caller's book that every living worker decides under; None where none has the book."""
+    found: int | None = (await connection.execute(_FIND_BEHIND, {"tenant_id": caller.tenant_id})).scalar_one()
+    return found
 
 
 async def hold_limits(connection: AsyncConnection, caller: Caller) -> None:

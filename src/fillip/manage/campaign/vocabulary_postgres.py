@@ -12,7 +12,7 @@ from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
-from fillip.manage.book.change import lock_tenant
+from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.store import tables
 
 

@@ -1,0 +1,53 @@
+"""What an order does to a campaign: the state it goes into, and its schedule."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec.structs import replace
+
+from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState
+from fillip.http.errors import Conflict
+from fillip.manage.campaign.definition import read_definition
+from fillip.manage.campaign.postgres import CampaignRow
+
+Order = Literal["launch", "pause", "resume", "end", "archive"]
+
+
+def find_next(row: CampaignRow, campaign: Campaign, order: Order) -> CampaignState:
+    """The state that an order puts a campaign into, as of now; raises Conflict where it is not possible."""
+    state = LIFE_CYCLE.get((row.shown, order))
+    if state is None:
+        possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
+        raise Conflict(f"campaign '{row.campaign_id}' is {row.shown}: '{order}' is not possible, only {possible}")
+    starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
+    if state != "running" or row.clock != "live":
+        return state
+    if order == "launch" and ends_at and ends_at < row.now:
+        raise Conflict(f"campaign '{row.campaign_id}' ended on {ends_at.isoformat()} by its schedule: change it first")
+    return "scheduled" if starts_at and starts_at > row.now else "running"
+
+
+def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:
+    """The campaign as it is launched now: where it does not say when it starts, in this second.
+
+    Not of a tenant whose clock is `history`: what it is sent is of the past.
+    """
+    return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
+
+
+def keep_start(campaign: Campaign, row: CampaignRow) -> Campaign:
+    """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
+    return _start_at(campaign, read_definition(row).schedule.starts_at)
+
+
+def _start_at(campaign: Campaign, at: datetime | None) -> Campaign:
+    schedule = campaign.schedule
+    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, starts_at=at))
+
+
+def plan_end(campaign: Campaign, now: datetime) -> Campaign:
+    """The campaign with its schedule ended at `now`, unless it ends before."""
+    ends_at = campaign.schedule.ends_at
+    if ends_at and ends_at <= now:
+        return campaign
+    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now))
