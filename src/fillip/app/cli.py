@@ -18,11 +18,7 @@ Settings come from the environment (`FILLIP_…`, see docs/reference/settings.md
 """
 
 app = typer.Typer(
-    help=HELP,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(positions, name="positions")
@@ -37,8 +33,7 @@ StateDir = Annotated[
 ]
 ApiPort = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API. [default: 8080, or a free one]")]
 GatewayPort = Annotated[
-    int | None,
-    typer.Option(min=1, max=65_535, help="Port of the WebSocket gateway. [default: 8081, or a free one]"),
+    int | None, typer.Option(min=1, max=65_535, help="Port of the WebSocket gateway. [default: 8081, or a free one]")
 ]
 AnalysePort = Annotated[
     int | None, typer.Option(min=1, max=65_535, help="Port of the reports. [default: 8082, or a free one]")

@@ -44,11 +44,7 @@ class Stack:
     """Servers and processes of one state folder; `with` starts and stops them. Not for several threads."""
 
     def __init__(
-        self,
-        state_dir: Path,
-        report: Report,
-        ports: Mapping[str, int | None],
-        given: Settings | None = None,
+        self, state_dir: Path, report: Report, ports: Mapping[str, int | None], given: Settings | None = None
     ) -> None:
         """`ports` by process; None takes the usual port, or a free one where that is taken.
 

@@ -66,11 +66,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | N
         health.watch("Kafka", Lag(ends, lambda: log.places).measure)
     books = BookKeeper(PostgresBooks(pool, build_reader), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
-    stages: list[Stage] = [
-        Ingest(books),
-        Meet(PostgresUsers(pool), refusals.add),
-        Hint(ValkeyLimitHints(valkey)),
-    ]
+    stages: list[Stage] = [Ingest(books), Meet(PostgresUsers(pool), refusals.add), Hint(ValkeyLimitHints(valkey))]
     following = asyncio.create_task(books.run())
     settling = partial(commit, source, books, Settle(ledger, report))
     walking = asyncio.create_task(walk(source, stages, settling, partial(set_aside, books, settling), ERRORS))

@@ -57,12 +57,7 @@ num.network.threads=2
 num.io.threads=4
 """
 # Client settings of the health checks: quick to retry, silent.
-PROBE = {
-    "reconnect.backoff.ms": 20,
-    "reconnect.backoff.max.ms": 100,
-    "log_level": 0,
-    "socket.timeout.ms": 3000,
-}
+PROBE = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "log_level": 0, "socket.timeout.ms": 3000}
 
 
 class Kafka:

@@ -23,13 +23,7 @@ TENANT_DOCUMENT: Document = {
 def actions() -> dict[str, Document]:
     """JSON Schema of the attributes of each action; money in US cents."""
     text, count = {"type": "string", "maxLength": 64}, {"type": "integer", "minimum": 0}
-    purchase = {
-        "basket": text,
-        "store": text,
-        "amount_cents": count,
-        "lines": count,
-        "coupon_discount_cents": count,
-    }
+    purchase = {"basket": text, "store": text, "amount_cents": count, "lines": count, "coupon_discount_cents": count}
     return {
         "PURCHASE": _schema(purchase),
         "ENROLLED": _schema({"campaign": text, "type": text}),
@@ -51,13 +45,7 @@ def campaigns() -> dict[str, Document]:
 
 def limits() -> list[Document]:
     """All 28 limits: coupon campaigns once per household and coupon; $100 of cashback a day in all."""
-    daily = {
-        "limit_id": "cashback-daily",
-        "scope": "tenant",
-        "measure": "value",
-        "span": "day",
-        "cap": 10_000,
-    }
+    daily = {"limit_id": "cashback-daily", "scope": "tenant", "measure": "value", "span": "day", "cap": 10_000}
     return [*(_once(f"cj-{row[0]}") for row in rows("campaigns")), {**daily, "reward_kind": "cashback"}]
 
 
@@ -75,12 +63,7 @@ def users() -> list[str]:
 
 
 def _schema(properties: Mapping[str, object]) -> Document:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _coupon_campaign(number: str, kind: str, start: str, end: str, coupons: list[str]) -> Document:

@@ -44,11 +44,7 @@ class RuleIndex:
         return self._rest.slots
 
     def find(
-        self,
-        event: Mapping[str, object],
-        user: Mapping[str, object] | None,
-        cohorts: Set[str],
-        open_rows: int = -1,
+        self, event: Mapping[str, object], user: Mapping[str, object] | None, cohorts: Set[str], open_rows: int = -1
     ) -> Mapping[int, bool]:
         """The slots whose rule may be true, with whether it is so for sure. Attributes as compiled rules take them.
 

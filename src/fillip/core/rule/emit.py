@@ -9,14 +9,8 @@ from fillip.core.rule.operations import TEMPLATES
 from fillip.core.rule.tree import Call, Const, Entries, Fold, Has, Items, Name, Node, Select, walk
 
 ABSORBING = frozenset({"logical_and", "logical_or"})
-_FAST = {
-    "all": "all({test} for {name} in {over})",
-    "exists": "any({test} for {name} in {over})",
-}
-_EXACT = {
-    "all": "absorb_all({over}, lambda {name}: {test})",
-    "exists": "absorb_any({over}, lambda {name}: {test})",
-}
+_FAST = {"all": "all({test} for {name} in {over})", "exists": "any({test} for {name} in {over})"}
+_EXACT = {"all": "absorb_all({over}, lambda {name}: {test})", "exists": "absorb_any({over}, lambda {name}: {test})"}
 _EITHER = {
     "exists_one": "(sum(1 for {name} in {over} if {test}) == 1)",
     "map": "[{make} for {name} in {over} if {test}]",

@@ -38,11 +38,7 @@ class RejectionWhole(RejectionAnswer):
 
 @router.get("")
 async def list_rejections(
-    work: Reading,
-    pages: Pages,
-    reason: IdFilter = None,
-    event_id: IdFilter = None,
-    event_source: SourceFilter = None,
+    work: Reading, pages: Pages, reason: IdFilter = None, event_id: IdFilter = None, event_source: SourceFilter = None
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
     rows, cursor = await postgres.list_rejections(

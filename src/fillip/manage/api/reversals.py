@@ -195,13 +195,7 @@ async def list_reversals(
 ) -> Page[ReversalAnswer]:
     """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
     rows, cursor = await postgres.list_reversals(
-        work.connection,
-        work.caller,
-        pages,
-        state=state,
-        event_id=event_id,
-        event_source=event_source,
-        user_id=user_id,
+        work.connection, work.caller, pages, state=state, event_id=event_id, event_source=event_source, user_id=user_id
     )
     return Page(items=[_describe_reversal(row) for row in rows], next_cursor=cursor)
 
