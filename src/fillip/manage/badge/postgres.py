@@ -1,18 +1,18 @@
 """Badges as stored, and the shelf of each user."""
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects, RowPage
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import badge, badge_held
 
 badges = Objects(badge, "badge_id", "there is no badge {}")
 
 
-async def list_held(connection: AsyncConnection, caller: Caller, user_id: str, pages: Paging) -> RowPage:
+async def list_held(connection: Connection, caller: Caller, user_id: str, pages: Paging) -> RowPage:
     """A page of the badges that a user holds, by id, with what each shows."""
     shown = [badge.c.name, badge.c.description, badge.c.image_url]
     statement = (

@@ -8,12 +8,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.store import tables
-from fillip.manage.store.postgres import find_state
+from fillip.manage.store.postgres import Connection, find_state
 from fillip.manage.store.tables import book_change, tenant
 from fillip.manage.tenant.postgres import UNBOUNDED, count_bytes
 
@@ -25,7 +24,7 @@ BookKind = Literal["tenant", "action", "campaign", "limit", "cohort", "list"]
 
 
 async def change_book(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     kind: BookKind,
     object_id: str,
@@ -46,7 +45,7 @@ async def change_book(
 
 
 async def record_change(
-    connection: AsyncConnection,
+    connection: Connection,
     tenant_id: str,
     key_id: UUID | None,
     kind: BookKind,
@@ -67,19 +66,19 @@ async def record_change(
     return version
 
 
-def take_change(connection: AsyncConnection) -> int | None:
+def take_change(connection: Connection) -> int | None:
     """The version that the connection's transaction has made of its tenant's book, None where it made none; once."""
     version: int | None = connection.info.pop(_CHANGED, None)
     return version
 
 
-async def find_force(connection: AsyncConnection, caller: Caller) -> int | None:
+async def find_force(connection: Connection, caller: Caller) -> int | None:
     """The version of the caller's book that every living worker decides under; None where none has the book."""
     found: int | None = (await connection.execute(_FIND_BEHIND, {"tenant_id": caller.tenant_id})).scalar_one()
     return found
 
 
-async def hold_limits(connection: AsyncConnection, caller: Caller) -> None:
+async def hold_limits(connection: Connection, caller: Caller) -> None:
     """Keep batches from deciding by the caller's limits until the transaction ends, once those at work are done.
 
     Call it before anything is locked. Raises Retry after 2 s: later batches wait behind it, those of others too.
@@ -92,7 +91,7 @@ async def hold_limits(connection: AsyncConnection, caller: Caller) -> None:
         raise Retry("a batch of events is being counted on these limits; nothing has changed: try again") from error
 
 
-async def lock_tenant(connection: AsyncConnection, caller: Caller) -> Row[Any]:
+async def lock_tenant(connection: Connection, caller: Caller) -> Row[Any]:
     """The caller's tenant row, locked until the transaction ends: changes of one tenant's book come one by one."""
     statement = select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id).with_for_update()
     return (await connection.execute(statement)).one()

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import DateTime, Integer, Row, Select, any_, bindparam, case, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
 from fillip.core.event import ACCEPTED_FOR
@@ -19,6 +18,7 @@ from fillip.manage.book.postgres import change_book
 from fillip.manage.object.postgres import RowPage
 from fillip.manage.store import tables
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
 DEFINITION = _version.c.definition
@@ -80,7 +80,7 @@ def select_campaigns(caller: Caller) -> Select[Any]:
     return _CURRENT.where(_campaign.c.tenant_id == caller.tenant_id)
 
 
-async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id: str) -> CampaignRow:
+async def find_campaign(connection: Connection, caller: Caller, campaign_id: str) -> CampaignRow:
     """One campaign as `select_campaigns` gives it; raises NotFound."""
     given = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
     row: CampaignRow | None = (await connection.execute(_ONE, given)).one_or_none()
@@ -90,7 +90,7 @@ async def find_campaign(connection: AsyncConnection, caller: Caller, campaign_id
 
 
 async def list_campaigns(
-    connection: AsyncConnection, caller: Caller, pages: Paging, *, shown: CampaignState | None, kind: str | None
+    connection: Connection, caller: Caller, pages: Paging, *, shown: CampaignState | None, kind: str | None
 ) -> RowPage:
     """A page of the caller's campaigns by id, all or those shown in a state or of a kind."""
     statement = select_campaigns(caller).add_columns(DEFINITION["kind"].astext.label("kind"))
@@ -98,18 +98,14 @@ async def list_campaigns(
     return await read_page(connection, statement, [_campaign.c.campaign_id], pages, sift=sift)
 
 
-async def list_versions(connection: AsyncConnection, caller: Caller, campaign_id: str, pages: Paging) -> RowPage:
+async def list_versions(connection: Connection, caller: Caller, campaign_id: str, pages: Paging) -> RowPage:
     """A page of the versions of a campaign, the first one first."""
     mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == campaign_id)
     return await read_page(connection, select(_version).where(mine), [_version.c.version], pages)
 
 
 async def add_campaign(
-    connection: AsyncConnection,
-    caller: Caller,
-    campaign_id: str,
-    campaign: Campaign,
-    checked: dict[str, CheckedExpression],
+    connection: Connection, caller: Caller, campaign_id: str, campaign: Campaign, checked: dict[str, CheckedExpression]
 ) -> CampaignRow:
     """Store a new draft as version 1; raises Conflict when the id is taken."""
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "state": "draft", "version": 1}
@@ -121,7 +117,7 @@ async def add_campaign(
 
 
 async def save_version(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     row: CampaignRow,
     campaign: Campaign,
@@ -147,7 +143,7 @@ async def save_version(
 
 
 async def move(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     campaign_id: str,
     state: CampaignState,
@@ -164,13 +160,13 @@ async def move(
     return await _announce(connection, caller, campaign_id, growing)
 
 
-async def list_launched(connection: AsyncConnection, caller: Caller) -> list[CampaignRow]:
+async def list_launched(connection: Connection, caller: Caller) -> list[CampaignRow]:
     """Every campaign that events may still meet: neither draft nor archived."""
     statement = select_campaigns(caller).where(_campaign.c.state.not_in(("draft", "archived")))
     return list((await connection.execute(statement.order_by(_campaign.c.campaign_id))).all())
 
 
-async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Row[Any]]:
+async def list_kept(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Row[Any]]:
     """Earlier versions that open instances go on under, of one campaign or of all that were launched, by version."""
     mine = [_campaign.c.tenant_id == caller.tenant_id, _campaign.c.state.not_in(("draft", "archived"))]
     mine += [_campaign.c.campaign_id == campaign_id] if campaign_id else []
@@ -178,9 +174,7 @@ async def list_kept(connection: AsyncConnection, caller: Caller, campaign_id: st
     return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
 
 
-async def find_in_group(
-    connection: AsyncConnection, caller: Caller, group: str, *, but: str | None
-) -> CampaignRow | None:
+async def find_in_group(connection: Connection, caller: Caller, group: str, *, but: str | None) -> CampaignRow | None:
     """The first campaign by id of an exclusive group that is not archived, leaving out `but`."""
     others = select_campaigns(caller).where(
         DEFINITION[("exclusive", "group")].astext == group,
@@ -192,7 +186,7 @@ async def find_in_group(
     return row
 
 
-async def count_standing(connection: AsyncConnection, caller: Caller, row: CampaignRow) -> Mapping[int, int]:
+async def count_standing(connection: Connection, caller: Caller, row: CampaignRow) -> Mapping[int, int]:
     """By version, how many instances are open now; 0 where there are only such that may be opened again."""
     instance, live = tables.quest_instance.c, row.clock == "live"
     mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
@@ -215,13 +209,13 @@ async def count_standing(connection: AsyncConnection, caller: Caller, row: Campa
     return {found[0]: found[1] for found in await connection.execute(statement)}
 
 
-async def count_campaigns(connection: AsyncConnection, tenant_id: str) -> int:
+async def count_campaigns(connection: Connection, tenant_id: str) -> int:
     """How many campaigns of a tenant are not archived."""
     mine = (_campaign.c.tenant_id == tenant_id) & (_campaign.c.state != "archived")
     return (await connection.execute(select(func.count()).select_from(_campaign).where(mine))).scalar_one()
 
 
-async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
+async def count_steps(connection: Connection, tenant_id: str) -> int:
     """How many steps (core/rule/cost.py) an event may take at most in all expressions of a tenant's campaigns that it may meet:
     those launched and not archived, with the versions that open instances go on under.
     """
@@ -231,7 +225,7 @@ async def count_steps(connection: AsyncConnection, tenant_id: str) -> int:
 
 
 async def _add_version(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     campaign_id: str,
     version: int,
@@ -248,7 +242,7 @@ def _write_content(campaign: Campaign, checked: dict[str, CheckedExpression]) ->
     return {"definition": msgspec.to_builtins(campaign), "checked": msgspec.to_builtins(checked), "steps": steps}
 
 
-async def _announce(connection: AsyncConnection, caller: Caller, campaign_id: str, growing: bool) -> CampaignRow:
+async def _announce(connection: Connection, caller: Caller, campaign_id: str, growing: bool) -> CampaignRow:
     row = await find_campaign(connection, caller, campaign_id)
     names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
     document = {name: row._mapping[name] for name in names}

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
@@ -14,9 +13,10 @@ from fillip.core.ports import Caller
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.store import tables
+from fillip.manage.store.postgres import Connection
 
 
-async def read_vocabulary(connection: AsyncConnection, caller: Caller, campaign: Campaign) -> Vocabulary:
+async def read_vocabulary(connection: Connection, caller: Caller, campaign: Campaign) -> Vocabulary:
     """What is there of all that `campaign` names; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
     actions = await read_actions(connection, caller, {each.action for each in campaign.expressions})
@@ -37,19 +37,19 @@ async def read_vocabulary(connection: AsyncConnection, caller: Caller, campaign:
     )
 
 
-async def read_points(connection: AsyncConnection, caller: Caller) -> Sequence[str]:
+async def read_points(connection: Connection, caller: Caller) -> Sequence[str]:
     """The currencies of points that the tenant has defined; POINTS is there without."""
     table = tables.points_currency.c
     return (await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))).scalars().all()
 
 
-async def _find(connection: AsyncConnection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
+async def _find(connection: Connection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
     """Those of the names that exist; a definition without any asks nothing."""
     wanted = [name for name in names if name]
     return (await connection.execute(select(column).where(column.in_(wanted)))).scalars().all() if wanted else ()
 
 
-async def read_actions(connection: AsyncConnection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
+async def read_actions(connection: Connection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
     """The JSON Schemas of those of the named actions that exist."""
     table = tables.action
     statement = select(table.c.name, table.c.schema).where(
@@ -58,7 +58,7 @@ async def read_actions(connection: AsyncConnection, caller: Caller, names: Colle
     return {row.name: row.schema for row in await connection.execute(statement)}
 
 
-async def read_list_types(connection: AsyncConnection, caller: Caller) -> ObjectType:
+async def read_list_types(connection: Connection, caller: Caller) -> ObjectType:
     """What `lists` is to the checker: a field for each of the tenant's lists, by id."""
     table = tables.named_list.c
     statement = select(table.list_id, table.kind).where(table.tenant_id == caller.tenant_id).order_by(table.list_id)

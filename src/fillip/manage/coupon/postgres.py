@@ -5,13 +5,13 @@ from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import Row, case, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects, RowPage
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
 
 pools = Objects(coupon_pool, "pool_id", "there is no coupon pool {}")
@@ -27,7 +27,7 @@ class CodeCounts(Struct, frozen=True):
     redeemed: int
 
 
-async def count_codes(connection: AsyncConnection, caller: Caller, pool_id: str) -> CodeCounts:
+async def count_codes(connection: Connection, caller: Caller, pool_id: str) -> CodeCounts:
     """The codes of a pool, counted one by one."""
     mine = (coupon.c.tenant_id == caller.tenant_id) & (coupon.c.pool_id == pool_id)
     free = select(func.count()).select_from(coupon).where(mine, coupon.c.incentive_id.is_(None))
@@ -37,14 +37,14 @@ async def count_codes(connection: AsyncConnection, caller: Caller, pool_id: str)
     return CodeCounts(free=left, assigned=taken - redeemed, redeemed=redeemed)
 
 
-async def count_running(connection: AsyncConnection, caller: Caller) -> int:
+async def count_running(connection: Connection, caller: Caller) -> int:
     """How many generations of the caller are not finished."""
     mine = (_made.tenant_id == caller.tenant_id) & _made.finished_at.is_(None)
     return (await connection.execute(select(func.count()).where(mine))).scalar_one()
 
 
 async def insert_generation(
-    connection: AsyncConnection, caller: Caller, pool_id: str, pattern: str, wanted: int
+    connection: Connection, caller: Caller, pool_id: str, pattern: str, wanted: int
 ) -> Row[Any]:
     """Order a generation; the row, with its `state`."""
     values = {"tenant_id": caller.tenant_id, "pool_id": pool_id, "pattern": pattern, "wanted": wanted}
@@ -52,13 +52,13 @@ async def insert_generation(
     return (await connection.execute(made)).one()
 
 
-async def list_generations(connection: AsyncConnection, caller: Caller, pool_id: str, pages: Paging) -> RowPage:
+async def list_generations(connection: Connection, caller: Caller, pool_id: str, pages: Paging) -> RowPage:
     """A page of a pool's generations with their `state`, the newest first."""
     statement = select(coupon_generation, _STATE).where(_made.tenant_id == caller.tenant_id, _made.pool_id == pool_id)
     return await read_page(connection, statement, [_made.generation_id], pages, descending=True)
 
 
-async def find_generation(connection: AsyncConnection, caller: Caller, pool_id: str, generation_id: UUID) -> Row[Any]:
+async def find_generation(connection: Connection, caller: Caller, pool_id: str, generation_id: UUID) -> Row[Any]:
     """One generation with its `state`; raises NotFound."""
     mine = (_made.tenant_id == caller.tenant_id) & (_made.pool_id == pool_id)
     statement = select(coupon_generation, _STATE).where(mine, _made.generation_id == generation_id)

@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
@@ -13,13 +12,14 @@ from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
 from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import decision, reversal
 
 DecisionRow: TypeAlias = Row[Any]
 
 
 async def list_decisions(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     pages: Paging,
     *,
@@ -38,7 +38,7 @@ async def list_decisions(
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
 
 
-async def find_decision(connection: AsyncConnection, caller: Caller, decision_id: UUID) -> DecisionRow:
+async def find_decision(connection: Connection, caller: Caller, decision_id: UUID) -> DecisionRow:
     """One decision; raises NotFound."""
     statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, decision.c.decision_id == decision_id)
     row = (await connection.execute(statement)).one_or_none()
@@ -48,7 +48,7 @@ async def find_decision(connection: AsyncConnection, caller: Caller, decision_id
 
 
 async def find_first(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, source: str, event_id: str
+    connection: Connection, caller: Caller, campaign_id: str, source: str, event_id: str
 ) -> UUID | None:
     """The first decision of a campaign on an event, None where there is none."""
     key = identify_event(caller.tenant_id, source, event_id)
@@ -59,9 +59,7 @@ async def find_first(
     return decision_id
 
 
-async def list_applied(
-    connection: AsyncConnection, caller: Caller, rows: Sequence[DecisionRow]
-) -> dict[UUID, list[str]]:
+async def list_applied(connection: Connection, caller: Caller, rows: Sequence[DecisionRow]) -> dict[UUID, list[str]]:
     """The ids of the reversals that took the events of these decisions back, by event, in their order."""
     found = reversal.c
     mine = (found.tenant_id == caller.tenant_id) & (found.state == "applied")

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.errors import Invalid
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import event_met
 
 MAX_NAMED = 10
@@ -18,7 +18,7 @@ _MAX_SHOWN = 100  # characters of each
 
 
 async def find_recorded(
-    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
+    connection: Connection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
 ) -> Row[Any] | None:
     """The one event of this id that has come and met something, of `source` where it is given; no reversal.
 

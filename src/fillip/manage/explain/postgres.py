@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, cast, func, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
@@ -30,6 +29,7 @@ from fillip.manage.explain.checks import EventContext
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.store import tables
+from fillip.manage.store.postgres import Connection
 from fillip.rows.campaign.postgres import name_lists, read_version
 from fillip.rows.quest.postgres import read_instance
 
@@ -86,7 +86,7 @@ class ExplainedEvent(Struct, frozen=True):
 
 
 async def find_event(
-    connection: AsyncConnection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
+    connection: Connection, caller: Caller, event_id: str, source: str | None, *, at: str = "/event_source"
 ) -> ExplainedEvent:
     """A recorded event, of `source` where it is given.
 
@@ -99,7 +99,7 @@ async def find_event(
     return ExplainedEvent(source=row.event_source, **plain)
 
 
-async def load_recorded(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> EventContext:
+async def load_recorded(connection: Connection, caller: Caller, decision: Row[Any]) -> EventContext:
     """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
     occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
     version = tables.campaign_version.c
@@ -127,9 +127,7 @@ class CurrentContext(Struct, frozen=True):
     cohorts: frozenset[str]
 
 
-async def read_current_context(
-    connection: AsyncConnection, caller: Caller, occurrence: ExplainedEvent
-) -> CurrentContext:
+async def read_current_context(connection: Connection, caller: Caller, occurrence: ExplainedEvent) -> CurrentContext:
     """The scene of an event, in one way to the server; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
     row = (await connection.execute(_SCENE, given)).one()
@@ -139,7 +137,7 @@ async def read_current_context(
 
 
 async def load_current(
-    connection: AsyncConnection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, scene: CurrentContext
+    connection: Connection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, scene: CurrentContext
 ) -> EventContext:
     """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
@@ -153,7 +151,7 @@ async def load_current(
 
 
 async def know_lists(
-    connection: AsyncConnection, caller: Caller, campaign_version: CampaignVersion, book_version: int | None = None
+    connection: Connection, caller: Caller, campaign_version: CampaignVersion, book_version: int | None = None
 ) -> CampaignVersion:
     """The campaign with the lists that its rules read, as they were at a version of the book or are (None)."""
     if not (named := name_lists(campaign_version)):
@@ -161,7 +159,7 @@ async def know_lists(
     return structs.replace(campaign_version, lists=await read_lists(connection, caller, named, book_version))
 
 
-async def know_opening(connection: AsyncConnection, caller: Caller, context: EventContext) -> EventContext:
+async def know_opening(connection: Connection, caller: Caller, context: EventContext) -> EventContext:
     """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
     newest, book = context.campaign_version, context.event.book
     asking = [
@@ -177,7 +175,7 @@ async def know_opening(connection: AsyncConnection, caller: Caller, context: Eve
     return structs.replace(context, event=event) if actions else context
 
 
-async def _find_schema(connection: AsyncConnection, caller: Caller, action: str) -> dict[str, Any]:
+async def _find_schema(connection: Connection, caller: Caller, action: str) -> dict[str, Any]:
     table = tables.action
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.name == action)
     schema: dict[str, Any] = (await connection.execute(select(table.c.schema).where(mine))).scalar_one()
@@ -185,7 +183,7 @@ async def _find_schema(connection: AsyncConnection, caller: Caller, action: str)
 
 
 async def find_instances(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, user_id: str, quest_event: QuestEvent
+    connection: Connection, caller: Caller, campaign_id: str, user_id: str, quest_event: QuestEvent
 ) -> list[Instance]:
     """A user's instances of a quest that are open, or marked as lapsed and not over for the event, or the newest of their
     key, at most 1,000: first those that the event finds, each in order of start.
@@ -201,7 +199,7 @@ async def find_instances(
     return [read_instance(row._mapping) for row in rows]
 
 
-async def find_completed(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> Instance | None:
+async def find_completed(connection: Connection, caller: Caller, decision: Row[Any]) -> Instance | None:
     """The instance of a quest that a decision's event completed, as it stands; None where it is no more, or was none."""
     if not decision.instance:
         return None
@@ -212,7 +210,7 @@ async def find_completed(connection: AsyncConnection, caller: Caller, decision: 
 
 
 async def list_given(
-    connection: AsyncConnection, caller: Caller, decision: Row[Any], instance: Instance
+    connection: Connection, caller: Caller, decision: Row[Any], instance: Instance
 ) -> list[tuple[str, GivenAnswer]]:
     """What events gave to each step of a decision's instance, with the step, in the order in which they counted."""
     met, event = tables.quest_step_met.c, tables.event_met.c
@@ -239,7 +237,7 @@ def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence
 
 
 async def read_counters(
-    connection: AsyncConnection, caller: Caller, charges: Iterable[LimitCharge]
+    connection: Connection, caller: Caller, charges: Iterable[LimitCharge]
 ) -> Mapping[CounterKey, Counter]:
     """Current use of the counters that these touches name; those never used are absent."""
     table = tables.limit_counter.c
@@ -249,7 +247,7 @@ async def read_counters(
     return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
 
 
-async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
+async def list_limits(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
     """The limits that a grant of one campaign may touch, or all."""
     limit = tables.spending_limit.c
     statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id)
@@ -258,7 +256,7 @@ async def list_limits(connection: AsyncConnection, caller: Caller, campaign_id: 
     return [read_limit(row) for row in await connection.execute(statement)]
 
 
-async def may_collide(connection: AsyncConnection, caller: Caller, campaign: CampaignVersion) -> bool:
+async def may_collide(connection: Connection, caller: Caller, campaign: CampaignVersion) -> bool:
     """Whether another campaign that may grant stands against this one."""
     statement = _OTHERS.where(_NOT_WITH_ALL) if campaign.campaign.stackable else _OTHERS
     given = {"tenant_id": caller.tenant_id, "campaign_id": campaign.campaign_id}
@@ -266,9 +264,7 @@ async def may_collide(connection: AsyncConnection, caller: Caller, campaign: Cam
     return any(collide(campaign.campaign, msgspec.convert(row.definition, Campaign)) for row in rows)
 
 
-async def list_others(
-    connection: AsyncConnection, caller: Caller, campaign_id: str, action: str
-) -> list[CampaignVersion]:
+async def list_others(connection: Connection, caller: Caller, campaign_id: str, action: str) -> list[CampaignVersion]:
     """The other campaigns that may grant for events of an action."""
     definition = _version.definition
     same_action = or_(definition["action"].astext == action, definition["kind"].astext == "QUEST")
@@ -278,7 +274,7 @@ async def list_others(
     return await read_versions(connection, caller, (await connection.execute(statement)).all())
 
 
-async def read_versions(connection: AsyncConnection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
+async def read_versions(connection: Connection, caller: Caller, rows: Sequence[Row[Any]]) -> list[CampaignVersion]:
     """The campaigns of the catalogue's rows, in the state shown, with the versions that are kept beside each."""
     earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
     campaign_versions = []
@@ -333,7 +329,7 @@ def _read_tenant(document: Mapping[str, Any]) -> Tenant:
 
 
 async def _recall_document(
-    connection: AsyncConnection, caller: Caller, book_version: int, kind: str, object_id: str
+    connection: Connection, caller: Caller, book_version: int, kind: str, object_id: str
 ) -> dict[str, Any]:
     change = tables.book_change.c
     mine = (change.tenant_id == caller.tenant_id) & (change.kind == kind) & (change.object_id == object_id)
@@ -343,7 +339,7 @@ async def _recall_document(
     return document
 
 
-async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision: Row[Any]) -> frozenset[str]:
+async def _recall_cohorts(connection: Connection, caller: Caller, decision: Row[Any]) -> frozenset[str]:
     """The cohorts the user was in. Versions are recorded: where a list changed since, membership is taken as met."""
     recorded: dict[str, int] = decision.cohorts or {}
     cohort = tables.cohort.c
@@ -355,6 +351,6 @@ async def _recall_cohorts(connection: AsyncConnection, caller: Caller, decision:
     return frozenset(cohort_id for cohort_id in recorded if cohort_id not in same or cohort_id in members)
 
 
-async def _list_cohorts(connection: AsyncConnection, caller: Caller, user_id: str) -> frozenset[str]:
+async def _list_cohorts(connection: Connection, caller: Caller, user_id: str) -> frozenset[str]:
     statement = select(func.list_cohorts(caller.tenant_id, user_id, type_=ARRAY(Text)))
     return frozenset((await connection.execute(statement)).scalar_one())

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.ledger.claim import ClaimableIncentive
@@ -14,6 +13,7 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import coupon, inbox, incentive
 
 IncentiveRow: TypeAlias = Row[Any]
@@ -44,7 +44,7 @@ _SHOWN = (*(column for column in incentive.c if column.name != "state"), STATE)
 
 
 async def list_incentives(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     pages: Paging,
     *,
@@ -63,14 +63,14 @@ async def list_incentives(
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
 
 
-async def find_incentive(connection: AsyncConnection, caller: Caller, incentive_id: UUID) -> IncentiveRow:
+async def find_incentive(connection: Connection, caller: Caller, incentive_id: UUID) -> IncentiveRow:
     """One incentive in its state as of now; raises NotFound."""
     statement = select(*_SHOWN).where(*_is_same(caller, incentive_id))
     return _want((await connection.execute(statement)).one_or_none(), incentive_id)
 
 
 async def list_inbox(
-    connection: AsyncConnection, caller: Caller, user_id: str, pages: Paging
+    connection: Connection, caller: Caller, user_id: str, pages: Paging
 ) -> tuple[Sequence[IncentiveRow], str | None]:
     """A page of a user's inbox in its order, and the next cursor: incentives with `seq`, `acked_at`, and the kind `told`."""
     same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
@@ -82,7 +82,7 @@ async def list_inbox(
     return await read_page(connection, statement, [inbox.c.seq], pages)
 
 
-async def find_coupon(connection: AsyncConnection, code: str) -> UUID:
+async def find_coupon(connection: Connection, code: str) -> UUID:
     """The incentive that a code belongs to; raises NotFound, or Conflict where nobody was given it."""
     row = (await connection.execute(select(coupon.c.incentive_id).where(coupon.c.code == code))).one_or_none()
     if row is None:
@@ -94,7 +94,7 @@ async def find_coupon(connection: AsyncConnection, code: str) -> UUID:
 
 
 async def read_stored(
-    connection: AsyncConnection, caller: Caller, incentive_id: UUID, *, lock: bool = False
+    connection: Connection, caller: Caller, incentive_id: UUID, *, lock: bool = False
 ) -> tuple[IncentiveRow, ClaimableIncentive]:
     """One incentive as stored, and as far as claiming goes; `lock` holds it until the commit. Raises NotFound."""
     statement = select(incentive).where(*_is_same(caller, incentive_id))
@@ -103,18 +103,14 @@ async def read_stored(
     return row, ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
 
 
-async def read_clock(connection: AsyncConnection) -> datetime:
+async def read_clock(connection: Connection) -> datetime:
     """The time by the database's clock, not that of the transaction's begin."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
 
 async def store_claim(
-    connection: AsyncConnection,
-    caller: Caller,
-    row: IncentiveRow,
-    before: ClaimableIncentive,
-    after: ClaimableIncentive,
+    connection: Connection, caller: Caller, row: IncentiveRow, before: ClaimableIncentive, after: ClaimableIncentive
 ) -> None:
     """Store what a claim made of a locked incentive, which was `before`, and with it of its coupon."""
     if after != before:

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Row, exists, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_limit import check_key_action
@@ -16,6 +15,7 @@ from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
 from fillip.manage.object.postgres import Objects, RowPage
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import limit_counter, spending_limit
 
 limits = Objects(spending_limit, "limit_id", "there is no limit '{}'")
@@ -23,7 +23,7 @@ _limit = spending_limit.c
 
 
 async def list_counters(
-    connection: AsyncConnection, caller: Caller, limit_id: str, user_id: str | None, pages: Paging
+    connection: Connection, caller: Caller, limit_id: str, user_id: str | None, pages: Paging
 ) -> RowPage:
     """A page of a limit's counters by user, key and window, all or those of one user."""
     counter = limit_counter.c
@@ -39,7 +39,7 @@ def read_limit(row: Row[Any]) -> Limit:
 
 
 async def list_keyed(
-    connection: AsyncConnection, caller: Caller, *, action: str | None = None, campaign_id: str | None = None
+    connection: Connection, caller: Caller, *, action: str | None = None, campaign_id: str | None = None
 ) -> list[Limit]:
     """The limits split by a key, all or those of one action or campaign, by id."""
     mine = [_limit.tenant_id == caller.tenant_id, _limit.key.is_not(None)]
@@ -51,7 +51,7 @@ async def list_keyed(
     return [read_limit(row) for row in rows]
 
 
-async def check_keys(connection: AsyncConnection, caller: Caller, campaign_id: str, campaign: Campaign) -> None:
+async def check_keys(connection: Connection, caller: Caller, campaign_id: str, campaign: Campaign) -> None:
     """Whether the limits of a campaign can read their keys from `campaign` too; raises DefinitionRefused."""
     for limit in await list_keyed(connection, caller, campaign_id=campaign_id):
         at, reads = "/quest/steps" if campaign.quest else "/action", f"reads its key from '{limit.action}'"
@@ -59,7 +59,7 @@ async def check_keys(connection: AsyncConnection, caller: Caller, campaign_id: s
         refuse([Fault(at, f"limit '{limit.limit_id}' {reads}: {fault.message}") for fault in faults])
 
 
-async def add_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
+async def add_limit(connection: Connection, caller: Caller, limit: Limit) -> Row[Any]:
     """Store a new limit; raises Conflict when the id is taken."""
     if await limits.seek(connection, caller, limit.limit_id):
         raise Conflict(f"limit '{limit.limit_id}' exists: choose another id, or change it by PUT")
@@ -67,13 +67,13 @@ async def add_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -
     return await _announce(connection, caller, await limits.insert(connection, caller, limit.limit_id, values))
 
 
-async def save_limit(connection: AsyncConnection, caller: Caller, limit: Limit) -> Row[Any]:
+async def save_limit(connection: Connection, caller: Caller, limit: Limit) -> Row[Any]:
     """Store a limit's cap and checked key anew: nothing else of it ever changes."""
     values = {"cap": limit.cap, "key_checked": limit.key_checked}
     return await _announce(connection, caller, await limits.change(connection, caller, limit.limit_id, values))
 
 
-async def remove_limit(connection: AsyncConnection, caller: Caller, limit_id: str) -> None:
+async def remove_limit(connection: Connection, caller: Caller, limit_id: str) -> None:
     """Delete a limit that was never used; raises Conflict when grants were counted on it."""
     await limits.remove(connection, caller, limit_id)
     used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
@@ -82,7 +82,7 @@ async def remove_limit(connection: AsyncConnection, caller: Caller, limit_id: st
     await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True}, growing=False)
 
 
-async def _announce(connection: AsyncConnection, caller: Caller, row: Row[Any]) -> Row[Any]:
+async def _announce(connection: Connection, caller: Caller, row: Row[Any]) -> Row[Any]:
     document = {**msgspec.to_builtins(read_limit(row)), "revision": row.revision}
     await change_book(connection, caller, "limit", row.limit_id, document)
     return row

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import cast, func, insert, select
 from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.limit import Limit
 from fillip.core.named_list import NamedList
@@ -15,6 +14,7 @@ from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.limit.postgres import list_keyed
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store import tables
+from fillip.manage.store.postgres import Connection
 
 lists = Objects(tables.named_list, "list_id", "there is no list {}")
 MAX_READERS = 20
@@ -23,14 +23,14 @@ _items = _version["items"]  # .items is a method of all columns
 
 
 async def add_version(
-    connection: AsyncConnection, caller: Caller, list_id: str, version: int, items: Sequence[object]
+    connection: Connection, caller: Caller, list_id: str, version: int, items: Sequence[object]
 ) -> None:
     """Keep what a list holds from `version` of the book on."""
     values = {"tenant_id": caller.tenant_id, "list_id": list_id, "version": version, "items": items}
     await connection.execute(insert(tables.named_list_version).values(values))
 
 
-async def read_items(connection: AsyncConnection, caller: Caller, list_id: str, version: int) -> list[Any]:
+async def read_items(connection: Connection, caller: Caller, list_id: str, version: int) -> list[Any]:
     """The items that came into force with a version of the book."""
     mine = (_version.tenant_id == caller.tenant_id) & (_version.list_id == list_id) & (_version.version == version)
     items: list[Any] = (await connection.execute(select(_items).where(mine))).scalar_one()
@@ -38,7 +38,7 @@ async def read_items(connection: AsyncConnection, caller: Caller, list_id: str, 
 
 
 async def read_lists(
-    connection: AsyncConnection, caller: Caller, list_ids: Collection[str], book_version: int | None = None
+    connection: Connection, caller: Caller, list_ids: Collection[str], book_version: int | None = None
 ) -> dict[str, NamedList]:
     """The lists of these ids as they were at a version of the book, or as they are (None)."""
     if not list_ids:
@@ -51,7 +51,7 @@ async def read_lists(
     return {row.list_id: NamedList(row.version, row.items) for row in rows}
 
 
-async def find_readers(connection: AsyncConnection, caller: Caller, list_id: str) -> list[str]:
+async def find_readers(connection: Connection, caller: Caller, list_id: str) -> list[str]:
     """The campaigns, archived ones aside, and limits whose expressions read a list: some of them where there are many."""
     campaign, version = tables.campaign.c, tables.campaign_version.c
     path = cast("$.*.uses_lists[*] ? (@ == $list_id)", JSONPATH)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, and_, case, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.campaign.postgres import DEFINITION, LATENESS_S
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
 ProgressRow: TypeAlias = Row[Any]
@@ -26,7 +26,7 @@ _SHOWN = case(
 
 
 async def list_instances(
-    connection: AsyncConnection, caller: Caller, wanted: Mapping[str, str | None], pages: Paging
+    connection: Connection, caller: Caller, wanted: Mapping[str, str | None], pages: Paging
 ) -> tuple[Sequence[ProgressRow], str | None]:
     """A page of instances by campaign, user, key and occurrence, each with its campaign's `name`, and the next cursor.
 

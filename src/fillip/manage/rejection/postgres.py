@@ -5,12 +5,12 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import rejection
 
 RejectionRow: TypeAlias = Row[Any]
@@ -18,7 +18,7 @@ _SHORT = [column for column in rejection.c if column.name != "original"]
 
 
 async def list_rejections(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     pages: Paging,
     *,
@@ -34,7 +34,7 @@ async def list_rejections(
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
 
 
-async def find_rejection(connection: AsyncConnection, caller: Caller, rejection_id: UUID) -> RejectionRow:
+async def find_rejection(connection: Connection, caller: Caller, rejection_id: UUID) -> RejectionRow:
     """One rejection with the bytes as they came, `original`; raises NotFound."""
     mine = (rejection.c.tenant_id == caller.tenant_id) & (rejection.c.rejection_id == rejection_id)
     row = (await connection.execute(select(rejection).where(mine))).one_or_none()

@@ -5,9 +5,9 @@ from hashlib import sha256
 from fastapi import Request, Response
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.http.errors import Conflict, Invalid
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import idempotency
 
 KEPT_FOR_H = 24
@@ -39,7 +39,7 @@ class KeyReused(Invalid):
     kind = "idempotency-key-reused"
 
 
-async def claim_answer(connection: AsyncConnection, tenant_id: str, key: str, request: Request) -> tuple[str, bytes]:
+async def claim_answer(connection: Connection, tenant_id: str, key: str, request: Request) -> tuple[str, bytes]:
     """(key, hash of the request) to store the answer under; holds the key until the transaction ends.
 
     Raises Replay when the answer is stored, KeyReused for another request under the key, InFlight while one is running.
@@ -56,7 +56,7 @@ async def claim_answer(connection: AsyncConnection, tenant_id: str, key: str, re
 
 
 async def keep_answer(
-    connection: AsyncConnection, tenant_id: str, claim: tuple[str, bytes], response: Response, replay: bytes | None
+    connection: Connection, tenant_id: str, claim: tuple[str, bytes], response: Response, replay: bytes | None
 ) -> None:
     """Store the answer (with `replay` as its body, where given) in place of one that is too old."""
     row = {

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, split_name
 from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import reversal
 
 ReversalRow: TypeAlias = Row[Any]
 
 
 async def list_reversals(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     pages: Paging,
     *,
@@ -35,7 +35,7 @@ async def list_reversals(
 
 
 async def find_reversal(
-    connection: AsyncConnection, caller: Caller, reversal_id: str, source: str | None
+    connection: Connection, caller: Caller, reversal_id: str, source: str | None
 ) -> ReversalRow | None:
     """The one reversal of this id, of `source` where it is given. Raises Invalid, which names the sources of several."""
     mine = (reversal.c.tenant_id == caller.tenant_id) & (reversal.c.reversal_id == reversal_id)

@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ports import Caller
 from fillip.manage.store.keyset import inline_count
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import gateway_ticket
 
 LIVES_FOR = timedelta(seconds=60)
@@ -14,7 +14,7 @@ SWEPT_EACH_TIME = 10
 """Expired tickets that a new one removes: more than are made, so the table stays small."""
 
 
-async def insert_ticket(connection: AsyncConnection, caller: Caller, ticket_hash: bytes, user_id: str) -> datetime:
+async def insert_ticket(connection: Connection, caller: Caller, ticket_hash: bytes, user_id: str) -> datetime:
     """Store a ticket, in place of expired ones that nobody has locked; when it expires."""
     table = gateway_ticket.c
     old = select(table.ticket_hash).where(table.tenant_id == caller.tenant_id, table.expires_at < func.now())

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Integer, Row, Text, bindparam, delete, func, literal_column, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.ports import Caller
 from fillip.manage.object.postgres import Objects
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import end_user
 from fillip.manage.tenant.postgres import count_bytes
 
@@ -26,7 +26,7 @@ _UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="
 
 
 async def insert_user(
-    connection: AsyncConnection, caller: Caller, user_id: str, attributes: Mapping[str, object]
+    connection: Connection, caller: Caller, user_id: str, attributes: Mapping[str, object]
 ) -> Row[Any] | None:
     """Store a new user; None where the user is there already. Raises QuotaExceeded."""
     new = {"tenant_id": caller.tenant_id, "user_id": user_id, "attributes": attributes}
@@ -38,7 +38,7 @@ async def insert_user(
 
 
 async def change_user(
-    connection: AsyncConnection, caller: Caller, user_id: str, attributes: Mapping[str, object]
+    connection: Connection, caller: Caller, user_id: str, attributes: Mapping[str, object]
 ) -> Row[Any]:
     """Replace a user's attributes; raises QuotaExceeded."""
     values = {"attributes": attributes, "revision": end_user.c.revision + 1, "updated_at": func.now()}
@@ -49,7 +49,7 @@ async def change_user(
 
 
 async def upsert_users(
-    connection: AsyncConnection, caller: Caller, attributes: Mapping[str, Mapping[str, object]]
+    connection: Connection, caller: Caller, attributes: Mapping[str, Mapping[str, object]]
 ) -> set[str]:
     """Store attributes by user, in the order of the ids (so that two bulks can't deadlock); the ids that are new.
 
@@ -65,13 +65,13 @@ async def upsert_users(
     return {row.user_id for row in rows if row.created}
 
 
-async def delete_user(connection: AsyncConnection, caller: Caller, user_id: str) -> None:
+async def delete_user(connection: Connection, caller: Caller, user_id: str) -> None:
     """Delete a user's attributes."""
     removed = delete(end_user).where(*_is_same(caller, user_id)).returning(_GROWN)
     await _count_grown(connection, caller, (await connection.execute(removed)).scalar_one())
 
 
-async def _count_grown(connection: AsyncConnection, caller: Caller, grown: int) -> None:
+async def _count_grown(connection: Connection, caller: Caller, grown: int) -> None:
     await count_bytes(connection, caller.tenant_id, grown, caller.quotas.stored_bytes)
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, exists, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ledger.wallet import PAGE_LOTS, Balance, Transfer, TransferKind, Wallet, WalletKey
 from fillip.core.ports import Caller
@@ -17,6 +16,7 @@ from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import read_page
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import points_currency, tenant
 from fillip.manage.store.wallet_tables import wallet, wallet_transfer
 from fillip.rows.wallet.postgres import WalletRows, read_wallet
@@ -25,12 +25,12 @@ _KEY = ("tenant_id", "user_id", "currency")
 _NEXT_EXPIRIES = text(Path(__file__).with_name("next_expiries.sql").read_text(encoding="utf-8"))
 
 
-def find_rows(connection: AsyncConnection) -> WalletRows:
+def find_rows(connection: Connection) -> WalletRows:
     """The wallets of the connection's transaction."""
     return WalletRows(DriverConnection(connection))
 
 
-async def lock_wallet(connection: AsyncConnection, key: WalletKey, at: datetime) -> Wallet:
+async def lock_wallet(connection: Connection, key: WalletKey, at: datetime) -> Wallet:
     """One wallet, locked until the transaction ends and brought up to `at`; raises NotFound."""
     rows = find_rows(connection)
     wallets = await rows.lock([key])
@@ -40,32 +40,32 @@ async def lock_wallet(connection: AsyncConnection, key: WalletKey, at: datetime)
     return wallets[key]
 
 
-async def open_page(connection: AsyncConnection, held: Wallet) -> None:
+async def open_page(connection: Connection, held: Wallet) -> None:
     """Hand a locked wallet the lots that are spent first; where lots owe already, theirs come before."""
     if not held.balance.owed:
         await find_rows(connection).open_pages({held.key: held}, {held.key: held.balance.expired_to})
 
 
-async def store_wallet(connection: AsyncConnection, moved: Wallet) -> None:
+async def store_wallet(connection: Connection, moved: Wallet) -> None:
     """Write what was moved in a locked wallet: its balance, lots, transfers and draws."""
     await find_rows(connection).store([moved])
 
 
-async def make_wallet(connection: AsyncConnection, key: WalletKey) -> None:
+async def make_wallet(connection: Connection, key: WalletKey) -> None:
     """Give the user an empty wallet where there is none; holds a new one until the transaction ends."""
     row = dict(zip(_KEY, key, strict=True)) | asdict(Balance())
     await connection.execute(insert(wallet).values(row).on_conflict_do_nothing())
 
 
 async def list_wallets(
-    connection: AsyncConnection, caller: Caller, user_id: str, at: datetime, pages: Paging
+    connection: Connection, caller: Caller, user_id: str, at: datetime, pages: Paging
 ) -> tuple[list[Wallet], str | None]:
     """A page of a user's wallets by currency, brought up to `at` to be shown, and the next cursor."""
     rows, cursor = await read_page(connection, _select_wallets(caller, user_id, at), [wallet.c.currency], pages)
     return [_bring_up(row, at) for row in rows], cursor
 
 
-async def find_wallet(connection: AsyncConnection, caller: Caller, user_id: str, currency: str, at: datetime) -> Wallet:
+async def find_wallet(connection: Connection, caller: Caller, user_id: str, currency: str, at: datetime) -> Wallet:
     """One wallet, brought up to `at` to be shown: nothing of it is to be written. Raises NotFound."""
     statement = _select_wallets(caller, user_id, at).where(wallet.c.currency == currency)
     row = (await connection.execute(statement)).one_or_none()
@@ -74,7 +74,7 @@ async def find_wallet(connection: AsyncConnection, caller: Caller, user_id: str,
     return _bring_up(row, at)
 
 
-async def find_next_expiries(connection: AsyncConnection, shown: Sequence[Wallet]) -> dict[str, tuple[datetime, int]]:
+async def find_next_expiries(connection: Connection, shown: Sequence[Wallet]) -> dict[str, tuple[datetime, int]]:
     """(when, how many active points) expire next, by the currency of one user's wallets that were brought up."""
     if not shown:
         return {}
@@ -88,7 +88,7 @@ async def find_next_expiries(connection: AsyncConnection, shown: Sequence[Wallet
 
 
 async def list_transfers(
-    connection: AsyncConnection, key: WalletKey, kind: TransferKind | None, pages: Paging
+    connection: Connection, key: WalletKey, kind: TransferKind | None, pages: Paging
 ) -> tuple[list[Transfer], str | None]:
     """A page of a wallet's transfers, the newest first, all or those of a kind, and the next cursor."""
     statement, order = select(wallet_transfer).where(is_in(wallet_transfer, key)), [wallet_transfer.c.seq]
@@ -96,7 +96,7 @@ async def list_transfers(
     return [_read_transfer(row) for row in rows], cursor
 
 
-async def find_transfer(connection: AsyncConnection, caller: Caller, transfer_id: UUID) -> Transfer | None:
+async def find_transfer(connection: Connection, caller: Caller, transfer_id: UUID) -> Transfer | None:
     """One transfer of the caller's tenant."""
     statement = select(wallet_transfer).where(
         wallet_transfer.c.tenant_id == caller.tenant_id, wallet_transfer.c.transfer_id == transfer_id
@@ -105,7 +105,7 @@ async def find_transfer(connection: AsyncConnection, caller: Caller, transfer_id
     return None if row is None else _read_transfer(row)
 
 
-async def find_end(connection: AsyncConnection, key: WalletKey, transfer: Transfer) -> Transfer:
+async def find_end(connection: Connection, key: WalletKey, transfer: Transfer) -> Transfer:
     """The last transfer of the operation that made this one: what it brought may have expired at once."""
     column = wallet_transfer.c
     behind = column.seq.between(transfer.seq, transfer.seq + PAGE_LOTS + 1) & (column.made_at == transfer.made_at)
@@ -113,13 +113,13 @@ async def find_end(connection: AsyncConnection, key: WalletKey, transfer: Transf
     return _read_transfer((await connection.execute(statement.order_by(column.seq.desc()).limit(1))).one())
 
 
-async def has_currency(connection: AsyncConnection, caller: Caller, currency: str) -> bool:
+async def has_currency(connection: Connection, caller: Caller, currency: str) -> bool:
     """Whether the caller has made such a currency of points."""
     mine = (points_currency.c.tenant_id == caller.tenant_id) & (points_currency.c.currency == currency)
     return (await connection.execute(select(exists().where(mine)))).scalar_one()
 
 
-async def find_clock(connection: AsyncConnection, caller: Caller) -> str:
+async def find_clock(connection: Connection, caller: Caller) -> str:
     """The caller's clock, `live` or `history`."""
     statement = select(tenant.c.clock).where(tenant.c.tenant_id == caller.tenant_id)
     clock: str = (await connection.execute(statement)).scalar_one()

@@ -9,10 +9,10 @@ from uuid import UUID
 from msgspec.structs import asdict
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.ledger.wallet import PAGE_LOTS, Draw, Lot, Portion, Transfer, Wallet, identify_refund
 from fillip.http.errors import Conflict
+from fillip.manage.store.postgres import Connection
 from fillip.manage.store.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 from fillip.manage.wallet.postgres import find_rows, is_in, store_wallet
 from fillip.manage.wallet.refund import Given, Refund, Stack, ask_amount
@@ -24,7 +24,7 @@ _lot, _draw, _part, _transfer, _refund = (
 
 
 async def find_refund(
-    connection: AsyncConnection, held: Wallet, spent: Transfer, refund_id: str, amount: int | None
+    connection: Connection, held: Wallet, spent: Transfer, refund_id: str, amount: int | None
 ) -> tuple[Refund, int]:
     """The refund of a spend by this id, made before or new, and how much of the spend all have given back.
 
@@ -44,7 +44,7 @@ async def find_refund(
 
 
 async def refund_portion(
-    connection: AsyncConnection, held: Wallet, spent: Transfer, refund: Refund, stack: Stack, at: datetime
+    connection: Connection, held: Wallet, spent: Transfer, refund: Refund, stack: Stack, at: datetime
 ) -> UUID:
     """Give one portion of a refund back and write it, as the transfer of this id; `refund` and `stack` move on by it.
 
@@ -67,7 +67,7 @@ async def refund_portion(
     return transfer_id
 
 
-async def read_stack(connection: AsyncConnection, held: Wallet, spent: Transfer, returned: int) -> Stack:
+async def read_stack(connection: Connection, held: Wallet, spent: Transfer, returned: int) -> Stack:
     """What lots gave for a spend, without what was given back of it."""
     mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id)
     rows = await connection.execute(select(_part.part, _part.amount).where(*mine).order_by(_part.part))
@@ -80,7 +80,7 @@ async def read_stack(connection: AsyncConnection, held: Wallet, spent: Transfer,
     return stack
 
 
-async def _read_owed(connection: AsyncConnection, held: Wallet, spent: Transfer, at_most: int) -> tuple[int, int]:
+async def _read_owed(connection: Connection, held: Wallet, spent: Transfer, at_most: int) -> tuple[int, int]:
     """What no lot has given yet for a spend, and how much of that is owed by lots that expired meanwhile.
 
     The oldest draws are paid first, so what expired lots owe is owed to the oldest.
@@ -102,7 +102,7 @@ async def _read_owed(connection: AsyncConnection, held: Wallet, spent: Transfer,
 
 
 async def _read_shares(
-    connection: AsyncConnection, held: Wallet, spent: Transfer, stack: Stack, amount: int
+    connection: Connection, held: Wallet, spent: Transfer, stack: Stack, amount: int
 ) -> Mapping[str, int]:
     """What each lot gave of the uppermost `amount` of the last portion; those lots are handed to the wallet."""
     if not amount:
@@ -118,9 +118,7 @@ async def _read_shares(
     return held.cut_shares(shares, end - amount, end)
 
 
-async def _find_spare(
-    connection: AsyncConnection, held: Wallet, shares: Mapping[str, int], amount: int
-) -> Sequence[UUID]:
+async def _find_spare(connection: Connection, held: Wallet, shares: Mapping[str, int], amount: int) -> Sequence[UUID]:
     """Lots that were used besides those that gave, where a reversal left these no room, what has expired last; the newest
     draws of reversals and debts come with them. Only then it reads the lots of the wallet one by one.
     """
