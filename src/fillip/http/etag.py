@@ -1,10 +1,13 @@
 """Optimistic locking: ETag is the object's revision in quotes, and a change must name the one it was made from."""
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Response
+from pydantic import BaseModel
 
 from fillip.http.errors import RevisionMissing, Stale
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class IfMatch:
@@ -32,3 +35,9 @@ Match = Annotated[IfMatch, Depends()]
 def tag(response: Response, revision: int) -> None:
     """Set the ETag of an answer."""
     response.headers["ETag"] = f'"{revision}"'
+
+
+def answer_tagged(kind: type[Answer], row: Any, response: Response) -> Answer:  # noqa: ANN401 - a row of any table
+    """A row with its `revision` as an answer of a `kind` whose fields are the row's columns; sets the ETag."""
+    tag(response, row.revision)
+    return kind.model_validate(row, from_attributes=True)

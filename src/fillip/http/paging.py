@@ -1,11 +1,13 @@
 """A list, page by page: what a request asks for, and the form of the answer."""
 
+from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -28,3 +30,9 @@ class Paging:
 
 
 Pages = Annotated[Paging, Depends()]
+
+
+def answer_page(kind: type[Answer], page: tuple[Sequence[object], str | None]) -> Page[Answer]:
+    """Rows and the next cursor as a page: each row as an answer of a `kind` whose fields are the row's columns."""
+    rows, cursor = page
+    return Page(items=[kind.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)

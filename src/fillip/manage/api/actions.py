@@ -11,9 +11,9 @@ from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import MAX_FAULTS
 from fillip.http.errors import Conflict, Invalid
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book
 from fillip.manage.request.route import Reading, Route, Writing
@@ -38,8 +38,6 @@ class ActionSchema(BaseModel):
 
 class Action(BaseModel):
     """An action as stored."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     name: ActionId
     shape: Annotated[JsonSchema, Field(alias="schema")]
@@ -69,23 +67,19 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
             await work.compute(_refuse_breaks, before.schema, given.shape)
     row = await actions.save(work.connection, work.caller, name, {"schema": given.shape}, before)
     await change_book(work.connection, work.caller, "action", name, {"name": name, "schema": given.shape})
-    tag(response, row.revision)
-    return Action.model_validate(row)
+    return answer_tagged(Action, row, response)
 
 
 @router.get("/actions/{name}")
 async def read_action(name: ActionId, work: Reading, response: Response) -> Action:
     """One action."""
-    row = await actions.find(work.connection, work.caller, name)
-    tag(response, row.revision)
-    return Action.model_validate(row)
+    return answer_tagged(Action, await actions.find(work.connection, work.caller, name), response)
 
 
 @router.get("/actions")
 async def list_actions(work: Reading, pages: Pages) -> Page[Action]:
     """All actions, by name."""
-    rows, cursor = await actions.list(work.connection, work.caller, pages)
-    return Page(items=[Action.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(Action, await actions.list(work.connection, work.caller, pages))
 
 
 def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -4,12 +4,12 @@ from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.http.errors import Conflict
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.badge.postgres import badges, list_held
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 
@@ -37,8 +37,6 @@ class NewBadge(BadgePart):
 class BadgeAnswer(NewBadge):
     """A badge as stored."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -46,8 +44,6 @@ class BadgeAnswer(NewBadge):
 
 class HeldBadge(BaseModel):
     """A badge on a user's shelf, and the incentive that put it there."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     badge_id: ObjectId
     name: str
@@ -64,23 +60,19 @@ async def create_badge(work: Posting, body: NewBadge, response: Response) -> Bad
         raise Conflict(f"there are {MAX_BADGES} badges, more are not taken")
     row = await badges.insert(work.connection, work.caller, body.badge_id, body.model_dump())
     response.headers["Location"] = f"/v1/badges/{body.badge_id}"
-    tag(response, row.revision)
-    return BadgeAnswer.model_validate(row)
+    return answer_tagged(BadgeAnswer, row, response)
 
 
 @router.get("/badges")
 async def list_badges(work: Reading, pages: Pages) -> Page[BadgeAnswer]:
     """The tenant's badges by id."""
-    rows, cursor = await badges.list(work.connection, work.caller, pages)
-    return Page(items=[BadgeAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(BadgeAnswer, await badges.list(work.connection, work.caller, pages))
 
 
 @router.get("/badges/{badge_id}")
 async def read_badge(work: Reading, badge_id: ObjectId, response: Response) -> BadgeAnswer:
     """One badge."""
-    row = await badges.find(work.connection, work.caller, badge_id)
-    tag(response, row.revision)
-    return BadgeAnswer.model_validate(row)
+    return answer_tagged(BadgeAnswer, await badges.find(work.connection, work.caller, badge_id), response)
 
 
 @router.put("/badges/{badge_id}")
@@ -91,12 +83,10 @@ async def change_badge(
     row = await badges.find(work.connection, work.caller, badge_id, lock=True)
     if_match.require(row.revision)
     row = await badges.change(work.connection, work.caller, badge_id, body.model_dump())
-    tag(response, row.revision)
-    return BadgeAnswer.model_validate(row)
+    return answer_tagged(BadgeAnswer, row, response)
 
 
 @router.get("/users/{user_id}/badges", tags=["users"])
 async def list_shelf(work: Reading, user_id: str, pages: Pages) -> Page[HeldBadge]:
     """The badges that a user holds, by id."""
-    rows, cursor = await list_held(work.connection, work.caller, user_id, pages)
-    return Page(items=[HeldBadge.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(HeldBadge, await list_held(work.connection, work.caller, user_id, pages))

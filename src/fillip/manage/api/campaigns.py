@@ -16,7 +16,7 @@ from fillip.core.quest.check_route import check_route, list_warnings
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import ObjectId, Part
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign, check_conflict
@@ -88,8 +88,6 @@ class VersionAnswer(BaseModel):
     and where a schema's change or the campaign's end made the version, which leaves each instance where it stands.
     """
 
-    model_config = ConfigDict(from_attributes=True)
-
     campaign_id: ObjectId
     version: int
     definition: DefinitionPart
@@ -131,8 +129,7 @@ async def read_campaign(work: Reading, campaign_id: str, response: Response) -> 
 async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
     """All versions of a campaign, the first one first."""
     await postgres.find_campaign(work.connection, work.caller, campaign_id)
-    rows, cursor = await postgres.list_versions(work.connection, work.caller, campaign_id, pages)
-    return Page(items=[VersionAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(VersionAnswer, await postgres.list_versions(work.connection, work.caller, campaign_id, pages))
 
 
 @router.put("/{campaign_id}")

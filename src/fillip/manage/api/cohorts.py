@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Title, UserId
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import postgres
 from fillip.manage.cohort.postgres import cohorts
@@ -36,8 +36,6 @@ class NewCohort(BaseModel):
 
 class Cohort(NewCohort):
     """A cohort as stored; `version` counts its uploads, `size` its members."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     version: int
     size: int
@@ -67,24 +65,20 @@ async def create_cohort(new: NewCohort, work: Posting, response: Response) -> Co
     await lock_tenant(work.connection, work.caller)
     require_room(work.caller, "cohorts", await cohorts.count(work.connection, work.caller.tenant_id))
     row = await postgres.add_cohort(work.connection, work.caller, cohort_id=new.cohort_id, name=new.name)
-    tag(response, row.revision)
     response.headers["Location"] = f"/v1/cohorts/{new.cohort_id}"
-    return Cohort.model_validate(row)
+    return answer_tagged(Cohort, row, response)
 
 
 @router.get("/cohorts/{cohort_id}")
 async def read_cohort(cohort_id: CohortId, work: Reading, response: Response) -> Cohort:
     """One cohort."""
-    row = await cohorts.find(work.connection, work.caller, cohort_id)
-    tag(response, row.revision)
-    return Cohort.model_validate(row)
+    return answer_tagged(Cohort, await cohorts.find(work.connection, work.caller, cohort_id), response)
 
 
 @router.get("/cohorts")
 async def list_cohorts(work: Reading, pages: Pages) -> Page[Cohort]:
     """All cohorts, by id."""
-    rows, cursor = await cohorts.list(work.connection, work.caller, pages)
-    return Page(items=[Cohort.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(Cohort, await cohorts.list(work.connection, work.caller, pages))
 
 
 @router.delete("/cohorts/{cohort_id}", status_code=204)

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.coupon import postgres
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
 from fillip.manage.coupon.postgres import pools
@@ -38,8 +38,6 @@ class NewPool(Part):
 
 class Pool(NewPool):
     """A pool as stored."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     created_at: datetime
 
@@ -81,8 +79,6 @@ class NewGeneration(Part):
 class GenerationAnswer(BaseModel):
     """A generation in the background: `made` of `wanted` codes are in the pool and can be given."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     generation_id: UUID
     pool_id: ObjectId
     pattern: str
@@ -100,20 +96,19 @@ async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
         raise Conflict(f"there are {MAX_POOLS} coupon pools, more are not taken")
     row = await pools.insert(work.connection, work.caller, body.pool_id, {"name": body.name})
     response.headers["Location"] = f"/v1/coupon-pools/{body.pool_id}"
-    return Pool.model_validate(row)
+    return Pool.model_validate(row, from_attributes=True)
 
 
 @router.get("")
 async def list_pools(work: Reading, pages: Pages) -> Page[Pool]:
     """The tenant's pools by id; one by itself comes with its counts."""
-    rows, cursor = await pools.list(work.connection, work.caller, pages)
-    return Page(items=[Pool.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(Pool, await pools.list(work.connection, work.caller, pages))
 
 
 @router.get("/{pool_id}")
 async def read_pool(work: Reading, pool_id: ObjectId) -> PoolAnswer:
     """A pool and how many of its codes are free, assigned and redeemed."""
-    pool = Pool.model_validate(await pools.find(work.connection, work.caller, pool_id))
+    pool = Pool.model_validate(await pools.find(work.connection, work.caller, pool_id), from_attributes=True)
     codes = await postgres.count_codes(work.connection, work.caller, pool_id)
     return PoolAnswer(**dict(pool), free=codes.free, assigned=codes.assigned, redeemed=codes.redeemed)
 
@@ -168,19 +163,18 @@ async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, 
     row = await postgres.insert_generation(work.connection, work.caller, pool_id, body.pattern, wanted=body.count)
     await take_codes(work.connection, work.caller, body.count)
     response.headers["Location"] = f"/v1/coupon-pools/{pool_id}/generations/{row.generation_id}"
-    return GenerationAnswer.model_validate(row)
+    return GenerationAnswer.model_validate(row, from_attributes=True)
 
 
 @router.get("/{pool_id}/generations")
 async def list_generations(work: Reading, pool_id: ObjectId, pages: Pages) -> Page[GenerationAnswer]:
     """The generations of a pool, the newest first."""
     await pools.find(work.connection, work.caller, pool_id)
-    rows, cursor = await postgres.list_generations(work.connection, work.caller, pool_id, pages)
-    return Page(items=[GenerationAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(GenerationAnswer, await postgres.list_generations(work.connection, work.caller, pool_id, pages))
 
 
 @router.get("/{pool_id}/generations/{generation_id}")
 async def read_generation(work: Reading, pool_id: ObjectId, generation_id: UUID) -> GenerationAnswer:
     """How far a generation has come."""
     row = await postgres.find_generation(work.connection, work.caller, pool_id, generation_id)
-    return GenerationAnswer.model_validate(row)
+    return GenerationAnswer.model_validate(row, from_attributes=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from fillip.http.errors import Conflict, Forbidden, Invalid
 from fillip.http.fields import Instant, TenantId, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.key import postgres
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
@@ -37,8 +37,6 @@ class NewKey(BaseModel):
 class Key(BaseModel):
     """A key as listed: never the key itself, only its first characters."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     key_id: UUID
     name: Title
     prefix: str = Field(examples=["fk_live_Xq3v"])
@@ -63,7 +61,7 @@ async def add_key(connection: Connection, tenant_id: str, new: NewKey) -> Issued
     key = make_key(test=new.test)
     values = new.model_dump(exclude={"test"}) | {"prefix": key[:SHOWN], "key_hash": hash_key(key)}
     stored = await postgres.insert_key(connection, tenant_id, values | {"scopes": sorted(set(new.scopes))})
-    return IssuedKey(**Key.model_validate(stored).model_dump(), key=key)
+    return IssuedKey(**Key.model_validate(stored, from_attributes=True).model_dump(), key=key)
 
 
 @router.post("/keys", status_code=201)
@@ -79,8 +77,7 @@ async def create_key(new: NewKey, work: Annotated[UnitOfWork, begin_once("keys:w
 @router.get("/keys")
 async def list_keys(work: Annotated[UnitOfWork, begin("manage:read")], pages: Pages) -> Page[Key]:
     """The tenant's keys, the oldest first; revoked and expired ones too."""
-    rows, cursor = await postgres.list_keys(work.connection, work.caller, pages)
-    return Page(items=[Key.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(Key, await postgres.list_keys(work.connection, work.caller, pages))
 
 
 @router.delete("/keys/{key_id}", status_code=204)

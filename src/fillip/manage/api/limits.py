@@ -22,9 +22,9 @@ from fillip.core.problem import Fault
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import LIFETIME
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign, list_kept
@@ -87,8 +87,6 @@ class LimitPart(Part):
 class LimitAnswer(BaseModel):
     """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     limit_id: ObjectId
     scope: Scope
     measure: Measure
@@ -133,23 +131,19 @@ async def create_limit(work: Posting, body: LimitPart, response: Response) -> Li
     limit = await _check_names(work, limit)
     row = await postgres.add_limit(work.connection, work.caller, limit)
     response.headers["Location"] = f"/v1/limits/{limit.limit_id}"
-    tag(response, row.revision)
-    return LimitAnswer.model_validate(row)
+    return answer_tagged(LimitAnswer, row, response)
 
 
 @router.get("")
 async def list_limits(work: Reading, pages: Pages, campaign_id: ObjectId | None = None) -> Page[LimitAnswer]:
     """The tenant's limits by id."""
-    rows, cursor = await limits.list(work.connection, work.caller, pages, campaign_id=campaign_id)
-    return Page(items=[LimitAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(LimitAnswer, await limits.list(work.connection, work.caller, pages, campaign_id=campaign_id))
 
 
 @router.get("/{limit_id}")
 async def read_one_limit(work: Reading, limit_id: str, response: Response) -> LimitAnswer:
     """One limit."""
-    row = await limits.find(work.connection, work.caller, limit_id)
-    tag(response, row.revision)
-    return LimitAnswer.model_validate(row)
+    return answer_tagged(LimitAnswer, await limits.find(work.connection, work.caller, limit_id), response)
 
 
 @router.put("/{limit_id}")
@@ -170,8 +164,7 @@ async def change_limit(
     if faults:
         raise DefinitionRefused(faults)
     row = await postgres.save_limit(work.connection, work.caller, replace(limit, cap=body.cap))
-    tag(response, row.revision)
-    return LimitAnswer.model_validate(row)
+    return answer_tagged(LimitAnswer, row, response)
 
 
 @router.delete("/{limit_id}", status_code=204)

@@ -12,9 +12,9 @@ from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS, ItemKind
 from fillip.core.problem import Fault
 from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
 from fillip.http.errors import Conflict, Invalid
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import ListId, Part, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.named_list import postgres
 from fillip.manage.named_list.postgres import lists
@@ -45,8 +45,6 @@ class ListPart(Part):
 
 class ListAnswer(BaseModel):
     """A list without its items, of which there are `size`; `version` is the book's since when it holds them."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     list_id: ListId
     name: Title
@@ -88,8 +86,7 @@ async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writ
     await postgres.add_version(work.connection, work.caller, list_id, version, items)
     values = {"name": given.name, "kind": kind, "size": len(items), "version": version}
     row = await lists.save(work.connection, work.caller, list_id, values, before)
-    tag(response, row.revision)
-    return ListAnswer.model_validate(row)
+    return answer_tagged(ListAnswer, row, response)
 
 
 @router.get("/{list_id}")
@@ -98,14 +95,13 @@ async def read_list(list_id: ListId, work: Reading, response: Response) -> Whole
     row = await lists.find(work.connection, work.caller, list_id)
     tag(response, row.revision)
     items = await postgres.read_items(work.connection, work.caller, list_id, row.version)
-    return WholeList(items=items, **ListAnswer.model_validate(row).model_dump())
+    return WholeList(items=items, **ListAnswer.model_validate(row, from_attributes=True).model_dump())
 
 
 @router.get("")
 async def list_lists(work: Reading, pages: Pages) -> Page[ListAnswer]:
     """All lists without their items, by id."""
-    rows, cursor = await lists.list(work.connection, work.caller, pages)
-    return Page(items=[ListAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(ListAnswer, await lists.list(work.connection, work.caller, pages))
 
 
 @router.delete("/{list_id}", status_code=204)

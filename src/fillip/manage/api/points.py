@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.http.errors import Conflict
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, Part, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.points.postgres import currencies
 from fillip.manage.request.route import Reading, Route, Writing
 
@@ -36,8 +36,6 @@ class PointsPart(Part):
 class PointsAnswer(BaseModel):
     """A currency of points as stored."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     currency: Currency
     name: str
     floor: int | None
@@ -59,20 +57,16 @@ async def put_points(
     else:
         if_match.require(before.revision)
     row = await currencies.save(work.connection, work.caller, currency, body.model_dump(), before)
-    tag(response, row.revision)
-    return PointsAnswer.model_validate(row)
+    return answer_tagged(PointsAnswer, row, response)
 
 
 @router.get("/{currency}")
 async def read_points(currency: Currency, work: Reading, response: Response) -> PointsAnswer:
     """One currency of points."""
-    row = await currencies.find(work.connection, work.caller, currency)
-    tag(response, row.revision)
-    return PointsAnswer.model_validate(row)
+    return answer_tagged(PointsAnswer, await currencies.find(work.connection, work.caller, currency), response)
 
 
 @router.get("")
 async def list_points(work: Reading, pages: Pages) -> Page[PointsAnswer]:
     """The tenant's currencies of points by name; POINTS is there without one."""
-    rows, cursor = await currencies.list(work.connection, work.caller, pages)
-    return Page(items=[PointsAnswer.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(PointsAnswer, await currencies.list(work.connection, work.caller, pages))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from fillip.core.quest.instance import QuestState
 from fillip.http.fields import IdFilter
-from fillip.http.paging import Page, Pages, Paging
+from fillip.http.paging import Page, Pages, Paging, answer_page
 from fillip.manage.quest import postgres
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
@@ -60,5 +60,4 @@ async def list_user_quests(
 
 
 async def _list(work: UnitOfWork, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
-    rows, cursor = await postgres.list_instances(work.connection, work.caller, wanted, pages)
-    return Page(items=[ProgressAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    return answer_page(ProgressAnswer, await postgres.list_instances(work.connection, work.caller, wanted, pages))

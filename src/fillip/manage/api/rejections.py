@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.http.fields import IdFilter, SourceFilter
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.rejection import postgres
 from fillip.manage.request.route import Reading, Route
 
@@ -41,10 +41,10 @@ async def list_rejections(
     work: Reading, pages: Pages, reason: IdFilter = None, event_id: IdFilter = None, event_source: SourceFilter = None
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
-    rows, cursor = await postgres.list_rejections(
+    page = await postgres.list_rejections(
         work.connection, work.caller, pages, reason=reason, event_id=event_id, event_source=event_source
     )
-    return Page(items=[RejectionAnswer.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    return answer_page(RejectionAnswer, page)
 
 
 @router.get("/{rejection_id}")

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fillip.core.instant import list_zones
 from fillip.core.schema.check_schema import check_schema
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import TenantId, Title
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
@@ -61,8 +61,6 @@ class TenantChange(BaseModel):
 class TenantState(BaseModel):
     """A tenant; `book_version` counts the changes of its campaigns, limits, cohorts, actions and itself."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     tenant_id: TenantId
     name: Title
     time_zone: str = Field(examples=["Europe/Berlin"])
@@ -85,7 +83,7 @@ async def add_tenant(connection: Connection, new: NewTenant) -> TenantState:
     check_schema(new.user_schema)
     await postgres.insert_tenant(connection, new.tenant_id, new.model_dump(exclude={"tenant_id"}))
     await record_change(connection, new.tenant_id, None, "tenant", new.tenant_id, new.model_dump())
-    return TenantState.model_validate(await postgres.find_tenant(connection, new.tenant_id))
+    return TenantState.model_validate(await postgres.find_tenant(connection, new.tenant_id), from_attributes=True)
 
 
 @router.post("/tenants", status_code=201)
@@ -99,8 +97,7 @@ async def create_tenant(new: NewTenant, owner: Operator) -> TenantState:
 async def list_tenants(owner: Operator, pages: Pages) -> Page[TenantState]:
     """All tenants (operator), by id."""
     async with transaction(owner) as connection:
-        rows, cursor = await postgres.list_tenants(connection, pages)
-    return Page(items=[TenantState.model_validate(row) for row in rows], next_cursor=cursor)
+        return answer_page(TenantState, await postgres.list_tenants(connection, pages))
 
 
 @router.get("/tenant")
@@ -110,7 +107,8 @@ async def read_tenant(work: Reading, response: Response) -> OwnTenant:
     held = await find_force(work.connection, work.caller)
     tag(response, row.revision)
     return OwnTenant(
-        **dict(TenantState.model_validate(row)), in_force_version=row.book_version if held is None else max(held, 0)
+        **dict(TenantState.model_validate(row, from_attributes=True)),
+        in_force_version=row.book_version if held is None else max(held, 0),
     )
 
 
@@ -130,6 +128,4 @@ async def change_tenant(change: TenantChange, if_match: Match, work: Writing, re
     await postgres.change_tenant(work.connection, row.tenant_id, given)
     document = {name: getattr(row, name) for name in NewTenant.model_fields} | given
     await change_book(work.connection, work.caller, "tenant", row.tenant_id, document)
-    row = await postgres.find_tenant(work.connection, row.tenant_id)
-    tag(response, row.revision)
-    return TenantState.model_validate(row)
+    return answer_tagged(TenantState, await postgres.find_tenant(work.connection, row.tenant_id), response)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from fillip.core.problem import Fault
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid
-from fillip.http.etag import Match, tag
+from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import UserId
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
 from fillip.manage.tenant.postgres import hold_user_schema
@@ -34,8 +34,6 @@ class UserAttributes(BaseModel):
 
 class User(BaseModel):
     """A user as stored."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     user_id: UserId
     attributes: Attributes
@@ -91,8 +89,7 @@ async def put_user(user_id: UserId, given: UserAttributes, if_match: Match, work
     else:
         if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
         row = await postgres.change_user(work.connection, work.caller, user_id, given.attributes)
-    tag(response, row.revision)
-    return User.model_validate(row)
+    return answer_tagged(User, row, response)
 
 
 @router.patch("/users/{user_id}")
@@ -104,17 +101,13 @@ async def merge_user(
     merged = _merge(row.attributes, given.attributes)
     await _check_attributes(work, merged)
     if_match.require(row.revision)
-    row = await postgres.change_user(work.connection, work.caller, user_id, merged)
-    tag(response, row.revision)
-    return User.model_validate(row)
+    return answer_tagged(User, await postgres.change_user(work.connection, work.caller, user_id, merged), response)
 
 
 @router.get("/users/{user_id}")
 async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
     """One user."""
-    row = await users.find(work.connection, work.caller, user_id)
-    tag(response, row.revision)
-    return User.model_validate(row)
+    return answer_tagged(User, await users.find(work.connection, work.caller, user_id), response)
 
 
 @router.get("/users")
@@ -122,8 +115,7 @@ async def list_users(
     work: Reading, pages: Pages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
 ) -> Page[User]:
     """All users, by id; or one of them."""
-    rows, cursor = await users.list(work.connection, work.caller, pages, user_id=user_id)
-    return Page(items=[User.model_validate(row) for row in rows], next_cursor=cursor)
+    return answer_page(User, await users.list(work.connection, work.caller, pages, user_id=user_id))
 
 
 @router.delete("/users/{user_id}", status_code=204)
