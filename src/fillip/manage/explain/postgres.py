@@ -244,7 +244,11 @@ async def read_counters(
     keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in charges]
     place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
     statement = select(tables.limit_counter).where(table.tenant_id == caller.tenant_id, place.in_(keys))
-    return {CounterKey(*row[:5]): Counter(row.used, row.version) for row in await connection.execute(statement)}
+    found: dict[CounterKey, Counter] = {}
+    for row in await connection.execute(statement):
+        key = CounterKey(**{name: row._mapping[name] for name in CounterKey.__struct_fields__})
+        found[key] = Counter(row.used, row.version)
+    return found
 
 
 async def list_limits(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:

@@ -1,7 +1,8 @@
-"""The tables that the control plane reads and writes, as SQLAlchemy knows them (a test compares)."""
+"""The tables that the control plane reads and writes, as SQLAlchemy knows them (a test compares), columns by kind."""
 
-from datetime import date, datetime
-from typing import Any
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -19,358 +20,335 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
+Columns: TypeAlias = Iterable[Column[Any]]
 
 
-def _text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
-    return Column(name, Text, primary_key=key, nullable=null)
+def _table(name: str, *columns: Columns) -> Table:
+    return Table(name, metadata, *chain.from_iterable(columns))
 
 
-def _count(name: str, *, key: bool = False) -> Column[int]:
-    return Column(name, BigInteger, primary_key=key, nullable=False, server_default=FetchedValue())
+def _make(
+    kind: TypeEngine[Any], names: Iterable[str], *, key: bool = False, null: bool = False, given: bool = True
+) -> Columns:
+    """Columns of one kind; one that is not always `given` the server fills."""
+    return [
+        Column(name, kind, primary_key=key, nullable=null, server_default=None if given else FetchedValue())
+        for name in names
+    ]
 
 
-def _integer(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
-    return Column(name, Integer, primary_key=key, nullable=null, server_default=FetchedValue())
+def _key(*names: str) -> Columns:
+    return _make(Text(), names, key=True)
 
 
-def _uuid(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
-    return Column(name, Uuid, primary_key=key, nullable=null, server_default=FetchedValue())
+def _text(*names: str, null: bool = False) -> Columns:
+    return _make(Text(), names, null=null)
 
 
-def _instant(name: str, *, null: bool = False) -> Column[datetime]:
-    return Column(name, DateTime(timezone=True), nullable=null, server_default=FetchedValue())
+def _count(*names: str, key: bool = False) -> Columns:
+    return _make(BigInteger(), names, key=key, given=False)
 
 
-def _json(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, JSONB(none_as_null=True), nullable=null, server_default=FetchedValue())
+def _integer(*names: str, key: bool = False, null: bool = False) -> Columns:
+    return _make(Integer(), names, key=key, null=null, given=False)
 
 
-def _bytes(name: str, *, key: bool = False, null: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=key, nullable=null)
+def _uuid(*names: str, key: bool = False, null: bool = False) -> Columns:
+    return _make(Uuid(), names, key=key, null=null, given=False)
 
 
-def _day(name: str, *, key: bool = False) -> Column[date]:
-    return Column(name, Date, primary_key=key, nullable=False)
+def _instant(*names: str, null: bool = False) -> Columns:
+    return _make(DateTime(timezone=True), names, null=null, given=False)
 
 
-def _revised() -> tuple[Column[int], Column[datetime], Column[datetime]]:
-    return _count("revision"), _instant("created_at"), _instant("updated_at")
+def _json(*names: str, null: bool = False) -> Columns:
+    return _make(JSONB(none_as_null=True), names, null=null, given=False)
 
 
-tenant = Table(
+def _bytes(*names: str, key: bool = False, null: bool = False) -> Columns:
+    return _make(LargeBinary(), names, key=key, null=null)
+
+
+def _day(*names: str, key: bool = False) -> Columns:
+    return _make(Date(), names, key=key)
+
+
+def _revised() -> Columns:
+    return [*_count("revision"), *_instant("created_at", "updated_at")]
+
+
+tenant = _table(
     "tenant",
-    metadata,
-    _text("tenant_id", key=True),
-    *(_text(name) for name in ("name", "time_zone", "currency", "clock")),
+    _key("tenant_id"),
+    _text("name", "time_zone", "currency", "clock"),
     _json("user_schema"),
-    _count("book_version"),
-    _count("revision"),
+    _count("book_version", "revision"),
     _instant("created_at"),
 )
-api_key = Table(
+tenant_quota = _table("tenant_quota", _key("tenant_id"), _json("quotas"))
+tenant_usage = _table("tenant_usage", _key("tenant_id"), _count("coupon_codes", "stored_bytes"))
+api_key = _table(
     "api_key",
-    metadata,
     _uuid("key_id", key=True),
-    *(_text(name) for name in ("tenant_id", "name", "prefix")),
+    _text("tenant_id", "name", "prefix"),
     _bytes("key_hash"),
-    Column("scopes", ARRAY(Text), nullable=False),
+    [Column("scopes", ARRAY(Text), nullable=False)],
     _instant("created_at"),
-    _instant("expires_at", null=True),
-    _instant("revoked_at", null=True),
+    _instant("expires_at", "revoked_at", null=True),
 )
-end_user = Table(
-    "end_user", metadata, _text("tenant_id", key=True), _text("user_id", key=True), _json("attributes"), *_revised()
-)
-action = Table("action", metadata, _text("tenant_id", key=True), _text("name", key=True), _json("schema"), *_revised())
-campaign = Table(
+end_user = _table("end_user", _key("tenant_id", "user_id"), _json("attributes"), _revised())
+action = _table("action", _key("tenant_id", "name"), _json("schema"), _revised())
+campaign = _table(
     "campaign",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "campaign_id")),
+    _key("tenant_id", "campaign_id"),
     _text("state"),
     _integer("version"),
-    *_revised(),
-    Column("kept", ARRAY(Integer), nullable=False, server_default=FetchedValue()),
+    _revised(),
+    [Column("kept", ARRAY(Integer), nullable=False, server_default=FetchedValue())],
 )
-campaign_version = Table(
+campaign_version = _table(
     "campaign_version",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "campaign_id")),
+    _key("tenant_id", "campaign_id"),
     _integer("version", key=True),
-    *(_json(name) for name in ("definition", "checked")),
+    _json("definition", "checked"),
     _count("steps"),
     _instant("created_at"),
     _text("open_instances", null=True),
 )
-spending_limit = Table(
+spending_limit = _table(
     "spending_limit",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("limit_id", key=True),
-    _text("campaign_id", null=True),
-    *(_text(name) for name in ("scope", "measure", "span")),
-    *(_text(name, null=True) for name in ("reward_kind", "currency", "action", "key")),
+    _key("tenant_id", "limit_id"),
+    _text("campaign_id", "reward_kind", "currency", "action", "key", null=True),
+    _text("scope", "measure", "span"),
     _bytes("key_checked", null=True),
     _count("cap"),
-    *_revised(),
+    _revised(),
 )
-named_list = Table(
-    "named_list",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "list_id")),
-    *(_text(name) for name in ("name", "kind")),
-    _count("version"),
-    _integer("size"),
-    *_revised(),
+named_list = _table(
+    "named_list", _key("tenant_id", "list_id"), _text("name", "kind"), _count("version"), _integer("size"), _revised()
 )
-named_list_version = Table(
-    "named_list_version",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "list_id")),
-    _count("version", key=True),
-    _json("items"),
+named_list_version = _table(
+    "named_list_version", _key("tenant_id", "list_id"), _count("version", key=True), _json("items")
 )
-cohort = Table(
+cohort = _table(
     "cohort",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("cohort_id", key=True),
+    _key("tenant_id", "cohort_id"),
     _text("name"),
     _integer("version"),
     _uuid("content_id", null=True),
-    _count("size"),
-    _count("octets"),
-    *_revised(),
+    _count("size", "octets"),
+    _revised(),
 )
-book_change = Table(
+book_change = _table(
     "book_change",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _count("book_version", key=True),
-    _text("kind"),
-    _text("object_id"),
+    _text("kind", "object_id"),
     _json("document"),
     _uuid("changed_by", null=True),
     _instant("changed_at"),
 )
-idempotency = Table(
+idempotency = _table(
     "idempotency",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("key", key=True),
+    _key("tenant_id", "key"),
     _bytes("request_hash"),
     _integer("status", null=True),
     _json("headers", null=True),
     _bytes("body", null=True),
     _instant("created_at"),
 )
-gateway_ticket = Table(
+gateway_ticket = _table(
     "gateway_ticket",
-    metadata,
     _bytes("ticket_hash", key=True),
-    *(_text(name) for name in ("tenant_id", "user_id")),
+    _text("tenant_id", "user_id"),
     _instant("expires_at"),
     _instant("redeemed_at", null=True),
 )
-event_met = Table(
+event_met = _table(
     "event_met",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _uuid("event_key", key=True),
-    *(_text(name) for name in ("event_id", "event_source")),
+    _text("event_id", "event_source", "user_id", "action"),
     _bytes("fingerprint", null=True),
-    *(_text(name) for name in ("user_id", "action")),
-    *(_instant(name) for name in ("occurred_at", "received_at")),
+    _instant("occurred_at", "received_at"),
     _json("attributes"),
     _integer("partition"),
     _count("log_offset"),
 )
-quest_instance = Table(
+quest_instance = _table(
     "quest_instance",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "campaign_id", "user_id")),
-    _text("instance_key", key=True),
+    _key("tenant_id", "campaign_id", "user_id", "instance_key"),
     _integer("occurrence", key=True),
     _integer("campaign_version"),
     _text("state"),
-    _instant("started_at"),
+    _instant("started_at", "updated_at"),
     _instant("ends_at", null=True),
-    _uuid("start_event_key", null=True),
-    *(_text(name, null=True) for name in ("start_event_id", "start_event_source")),
-    _count("start_offset"),
-    _uuid("completed_by", null=True),
+    _uuid("start_event_key", "completed_by", null=True),
+    _text("start_event_id", "start_event_source", null=True),
+    _count("start_offset", "route", "revision"),
     _json("steps"),
     _json("start_attributes", null=True),
-    _count("route"),
-    _count("revision"),
-    _instant("updated_at"),
 )
-quest_step_met = Table(
+quest_step_met = _table(
     "quest_step_met",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "campaign_id", "user_id", "instance_key")),
+    _key("tenant_id", "campaign_id", "user_id", "instance_key", "step"),
     _integer("occurrence", key=True),
-    _text("step", key=True),
     _uuid("event_key", key=True),
-    *(_count(name) for name in ("amount", "reversed")),
+    _count("amount", "reversed", "sequence"),
     _day("day"),
-    _count("sequence"),
 )
-limit_counter = Table(
+limit_counter = _table(
     "limit_counter",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "limit_id", "user_id", "key")),
+    _key("tenant_id", "limit_id", "user_id", "key"),
     _day("window_start", key=True),
-    *(_count(name) for name in ("used", "cap", "version")),
+    _count("used", "cap", "version"),
 )
-decision = Table(
+decision = _table(
     "decision",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _uuid("decision_id", key=True),
-    _text("campaign_id"),
-    _integer("campaign_version"),
+    _text("campaign_id", "event_id", "event_source", "user_id", "instance", "outcome", "reason"),
+    _integer("campaign_version", "partition"),
     _uuid("event_key"),
-    *(_text(name) for name in ("event_id", "event_source", "user_id", "instance", "outcome", "reason")),
     _text("outranked_by", null=True),
-    _instant("occurred_at"),
+    _instant("occurred_at", "decided_at"),
     _day("local_day"),
-    *(_json(name) for name in ("reward_values", "limits")),
-    _count("book_version"),
-    *(_json(name, null=True) for name in ("user_attributes", "cohorts")),
-    _integer("partition"),
-    _count("log_offset"),
-    _instant("decided_at"),
+    _json("reward_values", "limits"),
+    _count("book_version", "log_offset"),
+    _json("user_attributes", "cohorts", null=True),
 )
-incentive = Table(
+incentive = _table(
     "incentive",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _uuid("incentive_id", key=True),
     _uuid("decision_id"),
-    *(_text(name) for name in ("campaign_id", "user_id", "event_id", "event_source")),
+    _text("campaign_id", "user_id", "event_id", "event_source", "kind", "state"),
     _integer("reward_index"),
-    _text("kind"),
-    _count("value"),
-    _text("currency", null=True),
+    _count("value", "inbox_seq", "reversed_value"),
+    _text("currency", "coupon_code", "reservation_id", null=True),
     _json("payload", null=True),
-    _text("state"),
-    _count("inbox_seq"),
-    *(_instant(name) for name in ("occurred_at", "received_at", "taken_at", "granted_at")),
-    _count("reversed_value"),
-    _text("coupon_code", null=True),
-    _instant("expires_at", null=True),
-    _instant("claimed_at", null=True),
-    _text("reservation_id", null=True),
-    _instant("reserved_until", null=True),
+    _instant("occurred_at", "received_at", "taken_at", "granted_at"),
+    _instant("expires_at", "claimed_at", "reserved_until", null=True),
 )
-inbox = Table(
+inbox = _table(
     "inbox",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("user_id", key=True),
+    _key("tenant_id", "user_id"),
     _count("seq", key=True),
     _uuid("incentive_id"),
     _instant("acked_at", null=True),
     _text("kind"),
 )
-incentive_change = Table(
+incentive_change = _table(
     "incentive_change",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("user_id", key=True),
+    _key("tenant_id", "user_id"),
     _count("inbox_seq", key=True),
-    *(_uuid(name) for name in ("incentive_id", "decision_id")),
-    *(_text(name) for name in ("campaign_id", "event_id", "event_source", "kind")),
-    _count("value"),
-    _text("currency", null=True),
+    _uuid("incentive_id", "decision_id"),
+    _text("campaign_id", "event_id", "event_source", "kind", "change"),
+    _count("value", "changed_value", "reversed_value"),
+    _text("currency", "coupon_code", "reason", "reversal_id", "reversal_source", null=True),
     _json("payload", null=True),
-    _text("coupon_code", null=True),
     _instant("expires_at", null=True),
-    _instant("granted_at"),
-    _text("change"),
-    *(_count(name) for name in ("changed_value", "reversed_value")),
-    _text("reason", null=True),
-    *(_text(name, null=True) for name in ("reversal_id", "reversal_source")),
-    _instant("changed_at"),
+    _instant("granted_at", "changed_at"),
 )
-reversal = Table(
+reversal = _table(
     "reversal",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _uuid("reversal_key", key=True),
-    *(_text(name) for name in ("reversal_id", "reversal_source")),
-    Column("number", BigInteger, Identity(always=True), nullable=False),
+    _text("reversal_id", "reversal_source", "event_id", "event_source", "user_id", "state", "reason"),
+    [Column("number", BigInteger, Identity(always=True), nullable=False)],
     _uuid("event_key"),
-    *(_text(name) for name in ("event_id", "event_source", "user_id")),
-    _json("request"),
-    *(_text(name) for name in ("state", "reason")),
-    *(_json(name) for name in ("incentives", "counters", "quests")),
+    _json("request", "incentives", "counters", "quests"),
     _text("share", null=True),
-    *(_instant(name) for name in ("occurred_at", "received_at", "recorded_at")),
+    _instant("occurred_at", "received_at", "recorded_at"),
     _instant("decided_at", null=True),
 )
-coupon_pool = Table(
-    "coupon_pool",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "pool_id")),
-    _text("name"),
-    _instant("created_at"),
-)
-coupon = Table(
+coupon_pool = _table("coupon_pool", _key("tenant_id", "pool_id"), _text("name"), _instant("created_at"))
+coupon = _table(
     "coupon",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "code")),
+    _key("tenant_id", "code"),
     _text("pool_id"),
     _uuid("incentive_id", null=True),
     _instant("redeemed_at", null=True),
 )
-coupon_generation = Table(
+coupon_generation = _table(
     "coupon_generation",
-    metadata,
-    _text("tenant_id", key=True),
+    _key("tenant_id"),
     _uuid("generation_id", key=True),
-    *(_text(name) for name in ("pool_id", "pattern")),
-    *(_integer(name) for name in ("wanted", "made")),
+    _text("pool_id", "pattern"),
+    _integer("wanted", "made"),
     _instant("created_at"),
     _instant("finished_at", null=True),
 )
-badge = Table(
-    "badge",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "badge_id")),
-    *(_text(name) for name in ("name", "description")),
-    _text("image_url", null=True),
-    *_revised(),
+badge = _table(
+    "badge", _key("tenant_id", "badge_id"), _text("name", "description"), _text("image_url", null=True), _revised()
 )
-badge_held = Table(
-    "badge_held",
-    metadata,
-    *(_text(name, key=True) for name in ("tenant_id", "user_id", "badge_id")),
-    _uuid("incentive_id"),
-    _instant("held_at"),
-)
-rejection = Table(
+badge_held = _table("badge_held", _key("tenant_id", "user_id", "badge_id"), _uuid("incentive_id"), _instant("held_at"))
+rejection = _table(
     "rejection",
-    metadata,
     _uuid("rejection_id", key=True),
-    _text("tenant_id", null=True),
-    _text("topic"),
-    _integer("partition"),
+    _text("tenant_id", "event_id", "event_source", null=True),
+    _text("topic", "reason", "detail"),
+    _integer("partition", "generation"),
     _count("log_offset"),
-    _integer("generation"),
-    *(_text(name) for name in ("reason", "detail")),
-    *(_text(name, null=True) for name in ("event_id", "event_source")),
     _bytes("original"),
-    *(_instant(name) for name in ("received_at", "rejected_at")),
+    _instant("received_at", "rejected_at"),
 )
-points_currency = Table(
+points_currency = _table(
     "points_currency",
-    metadata,
-    _text("tenant_id", key=True),
-    _text("currency", key=True),
+    _key("tenant_id", "currency"),
     _text("name"),
-    Column("floor", BigInteger, nullable=True),
-    *_revised(),
+    [Column("floor", BigInteger, nullable=True)],
+    _revised(),
+)
+wallet = _table(
+    "wallet",
+    _key("tenant_id", "user_id", "currency"),
+    _count("pending", "active", "spent", "expired", "reversed", "floor", "last_seq", "owed"),
+    _instant("activated_to", "expired_to", "updated_at"),
+    _instant("due_at", null=True),
+)
+wallet_lot = _table(
+    "wallet_lot",
+    _key("tenant_id"),
+    _uuid("lot_id", key=True),
+    _text("user_id", "currency"),
+    _count("amount", "remaining", "seq", "reversed"),
+    _instant("available_at", "expires_at", null=True),
+)
+wallet_transfer = _table(
+    "wallet_transfer",
+    _key("tenant_id"),
+    _uuid("transfer_id", key=True),
+    _text("user_id", "currency", "kind", "debit", "credit", "source_id"),
+    _count("seq", "amount", "pending_after", "active_after"),
+    _json("lots"),
+    _text("reason", null=True),
+    _instant("made_at"),
+)
+wallet_draw = _table(
+    "wallet_draw",
+    _key("tenant_id", "user_id", "currency"),
+    _count("seq", key=True),
+    _uuid("transfer_id"),
+    _count("owed"),
+    _instant("since"),
+    _integer("part"),
+)
+wallet_part = _table(
+    "wallet_part",
+    _key("tenant_id"),
+    _uuid("transfer_id", key=True),
+    _integer("part", key=True),
+    _count("amount"),
+    _json("lots"),
+)
+wallet_refund = _table(
+    "wallet_refund",
+    _key("tenant_id", "refund_id"),
+    _uuid("transfer_id", key=True),
+    _count("amount", "returned"),
+    _uuid("last_id"),
 )

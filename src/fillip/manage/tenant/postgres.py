@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, FetchedValue, Row, Table, Text, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound, QuotaExceeded
@@ -12,21 +12,9 @@ from fillip.http.paging import Paging
 from fillip.manage.object.postgres import RowPage, Values
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import metadata, tenant
+from fillip.manage.store.tables import tenant, tenant_quota, tenant_usage
 from fillip.manage.tenant.checks import require_room
 
-tenant_quota = Table(
-    "tenant_quota", metadata, Column("tenant_id", Text, primary_key=True), Column("quotas", JSONB, nullable=False)
-)
-tenant_usage = Table(
-    "tenant_usage",
-    metadata,
-    Column("tenant_id", Text, primary_key=True),
-    *(
-        Column(name, BigInteger, nullable=False, server_default=FetchedValue())
-        for name in ("coupon_codes", "stored_bytes")
-    ),
-)
 UNBOUNDED = 2**62
 
 

@@ -17,8 +17,7 @@ from fillip.http.paging import Paging
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import points_currency, tenant
-from fillip.manage.store.wallet_tables import wallet, wallet_transfer
+from fillip.manage.store.tables import points_currency, tenant, wallet, wallet_transfer
 from fillip.rows.wallet.postgres import WalletRows, read_wallet
 
 _KEY = ("tenant_id", "user_id", "currency")

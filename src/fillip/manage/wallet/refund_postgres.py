@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fillip.core.ledger.wallet import PAGE_LOTS, Draw, Lot, Portion, Transfer, Wallet, identify_refund
 from fillip.http.errors import Conflict
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.wallet_tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
+from fillip.manage.store.tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 from fillip.manage.wallet.postgres import find_rows, is_in, store_wallet
 from fillip.manage.wallet.refund import Given, Refund, Stack, ask_amount
 from fillip.rows.wallet.postgres import MAX_DRAWS
