@@ -14,6 +14,11 @@ MAX_RULE_LENGTH = 8192
 MAX_PAYLOAD_BYTES = 16_384
 
 
+def give_examples(*examples: dict[str, Any]) -> ConfigDict:
+    """The `model_config` of a body or an answer that shows these examples in the documentation."""
+    return ConfigDict(json_schema_extra={"examples": [*examples]})
+
+
 class Part(BaseModel):
     """A part of a request body: unknown members are refused."""
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.event import RESERVED_PREFIX
 from fillip.core.schema.check_schema import check_schema
@@ -12,7 +12,7 @@ from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import MAX_FAULTS
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import ActionId
+from fillip.http.fields import ActionId, Part
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book
@@ -25,10 +25,8 @@ MAX_ACTIONS = 1000
 router = APIRouter(tags=["actions"], route_class=Route)
 
 
-class ActionSchema(BaseModel):
+class ActionSchema(Part):
     """The schema of an action's attributes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     shape: Annotated[JsonSchema, Field(alias="schema")]
     compatibility: Literal["backward", "none"] = Field(

@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
@@ -15,7 +15,7 @@ from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.quest.check_route import check_route, list_warnings
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
-from fillip.http.fields import ObjectId, Part
+from fillip.http.fields import ObjectId, Part, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign import postgres
@@ -45,9 +45,7 @@ register_url_convertor("order", _OrderConvertor())
 class NewCampaign(Part):
     """A campaign to be made; without an id, one is made from its name."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"campaign_id": "coupon-26", "definition": SIMPLE_EXAMPLE}]}
-    )
+    model_config = give_examples({"campaign_id": "coupon-26", "definition": SIMPLE_EXAMPLE})
 
     campaign_id: ObjectId | None = None
     definition: DefinitionPart

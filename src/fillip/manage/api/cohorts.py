@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
 from fillip.http.etag import Match, answer_tagged, tag
-from fillip.http.fields import CohortId, Title, UserId
+from fillip.http.fields import CohortId, Part, Title, UserId
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import postgres
@@ -25,10 +25,8 @@ MAX_MEMBERS = 1_000_000
 router = APIRouter(tags=["cohorts"], route_class=Route)
 
 
-class NewCohort(BaseModel):
+class NewCohort(Part):
     """A cohort before its first list: it has no members."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cohort_id: CohortId
     name: Title

@@ -6,10 +6,10 @@ from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
-from fillip.http.fields import IdFilter, SourceFilter
+from fillip.http.fields import IdFilter, SourceFilter, give_examples
 from fillip.http.paging import Page, Pages
 from fillip.manage.decision import postgres
 from fillip.manage.request.route import Reading, Route, UnitOfWork
@@ -40,38 +40,34 @@ class UseAnswer(BaseModel):
 class DecisionAnswer(BaseModel):
     """The answer for one event and one campaign that it met. `instance` names the quest instance; it is empty for SIMPLE."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
+    model_config = give_examples(
+        {
+            "decision_id": "6f1c1f6e-4f0a-8d2e-9b7c-0242ac120002",
+            "campaign_id": "coupon-26",
+            "campaign_version": 1,
+            "event_id": "cj-r17",
+            "event_source": "/completejourney",
+            "user_id": "h1228",
+            "instance": "",
+            "outcome": "denied",
+            "reason": "limit",
+            "occurred_at": "2017-12-30T10:04:00Z",
+            "local_day": "2017-12-30",
+            "rewards": [],
+            "limits": [
                 {
-                    "decision_id": "6f1c1f6e-4f0a-8d2e-9b7c-0242ac120002",
-                    "campaign_id": "coupon-26",
-                    "campaign_version": 1,
-                    "event_id": "cj-r17",
-                    "event_source": "/completejourney",
-                    "user_id": "h1228",
-                    "instance": "",
-                    "outcome": "denied",
-                    "reason": "limit",
-                    "occurred_at": "2017-12-30T10:04:00Z",
-                    "local_day": "2017-12-30",
-                    "rewards": [],
-                    "limits": [
-                        {
-                            "limit_id": "once-a-coupon",
-                            "key": "10000089064",
-                            "window_start": "1970-01-01",
-                            "version": 1,
-                            "used_before": 1,
-                            "amount": 1,
-                            "cap": 1,
-                        }
-                    ],
-                    "book_version": 31,
-                    "decided_at": "2026-01-31T09:30:00.123456Z",
-                    "reversals": [],
+                    "limit_id": "once-a-coupon",
+                    "key": "10000089064",
+                    "window_start": "1970-01-01",
+                    "version": 1,
+                    "used_before": 1,
+                    "amount": 1,
+                    "cap": 1,
                 }
-            ]
+            ],
+            "book_version": 31,
+            "decided_at": "2026-01-31T09:30:00.123456Z",
+            "reversals": [],
         }
     )
 
@@ -125,7 +121,7 @@ async def list_decisions(
 async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
     """One decision."""
     [answer] = await _describe_decisions(
-        work, [await postgres.find_decision(work.connection, work.caller, decision_id)]
+        work, [await postgres.decisions.find(work.connection, work.caller, decision_id)]
     )
     return answer
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from fillip.core.limit import CounterUse
 from fillip.core.match.limit_charges import list_charges
@@ -15,9 +15,9 @@ from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
-from fillip.http.fields import Instant, OwnId, Part, Source, UserId
+from fillip.http.fields import Instant, OwnId, Part, Source, UserId, give_examples
 from fillip.manage.campaign.postgres import find_campaign
-from fillip.manage.decision.postgres import DecisionRow, find_decision, find_first
+from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
 from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, weigh_now
@@ -49,14 +49,10 @@ class ExplainPart(Part):
     `event_source` is needed where several sources have an event of this id.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
-                {"event_id": "order-7"},
-                {"event_id": "1", "event_source": "/shop/till-7"},
-            ]
-        }
+    model_config = give_examples(
+        {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
+        {"event_id": "order-7"},
+        {"event_id": "1", "event_source": "/shop/till-7"},
     )
 
     event_id: OwnId | None = None
@@ -70,7 +66,7 @@ class ExplainPart(Part):
 @router.get("/decisions/{decision_id}/explain")
 async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
     """Why this event was granted or denied, by what was in force and recorded then."""
-    row = await find_decision(work.connection, work.caller, decision_id)
+    row = await decisions.find(work.connection, work.caller, decision_id)
     context = await load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
     if moved := await check_instance(work.connection, work.caller, row):

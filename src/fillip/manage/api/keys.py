@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool
 
 from fillip.http.errors import Conflict, Forbidden, Invalid
-from fillip.http.fields import Instant, TenantId, Title
+from fillip.http.fields import Instant, Part, TenantId, Title
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.key import postgres
 from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
@@ -23,10 +23,8 @@ Scope = Literal[
 router = APIRouter(tags=["keys"], route_class=Route)
 
 
-class NewKey(BaseModel):
+class NewKey(Part):
     """What a key is for. `test` only shows in its prefix, fk_test_ instead of fk_live_."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Title = Field(examples=["till system"])
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES), examples=[["events:write"]])]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.campaign.check_limit import (
     check_key_action,
@@ -23,7 +23,7 @@ from fillip.core.schema.types import derive_type
 from fillip.core.tenant import LIFETIME
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText
+from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
@@ -43,29 +43,25 @@ router = APIRouter(prefix="/limits", tags=["limits"], route_class=Route)
 class LimitPart(Part):
     """At most `cap` grants (count) or units of `reward_kind` (value) a window, per subject of `scope` and per key."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "limit_id": "once-a-coupon",
-                    "scope": "user_in_campaign",
-                    "measure": "count",
-                    "span": "lifetime",
-                    "cap": 1,
-                    "campaign_id": "coupon-26",
-                    "key": "event.coupon",
-                },
-                {
-                    "limit_id": "cashback-daily",
-                    "scope": "tenant",
-                    "measure": "value",
-                    "span": "day",
-                    "cap": 10_000,
-                    "reward_kind": "cashback",
-                    "currency": "EUR",
-                },
-            ]
-        }
+    model_config = give_examples(
+        {
+            "limit_id": "once-a-coupon",
+            "scope": "user_in_campaign",
+            "measure": "count",
+            "span": "lifetime",
+            "cap": 1,
+            "campaign_id": "coupon-26",
+            "key": "event.coupon",
+        },
+        {
+            "limit_id": "cashback-daily",
+            "scope": "tenant",
+            "measure": "value",
+            "span": "day",
+            "cap": 10_000,
+            "reward_kind": "cashback",
+            "currency": "EUR",
+        },
     )
 
     limit_id: ObjectId

@@ -6,14 +6,14 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Response
 from msgspec import json
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from fillip.core.named_list import MAX_ITEM_CHARS, MAX_LIST_ITEMS, ItemKind
 from fillip.core.problem import Fault
 from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged, tag
-from fillip.http.fields import ListId, Part, Title
+from fillip.http.fields import ListId, Part, Title, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.named_list import postgres
@@ -37,7 +37,7 @@ Items = Annotated[list[Any], Field(max_length=MAX_LIST_ITEMS), WithJsonSchema({"
 class ListPart(Part):
     """A list's name for people, and all its items: strings or whole numbers. One given twice counts once."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Premium articles", "items": ["A-1", "A-7"]}]})
+    model_config = give_examples({"name": "Premium articles", "items": ["A-1", "A-7"]})
 
     name: Title
     items: Items

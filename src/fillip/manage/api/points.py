@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import Currency, Part, Title
+from fillip.http.fields import Currency, Part, Title, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.points.postgres import currencies
 from fillip.manage.request.route import Reading, Route, Writing
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/points", tags=["wallets"], route_class=Route)
 class PointsPart(Part):
     """A currency of points."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Stars", "floor": -1000}]})
+    model_config = give_examples({"name": "Stars", "floor": -1000})
 
     name: Title
     floor: int | None = Field(

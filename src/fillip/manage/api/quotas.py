@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.quota import Quotas
-from fillip.http.fields import Part, TenantId
+from fillip.http.fields import Part, TenantId, give_examples
 from fillip.manage.campaign.postgres import count_campaigns, count_steps
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.named_list.postgres import lists
@@ -23,7 +23,7 @@ Rate = Annotated[int | None, Field(ge=1, le=1_000_000, strict=True)]
 class QuotasPart(Part):
     """The quotas to change; null puts one back to its default, those left out stay."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"events_per_s": 500, "sockets": None}]})
+    model_config = give_examples({"events_per_s": 500, "sockets": None})
 
     events_per_s: Rate = Field(None, description="Through POST /v1/events; ten times as many may come at once")
     requests_per_s: Rate = Field(None, description="All other requests; ten times as many may come at once")

@@ -50,5 +50,5 @@ async def list_rejections(
 @router.get("/{rejection_id}")
 async def read_rejection(work: Reading, rejection_id: UUID) -> RejectionWhole:
     """One rejected event with its original bytes."""
-    row = await postgres.find_rejection(work.connection, work.caller, rejection_id)
+    row = await postgres.rejections.find(work.connection, work.caller, rejection_id)
     return RejectionWhole.model_validate({**row._mapping, "original": b64encode(row.original).decode()})

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from msgspec import convert, json
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import REVERSAL
@@ -15,7 +15,7 @@ from fillip.core.ledger.reversal import ReversalRequest, read_reversal
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
-from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId
+from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId, give_examples
 from fillip.http.paging import Page, Pages
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
@@ -49,20 +49,16 @@ class ReversalPart(Part):
     `event_source` is needed where the original has not come yet, or where several sources have an event of this id.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"reversal_id": "return-7", "event_id": "order-7", "reason": "returned"},
-                {"reversal_id": "return-8", "event_id": "order-8", "amount": 500, "of": 2000},
-                {"reversal_id": "return-9", "event_id": "1", "event_source": "/shop/till-7"},
-                {
-                    "reversal_id": "return-10",
-                    "event_id": "order-9",
-                    "lines": [{"line": "sku-1", "amount": 500, "of": 1000}],
-                    "of": 2000,
-                },
-            ]
-        }
+    model_config = give_examples(
+        {"reversal_id": "return-7", "event_id": "order-7", "reason": "returned"},
+        {"reversal_id": "return-8", "event_id": "order-8", "amount": 500, "of": 2000},
+        {"reversal_id": "return-9", "event_id": "1", "event_source": "/shop/till-7"},
+        {
+            "reversal_id": "return-10",
+            "event_id": "order-9",
+            "lines": [{"line": "sku-1", "amount": 500, "of": 1000}],
+            "of": 2000,
+        },
     )
 
     reversal_id: OwnId = Field(description="An id of yours, apart from those of events: asked twice, it counts once")

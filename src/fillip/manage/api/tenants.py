@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from fillip.core.instant import list_zones
 from fillip.core.schema.check_schema import check_schema
 from fillip.http.etag import Match, answer_tagged, tag
-from fillip.http.fields import TenantId, Title
+from fillip.http.fields import Part, TenantId, Title
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
@@ -36,10 +36,8 @@ def _want_currency(code: str) -> str:
     raise ValueError("not an ISO 4217 currency such as EUR")
 
 
-class NewTenant(BaseModel):
+class NewTenant(Part):
     """What the operator says of a new tenant; `clock`, `time_zone` and `currency` stay as they are for ever."""
-
-    model_config = ConfigDict(extra="forbid")
 
     tenant_id: TenantId
     name: Title
@@ -49,10 +47,8 @@ class NewTenant(BaseModel):
     user_schema: JsonSchema = NO_ATTRIBUTES
 
 
-class TenantChange(BaseModel):
+class TenantChange(Part):
     """The parts of a tenant that it may change; absent ones stay."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Title | None = None
     user_schema: JsonSchema | None = None

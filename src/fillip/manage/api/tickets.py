@@ -6,9 +6,9 @@ from secrets import token_urlsafe
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from fillip.http.fields import Part, UserId
+from fillip.http.fields import Part, UserId, give_examples
 from fillip.manage.request.route import Route, UnitOfWork, begin, find_app_state
 from fillip.manage.ticket.postgres import insert_ticket
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/tickets", tags=["tickets"], route_class=Route)
 class TicketPart(Part):
     """Whom the ticket admits."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada"}]})
+    model_config = give_examples({"user_id": "ada"})
 
     user_id: UserId
 

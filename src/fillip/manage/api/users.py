@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.problem import Fault
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import UserId
+from fillip.http.fields import Part, UserId
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
@@ -24,10 +24,8 @@ MAX_BULK = 1000
 router = APIRouter(tags=["users"], route_class=Route)
 
 
-class UserAttributes(BaseModel):
+class UserAttributes(Part):
     """The attributes of a user."""
-
-    model_config = ConfigDict(extra="forbid")
 
     attributes: Attributes
 
@@ -48,10 +46,8 @@ class BulkUser(UserAttributes):
     user_id: UserId
 
 
-class BulkUsers(BaseModel):
+class BulkUsers(Part):
     """Up to 1,000 users; each is stored whole or not at all."""
-
-    model_config = ConfigDict(extra="forbid")
 
     users: Annotated[list[BulkUser], Field(min_length=1, max_length=MAX_BULK)]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import POINTS
@@ -22,7 +22,7 @@ from fillip.core.ledger.wallet import (
     identify_spend,
 )
 from fillip.http.errors import Conflict, Invalid, NotFound
-from fillip.http.fields import Currency, Instant, OwnId, Part, UserId
+from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
 from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import postgres
@@ -81,7 +81,7 @@ class TransferAnswer(BaseModel):
 class SpendPart(Part):
     """Spend `amount` points; the same `spend_id` again spends nothing more."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"spend_id": "order-4711", "amount": 300}]})
+    model_config = give_examples({"spend_id": "order-4711", "amount": 300})
 
     spend_id: OwnId
     amount: int = Field(ge=1, le=MAX_VALUE, strict=True)
@@ -93,7 +93,7 @@ class RefundPart(Part):
     A refund without a `refund_id` is called `part` where it has an amount, else `rest`.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"refund_id": "return-7", "amount": 20}]})
+    model_config = give_examples({"refund_id": "return-7", "amount": 20})
 
     refund_id: OwnId | None = Field(None, examples=["return-7"])
     amount: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
@@ -107,9 +107,7 @@ class RefundPart(Part):
 class AdjustmentPart(Part):
     """Add points by hand, or take them away (`amount` below zero); refused where there are fewer."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"adjustment_id": "ticket-9", "amount": 100, "reason": "goodwill"}]}
-    )
+    model_config = give_examples({"adjustment_id": "ticket-9", "amount": 100, "reason": "goodwill"})
 
     adjustment_id: OwnId
     amount: int = Field(ge=-MAX_VALUE, le=MAX_VALUE, strict=True, description="Not 0")

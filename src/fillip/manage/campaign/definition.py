@@ -3,12 +3,12 @@
 from typing import Any, Literal
 
 import msgspec
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.reward import RewardKind
-from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText
+from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText, give_examples
 from fillip.manage.campaign.postgres import CampaignRow
 
 MAX_WINDOW_S = 366 * 86_400
@@ -155,7 +155,7 @@ class ExclusivePart(Part):
 class DefinitionPart(Part):
     """A campaign: SIMPLE has `action` and `rule`, QUEST has `quest`; empty `cohorts` = everyone."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SIMPLE_EXAMPLE, QUEST_EXAMPLE]})
+    model_config = give_examples(SIMPLE_EXAMPLE, QUEST_EXAMPLE)
 
     kind: Literal["SIMPLE", "QUEST"]
     name: str = Field(min_length=1, max_length=200)

@@ -8,14 +8,15 @@ from sqlalchemy import Row, select
 
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
-from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
+from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import decision, reversal
 
 DecisionRow: TypeAlias = Row[Any]
+decisions = Objects(decision, "decision_id", "there is no decision {}")
 
 
 async def list_decisions(
@@ -36,15 +37,6 @@ async def list_decisions(
     order = [decision.c.decided_at, decision.c.decision_id]
     sift |= unserved | {"outcome": outcome}
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
-
-
-async def find_decision(connection: Connection, caller: Caller, decision_id: UUID) -> DecisionRow:
-    """One decision; raises NotFound."""
-    statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, decision.c.decision_id == decision_id)
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no decision {decision_id}")
-    return row
 
 
 async def find_first(

@@ -4,10 +4,11 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.quest.instance import QuestState
+from fillip.http.fields import give_examples
 
 Outcome = Literal["granted", "denied", "progress", "no_match"]
 CheckName = Literal[
@@ -126,30 +127,26 @@ class ExplanationAnswer(BaseModel):
     `as_of` tells whether this is a decision as it was made, or what the event would earn as everything stands now.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "summary": "ada gets nothing from 'Big baskets': the rule does not hold: event.amount_cents >= 5000"
-                    " (event.amount_cents = 1200).",
-                    "as_of": "now",
-                    "outcome": "no_match",
-                    "reason": "rule",
-                    "campaign_id": "big-baskets",
-                    "campaign_version": 1,
-                    "decision_id": None,
-                    "event": {
-                        "event_id": None,
-                        "event_source": None,
-                        "user_id": "ada",
-                        "action": "PURCHASE",
-                        "occurred_at": "2026-01-31T09:30:00Z",
-                        "received_at": "2026-01-31T09:30:01Z",
-                        "attributes": {"amount_cents": 1200},
-                    },
-                    "checks": [{"check": "state", "passed": True, "message": "the campaign is running"}],
-                }
-            ]
+    model_config = give_examples(
+        {
+            "summary": "ada gets nothing from 'Big baskets': the rule does not hold: event.amount_cents >= 5000"
+            " (event.amount_cents = 1200).",
+            "as_of": "now",
+            "outcome": "no_match",
+            "reason": "rule",
+            "campaign_id": "big-baskets",
+            "campaign_version": 1,
+            "decision_id": None,
+            "event": {
+                "event_id": None,
+                "event_source": None,
+                "user_id": "ada",
+                "action": "PURCHASE",
+                "occurred_at": "2026-01-31T09:30:00Z",
+                "received_at": "2026-01-31T09:30:01Z",
+                "attributes": {"amount_cents": 1200},
+            },
+            "checks": [{"check": "state", "passed": True, "message": "the campaign is running"}],
         }
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import Row, Table, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -28,13 +29,15 @@ class Objects:
     missing: str
 
     async def seek(
-        self, connection: Connection, caller: Caller, object_id: str, *, lock: bool = False
+        self, connection: Connection, caller: Caller, object_id: str | UUID, *, lock: bool = False
     ) -> Row[Any] | None:
         """One, locked until the transaction ends where asked; None where there is none."""
         statement = select(self.table).where(self._match(caller, object_id))
         return (await connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
 
-    async def find(self, connection: Connection, caller: Caller, object_id: str, *, lock: bool = False) -> Row[Any]:
+    async def find(
+        self, connection: Connection, caller: Caller, object_id: str | UUID, *, lock: bool = False
+    ) -> Row[Any]:
         """As `seek`; raises NotFound."""
         row = await self.seek(connection, caller, object_id, lock=lock)
         if row is None:
@@ -75,5 +78,5 @@ class Objects:
         """Delete one."""
         await connection.execute(delete(self.table).where(self._match(caller, object_id)))
 
-    def _match(self, caller: Caller, object_id: str) -> ColumnElement[bool]:
+    def _match(self, caller: Caller, object_id: str | UUID) -> ColumnElement[bool]:
         return (self.table.c.tenant_id == caller.tenant_id) & (self.table.c[self.id_column] == object_id)

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from sqlalchemy import Row, select
 
 from fillip.core.ports import Caller
-from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
+from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import rejection
 
 RejectionRow: TypeAlias = Row[Any]
+rejections = Objects(rejection, "rejection_id", "there is no rejection {}")
 _SHORT = [column for column in rejection.c if column.name != "original"]
 
 
@@ -32,12 +32,3 @@ async def list_rejections(
     statement = select(*_SHORT).where(rejection.c.tenant_id == caller.tenant_id, *asked)
     order = [rejection.c.rejected_at, rejection.c.rejection_id]
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
-
-
-async def find_rejection(connection: Connection, caller: Caller, rejection_id: UUID) -> RejectionRow:
-    """One rejection with the bytes as they came, `original`; raises NotFound."""
-    mine = (rejection.c.tenant_id == caller.tenant_id) & (rejection.c.rejection_id == rejection_id)
-    row = (await connection.execute(select(rejection).where(mine))).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no rejection {rejection_id}")
-    return row
