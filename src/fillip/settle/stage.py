@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
 from fillip.core.ledger.settlement import (
@@ -299,11 +299,7 @@ def _sum_up(
         settled=settled,
         counters=[
             CounterRow(
-                tenant_id=key.tenant_id,
-                limit_id=key.limit_id,
-                user_id=key.user_id,
-                key=key.key,
-                window_start=key.window_start,
+                **asdict(key),
                 used=counter.used,
                 cap=caps[key.tenant_id, key.limit_id],
                 version=counter.version,

@@ -18,20 +18,10 @@ from fillip.http.errors import Invalid, NotFound
 from fillip.http.fields import Instant, OwnId, Part, Source, UserId, give_examples
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
-from fillip.manage.explain import wording
+from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
 from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, weigh_now
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
-from fillip.manage.explain.postgres import (
-    CurrentContext,
-    ExplainedEvent,
-    find_event,
-    find_instances,
-    load_current,
-    load_recorded,
-    read_counters,
-    read_current_context,
-)
 from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
@@ -67,7 +57,7 @@ class ExplainPart(Part):
 async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
     """Why this event was granted or denied, by what was in force and recorded then."""
     row = await decisions.find(work.connection, work.caller, decision_id)
-    context = await load_recorded(work.connection, work.caller, row)
+    context = await postgres.load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
     if moved := await check_instance(work.connection, work.caller, row):
         checks.append(moved)
@@ -86,7 +76,7 @@ async def explain_recorded(
     explanation. An event that met no campaign is not recorded: post its parts instead.
     """
     await find_campaign(work.connection, work.caller, campaign_id)
-    event = await find_event(work.connection, work.caller, event_id, event_source, at="event_source")
+    event = await postgres.find_event(work.connection, work.caller, event_id, event_source, at="event_source")
     decision_id = await find_first(work.connection, work.caller, campaign_id, event.source, event_id)
     if decision_id is not None:
         return await explain_decision(work, decision_id)
@@ -105,11 +95,13 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
     scene = await _read_scene(work, occurrence)
-    context = await load_current(work.connection, work.caller, row, occurrence, scene)
+    context = await postgres.load_current(work.connection, work.caller, row, occurrence, scene)
     trial = None
     if context.campaign_version.campaign.quest:
         quest_event = await work.compute(build_quest_event, context)
-        known = await find_instances(work.connection, work.caller, campaign_id, context.event.user_id, quest_event)
+        known = await postgres.find_instances(
+            work.connection, work.caller, campaign_id, context.event.user_id, quest_event
+        )
         trial = await work.compute(try_quest, context, quest_event, known)
         context = context if context.campaign_version.is_paused else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
@@ -141,11 +133,11 @@ def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -
     return ("denied", reason) if reason else ("granted", "granted")
 
 
-async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> ExplainedEvent:
+async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.ExplainedEvent:
     if body.event_id is not None:
         if body.user_id or body.action or body.time or body.attributes:
             raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
-        return await find_event(work.connection, work.caller, body.event_id, body.event_source)
+        return await postgres.find_event(work.connection, work.caller, body.event_id, body.event_source)
     if body.event_source is not None:
         raise Invalid("it goes with an event_id: of which source the recorded event is", at="/event_source")
     if body.user_id is None or body.action is None:
@@ -153,13 +145,13 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> ExplainedEven
         faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
         raise Invalid("an event needs its user_id and action", faults=faults)
     now = datetime.now(UTC)
-    return ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
+    return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
-async def _read_scene(work: UnitOfWork, occurrence: ExplainedEvent) -> CurrentContext:
+async def _read_scene(work: UnitOfWork, occurrence: postgres.ExplainedEvent) -> postgres.CurrentContext:
     """Its scene; raises Invalid where a made-up event could not be one."""
     try:
-        scene = await read_current_context(work.connection, work.caller, occurrence)
+        scene = await postgres.read_current_context(work.connection, work.caller, occurrence)
     except NotFound as unknown:
         raise Invalid(str(unknown), at="/action") from None
     if not occurrence.event_id and (wrong := find_faults(scene.schema, occurrence.attributes)):
@@ -189,7 +181,7 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
         )
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=wording.tell_key_error(error))
-    return check_limits(weigh_now(charges, await read_counters(work.connection, work.caller, charges)))
+    return check_limits(weigh_now(charges, await postgres.read_counters(work.connection, work.caller, charges)))
 
 
 def _answer(

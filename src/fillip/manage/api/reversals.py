@@ -242,22 +242,6 @@ async def _find_original(work: UnitOfWork, body: ReversalPart) -> tuple[str, str
 
 
 def _describe_reversal(row: postgres.ReversalRow) -> ReversalAnswer:
-    request = {"amount": None, "lines": [], "of": None, "reason": None} | row.request
-    return ReversalAnswer(
-        reversal_id=row.reversal_id,
-        reversal_source=row.reversal_source,
-        event_id=row.event_id,
-        event_source=row.event_source,
-        user_id=row.user_id,
-        amount=request["amount"],
-        lines=request["lines"],
-        of=request["of"],
-        note=request["reason"],
-        state=row.state,
-        reason=row.reason,
-        incentives=row.incentives,
-        limits=row.counters,
-        quests=row.quests,
-        received_at=row.received_at,
-        decided_at=row.decided_at,
-    )
+    asked = {"amount": None, "lines": [], "of": None, "reason": None} | row.request
+    parts = {name: asked[name] for name in ("amount", "lines", "of")}
+    return ReversalAnswer(**row._mapping, **parts, note=asked["reason"], limits=row.counters)

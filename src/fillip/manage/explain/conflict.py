@@ -12,17 +12,9 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
 from fillip.core.rule import RuleError
-from fillip.manage.explain import wording
+from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check
 from fillip.manage.explain.checks import EventContext, is_earned
-from fillip.manage.explain.postgres import (
-    find_instances,
-    know_opening,
-    list_limits,
-    list_others,
-    may_collide,
-    read_counters,
-)
 from fillip.manage.explain.quest_trial import build_quest_event, try_quest
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.request.route import UnitOfWork
@@ -31,12 +23,12 @@ from fillip.manage.request.route import UnitOfWork
 async def check_conflict_now(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
     """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
     connection, caller = work.connection, work.caller
-    if not await may_collide(connection, caller, context.campaign_version):
+    if not await postgres.may_collide(connection, caller, context.campaign_version):
         return describe_conflict(None)
     rivals = [rival async for rival in _find_rivals(work, context, values)]
     rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
     charges = [charge for rival in rivals for charge in rival.charges]
-    used = await read_counters(connection, caller, charges)
+    used = await postgres.read_counters(connection, caller, charges)
     counters = {charge.counter: used.get(charge.counter, Counter(0, 0)) for charge in charges}
     return describe_conflict(find_winner(context.campaign_version, rivals, counters))
 
@@ -50,9 +42,9 @@ def describe_conflict(winner: str | None) -> Check:
 async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> AsyncIterator[Candidate]:
     connection, caller = work.connection, work.caller
     campaign_version, event = context.campaign_version, context.event
-    others = await list_others(connection, caller, campaign_version.campaign_id, event.action)
+    others = await postgres.list_others(connection, caller, campaign_version.campaign_id, event.action)
     campaign_versions = [campaign_version, *others]
-    limits = {limit.limit_id: limit for limit in await list_limits(connection, caller)}
+    limits = {limit.limit_id: limit for limit in await postgres.list_limits(connection, caller)}
     lists = await read_lists(connection, caller, find_key_lists(limits.values()))
     book = structs.replace(
         event.book, campaign_versions={e.campaign_id: e for e in campaign_versions}, limits=limits, lists=lists
@@ -92,9 +84,11 @@ async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersi
     if not await work.compute(lambda: any(map(_is_met, versions))):
         return None
     if context.campaign_version.campaign.quest:
-        context = await know_opening(connection, caller, context)
+        context = await postgres.know_opening(connection, caller, context)
         quest_event, user_id = await work.compute(build_quest_event, context), context.event.user_id
-        known = await find_instances(connection, caller, context.campaign_version.campaign_id, user_id, quest_event)
+        known = await postgres.find_instances(
+            connection, caller, context.campaign_version.campaign_id, user_id, quest_event
+        )
         trial = await work.compute(try_quest, context, quest_event, known)
         if not trial.completes:
             return None
