@@ -80,6 +80,13 @@ def test_drivers_stand_in_files_named_after_them():
                 assert name in path.stem or name in path.parent.name, f"{path} imports {driver}"
 
 
+def test_statements_are_built_in_files_named_for_postgres_or_in_store():
+    built = re.compile(r"^\s*(from sqlalchemy(\.dialects\S*|\.sql\S*)? import|import sqlalchemy)\b", re.MULTILINE)
+    files = [p for p in SOURCES if "migrations" not in p.parts and built.search(p.read_text())]
+    assert len(files) > 20
+    assert [p for p in files if "postgres" not in p.stem and p.parent.name != "store"] == []
+
+
 def test_only_tests_of_the_demo_and_of_its_data_import_it():
     demo, tests = re.compile(r"^\s*(from|import) fillip_demo\b", re.MULTILINE), ROOT / "tests"
     found = {p.relative_to(tests).as_posix() for p in tests.rglob("*.py") if demo.search(p.read_text())}

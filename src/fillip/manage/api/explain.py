@@ -106,8 +106,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         context = context if context.campaign_version.is_paused else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, context)
-    conflict = await check_conflict_now(work, context, appraisal.values)
-    checks += [worth, conflict]
+    checks += [worth, await check_conflict_now(work, context)]
     if appraisal.refused is None:
         checks.append(await _check_current_limits(work, context, appraisal.values))
     return _answer(context, checks, *_conclude(context, checks, trial), None)

@@ -1,6 +1,6 @@
 """Who would win an event: the campaigns that stand against each other, tried as everything stands now."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from msgspec import structs
@@ -20,12 +20,12 @@ from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.request.route import UnitOfWork
 
 
-async def check_conflict_now(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
-    """Whether another campaign would win the event; `values` are what this one's rewards are worth for it."""
+async def check_conflict_now(work: UnitOfWork, context: EventContext) -> Check:
+    """Whether another campaign would win the event."""
     connection, caller = work.connection, work.caller
     if not await postgres.may_collide(connection, caller, context.campaign_version):
         return describe_conflict(None)
-    rivals = [rival async for rival in _find_rivals(work, context, values)]
+    rivals = [rival async for rival in _find_rivals(work, context)]
     rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
     charges = [charge for rival in rivals for charge in rival.charges]
     used = await postgres.read_counters(connection, caller, charges)
@@ -39,7 +39,7 @@ def describe_conflict(winner: str | None) -> Check:
     return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
 
 
-async def _find_rivals(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> AsyncIterator[Candidate]:
+async def _find_rivals(work: UnitOfWork, context: EventContext) -> AsyncIterator[Candidate]:
     connection, caller = work.connection, work.caller
     campaign_version, event = context.campaign_version, context.event
     others = await postgres.list_others(connection, caller, campaign_version.campaign_id, event.action)
