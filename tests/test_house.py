@@ -124,6 +124,6 @@ def test_the_oracle_and_the_product_know_nothing_of_each_other():
     ]
     for name in parts:
         source = (ROOT / "tests" / "oracle" / f"{name}.py").read_text()
-        found = re.findall(r"^\s*(?:from|import) (fillip|\.\w+)", source, re.MULTILINE)
-        assert {each.removeprefix(".") for each in found} <= set(parts), name
+        found = re.findall(r"^\s*(?:from|import) (fillip|tests\.[\w.]+)", source, re.MULTILINE)
+        assert set(found) <= {"tests.oracle", *(f"tests.oracle.{each}" for each in parts)}, name
     assert [path for path in SOURCES if "tests.oracle" in path.read_text()] == []

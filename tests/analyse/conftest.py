@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from bay_world import BayWorld
 
 from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import ensure_topics
+from tests.analyse.bay_world import BayWorld
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from bay_world import EVERYTHING, BayWorld, count, decision, rejection, reversal, until, until_count
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.loader import SET_ASIDE
 from fillip.analyse.report import CampaignDay, RejectionDay, Spend
 from fillip.core.errors import Crash
+from tests.analyse.bay_world import EVERYTHING, BayWorld, count, decision, rejection, reversal, until, until_count
 
 
 async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
@@ -106,8 +106,7 @@ async def test_stopped_and_started_goes_on_where_it_was(bay_world: BayWorld) -> 
 LOADER = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from bay_world import BayWorld
+from tests.analyse.bay_world import BayWorld
 from fillip.stream.topics import Topics
 
 async def main():

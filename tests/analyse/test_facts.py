@@ -2,10 +2,9 @@
 
 import json
 
-from bay_world import decision, record
-
 from fillip.analyse.facts import Position, sift
 from fillip.stream.belt import Record
+from tests.analyse.bay_world import decision, record
 
 PLACE = ("decision.made", 0)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from bay_world import BayWorld, decision, record, rejection
 
 from fillip.analyse import build_app
 from fillip.analyse.facts import sift
@@ -19,6 +18,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
+from tests.analyse.bay_world import BayWorld, decision, record, rejection
 
 
 class Desk:

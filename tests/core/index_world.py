@@ -4,9 +4,8 @@ from hypothesis import strategies as st
 
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import RuleError, compile_rule, decode_rule
-
-from .rule_shop import LISTS, check, is_cheap, read_event, read_user
-from .test_rule_differential import EVENTS, USERS, WORDS, expressions
+from tests.core.rule_shop import LISTS, check, is_cheap, read_event, read_user
+from tests.core.test_rule_differential import EVENTS, USERS, WORDS, expressions
 
 _WORD = st.sampled_from(["'a'", "'ab'", "'é'", "''", "'12'"])
 _INT = st.sampled_from(["0", "1", "-1", "2", "7", "-7", "9223372036854775807", "-9223372036854775808"])

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from fillip.core.index import RuleIndex, cells, read_clauses, rules
 from fillip.core.named_list import NamedList
 from fillip.core.rule import decode_rule
-
-from .index_world import BOOKS, SITUATIONS, compare
-from .rule_shop import BASKET, LISTS, check, read_event, read_user
+from tests.core.index_world import BOOKS, SITUATIONS, compare
+from tests.core.rule_shop import BASKET, LISTS, check, read_event, read_user
 
 
 def read(source):

@@ -5,9 +5,8 @@ import pytest
 from fillip.core.index import RuleIndex, read_clauses
 from fillip.core.rule import decode_rule
 from fillip.manage.rule.checker import check_rule
-
-from .index_book import ACTION, USER, make_rules, make_situations, make_unindexed
-from .index_world import hold
+from tests.core.index_book import ACTION, USER, make_rules, make_situations, make_unindexed
+from tests.core.index_world import hold
 
 COUNT, EVENTS, BY_FORCE = 10_000, 400, 10
 

@@ -8,8 +8,7 @@ from fillip.core.rule.decode import decode_rule
 from fillip.core.rule.tree import Fold, walk
 from fillip.core.schema.coerce import build_coercer
 from fillip.manage.rule.checker import check_rule
-
-from .rule_shop import ACTION, BASKET, ENVIRONMENT, USER, WIDE, read_event, read_user, run
+from tests.core.rule_shop import ACTION, BASKET, ENVIRONMENT, USER, WIDE, read_event, read_user, run
 
 
 def test_the_rule_of_a_marketer():

@@ -7,9 +7,8 @@ from fillip.core.rule.cost import MAX_COST, estimate, measure
 from fillip.core.schema.coerce import SchemaViolation, build_coercer
 from fillip.core.schema.types import SchemaUnusable, derive_type
 from fillip.manage.rule.checker import check_rule
-
-from .rule_bombs import CLAUSES, SOUND
-from .rule_shop import USER, WIDE
+from tests.core.rule_bombs import CLAUSES, SOUND
+from tests.core.rule_shop import USER, WIDE
 
 
 def list_of(**more):

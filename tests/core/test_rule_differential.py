@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from fillip.core.rule import RuleError, compile_rule, decode_rule
 from fillip.core.rule.compile import build_exact
-
-from .rule_shop import (
+from tests.core.rule_shop import (
     ACTION,
     ENVIRONMENT,
     LIST_MESSAGE,

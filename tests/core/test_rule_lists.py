@@ -7,8 +7,7 @@ from fillip.core.rule import RuleRefused, compile_rule, explain_rule
 from fillip.core.rule.split import split_rule
 from fillip.core.schema.types import EMPTY
 from fillip.manage.rule.checker import check_rule
-
-from .rule_shop import ACTION, BASKET, LIST_TYPES, LISTS, USER, check, read_event, run
+from tests.core.rule_shop import ACTION, BASKET, LIST_TYPES, LISTS, USER, check, read_event, run
 
 
 def refuse(source, **expected):

@@ -12,9 +12,8 @@ from fillip.core.rule.cost import MAX_COST, MAX_PROGRAMS
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
-
-from .worst import ACTION, COHORTS, list_worst_rules
-from .worst import SCHEMA as WORST_SCHEMA
+from tests.core.worst import ACTION, COHORTS, list_worst_rules
+from tests.core.worst import SCHEMA as WORST_SCHEMA
 
 SCHEMA = {
     "type": "object",

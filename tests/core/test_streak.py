@@ -15,9 +15,8 @@ from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.instance import QuestEvent
 from fillip.core.quest.streak import MAX_UNITS, join_day, measure
 from fillip.core.tenant import Tenant
-
-from .test_quest import Log, name, play, quest_event
-from .test_undoing import Path
+from tests.core.test_quest import Log, name, play, quest_event
+from tests.core.test_undoing import Path
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
 STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),), Start("campaign"))

@@ -10,8 +10,7 @@ from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution, replay, restart
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, _list_standing, close, lower, recount
-
-from .test_quest import Log, name, quest_event
+from tests.core.test_quest import Log, name, quest_event
 
 PLACE = InstanceKey("acme", "c", "ada", "", 1)
 STEPS = (

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from gateway_world import World
 
 from fillip.embedded.addresses import Addresses
 from fillip.stream.kafka import ensure_topics
+from tests.deliver.gateway_world import World
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import time
 
-from gateway_world import World
+from tests.deliver.gateway_world import World
 
 TENANT = "INSERT INTO tenant VALUES ($1, 'T', 'UTC', 'EUR', 'live') ON CONFLICT DO NOTHING"
 CAMPAIGN = """

@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import pytest
-from gateway_world import ORIGIN, World, ask, receive, until
-from quest_hand import announce_moves, move
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fillip.embedded.addresses import Addresses
+from tests.deliver.gateway_world import ORIGIN, World, ask, receive, until
+from tests.deliver.quest_hand import announce_moves, move
 
 
 async def refusal(client) -> tuple[int, str, int]:

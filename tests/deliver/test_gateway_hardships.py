@@ -5,13 +5,13 @@ import json
 import socket
 
 import pytest
-from gateway_world import World, hear_nothing_but_pong, receive, receive_seqs, until
-from quest_hand import announce_moves, move, move_and_announce
 from websockets.asyncio.client import connect
 
 from fillip.deliver import feed, session
 from fillip.deliver.feed import SET_ASIDE
 from fillip.deliver.postgres import UNSHOWN
+from tests.deliver.gateway_world import World, hear_nothing_but_pong, receive, receive_seqs, until
+from tests.deliver.quest_hand import announce_moves, move, move_and_announce
 
 LARGE = "UPDATE incentive SET payload = jsonb_build_object('text', repeat('x', 10000))"
 MANY = 150

@@ -4,9 +4,18 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from gateway_world import BreakingTail, GatheringTail, World, hear_nothing_but_pong, receive, receive_seqs, until
-from quest_hand import announce_moves, move, move_and_announce
 from websockets.asyncio.client import ClientConnection
+
+from tests.deliver.gateway_world import (
+    BreakingTail,
+    GatheringTail,
+    World,
+    hear_nothing_but_pong,
+    receive,
+    receive_seqs,
+    until,
+)
+from tests.deliver.quest_hand import announce_moves, move, move_and_announce
 
 
 def read(frame: dict) -> tuple[str, str, int]:

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-from gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 
 from fillip.deliver import session
+from tests.deliver.gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 
 
 async def test_replay_then_live(world: World) -> None:

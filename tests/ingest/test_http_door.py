@@ -24,8 +24,7 @@ from fillip.ingest.seen_events import SeenEvents
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
-
-from .world import Books, make_book, make_event
+from tests.ingest.world import Books, make_book, make_event
 
 URL = "/v1/events"
 SLOW = f"slow-{uuid.uuid4().hex}"

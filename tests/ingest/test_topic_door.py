@@ -15,8 +15,7 @@ from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.ingest import Ingest
 from fillip.ingest.stage import give_up
 from fillip.stream.belt import Record
-
-from .world import NOW, Books, make_event
+from tests.ingest.world import NOW, Books, make_event
 
 NOW_MS = round(NOW.timestamp() * 1000)
 BOOKS = Books()

@@ -11,8 +11,7 @@ import pytest
 from fillip.app.up import Stack
 from fillip.client.api import ApiClient
 from fillip.client.book import define_actions, launch_campaigns
-
-from .running import make_tenant, running_stack
+from tests.live.running import make_tenant, running_stack
 
 SCHEMA = {
     "type": "object",

@@ -10,9 +10,8 @@ import pytest
 
 from fillip.app.up import Stack
 from fillip.stream.kafka import Tail, read_last
-
-from .conftest import Shop
-from .running import fetch, find_topics, open_producer, wait_until_settled
+from tests.live.conftest import Shop
+from tests.live.running import fetch, find_topics, open_producer, wait_until_settled
 
 pytestmark = pytest.mark.xdist_group("live")
 

@@ -21,8 +21,7 @@ from fillip.app.settings import Settings
 from fillip.client.api import ApiClient
 from fillip.embedded.addresses import Addresses
 from tests.conftest import swap_database
-
-from .running import choose_ports
+from tests.live.running import choose_ports
 
 pytestmark = pytest.mark.xdist_group("live")
 

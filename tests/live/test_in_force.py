@@ -17,9 +17,8 @@ from fillip.app.up import Stack
 from fillip.client.events import encode_events
 from fillip.embedded.ports import choose_free_port
 from fillip.stream.kafka import KafkaProducer
-
-from .conftest import CASHBACK, Shop
-from .running import fetch, find_topics, open_producer, wait_for, wait_until_settled
+from tests.live.conftest import CASHBACK, Shop
+from tests.live.running import fetch, find_topics, open_producer, wait_for, wait_until_settled
 
 pytestmark = pytest.mark.xdist_group("live")
 ANY = {"If-Match": "*"}

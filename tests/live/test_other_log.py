@@ -9,10 +9,9 @@ from confluent_kafka.admin import AdminClient
 
 from fillip.app.up import Stack
 from fillip.stream.kafka import ensure_topics, read_log
-
-from .conftest import Shop
-from .running import fetch, find_topics, running_stack, send, wait_for, wait_until_settled
-from .test_command_line import run_fillip
+from tests.live.conftest import Shop
+from tests.live.running import fetch, find_topics, running_stack, send, wait_for, wait_until_settled
+from tests.live.test_command_line import run_fillip
 
 pytestmark = pytest.mark.xdist_group("live")
 

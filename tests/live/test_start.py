@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from fillip.app.up import Stack
-
-from .docs_page import FIRST, START, follow, is_like, open_terminal, read_steps
+from tests.live.docs_page import FIRST, START, follow, is_like, open_terminal, read_steps
 
 pytestmark = pytest.mark.xdist_group("live")
 

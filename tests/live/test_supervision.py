@@ -10,9 +10,8 @@ import pytest
 
 from fillip.app.up import Stack
 from fillip.embedded.patience import CALM_AFTER_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
-
-from .conftest import Shop
-from .running import fetch, wait_for
+from tests.live.conftest import Shop
+from tests.live.running import fetch, wait_for
 
 pytestmark = pytest.mark.xdist_group("live")
 

@@ -6,9 +6,8 @@ import pytest
 
 from fillip.app.up import Stack
 from fillip.client.book import launch_campaigns
-
-from .conftest import CASHBACK, Shop
-from .running import fetch, send, wait_for, wait_until_settled
+from tests.live.conftest import CASHBACK, Shop
+from tests.live.running import fetch, send, wait_for, wait_until_settled
 
 pytestmark = pytest.mark.xdist_group("live")
 

@@ -17,9 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from fillip.app.up import Stack
 from fillip.client.book import ANY, launch_campaigns
 from fillip.client.phone import Incentive, Phone, Trace, connected
-
-from .conftest import CASHBACK, Shop
-from .running import fetch, open_ledger, send, wait_for, wait_until_settled
+from tests.live.conftest import CASHBACK, Shop
+from tests.live.running import fetch, open_ledger, send, wait_for, wait_until_settled
 
 pytestmark = pytest.mark.xdist_group("live")
 

@@ -8,10 +8,10 @@ import msgspec
 import psycopg
 import pytest
 from httpx import AsyncClient
-from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.rule import compile_rule
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 NOW = datetime.now(UTC)
 

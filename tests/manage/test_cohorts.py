@@ -9,8 +9,6 @@ from typing import Any
 import asyncpg
 import pytest
 from httpx import AsyncClient, Response
-from ledger_rows import put_instance
-from shop import ANY
 from sqlalchemy import text
 from starlette.types import Message
 
@@ -20,6 +18,8 @@ from fillip.manage.upload.upload import MAX_UPLOAD_BYTES
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.migrations import role_dsn
 from tests.manage.conftest import Plane
+from tests.manage.ledger_rows import put_instance
+from tests.manage.shop import ANY
 
 CSV = {"Content-Type": "text/csv; charset=utf-8", "If-Match": "*"}
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from shop import ANY, CASHBACK, draft, launch, open_shop
-from test_campaigns import faults
+
+from tests.manage.shop import ANY, CASHBACK, draft, launch, open_shop
+from tests.manage.test_campaigns import faults
 
 BY_VALUE = CASHBACK | {"exclusive": {"group": "best", "pick": "value"}}
 BY_PRIORITY = CASHBACK | {"exclusive": {"group": "best", "pick": "priority"}}

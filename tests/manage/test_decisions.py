@@ -7,12 +7,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 from httpx import AsyncClient
-from ledger_rows import SOURCE, put_decision, put_event, put_incentive, put_instance, put_reversal
-from shop import CASHBACK, QUEST, launch, open_shop
 from sqlalchemy import text
 
 from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import Plane
+from tests.manage.ledger_rows import SOURCE, put_decision, put_event, put_incentive, put_instance, put_reversal
+from tests.manage.shop import CASHBACK, QUEST, launch, open_shop
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import psycopg
 from httpx import AsyncClient
-from ledger_rows import put_counter, put_decision, put_event, put_instance
-from shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+
+from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_instance
+from tests.manage.shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 ONCE: dict[str, Any] = {"scope": "user_in_campaign", "campaign_id": "c", "measure": "count", "span": "lifetime"}
 BIG = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000, "coupon": "K1"}}

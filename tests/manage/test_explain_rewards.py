@@ -5,11 +5,11 @@ from typing import Any
 
 import psycopg
 from httpx import AsyncClient
-from ledger_rows import OCCURRED_AT, SOURCE, put_counter, put_decision, put_event, put_instance
-from shop import CASHBACK, QUEST, cap, launch, open_shop
-from test_explain import BIG, attempt, checks
 
 from fillip.core.identity import identify_event
+from tests.manage.ledger_rows import OCCURRED_AT, SOURCE, put_counter, put_decision, put_event, put_instance
+from tests.manage.shop import CASHBACK, QUEST, cap, launch, open_shop
+from tests.manage.test_explain import BIG, attempt, checks
 
 OPEN: dict[str, Any] = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 HALF = {"of": 'event.amount_cents / (user.tier == "gold" ? 1 : 0)', "percent": "50", "rounding": "down"}

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from httpx import AsyncClient
-from shop import ANY, CASHBACK, PURCHASE, QUEST, draft, open_shop
 
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import ALL_SCOPES, Plane
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, draft, open_shop
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 BIG = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000}}

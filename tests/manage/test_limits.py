@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 from httpx import AsyncClient
-from ledger_rows import put_counter
-from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_shop
+
+from tests.manage.ledger_rows import put_counter
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_shop
 
 ONCE: dict[str, Any] = {
     "scope": "user_in_campaign",

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 from httpx import AsyncClient, Response
-from ledger_rows import put_instance
-from shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+
+from tests.manage.ledger_rows import put_instance
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 BIG = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000}}
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)

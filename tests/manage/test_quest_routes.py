@@ -3,7 +3,8 @@
 from typing import Any
 
 from httpx import AsyncClient
-from shop import ANY, PURCHASE, draft, launch, open_shop
+
+from tests.manage.shop import ANY, PURCHASE, draft, launch, open_shop
 
 
 def keyed(*rules: str, key: str = "event.store", **quest: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from httpx import AsyncClient
-from shop import ANY, CASHBACK, cap, draft, fill_list, launch, open_shop
 
 from fillip.app.operate import set_quotas
 from fillip.app.valkey import connect_valkey
@@ -21,6 +20,7 @@ from fillip.manage.api.quotas import QuotasPart
 from fillip.manage.api.tenants import NewTenant
 from fillip.manage.operator import create_tenant
 from tests.manage.conftest import ALL_SCOPES, Plane
+from tests.manage.shop import ANY, CASHBACK, cap, draft, fill_list, launch, open_shop
 
 CSV = {"Content-Type": "text/csv"}
 

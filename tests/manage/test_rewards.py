@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from shop import ANY, CASHBACK, PURCHASE, QUEST, draft, launch, open_shop
-from test_campaigns import faults
+
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, draft, launch, open_shop
+from tests.manage.test_campaigns import faults
 
 HALF = {"of": "event.amount_cents", "percent": "2.5", "rounding": "half_up", "max": 1000}
 TIERS: dict[str, Any] = {

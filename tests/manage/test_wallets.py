@@ -7,11 +7,11 @@ import asyncpg
 import psycopg
 import pytest
 from httpx import AsyncClient
-from shop import ANY, QUEST, draft, open_shop
 
 from fillip.manage.wallet import refund as refunds
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
+from tests.manage.shop import ANY, QUEST, draft, open_shop
 
 PURSE = "/v1/users/ada/wallets/POINTS"
 LEFT = "SELECT remaining FROM wallet_lot ORDER BY seq"

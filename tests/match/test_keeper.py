@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fillip.match.keeper_postgres import BookKeeper
-
-from .conftest import Shop
+from tests.match.conftest import Shop
 
 
 class Way:

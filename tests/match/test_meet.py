@@ -15,8 +15,7 @@ from fillip.manage.rule.checker import check_rule
 from fillip.match import members_postgres
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
-
-from .conftest import BUY, Shop
+from tests.match.conftest import BUY, Shop
 
 
 async def test_a_rule_reads_the_event(shop: Shop):

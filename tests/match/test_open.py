@@ -16,8 +16,7 @@ from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.match.refusals import Refusals
-
-from .conftest import BUY, T0
+from tests.match.conftest import BUY, T0
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
 COHORTS = {"a": (1, frozenset({"u1", "u2"})), "b": (1, frozenset({"u2"}))}  # "gone" was deleted

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from .conftest import T0, Shop
+from tests.match.conftest import T0, Shop
 
 SPRING = {"starts_at": T0, "ends_at": T0 + timedelta(days=1)}
 

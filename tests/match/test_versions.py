@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from .conftest import Shop
+from tests.match.conftest import Shop
 
 SCHEDULE = {"schedule": {"ends_at": "2017-03-01T14:00:00Z"}}
 

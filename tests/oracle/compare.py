@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 
-from .claim import Claim, Name
-from .ledger import SHARED, SQL, Inbox, read_decisions, read_inboxes, read_reversals
-from .limits import Return, Tills, Verdict
-from .model import Model
-from .reversal import Undoing
-from .sequence import Stored, StoredReversal, Unordered, order_by_sequence
-from .standing import compare_standing
+from tests.oracle.claim import Claim, Name
+from tests.oracle.ledger import SHARED, SQL, Inbox, read_decisions, read_inboxes, read_reversals
+from tests.oracle.limits import Return, Tills, Verdict
+from tests.oracle.model import Model
+from tests.oracle.reversal import Undoing
+from tests.oracle.sequence import Stored, StoredReversal, Unordered, order_by_sequence
+from tests.oracle.standing import compare_standing
 
 Turns = Mapping[Name | str, Claim | Undoing]
 """Claims and reversals by name in log order; a reversal that waited stands where its turn came."""

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from .catalogue import NOON
-from .machine import Machine
-from .said import name_event, name_till
+from tests.oracle.catalogue import NOON
+from tests.oracle.machine import Machine
+from tests.oracle.said import name_event, name_till
 
 USERS = ["𝄞" * 64, "é" * 128, "é" * 129, "..", "a/b:c,d", "\u202enna", "ann"]
 SHOPS = ["𝄞" * 64, "𝄞" * 64 + "a", "x" * 256, "x" * 257, "", "'\\", "\ufeff", "a\0b", None, "x"]

@@ -30,7 +30,7 @@ from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
 from fillip.core.quest import reversal as undoing
 from fillip.core.tenant import Tenant
-from fillip.manage.api import campaigns
+from fillip.manage.campaign import postgres as campaigns
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import batch as reversal_batch
@@ -38,8 +38,7 @@ from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.batch import ReversalBatch
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.reversal.stage import PendingReversal
-
-from .machine import Machine, Site
+from tests.oracle.machine import Machine, Site
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 WITHIN_EXAMPLES = 1_000

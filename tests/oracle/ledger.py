@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 
-from .claim import CounterName, Name
-from .ids import name_event
-from .sequence import Stored, StoredReversal
+from tests.oracle.claim import CounterName, Name
+from tests.oracle.ids import name_event
+from tests.oracle.sequence import Stored, StoredReversal
 
 SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
 SHARED = ("tenant", "campaign")

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .claim import Claim, CounterName, Document, Name, Touch, is_counted
-from .reversal import Past, Undoing
+from tests.oracle.claim import Claim, CounterName, Document, Name, Touch, is_counted
+from tests.oracle.reversal import Past, Undoing
 
 DIVISIBLE = ("points", "cashback")
 MOST_GRANTS = 1_000

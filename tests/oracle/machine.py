@@ -18,17 +18,27 @@ from fillip.core.ledger import settlement
 from fillip.migrations import role_dsn
 from fillip.stream.belt import Span
 from fillip.stream.memory import MemoryLog
-
-from . import limits
-from .catalogue import AMOUNTS, CAMPAIGNS, CHANGED, LIMITS, MOST_KEPT, RECEIVED_AT, SHOP_LISTS, list_caps
-from .claim import Claim
-from .compare import count_bites, count_breaches, find_differences
-from .ids import find_strange_ids, name_event
-from .model import Model, Seen
-from .reversal import REVERSAL, name_original
-from .said import BURST, NEWEST, SAID, SHOPS, TAKEN_BACK, USERS, Said, TakenBack, write_event, write_reversal
-from .shop import Plane, Shop
-from .workers import POINTS, Line, Prepared, Rumours, Worker
+from tests.oracle import limits
+from tests.oracle.catalogue import AMOUNTS, CAMPAIGNS, CHANGED, LIMITS, MOST_KEPT, RECEIVED_AT, SHOP_LISTS, list_caps
+from tests.oracle.claim import Claim
+from tests.oracle.compare import count_bites, count_breaches, find_differences
+from tests.oracle.ids import find_strange_ids, name_event
+from tests.oracle.model import Model, Seen
+from tests.oracle.reversal import REVERSAL, name_original
+from tests.oracle.said import (
+    BURST,
+    NEWEST,
+    SAID,
+    SHOPS,
+    TAKEN_BACK,
+    USERS,
+    Said,
+    TakenBack,
+    write_event,
+    write_reversal,
+)
+from tests.oracle.shop import Plane, Shop
+from tests.oracle.workers import POINTS, Line, Prepared, Rumours, Worker
 
 ZONE = "America/New_York"
 SIZES = [1, 3, 8, 16]

@@ -14,12 +14,12 @@ from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .cel import RuleFails, evaluate, read_attributes
-from .claim import Claim, Document, Touch, is_counted, set_against
-from .ids import hash_parts, name_event
-from .quest import Meeting, QuestLog
-from .reversal import REVERSAL, Desk, Undoing, read_reversal
-from .worth import appraise
+from tests.oracle.cel import RuleFails, evaluate, read_attributes
+from tests.oracle.claim import Claim, Document, Touch, is_counted, set_against
+from tests.oracle.ids import hash_parts, name_event
+from tests.oracle.quest import Meeting, QuestLog
+from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
+from tests.oracle.worth import appraise
 
 REFUSING = {"draft", "archived"}
 ACCEPTED_FOR = timedelta(days=7)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from .ids import name_event
-from .quest import QuestLog
-from .undoing import Undone, involves, undo
+from tests.oracle.ids import name_event
+from tests.oracle.quest import QuestLog
+from tests.oracle.undoing import Undone, involves, undo
 
 REVERSAL = "fillip.reversal"
 Pieces = Mapping[str, tuple[Fraction, Fraction | None]]

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .catalogue import AMOUNTS, HOURS, NOON, PARTS, RECEIVED_AT
-from .reversal import REVERSAL
+from tests.oracle.catalogue import AMOUNTS, HOURS, NOON, PARTS, RECEIVED_AT
+from tests.oracle.reversal import REVERSAL
 
 USERS = ["ann", "bob", "cid"]
 SHOPS = ["x", "y", None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
-from .claim import CounterName, Name
+from tests.oracle.claim import CounterName, Name
 
 
 class Taking(Protocol):

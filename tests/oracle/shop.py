@@ -17,8 +17,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables import tenant
 from fillip.migrations import role_dsn
-
-from .model import Book, give_start
+from tests.oracle.model import Book, give_start
 
 ANY = {"If-Match": "*"}
 ACTIONS = {

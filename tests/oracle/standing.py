@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 
-from .ledger import SQL
-from .limits import Tills, reach
-from .quest import QuestLog
+from tests.oracle.ledger import SQL
+from tests.oracle.limits import Tills, reach
+from tests.oracle.quest import QuestLog
 
 Standing = Iterator[tuple[tuple[Any, ...], object]]
 """What it is, and how it stands: both as the ledger's JSON has them."""

@@ -8,10 +8,9 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import NewDatabase
-
-from .extremes import ExtremeMachine
-from .faults import QUICK, Fault, find
-from .machine import BITES, Machine, Site, two_grants_an_event
+from tests.oracle.extremes import ExtremeMachine
+from tests.oracle.faults import QUICK, Fault, find
+from tests.oracle.machine import BITES, Machine, Site, two_grants_an_event
 
 EXAMPLES = 150
 """Of each half; the two halves run side by side."""

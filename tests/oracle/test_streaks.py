@@ -11,8 +11,7 @@ from msgspec import convert
 from fillip.core.campaign.quest import Quest
 from fillip.core.quest import instance as life
 from fillip.core.tenant import Tenant
-
-from .quest import Meeting, QuestLog
+from tests.oracle.quest import Meeting, QuestLog
 
 BEGIN = datetime(2011, 12, 20, tzinfo=UTC)
 HOURS = st.integers(0, 24 * 24)

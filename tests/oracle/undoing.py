@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .quest import Instance, Progress, needed
+from tests.oracle.quest import Instance, Progress, needed
 
 Place = tuple[str, Instance]
 """An instance with its campaign."""

@@ -5,8 +5,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from .cel import RuleFails, evaluate
-from .claim import Document
+from tests.oracle.cel import RuleFails, evaluate
+from tests.oracle.claim import Document
 
 MOST = 10**12
 

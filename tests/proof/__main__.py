@@ -19,10 +19,9 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.embedded.servers import Servers
 from fillip.figures import Figure, expect, show_figures
-
-from .oracle import prove_oracle
-from .race import ROUNDS, prove
-from .wallet import prove_wallets
+from tests.proof.oracle import prove_oracle
+from tests.proof.race import ROUNDS, prove
+from tests.proof.wallet import prove_wallets
 
 KILLS = 10
 TENANT = "grocer"

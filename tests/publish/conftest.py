@@ -20,8 +20,7 @@ from fillip.migrations import make_slot, role_dsn
 from fillip.publish import publish
 from fillip.stream.kafka import Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
-
-from . import rows
+from tests.publish import rows
 
 WITHIN_S = 60.0
 

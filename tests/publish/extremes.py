@@ -31,9 +31,8 @@ from fillip.deliver.feed import BREAKS
 from fillip.deliver.postgres import PostgresInbox
 from fillip.migrations import role_dsn
 from fillip.stream.kafka import Tail, read_last
-
-from . import rows
-from .conftest import Site, wait_until
+from tests.publish import rows
+from tests.publish.conftest import Site, wait_until
 
 USER = "ann"
 FACES = "".join(chr(0x1F300 + number) for number in range(64))

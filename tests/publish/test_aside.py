@@ -15,9 +15,8 @@ from fillip.publish.murmur2 import choose_partition
 from fillip.publish.pgoutput import Decoder
 from fillip.publish.rows import RowWriter
 from fillip.stream.kafka import Tail
-
-from . import rows
-from .conftest import Site, wait_until
+from tests.publish import rows
+from tests.publish.conftest import Site, wait_until
 
 SPOIL = {
     "decision": "UPDATE decision SET local_day = '-infinity' WHERE log_offset = 3",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .conftest import Site
-from .extremes import drive
+from tests.publish.conftest import Site
+from tests.publish.extremes import drive
 
 
 async def test_rows_of_extremes_end_nothing_and_none_is_lost(site: Site, tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from fillip.publish.pgoutput import UNCHANGED, Begin, Column, Commit, Decoder, R
 from fillip.publish.postgres import Link
 from fillip.publish.rows import RowWriter
 from fillip.stream.kafka import KafkaProducer, read_last
-
-from . import rows
-from .conftest import Site
+from tests.publish import rows
+from tests.publish.conftest import Site
 
 
 async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Row]:

@@ -13,9 +13,8 @@ from fillip.embedded.addresses import Addresses, External
 from fillip.migrations import role_dsn
 from fillip.publish.postgres import PostgresCounters
 from fillip.publish.valkey import ValkeyProjection
-
-from . import rows
-from .conftest import Site, wait_until
+from tests.publish import rows
+from tests.publish.conftest import Site, wait_until
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from fillip.embedded.addresses import External
 from fillip.embedded.servers import Servers
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.publish import metrics, valkey
-
-from . import rows
-from .conftest import Site, wait_until
+from tests.publish import rows
+from tests.publish.conftest import Site, wait_until
 
 MANY = """
 INSERT INTO limit_counter (tenant_id, limit_id, user_id, key, window_start, used, cap, version)

@@ -13,9 +13,8 @@ import psycopg
 from fillip.embedded.addresses import External
 from fillip.embedded.servers import Servers
 from fillip.migrations import make_slot, migrate
-
-from . import rows
-from .conftest import Site, wait_until
+from tests.publish import rows
+from tests.publish.conftest import Site, wait_until
 
 LARGE = "x" * 1_000_000
 

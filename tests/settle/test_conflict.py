@@ -5,8 +5,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.campaign import Exclusive
 from fillip.core.campaign.quest import Quest, Step
 from fillip.core.match.candidate import Candidate, Match
-
-from .conftest import World
+from tests.settle.conftest import World
 
 GROUP = Exclusive("best", "value")
 

@@ -10,8 +10,7 @@ import pytest
 from fillip.migrations import role_dsn
 from fillip.settle.coupons.codes import make_codes
 from fillip.settle.coupons.postgres import PORTION_CODES, PostgresDueCodes
-
-from .conftest import T0, World
+from tests.settle.conftest import T0, World
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pytest
 
 from fillip.core.errors import Retry
 from fillip.migrations import role_dsn
-
-from .conftest import World
+from tests.settle.conftest import World
 
 HOLDERS = """
     SELECT mode, granted FROM pg_locks JOIN pg_database d ON d.oid = database

@@ -10,8 +10,7 @@ from fillip.core.match.candidate import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.reversal.postgres import PostgresReversals
-
-from .conftest import World
+from tests.settle.conftest import World
 
 REWARDS = (Reward("cashback", 10, "USD"), Reward("points", 5))
 WAITING = "SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"

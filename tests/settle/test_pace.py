@@ -7,8 +7,7 @@ import pytest
 
 from fillip.core.ledger.settlement import Settled, decide
 from fillip.settle import stage
-
-from .conftest import World
+from tests.settle.conftest import World
 
 
 async def test_a_batch_that_is_decided_for_longer_than_a_silent_session_lives_is_settled(

@@ -5,8 +5,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
-
-from .conftest import World
+from tests.settle.conftest import World
 
 TWICE = Quest(steps=(Step("visit", "BUY", count=2),))
 DECISIONS = "SELECT event_id, outcome, reason FROM decision ORDER BY log_offset, campaign_id"

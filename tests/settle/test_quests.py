@@ -28,8 +28,7 @@ from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.stage import Outcome
 from fillip.stream.belt import Batch
-
-from .conftest import World
+from tests.settle.conftest import World
 
 SCHEMA = {"type": "object", "properties": {"offer": {"type": "integer"}, "cents": {"type": "integer"}}}
 SHAPES = dict.fromkeys(("OFFER", "BUY"), derive_type(SCHEMA))

@@ -11,8 +11,7 @@ from fillip.core.match.candidate import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal.postgres import PostgresReversals
-
-from .conftest import World
+from tests.settle.conftest import World
 
 INCENTIVES = "SELECT event_id, state, reversed_value FROM incentive ORDER BY event_id, reward_index"
 REVERSALS = "SELECT reversal_id, state, reason FROM reversal ORDER BY reversal_id"

@@ -9,8 +9,7 @@ from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
-
-from .conftest import World
+from tests.settle.conftest import World
 
 FIRST = Quest(steps=(Step("visit", "BUY", count=3),))
 SECOND = Quest(steps=(Step("visit", "BUY", count=2),))

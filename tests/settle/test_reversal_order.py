@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
-
-from .conftest import World
+from tests.settle.conftest import World
 
 VALUE, POINTS, TENTHS = 103, 57, 10
 EMPTIED = (

@@ -7,8 +7,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
-
-from .conftest import World
+from tests.settle.conftest import World
 
 THRICE = Quest(steps=(Step("visit", "BUY", count=3),))
 ENROLLED = Quest(steps=(Step("visit", "BUY", count=2),), start=Start("event", "BUY"))

@@ -9,8 +9,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Step, Streak
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
-
-from .conftest import World
+from tests.settle.conftest import World
 
 SPEND = Step("spend", "BUY", sum="event.cents", at_least=1000)
 SPENT = Quest(steps=(SPEND,))

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-
-from .conftest import T0, World
+from tests.settle.conftest import T0, World
 
 COUPON = (Reward("coupon", pool="spring"),)
 BADGE = (Reward("badge", badge="regular"),)

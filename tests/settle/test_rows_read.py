@@ -1,9 +1,8 @@
 """A batch reads its own rows, also where nobody has analysed the tables yet: how many others a tenant has costs nothing."""
 
 from fillip.core.campaign.reward import Reward
-
-from .conftest import World
-from .test_quests import DISCOUNT, Offers
+from tests.settle.conftest import World
+from tests.settle.test_quests import DISCOUNT, Offers
 
 OTHERS, MOST_READ = 3_000, 300
 FILL = f"""

@@ -11,8 +11,7 @@ from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Place, Rejection
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
-
-from .conftest import T0, TOPIC, World
+from tests.settle.conftest import T0, TOPIC, World
 
 DONE = "(steps #>> '{0,done}')::int"
 

@@ -12,8 +12,7 @@ from fillip.core.errors import Retry
 from fillip.migrations import role_dsn
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
-
-from .conftest import T0, World
+from tests.settle.conftest import T0, World
 
 DAY = timedelta(days=1)
 A_DAY = Reward("points", 5, expires_after_s=86_400)

@@ -11,8 +11,7 @@ import pytest
 from fillip.core.errors import Busy, Fenced, Retry
 from fillip.migrations import role_dsn
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
-
-from .conftest import World
+from tests.settle.conftest import World
 
 Trouble = Callable[[PostgresTransaction, World], Awaitable[None]]
 

@@ -10,8 +10,7 @@ import pytest
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.match.candidate import Match
-
-from .conftest import T0, World
+from tests.settle.conftest import T0, World
 
 FIVE = Reward("points", 5)
 TAKEN = (

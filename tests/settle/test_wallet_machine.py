@@ -17,9 +17,8 @@ from fillip.rows.wallet.postgres import WalletRows
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase
-
-from .wallet_machine import PARTS, WalletMachine
-from .wallet_site import FEW_LOTS, PAGE_LOTS, Site
+from tests.settle.wallet_machine import PARTS, WalletMachine
+from tests.settle.wallet_site import FEW_LOTS, PAGE_LOTS, Site
 
 EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 """`make proof` takes more."""

@@ -19,9 +19,8 @@ from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.match.candidate import Match
 from tests.oracle.reversal import Past, read_reversal
-
-from .conftest import T0
-from .wallet_site import FLOORS, Site
+from tests.settle.conftest import T0
+from tests.settle.wallet_site import FLOORS, Site
 
 HERE = Path(__file__).parent
 BREACHES = [

@@ -14,9 +14,8 @@ from fillip.manage.operator import create_key
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
-
-from .conftest import World
-from .wallet_told import Told
+from tests.settle.conftest import World
+from tests.settle.wallet_told import Told
 
 HERE = Path(__file__).parent
 FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
