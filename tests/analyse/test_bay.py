@@ -1,6 +1,7 @@
 """The facts on real Kafka and DuckDB: each announcement counts once (invariant I8)."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,20 @@ from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.loader import SET_ASIDE
 from fillip.analyse.report import CampaignDay, RejectionDay, Spend
 from fillip.core.errors import Crash
-from tests.analyse.bay_world import EVERYTHING, BayWorld, count, decision, rejection, reversal, until, until_count
+from tests.analyse.bay_world import (
+    EVERYTHING,
+    WITHIN_S,
+    BayWorld,
+    count,
+    decision,
+    rejection,
+    reversal,
+    until,
+    until_count,
+)
+from tests.analyse.dying_loader import MOMENTS
+
+ROOT, DYING_LOADER = Path(__file__).parents[2], "tests.analyse.dying_loader"
 
 
 async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
@@ -103,32 +117,13 @@ async def test_stopped_and_started_goes_on_where_it_was(bay_world: BayWorld) -> 
         assert sum(p.next_offset for p in (await bay.read_positions()).values()) == 2000
 
 
-LOADER = """
-import asyncio, sys
-from pathlib import Path
-from tests.analyse.bay_world import BayWorld
-from fillip.stream.topics import Topics
-
-async def main():
-    world = BayWorld(sys.argv[2], Path(sys.argv[3]))
-    world.topics = Topics(prefix=sys.argv[4])
-    async with world.loading():
-        print("loading", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
 async def test_killed_at_any_moment_counts_once(bay_world: BayWorld, tmp_path: Path) -> None:
-    arguments = [str(Path(__file__).parent), bay_world.bootstrap, str(tmp_path), bay_world.topics.prefix]
-    for turn in range(4):
+    for turn, moment in enumerate(MOMENTS):
         await bay_world.produce(*map(decision, range(turn * 5000 + 1, turn * 5000 + 5001)))
-        loader = await asyncio.create_subprocess_exec(sys.executable, "-c", LOADER, *arguments, stdout=subprocess.PIPE)
-        assert await loader.stdout.readline() == b"loading\n"
-        await asyncio.sleep(0.15 * turn)  # the moment of the kill: before, in or after a load
-        loader.kill()
-        await loader.wait()
+        arguments = [moment, bay_world.bootstrap, str(tmp_path), bay_world.topics.prefix]
+        loader = await asyncio.create_subprocess_exec(sys.executable, "-m", DYING_LOADER, *arguments, cwd=ROOT)
+        async with asyncio.timeout(WITHIN_S):
+            assert await loader.wait() == -signal.SIGKILL
     async with bay_world.loading() as bay:
         await until_count(bay, 20_000)
     with duckdb.connect(str(bay_world.file)) as facts:
