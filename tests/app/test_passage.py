@@ -17,7 +17,7 @@ class Beginnings:
 
 
 @pytest.fixture
-def log() -> MemoryLog:
+def memory_log() -> MemoryLog:
     """Three events, to be taken one by one."""
     made = MemoryLog("t")
     for value in (b"a", b"b", b"c"):
@@ -26,9 +26,9 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-def passage(log: MemoryLog) -> Passage:
+def passage(memory_log: MemoryLog) -> Passage:
     """A passage of batches of one."""
-    return Passage(MemorySource(log, Beginnings(), max_records=1))
+    return Passage(MemorySource(memory_log, Beginnings(), max_records=1))
 
 
 async def is_done(task: asyncio.Task[None]) -> bool:

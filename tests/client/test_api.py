@@ -32,7 +32,7 @@ class _Door(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def door() -> Iterator[str]:
+def breaking_door() -> Iterator[str]:
     _Door.seen.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door)
     thread = threading.Thread(target=server.serve_forever)
@@ -43,15 +43,15 @@ def door() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_broken_connection_is_retried_under_the_same_idempotency_key(door: str) -> None:
-    assert ApiClient(door, "key").post("/v1/users:bulk", {"users": []}) == {"stored": 1}
+def test_a_broken_connection_is_retried_under_the_same_idempotency_key(breaking_door: str) -> None:
+    assert ApiClient(breaking_door, "key").post("/v1/users:bulk", {"users": []}) == {"stored": 1}
 
     (path, first, body), (again, second, same) = _Door.seen
     assert (path, first, body) == (again, second, same) and first
 
 
-def test_a_refused_call_says_what_was_refused_and_why(door: str) -> None:
-    client = ApiClient(door, "key")
+def test_a_refused_call_says_what_was_refused_and_why(breaking_door: str) -> None:
+    client = ApiClient(breaking_door, "key")
     client.post("/warm-up")
 
     with pytest.raises(CallFailed, match=r"POST /no: 404 .*there is no such thing"):

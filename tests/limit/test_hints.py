@@ -18,24 +18,24 @@ def counter(tenant: str, user: str = "", key: str = "") -> CounterKey:
 
 
 @pytest.fixture
-async def valkey(servers: Addresses):
+async def hints_valkey(servers: Addresses):
     async with Redis.from_url(servers.valkey_url) as client:
         yield client
 
 
-async def test_only_counters_without_room_are_full(valkey: Redis):
+async def test_only_counters_without_room_are_full(hints_valkey: Redis):
     tenant = f"t{uuid.uuid4().hex}"
     full, room, unknown = counter(tenant, key="full"), counter(tenant, key="room"), counter(tenant, key="unknown")
-    await valkey.set(name_counter(full), "950 9")
-    await valkey.set(name_counter(room), "900 8")
+    await hints_valkey.set(name_counter(full), "950 9")
+    await hints_valkey.set(name_counter(room), "900 8")
     wanted = dict.fromkeys([full, room, unknown], (100, 1000))
-    assert await ValkeyLimitHints(valkey).find_full(wanted) == {full}
+    assert await ValkeyLimitHints(hints_valkey).find_full(wanted) == {full}
 
 
-async def test_counters_of_several_tenants_are_asked_apart(valkey: Redis):
+async def test_counters_of_several_tenants_are_asked_apart(hints_valkey: Redis):
     one, two = counter(f"t{uuid.uuid4().hex}"), counter(f"t{uuid.uuid4().hex}")
-    await valkey.set(name_counter(two), "1 1")
-    assert await ValkeyLimitHints(valkey).find_full({one: (1, 1), two: (1, 1)}) == {two}
+    await hints_valkey.set(name_counter(two), "1 1")
+    assert await ValkeyLimitHints(hints_valkey).find_full({one: (1, 1), two: (1, 1)}) == {two}
 
 
 async def test_without_valkey_there_are_no_hints():

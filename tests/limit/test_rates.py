@@ -15,7 +15,7 @@ from fillip.limit.rates_valkey import UNSHARED, ValkeyRates
 
 
 @pytest.fixture
-async def valkey(servers: Addresses) -> AsyncIterator[Redis]:
+async def rates_valkey(servers: Addresses) -> AsyncIterator[Redis]:
     async with Redis.from_url(servers.valkey_url) as client:
         yield client
 
@@ -25,9 +25,9 @@ def tenant() -> str:
     return f"t{uuid.uuid4().hex}"
 
 
-async def test_a_bucket_gives_what_it_holds_and_not_one_more(valkey: Redis, tenant: str):
+async def test_a_bucket_gives_what_it_holds_and_not_one_more(rates_valkey: Redis, tenant: str):
     """Ten seconds' worth of 1 a second at once; then one takes a second."""
-    rates = ValkeyRates(valkey)
+    rates = ValkeyRates(rates_valkey)
     assert (await rates.take(tenant, "events_per_s", 1, 10)).wait_s == 0
     refused = await rates.take(tenant, "events_per_s", 1, 10)
     assert refused.left < 10
@@ -36,15 +36,15 @@ async def test_a_bucket_gives_what_it_holds_and_not_one_more(valkey: Redis, tena
     assert (await rates.take(tenant + "2", "events_per_s", 1, 10)).wait_s == 0, "and so has another tenant"
 
 
-async def test_what_never_fits_takes_nothing(valkey: Redis, tenant: str):
-    rates = ValkeyRates(valkey)
+async def test_what_never_fits_takes_nothing(rates_valkey: Redis, tenant: str):
+    rates = ValkeyRates(rates_valkey)
     assert (await rates.take(tenant, "events_per_s", 1, 11)).wait_s > 0
     assert (await rates.take(tenant, "events_per_s", 1, 10)).wait_s == 0
 
 
-async def test_two_processes_together_get_no_more_than_one(valkey: Redis, tenant: str):
+async def test_two_processes_together_get_no_more_than_one(rates_valkey: Redis, tenant: str):
     """What is taken ahead and not used is not given twice: 40 clients of two processes want more than there is."""
-    one, two, per_s = ValkeyRates(valkey), ValkeyRates(valkey), 50
+    one, two, per_s = ValkeyRates(rates_valkey), ValkeyRates(rates_valkey), 50
     began, taken = time.monotonic(), 0
 
     async def insist(rates: ValkeyRates) -> None:

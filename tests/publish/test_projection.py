@@ -18,7 +18,7 @@ from tests.publish.conftest import Site, wait_until
 
 
 @pytest.fixture
-async def valkey(servers: Addresses) -> AsyncIterator[Redis]:
+async def counters_valkey(servers: Addresses) -> AsyncIterator[Redis]:
     async with Redis.from_url(servers.valkey_url, decode_responses=True) as client:
         yield client
 
@@ -43,42 +43,44 @@ async def test_a_counter_is_mirrored_with_absolute_use_and_version(site: Site) -
     assert sum((await site.count()).values()) == 0  # a counter is no announcement
 
 
-async def test_counters_that_vanish_are_rebuilt(site: Site, valkey: Redis) -> None:
+async def test_counters_that_vanish_are_rebuilt(site: Site, counters_valkey: Redis) -> None:
     async with site.publishing():
         for user in ("ann", "bob"):
             site.run(rows.COUNTER, user=user)
             await wait_for_counter(site, user, 1)
         # when all keys of the tenant are gone, as after FLUSHALL (other tests share this server)
-        await valkey.delete(name_epoch(site.tenant), *(name_counter(name(site, user)) for user in ("ann", "bob")))
+        await counters_valkey.delete(
+            name_epoch(site.tenant), *(name_counter(name(site, user)) for user in ("ann", "bob"))
+        )
         # then they come back, without another write to PostgreSQL
         await wait_for_counter(site, "ann", 1)
         await wait_for_counter(site, "bob", 1)
 
         async def epoch_stands() -> bool:
-            epoch = await valkey.get(name_epoch(site.tenant))
+            epoch = await counters_valkey.get(name_epoch(site.tenant))
             return epoch is not None and "/" not in epoch
 
         await wait_until(epoch_stands)
 
 
-async def test_a_start_repairs_what_was_missed_and_what_is_of_another_epoch(site: Site, valkey: Redis) -> None:
+async def test_a_start_repairs_what_was_missed_and_what_is_of_another_epoch(site: Site, counters_valkey: Redis) -> None:
     # given counters that the projection missed, and one of a former server whose version is higher
     site.run(rows.COUNTER, user="ann")
     ghost = name_counter(name(site, "ghost"))
-    await valkey.set(name_counter(name(site, "ann")), "900 900")
-    await valkey.set(ghost, "7 7")
-    await valkey.set(name_epoch(site.tenant), "former-epoch")
+    await counters_valkey.set(name_counter(name(site, "ann")), "900 900")
+    await counters_valkey.set(ghost, "7 7")
+    await counters_valkey.set(name_epoch(site.tenant), "former-epoch")
     # when a publisher starts
     async with site.publishing():
         await wait_for_counter(site, "ann", 1)
 
         async def ghost_gone() -> bool:
-            return not await valkey.exists(ghost)
+            return not await counters_valkey.exists(ghost)
 
         await wait_until(ghost_gone)
 
 
-async def test_a_counter_never_moves_back(site: Site, valkey: Redis) -> None:
+async def test_a_counter_never_moves_back(site: Site, counters_valkey: Redis) -> None:
     # given a projection that holds version 5
     site.run(*[rows.COUNTER] * 5, user="ann")
     projection = ValkeyProjection(

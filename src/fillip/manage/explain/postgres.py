@@ -100,7 +100,7 @@ async def find_event(
 
 
 async def load_recorded(connection: Connection, caller: Caller, decision: Row[Any]) -> EventContext:
-    """The situation that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
+    """The context that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
     occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
     version = tables.campaign_version.c
     same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
@@ -139,7 +139,7 @@ async def read_current_context(connection: Connection, caller: Caller, occurrenc
 async def load_current(
     connection: Connection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, scene: CurrentContext
 ) -> EventContext:
-    """The situation of an event before a campaign (a row of the catalogue) as it stands now."""
+    """The context of an event before a campaign (its row) as it stands now."""
     user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
     (campaign_version,), tenant = await read_versions(connection, caller, [row]), _read_tenant(scene.tenant)
@@ -160,7 +160,7 @@ async def know_lists(
 
 
 async def know_opening(connection: Connection, caller: Caller, context: EventContext) -> EventContext:
-    """The situation with the schema of the quest's opening action, where later rules read the event that opened it."""
+    """The context with the schema of the quest's opening action, where later rules read the event that opened it."""
     newest, book = context.campaign_version, context.event.book
     asking = [
         campaign_version.campaign.quest
@@ -239,7 +239,7 @@ def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence
 async def read_counters(
     connection: Connection, caller: Caller, charges: Iterable[LimitCharge]
 ) -> Mapping[CounterKey, Counter]:
-    """Current use of the counters that these touches name; those never used are absent."""
+    """Current use of the counters that these charges name; those never used are absent."""
     table = tables.limit_counter.c
     keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in charges]
     place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
