@@ -73,7 +73,7 @@ class Told:
             records.append(Record(topic, 0, self._offset, value, key, 0))
             if topic != self._topics.decided:
                 live = read_announcement(value)
-                self._frames[live.user.user_id].append(json.loads(write_entry(live.entry)))
+                self._frames[json.loads(value)["after"]["user_id"]].append(json.loads(write_entry(live.entry)))
         facts = [record for record in records if record.topic in sources(self._topics)]
         await self._bay.load(sift(facts, await self._bay.read_positions()))
 
