@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -132,9 +133,9 @@ def own_servers() -> Iterator[OwnServers]:
     """
     with contextlib.ExitStack() as stack:
 
-        def start(**keywords: object) -> Servers:
+        def start(**keywords: Any) -> Servers:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fillip-own-"))
-            started = Servers(Path(folder) / "state", **keywords)  # type: ignore[arg-type]
+            started = Servers(Path(folder) / "state", **keywords)
             stack.enter_context(started)
             return started
 

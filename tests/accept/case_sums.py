@@ -73,7 +73,7 @@ class Till:
         purses = [await self.get(f"/v1/users/{user}/wallets/POINTS") for user in ("spent", "unspent")]
         return all(purse and purse["active"] == 0 for purse in purses)
 
-    async def take_back(self, name: str, event: str, **part: object) -> dict[str, Any]:
+    async def take_back(self, name: str, event: str, **part: Any) -> dict[str, Any]:
         """A reversal with what came of it."""
         assert (await self.post("/v1/reversals", {"reversal_id": name, "event_id": event, **part}))[0] == 202
         return await wait_for("the reversal", lambda: self.get(f"/v1/reversals/{name}")) or {}

@@ -57,7 +57,7 @@ async def play_two_sources(stack: Stack, folder: Path) -> list[Figure]:
     ]
 
 
-async def _take_back(stack: Stack, key: str, body: dict[str, object]) -> str:
+async def _take_back(stack: Stack, key: str, body: dict[str, Any]) -> str:
     """Status of POST /v1/reversals, and where its first fault is."""
     async with httpx.AsyncClient(base_url=stack.doors.api, headers={"Authorization": f"Bearer {key}"}) as http:
         answer = await http.post("/v1/reversals", json=body)

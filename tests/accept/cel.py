@@ -97,7 +97,7 @@ def try_case(case: Case) -> str | None:
     return None if all(is_answer(wanted, each) for each in got) else f"wanted {show(wanted)}, got {show(got[0])}"
 
 
-def compile_case(given: dict[str, Any], bound: dict[str, object]) -> Node:
+def compile_case(given: dict[str, Any], bound: dict[str, Any]) -> Node:
     """The tree of a case, its variables read from the event."""
     variables = {each["name"]: read_type(each["ident"]["type"]) for each in given.get("typeEnv", [])}
     environment = cel.NewEnv(variables=variables, container=given.get("container") or None)
@@ -165,7 +165,7 @@ def read_object(given: dict[str, Any]) -> int:
     raise Unsupported("messages")
 
 
-def ask(rule: Callable[..., Any], bound: dict[str, object]) -> Any:
+def ask(rule: Callable[..., Any], bound: dict[str, Any]) -> Any:
     """Our answer, or ERROR."""
     try:
         return rule(bound, {}, frozenset(), None)

@@ -111,7 +111,7 @@ async def stock_shop(stack: Stack) -> dict[str, str]:
     }
 
 
-def describe_event(event_id: str, action: str) -> dict[str, object]:
+def describe_event(event_id: str, action: str) -> dict[str, Any]:
     """An event of ada's, as it stands in the log."""
     return {
         "specversion": "1.0",

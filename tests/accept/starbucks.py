@@ -292,9 +292,7 @@ def _count_reordered(got: Iterable[Completion], key: Iterable[Completion]) -> in
     return sum(lists[0].get(user) != lists[1].get(user) for user in lists[0].keys() | lists[1].keys())
 
 
-def _set_up(
-    stack: Stack, tenant: str, campaigns: dict[str, Any], limits: list[dict[str, object]] | None = None
-) -> None:
+def _set_up(stack: Stack, tenant: str, campaigns: dict[str, Any], limits: list[dict[str, Any]] | None = None) -> None:
     client = ApiClient(stack.doors.api, make_tenant(stack, tenant, clock="history"))
     define_actions(client, offers.ACTIONS)
     launch_campaigns(client, campaigns, limits or [])

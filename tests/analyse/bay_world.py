@@ -3,10 +3,11 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from fillip.analyse import keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
@@ -21,7 +22,7 @@ WITHIN_S = 60.0
 EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
 
 
-def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: object) -> dict[str, object]:
+def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: Any) -> dict[str, Any]:
     """The announcement of decision `number`, committed at LSN `number`; every third is denied."""
     granted = number % 3 != 0
     after = {
@@ -39,7 +40,7 @@ def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: object
     return announce("decision", number, op, epoch, after | columns)
 
 
-def rejection(number: int, **columns: object) -> dict[str, object]:
+def rejection(number: int, **columns: Any) -> dict[str, Any]:
     """The announcement of rejection `number`."""
     after = {
         "rejection_id": str(identify(str(number))),
@@ -51,7 +52,7 @@ def rejection(number: int, **columns: object) -> dict[str, object]:
     return announce("rejection", number, "c", "e1", after | columns)
 
 
-def reversal(lsn: int, number: int, value: int, **columns: object) -> dict[str, object]:
+def reversal(lsn: int, number: int, value: int, **columns: Any) -> dict[str, Any]:
     """The announcement that `value` was taken of the cashback of decision `number`."""
     after = {
         "tenant_id": "acme",
@@ -63,13 +64,13 @@ def reversal(lsn: int, number: int, value: int, **columns: object) -> dict[str, 
     return announce("incentive_change", lsn, "c", "e1", after | columns)
 
 
-def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, object]) -> dict[str, object]:
+def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, Any]) -> dict[str, Any]:
     """A message in the form of the contract."""
     source = {"epoch": epoch, "commit_lsn": lsn, "index": 0, "tx_id": 1, "table": table}
     return {"op": op, "after": after, "source": source | {"committed_at_us": lsn * 1_000_000, "published_at_us": 0}}
 
 
-def record(offset: int, message: dict[str, object], topic: str = "decision.made", partition: int = 0) -> Record:
+def record(offset: int, message: dict[str, Any], topic: str = "decision.made", partition: int = 0) -> Record:
     """The message at a place in the log."""
     return Record(topic, partition, offset, json.dumps(message).encode(), b"acme:u", 0)
 
@@ -88,7 +89,7 @@ class BayWorld:
         await self.producer.close()
         self.producer = KafkaProducer(self.bootstrap, linger_ms=0)
 
-    async def produce(self, *messages: dict[str, object]) -> None:
+    async def produce(self, *messages: dict[str, Any]) -> None:
         """Announce, keyed by user."""
         topics = dict(zip(("decision", "rejection", "incentive_change"), sources(self.topics), strict=True))
         await self.producer.send_many(
@@ -115,7 +116,7 @@ class BayWorld:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
 
-    def open_tail(self, offsets: dict[tuple[str, int], int]) -> Tail:
+    def open_tail(self, offsets: Mapping[tuple[str, int], int]) -> Tail:
         """All topics from the stored offsets on."""
         return Tail(self.bootstrap, sources(self.topics), from_end=False, offsets=offsets)
 

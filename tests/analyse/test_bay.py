@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported all the same
 from msgspec.structs import replace
 
 from fillip.analyse import duckdb as bay
@@ -65,13 +67,14 @@ async def test_what_was_taken_back_counts_on_the_day_of_its_grant_once(bay_world
     ]
     await bay_world.produce(decision(1), decision(2), decision(4, local_day="2026-03-02"), *back, back[0])
 
-    async def has_all() -> bool:
-        days = await bay.report_campaign_days(EVERYTHING)
-        wanted = [[Spend("cashback", "EUR", 2, 500, 300), Spend("points", None, 2, 10, 5)]]
-        wanted += [[Spend("cashback", "EUR", 1, 250, 0), Spend("points", None, 1, 5, 0)]]
-        return [day.spend for day in days] == wanted
-
     async with bay_world.loading() as bay:
+
+        async def has_all() -> bool:
+            days = await bay.report_campaign_days(EVERYTHING)
+            wanted = [[Spend("cashback", "EUR", 2, 500, 300), Spend("points", None, 2, 10, 5)]]
+            wanted += [[Spend("cashback", "EUR", 1, 250, 0), Spend("points", None, 1, 5, 0)]]
+            return [day.spend for day in days] == wanted
+
         await until(has_all)
 
 
@@ -161,9 +164,9 @@ async def has_set_aside(wanted: float, topic: str) -> bool:
 async def test_a_fault_that_nobody_foresaw_costs_its_row_alone(
     bay_world: BayWorld, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    real = facts._take if place == "sift" else bay._join
+    real: Callable[..., object] = facts._take if place == "sift" else bay._join
 
-    def planted(*arguments: object) -> object:
+    def planted(*arguments: Any) -> object:
         found = arguments[1:2] if place == "sift" else arguments[0]
         if any(b'"e7"' in record.value for record in found):
             raise ZeroDivisionError("planted")

@@ -29,7 +29,7 @@ class Desk:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bay")
 
     async def ask(
-        self, path: str, key: str | None = None, body: bytes | None = None, **parameters: object
+        self, path: str, key: str | None = None, body: bytes | None = None, **parameters: Any
     ) -> httpx.Response:
         """The answer to a GET below /v1/reports, as acme unless told otherwise."""
         headers = {"Authorization": f"Bearer {self.acme if key is None else key}"}
@@ -85,11 +85,12 @@ async def test_nothing_of_another_tenant_by_any_route(desk: Desk) -> None:
 
 
 async def test_days_campaign_and_pages(desk: Desk) -> None:
-    found = await desk.ask("campaign-days", **{"from": "2026-03-02", "to": "2026-03-02"})
+    days: dict[str, Any] = {"from": "2026-03-02", "to": "2026-03-02"}
+    found = await desk.ask("campaign-days", **days)
     assert [line["campaign_id"] for line in found.json()["items"]] == ["c2"]
     found = await desk.ask("campaign-days", campaign_id="c3")
     assert [line["campaign_id"] for line in found.json()["items"]] == ["c3"]
-    seen, cursor = [], {}
+    seen, cursor = list[str](), dict[str, Any]()
     while True:
         page = (await desk.ask("campaign-days", limit=1, **cursor)).json()
         seen += [line["campaign_id"] for line in page["items"]]
@@ -135,7 +136,7 @@ async def test_the_watermark_is_of_the_tenant_alone(desk: Desk) -> None:
         ({"campaign_id": ["a", "b"]}, "campaign_id"),
     ],
 )
-async def test_a_bad_query_is_refused_at_its_place(desk: Desk, parameters: dict[str, object], at: str) -> None:
+async def test_a_bad_query_is_refused_at_its_place(desk: Desk, parameters: dict[str, Any], at: str) -> None:
     answer = await desk.ask("campaign-days", **parameters)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["errors"][0]["at"] == at

@@ -13,9 +13,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported all the same
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from fillip.app.settings import Settings
 from fillip.embedded import jars, kafka
@@ -49,7 +55,7 @@ class Secure:
     plain_postgres_dsn: str
     port_of: dict[str, int]
 
-    def settings(self, host: str = "localhost", authority: str = "ca", **changes: object) -> Settings:
+    def settings(self, host: str = "localhost", authority: str = "ca", **changes: Any) -> Settings:
         """The settings that lead there; another `host` or `authority` must not."""
         dsn = urlsplit(self.plain_postgres_dsn)
         login = dsn.netloc.rpartition("@")[0]

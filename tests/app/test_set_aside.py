@@ -9,12 +9,15 @@ from prometheus_client import REGISTRY
 
 from fillip.app import refusals
 from fillip.core.ledger import settlement
+from fillip.core.ledger.decision import identify_decision
 from fillip.embedded.addresses import Addresses
 from fillip.ingest import stage as ingest
+from fillip.ingest.decode import read_event
 from fillip.limit import Hint
 from fillip.match import keeper_postgres
 from fillip.match import stage as match
 from fillip.match.keeper_postgres import BookKeeper
+from fillip.match.refusals import Refusals
 from tests.app.worker_world import Worker, running_worker
 from tests.match.conftest import Shop, shop
 
@@ -48,7 +51,7 @@ def fail_for_bad(call: Callable[..., Any], find_id: Callable[..., str | None]) -
 
 
 def plant_in_ingest(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
-    monkeypatch.setattr(ingest, "read_event", fail_for_bad(ingest.read_event, lambda envelope, *_: envelope.id))
+    monkeypatch.setattr(ingest, "read_event", fail_for_bad(read_event, lambda envelope, *_: envelope.id))
 
 
 def plant_in_match(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
@@ -63,7 +66,7 @@ def plant_in_limit(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -
 
 
 def plant_in_settle(monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection) -> None:
-    named = fail_for_bad(settlement.identify_decision, lambda *given: given[4])
+    named = fail_for_bad(identify_decision, lambda *given: given[4])
     monkeypatch.setattr(settlement, "identify_decision", named)
 
 
@@ -191,7 +194,7 @@ async def test_the_tasks_beside_the_walk_do_not_end_the_worker(
             raise Bug("planted")
         return await beat(self)
 
-    monkeypatch.setattr(refusals.Refusals, "tell", fail_to_tell)
+    monkeypatch.setattr(Refusals, "tell", fail_to_tell)
     monkeypatch.setattr(refusals, "TELL_EVERY_S", 0.05)
     monkeypatch.setattr(keeper_postgres, "BEAT_EVERY_S", 0.05)
     monkeypatch.setattr(BookKeeper, "beat", fail_at_first)

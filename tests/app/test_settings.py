@@ -1,6 +1,7 @@
 """Settings: from the environment, checked, with TLS folded in; to each process its own and no more."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ def ca(tmp_path: Path) -> Path:
     return file
 
 
-def set_all(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+def set_all(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
     for name, value in values.items():
         monkeypatch.setenv(f"FILLIP_{name.upper()}", str(value))
 
@@ -89,7 +90,7 @@ def test_a_login_at_kafka(monkeypatch: pytest.MonkeyPatch, ca: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named_in_one_line_without_its_value(
-    monkeypatch: pytest.MonkeyPatch, values: dict[str, object], said: str
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], said: str
 ) -> None:
     set_all(monkeypatch, **values)
     with pytest.raises(Crash) as refusal:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from fillip.app.settings import Settings
 from fillip.app.worker import run_worker
@@ -29,11 +30,11 @@ class Worker:
     producer: KafkaProducer
     running: "asyncio.Task[None]"
 
-    async def buy(self, *event_ids: str, tenant: str = "acme", **attributes: object) -> None:
+    async def buy(self, *event_ids: str, tenant: str = "acme", **attributes: Any) -> None:
         """Purchases made now, one user an event, in this order."""
         await self.send([self.write(event_id, tenant, **attributes) for event_id in event_ids])
 
-    def write(self, event_id: str, tenant: str = "acme", **attributes: object) -> bytes:
+    def write(self, event_id: str, tenant: str = "acme", **attributes: Any) -> bytes:
         event = {
             "specversion": "1.0",
             "id": event_id,

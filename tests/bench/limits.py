@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from statistics import median
+from typing import Any
 
 import psycopg
 from msgspec import json
@@ -133,7 +134,7 @@ def keep_changing(port: int, key: str, waits: Waits | None) -> Iterator[None]:
             each.result()
 
 
-def draw_change(what: str, number: int) -> tuple[str, str, dict[str, object] | None]:
+def draw_change(what: str, number: int) -> tuple[str, str, dict[str, Any] | None]:
     """(method, path, body) of the next change."""
     if what == "pause":
         return "POST", f"/v1/campaigns/{name_campaign(19)}/{'pause' if number % 2 else 'resume'}", None

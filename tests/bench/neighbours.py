@@ -7,6 +7,7 @@ from itertools import count
 from random import Random
 from statistics import median, quantiles
 from subprocess import Popen
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -119,7 +120,7 @@ async def measure_pairs(
     site: Site,
     dsn: str,
     child: Popen[bytes],
-    events: Iterator[dict[str, object]],
+    events: Iterator[dict[str, Any]],
     dear: str = DEAR,
     number_of_pairs: int = PAIRS,
 ) -> list[tuple[float, float]]:
@@ -141,7 +142,7 @@ async def measure_pairs(
     return pairs
 
 
-async def measure(producer: KafkaProducer, dsn: str, events: Iterator[dict[str, object]], neighbour: str) -> float:
+async def measure(producer: KafkaProducer, dsn: str, events: Iterator[dict[str, Any]], neighbour: str) -> float:
     """p99 in ms from sending to deciding, of the tenant's own events of some seconds."""
     began = datetime.now(UTC)
     sent = await send(producer, events, neighbour, HALF_S)
@@ -159,7 +160,7 @@ async def measure(producer: KafkaProducer, dsn: str, events: Iterator[dict[str, 
     return quantiles([row["wait_ms"] for row in rows], n=100)[98]
 
 
-async def send(producer: KafkaProducer, events: Iterator[dict[str, object]], neighbour: str, seconds: float) -> int:
+async def send(producer: KafkaProducer, events: Iterator[dict[str, Any]], neighbour: str, seconds: float) -> int:
     """Send at an even pace, each event with the instant of sending as its time; how many of the tenant's own."""
     loop, number = asyncio.get_running_loop(), 0
     began, sending = loop.time(), set()
@@ -174,17 +175,17 @@ async def send(producer: KafkaProducer, events: Iterator[dict[str, object]], nei
     return number
 
 
-def write(tenant: str, event: dict[str, object]) -> bytes:
+def write(tenant: str, event: dict[str, Any]) -> bytes:
     """As it stands in the log, sent now."""
     return json.encode({**event, "tenantid": tenant, "time": datetime.now(UTC)})
 
 
-def draw_own_events() -> Iterator[dict[str, object]]:
+def draw_own_events() -> Iterator[dict[str, Any]]:
     """Purchases without end that are all granted."""
     for start in count(0, 1_000):
         yield from (event for event in draw_events(1_000, start) if str(event["id"]).endswith("0"))
 
 
-def draw_neighbour_event(event: dict[str, object]) -> dict[str, object]:
+def draw_neighbour_event(event: dict[str, Any]) -> dict[str, Any]:
     """The same with a full list."""
     return {**event, "data": {"tags": TAGS, "text": TEXT}}

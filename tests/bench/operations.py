@@ -176,7 +176,7 @@ async def watch(scene: Scene, doing: Awaitable[object]) -> tuple[int, int]:
 
 
 async def send(
-    scene: Scene, tenant: str, action: str, name: str, data: dict[str, object], subject: object = "ada"
+    scene: Scene, tenant: str, action: str, name: str, data: dict[str, Any], subject: object = "ada"
 ) -> None:
     """One event into the log; its time is now."""
     now = datetime.now(UTC)
@@ -212,7 +212,7 @@ async def upload_cohort(scene: Scene) -> Doing:
     return upload()
 
 
-async def run_campaign(client: httpx.AsyncClient, campaign_id: str, **more: object) -> None:
+async def run_campaign(client: httpx.AsyncClient, campaign_id: str, **more: Any) -> None:
     """Make a campaign on BUY and launch it."""
     definition = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rewards": [{"kind": "badge"}], **more}
     await call(client.post("/v1/campaigns", json={"campaign_id": campaign_id, "definition": definition}))

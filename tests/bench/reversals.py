@@ -157,7 +157,7 @@ def mix(number: int, share: int, last: Sequence[Said]) -> tuple[list[Said], list
     return batch, [each for each in bought if each["id"] not in taken]
 
 
-def take_back(original: Said, reversal_id: str, **part: object) -> Said:
+def take_back(original: Said, reversal_id: str, **part: Any) -> Said:
     """A reversal of an event."""
     data = {"event_id": original["id"], **part}
     return {

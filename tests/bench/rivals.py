@@ -1,6 +1,7 @@
 """The same rule by other evaluators in the same run: what one would embed otherwise."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cel as rust
 import zen
@@ -12,7 +13,7 @@ from fillip.manage.rule.descriptor import PACKAGE, build_pool
 
 
 def list_rivals(
-    source: str, action: ObjectType, user: ObjectType, event: Mapping[str, object], attributes: Mapping[str, object]
+    source: str, action: ObjectType, user: ObjectType, event: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> dict[str, Callable[[], object]]:
     """A call by the name of each rival: the rule on one event whose values are plain, as decoded from JSON.
 
@@ -35,7 +36,7 @@ def list_rivals(
     }
 
 
-def make_message(pool: object, name: str, values: Mapping[str, object]) -> object:
+def make_message(pool: object, name: str, values: Mapping[str, Any]) -> object:
     """The protobuf message of attributes that are scalars or lists of them."""
     message = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))()
     for field, value in values.items():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fillip.app.settings import Settings
 from fillip.embedded.addresses import Addresses
@@ -83,7 +84,7 @@ class Site:
                 child.kill()
                 child.wait()
 
-    def settings(self, dsn: str, topics: Topics, **more: object) -> Settings:
+    def settings(self, dsn: str, topics: Topics, **more: Any) -> Settings:
         """Settings of a process on one run's database and topics."""
         return Settings.model_validate({
             "postgres_dsn": dsn,

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
@@ -49,7 +49,7 @@ class Ledger:
         await asyncio.sleep(0)
         return Position(self.next.setdefault((topic, partition), first_offset), 0, topic_id)
 
-    async def commit(self, batch: Batch, items: list[Record]) -> None:
+    async def commit(self, batch: Batch, items: Sequence[Record]) -> None:
         await asyncio.sleep(0.001)
         if any(self.next[span.topic, span.partition] != span.start for span in batch.spans):
             self.fenced += 1
@@ -172,7 +172,7 @@ async def test_a_source_reads_on_from_the_stored_offsets(log: Log) -> None:
 async def test_rewinding_under_load_loses_and_repeats_nothing(log: Log) -> None:
     ledger, commits = Ledger(), 0
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal commits
         commits += 1
         if commits % 3 == 0:
@@ -195,7 +195,7 @@ async def test_rewinding_under_load_loses_and_repeats_nothing(log: Log) -> None:
 async def test_a_rewind_with_nothing_new_in_the_log_reads_the_batch_again(log: Log) -> None:
     ledger, failures = Ledger(), 2
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal failures
         failures -= 1
         if failures >= 0:
@@ -214,7 +214,7 @@ async def test_a_rewind_with_nothing_new_in_the_log_reads_the_batch_again(log: L
 async def test_what_fails_by_itself_is_set_aside_and_all_else_is_committed(log: Log) -> None:
     ledger, bad = Ledger(), {b"%d" % n for n in (0, 7, 8, 199, 399)}
 
-    async def stage(items: list[Record]) -> list[Record]:
+    async def stage(items: Sequence[Record]) -> Sequence[Record]:
         if wrong := [record for record in items if record.value in bad]:
             raise KeyError(f"no rule for {wrong[0].value!r}")
         return items
@@ -237,7 +237,7 @@ async def test_what_fails_by_itself_is_set_aside_and_all_else_is_committed(log: 
 async def test_a_record_for_which_the_server_is_always_busy_is_set_aside_after_some_tries(log: Log) -> None:
     ledger, tries = Ledger(), 0
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal tries
         if any(record.value == b"13" for record in items):
             tries += len(items) == 1
@@ -257,7 +257,7 @@ async def test_a_record_for_which_the_server_is_always_busy_is_set_aside_after_s
 async def test_while_a_server_is_away_nothing_is_set_aside(log: Log) -> None:
     ledger, failures = Ledger(), 2 * TRIES
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal failures
         failures -= 1
         if failures >= 0:
@@ -276,7 +276,7 @@ async def test_while_a_server_is_away_nothing_is_set_aside(log: Log) -> None:
 async def test_what_can_not_even_be_set_aside_waits(log: Log) -> None:
     ledger, refusals = Ledger(), 2
 
-    async def stage(items: list[Record]) -> list[Record]:
+    async def stage(items: Sequence[Record]) -> Sequence[Record]:
         raise KeyError("for all")
 
     async def set_aside(batch: Batch, error: Exception) -> None:
@@ -298,7 +298,7 @@ async def test_what_can_not_even_be_set_aside_waits(log: Log) -> None:
 async def test_a_size_that_works_is_remembered(log: Log) -> None:
     ledger, failed, sizes = Ledger(), 0, list[int]()
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal failed
         if len(items) > 10:
             failed += 1
@@ -320,7 +320,7 @@ async def test_a_size_that_works_is_remembered(log: Log) -> None:
 async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
     ledger, commits, sizes = Ledger(), 0, list[int]()
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal commits
         commits += 1
         if commits % 2:
@@ -341,7 +341,7 @@ async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
 async def test_batches_grow_again_when_more_works(log: Log) -> None:
     ledger, most, sizes = Ledger(), 10, list[int]()
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal most
         if len(items) > most:
             raise TimeoutError("the server would not wait for so many")
@@ -361,13 +361,13 @@ async def test_batches_grow_again_when_more_works(log: Log) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), min_size=2, max_size=40))
 def test_the_halves_of_a_batch_join(steps: list[tuple[int, int]]) -> None:
-    ends, records = dict.fromkeys(range(4), 10), []
+    ends, records = dict.fromkeys(range(4), 10), list[Record]()
     for partition, gap in steps:  # a log has gaps
         records.append(Record("t", partition, ends[partition] + gap - 1, None, None, 0))
         ends[partition] += gap
     spans = [Span("t", p, 10, ends[p], 3) for p in sorted({p for p, _ in steps})]
 
-    stored, seen = dict.fromkeys(range(4), 10), []
+    stored, seen = dict.fromkeys(range(4), 10), list[Record]()
     for half in halve(Batch(records, spans, datetime.now(UTC))):
         assert half.records
         assert {span.partition for span in half.spans} == {record.partition for record in half.records}
@@ -388,8 +388,8 @@ async def test_members_share_and_take_over(log: Log) -> None:
     sources = [log.join(ledger), log.join(ledger)]
     busy = [0, 0]
 
-    def count(index: int) -> Callable[[Batch, list[Record]], object]:
-        async def commit(batch: Batch, items: list[Record]) -> None:
+    def count(index: int) -> Callable[[Batch, Sequence[Record]], Awaitable[None]]:
+        async def commit(batch: Batch, items: Sequence[Record]) -> None:
             await ledger.commit(batch, items)
             busy[index] += len(items)
 
@@ -415,12 +415,12 @@ async def test_members_share_and_take_over(log: Log) -> None:
 async def test_stages_of_the_next_batch_run_during_a_commit_and_commits_one_by_one(log: Log) -> None:
     ledger, staged, committing, seen = Ledger(), 0, 0, set()
 
-    async def stage(items: list[Record]) -> list[Record]:
+    async def stage(items: Sequence[Record]) -> Sequence[Record]:
         nonlocal staged
         staged += 1
         return items
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         nonlocal committing
         committing += 1
         before = staged
@@ -446,7 +446,7 @@ async def test_stages_of_the_next_batch_run_during_a_commit_and_commits_one_by_o
 async def test_what_comes_during_a_small_commit_is_one_batch() -> None:
     log, ledger, sizes = InMemory(), Ledger(), list[int]()  # on Kafka partitions may arrive one by one
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         sizes.append(len(items))
         if len(sizes) == 1:
             for number in range(1, 11):
@@ -454,7 +454,7 @@ async def test_what_comes_during_a_small_commit_is_one_batch() -> None:
                 await asyncio.sleep(0)
         await ledger.commit(batch, items)
 
-    async def stage(items: list[Record]) -> list[Record]:
+    async def stage(items: Sequence[Record]) -> Sequence[Record]:
         return items
 
     await log.append(0, 1)
@@ -469,7 +469,7 @@ async def test_what_comes_during_a_small_commit_is_one_batch() -> None:
 async def test_a_lost_stream_ends_the_walk(log: Log) -> None:
     ledger = Ledger()
 
-    async def stage(items: list[Record]) -> list[Record]:
+    async def stage(items: Sequence[Record]) -> Sequence[Record]:
         raise StreamLost("going on would do harm")
 
     await log.append(0, 1)
@@ -483,7 +483,7 @@ async def test_a_lost_stream_ends_the_walk(log: Log) -> None:
 async def test_batches_are_bounded(log: Log) -> None:
     ledger, sizes = Ledger(), []
 
-    async def commit(batch: Batch, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         sizes.append(len(items))
         await ledger.commit(batch, items)
 

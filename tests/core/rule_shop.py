@@ -1,5 +1,7 @@
 """A shop's schema for the rule tests, its values for our compiler and the same as protobuf for Google's CEL."""
 
+from typing import Any
+
 from cel_expr_python import cel
 from google.protobuf import message_factory
 from google.protobuf.message import Message
@@ -108,7 +110,7 @@ def is_cheap(source: str) -> bool:
     return True
 
 
-def build_message(name: str, shape: ObjectType, attributes: dict[str, object]) -> Message:
+def build_message(name: str, shape: ObjectType, attributes: dict[str, Any]) -> Message:
     """The attributes as the protobuf message that Google's CEL reads."""
     message = message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))()
     _fill(message, shape, attributes)

@@ -1,5 +1,7 @@
 """Limits without a server: whether their parts go together, with each other and with the campaign that they cap."""
 
+from typing import Any
+
 import pytest
 from msgspec import convert
 
@@ -23,7 +25,7 @@ EITHER = convert(
 )
 
 
-def limit(scope: str = "user", measure: str = "count", **more: object) -> Limit:
+def limit(scope: str = "user", measure: str = "count", **more: Any) -> Limit:
     return Limit("l", scope, measure, "day", 10, **more)
 
 

@@ -1,5 +1,7 @@
 """What a schema may cost: bombs are refused where they stand, what is accepted is bounded, honest schemas are saved."""
 
+from typing import Any
+
 import pytest
 
 from fillip.core.schema.check_schema import check_schema
@@ -10,19 +12,19 @@ from fillip.core.schema.types import SchemaUnusable
 from tests.core.worst import list_worst_schemas
 
 
-def shape(**properties: object) -> dict[str, object]:
+def shape(**properties: Any) -> dict[str, Any]:
     """An object schema of these properties."""
     return {"type": "object", "properties": properties}
 
 
-def lists(**more: object) -> dict[str, object]:
+def lists(**more: Any) -> dict[str, Any]:
     """A list of ints that must meet more."""
     return {"type": "array", "items": {"type": "integer"}, **more}
 
 
 TEXT = {"type": "string"}
 MANY = [{"minimum": number} for number in range(1, 3000)]
-BOMBS: dict[str, tuple[dict[str, object], str]] = {
+BOMBS: dict[str, tuple[dict[str, Any], str]] = {
     "a pattern repeated": (shape(a=TEXT | {"pattern": "[ab]{0,900}[ab]{0,900}c"}), "/properties/a/pattern"),
     "a pattern of many states": (shape(a=TEXT | {"pattern": "a[ab]{800}c", "maxLength": 60_000}), "/properties/a/pattern"),
     "a long pattern": (shape(a=TEXT | {"pattern": r"\pL" * 200}), "/properties/a/pattern"),
@@ -79,7 +81,7 @@ def test_a_bomb_is_refused_with_its_place(name: str) -> None:
         shape(**{f"p{n}": TEXT | {"pattern": "^[a-z0-9-]+$", "maxLength": 64} for n in range(50)}),
     ],
 )  # fmt: skip
-def test_an_honest_schema_is_saved(schema: dict[str, object]) -> None:
+def test_an_honest_schema_is_saved(schema: dict[str, Any]) -> None:
     check_schema(schema)
 
 

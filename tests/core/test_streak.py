@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,7 +23,7 @@ DAY_S, WEEK_S = 86_400, 7 * 86_400
 STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),), Start("campaign"))
 
 
-def streak(length: int, unit: str = "day", freeze: int = 0, **more: object) -> Quest:
+def streak(length: int, unit: str = "day", freeze: int = 0, **more: Any) -> Quest:
     return Quest((Step("open", "OPEN", streak=Streak(length, unit, freeze)),), **more)
 
 

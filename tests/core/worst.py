@@ -18,11 +18,11 @@ class Worst(NamedTuple):
 
     name: str
     definition: Any
-    event: dict[str, object]
+    event: dict[str, Any]
     times: int
 
 
-def _list(items: Mapping[str, object], **more: object) -> dict[str, object]:
+def _list(items: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "array", "items": items, **more}
 
 
@@ -31,7 +31,7 @@ _LINE = {
     "required": ["sku", "n"],
     "properties": {"sku": {"type": "string"}, "n": {"type": "integer"}},
 }
-PROPERTIES: dict[str, dict[str, object]] = {
+PROPERTIES: dict[str, dict[str, Any]] = {
     **{name: {"type": "string"} for name in ("s", "t")},
     **{name: {"type": "string", "maxLength": 64} for name in ("short", "code")},
     **{name: {"type": "integer"} for name in ("a", "b")},
@@ -54,14 +54,14 @@ def _draw(letters: str, length: int) -> str:
     return "".join(_CHANCE.choices(letters, k=length))
 
 
-_BASE: dict[str, object] = {
+_BASE: dict[str, Any] = {
     "s": "a" * 29_998, "t": "a" * 14_000 + "b" + "a" * 14_000, "short": _draw("ab", 64), "code": "a" * 31 + "b" + "a" * 31,
     "a": -(2**63) + 1, "b": 3, "d": 1.5, "f": False, "at": "0001-01-01T00:00:00Z",
     "tags": ["a" * 200] * 256, "codes": [_draw("ab", 16)] * 256, "ns": list(range(256)), "ds": [0.1] * 256,
     "lines": [{"sku": "a" * 100, "n": 1}] * 256,
 }  # fmt: skip
 _TEN = "[1,2,3,4,5,6,7,8,9,0]"
-_TERMS: dict[str, tuple[str, dict[str, object]]] = {
+_TERMS: dict[str, tuple[str, dict[str, Any]]] = {
     "a text in a text": ("event.s.contains(event.t)", {}),
     "a text in a text of the same size": ("event.s.contains(event.t)", {"s": "a" * 32_000, "t": "a" * 15_900 + "b" + "a" * 15_900}),
     "a literal in a text": (f"event.s.contains('{'a' * 20}b{'a' * 20}')", {"s": "a" * 2499}),
@@ -120,15 +120,15 @@ def _scale(make: Callable[[int], Any], most: int) -> tuple[int, Any]:
     return good, made
 
 
-def _wrap(**properties: object) -> dict[str, object]:
+def _wrap(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def _alternatives(word: str) -> Callable[[int], dict[str, object]]:
+def _alternatives(word: str) -> Callable[[int], dict[str, Any]]:
     return lambda n: _wrap(l=_list({"type": "integer", word: [{"minimum": 1 + i} for i in range(32)]}, maxItems=n))
 
 
-_MADE: dict[str, tuple[Callable[[int], dict[str, object]], dict[str, object], int]] = {
+_MADE: dict[str, tuple[Callable[[int], dict[str, Any]], dict[str, Any], int]] = {
     "a pattern of many states": (
         lambda n: _wrap(**{f"p{i}": {"type": "string", "pattern": "a[ab]{20}c"} for i in range(n)}),
         {f"p{i}": _draw("ab", 600) for i in range(100)}, 256,
@@ -190,13 +190,13 @@ def list_worst_schemas() -> Iterator[Worst]:
         yield Worst(name, schema, _cut(event, schema), times)
 
 
-def _cut(event: Mapping[str, object], schema: Mapping[str, Any]) -> dict[str, object]:
+def _cut(event: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The event with lists that are no longer than the schema lets them be, and no member that it lacks."""
     parts = schema["properties"]
     retained = {name: value for name, value in event.items() if name in parts}
     return {n: v[: parts[n].get("maxItems", 256)] if isinstance(v, list) else v for n, v in retained.items()}
 
 
-def read_action(schema: Mapping[str, object]) -> ObjectType:
+def read_action(schema: Mapping[str, Any]) -> ObjectType:
     """The type of a schema's attributes."""
     return derive_type(schema)

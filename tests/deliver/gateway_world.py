@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from confluent_kafka import Producer
 from websockets.asyncio.client import ClientConnection, connect
@@ -73,12 +73,12 @@ class World:
             self.produce(user, json.loads(row))
         await asyncio.to_thread(self.producer.flush, 10)
 
-    async def fetch_row(self, user: str, seq: int) -> dict[str, object]:
+    async def fetch_row(self, user: str, seq: int) -> dict[str, Any]:
         """A stored incentive as JSON."""
         wanted = "SELECT to_jsonb(i) FROM incentive i WHERE user_id = $1 AND inbox_seq = $2"
         return json.loads(await self.pool.fetchval(wanted, user, seq))
 
-    def produce(self, user: str, row: dict[str, object]) -> None:
+    def produce(self, user: str, row: dict[str, Any]) -> None:
         """One message of incentive.generated, or of incentive.reversed for a change."""
         at = datetime.now(UTC)
         row["granted_at"] = str(row["granted_at"]).replace("+00:00", "Z")
@@ -101,7 +101,7 @@ class World:
         return ticket
 
     @asynccontextmanager
-    async def client(self, user: str, **hello: object) -> AsyncIterator[ClientConnection]:
+    async def client(self, user: str, **hello: Any) -> AsyncIterator[ClientConnection]:
         """A connected client that has been welcomed."""
         async with connect(self.url, compression=None, max_queue=None) as client:  # else a full one can't be closed
             await client.send(json.dumps({"type": "hello", "ticket": await self.ticket(user)} | hello))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 from tests.deliver.gateway_world import World
 
@@ -47,6 +48,6 @@ def announce_moves(world: World, *rows: dict) -> None:
     world.producer.flush(10)
 
 
-async def move_and_announce(world: World, user: str, done: int, **more: object) -> None:
+async def move_and_announce(world: World, user: str, done: int, **more: Any) -> None:
     """Move an instance and announce it."""
     announce_moves(world, await move(world, user, done, **more))

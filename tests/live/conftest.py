@@ -35,7 +35,7 @@ class Shop:
     key: str
     client: ApiClient
 
-    def buy(self, event_id: str, user: str = "ann", amount: object = 100, **more: object) -> dict[str, Any]:
+    def buy(self, event_id: str, user: str = "ann", amount: object = 100, **more: Any) -> dict[str, Any]:
         """A purchase made now, as a CloudEvent."""
         return {
             "specversion": "1.0",

@@ -61,7 +61,7 @@ class Terminal:
         assert self._shell.stdin and self._shell.stdout
         self._shell.stdin.write(f"{commands}\necho; echo end-of-step\n")
         self._shell.stdin.flush()
-        said = []
+        said: list[str] = []
         for line in self._shell.stdout:
             if line == "end-of-step\n":
                 return "".join(said)

@@ -109,7 +109,7 @@ async def fetch(stack: Stack, query: str, *arguments: object) -> list[tuple[Any,
         return [tuple(row) for row in await ledger.fetch(query, *arguments)]
 
 
-async def wait_for(what: str, look: Callable[[], Awaitable[Found]], within_s: float = 15.0) -> Found:
+async def wait_for(what: str, look: Callable[[], Awaitable[Found | None]], within_s: float = 15.0) -> Found:
     """The first answer of `look` that counts as true; fails naming `what` when there is none in time."""
     deadline = time.monotonic() + within_s
     while not (found := await look()):

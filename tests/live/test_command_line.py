@@ -129,7 +129,7 @@ def find_processes(folder: Path) -> list[str]:
 
 
 @contextmanager
-def set_in_environment(**values: object) -> Iterator[dict[str, str]]:
+def set_in_environment(**values: Any) -> Iterator[dict[str, str]]:
     """An environment with these settings, and no others."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("FILLIP_")}
     yield bare | {f"FILLIP_{name.upper()}": str(value) for name, value in values.items()}

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -91,7 +92,7 @@ async def test_lag_is_told_by_partition_and_goes_to_nought(stack: Stack, shop: S
         ("analyse", find_topics(stack).decided),
         ("gateway", find_topics(stack).generated),
     ):
-        await wait_for(f"{name} is level", lambda name=name, of=of: is_level(name, of), WITHIN_S)
+        await wait_for(f"{name} is level", partial(is_level, name, of), WITHIN_S)
 
 
 async def send_behind(stack: Stack, pid: int, producer: KafkaProducer, topic: str) -> None:

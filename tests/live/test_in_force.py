@@ -69,7 +69,7 @@ async def both(stack: Stack, shop: Shop, second: subprocess.Popen[bytes]) -> Non
 _numbers = count()
 
 
-async def deliver(stack: Stack, producer: KafkaProducer, shop: Shop, name: str, **parts: object) -> list[str]:
+async def deliver(stack: Stack, producer: KafkaProducer, shop: Shop, name: str, **parts: Any) -> list[str]:
     """An event of each user into the log; their ids."""
     events = [shop.buy(f"{name}-{user}", user, **parts) for user in USERS]
     await producer.send_many(list(encode_events(find_topics(stack).received, events)))

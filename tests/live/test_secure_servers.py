@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -137,7 +138,9 @@ def test_what_does_not_fit_is_one_line_without_a_secret(
 
 
 def test_nobody_comes_in_without_tls(secure: Secure) -> None:
-    plain = {f"{server}_{part}": None for server in ("postgres", "valkey", "kafka") for part in ("ca", "cert", "key")}
+    plain: dict[str, Any] = {
+        f"{server}_{part}": None for server in ("postgres", "valkey", "kafka") for part in ("ca", "cert", "key")
+    }
     settings = secure.settings(**plain)
     with pytest.raises(ServerFailed):
         postgres.check_external(settings.owner_dsn)

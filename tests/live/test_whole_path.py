@@ -32,7 +32,7 @@ VISITS: dict[str, Any] = {
 
 
 async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:
-    frames: list[tuple[Incentive, Trace]] = []
+    frames: list[tuple[Incentive, Trace | None]] = []
     phone = Phone(stack.doors.api, shop.key, "ann", lambda got, trace, _: frames.append((got, trace)), trace=True)
     async with connected([phone]), httpx.AsyncClient(base_url=stack.doors.api) as http:
         events = [shop.buy("e1"), shop.buy("e2", amount=99), shop.buy("e3")]
@@ -46,6 +46,7 @@ async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop:
     assert [seq for seq, _ in phone.received] == [1, 2]
     assert [got.event_id for got, _ in frames] == ["e1", "e3"]
     for _, trace in frames:
+        assert trace
         steps = (trace.taken_at_us, trace.granted_at_us, trace.committed_at_us, trace.published_at_us)
         assert sorted(steps) == list(steps)
         assert trace.published_at_us <= trace.pushed_at_us

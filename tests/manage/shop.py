@@ -68,7 +68,7 @@ async def launch(client: AsyncClient, campaign_id: str, definition: dict[str, An
     return answer
 
 
-async def cap(client: AsyncClient, limit_id: str, **parts: object) -> dict[str, Any]:
+async def cap(client: AsyncClient, limit_id: str, **parts: Any) -> dict[str, Any]:
     """Make a limit."""
     made = await client.post("/v1/limits", json={"limit_id": limit_id, **parts})
     assert made.status_code == 201, made.text

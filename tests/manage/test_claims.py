@@ -1,6 +1,7 @@
 """Claims by the API: once, by whoever comes first, by the clock of the database."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -25,7 +26,7 @@ def given(plane: Plane) -> UUID:
     return incentive_id
 
 
-def set_incentive(plane: Plane, **columns: object) -> None:
+def set_incentive(plane: Plane, **columns: Any) -> None:
     """Change the incentive as time or a reversal would."""
     with psycopg.connect(plane.dsn) as owner:
         for name, value in columns.items():

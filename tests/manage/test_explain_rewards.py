@@ -15,7 +15,7 @@ OPEN: dict[str, Any] = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 HALF = {"of": 'event.amount_cents / (user.tier == "gold" ? 1 : 0)', "percent": "50", "rounding": "down"}
 
 
-def worth(value: int, **more: object) -> dict[str, Any]:
+def worth(value: int, **more: Any) -> dict[str, Any]:
     """A campaign of this value in a group that the best value wins."""
     pick = {"exclusive": {"group": "best", "pick": "value"}}
     return OPEN | pick | {"rewards": [{"kind": "cashback", "value": value}]} | more

@@ -17,7 +17,7 @@ LIMIT: dict[str, Any] = {"limit_id": "l", "scope": "tenant", "measure": "count",
 
 
 # Bodies without which an operation would be refused before it looks for its object.
-BODIES: dict[tuple[str, str], dict[str, object]] = {
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/users/{user_id}"): {"json": {"attributes": {}}},
     ("PUT", "/v1/campaigns/{campaign_id}"): {"json": CASHBACK},
     ("POST", "/v1/campaigns/{campaign_id}/explain"): {"json": {"event_id": "e1"}},

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.manage.app import build_app
@@ -11,7 +12,7 @@ from fillip.manage.store.postgres import open_engine
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 
 
-def describe_api() -> dict[str, object]:
+def describe_api() -> dict[str, Any]:
     engine = open_engine("postgresql://nobody:@127.0.0.1:1/none")  # connects when first used: never here
     keys = PostgresKeyRing(engine)
     return build_app(

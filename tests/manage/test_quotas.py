@@ -61,7 +61,7 @@ async def test_the_operator_shows_sets_and_resets_quotas_and_the_tenant_sees_the
 
 
 @pytest.mark.parametrize("part", [{"events_per_s": 0}, {"lists": 101}, {"lists": "3"}, {"events": 5}, {"cohorts": -1}])
-async def test_a_quota_that_means_nothing_is_refused(plane: Plane, part: Mapping[str, object]):
+async def test_a_quota_that_means_nothing_is_refused(plane: Plane, part: Mapping[str, Any]):
     operator = await plane.client("operator-key-of-this-test")
     assert (await operator.patch("/v1/tenants/acme/quotas", json=part)).status_code == 422
 

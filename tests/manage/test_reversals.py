@@ -125,7 +125,7 @@ async def test_reversals_of_one_id_from_two_sources_are_told_apart(acme: httpx.A
     ],
 )
 async def test_parts_that_make_no_sense_are_refused_where_they_stand(
-    acme: httpx.AsyncClient, part: dict[str, object], at: str
+    acme: httpx.AsyncClient, part: dict[str, Any], at: str
 ) -> None:
     given = {"reversal_id": "r1", "user_id": "ada"} | E1 | part
     answer = await acme.post("/v1/reversals", json=given)

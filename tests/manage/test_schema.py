@@ -1,5 +1,7 @@
 """Schemas that may be saved, and attributes under them."""
 
+from typing import Any
+
 import pytest
 
 from fillip.core.schema.check_schema import check_schema
@@ -9,7 +11,7 @@ from fillip.http.errors import Conflict
 from fillip.manage.schema.schema import refuse_retyping
 
 
-def shape(**properties: object) -> dict[str, object]:
+def shape(**properties: Any) -> dict[str, Any]:
     """An object schema of these properties."""
     return {"type": "object", "properties": properties}
 
@@ -28,14 +30,14 @@ def shape(**properties: object) -> dict[str, object]:
         (shape(a={"type": "string", "maxLength": 1, "description": "x" * 70_000}), ""),
     ],
 )
-def test_a_schema_that_cannot_be_used_is_refused_with_its_place(schema: dict[str, object], pointer: str) -> None:
+def test_a_schema_that_cannot_be_used_is_refused_with_its_place(schema: dict[str, Any], pointer: str) -> None:
     with pytest.raises(SchemaUnusable) as refused:
         check_schema(schema)
     assert refused.value.pointer == pointer
 
 
 @pytest.mark.parametrize("part", [{"minimum": "x"}, {"pattern": "("}, {"pattern": r"(a)\1"}, {"pattern": "(?=a)b"}])
-def test_keywords_must_be_right_and_patterns_linear(part: dict[str, object]) -> None:
+def test_keywords_must_be_right_and_patterns_linear(part: dict[str, Any]) -> None:
     with pytest.raises(SchemaUnusable):
         check_schema(shape(a={"type": "string"} | part))
 

@@ -1,5 +1,7 @@
 """Tenants: the operator makes them, each changes itself."""
 
+from typing import Any
+
 import pytest
 from httpx import AsyncClient
 
@@ -46,7 +48,7 @@ async def test_a_tenant_is_made_once(operator: AsyncClient) -> None:
         ({"user_schema": {"type": "object", "properties": {"a": {}}}}, "/properties/a"),
     ],
 )
-async def test_bad_tenants_are_refused_with_the_place(operator: AsyncClient, part: dict[str, object], at: str) -> None:
+async def test_bad_tenants_are_refused_with_the_place(operator: AsyncClient, part: dict[str, Any], at: str) -> None:
     answer = await operator.post("/v1/tenants", json=SHOP | part)
     assert answer.status_code == 422
     assert [error["at"] for error in answer.json()["errors"]] == [at]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -17,7 +18,7 @@ PURSE = "/v1/users/ada/wallets/POINTS"
 LEFT = "SELECT remaining FROM wallet_lot ORDER BY seq"
 
 
-async def give(client: AsyncClient, amount: int, name: str = "a1", **parts: object) -> None:
+async def give(client: AsyncClient, amount: int, name: str = "a1", **parts: Any) -> None:
     """Put points into ada's wallet."""
     body = {"adjustment_id": name, "amount": amount, "reason": "a test"} | parts
     made = await client.post(f"{PURSE}/adjustments", json=body)
@@ -92,7 +93,7 @@ async def test_a_spend_is_refunded_whole_and_once(acme: AsyncClient) -> None:
     assert await refund(acme, refund_id="more") == (409, None)
 
 
-async def refund(client: AsyncClient, **body: object) -> tuple[int, int | None]:
+async def refund(client: AsyncClient, **body: Any) -> tuple[int, int | None]:
     """(status, amount) of a refund of order-1."""
     answer = await client.post(f"{PURSE}/spends/order-1/refund", json=body)
     return answer.status_code, answer.json().get("amount")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -39,7 +40,7 @@ class Shop:
         self.books = PostgresBooks(self.pool, lambda schema: build_coercer(derive_type(schema)))
         self.meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
 
-    def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: object) -> None:
+    def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: Any) -> None:
         """A SIMPLE campaign on BUY, type-checked as at saving."""
         self.owner.execute(
             "INSERT INTO campaign (tenant_id, campaign_id, state, version) VALUES ('acme', %s, %s, 1)",
@@ -47,7 +48,7 @@ class Shop:
         )
         self._store(campaign_id, rule, **more)
 
-    def change(self, campaign_id: str, rule: str = "true", *, keep: bool = False, **more: object) -> None:
+    def change(self, campaign_id: str, rule: str = "true", *, keep: bool = False, **more: Any) -> None:
         """Its next version; `keep` leaves the one before in force."""
         self.owner.execute(
             "UPDATE campaign SET version = version + 1, kept = CASE WHEN %s THEN kept || version ELSE '{}' END"
@@ -56,7 +57,7 @@ class Shop:
         )
         self._store(campaign_id, rule, **more)
 
-    def _store(self, campaign_id: str, rule: str, **more: object) -> None:
+    def _store(self, campaign_id: str, rule: str, **more: Any) -> None:
         given = {"kind": "SIMPLE", "name": campaign_id, "action": "BUY", "rule": rule, "rewards": [{"kind": "badge"}]}
         campaign = json.decode(json.encode(given | more), type=Campaign)
         types = TypeContext({"BUY": derive_type(BUY)}, derive_type(USER), self.lists)
@@ -98,14 +99,14 @@ class Shop:
             [cohort_id, self.version, content_id, len(users)],
         )
 
-    async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: object) -> Event:
+    async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: Any) -> Event:
         """A BUY under the newest book."""
         book = (await self.books.pin(["acme"]))["acme"]
         typed = book.actions["BUY"].read(attributes)
         at = T0 + after
         return Event("acme", "/till", "e1", user_id, "BUY", at, T0, attributes, typed, Place("t", 0, 0), T0, book)
 
-    async def meets(self, *args: object, **attributes: object) -> list[str]:
+    async def meets(self, *args: object, **attributes: Any) -> list[str]:
         """The campaigns that such an event meets."""
         matches = await self.meet([await self.event(*args, **attributes)])
         return [candidate.campaign_version.campaign_id for match in matches for candidate in match.candidates]

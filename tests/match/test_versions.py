@@ -1,19 +1,20 @@
 """Earlier versions of a quest that are in force: one candidate of the campaign, with what the event means to each."""
 
 from datetime import timedelta
+from typing import Any
 
 from tests.match.conftest import Shop
 
 SCHEDULE = {"schedule": {"ends_at": "2017-03-01T14:00:00Z"}}
 
 
-def visits(rule: str, **more: object) -> dict[str, object]:
+def visits(rule: str, **more: Any) -> dict[str, Any]:
     """Two BUYs for which the rule holds."""
     quest = {"steps": [{"name": "visit", "action": "BUY", "rule": rule, "count": 2}]}
     return {"kind": "QUEST", "action": None, "quest": quest, "rewards": [{"kind": "points", "value": 5}]} | more
 
 
-async def versions(shop: Shop, **event: object) -> list[tuple[int, bool, tuple[int, ...]]]:
+async def versions(shop: Shop, **event: Any) -> list[tuple[int, bool, tuple[int, ...]]]:
     """(version, whether a step is met, values) of the candidate that such an event makes."""
     candidates = [each for match in await shop.meet([await shop.event(**event)]) for each in match.candidates]
     return [

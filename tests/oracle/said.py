@@ -72,5 +72,5 @@ def write_reversal(
     return _write(tenant_id, name, time=RECEIVED_AT.isoformat(), **what)
 
 
-def _write(tenant_id: str, name: Mapping[str, str], **said: object) -> dict[str, Any]:
+def _write(tenant_id: str, name: Mapping[str, str], **said: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "tenantid": tenant_id, **name, **said}

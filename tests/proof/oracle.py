@@ -60,7 +60,8 @@ def _open_site(postgres_dsn: str) -> Iterator[Site]:
 
 def _run_long(site: Site, screen: Console) -> list[Figure]:
     screen.print(f"[dim]state machine: {EXAMPLES:,} examples[/]")
-    machine = type("Long", (Machine,), {"site": site, "bites": Counter(), "differences": []})
+    bites = Counter[str]()
+    machine = type("Long", (Machine,), {"site": site, "bites": bites, "differences": []})
     wanted = settings(
         max_examples=EXAMPLES,
         derandomize=False,
@@ -74,13 +75,11 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
         said = "none"
     except Exception as difference:
         said = str(difference)
-    bites = [at_least(f"state machine: {what}", 1, machine.bites[what]) for what in sorted(BITES | RARE)]
-    bites += [
-        note(f"state machine: {what}", count)
-        for what, count in sorted(machine.bites.items())
-        if what not in BITES | RARE
+    figures = [at_least(f"state machine: {what}", 1, bites[what]) for what in sorted(BITES | RARE)]
+    figures += [
+        note(f"state machine: {what}", count) for what, count in sorted(bites.items()) if what not in BITES | RARE
     ]
-    return [expect(f"ledger unlike the model, in {EXAMPLES:,} examples", "none", said), *bites]
+    return [expect(f"ledger unlike the model, in {EXAMPLES:,} examples", "none", said), *figures]
 
 
 def _find_faults(site: Site, screen: Console) -> list[Figure]:

@@ -38,7 +38,7 @@ class Site:
     def dsn(self) -> str:
         return role_dsn(self.owner_dsn, "fillip_publish")
 
-    def run(self, *statements: str, **values: object) -> None:
+    def run(self, *statements: str, **values: Any) -> None:
         """Run statements in one transaction, as the owner."""
         with psycopg.connect(self.owner_dsn) as connection:
             for statement in statements:
@@ -50,8 +50,9 @@ class Site:
 
     def start(self) -> tuple[asyncio.Task[None], asyncio.Event]:
         stop = asyncio.Event()
-        where = {"bootstrap": self.addresses.kafka_bootstrap, "valkey_url": self.addresses.valkey_url}
-        return asyncio.create_task(publish(dsn=self.dsn, topics=self.topics, stop=stop, **where)), stop
+        bootstrap, valkey_url = self.addresses.kafka_bootstrap, self.addresses.valkey_url
+        running = publish(dsn=self.dsn, topics=self.topics, stop=stop, bootstrap=bootstrap, valkey_url=valkey_url)
+        return asyncio.create_task(running), stop
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
@@ -79,7 +80,7 @@ class Site:
         last = await read_last(self.addresses.kafka_bootstrap, names)
         return Counter({n: sum(r.offset + 1 for (t, _), r in last.items() if t == n and r) for n in names})
 
-    async def read_projection(self, *keys: CounterKey) -> list[str | None]:
+    async def read_projection(self, *keys: CounterKey) -> list[Any]:
         """What Valkey holds for these counters: "used version"."""
         async with Redis.from_url(self.addresses.valkey_url, decode_responses=True) as client:
             return [await client.get(name_counter(key)) for key in keys]

@@ -155,7 +155,7 @@ def write(site: Site, random: Random, count: int, outcome: Outcome) -> int:
     return seqs
 
 
-def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, object]) -> object:
+def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]) -> object:
     """Where it lies."""
     names, values = sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(sql.Placeholder() * len(row))
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING ctid").format(sql.Identifier(table), names, values)
@@ -174,7 +174,7 @@ def move(connection: psycopg.Connection[Any], random: Random, table: str, place:
         return 0
 
 
-def draw_row(random: Random, site: Site, table: str, columns: list[Any], number: int) -> dict[str, object]:
+def draw_row(random: Random, site: Site, table: str, columns: list[Any], number: int) -> dict[str, Any]:
     """A row, sound in two columns of three."""
     row = {name: draw(random, table, name, kind, not_null) for name, kind, not_null in columns}
     row["tenant_id"] = site.tenant if table == "book_change" or random.randrange(8) else random.choice(TEXTS[1:5])
@@ -292,7 +292,7 @@ async def check_facts(site: Site, bay: DuckdbBay, outcome: Outcome) -> None:
 
 async def check_frames(client: Any, seqs: int, outcome: Outcome) -> None:
     """USER's entries come in order, each once; some of them can't be shown, and keep their number."""
-    seen, shown = [], 0
+    seen, shown = list[int](), 0
     async with asyncio.timeout(60):
         while len(seen) < seqs:
             frame = json.loads(await client.recv())
@@ -307,12 +307,14 @@ async def check_frames(client: Any, seqs: int, outcome: Outcome) -> None:
 @asynccontextmanager
 async def open_gateway(site: Site) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     """A gateway; its URL and its task."""
-    others, stop = [site.topics.progressed, site.topics.unannounced], asyncio.Event()
+    (progressed, unannounced), stop = (site.topics.progressed, site.topics.unannounced), asyncio.Event()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with PostgresInbox.open(role_dsn(site.owner_dsn, "fillip_gateway")) as inbox:
-        open_tail = partial(Tail, site.addresses.kafka_bootstrap, [*site.topics.told, *others])
-        serving = asyncio.create_task(run_gateway(inbox, open_tail, *others, "127.0.0.1", port, [], stop))
+        open_tail = partial(Tail, site.addresses.kafka_bootstrap, [*site.topics.told, progressed, unannounced])
+        serving = asyncio.create_task(
+            run_gateway(inbox, open_tail, progressed, unannounced, "127.0.0.1", port, [], stop)
+        )
         serving.set_name("gateway")
         yield f"ws://127.0.0.1:{port}/v1/stream", serving
         stop.set()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -42,7 +43,7 @@ class World:
         self.settled: list[object] = []
         self.settle = Settle(PostgresLedger(self.pool, "test"), lambda *told: self.settled.append(told))
 
-    def add_limit(self, limit_id: str, cap: int, **fields: object) -> None:
+    def add_limit(self, limit_id: str, cap: int, **fields: Any) -> None:
         """A limit in force for tenant acme."""
         given = {"scope": "tenant", "measure": "count", "span": "lifetime"} | fields
         self.limits[limit_id] = Limit(limit_id=limit_id, cap=cap, **given)
@@ -79,7 +80,7 @@ class World:
         refused: ValueRefusal | None = None,
         give_back: bool = True,
         source: str = "/till",
-        **attributes: object,
+        **attributes: Any,
     ) -> Match:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
@@ -106,7 +107,7 @@ class World:
         after: timedelta = timedelta(),
         source: str = "/till",
         clock: str = "history",
-        **data: object,
+        **data: Any,
     ) -> Match:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))

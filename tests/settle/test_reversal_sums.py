@@ -1,6 +1,7 @@
 """Parts of events that were terms of a quest's sum: the sum is lowered, and what it completed goes with it."""
 
 from datetime import timedelta
+from typing import Any
 
 from msgspec import json
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ def define(world: World, quest: Quest, rewards: tuple[Reward, ...] = CASHBACK) -
     world.owner.execute("UPDATE campaign_version SET definition = %s", [json.encode(campaign).decode()])
 
 
-def spend(world: World, event_id: str, cents: int, quest: Quest = SPENT, **more: object) -> Match:
+def spend(world: World, event_id: str, cents: int, quest: Quest = SPENT, **more: Any) -> Match:
     match = world.match(event_id, quest=quest, **more)
     match.candidates[0] = replace(match.candidates[0], amounts={0: cents})
     return match

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -49,7 +50,7 @@ class Told:
         self._slot = f"sums_{self._reader.info.dbname}"  # one server may have the databases of several runs
         self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self._slot])
         self._stack, self._offset = AsyncExitStack(), 0
-        self._frames: dict[str, list[dict[str, object]]] = defaultdict(list)
+        self._frames: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     async def open(self) -> None:
         """Open the report."""
@@ -72,8 +73,8 @@ class Told:
             self._offset += 1
             records.append(Record(topic, 0, self._offset, value, key, 0))
             if topic != self._topics.decided:
-                live = read_announcement(value)
-                self._frames[json.loads(value)["after"]["user_id"]].append(json.loads(write_entry(live.entry)))
+                user_id, entry = json.loads(value)["after"]["user_id"], read_announcement(value).entry
+                self._frames[user_id].append(json.loads(write_entry(entry)))
         facts = [record for record in records if record.topic in sources(self._topics)]
         await self._bay.load(sift(facts, await self._bay.read_positions()))
 

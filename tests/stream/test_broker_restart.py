@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fillip.embedded.servers import Servers
 from fillip.stream.belt import Batch, Position, Record, Rewind, Unsent, walk
@@ -26,7 +26,7 @@ class Offsets:
     async def set_aside(self, batch: Batch, error: Exception) -> None:
         raise AssertionError("nothing is wrong with any record") from error
 
-    async def commit(self, batch: Batch, items: list[Record]) -> None:
+    async def commit(self, batch: Batch, items: Sequence[Record]) -> None:
         if any(self.next[span.partition] != span.start for span in batch.spans):
             raise Rewind("fenced")
         self.next |= {span.partition: span.end for span in batch.spans}

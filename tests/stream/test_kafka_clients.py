@@ -6,12 +6,12 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from fillip.embedded.addresses import Addresses
-from fillip.stream.belt import Position, Record, Unsent, walk
+from fillip.stream.belt import Batch, Position, Record, Unsent, walk
 from fillip.stream.kafka import Away, KafkaProducer, KafkaSource, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
 
@@ -169,7 +169,7 @@ async def test_a_killed_member_leaves_its_partitions_to_the_others(
 
     seen: set[int] = set()
 
-    async def commit(batch: object, items: list[Record]) -> None:
+    async def commit(batch: Batch, items: Sequence[Record]) -> None:
         seen.update(record.partition for record in items)
 
     async def set_aside(batch: object, error: Exception) -> None:
