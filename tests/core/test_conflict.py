@@ -1,27 +1,21 @@
 """Campaigns that stand against each other: one winner a group and event, losers use nothing, batches don't matter."""
 
 from collections import defaultdict
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillip.core.book.book import Book
-from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign, Exclusive
 from fillip.core.campaign.reward import Reward
-from fillip.core.event import Event, Place
+from fillip.core.event import Place
 from fillip.core.ledger import settlement
 from fillip.core.ledger.settlement import InstanceBatch, Settled, decide, find_winner, list_requests, refuse_early
 from fillip.core.ledger.stock import Stock
 from fillip.core.limit import Counter, Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
-from fillip.core.tenant import Tenant
-
-T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
-TENANT = Tenant("acme", "Acme", "UTC", "USD", "history")
+from tests.builders import T0, build_book, build_event, build_version
 
 
 def campaign(priority: int = 0, group: str | None = None, pick: str = "priority", stackable: bool = True) -> Campaign:
@@ -35,14 +29,11 @@ class Shop:
     """Campaigns c0, c1 … and the caps of some, over counters that several batches share."""
 
     def __init__(self, campaigns: list[Campaign], caps: dict[int, int]) -> None:
-        self.campaign_versions = [CampaignVersion(f"c{i}", 1, "running", c, {}) for i, c in enumerate(campaigns)]
+        self.campaign_versions = [build_version(f"c{i}", c) for i, c in enumerate(campaigns)]
         limits = {
             f"l{i}": Limit(f"l{i}", "campaign", "value", "lifetime", n, f"c{i}", "cashback") for i, n in caps.items()
         }
-        campaign_versions = {
-            campaign_version.campaign_id: campaign_version for campaign_version in self.campaign_versions
-        }
-        self.book = Book(TENANT, 1, {}, dict, campaign_versions, {}, limits, {})
+        self.book = build_book(*self.campaign_versions, limits=limits)
         self.caps = {("acme", limit_id): limit.cap for limit_id, limit in limits.items()}
         self.counters: dict[object, Counter] = {}
         self.number = 0
@@ -50,8 +41,7 @@ class Shop:
     def match(self, worths: dict[int, int]) -> Match:
         """An event that meets these campaigns, each worth so much."""
         self.number += 1
-        place = Place("t", 0, self.number)
-        event = Event("acme", "/till", f"e{self.number}", "u", "BUY", T0, T0, {}, {}, place, T0, self.book)
+        event = build_event(self.book, f"e{self.number}", user_id="u", place=Place("t", 0, self.number))
         candidates = [
             Candidate(e, list_charges(event, e, (worths[i],), {}, frozenset()), values=(worths[i],))
             for i, e in enumerate(self.campaign_versions)

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fillip.core.book.book import Action, Book
+from fillip.core.book.book import Action
 from fillip.core.book.route import EVERYWHERE, hash_route
 from fillip.core.book.version import CampaignVersion, join_versions, list_triggers
 from fillip.core.campaign.campaign import Campaign
@@ -28,8 +28,8 @@ from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
-from fillip.core.tenant import Tenant
 from fillip.manage.campaign.expressions import check_expression
+from tests.builders import build_book, build_event, build_version
 
 T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 SCHEMA: dict[str, Any] = {
@@ -83,7 +83,7 @@ def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Camp
     quest = Quest(steps, start, instance, window_s, lateness_s, ordered, repeatable)
     campaign = Campaign("QUEST", "q", (Reward("points", 5),), quest=quest)
     checked = {each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions}
-    return CampaignVersion("q", version, "running", campaign, checked)
+    return build_version("q", campaign, version=version, checked=checked)
 
 
 def path_of(campaign_version: CampaignVersion) -> object:
@@ -116,11 +116,17 @@ BATCHES = st.lists(st.tuples(st.sampled_from(["keep", "migrate"]), st.lists(TOLD
 
 def write_match(campaign_version: CampaignVersion, number: int, told: tuple[str, int, dict[str, Any]]) -> Match:
     action, at_s, data = told
-    at = T0 + timedelta(seconds=at_s)
     actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
-    book = Book(Tenant("acme", "Acme", "UTC", "USD", "history"), 1, actions, dict, {"q": campaign_version}, {}, {}, {})
-    place = Place("t", 0, number)
-    event = Event("acme", "/till", f"e{number}", "u", action, at, at, data, READ(data), place, at, book, b"{}")
+    event = build_event(
+        build_book(campaign_version, actions=actions),
+        f"e{number}",
+        user_id="u",
+        action=action,
+        at=T0 + timedelta(seconds=at_s),
+        attributes=data,
+        typed=READ(data),
+        place=Place("t", 0, number),
+    )
     found = {each.version: nominate(event, each) for each in (campaign_version, *campaign_version.retained)}
     candidate = join_candidates(campaign_version, found)
     return Match(event, [candidate] if candidate else [])

@@ -6,7 +6,7 @@ from typing import Any
 
 from fillip.core.book.book import Action, Book, Unbuilt
 from fillip.core.schema.reader import build_reader
-from fillip.core.tenant import Tenant
+from tests.builders import build_book, build_tenant
 
 SCHEMA = {
     "type": "object",
@@ -23,7 +23,7 @@ NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 def make_book(tenant_id: str) -> Book:
     actions = {"PURCHASE": Action("PURCHASE", SCHEMA, build_reader(SCHEMA))}
-    return Book(Tenant(tenant_id, "T", "UTC", "EUR", "live"), 1, actions, dict, {}, {}, {}, {})
+    return build_book(tenant=build_tenant(tenant_id=tenant_id, currency="EUR", clock="live"), actions=actions)
 
 
 class Books:

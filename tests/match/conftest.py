@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,15 +13,15 @@ from msgspec import json
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext
-from fillip.core.event import Event, Place
+from fillip.core.event import Event
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
+from tests.builders import T0, build_event
 
-T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 BUY = {"type": "object", "properties": {"amount": {"type": "integer"}, "coupon": {"type": "string"}}}
 USER = {"type": "object", "properties": {"tier": {"type": "string"}}}
 
@@ -103,8 +103,7 @@ class Shop:
         """A BUY under the newest book."""
         book = (await self.books.pin(["acme"]))["acme"]
         typed = book.actions["BUY"].read(attributes)
-        at = T0 + after
-        return Event("acme", "/till", "e1", user_id, "BUY", at, T0, attributes, typed, Place("t", 0, 0), T0, book)
+        return build_event(book, user_id=user_id, at=T0 + after, received_at=T0, attributes=attributes, typed=typed)
 
     async def meets(self, *args: object, **attributes: Any) -> list[str]:
         """The campaigns that such an event meets."""

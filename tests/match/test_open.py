@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fillip.core.book.book import index_triggers
-from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign, CheckedExpression, Schedule
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
@@ -16,6 +15,7 @@ from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.match.refusals import Refusals
+from tests.builders import build_version
 from tests.match.conftest import BUY, T0
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
@@ -66,7 +66,8 @@ def test_bitmaps_tell_what_asking_each_campaign_tells(made, events, hashed):
 def compare(made, events):
     """Fails where the index finds other campaigns, or counts other refusals, than asking each."""
     campaign_versions = [
-        CampaignVersion(f"c{n:02}", 1, state, c, {"rule": CHECKED[c.rule]}) for n, (c, state) in enumerate(made)
+        build_version(f"c{n:02}", c, state=state, checked={"rule": CHECKED[c.rule]})
+        for n, (c, state) in enumerate(made)
     ]
     index = index_triggers(campaign_versions, {})["BUY"]
     refusals, counts = Refusals(), Counter()
@@ -92,7 +93,7 @@ def compare(made, events):
 
 def test_an_index_is_kept_when_another_action_changes():
     def make(name, action):
-        return CampaignVersion(name, 1, "running", Campaign("SIMPLE", name, (), action), {"rule": CHECKED["true"]})
+        return build_version(name, Campaign("SIMPLE", name, (), action), checked={"rule": CHECKED["true"]})
 
     one, two = make("one", "BUY"), make("two", "RETURN")
     before = index_triggers([one, two], {})

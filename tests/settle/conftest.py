@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,18 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
-from fillip.core.event import REVERSAL, Event, Place, Rejection
+from fillip.core.event import REVERSAL, Place, Rejection
 from fillip.core.limit import Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import ValueRefusal
-from fillip.core.tenant import Tenant
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.stream.belt import Batch, Span
+from tests.builders import T0, build_book, build_event, build_tenant, build_version
 
 TOPIC = "event.received"
-T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 
 
 @dataclass
@@ -61,8 +60,7 @@ class World:
         )
 
     def book(self, campaign_version: CampaignVersion, clock: str = "history") -> Book:
-        tenant = Tenant("acme", "Acme", "UTC", "USD", clock)
-        return Book(tenant, 7, {}, dict, {campaign_version.campaign_id: campaign_version}, {}, self.limits, {})
+        return build_book(campaign_version, tenant=build_tenant(clock=clock), version=7, limits=self.limits)
 
     def match(
         self,
@@ -85,14 +83,19 @@ class World:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
         kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
-        campaign_version = CampaignVersion(
-            "give", 1, "running", Campaign(name="Give", rewards=rewards, give_back=give_back, **kind), {}
-        )
+        campaign = Campaign(name="Give", rewards=rewards, give_back=give_back, **kind)
+        campaign_version = build_version("give", campaign)
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
-        at = T0 + after
-        book, name = self.book(campaign_version, clock), (source, event_id)
-        event = Event("acme", *name, user_id, "BUY", at, at, attributes, attributes, place, at, book, b"{}")
+        event = build_event(
+            self.book(campaign_version, clock),
+            event_id,
+            source=source,
+            user_id=user_id,
+            at=T0 + after,
+            attributes=attributes,
+            place=place,
+        )
         values = values or campaign_version.values
         charges = () if refused else list_charges(event, campaign_version, values, {}, frozenset())
         return Match(event, [Candidate(campaign_version, charges, values, refused, steps=steps if quest else ())])
@@ -112,10 +115,19 @@ class World:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
-        campaign_version = CampaignVersion("give", 1, "running", Campaign(kind="SIMPLE", name="Give", rewards=()), {})
-        said, at, book = {"event_id": event_id} | data, T0 + after, self.book(campaign_version, clock)
-        name = ("acme", source, reversal_id)
-        return Match(Event(*name, user_id, REVERSAL, at, at, said, {}, place, at, book, b"{}"), ())
+        campaign_version = build_version("give", Campaign(kind="SIMPLE", name="Give", rewards=()))
+        event = build_event(
+            self.book(campaign_version, clock),
+            reversal_id,
+            source=source,
+            user_id=user_id,
+            action=REVERSAL,
+            at=T0 + after,
+            attributes={"event_id": event_id} | data,
+            typed={},
+            place=place,
+        )
+        return Match(event, ())
 
     def batch(self, *items: Match | Rejection) -> Batch:
         """The batch that holds these, and whatever lies between them."""

@@ -28,6 +28,7 @@ from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.stage import Outcome
 from fillip.stream.belt import Batch
+from tests.builders import build_version
 from tests.settle.conftest import World
 
 SCHEMA = {"type": "object", "properties": {"offer": {"type": "integer"}, "cents": {"type": "integer"}}}
@@ -53,7 +54,7 @@ class Offers:
         checked: dict[str, CheckedExpression] = {
             each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions
         }
-        return CampaignVersion(name, 1, "running", campaign, checked)
+        return build_version(name, campaign, checked=checked)
 
     def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: int) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""

@@ -3,12 +3,12 @@
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
+from tests.builders import build_version
 from tests.settle.conftest import World
 
 FIRST = Quest(steps=(Step("visit", "BUY", count=3),))
@@ -37,7 +37,7 @@ def change(world: World) -> None:
 def visit(world: World, event_id: str, *versions: Campaign) -> Match:
     """An event that meets the step under each of these versions in force, the newest last."""
     numbers = {BEFORE.name: 1, AFTER.name: 2}
-    *kept, last = [CampaignVersion("give", numbers[each.name], "running", each, {}) for each in versions]
+    *kept, last = [build_version("give", each, version=numbers[each.name]) for each in versions]
     newest, match = replace(last, retained=tuple(kept)), world.match(event_id, quest=FIRST)
     event = replace(match.event, book=world.book(newest))
     first, *others = [
