@@ -148,7 +148,7 @@ class Reversals(Protocol):
         """(tenant, limit) → what it counts, which does not change until commit or rollback."""
 
     async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
-        """The badges that these incentives gave and that are incentive."""
+        """The badges that these incentives gave and that are held."""
 
     async def read_quest(self, version: Version) -> Quest:
         """The quest of a campaign at a version."""
