@@ -78,9 +78,8 @@ def test_every_label_is_bounded_by_the_source():
     for name, labels in found.items():
         for label, values in labels.items():
             words = tuple(BOUNDED[name][label])
-            assert all(value.endswith(words) for value in values), (
-                f"{name}, {label}"
-            )  # topics have the set's own prefix
+            named = values - {""}  # what can't be read at all has no table
+            assert all(value.endswith(words) for value in named), f"{name}, {label}"  # topics have the set's own prefix
 
 
 def test_a_thousand_tenants_add_no_series():
