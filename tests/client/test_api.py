@@ -8,9 +8,6 @@ import pytest
 
 from fillip.client.api import ApiClient, CallFailed
 
-# The client keeps its connection for the life of its process; nobody closes it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 
 class _Door(http.server.BaseHTTPRequestHandler):
     """Hangs up on the first request of each connection's first POST, refuses /no, else tells what it was sent."""
