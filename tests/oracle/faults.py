@@ -30,7 +30,7 @@ from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
 from fillip.core.quest import reversal as undoing
 from fillip.core.tenant import Tenant
-from fillip.manage.campaign import postgres as campaigns
+from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import batch as reversal_batch
