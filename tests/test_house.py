@@ -19,8 +19,8 @@ OLD_WORDS = re.compile(
     "|undoing"
 )
 """Of the vocabulary that docs/glossary.md replaced: no name in src is one of them."""
-SQL_ELSEWHERE = {"manage/app.py", "manage/request/problems.py", "manage/request/route.py"}
-"""Files that import sqlalchemy although no postgres file: its engine and its errors, never a statement."""
+SQL_ELSEWHERE = {"manage/request/problems.py"}
+"""Files that import sqlalchemy although no postgres file: this one answers its errors."""
 OVERRIDING_FIXTURES = {
     "shop": "live's over a running set, one of them secure; match's over its own books",
     "site": "settle's, publish's, the oracle's and stream's: a folder's own small world",

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import EventLog, KeyRing, Rates
@@ -35,6 +34,7 @@ from fillip.manage.api import (
 )
 from fillip.manage.request.problems import HANDLERS
 from fillip.manage.request.route import AppState
+from fillip.manage.store.postgres import Engine
 
 ROUTERS: tuple[APIRouter, ...] = (
     tenants.router,
@@ -100,8 +100,8 @@ _ANY_ERROR: dict[int | str, dict[str, Any]] = {
 
 
 def build_app(
-    engine: AsyncEngine,
-    owner_engine: AsyncEngine,
+    engine: Engine,
+    owner_engine: Engine,
     operator_key: str,
     keys: KeyRing,
     *,

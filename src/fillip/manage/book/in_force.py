@@ -4,25 +4,24 @@ import asyncio
 import time
 
 from fastapi import Response
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.book.postgres import find_force
-from fillip.manage.store.postgres import transaction
+from fillip.manage.store.postgres import Engine, transaction
 
 FORCE_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.005
 """At first; then after a quarter of what was waited already: a look costs as much as a read."""
 
 
-async def tell_force(engine: AsyncEngine, caller: Caller, version: int, response: Response) -> None:
+async def tell_force(engine: Engine, caller: Caller, version: int, response: Response) -> None:
     """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers whether it is."""
     response.headers["Fillip-Book-Version"] = str(version)
     response.headers["Fillip-In-Force"] = "true" if await _await_force(engine, caller, version) else "false"
 
 
-async def _await_force(engine: AsyncEngine, caller: Caller, version: int) -> bool:
+async def _await_force(engine: Engine, caller: Caller, version: int) -> bool:
     began_at = time.monotonic()
     while not await _is_in_force(engine, caller, version):
         waited_s = time.monotonic() - began_at
@@ -32,7 +31,7 @@ async def _await_force(engine: AsyncEngine, caller: Caller, version: int) -> boo
     return True
 
 
-async def _is_in_force(engine: AsyncEngine, caller: Caller, version: int) -> bool:
+async def _is_in_force(engine: Engine, caller: Caller, version: int) -> bool:
     try:
         async with transaction(engine, caller) as connection:
             lowest = await find_force(connection, caller)

@@ -15,7 +15,6 @@ from fastapi import Depends, Header, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fillip.core.errors import Crash
 from fillip.core.ports import Caller, EventLog, KeyRing, Rates
@@ -27,7 +26,7 @@ from fillip.manage.book.in_force import tell_force
 from fillip.manage.book.postgres import take_change
 from fillip.manage.request.aside import Aside
 from fillip.manage.request.idempotency_postgres import Replay, claim_answer, keep_answer
-from fillip.manage.store.postgres import enter_tenant, reach
+from fillip.manage.store.postgres import Connection, Engine, enter_tenant, reach
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""
@@ -45,8 +44,8 @@ class AppState:
     long is computed, `rates` says how fast tenants may send (None: as they like).
     """
 
-    engine: AsyncEngine
-    owner: AsyncEngine
+    engine: Engine
+    owner: Engine
     keys: KeyRing
     operator_key: str
     gateway_url: str
@@ -67,13 +66,13 @@ class UnitOfWork:
 
     def __init__(self, aside: Aside) -> None:
         self._aside = aside
-        self._connection: AsyncConnection | None = None
+        self._connection: Connection | None = None
         self.idempotency: tuple[str, bytes] | None = None
         self.replay: bytes | None = None
         self.changed: int | None = None
 
     @property
-    def connection(self) -> AsyncConnection:
+    def connection(self) -> Connection:
         """The connection, inside its transaction."""
         if self._connection is None:
             raise Crash("a route used its UnitOfWork without asking for one that is open")
@@ -85,7 +84,7 @@ class UnitOfWork:
         """What the function returns or raises, computed beside the event loop: see Aside."""
         return await self._aside.run(self.caller.tenant_id, function, *given, **named)
 
-    async def open(self, engine: AsyncEngine, caller: Caller) -> None:
+    async def open(self, engine: Engine, caller: Caller) -> None:
         """Begin as `caller`; raises Retry."""
         connection = engine.connect()
         await reach(connection.start())
@@ -233,13 +232,13 @@ def begin_once(scope: str) -> params.Depends:
     return params.Depends(claim)
 
 
-async def _require_operator(request: Request, _: Annotated[object, Depends(_operator_bearer)]) -> AsyncEngine:
+async def _require_operator(request: Request, _: Annotated[object, Depends(_operator_bearer)]) -> Engine:
     if request.state.caller is not None:
         raise Forbidden("this needs the operator's key (FILLIP_OPERATOR_KEY)")
     return find_app_state(request).owner
 
 
-Operator = Annotated[AsyncEngine, Depends(_require_operator)]
+Operator = Annotated[Engine, Depends(_require_operator)]
 Reading = Annotated[UnitOfWork, begin("manage:read")]
 Writing = Annotated[UnitOfWork, begin("manage:write")]
 Posting = Annotated[UnitOfWork, begin_once("manage:write")]

@@ -22,6 +22,7 @@ ANSWER_WITHIN_S = 60
 MAX_CACHED_KEYS = 10_000
 
 Answer = TypeVar("Answer")
+Engine: TypeAlias = AsyncEngine
 Connection: TypeAlias = AsyncConnection
 """What routers hand on to the functions of postgres.py, and never ask anything themselves."""
 _PING = text("SELECT 1")
