@@ -260,6 +260,13 @@ def add_gifts(owner: psycopg.Connection, more: int) -> None:
         " WHERE tenant_id = %(tenant)s AND event_key = %(saved)s AND step = 'spend' ORDER BY n",
         parameters,
     )
+    for number in range(1, ALONE):  # those that are taken back are known by the name that a sender gave
+        key = identify_event(TENANT, "bench", f"saved-{number}")
+        for table in ("event_met", "quest_step_met"):
+            owner.execute(
+                f"UPDATE {table} SET event_key = %s WHERE tenant_id = %s AND event_key = md5(%s)::uuid",
+                [key, TENANT, f"saved-{number}"],
+            )
     owner.execute(
         "UPDATE quest_instance SET steps = jsonb_set(steps, '{1}', steps -> 1 || jsonb_build_object("
         "'done', 1 + %(more)s::int, 'total', 1 + %(more)s::int, 'peak', %(more)s::int, 'left', 1 + %(more)s::int))"
