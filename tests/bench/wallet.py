@@ -17,7 +17,7 @@ import msgspec
 
 from fillip.app.operate import create_key, create_tenant
 from fillip.core.identity import identify
-from fillip.core.ledger.wallet import PointsReversal, PointsToReverse
+from fillip.core.ledger.points import PointsReversal, PointsToReverse
 from fillip.embedded.ports import choose_free_port
 from fillip.figures import Figure, at_most, expect, note
 from fillip.migrations import role_dsn

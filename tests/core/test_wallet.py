@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from fillip.core.identity import identify
-from fillip.core.ledger.wallet import Balance, Lot, PointsReversal, PointsToReverse, Portion, Transfer, Wallet
+from fillip.core.ledger.points import Balance, Lot, PointsReversal, PointsToReverse, Portion, Transfer
+from fillip.core.ledger.wallet import Wallet
 
 KEY = ("acme", "ada", "POINTS")
 T0 = datetime(2026, 3, 1, tzinfo=UTC)

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from fillip.core.errors import Busy, Fenced, Retry
 from fillip.core.event import Event
+from fillip.core.ledger.points import WalletKey
 from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import BadgeKey, PoolKey
-from fillip.core.ledger.wallet import Wallet, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance

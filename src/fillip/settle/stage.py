@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
+from fillip.core.ledger.points import WalletKey
 from fillip.core.ledger.settlement import (
     GrantRequest,
     Settled,
@@ -24,7 +25,7 @@ from fillip.core.ledger.settlement import (
     refuse_early,
 )
 from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
-from fillip.core.ledger.wallet import Wallet, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey, InstancesToLock, QuestKey, list_instances_to_lock

@@ -33,13 +33,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from fillip.core.campaign.reward import POINTS
 from fillip.core.identity import identify
 from fillip.core.ledger.points import (
-    FEW_LOTS,
     MANY,
     NEVER,
-    PAGE_LOTS,
     Account,
     Balance,
     Draw,
@@ -51,33 +48,8 @@ from fillip.core.ledger.points import (
     Transfer,
     TransferKind,
     WalletKey,
-    identify_adjustment,
-    identify_refund,
     identify_reversal,
-    identify_spend,
 )
-
-__all__ = [
-    "FEW_LOTS",
-    "PAGE_LOTS",
-    "POINTS",
-    "Account",
-    "Balance",
-    "Draw",
-    "Lot",
-    "Part",
-    "PointsReversal",
-    "PointsToReverse",
-    "Portion",
-    "Transfer",
-    "TransferKind",
-    "Wallet",
-    "WalletKey",
-    "identify_adjustment",
-    "identify_refund",
-    "identify_reversal",
-    "identify_spend",
-]
 
 
 class Wallet:

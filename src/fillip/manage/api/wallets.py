@@ -12,15 +12,8 @@ from pydantic import BaseModel, Field, field_validator
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import POINTS
 from fillip.core.errors import Crash
-from fillip.core.ledger.wallet import (
-    Account,
-    Transfer,
-    TransferKind,
-    Wallet,
-    WalletKey,
-    identify_adjustment,
-    identify_spend,
-)
+from fillip.core.ledger.points import Account, Transfer, TransferKind, WalletKey, identify_adjustment, identify_spend
+from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
 from fillip.http.paging import Page, Pages

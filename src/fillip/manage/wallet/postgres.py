@@ -10,7 +10,8 @@ from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, exists, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 
-from fillip.core.ledger.wallet import PAGE_LOTS, Balance, Transfer, TransferKind, Wallet, WalletKey
+from fillip.core.ledger.points import PAGE_LOTS, Balance, Transfer, TransferKind, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.ledger.wallet import Transfer
+from fillip.core.ledger.points import Transfer
 from fillip.http.errors import Conflict
 
 MAX_REFUNDS = 1_000

@@ -10,7 +10,8 @@ from msgspec.structs import asdict
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from fillip.core.ledger.wallet import PAGE_LOTS, Draw, Lot, Portion, Transfer, Wallet, identify_refund
+from fillip.core.ledger.points import PAGE_LOTS, Draw, Lot, Portion, Transfer, identify_refund
+from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer

@@ -8,7 +8,8 @@ from uuid import UUID
 from msgspec import json
 
 from fillip.core.errors import Retry
-from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Part, Transfer, Wallet, WalletKey
+from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Part, Transfer, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.rows.columns import to_columns
 from fillip.rows.connection import Connection, Row
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
+from fillip.core.ledger.points import PointsToReverse
 from fillip.core.ledger.reversal import (
     CounterCredit,
     Grant,
@@ -32,7 +33,6 @@ from fillip.core.ledger.reversal import (
 )
 from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import Stock
-from fillip.core.ledger.wallet import PointsToReverse
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey

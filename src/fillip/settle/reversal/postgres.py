@@ -11,9 +11,10 @@ from msgspec import json
 
 from fillip.core.campaign.quest import Quest
 from fillip.core.ledger.decision import identify_incentive
+from fillip.core.ledger.points import PointsToReverse, WalletKey
 from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, ReversalRequest, ReversedSoFar, TakenLine
 from fillip.core.ledger.stock import BadgeKey
-from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import CounterUse
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution

@@ -19,6 +19,7 @@ from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
+from fillip.core.ledger.points import PointsToReverse, WalletKey
 from fillip.core.ledger.reversal import (
     Grant,
     InboxUpdate,
@@ -33,7 +34,7 @@ from fillip.core.ledger.reversal import (
 )
 from fillip.core.ledger.settlement import UserKey
 from fillip.core.ledger.stock import BadgeKey
-from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey
+from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import CounterKey
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution

@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from fillip.core.errors import Retry
-from fillip.core.ledger.wallet import FEW_LOTS, PAGE_LOTS
+from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS
 from fillip.settle.sweep import Key, Turns
 from fillip.settle.transient_postgres import PASSING, retry_passing
 from fillip.settle.wallet.postgres import SQL, PostgresWallets

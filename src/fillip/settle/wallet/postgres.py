@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from fillip.core.ledger.wallet import PointsToReverse, Wallet, WalletKey, identify_reversal
+from fillip.core.ledger.points import PointsToReverse, WalletKey, identify_reversal
+from fillip.core.ledger.wallet import Wallet
 from fillip.rows.columns import to_columns
 from fillip.rows.wallet.postgres import WalletRows
 from fillip.settle.wallet.posting import Terms

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from fillip.core.event import Event
 from fillip.core.instant import add_span
+from fillip.core.ledger.points import PointsReversal, PointsToReverse, WalletKey, identify_reversal
 from fillip.core.ledger.settlement import GrantRequest, Settled
-from fillip.core.ledger.wallet import PointsReversal, PointsToReverse, Wallet, WalletKey, identify_reversal
+from fillip.core.ledger.wallet import Wallet
 
 Posting = Settled | tuple[PointsToReverse, datetime]
 """What a grant request came to, or what a reversal takes back, and when."""
