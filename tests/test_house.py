@@ -13,7 +13,7 @@ SOURCES = [p for p in (ROOT / "src").rglob("*.py") if "checked_pb2" not in p.nam
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "services", "models", "shared", "misc"}
 OLD_WORDS = re.compile(
     "Appraisal|Asked|AWAY|Cast|Checked|Deck|Desk|Door|Entry|Flights|Going|Harvest|Held|Hold|Meeting|Moved"
-    "|NoWorth|Opening|Past|Piece|Quests|Recent|Reverse|Role|Room|Shapes|Situation|Taken|Touch|Undone|Wanted"
+    "|NoWorth|Opening|PASSING|Past|Piece|Quests|Recent|Reverse|Role|Room|Shapes|Situation|Taken|Touch|Undone|Wanted"
     "|Work|appraise|catalogue|contest|doubles|earning|flights|harvest|holdings|imagine|lookup|meeting|nominate"
     "|nomination|quest_story|questing|recall|recheck|roles|rosters|saving|shapes|situations|spending|touches"
     "|undoing"

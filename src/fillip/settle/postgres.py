@@ -40,7 +40,7 @@ from fillip.settle.rows import (
     write_rejection,
 )
 from fillip.settle.stage import Outcome, Recorded
-from fillip.settle.transient_postgres import BUSY, PASSING
+from fillip.settle.transient_postgres import BUSY, TRANSIENT_ERRORS
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch, Position
 
@@ -82,7 +82,7 @@ class PostgresLedger:
         """What went wrong, as Retry where the batch may be tried again."""
         if isinstance(error, Retry):  # what is found out inside a transaction, the server has told
             return error if isinstance(error, Fenced | Busy) else Busy(str(error))
-        if not isinstance(error, PASSING):
+        if not isinstance(error, TRANSIENT_ERRORS):
             return error
         text = f"the batch was not settled: {type(error).__name__}: {error}"
         if isinstance(error, asyncpg.LockNotAvailableError):  # no record brings that about: none is set aside for it
@@ -102,7 +102,7 @@ class PostgresLedger:
         try:
             async with asyncio.timeout(ANSWER_S), self._pool.acquire() as connection:
                 return bool(await connection.fetchval("SELECT true"))
-        except PASSING:
+        except TRANSIENT_ERRORS:
             return False
 
     async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
@@ -112,7 +112,7 @@ class PostgresLedger:
                 stored = await connection.fetchrow(
                     SQL["claim_position"], topic, partition, first_offset, topic_id, self._owner
                 )
-        except PASSING as error:
+        except TRANSIENT_ERRORS as error:
             raise Retry(f"the position of {topic}/{partition} can't be read: {error}") from error
         if stored is None:
             raise Retry(f"the position of {topic}/{partition} was made or moved just now")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from fillip.core.errors import Retry
-from fillip.rows.transient_postgres import TRANSIENT_ERRORS
+from fillip.rows import transient_postgres
 
 BUSY = (
     asyncpg.TransactionRollbackError,
@@ -17,16 +17,16 @@ BUSY = (
 """The server answers; the same batch may be tried again some times: it lost a race, or took too long."""
 
 
-PASSING = (*TRANSIENT_ERRORS, *BUSY, asyncpg.ReadOnlySQLTransactionError)
+TRANSIENT_ERRORS = (*transient_postgres.TRANSIENT_ERRORS, *BUSY, asyncpg.ReadOnlySQLTransactionError)
 """A standby takes no writes until it is promoted."""
 
 
 @contextmanager
-def retry_passing() -> Iterator[None]:
+def retry_transient() -> Iterator[None]:
     """Raise Retry for what passes by itself; a key that is there already does not, where all rows are locked."""
     try:
         yield
     except asyncpg.UniqueViolationError:
         raise
-    except PASSING as error:
+    except TRANSIENT_ERRORS as error:
         raise Retry(f"{type(error).__name__}: {error}") from error

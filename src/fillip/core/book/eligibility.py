@@ -101,7 +101,7 @@ class EligibilityIndex:
         event: Mapping[str, object],
         user: Mapping[str, object] | None,
         cohorts: Set[str],
-    ) -> list[tuple["Trigger", bool]]:
+    ) -> list[tuple[Trigger, bool]]:
         """The triggers that an event may fire, in their order, with whether it does for sure.
 
         Attributes as compiled rules take them; `user` is None where it can't be read, and nothing is sure that asks it.

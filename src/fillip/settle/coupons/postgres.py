@@ -9,7 +9,7 @@ import asyncpg
 from fillip.core.errors import Retry
 from fillip.settle.coupons.codes import make_codes
 from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import PASSING, retry_passing
+from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
 
 PORTION_CODES = 2_000
 """Made in some 3 ms, so that what shares the event loop does not notice."""
@@ -29,13 +29,13 @@ class PostgresDueCodes:
         """Add one portion to a generation, tenants in turn. What was added is counted in the same transaction."""
 
         async def move(keys: Sequence[Key]) -> int:
-            with retry_passing():
+            with retry_transient():
                 return await self._add(keys)
 
         try:
             found = await self._find()
             return await self._turns.move(found, move) if found else 0
-        except (*PASSING, asyncpg.PostgresError, Retry) as error:
+        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"coupon codes were not made: {type(error).__name__}: {error}") from error
 
     async def _find(self) -> list[Key]:

@@ -8,7 +8,7 @@ import asyncpg
 
 from fillip.core.errors import Retry
 from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import PASSING, retry_passing
+from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
 
 PORTION, OF_A_TENANT = 500, 100
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
@@ -27,13 +27,13 @@ class PostgresDueIncentives:
         """Expire those that have been due longest and that nobody is changing, and tell their users."""
 
         async def move(keys: Sequence[Key]) -> int:
-            with retry_passing():
+            with retry_transient():
                 return await self._expire(keys, at)
 
         try:
             due = await self._find(at)
             return await self._turns.move(due, move) if due else 0
-        except (*PASSING, asyncpg.PostgresError, Retry) as error:
+        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due incentives were not moved: {type(error).__name__}: {error}") from error
 
     async def _find(self, at: datetime) -> list[Key]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 
 from fillip.core.errors import Refused, Retry
-from fillip.settle.transient_postgres import PASSING
+from fillip.settle.transient_postgres import TRANSIENT_ERRORS
 from fillip.stream.belt import Position
 from fillip.stream.fit import Log
 
@@ -22,7 +22,7 @@ async def list_positions(dsn: str, topic: str) -> dict[int, Position]:
             rows = await connection.fetch(SQL["list_positions"], topic)
         finally:
             await connection.close()
-    except PASSING as error:
+    except TRANSIENT_ERRORS as error:
         raise Retry(f"PostgreSQL does not answer: {error}") from error
     return {partition: Position(*stored) for partition, *stored in rows}
 
@@ -53,5 +53,5 @@ async def restart_positions(dsn: str, topic: str, seen: Mapping[int, Position], 
                         raise Refused(f"the position of {topic}/{partition} has moved meanwhile: look again")
         finally:
             await connection.close()
-    except PASSING as error:
+    except TRANSIENT_ERRORS as error:
         raise Retry(f"PostgreSQL does not answer: {error}") from error

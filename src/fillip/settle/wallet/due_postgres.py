@@ -8,7 +8,7 @@ import asyncpg
 from fillip.core.errors import Retry
 from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS
 from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import PASSING, retry_passing
+from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
 from fillip.settle.wallet.postgres import SQL, PostgresWallets
 
 PORTION_WALLETS, OF_A_TENANT = 50, 20
@@ -36,7 +36,7 @@ class PostgresDueWallets:
         try:
             portions = list(self._divide(await self._find(at)))
             return sum([await self._turns.move(portion, move) for portion in portions])
-        except (*PASSING, asyncpg.PostgresError, Retry) as error:
+        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due points were not moved: {type(error).__name__}: {error}") from error
 
     async def _find(self, at: datetime) -> list[asyncpg.Record]:
@@ -69,7 +69,7 @@ class PostgresDueWallets:
 
     async def _move(self, keys: Sequence[Key], at: datetime) -> int:
         named = [(str(tenant), str(user), str(currency)) for tenant, user, currency in keys]
-        with retry_passing():
+        with retry_transient():
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(SQL["name_tenants"], ",".join(sorted({key[0] for key in named})))
                 return await PostgresWallets(connection, self._page_lots, self._few_lots).move_due(named, at)
