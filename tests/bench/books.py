@@ -11,7 +11,6 @@ from msgspec import json
 
 from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.errors import Crash
-from fillip.core.schema.reader import build_reader
 from fillip.figures import Figure, at_most, note
 from fillip.manage.rule.checker import check_rule
 from fillip.match.postgres import PostgresBooks
@@ -62,7 +61,7 @@ def write_campaigns(dsn: str) -> None:
 async def measure(site: Site, dsn: str) -> list[Figure]:
     """The first load, then one campaign paused at a time."""
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
-        books = PostgresBooks(pool, build_reader)
+        books = PostgresBooks(pool)
         site.tell("loading them")
         first_s, _ = await watch(books.pin([TENANT]))
         if not await books.pin([TENANT]):

@@ -13,7 +13,6 @@ from msgspec import json
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.ledger.settlement import MAX_GRANTS
-from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import derive_type
 from fillip.figures import Figure, at_most, expect, note
 from fillip.ingest import Ingest
@@ -93,7 +92,7 @@ async def measure(dsn: str, site: Site, name: str, tenant: str, events: int) -> 
     told: list[Any] = []
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
         await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
-        ingest, meet = Ingest(PostgresBooks(pool, build_reader)), Meet(PostgresUsers(pool), lambda refusals: None)
+        ingest, meet = Ingest(PostgresBooks(pool)), Meet(PostgresUsers(pool), lambda refusals: None)
         settle = Settle(PostgresLedger(pool, "bench"), lambda settled, *others: told.extend(settled))
         now = datetime.now(UTC)
         records = [Record(TOPIC, 0, n, write(tenant, n, now), b"k", int(now.timestamp() * 1000)) for n in range(events)]

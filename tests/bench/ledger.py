@@ -9,7 +9,6 @@ from statistics import median
 import asyncpg
 import uvloop
 
-from fillip.core.schema.reader import build_reader
 from fillip.figures import Figure, expect, note
 from fillip.ingest import Ingest
 from fillip.match import Meet
@@ -42,7 +41,7 @@ async def measure(dsn: str, site: Site) -> list[Figure]:
             nonlocal granted
             granted += len(settled)  # type: ignore[arg-type]
 
-        ingest, meet = Ingest(PostgresBooks(pool, build_reader)), Meet(PostgresUsers(pool), lambda refusals: None)
+        ingest, meet = Ingest(PostgresBooks(pool)), Meet(PostgresUsers(pool), lambda refusals: None)
         settle, offset = Settle(PostgresLedger(pool, "bench"), report), 0
         await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
         for size, times in SIZES.items():

@@ -14,7 +14,6 @@ from msgspec import json
 from fillip.core.book.route import hash_route
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.vocabulary import TypeContext
-from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import derive_type
 from fillip.figures import Figure, at_least, expect, note
 from fillip.ingest import Ingest
@@ -118,7 +117,7 @@ class Line:
     def __init__(self, pool: asyncpg.Pool) -> None:
         """On the worker's connections."""
         self._pool = pool
-        self._ingest = Ingest(PostgresBooks(pool, build_reader))
+        self._ingest = Ingest(PostgresBooks(pool))
         self._meet = Meet(PostgresUsers(pool), lambda refusals: None)
         self._settle = Settle(PostgresLedger(pool, "bench"), lambda *told: None)
         self._offset, self._numbers = 0, count()

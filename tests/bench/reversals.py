@@ -15,7 +15,6 @@ from msgspec import json
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.event import REVERSAL
 from fillip.core.identity import identify_event
-from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.ingest import Ingest
@@ -66,7 +65,7 @@ class Till:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.granted = self.applied = 0
         self._ledger = PostgresLedger(pool, "bench")
-        self._ingest = Ingest(PostgresBooks(pool, build_reader))
+        self._ingest = Ingest(PostgresBooks(pool))
         self._meet = Meet(PostgresUsers(pool), lambda refusals: None)
         self._settle = Settle(self._ledger, self._report)
         self._ends = [0] * PARTITIONS

@@ -14,7 +14,6 @@ from msgspec import json
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.event import Event
-from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
@@ -37,7 +36,7 @@ class Shop:
     version: int = 0
 
     def __post_init__(self) -> None:
-        self.books = PostgresBooks(self.pool, lambda schema: build_coercer(derive_type(schema)))
+        self.books = PostgresBooks(self.pool)
         self.meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
 
     def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: Any) -> None:

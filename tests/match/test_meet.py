@@ -79,7 +79,7 @@ async def test_a_session_that_postgres_ends_is_asked_again(shop: Shop, database:
     dsn = role_dsn(database, "fillip_worker")
     async with asyncpg.create_pool(dsn, min_size=0, max_size=1, server_settings=hasty) as pool:
         with pytest.raises(Retry):
-            await SlowBooks(pool, lambda _: dict).pin(["acme"])
+            await SlowBooks(pool).pin(["acme"])
 
 
 async def test_a_schedule_includes_both_its_ends(shop: Shop):
@@ -148,7 +148,8 @@ async def test_a_changed_list_is_taken_over_and_rules_that_read_no_changed_one_a
     shop.launch("one", "event.coupon in lists.spring")
     shop.launch("other", "event.coupon in lists.autumn")
     shop.launch("none", "!(event.coupon in lists.spring || event.coupon in lists.autumn)")
-    assert [await shop.meets(coupon=coupon) for coupon in ("b", "z", "x", None)] == [
+    said: list[dict[str, str]] = [{"coupon": "b"}, {"coupon": "z"}, {"coupon": "x"}, {}]
+    assert [await shop.meets(**attributes) for attributes in said] == [
         ["one"],
         ["other"],
         ["none"],

@@ -9,7 +9,6 @@ import asyncpg
 
 from fillip.core.errors import Fenced, Retry
 from fillip.core.limit import CounterKey
-from fillip.core.schema.reader import build_reader
 from fillip.ingest import Ingest
 from fillip.limit import Hint
 from fillip.match import Meet
@@ -154,7 +153,7 @@ class Worker:
     def __init__(
         self, pool: asyncpg.Pool, log: MemoryLog, rumours: Rumours, max_records: int, committed: Committed
     ) -> None:
-        self.books = PostgresBooks(pool, build_reader)
+        self.books = PostgresBooks(pool)
         self._committed = committed
         self._settling: Prepared | None = None
         ledger = PostgresLedger(pool, "oracle")

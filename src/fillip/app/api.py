@@ -16,7 +16,6 @@ from fillip.app.pages import page_routes
 from fillip.app.requests import Counted
 from fillip.app.settings import Settings
 from fillip.app.valkey import connect_valkey
-from fillip.core.schema.reader import build_reader
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.limit.rates_valkey import ValkeyRates
@@ -50,7 +49,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         producer = KafkaProducer(settings.kafka_bootstrap, linger_ms=LINGER_MS, extra=settings.kafka_security)
         stack.push_async_callback(producer.close)
         keys = PostgresKeyRing(engine)
-        books = BookKeeper(PostgresBooks(pool, build_reader, with_members=False), pool, decides=False)
+        books = BookKeeper(PostgresBooks(pool, with_members=False), pool, decides=False)
         valkey = connect_valkey(settings.valkey_url)
         stack.push_async_callback(valkey.aclose)
         rates = ValkeyRates(valkey)

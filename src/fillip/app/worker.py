@@ -21,7 +21,6 @@ from fillip.core.event import Rejection
 from fillip.core.ledger.settlement import Settled
 from fillip.core.match.candidate import Match
 from fillip.core.ports import CampaignBook
-from fillip.core.schema.reader import build_reader
 from fillip.embedded.addresses import describe
 from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
@@ -64,7 +63,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | N
         ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)
         health.watch("PostgreSQL", partial(reach_pool, pool))
         health.watch("Kafka", Lag(ends, lambda: log.places).measure)
-    books = BookKeeper(PostgresBooks(pool, build_reader), pool, decides=True, drain=source.drain, spoil=source.spoil)
+    books = BookKeeper(PostgresBooks(pool), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
     stages: list[Stage] = [Ingest(books), Meet(PostgresUsers(pool), refusals.add), Hint(ValkeyLimitHints(valkey))]
     following = asyncio.create_task(books.run())

@@ -19,6 +19,7 @@ from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.reader import build_reader
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.match.members_postgres import PostgresMembers
@@ -26,7 +27,6 @@ from fillip.match.sql import SQL
 from fillip.match.transient_postgres import TRANSIENT_ERRORS
 from fillip.rows.campaign.postgres import name_lists, read_version
 
-Reader = Callable[[Mapping[str, object]], dict[str, object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Cohorts: TypeAlias = Mapping[str, tuple[int, Container[str]]]
 
@@ -48,14 +48,9 @@ class PostgresBooks:
     Each tenant's book is read and built aside: its events, and those of others, go on under what is known meanwhile.
     """
 
-    def __init__(
-        self, pool: asyncpg.Pool, build_reader: Callable[[Mapping[str, object]], Reader], *, with_members: bool = True
-    ) -> None:
-        """`build_reader` makes the validator and coercer of an action's JSON Schema. A door, which meets no event with
-        campaigns, can do without the members of cohorts.
-        """
+    def __init__(self, pool: asyncpg.Pool, *, with_members: bool = True) -> None:
+        """A door, which meets no event with campaigns, can do without the members of cohorts."""
         self._pool = pool
-        self._build_reader = build_reader
         self._with_members = with_members
         self._books: dict[str, Book] = {}
         self._unbuilt: dict[str, tuple[Unbuilt, float]] = {}  # with the time at which it is tried again
@@ -162,7 +157,7 @@ class PostgresBooks:
         book = Book(
             tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
             version=tenant["book_version"],
-            actions=_read_actions(rows.actions, old, self._build_reader),
+            actions=_read_actions(rows.actions, old),
             read_user=build_coercer(derive_type(msgspec.json.decode(tenant["user_schema"]))),
             campaign_versions=campaign_versions,
             by_action=index_triggers(campaign_versions.values(), old.by_action if old else {}),
@@ -241,9 +236,7 @@ class PostgresUsers:
         return {(row["tenant_id"], row["user_id"]): msgspec.json.decode(row["attributes"]) for row in rows}
 
 
-def _read_actions(
-    rows: Iterable[asyncpg.Record], old: Book | None, build_reader: Callable[[Mapping[str, object]], Reader]
-) -> dict[str, Action]:
+def _read_actions(rows: Iterable[asyncpg.Record], old: Book | None) -> dict[str, Action]:
     actions = {}
     for row in rows:
         schema = msgspec.json.decode(row["schema"])
