@@ -4,8 +4,8 @@ from sqlalchemy import select
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
-from fillip.manage.object.postgres import Objects, RowPage
-from fillip.manage.store.keyset import read_page
+from fillip.manage.object.postgres import Objects
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import badge, badge_held
 

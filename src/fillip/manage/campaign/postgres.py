@@ -15,9 +15,8 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
-from fillip.manage.object.postgres import RowPage
 from fillip.manage.store import tables
-from fillip.manage.store.keyset import read_page
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 
 _campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant

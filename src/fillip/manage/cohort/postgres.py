@@ -14,8 +14,8 @@ from fillip.http.errors import Conflict
 from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
 from fillip.manage.campaign.postgres import IS_IN_FORCE
-from fillip.manage.object.postgres import Objects, RowPage
-from fillip.manage.store.keyset import inline_count, read_cursor, read_page
+from fillip.manage.object.postgres import Objects
+from fillip.manage.store.keyset import RowPage, inline_count, read_cursor, read_page
 from fillip.manage.store.postgres import transaction
 from fillip.manage.store.tables import campaign, campaign_version, cohort
 from fillip.manage.tenant.checks import require_room

@@ -9,8 +9,8 @@ from sqlalchemy import Row, case, func, insert, select
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
-from fillip.manage.object.postgres import Objects, RowPage
-from fillip.manage.store.keyset import read_page
+from fillip.manage.object.postgres import Objects
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
 

@@ -11,7 +11,7 @@ from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import decision, reversal
 
@@ -29,7 +29,7 @@ async def list_decisions(
     event_id: str | None,
     event_source: str | None,
     outcome: str | None,
-) -> tuple[Sequence[DecisionRow], str | None]:
+) -> RowPage:
     """A page of decisions, the newest first, and the next cursor."""
     named, unserved = split_name(caller, event_id, event_source)
     asked, sift = split_filters(decision, named | {"user_id": user_id, "campaign_id": campaign_id})

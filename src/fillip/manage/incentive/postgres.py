@@ -1,6 +1,5 @@
 """Incentives as stored, their coupons and inboxes: reading with the state that the clock gives, and claiming."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -12,7 +11,7 @@ from fillip.core.ledger.claim import ClaimableIncentive
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
-from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import coupon, inbox, incentive
 
@@ -51,7 +50,7 @@ async def list_incentives(
     user_id: str | None,
     campaign_id: str | None,
     state: str | None,
-) -> tuple[Sequence[IncentiveRow], str | None]:
+) -> RowPage:
     """A page of incentives in their states as of now, the newest first, and the next cursor."""
     asked, sift = split_filters(incentive, {"user_id": user_id, "campaign_id": campaign_id})
     statement = select(*_SHOWN).where(incentive.c.tenant_id == caller.tenant_id, *asked)
@@ -69,9 +68,7 @@ async def find_incentive(connection: Connection, caller: Caller, incentive_id: U
     return _want((await connection.execute(statement)).one_or_none(), incentive_id)
 
 
-async def list_inbox(
-    connection: Connection, caller: Caller, user_id: str, pages: Paging
-) -> tuple[Sequence[IncentiveRow], str | None]:
+async def list_inbox(connection: Connection, caller: Caller, user_id: str, pages: Paging) -> RowPage:
     """A page of a user's inbox in its order, and the next cursor: incentives with `seq`, `acked_at`, and the kind `told`."""
     same = (incentive.c.tenant_id == inbox.c.tenant_id) & (incentive.c.incentive_id == inbox.c.incentive_id)
     statement = (

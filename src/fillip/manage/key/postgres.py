@@ -20,8 +20,8 @@ from fillip.core.quota import Quotas
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.key.format import hash_key
-from fillip.manage.object.postgres import RowPage, Values
-from fillip.manage.store.keyset import read_page
+from fillip.manage.object.postgres import Values
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import MAX_CACHED_KEYS, reach
 from fillip.manage.store.tables import api_key
 

@@ -13,8 +13,8 @@ from fillip.core.problem import Fault
 from fillip.http.errors import Conflict, refuse
 from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
-from fillip.manage.object.postgres import Objects, RowPage
-from fillip.manage.store.keyset import read_page
+from fillip.manage.object.postgres import Objects
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import limit_counter, spending_limit
 

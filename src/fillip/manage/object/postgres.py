@@ -1,8 +1,8 @@
 """Objects as stored: one row by tenant and id, in a table for each kind, with what all kinds have alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Table, delete, func, insert, select, update
@@ -11,13 +11,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
-from fillip.manage.store.keyset import read_page
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 
 Values = Mapping[str, object]
 """By column."""
-RowPage: TypeAlias = tuple[Sequence[Row[Any]], str | None]
-"""The rows of one page, and the next cursor (None: that was the last page)."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Instances of quests as stored: how far users have come, in the state that the clock gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, and_, case, func, literal, select
@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, case, func, literal, select
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.campaign.postgres import DEFINITION, LATENESS_S
-from fillip.manage.store.keyset import read_page
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
@@ -27,7 +27,7 @@ _SHOWN = case(
 
 async def list_instances(
     connection: Connection, caller: Caller, wanted: Mapping[str, str | None], pages: Paging
-) -> tuple[Sequence[ProgressRow], str | None]:
+) -> RowPage:
     """A page of instances by campaign, user, key and occurrence, each with its campaign's `name`, and the next cursor.
 
     `wanted` are values by column, None: any.

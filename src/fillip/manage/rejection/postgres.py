@@ -1,6 +1,5 @@
 """Rejections as stored."""
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, select
@@ -8,7 +7,7 @@ from sqlalchemy import Row, select
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import rejection
 
@@ -25,7 +24,7 @@ async def list_rejections(
     reason: str | None,
     event_id: str | None,
     event_source: str | None,
-) -> tuple[Sequence[RejectionRow], str | None]:
+) -> RowPage:
     """A page of rejections without their bytes, the newest first, and the next cursor."""
     asked, sift = split_filters(rejection, {"event_id": event_id, "reason": reason})
     sift |= {"event_source": event_source}

@@ -13,7 +13,7 @@ from fillip.core.errors import Retry
 from fillip.core.problem import Fault, write_pointer
 from fillip.http import problems
 from fillip.http.problems import answer_http, answer_problem, answer_retry
-from fillip.manage.store.postgres import find_state, is_away
+from fillip.manage.store.postgres import AWAY_TOLD, find_state, is_away
 
 _STATES = {
     "23505": (409, "conflict", "this object exists already"),
@@ -42,7 +42,7 @@ def _list_methods(request: Request) -> set[str]:
 
 def _answer_database(request: Request, error: DBAPIError) -> Response:
     if is_away(error):
-        return answer_retry(request, Retry("the database does not answer: try again in a few seconds"))
+        return answer_retry(request, Retry(AWAY_TOLD))
     status, kind, detail = _STATES.get(find_state(error), (0, "", ""))
     if not status:
         raise error

@@ -1,6 +1,5 @@
 """Reversals as stored."""
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, select
@@ -9,7 +8,7 @@ from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, split_name
-from fillip.manage.store.keyset import read_page, split_filters
+from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import reversal
 
@@ -25,7 +24,7 @@ async def list_reversals(
     event_id: str | None,
     event_source: str | None,
     user_id: str | None,
-) -> tuple[Sequence[ReversalRow], str | None]:
+) -> RowPage:
     """A page of reversals, the newest first, and the next cursor."""
     named, unserved = split_name(caller, event_id, event_source)
     asked, sift = split_filters(reversal, named | {"user_id": user_id, "state": state})

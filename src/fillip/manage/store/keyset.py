@@ -1,7 +1,7 @@
 """Lists by keyset: the rows after those of the page before, found by an index however far the list has been read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Row, Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +13,8 @@ from fillip.http.paging import Paging
 
 MAX_SIFTED = 1_000
 """Most rows that are looked at for one page where a filter has no index."""
+RowPage: TypeAlias = tuple[Sequence[Row[Any]], str | None]
+"""The rows of one page, and the next cursor (None: that was the last page)."""
 
 
 async def read_page(
@@ -23,8 +25,8 @@ async def read_page(
     *,
     descending: bool = False,
     sift: Mapping[str, object] | None = None,
-) -> tuple[Sequence[Row[Any]], str | None]:
-    """The rows of one page of `statement` and the next cursor (None: that was the last page).
+) -> RowPage:
+    """One page of `statement`.
 
     `order` are columns that `statement` selects and that tell its rows apart. `sift` are filters by name of a column that
     no index serves (None: any value): of the next 1,000 rows those that pass. Raises Invalid for another list's cursor.

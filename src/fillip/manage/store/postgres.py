@@ -27,6 +27,7 @@ Connection: TypeAlias = AsyncConnection
 """What routers hand on to the functions of postgres.py, and never ask anything themselves."""
 _PING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
+AWAY_TOLD = "the database does not answer: try again in a few seconds"
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 """SQLSTATE classes and codes after which the same request may be made again."""
 
@@ -68,7 +69,7 @@ async def reach(work: Awaitable[Answer]) -> Answer:
         return await work
     except Exception as error:
         if is_away(error):
-            raise Retry("the database does not answer: try again in a few seconds") from error
+            raise Retry(AWAY_TOLD) from error
         raise
 
 

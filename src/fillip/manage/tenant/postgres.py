@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound, QuotaExceeded
 from fillip.http.paging import Paging
-from fillip.manage.object.postgres import RowPage, Values
-from fillip.manage.store.keyset import read_page
+from fillip.manage.object.postgres import Values
+from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import tenant, tenant_quota, tenant_usage
 from fillip.manage.tenant.checks import require_room
