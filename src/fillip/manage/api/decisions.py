@@ -12,6 +12,7 @@ from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter, SourceFilter, give_examples
 from fillip.http.paging import Page, Pages
 from fillip.manage.decision import postgres
+from fillip.manage.limit.answer import UseAnswer
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
@@ -23,18 +24,6 @@ class RewardValue(BaseModel):
     kind: RewardKind
     value: int
     currency: str | None = None
-
-
-class UseAnswer(BaseModel):
-    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes."""
-
-    limit_id: str
-    key: str
-    window_start: date
-    version: int
-    used_before: int
-    amount: int
-    cap: int
 
 
 class DecisionAnswer(BaseModel):

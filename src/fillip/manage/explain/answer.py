@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.quest.instance import QuestState
 from fillip.http.fields import give_examples
+from fillip.manage.limit.answer import UseAnswer
 
 Outcome = Literal["granted", "denied", "progress", "no_match"]
 CheckName = Literal[
@@ -40,16 +41,9 @@ class RuleAnswer(BaseModel):
     leaves: list[LeafAnswer]
 
 
-class LimitUse(BaseModel):
+class LimitUse(UseAnswer):
     """A limit that the grant falls under: it fits when `used_before + amount <= cap`."""
 
-    limit_id: str
-    key: str
-    window_start: date
-    version: int
-    used_before: int
-    amount: int
-    cap: int
     fits: bool
 
 

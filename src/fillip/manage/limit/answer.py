@@ -1,0 +1,17 @@
+"""How the use of a limit is answered, of a decision and in an explanation."""
+
+from datetime import date
+
+from pydantic import BaseModel
+
+
+class UseAnswer(BaseModel):
+    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes."""
+
+    limit_id: str
+    key: str
+    window_start: date
+    version: int
+    used_before: int
+    amount: int
+    cap: int
