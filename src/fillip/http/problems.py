@@ -1,11 +1,11 @@
 """Every error as a problem (RFC 9457); what the server got wrong itself goes to the log, never to the caller."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +21,7 @@ RETRY_AFTER_S = 2
 MAX_FAULTS = 100
 _KINDS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 def find_trace_id(request: Request) -> str:
