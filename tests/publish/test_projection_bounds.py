@@ -52,11 +52,18 @@ async def full(site: Site, own_servers: Callable[..., Servers]) -> AsyncIterator
 
 @asynccontextmanager
 async def projecting(site: Site, count: int = 1) -> AsyncIterator[None]:
-    """The publisher runs, and the counters that were there are mirrored."""
+    """The publisher runs, and the counters that were there are mirrored, by the WAL and by the rebuild that it begins with."""
     async with site.publishing():
         site.run(SHARED)
         await wait_until(lambda: mirrors(site, f"{count} {count}"))
+        await wait_until(lambda: is_rebuilt(site))
         yield
+
+
+async def is_rebuilt(site: Site) -> bool:
+    async with Redis.from_url(site.addresses.valkey_url, decode_responses=True) as client:
+        epoch = await client.get(name_epoch(site.tenant))
+        return epoch is not None and "/rebuild-" not in epoch
 
 
 async def mirrors(site: Site, wanted: str, tenant: str = "") -> bool:
