@@ -32,6 +32,7 @@ from fillip.core.quest import reversal as undoing
 from fillip.core.tenant import Tenant
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
+from fillip.rows.limit import postgres as limit_rows
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import batch as reversal_batch
 from fillip.settle.reversal import postgres as reversal_postgres
@@ -263,7 +264,7 @@ FAULTS = [
         _attribute(CounterUse, "fits", property(lambda u: u.used_before < u.cap)),
     ),
     Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),
-    Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "")),
+    Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "", limit_rows.SQL)),
     Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
     Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
     Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),

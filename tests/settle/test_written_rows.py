@@ -11,6 +11,7 @@ from fillip.core.identity import identify
 from fillip.core.ledger.reversal import Grant, IncentiveReversal, Line, ReversalRequest, ReversedSoFar, TakenLine
 from fillip.core.limit import CounterKey
 from fillip.rows.columns import list_columns
+from fillip.rows.limit import postgres as limit
 from fillip.rows.wallet import postgres as wallet
 from fillip.settle import postgres, rows
 from fillip.settle.pins import Pin
@@ -22,7 +23,7 @@ from tests.core.test_conflict import T0, Shop, campaign
 
 Fields = Iterable[str]
 _DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], None)  # type: ignore[arg-type]
-_SQL = postgres.SQL | quest._SQL | reversal.SQL | wallet.SQL
+_SQL = postgres.SQL | limit.SQL | quest._SQL | reversal.SQL | wallet.SQL
 WRITTEN: dict[str, list[Fields]] = {
     "record_events": [rows.EventRow.__struct_fields__],
     "fill_events": [rows.EventRow.__struct_fields__],

@@ -21,6 +21,7 @@ from fillip.core.limit import Counter, CounterKey
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.rows.columns import list_columns, to_columns
+from fillip.rows.limit.postgres import lock_counters, read_counters
 from fillip.settle.pace import cut_evenly
 from fillip.settle.pins import Pin
 from fillip.settle.quest import PostgresQuests
@@ -192,7 +193,7 @@ class PostgresTransaction:
 
     async def read_counters(self, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters as they stand, without a lock; a missing one is at 0."""
-        return await self._fetch_counters("read_counters", counters)
+        return await read_counters(self._connection, counters)
 
     async def lock_instances(self, wanted: InstancesToLock) -> Mapping[QuestKey, Sequence[Instance]]:
         """The instances that may matter, locked in the order of their keys."""
@@ -204,7 +205,7 @@ class PostgresTransaction:
 
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters, locked in the order of their keys; a missing one is at 0."""
-        return await self._fetch_counters("lock_counters", counters)
+        return await lock_counters(self._connection, counters)
 
     async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
         """Wallets, locked in the order of their keys, without their lots; a missing one is fresh."""
@@ -283,14 +284,6 @@ class PostgresTransaction:
         gone = {taken.incentive_id for done in outcome.reversed for _, taken in done.taken if taken.whole}
         badges = [row for each in outcome.settled for row in write_badges(each) if row.incentive_id not in gone]
         await self._write("write_badges", BadgeRow, badges)
-
-    async def _fetch_counters(self, name: str, counters: Collection[CounterKey]) -> dict[CounterKey, Counter]:
-        keys = [(c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start) for c in counters]
-        found = {c: Counter(0, 0) for c in counters}
-        for row in await self._connection.fetch(SQL[name], *to_columns(keys, 5)):
-            *key, used, version = row
-            found[CounterKey(*key)] = Counter(used, version)
-        return found
 
     async def _fetch_codes(self, name: str, pending: Sequence[tuple[str, str, int]]) -> dict[PoolKey, list[str]]:
         found: dict[PoolKey, list[str]] = {(tenant, pool): [] for tenant, pool, _ in pending}

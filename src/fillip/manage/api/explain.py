@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from fillip.core.limit import CounterUse
+from fillip.core.limit import CounterUse, weigh
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
@@ -20,7 +20,7 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
 from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
-from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, weigh_now
+from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
 from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
@@ -180,7 +180,8 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
         )
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=wording.tell_key_error(error))
-    return check_limits(weigh_now(charges, await postgres.read_counters(work.connection, work.caller, charges)))
+    uses, _ = weigh(charges, await postgres.read_charged(work.connection, charges))
+    return check_limits(uses)
 
 
 def _answer(

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from fillip.core.book.version import CampaignVersion, Trigger, list_triggers
 from fillip.core.campaign.campaign import REFUSING
 from fillip.core.event import MAX_AHEAD, Event, is_late
-from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, weigh
+from fillip.core.limit import CounterUse
 from fillip.core.quest.instance import Instance
 from fillip.core.rule import RuleError, explain_rule
 from fillip.manage.explain import wording
@@ -69,11 +69,6 @@ def check_limits(uses: Sequence[CounterUse]) -> Check:
         message=wording.tell_limits(full, len(uses)),
         limits=[LimitUse(**structs.asdict(use), fits=use.fits) for use in uses],
     )
-
-
-def weigh_now(charges: Sequence[LimitCharge], used: Mapping[CounterKey, Counter]) -> list[CounterUse]:
-    """The uses of these counters as they stand; a counter not in `used` was never touched."""
-    return weigh(charges, {charge.counter: used.get(charge.counter, Counter(0, 0)) for charge in charges})[0]
 
 
 def _check_state(campaign_version: CampaignVersion) -> Check:

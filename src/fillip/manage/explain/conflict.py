@@ -7,7 +7,6 @@ from msgspec import structs
 
 from fillip.core.book.version import CampaignVersion
 from fillip.core.ledger.settlement import find_winner
-from fillip.core.limit import Counter
 from fillip.core.match.candidate import Candidate
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
@@ -28,8 +27,7 @@ async def check_conflict_now(work: UnitOfWork, context: EventContext) -> Check:
     rivals = [rival async for rival in _find_rivals(work, context)]
     rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
     charges = [charge for rival in rivals for charge in rival.charges]
-    used = await postgres.read_counters(connection, caller, charges)
-    counters = {charge.counter: used.get(charge.counter, Counter(0, 0)) for charge in charges}
+    counters = await postgres.read_charged(connection, charges)
     return describe_conflict(find_winner(context.campaign_version, rivals, counters))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, cast, func, or_, select, tuple_
+from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, cast, func, or_, select
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
@@ -29,8 +29,10 @@ from fillip.manage.explain.checks import EventContext
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.store import tables
+from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.postgres import Connection
 from fillip.rows.campaign.postgres import name_lists, read_version
+from fillip.rows.limit.postgres import read_counters
 from fillip.rows.quest.postgres import read_instance
 
 MAX_GIVEN = 1_000
@@ -236,19 +238,9 @@ def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence
     ]
 
 
-async def read_counters(
-    connection: Connection, caller: Caller, charges: Iterable[LimitCharge]
-) -> Mapping[CounterKey, Counter]:
-    """Current use of the counters that these charges name; those never used are absent."""
-    table = tables.limit_counter.c
-    keys = [(t.counter.limit_id, t.counter.user_id, t.counter.key, t.counter.window_start) for t in charges]
-    place = tuple_(table.limit_id, table.user_id, table.key, table.window_start)
-    statement = select(tables.limit_counter).where(table.tenant_id == caller.tenant_id, place.in_(keys))
-    found: dict[CounterKey, Counter] = {}
-    for row in await connection.execute(statement):
-        key = CounterKey(**{name: row._mapping[name] for name in CounterKey.__struct_fields__})
-        found[key] = Counter(row.used, row.version)
-    return found
+async def read_charged(connection: Connection, charges: Iterable[LimitCharge]) -> dict[CounterKey, Counter]:
+    """The counters that these charges name, as they stand, without a lock; one that was never used is at 0."""
+    return await read_counters(DriverConnection(connection), {charge.counter for charge in charges})
 
 
 async def list_limits(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
