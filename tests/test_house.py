@@ -12,10 +12,10 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCES = [p for p in (ROOT / "src").rglob("*.py") if "checked_pb2" not in p.name]
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "services", "models", "shared", "misc"}
 OLD_WORDS = re.compile(
-    "Appraisal|Asked|AWAY|Cast|Checked|Deck|Desk|Door|Entry|Flights|Going|Harvest|Held|Hold|Meeting|Moved"
-    "|NoWorth|Opening|PASSING|Past|Piece|Quests|Recent|Reverse|Role|Room|Shapes|Situation|Taken|Touch|Undone|Wanted"
+    "Appraisal|Asked|AWAY|Cast|Checked|Deck|Desk|Door|Entry|Flights|Given|Going|Harvest|Held|Hold|Meeting|Moved"
+    "|NoWorth|Opening|PASSING|Past|Piece|Quests|Recent|Reverse|Role|Room|Scene|Shapes|Situation|Taken|Touch|Undone|Wanted"
     "|Work|appraise|catalogue|contest|doubles|earning|flights|harvest|holdings|imagine|lookup|meeting|nominate"
-    "|nomination|quest_story|questing|recall|recheck|roles|rosters|saving|shapes|situations|spending|touches"
+    "|nomination|quest_story|questing|recall|recheck|rivals|roles|rosters|saving|scene|shapes|situations|spending|touches"
     "|undoing"
 )
 """Of the vocabulary that docs/glossary.md replaced: no name in src is one of them."""

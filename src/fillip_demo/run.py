@@ -13,11 +13,11 @@ from fillip.embedded import jars
 from fillip.embedded.ports import choose_free_port
 from fillip.figures import Figure, open_screen, tabulate, write_figures
 from fillip_demo.book import set_up_grocer, set_up_probe
+from fillip_demo.demo_stack import DemoStack
 from fillip_demo.farewell import describe
 from fillip_demo.latency import FOR_S, PER_S, USERS, measure_latency
 from fillip_demo.memory import measure_memory
 from fillip_demo.postgres import Ledger
-from fillip_demo.scene import Scene
 from fillip_demo.state import choose_state
 from fillip_demo.writing import measure_writing
 from fillip_demo.year import replay_year
@@ -35,34 +35,34 @@ def run_demo(state: Path, *, keep: bool, kills: int) -> int:
         logging.basicConfig(filename=stack.state_dir / "log" / "demo.log", level=logging.INFO, force=True)
         operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
         grocer_key = set_up_grocer(operator, stack.doors.api, report)
-        scene = Scene(stack, screen, began, grocer_key, set_up_probe(operator, stack.doors.api), first)
-        held = uvloop.run(_perform(scene, kills))
+        demo = DemoStack(stack, screen, began, grocer_key, set_up_probe(operator, stack.doors.api), first)
+        held = uvloop.run(_perform(demo, kills))
         if keep:
-            _stay(scene)
+            _stay(demo)
     return 0 if held else 1
 
 
-def _stay(scene: Scene) -> None:
-    scene.screen.print(describe(scene.stack, scene.grocer_key), markup=False, highlight=False, soft_wrap=True)
+def _stay(demo: DemoStack) -> None:
+    demo.screen.print(describe(demo.stack, demo.grocer_key), markup=False, highlight=False, soft_wrap=True)
     try:
         while True:
             time.sleep(1)
-            scene.stack.revive()
+            demo.stack.revive()
     except KeyboardInterrupt:
-        scene.screen.print("stopping")
+        demo.screen.print("stopping")
 
 
-async def _perform(scene: Scene, kills: int) -> bool:
+async def _perform(demo: DemoStack, kills: int) -> bool:
     """Replay, check, measure; each table is shown as soon as it is known. Whether every count holds."""
-    settings, screen = scene.stack.settings, scene.screen
-    async with Ledger(settings.owner_dsn, scene.topics.received) as ledger:
-        counts, measures = await replay_year(scene, ledger, kills)
+    settings, screen = demo.stack.settings, demo.screen
+    async with Ledger(settings.owner_dsn, demo.topics.received) as ledger:
+        counts, measures = await replay_year(demo, ledger, kills)
         screen.print(tabulate("Counts, against an independent answer key", counts))
         write_figures("demo", [*counts, *measures])
         screen.print("tidying up after the import: VACUUM (ANALYZE), CHECKPOINT")
         await ledger.tidy_up()
-        measures += await _measure_probe(scene, ledger)
-        measures += measure_memory(scene.stack.pids())
+        measures += await _measure_probe(demo, ledger)
+        measures += measure_memory(demo.stack.pids())
     screen.print(tabulate("Measures", measures))
     path = write_figures("demo", [*counts, *measures])
     held = all(figure.ok for figure in counts)
@@ -71,12 +71,12 @@ async def _perform(scene: Scene, kills: int) -> bool:
     return held
 
 
-async def _measure_probe(scene: Scene, ledger: Ledger) -> list[Figure]:
-    scene.screen.print(
+async def _measure_probe(demo: DemoStack, ledger: Ledger) -> list[Figure]:
+    demo.screen.print(
         f"measuring latency: {PER_S} events/s for {FOR_S} s to {USERS} phones; the board rests so as not to disturb"
     )
-    topic = scene.topics.received
-    async with scene.open_producer(linger_ms=0) as producer:
-        figures = await measure_latency(producer, topic, scene.stack.doors.api, scene.probe_key)
-        scene.screen.print("measuring what PostgreSQL writes for an event")
+    topic = demo.topics.received
+    async with demo.open_producer(linger_ms=0) as producer:
+        figures = await measure_latency(producer, topic, demo.stack.doors.api, demo.probe_key)
+        demo.screen.print("measuring what PostgreSQL writes for an event")
         return figures + await measure_writing(producer, topic, ledger)

@@ -211,9 +211,9 @@ class PostgresTransaction:
         """Wallets, locked in the order of their keys, without their lots; a missing one is fresh."""
         return await self._wallets.lock(keys)
 
-    async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
+    async def lock_inbox_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """Last inbox number of each user that has one, locked in the order of the users."""
-        rows = await self._connection.fetch(SQL["lock_heads"], *to_columns(users, 2))
+        rows = await self._connection.fetch(SQL["lock_inbox_heads"], *to_columns(users, 2))
         return {(tenant, user): last for tenant, user, last in rows}
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:

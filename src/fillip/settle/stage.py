@@ -119,7 +119,7 @@ class LedgerTransaction(Protocol):
     async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
         """Wallets, locked until commit or rollback, without their lots; a missing one is fresh."""
 
-    async def lock_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
+    async def lock_inbox_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
         """Last inbox number of each user that has one; their inboxes are locked until commit or rollback."""
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
@@ -339,7 +339,7 @@ async def _lock(
     keys = sorted({*list_wallets(requests), *found.wallets})
     wallets = await ledger.lock_wallets(keys) if keys else {}
     users = sorted({request.user for request in requests} | found.users)
-    inbox_heads = await ledger.lock_heads(users) if users else {}
+    inbox_heads = await ledger.lock_inbox_heads(users) if users else {}
     wanted = await take_all(((request.wanted,) for request in requests), ledger.stay)
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
     held = await ledger.read_badges(badges) if badges else ()

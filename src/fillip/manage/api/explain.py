@@ -94,8 +94,8 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
-    scene = await _read_scene(work, occurrence)
-    context = await postgres.load_current(work.connection, work.caller, row, occurrence, scene)
+    current = await _read_current(work, occurrence)
+    context = await postgres.load_current(work.connection, work.caller, row, occurrence, current)
     trial = None
     if context.campaign_version.campaign.quest:
         quest_event = await work.compute(build_quest_event, context)
@@ -147,15 +147,15 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
     return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
-async def _read_scene(work: UnitOfWork, occurrence: postgres.ExplainedEvent) -> postgres.CurrentContext:
-    """Its scene; raises Invalid where a made-up event could not be one."""
+async def _read_current(work: UnitOfWork, occurrence: postgres.ExplainedEvent) -> postgres.CurrentContext:
+    """What it meets now; raises Invalid where a made-up event could not be one."""
     try:
-        scene = await postgres.read_current_context(work.connection, work.caller, occurrence)
+        current = await postgres.read_current_context(work.connection, work.caller, occurrence)
     except NotFound as unknown:
         raise Invalid(str(unknown), at="/action") from None
-    if not occurrence.event_id and (wrong := find_faults(scene.schema, occurrence.attributes)):
+    if not occurrence.event_id and (wrong := find_faults(current.schema, occurrence.attributes)):
         raise Invalid("the attributes do not meet the action's schema", faults=wrong)
-    return scene
+    return current
 
 
 def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:

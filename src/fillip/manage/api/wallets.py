@@ -20,7 +20,7 @@ from fillip.http.paging import Page, Pages
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import postgres
 from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet
-from fillip.manage.wallet.refund_postgres import find_refund, read_stack, refund_portion
+from fillip.manage.wallet.refund_postgres import find_refund, read_portions, refund_portion
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
 
@@ -175,7 +175,7 @@ async def refund(
     Points come back with the expiry they had, those that expire last first; what is past that expires at once. A refund
     over more than 200 lots comes in several transfers, the last of which is the answer.
     """
-    key, asked, stack = _name(work, user_id, currency), body or RefundPart(refund_id=None, amount=None), None
+    key, asked, portions = _name(work, user_id, currency), body or RefundPart(refund_id=None, amount=None), None
     while True:
         now = datetime.now(UTC)
         held = await lock_wallet(work.connection, key, now)
@@ -186,9 +186,9 @@ async def refund(
         if done.last_id and done.returned == done.amount:
             response.status_code = 200
             return await _tell_again(work, held, done.last_id)
-        if stack is None or stack.top != spent.amount - returned:
-            stack = await read_stack(work.connection, held, spent, returned)
-        given = await refund_portion(work.connection, held, spent, done, stack, now)
+        if portions is None or portions.top != spent.amount - returned:
+            portions = await read_portions(work.connection, held, spent, returned)
+        given = await refund_portion(work.connection, held, spent, done, portions, now)
         if done.returned == done.amount:
             return _tell(held, given)
         await work.save()

@@ -24,11 +24,13 @@ async def check_conflict_now(work: UnitOfWork, context: EventContext) -> Check:
     connection, caller = work.connection, work.caller
     if not await postgres.may_collide(connection, caller, context.campaign_version):
         return describe_conflict(None)
-    rivals = [rival async for rival in _find_rivals(work, context)]
-    rivals.sort(key=lambda rival: (-rival.campaign_version.campaign.priority, rival.campaign_version.campaign_id))
-    charges = [charge for rival in rivals for charge in rival.charges]
+    candidates = [candidate async for candidate in _find_candidates(work, context)]
+    candidates.sort(
+        key=lambda candidate: (-candidate.campaign_version.campaign.priority, candidate.campaign_version.campaign_id)
+    )
+    charges = [charge for candidate in candidates for charge in candidate.charges]
     counters = await postgres.read_charged(connection, charges)
-    return describe_conflict(find_winner(context.campaign_version, rivals, counters))
+    return describe_conflict(find_winner(context.campaign_version, candidates, counters))
 
 
 def describe_conflict(winner: str | None) -> Check:
@@ -37,7 +39,7 @@ def describe_conflict(winner: str | None) -> Check:
     return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
 
 
-async def _find_rivals(work: UnitOfWork, context: EventContext) -> AsyncIterator[Candidate]:
+async def _find_candidates(work: UnitOfWork, context: EventContext) -> AsyncIterator[Candidate]:
     connection, caller = work.connection, work.caller
     campaign_version, event = context.campaign_version, context.event
     others = await postgres.list_others(connection, caller, campaign_version.campaign_id, event.action)
@@ -55,8 +57,8 @@ async def _find_rivals(work: UnitOfWork, context: EventContext) -> AsyncIterator
         if version is None:
             continue
         found = structs.replace(context, campaign_version=version, event=event)
-        if rival := await work.compute(_weigh, found, is_asked=version is campaign_version):
-            yield rival
+        if candidate := await work.compute(_weigh, found, is_asked=version is campaign_version):
+            yield candidate
 
 
 def _weigh(context: EventContext, *, is_asked: bool) -> Candidate | None:

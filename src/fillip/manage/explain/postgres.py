@@ -58,7 +58,7 @@ _INSTANCE = [
 ]
 
 
-def _select_scene() -> Select[Any]:
+def _select_context() -> Select[Any]:
     tenant_id: BindParameter[str] = bindparam("tenant_id")
     action, user = tables.action.c, tables.end_user.c
     named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
@@ -71,7 +71,7 @@ def _select_scene() -> Select[Any]:
     ).where(tables.tenant.c.tenant_id == tenant_id)
 
 
-_SCENE = _select_scene()
+_CURRENT_CONTEXT = _select_context()
 """Built once: building a statement costs as much as running it."""
 
 
@@ -130,22 +130,22 @@ class CurrentContext(Struct, frozen=True):
 
 
 async def read_current_context(connection: Connection, caller: Caller, occurrence: ExplainedEvent) -> CurrentContext:
-    """The scene of an event, in one way to the server; raises NotFound for an unknown action."""
+    """What an event meets now, in one way to the server; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
-    row = (await connection.execute(_SCENE, given)).one()
+    row = (await connection.execute(_CURRENT_CONTEXT, given)).one()
     if row.schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
     return CurrentContext(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
 
 
 async def load_current(
-    connection: Connection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, scene: CurrentContext
+    connection: Connection, caller: Caller, row: Row[Any], occurrence: ExplainedEvent, current: CurrentContext
 ) -> EventContext:
     """The context of an event before a campaign (its row) as it stands now."""
-    user = build_coercer(derive_type(scene.tenant["user_schema"]))(scene.attributes)
+    user = build_coercer(derive_type(current.tenant["user_schema"]))(current.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    (campaign_version,), tenant = await read_versions(connection, caller, [row]), _read_tenant(scene.tenant)
-    context = _build(caller, tenant, campaign_version, occurrence, scene.schema, user, scene.cohorts, limits)
+    (campaign_version,), tenant = await read_versions(connection, caller, [row]), _read_tenant(current.tenant)
+    context = _build(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
     context = structs.replace(context, event=structs.replace(context.event, book=book))

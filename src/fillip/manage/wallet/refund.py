@@ -24,7 +24,7 @@ class Refund(Struct):
     last_id: UUID | None = None
 
 
-class Given(Struct, frozen=True):
+class LotPortion(Struct, frozen=True):
     """A portion that lots gave for a spend: of its amount, counted from the first lot, what lies from `begin` to `end`."""
 
     part: int
@@ -32,25 +32,25 @@ class Given(Struct, frozen=True):
     end: int
 
 
-class Stack(Struct):
+class SpentPortions(Struct):
     """What of a spend is still spent, `top`, and the portions that lots gave of it, the last one at the end."""
 
     top: int
-    given: list[Given]
+    lots: list[LotPortion]
 
     @property
     def bare(self) -> int:
         """What no lot has given."""
-        return self.top - (self.given[-1].end if self.given else 0)
+        return self.top - (self.lots[-1].end if self.lots else 0)
 
     def take(self, amount: int) -> None:
         """Take so much off the top."""
         self.top -= amount
-        while self.given and self.given[-1].begin >= self.top:
-            self.given.pop()
-        if self.given and self.given[-1].end > self.top:
-            last = self.given[-1]
-            self.given[-1] = Given(last.part, last.begin, self.top)
+        while self.lots and self.lots[-1].begin >= self.top:
+            self.lots.pop()
+        if self.lots and self.lots[-1].end > self.top:
+            last = self.lots[-1]
+            self.lots[-1] = LotPortion(last.part, last.begin, self.top)
 
 
 def ask_amount(spent: Transfer, left: int, amount: int | None, count: int) -> int:

@@ -16,7 +16,7 @@ from fillip.http.errors import Conflict
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 from fillip.manage.wallet.postgres import find_rows, is_in, store_wallet
-from fillip.manage.wallet.refund import Given, Refund, Stack, ask_amount
+from fillip.manage.wallet.refund import LotPortion, Refund, SpentPortions, ask_amount
 from fillip.rows.wallet.postgres import MAX_DRAWS
 
 _lot, _draw, _part, _transfer, _refund = (
@@ -45,21 +45,21 @@ async def find_refund(
 
 
 async def refund_portion(
-    connection: Connection, held: Wallet, spent: Transfer, refund: Refund, stack: Stack, at: datetime
+    connection: Connection, held: Wallet, spent: Transfer, refund: Refund, portions: SpentPortions, at: datetime
 ) -> UUID:
-    """Give one portion of a refund back and write it, as the transfer of this id; `refund` and `stack` move on by it.
+    """Give one portion of a refund back and write it, as the transfer of this id; `refund` and `portions` move on by it.
 
     `held` is locked and brought up to `at`.
     """
-    of_part = stack.given[-1].end - stack.given[-1].begin if stack.given else 0
-    amount = min(refund.amount - refund.returned, stack.bare + of_part)
-    owed, late = await _read_owed(connection, held, spent, stack.bare)
-    shares = await _read_shares(connection, held, spent, stack, max(0, amount - stack.bare))
+    of_part = portions.lots[-1].end - portions.lots[-1].begin if portions.lots else 0
+    amount = min(refund.amount - refund.returned, portions.bare + of_part)
+    owed, late = await _read_owed(connection, held, spent, portions.bare)
+    shares = await _read_shares(connection, held, spent, portions, max(0, amount - portions.bare))
     spare = await _find_spare(connection, held, shares, max(0, amount - owed))
-    transfer_id = identify_refund(spent.transfer_id, spent.amount - stack.top)
+    transfer_id = identify_refund(spent.transfer_id, spent.amount - portions.top)
     held.refund(transfer_id, spent, refund.refund_id, Portion(amount, shares, owed, late, spare), at)
     await store_wallet(connection, held)
-    stack.take(amount)
+    portions.take(amount)
     refund.returned, refund.last_id = refund.returned + amount, transfer_id
     row = {"tenant_id": held.key[0], "transfer_id": spent.transfer_id} | asdict(refund)
     moved = {"returned": refund.returned, "last_id": transfer_id}
@@ -68,17 +68,17 @@ async def refund_portion(
     return transfer_id
 
 
-async def read_stack(connection: Connection, held: Wallet, spent: Transfer, returned: int) -> Stack:
+async def read_portions(connection: Connection, held: Wallet, spent: Transfer, returned: int) -> SpentPortions:
     """What lots gave for a spend, without what was given back of it."""
     mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id)
     rows = await connection.execute(select(_part.part, _part.amount).where(*mine).order_by(_part.part))
-    stack = Stack(spent.amount, [])
+    portions = SpentPortions(spent.amount, [])
     end = 0
     for part, amount in [(0, -sum(spent.lots.values())), *rows]:
         if amount:
-            stack.given.append(Given(part, end, end := end + amount))
-    stack.take(returned)
-    return stack
+            portions.lots.append(LotPortion(part, end, end := end + amount))
+    portions.take(returned)
+    return portions
 
 
 async def _read_owed(connection: Connection, held: Wallet, spent: Transfer, at_most: int) -> tuple[int, int]:
@@ -103,12 +103,12 @@ async def _read_owed(connection: Connection, held: Wallet, spent: Transfer, at_m
 
 
 async def _read_shares(
-    connection: Connection, held: Wallet, spent: Transfer, stack: Stack, amount: int
+    connection: Connection, held: Wallet, spent: Transfer, portions: SpentPortions, amount: int
 ) -> Mapping[str, int]:
     """What each lot gave of the uppermost `amount` of the last portion; those lots are handed to the wallet."""
     if not amount:
         return {}
-    last = stack.given[-1]
+    last = portions.lots[-1]
     mine = (_part.tenant_id == held.key[0], _part.transfer_id == spent.transfer_id, _part.part == last.part)
     shares: Mapping[str, int] = (
         (await connection.execute(select(_part.lots).where(*mine))).scalar_one() if last.part else spent.lots

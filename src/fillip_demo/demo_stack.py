@@ -20,7 +20,7 @@ Job = Coroutine[Any, Any, None]
 
 
 @dataclass(frozen=True)
-class Scene:
+class DemoStack:
     """A running stack with its tenants set up; `first` where this machine had to fetch Kafka first."""
 
     stack: Stack
