@@ -61,16 +61,18 @@ def open_envelope(value: bytes | None) -> Envelope:
     check_size(value)
     try:
         envelope = _envelope.decode(value)
-        if value.count(b"{") + value.count(b"[") > MAX_DEPTH or b"\\u0000" in value:
+        escapes = b"\\u" in value
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH or (escapes and b"\\u0000" in value):
             _check_excess(json.decode(value))  # reads the extensions too, which the envelope's decoder passes over
         if _may_repeat(value, envelope) and repeats_name(value, json.decode(value)):
             repeated = find_repeated(value)
             raise Unreadable("not_an_event", repeated.message, at=repeated.at)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain_undecodable(value, error) from None
-    for name, most in _NAMES:
-        if not fits(getattr(envelope, name), most):
-            raise Unreadable("not_an_event", f"{name} is longer than {most} bytes in UTF-8", at=f"/{name}")
+    if escapes or not value.isascii():  # else each character is one byte, and the decoder has counted them
+        for name, most in _NAMES:
+            if not fits(getattr(envelope, name), most):
+                raise Unreadable("not_an_event", f"{name} is longer than {most} bytes in UTF-8", at=f"/{name}")
     if envelope.subject in DOTS or envelope.id in DOTS:
         name = "subject" if envelope.subject in DOTS else "id"
         raise Unreadable("not_an_event", f"{name} must not be . or .., which can't stand in a path", at=f"/{name}")
