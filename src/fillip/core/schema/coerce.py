@@ -5,11 +5,10 @@ from typing import TypeAlias
 
 from fillip.core.errors import Unreadable
 from fillip.core.instant import read_instant_ns
-from fillip.core.schema.types import AttributeType, Kind, ListOf, ObjectType, Scalar
+from fillip.core.schema.types import AttributeType, Kind, ListOf, ObjectType
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-Coercer: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
 _Convert: TypeAlias = Callable[[object], object]
 
 
@@ -26,27 +25,16 @@ class Unset(dict[str, object]):
     """Stands for an absent object: its scalars are None, its lists empty; `has()` tells it from a present one."""
 
 
-def build_coercer(shape: ObjectType) -> Coercer:
+def build_coercer(shape: ObjectType) -> Callable[[object], dict[str, object]]:
     """A function from JSON-decoded attributes to what compiled rules read; about 1 µs for six attributes.
 
     It returns a new dict with every declared field and no other: doubles as float, timestamps as int nanoseconds since
     1970 UTC, an absent scalar as None, an absent list as [], an absent object as Unset. The values are for rules only:
     store and send the raw attributes. It raises SchemaViolation.
     """
-    return _build_object(shape)
-
-
-def _build(kind: AttributeType) -> _Convert:
-    if isinstance(kind, ListOf):
-        return _build_list(kind)
-    if isinstance(kind, ObjectType):
-        return _build_object(kind)
-    return _accept_null(_SCALARS[kind.kind]) if kind.nullable else _SCALARS[kind.kind]
-
-
-def _build_object(shape: ObjectType) -> Callable[[object], dict[str, object]]:
     parts = [(field.name, _build(field.type)) for field in shape.fields]
-    absent = _blank(shape) if shape.nullable else None
+    # every scalar below a nullable object is nullable
+    absent = Unset({name: part(None) for name, part in parts}) if shape.nullable else None
 
     def convert(value: object) -> dict[str, object]:
         if value is None and absent is not None:
@@ -64,12 +52,13 @@ def _build_object(shape: ObjectType) -> Callable[[object], dict[str, object]]:
     return convert
 
 
-def _blank(shape: ObjectType) -> Unset:
-    """What an absent object reads as; every scalar below a nullable object is nullable."""
-    blank = Unset()
-    for field in shape.fields:
-        blank[field.name] = None if isinstance(field.type, Scalar) else _build(field.type)(None)
-    return blank
+def _build(kind: AttributeType) -> _Convert:
+    if isinstance(kind, ListOf):
+        return _build_list(kind)
+    if isinstance(kind, ObjectType):
+        return build_coercer(kind)
+    convert = _SCALARS[kind.kind]
+    return (lambda value: None if value is None else convert(value)) if kind.nullable else convert
 
 
 def _build_list(kind: ListOf) -> _Convert:
@@ -91,10 +80,6 @@ def _build_list(kind: ListOf) -> _Convert:
         return out
 
     return convert
-
-
-def _accept_null(convert: _Convert) -> _Convert:
-    return lambda value: None if value is None else convert(value)
 
 
 def _read_bool(value: object) -> object:

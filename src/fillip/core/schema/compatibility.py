@@ -4,16 +4,13 @@ By keyword, as schema registries do it ("backward compatible"): what cannot be s
 kept Python library compares schemas, and only the keywords below mean anything to a schema of attributes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from fillip.core.problem import Fault
-
-Schema: TypeAlias = Mapping[str, object]
+from fillip.core.schema.types import ANNOTATIONS, Schema, find_part
 
 _LOWEST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 _HIGHEST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
-_ANNOTATIONS = {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
 _SETS = {"enum", "const"}
 _STRUCTURE = {"type", "properties", "required", "items", "additionalProperties"}
 
@@ -29,12 +26,12 @@ def find_breaks(old: Schema, new: Schema, at: str = "/schema") -> list[Fault]:
 def _compare(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
     yield from _compare_types(old, new, at)
     yield from _compare_sets(old, new, at)
-    for name in sorted(new.keys() - _STRUCTURE - _ANNOTATIONS - _SETS):
+    for name in sorted(new.keys() - _STRUCTURE - ANNOTATIONS - _SETS):
         if not _is_wider(name, old.get(name), new[name]):
             yield Fault(f"{at}/{name}", f"'{name}' was {_tell(old.get(name))} and would be {_tell(new[name])}")
     yield from _compare_members(old, new, at)
     if "items" in old or "items" in new:
-        yield from _compare(_part(old, "items"), _part(new, "items"), f"{at}/items")
+        yield from _compare(find_part(old, "items"), find_part(new, "items"), f"{at}/items")
 
 
 def _compare_types(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
@@ -53,7 +50,7 @@ def _compare_sets(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
 
 
 def _compare_members(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
-    before, after = _part(old, "properties"), _part(new, "properties")
+    before, after = find_part(old, "properties"), find_part(new, "properties")
     for name in sorted(_read_list(new, "required") - _read_list(old, "required")):
         yield Fault(f"{at}/required", f"'{name}' would be required: events without it would be rejected")
     closed = new.get("additionalProperties") is False
@@ -61,22 +58,15 @@ def _compare_members(old: Schema, new: Schema, at: str) -> Iterator[Fault]:
         yield Fault(f"{at}/additionalProperties", "members that are not listed would be refused")
     for name in sorted(before):
         if name in after:
-            yield from _compare(_part(before, name), _part(after, name), f"{at}/properties/{name}")
+            yield from _compare(find_part(before, name), find_part(after, name), f"{at}/properties/{name}")
         elif closed:
             yield Fault(f"{at}/properties/{name}", f"'{name}' would be refused")
 
 
 def _is_wider(name: str, old: object, new: object) -> bool:
-    for bounds, holds in _BOUNDS:
-        if name in bounds and isinstance(old, int | float) and isinstance(new, int | float):
-            return holds(new, old)
+    if name in _LOWEST | _HIGHEST and isinstance(old, int | float) and isinstance(new, int | float):
+        return new <= old if name in _LOWEST else new >= old
     return old == new
-
-
-_BOUNDS: tuple[tuple[set[str], Callable[[float, float], bool]], ...] = (
-    (_LOWEST, lambda new, old: new <= old),
-    (_HIGHEST, lambda new, old: new >= old),
-)
 
 
 class _Values:
@@ -107,11 +97,6 @@ def _read_types(schema: Schema) -> set[str]:
 def _read_list(schema: Schema, name: str) -> set[str]:
     values = schema.get(name)
     return set(values) if isinstance(values, list) else set()
-
-
-def _part(schema: Schema, name: str) -> Schema:
-    part = schema.get(name)
-    return part if isinstance(part, Mapping) else {}
 
 
 def _tell(value: object) -> str:

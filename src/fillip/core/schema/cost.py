@@ -4,31 +4,23 @@ One unit is one keyword looked at for one value, about 0.05 µs. A list's items 
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from fillip.core.pattern import MAX_MATCHED_CHARS, PatternRefused, measure_program, read_pattern
-from fillip.core.schema.types import DEFAULT_MAX_ITEMS, MAX_ITEMS, MAX_LENGTH, SchemaUnusable
-
-Schema: TypeAlias = Mapping[str, object]
+from fillip.core.schema.types import (
+    ANNOTATIONS,
+    DEFAULT_MAX_ITEMS,
+    MAX_ITEMS,
+    MAX_LENGTH,
+    Schema,
+    SchemaUnusable,
+    find_part,
+)
 
 MAX_SCHEMA_COST = 100_000
 MAX_BRANCHES = 64
 """Of `anyOf`, `oneOf` and the like, in the whole schema."""
 
-_ANNOTATIONS = frozenset(
-    {
-        "title",
-        "description",
-        "default",
-        "examples",
-        "$comment",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "contentEncoding",
-    }
-    | {"contentMediaType", "$defs", "definitions"}
-)
+_UNASKED = ANNOTATIONS | {"contentEncoding", "contentMediaType", "$defs", "definitions"}
 _MANY, _ONE = frozenset({"anyOf", "oneOf", "allOf"}), frozenset({"not", "if", "then", "else", "contains"})
 _REFUSED = {
     **dict.fromkeys(
@@ -57,7 +49,9 @@ def check_schema_cost(schema: Schema) -> int:
     if walk.branches > MAX_BRANCHES:
         raise SchemaUnusable(walk.branch_at, f"{walk.branches} alternatives in all, at most {MAX_BRANCHES}: use enum")
     if units > MAX_SCHEMA_COST:
-        most, pointer = walk.find_dearest(units)
+        # the keyword furthest down that has most of the units; the dearest of all where they are spread
+        heavy = [(at.count("/"), cost, at) for cost, at in walk.costs if 2 * cost > units]
+        most, pointer = max(heavy)[1:] if heavy else max(walk.costs)
         message = f"an event may cost {units:,} steps to validate, at most {MAX_SCHEMA_COST:,}; {most:,} of them here: {_HINT}"
         raise SchemaUnusable(pointer, message)
     return units
@@ -67,7 +61,6 @@ class _Walk:
     """Goes through a schema once; `costs` are the units of each keyword and all below it, with its pointer."""
 
     def __init__(self) -> None:
-        self.keywords = 0
         self.branches = 0
         self.branch_at = ""
         self.costs: list[tuple[int, str]] = []
@@ -85,35 +78,29 @@ class _Walk:
             at = f"{pointer}/{name}"
             if name in _REFUSED:
                 raise SchemaUnusable(at, f"{_REFUSED[name]} are not supported: write the part out")
-            if name in _ANNOTATIONS:
+            if name in _UNASKED:
                 continue
-            self.keywords += 1
             own = _cost_keyword(name, value, times, schema if outer is None else outer, at)
             whole = own + self._measure_below(name, value, at, times, schema, outer)
             self.costs.append((whole, at))
             units += whole
         return units
 
-    def find_dearest(self, units: int) -> tuple[int, str]:
-        """The keyword furthest down that has most of the units; the dearest of all where they are spread."""
-        heavy = [(at.count("/"), cost, at) for cost, at in self.costs if 2 * cost > units]
-        return max(heavy)[1:] if heavy else max(self.costs)
-
     def _measure_below(
         self, name: str, value: object, at: str, times: int, schema: Schema, outer: Schema | None
     ) -> int:
         sized = schema if outer is None else outer
         if name == "properties" and isinstance(value, Mapping):
-            known = _part(outer, "properties")
+            known = find_part(outer, "properties")
             return sum(
-                self.measure(part, f"{at}/{key}", times, None if outer is None else _part(known, key))
+                self.measure(part, f"{at}/{key}", times, None if outer is None else find_part(known, key))
                 for key, part in value.items()
             )
         if name == "items":
-            below = None if outer is None else _part(outer, "items")
+            below = None if outer is None else find_part(outer, "items")
             return self.measure(value, at, times * _count_items(sized), below)
         if name == "contains":
-            return self._measure_branch(value, at, times * _count_items(sized), _part(sized, "items"))
+            return self._measure_branch(value, at, times * _count_items(sized), find_part(sized, "items"))
         if name in _MANY and isinstance(value, list):
             return sum(self._measure_branch(part, f"{at}/{index}", times, sized) for index, part in enumerate(value))
         return self._measure_branch(value, at, times, sized) if name in _ONE else 0
@@ -122,11 +109,6 @@ class _Walk:
         self.branches += 1
         self.branch_at = at
         return self.measure(part, at, times, outer)
-
-
-def _part(schema: Schema | None, name: str) -> Schema:
-    part = (schema or {}).get(name)
-    return part if isinstance(part, Mapping) else {}
 
 
 def _count_items(sized: Schema) -> int:
@@ -144,24 +126,17 @@ def _cost_keyword(name: str, value: object, times: int, sized: Schema, at: str) 
         return times + _READ_TEXT_COST  # linear in the text, which all values share
     if name == "multipleOf" and not isinstance(value, int):
         return times * _FRACTION_COST
-    if name in ("enum", "const") and any(isinstance(v, list | Mapping) for v in _list_choices(name, value)):
+    choices = value if name == "enum" and isinstance(value, list) else [value] if name == "const" else []
+    if any(isinstance(choice, list | Mapping) for choice in choices):
         raise SchemaUnusable(at, "must name single values: lists and objects are compared one by one")
     if name == "additionalProperties" and not isinstance(value, bool):
         raise SchemaUnusable(at, "must be true or false: members that rules may read stand in 'properties'")
     if name == "uniqueItems":
         return times * _COMPARED_ITEM_COST * _count_items(sized)
     if name == "dependentRequired":
-        return times * _count_names(value)
+        names = value.values() if isinstance(value, Mapping) else ()
+        return times * (1 + sum(len(each) for each in names if isinstance(each, list)))
     return times * (len(value) if isinstance(value, list | Mapping) and name in ("required", "properties") else 1)
-
-
-def _list_choices(name: str, value: object) -> list[object]:
-    return value if name == "enum" and isinstance(value, list) else [value] if name == "const" else []
-
-
-def _count_names(value: object) -> int:
-    names = value.values() if isinstance(value, Mapping) else ()
-    return 1 + sum(len(each) for each in names if isinstance(each, list))
 
 
 def _cost_pattern(value: object, times: int, sized: Schema, at: str) -> int:

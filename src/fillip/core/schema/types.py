@@ -73,8 +73,19 @@ class ObjectType:
 
 AttributeType: TypeAlias = Scalar | ListOf | ObjectType
 
+Schema: TypeAlias = Mapping[str, object]
+ANNOTATIONS = frozenset(
+    {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+)
+"""The keywords of a schema that ask nothing of a value."""
 EMPTY = ObjectType(())
 _KINDS = {"boolean": Kind.BOOL, "integer": Kind.INT, "number": Kind.DOUBLE, "string": Kind.STRING}
+
+
+def find_part(schema: Schema | None, name: str) -> Schema:
+    """The schema that stands under a keyword; one that asks nothing where there is none."""
+    part = (schema or {}).get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def derive_type(schema: Mapping[str, object]) -> ObjectType:
@@ -124,19 +135,14 @@ def _derive_object(schema: Mapping[str, object], pointer: str, *, nullable: bool
         raise SchemaUnusable(pointer, "'properties' must be an object and 'required' a list")
     if len(properties) > MAX_FIELDS:
         raise SchemaUnusable(f"{pointer}/properties", f"more than {MAX_FIELDS} properties")
-    fields = [
-        _derive_field(name, part, f"{pointer}/properties/{name}", nullable or name not in required, depth + 1)
-        for name, part in properties.items()
-    ]
+    fields = []
+    for name, part in properties.items():
+        at, may_be_null = f"{pointer}/properties/{name}", nullable or name not in required
+        if not _NAME.match(name) or len(name) > MAX_NAME_LENGTH:
+            message = f"letters, digits and '_', not begin with a digit, at most {MAX_NAME_LENGTH} long"
+            raise SchemaUnusable(at, f"a name must be {message}")
+        fields.append(Field(name, _derive(part, at, nullable=may_be_null, depth=depth + 1)))
     return ObjectType(tuple(fields), nullable)
-
-
-def _derive_field(name: str, schema: object, pointer: str, nullable: bool, depth: int) -> Field:
-    if not _NAME.match(name) or len(name) > MAX_NAME_LENGTH:
-        raise SchemaUnusable(
-            pointer, f"a name must be letters, digits and '_', not begin with a digit, at most {MAX_NAME_LENGTH} long"
-        )
-    return Field(name, _derive(schema, pointer, nullable=nullable, depth=depth))
 
 
 def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> ListOf:
@@ -145,7 +151,10 @@ def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> L
         raise SchemaUnusable(f"{pointer}/items", "a list of lists has no type; use a list of objects")
     if element.nullable:
         raise SchemaUnusable(f"{pointer}/items", "items of a list cannot be null")
-    return ListOf(element, _read_max_items(schema, pointer))
+    most = schema.get("maxItems", DEFAULT_MAX_ITEMS)
+    if not isinstance(most, int) or not 0 <= most <= MAX_ITEMS:
+        raise SchemaUnusable(f"{pointer}/maxItems", f"must be an integer from 0 to {MAX_ITEMS}")
+    return ListOf(element, most)
 
 
 def _read_max_length(schema: Mapping[str, object], pointer: str) -> int:
@@ -153,10 +162,3 @@ def _read_max_length(schema: Mapping[str, object], pointer: str) -> int:
     if not isinstance(given, int | float) or given != given // 1 or given < 0:
         raise SchemaUnusable(f"{pointer}/maxLength", "must be an integer from 0")
     return int(min(given, MAX_LENGTH))
-
-
-def _read_max_items(schema: Mapping[str, object], pointer: str) -> int:
-    given = schema.get("maxItems", DEFAULT_MAX_ITEMS)
-    if not isinstance(given, int) or not 0 <= given <= MAX_ITEMS:
-        raise SchemaUnusable(f"{pointer}/maxItems", f"must be an integer from 0 to {MAX_ITEMS}")
-    return given
