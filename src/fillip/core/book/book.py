@@ -80,9 +80,9 @@ def index_triggers(
     for campaign_version in campaign_versions:
         for trigger in campaign_version.triggers:
             triggers.setdefault(trigger.expression.action, []).append(trigger)
-    return {action: _reuse(old.get(action), each) for action, each in triggers.items()}
-
-
-def _reuse(old: EligibilityIndex | None, triggers: list[Trigger]) -> EligibilityIndex:
-    same = old is not None and len(old.triggers) == len(triggers) and all(map(is_, old.triggers, triggers))
-    return old if old is not None and same else EligibilityIndex(triggers)
+    indexes = {}
+    for action, each in triggers.items():
+        index = old.get(action)
+        kept = index and len(index.triggers) == len(each) and all(map(is_, index.triggers, each))
+        indexes[action] = index if index and kept else EligibilityIndex(each)
+    return indexes

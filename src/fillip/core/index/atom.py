@@ -67,7 +67,7 @@ class _Reader:
                 self._leave(node, "two members of one list are asked for, one is looked up")
             return clauses
         self._leave(node, f"more than {MAX_CLAUSES} alternatives together")
-        return [clause.loosen() for clause in min(one, other, key=len)]
+        return [replace(clause, exact=False) for clause in min(one, other, key=len)]
 
     def _leave(self, node: Node, reason: str) -> None:
         self.leftovers.append(Leftover(node.offset, reason))
@@ -85,7 +85,8 @@ def _describe_atom(node: Node) -> str:
 def read_atom(node: Node, wanted: bool) -> _Atom | None:
     """What makes the node `wanted` (true, or false without an error), where one look at one attribute tells."""
     if isinstance(node, Select):
-        return _read_flag(node, wanted)
+        path = _read_path(node)
+        return (path, Choice(frozenset([wanted]))) if path and node.type.kind == "bool" else None
     if isinstance(node, Has):
         path = _read_path(node.operand) if node.operand.type.kind == "object" else None
         return (Key("set", path.root, (*path.path, node.field)), Choice(frozenset([wanted]))) if path else None
@@ -97,11 +98,6 @@ def read_atom(node: Node, wanted: bool) -> _Atom | None:
     return _READERS[node.overload](node.args[0], node.args[1], wanted) if node.overload in _READERS else None
 
 
-def _read_flag(node: Select, wanted: bool) -> _Atom | None:
-    path = _read_path(node)
-    return (path, Choice(frozenset([wanted]))) if path and node.type.kind == "bool" else None
-
-
 def _read_equals(left: Node, right: Node, wanted: bool) -> _Atom | None:
     for node, const in ((left, right), (right, left)):
         if (path := _read_scalar(node)) is not None:
@@ -110,10 +106,6 @@ def _read_equals(left: Node, right: Node, wanted: bool) -> _Atom | None:
             except _NoConst:
                 continue
     return None
-
-
-def _read_differs(left: Node, right: Node, wanted: bool) -> _Atom | None:
-    return _read_equals(left, right, not wanted)
 
 
 def _read_in(value: Node, items: Node, wanted: bool) -> _Atom | None:
@@ -149,7 +141,7 @@ def _read_order(word: str, kind: str, left: Node, right: Node, wanted: bool) -> 
 
 _READERS: dict[str, Callable[[Node, Node, bool], _Atom | None]] = {
     "equals": _read_equals,
-    "not_equals": _read_differs,
+    "not_equals": lambda left, right, wanted: _read_equals(left, right, not wanted),
     "in_list": _read_in,
 }
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 Root = Literal["event", "user", "cohorts"]
 Value: TypeAlias = Any  # bool, int, float, str or None; of one attribute all of one type, or None
@@ -122,10 +121,6 @@ class Clause(Struct, frozen=True, gc=False):
             else:
                 wants[key] = met
         return Clause(wants, exact)
-
-    def loosen(self) -> "Clause":
-        """The same, no longer exact."""
-        return replace(self, exact=False)
 
     def name_conflict(self) -> Key | None:
         """What is asked to lie above and below bounds that leave nothing between them; None where all can be met."""

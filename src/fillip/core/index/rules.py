@@ -4,7 +4,7 @@ A clause that asks for a value of an attribute of which many values are asked (a
 the cells of that value alone: the events of other values never see it. `"x" in event.list` likewise.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 
 from fillip.core.index.cells import Cells, Read, Row, build_read
@@ -24,7 +24,10 @@ class RuleIndex:
         """About 10 µs a rule; `lists` are those that the rules read."""
         self.exact = [rule.exact for rule in rules]
         rows = [Row(slot, each.wants, each.exact) for slot, rule in enumerate(rules) for each in rule.each]
-        values = _gather_values(rows)
+        values: dict[Key, set[Value]] = {}  # that rows ask of the event
+        for key, want in chain.from_iterable(row.wants.items() for row in rows):
+            if key.root == "event" and key.look != "set" and (asked := _list_values(want)):
+                values.setdefault(key, set()).update(asked)
         keys = sorted((key for key in values if len(values[key]) >= MANY), key=lambda key: -len(values[key]))
         pins = {key: _Pin(key, lists) for key in keys[:MAX_PINS]}
         rest = []
@@ -90,14 +93,6 @@ class _Pin:
         assert isinstance(rows, list)
         self.table[value] = cells = Cells(rows, self.lists)
         return cells
-
-
-def _gather_values(rows: Iterable[Row]) -> dict[Key, set[Value]]:
-    values: dict[Key, set[Value]] = {}
-    for key, want in chain.from_iterable(row.wants.items() for row in rows):
-        if asked := _list_values(want):
-            values.setdefault(key, set()).update(asked)
-    return {key: asked for key, asked in values.items() if key.root == "event" and key.look != "set"}
 
 
 def _list_values(want: Want | None) -> frozenset[Value]:

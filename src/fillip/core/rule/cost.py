@@ -31,18 +31,8 @@ _READING_COST = 20  # of a calendar, of text as a number or an instant, of a pat
 _SORTING_COST = MAX_MEMBERSHIPS // 2  # of the cohorts, which are read in order
 _SEARCHING_COST = 120  # of a text that was made long
 _COMPARED_IN_SEARCH_A_UNIT = 200
-_COMPARISONS = frozenset(
-    {
-        "equals",
-        "not_equals",
-        "less_string",
-        "less_equals_string",
-        "greater_string",
-        "greater_equals_string",
-        "starts_with_string",
-    }
-    | {"ends_with_string"}
-)
+_ORDERS = frozenset(f"{order}_string" for order in ("less", "less_equals", "greater", "greater_equals"))
+_COMPARISONS = _ORDERS | {"equals", "not_equals", "starts_with_string", "ends_with_string"}
 _PATTERNS = frozenset({"matches", "matches_string"})
 _READINGS = frozenset(f"string_to_{kind}" for kind in ("int64", "uint64", "double", "timestamp", "duration"))
 
@@ -88,20 +78,15 @@ def measure(kind: AttributeType, text: int = MAX_TEXT, *, kept: bool = True) -> 
     return Extent(length=min(text, longest), longest=longest)
 
 
-def _list_extents(roots: Mapping[str, ObjectType]) -> dict[str, Extent]:
-    """Those of the variables of a rule; `start` was let in by an earlier schema, perhaps with longer texts."""
-    scope = {"cohorts": COHORTS} | {name: measure(shape, kept=name != "start") for name, shape in roots.items()}
-    scope["lists"] = Extent(fields={part.name: LISTED for part in roots.get("lists", EMPTY).fields})
-    return scope
-
-
 def check_cost(source: str, tree: Tree, roots: Mapping[str, ObjectType]) -> int:
     """What a rule over these variables (and `cohorts`) costs, at most MAX_COST; raises RuleRefused.
 
     The place is that of the clause that costs most. Each of `lists` counts as the largest that there may be.
     """
     _check_programs(tree)
-    scope = _list_extents(roots)
+    # `start` was let in by an earlier schema, perhaps with longer texts
+    scope = {"cohorts": COHORTS} | {name: measure(shape, kept=name != "start") for name, shape in roots.items()}
+    scope["lists"] = Extent(fields={part.name: LISTED for part in roots.get("lists", EMPTY).fields})
     units = estimate(tree.root, scope).units
     if units <= MAX_COST:
         return units
@@ -171,7 +156,8 @@ def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
         return Cost(units + (1 if hashed else extents[1].weight))
     length = sum(extent.length for extent in extents)
     if overload in _PATTERNS:
-        units += _READING_COST + _match(node.args[1], extents[0].length)
+        matched = min(extents[0].length, MAX_MATCHED_CHARS)
+        units += _READING_COST + matched * _measure_pattern(node.args[1]) // _STEPPED_A_UNIT
     elif overload == "contains_string":
         units += length // _CHARACTERS_A_UNIT + _search(extents[0].length, extents[1].length)
     elif overload == "add_string":
@@ -179,11 +165,6 @@ def _estimate_call(node: Call, units: int, extents: list[Extent]) -> Cost:
     elif "timestamp_to_" in overload or overload in _READINGS:
         units += _READING_COST * (5 if overload == "string_to_duration" else 1)
     return Cost(units, Extent(length=length if node.type.kind == "string" else 0))
-
-
-def _match(pattern: Node, length: int) -> int:
-    """Units that a pattern may take over a text."""
-    return min(length, MAX_MATCHED_CHARS) * _measure_pattern(pattern) // _STEPPED_A_UNIT
 
 
 def _measure_pattern(pattern: Node) -> int:

@@ -123,15 +123,10 @@ class _Decoder:
             return _SHORT_CIRCUITS[step.function]
         if start.HasField("const_expr"):
             return "exists_one"
-        return "filter" if _keeps_variable(fold) else "map"
-
-
-def _keeps_variable(fold: wire.Expr.Comprehension) -> bool:
-    step = fold.loop_step.call_expr
-    if step.function != "_?_:_":
-        return False
-    made = step.args[1].call_expr.args[1].list_expr.elements[0]
-    return bool(made.HasField("ident_expr") and made.ident_expr.name == fold.iter_var)
+        if step.function != "_?_:_":
+            return "map"
+        made = step.args[1].call_expr.args[1].list_expr.elements[0]
+        return "filter" if made.HasField("ident_expr") and made.ident_expr.name == fold.iter_var else "map"
 
 
 def read_type(given: wire.Type) -> CelType:
