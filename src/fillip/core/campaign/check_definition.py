@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_quest import check_quest, check_quest_change
 from fillip.core.campaign.check_rewards import check_rewards
-from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
@@ -15,7 +14,12 @@ from fillip.core.problem import Fault
 
 def fill_currency(campaign: Campaign, currency: str) -> Campaign:
     """The campaign with the usual currency written into each amount that names none; `currency` is the tenant's."""
-    return replace(campaign, rewards=tuple(_fill_currency(reward, currency) for reward in campaign.rewards))
+    rewards = []
+    for reward in campaign.rewards:
+        lister = KINDS[reward.kind].list_currencies
+        filled = replace(reward, currency=reward.currency or lister(currency, ())[0]) if lister else reward
+        rewards.append(filled)
+    return replace(campaign, rewards=tuple(rewards))
 
 
 def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
@@ -30,11 +34,6 @@ def check_change(before: Campaign, after: Campaign) -> list[Fault]:
     if before.kind != after.kind:
         return [Fault("/kind", "a launched campaign keeps its kind: end it and make another")]
     return check_quest_change(before.quest, after.quest) if before.quest and after.quest else []
-
-
-def _fill_currency(reward: Reward, currency: str) -> Reward:
-    lister = KINDS[reward.kind].list_currencies
-    return replace(reward, currency=reward.currency or lister(currency, ())[0]) if lister else reward
 
 
 def _check_kind(campaign: Campaign) -> Iterator[Fault]:

@@ -43,24 +43,17 @@ def _check_steps(quest: Quest) -> Iterator[Fault]:
         at = f"/quest/steps/{index}"
         if names[step.name] > 1:
             yield Fault(f"{at}/name", f"two steps are called '{step.name}'")
-        yield from _check_measure(step, at)
-
-
-def _check_measure(step: Step, at: str) -> Iterator[Fault]:
-    thresholds = [name for name in ("at_least", "more_than") if getattr(step, name) is not None]
-    if step.sum is None and thresholds:
-        yield Fault(f"{at}/{thresholds[0]}", "goes with a sum only")
-    elif step.sum is not None and len(thresholds) != 1:
-        yield Fault(f"{at}/sum", "a sum needs either at_least or more_than")
-    measures = [name for name, given in _list_measures(step) if given]
-    if len(measures) > 1:
-        yield Fault(f"{at}/{measures[1]}", f"a step has one measure: it can't have a {measures[0]} too")
-    if step.streak and step.streak.freeze >= step.streak.length:
-        yield Fault(f"{at}/streak/freeze", "must be less than the length: there would be no streak")
-
-
-def _list_measures(step: Step) -> list[tuple[str, bool]]:
-    return [("count", step.count != 1), ("sum", step.sum is not None), ("streak", step.streak is not None)]
+        thresholds = [name for name in ("at_least", "more_than") if getattr(step, name) is not None]
+        if step.sum is None and thresholds:
+            yield Fault(f"{at}/{thresholds[0]}", "goes with a sum only")
+        elif step.sum is not None and len(thresholds) != 1:
+            yield Fault(f"{at}/sum", "a sum needs either at_least or more_than")
+        given = {"count": step.count != 1, "sum": step.sum is not None, "streak": step.streak is not None}
+        measures = [name for name, is_given in given.items() if is_given]
+        if len(measures) > 1:
+            yield Fault(f"{at}/{measures[1]}", f"a step has one measure: it can't have a {measures[0]} too")
+        if step.streak and step.streak.freeze >= step.streak.length:
+            yield Fault(f"{at}/streak/freeze", "must be less than the length: there would be no streak")
 
 
 def _check_start(quest: Quest) -> Iterator[Fault]:
@@ -89,7 +82,9 @@ def _check_window(quest: Quest, campaign: Campaign) -> Iterator[Fault]:
     streaks = [(index, _measure_streak(step)) for index, step in enumerate(quest.steps) if step.streak]
     for index, least_s in streaks:
         if least_s > room_s:
-            yield Fault(f"/quest/steps/{index}/streak/length", _explain_short(least_s, room_s))
+            takes, leaves = f"{least_s / DAY_S:.1f}", f"{room_s / DAY_S:.1f}"
+            message = f"takes {takes} days at least, the quest leaves {leaves}: it can't be reached"
+            yield Fault(f"/quest/steps/{index}/streak/length", message)
             return
     if quest.ordered and sum(least_s for _, least_s in streaks) > room_s:
         yield Fault("/quest/window_s", "shorter than the streaks one after the other: the quest can't be completed")
@@ -114,7 +109,3 @@ def _measure_streak(step: Step) -> int:
     assert step.streak is not None, "only streaks have a length"
     unit_s = DAY_S if step.streak.unit == "day" else 7 * DAY_S
     return max((step.streak.length - 2) * unit_s - 3600, 0)
-
-
-def _explain_short(least_s: int, room_s: float) -> str:
-    return f"takes {least_s / DAY_S:.1f} days at least, the quest leaves {room_s / DAY_S:.1f}: it can't be reached"

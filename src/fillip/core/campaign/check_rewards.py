@@ -44,7 +44,6 @@ def _check_formulas(campaign: Campaign) -> Iterator[Fault]:
         if campaign.quest and campaign.granting_action() is None:
             yield Fault(at, "an unordered quest may end with events of several actions: no formula can read them")
         yield from _check_formula(reward.formula, at)
-        yield from _check_tiers(reward.formula, f"{at}/tiers")
 
 
 def _check_formula(formula: Formula, at: str) -> Iterator[Fault]:
@@ -57,15 +56,12 @@ def _check_formula(formula: Formula, at: str) -> Iterator[Fault]:
         yield Fault(at, "0 percent gives nothing: leave it out")
     if formula.rounding and not any(percents):
         yield Fault(f"{at}/rounding", "goes with a percent only: all else is exact")
-
-
-def _check_tiers(formula: Formula, at: str) -> Iterator[Fault]:
     lowest: int | None = None
     for index, tier in enumerate(formula.tiers):
         if (tier.value is None) == (tier.percent is None):
-            yield Fault(f"{at}/{index}", "a tier gives either a value or a percent")
+            yield Fault(f"{at}/tiers/{index}", "a tier gives either a value or a percent")
         if lowest is not None and tier.at_least <= lowest:
-            yield Fault(f"{at}/{index}/at_least", f"must be above the tier before it, {lowest}")
+            yield Fault(f"{at}/tiers/{index}/at_least", f"must be above the tier before it, {lowest}")
         lowest = tier.at_least
 
 

@@ -40,16 +40,13 @@ class Formula(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     def compute(self, amount: int) -> int:
         """The value where `of` gives `amount`; may be below 1, or above MAX_VALUE."""
-        value = self._grade(amount)
-        return value if self.max is None else min(value, self.max)
-
-    def _grade(self, amount: int) -> int:
         if not self.tiers:
-            return amount if self.percent is None else self._take_percent(amount, self.percent)
-        tier = max((t for t in self.tiers if amount >= t.at_least), key=lambda t: t.at_least, default=None)
-        if tier is None:
-            return 0
-        return self._take_percent(amount, tier.percent) if tier.percent is not None else tier.value or 0
+            value = amount if self.percent is None else self._take_percent(amount, self.percent)
+        elif tier := max((t for t in self.tiers if amount >= t.at_least), key=lambda t: t.at_least, default=None):
+            value = self._take_percent(amount, tier.percent) if tier.percent is not None else tier.value or 0
+        else:
+            value = 0
+        return value if self.max is None else min(value, self.max)
 
     def _take_percent(self, amount: int, percent: str) -> int:
         product = _EXACT.multiply(Decimal(amount), Decimal(percent)).scaleb(-2, _EXACT)

@@ -29,22 +29,12 @@ def value_rewards(
     It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
     is given.
     """
-    reward_values = _evaluate(event, campaign_version, user, cohorts)
-    when = event.occurred_at, event.received_at, event.book.tenant.clock
-    if reward_values.refused is None and any(reward.is_over(*when) for reward in campaign_version.campaign.rewards):
-        return RewardValues(reward_values.values, "expired")
-    return reward_values
-
-
-def _evaluate(
-    event: Event, campaign_version: CampaignVersion, user: Mapping[str, object], cohorts: Set[str]
-) -> RewardValues:
-    """An event that can't complete the quest is not asked: its attributes may be of another type."""
-    if not campaign_version.formulas or event.action != campaign_version.campaign.granting_action():
-        return RewardValues(campaign_version.values)
     values = list(campaign_version.values)
     refused: ValueRefusal | None = None
-    for index, (formula, rule) in campaign_version.formulas.items():
+    formulas = campaign_version.formulas
+    if formulas and event.action != campaign_version.campaign.granting_action():
+        formulas = {}  # an event that can't complete the quest is not asked: its attributes may be of another type
+    for index, (formula, rule) in formulas.items():
         try:
             _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
         except RuleError:
@@ -52,4 +42,7 @@ def _evaluate(
             continue
         if not 0 < values[index] <= MAX_VALUE:
             refused = refused or ("no_value" if values[index] <= 0 else "value_too_large")
+    when = event.occurred_at, event.received_at, event.book.tenant.clock
+    if refused is None and any(reward.is_over(*when) for reward in campaign_version.campaign.rewards):
+        refused = "expired"
     return RewardValues(tuple(values), refused)

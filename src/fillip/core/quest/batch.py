@@ -140,7 +140,9 @@ def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
                 continue
             place = (match.event.tenant_id, candidate.campaign_version.campaign_id, match.event.user_id)
             quest_event = read_quest_event(match.event, candidate)
-            spans[place] = _widen(spans.get(place), quest_event)
+            at = find_due(quest_event)
+            span = spans.get(place, Span(at, at))
+            spans[place] = Span(min(span.first, at), max(span.last, at))
             found = quest_event.list_routes()
             whole |= {place} if found is None else set()
             routes |= {(place, route) for route in found or ()}
@@ -154,11 +156,6 @@ def find_due(quest_event: QuestEvent) -> datetime:
     """The end of a window before which it is over for the event, under whatever version."""
     most_s = max(version.quest.lateness_s for version in (quest_event, *quest_event.retained))
     return quest_event.clock_at - timedelta(seconds=most_s)
-
-
-def _widen(span: Span | None, quest_event: QuestEvent) -> Span:
-    at = find_due(quest_event)
-    return Span(min(span.first, at), max(span.last, at)) if span else Span(at, at)
 
 
 def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:

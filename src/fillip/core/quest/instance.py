@@ -242,9 +242,14 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
             continue
         amount = quest_event.amounts.get(index, 1)
         if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
-            states[index] = _sum_up(state, amount)
+            total, peak = state.total + amount, max(state.peak, state.total)
+            states[index] = replace(state, total=total, peak=peak, left=state.left + 1)
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
-    after = _put(taken, states, quest_event.event_key) if met else instance
+    if not met:
+        return Transition(instance, quest_event.campaign_version)
+    after = replace(taken, steps=tuple(states), state="open")
+    if all(state.met for state in states):
+        after = replace(after, state="completed", completed_by=quest_event.event_key)
     return Transition(after, quest_event.campaign_version, tuple(met))
 
 
@@ -301,16 +306,6 @@ def _carry(state: StepState, needed: int) -> StepState:
 def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
     """The steps of a new instance."""
     return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
-
-
-def _put(instance: Instance, states: Sequence[StepState], event_key: UUID) -> Instance:
-    if all(state.met for state in states):
-        return replace(instance, steps=tuple(states), state="completed", completed_by=event_key)
-    return replace(instance, steps=tuple(states), state="open")
-
-
-def _sum_up(state: StepState, amount: int) -> StepState:
-    return replace(state, total=state.total + amount, peak=max(state.peak, state.total), left=state.left + 1)
 
 
 def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:

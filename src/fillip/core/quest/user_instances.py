@@ -44,16 +44,11 @@ class UserInstances:
         names = set[Name]().union(*(self._by_route.get(route, ()) for route in routes))
         if quest_event.opens:
             names |= self._by_key.get(quest_event.key, set())
-        names |= self._take_over(quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s))
+        due_at = quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s)
+        while self._ending and self._ending[0][0] < due_at:  # each is told once
+            names.add(heappop(self._ending)[1])
         return [self.instances[name] for name in names]
 
     def has_waiting(self, key: str, first: datetime) -> bool:
         """Whether one of this key is unfinished and ends at `first` or later."""
         return any(self.instances[name].is_waiting(first) for name in self._by_key.get(key, ()))
-
-    def _take_over(self, due_at: datetime) -> set[Name]:
-        """Those that ended before, each told once."""
-        over = set()
-        while self._ending and self._ending[0][0] < due_at:
-            over.add(heappop(self._ending)[1])
-        return over
