@@ -74,7 +74,8 @@ class Phone:
     async def listen(self) -> None:
         """Stay connected until cancelled; after a break go on from the last frame. Raises Crash when refused."""
         while True:
-            ticket = await asyncio.to_thread(self._ask_ticket)
+            api = ApiClient(self._api, self._key)
+            ticket = await asyncio.to_thread(api.post, "/v1/tickets", {"user_id": self.user_id})
             self.resumed += 1
             try:
                 async with connect(ticket["url"], compression=None, open_timeout=OPEN_WITHIN_S) as self._socket:
@@ -90,10 +91,6 @@ class Phone:
                 await self._socket.send(json.encode({"type": "ack", "seq": self._acked}), text=True)
             except ConnectionClosed:
                 self._acked = 0
-
-    def _ask_ticket(self) -> dict[str, str]:
-        answer: dict[str, str] = ApiClient(self._api, self._key).post("/v1/tickets", {"user_id": self.user_id})
-        return answer
 
     async def _converse(self, socket: ClientConnection, ticket: str) -> None:
         hello = {"type": "hello", "ticket": ticket, "cursor": self.last_seq, "trace": self._trace}

@@ -1,6 +1,6 @@
 """The inboxes in PostgreSQL, as role fillip_gateway: one tenant a transaction."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -90,7 +90,13 @@ class PostgresInbox:
         async with self._transact() as connection:
             await connection.execute(SQL["scope"], user.tenant_id)
             rows = await connection.fetch(SQL["progress"], user.tenant_id, user.user_id, *places, count)
-        return list(_read_all_progress(rows))
+        found = []
+        for row in rows:
+            try:
+                found.append(_read_progress(row))
+            except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
+                _tell_unshown("progress", error, campaign=row["campaign_id"], instance=row["instance_key"])
+        return found
 
     @asynccontextmanager
     async def _transact(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -130,14 +136,6 @@ def _read_change(row: asyncpg.Record) -> Change:
     return Change(
         row["entry"], row["changed_value"], row["reversed_value"], row["reason"], _read_instant(row["changed_at"])
     )
-
-
-def _read_all_progress(rows: Sequence[asyncpg.Record]) -> Iterator[Progress]:
-    for row in rows:
-        try:
-            yield _read_progress(row)
-        except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
-            _tell_unshown("progress", error, campaign=row["campaign_id"], instance=row["instance_key"])
 
 
 def _read_progress(row: asyncpg.Record) -> Progress:

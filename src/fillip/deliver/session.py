@@ -5,7 +5,6 @@ read yet waits in the inbox, not here. However slowly he reads, he is not cut wh
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -127,7 +126,10 @@ class Session:
             self.close(Closed("slow-reader", 408, "the client does not read what is sent"))
 
     async def _replay_page(self) -> bool:
-        """Send the next page and go live after the last; False when nothing came of it and more must be there."""
+        """Send the next page and go live after the last; False when nothing came of it and more must be there.
+
+        Raises TimeoutError when the client does not read at all.
+        """
         self._cursor.begin_page()
         try:
             entries = await self._inbox.read(self.user, self._cursor.sent, PAGE_ENTRIES)
@@ -137,17 +139,13 @@ class Session:
         except Exception as error:
             log.error("inbox can't be read, will try again", exc_info=error)
             return False
-        await self._send_page(entries)
-        return self._cursor.end_page(len(entries))
-
-    async def _send_page(self, entries: Sequence[InboxEntry]) -> None:
-        """Send them as fast as the client reads. Raises TimeoutError when it does not read at all."""
-        for entry in entries:
+        for entry in entries:  # as fast as the client reads
             if self._connection.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                 await self._await_reading()
             self._send(_encode_entry(entry), entry.seq)
             REPLAYED.inc()
         await self._await_reading()
+        return self._cursor.end_page(len(entries))
 
     async def _await_reading(self) -> None:
         """Return when little is left of what waits for the client. Raises TimeoutError when it takes nothing for long."""

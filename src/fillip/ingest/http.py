@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
-from fillip.core.ports import Caller, CampaignBook, KeyRing, Rates
+from fillip.core.ports import CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
 from fillip.http.address import check_parameters
 from fillip.http.bearer import authenticate, check_scope, read_bearer
@@ -126,7 +126,10 @@ class _EventsDoor:
         check_scope(caller, SCOPE)
         check_parameters(request.scope["query_string"])
         values, single = await _read_values(request)
-        await self._take_events(caller, max(1, len(values)))
+        per_s, count = caller.quotas.events_per_s, max(1, len(values))
+        taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
+        if taking.wait_s:  # the tenant's quota has no room for all of the request
+            raise TooFast("events_per_s", per_s, count, taking)
         tenant_id = caller.tenant_id
         books = await _pin_book(self._book, tenant_id)
         taken = await _read_all(values, tenant_id, books, single=single)
@@ -135,13 +138,6 @@ class _EventsDoor:
         await self._producer.send_many(messages)
         self._recent.keep(said)
         return len(taken)
-
-    async def _take_events(self, caller: Caller, count: int) -> None:
-        """Raise TooFast where the tenant's quota has no room for all of the request."""
-        per_s = caller.quotas.events_per_s
-        taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
-        if taking.wait_s:
-            raise TooFast("events_per_s", per_s, count, taking)
 
     def _find_conflicts(self, taken: Sequence[_TakenEvent], *, single: bool) -> dict[int, int]:
         said: dict[int, int] = {}

@@ -44,7 +44,12 @@ class ValkeyRates:
 
     async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """See Rates."""
-        purse = self._find_purse(tenant_id, name)
+        purse = self._purses.get((tenant_id, name))
+        if purse is None:
+            purse = self._purses[tenant_id, name] = _Purse(asyncio.Lock())
+            if len(self._purses) > MAX_BUCKETS:
+                self._purses.popitem(last=False)
+        self._purses.move_to_end((tenant_id, name))
         async with purse.lock:
             if purse.tokens < count:
                 return await self._fill(purse, tenant_id, name, per_s, count)
@@ -74,12 +79,3 @@ class ValkeyRates:
         answer = purse.own.take(now_s, per_s, count)
         UNSHARED.inc(not answer.wait_s)
         return answer
-
-    def _find_purse(self, tenant_id: str, name: RateName) -> _Purse:
-        purse = self._purses.get((tenant_id, name))
-        if purse is None:
-            purse = self._purses[tenant_id, name] = _Purse(asyncio.Lock())
-            if len(self._purses) > MAX_BUCKETS:
-                self._purses.popitem(last=False)
-        self._purses.move_to_end((tenant_id, name))
-        return purse

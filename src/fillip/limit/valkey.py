@@ -39,13 +39,11 @@ class ValkeyLimitHints:
                 found = await self._find_full(keys=[name_counter(c) for c in counters], args=args)
                 full.update(counters[index - 1] for index in found)
         except Exception as error:  # noqa: BLE001 - a hint is worth no batch
-            self._notice(f"{type(error).__name__}: {error}")
+            HINTS_MISSED.inc()
+            if not self._away:
+                told = f"{type(error).__name__}: {error}"
+                log.warning("no hints, Valkey can't be asked; deciding goes on in PostgreSQL", error=told)
+            self._away = True
             return frozenset()
         self._away = False
         return frozenset(full)
-
-    def _notice(self, error: str) -> None:
-        HINTS_MISSED.inc()
-        if not self._away:
-            log.warning("no hints, Valkey can't be asked; deciding goes on in PostgreSQL", error=error)
-        self._away = True

@@ -150,10 +150,15 @@ class PostgresBooks:
         return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
 
     def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
-        read, tenant = _read_campaign_versions(rows.new, rows.lists), rows.tenant
+        read: dict[str, list[CampaignVersion]] = {}
+        for row in rows.new:
+            version = read_version(**dict(row))
+            lists = {list_id: rows.lists[list_id] for list_id in name_lists(version)}
+            read.setdefault(version.campaign_id, []).append(msgspec.structs.replace(version, lists=lists))
         campaign_versions = {
-            campaign_id: campaign_version or read[campaign_id] for campaign_id, campaign_version in rows.known.items()
+            campaign_id: known or join_versions(read[campaign_id]) for campaign_id, known in rows.known.items()
         }
+        tenant = rows.tenant
         book = Book(
             tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
             version=tenant["book_version"],
@@ -244,18 +249,6 @@ def _read_actions(rows: Iterable[asyncpg.Record], old: Book | None) -> dict[str,
         same = known is not None and known.schema == schema
         actions[row["name"]] = known if known and same else Action(row["name"], schema, build_reader(schema))
     return actions
-
-
-def _read_campaign_versions(rows: Iterable[asyncpg.Record], lists: Lists) -> dict[str, CampaignVersion]:
-    versions: dict[str, list[CampaignVersion]] = {}
-    for row in rows:
-        versions.setdefault(row["campaign_id"], []).append(_read_campaign_version(row, lists))
-    return {campaign_id: join_versions(each) for campaign_id, each in versions.items()}
-
-
-def _read_campaign_version(row: asyncpg.Record, lists: Lists) -> CampaignVersion:
-    version = read_version(**dict(row))
-    return msgspec.structs.replace(version, lists={list_id: lists[list_id] for list_id in name_lists(version)})
 
 
 class _Rows(msgspec.Struct, frozen=True):

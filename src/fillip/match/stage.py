@@ -77,7 +77,12 @@ def _check_eligibility(event: Event, refusals: Refusals) -> _Eligibility | None:
 def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
     event, book = eligibility.event, eligibility.event.book
     user = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
-    typed_user = _read_user(book, user or {}) if eligibility.open_set.uses_user else {}
+    typed_user: Attributes | None = {}
+    if eligibility.open_set.uses_user:
+        try:
+            typed_user = book.read_user(user or {})
+        except Unreadable:  # an attribute that the schema requires is missing
+            typed_user = None
     cohorts = _list_cohorts(book, event.user_id) if eligibility.open_set.uses_cohorts else frozenset()
     met = _apply_rules(eligibility, typed_user, cohorts, refusals)
     candidates = [
@@ -107,14 +112,6 @@ def _apply_rules(
         except RuleError:
             refusals.add("rule_error")
     return met
-
-
-def _read_user(book: Book, user: Attributes) -> Attributes | None:
-    """What rules read of a user; None where an attribute that the schema requires is missing."""
-    try:
-        return book.read_user(user)
-    except Unreadable:
-        return None
 
 
 def _build_candidate(

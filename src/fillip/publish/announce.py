@@ -116,16 +116,14 @@ class Announcer:
             if data[:1] in (b"I", b"U") and self._begin is not None:
                 self._take_row(data, self._begin, piece, now_us)
             elif data:
-                self._take_frame(self._decoder.decode(data), piece)
+                message = self._decoder.decode(data)
+                if isinstance(message, Begin):
+                    self._begin, self._index = message, 0
+                elif isinstance(message, Commit):
+                    self._begin, piece.end_lsn = None, message.end_lsn
             elif self._begin is None:
                 piece.end_lsn = max(piece.end_lsn, sent_lsn)
         return piece
-
-    def _take_frame(self, message: Begin | Commit | Row | None, piece: WalPiece) -> None:
-        if isinstance(message, Begin):
-            self._begin, self._index = message, 0
-        elif isinstance(message, Commit):
-            self._begin, piece.end_lsn = None, message.end_lsn
 
     def _take_row(self, data: bytes, begin: Begin, piece: WalPiece, now_us: int) -> None:
         """Whatever is wrong with this row, the next one gets the next position."""

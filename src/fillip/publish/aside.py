@@ -7,7 +7,7 @@ import structlog
 from msgspec import Struct, json
 
 from fillip.publish import metrics
-from fillip.publish.pgoutput import UNCHANGED, Row, Value
+from fillip.publish.pgoutput import UNCHANGED, Row
 
 MAX_COLUMN_BYTES = 4_000
 """A larger column is left out, and named in `omitted`: the row itself stays in the ledger."""
@@ -59,14 +59,10 @@ def write_aside(row: Row | bytes, aside: Aside, source: bytes, op: str | None = 
         written = _Written(op or "", aside.error, {"wal": wal}, [])
     else:
         columns = [(c.name, v) for c, v in zip(row.relation.columns, row.values, strict=False)]
-        omitted = [name for name, value in columns if _is_left_out(value)]
+        omitted = [name for name, v in columns if v is UNCHANGED or (v and len(v) > MAX_COLUMN_BYTES)]
         texts = {name: _decode_text(v) if isinstance(v, bytes) else None for name, v in columns if name not in omitted}
         written = _Written(op or row.op, aside.error, texts, omitted)
     return b"%b,%b}" % (json.encode(written)[:-1], source)
-
-
-def _is_left_out(value: Value) -> bool:
-    return value is UNCHANGED or (isinstance(value, bytes) and len(value) > MAX_COLUMN_BYTES)
 
 
 def _decode_text(value: bytes) -> str:

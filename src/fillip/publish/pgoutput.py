@@ -97,18 +97,15 @@ class Decoder:
     def decode_row(self, data: bytes) -> Row:
         """The message of an insert or an update."""
         relation = self._relations[_ID(data, 1)[0]]
+        values, at = _read_values(data, 6)
         if data[:1] == b"I":
-            return Row(relation, "c", _read_values(data, 6)[0])
-        return Row(relation, "u", _read_update(data))
-
-
-def _read_update(data: bytes) -> list[Value]:
-    """The new row. A large key value that stayed as it was is left out of it; the old key, sent along then, has it."""
-    if data[5:6] == b"N":
-        return _read_values(data, 6)[0]
-    before, at = _read_values(data, 6)
-    after, _ = _read_values(data, at + 1)
-    return [old if new is UNCHANGED and old is not None else new for old, new in zip(before, after, strict=True)]
+            return Row(relation, "c", values)
+        if (
+            data[5:6] != b"N"
+        ):  # a large key value that stayed as it was is not in the new row: the old key before it has it
+            pairs = zip(values, _read_values(data, at + 1)[0], strict=True)
+            values = [old if new is UNCHANGED and old is not None else new for old, new in pairs]
+        return Row(relation, "u", values)
 
 
 def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:

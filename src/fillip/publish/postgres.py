@@ -147,7 +147,8 @@ class Link:
         async with _connect(self._dsn) as reader:
             await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(name))
-            yield Snapshot(_read_lsn(lsn), self._slot, temporary, reader)
+            high, low = (int(half, 16) for half in lsn.split("/"))
+            yield Snapshot(high << 32 | low, self._slot, temporary, reader)
         with _retryable():
             await self._connection.execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary)))
 
@@ -293,8 +294,3 @@ async def _ask(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[
 def _load_sql(name: str) -> LiteralString:
     text: Any = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
     return text  # type: ignore[no-any-return]  # written by us, as good as a literal
-
-
-def _read_lsn(text: str) -> int:
-    high, _, low = text.partition("/")
-    return int(high, 16) << 32 | int(low, 16)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -65,8 +65,9 @@ async def publish(
                 pause.reset()
             tell_following(False)
             foreseen = isinstance(error, Retry | StreamError)
-            told = None if foreseen else error
-            log.warning("publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=told)
+            log.warning(
+                "publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=None if foreseen else error
+            )
             metrics.faults.inc(not foreseen)
             await _run_until_first(stop.wait(), pause.take())
 
@@ -102,7 +103,9 @@ class _Publisher:
             async with Link.open(self._dsn) as link:
                 slot, epoch = await self._find_place(link)
                 await link.start(slot)  # from here on no other publisher is at work, so Kafka's end stands
-                last = await self._read_last()
+                topics = sorted({*self._routes.values(), self._unannounced})
+                records = await read_last(self._bootstrap, topics, self._security)
+                last = {place: read_source(record) if record else None for place, record in records.items()}
                 epoch = epoch or choose_epoch(link.identity, slot, last)
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
                 self._tell_following(True)
@@ -144,10 +147,6 @@ class _Publisher:
         await asyncio.gather(self._producer.post(urgent), self._patient.post(patient))  # queued now, in order
         metrics.messages.inc(len(piece.messages))
         metrics.delay.observe(time.time() - piece.committed_at_us / 1e6)
-
-    async def _read_last(self) -> dict[Partition, _Source | None]:
-        last = await read_last(self._bootstrap, sorted({*self._routes.values(), self._unannounced}), self._security)
-        return {place: read_source(record) if record else None for place, record in last.items()}
 
     async def _find_place(self, link: Link) -> tuple[Slot, str | None]:
         """The slot, and the epoch where a new one begins."""
@@ -212,17 +211,13 @@ async def _run_until_first(*jobs: Coroutine[Any, Any, object]) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in tasks if task.done()]
     finally:
-        await _cancel(tasks)
+        # until all have ended: Python 3.11's wait_for, which drivers use, may swallow a cancellation
+        while waiting := [task for task in tasks if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=CANCEL_EVERY_S)
     for task in ended:
         task.result()
-
-
-async def _cancel(tasks: Collection[asyncio.Task[object]]) -> None:
-    """Cancel until all have ended: Python 3.11's wait_for, which drivers use, may swallow a cancellation."""
-    while waiting := [task for task in tasks if not task.done()]:
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting, timeout=CANCEL_EVERY_S)
 
 
 def read_source(record: Record) -> _Source | None:

@@ -102,8 +102,7 @@ class ValkeyProjection:
                     pause.reset()
                 except Exception as error:  # whatever it is, announcing goes on, and so does this
                     metrics.projection_failures.inc()
-                    foreseen = isinstance(error, RedisError | OSError | Retry)
-                    told = None if foreseen else error
+                    told = None if isinstance(error, RedisError | OSError | Retry) else error
                     log.warning("projection of counters waits, again in %.0f s: %s", pause.next_s, error, exc_info=told)
                     await pause.take()
         finally:
@@ -119,7 +118,8 @@ class ValkeyProjection:
             if time.monotonic() >= check_at:
                 await self._find_lost()
                 check_at = time.monotonic() + CHECK_EVERY_S
-            if due := self._find_due():
+            before = time.monotonic() - REBUILD_EVERY_S
+            if due := frozenset(t for t in self._lost if self._rebuilt_at.get(t, before) <= before):
                 await self._rebuild(due)
             if not self._waiting:
                 with suppress(TimeoutError):
@@ -155,7 +155,8 @@ class ValkeyProjection:
         except Exception as error:  # noqa: BLE001 - foreseen or not: one counter does not stop the others
             keys = list(counters)
             if len(keys) == 1:
-                return tell_asides([_describe_counter(keys[0], error)])
+                named = {name: getattr(keys[0], name)[:100] for name in ("tenant_id", "limit_id", "user_id", "key")}
+                return tell_asides([Aside("limit_counter", named, f"{type(error).__name__}: {error}")])
             for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
                 await self._advance_surely(tenant, {key: counters[key] for key in half})
 
@@ -169,11 +170,6 @@ class ValkeyProjection:
         metrics.projected_counters.inc(len(counters) - over - refused)
         metrics.dropped_counters.labels("tenant_has_many").inc(over)
         metrics.dropped_counters.labels("valkey_full").inc(refused)
-
-    def _find_due(self) -> frozenset[str]:
-        """The tenants that are lost and were not rebuilt just now."""
-        before = time.monotonic() - REBUILD_EVERY_S
-        return frozenset(tenant for tenant in self._lost if self._rebuilt_at.get(tenant, before) <= before)
 
     async def _find_lost(self) -> None:
         tenants = list(self._tenants)
@@ -225,11 +221,6 @@ class ValkeyProjection:
             async for name in self._client.scan_iter(match="f:{*}:c:*", count=1000):
                 if name[len("f:{") : name.index("}")] in foreign:
                     await self._client.unlink(name)
-
-
-def _describe_counter(key: CounterKey, error: Exception) -> Aside:
-    named = {"tenant_id": key.tenant_id, "limit_id": key.limit_id, "user_id": key.user_id[:100], "key": key.key[:100]}
-    return Aside("limit_counter", named, f"{type(error).__name__}: {error}")
 
 
 def _split(counters: Iterable[CounterKey]) -> Iterator[tuple[str, list[CounterKey]]]:

@@ -279,17 +279,13 @@ class _Walk:
         """Commit what can be committed of a batch that failed. Whatever comes of it, a rewind follows."""
         self._worked, self._too_large = [], 0
         if isinstance(failed.error, self._errors.busy) and len(failed.batch.records) > 1:
-            await self._try_again(failed)
-        else:
-            await self._narrow(failed)
-
-    async def _try_again(self, failed: _Failed) -> None:
-        """The whole batch once more: it may have lost a race, which says nothing of its size."""
-        await _wait(self._pause, failed.error)
-        try:
-            await self._commit_part(failed.batch, await self._pass(failed.batch))
-        except _Failed as again:
-            await self._narrow(again)
+            await _wait(self._pause, failed.error)
+            try:  # the whole once more: it may have lost a race, which says nothing of its size
+                await self._commit_part(failed.batch, await self._pass(failed.batch))
+                return
+            except _Failed as again:
+                failed = again
+        await self._narrow(failed)
 
     async def _narrow(self, failed: _Failed) -> None:
         batch, error = failed.batch, failed.error

@@ -146,7 +146,9 @@ class ReversalBatch:
         after = self._weigh(pending, before)
         if not isinstance(after, ReversedSoFar):
             return SettledReversal(pending, *after)
-        histories = {place: await self._find_history(place) for place in self._list_involved(pending.original)}
+        places = sorted(self._contributions.get(pending.original, ()))
+        standing = [place for place in places if self._find(place).state != "reversed"]
+        histories = {place: await self._find_history(place) for place in standing}
         reversed_instances = [
             each
             for place, history in histories.items()
@@ -280,10 +282,6 @@ class ReversalBatch:
             if (place.tenant_id, instance.start_event_key) == key:
                 contributions.setdefault(place, [])
         self._met, self._changed = len(instances.met), len(instances.changed)
-
-    def _list_involved(self, key: EventKey) -> list[InstanceKey]:
-        """The instances, of those that stand, that an event opened or gave to."""
-        return sorted(place for place in self._contributions.get(key, ()) if self._find(place).state != "reversed")
 
     def _find(self, place: InstanceKey) -> Instance:
         return self._state.instances.find(place) or self._histories[place].instance

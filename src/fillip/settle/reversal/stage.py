@@ -245,8 +245,14 @@ def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, 
     for done in reversed_:
         lacking = {each.incentive_id: short.get((done.pending.key, each.incentive_id), 0) for _, each in done.taken}
         missing |= {incentive_id: missing.get(incentive_id, 0) + amount for incentive_id, amount in lacking.items()}
-        taken = [(grant, _lower(each, lacking[each.incentive_id])) for grant, each in done.taken]
-        told = [_tell_less(each, lacking[each.incentive_id], missing[each.incentive_id]) for each in done.told]
+        taken, told = [], []
+        for grant, each in done.taken:
+            lacks = lacking[each.incentive_id]
+            taken.append((grant, replace(each, value=each.value - lacks, short=lacks)))
+        for update in done.told:
+            value = update.value - lacking[update.incentive_id]
+            reversed_value = update.reversed_value - missing[update.incentive_id]
+            told.append(replace(update, value=value, reversed_value=reversed_value))
         noted.append(replace(done, taken=taken, told=told))
     return noted
 
@@ -254,11 +260,3 @@ def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, 
 def terms_of(tenant_id: str, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> dict[str, LimitTerms]:
     """Those of one tenant, by limit."""
     return {limit_id: terms for (owner, limit_id), terms in limit_terms.items() if owner == tenant_id}
-
-
-def _lower(taken: IncentiveReversal, short: int) -> IncentiveReversal:
-    return replace(taken, value=taken.value - short, short=short)
-
-
-def _tell_less(told: InboxUpdate, short: int, short_so_far: int) -> InboxUpdate:
-    return replace(told, value=told.value - short, reversed_value=told.reversed_value - short_so_far)

@@ -1,9 +1,8 @@
 """Wallets in the ledger's transaction, as role fillip_worker: for reversals, and for the sweep."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 from fillip.core.ledger.points import PointsToReverse, WalletKey, identify_reversal
 from fillip.core.ledger.wallet import Wallet
@@ -23,7 +22,11 @@ class PostgresWallets(WalletRows):
         """
         wallets = await self.lock_free(keys)
         await self.mature(wallets, at)
-        await self._pay_draws(wallets)
+        draws = await self.read_draws(wallets)
+        if draws:
+            await self.open_pages(wallets, {key: some[0].since for key, some in draws.items()})
+        for key, some in draws.items():
+            wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since])
         await self.store(wallets.values())
         await self._connection.fetch(SQL["set_due"], *to_columns(wallets, 3), at)
         return sum(len(wallet.transfers) + len(wallet.parts) for wallet in wallets.values())
@@ -40,24 +43,15 @@ class PostgresWallets(WalletRows):
         owing = [key for key, wallet in wanted.items() if wallet.balance.owed]
         for key, draws in (await self.read_draws(owing)).items():
             wanted[key].draws = {draw.transfer_id: draw for draw in draws} | wanted[key].draws
-        floors = await self._read_floors({(key[0], key[2]) for key in wanted})
-        return Terms(floors, await self._read_amounts([(t.wallet[0], identify_reversal(t)) for t in takings]))
+        currencies = {(tenant, currency) for tenant, _, currency in wanted}
+        floors = await self._connection.fetch(SQL["read_floors"], *to_columns(currencies, 2))
+        transfers = [(taking.wallet[0], identify_reversal(taking)) for taking in takings]
+        amounts = await self._connection.fetch(SQL["read_transfers"], *to_columns(transfers, 2))
+        return Terms(
+            floors={(row["tenant_id"], row["currency"]): row["floor"] for row in floors},
+            done={row["transfer_id"]: row["amount"] for row in amounts},
+        )
 
     async def write(self, wallets: Iterable[Wallet]) -> None:
         """Store what was moved in locked wallets. Raises Retry when another writer made one of them first."""
         await self.store(wallet for wallet in wallets if wallet.transfers)
-
-    async def _pay_draws(self, wallets: Mapping[WalletKey, Wallet]) -> None:
-        draws = await self.read_draws(wallets)
-        if draws:
-            await self.open_pages(wallets, {key: some[0].since for key, some in draws.items()})
-        for key, some in draws.items():
-            wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since])
-
-    async def _read_floors(self, currencies: Collection[tuple[str, str]]) -> dict[tuple[str, str], int | None]:
-        rows = await self._connection.fetch(SQL["read_floors"], *to_columns(currencies, 2))
-        return {(row["tenant_id"], row["currency"]): row["floor"] for row in rows}
-
-    async def _read_amounts(self, transfers: Sequence[tuple[str, UUID]]) -> dict[UUID, int]:
-        rows = await self._connection.fetch(SQL["read_transfers"], *to_columns(transfers, 2))
-        return {row["transfer_id"]: row["amount"] for row in rows}

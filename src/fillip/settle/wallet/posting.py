@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.ledger.points import PointsReversal, PointsToReverse, WalletKey, identify_reversal
 from fillip.core.ledger.settlement import GrantRequest, Settled
@@ -52,7 +51,7 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
                     incentive_id=made.incentive_id,
                     amount=value,
                     at=done.decision.decided_at,
-                    available_at=_after(event, reward.pending_for_s),
+                    available_at=add_span(event.occurred_at, reward.pending_for_s) if reward.pending_for_s else None,
                     expires_at=reward.expire_at(event.occurred_at, event.book.tenant.clock),
                 )
 
@@ -71,7 +70,3 @@ def post_in_turn(
         if taken.short:
             short[taking.reversal, taking.incentive_id] = taken.short
     return short
-
-
-def _after(event: Event, span_s: int | None) -> datetime | None:
-    return add_span(event.occurred_at, span_s) if span_s else None

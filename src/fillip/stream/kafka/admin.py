@@ -40,16 +40,12 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
 def _await_leaders(admin: AdminClient, names: set[str]) -> None:
     """Return when the broker knows each topic and who leads its partitions: a moment after it has created them."""
     give_up_at = time.monotonic() + 2 * ANSWER_S
-    while waiting := names - _find_led(admin):
+    while True:
+        found = ask_broker(admin.list_topics, None, ANSWER_S).topics
+        partitions = {name: topic.partitions.values() for name, topic in found.items()}
+        led = {name for name, some in partitions.items() if some and all(each.leader >= 0 for each in some)}
+        if names <= led:
+            return
         if time.monotonic() > give_up_at:
-            raise Away(f"topics have no leader yet: {', '.join(sorted(waiting))}")
+            raise Away(f"topics have no leader yet: {', '.join(sorted(names - led))}")
         time.sleep(TURN_S)
-
-
-def _find_led(admin: AdminClient) -> set[str]:
-    found = ask_broker(admin.list_topics, None, ANSWER_S).topics
-    return {
-        name
-        for name, topic in found.items()
-        if topic.partitions and all(p.leader >= 0 for p in topic.partitions.values())
-    }

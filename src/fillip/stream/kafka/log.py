@@ -26,15 +26,10 @@ from fillip.stream.kafka.reader import (
 WATCH_EVERY_S = 0.5
 
 
-def find_topic_id(admin: AdminClient, topic: str) -> str:
-    """The id that the broker gave the topic when it was made. Raises KafkaException."""
-    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
-    return str(asked[topic].result(2 * ANSWER_S).topic_id)
-
-
 def look_at(consumer: Consumer, admin: AdminClient, topic: str, partitions: Iterable[int]) -> dict[int, Log]:
     """Some partitions of a topic. Raises KafkaException."""
-    topic_id = find_topic_id(admin, topic)
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
+    topic_id = str(asked[topic].result(2 * ANSWER_S).topic_id)
     marks = {number: ask_watermarks(consumer, TopicPartition(topic, number)) for number in partitions}
     return {number: Log(first, end, topic_id) for number, (first, end) in marks.items()}
 

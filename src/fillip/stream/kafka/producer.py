@@ -110,16 +110,12 @@ class KafkaProducer:
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(TURN_S)
-            if self._settled:
-                self._wake()
-
-    def _wake(self) -> None:
-        settled = self._settled.copy()
-        del self._settled[: len(settled)]
-        try:
-            self._loop.call_soon_threadsafe(_resolve, settled)
-        except RuntimeError:  # the loop is closed: nobody waits
-            self._closing.set()
+            if settled := self._settled.copy():
+                del self._settled[: len(settled)]
+                try:
+                    self._loop.call_soon_threadsafe(_resolve, settled)
+                except RuntimeError:  # the loop is closed: nobody waits
+                    self._closing.set()
 
 
 def _resolve(settled: list[_Delivery]) -> None:

@@ -82,9 +82,8 @@ class Tail:
         raise StopAsyncIteration
 
     def _assign(self, consumer: Consumer) -> None:
-        parts = []
-        for part in list_partitions(consumer, self._topics):
-            parts.append(TopicPartition(part.topic, part.partition, self._find_start(consumer, part)))
+        found = list_partitions(consumer, self._topics)
+        parts = [TopicPartition(part.topic, part.partition, self._find_start(consumer, part)) for part in found]
         self.places = {(part.topic, part.partition): part.offset for part in parts}
         consumer.assign(parts)
 
