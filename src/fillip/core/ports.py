@@ -19,7 +19,6 @@ class CampaignBook(Protocol):
 
         Of a tenant whose newest definitions can't be read it is the book before, or Unbuilt where there is none.
         """
-        ...
 
 
 class UserAttributes(Protocol):
@@ -27,7 +26,6 @@ class UserAttributes(Protocol):
 
     async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, object]]:
         """(tenant, user) -> attributes; users without a row are absent. Raises Retry."""
-        ...
 
 
 class LimitHints(Protocol):
@@ -35,7 +33,6 @@ class LimitHints(Protocol):
 
     async def find_full(self, wanted: Mapping[CounterKey, tuple[int, int]]) -> frozenset[CounterKey]:
         """The counters for which used + amount > cap, of {counter: (amount, cap)}; empty when it can't be reached."""
-        ...
 
 
 class Caller(Struct, frozen=True):
@@ -52,7 +49,6 @@ class Rates(Protocol):
 
     async def take(self, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """Take `count` of what comes in at `per_s`, all or none; without the shared store by this process alone."""
-        ...
 
 
 class KeyRing(Protocol):
@@ -60,7 +56,6 @@ class KeyRing(Protocol):
 
     async def authenticate(self, key: str) -> Caller | None:
         """The caller of a live key, None for any other. Raises Retry when unknown here and the store is away."""
-        ...
 
 
 class EventLog(Protocol):
@@ -71,4 +66,3 @@ class EventLog(Protocol):
 
         Raises Unreadable, also for a `conflicting_duplicate` of what was put a while ago; and Retry.
         """
-        ...

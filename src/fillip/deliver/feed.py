@@ -3,8 +3,8 @@
 import asyncio
 from collections import Counter as Tally
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from itertools import chain
 
 import structlog
@@ -12,9 +12,11 @@ from prometheus_client import Counter, Gauge
 
 from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_progress
 from fillip.deliver.session import Session
-from fillip.deliver.tail import OpenTail
 from fillip.stream.belt import Record
 from fillip.stream.pause import Pause
+
+OpenTail = Callable[[], AbstractAsyncContextManager[AsyncIterator[Sequence[Record]]]]
+"""Opens the tail of the topics from their end; once it is entered, nothing produced later is missed."""
 
 SESSIONS_A_USER = 10
 RECENT_USERS = 2_000

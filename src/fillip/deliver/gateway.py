@@ -11,11 +11,10 @@ from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
 from fillip.core.errors import Retry
-from fillip.deliver.feed import Feed
+from fillip.deliver.feed import Feed, OpenTail
 from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encode_closed, encode_frame, read_frame
 from fillip.deliver.inbox import Inbox
 from fillip.deliver.session import CLOSED, Session
-from fillip.deliver.tail import OpenTail
 from fillip.http.address import find_parameter_faults, list_parameters
 from fillip.http.errors import Malformed
 from fillip.http.health import HEALTH_PATHS, UNREAD, answer_readiness

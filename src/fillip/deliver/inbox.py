@@ -108,21 +108,17 @@ class Inbox(Protocol):
 
     async def admit(self, ticket: str) -> Admission | None:
         """Redeem a ticket, once; None when it is unknown, expired or redeemed. After Retry it is not used up."""
-        ...
 
     async def read(self, user: User, after_seq: int, count: int) -> Sequence[InboxEntry]:
         """Up to `count` entries with seq > after_seq, in order. One that can't be shown is there, without its incentive."""
-        ...
 
     async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
         """Mark the entries in (after_seq, through_seq] as acked; those already acked keep their time."""
-        ...
 
     async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[Progress]:
         """The instances named, in whatever state, and up to `count` of those still open, the newest of them. One that
         can't be shown is left out.
         """
-        ...
 
 
 def write_instant(instant: datetime) -> str:

@@ -56,7 +56,6 @@ class Producer(Protocol):
 
     async def send_many(self, messages: Sequence[tuple[str, bytes | str | None, bytes | str | None]]) -> None:
         """Return when all (topic, key, value) are in the log. Raises StreamError."""
-        ...
 
 
 class _TakenEvent(Struct, frozen=True):

@@ -74,7 +74,9 @@ class BookKeeper:
             if self._decides or unclaimed:
                 await self.renew()
             if unclaimed:
-                await self._claim(unclaimed)
+                async with self._reach(unclaimed) as connection:
+                    rows = await connection.fetch(SQL["claim_books"], self._reader_id, unclaimed)
+                self._claimed.update(tenant_id for (tenant_id,) in rows)
             books = await self._books.pin([t for t in tenant_ids if t in self._claimed])
             if untold := {t: b.version for t, b in books.items() if isinstance(b, Book) and t not in self._told}:
                 await self._tell(untold)
@@ -182,11 +184,6 @@ class BookKeeper:
                 log.exception("a book can't be read and stays as it was", tenant=tenant_id, version=wanted)
                 await asyncio.sleep(BEAT_EVERY_S)
         del self._working[tenant_id]
-
-    async def _claim(self, tenant_ids: Collection[str]) -> None:
-        async with self._reach(tenant_ids) as connection:
-            rows = await connection.fetch(SQL["claim_books"], self._reader_id, tenant_ids)
-        self._claimed.update(tenant_id for (tenant_id,) in rows)
 
     async def _tell(self, versions: Mapping[str, int]) -> None:
         async with self._beating, self._reach(versions) as connection:  # a beat tells them all again

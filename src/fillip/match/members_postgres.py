@@ -1,7 +1,6 @@
 """The members of cohorts: read in pieces, each a transaction of its own; and what is left of former lists, removed so."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -31,19 +30,15 @@ class PostgresMembers:
         parts: list[tuple[bytes, bytes]] = []
         found, after = 0, ""
         while content_id is not None:
-            async with self._turn:
-                rows = await self._fetch(tenant_id, content_id, after)
+            async with self._turn, self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
+                rows = await connection.fetch(SQL["parts"], tenant_id, content_id, after, PIECE_PARTS)
             if not rows:
                 break
             parts += [(first_id.encode(), members) for first_id, members in rows]
             found += sum(members.count(END) - 1 for _, members in rows)
             after = rows[-1][0]
         return Members(parts) if found == size else None
-
-    async def _fetch(self, tenant_id: str, content_id: UUID, after: str) -> Sequence[asyncpg.Record]:
-        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
-            return await connection.fetch(SQL["parts"], tenant_id, content_id, after, PIECE_PARTS)
 
 
 class PostgresFormerMembers:
@@ -58,14 +53,14 @@ class PostgresFormerMembers:
         """Remove one portion of the list that was begun first, or its row once it is empty."""
         try:
             found = await self._finder.fetchrow(SQL["find_left"], at)
-            return await self._forget(found["tenant_id"], found["content_id"]) if found else 0
+            if found is None:
+                return 0
+            tenant_id, content_id = found["tenant_id"], found["content_id"]
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
+                removed: int = await connection.fetchval(SQL["forget_parts"], tenant_id, content_id, PIECE_PARTS)
+                if not removed:
+                    await connection.execute(SQL["forget_content"], tenant_id, content_id)
+            return removed or 1
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError) as error:
             raise Retry(f"former lists of members were not removed: {type(error).__name__}: {error}") from error
-
-    async def _forget(self, tenant_id: str, content_id: UUID) -> int:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
-            removed: int = await connection.fetchval(SQL["forget_parts"], tenant_id, content_id, PIECE_PARTS)
-            if not removed:
-                await connection.execute(SQL["forget_content"], tenant_id, content_id)
-        return removed or 1

@@ -206,7 +206,8 @@ def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
     left_out = [columns[at].name for at, value in enumerate(kept) if value is UNCHANGED] if row.op == "u" else []
     value = _join(op, writer.write(kept), left_out, source)
     while len(value) > MAX_MESSAGE_BYTES:
-        large = max(range(len(kept)), key=lambda at: _measure(kept[at]))
+        sizes = [len(value) if isinstance(value, bytes) else 0 for value in kept]
+        large = sizes.index(max(sizes))
         kept[large] = UNCHANGED
         left_out.append(columns[large].name)
         value = _join(op, writer.write(kept), left_out, source)
@@ -216,7 +217,3 @@ def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
 def _join(op: str, after: bytes, omitted: list[str], source: bytes) -> bytes:
     named = b',"omitted":%b' % json.encode(omitted) if omitted else b""
     return b'{"op":"%b","after":%b%b,%b}' % (op.encode(), after, named, source)
-
-
-def _measure(value: Value) -> int:
-    return len(value) if isinstance(value, bytes) else 0

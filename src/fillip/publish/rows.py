@@ -36,20 +36,8 @@ class RowWriter:
         )
 
 
-def _write_as_is(value: bytes) -> bytes:
-    return value
-
-
 def _write_text(value: bytes) -> bytes:
     return json.encode(value.decode())
-
-
-def _write_plain(value: bytes) -> bytes:
-    return b'"%b"' % value
-
-
-def _write_bool(value: bytes) -> bytes:
-    return b"true" if value == b"t" else b"false"
 
 
 def _write_bytes(value: bytes) -> bytes:
@@ -68,17 +56,13 @@ def _write_day(value: bytes) -> bytes:
     return b'"%b"' % value
 
 
-def _write_integers(value: bytes) -> bytes:
-    return b"[%b]" % value[1:-1].replace(b"NULL", b"null")
-
-
 WRITERS: dict[int, _Write] = {
-    16: _write_bool,
+    16: lambda value: b"true" if value == b"t" else b"false",
     17: _write_bytes,
-    **dict.fromkeys((20, 21, 23, 114, 3802), _write_as_is),  # int8, int2, int4, json, jsonb
-    **dict.fromkeys((1005, 1007, 1016), _write_integers),
+    **dict.fromkeys((20, 21, 23, 114, 3802), bytes),  # int8, int2, int4, json, jsonb
+    **dict.fromkeys((1005, 1007, 1016), lambda value: b"[%b]" % value[1:-1].replace(b"NULL", b"null")),
     1082: _write_day,
     1184: _write_instant,
-    2950: _write_plain,  # uuid
+    2950: lambda value: b'"%b"' % value,  # uuid
 }
 """By OID in pg_type, which PostgreSQL never changes. The connection must have DateStyle ISO, TimeZone UTC."""

@@ -49,11 +49,9 @@ class CounterStore(Protocol):
 
     async def list_tenants(self) -> set[str]:
         """Every tenant."""
-        ...
 
     def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
         """(used, version) of all counters of these tenants, in pieces."""
-        ...
 
 
 class ValkeyProjection:

@@ -107,7 +107,6 @@ class Positions(Protocol):
 
     async def claim(self, topic: str, partition: int, first_offset: int, topic_id: str) -> Position:
         """What is stored; where nothing is yet, stores `first_offset` of the log with this id and returns that."""
-        ...
 
 
 class Source(Protocol):
@@ -115,26 +114,21 @@ class Source(Protocol):
 
     def __aiter__(self) -> "Source":
         """Itself."""
-        ...
 
     async def __anext__(self) -> Batch:
         """The next batch, never empty, as soon as there is one. Stops after close(). Raises StreamLost."""
-        ...
 
     async def rewind(self, *, worked: int | None = None) -> None:
         """Drop everything in flight and go on from the stored offset of every partition held.
 
         `worked`: a batch was more than the server would do, parts of so many records were not. See Size.
         """
-        ...
 
     async def committed(self, batch: Batch) -> None:
         """Note that `batch` is settled, for those who watch the lag; decides nothing."""
-        ...
 
     async def close(self) -> None:
         """Leave; the iteration ends."""
-        ...
 
 
 Stage: TypeAlias = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec.structs import replace
 
 from fillip.core.index.clause import Bound, Choice, Clause, Clauses, Key, Leftover, Members, Range, Value, Want
-from fillip.core.rule.calendar import read_instant
+from fillip.core.instant import read_instant_ns
 from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Name, Node, Select
 
 MAX_CLAUSES = 16
@@ -184,6 +184,6 @@ def _read_const(node: Node) -> Value:
 
 
 _FOLDED: dict[str, Callable[[Any], Value]] = {
-    "string_to_timestamp": read_instant,
+    "string_to_timestamp": read_instant_ns,
     "negate_double": lambda value: -value,
 }

@@ -14,12 +14,10 @@ class Contender(Protocol):
     @property
     def campaign_version(self) -> CampaignVersion:
         """The campaign."""
-        ...
 
     @property
     def values(self) -> Sequence[int]:
         """One for each reward."""
-        ...
 
 
 _C = TypeVar("_C", bound=Contender)

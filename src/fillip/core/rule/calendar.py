@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from fillip.core.instant import SECOND_NS, check_instant_ns, read_instant_ns, read_span_ns, tell_local
+from fillip.core.instant import SECOND_NS, check_instant_ns, read_span_ns, tell_local
 from fillip.core.rule.arithmetic import INT64_MAX, check_int
 
 _MAX_SPAN_NS = 87_660_000 * 3600 * SECOND_NS + SECOND_NS - 1
@@ -74,11 +74,6 @@ def shift_instant(instant_ns: int, span_ns: int) -> int:
     if abs(span_ns) > INT64_MAX:
         raise ValueError("integer overflow")
     return check_instant_ns(instant_ns + span_ns)
-
-
-def read_instant(text: str) -> int:
-    """Nanoseconds since 1970 UTC of an RFC 3339 date-time."""
-    return read_instant_ns(text)
 
 
 def seconds_to_instant(seconds: int) -> int:

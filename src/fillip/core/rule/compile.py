@@ -49,7 +49,6 @@ class Rule(Protocol):
         /,
     ) -> bool | int | str:
         """The rule's value for one event."""
-        ...
 
 
 def compile_rule(checked: bytes, lists: Lists = NO_LISTS) -> Rule:

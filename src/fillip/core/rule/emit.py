@@ -55,10 +55,7 @@ class Writer:
         name = self.scope[node.name]
         return "sorted(cohorts)" if name == "cohorts" else name
 
-    def _write_select(self, node: Select) -> str:
-        return self._write_field(node)
-
-    def _write_field(self, node: Select | Has) -> str:
+    def _write_select(self, node: Select | Has) -> str:
         written = f"{self.write(node.operand)}[{node.field!r}]"
         return f"{written}.items" if self._is_lists(node.operand) else written
 
@@ -68,7 +65,7 @@ class Writer:
     def _write_has(self, node: Has) -> str:
         if node.operand.type.kind == "map":
             return f"({node.field!r} in {self.write(node.operand)})"
-        return f"is_set({self._write_field(node)})"
+        return f"is_set({self._write_select(node)})"
 
     def _write_items(self, node: Items) -> str:
         return f"[{', '.join(map(self.write, node.items))}]"

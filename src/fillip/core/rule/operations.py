@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from fillip.core import pattern
-from fillip.core.instant import write_instant, write_span
+from fillip.core.instant import read_instant_ns, write_instant, write_span
 from fillip.core.rule import arithmetic, calendar
 
 _COMPARED = ("bool", "int64", "uint64", "double", "string", "timestamp", "duration")
@@ -29,6 +29,7 @@ NAMESPACE: dict[str, Any] = {
     **_list_functions(arithmetic),
     **_list_functions(calendar),
     "find_pattern": pattern.find_pattern,
+    "read_instant_ns": read_instant_ns,
     "write_instant": write_instant,
     "write_span": write_span,
     "len": len,
@@ -79,7 +80,7 @@ TEMPLATES: dict[str, str] = {
     "uint64_to_string": "write_int({0})",
     "timestamp_to_string": "write_instant({0})",
     "duration_to_string": "write_span({0})",
-    "string_to_timestamp": "read_instant({0})",
+    "string_to_timestamp": "read_instant_ns({0})",
     "int64_to_timestamp": "seconds_to_instant({0})",
     "string_to_duration": "read_span({0})",
 }

@@ -27,14 +27,9 @@ class PostgresDueCodes:
 
     async def move_due(self, at: datetime) -> int:
         """Add one portion to a generation, tenants in turn. What was added is counted in the same transaction."""
-
-        async def move(keys: Sequence[Key]) -> int:
-            with retry_transient():
-                return await self._add(keys)
-
         try:
             found = await self._find()
-            return await self._turns.move(found, move) if found else 0
+            return await self._turns.move(found, self._add) if found else 0
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"coupon codes were not made: {type(error).__name__}: {error}") from error
 
@@ -46,11 +41,12 @@ class PostgresDueCodes:
 
     async def _add(self, keys: Sequence[Key]) -> int:
         ((tenant_id, generation_id),) = keys
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
-            order = await connection.fetchrow(SQL["lock_generation"], tenant_id, generation_id)
-            if order is None:  # another sweep is at it
-                return 0
-            codes = make_codes(order["pattern"], min(order["missing"], PORTION_CODES))
-            await connection.execute(SQL["add_codes"], tenant_id, generation_id, order["pool_id"], codes)
+        with retry_transient():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", tenant_id)
+                order = await connection.fetchrow(SQL["lock_generation"], tenant_id, generation_id)
+                if order is None:  # another sweep is at it
+                    return 0
+                codes = make_codes(order["pattern"], min(order["missing"], PORTION_CODES))
+                await connection.execute(SQL["add_codes"], tenant_id, generation_id, order["pool_id"], codes)
         return len(codes)

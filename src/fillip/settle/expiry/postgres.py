@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -25,14 +26,9 @@ class PostgresDueIncentives:
 
     async def move_due(self, at: datetime) -> int:
         """Expire those that have been due longest and that nobody is changing, and tell their users."""
-
-        async def move(keys: Sequence[Key]) -> int:
-            with retry_transient():
-                return await self._expire(keys, at)
-
         try:
             due = await self._find(at)
-            return await self._turns.move(due, move) if due else 0
+            return await self._turns.move(due, partial(self._expire, at=at)) if due else 0
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due incentives were not moved: {type(error).__name__}: {error}") from error
 
@@ -46,11 +42,12 @@ class PostgresDueIncentives:
     async def _expire(self, due: Sequence[Key], at: datetime) -> int:
         tenants, ids = [str(tenant) for tenant, _ in due], [incentive_id for _, incentive_id in due]
         places = {incentive_id: place for place, incentive_id in enumerate(ids)}
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
-            rows = await connection.fetch(SQL["expire"], tenants, ids, at)
-            expired = sorted(rows, key=lambda row: (row["tenant_id"], places[row["incentive_id"]]))
-            if expired:
-                columns = [[row[name] for row in expired] for name in ("tenant_id", "incentive_id", "left_over")]
-                await connection.execute(SQL["tell_expired"], *columns, len(expired))
+        with retry_transient():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
+                rows = await connection.fetch(SQL["expire"], tenants, ids, at)
+                expired = sorted(rows, key=lambda row: (row["tenant_id"], places[row["incentive_id"]]))
+                if expired:
+                    columns = [[row[name] for row in expired] for name in ("tenant_id", "incentive_id", "left_over")]
+                    await connection.execute(SQL["tell_expired"], *columns, len(expired))
         return len(expired)

@@ -99,8 +99,16 @@ class PostgresReversals:
         by_decision = await self._lock_incentives(rows)
         grants: dict[EventKey, list[Grant]] = {}
         for row in rows:
-            incentives = by_decision.get((row["tenant_id"], row["decision_id"]), [])
-            grants.setdefault((row["tenant_id"], row["event_key"]), []).append(_read_grant(row, incentives))
+            grant = Grant(
+                decision_id=row["decision_id"],
+                campaign_id=row["campaign_id"],
+                user_id=row["user_id"],
+                instance=row["instance"],
+                give_back=row["give_back"],
+                uses=_uses.decode(row["limits"]),
+                incentives=by_decision.get((row["tenant_id"], row["decision_id"]), []),
+            )
+            grants.setdefault((row["tenant_id"], row["event_key"]), []).append(grant)
         return grants
 
     async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
@@ -155,18 +163,6 @@ class PostgresReversals:
 
     async def _fetch(self, name: str, keys: Collection[tuple[object, ...]], *more: object) -> list[asyncpg.Record]:
         return await self._connection.fetch(SQL[name], *to_columns(keys, 2), *more)
-
-
-def _read_grant(row: asyncpg.Record, incentives: Sequence[GrantedIncentive]) -> Grant:
-    return Grant(
-        decision_id=row["decision_id"],
-        campaign_id=row["campaign_id"],
-        user_id=row["user_id"],
-        instance=row["instance"],
-        give_back=row["give_back"],
-        uses=_uses.decode(row["limits"]),
-        incentives=incentives,
-    )
 
 
 def _read_place(row: asyncpg.Record) -> InstanceKey:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import asyncpg
 
@@ -29,12 +30,8 @@ class PostgresDueWallets:
 
     async def move_due(self, at: datetime) -> int:
         """Activate and expire what is due, and let lots pay what draws are owed, in wallets that nobody holds."""
-
-        async def move(keys: Sequence[Key]) -> int:
-            return await self._move(keys, at)
-
         try:
-            portions = list(self._divide(await self._find(at)))
+            portions, move = self._divide(await self._find(at)), partial(self._move, at=at)
             return sum([await self._turns.move(portion, move) for portion in portions])
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
             raise Retry(f"due points were not moved: {type(error).__name__}: {error}") from error

@@ -84,7 +84,9 @@ class Reader:
         error: Exception | None = None
         try:
             while not self.closing.is_set():
-                self._obey()
+                with suppress(Empty):
+                    while True:
+                        self._orders.get_nowait()()
                 self.between()
                 if self.handover.has_room(TURN_S):
                     self._read()
@@ -96,11 +98,6 @@ class Reader:
             self.consumer.close()
         self.handover.end(error)
         self.handover.tell(resolve, self.ended)
-
-    def _obey(self) -> None:
-        with suppress(Empty):
-            while True:
-                self._orders.get_nowait()()
 
     def _read(self) -> None:
         messages = fresh = self.consumer.consume(1, TURN_S)  # sleeps until one is there: a larger number would wait on
