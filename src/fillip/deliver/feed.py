@@ -58,9 +58,8 @@ class Feed:
         if self._by_tenant[tenant_id] >= session.sockets:
             if not mates:
                 del self._sessions[key]
-            raise Closed(
-                "quota-exceeded", 429, f"the tenant has all of its {session.sockets:,} connections here in use"
-            )
+            message = f"the tenant has all of its {session.sockets:,} connections here in use"
+            raise Closed("quota-exceeded", 429, message)
         self._by_tenant[tenant_id] += 1
         mates.append(session)
         self._count(1)

@@ -133,9 +133,8 @@ def _read_incentive(row: asyncpg.Record) -> Incentive:
 
 
 def _read_change(row: asyncpg.Record) -> Change:
-    return Change(
-        row["entry"], row["changed_value"], row["reversed_value"], row["reason"], _read_instant(row["changed_at"])
-    )
+    changed_at = _read_instant(row["changed_at"])
+    return Change(row["entry"], row["changed_value"], row["reversed_value"], row["reason"], changed_at)
 
 
 def _read_progress(row: asyncpg.Record) -> Progress:

@@ -155,9 +155,7 @@ class PostgresBooks:
             version = read_version(**dict(row))
             lists = {list_id: rows.lists[list_id] for list_id in name_lists(version)}
             read.setdefault(version.campaign_id, []).append(msgspec.structs.replace(version, lists=lists))
-        campaign_versions = {
-            campaign_id: known or join_versions(read[campaign_id]) for campaign_id, known in rows.known.items()
-        }
+        campaign_versions = {each: known or join_versions(read[each]) for each, known in rows.known.items()}
         tenant = rows.tenant
         book = Book(
             tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
@@ -182,13 +180,9 @@ class PostgresBooks:
         campaign_versions = old.campaign_versions if old else {}
         known: dict[str, CampaignVersion | None] = {}
         for campaign_id, version, state in await connection.fetch(SQL["campaigns"], tenant_id):
-            campaign_version = campaign_versions.get(campaign_id)
-            same = (
-                campaign_version is not None
-                and (campaign_version.version, campaign_version.state) == (version, state)
-                and campaign_version.fits(lists)
-            )
-            known[campaign_id] = campaign_version if same else None
+            kept = campaign_versions.get(campaign_id)
+            same = kept and (kept.version, kept.state) == (version, state) and kept.fits(lists)
+            known[campaign_id] = kept if same else None
         missing = [campaign_id for campaign_id, campaign_version in known.items() if campaign_version is None]
         return known, await connection.fetch(SQL["definitions"], tenant_id, missing) if missing else []
 

@@ -65,9 +65,8 @@ async def publish(
                 pause.reset()
             tell_following(False)
             foreseen = isinstance(error, Retry | StreamError)
-            log.warning(
-                "publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=None if foreseen else error
-            )
+            told = None if foreseen else error
+            log.warning("publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=told)
             metrics.faults.inc(not foreseen)
             await _run_until_first(stop.wait(), pause.take())
 

@@ -58,9 +58,8 @@ def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
 def _check_names(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:
     for each in campaign.expressions:
         if each.is_rule and each.action and each.action not in vocabulary.types.actions:
-            yield Fault(
-                each.pointer.removesuffix("rule") + "action", f"unknown action '{each.action}': define it first"
-            )
+            at = each.pointer.removesuffix("rule") + "action"
+            yield Fault(at, f"unknown action '{each.action}': define it first")
     for index, cohort_id in enumerate(campaign.cohorts):
         if cohort_id not in (vocabulary.types.cohorts or ()):
             yield Fault(f"/cohorts/{index}", f"unknown cohort '{cohort_id}': make it first")

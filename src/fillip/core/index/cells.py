@@ -118,9 +118,7 @@ def build_ranges(_: Key, read: Read, every: int, wants: Mapping[int, Range]) -> 
     steps, null = 2 * len(cuts) + 1, every & ~set_bits(wants)
     block = -(-steps // MAX_STEPS)
     spans = {row: _find_span(cuts, want) for row, want in wants.items()}
-    inexact = (
-        {row for row, (first, last) in spans.items() if first % block or (last + 1) % block} if block > 1 else set()
-    )
+    inexact = {row for row, (first, last) in spans.items() if first % block or (last + 1) % block}
     nan = null | set_bits(row for row, want in wants.items() if want.nan)
     taken = ((first // block, last // block, row) for row, (first, last) in spans.items() if first <= last)
     masks = _sweep(null, taken, steps // block + 1)

@@ -115,7 +115,10 @@ def _derive(schema: object, pointer: str, *, nullable: bool, depth: int) -> Attr
     if name == "string" and schema.get("format") == "date-time":
         return Scalar(Kind.TIMESTAMP, nullable)
     if name == "string":
-        return Scalar(Kind.STRING, nullable, _read_max_length(schema, pointer))
+        longest = schema.get("maxLength", MAX_LENGTH)
+        if not isinstance(longest, int | float) or longest != longest // 1 or longest < 0:
+            raise SchemaUnusable(f"{pointer}/maxLength", "must be an integer from 0")
+        return Scalar(Kind.STRING, nullable, int(min(longest, MAX_LENGTH)))
     return Scalar(_KINDS[name], nullable)
 
 
@@ -155,10 +158,3 @@ def _derive_list(schema: Mapping[str, object], pointer: str, *, depth: int) -> L
     if not isinstance(most, int) or not 0 <= most <= MAX_ITEMS:
         raise SchemaUnusable(f"{pointer}/maxItems", f"must be an integer from 0 to {MAX_ITEMS}")
     return ListOf(element, most)
-
-
-def _read_max_length(schema: Mapping[str, object], pointer: str) -> int:
-    given = schema.get("maxLength", MAX_LENGTH)
-    if not isinstance(given, int | float) or given != given // 1 or given < 0:
-        raise SchemaUnusable(f"{pointer}/maxLength", "must be an integer from 0")
-    return int(min(given, MAX_LENGTH))

@@ -115,13 +115,9 @@ class ReversalBatch:
     async def record(self, match: Match, settled: Sequence[Settled]) -> None:
         """Note what an event earned. From now on it is known; reversals that have been waiting for it have their turn."""
         event, key = match.event, (match.event.tenant_id, match.event.key)
-        for campaign_version in (
-            version.campaign_version for candidate in match.candidates for version in candidate.versions
-        ):
-            if campaign_version.campaign.quest:
-                self._versions[event.tenant_id, campaign_version.campaign_id, campaign_version.version] = (
-                    campaign_version.campaign.quest
-                )
+        for version in (each.campaign_version for candidate in match.candidates for each in candidate.versions):
+            if quest := version.campaign.quest:
+                self._versions[event.tenant_id, version.campaign_id, version.version] = quest
         self._known[key] = RecordedEvent(event.user_id, event.action)
         self._note_contributions(key)
         for each in settled:

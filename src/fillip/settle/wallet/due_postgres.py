@@ -38,17 +38,10 @@ class PostgresDueWallets:
 
     async def _find(self, at: datetime) -> list[asyncpg.Record]:
         while True:
-            rows: list[asyncpg.Record] = await self._finder.fetch(
-                SQL["find_due"],
-                at,
-                self._few_lots + 1,
-                self._turns.after,
-                OF_A_TENANT,
-                PORTION_WALLETS,
-                *self._turns.list_aside(3),
-            )
+            few, after, aside = self._few_lots + 1, self._turns.after, self._turns.list_aside(3)
+            rows = await self._finder.fetch(SQL["find_due"], at, few, after, OF_A_TENANT, PORTION_WALLETS, *aside)
             if self._turns.note([row["tenant_id"] for row in rows], PORTION_WALLETS):
-                return rows
+                return list(rows)
 
     def _divide(self, rows: Sequence[asyncpg.Record]) -> Iterator[list[Key]]:
         """Wallets (sorted) that together have no more lots due than a page; one with many is by itself."""

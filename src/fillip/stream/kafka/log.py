@@ -62,9 +62,8 @@ async def read_log(bootstrap: str, topic: str, extra: Config | None = None) -> d
 
 
 def _read_log(bootstrap: str, topic: str, extra: Config) -> dict[int, Log]:
-    consumer = Consumer(
-        build_config(bootstrap, "fillip-look", 10, {"enable.auto.commit": False} | dict(extra)), logger=log
-    )
+    config = build_config(bootstrap, "fillip-look", 10, {"enable.auto.commit": False} | dict(extra))
+    consumer = Consumer(config, logger=log)
     try:
         numbers = [part.partition for part in list_partitions(consumer, [topic])]
         admin = AdminClient({**build_client_config(bootstrap), **extra}, logger=log)
