@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import duckdb
+from msgspec.structs import asdict, astuple
 
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
@@ -73,7 +74,12 @@ class DuckdbBay:
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """See Bay."""
-        return [_read_campaign_day(row) for row in await self._run(self._fetch, "campaign_days", _ask(question))]
+        return [
+            CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], users)
+            for day, campaign_id, granted, issued, denied, spend, users in await self._run(
+                self._fetch, "campaign_days", _ask(question)
+            )
+        ]
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
         """See Bay."""
@@ -112,10 +118,10 @@ class DuckdbBay:
             for topic, rows in load.rows.items():
                 self._insert(topic, rows)
             if load.asides:
-                self._connection.executemany(SQL["set_aside"], [_list(aside) for aside in load.asides])
+                self._connection.executemany(SQL["set_aside"], [astuple(aside) for aside in load.asides])
             if load.marks:
-                self._connection.executemany(SQL["mark"], [_list(mark) for mark in load.marks.values()])
-            self._connection.executemany(SQL["move"], [_list(position) for position in load.positions.values()])
+                self._connection.executemany(SQL["mark"], [astuple(mark) for mark in load.marks.values()])
+            self._connection.executemany(SQL["move"], [astuple(position) for position in load.positions.values()])
             self._connection.commit()
         except BaseException:
             self._connection.rollback()
@@ -170,22 +176,7 @@ def _join(rows: Sequence[Record]) -> str:
     ).decode()
 
 
-def _list(row: Position | Aside | Mark) -> list[object]:
-    return [getattr(row, name) for name in row.__struct_fields__]
-
-
 def _ask(question: Question) -> dict[str, object]:
-    return {
-        "tenant_id": question.tenant_id,
-        "first": question.first,
-        "last": question.last,
-        "campaign_id": question.campaign_id,
-        "count": question.count,
-        "after_day": question.after[0],
-        "after_name": question.after[1],
-    }
-
-
-def _read_campaign_day(row: tuple[Any, ...]) -> CampaignDay:
-    day, campaign_id, granted, issued, denied, spend, unique_users = row
-    return CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], unique_users)
+    asked = asdict(question)
+    asked["after_day"], asked["after_name"] = asked.pop("after")
+    return asked

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import date
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -66,11 +67,13 @@ class ReportsDoor:
 
     async def answer_campaign_days(self, request: Request) -> Response:
         """Issued, denied by reason, spend and unique users by campaign and day."""
-        return await self._answer_page(request, {"campaign_id"}, self._bay.report_campaign_days, _name_campaign)
+        return await self._answer_page(
+            request, {"campaign_id"}, self._bay.report_campaign_days, attrgetter("campaign_id")
+        )
 
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""
-        return await self._answer_page(request, set(), self._bay.report_rejection_days, _name_reason)
+        return await self._answer_page(request, set(), self._bay.report_rejection_days, attrgetter("reason"))
 
     async def answer_watermark(self, request: Request) -> Response:
         """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing."""
@@ -89,7 +92,11 @@ class ReportsDoor:
         caller = await self._admit(request)
         await _refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
         limit = _read_limit(request)
-        lines = await report(_read_question(request, caller.tenant_id, limit + 1))
+        first_day, last_day = _read_day(request, "from", date.min), _read_day(request, "to", date.max)
+        if last_day < first_day:
+            raise InvalidQuery("`to` is before `from`", at="to")
+        campaign_id, place = request.query_params.get("campaign_id"), _read_place(request)
+        lines = await report(Question(caller.tenant_id, first_day, last_day, campaign_id, limit + 1, place))
         last = lines[limit - 1] if len(lines) > limit else None
         cursor = write_cursor([last.day, name(last)]) if last else None
         return _answer_report(request, _Page(lines[:limit], cursor))
@@ -114,14 +121,6 @@ async def _refuse_unknown(request: Request, known: Collection[str]) -> None:
                 raise Invalid("this operation takes no body, send none", at="")
     except ClientDisconnect:
         raise TooSlow("the request did not come whole") from None
-
-
-def _read_question(request: Request, tenant_id: str, count: int) -> Question:
-    first, last = _read_day(request, "from", date.min), _read_day(request, "to", date.max)
-    if last < first:
-        raise InvalidQuery("`to` is before `from`", at="to")
-    campaign_id = request.query_params.get("campaign_id")
-    return Question(tenant_id, first, last, campaign_id, count, _read_place(request))
 
 
 def _read_day(request: Request, name: str, default: date) -> date:
@@ -151,14 +150,6 @@ def _read_place(request: Request) -> tuple[date, str]:
     except Invalid as error:
         raise InvalidQuery(str(error), at="cursor") from None
     return day, name
-
-
-def _name_campaign(line: CampaignDay) -> str:
-    return line.campaign_id
-
-
-def _name_reason(line: RejectionDay) -> str:
-    return line.reason
 
 
 def _answer_report(request: Request, report: Struct) -> Response:

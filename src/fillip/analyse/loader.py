@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from prometheus_client import Counter, Histogram
 
-from fillip.analyse.facts import Aside, sift
+from fillip.analyse.facts import sift
 from fillip.analyse.report import Bay
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record, StreamError
@@ -59,17 +59,13 @@ async def _load_facts(bay: Bay, records: Sequence[Record]) -> None:
     load = sift(records, await bay.read_positions())
     with LOAD_S.time():
         await bay.load(load)
-    _tell_asides(load.asides)
-    LOADED.labels("seen_before").inc(load.seen_before)
-    LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
-
-
-def _tell_asides(asides: Sequence[Aside]) -> None:
-    for aside in asides:
+    for aside in load.asides:
         SET_ASIDE.labels(aside.topic).inc()
-    for aside in asides[:TOLD_AT_ONCE]:
+    for aside in load.asides[:TOLD_AT_ONCE]:
         place = {"topic": aside.topic, "partition": aside.partition, "offset": aside.record_offset}
         log.error("announcement set aside, see table set_aside", error=aside.error, **place)
+    LOADED.labels("seen_before").inc(load.seen_before)
+    LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
 
 
 async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:

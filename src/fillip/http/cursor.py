@@ -16,18 +16,15 @@ def write_cursor(values: Sequence[object]) -> str:
 
 def read_cursor(cursor: str, kinds: Sequence[type]) -> tuple[Any, ...]:
     """The values that a cursor stands for, one of each of `kinds`; raises Invalid for any other list's."""
+    place: tuple[Any, ...] | None
     try:
         values = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
-        place: tuple[Any, ...] = tuple(msgspec.convert(value, kind) for value, kind in zip(values, kinds, strict=True))
+        place = tuple(msgspec.convert(value, kind) for value, kind in zip(values, kinds, strict=True))
     except (ValueError, RecursionError):  # ValueError: of base64, of UTF-8, of msgspec, and of a wrong number of values
-        raise _refuse_cursor() from None
-    if any(map(_is_beyond, place)):
-        raise _refuse_cursor()
+        place = None
+    if place is None or any(map(_is_beyond, place)):
+        raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
     return place
-
-
-def _refuse_cursor() -> Invalid:
-    return Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
 
 
 def _is_beyond(value: object) -> bool:

@@ -25,16 +25,13 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def _bound_bytes(text: str) -> str:
-    if fits(text):
-        return text
-    raise ValueError(f"must not be longer than {MAX_ID_BYTES} bytes in UTF-8")
+def _bound_bytes(most: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if fits(text, most):
+            return text
+        raise ValueError(f"must not be longer than {most} bytes in UTF-8")
 
-
-def _bound_source(text: str) -> str:
-    if fits(text, MAX_SOURCE_BYTES):
-        return text
-    raise ValueError(f"must not be longer than {MAX_SOURCE_BYTES} bytes in UTF-8")
+    return AfterValidator(check)
 
 
 def _refuse_dots(text: str) -> str:
@@ -57,7 +54,7 @@ def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-_IN_BYTES = AfterValidator(_bound_bytes)
+_IN_BYTES = _bound_bytes(MAX_ID_BYTES)
 NO_DOTS = AfterValidator(_refuse_dots)
 _BOUND = f"At most {MAX_ID_BYTES} bytes in UTF-8, not . or .."
 UserId = Annotated[
@@ -75,7 +72,7 @@ Source = Annotated[
         description=f"The event's source. At most {MAX_SOURCE_BYTES:,} bytes in UTF-8",
         examples=["/shop/till-7"],
     ),
-    AfterValidator(_bound_source),
+    _bound_bytes(MAX_SOURCE_BYTES),
 ]
 TenantId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["grocer"])]
 ActionId = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,99}$", examples=["PURCHASE"])]
