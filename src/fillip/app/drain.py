@@ -30,16 +30,11 @@ class Drain:
 
         async def answer(message: Message) -> None:
             if more and message["type"] == "http.response.start" and message["status"] >= 400:
+                left = MAX_BYTES
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(_discard(take), WITHIN_S)
+                    async with asyncio.timeout(WITHIN_S):
+                        while more and left > 0:
+                            left -= len((await take()).get("body", b""))
             await send(message)
 
         await self._app(scope, take, answer)
-
-
-async def _discard(take: Receive) -> None:
-    left, more = MAX_BYTES, True
-    while more and left > 0:
-        message = await take()
-        left -= len(message.get("body", b""))
-        more = bool(message.get("more_body", False))

@@ -26,24 +26,12 @@ class Standing(Struct, frozen=True):
 
 def look(settings: Settings) -> list[Standing]:
     """Every partition of the events' topic that has a stored position. Raises Refused, Retry."""
-    return asyncio.run(_look(settings))
-
-
-def restart(settings: Settings) -> list[Standing]:
-    """Go on with the log as it is, at its first offset, where the stored position does not fit it; those partitions.
-
-    The others stay as they are. Raises Refused, Retry.
-    """
-    return asyncio.run(_restart(settings))
-
-
-async def _look(settings: Settings) -> list[Standing]:
     topic = Topics(settings.topic_prefix).received
     try:
-        logs = await read_log(settings.kafka_bootstrap, topic, settings.kafka_security)
+        logs = asyncio.run(read_log(settings.kafka_bootstrap, topic, settings.kafka_security))
     except Away as away:
         raise Retry(str(away)) from away
-    stored = await list_positions(settings.dsn("fillip_worker"), topic)
+    stored = asyncio.run(list_positions(settings.dsn("fillip_worker"), topic))
     if lost := stored.keys() - logs.keys():
         named = ", ".join(map(str, sorted(lost)))
         raise Refused(
@@ -52,10 +40,15 @@ async def _look(settings: Settings) -> list[Standing]:
     return [Standing(n, at, logs[n], find_misfit(at, logs[n])) for n, at in sorted(stored.items())]
 
 
-async def _restart(settings: Settings) -> list[Standing]:
-    misfits = [each for each in await _look(settings) if each.misfit]
+def restart(settings: Settings) -> list[Standing]:
+    """Go on with the log as it is, at its first offset, where the stored position does not fit it; those partitions.
+
+    The others stay as they are. Raises Refused, Retry.
+    """
+    misfits = [each for each in look(settings) if each.misfit]
     seen, logs = ({e.partition: e.stored for e in misfits}, {e.partition: e.log for e in misfits})
-    await restart_positions(settings.dsn("fillip_worker"), Topics(settings.topic_prefix).received, seen, logs)
+    topic = Topics(settings.topic_prefix).received
+    asyncio.run(restart_positions(settings.dsn("fillip_worker"), topic, seen, logs))
     return misfits
 
 

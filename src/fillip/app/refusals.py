@@ -30,11 +30,7 @@ class RefusalMetrics:
             await asyncio.sleep(TELL_EVERY_S)
             waiting, self._waiting = self._waiting, Refusals()
             try:
-                _tell(waiting)
+                for reason, count in waiting.tell().items():
+                    REFUSED.labels(reason).inc(count)
             except Exception:
                 log.exception("refusals could not be told")
-
-
-def _tell(refusals: Refusals) -> None:
-    for reason, count in refusals.tell().items():
-        REFUSED.labels(reason).inc(count)

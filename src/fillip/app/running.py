@@ -32,7 +32,7 @@ def find_settings(state: Path | None) -> Found:
     """
     if state is None and "FILLIP_POSTGRES_DSN" in os.environ:
         return Found(read_settings(), "from FILLIP_POSTGRES_DSN")
-    folder = state or locate_state()
+    folder = state or Path(os.environ.get("FILLIP_STATE_DIR") or USUAL_STATE)
     settings = read_running(folder)
     if settings is None:
         raise Crash(
@@ -40,11 +40,6 @@ def find_settings(state: Path | None) -> Found:
             "or set FILLIP_POSTGRES_DSN and the other settings of servers that run elsewhere"
         )
     return Found(settings, f"the instance in {folder}")
-
-
-def locate_state() -> Path:
-    """The state folder where none is named."""
-    return Path(os.environ.get("FILLIP_STATE_DIR") or USUAL_STATE)
 
 
 def note_running(state_dir: Path, settings: Settings) -> None:
