@@ -85,7 +85,13 @@ class Kafka:
     def prepare(self) -> None:
         """Write the configuration (the ports may be new) and format the data folder once."""
         if not self._home.exists():
-            self._format()
+            made = self._home.with_suffix(".new")
+            shutil.rmtree(made, ignore_errors=True)
+            self._write_configuration(made)
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+            command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._file)]
+            run_tool(command, self._folder.path / "log" / "kafka-format.log")
+            made.rename(self._home)
         self._write_configuration(self._home)
 
     def build_command(self) -> list[str]:
@@ -100,20 +106,12 @@ class Kafka:
             found = self._probe.list_topics(timeout=1)
         except (OSError, KafkaException):
             return False
-        return found.cluster_id == self._read_cluster_id() and bool(found.brokers)
+        ours = re.search(r"^cluster\.id=(.+)$", (self._home / "meta.properties").read_text(), re.MULTILINE)
+        return ours is not None and found.cluster_id == ours[1].strip() and bool(found.brokers)
 
     def complete(self) -> None:
         """Let go of the probe's connection."""
         self._probe = None
-
-    def _format(self) -> None:
-        made = self._home.with_suffix(".new")
-        shutil.rmtree(made, ignore_errors=True)
-        self._write_configuration(made)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
-        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._file)]
-        run_tool(command, self._folder.path / "log" / "kafka-format.log")
-        made.rename(self._home)
 
     def _write_configuration(self, data: Path) -> None:
         self._file.write_text(
@@ -121,10 +119,6 @@ class Kafka:
                 node=NODE, host=HOST, port=self._port, controller_port=self._controller_port, data=data
             )
         )
-
-    def _read_cluster_id(self) -> str:
-        found = re.search(r"^cluster\.id=(.+)$", (self._home / "meta.properties").read_text(), re.MULTILINE)
-        return found.group(1).strip() if found else ""
 
 
 def check_external(bootstrap: str, security: Mapping[str, Any]) -> None:

@@ -127,7 +127,12 @@ class Postgres:
     def _give_to_nobody(self, data: Path) -> None:
         for parent in data.parents:
             if not parent.stat().st_mode & 0o001:
-                parent.chmod(0o711) if parent == self._folder.path else refuse_closed_folder(parent)
+                if parent != self._folder.path:
+                    raise ServerFailed(
+                        "PostgreSQL must run as user nobody here (root, and user namespaces are refused), "
+                        f"who may not enter {parent}: run Fillip as an ordinary user, or put the state folder below /tmp"
+                    )
+                parent.chmod(0o711)
         nobody = pwd.getpwnam("nobody")
         for path in (data, self._secret):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
@@ -161,14 +166,6 @@ def choose_identity() -> Identity:
     probe = wrap_command([str(find_binaries() / "postgres"), "--version"], "namespace", signal.SIGTERM)
     result = subprocess.run(probe, capture_output=True, env=build_environment(), check=False)
     return "namespace" if result.returncode == 0 else "nobody"
-
-
-def refuse_closed_folder(folder: Path) -> None:
-    """Raise the error for a folder that user nobody can't pass."""
-    raise ServerFailed(
-        "PostgreSQL must run as user nobody here (root, and user namespaces are refused), "
-        f"who may not enter {folder}: run Fillip as an ordinary user, or put the state folder below /tmp"
-    )
 
 
 def check_external(dsn: str) -> None:

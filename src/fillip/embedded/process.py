@@ -48,7 +48,8 @@ class Child:
     def __init__(self, server: Server, command: Sequence[str], log: Path) -> None:
         self.server = server
         self.log = log
-        rotate_log(log)
+        if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".old.log"))  # one run's log and the one before it remain
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 wrap_command(command, server.identity, server.stop_signal),
@@ -129,16 +130,10 @@ def build_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def rotate_log(log: Path) -> None:
-    """Put a log that has grown aside, so that one run's log and the one before it remain."""
-    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".old.log"))
-
-
-def quote_log(log: Path, lines: int = 8) -> str:
+def quote_log(log: Path) -> str:
     """Return the last lines of a log as the tail of an error message."""
     text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return "; last lines of {}:\n  {}".format(log, "\n  ".join(text.splitlines()[-lines:] or ["(empty)"]))
+    return "; last lines of {}:\n  {}".format(log, "\n  ".join(text.splitlines()[-8:] or ["(empty)"]))
 
 
 def fingerprint_process(pid: int) -> str | None:

@@ -44,7 +44,6 @@ class Servers:
         self._report = report
         self._postgres_settings = postgres_settings or {}
         self._children: dict[str, Child] = {}
-        self._addresses: dict[str, str] = {}
         self._adding = threading.Lock()
         self._stopping = threading.Event()
         self._patience = Patience()
@@ -58,7 +57,7 @@ class Servers:
             self._folder.acquire()
             (self._folder.path / "log").mkdir(exist_ok=True)
             self._end_leftovers()
-            self._start_all(self._folder.allot_ports(PORTS))
+            self.addresses = self._start_all(self._folder.allot_ports(PORTS))
         except BaseException:
             self.stop()
             raise
@@ -72,11 +71,6 @@ class Servers:
         self._pool.shutdown()
         self._stop_children()  # one that was being started while we stopped the others
         self._folder.release()
-
-    @property
-    def addresses(self) -> Addresses:
-        """Where the servers answer, once started."""
-        return Addresses(self._addresses["postgres"], self._addresses["valkey"], self._addresses["kafka"])
 
     def pids(self) -> dict[str, int]:
         """Return name → pid of the embedded servers ('postgres', 'valkey', 'kafka')."""
@@ -99,7 +93,11 @@ class Servers:
         Returns at once: a start takes seconds. One that fails is reported, and tried again by a later call.
         """
         now_s = time.monotonic()
-        self._note_revivals()
+        for name, revival in list(self._revivals.items()):
+            if revival.done():
+                del self._revivals[name]
+                if error := revival.exception():
+                    self._report(name, f"could not be started again: {error}")
         with self._adding:
             ended = [child for name, child in self._children.items() if not child.is_running()]
         due = [c for c in ended if c.server.name not in self._revivals and self._patience.allows(c.server.name, now_s)]
@@ -109,13 +107,6 @@ class Servers:
             self._revivals[child.server.name] = self._pool.submit(self._launch, child.server)
         return [child.server.name for child in due]
 
-    def _note_revivals(self) -> None:
-        for name, revival in list(self._revivals.items()):
-            if revival.done():
-                del self._revivals[name]
-                if error := revival.exception():
-                    self._report(name, f"could not be started again: {error}")
-
     def __enter__(self) -> Addresses:
         return self.start()
 
@@ -124,7 +115,7 @@ class Servers:
     ) -> None:
         self.stop()
 
-    def _start_all(self, ports: dict[str, int]) -> None:
+    def _start_all(self, ports: dict[str, int]) -> Addresses:
         outside = self._external
         tasks = [
             self._pool.submit(self._start_postgres, outside.postgres_dsn, ports["postgres"]),
@@ -132,37 +123,37 @@ class Servers:
             self._pool.submit(self._start_kafka, outside.kafka_bootstrap, ports["kafka"], ports["kafka_controller"]),
         ]
         wait(tasks, return_when="FIRST_EXCEPTION")
-        _raise_first(tasks)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()  # raises what ended it, the others may still be at work
+        return Addresses(*(task.result() for task in tasks))
 
-    def _start_postgres(self, external: str | None, port: int) -> None:
+    def _start_postgres(self, external: str | None, port: int) -> str:
         if external is not None:
             postgres.check_external(external)
             self._report("postgres", f"using {postgres.describe_dsn(external)}")
-            self._addresses["postgres"] = external
-            return
+            return external
         server = postgres.Postgres(self._folder, port, self._postgres_settings, postgres.choose_identity())
         self._launch(server)
-        self._addresses["postgres"] = server.address
+        return server.address
 
-    def _start_valkey(self, external: str | None, port: int) -> None:
+    def _start_valkey(self, external: str | None, port: int) -> str:
         if external is not None:
             valkey.check_external(external)
             self._report("valkey", f"using {describe('Valkey', external)}")
-            self._addresses["valkey"] = external
-            return
+            return external
         server = valkey.Valkey(self._folder, port)
         self._launch(server)
-        self._addresses["valkey"] = server.address
+        return server.address
 
-    def _start_kafka(self, external: str | None, port: int, controller_port: int) -> None:
+    def _start_kafka(self, external: str | None, port: int, controller_port: int) -> str:
         if external is not None:
             kafka.check_external(external, self._external.kafka_security)
             self._report("kafka", f"using Kafka at {external}")
-            self._addresses["kafka"] = external
-            return
+            return external
         server = kafka.Kafka(self._folder, port, controller_port, jars.build_java(self._report))
         self._launch(server)
-        self._addresses["kafka"] = server.address
+        return server.address
 
     def _launch(self, server: Server) -> None:
         self._report(server.name, "starting")
@@ -170,17 +161,12 @@ class Servers:
         if self._stopping.is_set():
             raise ServerFailed(f"{server.name} was not started: stopping")
         child = Child(server, server.build_command(), self._folder.path / "log" / f"{server.name}.log")
-        self._add_child(server.name, child)
+        with self._adding:
+            self._children[server.name] = child
+            self._folder.note_children({name: (each.pid, each.fingerprint) for name, each in self._children.items()})
         child.wait_ready()
         server.complete()
         self._report(server.name, "ready")
-
-    def _add_child(self, name: str, child: Child) -> None:
-        with self._adding:
-            self._children[name] = child
-            self._folder.note_children(
-                {each.server.name: (each.pid, each.fingerprint) for each in self._children.values()}
-            )
 
     def _stop_children(self) -> None:
         for name in STOP_ORDER:
@@ -194,10 +180,3 @@ class Servers:
             how = signal.SIGINT if name == "postgres" else signal.SIGTERM
             with contextlib.suppress(PermissionError):
                 end_process(pid, fingerprint, how)
-
-
-def _raise_first(tasks: list[Future[None]]) -> None:
-    """Raise the first error of finished tasks."""
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.result()

@@ -34,14 +34,6 @@ def enter_user_namespace() -> None:
             file.write(text)
 
 
-def become_nobody() -> None:
-    """Give up root for the user nobody."""
-    nobody = pwd.getpwnam("nobody")
-    os.setgroups([])
-    os.setgid(nobody.pw_gid)
-    os.setuid(nobody.pw_uid)
-
-
 def die_with(parent: int, death_signal: int) -> None:
     """Ask the kernel for `death_signal` when the parent dies; elsewhere than on Linux do nothing."""
     if sys.platform != "linux":
@@ -57,7 +49,10 @@ def main(arguments: list[str]) -> None:
     if identity == "namespace":
         enter_user_namespace()
     elif identity == "nobody":
-        become_nobody()
+        nobody = pwd.getpwnam("nobody")
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
     die_with(int(parent), int(death_signal))  # last: a change of user clears it
     os.execv(command[0], command)  # noqa: S606  # becomes the command
 

@@ -26,29 +26,15 @@ class StateFolder:
         """Take the folder for this process; raises ServerFailed when another has it or the disk is full."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+", encoding="ascii")
+            lock = (self.path / "lock").open("a+", encoding="ascii")
         except OSError as error:
             raise ServerFailed(f"cannot write to the state folder {self.path}: {error.strerror}") from error
-        self._lock_or_refuse(self._lock)
-        self._check_disk()
-
-    def _check_disk(self) -> None:
-        free = shutil.disk_usage(self.path).free
-        if free < self._lowest_free_bytes:
-            self.release()
-            raise ServerFailed(
-                f"only {free // 1_000_000} MB free on the disk of {self.path}: free some, or choose another "
-                f"state folder ({self._lowest_free_bytes // 1_000_000} MB are needed)"
-            )
-
-    def _lock_or_refuse(self, lock: IO[str]) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()
-            self._lock = None
             raise ServerFailed(
                 f"the state folder {self.path} is in use by process {holder}: "
                 "stop that one, or choose another state folder"
@@ -56,6 +42,14 @@ class StateFolder:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        self._lock = lock
+        free = shutil.disk_usage(self.path).free
+        if free < self._lowest_free_bytes:
+            self.release()
+            raise ServerFailed(
+                f"only {free // 1_000_000} MB free on the disk of {self.path}: free some, or choose another "
+                f"state folder ({self._lowest_free_bytes // 1_000_000} MB are needed)"
+            )
 
     def release(self) -> None:
         """Give the folder back; harmless when it is not held."""
