@@ -22,9 +22,10 @@ _GAP = Text(" ")
 
 async def show_board(screen: Console, tally: Tally) -> None:
     """Show the tally until cancelled; the last state stays on the screen."""
-    if not screen.is_terminal:
-        return await _say_lines(screen, tally)
     rates = Rates()
+    while not screen.is_terminal:
+        await asyncio.sleep(SAY_EVERY_S)
+        screen.print(write_line(tally, rates.note(tally)), highlight=False, soft_wrap=True)
     with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
         try:
             while True:
@@ -32,13 +33,6 @@ async def show_board(screen: Console, tally: Tally) -> None:
                 await asyncio.sleep(DRAW_EVERY_S)
         finally:
             live.update(draw_board(tally, None), refresh=True)
-
-
-async def _say_lines(screen: Console, tally: Tally) -> None:
-    rates = Rates()
-    while True:
-        await asyncio.sleep(SAY_EVERY_S)
-        screen.print(write_line(tally, rates.note(tally)), highlight=False, soft_wrap=True)
 
 
 def write_line(tally: Tally, rates: tuple[float, float]) -> str:
@@ -62,7 +56,9 @@ def draw_board(tally: Tally, rates: tuple[float, float] | None) -> RenderableTyp
     beside.add_column(ratio=5)
     beside.add_row(_draw_steps(tally, rates), _draw_refusals(tally))
     bar = ProgressBar(total=tally.total, completed=tally.settled)
-    parts = [bar, _GAP, _GAP, beside, _GAP, _draw_latency(tally), _GAP, _draw_campaigns(tally), *_draw_accidents(tally)]
+    middle, late = (_span(percentile(tally.recent_ms(), share)) for share in (0.5, 0.99))
+    latency = Text.assemble("event to frame, with the backlog  ", "p50 ", (middle, "bold"), "  p99 ", (late, "bold"))
+    parts = [bar, _GAP, _GAP, beside, _GAP, latency, _GAP, _draw_campaigns(tally), *_draw_accidents(tally)]
     return Panel(Padding(Group(*parts), (0, 1)), title=title, title_align="left", border_style="cyan")
 
 
@@ -73,12 +69,6 @@ def _draw_steps(tally: Tally, rates: tuple[float, float]) -> Table:
     table.add_row("announced", f"{tally.decisions:,}", "", f"{tally.unannounced_bytes / 1000:,.0f} kB of WAL")
     table.add_row(f"on {tally.phones} phones", f"{tally.frames:,}", "", f"{max(0, tally.told - tally.frames):,} frames")
     return table
-
-
-def _draw_latency(tally: Tally) -> Text:
-    recent = tally.recent_ms()
-    middle, late = _span(percentile(recent, 0.5)), _span(percentile(recent, 0.99))
-    return Text.assemble("event to frame, with the backlog  ", "p50 ", (middle, "bold"), "  p99 ", (late, "bold"))
 
 
 def _draw_refusals(tally: Tally) -> Table:

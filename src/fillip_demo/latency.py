@@ -72,7 +72,11 @@ async def measure_latency(producer: KafkaProducer, topic: str, api: str, key: st
         gc.freeze()  # a long collection here would be measured as latency there
         began_us = time.time_ns() // 1000
         await send_steadily(producer, topic, recorder)
-        await _wait_for_all(recorder, phones)
+        deadline = time.monotonic() + ARRIVE_WITHIN_S
+        while (came := sum(len(phone.received) for phone in phones)) < len(recorder.sent_us):
+            if time.monotonic() > deadline:
+                raise Crash(f"of {len(recorder.sent_us):,} taps only {came:,} came back as frames")
+            await asyncio.sleep(0.05)
     return report_latency(recorder.journeys, began_us)
 
 
@@ -105,14 +109,6 @@ def write_tap(event_id: str, user_id: str, n: int) -> Event:
         "tenantid": PROBE,
         "data": {"n": n},
     }
-
-
-async def _wait_for_all(recorder: Recorder, phones: Sequence[Phone]) -> None:
-    deadline = time.monotonic() + ARRIVE_WITHIN_S
-    while (came := sum(len(phone.received) for phone in phones)) < len(recorder.sent_us):
-        if time.monotonic() > deadline:
-            raise Crash(f"of {len(recorder.sent_us):,} taps only {came:,} came back as frames")
-        await asyncio.sleep(0.05)
 
 
 def report_latency(journeys: Sequence[Journey], began_us: int) -> list[Figure]:

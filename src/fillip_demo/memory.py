@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from fillip.embedded.process import list_children
 from fillip.figures import Figure, at_most, note
 
 PROC = Path("/proc")
@@ -25,22 +26,15 @@ def measure_memory(pids: Mapping[str, int]) -> list[Figure]:
 
 def measure_tree(pid: int) -> int:
     """Bytes of a process: resident size; with children, where pages are shared (PostgreSQL), proportional sizes."""
-    tree = [pid, *_list_children(pid)]
+    tree = [pid, *_list_descendants(pid)]
     if len(tree) == 1:
         return _read_kb(PROC / str(pid) / "status", "VmRSS:") * 1024
     return sum(_read_kb(PROC / str(each) / "smaps_rollup", "Pss:") for each in tree) * 1024
 
 
-def _list_children(pid: int) -> list[int]:
-    found = []
-    for stat in PROC.glob("[0-9]*/stat"):
-        try:
-            parent = stat.read_text().rpartition(")")[2].split()[1]
-        except OSError:  # it ended meanwhile
-            continue
-        if int(parent) == pid:
-            found.append(int(stat.parent.name))
-    return found + [grandchild for child in found for grandchild in _list_children(child)]
+def _list_descendants(pid: int) -> list[int]:
+    children = [child for child, _ in list_children(pid)]
+    return children + [grandchild for child in children for grandchild in _list_descendants(child)]
 
 
 def _read_kb(path: Path, name: str) -> int:

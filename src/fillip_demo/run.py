@@ -14,10 +14,10 @@ from fillip.embedded.ports import choose_free_port
 from fillip.figures import Figure, open_screen, tabulate, write_figures
 from fillip_demo.book import set_up_grocer, set_up_probe
 from fillip_demo.demo_stack import DemoStack
-from fillip_demo.farewell import describe
 from fillip_demo.latency import FOR_S, PER_S, USERS, measure_latency
 from fillip_demo.memory import measure_memory
 from fillip_demo.postgres import Ledger
+from fillip_demo.sample import TENANT
 from fillip_demo.state import choose_state
 from fillip_demo.writing import measure_writing
 from fillip_demo.year import replay_year
@@ -38,18 +38,37 @@ def run_demo(state: Path, *, keep: bool, kills: int) -> int:
         demo = DemoStack(stack, screen, began, grocer_key, set_up_probe(operator, stack.doors.api), first)
         held = uvloop.run(_perform(demo, kills))
         if keep:
-            _stay(demo)
+            screen.print(describe(stack, grocer_key), markup=False, highlight=False, soft_wrap=True)
+            try:
+                while True:
+                    time.sleep(1)
+                    stack.revive()
+            except KeyboardInterrupt:
+                screen.print("stopping")
     return 0 if held else 1
 
 
-def _stay(demo: DemoStack) -> None:
-    demo.screen.print(describe(demo.stack, demo.grocer_key), markup=False, highlight=False, soft_wrap=True)
-    try:
-        while True:
-            time.sleep(1)
-            demo.stack.revive()
-    except KeyboardInterrupt:
-        demo.screen.print("stopping")
+def describe(stack: Stack, key: str) -> str:
+    """What to do with a demo that was left up: URLs, the key, and commands to paste into another terminal."""
+    api, reports = stack.doors.api, stack.doors.analyse
+    ask = '  curl -s -H "$H"'
+    return f"""
+The demo is still up, in {stack.state_dir}. Ctrl-C stops it.
+
+  API, with its documentation  {api}/docs
+  WebSocket gateway            {stack.doors.gateway}/v1/stream
+  reports                      {reports}/v1/reports/campaign-days
+
+Look around as tenant {TENANT}, in another terminal:
+
+  H="Authorization: Bearer {key}"
+{ask} "{api}/v1/campaigns?limit=3"
+{ask} "{api}/v1/users/h2337/inbox?limit=3"
+{ask} "{api}/v1/limits/cashback-daily/usage?limit=3"
+{ask} "{api}/v1/decisions?outcome=denied&limit=3"
+{ask} "{api}/v1/decisions/DECISION_ID/explain"
+{ask} "{reports}/v1/reports/campaign-days?campaign_id=cashback"
+"""
 
 
 async def _perform(demo: DemoStack, kills: int) -> bool:
