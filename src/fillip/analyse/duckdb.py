@@ -74,11 +74,10 @@ class DuckdbBay:
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """See Bay."""
+        rows = await self._run(self._fetch, "campaign_days", _ask(question))
         return [
             CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], users)
-            for day, campaign_id, granted, issued, denied, spend, users in await self._run(
-                self._fetch, "campaign_days", _ask(question)
-            )
+            for day, campaign_id, granted, issued, denied, spend, users in rows
         ]
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
@@ -171,9 +170,8 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection:
 
 def _join(rows: Sequence[Record]) -> str:
     """One JSON text for DuckDB to take apart: four times as fast as rows of Python values."""
-    return (
-        b"[" + b",".join(b'{"partition":%d,"message":%b}' % (r.partition, r.value or b"null") for r in rows) + b"]"
-    ).decode()
+    items = b",".join(b'{"partition":%d,"message":%b}' % (row.partition, row.value or b"null") for row in rows)
+    return f"[{items.decode()}]"
 
 
 def _ask(question: Question) -> dict[str, object]:

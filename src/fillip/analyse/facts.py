@@ -121,16 +121,12 @@ def _take(load: Load, record: Record, header: _Header, known: Position) -> Posit
         load.renewed.add((record.topic, record.partition))
         rows[:] = [row for row in rows if row.partition != record.partition]
     rows.append(record)
-    _mark(load, header.after.tenant_id, source.committed_at_us)
+    tenant_id = header.after.tenant_id  # of a rejection it may be unknown
+    newest = load.marks.get(tenant_id) if tenant_id else None
+    if tenant_id and (newest is None or newest.committed_at_us < source.committed_at_us):
+        load.marks[tenant_id] = Mark(tenant_id, source.committed_at_us)
     taken = _skip(record, known)
     return replace(taken, epoch=source.epoch, commit_lsn=source.commit_lsn, index=source.index)
-
-
-def _mark(load: Load, tenant_id: str | None, committed_at_us: int) -> None:
-    """Note an announcement of a tenant; of a rejection it may be unknown."""
-    known = load.marks.get(tenant_id) if tenant_id else None
-    if tenant_id and (known is None or known.committed_at_us < committed_at_us):
-        load.marks[tenant_id] = Mark(tenant_id, committed_at_us)
 
 
 def _skip(record: Record, known: Position) -> Position:

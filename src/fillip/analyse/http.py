@@ -67,9 +67,8 @@ class ReportsDoor:
 
     async def answer_campaign_days(self, request: Request) -> Response:
         """Issued, denied by reason, spend and unique users by campaign and day."""
-        return await self._answer_page(
-            request, {"campaign_id"}, self._bay.report_campaign_days, attrgetter("campaign_id")
-        )
+        name = attrgetter("campaign_id")
+        return await self._answer_page(request, {"campaign_id"}, self._bay.report_campaign_days, name)
 
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""

@@ -18,9 +18,8 @@ async def run_gateway(settings: Settings, stop: asyncio.Event, health: Health) -
     """Serve WebSocket streams until `stop`."""
     topics, security = Topics(settings.topic_prefix), settings.kafka_security
     pushed = [*topics.told, topics.progressed, topics.unannounced]
-    follower = Follower(
-        partial(Tail, settings.kafka_bootstrap, pushed, fetch_wait_ms=LIVE_FETCH_WAIT_MS, extra=security)
-    )
+    open_tail = partial(Tail, settings.kafka_bootstrap, pushed, fetch_wait_ms=LIVE_FETCH_WAIT_MS, extra=security)
+    follower = Follower(open_tail)
     host, port, origins = settings.host, settings.gateway_port, settings.allowed_origins
     async with PostgresInbox.open(settings.dsn("fillip_gateway")) as inbox:
         health.watch("PostgreSQL", inbox.check)

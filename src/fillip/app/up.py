@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from fillip.app.prepare import prepare
 from fillip.app.running import forget_running, note_running
 from fillip.app.settings import KAFKA_SECURITY, PROCESSES, Settings, name_dsn
 from fillip.core.errors import Crash
@@ -64,7 +65,9 @@ class Stack:
         addresses = self._servers.start()
         try:
             self.settings = self._note(addresses, ports)
-            self._prepare()
+            self._report("schema", "migrating")
+            prepare(self.settings)
+            self._report("schema", "ready")
             for name in PROCESSES:
                 self._report(name, "starting")
                 self.spawn(name)
@@ -168,13 +171,6 @@ class Stack:
         settings = self._given.model_copy(update=changes)
         note_running(self.state_dir, settings)
         return settings
-
-    def _prepare(self) -> None:
-        from fillip.app.prepare import prepare
-
-        self._report("schema", "migrating")
-        prepare(self.settings)
-        self._report("schema", "ready")
 
     def _wait_for(self, name: str) -> None:
         """Return when the process is ready and its ports are its own."""

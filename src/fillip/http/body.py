@@ -37,7 +37,8 @@ class JsonRequest(Request):
         body = await self.body()
         if not body:
             return
-        if not _is_json_media(self.headers.get("content-type", "")):
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
             raise UnsupportedMedia("send the body as Content-Type: application/json")
         self._json = decode_json(body)
 
@@ -77,8 +78,3 @@ def explain_malformed(body: bytes, error: Exception) -> Malformed:
     """The refusal of a body that a decoder of JSON did not take."""
     fault = explain_broken(body, error)
     return Malformed(f"the body is not JSON: {fault.message}", faults=[fault])
-
-
-def _is_json_media(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

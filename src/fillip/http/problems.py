@@ -96,7 +96,11 @@ class ProblemMiddleware:
             await send(message)
 
         try:
-            _check_address(scope, self._bare)
+            scope["path"] = path = normalize_path(scope.get("raw_path") or quote(scope["path"]).encode())
+            if path in self._bare:
+                check_parameters(scope["query_string"])
+            else:
+                list_parameters(scope["query_string"])
             await self._app(scope, receive, send_traced)
         except HttpRefused as error:
             await answer_refused(request, error)(scope, receive, send_traced)
@@ -108,12 +112,3 @@ class ProblemMiddleware:
                 raise
             problem = answer_problem(request, 500, "internal", f"the server failed; its log tells why under {trace_id}")
             await problem(scope, receive, send_traced)
-
-
-def _check_address(scope: Scope, bare: Collection[str]) -> None:
-    """Give the request its path as routes are matched with it; raises Malformed, and Invalid for parameters of `bare`."""
-    scope["path"] = normalize_path(scope.get("raw_path") or quote(scope["path"]).encode())
-    if scope["path"] in bare:
-        check_parameters(scope["query_string"])
-    else:
-        list_parameters(scope["query_string"])
