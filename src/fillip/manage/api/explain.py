@@ -20,9 +20,8 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
 from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
-from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits
+from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, describe_instance
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
-from fillip.manage.explain.quest_recorded import check_instance
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
@@ -59,8 +58,12 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     row = await decisions.find(work.connection, work.caller, decision_id)
     context = await postgres.load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
-    if moved := await check_instance(work.connection, work.caller, row):
-        checks.append(moved)
+    if instance := await postgres.find_completed(work.connection, work.caller, row):
+        described = describe_instance(instance)
+        for step, given in await postgres.list_given(work.connection, work.caller, row, instance):
+            next(each for each in described.steps if each.name == step).given.append(given)
+        message = wording.tell_completed(instance)
+        checks.append(Check(check="quest", passed=True, message=message, instances=[described]))
     checks += await work.compute(_check_decided, context, row)
     return _answer(context, checks, row.outcome, row.reason, decision_id)
 
@@ -80,9 +83,8 @@ async def explain_recorded(
     decision_id = await find_first(work.connection, work.caller, campaign_id, event.source, event_id)
     if decision_id is not None:
         return await explain_decision(work, decision_id)
-    return await explain_event(
-        work, campaign_id, ExplainPart.model_validate({"event_id": event_id, "event_source": event.source})
-    )
+    named = ExplainPart.model_validate({"event_id": event_id, "event_source": event.source})
+    return await explain_event(work, campaign_id, named)
 
 
 @router.post("/campaigns/{campaign_id}/explain")
@@ -94,14 +96,18 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
-    current = await _read_current(work, occurrence)
+    try:
+        current = await postgres.read_current_context(work.connection, work.caller, occurrence)
+    except NotFound as unknown:
+        raise Invalid(str(unknown), at="/action") from None
+    if not occurrence.event_id and (wrong := find_faults(current.schema, occurrence.attributes)):
+        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
     context = await postgres.load_current(work.connection, work.caller, row, occurrence, current)
     trial = None
     if context.campaign_version.campaign.quest:
         quest_event = await work.compute(build_quest_event, context)
-        known = await postgres.find_instances(
-            work.connection, work.caller, campaign_id, context.event.user_id, quest_event
-        )
+        user_id = context.event.user_id
+        known = await postgres.find_instances(work.connection, work.caller, campaign_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         context = context if context.campaign_version.is_paused else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
@@ -145,17 +151,6 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
         raise Invalid("an event needs its user_id and action", faults=faults)
     now = datetime.now(UTC)
     return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
-
-
-async def _read_current(work: UnitOfWork, occurrence: postgres.ExplainedEvent) -> postgres.CurrentContext:
-    """What it meets now; raises Invalid where a made-up event could not be one."""
-    try:
-        current = await postgres.read_current_context(work.connection, work.caller, occurrence)
-    except NotFound as unknown:
-        raise Invalid(str(unknown), at="/action") from None
-    if not occurrence.event_id and (wrong := find_faults(current.schema, occurrence.attributes)):
-        raise Invalid("the attributes do not meet the action's schema", faults=wrong)
-    return current
 
 
 def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:

@@ -1,6 +1,6 @@
 """Expressions of a campaign at saving: each typed by what it may read, all of them bounded."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.campaign.expression import Expression
@@ -55,17 +55,12 @@ def check_expression(expression: Expression, types: TypeContext) -> CheckedExpre
         rule = _check_step(expression, types)
     else:
         rule = check_rule(source, action, types.user, expect="bool" if expression.is_rule else "int", lists=types.lists)
-    if expression.kind in ("start", "step"):
-        _refuse_never(rule)
-    return _keep(rule, types.cohorts)
-
-
-def _keep(rule: CheckedRule, cohorts: Collection[str] | None) -> CheckedExpression:
-    """What is stored of a rule; raises RuleRefused where it names a cohort that is not among these."""
     tree = decode_rule(rule.checked)
+    if expression.kind in ("start", "step") and (why := read_clauses(tree.root).explain_never()):
+        raise RuleRefused(*tree.locate(tree.root.offset), f"it can never hold: {why}")
     reads = read_cohorts(tree)
-    if cohorts is not None:
-        refuse_unknown_cohorts(tree, reads, cohorts)
+    if types.cohorts is not None:
+        refuse_unknown_cohorts(tree, reads, types.cohorts)
     return CheckedExpression(
         rule.checked,
         uses_user=rule.uses_user,
@@ -76,12 +71,6 @@ def _keep(rule: CheckedRule, cohorts: Collection[str] | None) -> CheckedExpressi
         cohorts=tuple(sorted({name for name, _ in reads.named})),
         all_cohorts=reads.all,
     )
-
-
-def _refuse_never(rule: CheckedRule) -> None:
-    tree = decode_rule(rule.checked)
-    if why := read_clauses(tree.root).explain_never():
-        raise RuleRefused(*tree.locate(tree.root.offset), f"it can never hold: {why}")
 
 
 def _check_step(step: Expression, types: TypeContext) -> CheckedRule:

@@ -1,7 +1,5 @@
 """What becomes of a quest's open instances when it changes: they keep their version, or migrate to the new one."""
 
-from collections.abc import Mapping, Sequence
-
 from pydantic import BaseModel, Field
 
 from fillip.core.ports import Caller
@@ -35,16 +33,12 @@ async def plan_change(connection: Connection, caller: Caller, row: CampaignRow, 
     open_now = sum(standing.values())
     if asked != "keep":
         return Plan("migrate", open_now, ())
-    kept = [*_list_needed(row.kept, standing), row.version]
+    below = zip([0, *row.kept], row.kept, strict=False)
+    needed = [n for low, n in below if any(low < version <= n for version in standing)]  # an instance goes on under it
+    kept = [*needed, row.version]
     if len(kept) > MAX_KEPT:
         raise Conflict(
             f"instances stand under {len(kept)} versions of '{row.campaign_id}', at most {MAX_KEPT} can be kept:"
             f" change it with open_instances=migrate, or wait until those of version {kept[0]} are over"
         )
     return Plan("keep", open_now, kept)
-
-
-def _list_needed(kept: Sequence[int], standing: Mapping[int, int]) -> list[int]:
-    """The kept versions that some instance still goes on under."""
-    below = [0, *kept]
-    return [n for low, n in zip(below, kept, strict=False) if any(low < version <= n for version in standing)]

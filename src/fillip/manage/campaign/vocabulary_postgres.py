@@ -51,11 +51,10 @@ async def _find(connection: Connection, column: Column[str], names: Collection[s
 
 async def read_actions(connection: Connection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
     """The JSON Schemas of those of the named actions that exist."""
-    table = tables.action
-    statement = select(table.c.name, table.c.schema).where(
-        table.c.tenant_id == caller.tenant_id, table.c.name.in_(names)
-    )
-    return {row.name: row.schema for row in await connection.execute(statement)}
+    table = tables.action.c
+    mine = (table.tenant_id == caller.tenant_id) & table.name.in_(names)
+    rows = await connection.execute(select(table.name, table.schema).where(mine))
+    return {row.name: row.schema for row in rows}
 
 
 async def read_list_types(connection: Connection, caller: Caller) -> ObjectType:

@@ -28,6 +28,12 @@ class EventContext(Struct, frozen=True):
         """The roles that the event can play in the campaign."""
         return [each for each in list_triggers(self.campaign_version) if each.expression.action == self.event.action]
 
+    @property
+    def views(self) -> list["EventContext"]:
+        """The event before each version of the campaign in force, the newest first."""
+        versions = (self.campaign_version, *self.campaign_version.retained)
+        return [structs.replace(self, campaign_version=each) for each in versions]
+
 
 def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
     """The checks that come before quest and limits; `now` is only used to tell an event from the future."""

@@ -77,18 +77,14 @@ def _weigh(context: EventContext, *, is_asked: bool) -> Candidate | None:
 async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersion | None:
     """The version of a campaign that the event would earn; None where it earns nothing."""
     connection, caller = work.connection, work.caller
-    versions = [
-        structs.replace(context, campaign_version=each)
-        for each in (context.campaign_version, *context.campaign_version.retained)
-    ]
-    if not await work.compute(lambda: any(map(_is_met, versions))):
+    views = context.views
+    if not await work.compute(lambda: any(map(_is_met, views))):
         return None
     if context.campaign_version.campaign.quest:
         context = await postgres.know_opening(connection, caller, context)
-        quest_event, user_id = await work.compute(build_quest_event, context), context.event.user_id
-        known = await postgres.find_instances(
-            connection, caller, context.campaign_version.campaign_id, user_id, quest_event
-        )
+        quest_event = await work.compute(build_quest_event, context)
+        campaign_id, user_id = context.campaign_version.campaign_id, context.event.user_id
+        known = await postgres.find_instances(connection, caller, campaign_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         if not trial.completes:
             return None

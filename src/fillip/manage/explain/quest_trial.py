@@ -33,10 +33,7 @@ class Trial(Struct, frozen=True):
 def build_quest_event(context: EventContext) -> QuestEvent:
     """What the event means for the quest, in all its versions in force; nothing where it meets none."""
     newest = context.campaign_version
-    found = {
-        campaign_version.version: _nominate(replace(context, campaign_version=campaign_version))
-        for campaign_version in (newest, *newest.retained)
-    }
+    found = {view.campaign_version.version: _nominate(view) for view in context.views}
     candidate = join_candidates(newest, found) or Candidate(newest, retained=tuple(map(Candidate, newest.retained)))
     return read_quest_event(context.event, candidate)
 
@@ -48,16 +45,20 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
     """
     newest = context.campaign_version
     met = any(each.starts or each.steps for each in (quest_event, *quest_event.retained))
-    views = {
-        campaign_version.version: replace(context, campaign_version=campaign_version)
-        for campaign_version in (newest, *newest.retained)
-    }
+    views = {view.campaign_version.version: view for view in context.views}
     done = advance(known, quest_event).moved
     moved = [each for each in done if each.instance.state not in ("lapsed", "closed")]
     if not moved:
-        standing = [_place(each, quest_event) for each in known if each.state == "open"]
+        standing = [  # each at the version that its next event is met under
+            replace(each, campaign_version=quest_event.under(each.campaign_version).campaign_version)
+            for each in known
+            if each.state == "open"
+        ]
         version = standing[0].campaign_version if standing else newest.version
-        return Trial(views[version], _explain_still(standing, newest.version, lapsed=bool(done)), False, met)
+        message = wording.tell_still(standing, newest.version, lapsed=bool(done))
+        instances = [describe_instance(each) for each in standing[:MAX_SHOWN]]
+        check = Check(check="quest", passed=False, reason="quest", message=message, instances=instances or None)
+        return Trial(views[version], check, False, met)
     first = next((each for each in moved if each.instance.state == "completed"), moved[0])
     message = wording.tell_moved(moved, newest.version)
     instances = [describe_instance(each.instance) for each in moved]
@@ -72,14 +73,3 @@ def _nominate(view: EventContext) -> Candidate | None:
     return build_quest_candidate(
         view.event, (), RewardValues(view.campaign_version.values), met, view.user, view.cohorts
     )[0]
-
-
-def _place(instance: Instance, quest_event: QuestEvent) -> Instance:
-    """The instance at the version that its next event is met under."""
-    return replace(instance, campaign_version=quest_event.under(instance.campaign_version).campaign_version)
-
-
-def _explain_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> Check:
-    message = wording.tell_still(standing, newest, lapsed=lapsed)
-    instances = [describe_instance(each) for each in standing[:MAX_SHOWN]] or None
-    return Check(check="quest", passed=False, reason="quest", message=message, instances=instances)

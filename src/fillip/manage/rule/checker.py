@@ -20,11 +20,10 @@ from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.manage.rule.descriptor import PACKAGE, build_pool
 from fillip.manage.rule.int_literals import Patch, list_int_literals, walk_expressions
 from fillip.manage.rule.names import refuse_unknown_zones
-from fillip.manage.rule.source_limits import describe_depth, refuse_oversized
+from fillip.manage.rule.source_limits import describe_depth, refuse_at, refuse_oversized
 
-_MAX_ROUNDS = (
-    16  # a literal can only be seen to be a double once those inside it are, and faults come a hundred at a time
-)
+_MAX_ROUNDS = 16
+"""A literal can only be seen to be a double once those inside it are, and faults come a hundred at a time."""
 _MAX_CHECKED_TOKENS = 8_000  # in all rounds together
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
@@ -87,8 +86,9 @@ def check_rule(
     double. What is returned compiles by fillip.core.rule.compile_rule. Raises RuleRefused with line and column.
     """
     tokens = refuse_oversized(source)
-    environment = _build_environment(action, user, start, progress, lists)
-    roots = _list_roots(action, user, start, progress, lists)
+    given = {"event": action, "user": user, "start": start, "progress": progress, "lists": lists}
+    roots = {name: shape for name, shape in given.items() if shape is not None}
+    environment = _build_environment(tuple(roots.items()))
     try:
         _bound_patterns(environment, source)
         checked = _check(environment, source, tokens)
@@ -125,7 +125,7 @@ def _bound_patterns(environment: cel.Env, source: str) -> None:
                     raise PatternRefused("the pattern of matches() must be written out as a text")
                 read_pattern(pattern.const_expr.string_value)
             except PatternRefused as refused:
-                raise RuleRefused(*_locate(source, positions.get(pattern.id, 0)), str(refused)) from None
+                raise refuse_at(source, positions.get(pattern.id, 0), str(refused)) from None
 
 
 def _parse(environment: cel.Env, text: str) -> wire.ParsedExpr:
@@ -145,20 +145,10 @@ def _name_lists(tree: Tree) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=128)
-def _build_environment(
-    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
-) -> cel.Env:
-    roots = _list_roots(action, user, start, progress, lists)
-    variables = {name: cel.Type(f"{PACKAGE}.{name}") for name in roots}
+def _build_environment(roots: tuple[tuple[str, ObjectType], ...]) -> cel.Env:
+    variables = {name: cel.Type(f"{PACKAGE}.{name}") for name, _ in roots}
     variables["cohorts"] = cel.Type.List(cel.Type.STRING)
-    return cel.NewEnv(descriptor_pool=build_pool(**roots), variables=variables, functions=[_OR_VALUE])
-
-
-def _list_roots(
-    action: ObjectType, user: ObjectType, start: ObjectType | None, progress: ObjectType | None, lists: ObjectType
-) -> dict[str, ObjectType]:
-    given = {"event": action, "user": user, "start": start, "progress": progress, "lists": lists}
-    return {name: shape for name, shape in given.items() if shape is not None}
+    return cel.NewEnv(descriptor_pool=build_pool(**dict(roots)), variables=variables, functions=[_OR_VALUE])
 
 
 def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
@@ -171,10 +161,12 @@ def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
             if "recursion" in str(error):
                 raise _TooDeepError from None
             faults = _read_faults(str(error), patch.text)
-            if not patch.widen(_list_widenable(environment, patch.text, faults)):
+            unmet = (fault for fault in faults if "no matching overload" in fault.message)
+            places = {fault.offset for fault in unmet if "double" in fault.message}
+            if not places or not patch.widen(list_int_literals(_parse(environment, patch.text), places)):
                 break
     offset = patch.restore(faults[0].offset)
-    raise RuleRefused(*_locate(source, offset), _explain_list(source[:offset], faults[0].message)) from None
+    raise refuse_at(source, offset, _explain_list(source[:offset], faults[0].message)) from None
 
 
 def _explain_list(before: str, message: str) -> str:
@@ -206,14 +198,6 @@ def _unpack(serialized: bytes, patch: Patch) -> bytes:
     return cast(bytes, checked.SerializeToString(deterministic=True))
 
 
-def _list_widenable(environment: cel.Env, text: str, faults: list[_Fault]) -> set[int]:
-    """Offsets of int literals that meet a double without an overload; none when the text does not parse."""
-    places = {fault.offset for fault in faults if "no matching overload" in fault.message and "double" in fault.message}
-    if not places:
-        return set()
-    return list_int_literals(_parse(environment, text), places)
-
-
 def _read_faults(message: str, text: str) -> list[_Fault]:
     lines = text.split("\n")
     faults = []
@@ -229,8 +213,3 @@ def _clean(said: str) -> str:
     said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
     hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
     return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint
-
-
-def _locate(source: str, offset: int) -> tuple[int, int]:
-    before = source[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1

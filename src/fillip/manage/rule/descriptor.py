@@ -3,7 +3,7 @@
 from google.protobuf import descriptor_pb2, timestamp_pb2, wrappers_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from fillip.core.schema.types import Kind, ListOf, ObjectType, Scalar
+from fillip.core.schema.types import Kind, ListOf, ObjectType
 
 PACKAGE = "fillip.rule"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -43,14 +43,9 @@ def _fill(message: descriptor_pb2.DescriptorProto, path: str, shape: ObjectType)
         if isinstance(kind, ObjectType):
             field.type, field.type_name = _Field.TYPE_MESSAGE, f"{path}.T{number}"
             _fill(message.nested_type.add(name=f"T{number}"), f"{path}.T{number}", kind)
+        elif kind.kind is Kind.TIMESTAMP:
+            field.type, field.type_name = _Field.TYPE_MESSAGE, ".google.protobuf.Timestamp"
+        elif kind.nullable:
+            field.type, field.type_name = _Field.TYPE_MESSAGE, f".google.protobuf.{_WRAPPERS[kind.kind]}"
         else:
-            _type_scalar(field, kind)
-
-
-def _type_scalar(field: descriptor_pb2.FieldDescriptorProto, kind: Scalar) -> None:
-    if kind.kind is Kind.TIMESTAMP:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, ".google.protobuf.Timestamp"
-    elif kind.nullable:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".google.protobuf.{_WRAPPERS[kind.kind]}"
-    else:
-        field.type = _PLAIN[kind.kind]
+            field.type = _PLAIN[kind.kind]

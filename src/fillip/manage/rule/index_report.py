@@ -29,8 +29,12 @@ class Lookup(BaseModel):
 def list_lookups(campaign: Campaign, stored: Mapping[str, object]) -> list[Lookup]:
     """One for each rule of a campaign, in its order; `stored` are its checked expressions as JSON keeps them."""
     checked = msgspec.convert(stored, dict[str, CheckedExpression])
-    rules = [each for each in campaign.expressions if each.is_rule]
-    return [_describe_lookup(each.path, each.action, checked[each.path].code) for each in rules]
+    lookups = []
+    for rule in (each for each in campaign.expressions if each.is_rule):
+        by, why = _read(checked[rule.path].code)
+        indexed = bool(by) or why is None
+        lookups.append(Lookup(path=rule.path, action=rule.action, indexed=indexed, by=list(by), why=why))
+    return lookups
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -44,8 +48,3 @@ def _read(code: bytes) -> tuple[tuple[str, ...], str | None]:
     line, column = tree.locate(clauses.leftovers[0].offset)
     for_whom = "the events that the rest leaves" if by else "every event of the action"
     return by, f"line {line}, column {column}: {clauses.leftovers[0].reason}: the rule runs for {for_whom}"
-
-
-def _describe_lookup(path: str, action: str, code: bytes) -> Lookup:
-    by, why = _read(code)
-    return Lookup(path=path, action=action, indexed=bool(by) or why is None, by=list(by), why=why)

@@ -29,21 +29,21 @@ def refuse_oversized(source: str) -> int:
     try:
         encoded = source.encode()
     except UnicodeEncodeError as error:
-        raise _refuse(source, error.start, "not valid Unicode text") from None
+        raise refuse_at(source, error.start, "not valid Unicode text") from None
     if len(encoded) > MAX_SOURCE_BYTES:
         offset = len(encoded[:MAX_SOURCE_BYTES].decode(errors="ignore"))
         message = f"{len(encoded)} bytes; at most {MAX_SOURCE_BYTES}: {_HINT}"
-        raise _refuse(source, offset, message)
+        raise refuse_at(source, offset, message)
     if "\0" in source:
-        raise _refuse(source, source.index("\0"), "a NUL character cannot be stored")
+        raise refuse_at(source, source.index("\0"), "a NUL character cannot be stored")
     for offset, size in _list_literals(source):
         if size > MAX_LITERAL_ITEMS:
             message = f"{size} items written out, at most {MAX_LITERAL_ITEMS}: {_HINT}"
-            raise _refuse(source, offset, message)
+            raise refuse_at(source, offset, message)
     places = [token.start() for token in _WORD.finditer(source)]
     if len(places) > MAX_TOKENS:
         message = f"{len(places):,} words and signs, at most {MAX_TOKENS:,}: {_HINT}"
-        raise _refuse(source, places[MAX_TOKENS], message)
+        raise refuse_at(source, places[MAX_TOKENS], message)
     return len(places)
 
 
@@ -56,10 +56,11 @@ def describe_depth(source: str, parses: Callable[[str], bool]) -> RuleRefused:
     """The refusal of a source that is nested too deep, at its first clause that does not parse by itself."""
     offset, text = next((part for part in _cut(source) if not parses(part[1])), (0, source))
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return _refuse(source, offset, f"nested too deep: at most 32 levels, in `{shown}`")
+    return refuse_at(source, offset, f"nested too deep: at most 32 levels, in `{shown}`")
 
 
-def _refuse(source: str, offset: int, message: str) -> RuleRefused:
+def refuse_at(source: str, offset: int, message: str) -> RuleRefused:
+    """The refusal of a source, at the line and column of an offset in it."""
     lines = tuple(match.end() for match in _LINE_END.finditer(source, 0, offset))
     return RuleRefused(*locate(lines, offset), message)
 
