@@ -1,7 +1,7 @@
 """Actions: the verbs of a tenant's events, each with the JSON Schema of its attributes."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -61,8 +61,13 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
     else:
         if_match.require(before.revision)
         await recheck_campaigns(work, name, shape)
-        if given.compatibility == "backward":
-            await work.compute(_refuse_breaks, before.schema, given.shape)
+        asks = given.compatibility == "backward"
+        if asks and (faults := await work.compute(find_breaks, before.schema, given.shape)):
+            raise Conflict(
+                f"this schema would refuse events that are valid today: {faults[0].message}; widen it, use a new action, "
+                'or send "compatibility": "none" once no such events are sent any more',
+                faults=faults[:MAX_FAULTS],
+            )
     row = await actions.save(work.connection, work.caller, name, {"schema": given.shape}, before)
     await change_book(work.connection, work.caller, "action", name, {"name": name, "schema": given.shape})
     return answer_tagged(Action, row, response)
@@ -78,12 +83,3 @@ async def read_action(name: ActionId, work: Reading, response: Response) -> Acti
 async def list_actions(work: Reading, pages: Pages) -> Page[Action]:
     """All actions, by name."""
     return answer_page(Action, await actions.list(work.connection, work.caller, pages))
-
-
-def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
-    if faults := find_breaks(old, new):
-        raise Conflict(
-            f"this schema would refuse events that are valid today: {faults[0].message}; widen it, use a new action, "
-            'or send "compatibility": "none" once no such events are sent any more',
-            faults=faults[:MAX_FAULTS],
-        )

@@ -98,7 +98,8 @@ async def create_campaign(work: Posting, body: NewCampaign, response: Response) 
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
     campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
     require_room(work.caller, "campaigns", await postgres.count_campaigns(work.connection, work.caller.tenant_id))
-    campaign_id = body.campaign_id or _make_id(campaign.name)
+    words = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-")[:48].rstrip("-")
+    campaign_id = body.campaign_id or f"{words or 'campaign'}-{token_hex(3)}"
     row = await postgres.add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
     return await _answer_campaign(work, row, response)
@@ -205,11 +206,6 @@ async def _check(
     checked = await work.compute(check_campaign, campaign, vocabulary)
     await check_conflict(work.connection, work.caller, campaign_id, campaign)
     return campaign, checked
-
-
-def _make_id(name: str) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].rstrip("-")
-    return f"{words or 'campaign'}-{token_hex(3)}"
 
 
 async def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, response: Response) -> CampaignAnswer:

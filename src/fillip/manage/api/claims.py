@@ -77,19 +77,20 @@ async def claim_incentive(work: Claiming, incentive_id: UUID) -> ClaimAnswer:
 @router.post("/incentives/{incentive_id}/reservations", status_code=201)
 async def reserve_incentive(work: Claiming, incentive_id: UUID, body: ReservationPart) -> ClaimAnswer:
     """Keep it for one claimer until the time-out, to be confirmed or released. The same reservation again: the same."""
-    return await _move(work, incentive_id, _plan_reserve(body))
+    lasts = timedelta(seconds=body.reserve_for_s)
+    return await _move(work, incentive_id, lambda hold, now: reserve(hold, body.reservation_id, lasts, now))
 
 
 @router.post("/incentives/{incentive_id}/reservations/{reservation_id}/confirm")
 async def confirm_reservation(work: Claiming, incentive_id: UUID, reservation_id: ReservationId) -> ClaimAnswer:
     """Claim what is reserved. Once more: the same answer."""
-    return await _move(work, incentive_id, _plan_confirm(reservation_id))
+    return await _move(work, incentive_id, lambda hold, now: confirm(hold, reservation_id, now))
 
 
 @router.post("/incentives/{incentive_id}/reservations/{reservation_id}/release")
 async def release_reservation(work: Claiming, incentive_id: UUID, reservation_id: ReservationId) -> ClaimAnswer:
     """Give it up before the time-out. Once more: nothing happens."""
-    return await _move(work, incentive_id, _plan_release(reservation_id))
+    return await _move(work, incentive_id, lambda hold, now: release(hold, reservation_id))
 
 
 @router.get("/coupons/{code}", tags=["coupons"])
@@ -103,38 +104,25 @@ async def check_coupon(work: Looking, code: Code) -> ClaimAnswer:
 @router.post("/coupons/{code}/redeem", tags=["coupons"])
 async def redeem_coupon(work: Claiming, code: Code) -> ClaimAnswer:
     """Redeem it at once. Of many at the same time one wins, the others get 409."""
-    return await _move(work, await postgres.find_coupon(work.connection, code), claim)
+    return await claim_incentive(work, await postgres.find_coupon(work.connection, code))
 
 
 @router.post("/coupons/{code}/reservations", status_code=201, tags=["coupons"])
 async def reserve_coupon(work: Claiming, code: Code, body: ReservationPart) -> ClaimAnswer:
     """Keep a coupon for one checkout until the time-out."""
-    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_reserve(body))
+    return await reserve_incentive(work, await postgres.find_coupon(work.connection, code), body)
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/confirm", tags=["coupons"])
 async def confirm_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Redeem a coupon that is reserved."""
-    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_confirm(reservation_id))
+    return await confirm_reservation(work, await postgres.find_coupon(work.connection, code), reservation_id)
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/release", tags=["coupons"])
 async def release_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Give a coupon up before the time-out."""
-    return await _move(work, await postgres.find_coupon(work.connection, code), _plan_release(reservation_id))
-
-
-def _plan_reserve(body: ReservationPart) -> Move:
-    lasts = timedelta(seconds=body.reserve_for_s)
-    return lambda hold, now: reserve(hold, body.reservation_id, lasts, now)
-
-
-def _plan_confirm(reservation_id: str) -> Move:
-    return lambda hold, now: confirm(hold, reservation_id, now)
-
-
-def _plan_release(reservation_id: str) -> Move:
-    return lambda hold, now: release(hold, reservation_id)
+    return await release_reservation(work, await postgres.find_coupon(work.connection, code), reservation_id)
 
 
 async def _move(work: UnitOfWork, incentive_id: UUID, move: Move) -> ClaimAnswer:

@@ -95,8 +95,7 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
 async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Member]:
     """The users of the list in force, by the bytes of their ids."""
     row = await cohorts.find(work.connection, work.caller, cohort_id)
-    rows, cursor = await postgres.list_members(work.connection, work.caller, row.content_id, pages)
-    return Page(items=[Member(user_id=row.user_id) for row in rows], next_cursor=cursor)
+    return answer_page(Member, await postgres.list_members(work.connection, work.caller, row.content_id, pages))
 
 
 _CSV_BODY: dict[str, Any] = {

@@ -109,10 +109,8 @@ async def list_decisions(
 @router.get("/{decision_id}")
 async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
     """One decision."""
-    [answer] = await _describe_decisions(
-        work, [await postgres.decisions.find(work.connection, work.caller, decision_id)]
-    )
-    return answer
+    row = await postgres.decisions.find(work.connection, work.caller, decision_id)
+    return (await _describe_decisions(work, [row]))[0]
 
 
 async def _describe_decisions(work: UnitOfWork, rows: Sequence[postgres.DecisionRow]) -> list[DecisionAnswer]:

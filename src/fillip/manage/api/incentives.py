@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.incentive import postgres
 from fillip.manage.request.route import Reading, Route
 
@@ -60,10 +60,10 @@ async def list_incentives(
     state: IncentiveState | None = None,
 ) -> Page[IncentiveAnswer]:
     """Incentives, the newest first."""
-    rows, cursor = await postgres.list_incentives(
+    page = await postgres.list_incentives(
         work.connection, work.caller, pages, user_id=user_id, campaign_id=campaign_id, state=state
     )
-    return Page(items=[_describe_incentive(row) for row in rows], next_cursor=cursor)
+    return answer_page(IncentiveAnswer, page)
 
 
 @router.get("/incentives/{incentive_id}")

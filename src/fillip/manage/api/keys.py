@@ -1,7 +1,7 @@
 """API keys: made, listed, revoked. Several may live at once, so that one can replace another without a gap."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -11,7 +11,7 @@ from fillip.http.errors import Conflict, Forbidden, Invalid
 from fillip.http.fields import Instant, Part, TenantId, Title
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.key import postgres
-from fillip.manage.key.format import SCOPES, SHOWN, hash_key, make_key
+from fillip.manage.key.format import SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once
 from fillip.manage.store.postgres import Connection, transaction
 
@@ -27,7 +27,7 @@ class NewKey(Part):
     """What a key is for. `test` only shows in its prefix, fk_test_ instead of fk_live_."""
 
     name: Title = Field(examples=["till system"])
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES), examples=[["events:write"]])]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(get_args(Scope)), examples=[["events:write"]])]
     test: StrictBool = False
     expires_at: Instant | None = Field(None, examples=["2030-01-01T00:00:00Z"])
 

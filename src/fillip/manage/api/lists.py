@@ -73,7 +73,13 @@ async def put_list(list_id: ListId, given: ListPart, if_match: Match, work: Writ
     await lock_tenant(work.connection, work.caller)
     before = await lists.seek(work.connection, work.caller, list_id)
     if before is None:
-        kind = await _check_new(list_id, kind, work)
+        if list_id in _KEYWORDS:
+            raise Invalid(f"'{list_id}' is a word of the rule language: choose another", at="list_id")
+        if kind is None:
+            raise Invalid(
+                "a new list needs an item: whether it holds strings or whole numbers is told by it", at="/items"
+            )
+        require_room(work.caller, "lists", await lists.count(work.connection, work.caller.tenant_id))
         response.status_code = 201
     else:
         if_match.require(before.revision)
@@ -111,9 +117,8 @@ async def delete_list(list_id: ListId, if_match: Match, work: Writing) -> None:
     if_match.require((await lists.find(work.connection, work.caller, list_id)).revision)
     await _refuse_readers(list_id, work, "can't be deleted")
     await lists.remove(work.connection, work.caller, list_id)
-    await change_book(
-        work.connection, work.caller, "list", list_id, {"list_id": list_id, "deleted": True}, growing=False
-    )
+    document = {"list_id": list_id, "deleted": True}
+    await change_book(work.connection, work.caller, "list", list_id, document, growing=False)
 
 
 def _check_items(items: Sequence[object]) -> ItemKind | None:
@@ -136,15 +141,6 @@ def _find_fault(item: object, kind: ItemKind | None) -> str | None:
     if isinstance(item, str) and not 1 <= len(item) <= MAX_ITEM_CHARS:
         return f"must have 1 to {MAX_ITEM_CHARS} characters, this has {len(item)}"
     return None
-
-
-async def _check_new(list_id: str, kind: ItemKind | None, work: UnitOfWork) -> ItemKind:
-    if list_id in _KEYWORDS:
-        raise Invalid(f"'{list_id}' is a word of the rule language: choose another", at="list_id")
-    if kind is None:
-        raise Invalid("a new list needs an item: whether it holds strings or whole numbers is told by it", at="/items")
-    require_room(work.caller, "lists", await lists.count(work.connection, work.caller.tenant_id))
-    return kind
 
 
 async def _refuse_readers(list_id: str, work: UnitOfWork, what: str) -> None:

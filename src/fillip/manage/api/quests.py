@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 
 from fillip.core.quest.instance import QuestState
 from fillip.http.fields import IdFilter
-from fillip.http.paging import Page, Pages, Paging, answer_page
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.quest import postgres
-from fillip.manage.request.route import Reading, Route, UnitOfWork
+from fillip.manage.request.route import Reading, Route
 
 router = APIRouter(tags=["quests"], route_class=Route)
 
@@ -48,7 +48,8 @@ async def list_progress(
     work: Reading, pages: Pages, user_id: IdFilter = None, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:
     """Instances by campaign, user, key and occurrence."""
-    return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
+    wanted = {"user_id": user_id, "campaign_id": campaign_id}
+    return answer_page(ProgressAnswer, await postgres.list_instances(work.connection, work.caller, wanted, pages))
 
 
 @router.get("/users/{user_id}/quests", tags=["users"])
@@ -56,8 +57,4 @@ async def list_user_quests(
     work: Reading, pages: Pages, user_id: str, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:
     """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
-    return await _list(work, pages, {"user_id": user_id, "campaign_id": campaign_id})
-
-
-async def _list(work: UnitOfWork, pages: Paging, wanted: dict[str, str | None]) -> Page[ProgressAnswer]:
-    return answer_page(ProgressAnswer, await postgres.list_instances(work.connection, work.caller, wanted, pages))
+    return await list_progress(work, pages, user_id, campaign_id)

@@ -16,7 +16,7 @@ from fillip.core.ledger.points import Account, Transfer, TransferKind, WalletKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
-from fillip.http.paging import Page, Pages
+from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import postgres
 from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet
@@ -138,8 +138,8 @@ async def list_transfers(
     work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
 ) -> Page[TransferAnswer]:
     """The statement of a wallet, the newest first."""
-    transfers, cursor = await postgres.list_transfers(work.connection, _name(work, user_id, currency), kind, pages)
-    return Page(items=[_describe_transfer(each) for each in transfers], next_cursor=cursor)
+    key = _name(work, user_id, currency)
+    return answer_page(TransferAnswer, await postgres.list_transfers(work.connection, key, kind, pages))
 
 
 @router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
@@ -201,8 +201,12 @@ async def adjust(
     """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""
     key, now = _name(work, user_id, currency), datetime.now(UTC)
     if body.amount > 0:
-        await _check_currency(work, currency)
-        await _check_expiry(work, body)
+        if currency != POINTS and not await postgres.has_currency(work.connection, work.caller, currency):
+            raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
+        if body.expires_at and await postgres.find_clock(work.connection, work.caller) == "history":
+            raise Invalid(
+                "nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at"
+            )
         await postgres.make_wallet(work.connection, key)
     held = await lock_wallet(work.connection, key, now)
     transfer_id = identify_adjustment(key, body.adjustment_id)
@@ -222,16 +226,6 @@ async def adjust(
 
 def _name(work: UnitOfWork, user_id: str, currency: str) -> WalletKey:
     return work.caller.tenant_id, user_id, currency
-
-
-async def _check_currency(work: UnitOfWork, currency: str) -> None:
-    if currency != POINTS and not await postgres.has_currency(work.connection, work.caller, currency):
-        raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
-
-
-async def _check_expiry(work: UnitOfWork, body: AdjustmentPart) -> None:
-    if body.expires_at and await postgres.find_clock(work.connection, work.caller) == "history":
-        raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
 
 
 def _check_same(before: Transfer, amount: int, name: str) -> None:

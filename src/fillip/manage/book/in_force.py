@@ -18,17 +18,13 @@ LOOK_AGAIN_S = 0.005
 async def tell_force(engine: Engine, caller: Caller, version: int, response: Response) -> None:
     """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers whether it is."""
     response.headers["Fillip-Book-Version"] = str(version)
-    response.headers["Fillip-In-Force"] = "true" if await _await_force(engine, caller, version) else "false"
-
-
-async def _await_force(engine: Engine, caller: Caller, version: int) -> bool:
     began_at = time.monotonic()
-    while not await _is_in_force(engine, caller, version):
+    while not (is_in_force := await _is_in_force(engine, caller, version)):
         waited_s = time.monotonic() - began_at
         if waited_s > FORCE_WITHIN_S:
-            return False
+            break
         await asyncio.sleep(max(LOOK_AGAIN_S, min(waited_s / 4, 0.25)))
-    return True
+    response.headers["Fillip-In-Force"] = "true" if is_in_force else "false"
 
 
 async def _is_in_force(engine: Engine, caller: Caller, version: int) -> bool:

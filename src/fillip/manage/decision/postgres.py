@@ -54,10 +54,9 @@ async def find_first(
 async def list_applied(connection: Connection, caller: Caller, rows: Sequence[DecisionRow]) -> dict[UUID, list[str]]:
     """The ids of the reversals that took the events of these decisions back, by event, in their order."""
     found = reversal.c
-    mine = (found.tenant_id == caller.tenant_id) & (found.state == "applied")
-    statement = select(found.event_key, found.reversal_id).where(
-        mine, found.event_key.in_({row.event_key for row in rows})
-    )
+    mine = [found.tenant_id == caller.tenant_id, found.state == "applied"]
+    mine.append(found.event_key.in_({row.event_key for row in rows}))
+    statement = select(found.event_key, found.reversal_id).where(*mine)
     reversals: dict[UUID, list[str]] = {}
     for event_key, reversal_id in await connection.execute(statement.order_by(found.number)):
         reversals.setdefault(event_key, []).append(reversal_id)

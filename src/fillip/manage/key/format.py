@@ -5,7 +5,6 @@ from secrets import token_urlsafe
 from zlib import crc32
 
 PREFIXES = ("fk_live_", "fk_test_")
-SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write")
 SHOWN = 12
 """How many first characters of a key are kept readable, to tell keys apart."""
 

@@ -104,14 +104,11 @@ class PostgresKeyRing:
         if caller is None:
             self._known.pop(hashed, None)
         else:
-            self._remember(hashed, caller)
+            self._known[hashed] = (caller, time.monotonic() + self._cache_for_s)
+            self._known.move_to_end(hashed)
+            if len(self._known) > MAX_CACHED_KEYS:
+                self._known.popitem(last=False)
         return caller
-
-    def _remember(self, hashed: bytes, caller: Caller) -> None:
-        self._known[hashed] = (caller, time.monotonic() + self._cache_for_s)
-        self._known.move_to_end(hashed)
-        if len(self._known) > MAX_CACHED_KEYS:
-            self._known.popitem(last=False)
 
     async def _look_up(self, hashed: bytes) -> Caller | None:
         async with self._engine.connect() as connection:

@@ -1,9 +1,8 @@
 """Instances of quests as stored: how far users have come, in the state that the clock gives."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 
-from sqlalchemy import Row, and_, case, func, literal, select
+from sqlalchemy import and_, case, func, literal, select
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
@@ -12,7 +11,6 @@ from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import campaign_version, quest_instance, tenant
 
-ProgressRow: TypeAlias = Row[Any]
 _is_own_version = and_(
     *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
     campaign_version.c.version == quest_instance.c.campaign_version,

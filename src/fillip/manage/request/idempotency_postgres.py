@@ -46,7 +46,8 @@ async def claim_answer(connection: Connection, tenant_id: str, key: str, request
     """
     if not (await connection.execute(_LOCK, {"place": f"{tenant_id}\n{key}"})).scalar_one():
         raise InFlight("a request with this Idempotency-Key is still running: try again in a second")
-    hashed = await _hash_request(request)
+    address = f"{request.method} {request.url.path}?{request.url.query}\n"
+    hashed = sha256(address.encode() + await request.body()).digest()
     row = (await connection.execute(_READ, {"tenant_id": tenant_id, "key": key, "hours": KEPT_FOR_H})).one_or_none()
     if row is None:
         return key, hashed
@@ -70,8 +71,3 @@ async def keep_answer(
     }
     statement = insert(idempotency).values(row)
     await connection.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "key"], set_=row))
-
-
-async def _hash_request(request: Request) -> bytes:
-    address = f"{request.method} {request.url.path}?{request.url.query}\n"
-    return sha256(address.encode() + await request.body()).digest()

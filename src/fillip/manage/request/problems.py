@@ -27,17 +27,11 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> Response
 
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
-    if error.status_code == 405:
-        error.headers = {"Allow": ", ".join(sorted(_list_methods(request)))}
+    if error.status_code == 405:  # each method of a path has a route of its own, and only the first one is asked
+        routes, path = iter_route_contexts(request.app.routes), request.scope["path"]
+        methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+        error.headers = {"Allow": ", ".join(sorted(methods))}
     return answer_http(request, error)
-
-
-def _list_methods(request: Request) -> set[str]:
-    """What may be asked of this path: each of its methods has a route of its own, and only the first one is asked."""
-    routes = iter_route_contexts(request.app.routes)
-    return {
-        method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
-    }
 
 
 def _answer_database(request: Request, error: DBAPIError) -> Response:

@@ -6,7 +6,7 @@ same transaction, so the effect and the stored answer are there together or not 
 """
 
 from asyncio import Semaphore
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -130,11 +130,15 @@ class Route(APIRoute):
         parameters = set(_list_parameters(self.dependant))
 
         async def serve(request: Request) -> Response:
-            request.state.caller = caller = await _authenticate(request)
-            if caller is not None and (rates := find_app_state(request).rates) is not None:
-                await take_request(rates, caller)
-            request.state.work = work = UnitOfWork(find_app_state(request).aside)
-            _decode_address(request, parameters)
+            app_state, key = find_app_state(request), read_bearer(request.headers)
+            is_operator = compare_digest(key.encode(), app_state.operator_key.encode())
+            request.state.caller = caller = None if is_operator else await authenticate(app_state.keys, key)
+            if caller is not None and app_state.rates is not None:
+                await take_request(app_state.rates, caller)
+            request.state.work = work = UnitOfWork(app_state.aside)
+            segments = request.scope["path_params"].items()
+            request.scope["path_params"] = {name: read_segment(segment) for name, segment in segments}
+            check_parameters(request.scope["query_string"], parameters)
             taken = JsonRequest(request.scope, request.receive)
             if reads_json:
                 await taken.read_json()
@@ -148,7 +152,7 @@ class Route(APIRoute):
             finally:
                 await work.close()
             if work.changed is not None:
-                await tell_force(find_app_state(request).engine, work.caller, work.changed, response)
+                await tell_force(app_state.engine, work.caller, work.changed, response)
             return response
 
         return serve
@@ -171,21 +175,6 @@ def _list_parameters(dependant: Dependant) -> Iterator[str]:
     yield from (field.alias for field in dependant.query_params)
     for below in dependant.dependencies:
         yield from _list_parameters(below)
-
-
-def _decode_address(request: Request, parameters: Collection[str]) -> None:
-    """Decode the parts of the path; raises Invalid for parameters that the route does not read."""
-    given = request.scope["path_params"]
-    request.scope["path_params"] = {name: read_segment(segment) for name, segment in given.items()}
-    check_parameters(request.scope["query_string"], parameters)
-
-
-async def _authenticate(request: Request) -> Caller | None:
-    """The caller, None for the operator; raises Unauthorized or Retry."""
-    app_state, key = find_app_state(request), read_bearer(request.headers)
-    if compare_digest(key.encode(), app_state.operator_key.encode()):
-        return None
-    return await authenticate(app_state.keys, key)
 
 
 def _require_caller(request: Request, scope: str) -> Caller:

@@ -1,6 +1,7 @@
 """The tables that the control plane reads and writes, as SQLAlchemy knows them (a test compares), columns by kind."""
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -30,9 +31,7 @@ def _table(name: str, *columns: Columns) -> Table:
     return Table(name, metadata, *chain.from_iterable(columns))
 
 
-def _make(
-    kind: TypeEngine[Any], names: Iterable[str], *, key: bool = False, null: bool = False, given: bool = True
-) -> Columns:
+def _make(kind: TypeEngine[Any], *names: str, key: bool = False, null: bool = False, given: bool = True) -> Columns:
     """Columns of one kind; one that is not always `given` the server fills."""
     return [
         Column(name, kind, primary_key=key, nullable=null, server_default=None if given else FetchedValue())
@@ -40,40 +39,15 @@ def _make(
     ]
 
 
-def _key(*names: str) -> Columns:
-    return _make(Text(), names, key=True)
-
-
-def _text(*names: str, null: bool = False) -> Columns:
-    return _make(Text(), names, null=null)
-
-
-def _count(*names: str, key: bool = False) -> Columns:
-    return _make(BigInteger(), names, key=key, given=False)
-
-
-def _integer(*names: str, key: bool = False, null: bool = False) -> Columns:
-    return _make(Integer(), names, key=key, null=null, given=False)
-
-
-def _uuid(*names: str, key: bool = False, null: bool = False) -> Columns:
-    return _make(Uuid(), names, key=key, null=null, given=False)
-
-
-def _instant(*names: str, null: bool = False) -> Columns:
-    return _make(DateTime(timezone=True), names, null=null, given=False)
-
-
-def _json(*names: str, null: bool = False) -> Columns:
-    return _make(JSONB(none_as_null=True), names, null=null, given=False)
-
-
-def _bytes(*names: str, key: bool = False, null: bool = False) -> Columns:
-    return _make(LargeBinary(), names, key=key, null=null)
-
-
-def _day(*names: str, key: bool = False) -> Columns:
-    return _make(Date(), names, key=key)
+_key = partial(_make, Text(), key=True)
+_text = partial(_make, Text())
+_count = partial(_make, BigInteger(), given=False)
+_integer = partial(_make, Integer(), given=False)
+_uuid = partial(_make, Uuid(), given=False)
+_instant = partial(_make, DateTime(timezone=True), given=False)
+_json = partial(_make, JSONB(none_as_null=True), given=False)
+_bytes = partial(_make, LargeBinary())
+_day = partial(_make, Date())
 
 
 def _revised() -> Columns:

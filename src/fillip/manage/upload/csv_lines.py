@@ -67,7 +67,8 @@ class CsvReader:
             user_id = self._read(line)
             if user_id is not None:
                 self.rows += 1
-                self._out.write(_escape(user_id).encode() + b"\n")
+                escaped = user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")
+                self._out.write(escaped.encode() + b"\n")
 
     def _read(self, line: bytes) -> str | None:
         """The id of a line; None for the header."""
@@ -78,21 +79,25 @@ class CsvReader:
             raise UploadBroken(self._line, "not UTF-8") from None
         except ValueError as error:
             raise UploadBroken(self._line, str(error)) from None
-        return user_id if self._line > 1 else self._skip_header(user_id)
-
-    def _skip_header(self, first: str) -> str | None:
-        if first.lower() == self.header:
+        if self._line == 1 and user_id.lower() == self.header:
             return None
-        if re.sub("[ _-]", "", first.lower()) in self.mistaken:
+        if self._line == 1 and re.sub("[ _-]", "", user_id.lower()) in self.mistaken:
             raise UploadBroken(
                 1, f"looks like a header, which is {self.header}: put that first, also before such an id"
             )
-        return first
+        return user_id
 
     def parse(self, text: str) -> str:
         """The id that a line stands for; raises ValueError saying what is wrong."""
         user_id = unquote(text)
-        _check(user_id)
+        if not user_id.strip():
+            raise ValueError("empty")
+        if "\0" in user_id:
+            raise ValueError("a NUL character")
+        if user_id in DOTS:
+            raise ValueError("must not be . or .., which can't stand in a path")
+        if not fits(user_id):
+            raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
         return user_id
 
 
@@ -112,18 +117,3 @@ def unquote(text: str) -> str:
             "more than one column" if text[quoted.end()] in _SEPARATORS else "text after the closing quote"
         )
     return quoted[1].replace('""', '"')
-
-
-def _check(user_id: str) -> None:
-    if not user_id.strip():
-        raise ValueError("empty")
-    if "\0" in user_id:
-        raise ValueError("a NUL character")
-    if user_id in DOTS:
-        raise ValueError("must not be . or .., which can't stand in a path")
-    if not fits(user_id):
-        raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
-
-
-def _escape(user_id: str) -> str:
-    return user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")

@@ -98,10 +98,9 @@ async def list_transfers(
 
 async def find_transfer(connection: Connection, caller: Caller, transfer_id: UUID) -> Transfer | None:
     """One transfer of the caller's tenant."""
-    statement = select(wallet_transfer).where(
-        wallet_transfer.c.tenant_id == caller.tenant_id, wallet_transfer.c.transfer_id == transfer_id
-    )
-    row = (await connection.execute(statement)).one_or_none()
+    column = wallet_transfer.c
+    mine = (column.tenant_id == caller.tenant_id) & (column.transfer_id == transfer_id)
+    row = (await connection.execute(select(wallet_transfer).where(mine))).one_or_none()
     return None if row is None else _read_transfer(row)
 
 

@@ -86,12 +86,9 @@ async def _read_owed(connection: Connection, held: Wallet, spent: Transfer, at_m
 
     The oldest draws are paid first, so what expired lots owe is owed to the oldest.
     """
-    sums = select(func.sum(_draw.owed).filter(_draw.seq < spent.seq), func.sum(_draw.owed)).where(
-        is_in(wallet_draw, held.key)
-    )
-    statement = select(*(_draw[name] for name in Draw.__struct_fields__)).where(
-        is_in(wallet_draw, held.key), _draw.seq == spent.seq
-    )
+    mine = is_in(wallet_draw, held.key)
+    sums = select(func.sum(_draw.owed).filter(_draw.seq < spent.seq), func.sum(_draw.owed)).where(mine)
+    statement = select(*(_draw[name] for name in Draw.__struct_fields__)).where(mine, _draw.seq == spent.seq)
     row = (await connection.execute(statement)).one_or_none() if at_most else None
     if row is None:
         return 0, 0
