@@ -8,7 +8,7 @@ from typing import Any
 
 from fillip.core.rule import Rule, decode_rule
 from fillip.core.rule.compile import build_exact, build_fast
-from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Node, Select
+from fillip.core.rule.tree import Call, Const, Fold, Has, Items, Literals, Node, Select
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.manage.rule.checker import check_rule
@@ -102,7 +102,7 @@ def make_situations(count: int, seed: int = 1) -> Iterator[tuple[dict[str, Any],
         yield read_event(event), read_user(user), cohorts
 
 
-def _draw(dice: random.Random, asleep: bool) -> dict[int, object]:
+def _draw(dice: random.Random, asleep: bool) -> dict[int, Literals]:
     """A literal for each number of the forms; thresholds are round, and most lie high."""
     low, mark, far = dice.randrange(5, 200) * 100, "x-" if asleep else "", HIGHEST if asleep else 0
     return {
@@ -115,7 +115,7 @@ def _draw(dice: random.Random, asleep: bool) -> dict[int, object]:
     }  # fmt: skip
 
 
-def _make(form: str, literals: dict[int, object]) -> Made:
+def _make(form: str, literals: dict[int, Literals]) -> Made:
     """The form with its literals filled in, in its text and in its tree: checking 10,000 rules would take 10 s."""
     source, _ = _check(form)
     for number, value in literals.items():
@@ -137,7 +137,7 @@ def _check(form: str) -> tuple[str, Node]:
     return form, decode_rule(check_rule(form, ACTION, USER).checked).root
 
 
-def _fill(node: Node, literals: dict[int, object]) -> Node:
+def _fill(node: Node, literals: dict[int, Literals]) -> Node:
     if isinstance(node, Const):
         given = str(node.value).removesuffix(".5")
         return replace(node, value=literals[int(given)]) if given.isdigit() and int(given) in literals else node
@@ -150,5 +150,5 @@ def _fill(node: Node, literals: dict[int, object]) -> Node:
     return replace(node, operand=_fill(node.operand, literals)) if isinstance(node, Select | Has) else node
 
 
-def _fill_all(nodes: Sequence[Node], literals: dict[int, object]) -> tuple[Node, ...]:
+def _fill_all(nodes: Sequence[Node], literals: dict[int, Literals]) -> tuple[Node, ...]:
     return tuple(_fill(node, literals) for node in nodes)

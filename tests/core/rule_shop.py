@@ -13,7 +13,7 @@ from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, de
 from fillip.manage.rule.checker import check_rule
 from fillip.manage.rule.descriptor import PACKAGE, build_pool
 
-_PURCHASE = {
+_PURCHASE: dict[str, dict[str, Any]] = {
     "qty": {"type": "integer"},
     "stock": {"type": ["integer", "null"]},
     "price": {"type": "number"},

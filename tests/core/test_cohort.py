@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fillip.core.cohort import Members
 
-IDS = st.text(st.characters(exclude_characters="\n\0", exclude_categories=("Cs",)), min_size=1, max_size=6)
+IDS = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), min_size=1, max_size=6)
 
 
 def bundle(ids: set[str], size: int) -> Members:

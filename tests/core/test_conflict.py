@@ -1,6 +1,7 @@
 """Campaigns that stand against each other: one winner a group and event, losers use nothing, batches don't matter."""
 
 from collections import defaultdict
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -10,19 +11,29 @@ from fillip.core.campaign.campaign import Campaign, Exclusive
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Place
 from fillip.core.ledger import settlement
-from fillip.core.ledger.settlement import InstanceBatch, Settled, decide, find_winner, list_requests, refuse_early
+from fillip.core.ledger.settlement import Settled, decide, find_winner, list_requests, refuse_early
 from fillip.core.ledger.stock import Stock
-from fillip.core.limit import Counter, Limit
+from fillip.core.limit import Counter, CounterKey, Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
+from fillip.core.quest.batch import InstanceBatch
 from tests.builders import T0, build_book, build_event, build_version
 
+Pick = Literal["priority", "value"]
 
-def campaign(priority: int = 0, group: str | None = None, pick: str = "priority", stackable: bool = True) -> Campaign:
+
+def campaign(priority: int = 0, group: str | None = None, pick: Pick = "priority", stackable: bool = True) -> Campaign:
     """A campaign of cashback with its part in conflicts."""
     exclusive = Exclusive(group, pick) if group else None
-    more = {"priority": priority, "exclusive": exclusive, "stackable": stackable}
-    return Campaign(kind="SIMPLE", name="c", rewards=(Reward("cashback", 1, "USD"),), action="BUY", **more)
+    return Campaign(
+        kind="SIMPLE",
+        name="c",
+        rewards=(Reward("cashback", 1, "USD"),),
+        action="BUY",
+        priority=priority,
+        exclusive=exclusive,
+        stackable=stackable,
+    )
 
 
 class Shop:
@@ -35,7 +46,7 @@ class Shop:
         }
         self.book = build_book(*self.campaign_versions, limits=limits)
         self.caps = {("acme", limit_id): limit.cap for limit_id, limit in limits.items()}
-        self.counters: dict[object, Counter] = {}
+        self.counters: dict[CounterKey, Counter] = {}
         self.number = 0
 
     def match(self, worths: dict[int, int]) -> Match:
@@ -110,10 +121,10 @@ def test_events_do_not_outrank_each_other():
     assert [reason for _, reason, _ in tell(decided)] == ["granted", "granted"]
 
 
-GROUPS = {"a": "priority", "b": "value"}
+GROUPS: dict[str, Pick] = {"a": "priority", "b": "value"}
 CAMPAIGNS = st.builds(
     lambda priority, group, stackable: campaign(
-        priority, group, GROUPS.get(group or "", ""), stackable or group is not None
+        priority, group, GROUPS[group] if group else "priority", stackable or group is not None
     ),
     st.integers(-1, 1),
     st.sampled_from([None, *GROUPS]),
@@ -150,7 +161,7 @@ def test_one_winner_a_group_and_event_whatever_the_batches_and_hints(campaigns, 
         ]
         assert len(groups) == len(set(groups))
         assert len(requests) == 1 or all(claim.campaign_version.campaign.stackable for claim in requests)
-    used = defaultdict(int)
+    used: dict[str, int] = defaultdict(int)
     for requests in won.values():
         for claim in requests:
             used[claim.campaign_version.campaign_id] += sum(claim.values)

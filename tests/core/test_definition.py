@@ -110,7 +110,11 @@ def test_a_formula_reads_events_of_one_action():
 
 
 def test_steps_of_a_quest_have_names_and_one_measure():
-    steps = [BUY, BUY | {"sum": "event.n"}, BUY | {"name": "c", "count": 2, "streak": {"length": 3}}]
+    steps: list[dict[str, Any]] = [
+        BUY,
+        BUY | {"sum": "event.n"},
+        BUY | {"name": "c", "count": 2, "streak": {"length": 3}},
+    ]
     assert refused(quest(*steps)) == [
         "/quest/steps/0/name",
         "/quest/steps/1/name",

@@ -3,7 +3,7 @@
 import pytest
 
 from fillip.core.index import RuleIndex, read_clauses
-from fillip.core.rule import decode_rule
+from fillip.core.rule import Rule, decode_rule
 from fillip.manage.rule.checker import check_rule
 from tests.core.index_book import ACTION, USER, make_rules, make_situations, make_unindexed
 from tests.core.index_world import hold
@@ -17,7 +17,8 @@ def book():
 
 
 def test_candidates_are_at_most_half_more_than_matches_and_two(book):
-    index, rules = RuleIndex([read_clauses(made.root) for made in book]), {}
+    index = RuleIndex([read_clauses(made.root) for made in book])
+    rules: dict[int, Rule] = {}
     matches = 0
     for situation in make_situations(EVENTS):
         found = index.find(*situation)

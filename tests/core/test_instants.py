@@ -19,8 +19,9 @@ from fillip.core.instant import (
     read_instant,
     read_instant_ns,
 )
-from fillip.core.quest.instance import QuestEvent, advance
-from fillip.core.tenant import Tenant, start_window
+from fillip.core.quest.instance import Instance, QuestEvent, advance
+from fillip.core.tenant import start_window
+from tests.builders import build_tenant
 
 ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])
 TIMES = ENDS | st.datetimes(MIN_TIME.replace(tzinfo=None), MAX_TIME.replace(tzinfo=None), timezones=st.just(UTC))
@@ -30,7 +31,7 @@ SPANS = st.integers(0, 10 * 366 * 86_400)
 
 @given(TIMES, ZONES, st.sampled_from(["day", "week", "month", "lifetime"]))
 def test_a_window_of_every_limit_can_be_told(instant: datetime, zone: str, span: str) -> None:
-    day = Tenant("acme", "Acme", zone, "EUR", "history").local_day(instant)
+    day = build_tenant(time_zone=zone).local_day(instant)
     assert abs(day - instant.date()) <= timedelta(days=1)
     assert timedelta() <= day - start_window(span, day) or span == "lifetime"
 
@@ -48,7 +49,8 @@ def test_a_quest_opens_and_lapses_at_every_instant(
 ) -> None:
     steps = (Step("go", "GO", streak=Streak(3, "week", freeze=2)),)
     quest = Quest(steps, Start("first_step"), window_s=window_s, lateness_s=lateness_s, repeatable=True)
-    tenant, known = Tenant("acme", "Acme", zone, "EUR", "history"), []
+    tenant = build_tenant(time_zone=zone)
+    known: list[Instance] = []
     for number, instant in enumerate((first, second)):
         quest_event = QuestEvent(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant, number, (0,))
         known = [moved.instance for moved in advance(known, quest_event).moved] or known

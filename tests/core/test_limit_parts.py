@@ -14,7 +14,7 @@ from fillip.core.campaign.check_limit import (
     fill_limit_currency,
     list_currencies,
 )
-from fillip.core.limit import Limit
+from fillip.core.limit import Limit, Measure, Scope
 
 BADGES = [{"kind": "badge", "badge": "b"}]
 BUYS = convert({"kind": "SIMPLE", "name": "c", "action": "BUY", "rewards": BADGES}, Campaign)
@@ -25,7 +25,7 @@ EITHER = convert(
 )
 
 
-def limit(scope: str = "user", measure: str = "count", **more: Any) -> Limit:
+def limit(scope: Scope = "user", measure: Measure = "count", **more: Any) -> Limit:
     return Limit("l", scope, measure, "day", 10, **more)
 
 

@@ -1,6 +1,8 @@
 """Quests: instances, windows with both ends included, steps in order, sums, one completion an instance."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -11,41 +13,46 @@ from fillip.core.campaign.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.identity import identify_event
 from fillip.core.quest import instance as life
 from fillip.core.quest.instance import MAX_TOGETHER, Contribution, Instance, QuestEvent, advance, replay, restart
-from fillip.core.tenant import Tenant
+from tests.builders import T0, build_tenant
 
-T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 WEEK_S = 7 * 86_400
-GREENWICH = Tenant("acme", "Acme", "UTC", "USD", "history")
+GREENWICH = build_tenant()
 
 
-def three_visits(**changes):
-    given = {"steps": (Step("visit", "PURCHASE", count=3),), "window_s": WEEK_S, "repeatable": True} | changes
-    return Quest(**given)
+def three_visits(**changes: Any) -> Quest:
+    quest = Quest((Step("visit", "PURCHASE", count=3),), window_s=WEEK_S, repeatable=True)
+    return replace(quest, **changes)
 
 
-def quest_event(after_s=0, *, steps=(0,), received_after_s=None, **changes):
+def quest_event(
+    after_s: float = 0, *, steps: tuple[int, ...] = (0,), received_after_s: float | None = None, **changes: Any
+) -> QuestEvent:
+    """An event of no quest yet: the log that plays it says of which."""
     at = T0 + timedelta(seconds=after_s)
-    clock_at = at if received_after_s is None else T0 + timedelta(seconds=received_after_s)
-    given = {
-        "campaign_version": 1,
-        "event_key": None,
-        "source": "/till",
-        "event_id": "e",
-        "tenant": GREENWICH,
-        "campaign_starts_at": T0,
-        "sequence": 0,
-    } | changes
-    return QuestEvent(quest=None, occurred_at=at, clock_at=clock_at, steps=steps, **given)
+    plain = QuestEvent(
+        quest=Quest(()),
+        campaign_version=1,
+        event_key=UUID(int=0),
+        source="/till",
+        event_id="e",
+        occurred_at=at,
+        clock_at=at if received_after_s is None else T0 + timedelta(seconds=received_after_s),
+        tenant=GREENWICH,
+        sequence=0,
+        steps=steps,
+        campaign_starts_at=T0,
+    )
+    return replace(plain, **changes)
 
 
-def name(event_id):
+def name(event_id: str) -> UUID:
     return identify_event("acme", "/till", event_id)
 
 
 class Log:
     """Plays meetings against one user's instances, as settle does."""
 
-    def __init__(self, quest):
+    def __init__(self, quest: Quest) -> None:
         self.quest = quest
         self.retained: dict[int, Quest] = {}
         self.instances: dict[tuple[str, int], Instance] = {}
@@ -54,7 +61,7 @@ class Log:
         self.refused: list[Instance] = []
         self.sequence = 0
 
-    def play(self, *meetings):
+    def play(self, *meetings: QuestEvent) -> Self:
         for each in meetings:
             self.sequence += 1
             event_id = f"e{self.sequence}" if each.event_id == "e" else each.event_id
@@ -75,11 +82,11 @@ class Log:
                     self.completed.append((event_id, moved.instance.name))
         return self
 
-    def show(self):
+    def show(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(i.state, tuple(s.done for s in i.steps)) for i in self.instances.values()]
 
 
-def play(quest, *meetings):
+def play(quest: Quest, *meetings: QuestEvent) -> list[tuple[str, tuple[int, ...]]]:
     """All instances as they stand after the meetings."""
     return Log(quest).play(*meetings).show()
 
@@ -169,8 +176,8 @@ def test_a_strict_sum_wants_more_than_its_threshold():
 
 def test_one_instance_for_each_value_of_a_key():
     quest = Quest(steps=(Step("like", "LIKE", count=2),), instance=Keyed("event.post"))
-    same = {"late_rule_holds": lambda instance, index: True}
-    log = Log(quest).play(quest_event(0, key="p1", **same), quest_event(1, key="p1", **same), quest_event(2, key="p1"))
+    same = [quest_event(after_s, key="p1", late_rule_holds=lambda instance, index: True) for after_s in (0, 1)]
+    log = Log(quest).play(*same, quest_event(2, key="p1"))
     assert log.completed == [("e2", "p1#1")]
     assert log.play(quest_event(3, key="p2")).show() == [("completed", (2,)), ("open", (1,))]
 

@@ -182,7 +182,7 @@ class Ledger:
         for match in matches:
             for candidate in match.candidates:
                 done, refused = quests.advance(match.event, candidate)
-                told.append((match.event.event_id, [each.name for each, _ in done], refused and refused.name))
+                told.append((match.event.event_id, [each.name for each, _ in done], refused.name if refused else None))
         self.rows.update({(place.key, place.occurrence): row for place, row in quests.changed.items()})
         return told
 

@@ -62,9 +62,9 @@ def test_the_cost_is_told_by_the_bounds_of_the_lists():
 
 def test_the_schema_bounds_every_list_and_events_keep_to_it():
     read = build_coercer(derive_type(list_of()))
-    assert len(read({"skus": ["a"] * 256})["skus"]) == 256
+    assert read({"skus": ["a"] * 256}) == {"skus": ["a"] * 256}
     with pytest.raises(SchemaViolation, match="257 items, at most 256"):
         read({"skus": ["a"] * 257})
-    assert len(build_coercer(derive_type(list_of(maxItems=300)))({"skus": ["a"] * 300})["skus"]) == 300
+    assert build_coercer(derive_type(list_of(maxItems=300)))({"skus": ["a"] * 300}) == {"skus": ["a"] * 300}
     with pytest.raises(SchemaUnusable, match="0 to 5000"):
         derive_type(list_of(maxItems=1_000_000))

@@ -43,6 +43,8 @@ def test_a_step_rule_that_is_cut_in_two_reads_lists_in_both():
     source = "event.category in lists.words && start.category in lists.none"
     early, late = split_rule(check(source, start=ACTION), LISTS)
     event = read_event(BASKET)
+    assert early is not None
+    assert late is not None
     assert early(event, {}, frozenset()) is True
     assert late(event, {}, frozenset(), event) is False
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +16,7 @@ from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.instance import QuestEvent
 from fillip.core.quest.streak import MAX_UNITS, join_day, measure
 from fillip.core.tenant import Tenant
+from tests.builders import build_tenant
 from tests.core.test_quest import Log, name, play, quest_event
 from tests.core.test_undoing import Path
 
@@ -23,7 +24,7 @@ DAY_S, WEEK_S = 86_400, 7 * 86_400
 STREAK = Quest((Step("open", "OPEN", streak=Streak(3, "day", 1)),), Start("campaign"))
 
 
-def streak(length: int, unit: str = "day", freeze: int = 0, **more: Any) -> Quest:
+def streak(length: int, unit: Literal["day", "week"] = "day", freeze: int = 0, **more: Any) -> Quest:
     return Quest((Step("open", "OPEN", streak=Streak(length, unit, freeze)),), **more)
 
 
@@ -58,7 +59,7 @@ def test_a_late_day_joins_the_streak_where_it_belongs():
 def test_a_late_day_joins_until_the_lateness_after_its_end(unit_s: int, after_s: int, done: int):
     """By the broker's clock, in the tenant's zone: day 1 ends there at 5 o'clock in Greenwich."""
     quest = streak(4, "day" if unit_s == DAY_S else "week", lateness_s=7200)
-    tenant = Tenant("acme", "Acme", "America/New_York", "USD", "live")
+    tenant = build_tenant(time_zone="America/New_York", clock="live")
     first = datetime(2017, 1, 2, 12, tzinfo=UTC)  # a Monday
     second, third = first + timedelta(seconds=unit_s), first + timedelta(seconds=2 * unit_s)
     over_at = datetime(2017, 1, 2, 5, tzinfo=UTC) + timedelta(seconds=2 * unit_s + 7200)
@@ -78,7 +79,7 @@ def test_a_streak_of_weeks_goes_by_weeks_from_monday():
 @pytest.mark.parametrize("month", [3, 11], ids=["clocks go forward", "clocks go back"])
 def test_a_streak_counts_local_days_over_a_change_of_clocks(month: int):
     zone = ZoneInfo("America/New_York")
-    tenant = Tenant("acme", "Acme", "America/New_York", "USD", "history")
+    tenant = build_tenant(time_zone="America/New_York")
     first = {3: 11, 11: 4}[month]  # the day before the clocks change
     late = [datetime(2017, month, first + n, 23, 30, tzinfo=zone) for n in range(3)]
     early = [datetime(2017, month, first + n, 0, 30, tzinfo=zone) for n in range(3)]
@@ -96,7 +97,7 @@ def test_a_streak_counts_local_days_over_a_change_of_clocks(month: int):
     ],
 )
 def test_a_day_that_never_was_is_not_missed(zone: str, before: date):
-    tenant = Tenant("acme", "Acme", zone, "USD", "history")
+    tenant = build_tenant(time_zone=zone)
     local = [datetime(*(before + timedelta(days=n)).timetuple()[:3], 9, tzinfo=ZoneInfo(zone)) for n in (-1, 0, 2, 3)]
     told = [at(moment, tenant) for moment in local]
     assert play(streak(4), *told) == [("completed", (4,))]
@@ -107,7 +108,7 @@ def test_a_day_that_never_was_is_not_missed(zone: str, before: date):
 
 def test_no_day_is_left_out_by_clocks_that_change_or_a_day_that_comes_twice():
     for zone in ("UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Guam"):
-        assert Tenant("acme", "Acme", zone, "USD", "live").skipped_days == ()
+        assert build_tenant(time_zone=zone).skipped_days == ()
 
 
 def test_what_lies_too_far_back_counts_for_nothing_and_never_takes_more_room():
@@ -134,9 +135,12 @@ FORMS = st.builds(lambda length, part: Streak(length, "day", part % length), st.
 
 @given(FORMS, st.lists(st.integers(0, 25), min_size=1, max_size=20))
 def test_a_streak_is_what_its_days_are_in_whatever_order_they_come(form: Streak, met: list[int]):
-    newest, known = None, ""
+    newest: date | None = None
+    known = ""
     for number in met:
-        newest, known = join_day(form, newest, known, date(2017, 3, 1) + timedelta(number), ())
+        joined = join_day(form, newest, known, date(2017, 3, 1) + timedelta(number), ())
+        assert joined is not None
+        newest, known = joined
     assert newest == date(2017, 3, 1) + timedelta(max(met))
     assert measure(form, known) == measure_by_hand(form, met)
 
@@ -149,7 +153,7 @@ MOMENTS = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=20)
 @given(MOMENTS, FORMS, st.sampled_from(["UTC", "America/New_York", "Pacific/Apia"]), st.randoms())
 def test_what_comes_within_the_lateness_makes_the_same_streak_in_any_order(moments, form, zone, luck):
     """Around the day that Samoa left out, in a live tenant."""
-    tenant = Tenant("acme", "Acme", zone, "USD", "live")
+    tenant = build_tenant(time_zone=zone, clock="live")
     begin = datetime(2011, 12, 20, tzinfo=UTC)
     quest = Quest((Step("open", "OPEN", streak=form),), Start("campaign"), lateness_s=20 * DAY_S)
     told = [

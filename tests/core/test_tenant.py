@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from fillip.core.tenant import LIFETIME, Tenant, start_window
+from fillip.core.tenant import LIFETIME, start_window
+from tests.builders import build_tenant
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,7 @@ from fillip.core.tenant import LIFETIME, Tenant, start_window
     [("UTC", date(2017, 3, 1)), ("Asia/Tokyo", date(2017, 3, 2)), ("America/New_York", date(2017, 3, 1))],
 )
 def test_the_day_of_an_instant_depends_on_the_zone(zone, day):
-    tenant = Tenant("acme", "Acme", zone, "USD", "live")
+    tenant = build_tenant(time_zone=zone)
     assert tenant.local_day(datetime(2017, 3, 1, 20, 30, tzinfo=UTC)) == day
 
 

@@ -60,6 +60,12 @@ class Path:
         self.going = replace(self.going, instance=done.instance)
         return done
 
+    def undo_counted(self, event_id: str, share: Fraction) -> InstanceReversal:
+        """The same of an event that counted for it."""
+        undone = self.undo(event_id, share)
+        assert undone is not None, f"{event_id} gave it nothing"
+        return undone
+
 
 def go(events, ordered, at="campaign", steps=STEPS):
     """The one instance after these; None where they gave nothing."""
@@ -164,14 +170,14 @@ def test_what_counted_behind_a_step_that_fell_counts_no_more_and_is_told():
     told = [quest_event(n, steps=(step,)) for n, step in enumerate((0, 0, 1, 2))]
     quest = Quest(ONE_BY_ONE)
     path = Path(quest, Log(quest).play(*told))
-    undone = path.undo("e1", Fraction(1))
+    undone = path.undo_counted("e1", Fraction(1))
     assert [(each.step, each.amount, each.was, each.done) for each in undone.taken] == [
         ("view", 1, 2, 1),
         ("buy", 0, 1, 0),
         ("rate", 0, 1, 0),
     ]
     assert (undone.instance.state, undone.completed_by) == ("open", name("e4"))
-    undone = path.undo("e2", Fraction(1))
+    undone = path.undo_counted("e2", Fraction(1))
     assert [(each.step, each.amount, each.was, each.done) for each in undone.taken] == [("view", 1, 1, 0)]
     assert undone.instance.state == "reversed", "no view is left: nothing could have opened it"
 
@@ -182,7 +188,7 @@ def test_an_instance_that_began_with_the_campaign_or_an_enrolment_stands_without
         join = [quest_event(0, steps=(), starts=True)] if start.at == "event" else []
         log = Log(quest).play(*join, quest_event(1, steps=(0,)), quest_event(2, steps=(1,)))
         path = Path(quest, log)
-        undone = path.undo(f"e{len(join) + 1}", Fraction(1))
+        undone = path.undo_counted(f"e{len(join) + 1}", Fraction(1))
         assert (undone.instance.state, [step.done for step in undone.instance.steps]) == ("open", [0, 0])
 
 
@@ -193,7 +199,8 @@ def test_a_step_that_a_new_version_left_met_stays_met_while_it_loses_nothing():
     log.play(quest_event(1, steps=(1,), amounts={1: 30}, campaign_version=2))
     path = Path(log.quest, log)
     path.undo("e2", Fraction(1, 3))
-    assert path.going.instance.state == "completed", "the sum is reached all the same"
+    lowered = path.going.instance
+    assert lowered.state == "completed", "the sum is reached all the same"
     path.undo("e2", Fraction(1))
     assert [(step.met, step.done) for step in path.going.instance.steps] == [(True, 3), (False, 0)]
     path.undo("e1", Fraction(1))

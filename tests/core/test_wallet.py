@@ -49,7 +49,7 @@ def refund(wallet: Wallet, spent: Transfer, number: int, at: datetime = T0) -> N
     wallet.mature(at, list_due(wallet, at))
     draw = wallet.draws.get(spent.transfer_id)
     owed = draw.owed if draw else 0
-    given = spent.lots | {name: part for each in wallet.parts for name, part in each.lots.items()}
+    given = {**spent.lots, **{name: part for each in wallet.parts for name, part in each.lots.items()}}
     spare = [lot.lot_id for lot in wallet.lots.values() if lot.used]
     wallet.refund(UUID(int=number), spent, "rest", Portion(spent.amount, given, owed, spare=spare), at)
 

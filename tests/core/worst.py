@@ -5,12 +5,15 @@ A rule is a term repeated by `||` that never holds, so that all of it runs; a sc
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from fillip.core.errors import Refused
 from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.types import EMPTY, ObjectType, derive_type
 from fillip.manage.rule.checker import CheckedRule, check_rule
+
+_Made = TypeVar("_Made")
 
 
 class Worst(NamedTuple):
@@ -100,7 +103,7 @@ _TERMS: dict[str, tuple[str, dict[str, Any]]] = {
 def list_worst_rules() -> Iterator[Worst]:
     """The largest rule of each kind that is accepted."""
     for name, (term, event) in _TERMS.items():
-        times, rule = _scale(lambda n, term=term: _check_rule(term, n), 1 + 8192 // (len(term) + 2))
+        times, rule = _scale(partial(_check_rule, term), 1 + 8192 // (len(term) + 2))
         yield Worst(name, rule, {**_BASE, **event}, times)
 
 
@@ -108,7 +111,7 @@ def _check_rule(term: str, times: int) -> CheckedRule:
     return check_rule("||".join([term] * times), ACTION, EMPTY)
 
 
-def _scale(make: Callable[[int], Any], most: int) -> tuple[int, Any]:
+def _scale(make: Callable[[int], _Made], most: int) -> tuple[int, _Made]:
     """(n, what is made of it) for the largest n that is not refused."""
     good, bad, made = 1, most + 1, make(1)
     while bad - good > 1:
@@ -186,8 +189,14 @@ _MADE: dict[str, tuple[Callable[[int], dict[str, Any]], dict[str, Any], int]] = 
 def list_worst_schemas() -> Iterator[Worst]:
     """The largest schema of each kind that is accepted, with an event that meets it or fails late."""
     for name, (make, event, most) in _MADE.items():
-        times, schema = _scale(lambda n, make=make: (check_schema(made := make(n)), made)[1], most)
+        times, schema = _scale(partial(_check_schema, make), most)
         yield Worst(name, schema, _cut(event, schema), times)
+
+
+def _check_schema(make: Callable[[int], dict[str, Any]], times: int) -> dict[str, Any]:
+    schema = make(times)
+    check_schema(schema)
+    return schema
 
 
 def _cut(event: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
