@@ -1,6 +1,6 @@
 """A tenant's book as the control plane writes it, and the worker's view of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,13 +11,16 @@ import psycopg
 import pytest
 from msgspec import json
 
+from fillip.core.book.book import Book
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.event import Event
+from fillip.core.match.candidate import Match
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.refusals import Reason
 from fillip.migrations import role_dsn
 from tests.builders import T0, build_event
 
@@ -31,13 +34,13 @@ class Shop:
 
     owner: psycopg.Connection
     pool: asyncpg.Pool
-    refusals: dict[str, int] = field(default_factory=dict)
+    refusals: dict[Reason, int] = field(default_factory=dict)
     lists: ObjectType = EMPTY
     version: int = 0
 
     def __post_init__(self) -> None:
         self.books = PostgresBooks(self.pool)
-        self.meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
+        self._meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
 
     def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: Any) -> None:
         """A SIMPLE campaign on BUY, type-checked as at saving."""
@@ -98,15 +101,28 @@ class Shop:
             [cohort_id, self.version, content_id, len(users)],
         )
 
+    async def book(self) -> Book:
+        """What the worker decides under now."""
+        book = (await self.books.pin(["acme"]))["acme"]
+        assert isinstance(book, Book), book
+        return book
+
     async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: Any) -> Event:
         """A BUY under the newest book."""
-        book = (await self.books.pin(["acme"]))["acme"]
+        book = await self.book()
         typed = book.actions["BUY"].read(attributes)
         return build_event(book, user_id=user_id, at=T0 + after, received_at=T0, attributes=attributes, typed=typed)
 
-    async def meets(self, *args: object, **attributes: Any) -> list[str]:
+    async def meet(self, events: Sequence[Event]) -> list[Match]:
+        """What these meet; an event is never rejected here."""
+        met = await self._meet(events)
+        matches = [item for item in met if isinstance(item, Match)]
+        assert len(matches) == len(met)
+        return matches
+
+    async def meets(self, user_id: str = "u1", **attributes: Any) -> list[str]:
         """The campaigns that such an event meets."""
-        matches = await self.meet([await self.event(*args, **attributes)])
+        matches = await self.meet([await self.event(user_id, **attributes)])
         return [candidate.campaign_version.campaign_id for match in matches for candidate in match.candidates]
 
 

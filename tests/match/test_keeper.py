@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fillip.core.book.book import Book
 from fillip.match.keeper_postgres import BookKeeper
 from tests.match.conftest import Shop
 
@@ -65,7 +66,9 @@ def told(shop: Shop) -> list[int]:
 
 async def pinned(keeper: BookKeeper) -> int:
     """The version that a batch is decided under now."""
-    return (await keeper.pin(["acme"]))["acme"].version
+    book = (await keeper.pin(["acme"]))["acme"]
+    assert isinstance(book, Book), book
+    return book.version
 
 
 async def until(shop: Shop, *versions: int) -> None:

@@ -15,8 +15,8 @@ from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.match.refusals import Refusals
-from tests.builders import build_version
-from tests.match.conftest import BUY, T0
+from tests.builders import T0, build_version
+from tests.match.conftest import BUY
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
 COHORTS = {"a": (1, frozenset({"u1", "u2"})), "b": (1, frozenset({"u2"}))}  # "gone" was deleted
@@ -70,7 +70,7 @@ def compare(made, events):
         for n, (c, state) in enumerate(made)
     ]
     index = index_triggers(campaign_versions, {})["BUY"]
-    refusals, counts = Refusals(), Counter()
+    refusals, counts = Refusals(), Counter[str]()
     for user_id, at, attributes in events:
         typed, open_set, mine = READ(attributes), index.open_at(at), index.list_mine(user_id, COHORTS)
         refusals.add_closed(index, open_set, mine)

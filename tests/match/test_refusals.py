@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from tests.match.conftest import T0, Shop
+from tests.builders import T0
+from tests.match.conftest import Shop
 
 SPRING = {"starts_at": T0, "ends_at": T0 + timedelta(days=1)}
 
