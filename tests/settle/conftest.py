@@ -1,6 +1,6 @@
 """A ledger with two tenants, and words to tell stories about it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
@@ -16,6 +17,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import REVERSAL, Place, Rejection
+from fillip.core.ledger.settlement import Settled
 from fillip.core.limit import Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
@@ -23,6 +25,7 @@ from fillip.core.match.reward_values import ValueRefusal
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
+from fillip.settle.reversal.stage import SettledReversal
 from fillip.stream.belt import Batch, Span
 from tests.builders import T0, build_book, build_event, build_tenant, build_version
 
@@ -39,8 +42,18 @@ class World:
     ends: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.settled: list[object] = []
-        self.settle = Settle(PostgresLedger(self.pool, "test"), lambda *told: self.settled.append(told))
+        self.duplicates: list[int] = []
+        """How many events of each batch had been settled before."""
+        self.settle = Settle(PostgresLedger(self.pool, "test"), self._note)
+
+    def _note(
+        self,
+        settled: Sequence[Settled],
+        rejections: Sequence[Rejection],
+        duplicates: int,
+        reversals: Sequence[SettledReversal],
+    ) -> None:
+        self.duplicates.append(duplicates)
 
     def add_limit(self, limit_id: str, cap: int, **fields: Any) -> None:
         """A limit in force for tenant acme."""
@@ -147,7 +160,7 @@ class World:
         """Settle these as one batch."""
         await self.settle(self.batch(*items), items)
 
-    def rows(self, statement: str) -> list[tuple[object, ...]]:
+    def rows(self, statement: str) -> list[TupleRow]:
         """What the owner reads."""
         return self.owner.execute(statement).fetchall()
 

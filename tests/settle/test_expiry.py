@@ -9,7 +9,8 @@ import pytest
 from fillip.core.campaign.reward import Reward
 from fillip.migrations import role_dsn
 from fillip.settle.expiry.postgres import PostgresDueIncentives
-from tests.settle.conftest import T0, World
+from tests.builders import T0
+from tests.settle.conftest import World
 
 A_DAY = (Reward("cashback", 100, "USD", expires_after_s=86_400),)
 DAY = timedelta(days=1)

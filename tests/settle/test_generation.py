@@ -10,7 +10,8 @@ import pytest
 from fillip.migrations import role_dsn
 from fillip.settle.coupons.codes import make_codes
 from fillip.settle.coupons.postgres import PORTION_CODES, PostgresDueCodes
-from tests.settle.conftest import T0, World
+from tests.builders import T0
+from tests.settle.conftest import World
 
 
 @pytest.fixture

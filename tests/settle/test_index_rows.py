@@ -1,7 +1,7 @@
 """No index row can be longer than PostgreSQL takes: one that was would stop whoever writes it."""
 
 import re
-from re import _parser  # type: ignore[attr-defined]  # what counts the longest match of a pattern
+from re import _parser  # what counts the longest match of a pattern
 
 import psycopg
 import pytest

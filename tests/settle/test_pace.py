@@ -1,7 +1,8 @@
 """Deciding that takes longer than PostgreSQL lets a session be silent."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec
 
 import pytest
 
@@ -9,16 +10,24 @@ from fillip.core.ledger.settlement import Settled, decide
 from fillip.settle import stage
 from tests.settle.conftest import World
 
+Told = ParamSpec("Told")
+
+
+def slow_down(call: Callable[Told, Iterator[Settled]]) -> Callable[Told, Iterator[Settled]]:
+    """The same decisions, each after some computing: nothing else can run meanwhile."""
+
+    def compute(*told: Told.args, **named: Told.kwargs) -> Iterator[Settled]:
+        for settled in call(*told, **named):
+            time.sleep(0.3)
+            yield settled
+
+    return compute
+
 
 async def test_a_batch_that_is_decided_for_longer_than_a_silent_session_lives_is_settled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    def decide_slowly(*told: object) -> Iterator[Settled]:
-        for settled in decide(*told):
-            time.sleep(0.3)  # computing: nothing else can run
-            yield settled
-
-    monkeypatch.setattr(stage, "decide", decide_slowly)
+    monkeypatch.setattr(stage, "decide", slow_down(decide))
     await world.play(*[world.match(f"e{number}") for number in range(10)])
     assert world.rows("SELECT count(*) FROM incentive") == [(10,)]
 

@@ -29,8 +29,7 @@ async def test_an_event_of_a_pause_is_denied_and_earns_nothing_when_it_is_sent_a
     await world.play(world.match("e1"), world.match("e2"))
     assert world.rows(DECISIONS) == [("e1", "denied", "paused"), ("e2", "granted", "granted")]
     assert world.rows("SELECT used, version FROM limit_counter") == [(1, 1)]
-    *_, (_, _, duplicates, _) = world.settled
-    assert duplicates == 1
+    assert world.duplicates[-1] == 1
 
 
 async def test_late_or_not_a_pause_is_told_first(world: World):

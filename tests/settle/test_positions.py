@@ -10,7 +10,8 @@ from fillip.settle.positions.postgres import list_positions, restart_positions
 from fillip.settle.postgres import PostgresLedger
 from fillip.stream.belt import Batch, Position
 from fillip.stream.fit import Log
-from tests.settle.conftest import T0, TOPIC, World
+from tests.builders import T0
+from tests.settle.conftest import TOPIC, World
 
 NEW = {0: Log(0, 40, "new"), 1: Log(3, 40, "new")}
 

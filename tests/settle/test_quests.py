@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import json
@@ -15,6 +16,7 @@ from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.vocabulary import TypeContext
 from fillip.core.errors import Retry
+from fillip.core.event import Event
 from fillip.core.identity import identify_event, name_key
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.quest_candidate import build_quest_candidate
@@ -56,7 +58,7 @@ class Offers:
         }
         return build_version(name, campaign, checked=checked)
 
-    def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: int) -> Match:
+    def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: Any) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""
         match = self.world.match(event_id, after=timedelta(seconds=at), source=source, **attributes)
         actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
@@ -67,7 +69,7 @@ class Offers:
         ]
         return replace(match, event=event, candidates=candidates)
 
-    def _nominate(self, event: object, campaign_version: CampaignVersion) -> Candidate | None:
+    def _nominate(self, event: Event, campaign_version: CampaignVersion) -> Candidate | None:
         met = [
             r
             for r in list_triggers(campaign_version)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,7 +81,7 @@ def write(world: World, log: Sequence[Move], orders: Sequence[tuple[str, Parts]]
             rewards = (Reward("cashback", VALUE, "USD"), Reward("points", POINTS), Reward("custom"))
             items.append(world.match(f"e{order}", user, partition=partition, rewards=rewards))
         else:
-            said = {"amount": parts[number], "of": TENTHS} if parts[number] else {}
+            said: dict[str, Any] = {"amount": parts[number], "of": TENTHS} if parts[number] else {}
             items.append(world.reversal(f"r{order}.{number}", f"e{order}", user, partition=partition, **said))
     return items
 
@@ -101,10 +102,10 @@ def check_proofs(world: World) -> None:
     proofs: dict[tuple[object, ...], list[tuple[int, int, int]]] = {}
     rows = world.rows("SELECT user_id, limits, 1 FROM decision UNION ALL SELECT user_id, counters, -1 FROM reversal")
     for user, uses, sign in rows:
-        for use in uses:  # type: ignore[attr-defined]
+        for use in uses:
             owner = user if use["limit_id"] == "many" else ""
             proofs.setdefault((use["limit_id"], owner), []).append(
-                (use["version"], use["used_before"], sign * use["amount"])  # type: ignore[operator]
+                (use["version"], use["used_before"], sign * use["amount"])
             )
     for (limit_id, owner), moves in proofs.items():
         used = 0

@@ -85,7 +85,7 @@ async def test_the_same_across_batches_and_with_the_completing_event_last(world:
 async def test_an_enrolling_event_taken_back_takes_the_instance_with_it(world: World):
     define(world, ENROLLED)
     enrol = world.match("order", quest=ENROLLED, steps=())
-    enrol.candidates[0] = replace(enrol.candidates[0], starts=True)
+    enrol = replace(enrol, candidates=[replace(each, starts=True) for each in enrol.candidates])
     await world.play(enrol, *visits(world, ENROLLED, "e1", "e2"), world.reversal("r1", "order"))
     assert world.rows(INSTANCES) == [(1, "reversed", 0)]
     assert world.rows(INCENTIVES) == [("e2", "reversed", 100)]

@@ -28,8 +28,7 @@ def define(world: World, quest: Quest, rewards: tuple[Reward, ...] = CASHBACK) -
 
 def spend(world: World, event_id: str, cents: int, quest: Quest = SPENT, **more: Any) -> Match:
     match = world.match(event_id, quest=quest, **more)
-    match.candidates[0] = replace(match.candidates[0], amounts={0: cents})
-    return match
+    return replace(match, candidates=[replace(each, amounts={0: cents}) for each in match.candidates])
 
 
 async def test_a_part_lowers_the_sum_by_its_share_rounded_toward_zero(world: World):

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
-from tests.settle.conftest import T0, World
+from fillip.core.match.candidate import Match
+from tests.builders import T0
+from tests.settle.conftest import World
 
 COUPON = (Reward("coupon", pool="spring"),)
 BADGE = (Reward("badge", badge="regular"),)
@@ -72,7 +74,7 @@ async def test_concurrent_batches_empty_a_pool_exactly(world: World):
     zero = [world.match(f"a{i}", f"u{i}", rewards=COUPON) for i in range(8)]
     one = [world.match(f"b{i}", f"v{i}", partition=1, rewards=COUPON) for i in range(8)]
 
-    async def insist(*items: object) -> None:
+    async def insist(*items: Match) -> None:
         while True:
             try:
                 return await world.play(*items)

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from fillip.core.campaign.quest import Quest, Step
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Place, Rejection
+from fillip.core.match.candidate import Match
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
-from tests.settle.conftest import T0, TOPIC, World
+from tests.builders import T0
+from tests.settle.conftest import TOPIC, World
 
 DONE = "(steps #>> '{0,done}')::int"
 
@@ -122,7 +124,7 @@ async def test_concurrent_batches_never_exceed_a_shared_cap(world: World):
     zero = [world.match(f"a{i}", f"u{i}") for i in range(8)]
     one = [world.match(f"b{i}", f"v{i}", partition=1) for i in range(8)]
 
-    async def insist(*items: object) -> None:
+    async def insist(*items: Match) -> None:
         while True:
             try:
                 return await world.play(*items)

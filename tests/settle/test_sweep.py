@@ -12,7 +12,8 @@ from fillip.core.errors import Retry
 from fillip.migrations import role_dsn
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
-from tests.settle.conftest import T0, World
+from tests.builders import T0
+from tests.settle.conftest import World
 
 DAY = timedelta(days=1)
 A_DAY = Reward("points", 5, expires_after_s=86_400)

@@ -10,7 +10,8 @@ import pytest
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.match.candidate import Match
-from tests.settle.conftest import T0, World
+from tests.builders import T0
+from tests.settle.conftest import World
 
 FIVE = Reward("points", 5)
 TAKEN = (
@@ -113,8 +114,8 @@ async def test_a_reversal_says_and_tells_no_more_than_it_took_of_what_was_spent_
     await world.play(*[world.match(f"e{n}", f"u{n}", rewards=(lasting,), clock="live") for n in range(2)])
     world.owner.execute("UPDATE wallet SET active = 150, spent = 50 WHERE user_id = 'u1'")
     world.owner.execute("UPDATE wallet_lot SET remaining = 150 WHERE user_id = 'u1'")
-    late = {"after": timedelta(seconds=12), "clock": "live"}
-    await world.play(*[world.reversal(f"r{n}", f"e{n}", f"u{n}", **late) for n in range(2)])
+    late = timedelta(seconds=12)
+    await world.play(*[world.reversal(f"r{n}", f"e{n}", f"u{n}", after=late, clock="live") for n in range(2)])
     assert world.rows("SELECT active, expired, reversed FROM wallet ORDER BY user_id") == [(0, 200, 0), (-50, 150, 50)]
     assert world.rows(TAKEN) == [("r0", 0, 200), ("r1", 50, 150)]
     assert world.rows("SELECT state, reversed_value FROM incentive ORDER BY 2") == [("reversed", 0), ("reversed", 50)]
@@ -126,8 +127,9 @@ async def test_what_one_part_could_not_take_the_next_one_does_not_ask_for(world:
     await world.play(world.match("e1", clock="live", rewards=(Reward("points", 200, expires_after_s=12),)))
     world.owner.execute("UPDATE wallet SET active = 150, spent = 50")
     world.owner.execute("UPDATE wallet_lot SET remaining = 150")
-    late, half = {"after": timedelta(seconds=12), "clock": "live"}, {"amount": 1, "of": 2}
-    await world.play(world.reversal("r1", "e1", **half, **late), world.reversal("r2", "e1", **half, **late))
+    late = timedelta(seconds=12)
+    halves = [world.reversal(name, "e1", after=late, clock="live", amount=1, of=2) for name in ("r1", "r2")]
+    await world.play(*halves)
     assert world.rows(TAKEN) == [("r1", 50, 50), ("r2", 0, 100)]
     assert world.rows("SELECT changed_value, reversed_value FROM incentive_change ORDER BY inbox_seq") == [
         (50, 50),

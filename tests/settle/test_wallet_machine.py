@@ -34,9 +34,9 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
     with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
         for place in (wallet_postgres, refund_postgres):
             patch.setattr(place, "PAGE_LOTS", PAGE_LOTS)
-        small = {"page_lots": PAGE_LOTS, "few_lots": FEW_LOTS}
-        patch.setattr(wallet_postgres, "WalletRows", partial(WalletRows, **small))
-        patch.setattr(reversal_postgres, "PostgresWallets", partial(PostgresWallets, **small))
+        patch.setattr(wallet_postgres, "WalletRows", partial(WalletRows, page_lots=PAGE_LOTS, few_lots=FEW_LOTS))
+        small_pages = partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
+        patch.setattr(reversal_postgres, "PostgresWallets", small_pages)
         made = Site(dsn)
         yield made
         made.close()

@@ -19,7 +19,8 @@ from fillip.settle.quest import postgres as quest
 from fillip.settle.reversal import postgres as reversal
 from fillip.settle.reversal import rows as reversal_rows
 from fillip.settle.reversal.stage import PendingReversal, SettledReversal
-from tests.core.test_conflict import T0, Shop, campaign
+from tests.builders import T0
+from tests.core.test_conflict import Shop, campaign
 
 Fields = Iterable[str]
 _DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], None)  # type: ignore[arg-type]

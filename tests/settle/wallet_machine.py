@@ -5,6 +5,7 @@ Whatever happens, wallets, reversals, incentives, limits, users' inboxes, frames
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from psycopg.rows import dict_row
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.match.candidate import Match
+from tests.builders import T0
 from tests.oracle.reversal import Past, read_reversal
-from tests.settle.conftest import T0
 from tests.settle.wallet_site import FLOORS, Site
 
 HERE = Path(__file__).parent
@@ -245,8 +246,14 @@ class WalletMachine(RuleBasedStateMachine):
         self.made += 1
         spans_s = [None if days is None else days * DAY_S for days in (pending, lasts)]
         reward = Reward("points", amount, self.currency, pending_for_s=spans_s[0], expires_after_s=spans_s[1])
-        given = {"rewards": (reward,), "clock": "live", "after": datetime.now(UTC) - T0, "partition": partition}
-        return self.site.world.match(f"{self.user}-{self.made}", self.user, **given)
+        return self.site.world.match(
+            f"{self.user}-{self.made}",
+            self.user,
+            rewards=(reward,),
+            clock="live",
+            after=datetime.now(UTC) - T0,
+            partition=partition,
+        )
 
     async def _settle(self, match: Match) -> None:
         while True:
@@ -271,8 +278,15 @@ class WalletMachine(RuleBasedStateMachine):
         """What is stored of a reversal, with its event."""
         self.made += 1
         reversal_id, data = f"{self.user}-{self.made}", {"event_id": event_id, **part}
-        given = {"after": datetime.now(UTC) - T0, "clock": "live", "partition": partition}
-        await self._settle(self.site.world.reversal(reversal_id, user_id=self.user, **given, **data))
+        reversal = self.site.world.reversal(
+            reversal_id,
+            user_id=self.user,
+            after=datetime.now(UTC) - T0,
+            clock="live",
+            partition=partition,
+            **data,
+        )
+        await self._settle(reversal)
         cursor = self.site.owner.cursor(row_factory=dict_row)
         done = cursor.execute("SELECT * FROM reversal WHERE reversal_id = %s", [reversal_id]).fetchone()
         assert done
@@ -289,7 +303,8 @@ class WalletMachine(RuleBasedStateMachine):
         return past
 
     async def _storm(self, storm: list[tuple[Any, ...]]) -> None:
-        lots, jobs, partitions = [lot for lot in self._list_lots() if lot["event_id"]], [], [0, 1]
+        lots, partitions = [lot for lot in self._list_lots() if lot["event_id"]], [0, 1]
+        jobs: list[Coroutine[Any, Any, object]] = []
         for kind, *given in storm:
             if kind == "grant" and partitions:
                 jobs.append(self._settle(self._earn(given[0], None, None, partitions.pop())))
