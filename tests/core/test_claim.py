@@ -1,6 +1,8 @@
 """Claiming as a life cycle, without any server."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec
 
 import pytest
 from hypothesis import given
@@ -13,9 +15,12 @@ MINUTE = timedelta(minutes=1)
 FREE = ClaimableIncentive("coupon", "granted")
 
 
-def refuse(call: object, *arguments: object) -> str:
+Said = ParamSpec("Said")
+
+
+def refuse(call: Callable[Said, object], *said: Said.args, **named: Said.kwargs) -> str:
     with pytest.raises(ClaimRefused) as refused:
-        call(*arguments)  # type: ignore[operator]
+        call(*said, **named)
     return refused.value.kind
 
 

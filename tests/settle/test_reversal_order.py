@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.rows import TupleRow
 
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
@@ -86,7 +87,7 @@ def write(world: World, log: Sequence[Move], orders: Sequence[tuple[str, Parts]]
     return items
 
 
-def read_end(world: World) -> list[object]:
+def read_end(world: World) -> list[list[TupleRow]]:
     """All that must not depend on the order."""
     return [
         world.rows("SELECT event_id, reward_index, state, reversed_value FROM incentive ORDER BY 1, 2"),
@@ -132,7 +133,7 @@ async def test_any_order_of_grants_and_reversals_ends_alike(
     clear(world)
     await world.play(*write(world, list_moves(orders), orders))
     wanted = read_end(world)
-    taken = {event: value for event, index, _, value in wanted[0] if index == 0}  # type: ignore[attr-defined]
+    taken = {event: value for event, index, _, value in wanted[0] if index == 0}
     assert taken == {f"e{order}": expect(VALUE, parts) for order, (_, parts) in enumerate(orders)}
     check_proofs(world)
 

@@ -23,7 +23,7 @@ from tests.builders import T0
 from tests.core.test_conflict import Shop, campaign
 
 Fields = Iterable[str]
-_DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], None)  # type: ignore[arg-type]
+_DECISION, _INCENTIVE = rows.list_decisions([]), rows.list_incentives([], T0)
 _SQL = postgres.SQL | limit.SQL | quest._SQL | reversal.SQL | wallet.SQL
 WRITTEN: dict[str, list[Fields]] = {
     "record_events": [rows.EventRow.__struct_fields__],
