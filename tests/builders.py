@@ -1,4 +1,4 @@
-"""Tenants, campaign versions, books and events by keyword: what a test does not name is plain."""
+"""Tenants, campaigns, their versions, books and events by keyword: what a test does not name is plain."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,9 @@ from typing import Any
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion
-from fillip.core.campaign.campaign import Campaign, CampaignState
+from fillip.core.campaign.campaign import Campaign, CampaignState, Exclusive, Schedule
+from fillip.core.campaign.quest import Quest
+from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event, Place
 from fillip.core.limit import Limit
 from fillip.core.tenant import Tenant
@@ -23,6 +25,37 @@ def build_tenant(
 ) -> Tenant:
     """A tenant whose clock is its log's."""
     return Tenant(tenant_id, "Acme", time_zone, currency, clock)
+
+
+def build_campaign(
+    *,
+    name: str = "Give",
+    rewards: tuple[Reward, ...] = (),
+    action: str = "BUY",
+    rule: str = "true",
+    quest: Quest | None = None,
+    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    cohorts: tuple[str, ...] = (),
+    priority: int = 0,
+    stackable: bool = True,
+    exclusive: Exclusive | None = None,
+    give_back: bool = True,
+) -> Campaign:
+    """A campaign that takes every event of its action, or the events of its quest where it has one."""
+    return Campaign(
+        kind="QUEST" if quest else "SIMPLE",
+        name=name,
+        rewards=rewards,
+        action=None if quest else action,
+        rule=rule,
+        quest=quest,
+        schedule=schedule,
+        cohorts=cohorts,
+        priority=priority,
+        stackable=stackable,
+        exclusive=exclusive,
+        give_back=give_back,
+    )
 
 
 def build_version(

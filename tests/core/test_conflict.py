@@ -17,7 +17,7 @@ from fillip.core.limit import Counter, CounterKey, Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.quest.batch import InstanceBatch
-from tests.builders import T0, build_book, build_event, build_version
+from tests.builders import T0, build_book, build_campaign, build_event, build_version
 
 Pick = Literal["priority", "value"]
 
@@ -25,15 +25,8 @@ Pick = Literal["priority", "value"]
 def campaign(priority: int = 0, group: str | None = None, pick: Pick = "priority", stackable: bool = True) -> Campaign:
     """A campaign of cashback with its part in conflicts."""
     exclusive = Exclusive(group, pick) if group else None
-    return Campaign(
-        kind="SIMPLE",
-        name="c",
-        rewards=(Reward("cashback", 1, "USD"),),
-        action="BUY",
-        priority=priority,
-        exclusive=exclusive,
-        stackable=stackable,
-    )
+    rewards = (Reward("cashback", 1, "USD"),)
+    return build_campaign(rewards=rewards, priority=priority, exclusive=exclusive, stackable=stackable)
 
 
 class Shop:

@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_rewards import check_rewards
 from fillip.core.campaign.reward import Reward, RewardKind
 from fillip.core.campaign.reward_kind import KINDS
@@ -17,6 +16,7 @@ from fillip.core.campaign.reward_kind.traits import KindTraits, StockRefusal
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim
 from fillip.core.ledger.decision import DecisionReason
+from tests.builders import build_campaign
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "fillip"
@@ -36,7 +36,7 @@ GOOD = {
 
 def check(reward: Reward) -> list[str]:
     """Where a campaign that gives this alone is at fault."""
-    campaign = Campaign(kind="SIMPLE", name="c", action="BUY", rewards=(reward,))
+    campaign = build_campaign(rewards=(reward,))
     return sorted(fault.at for fault in check_rewards(campaign, KNOWN))
 
 

@@ -1,7 +1,7 @@
 """Routes: what an event does not find it could not have met, whatever the rules, versions, windows and batches."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from fillip.core.book.book import Action
 from fillip.core.book.route import EVERYWHERE, hash_route
 from fillip.core.book.version import CampaignVersion, join_versions, list_triggers
-from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Keyed, Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.vocabulary import TypeContext
@@ -29,9 +28,8 @@ from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import derive_type
 from fillip.manage.campaign.expressions import check_expression
-from tests.builders import build_book, build_event, build_version
+from tests.builders import T0, build_book, build_campaign, build_event, build_version
 
-T0 = datetime(2017, 3, 1, 12, tzinfo=UTC)
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -81,7 +79,7 @@ def define(rules: tuple[str, ...], version: int, shape: tuple[Any, ...]) -> Camp
     steps = tuple(Step(f"s{index}", "LIKE", rule, count) for index, rule in enumerate(rules))
     start = Start("event", "POST", "event.n != 0") if at == "event" else Start(at)
     quest = Quest(steps, start, instance, window_s, lateness_s, ordered, repeatable)
-    campaign = Campaign("QUEST", "q", (Reward("points", 5),), quest=quest)
+    campaign = build_campaign(rewards=(Reward("points", 5),), quest=quest)
     checked = {each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions}
     return build_version("q", campaign, version=version, checked=checked)
 

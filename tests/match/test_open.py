@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fillip.core.book.book import index_triggers
-from fillip.core.campaign.campaign import Campaign, CheckedExpression, Schedule
+from fillip.core.campaign.campaign import CheckedExpression, Schedule
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.match.refusals import Refusals
-from tests.builders import T0, build_version
+from tests.builders import T0, build_campaign, build_version
 from tests.match.conftest import BUY
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
@@ -34,7 +34,7 @@ def campaigns(draw):
     if starts_at and ends_at and ends_at < starts_at:
         starts_at, ends_at = ends_at, starts_at
     rule, cohorts = draw(st.sampled_from(SOURCES)), draw(st.sets(st.sampled_from(["a", "b", "gone"]), max_size=2))
-    campaign = Campaign("SIMPLE", "n", (), "BUY", rule, None, Schedule(starts_at, ends_at), tuple(cohorts))
+    campaign = build_campaign(rule=rule, schedule=Schedule(starts_at, ends_at), cohorts=tuple(cohorts))
     return campaign, draw(st.sampled_from(["running", "running", "ended", "paused"]))
 
 
@@ -93,7 +93,7 @@ def compare(made, events):
 
 def test_an_index_is_kept_when_another_action_changes():
     def make(name, action):
-        return build_version(name, Campaign("SIMPLE", name, (), action), checked={"rule": CHECKED["true"]})
+        return build_version(name, build_campaign(name=name, action=action), checked={"rule": CHECKED["true"]})
 
     one, two = make("one", "BUY"), make("two", "RETURN")
     before = index_triggers([one, two], {})

@@ -13,7 +13,6 @@ from psycopg.rows import TupleRow
 
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
-from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import REVERSAL, Place, Rejection
@@ -27,7 +26,7 @@ from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal.stage import SettledReversal
 from fillip.stream.belt import Batch, Span
-from tests.builders import T0, build_book, build_event, build_tenant, build_version
+from tests.builders import T0, build_book, build_campaign, build_event, build_tenant, build_version
 
 TOPIC = "event.received"
 
@@ -95,8 +94,7 @@ class World:
     ) -> Match:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
-        kind = {"kind": "QUEST", "quest": quest} if quest else {"kind": "SIMPLE", "action": "BUY"}
-        campaign = Campaign(name="Give", rewards=rewards, give_back=give_back, **kind)
+        campaign = build_campaign(rewards=rewards, give_back=give_back, quest=quest)
         campaign_version = build_version("give", campaign)
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
@@ -128,7 +126,7 @@ class World:
         """An event that takes `event_id` back."""
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
-        campaign_version = build_version("give", Campaign(kind="SIMPLE", name="Give", rewards=()))
+        campaign_version = build_version("give", build_campaign())
         event = build_event(
             self.book(campaign_version, clock),
             reversal_id,

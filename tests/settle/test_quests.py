@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fillip.core.book.book import Action
 from fillip.core.book.version import CampaignVersion, list_triggers
-from fillip.core.campaign.campaign import Campaign, CheckedExpression
+from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.vocabulary import TypeContext
@@ -30,7 +30,7 @@ from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.stage import Outcome
 from fillip.stream.belt import Batch
-from tests.builders import build_version
+from tests.builders import build_campaign, build_version
 from tests.settle.conftest import World
 
 SCHEMA = {"type": "object", "properties": {"offer": {"type": "integer"}, "cents": {"type": "integer"}}}
@@ -52,7 +52,7 @@ class Offers:
         self.campaign_versions = [self._check(name, quest) for name, quest in quests.items()]
 
     def _check(self, name: str, quest: Quest) -> CampaignVersion:
-        campaign = Campaign("QUEST", name, (Reward("points", 5),), quest=quest)
+        campaign = build_campaign(name=name, rewards=(Reward("points", 5),), quest=quest)
         checked: dict[str, CheckedExpression] = {
             each.path: check_expression(each, TypeContext(SHAPES)) for each in campaign.expressions
         }
@@ -238,7 +238,7 @@ async def test_each_event_of_one_id_has_an_instance_of_its_own(world: World):
         ("1", "/shop-1", 1),
         ("1", "/shop-2", 1),
     ]
-    definition = Campaign("QUEST", "discount", (Reward("points", 5),), quest=DISCOUNT)
+    definition = build_campaign(name="discount", rewards=(Reward("points", 5),), quest=DISCOUNT)
     for statement, values in (
         ("INSERT INTO campaign (tenant_id, campaign_id, state, version) VALUES ('acme', 'discount', 'running', 1)", []),
         ("INSERT INTO campaign_version VALUES ('acme', 'discount', 1, %s, '{}')", [json.encode(definition).decode()]),

@@ -8,13 +8,13 @@ from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
-from tests.builders import build_version
+from tests.builders import build_campaign, build_version
 from tests.settle.conftest import World
 
 FIRST = Quest(steps=(Step("visit", "BUY", count=3),))
 SECOND = Quest(steps=(Step("visit", "BUY", count=2),))
-BEFORE = Campaign(kind="QUEST", name="Thrice", quest=FIRST, rewards=(Reward("cashback", 100, "USD"),), give_back=False)
-AFTER = Campaign(kind="QUEST", name="Twice", quest=SECOND, rewards=(Reward("cashback", 40, "USD"),))
+BEFORE = build_campaign(name="Thrice", quest=FIRST, rewards=(Reward("cashback", 100, "USD"),), give_back=False)
+AFTER = build_campaign(name="Twice", quest=SECOND, rewards=(Reward("cashback", 40, "USD"),))
 INSTANCES = "SELECT campaign_version, state, (steps -> 0 ->> 'done')::int FROM quest_instance ORDER BY occurrence"
 DECISIONS = """
     SELECT d.event_id, d.campaign_version, i.value, i.reversed_value

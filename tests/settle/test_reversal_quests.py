@@ -3,10 +3,10 @@
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Start, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
+from tests.builders import build_campaign
 from tests.settle.conftest import World
 
 THRICE = Quest(steps=(Step("visit", "BUY", count=3),))
@@ -18,7 +18,7 @@ USED = "SELECT used, version FROM limit_counter"
 
 def define(world: World, quest: Quest) -> None:
     """Store the campaign as its version 1."""
-    campaign = Campaign(kind="QUEST", name="Give", rewards=(Reward("cashback", 100, "USD"),), quest=quest)
+    campaign = build_campaign(rewards=(Reward("cashback", 100, "USD"),), quest=quest)
     world.owner.execute("UPDATE campaign_version SET definition = %s", [json.encode(campaign).decode()])
 
 

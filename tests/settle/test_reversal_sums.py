@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import json
 from msgspec.structs import replace
 
-from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.quest import Quest, Step, Streak
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
+from tests.builders import build_campaign
 from tests.settle.conftest import World
 
 SPEND = Step("spend", "BUY", sum="event.cents", at_least=1000)
@@ -22,7 +22,7 @@ CASHBACK = (Reward("cashback", 100, "USD"),)
 
 def define(world: World, quest: Quest, rewards: tuple[Reward, ...] = CASHBACK) -> None:
     """Store the campaign as its version 1."""
-    campaign = Campaign(kind="QUEST", name="Give", rewards=rewards, quest=quest)
+    campaign = build_campaign(rewards=rewards, quest=quest)
     world.owner.execute("UPDATE campaign_version SET definition = %s", [json.encode(campaign).decode()])
 
 
