@@ -30,7 +30,10 @@ def find_differences(
     """All that the ledger says otherwise than the model of what was read; [] when they agree."""
     shared = {limit["limit_id"] for limit in limits if limit["scope"] in SHARED}
     stored: dict[Name | str, Stored | StoredReversal] = {}
-    rows = [*read_decisions(connection, tenant_id, shared), *read_reversals(connection, tenant_id)]
+    rows: list[Stored | StoredReversal] = [
+        *read_decisions(connection, tenant_id, shared),
+        *read_reversals(connection, tenant_id),
+    ]
     stored.update((row.name, row) for row in rows)
     turns = _list_last(model.turns)
     found = [f"missing: {name}" for name in turns.keys() - stored.keys()]

@@ -22,14 +22,15 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.reward import Reward
 from fillip.core.identity import identify_event
 from fillip.core.ledger import reversal, settlement
-from fillip.core.ledger.decision import identify_decision
-from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take
+from fillip.core.ledger.conflict import Winners
+from fillip.core.ledger.decision import DecisionReason, identify_decision
+from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take, weigh
 from fillip.core.match import limit_charges as charge
 from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
 from fillip.core.quest import reversal as undoing
-from fillip.core.tenant import Tenant
+from fillip.core.tenant import Tenant, start_window
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.rows.limit import postgres as limit_rows
@@ -87,9 +88,10 @@ def _decide_on_stale(requests: Sequence[Any], counters: dict[Any, Counter], *res
 def _deny_by_hint(request: settlement.GrantRequest, caps: Mapping[Any, int], seen: object) -> CounterUse | None:
     """Valkey says full, so it is."""
     full = next((t for t in request.charges if t.counter in request.match.full), None)
-    return full and CounterUse(
-        full.counter.limit_id, full.counter.key, full.counter.window_start, 0, 0, full.amount, full.cap
-    )
+    if full is None:
+        return None
+    where = full.counter
+    return CounterUse(where.limit_id, where.key, where.window_start, 0, 0, full.amount, full.cap)
 
 
 def _skip_a_number(request: settlement.GrantRequest, decision: Any, inbox_heads: dict[Any, int], *rest: Any) -> Any:
@@ -98,8 +100,8 @@ def _skip_a_number(request: settlement.GrantRequest, decision: Any, inbox_heads:
 
 
 def _grant_by_hint(
-    request: settlement.GrantRequest, passed_over: str | None, refused_by: CounterUse | None
-) -> str | None:
+    request: settlement.GrantRequest, passed_over: DecisionReason | None, refused_by: CounterUse | None
+) -> DecisionReason | None:
     """Valkey shows room, so there is."""
     return _find_reason(request, passed_over, refused_by if request.match.full else None)
 
@@ -217,12 +219,12 @@ _IS_NEWEST = (
 _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
 _lower, _credit = undoing._lower, ReversalBatch._credit
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
-_drop_duplicates, _decide, _number = stage._drop_duplicates, stage.decide, settlement._number
+_drop_duplicates, _decide, _number = stage._drop_duplicates, settlement.decide, settlement._number
 _list_requests_of, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
-_find_reason, _record, _weigh = settlement._find_reason, settlement._record, settlement.weigh
-_meet, _advance = instance.meet, questing.advance
+_find_reason, _record, _weigh = settlement._find_reason, settlement._record, weigh
+_meet, _advance = instance.meet, instance.advance
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
-_open, _start_window, _name_counter = postgres.PostgresLedger.open, charge.start_window, charge._name_counter
+_open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
 
 
 def _advance_in_pause(
@@ -268,7 +270,7 @@ FAULTS = [
     Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
     Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
     Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),
-    Fault("granted although outranked", _attribute(settlement.Winners, "find", lambda self, campaign_version: None)),
+    Fault("granted although outranked", _attribute(Winners, "find", lambda self, campaign_version: None)),
     Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
     Fault(
         "windows by the worker's clock",
@@ -355,7 +357,7 @@ QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "da
 
 def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
     """What the state machine says of a planted fault; "" when it found nothing."""
-    machine = type("Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": []})
+    machine: type[Machine] = type("Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": []})
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
         try:

@@ -119,7 +119,9 @@ class Machine(RuleBasedStateMachine):
     site: ClassVar[Site]
     bites: ClassVar[Counter[str]]  # what came up, over all examples: a fault that never bit was never tested
     differences: ClassVar[list[str]]  # what was found to be wrong: only that is a find, not a batch that was hindered
-    shop: Shop | None = None
+    shop: Shop
+    is_open = False
+    """Whether there is a shop yet."""
 
     # ------------------------------------------------------------ the world
     @initialize(
@@ -137,6 +139,7 @@ class Machine(RuleBasedStateMachine):
         self.stalled: list[tuple[Worker, Prepared]] = []
         self.rumours = Rumours()
         self.shop = self._run(self._open(clock, sorted(campaigns), limits))
+        self.is_open = True
         self.log.topic = self.shop.tenant_id  # positions of its own
         self.workers = [self._join(size), self._join(size)]
 
@@ -162,7 +165,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 self._send(USERS.index(said[0]) % 2, write_event(len(self.sent), self.shop.tenant_id, said))
 
-    @precondition(lambda self: self.shop and self.sent)
+    @precondition(lambda self: self.is_open and self.sent)
     @rule(
         which=NUMBERS,
         how=st.sampled_from(["here", "elsewhere", "otherwise", "from another"]),
@@ -208,14 +211,14 @@ class Machine(RuleBasedStateMachine):
         readable = self._readable()
         self._consume(readable[which % len(readable)])
 
-    @precondition(lambda self: self.shop and "streak" in self.shop.book.campaigns)
+    @precondition(lambda self: self.is_open and "streak" in self.shop.book.campaigns)
     @rule(user=st.sampled_from(USERS), hours=st.permutations([24, 25, 48, 49]), newest_first=st.booleans())
     def come_daily(self, user: str, hours: Sequence[int], newest_first: bool) -> None:
         """A user buys on two days in a row, as told in any order: where the newer day comes first, the other is late."""
         told = sorted(hours, reverse=True) if newest_first else hours
         self.produce([(user, "BUY", AMOUNTS[-1], SHOPS[0], hour) for hour in told])
 
-    @precondition(lambda self: self.shop and "echo" in self.shop.book.campaigns)
+    @precondition(lambda self: self.is_open and "echo" in self.shop.book.campaigns)
     @rule(
         user=st.sampled_from(USERS),
         shops=st.lists(st.sampled_from(["x", "x", *SHOPS]), min_size=3, max_size=6),
@@ -262,7 +265,7 @@ class Machine(RuleBasedStateMachine):
             self._bury(worker)
             self.workers.append(self._join(size))
 
-    @precondition(lambda self: self.shop and len(self.stalled) < 3)
+    @precondition(lambda self: self.is_open and len(self.stalled) < 3)
     @rule(burst=BURST, which=NUMBERS, size=st.sampled_from(SIZES))
     def stall(self, burst: Sequence[Said | TakenBack], which: int, size: int) -> None:
         """A worker hangs with a batch in its hands; the group gives its partitions to another."""
@@ -274,7 +277,7 @@ class Machine(RuleBasedStateMachine):
         self._bury(worker)
         self.workers.append(self._join(size))
 
-    @precondition(lambda self: self.shop and self.stalled)
+    @precondition(lambda self: self.is_open and self.stalled)
     @rule(which=NUMBERS)
     def wake(self, which: int) -> None:
         """The zombie goes on where it stood."""
@@ -312,12 +315,12 @@ class Machine(RuleBasedStateMachine):
         if len(self.workers) < 3:
             self.workers.append(self._join(size))
 
-    @precondition(lambda self: self.shop and len(self.workers) > 1)
+    @precondition(lambda self: self.is_open and len(self.workers) > 1)
     @rule(which=NUMBERS)
     def leave(self, which: int) -> None:
         self._bury(self.workers[which % len(self.workers)])
 
-    @precondition(lambda self: self.shop and any(self.next))
+    @precondition(lambda self: self.is_open and any(self.next))
     @rule()
     def replay(self) -> None:
         """The operator has the whole topic read again."""
@@ -328,14 +331,14 @@ class Machine(RuleBasedStateMachine):
         self._run(self._rewind())
 
     # ------------------------------------------------------------ people
-    @precondition(lambda self: self.shop and self.shop.book.limits)
+    @precondition(lambda self: self.is_open and self.shop.book.limits)
     @rule(which=NUMBERS, data=st.data())
     def cap(self, which: int, data: st.DataObject) -> None:
         limits = self.shop.book.limits
         limit = limits[sorted(limits)[which % len(limits)]]
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 
-    @precondition(lambda self: self.shop and self.shop.book.campaigns.keys() & CHANGED.keys())
+    @precondition(lambda self: self.is_open and self.shop.book.campaigns.keys() & CHANGED.keys())
     @rule(
         which=NUMBERS,
         said=SAID,
@@ -410,11 +413,11 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------ what must hold
     @invariant()
     def nothing_is_broken(self) -> None:
-        self._check(not (self.shop and self.broken), str(self.broken))
+        self._check(not (self.is_open and self.broken), str(self.broken))
 
     def teardown(self) -> None:
         """Read the log to its end, then ask the model and the invariants."""
-        if self.shop is None:
+        if not self.is_open:
             return
         try:
             self._drain()
@@ -425,7 +428,7 @@ class Machine(RuleBasedStateMachine):
     def _ask_the_model(self) -> None:
         owner, tenant_id, limits = self.site.owner, self.shop.tenant_id, list(self.shop.book.limits.values())
         query = "SELECT partition, next_offset FROM consumer_position WHERE topic = %s"
-        stored = dict(owner.execute(query, [self.log.topic]).fetchall())
+        stored: dict[int, int] = dict(owner.execute(query, [self.log.topic]).fetchall())
         in_place = all(self.next[partition] == offset for partition, offset in stored.items())
         self._check(in_place, f"stored: {stored}, settled: {self.next}")
         model = Model()

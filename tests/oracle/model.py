@@ -132,10 +132,18 @@ class Model:
             named = [] if late else list(self._advance([each.meeting for each in versions if each.meeting]))
         for place, (since, instance, refusal, number) in enumerate(named):
             version = by_number[number]
-            who = (version.campaign, instance, seen.name, seen.event["subject"])
-            why = refusal or version.worthless
-            what = (version.rewards, version.touches, why, number, version is not newest)
-            claim = Claim(*who, *what, version.definition.get("give_back", True))
+            claim = Claim(
+                campaign=version.campaign,
+                instance=instance,
+                event=seen.name,
+                user=seen.event["subject"],
+                rewards=version.rewards,
+                touches=version.touches,
+                refusal=refusal or version.worthless,
+                version=number,
+                kept=version is not newest,
+                gives_back=version.definition.get("give_back", True),
+            )
             yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
     def _advance(self, meetings: Sequence[Meeting]) -> Iterator[tuple[int, str, str | None, int]]:

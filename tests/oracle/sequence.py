@@ -81,7 +81,8 @@ def order_by_sequence(takings: Sequence[Taking], behind: Mapping[int, Iterable[i
 
 def _chain(line: list[tuple[int, bool, int]], behind: dict[int, set[int]]) -> None:
     """Each grant behind the refusals of its number and the grant before it, each refusal behind the grant before."""
-    last_grant, refusals = None, []
+    last_grant: int | None = None
+    refusals: list[int] = []
     for _version, granted, index in line:
         if granted:
             behind[index].update(refusals if last_grant is None else [*refusals, last_grant])

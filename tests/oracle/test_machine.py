@@ -40,13 +40,17 @@ PLAY = settings(
 
 @pytest.mark.parametrize("half", HALVES)
 def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
-    machine = seed(half)(type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter(), "differences": []}))
+    machine: type[Machine] = seed(half)(
+        type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter(), "differences": []})
+    )
     run_state_machine_as_test(machine, settings=PLAY)
     assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites
 
 
 def test_it_agrees_among_events_at_and_beyond_every_bound_too(site: Site):
-    machine = seed(5)(type("Extremes", (ExtremeMachine,), {"site": site, "bites": Counter(), "differences": []}))
+    machine: type[Machine] = seed(5)(
+        type("Extremes", (ExtremeMachine,), {"site": site, "bites": Counter(), "differences": []})
+    )
     run_state_machine_as_test(machine, settings=settings(PLAY, max_examples=EXAMPLES // 3))
     assert machine.bites["decisions granted"] > 0
     assert machine.bites["events refused"] > 0

@@ -11,6 +11,7 @@ from msgspec import convert
 from fillip.core.campaign.quest import Quest
 from fillip.core.quest import instance as life
 from fillip.core.tenant import Tenant
+from tests.builders import build_tenant
 from tests.oracle.quest import Meeting, QuestLog
 
 BEGIN = datetime(2011, 12, 20, tzinfo=UTC)
@@ -34,8 +35,9 @@ CLOCKS = st.sampled_from(["live", "history"])
 
 def play(quest, told, zone, clock):
     """(state, done) of the one instance: as the product has it, and as the model does."""
-    tenant, typed = Tenant("acme", "Acme", zone, "EUR", clock), convert(quest, Quest)
-    mine, theirs = [], QuestLog()
+    tenant, typed = build_tenant(time_zone=zone, clock=clock), convert(quest, Quest)
+    mine: list[life.Instance] = []
+    theirs = QuestLog()
     for number, (hour, late) in enumerate(told):
         at = BEGIN + timedelta(hours=hour)
         clock_at = at if clock == "history" else at + timedelta(hours=late)
@@ -43,16 +45,35 @@ def play(quest, told, zone, clock):
             typed, 1, uuid4(), "/till", f"e{number}", at, clock_at, tenant, number, (0,), campaign_starts_at=BEGIN
         )
         mine = [moved.instance for moved in life.advance(mine, met).moved] or mine
-        seen = {"starts": False, "amounts": {0: 1}, "key": "", "campaign_starts_at": BEGIN, "campaign_ends_at": None}
-        theirs.advance([Meeting(("q", "u"), f"e{number}", 1, quest, at, clock_at, zone, number, **seen)])
+        meeting = Meeting(
+            name=("q", "u"),
+            event=f"e{number}",
+            version=1,
+            quest=quest,
+            occurred_at=at,
+            clock_at=clock_at,
+            zone=zone,
+            offset=number,
+            starts=False,
+            amounts={0: 1},
+            key="",
+            campaign_starts_at=BEGIN,
+            campaign_ends_at=None,
+        )
+        theirs.advance([meeting])
     (given,) = theirs.instances["q", "u"]
     return [(each.state, each.steps[0].done) for each in mine], [(given.state, given.steps[0].done)]
 
 
-@given(QUESTS, TOLD, ZONES, CLOCKS)
-def test_a_streak_is_what_the_model_says(quest, told, zone, clock):
+def check(quest, told, zone, clock):
+    """Both say the same."""
     ours, models = play(quest, told, zone, clock)
     assert ours == models
+
+
+@given(QUESTS, TOLD, ZONES, CLOCKS)
+def test_a_streak_is_what_the_model_says(quest, told, zone, clock):
+    check(quest, told, zone, clock)
 
 
 FAULTS = {
@@ -67,6 +88,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
     FAULTS[name](monkeypatch)
-    play_all = settings(max_examples=2_000, database=None, phases=(Phase.generate,), deadline=None)
+    # it ends with the first find: a day that never was comes up once in a thousand examples
+    play_all = settings(max_examples=10_000, database=None, phases=(Phase.generate,), deadline=None)
     with pytest.raises(AssertionError):
-        play_all(given(QUESTS, TOLD, ZONES, CLOCKS)(test_a_streak_is_what_the_model_says.hypothesis.inner_test))()
+        play_all(given(QUESTS, TOLD, ZONES, CLOCKS)(check))()

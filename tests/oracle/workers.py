@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from fillip.core.book.book import Book
 from fillip.core.errors import Fenced, Retry
 from fillip.core.limit import CounterKey
 from fillip.ingest import Ingest
@@ -171,7 +172,9 @@ class Worker:
         items: Sequence[Any] = batch.records
         for stage in self._stages:
             items = await stage(items)
-        return Prepared(batch, items, (await self.books.pin([tenant_id]))[tenant_id].version)
+        book = (await self.books.pin([tenant_id]))[tenant_id]
+        assert isinstance(book, Book), book
+        return Prepared(batch, items, book.version)
 
     async def commit(self, prepared: Prepared, dies_at: str = "", line: Line | None = None) -> str:
         """Settle a prepared batch once: "settled", "fenced", "retry" or "died"."""

@@ -1,6 +1,6 @@
 """What rewards are worth for one event, in the reference model, as docs/guide/campaigns.md tells it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
@@ -57,8 +57,14 @@ def _take(amount: int, part: Document, formula: Document) -> int:
     return _round(amount * Fraction(part["percent"]) / 100, formula.get("rounding", "half_even"))
 
 
+_ROUNDED: dict[str, Callable[[Fraction], int]] = {
+    "half_even": round,
+    "half_up": lambda each: floor(each + Fraction(1, 2)),
+    "down": floor,
+    "up": ceil,
+}
+
+
 def _round(exact: Fraction, rounding: str) -> int:
-    size = {"half_even": round, "half_up": lambda each: floor(each + Fraction(1, 2)), "down": floor, "up": ceil}[
-        rounding
-    ]
-    return size(abs(exact)) if exact > 0 else -size(abs(exact))
+    size = _ROUNDED[rounding](abs(exact))
+    return size if exact > 0 else -size
