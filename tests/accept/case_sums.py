@@ -63,7 +63,7 @@ class Till:
 
     async def earn(self, user: str, action: str, currency: str) -> None:
         """An event of this user's, by the user's name, that earns 200 points."""
-        event = {"specversion": "1.0", "id": user, "source": "till", "type": action, "subject": user}
+        event: dict[str, Any] = {"specversion": "1.0", "id": user, "source": "till", "type": action, "subject": user}
         event |= {"time": datetime.now(UTC).isoformat(), "data": {"amount": 1}}
         assert (await self.post("/v1/events", event))[0] == 202
         await wait_for("the points", lambda: self.get(f"/v1/users/{user}/wallets/{currency}"))
@@ -97,13 +97,14 @@ class Till:
         """60 are spent and come back in pieces; what is past its time is not in the balance that is told."""
         purse = "/v1/users/ada/wallets/POINTS"
         soon = (datetime.now(UTC) + timedelta(seconds=EXPIRES_AFTER_S)).isoformat()
-        for name, amount, more in (("a1", 100, {}), ("a2", 50, {"expires_at": soon})):
-            body = {"adjustment_id": name, "amount": amount, "reason": "case", **more}
+        added = {"adjustment_id": "a1", "amount": 100, "reason": "case"}
+        short_lived = {"adjustment_id": "a2", "amount": 50, "reason": "case", "expires_at": soon}
+        for body in (added, short_lived):
             assert (await self.post(f"{purse}/adjustments", body))[0] == 201
         refused = await self.post(f"{purse}/adjustments", {"adjustment_id": "a3", "amount": -151, "reason": "case"})
         await self.post(f"{purse}/spends", {"spend_id": "early", "amount": 50})
         await self.post(f"{purse}/spends", {"spend_id": "s", "amount": 60})
-        pieces = [
+        pieces: list[dict[str, Any]] = [
             {"amount": 20},
             {"amount": 20},
             {"refund_id": "r1", "amount": 41},

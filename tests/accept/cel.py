@@ -110,7 +110,7 @@ def bind(node: Node, names: frozenset[str]) -> Node:
     if isinstance(node, Name):
         event = Name(node.offset, node.type, "event")
         return Select(node.offset, node.type, event, node.name) if node.name in names else node
-    changed = {}
+    changed: dict[str, Any] = {}  # by the names of whichever class's parts
     for part in fields(node):
         value = getattr(node, part.name)
         if isinstance(value, Node):
@@ -126,7 +126,7 @@ def read_type(given: dict[str, Any]) -> cel.Type:
         return cel.Type.List(read_type(given["listType"]["elemType"]))
     if "mapType" in given:
         return cel.Type.Map(read_type(given["mapType"]["keyType"]), read_type(given["mapType"]["valueType"]))
-    name = given.get("primitive") or given.get("wellKnown") or given.get("messageType")
+    name = given.get("primitive") or given.get("wellKnown") or given.get("messageType", "")
     if "null" in given:
         return cel.Type.NULL
     name = {"TIMESTAMP": "google.protobuf.Timestamp", "DURATION": "google.protobuf.Duration"}.get(name, name)

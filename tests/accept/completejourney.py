@@ -151,5 +151,12 @@ def _is_full(campaign: str, limits: list[dict[str, Any]]) -> bool:
 
 
 async def _read_outcome(stack: Stack, tenant: str) -> Outcome:
-    sets = [frozenset(map(repr, await fetch(stack, query, tenant))) for query in (DECISIONS, INCENTIVES, INSTANCES)]
-    return Outcome(*sets, (await fetch(stack, INBOX, tenant))[0][0])
+    async def read_set(query: str) -> frozenset[str]:
+        return frozenset(map(repr, await fetch(stack, query, tenant)))
+
+    return Outcome(
+        decisions=await read_set(DECISIONS),
+        incentives=await read_set(INCENTIVES),
+        instances=await read_set(INSTANCES),
+        inbox=(await fetch(stack, INBOX, tenant))[0][0],
+    )

@@ -58,7 +58,7 @@ def try_document(shop: dict[str, str], url: str, name: str, examples: int, *more
     with tempfile.TemporaryDirectory(prefix="fillip-contract-") as folder, (FOLDER / f"{name}.txt").open("wb") as out:
         config = Path(folder) / "schemathesis.toml"  # it holds keys
         config.write_text(Template(CONFIG.read_text()).substitute(shop))
-        command = [
+        command: list[str | Path] = [
             Path(sys.executable).with_name("schemathesis"),
             "--config-file",
             config,
@@ -80,7 +80,7 @@ async def stock_shop(stack: Stack) -> dict[str, str]:
     """A tenant that has one object of each kind, beside another tenant; its keys, and the ids that it could not choose."""
     key = make_tenant(stack, TENANT)
     make_tenant(stack, OTHER)
-    await set_quotas(stack.settings.postgres_dsn, TENANT, QuotasPart(coupon_codes=CODES))
+    await set_quotas(stack.settings.owner_dsn, TENANT, QuotasPart(coupon_codes=CODES))
     client = ApiClient(stack.doors.api, key)
     client.put("/v1/users/ada", {"attributes": {}})
     client.put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})

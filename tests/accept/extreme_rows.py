@@ -25,8 +25,8 @@ async def accept(stack: Stack, tell: Callable[[str], None], count: int = ROWS) -
     """`count` rows in a database of their own; FILLIP_FUZZ_SEED gives other ones."""
     seed = int(os.environ.get("FILLIP_FUZZ_SEED", "1"))
     where, name = stack.settings, f"rows_{uuid.uuid4().hex[:8]}"
-    run_sql(where.postgres_dsn, "CREATE DATABASE {}", name)
-    dsn = swap_database(where.postgres_dsn, name)
+    run_sql(where.owner_dsn, "CREATE DATABASE {}", name)
+    dsn = swap_database(where.owner_dsn, name)
     try:
         await asyncio.to_thread(migrate, dsn)
         make_slot(dsn)
@@ -38,8 +38,8 @@ async def accept(stack: Stack, tell: Callable[[str], None], count: int = ROWS) -
         with tempfile.TemporaryDirectory() as folder:
             outcome = await drive(site, Path(folder), count, seed)
     finally:
-        drop_slots(where.postgres_dsn, name)
-        run_sql(where.postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
+        drop_slots(where.owner_dsn, name)
+        run_sql(where.owner_dsn, "DROP DATABASE {} WITH (FORCE)", name)
     for line in outcome.wrong:
         tell(line.replace("[", "\\["))
     return show(outcome, count, seed)

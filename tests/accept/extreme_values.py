@@ -27,7 +27,7 @@ def draw_value(random: Random) -> Any:
         return nest(random.choice((5, 31, 32, 33, 200)))
     if kind == "huge":
         return {f"k{number}": number for number in range(random.choice((50, 2_000)))}
-    return deepcopy(random.choice(kind))  # type: ignore[arg-type]
+    return deepcopy(random.choice(kind))
 
 
 def nest(levels: int) -> object:

@@ -97,7 +97,7 @@ def _define(
     shorter_s: int = 0,
     **quest: Any,
 ) -> Campaigns:
-    made = {}
+    made: Campaigns = {}
     for row in read_portfolio():
         kind, need = row["offer_type"], int(row["difficulty_dollars"]) * 100
         if kind not in types:

@@ -19,7 +19,7 @@ from fillip.figures import Figure, expect, note
 from tests.accept import offers
 from tests.accept.completejourney import send_twice
 from tests.accept.lane import open_lane
-from tests.live.running import fetch, make_tenant, send, wait_until_settled
+from tests.live.running import Running, fetch, make_tenant, send, wait_until_settled
 from tests.oracle.compare import count_breaches, find_differences
 from tests.oracle.model import Book, Model, Seen
 
@@ -197,7 +197,7 @@ def ask_oracle(
     log = (Seen(event, BEGAN_AT + LASTS, book, offset) for offset, event in enumerate(named))
     model = Model()
     model.read(log)
-    with psycopg.connect(stack.settings.postgres_dsn, autocommit=True) as connection:
+    with psycopg.connect(stack.settings.owner_dsn, autocommit=True) as connection:
         return find_differences(connection, tenant, limits, model), count_breaches(connection, tenant)
 
 
@@ -298,7 +298,7 @@ def _set_up(stack: Stack, tenant: str, campaigns: dict[str, Any], limits: list[d
     launch_campaigns(client, campaigns, limits or [])
 
 
-async def _replay(stack: Stack, tenant: str, events: Iterable[Event], tell: Tell) -> int:
+async def _replay(stack: Running, tenant: str, events: Iterable[Event], tell: Tell) -> int:
     sent = await send(stack, (event | {"tenantid": tenant} for event in events))
     tell(f"tenant {tenant}: {sent:,} events sent")
     await wait_until_settled(stack)

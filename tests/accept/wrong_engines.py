@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
+import pytest
 from msgspec.structs import replace
 
 from fillip.core.quest import batch as questing
@@ -23,15 +24,15 @@ def plant(fault: str) -> None:
 def _replace_open() -> None:
     """A second receipt replaces what the first one opened."""
 
-    def advance(known: Iterable[Instance], meeting: QuestEvent, open_now: int) -> Advance:
+    def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 0) -> Advance:
         known = list(known)
-        if not meeting.starts:
-            return _advance(known, meeting, open_now)
+        if not quest_event.starts:
+            return _advance(known, quest_event, open_now)
         closed = [replace(each, state="denied") for each in known if each.state == "open"]
-        done = _advance([each for each in known if each.state != "open"], meeting)
+        done = _advance([each for each in known if each.state != "open"], quest_event)
         return Advance([*(Transition(each, each.campaign_version) for each in closed), *done.moved], done.refused)
 
-    questing.advance = advance
+    pytest.MonkeyPatch().setattr(questing, "advance", advance)
 
 
 def _count_for_first() -> None:
@@ -54,7 +55,7 @@ def _count_for_first() -> None:
         finally:
             del shelf.find
 
-    questing.InstanceBatch.advance = advance
+    pytest.MonkeyPatch().setattr(questing.InstanceBatch, "advance", advance)
 
 
 def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ import asyncpg
 import psycopg
 from msgspec import json
 
+from fillip.core.book.book import Book
 from fillip.core.campaign.campaign import CheckedExpression
 from fillip.core.errors import Crash
 from fillip.figures import Figure, at_most, note
@@ -75,7 +76,9 @@ async def measure(site: Site, dsn: str) -> list[Figure]:
             )
             await owner.execute("UPDATE tenant SET book_version = $2 WHERE tenant_id = $1", TENANT, number)
             changes.append(await watch(books.refresh(TENANT, number)))
-            assert (await books.pin([TENANT]))[TENANT].campaign_versions[name].state == "paused"
+            book = (await books.pin([TENANT]))[TENANT]
+            assert isinstance(book, Book)
+            assert book.campaign_versions[name].state == "paused"
         await owner.close()
     return [
         note("first load of 10,000 campaigns", round(first_s, 2), "s"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 import uvloop
+from asyncpg.pool import PoolConnectionProxy
 from confluent_kafka import Consumer, Message, TopicPartition
 from msgspec import Struct, json
 from redis.asyncio import Redis
@@ -32,6 +33,8 @@ FINGERPRINT = bytes(16)
 REWARDS = '[{"kind": "points", "value": 5, "currency": null}]'
 USE = {"key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1_000_000}
 LOOKED_AT = json.encode([{"limit_id": limit[0]} | USE for limit in LIMITS]).decode()  # as long as a worker's proof
+
+Connection = asyncpg.Connection | PoolConnectionProxy
 
 
 class Bare(Struct):
@@ -62,7 +65,7 @@ async def main(count: int, settings: Settings) -> None:
     while left:
         messages = consumer.consume(min(BATCH, left), WAIT_S)
         left -= len(messages)
-        events = [(message, decode(message.value())) for message in messages]
+        events = [(message, decode(message.value() or b"")) for message in messages]
         granted = [(message, event) for message, event in events if int(event.id[1:]) % GRANT_EVERY == 0]
         pipeline = valkey.pipeline(transaction=False)
         for _, event in granted:
@@ -81,17 +84,20 @@ def open_consumer(bootstrap: str, topic: str, starts: dict[int, int]) -> Consume
     return consumer
 
 
-async def move_offsets(
-    connection: asyncpg.Connection, topic: str, messages: Sequence[Message], ends: dict[int, int]
-) -> None:
+async def move_offsets(connection: Connection, topic: str, messages: Sequence[Message], ends: dict[int, int]) -> None:
     """The compare-and-set of the batch's offsets."""
-    new = {message.partition(): message.offset() + 1 for message in messages}
+    new: dict[int, int] = {}
+    for message in messages:
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        new[partition] = offset + 1
     spans = [(topic, partition, ends[partition], end, 0) for partition, end in new.items()]
     await connection.fetchval(SQL["fence"], *zip(*spans, strict=True), "floor", "bench")
     ends.update(new)
 
 
-async def write(connection: asyncpg.Connection, granted: Sequence[tuple[Message, Bare]]) -> None:
+async def write(connection: Connection, granted: Sequence[tuple[Message, Bare]]) -> None:
     """One row of each ledger table for each granted event."""
     now = datetime.now(UTC)
     rows = [

@@ -30,7 +30,7 @@ _PROPERTIES = {
     "member": {"type": "boolean"},
     "tags": {"type": "array", "items": {"type": "string"}},
 }
-SCHEMA = {"type": "object", "required": list(_PROPERTIES), "properties": _PROPERTIES}
+SCHEMA: dict[str, Any] = {"type": "object", "required": list(_PROPERTIES), "properties": _PROPERTIES}
 RULES = (
     *(f'event.category == "{kind}" && event.amount >= 950' for kind in _KINDS),
     'event.store == "web" && event.rating > 4.9 && event.member',

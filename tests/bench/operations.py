@@ -94,7 +94,7 @@ def report(name: str, before: tuple[int, int], during: tuple[int, int]) -> list[
 @asynccontextmanager
 async def open_scene(stack: Stack) -> AsyncIterator[Scene]:
     """The tenants with their keys, and the neighbour's announcements being heard."""
-    dsn, topics = stack.settings.postgres_dsn, Topics(stack.settings.topic_prefix)
+    dsn, topics = stack.settings.owner_dsn, Topics(stack.settings.topic_prefix)
     write_book(dsn)
     write_campaigns(dsn)
     keys = {BIG: make_tenant(stack, BIG), LARGE: make_key(stack, LARGE)}

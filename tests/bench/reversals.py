@@ -18,7 +18,7 @@ from fillip.core.identity import identify_event
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.ingest import Ingest
-from fillip.manage.rule.checker import check_rule
+from fillip.manage.rule.checker import Expected, check_rule
 from fillip.match import Meet
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
@@ -238,7 +238,7 @@ def add_quest(owner: psycopg.Connection) -> None:
     )
 
 
-def check(source: str, expect: str = "bool") -> CheckedExpression:
+def check(source: str, expect: Expected = "bool") -> CheckedExpression:
     """A rule or term as the control plane stores it."""
     return CheckedExpression(check_rule(source, derive_type(SCHEMA), EMPTY, expect=expect).checked)
 

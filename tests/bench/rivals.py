@@ -7,6 +7,7 @@ import cel as rust
 import zen
 from cel_expr_python import cel
 from google.protobuf import message_factory
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from fillip.core.schema.types import ObjectType
 from fillip.manage.rule.descriptor import PACKAGE, build_pool
@@ -36,7 +37,7 @@ def list_rivals(
     }
 
 
-def make_message(pool: object, name: str, values: Mapping[str, Any]) -> object:
+def make_message(pool: DescriptorPool, name: str, values: Mapping[str, Any]) -> object:
     """The protobuf message of attributes that are scalars or lists of them."""
     message = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))()
     for field, value in values.items():

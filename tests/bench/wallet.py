@@ -183,10 +183,11 @@ class Hand:
         client: httpx.AsyncClient,
         other_key: str,
         owner: "asyncpg.Connection[asyncpg.Record]",
-        *pools: asyncpg.Pool,
+        finder: asyncpg.Pool,
+        pool: asyncpg.Pool,
     ) -> None:
-        self.client, self.other_key, self.owner, self.pool = client, other_key, owner, pools[1]
-        self.due = PostgresDueWallets(*pools)
+        self.client, self.other_key, self.owner, self.pool = client, other_key, owner, pool
+        self.due = PostgresDueWallets(finder, pool)
 
     @classmethod
     @asynccontextmanager

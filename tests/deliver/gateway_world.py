@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, ClassVar
 
+import asyncpg
 from confluent_kafka import Producer
 from websockets.asyncio.client import ClientConnection, connect
 
 from fillip.deliver import run_gateway
 from fillip.deliver.postgres import PostgresInbox
 from fillip.migrations import role_dsn
+from fillip.stream.belt import Record
 from fillip.stream.kafka import Tail
 from fillip.stream.topics import Topics
 
@@ -41,12 +43,12 @@ STORED = """
 class World:
     """One tenant, `acme`, whose users may be granted incentives; the gateway listens on `port`."""
 
+    pool: asyncpg.Pool
     tail: type[Tail] = Tail
 
     def __init__(self, dsn: str, bootstrap: str) -> None:
         self.dsn, self.bootstrap = dsn, bootstrap
         self.topics = Topics(prefix=f"{uuid.uuid4().hex[:8]}.")
-        self.others = [self.topics.progressed, self.topics.unannounced]
         self.producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 0})
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -116,8 +118,11 @@ class World:
             running = asyncio.create_task(
                 run_gateway(
                     inbox,
-                    lambda: self.tail(self.bootstrap, [*self.topics.told, *self.others]),
-                    *self.others,
+                    lambda: self.tail(
+                        self.bootstrap, [*self.topics.told, self.topics.progressed, self.topics.unannounced]
+                    ),
+                    self.topics.progressed,
+                    self.topics.unannounced,
                     "127.0.0.1",
                     self.port,
                     [ORIGIN],
@@ -139,9 +144,9 @@ class World:
 class BreakingTail(Tail):
     """The real tail, which a test can break: by the newest of `breaks`."""
 
-    breaks: ClassVar[list[asyncio.Future[None]]] = []
+    breaks: ClassVar[list[asyncio.Future[list[Record]]]] = []
 
-    async def __anext__(self):
+    async def __anext__(self) -> list[Record]:
         self.breaks.append(asyncio.get_running_loop().create_future())
         taking = asyncio.ensure_future(super().__anext__())
         await asyncio.wait({taking, self.breaks[-1]}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +159,7 @@ class BreakingTail(Tail):
 class GatheringTail(Tail):
     """The real tail, but what comes up to an incentive comes at once, the incentive last."""
 
-    async def __anext__(self):
+    async def __anext__(self) -> list[Record]:
         records = await super().__anext__()
         while not any(record.topic.endswith("incentive.generated") for record in records):
             records += await super().__anext__()

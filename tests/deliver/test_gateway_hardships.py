@@ -7,7 +7,7 @@ import socket
 import pytest
 from websockets.asyncio.client import connect
 
-from fillip.deliver import feed, session
+from fillip.deliver import feed, frames, session
 from fillip.deliver.feed import SET_ASIDE
 from fillip.deliver.postgres import UNSHOWN
 from tests.deliver.gateway_world import World, hear_nothing_but_pong, receive, receive_seqs, until
@@ -37,7 +37,7 @@ async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, m
             row = await world.fetch_row("ann", 1)
             for seq in range(1, MANY + 1):
                 world.produce("ann", row | {"inbox_seq": seq})
-            seen = []
+            seen: list[int] = []
             while len(seen) < MANY:
                 seen += await receive_seqs(slow, 1)
                 await asyncio.sleep(0.025)
@@ -76,7 +76,7 @@ async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(w
 async def test_a_fault_that_nobody_foresaw_costs_its_record_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, topic = feed.read_announcement, world.topics.generated
+    real, topic = frames.read_announcement, world.topics.generated
 
     def planted(value: bytes) -> object:
         if b"No. 3" in value:
@@ -95,7 +95,7 @@ async def test_a_fault_that_nobody_foresaw_costs_its_record_alone(
 
 
 async def test_a_fault_in_progress_costs_its_record_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, topic = feed.read_progress, world.topics.progressed
+    real, topic = frames.read_progress, world.topics.progressed
 
     def planted(value: bytes) -> object:
         if b"cursed" in value:

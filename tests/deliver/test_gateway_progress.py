@@ -210,7 +210,7 @@ async def test_what_ended_while_the_tail_was_broken_is_shown(closed_world: World
         assert read(await receive(client)) == ("1", "open", 2)
         await until(lambda: bool(BreakingTail.breaks))
         await move(world, "ann", 3, state="completed")  # and never announced
-        BreakingTail.breaks[-1].set_result(None)
+        BreakingTail.breaks[-1].set_result([])
         assert read(await receive(client)) == ("1", "completed", 3)
 
 

@@ -184,7 +184,7 @@ async def test_a_broken_tail_is_opened_again_and_sessions_catch_up(closed_world:
     world.tail = BreakingTail
     async with world.gateway(), world.client("ann") as client:
         await until(lambda: bool(BreakingTail.breaks))
-        BreakingTail.breaks[-1].set_result(None)
+        BreakingTail.breaks[-1].set_result([])
         await world.grant("ann", 1, 2)  # while nothing is listened to
         await world.announce("ann", [1, 2])
         assert await receive_seqs(client, 2) == [1, 2]

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import asyncpg
 
-from fillip.app.up import DOORS, Stack
+from fillip.app.settings import Settings
+from fillip.app.up import DOORS, Doors, Stack
 from fillip.client.api import ApiClient
 from fillip.client.events import encode_events
 from fillip.embedded.ports import choose_free_port
@@ -30,6 +31,15 @@ LOOK_EVERY_S = 0.02
 Found = TypeVar("Found")
 
 
+class Running(Protocol):
+    """What of a running stack these words ask for."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def doors(self) -> Doors: ...
+
+
 @contextmanager
 def running_stack(report: Report = lambda step, detail: None) -> Iterator[Stack]:
     """A stack on free ports in a folder of its own, which goes with it."""
@@ -45,7 +55,7 @@ def choose_ports() -> dict[str, int | None]:
     return {name: choose_free_port() for name in DOORS}
 
 
-def make_tenant(stack: Stack, tenant_id: str, clock: str = "live", zone: str = "UTC") -> str:
+def make_tenant(stack: Running, tenant_id: str, clock: str = "live", zone: str = "UTC") -> str:
     """A new tenant; a key that may do everything in it."""
     operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
     document = {"tenant_id": tenant_id, "name": tenant_id, "time_zone": zone, "currency": "USD", "clock": clock}
@@ -55,7 +65,7 @@ def make_tenant(stack: Stack, tenant_id: str, clock: str = "live", zone: str = "
 
 
 @asynccontextmanager
-async def open_producer(stack: Stack) -> AsyncIterator[KafkaProducer]:
+async def open_producer(stack: Running) -> AsyncIterator[KafkaProducer]:
     """A producer beside the API, as the operator's own services run one."""
     producer = KafkaProducer(stack.settings.kafka_bootstrap, extra={"message.max.bytes": BROKER_TAKES_BYTES})
     try:
@@ -64,7 +74,7 @@ async def open_producer(stack: Stack) -> AsyncIterator[KafkaProducer]:
         await producer.close()
 
 
-async def send(stack: Stack, events: Iterable[Mapping[str, Any]]) -> int:
+async def send(stack: Running, events: Iterable[Mapping[str, Any]]) -> int:
     """Send events through Kafka in their order; how many."""
     rest, sent = iter(events), 0
     async with open_producer(stack) as producer:
@@ -74,7 +84,7 @@ async def send(stack: Stack, events: Iterable[Mapping[str, Any]]) -> int:
     return sent
 
 
-async def wait_until_settled(stack: Stack) -> None:
+async def wait_until_settled(stack: Running) -> None:
     """Return when the ledger has taken all that is in the log now; fails when it does not move for a minute."""
     topic = find_topics(stack).received
     newest = await read_last(stack.settings.kafka_bootstrap, [topic])
@@ -93,7 +103,7 @@ async def wait_until_settled(stack: Stack) -> None:
 
 
 @asynccontextmanager
-async def open_ledger(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+async def open_ledger(stack: Running) -> AsyncIterator[asyncpg.Connection]:
     """A connection that sees every tenant; JSON columns come decoded."""
     connection = await asyncpg.connect(stack.settings.postgres_dsn)
     try:
@@ -103,7 +113,7 @@ async def open_ledger(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def fetch(stack: Stack, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+async def fetch(stack: Running, query: str, *arguments: object) -> list[tuple[Any, ...]]:
     """The rows of one query on the ledger."""
     async with open_ledger(stack) as ledger:
         return [tuple(row) for row in await ledger.fetch(query, *arguments)]
@@ -118,6 +128,6 @@ async def wait_for(what: str, look: Callable[[], Awaitable[Found | None]], withi
     return found
 
 
-def find_topics(stack: Stack) -> Topics:
+def find_topics(stack: Running) -> Topics:
     """Names of the stack's topics."""
     return Topics(stack.settings.topic_prefix)

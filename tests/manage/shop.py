@@ -6,7 +6,7 @@ from httpx import AsyncClient
 
 ANY = {"If-Match": "*"}
 LONG_AGO = "2026-01-01T00:00:00Z"
-PURCHASE = {
+PURCHASE: dict[str, Any] = {
     "type": "object",
     "properties": {"amount_cents": {"type": "integer"}, "coupon": {"type": "string"}, "store": {"type": "string"}},
     "required": ["amount_cents"],

@@ -11,7 +11,8 @@ from fillip.manage.request.aside import MAX_WAITING, Aside
 
 async def test_tenants_take_turns_and_one_that_asks_for_much_waits_for_itself() -> None:
     aside, go, began = Aside(), threading.Event(), asyncio.Event()
-    loop, done = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    done: list[object] = []
 
     def hold() -> None:
         loop.call_soon_threadsafe(began.set)

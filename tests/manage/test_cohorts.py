@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +75,9 @@ async def test_a_broken_connection_applies_nothing(acme: AsyncClient, plane: Pla
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
-    messages = iter([{"type": "http.request", "body": b"linus\n", "more_body": True}, {"type": "http.disconnect"}])
+    messages: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"linus\n", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> Message:
         return next(messages)
@@ -171,7 +173,8 @@ async def test_ids_of_all_kinds_are_found_again(acme: AsyncClient) -> None:
     ids = sorted({*ids, *(f"user {n:04}" for n in range(3_000))}, key=str.encode)
     lines = [f'"{user_id}"' if "\t" in user_id else user_id for user_id in ids]
     assert (await upload(acme, "\n".join(lines).encode())).json()["size"] == len(ids)
-    seen, cursor = [], None
+    seen: list[str] = []
+    cursor = None
     while not seen or cursor:
         params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
         page = (await acme.get("/v1/cohorts/vip/members", params=params)).json()

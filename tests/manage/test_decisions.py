@@ -54,7 +54,8 @@ async def test_decisions_of_one_id_from_two_sources_are_told_apart(acme: AsyncCl
 async def test_pages_of_decisions_neither_skip_nor_repeat(acme: AsyncClient, database: str) -> None:
     for number in range(5):
         put_decision(database, f"e{number}")
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = (await acme.get(f"/v1/decisions?limit=2{cursor}")).json()
         seen += [item["event_id"] for item in page["items"]]

@@ -45,8 +45,9 @@ async def test_a_denied_decision_names_the_limit_and_its_use_then(acme: AsyncCli
     await launch(acme, "c", CASHBACK)
     put_event(database, "e1", {"amount_cents": 9000, "coupon": "K1"})
     full = {"limit_id": "once", "key": "K1", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1}
-    parts = {"outcome": "denied", "reason": "limit", "limits": [full | {"cap": 1}], "reward_values": []}
-    answer = await acme.get(f"/v1/decisions/{put_decision(database, 'e1', **parts)}/explain")
+    limits = [full | {"cap": 1}]
+    denied = put_decision(database, "e1", outcome="denied", reason="limit", limits=limits, reward_values=[])
+    answer = await acme.get(f"/v1/decisions/{denied}/explain")
     (use,) = checks(answer)["limits"]["limits"]
     assert (use["fits"], use["used_before"], use["cap"]) == (False, 1, 1)
     assert "limit once for key K1 has 0 of 1 left, this grant needs 1" in answer.json()["summary"]
@@ -59,7 +60,7 @@ async def test_a_decision_is_explained_by_what_was_in_force_then(acme: AsyncClie
     put_event(database, "e1", {"amount_cents": 9000})
     decision_id = put_decision(database, "e1")
     await acme.put("/v1/campaigns/c", json=CASHBACK | {"rule": "event.amount_cents > 100000"}, headers=ANY)
-    schema = PURCHASE | {"properties": PURCHASE["properties"] | {"channel": {"type": "string"}}}  # type: ignore[operator]
+    schema = PURCHASE | {"properties": PURCHASE["properties"] | {"channel": {"type": "string"}}}
     await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)
     await acme.put("/v1/users/ada", json={"attributes": {"tier": "none"}}, headers=ANY)
 

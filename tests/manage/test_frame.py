@@ -108,7 +108,8 @@ async def test_of_many_equal_posts_at_once_one_takes_effect(acme: AsyncClient, p
 
 
 async def test_pages_give_every_item_once(acme: AsyncClient) -> None:
-    users = [{"user_id": f"u{n}", "attributes": {}} for n in range(11)]
+    names = [f"u{n}" for n in range(11)]
+    users = [{"user_id": name, "attributes": {}} for name in names]
     await acme.post("/v1/users:bulk", json={"users": users})
     seen: list[str] = []
     cursor = None
@@ -118,7 +119,7 @@ async def test_pages_give_every_item_once(acme: AsyncClient) -> None:
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert sorted(seen) == sorted(user["user_id"] for user in users)
+    assert sorted(seen) == sorted(names)
 
 
 async def test_without_a_database_the_answer_is_503(acme: AsyncClient, plane: Plane) -> None:

@@ -116,7 +116,7 @@ async def test_a_stranger_finds_nothing_and_changes_nothing(
         given = BODIES.get((method, path), {})
         headers = ANY | ({"Content-Type": "text/csv"} if "content" in given else {})
         for client, wanted in ((rival, 404), (nobody, 401)):
-            answer = await client.request(method, path.format(**ids), headers=headers, **given)  # type: ignore[arg-type]
+            answer = await client.request(method, path.format(**ids), headers=headers, **given)
             nothing = answer.status_code == 200 and answer.json().get("items") == []  # the inbox of anyone
             assert answer.status_code == wanted or (client is rival and nothing), (method, path, answer.text)
     assert dump(plane.dsn) == before
@@ -127,7 +127,7 @@ async def test_the_owner_finds_what_a_stranger_does_not(acme: AsyncClient, plane
     ids = await make_objects(acme, plane.dsn)
     for method, path in list_operations(plane):
         if method == "GET":
-            answer = await acme.request(method, path.format(**ids), **BODIES.get((method, path), {}))  # type: ignore[arg-type]
+            answer = await acme.request(method, path.format(**ids), **BODIES.get((method, path), {}))
             assert answer.status_code == 200, (path, answer.text)
             assert answer.json().get("items") != [], path
 

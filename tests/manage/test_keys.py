@@ -1,5 +1,7 @@
 """API keys: shown once, scoped, rotated, revoked; and the ring that the doors ask."""
 
+from collections.abc import Mapping
+
 import pytest
 from httpx import AsyncClient
 from sqlalchemy import text
@@ -82,7 +84,7 @@ async def test_a_key_is_replaced_by_itself_and_the_last_one_by_the_operator(
 )
 async def test_a_reading_key_changes_nothing(plane: Plane, method: str, path: str) -> None:
     reader = await plane.client(await plane.make_key("acme", "manage:read"))
-    body = {"attributes": {}} if "users" in path else NEW
+    body: Mapping[str, object] = {"attributes": {}} if "users" in path else NEW
     assert (await reader.request(method, path, json=body)).status_code == 403
 
 
@@ -93,14 +95,17 @@ async def test_what_is_not_of_its_type_is_refused(acme: AsyncClient, name: str, 
 
 
 async def test_bad_credentials_are_refused(plane: Plane) -> None:
-    for header in (
+    headers: list[dict[str, str]] = [
         {},
         {"Authorization": "Basic abc"},
         {"Authorization": f"Bearer {make_key()}"},
         {"Authorization": "Bearer é"},
-    ):
+    ]
+    for header in headers:
         client = await plane.client()
-        answer = await client.get("/v1/users", headers={name: value.encode() for name, value in header.items()})
+        answer = await client.get(
+            "/v1/users", headers={name.encode(): value.encode() for name, value in header.items()}
+        )
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 

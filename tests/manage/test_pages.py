@@ -102,7 +102,7 @@ class Planner:
             self._connection.execute(f"SET plan_cache_mode = {mode}")
             self._connection.execute(f"PREPARE planned AS {statement}")
             given = psycopg.sql.SQL(", ").join(map(psycopg.sql.Literal, parameters))
-            call = psycopg.sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE planned")
+            call: psycopg.sql.SQL | psycopg.sql.Composed = psycopg.sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE planned")
             call = call + psycopg.sql.SQL("({})").format(given) if parameters else call
             [[found]] = self._connection.execute(call).fetchall()
             self._connection.execute("DEALLOCATE planned")
@@ -169,9 +169,9 @@ async def test_a_page_of_any_list_reads_its_own_rows_by_an_index(crowd: Plane) -
     as_gateway = Planner(crowd.dsn, "fillip_gateway")
     listing = {statement: parameters for statement, parameters in seen.items() if "authenticate_key" not in statement}
     assert len(listing) >= 2 * len(LISTS)
-    asked = [(as_owner if statement in owners else as_api, statement, given) for statement, given in listing.items()]
-    asked += [(as_gateway, GATEWAY[name], given) for name, given in OF_THE_GATEWAY.items()]
-    assert [fault for planner, statement, given in asked for fault in planner.find_faults(statement, given)] == []
+    planned = [(as_owner if statement in owners else as_api, statement, given) for statement, given in listing.items()]
+    planned += [(as_gateway, GATEWAY[name], given) for name, given in OF_THE_GATEWAY.items()]
+    assert [fault for planner, statement, given in planned for fault in planner.find_faults(statement, given)] == []
     made = re.findall(r"CREATE INDEX (\w+)", PAGES.read_text())
     assert set(made) <= as_api.used | as_gateway.used, "no index without a list that reads it"
 

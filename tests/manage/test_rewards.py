@@ -125,7 +125,7 @@ async def test_the_reward_of_a_quest_reads_the_event_that_completes_it(acme: Asy
 async def test_a_schema_that_breaks_a_formula_is_refused(acme: AsyncClient) -> None:
     await open_shop(acme)
     await launch(acme, "c", giving(HALF) | {"rule": "true"})
-    schema = {**PURCHASE, "properties": {**PURCHASE["properties"], "amount_cents": {"type": "string"}}}  # type: ignore[dict-item]
+    schema = {**PURCHASE, "properties": {**PURCHASE["properties"], "amount_cents": {"type": "string"}}}
     answer = await acme.put("/v1/actions/PURCHASE", json={"schema": schema}, headers=ANY)
     assert answer.status_code == 409
     assert any(error["at"].endswith("rewards/0/formula/of") for error in answer.json()["errors"])
