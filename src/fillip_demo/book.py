@@ -27,14 +27,14 @@ PROBE_CAMPAIGN = {
 def set_up_grocer(operator: ApiClient, api: str, report: Report) -> str:
     """Make the grocer with its actions, households, cohorts, campaigns and limits, all launched; its API key."""
     key = _make_tenant(operator, sample.TENANT_DOCUMENT)
-    client = ApiClient(api, key)
-    actions, campaigns, limits = sample.actions(), sample.campaigns(), sample.limits()
-    define_actions(client, actions)
-    report("users", f"{store_users(client, sample.users()):,} households stored in bulk")
+    campaigns, limits = sample.campaigns(), sample.limits()
     cohorts = {cohort for campaign in campaigns.values() for cohort in _list_cohorts(campaign)}
-    size = sum(upload_cohort(client, cohort, sample.cohort_csv(cohort)) for cohort in sorted(cohorts))
-    report("cohorts", f"{len(cohorts)} lists uploaded as CSV, {size:,} members")
-    launch_campaigns(client, campaigns, limits)
+    with ApiClient(api, key) as client:
+        define_actions(client, sample.actions())
+        report("users", f"{store_users(client, sample.users()):,} households stored in bulk")
+        size = sum(upload_cohort(client, cohort, sample.cohort_csv(cohort)) for cohort in sorted(cohorts))
+        report("cohorts", f"{len(cohorts)} lists uploaded as CSV, {size:,} members")
+        launch_campaigns(client, campaigns, limits)
     report("campaigns", f"{len(campaigns)} type-checked and launched, with {len(limits)} hard limits")
     return key
 
@@ -42,9 +42,9 @@ def set_up_grocer(operator: ApiClient, api: str, report: Report) -> str:
 def set_up_probe(operator: ApiClient, api: str) -> str:
     """Make the tenant on which latency is measured: every tap with n >= 0 earns a point; its API key."""
     key = _make_tenant(operator, PROBE_TENANT)
-    client = ApiClient(api, key)
-    define_actions(client, {PROBE_ACTION: PROBE_SCHEMA})
-    launch_campaigns(client, {"tap": PROBE_CAMPAIGN}, [])
+    with ApiClient(api, key) as client:
+        define_actions(client, {PROBE_ACTION: PROBE_SCHEMA})
+        launch_campaigns(client, {"tap": PROBE_CAMPAIGN}, [])
     return key
 
 

@@ -33,9 +33,10 @@ def run_demo(state: Path, *, keep: bool, kills: int) -> int:
     ports = {name: choose_free_port() for name in DOORS}  # the usual ones are left to `fillip up`
     with stop_on_signals(), Stack(choose_state(state), report, ports) as stack:
         logging.basicConfig(filename=stack.state_dir / "log" / "demo.log", level=logging.INFO, force=True)
-        operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
-        grocer_key = set_up_grocer(operator, stack.doors.api, report)
-        demo = DemoStack(stack, screen, began, grocer_key, set_up_probe(operator, stack.doors.api), first)
+        with ApiClient(stack.doors.api, stack.settings.operator_key or "") as operator:
+            grocer_key = set_up_grocer(operator, stack.doors.api, report)
+            probe_key = set_up_probe(operator, stack.doors.api)
+        demo = DemoStack(stack, screen, began, grocer_key, probe_key, first)
         held = uvloop.run(_perform(demo, kills))
         if keep:
             screen.print(describe(stack, grocer_key), markup=False, highlight=False, soft_wrap=True)

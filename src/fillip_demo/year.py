@@ -70,7 +70,8 @@ async def _check_all(
     demo.screen.print("checking the ledger against the answer key, and inboxes, reports and projection against it")
     figures = await checks.check_ledger(ledger, tally)
     figures += await checks.check_phones(ledger, phones)
-    figures += await check_reports(ledger, ApiClient(demo.stack.doors.analyse, demo.grocer_key))
+    with ApiClient(demo.stack.doors.analyse, demo.grocer_key) as reports:
+        figures += await check_reports(ledger, reports)
     figures.append(await checks.check_projection(ledger, demo.stack.settings.valkey_url))
     figures.append(expect("processes that ended by themselves", 0, len(tally.crashes)))
     if kills:

@@ -207,7 +207,8 @@ def ask_for_frozen() -> Iterable[dict[str, Any]]:
 def open_tenant(stack: Stack, tenant: str, clock: str = "live") -> str:
     """A tenant in UTC with the action BUY, and no campaign yet; its key."""
     key = make_tenant(stack, tenant, clock)
-    define_actions(ApiClient(stack.doors.api, key), {"BUY": cases.BUY})
+    with ApiClient(stack.doors.api, key) as client:
+        define_actions(client, {"BUY": cases.BUY})
     return key
 
 

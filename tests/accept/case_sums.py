@@ -25,10 +25,11 @@ SUMS = ("active", "spent", "expired", "reversed")
 async def play_reversal_beyond_the_wallet(stack: Stack, folder: Path) -> list[Figure]:
     """08: 200 points of which 50 were spent and 150 expired, or all expired, or a floor kept 50: then the event is reversed."""
     key = make_tenant(stack, "sums")
-    client = ApiClient(stack.doors.api, key)
-    client.put("/v1/points/STARS", {"name": "Stars", "floor": 0})
-    define_actions(client, {"BUY": BUY, "VISIT": BUY})
-    launch_campaigns(client, {name: {"kind": "SIMPLE", "name": name, **rest} for name, rest in CAMPAIGNS.items()}, [])
+    campaigns = {name: {"kind": "SIMPLE", "name": name, **rest} for name, rest in CAMPAIGNS.items()}
+    with ApiClient(stack.doors.api, key) as client:
+        client.put("/v1/points/STARS", {"name": "Stars", "floor": 0})
+        define_actions(client, {"BUY": BUY, "VISIT": BUY})
+        launch_campaigns(client, campaigns, [])
     async with httpx.AsyncClient(base_url=stack.doors.api, headers={"Authorization": f"Bearer {key}"}) as http:
         till = Till(http)
         spenders = [("spent", "BUY", "POINTS", 50), ("unspent", "BUY", "POINTS", 0), ("floored", "VISIT", "STARS", 50)]
@@ -40,8 +41,8 @@ async def play_reversal_beyond_the_wallet(stack: Stack, folder: Path) -> list[Fi
         figures = []
         for user, _, currency, _ in spenders:
             figures += await till.reverse(user, currency)
-        reports = ApiClient(stack.doors.analyse, key)
-        figures.append(same("reports: reversed", {"POINTS": 50, "STARS": 150}, await read_report(reports)))
+        with ApiClient(stack.doors.analyse, key) as reports:
+            figures.append(same("reports: reversed", {"POINTS": 50, "STARS": 150}, await read_report(reports)))
         return figures + await till.refund_in_pieces() + await till.return_lines()
 
 

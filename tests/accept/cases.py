@@ -123,9 +123,9 @@ CASES: dict[str, Play] = {
 def open_shop(stack: Stack, tenant: str, zone: str, clock: str) -> str:
     """A tenant whose purchases earn points; its key."""
     key = make_tenant(stack, tenant, clock, zone)
-    client = ApiClient(stack.doors.api, key)
-    define_actions(client, {"BUY": BUY})
-    launch_campaigns(client, {"points": POINTS}, [])
+    with ApiClient(stack.doors.api, key) as client:
+        define_actions(client, {"BUY": BUY})
+        launch_campaigns(client, {"points": POINTS}, [])
     return key
 
 

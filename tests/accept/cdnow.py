@@ -48,9 +48,9 @@ def find_data() -> Path | None:
 
 async def accept(stack: Stack, tell: Callable[[str], None]) -> list[Figure]:
     """Grant every purchase, under a budget that is used up by exactly all of them."""
-    client = ApiClient(stack.doors.api, make_tenant(stack, TENANT, clock="history"))
-    define_actions(client, {"PURCHASE": SCHEMA})
-    launch_campaigns(client, {"every-purchase": CAMPAIGN}, [BUDGET])
+    with ApiClient(stack.doors.api, make_tenant(stack, TENANT, clock="history")) as client:
+        define_actions(client, {"PURCHASE": SCHEMA})
+        launch_campaigns(client, {"every-purchase": CAMPAIGN}, [BUDGET])
     sent = await send(stack, read_events())
     tell(f"{sent:,} events sent")
     await wait_until_settled(stack)

@@ -117,13 +117,13 @@ def send_twice(events: Iterable[sample.Event]) -> Iterator[sample.Event]:
 
 def _set_up(stack: Stack, tenant: str, *, capped: bool) -> None:
     """The sample's book without cashback, whose shared budget makes winners depend on the interleaving."""
-    client = ApiClient(stack.doors.api, make_tenant(stack, tenant, clock="history"))
-    define_actions(client, sample.actions())
     campaigns = {name: each for name, each in sample.campaigns().items() if name != "cashback"}
-    for cohort in (name for name, each in campaigns.items() if "cohorts" in each):
-        upload_cohort(client, cohort, sample.cohort_csv(cohort))
     limits = [limit for limit in sample.limits() if limit.get("campaign_id") in campaigns]
-    launch_campaigns(client, campaigns, limits if capped else [])
+    with ApiClient(stack.doors.api, make_tenant(stack, tenant, clock="history")) as client:
+        define_actions(client, sample.actions())
+        for cohort in (name for name, each in campaigns.items() if "cohorts" in each):
+            upload_cohort(client, cohort, sample.cohort_csv(cohort))
+        launch_campaigns(client, campaigns, limits if capped else [])
 
 
 async def _replay(stack: Stack, tenant: str, events: Iterable[sample.Event], tell: Callable[[str], None]) -> int:

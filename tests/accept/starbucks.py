@@ -293,9 +293,9 @@ def _count_reordered(got: Iterable[Completion], key: Iterable[Completion]) -> in
 
 
 def _set_up(stack: Stack, tenant: str, campaigns: dict[str, Any], limits: list[dict[str, Any]] | None = None) -> None:
-    client = ApiClient(stack.doors.api, make_tenant(stack, tenant, clock="history"))
-    define_actions(client, offers.ACTIONS)
-    launch_campaigns(client, campaigns, limits or [])
+    with ApiClient(stack.doors.api, make_tenant(stack, tenant, clock="history")) as client:
+        define_actions(client, offers.ACTIONS)
+        launch_campaigns(client, campaigns, limits or [])
 
 
 async def _replay(stack: Running, tenant: str, events: Iterable[Event], tell: Tell) -> int:

@@ -44,18 +44,19 @@ def breaking_door() -> Iterator[str]:
 
 
 def test_a_broken_connection_is_retried_under_the_same_idempotency_key(breaking_door: str) -> None:
-    assert ApiClient(breaking_door, "key").post("/v1/users:bulk", {"users": []}) == {"stored": 1}
+    with ApiClient(breaking_door, "key") as client:
+        assert client.post("/v1/users:bulk", {"users": []}) == {"stored": 1}
 
     (path, first, body), (again, second, same) = _Door.seen
     assert (path, first, body) == (again, second, same) and first
 
 
 def test_a_refused_call_says_what_was_refused_and_why(breaking_door: str) -> None:
-    client = ApiClient(breaking_door, "key")
-    client.post("/warm-up")
+    with ApiClient(breaking_door, "key") as client:
+        client.post("/warm-up")
 
-    with pytest.raises(CallFailed, match=r"POST /no: 404 .*there is no such thing"):
-        client.post("/no", {})
+        with pytest.raises(CallFailed, match=r"POST /no: 404 .*there is no such thing"):
+            client.post("/no", {})
 
 
 def test_nobody_at_the_door_is_one_clear_line() -> None:

@@ -57,11 +57,11 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def shop(stack: Stack) -> Shop:
+def shop(stack: Stack) -> Iterator[Shop]:
     """A tenant of this test's own, its campaign running."""
     tenant = f"shop-{uuid4().hex[:8]}"
     key = make_tenant(stack, tenant)
-    client = ApiClient(stack.doors.api, key)
-    define_actions(client, {"BUY": SCHEMA})
-    launch_campaigns(client, {"cashback": CASHBACK}, [])
-    return Shop(tenant, key, client)
+    with ApiClient(stack.doors.api, key) as client:
+        define_actions(client, {"BUY": SCHEMA})
+        launch_campaigns(client, {"cashback": CASHBACK}, [])
+        yield Shop(tenant, key, client)

@@ -57,10 +57,10 @@ def choose_ports() -> dict[str, int | None]:
 
 def make_tenant(stack: Running, tenant_id: str, clock: str = "live", zone: str = "UTC") -> str:
     """A new tenant; a key that may do everything in it."""
-    operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
     document = {"tenant_id": tenant_id, "name": tenant_id, "time_zone": zone, "currency": "USD", "clock": clock}
-    operator.post("/v1/tenants", document)
-    issued = operator.post(f"/v1/tenants/{tenant_id}/keys", {"name": "test", "scopes": SCOPES})
+    with ApiClient(stack.doors.api, stack.settings.operator_key or "") as operator:
+        operator.post("/v1/tenants", document)
+        issued = operator.post(f"/v1/tenants/{tenant_id}/keys", {"name": "test", "scopes": SCOPES})
     return str(issued["key"])
 
 

@@ -75,7 +75,8 @@ def test_ctrl_c_stops_all_and_starting_again_resumes(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running_up(state) as (process, api):
         key = run_fillip("tenant", "create", "acme", "--state", str(state)).stdout.strip()
-        ApiClient(api, key).put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
+        with ApiClient(api, key) as client:
+            client.put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
         quotas = run_fillip("tenant", "quotas", "acme", "lists=3", "--state", str(state)).stdout
         assert re.search(r"^lists +3 +\(default 100\) +0 used$", quotas, re.MULTILINE), quotas
         assert_one_clear_line(run_fillip("tenant", "quotas", "acme", "list=3", "--state", str(state)), "list")
@@ -84,7 +85,8 @@ def test_ctrl_c_stops_all_and_starting_again_resumes(tmp_path: Path) -> None:
     assert find_processes(state) == []
 
     with running_up(state) as (process, api):
-        assert ApiClient(api, key).get("/v1/actions/BUY")["name"] == "BUY"
+        with ApiClient(api, key) as client:
+            assert client.get("/v1/actions/BUY")["name"] == "BUY"
         press_ctrl_c(process)
     assert find_processes(state) == []
 

@@ -42,12 +42,12 @@ def stack(secure: Secure) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack) -> Shop:
+def shop(stack: Stack) -> Iterator[Shop]:
     key = make_tenant(stack, "acme")
-    client = ApiClient(stack.doors.api, key)
-    define_actions(client, {"BUY": SCHEMA})
-    launch_campaigns(client, {"cashback": CASHBACK}, [])
-    return Shop("acme", key, client)
+    with ApiClient(stack.doors.api, key) as client:
+        define_actions(client, {"BUY": SCHEMA})
+        launch_campaigns(client, {"cashback": CASHBACK}, [])
+        yield Shop("acme", key, client)
 
 
 async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
@@ -56,7 +56,8 @@ async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
     shop.client.post("/v1/events", shop.buy("e1"))
 
     async def is_reported() -> bool:
-        page = ApiClient(stack.doors.analyse, shop.key).get("/v1/reports/campaign-days")
+        with ApiClient(stack.doors.analyse, shop.key) as reports:
+            page = reports.get("/v1/reports/campaign-days")
         return [line["issued"] for line in page["items"]] == [1]
 
     await wait_for("the grant is in the reports", is_reported, WITHIN_S)

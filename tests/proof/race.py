@@ -33,12 +33,13 @@ CAMPAIGN: dict[str, Any] = {
 async def grant_coupons(stack: Stack, number: int) -> tuple[str, list[str]]:
     """A tenant whose users were granted that many coupons by events; its key and the codes."""
     key = await asyncio.to_thread(make_tenant, stack, TENANT)
-    client = ApiClient(stack.doors.api, key)
-    client.put("/v1/actions/VISIT", {"schema": {"type": "object", "properties": {}}})
-    client.post("/v1/coupon-pools", {"pool_id": "race", "name": "Race"})
-    client.post("/v1/coupon-pools/race/generations", {"count": number + SPARE, "pattern": "RACE-####-####-####-####"})
-    client.post("/v1/campaigns", {"campaign_id": "race", "definition": CAMPAIGN})
-    client.post("/v1/campaigns/race/launch", headers={"If-Match": "*"})
+    generation = {"count": number + SPARE, "pattern": "RACE-####-####-####-####"}
+    with ApiClient(stack.doors.api, key) as client:
+        client.put("/v1/actions/VISIT", {"schema": {"type": "object", "properties": {}}})
+        client.post("/v1/coupon-pools", {"pool_id": "race", "name": "Race"})
+        client.post("/v1/coupon-pools/race/generations", generation)
+        client.post("/v1/campaigns", {"campaign_id": "race", "definition": CAMPAIGN})
+        client.post("/v1/campaigns/race/launch", headers={"If-Match": "*"})
 
     async def made() -> bool:
         return bool(await fetch(stack, "SELECT 1 FROM coupon_generation WHERE made = wanted"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,13 +18,25 @@ class CallFailed(Crash):
 
 
 class ApiClient:
-    """Requests with one key on one kept-alive connection. Not for several threads at once."""
+    """Requests with one key on one kept-alive connection, which `with` closes. Not for several threads at once."""
 
     def __init__(self, base: str, key: str) -> None:
         """`base` such as http://127.0.0.1:8080; `key` goes into every request."""
         self._address = urlsplit(base).netloc
         self._key = key
         self._connection: HTTPConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; a further request opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
         """POST JSON with an Idempotency-Key, so that a broken connection may be retried; the decoded answer."""
@@ -46,7 +58,7 @@ class ApiClient:
             answer, said = self._exchange(method, path, raw, whole)
         except (OSError, HTTPException):
             try:
-                self._connection = None
+                self.close()
                 answer, said = self._exchange(method, path, raw, whole)
             except (OSError, HTTPException) as error:
                 raise CallFailed(f"{method} {path}: {self._address} does not answer: {error!r}") from error

@@ -74,8 +74,8 @@ class Phone:
     async def listen(self) -> None:
         """Stay connected until cancelled; after a break go on from the last frame. Raises Crash when refused."""
         while True:
-            api = ApiClient(self._api, self._key)
-            ticket = await asyncio.to_thread(api.post, "/v1/tickets", {"user_id": self.user_id})
+            with ApiClient(self._api, self._key) as api:
+                ticket = await asyncio.to_thread(api.post, "/v1/tickets", {"user_id": self.user_id})
             self.resumed += 1
             try:
                 async with connect(ticket["url"], compression=None, open_timeout=OPEN_WITHIN_S) as self._socket:
