@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import date
 from statistics import quantiles
@@ -28,7 +28,7 @@ class NoStore:
         """Two."""
         return {"crowd", "neighbour"}
 
-    async def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
+    async def read(self, tenants: Collection[str]) -> AsyncGenerator[dict[CounterKey, tuple[int, int]], None]:
         """Nothing."""
         for _ in ():
             yield {}

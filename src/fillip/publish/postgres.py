@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from pathlib import Path
@@ -236,7 +236,7 @@ class PostgresCounters:
         async with _connect(self._dsn) as reader:
             return {row[0] for row in await (await reader.execute("SELECT tenant_id FROM tenant")).fetchall()}
 
-    async def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
+    async def read(self, tenants: Collection[str]) -> AsyncGenerator[dict[CounterKey, tuple[int, int]], None]:
         """(used, version) of the counters of these tenants that an event may still meet, in pieces. Raises Retry."""
         async with _connect(self._dsn) as reader, reader.transaction(), reader.cursor(name="counters") as cursor:
             await cursor.execute(_load_sql("read_counters"), {"tenants": list(tenants)})

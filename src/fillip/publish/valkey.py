@@ -6,8 +6,8 @@ use a day, and where Valkey is full, hints are dropped and counted. Nobody waits
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -50,8 +50,8 @@ class CounterStore(Protocol):
     async def list_tenants(self) -> set[str]:
         """Every tenant."""
 
-    def read(self, tenants: Collection[str]) -> AsyncIterator[dict[CounterKey, tuple[int, int]]]:
-        """(used, version) of all counters of these tenants, in pieces."""
+    def read(self, tenants: Collection[str]) -> AsyncGenerator[dict[CounterKey, tuple[int, int]], None]:
+        """(used, version) of all counters of these tenants, in pieces. Who breaks off closes it."""
 
 
 class ValkeyProjection:
@@ -191,11 +191,12 @@ class ValkeyProjection:
         if not begun:
             return
         written = 0
-        async for counters in self._store.read(begun):
-            for tenant, keys in _split(counters):
-                await self._advance_surely(tenant, {key: counters[key] for key in keys})
-            await self._write_waiting()
-            written += len(counters)
+        async with aclosing(self._store.read(begun)) as pieces:
+            async for counters in pieces:
+                for tenant, keys in _split(counters):
+                    await self._advance_surely(tenant, {key: counters[key] for key in keys})
+                await self._write_waiting()
+                written += len(counters)
         for tenant in begun:
             if await self._finish([name_epoch(tenant)], [self._mark, self._epoch]):
                 self._lost.discard(tenant)
