@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ class Planner:
         self._connection.execute("SELECT set_config('app.tenant', %s, false)", [TENANT])
         self.used: set[str] = set()
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
     def find_faults(self, statement: str, parameters: tuple[object, ...]) -> Iterator[str]:
         """Of its plan for these parameters, and of the one for any."""
         for mode in ("force_custom_plan", "force_generic_plan"):
@@ -165,15 +170,20 @@ async def test_a_page_of_any_list_reads_its_own_rows_by_an_index(crowd: Plane) -
             pages += await read_two_pages(client, path, asked)
     assert pages > len(LISTS), "there are lists of more than one page"
     assert (await tenant.post("/v1/tickets", json={"user_id": "u1"})).status_code == 201, "it removes old ones"
-    as_api, as_owner = Planner(crowd.dsn, "fillip_api"), Planner(crowd.dsn, "")
-    as_gateway = Planner(crowd.dsn, "fillip_gateway")
     listing = {statement: parameters for statement, parameters in seen.items() if "authenticate_key" not in statement}
     assert len(listing) >= 2 * len(LISTS)
-    planned = [(as_owner if statement in owners else as_api, statement, given) for statement, given in listing.items()]
-    planned += [(as_gateway, GATEWAY[name], given) for name, given in OF_THE_GATEWAY.items()]
-    assert [fault for planner, statement, given in planned for fault in planner.find_faults(statement, given)] == []
-    made = re.findall(r"CREATE INDEX (\w+)", PAGES.read_text())
-    assert set(made) <= as_api.used | as_gateway.used, "no index without a list that reads it"
+    with (
+        closing(Planner(crowd.dsn, "fillip_api")) as as_api,
+        closing(Planner(crowd.dsn, "")) as as_owner,
+        closing(Planner(crowd.dsn, "fillip_gateway")) as as_gateway,
+    ):
+        planned = [
+            (as_owner if statement in owners else as_api, statement, given) for statement, given in listing.items()
+        ]
+        planned += [(as_gateway, GATEWAY[name], given) for name, given in OF_THE_GATEWAY.items()]
+        assert [fault for planner, statement, given in planned for fault in planner.find_faults(statement, given)] == []
+        made = re.findall(r"CREATE INDEX (\w+)", PAGES.read_text())
+        assert set(made) <= as_api.used | as_gateway.used, "no index without a list that reads it"
 
 
 async def read_two_pages(client: httpx.AsyncClient, path: str, asked: dict[str, str]) -> int:
