@@ -238,9 +238,12 @@ class PostgresCounters:
 
     async def read(self, tenants: Collection[str]) -> AsyncGenerator[dict[CounterKey, tuple[int, int]], None]:
         """(used, version) of the counters of these tenants that an event may still meet, in pieces. Raises Retry."""
-        async with _connect(self._dsn) as reader, reader.transaction(), reader.cursor(name="counters") as cursor:
-            await cursor.execute(_load_sql("read_counters"), {"tenants": list(tenants)})
-            while rows := await cursor.fetchmany(PIECE_ROWS):
+        declare = sql.SQL('DECLARE "counters" CURSOR FOR {}').format(sql.SQL(_load_sql("read_counters")))
+        fetch = sql.SQL('FETCH FORWARD {} FROM "counters"').format(PIECE_ROWS)
+        async with _connect(self._dsn) as reader, reader.transaction():
+            # Not psycopg's cursor, which stays open where its closing is cancelled; the transaction ends this one.
+            await reader.execute(declare, {"tenants": list(tenants)})
+            while rows := await (await reader.execute(fetch)).fetchall():
                 yield {
                     CounterKey(tenant, limit, user, key, date.fromisoformat(day)): (used, version)
                     for tenant, limit, user, key, day, used, version in rows
