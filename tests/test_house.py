@@ -25,7 +25,6 @@ OVERRIDING_FIXTURES = {
     "shop": "live's over a running set, one of them secure; match's over its own books",
     "site": "settle's, publish's, the oracle's and stream's: a folder's own small world",
     "stack": "live's, overridden by the tests of another log and of secure servers",
-    "world": "settle's and deliver's: a folder's own small world",
 }
 
 

@@ -21,7 +21,7 @@ async def closed_world(database: str, servers: Addresses) -> AsyncIterator[World
 
 
 @pytest.fixture
-async def world(closed_world: World) -> AsyncIterator[World]:
+async def open_world(closed_world: World) -> AsyncIterator[World]:
     """Tenant, topics and a running gateway."""
     async with closed_world.gateway():
         yield closed_world

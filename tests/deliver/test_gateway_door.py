@@ -32,29 +32,29 @@ async def refusal(client: ClientConnection) -> tuple[int, str, int]:
     return problem["status"], problem["type"].rpartition("/")[2], read_code(closed.value)
 
 
-async def test_a_ticket_opens_once(world: World) -> None:
-    hello = json.dumps({"type": "hello", "ticket": await world.ticket("ann")})
-    async with connect(world.url) as first, connect(world.url) as second:
+async def test_a_ticket_opens_once(open_world: World) -> None:
+    hello = json.dumps({"type": "hello", "ticket": await open_world.ticket("ann")})
+    async with connect(open_world.url) as first, connect(open_world.url) as second:
         await first.send(hello)
         assert (await receive(first)) == {"type": "welcome", "user": "ann", "last_seq": 0}
         await second.send(hello)
         assert await refusal(second) == (401, "bad-ticket", 4401)
 
 
-async def test_64_race_for_one_ticket_and_one_wins(world: World) -> None:
-    hello = json.dumps({"type": "hello", "ticket": await world.ticket("ann")})
+async def test_64_race_for_one_ticket_and_one_wins(open_world: World) -> None:
+    hello = json.dumps({"type": "hello", "ticket": await open_world.ticket("ann")})
 
     async def race() -> str:
-        async with connect(world.url) as client:
+        async with connect(open_world.url) as client:
             await client.send(hello)
             return (await receive(client))["type"]
 
     assert sorted(await asyncio.gather(*(race() for _ in range(64)))) == ["error"] * 63 + ["welcome"]
 
 
-async def test_expired_and_forged_tickets(world: World) -> None:
-    for ticket in (await world.ticket("ann", lives_s=-1), "forged", "x" * 512, "é\u0000"):
-        async with connect(world.url) as client:
+async def test_expired_and_forged_tickets(open_world: World) -> None:
+    for ticket in (await open_world.ticket("ann", lives_s=-1), "forged", "x" * 512, "é\u0000"):
+        async with connect(open_world.url) as client:
             await client.send(json.dumps({"type": "hello", "ticket": ticket}))
             assert await refusal(client) == (401, "bad-ticket", 4401)
 
@@ -82,40 +82,40 @@ async def test_expired_and_forged_tickets(world: World) -> None:
         b"\x00\x01",
     ],
 )
-async def test_a_bad_first_frame(world: World, frame: str | bytes) -> None:
-    async with connect(world.url) as client:
+async def test_a_bad_first_frame(open_world: World, frame: str | bytes) -> None:
+    async with connect(open_world.url) as client:
         await client.send(frame)
         assert await refusal(client) == (400, "bad-frame", 4400)
 
 
-async def test_bad_frames_later(world: World) -> None:
+async def test_bad_frames_later(open_world: World) -> None:
     for frame, kind in (('{"type":"ack","seq":9}', "bad-ack"), ('{"type":"hello","ticket":"t"}', "bad-frame")):
-        async with world.client("ann") as client:
+        async with open_world.client("ann") as client:
             await client.send(frame)
             assert await refusal(client) == (400, kind, 4400)
 
 
-async def test_cursor_ahead_of_the_inbox(world: World) -> None:
-    async with connect(world.url) as client:
-        await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("ann"), "cursor": 1}))
+async def test_cursor_ahead_of_the_inbox(open_world: World) -> None:
+    async with connect(open_world.url) as client:
+        await client.send(json.dumps({"type": "hello", "ticket": await open_world.ticket("ann"), "cursor": 1}))
         assert await refusal(client) == (409, "cursor-ahead", 4409)
 
 
-async def test_silence_is_ended(world: World) -> None:
-    async with connect(world.url) as client:
+async def test_silence_is_ended(open_world: World) -> None:
+    async with connect(open_world.url) as client:
         assert await refusal(client) == (408, "hello-timeout", 4408)
 
 
-async def test_a_frame_too_large(world: World) -> None:
-    async with world.client("ann") as client:
+async def test_a_frame_too_large(open_world: World) -> None:
+    async with open_world.client("ann") as client:
         with pytest.raises(ConnectionClosed) as closed:
             await client.send("x" * 17_000)
             await asyncio.wait_for(client.recv(), 10)
         assert read_code(closed.value) == 1009
 
 
-async def test_a_flood_of_frames(world: World) -> None:
-    async with world.client("ann") as client:
+async def test_a_flood_of_frames(open_world: World) -> None:
+    async with open_world.client("ann") as client:
         with pytest.raises(ConnectionClosed) as closed:
             for _ in range(2000):
                 await client.send('{"type":"ping"}')
@@ -124,32 +124,32 @@ async def test_a_flood_of_frames(world: World) -> None:
         assert read_code(closed.value) == 4429
 
 
-async def test_too_many_connections_of_one_user(world: World) -> None:
+async def test_too_many_connections_of_one_user(open_world: World) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(10):
-            await stack.enter_async_context(world.client("ann"))
-        async with connect(world.url) as client:
-            await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("ann")}))
+            await stack.enter_async_context(open_world.client("ann"))
+        async with connect(open_world.url) as client:
+            await client.send(json.dumps({"type": "hello", "ticket": await open_world.ticket("ann")}))
             assert await refusal(client) == (429, "too-many-sessions", 4429)
-        async with world.client("bob"):
+        async with open_world.client("bob"):
             pass
 
 
-async def test_a_tenant_has_so_many_connections_and_no_more(world: World) -> None:
+async def test_a_tenant_has_so_many_connections_and_no_more(open_world: World) -> None:
     """Two of them: a third user is refused until one has gone; another tenant is let in all the while."""
-    await world.pool.execute("INSERT INTO tenant_quota VALUES ('acme', '{\"sockets\": 2}')")
-    await world.pool.execute("INSERT INTO tenant VALUES ('rival', 'Rival', 'UTC', 'EUR', 'live')")
-    async with world.client("ann"):
-        async with world.client("bob"):
-            async with connect(world.url) as client:
-                await client.send(json.dumps({"type": "hello", "ticket": await world.ticket("cid")}))
+    await open_world.pool.execute("INSERT INTO tenant_quota VALUES ('acme', '{\"sockets\": 2}')")
+    await open_world.pool.execute("INSERT INTO tenant VALUES ('rival', 'Rival', 'UTC', 'EUR', 'live')")
+    async with open_world.client("ann"):
+        async with open_world.client("bob"):
+            async with connect(open_world.url) as client:
+                await client.send(json.dumps({"type": "hello", "ticket": await open_world.ticket("cid")}))
                 assert await refusal(client) == (429, "quota-exceeded", 4429)
-            ticket = await world.ticket("cid")
-            await world.pool.execute("UPDATE gateway_ticket SET tenant_id = 'rival' WHERE redeemed_at IS NULL")
-            async with connect(world.url) as client:
+            ticket = await open_world.ticket("cid")
+            await open_world.pool.execute("UPDATE gateway_ticket SET tenant_id = 'rival' WHERE redeemed_at IS NULL")
+            async with connect(open_world.url) as client:
                 await client.send(json.dumps({"type": "hello", "ticket": ticket}))
                 assert (await receive(client))["type"] == "welcome"
-        await until(lambda: let_in(world, "cid"))
+        await until(lambda: let_in(open_world, "cid"))
 
 
 async def let_in(world: World, user: str) -> bool:
@@ -173,52 +173,52 @@ async def let_in(world: World, user: str) -> bool:
         ("null", False),
     ],
 )
-async def test_origins(world: World, origin: str | None, let_in: bool) -> None:
+async def test_origins(open_world: World, origin: str | None, let_in: bool) -> None:
     try:
-        async with connect(world.url, origin=Origin(origin) if origin else None):
+        async with connect(open_world.url, origin=Origin(origin) if origin else None):
             assert let_in
     except InvalidStatus as refused:
         assert not let_in
         assert refused.response.status_code == 403
 
 
-async def test_plain_http(world: World) -> None:
-    assert (await ask(world.port, "/healthz")).endswith("ok\n")
-    assert (await ask(world.port, "/")).startswith("HTTP/1.1 404")
+async def test_plain_http(open_world: World) -> None:
+    assert (await ask(open_world.port, "/healthz")).endswith("ok\n")
+    assert (await ask(open_world.port, "/")).startswith("HTTP/1.1 404")
     for path in ("/healthz", "/v1/stream"):
-        unknown = await ask(world.port, f"{path}?ticket=x&%FE=1")
+        unknown = await ask(open_world.port, f"{path}?ticket=x&%FE=1")
         assert unknown.startswith("HTTP/1.1 422") and "not UTF-8" in unknown
-        unknown = await ask(world.port, f"{path}?ticket=x")
+        unknown = await ask(open_world.port, f"{path}?ticket=x")
         assert unknown.startswith("HTTP/1.1 422") and unknown.endswith("ticket: unknown parameter; known here: none\n")
-        posted = await ask(world.port, path, method="POST")
+        posted = await ask(open_world.port, path, method="POST")
         assert posted.startswith("HTTP/1.1 405") and "Allow: GET\r\n" in posted
-    assert (await ask(world.port, "/v1/stream/", method="POST")).startswith("HTTP/1.1 404")
+    assert (await ask(open_world.port, "/v1/stream/", method="POST")).startswith("HTTP/1.1 404")
 
 
-async def test_a_body_is_not_waited_for(world: World) -> None:
+async def test_a_body_is_not_waited_for(open_world: World) -> None:
     """Of a client that goes on sending, or never begins."""
     for header in ("Content-Length: 5", "Transfer-Encoding: chunked"):
-        assert await ask(world.port, "/healthz", header) == ""
+        assert await ask(open_world.port, "/healthz", header) == ""
 
 
-async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(world: World, servers: Addresses) -> None:
-    await world.grant("ann", 1, 3)
-    moved = await move(world, "ann", 1)
-    async with world.client("ann", cursor=3) as client:
+async def test_postgres_away_live_goes_on_and_hello_is_asked_to_retry(open_world: World, servers: Addresses) -> None:
+    await open_world.grant("ann", 1, 3)
+    moved = await move(open_world, "ann", 1)
+    async with open_world.client("ann", cursor=3) as client:
         assert (await receive(client))["type"] == "progress"  # so all that it had missed has been read
-        ticket = await world.ticket("ann")
-        row = await world.fetch_row("ann", 1)
-        async with lock_out(servers.postgres_dsn, world.dsn.rpartition("/")[2]):
-            world.produce("ann", row | {"inbox_seq": 4})
+        ticket = await open_world.ticket("ann")
+        row = await open_world.fetch_row("ann", 1)
+        async with lock_out(servers.postgres_dsn, open_world.dsn.rpartition("/")[2]):
+            open_world.produce("ann", row | {"inbox_seq": 4})
             assert (await receive(client))["seq"] == 4
-            announce_moves(world, moved | {"revision": 2})
+            announce_moves(open_world, moved | {"revision": 2})
             assert (await receive(client))["revision"] == 2
-            async with connect(world.url) as late:
+            async with connect(open_world.url) as late:
                 await late.send(json.dumps({"type": "hello", "ticket": ticket}))
                 assert await refusal(late) == (503, "unavailable", 4450)
             await client.send('{"type":"ack","seq":3}')
-        await until(lambda: all_acked(world))
-        async with connect(world.url) as late:
+        await until(lambda: all_acked(open_world))
+        async with connect(open_world.url) as late:
             await late.send(json.dumps({"type": "hello", "ticket": ticket, "cursor": 3}))
             assert (await receive(late))["type"] == "welcome"
 

@@ -21,22 +21,24 @@ def count(metric: object, *labels: str) -> float:
     return metric.labels(*labels)._value.get()  # type: ignore[attr-defined]
 
 
-async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(
+    open_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a client on a small receive buffer, for which so much waits that it reads for much longer than one may stall
     monkeypatch.setattr(session, "STALLED_FOR_S", 2.0)
     monkeypatch.setattr(session, "MAX_UNSENT_BYTES", 1_000_000)
-    with socket.create_connection(("127.0.0.1", world.port)) as line:
+    with socket.create_connection(("127.0.0.1", open_world.port)) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
-        async with connect(world.url, sock=line, compression=None, max_queue=1) as slow:
-            await slow.send(json.dumps({"type": "hello", "ticket": await world.ticket("ann"), "cursor": 0}))
+        async with connect(open_world.url, sock=line, compression=None, max_queue=1) as slow:
+            await slow.send(json.dumps({"type": "hello", "ticket": await open_world.ticket("ann"), "cursor": 0}))
             assert (await receive(slow))["type"] == "welcome"
             began = asyncio.get_running_loop().time()
             # when more comes than it reads
-            await world.grant("ann", 1, MANY)
-            await world.pool.execute(LARGE)
-            row = await world.fetch_row("ann", 1)
+            await open_world.grant("ann", 1, MANY)
+            await open_world.pool.execute(LARGE)
+            row = await open_world.fetch_row("ann", 1)
             for seq in range(1, MANY + 1):
-                world.produce("ann", row | {"inbox_seq": seq})
+                open_world.produce("ann", row | {"inbox_seq": seq})
             seen: list[int] = []
             while len(seen) < MANY:
                 seen += await receive_seqs(slow, 1)
@@ -44,29 +46,29 @@ async def test_who_reads_slowly_is_not_cut_and_gets_all_in_order(world: World, m
             # then it has been served all along, and live again at the end
             assert asyncio.get_running_loop().time() - began > 1.5 * session.STALLED_FOR_S
             assert seen == list(range(1, MANY + 1))
-            await world.grant("ann", MANY + 1, MANY + 1)
-            await world.announce("ann", [MANY + 1])
+            await open_world.grant("ann", MANY + 1, MANY + 1)
+            await open_world.announce("ann", [MANY + 1])
             assert await receive_seqs(slow, 1) == [MANY + 1]
 
 
-async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(world: World) -> None:
-    topic = world.topics.generated
+async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(open_world: World) -> None:
+    topic = open_world.topics.generated
     before = count(SET_ASIDE, topic)
-    async with world.client("ann") as ann, world.client("bob") as bob:
-        await world.grant("ann", 1, 1)
-        await world.announce("ann", [1])
+    async with open_world.client("ann") as ann, open_world.client("bob") as bob:
+        await open_world.grant("ann", 1, 1)
+        await open_world.announce("ann", [1])
         assert await receive_seqs(ann, 1) == [1]
-        row = await world.fetch_row("ann", 1)
-        await world.grant("ann", 2, 2)  # and never announced
+        row = await open_world.fetch_row("ann", 1)
+        await open_world.grant("ann", 2, 2)  # and never announced
         key = b"acme:ann"
         deep = b'{"after": {"payload": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
         for value in (b"nonsense", deep, b'{"after": 1}', b"\xff\xfe"):
-            world.producer.produce(topic, value, key)
-        world.produce("ann", row | {"inbox_seq": 2, "granted_at": "-infinity"})
-        world.produce("ann", row | {"inbox_seq": 2, "granted_at": "0044-03-15 BC"})
-        world.produce("ann", row | {"inbox_seq": "many"})
-        await world.grant("bob", 1, 1)
-        await world.announce("bob", [1])
+            open_world.producer.produce(topic, value, key)
+        open_world.produce("ann", row | {"inbox_seq": 2, "granted_at": "-infinity"})
+        open_world.produce("ann", row | {"inbox_seq": 2, "granted_at": "0044-03-15 BC"})
+        open_world.produce("ann", row | {"inbox_seq": "many"})
+        await open_world.grant("bob", 1, 1)
+        await open_world.announce("bob", [1])
         assert await receive_seqs(bob, 1) == [1]
         assert await receive_seqs(ann, 1) == [2]
         await until(lambda: count(SET_ASIDE, topic) == before + 7)
@@ -74,9 +76,9 @@ async def test_records_that_cant_be_read_cost_their_user_a_look_into_the_inbox(w
 
 
 async def test_a_fault_that_nobody_foresaw_costs_its_record_alone(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    open_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, topic = frames.read_announcement, world.topics.generated
+    real, topic = frames.read_announcement, open_world.topics.generated
 
     def planted(value: bytes) -> object:
         if b"No. 3" in value:
@@ -85,17 +87,17 @@ async def test_a_fault_that_nobody_foresaw_costs_its_record_alone(
 
     monkeypatch.setattr(feed, "read_announcement", planted)
     before = count(SET_ASIDE, topic), feed.BREAKS._value.get()
-    async with world.client("ann") as ann, world.client("bob") as bob:
+    async with open_world.client("ann") as ann, open_world.client("bob") as bob:
         for user in ("ann", "bob"):
-            await world.grant(user, 1, 5)
-            await world.announce(user, range(1, 6))
+            await open_world.grant(user, 1, 5)
+            await open_world.announce(user, range(1, 6))
         assert await receive_seqs(ann, 5) == await receive_seqs(bob, 5) == [1, 2, 3, 4, 5]
         await until(lambda: count(SET_ASIDE, topic) == before[0] + 2)
     assert feed.BREAKS._value.get() == before[1]
 
 
-async def test_a_fault_in_progress_costs_its_record_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, topic = frames.read_progress, world.topics.progressed
+async def test_a_fault_in_progress_costs_its_record_alone(open_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, topic = frames.read_progress, open_world.topics.progressed
 
     def planted(value: bytes) -> object:
         if b"cursed" in value:
@@ -104,37 +106,37 @@ async def test_a_fault_in_progress_costs_its_record_alone(world: World, monkeypa
 
     monkeypatch.setattr(feed, "read_progress", planted)
     before = count(SET_ASIDE, topic)
-    async with world.client("ann") as ann:
-        await move_and_announce(world, "ann", 1, key="cursed")
+    async with open_world.client("ann") as ann:
+        await move_and_announce(open_world, "ann", 1, key="cursed")
         assert (await receive(ann))["instance"] == "cursed#1"  # from the ledger
-        await move_and_announce(world, "ann", 1, key="sound")
+        await move_and_announce(open_world, "ann", 1, key="sound")
         assert (await receive(ann))["instance"] == "sound#1"
     assert count(SET_ASIDE, topic) == before + 1
 
 
-async def test_a_row_that_could_not_be_announced_is_told_from_the_ledger(world: World) -> None:
-    async with world.client("ann") as ann:
-        await world.grant("ann", 1, 1)
-        await move(world, "ann", 2)
-        world.producer.produce(world.topics.unannounced, b'{"error": "a"}', b"acme:ann")
-        world.producer.flush(10)
+async def test_a_row_that_could_not_be_announced_is_told_from_the_ledger(open_world: World) -> None:
+    async with open_world.client("ann") as ann:
+        await open_world.grant("ann", 1, 1)
+        await move(open_world, "ann", 2)
+        open_world.producer.produce(open_world.topics.unannounced, b'{"error": "a"}', b"acme:ann")
+        open_world.producer.flush(10)
         frames = [await receive(ann) for _ in range(2)]
         assert sorted(frame["type"] for frame in frames) == ["incentive", "progress"]
 
 
-async def test_a_row_that_cant_be_shown_keeps_its_number_and_hides_no_other(world: World) -> None:
+async def test_a_row_that_cant_be_shown_keeps_its_number_and_hides_no_other(open_world: World) -> None:
     before = count(UNSHOWN, "entry"), count(UNSHOWN, "progress")
-    await world.grant("ann", 1, 6)
-    await world.pool.execute("UPDATE incentive SET granted_at = '-infinity' WHERE inbox_seq = 2")
-    await world.pool.execute("UPDATE incentive SET granted_at = '0044-03-15 12:00+00 BC' WHERE inbox_seq = 4")
-    await world.pool.execute("UPDATE incentive SET expires_at = '12000-01-01' WHERE inbox_seq = 5")
+    await open_world.grant("ann", 1, 6)
+    await open_world.pool.execute("UPDATE incentive SET granted_at = '-infinity' WHERE inbox_seq = 2")
+    await open_world.pool.execute("UPDATE incentive SET granted_at = '0044-03-15 12:00+00 BC' WHERE inbox_seq = 4")
+    await open_world.pool.execute("UPDATE incentive SET expires_at = '12000-01-01' WHERE inbox_seq = 5")
     for key, started_at in (("a", "-infinity"), ("b", "2026-01-01"), ("c", "0044-03-15 BC")):
-        await move(world, "ann", 1, key=key)
-        await world.pool.execute("UPDATE quest_instance SET started_at = $1::text::timestamptz WHERE instance_key = $2",
+        await move(open_world, "ann", 1, key=key)
+        await open_world.pool.execute("UPDATE quest_instance SET started_at = $1::text::timestamptz WHERE instance_key = $2",
                                  started_at, key)  # fmt: skip
-    await world.pool.execute("UPDATE quest_instance SET ends_at = '294276-12-31' WHERE instance_key = 'b'")
-    await move(world, "ann", 1, key="d")
-    async with world.client("ann", cursor=0) as client:
+    await open_world.pool.execute("UPDATE quest_instance SET ends_at = '294276-12-31' WHERE instance_key = 'b'")
+    await move(open_world, "ann", 1, key="d")
+    async with open_world.client("ann", cursor=0) as client:
         shown = [await receive(client) for _ in range(6)]
         assert [frame["seq"] for frame in shown] == [1, 2, 3, 4, 5, 6]
         assert [frame["seq"] for frame in shown if frame["type"] == "unreadable"] == [2, 4, 5]
@@ -144,26 +146,26 @@ async def test_a_row_that_cant_be_shown_keeps_its_number_and_hides_no_other(worl
     assert (count(UNSHOWN, "entry") - before[0], count(UNSHOWN, "progress") - before[1]) == (3, 3)
 
 
-async def test_an_announcement_without_its_largest_columns_is_made_up_for_from_the_ledger(world: World) -> None:
-    before = count(SET_ASIDE, world.topics.progressed)
-    async with world.client("ann") as ann:
-        row = await move(world, "ann", 2)
+async def test_an_announcement_without_its_largest_columns_is_made_up_for_from_the_ledger(open_world: World) -> None:
+    before = count(SET_ASIDE, open_world.topics.progressed)
+    async with open_world.client("ann") as ann:
+        row = await move(open_world, "ann", 2)
         del row["steps"]
         message = {"op": "u", "after": row, "omitted": ["steps"], "source": {"epoch": "1", "commit_lsn": 1, "index": 0}}
-        world.producer.produce(world.topics.progressed, json.dumps(message).encode(), b"acme:ann")
-        world.producer.flush(10)
+        open_world.producer.produce(open_world.topics.progressed, json.dumps(message).encode(), b"acme:ann")
+        open_world.producer.flush(10)
         assert (await receive(ann))["steps"][0]["done"] == 2
-        announce_moves(world, await move(world, "ann", 3))
+        announce_moves(open_world, await move(open_world, "ann", 3))
         assert (await receive(ann))["steps"][0]["done"] == 3
-    assert count(SET_ASIDE, world.topics.progressed) == before
+    assert count(SET_ASIDE, open_world.topics.progressed) == before
 
 
-async def test_sessions_survive_backends_that_are_ended_again_and_again(world: World) -> None:
+async def test_sessions_survive_backends_that_are_ended_again_and_again(open_world: World) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fillip_gateway' AND datname = current_database()"
-    async with world.client("ann", cursor=0) as ann:
+    async with open_world.client("ann", cursor=0) as ann:
         for seq in range(1, 6):
-            await world.pool.execute(end)
-            await world.grant("ann", seq, seq)
-            world.producer.produce(world.topics.generated, b"nonsense", b"acme:ann")
-            await world.pool.execute(end)
+            await open_world.pool.execute(end)
+            await open_world.grant("ann", seq, seq)
+            open_world.producer.produce(open_world.topics.generated, b"nonsense", b"acme:ann")
+            await open_world.pool.execute(end)
         assert await receive_seqs(ann, 5) == [1, 2, 3, 4, 5]

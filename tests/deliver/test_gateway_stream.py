@@ -9,21 +9,21 @@ from fillip.deliver import session
 from tests.deliver.gateway_world import BreakingTail, World, hear_nothing_but_pong, receive, receive_seqs, until
 
 
-async def test_replay_then_live(world: World) -> None:
-    await world.grant("ann", 1, 250)  # more than two pages
-    async with world.client("ann", cursor=0) as client:
+async def test_replay_then_live(open_world: World) -> None:
+    await open_world.grant("ann", 1, 250)  # more than two pages
+    async with open_world.client("ann", cursor=0) as client:
         assert await receive_seqs(client, 250) == list(range(1, 251))
-        await world.grant("ann", 251, 253)
-        await world.announce("ann", [251, 252, 253])
+        await open_world.grant("ann", 251, 253)
+        await open_world.announce("ann", [251, 252, 253])
         assert await receive_seqs(client, 3) == [251, 252, 253]
 
 
-async def test_a_live_frame_equals_its_replay(world: World) -> None:
-    async with world.client("ann") as live:
-        await world.grant("ann", 1, 1)
-        await world.announce("ann", [1])
+async def test_a_live_frame_equals_its_replay(open_world: World) -> None:
+    async with open_world.client("ann") as live:
+        await open_world.grant("ann", 1, 1)
+        await open_world.announce("ann", [1])
         first = await receive(live)
-    async with world.client("ann", cursor=0) as replayed:
+    async with open_world.client("ann", cursor=0) as replayed:
         assert await receive(replayed) == first
     assert first["incentive"] == first["incentive"] | {
         "campaign_id": "welcome",
@@ -36,15 +36,15 @@ async def test_a_live_frame_equals_its_replay(world: World) -> None:
     }
 
 
-async def test_a_reversal_is_told_as_an_entry_of_its_own_live_and_replayed(world: World) -> None:
-    async with world.client("ann") as live:
-        await world.grant("ann", 1, 2)
-        await world.announce("ann", [1, 2])
-        await world.reverse("ann", 1, 20)
-        await world.reverse("ann", 1, 30)
-        await world.announce("ann", [3, 4])
+async def test_a_reversal_is_told_as_an_entry_of_its_own_live_and_replayed(open_world: World) -> None:
+    async with open_world.client("ann") as live:
+        await open_world.grant("ann", 1, 2)
+        await open_world.announce("ann", [1, 2])
+        await open_world.reverse("ann", 1, 20)
+        await open_world.reverse("ann", 1, 30)
+        await open_world.announce("ann", [3, 4])
         frames = [await receive(live) for _ in range(4)]
-    async with world.client("ann", cursor=0) as replayed:
+    async with open_world.client("ann", cursor=0) as replayed:
         assert [await receive(replayed) for _ in range(4)] == frames
     assert [(frame["type"], frame["seq"]) for frame in frames] == [
         ("incentive", 1),
@@ -57,26 +57,26 @@ async def test_a_reversal_is_told_as_an_entry_of_its_own_live_and_replayed(world
     assert frames[3]["change"]["reason"] == "returned"
 
 
-async def test_resume_by_cursor_after_messages_missed(world: World) -> None:
-    await world.grant("ann", 1, 3)
-    async with world.client("ann", cursor=0) as client:
+async def test_resume_by_cursor_after_messages_missed(open_world: World) -> None:
+    await open_world.grant("ann", 1, 3)
+    async with open_world.client("ann", cursor=0) as client:
         seen = await receive_seqs(client, 3)
-    await world.grant("ann", 4, 6)
-    await world.announce("ann", [4, 5, 6])
-    async with world.client("ann", cursor=3) as client:
+    await open_world.grant("ann", 4, 6)
+    await open_world.announce("ann", [4, 5, 6])
+    async with open_world.client("ann", cursor=3) as client:
         seen += await receive_seqs(client, 3)
         assert await hear_nothing_but_pong(client)
     assert seen == [1, 2, 3, 4, 5, 6]
 
 
-async def test_without_cursor_only_unacked(world: World) -> None:
-    await world.grant("ann", 1, 5)
-    async with world.client("ann", cursor=0) as client:
+async def test_without_cursor_only_unacked(open_world: World) -> None:
+    await open_world.grant("ann", 1, 5)
+    async with open_world.client("ann", cursor=0) as client:
         await receive_seqs(client, 5)
         await client.send('{"type":"ack","seq":2}')
         await client.send('{"type":"ack","seq":3}')
-    await until(lambda: count_acked(world, 3))
-    async with world.client("ann") as client:
+    await until(lambda: count_acked(open_world, 3))
+    async with open_world.client("ann") as client:
         assert await receive_seqs(client, 2) == [4, 5]
 
 
@@ -84,72 +84,72 @@ async def count_acked(world: World, count: int) -> bool:
     return await world.pool.fetchval("SELECT count(*) FROM inbox WHERE acked_at IS NOT NULL") == count
 
 
-async def test_announced_twice_is_sent_once(world: World) -> None:
-    async with world.client("ann") as client:
-        await world.grant("ann", 1, 2)
-        await world.announce("ann", [1, 2, 1, 2])
+async def test_announced_twice_is_sent_once(open_world: World) -> None:
+    async with open_world.client("ann") as client:
+        await open_world.grant("ann", 1, 2)
+        await open_world.announce("ann", [1, 2, 1, 2])
         assert await receive_seqs(client, 2) == [1, 2]
-        await world.grant("ann", 3, 3)
-        await world.announce("ann", [2, 3])
+        await open_world.grant("ann", 3, 3)
+        await open_world.announce("ann", [2, 3])
         assert await receive_seqs(client, 1) == [3]
         assert await hear_nothing_but_pong(client)
 
 
-async def test_a_gap_in_the_announcements_is_filled_from_the_inbox(world: World) -> None:
-    async with world.client("ann") as client:
-        await world.grant("ann", 1, 5)
-        await world.announce("ann", [1, 5, 3])
+async def test_a_gap_in_the_announcements_is_filled_from_the_inbox(open_world: World) -> None:
+    async with open_world.client("ann") as client:
+        await open_world.grant("ann", 1, 5)
+        await open_world.announce("ann", [1, 5, 3])
         assert await receive_seqs(client, 5) == [1, 2, 3, 4, 5]
         assert await hear_nothing_but_pong(client)
 
 
-async def test_announced_before_it_can_be_read_is_still_sent(world: World) -> None:
+async def test_announced_before_it_can_be_read_is_still_sent(open_world: World) -> None:
     # The WAL may be read a moment before the rows are visible to others.
-    async with world.client("ann") as client:
-        async with world.pool.acquire() as other, other.transaction():
+    async with open_world.client("ann") as client:
+        async with open_world.pool.acquire() as other, other.transaction():
             await other.execute("SET LOCAL session_replication_role = replica")
-            await world.grant("bob", 1, 1)
-        row = await world.fetch_row("bob", 1)
-        world.produce("ann", row | {"user_id": "ann", "inbox_seq": 2})
-        world.producer.flush(10)
+            await open_world.grant("bob", 1, 1)
+        row = await open_world.fetch_row("bob", 1)
+        open_world.produce("ann", row | {"user_id": "ann", "inbox_seq": 2})
+        open_world.producer.flush(10)
         assert await hear_nothing_but_pong(client)
-        await world.grant("ann", 1, 2)
+        await open_world.grant("ann", 1, 2)
         assert await receive_seqs(client, 2) == [1, 2]
 
 
-async def test_granted_while_clients_come_and_go_nothing_lost_nothing_twice(world: World) -> None:
+async def test_granted_while_clients_come_and_go_nothing_lost_nothing_twice(open_world: World) -> None:
     async def write() -> None:
         for first in range(1, 301, 3):
-            await world.grant("ann", first, first + 2)
-            await world.announce("ann", range(first, first + 3))
+            await open_world.grant("ann", first, first + 2)
+            await open_world.announce("ann", range(first, first + 3))
 
     writing = asyncio.create_task(write())
     seen: list[int] = []
     while len(seen) < 300:
-        async with world.client("ann", cursor=len(seen)) as client:
+        async with open_world.client("ann", cursor=len(seen)) as client:
             seen += await receive_seqs(client, min(17, 300 - len(seen)))
     await writing
     assert seen == list(range(1, 301))
 
 
-async def test_users_get_their_own_only(world: World) -> None:
-    async with world.client("ann") as ann, world.client("bob") as bob, world.client("bob") as bob_too:
-        await world.grant("ann", 1, 1)
-        await world.grant("bob", 1, 2)
-        await world.announce("ann", [1])
-        await world.announce("bob", [1, 2])
+async def test_users_get_their_own_only(open_world: World) -> None:
+    async with open_world.client("ann") as ann, open_world.client("bob") as bob, open_world.client("bob") as bob_too:
+        await open_world.grant("ann", 1, 1)
+        await open_world.grant("bob", 1, 2)
+        await open_world.announce("ann", [1])
+        await open_world.announce("bob", [1, 2])
         assert await receive_seqs(bob, 2) == await receive_seqs(bob_too, 2) == [1, 2]
         assert await receive_seqs(ann, 1) == [1]
         assert await hear_nothing_but_pong(ann)
 
 
-async def test_trace_tells_each_step(world: World) -> None:
-    async with world.client("ann", trace=True) as client:
-        await world.grant("ann", 1, 1)
-        await world.announce("ann", [1])
+async def test_trace_tells_each_step(open_world: World) -> None:
+    async with open_world.client("ann", trace=True) as client:
+        await open_world.grant("ann", 1, 1)
+        await open_world.announce("ann", [1])
         await receive(client)  # replayed or live; from here on it is live
-        await world.grant("ann", 2, 2)
-        await world.announce("ann", [1, 2])
+        await open_world.grant("ann", 2, 2)
+        await open_world.announce("ann", [1, 2])
         trace = (await receive(client))["trace"]
     steps = ["received", "taken", "granted", "committed", "published", "pushed"]
     stamps = [trace[f"{step}_at_us"] for step in steps]
@@ -158,17 +158,17 @@ async def test_trace_tells_each_step(world: World) -> None:
 
 
 async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    open_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "STALLED_FOR_S", 1.0)
     before = count_cut()
-    async with world.client("ann") as reader, world.client("ann") as idle:
+    async with open_world.client("ann") as reader, open_world.client("ann") as idle:
         idle.transport.pause_reading()
-        await world.grant("ann", 1, 1000)
-        await world.pool.execute("UPDATE incentive SET payload = jsonb_build_object('text', repeat('x', 10000))")
-        row = await world.fetch_row("ann", 1)
+        await open_world.grant("ann", 1, 1000)
+        await open_world.pool.execute("UPDATE incentive SET payload = jsonb_build_object('text', repeat('x', 10000))")
+        row = await open_world.fetch_row("ann", 1)
         for seq in range(1, 1001):
-            world.produce("ann", row | {"inbox_seq": seq})
+            open_world.produce("ann", row | {"inbox_seq": seq})
         assert await receive_seqs(reader, 1000) == list(range(1, 1001))
         await until(lambda: count_cut() > before)
         assert await hear_nothing_but_pong(reader)
