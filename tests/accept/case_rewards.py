@@ -12,7 +12,7 @@ from fillip.app.up import Stack
 from fillip.client.api import ApiClient
 from fillip.client.book import define_actions, launch_campaigns, upload_cohort
 from fillip.figures import Figure, expect
-from tests.accept import cases
+from tests.accept.case_shop import BUY, POINTS, post, send
 from tests.live.running import fetch, make_tenant, wait_for, wait_until_settled
 
 ANY = {"If-Match": "*"}
@@ -61,9 +61,9 @@ async def play_last_nanoseconds(stack: Stack, folder: Path) -> list[Figure]:
     client, last = ApiClient(stack.doors.api, key), "2026-02-28T23:59:59.999999Z"
     schedule = {"starts_at": "2026-02-01T00:00:00Z", "ends_at": last.replace("Z", "9Z")}
     daily = {"limit_id": "daily", "scope": "user", "measure": "count", "span": "day", "cap": 5}
-    launch_campaigns(client, {"sale": cases.POINTS | {"schedule": schedule}}, [daily])
-    taken, _ = await cases.post(stack, key, events)
-    await cases.send(stack, [event | {"id": f"k-{event['id']}", "tenantid": "nanoseconds"} for event in events])
+    launch_campaigns(client, {"sale": POINTS | {"schedule": schedule}}, [daily])
+    taken, _ = await post(stack, key, events)
+    await send(stack, [event | {"id": f"k-{event['id']}", "tenantid": "nanoseconds"} for event in events])
     await wait_until_settled(stack)
     decided = "SELECT outcome, local_day::text, occurred_at FROM decision WHERE tenant_id = 'nanoseconds'"
     rows = await fetch(stack, decided)
@@ -92,7 +92,7 @@ async def play_two_currencies(stack: Stack, folder: Path) -> list[Figure]:
     client.put("/v1/points/MILES", {"name": "Miles"})
     refused = await call(stack, key, "POST", "/v1/limits", limit)
     give = {
-        name.lower(): cases.POINTS | {"rewards": [{"kind": "points", "value": 600, "currency": name}]}
+        name.lower(): POINTS | {"rewards": [{"kind": "points", "value": 600, "currency": name}]}
         for name in ("MILES", "POINTS")
     }
     launch_campaigns(client, give, [limit | {"currency": "POINTS"}])
@@ -120,7 +120,7 @@ async def play_dead_on_arrival(stack: Stack, folder: Path) -> list[Figure]:
     client.post("/v1/coupon-pools/today/generations", {"count": 2, "pattern": "#############"})
     await wait_for("two codes", lambda: count_free(client, 2))
     once = {"scope": "user_in_campaign", "measure": "count", "span": "lifetime", "cap": 1}
-    lots = cases.POINTS | {"rewards": [{"kind": "points", "value": 5, "expires_after_s": 3600}, {"kind": "custom"}]}
+    lots = POINTS | {"rewards": [{"kind": "points", "value": 5, "expires_after_s": 3600}, {"kind": "custom"}]}
     step = {"name": "buy", "action": "BUY"}
     quest = {"kind": "QUEST", "name": "Q", "quest": {"steps": [step]}, "rewards": given["definition"]["rewards"]}
     before = {"schedule": {"starts_at": "2026-01-01T00:00:00Z"}}  # an event before the start would not meet them at all
@@ -129,14 +129,14 @@ async def play_dead_on_arrival(stack: Stack, folder: Path) -> list[Figure]:
         client, book, [once | {"limit_id": f"once-{each}", "campaign_id": each} for each in (name, "lots")]
     )
     late = datetime.now(UTC) - timedelta(hours=3)
-    await cases.post(stack, key, buy("late", "sam", late))
+    await post(stack, key, buy("late", "sam", late))
     await wait_until_settled(stack)
     refused = await fetch(stack, OUTCOMES, "dated")
     used = await fetch(stack, "SELECT used FROM limit_counter WHERE tenant_id = 'dated' AND used > 0")
     told, free = client.get("/v1/users/sam/inbox")["items"], client.get("/v1/coupon-pools/today")["free"]
     tried = client.post(f"/v1/campaigns/{name}/explain", {"user_id": "kim", "action": "BUY", "time": late.isoformat()})
     decided = client.get(f"/v1/campaigns/{name}/explain?event_id=late")
-    await cases.post(stack, key, buy("in-time", "sam", datetime.now(UTC)))
+    await post(stack, key, buy("in-time", "sam", datetime.now(UTC)))
     await wait_until_settled(stack)
     granted = [row for row in await fetch(stack, OUTCOMES, "dated") if row[3] == "granted"]
     return [
@@ -181,7 +181,7 @@ async def play_zone_of_the_machine(stack: Stack, folder: Path) -> list[Figure]:
         status, said = await call(stack, operator, "POST", "/v1/tenants", tenant | {"time_zone": zone})
         refused.append(f"{status} {find_place(said)}")
         rule = f'timestamp("2026-01-31T09:30:00Z").getHours("{zone}") > 5'
-        status, said = await call(stack, key, "POST", "/v1/campaigns", {"definition": cases.POINTS | {"rule": rule}})
+        status, said = await call(stack, key, "POST", "/v1/campaigns", {"definition": POINTS | {"rule": rule}})
         ruled += status == 422 and "line 1, column" in str(said)
     taken, _ = await call(stack, operator, "POST", "/v1/tenants", tenant | {"time_zone": "Pacific/Apia"})
     return [
@@ -208,7 +208,7 @@ def open_tenant(stack: Stack, tenant: str, clock: str = "live") -> str:
     """A tenant in UTC with the action BUY, and no campaign yet; its key."""
     key = make_tenant(stack, tenant, clock)
     with ApiClient(stack.doors.api, key) as client:
-        define_actions(client, {"BUY": cases.BUY})
+        define_actions(client, {"BUY": BUY})
     return key
 
 
@@ -221,7 +221,7 @@ def buy(event_id: str, user: str, at: datetime) -> dict[str, Any]:
 async def post_now(stack: Stack, key: str, *users: str) -> None:
     """A purchase of each of these users, decided when this returns."""
     now = datetime.now(UTC)
-    await cases.post(stack, key, [buy(f"now-{number}", user, now) for number, user in enumerate(users)])
+    await post(stack, key, [buy(f"now-{number}", user, now) for number, user in enumerate(users)])
     await wait_until_settled(stack)
 
 

@@ -10,7 +10,7 @@ import httpx
 
 from fillip.app.up import Stack
 from fillip.figures import Figure, expect
-from tests.accept import cases
+from tests.accept.case_shop import POINTS, open_shop, post, send
 from tests.live.running import fetch, find_topics, open_producer, wait_for, wait_until_settled
 
 ODD = ("a/b", "50%", "%2F", "a b", "a?b#c", "...", "ä/ö", "x;y+z")
@@ -23,7 +23,7 @@ ABSENT_LISTS = ("event.items.all(i, i.qty > 5)", "size(event.items) == 0", "!has
 
 async def play_ids(stack: Stack, folder: Path) -> list[Figure]:
     """06: what is taken can be named in every path, whatever stands in it; what no path can hold is refused at each door."""
-    key = cases.open_shop(stack, "ids", "UTC", clock="history")
+    key = open_shop(stack, "ids", "UTC", clock="history")
     given = [(row["kind"], row["id"]) for row in DictReader((folder / "ids.csv").open())]
     users = [one for kind, one in given if kind == "user_id" and one != ".."] + list(ODD)
     spends, reversals = ([one for kind, one in given if kind == f"{what}_id"] for what in ("spend", "reversal"))
@@ -35,8 +35,8 @@ async def play_ids(stack: Stack, folder: Path) -> list[Figure]:
         refunded = [await use_everywhere(client, "sam", spend) for spend in spends]
         named = [await reverse(client, reversal) for reversal in (*reversals, *ODD)]
         dotted = [event | {"tenantid": "ids"} for event in (make_event("d1", ".."), make_event("d2", "."))]
-        refused = [await cases.post(stack, key, dots) for dots in dotted]
-        await cases.send(stack, dotted)
+        refused = [await post(stack, key, dots) for dots in dotted]
+        await send(stack, dotted)
         await wait_until_settled(stack)
         told = [await client.request(method, path, json=body) for method, path, body in list_dotted()]
     kept = await fetch(stack, "SELECT reason FROM rejection WHERE tenant_id = 'ids'")
@@ -91,7 +91,7 @@ def list_dotted() -> list[tuple[str, str, object]]:
 
 async def play_words(stack: Stack, folder: Path) -> list[Figure]:
     """12: each answer says what is wrong and where; what pages say of absent lists is so."""
-    key = cases.open_shop(stack, "words", "UTC", clock="history")
+    key = open_shop(stack, "words", "UTC", clock="history")
     texts = [line.strip(" ,\n[]") for line in (folder / "events.json").read_text().splitlines()]
     async with open_client(stack, key) as client:
         alone = [await say(client, "POST", "/v1/events", text.encode()) for text in texts]
@@ -146,7 +146,7 @@ async def earn_without_a_list(stack: Stack, client: httpx.AsyncClient) -> int:
     """How many of the rules grant something for an event without `items`."""
     await client.put("/v1/actions/BASKET", json={"schema": BASKET})
     for number, rule in enumerate(ABSENT_LISTS):
-        campaign = cases.POINTS | {"name": f"Absent {number}", "action": "BASKET", "rule": rule}
+        campaign = POINTS | {"name": f"Absent {number}", "action": "BASKET", "rule": rule}
         made = await client.post("/v1/campaigns", json={"campaign_id": f"absent-{number}", "definition": campaign})
         assert made.status_code == 201, made.text
         launched = await client.post(f"/v1/campaigns/absent-{number}/launch", headers={"If-Match": "*"})

@@ -9,7 +9,7 @@ import httpx
 from fillip.app.up import Stack
 from fillip.client.api import ApiClient
 from fillip.figures import Figure, expect
-from tests.accept import cases
+from tests.accept.case_shop import open_shop, post, send
 from tests.live.running import fetch, wait_for, wait_until_settled
 
 TENANT = "tills"
@@ -23,12 +23,12 @@ REJECTED = "SELECT event_source, reason FROM rejection WHERE tenant_id = $1"
 async def play_two_sources(stack: Stack, folder: Path) -> list[Figure]:
     """By HTTP one after the other and all together, then from Kafka, then with other bodies; then one is taken back."""
     events: list[dict[str, Any]] = json.loads((folder / "events.json").read_text())
-    key = cases.open_shop(stack, TENANT, "UTC", clock="history")
-    taken = [(await cases.post(stack, key, each))[0] for each in (*events, events)]
-    await cases.send(stack, [event | {"tenantid": TENANT} for event in events])
+    key = open_shop(stack, TENANT, "UTC", clock="history")
+    taken = [(await post(stack, key, each))[0] for each in (*events, events)]
+    await send(stack, [event | {"tenantid": TENANT} for event in events])
     other = events[1] | {"data": {"amount": 6}}
-    refused = await cases.post(stack, key, other)
-    await cases.send(stack, [other | {"tenantid": TENANT}])
+    refused = await post(stack, key, other)
+    await send(stack, [other | {"tenantid": TENANT}])
     await wait_until_settled(stack)
     granted, rejected = await fetch(stack, GRANTED, TENANT), await fetch(stack, REJECTED, TENANT)
     asked = await _take_back(stack, key, {"reversal_id": "r1", "event_id": "1"})
