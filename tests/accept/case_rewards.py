@@ -25,126 +25,138 @@ OUTCOMES = "SELECT campaign_id, user_id, event_id, reason FROM decision WHERE te
 async def play_cohort_under_a_rule(stack: Stack, folder: Path) -> list[Figure]:
     """03: a cohort that an expression asks for can't be deleted, and one that is not there can't be named."""
     given, key = read(folder / "campaign.json"), open_tenant(stack, "frozen")
-    client = ApiClient(stack.doors.api, key)
-    upload_cohort(client, "frozen", b"user_id\nsam\n")
-    launch_campaigns(client, {given["campaign_id"]: given["definition"]}, [])
-    other = [await call(stack, key, "DELETE", "/v1/cohorts/frozen")]
-    await post_now(stack, key, "sam", "kim")
-    granted = await fetch(stack, "SELECT user_id, value FROM incentive WHERE tenant_id = 'frozen'")
-    misspelt = json.loads(json.dumps(given["definition"]).replace("frozen", "frozne"))
-    status, said = await call(stack, key, "POST", "/v1/campaigns", {"definition": misspelt})
-    asking = list(ask_for_frozen())
-    for number, definition in enumerate(asking):
-        name = f"asks-{number}"
-        client.post("/v1/campaigns", {"campaign_id": name, "definition": definition})
-        for campaign_id in (given["campaign_id"], f"asks-{number - 1}"):  # it alone is left
-            for order in ("end", "archive"):
-                await call(stack, key, "POST", f"/v1/campaigns/{campaign_id}/{order}")
-        other.append(await call(stack, key, "DELETE", "/v1/cohorts/frozen"))
-    named = sum(
-        status == 409 and name in answer["detail"]
-        for (status, answer), name in zip(other, [given["campaign_id"], *(f"asks-{n}" for n in range(9))], strict=False)
-    )
-    await call(stack, key, "POST", f"/v1/campaigns/asks-{len(asking) - 1}/archive")
-    freed, _ = await call(stack, key, "DELETE", "/v1/cohorts/frozen")
-    return [
-        expect("rewarded", "kim 700", ", ".join(f"{user} {value}" for user, value in granted)),
-        expect("deletions refused (409) that name the campaign", 1 + len(asking), named),
-        expect("deleted once all are archived", 204, freed),
-        expect("a misspelt cohort", "422 with its place", f"{status} with its place" * ("line 1, column" in str(said))),
-    ]
+    with ApiClient(stack.doors.api, key) as client:
+        upload_cohort(client, "frozen", b"user_id\nsam\n")
+        launch_campaigns(client, {given["campaign_id"]: given["definition"]}, [])
+        other = [await call(stack, key, "DELETE", "/v1/cohorts/frozen")]
+        await post_now(stack, key, "sam", "kim")
+        granted = await fetch(stack, "SELECT user_id, value FROM incentive WHERE tenant_id = 'frozen'")
+        misspelt = json.loads(json.dumps(given["definition"]).replace("frozen", "frozne"))
+        status, said = await call(stack, key, "POST", "/v1/campaigns", {"definition": misspelt})
+        asking = list(ask_for_frozen())
+        for number, definition in enumerate(asking):
+            name = f"asks-{number}"
+            client.post("/v1/campaigns", {"campaign_id": name, "definition": definition})
+            for campaign_id in (given["campaign_id"], f"asks-{number - 1}"):  # it alone is left
+                for order in ("end", "archive"):
+                    await call(stack, key, "POST", f"/v1/campaigns/{campaign_id}/{order}")
+            other.append(await call(stack, key, "DELETE", "/v1/cohorts/frozen"))
+        named = sum(
+            status == 409 and name in answer["detail"]
+            for (status, answer), name in zip(
+                other, [given["campaign_id"], *(f"asks-{n}" for n in range(9))], strict=False
+            )
+        )
+        await call(stack, key, "POST", f"/v1/campaigns/asks-{len(asking) - 1}/archive")
+        freed, _ = await call(stack, key, "DELETE", "/v1/cohorts/frozen")
+        return [
+            expect("rewarded", "kim 700", ", ".join(f"{user} {value}" for user, value in granted)),
+            expect("deletions refused (409) that name the campaign", 1 + len(asking), named),
+            expect("deleted once all are archived", 204, freed),
+            expect(
+                "a misspelt cohort", "422 with its place", f"{status} with its place" * ("line 1, column" in str(said))
+            ),
+        ]
 
 
 async def play_last_nanoseconds(stack: Stack, folder: Path) -> list[Figure]:
     """04: what is finer than a microsecond is cut off, at both doors, in trials and in schedules alike."""
     events, key = read(folder / "events.json"), open_tenant(stack, "nanoseconds", clock="history")
-    client, last = ApiClient(stack.doors.api, key), "2026-02-28T23:59:59.999999Z"
-    schedule = {"starts_at": "2026-02-01T00:00:00Z", "ends_at": last.replace("Z", "9Z")}
-    daily = {"limit_id": "daily", "scope": "user", "measure": "count", "span": "day", "cap": 5}
-    launch_campaigns(client, {"sale": POINTS | {"schedule": schedule}}, [daily])
-    taken, _ = await post(stack, key, events)
-    await send(stack, [event | {"id": f"k-{event['id']}", "tenantid": "nanoseconds"} for event in events])
-    await wait_until_settled(stack)
-    decided = "SELECT outcome, local_day::text, occurred_at FROM decision WHERE tenant_id = 'nanoseconds'"
-    rows = await fetch(stack, decided)
-    windows = "SELECT DISTINCT window_start::text FROM limit_counter WHERE tenant_id = 'nanoseconds'"
-    tried = [
-        client.post("/v1/campaigns/sale/explain", {"user_id": "sam", "action": "BUY", "time": event["time"]})
-        for event in events
-    ]
-    instant = datetime.fromisoformat(last)
-    return [
-        expect("taken by HTTP", 202, taken),
-        expect("granted on 2026-02-28, by both doors", 4, rows.count(("granted", "2026-02-28", instant))),
-        expect("windows used", "2026-02-28", ", ".join(day for (day,) in await fetch(stack, windows))),
-        expect(
-            "trials that agree", 2, sum(t["outcome"] == "granted" and t["event"]["occurred_at"] == last for t in tried)
-        ),
-        expect("end of the schedule", last, client.get("/v1/campaigns/sale")["definition"]["schedule"]["ends_at"]),
-    ]
+    last = "2026-02-28T23:59:59.999999Z"
+    with ApiClient(stack.doors.api, key) as client:
+        schedule = {"starts_at": "2026-02-01T00:00:00Z", "ends_at": last.replace("Z", "9Z")}
+        daily = {"limit_id": "daily", "scope": "user", "measure": "count", "span": "day", "cap": 5}
+        launch_campaigns(client, {"sale": POINTS | {"schedule": schedule}}, [daily])
+        taken, _ = await post(stack, key, events)
+        await send(stack, [event | {"id": f"k-{event['id']}", "tenantid": "nanoseconds"} for event in events])
+        await wait_until_settled(stack)
+        decided = "SELECT outcome, local_day::text, occurred_at FROM decision WHERE tenant_id = 'nanoseconds'"
+        rows = await fetch(stack, decided)
+        windows = "SELECT DISTINCT window_start::text FROM limit_counter WHERE tenant_id = 'nanoseconds'"
+        tried = [
+            client.post("/v1/campaigns/sale/explain", {"user_id": "sam", "action": "BUY", "time": event["time"]})
+            for event in events
+        ]
+        instant = datetime.fromisoformat(last)
+        return [
+            expect("taken by HTTP", 202, taken),
+            expect("granted on 2026-02-28, by both doors", 4, rows.count(("granted", "2026-02-28", instant))),
+            expect("windows used", "2026-02-28", ", ".join(day for (day,) in await fetch(stack, windows))),
+            expect(
+                "trials that agree",
+                2,
+                sum(t["outcome"] == "granted" and t["event"]["occurred_at"] == last for t in tried),
+            ),
+            expect("end of the schedule", last, client.get("/v1/campaigns/sale")["definition"]["schedule"]["ends_at"]),
+        ]
 
 
 async def play_two_currencies(stack: Stack, folder: Path) -> list[Figure]:
     """05: a limit by value names its currency, and grants of another one do not touch it."""
     limit, key = read(folder / "limit.json"), open_tenant(stack, "miles")
-    client = ApiClient(stack.doors.api, key)
-    early = client.post("/v1/limits", limit | {"limit_id": "early", "cap": 10_000})["currency"]
-    client.put("/v1/points/MILES", {"name": "Miles"})
-    refused = await call(stack, key, "POST", "/v1/limits", limit)
-    give = {
-        name.lower(): POINTS | {"rewards": [{"kind": "points", "value": 600, "currency": name}]}
-        for name in ("MILES", "POINTS")
-    }
-    launch_campaigns(client, give, [limit | {"currency": "POINTS"}])
-    await post_now(stack, key, "sam", "sam")
-    decided = await fetch(stack, OUTCOMES, "miles")
-    used = client.get(f"/v1/limits/{limit['limit_id']}/usage")["items"]
-    return [
-        expect("without a currency, of several", "422 /currency", f"{refused[0]} {find_place(refused[1])}"),
-        expect("without a currency, of one", "POINTS", early),
-        expect("miles granted", 2, sum(c == "miles" and reason == "granted" for c, *_, reason in decided)),
-        expect(
-            "points granted, and refused",
-            "granted, limit",
-            ", ".join(r for c, *_, r in sorted(decided) if c == "points"),
-        ),
-        expect("used", "600 POINTS", ", ".join(f"{each['used']} {each['currency']}" for each in used)),
-    ]
+    with ApiClient(stack.doors.api, key) as client:
+        early = client.post("/v1/limits", limit | {"limit_id": "early", "cap": 10_000})["currency"]
+        client.put("/v1/points/MILES", {"name": "Miles"})
+        refused = await call(stack, key, "POST", "/v1/limits", limit)
+        give = {
+            name.lower(): POINTS | {"rewards": [{"kind": "points", "value": 600, "currency": name}]}
+            for name in ("MILES", "POINTS")
+        }
+        launch_campaigns(client, give, [limit | {"currency": "POINTS"}])
+        await post_now(stack, key, "sam", "sam")
+        decided = await fetch(stack, OUTCOMES, "miles")
+        used = client.get(f"/v1/limits/{limit['limit_id']}/usage")["items"]
+        return [
+            expect("without a currency, of several", "422 /currency", f"{refused[0]} {find_place(refused[1])}"),
+            expect("without a currency, of one", "POINTS", early),
+            expect("miles granted", 2, sum(c == "miles" and reason == "granted" for c, *_, reason in decided)),
+            expect(
+                "points granted, and refused",
+                "granted, limit",
+                ", ".join(r for c, *_, r in sorted(decided) if c == "points"),
+            ),
+            expect("used", "600 POINTS", ", ".join(f"{each['used']} {each['currency']}" for each in used)),
+        ]
 
 
 async def play_dead_on_arrival(stack: Stack, folder: Path) -> list[Figure]:
     """07: a reward that was over when its event came is refused as a whole, and uses neither a code nor a limit."""
     given, key = read(folder / "campaign.json"), open_tenant(stack, "dated")
-    client, name = ApiClient(stack.doors.api, key), given["campaign_id"]
-    client.post("/v1/coupon-pools", {"pool_id": "today", "name": "Today"})
-    client.post("/v1/coupon-pools/today/generations", {"count": 2, "pattern": "#############"})
-    await wait_for("two codes", lambda: count_free(client, 2))
-    once = {"scope": "user_in_campaign", "measure": "count", "span": "lifetime", "cap": 1}
-    lots = POINTS | {"rewards": [{"kind": "points", "value": 5, "expires_after_s": 3600}, {"kind": "custom"}]}
-    step = {"name": "buy", "action": "BUY"}
-    quest = {"kind": "QUEST", "name": "Q", "quest": {"steps": [step]}, "rewards": given["definition"]["rewards"]}
-    before = {"schedule": {"starts_at": "2026-01-01T00:00:00Z"}}  # an event before the start would not meet them at all
-    book = {each: made | before for each, made in ((name, given["definition"]), ("lots", lots), ("quest", quest))}
-    launch_campaigns(
-        client, book, [once | {"limit_id": f"once-{each}", "campaign_id": each} for each in (name, "lots")]
-    )
-    late = datetime.now(UTC) - timedelta(hours=3)
-    await post(stack, key, buy("late", "sam", late))
-    await wait_until_settled(stack)
-    refused = await fetch(stack, OUTCOMES, "dated")
-    used = await fetch(stack, "SELECT used FROM limit_counter WHERE tenant_id = 'dated' AND used > 0")
-    told, free = client.get("/v1/users/sam/inbox")["items"], client.get("/v1/coupon-pools/today")["free"]
-    tried = client.post(f"/v1/campaigns/{name}/explain", {"user_id": "kim", "action": "BUY", "time": late.isoformat()})
-    decided = client.get(f"/v1/campaigns/{name}/explain?event_id=late")
-    await post(stack, key, buy("in-time", "sam", datetime.now(UTC)))
-    await wait_until_settled(stack)
-    granted = [row for row in await fetch(stack, OUTCOMES, "dated") if row[3] == "granted"]
-    return [
-        expect("refused as expired: coupon, points, quest", 3, sum(reason == "expired" for *_, reason in refused)),
-        expect("limits used, codes taken, users told", "0, 0, 0", f"{len(used)}, {2 - free}, {len(told)}"),
-        expect("trial and explanation", "expired, expired", f"{tried['reason']}, {decided['reason']}"),
-        expect("granted in time", f"lots, {name}", ", ".join(sorted(campaign for campaign, *_ in granted))),
-    ]
+    name = given["campaign_id"]
+    with ApiClient(stack.doors.api, key) as client:
+        client.post("/v1/coupon-pools", {"pool_id": "today", "name": "Today"})
+        client.post("/v1/coupon-pools/today/generations", {"count": 2, "pattern": "#############"})
+        await wait_for("two codes", lambda: count_free(client, 2))
+        once = {"scope": "user_in_campaign", "measure": "count", "span": "lifetime", "cap": 1}
+        lots = POINTS | {"rewards": [{"kind": "points", "value": 5, "expires_after_s": 3600}, {"kind": "custom"}]}
+        step = {"name": "buy", "action": "BUY"}
+        quest = {"kind": "QUEST", "name": "Q", "quest": {"steps": [step]}, "rewards": given["definition"]["rewards"]}
+        before = {
+            "schedule": {"starts_at": "2026-01-01T00:00:00Z"}
+        }  # an event before the start would not meet them at all
+        book = {each: made | before for each, made in ((name, given["definition"]), ("lots", lots), ("quest", quest))}
+        launch_campaigns(
+            client, book, [once | {"limit_id": f"once-{each}", "campaign_id": each} for each in (name, "lots")]
+        )
+        late = datetime.now(UTC) - timedelta(hours=3)
+        await post(stack, key, buy("late", "sam", late))
+        await wait_until_settled(stack)
+        refused = await fetch(stack, OUTCOMES, "dated")
+        used = await fetch(stack, "SELECT used FROM limit_counter WHERE tenant_id = 'dated' AND used > 0")
+        told, free = client.get("/v1/users/sam/inbox")["items"], client.get("/v1/coupon-pools/today")["free"]
+        tried = client.post(
+            f"/v1/campaigns/{name}/explain", {"user_id": "kim", "action": "BUY", "time": late.isoformat()}
+        )
+        decided = client.get(f"/v1/campaigns/{name}/explain?event_id=late")
+        await post(stack, key, buy("in-time", "sam", datetime.now(UTC)))
+        await wait_until_settled(stack)
+        granted = [row for row in await fetch(stack, OUTCOMES, "dated") if row[3] == "granted"]
+        return [
+            expect("refused as expired: coupon, points, quest", 3, sum(reason == "expired" for *_, reason in refused)),
+            expect("limits used, codes taken, users told", "0, 0, 0", f"{len(used)}, {2 - free}, {len(told)}"),
+            expect("trial and explanation", "expired, expired", f"{tried['reason']}, {decided['reason']}"),
+            expect("granted in time", f"lots, {name}", ", ".join(sorted(campaign for campaign, *_ in granted))),
+        ]
 
 
 async def play_reward_of_nothing(stack: Stack, folder: Path) -> list[Figure]:

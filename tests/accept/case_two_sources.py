@@ -33,28 +33,28 @@ async def play_two_sources(stack: Stack, folder: Path) -> list[Figure]:
     granted, rejected = await fetch(stack, GRANTED, TENANT), await fetch(stack, REJECTED, TENANT)
     asked = await _take_back(stack, key, {"reversal_id": "r1", "event_id": "1"})
     named = await _take_back(stack, key, {"reversal_id": "r1", "event_id": "1", "event_source": "/pos-2"})
-    client = ApiClient(stack.doors.api, key)
+    with ApiClient(stack.doors.api, key) as client:
 
-    async def read_reversed() -> list[dict[str, Any]]:
-        return list(client.get("/v1/reversals?state=applied")["items"])
+        async def read_reversed() -> list[dict[str, Any]]:
+            return list(client.get("/v1/reversals?state=applied")["items"])
 
-    await wait_for("the reversal", read_reversed)
-    again = await _take_back(stack, key, {"reversal_id": "r1", "event_id": "1", "amount": 1, "of": 5})
-    left = [source for source, _, state in await fetch(stack, GRANTED, TENANT) if state == "granted"]
-    return [
-        expect("answers of POST /v1/events", "202 202 202 202", " ".join(map(str, taken))),
-        expect(
-            "granted, each once",
-            "/pos-1 sam, /pos-2 sam, /pos-3 kim",
-            ", ".join(f"{s} {user}" for s, user, _ in granted),
-        ),
-        expect("another body at the door", "409 /id", " ".join(map(str, refused))),
-        expect("another body in the log", "/pos-2 conflicting_duplicate", ", ".join(map(" ".join, rejected))),
-        expect("a reversal that names no source", "422 /event_source", asked),
-        expect("a reversal that names one", "202", named),
-        expect("the same reversal with another body", "409 /reversal_id", again),
-        expect("purchases that keep their grant", "/pos-1 /pos-3", " ".join(left)),
-    ]
+        await wait_for("the reversal", read_reversed)
+        again = await _take_back(stack, key, {"reversal_id": "r1", "event_id": "1", "amount": 1, "of": 5})
+        left = [source for source, _, state in await fetch(stack, GRANTED, TENANT) if state == "granted"]
+        return [
+            expect("answers of POST /v1/events", "202 202 202 202", " ".join(map(str, taken))),
+            expect(
+                "granted, each once",
+                "/pos-1 sam, /pos-2 sam, /pos-3 kim",
+                ", ".join(f"{s} {user}" for s, user, _ in granted),
+            ),
+            expect("another body at the door", "409 /id", " ".join(map(str, refused))),
+            expect("another body in the log", "/pos-2 conflicting_duplicate", ", ".join(map(" ".join, rejected))),
+            expect("a reversal that names no source", "422 /event_source", asked),
+            expect("a reversal that names one", "202", named),
+            expect("the same reversal with another body", "409 /reversal_id", again),
+            expect("purchases that keep their grant", "/pos-1 /pos-3", " ".join(left)),
+        ]
 
 
 async def _take_back(stack: Stack, key: str, body: dict[str, Any]) -> str:

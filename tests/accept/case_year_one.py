@@ -46,23 +46,23 @@ async def play_year_one_at_publish(stack: Stack, folder: Path) -> list[Figure]:
     """02: the same, where it would be stored and announced: it never gets in, and what comes next is told."""
     event, pids = json.loads((folder / "event.json").read_text()), stack.pids()
     key = open_shop(stack, "history", "UTC", clock="history")
-    client = ApiClient(stack.doors.api, key)
-    client.post("/v1/limits", {"limit_id": "daily", "scope": "user", "measure": "count", "span": "day", "cap": 5})
-    status, at = await post(stack, key, event)
-    await send(stack, [event | {"tenantid": "history"}])
-    await send(stack, [event | {"tenantid": "history", "id": "sale-2", "time": "2026-01-31T09:30:00Z"}])
-    await wait_until_settled(stack)
+    with ApiClient(stack.doors.api, key) as client:
+        client.post("/v1/limits", {"limit_id": "daily", "scope": "user", "measure": "count", "span": "day", "cap": 5})
+        status, at = await post(stack, key, event)
+        await send(stack, [event | {"tenantid": "history"}])
+        await send(stack, [event | {"tenantid": "history", "id": "sale-2", "time": "2026-01-31T09:30:00Z"}])
+        await wait_until_settled(stack)
 
-    async def read_told() -> list[dict[str, Any]]:
-        return list(client.get("/v1/users/sam/inbox")["items"])
+        async def read_told() -> list[dict[str, Any]]:
+            return list(client.get("/v1/users/sam/inbox")["items"])
 
-    told = await wait_for("the good event's entry", read_told)
-    instants = [each["occurred_at"] for each in client.get("/v1/decisions")["items"]]
-    stored = await fetch(stack, "SELECT window_start::text FROM limit_counter WHERE tenant_id = 'history'")
-    return [
-        expect("refused by HTTP", "422 /time", f"{status} {at}"),
-        expect("grants told to the user", 1, len(told)),
-        expect("instants of the decisions", "2026-01-31T09:30:00Z", ", ".join(instants)),
-        expect("days counted", "2026-01-31", ", ".join(day for (day,) in stored)),
-        expect("processes that ended", 0, count_ended(stack, pids)),
-    ]
+        told = await wait_for("the good event's entry", read_told)
+        instants = [each["occurred_at"] for each in client.get("/v1/decisions")["items"]]
+        stored = await fetch(stack, "SELECT window_start::text FROM limit_counter WHERE tenant_id = 'history'")
+        return [
+            expect("refused by HTTP", "422 /time", f"{status} {at}"),
+            expect("grants told to the user", 1, len(told)),
+            expect("instants of the decisions", "2026-01-31T09:30:00Z", ", ".join(instants)),
+            expect("days counted", "2026-01-31", ", ".join(day for (day,) in stored)),
+            expect("processes that ended", 0, count_ended(stack, pids)),
+        ]

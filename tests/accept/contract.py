@@ -81,34 +81,35 @@ async def stock_shop(stack: Stack) -> dict[str, str]:
     key = make_tenant(stack, TENANT)
     make_tenant(stack, OTHER)
     await set_quotas(stack.settings.owner_dsn, TENANT, QuotasPart(coupon_codes=CODES))
-    client = ApiClient(stack.doors.api, key)
-    client.put("/v1/users/ada", {"attributes": {}})
-    client.put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
-    client.post("/v1/cohorts", {"cohort_id": "vip", "name": "VIP"})
-    client.put("/v1/lists/sweets", {"name": "Sweets", "items": ["A-1"]})
-    client.post("/v1/coupon-pools", {"pool_id": "p", "name": "P"})
-    client.post("/v1/coupon-pools/p/codes", b"SPRING-1\n")
-    client.post("/v1/badges", {"badge_id": "b", "name": "B"})
-    rewards = [{"kind": "points", "value": 500}, {"kind": "coupon", "pool": "p"}]
-    launch_campaigns(client, {"c": {"kind": "SIMPLE", "name": "C", "action": "BUY", "rewards": rewards}}, [])
-    await send(stack, [describe_event("sale-1", "BUY"), describe_event("sale-2", "NOBODY-KNOWS")])
-    await wait_until_settled(stack)
-    client.post("/v1/limits", {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "day", "cap": 1})
-    client.post("/v1/users/ada/wallets/POINTS/spends", {"spend_id": "spend-1", "amount": 100})
-    client.post(
-        "/v1/reversals", {"reversal_id": "return-1", "event_id": "sale-2", "event_source": "/till", "user_id": "ada"}
-    )
-    generation = client.post("/v1/coupon-pools/p/generations", {"count": 10})
-    spare = client.post("/v1/keys", {"name": "spare", "scopes": ["events:write"]})
-    return {
-        "key": key,
-        "operator_key": stack.settings.operator_key or "",
-        "decision_id": client.get("/v1/decisions")["items"][0]["decision_id"],
-        "incentive_id": client.get("/v1/incentives")["items"][0]["incentive_id"],
-        "rejection_id": client.get("/v1/rejections")["items"][0]["rejection_id"],
-        "generation_id": generation["generation_id"],
-        "spare_key_id": spare["key_id"],
-    }
+    with ApiClient(stack.doors.api, key) as client:
+        client.put("/v1/users/ada", {"attributes": {}})
+        client.put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
+        client.post("/v1/cohorts", {"cohort_id": "vip", "name": "VIP"})
+        client.put("/v1/lists/sweets", {"name": "Sweets", "items": ["A-1"]})
+        client.post("/v1/coupon-pools", {"pool_id": "p", "name": "P"})
+        client.post("/v1/coupon-pools/p/codes", b"SPRING-1\n")
+        client.post("/v1/badges", {"badge_id": "b", "name": "B"})
+        rewards = [{"kind": "points", "value": 500}, {"kind": "coupon", "pool": "p"}]
+        launch_campaigns(client, {"c": {"kind": "SIMPLE", "name": "C", "action": "BUY", "rewards": rewards}}, [])
+        await send(stack, [describe_event("sale-1", "BUY"), describe_event("sale-2", "NOBODY-KNOWS")])
+        await wait_until_settled(stack)
+        client.post("/v1/limits", {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "day", "cap": 1})
+        client.post("/v1/users/ada/wallets/POINTS/spends", {"spend_id": "spend-1", "amount": 100})
+        client.post(
+            "/v1/reversals",
+            {"reversal_id": "return-1", "event_id": "sale-2", "event_source": "/till", "user_id": "ada"},
+        )
+        generation = client.post("/v1/coupon-pools/p/generations", {"count": 10})
+        spare = client.post("/v1/keys", {"name": "spare", "scopes": ["events:write"]})
+        return {
+            "key": key,
+            "operator_key": stack.settings.operator_key or "",
+            "decision_id": client.get("/v1/decisions")["items"][0]["decision_id"],
+            "incentive_id": client.get("/v1/incentives")["items"][0]["incentive_id"],
+            "rejection_id": client.get("/v1/rejections")["items"][0]["rejection_id"],
+            "generation_id": generation["generation_id"],
+            "spare_key_id": spare["key_id"],
+        }
 
 
 def describe_event(event_id: str, action: str) -> dict[str, Any]:

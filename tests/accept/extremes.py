@@ -98,25 +98,25 @@ async def watch(stack: Stack, exits: Counter[str]) -> None:
 def open_book(stack: Stack, tenant: str, zone: str, tell: Callable[[str], None]) -> str:
     """A tenant with actions, campaigns and limits of every kind; its key."""
     clock = "live" if tenant in ("chicago", "utc") else "history"
-    operator = ApiClient(stack.doors.api, stack.settings.operator_key or "")
-    name = f"extreme-{tenant}"
-    operator.post(
-        "/v1/tenants", {"tenant_id": name, "name": name, "time_zone": zone, "currency": "USD", "clock": clock}
-    )
-    key = str(operator.post(f"/v1/tenants/{name}/keys", {"name": "fuzz", "scopes": SCOPES})["key"])
-    client = ApiClient(stack.doors.api, key)
-    define_actions(client, ACTIONS)
-    client.post("/v1/coupon-pools", {"pool_id": "pool", "name": "Pool"})
-    client.post("/v1/coupon-pools/pool/generations", {"count": 2_000, "pattern": "#############"})
-    client.post("/v1/badges", {"badge_id": "star", "name": "Star"})
-    for campaign_id, definition in CAMPAIGNS.items():
-        ever = definition | {"schedule": {"starts_at": "1970-01-01T00:00:00Z"}}
-        client.post("/v1/campaigns", {"campaign_id": campaign_id, "definition": ever})
-        client.post(f"/v1/campaigns/{campaign_id}/launch", headers={"If-Match": "*"})
-    for limit in LIMITS:
-        client.post("/v1/limits", limit)
-    tell(f"{name} is open")
-    return key
+    with ApiClient(stack.doors.api, stack.settings.operator_key or "") as operator:
+        name = f"extreme-{tenant}"
+        operator.post(
+            "/v1/tenants", {"tenant_id": name, "name": name, "time_zone": zone, "currency": "USD", "clock": clock}
+        )
+        key = str(operator.post(f"/v1/tenants/{name}/keys", {"name": "fuzz", "scopes": SCOPES})["key"])
+        with ApiClient(stack.doors.api, key) as client:
+            define_actions(client, ACTIONS)
+            client.post("/v1/coupon-pools", {"pool_id": "pool", "name": "Pool"})
+            client.post("/v1/coupon-pools/pool/generations", {"count": 2_000, "pattern": "#############"})
+            client.post("/v1/badges", {"badge_id": "star", "name": "Star"})
+            for campaign_id, definition in CAMPAIGNS.items():
+                ever = definition | {"schedule": {"starts_at": "1970-01-01T00:00:00Z"}}
+                client.post("/v1/campaigns", {"campaign_id": campaign_id, "definition": ever})
+                client.post(f"/v1/campaigns/{campaign_id}/launch", headers={"If-Match": "*"})
+            for limit in LIMITS:
+                client.post("/v1/limits", limit)
+            tell(f"{name} is open")
+            return key
 
 
 Request = tuple[str, str, str, bytes, str]

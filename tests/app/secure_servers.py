@@ -144,7 +144,8 @@ def end_tls(folder: Path, port: int, request: bytes = b"") -> Iterator[int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    loop, listening, own = asyncio.new_event_loop(), threading.Event(), choose_free_port()
+    running, listening, own = asyncio.Runner(), threading.Event(), choose_free_port()
+    stopping = asyncio.Event()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -157,29 +158,34 @@ def end_tls(folder: Path, port: int, request: bytes = b"") -> Iterator[int]:
             writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await reader.read(len(request)) != request:
-            return writer.close()
-        writer.write(b"S" if request else b"")
         try:
+            if await reader.read(len(request)) != request:
+                return
+            writer.write(b"S" if request else b"")
             await writer.start_tls(context)
+            onward, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(pump(reader, back), pump(onward, writer))
         except (OSError, ssl.SSLError):
-            return writer.close()
-        onward, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, back), pump(onward, writer))
-        return None
+            pass
+        finally:
+            writer.close()
 
     async def listen() -> None:
-        await asyncio.start_server(serve, "127.0.0.1", own)
-        listening.set()
+        async with await asyncio.start_server(serve, "127.0.0.1", own):
+            listening.set()
+            await stopping.wait()
 
-    loop.create_task(listen())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    def run() -> None:
+        with running:
+            running.run(listen())
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert listening.wait(10)
     try:
         yield own
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        running.get_loop().call_soon_threadsafe(stopping.set)
         thread.join()
 
 

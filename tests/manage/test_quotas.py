@@ -91,23 +91,23 @@ def test_each_quota_can_be_set():
 
 async def test_requests_beyond_the_rate_are_refused_of_that_tenant_alone(plane: Plane, servers: Addresses):
     """One request a second: ten at once, of thirty; whatever the others got is not begun."""
-    rates = ValkeyRates(connect_valkey(servers.valkey_url))
-    plane.app.state.app_state = replace(plane.app.state.app_state, rates=rates)
-    name = f"t{plane.dsn.rpartition('_')[2]}"  # a bucket of this test's own
-    operator = await plane.client("operator-key-of-this-test")
-    new = {"tenant_id": name, "name": "T", "time_zone": "UTC", "currency": "EUR"}
-    assert (await operator.post("/v1/tenants", json=new)).status_code == 201
-    assert (await operator.patch(f"/v1/tenants/{name}/quotas", json={"requests_per_s": 1})).status_code == 200
-    client = await plane.client(await plane.make_key(name, *ALL_SCOPES))
-    answers = await asyncio.gather(*(client.get("/v1/lists") for _ in range(30)))
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert 10 <= len(answers) - len(refused) <= 20, "ten, and one for each second that this took"
-    assert refused[0].json()["type"] == "https://fillip.dev/problems/quota-exceeded"
-    assert refused[0].headers["RateLimit-Policy"] == '"requests_per_s";q=10;w=10'
-    assert int(refused[0].headers["Retry-After"]) >= 1
-    acme = await plane.client(plane.keys["acme"])
-    assert (await acme.get("/v1/lists")).status_code == 200
-    assert (await operator.get(f"/v1/tenants/{name}/quotas")).status_code == 200
+    async with connect_valkey(servers.valkey_url) as valkey:
+        plane.app.state.app_state = replace(plane.app.state.app_state, rates=ValkeyRates(valkey))
+        name = f"t{plane.dsn.rpartition('_')[2]}"  # a bucket of this test's own
+        operator = await plane.client("operator-key-of-this-test")
+        new = {"tenant_id": name, "name": "T", "time_zone": "UTC", "currency": "EUR"}
+        assert (await operator.post("/v1/tenants", json=new)).status_code == 201
+        assert (await operator.patch(f"/v1/tenants/{name}/quotas", json={"requests_per_s": 1})).status_code == 200
+        client = await plane.client(await plane.make_key(name, *ALL_SCOPES))
+        answers = await asyncio.gather(*(client.get("/v1/lists") for _ in range(30)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert 10 <= len(answers) - len(refused) <= 20, "ten, and one for each second that this took"
+        assert refused[0].json()["type"] == "https://fillip.dev/problems/quota-exceeded"
+        assert refused[0].headers["RateLimit-Policy"] == '"requests_per_s";q=10;w=10'
+        assert int(refused[0].headers["Retry-After"]) >= 1
+        acme = await plane.client(plane.keys["acme"])
+        assert (await acme.get("/v1/lists")).status_code == 200
+        assert (await operator.get(f"/v1/tenants/{name}/quotas")).status_code == 200
 
 
 async def test_campaigns(plane: Plane, rival: AsyncClient):

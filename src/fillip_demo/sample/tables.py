@@ -5,7 +5,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import IO, Literal
+from typing import Literal
 
 Table = Literal["baskets", "campaigns", "coupons", "enrolments", "redemptions"]
 
@@ -19,13 +19,8 @@ def rows(table: Table) -> Iterator[list[str]]:
     campaigns: campaign, type, start day, end day; coupons: coupon, campaign; enrolments: campaign, household;
     redemptions: household, coupon, campaign, day.
     """
-    with _open(table) as raw:
+    name = "campaigns.csv" if table == "campaigns" else f"{table}.csv.gz"
+    with (FOLDER / name).open("rb") as stored, gzip.open(stored) if name.endswith(".gz") else stored as raw:
         reader = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
         next(reader)
         yield from reader
-
-
-def _open(table: Table) -> IO[bytes]:
-    if table == "campaigns":
-        return (FOLDER / "campaigns.csv").open("rb")
-    return gzip.open((FOLDER / f"{table}.csv.gz").open("rb"))  # type: ignore[return-value]
