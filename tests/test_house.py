@@ -21,11 +21,7 @@ OLD_WORDS = re.compile(
 """Of the vocabulary that docs/glossary.md replaced: no name in src is one of them."""
 SQL_ELSEWHERE = {"manage/request/problems.py"}
 """Files that import sqlalchemy although no postgres file: this one answers its errors."""
-OVERRIDING_FIXTURES = {
-    "shop": "live's over a running set, one of them secure; match's over its own books",
-    "site": "settle's, publish's, the oracle's and stream's: a folder's own small world",
-    "stack": "live's, overridden by the tests of another log and of secure servers",
-}
+OVERRIDING_FIXTURES = {"stack": "live's, overridden by the tests of another log and of secure servers"}
 
 
 def read_function_lengths(path: Path) -> dict[str, int]:

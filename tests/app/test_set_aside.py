@@ -19,9 +19,9 @@ from fillip.match import stage as match
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.refusals import Refusals
 from tests.app.worker_world import Worker, running_worker
-from tests.match.conftest import Shop, shop
+from tests.match.conftest import Shop, book_shop
 
-__all__ = ["shop"]
+__all__ = ["book_shop"]
 
 GOOD = {f"good-{n}" for n in range(40)}
 BAD = {"bad-1", "bad-2", "bad-3"}
@@ -94,9 +94,9 @@ def count_undecidable() -> float:
 
 
 @pytest.fixture
-async def worker(shop: Shop, database: str, servers: Addresses) -> AsyncIterator[Worker]:
-    shop.launch("any")
-    async with running_worker(shop, database, servers) as running:
+async def worker(book_shop: Shop, database: str, servers: Addresses) -> AsyncIterator[Worker]:
+    book_shop.launch("any")
+    async with running_worker(book_shop, database, servers) as running:
         yield running
 
 
@@ -177,9 +177,9 @@ async def test_a_change_that_can_not_be_read_leaves_the_old_book_in_force(worker
 
 
 async def test_the_tasks_beside_the_walk_do_not_end_the_worker(
-    shop: Shop, database: str, servers: Addresses, monkeypatch: pytest.MonkeyPatch
+    book_shop: Shop, database: str, servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.launch("any")
+    book_shop.launch("any")
     told, beaten, beat = 0, 0, BookKeeper.beat
 
     def fail_to_tell(*_: object) -> None:
@@ -198,7 +198,7 @@ async def test_the_tasks_beside_the_walk_do_not_end_the_worker(
     monkeypatch.setattr(refusals, "TELL_EVERY_S", 0.05)
     monkeypatch.setattr(keeper_postgres, "BEAT_EVERY_S", 0.05)
     monkeypatch.setattr(BookKeeper, "beat", fail_at_first)
-    async with running_worker(shop, database, servers) as worker:
+    async with running_worker(book_shop, database, servers) as worker:
         await worker.until(lambda: told > 2 and beaten > 2)
         await worker.buy("e1")
         await worker.until(lambda: worker.read_granted() == {"e1"})

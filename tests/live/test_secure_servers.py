@@ -42,7 +42,7 @@ def stack(secure: Secure) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack) -> Iterator[Shop]:
+def secure_shop(stack: Stack) -> Iterator[Shop]:
     key = make_tenant(stack, "acme")
     with ApiClient(stack.doors.api, key) as client:
         define_actions(client, {"BUY": SCHEMA})
@@ -51,12 +51,12 @@ def shop(stack: Stack) -> Iterator[Shop]:
 
 
 async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
-    stack: Stack, shop: Shop, secure: Secure
+    stack: Stack, secure_shop: Shop, secure: Secure
 ) -> None:
-    shop.client.post("/v1/events", shop.buy("e1"))
+    secure_shop.client.post("/v1/events", secure_shop.buy("e1"))
 
     async def is_reported() -> bool:
-        with ApiClient(stack.doors.analyse, shop.key) as reports:
+        with ApiClient(stack.doors.analyse, secure_shop.key) as reports:
             page = reports.get("/v1/reports/campaign-days")
         return [line["issued"] for line in page["items"]] == [1]
 
@@ -64,7 +64,9 @@ async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
     with redis.Redis.from_url(stack.settings.valkey_url) as client:
 
         async def is_kept() -> bool:
-            shop.client.get("/v1/campaigns")  # whose rate is counted there, unless Valkey was slow to connect just now
+            secure_shop.client.get(
+                "/v1/campaigns"
+            )  # whose rate is counted there, unless Valkey was slow to connect just now
             return bool(client.keys("*acme*"))
 
         await wait_for("Valkey knows the tenant", is_kept, WITHIN_S)
@@ -98,7 +100,7 @@ def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secu
     assert [whose for whose, secret in secrets.items() if str(secret) in said] == []
 
 
-def test_the_operators_commands_get_there_too(stack: Stack, shop: Shop) -> None:
+def test_the_operators_commands_get_there_too(stack: Stack, secure_shop: Shop) -> None:
     found = find_settings(stack.state_dir).settings
     assert create_key(found.owner_dsn, "acme", "more").startswith("fk_live_")
     assert look(found)

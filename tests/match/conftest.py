@@ -127,7 +127,7 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(database: str) -> AsyncIterator[Shop]:
+async def book_shop(database: str) -> AsyncIterator[Shop]:
     """Tenant acme with action BUY and users that have a tier."""
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute(

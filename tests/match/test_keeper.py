@@ -34,9 +34,9 @@ def way() -> Way:
 
 
 @asynccontextmanager
-async def retained(shop: Shop, way: Way) -> AsyncIterator[BookKeeper]:
+async def retained(book_shop: Shop, way: Way) -> AsyncIterator[BookKeeper]:
     """A keeper of the shop's books, running."""
-    keeper = BookKeeper(shop.books, shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
+    keeper = BookKeeper(book_shop.books, book_shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
     running = asyncio.create_task(keeper.run())
     try:
         yield keeper
@@ -45,23 +45,23 @@ async def retained(shop: Shop, way: Way) -> AsyncIterator[BookKeeper]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-def change(shop: Shop) -> int:
+def change(book_shop: Shop) -> int:
     """A change of the book as the control plane writes one; its version."""
-    shop.version += 1
-    with shop.owner.transaction():
-        shop.owner.execute("UPDATE tenant SET book_version = %s", [shop.version])
-        shop.owner.execute(
+    book_shop.version += 1
+    with book_shop.owner.transaction():
+        book_shop.owner.execute("UPDATE tenant SET book_version = %s", [book_shop.version])
+        book_shop.owner.execute(
             "INSERT INTO book_change (tenant_id, book_version, kind, object_id, document)"
             " VALUES ('acme', %s, 'campaign', 'c', '{}')",
-            [shop.version],
+            [book_shop.version],
         )
-    return shop.version
+    return book_shop.version
 
 
-def told(shop: Shop) -> list[int]:
+def told(book_shop: Shop) -> list[int]:
     """The versions that living readers tell of."""
     query = "SELECT book_version FROM book_held JOIN book_reader r USING (reader_id) WHERE lives(r.beat_at)"
-    return [row[0] for row in shop.owner.execute(query)]
+    return [row[0] for row in book_shop.owner.execute(query)]
 
 
 async def pinned(keeper: BookKeeper) -> int:
@@ -71,94 +71,94 @@ async def pinned(keeper: BookKeeper) -> int:
     return book.version
 
 
-async def until(shop: Shop, *versions: int) -> None:
+async def until(book_shop: Shop, *versions: int) -> None:
     """Return when just these versions are told."""
     async with asyncio.timeout(10):
-        while told(shop) != list(versions):
+        while told(book_shop) != list(versions):
             await asyncio.sleep(0.005)
 
 
-async def test_a_reader_tells_what_it_decides_under_and_takes_leave(shop: Shop, way: Way):
-    async with retained(shop, way) as keeper:
+async def test_a_reader_tells_what_it_decides_under_and_takes_leave(book_shop: Shop, way: Way):
+    async with retained(book_shop, way) as keeper:
         assert await pinned(keeper) == 0
-        assert told(shop) == [0]
-        await until(shop, change(shop))
+        assert told(book_shop) == [0]
+        await until(book_shop, change(book_shop))
         assert await pinned(keeper) == 1
-    assert told(shop) == []
+    assert told(book_shop) == []
 
 
-async def test_a_version_is_told_once_nothing_is_decided_under_an_older_one(shop: Shop, way: Way):
-    async with retained(shop, way) as keeper:
+async def test_a_version_is_told_once_nothing_is_decided_under_an_older_one(book_shop: Shop, way: Way):
+    async with retained(book_shop, way) as keeper:
         await pinned(keeper)
         way.free.clear()
-        version = change(shop)
+        version = change(book_shop)
         async with asyncio.timeout(10):
             while await pinned(keeper) < version:
                 await asyncio.sleep(0.005)
-        assert told(shop) == [0]
+        assert told(book_shop) == [0]
         way.free.set()
-        await until(shop, version)
+        await until(book_shop, version)
 
 
-async def test_who_was_not_heard_of_drops_what_it_has_and_reads_the_newest(shop: Shop, way: Way):
+async def test_who_was_not_heard_of_drops_what_it_has_and_reads_the_newest(book_shop: Shop, way: Way):
     """Given a reader that was frozen: nobody waited for it, so nothing of the former book may go on."""
-    keeper = BookKeeper(shop.books, shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
+    keeper = BookKeeper(book_shop.books, book_shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
     assert (await pinned(keeper), way.spoiled) == (0, 0)
-    shop.owner.execute("UPDATE book_reader SET beat_at = beat_at - interval '6 s'")
-    version = change(shop)
-    assert told(shop) == []
+    book_shop.owner.execute("UPDATE book_reader SET beat_at = beat_at - interval '6 s'")
+    version = change(book_shop)
+    assert told(book_shop) == []
     await keeper.beat()
     assert way.spoiled == 1
-    assert told(shop) == [0]
+    assert told(book_shop) == [0]
     assert await pinned(keeper) == version
 
 
-async def test_who_was_forgotten_altogether_begins_anew(shop: Shop, way: Way):
-    keeper = BookKeeper(shop.books, shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
+async def test_who_was_forgotten_altogether_begins_anew(book_shop: Shop, way: Way):
+    keeper = BookKeeper(book_shop.books, book_shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
     await pinned(keeper)
-    shop.owner.execute("DELETE FROM book_reader")
-    version = change(shop)
+    book_shop.owner.execute("DELETE FROM book_reader")
+    version = change(book_shop)
     await keeper.beat()
-    assert (way.spoiled, told(shop), await pinned(keeper)) == (1, [0], version)
+    assert (way.spoiled, told(book_shop), await pinned(keeper)) == (1, [0], version)
 
 
-async def test_a_beat_in_time_drops_nothing(shop: Shop, way: Way):
-    keeper = BookKeeper(shop.books, shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
+async def test_a_beat_in_time_drops_nothing(book_shop: Shop, way: Way):
+    keeper = BookKeeper(book_shop.books, book_shop.pool, decides=True, drain=way.drain, spoil=way.spoil)
     await pinned(keeper)
     assert await keeper.beat() == {"acme": 0}
     assert way.spoiled == 0
 
 
-async def test_a_change_that_was_not_heard_is_found_by_the_next_beat(shop: Shop, way: Way):
-    async with retained(shop, way) as keeper:
+async def test_a_change_that_was_not_heard_is_found_by_the_next_beat(book_shop: Shop, way: Way):
+    async with retained(book_shop, way) as keeper:
         await pinned(keeper)
-        shop.version += 1
-        shop.owner.execute("UPDATE tenant SET book_version = %s", [shop.version])  # nobody says so
-        await until(shop, shop.version)
+        book_shop.version += 1
+        book_shop.owner.execute("UPDATE tenant SET book_version = %s", [book_shop.version])  # nobody says so
+        await until(book_shop, book_shop.version)
 
 
-async def test_changes_in_a_row_end_with_the_last(shop: Shop, way: Way):
-    async with retained(shop, way) as keeper:
+async def test_changes_in_a_row_end_with_the_last(book_shop: Shop, way: Way):
+    async with retained(book_shop, way) as keeper:
         await pinned(keeper)
         for _ in range(20):
-            last = change(shop)
-        await until(shop, last)
+            last = change(book_shop)
+        await until(book_shop, last)
         assert await pinned(keeper) == last
 
 
-async def test_tenants_that_are_not_there_leave_nothing(shop: Shop, way: Way):
-    async with retained(shop, way) as keeper:
+async def test_tenants_that_are_not_there_leave_nothing(book_shop: Shop, way: Way):
+    async with retained(book_shop, way) as keeper:
         assert await keeper.pin(["nobody", "'", ""]) == {}
-        assert told(shop) == []
+        assert told(book_shop) == []
 
 
-async def test_the_listener_comes_back(shop: Shop, way: Way):
+async def test_the_listener_comes_back(book_shop: Shop, way: Way):
     """Given that PostgreSQL ended the session that listens, then changes are heard again."""
-    async with retained(shop, way) as keeper:
+    async with retained(book_shop, way) as keeper:
         await pinned(keeper)
         query = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fillip_worker'"
             " AND datname = current_database()"
         )
-        shop.owner.execute(query)
-        await until(shop, change(shop))
+        book_shop.owner.execute(query)
+        await until(book_shop, change(book_shop))

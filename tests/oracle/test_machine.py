@@ -21,7 +21,7 @@ HALVES = (2, 7)
 
 
 @pytest.fixture(scope="module")
-def site(new_database: NewDatabase) -> Iterator[Site]:
+def oracle_site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own with the control plane in front of it, where an event can have two grants."""
     with new_database() as dsn, two_grants_an_event():
         made = Site(dsn)
@@ -39,17 +39,17 @@ PLAY = settings(
 
 
 @pytest.mark.parametrize("half", HALVES)
-def test_whatever_happens_the_ledger_agrees_with_the_model(site: Site, half: int):
+def test_whatever_happens_the_ledger_agrees_with_the_model(oracle_site: Site, half: int):
     machine: type[Machine] = seed(half)(
-        type(f"Machine{half}", (Machine,), {"site": site, "bites": Counter(), "differences": []})
+        type(f"Machine{half}", (Machine,), {"site": oracle_site, "bites": Counter(), "differences": []})
     )
     run_state_machine_as_test(machine, settings=PLAY)
     assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites
 
 
-def test_it_agrees_among_events_at_and_beyond_every_bound_too(site: Site):
+def test_it_agrees_among_events_at_and_beyond_every_bound_too(oracle_site: Site):
     machine: type[Machine] = seed(5)(
-        type("Extremes", (ExtremeMachine,), {"site": site, "bites": Counter(), "differences": []})
+        type("Extremes", (ExtremeMachine,), {"site": oracle_site, "bites": Counter(), "differences": []})
     )
     run_state_machine_as_test(machine, settings=settings(PLAY, max_examples=EXAMPLES // 3))
     assert machine.bites["decisions granted"] > 0
@@ -57,5 +57,5 @@ def test_it_agrees_among_events_at_and_beyond_every_bound_too(site: Site):
 
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_found(site: Site, fault: Fault):
-    assert find(site, fault)
+def test_a_planted_fault_is_found(oracle_site: Site, fault: Fault):
+    assert find(oracle_site, fault)

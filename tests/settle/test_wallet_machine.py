@@ -29,7 +29,7 @@ BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgi
 
 
 @pytest.fixture(scope="module")
-def site(new_database: NewDatabase) -> Iterator[Site]:
+def wallet_site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own."""
     with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
         for place in (wallet_postgres, refund_postgres):
@@ -42,9 +42,9 @@ def site(new_database: NewDatabase) -> Iterator[Site]:
         made.close()
 
 
-def test_the_machine_bites(site: Site):
+def test_the_machine_bites(wallet_site: Site):
     """What the random run below is there to meet does come up, told once in a fixed order."""
-    machine = build_machine(site)()
+    machine = build_machine(wallet_site)()
     for currency in ("FIRM", "FREE"):
         machine.open_wallet(currency)
         machine.let_days_pass(1, then="sweep")  # 5 expire, 5 become active
@@ -72,15 +72,15 @@ def test_the_machine_bites(site: Site):
     assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites
 
 
-def test_whatever_comes_at_once_the_wallets_add_up(site: Site):
+def test_whatever_comes_at_once_the_wallets_add_up(wallet_site: Site):
     run_state_machine_as_test(
-        build_machine(site),
+        build_machine(wallet_site),
         settings=settings(
             max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
 
-def build_machine(site: Site) -> type[WalletMachine]:
+def build_machine(wallet_site: Site) -> type[WalletMachine]:
     """The machine on this ledger."""
-    return type("Machine", (WalletMachine,), {"site": site, "bites": Counter()})
+    return type("Machine", (WalletMachine,), {"site": wallet_site, "bites": Counter()})

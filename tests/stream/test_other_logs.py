@@ -74,7 +74,7 @@ class Site:
 
 
 @pytest.fixture
-async def site(servers: Addresses) -> AsyncIterator[Site]:
+async def log_site(servers: Addresses) -> AsyncIterator[Site]:
     topics = Topics(f"{uuid.uuid4().hex[:8]}.")
     await ensure_topics(servers.kafka_bootstrap, topics, PARTITIONS)
     producer = KafkaProducer(servers.kafka_bootstrap)
@@ -90,27 +90,27 @@ async def until(holds: Callable[[], bool], walking: "asyncio.Task[None]") -> Non
             await asyncio.sleep(0.01)
 
 
-async def test_a_topic_made_anew_is_refused_until_an_operator_goes_on_with_it(site: Site) -> None:
+async def test_a_topic_made_anew_is_refused_until_an_operator_goes_on_with_it(log_site: Site) -> None:
     offsets, refused = Offsets(), dict[int, str]()
 
     def tell(now: Mapping[int, str]) -> None:
         refused.clear()
         refused.update(now)
 
-    topic = site.topics.received
-    await site.send(*(f"old-{n}" for n in range(50)))
-    source = KafkaSource(site.bootstrap, site.topics.prefix, topic, offsets, tell_refused=tell)
+    topic = log_site.topics.received
+    await log_site.send(*(f"old-{n}" for n in range(50)))
+    source = KafkaSource(log_site.bootstrap, log_site.topics.prefix, topic, offsets, tell_refused=tell)
     walking = asyncio.create_task(walk(source, [], offsets.commit, offsets.set_aside))
     await until(lambda: len(offsets.values) == 200, walking)
 
-    await site.make_anew()
-    await site.send("new-0")
+    await log_site.make_anew()
+    await log_site.send("new-0")
     await until(lambda: len(refused) == PARTITIONS, walking)
-    await site.send(*(f"new-{n}" for n in range(1, 100)))  # beyond the old offsets
+    await log_site.send(*(f"new-{n}" for n in range(1, 100)))  # beyond the old offsets
     await until(lambda: len(refused) == PARTITIONS and all("made anew" in why for why in refused.values()), walking)
     assert len(offsets.values) == 200, "records of another log were taken for what follows"
 
-    offsets.restart(await read_log(site.bootstrap, topic))
+    offsets.restart(await read_log(log_site.bootstrap, topic))
     await until(lambda: len(offsets.values) == 200 + 400, walking)
     assert not refused
     await source.close()
@@ -120,18 +120,20 @@ async def test_a_topic_made_anew_is_refused_until_an_operator_goes_on_with_it(si
     )
 
 
-async def test_one_partition_that_does_not_fit_lets_the_others_go_on(site: Site) -> None:
+async def test_one_partition_that_does_not_fit_lets_the_others_go_on(log_site: Site) -> None:
     refused = dict[int, str]()
-    await site.send("1", "2")
-    logs = await read_log(site.bootstrap, site.topics.received)
+    await log_site.send("1", "2")
+    logs = await read_log(log_site.bootstrap, log_site.topics.received)
     offsets = Offsets({0: Position(logs[0].end + 1000, 0, logs[0].topic_id)})
-    source = KafkaSource(site.bootstrap, site.topics.prefix, site.topics.received, offsets, tell_refused=refused.update)
+    source = KafkaSource(
+        log_site.bootstrap, log_site.topics.prefix, log_site.topics.received, offsets, tell_refused=refused.update
+    )
     walking = asyncio.create_task(walk(source, [], offsets.commit, offsets.set_aside))
     await until(lambda: len(offsets.values) == logs[1].end, walking)
     assert refused.keys() == {0}
     assert "an older copy was restored" in refused[0]
     await source.rewind()  # changes nothing of that
-    await site.send("3")
+    await log_site.send("3")
     await until(lambda: offsets.stored[1].next_offset > logs[1].end, walking)
     assert offsets.stored[0].next_offset == logs[0].end + 1000
 
@@ -141,11 +143,13 @@ async def test_one_partition_that_does_not_fit_lets_the_others_go_on(site: Site)
     await walking
 
 
-async def test_an_offset_that_the_broker_lost_while_it_was_read_is_refused(site: Site) -> None:
+async def test_an_offset_that_the_broker_lost_while_it_was_read_is_refused(log_site: Site) -> None:
     """The stored position is moved behind the log's end in the middle of reading, as after a restored copy."""
     offsets, refused = Offsets(), dict[int, str]()
-    await site.send("1")
-    source = KafkaSource(site.bootstrap, site.topics.prefix, site.topics.received, offsets, tell_refused=refused.update)
+    await log_site.send("1")
+    source = KafkaSource(
+        log_site.bootstrap, log_site.topics.prefix, log_site.topics.received, offsets, tell_refused=refused.update
+    )
     walking = asyncio.create_task(walk(source, [], offsets.commit, offsets.set_aside))
     await until(lambda: len(offsets.values) == 4, walking)
     for number, stored in offsets.stored.items():
@@ -154,23 +158,25 @@ async def test_an_offset_that_the_broker_lost_while_it_was_read_is_refused(site:
     await until(lambda: len(refused) == PARTITIONS, walking)
     assert not walking.done()
 
-    offsets.restart(await read_log(site.bootstrap, site.topics.received))
+    offsets.restart(await read_log(log_site.bootstrap, log_site.topics.received))
     await until(lambda: len(offsets.values) == 8, walking)
     await source.close()
     await walking
 
 
-async def test_the_topic_is_watched_while_it_is_read(site: Site) -> None:
+async def test_the_topic_is_watched_while_it_is_read(log_site: Site) -> None:
     """Whatever an offset says: should the topic have another id than when it was taken up, it is looked at again."""
     offsets, told = Offsets(), list[Mapping[int, str]]()
-    await site.send("1")
-    source = KafkaSource(site.bootstrap, site.topics.prefix, site.topics.received, offsets, tell_refused=told.append)
+    await log_site.send("1")
+    source = KafkaSource(
+        log_site.bootstrap, log_site.topics.prefix, log_site.topics.received, offsets, tell_refused=told.append
+    )
     walking = asyncio.create_task(walk(source, [], offsets.commit, offsets.set_aside))
     await until(lambda: len(offsets.values) == 4, walking)
     source._topic_id = "another"
     await until(lambda: any(len(refused) == PARTITIONS for refused in told), walking)
     await until(lambda: not told[-1], walking)  # it fits after all
-    await site.send("2")
+    await log_site.send("2")
     await until(lambda: len(offsets.values) == 8, walking)
     await source.close()
     await walking
