@@ -64,7 +64,10 @@ def open_envelope(value: bytes | None) -> Envelope:
         escapes = b"\\u" in value
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH or (escapes and b"\\u0000" in value):
             _check_excess(json.decode(value))  # reads the extensions too, which the envelope's decoder passes over
-        if _may_repeat(value, envelope) and repeats_name(value, json.decode(value)):
+        # Written again, an envelope has as many colons where nothing was left out: no name that stood twice, no extension,
+        # no default. To tell so takes a third of the time that knowing takes.
+        colons = count_colons(value) if escapes else value.count(b":")
+        if _encode(envelope).count(b":") != colons and repeats_name(value, json.decode(value)):
             repeated = find_repeated(value)
             raise Unreadable("not_an_event", repeated.message, at=repeated.at)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -79,15 +82,6 @@ def open_envelope(value: bytes | None) -> Envelope:
     if envelope.data_base64 is not UNSET or not _is_json_media(envelope.datacontenttype):
         raise Unreadable("not_an_event", "data must be a JSON object (application/json)", at="/data")
     return envelope
-
-
-def _may_repeat(value: bytes, envelope: Envelope) -> bool:
-    """Whether an object of the event may have a name twice, told in a third of the time that knowing takes.
-
-    An envelope never has more colons when written again, and as many where nothing was left out: no name that stood twice, no
-    extension, no default.
-    """
-    return _encode(envelope).count(b":") != count_colons(value)
 
 
 def check_size(value: bytes) -> None:

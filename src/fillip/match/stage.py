@@ -85,6 +85,8 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
             typed_user = None
     cohorts = _list_cohorts(book, event.user_id) if eligibility.open_set.uses_cohorts else frozenset()
     met = _apply_rules(eligibility, typed_user, cohorts, refusals)
+    if not met:
+        return None
     candidates = [
         c for found in met.values() if (c := _build_candidate(event, found, typed_user or {}, cohorts, refusals))
     ]
