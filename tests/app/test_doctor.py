@@ -13,7 +13,9 @@ from fillip.embedded.state import StateFolder
 
 
 def name_bad(checks: list[Check]) -> list[str]:
-    return [check.name for check in checks if not check.ok]
+    bad = [check for check in checks if not check.ok]
+    print(*bad, sep="\n")  # shown by a test that fails
+    return [check.name for check in bad]
 
 
 def test_all_is_well_here(tmp_path: Path) -> None:
