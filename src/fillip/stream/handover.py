@@ -68,21 +68,22 @@ class Handover:
             self._arrived.clear()
             await self._arrived.wait()
         records: list[Record] = []
-        while self._waiting and len(records) < limit and limit_bytes > 0:
-            limit_bytes -= measure(self._waiting[0])
-            records.append(self._waiting.popleft())
-        self._free(records)
+        taken_bytes = 0
+        while self._waiting and len(records) < limit and taken_bytes < limit_bytes:
+            records.append(record := self._waiting.popleft())
+            taken_bytes += measure(record)
+        self._free(len(records), taken_bytes)
         return records
 
     def discard(self, partitions: Collection[int]) -> None:
         """Drop what waits of these partitions."""
         dropped = [record for record in self._waiting if record.partition in partitions]
         self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
-        self._free(dropped)
+        self._free(len(dropped), sum(map(measure, dropped)))
 
-    def _free(self, records: list[Record]) -> None:
-        self._taken += len(records)
-        self._taken_bytes += sum(map(measure, records))
+    def _free(self, count: int, size: int) -> None:
+        self._taken += count
+        self._taken_bytes += size
         self._freed.set()
 
     def _arrive(self, records: list[Record]) -> None:
