@@ -100,9 +100,8 @@ class Decoder:
         values, at = _read_values(data, 6)
         if data[:1] == b"I":
             return Row(relation, "c", values)
-        if (
-            data[5:6] != b"N"
-        ):  # a large key value that stayed as it was is not in the new row: the old key before it has it
+        if data[5:6] != b"N":
+            # A large key value that stayed as it was is left out of the new row: the old key, sent before it, has it.
             pairs = zip(values, _read_values(data, at + 1)[0], strict=True)
             values = [old if new is UNCHANGED and old is not None else new for old, new in pairs]
         return Row(relation, "u", values)
