@@ -22,9 +22,10 @@ def build_tenant(
     time_zone: str = "UTC",
     currency: str = "USD",
     clock: str = "history",
+    holdout_percent: int = 0,
 ) -> Tenant:
     """A tenant whose clock is its log's."""
-    return Tenant(tenant_id, "Acme", time_zone, currency, clock)
+    return Tenant(tenant_id, "Acme", time_zone, currency, clock, holdout_percent)
 
 
 def build_campaign(

@@ -110,6 +110,29 @@ async def test_a_trial_of_a_paused_campaign_tells_what_is_denied_for_good(acme: 
     assert tried["q"] == ["denied", "denied", "no_match", "no_match"], "a small basket is a visit too"
 
 
+async def test_a_trial_says_that_a_user_is_held_out(acme: AsyncClient, database: str) -> None:
+    """Denied where the rule is met; and where nobody is held out, nothing is said of it."""
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK | {"rule": "event.amount_cents >= 5000"})
+    assert "holdout" not in {check["check"] for check in (await attempt(acme, BIG, "c"))["checks"]}
+    await acme.patch("/v1/tenant", json={"holdout_percent": 50}, headers=ANY)
+    tried = [await attempt(acme, BIG | {"user_id": f"u{number}"}, "c") for number in range(20)]
+    assert {(each["outcome"], each["reason"]) for each in tried} == {("denied", "holdout"), ("granted", "granted")}
+    out = next(each for each in tried if each["outcome"] == "denied")
+    assert "among the 50 % of users who are held out and get nothing" in out["summary"]
+    small = BIG | {"user_id": out["event"]["user_id"], "attributes": {"amount_cents": 10}}
+    assert (await attempt(acme, small, "c"))["outcome"] == "no_match"
+
+
+async def test_a_decision_of_a_holdout_says_so_whatever_it_is_now(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    decision_id = put_decision(database, "e1", outcome="denied", reason="holdout", reward_values=[])
+    answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
+    assert (answer.json()["reason"], "limits" in checks(answer)) == ("holdout", False)
+
+
 async def test_a_trial_says_which_condition_failed_and_on_what_value(acme: AsyncClient) -> None:
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)

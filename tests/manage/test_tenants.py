@@ -44,6 +44,8 @@ async def test_a_tenant_is_made_once(operator: AsyncClient) -> None:
         ({"currency": "XXX"}, "/currency"),
         ({"tenant_id": "Shop"}, "/tenant_id"),
         ({"clock": "slow"}, "/clock"),
+        ({"holdout_percent": 51}, "/holdout_percent"),
+        ({"holdout_percent": 0.5}, "/holdout_percent"),
         ({"surprise": 1}, "/surprise"),
         ({"user_schema": {"type": "object", "properties": {"a": {}}}}, "/properties/a"),
     ],
@@ -68,6 +70,15 @@ async def test_a_tenant_changes_its_name_and_schema(acme: AsyncClient) -> None:
     assert (await acme.get("/v1/tenant")).json() == changed.json() | {"in_force_version": 2}
     assert (await acme.patch("/v1/tenant", json={"name": "x"})).status_code == 428
     assert (await acme.patch("/v1/tenant", json={"currency": "USD"}, headers={"If-Match": "*"})).status_code == 422
+
+
+async def test_a_tenant_holds_users_out(acme: AsyncClient) -> None:
+    changed = await acme.patch("/v1/tenant", json={"holdout_percent": 10}, headers={"If-Match": "*"})
+    assert (changed.status_code, changed.json()["holdout_percent"], changed.json()["book_version"]) == (200, 10, 2)
+    for wrong in (-1, 51, True, "5"):
+        refused = await acme.patch("/v1/tenant", json={"holdout_percent": wrong}, headers={"If-Match": "*"})
+        assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/holdout_percent"), wrong
+    assert (await acme.get("/v1/tenant")).json()["holdout_percent"] == 10
 
 
 async def test_an_attribute_keeps_its_type(acme: AsyncClient) -> None:

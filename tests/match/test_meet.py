@@ -109,6 +109,21 @@ async def test_a_paused_campaign_is_met_by_its_rule_alone_and_takes_nothing(book
     assert book_shop.refusals == {}
 
 
+async def test_who_is_held_out_meets_what_others_meet_and_takes_nothing(book_shop: Shop):
+    """So that what the holdout would have earned can be counted."""
+    book_shop.launch("all", "event.amount >= 500")
+    book_shop.owner.execute("UPDATE tenant SET holdout_percent = 50")
+    book_shop.owner.execute(
+        "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap)"
+        " VALUES ('acme', 'l', 'tenant', 'count', 'lifetime', 5)"
+    )
+    events = [await book_shop.event(f"u{number}", amount=500) for number in range(20)]
+    matches = await book_shop.meet(events)
+    assert [match.event.user_id for match in matches] == [event.user_id for event in events]
+    told = {(match.event.held_out, len(match.candidates[0].charges)) for match in matches}
+    assert told == {(True, 0), (False, 1)}
+
+
 async def test_a_rule_that_fails_matches_nothing_and_is_counted(book_shop: Shop):
     book_shop.launch("odd", "100 / event.amount > 1")
     assert await book_shop.meets(amount=0) == []

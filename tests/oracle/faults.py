@@ -236,6 +236,15 @@ def _advance_in_pause(
     yield from _list_requests_of(match, candidate, instances)
 
 
+def _advance_held_out(
+    match: Match, candidate: Any, instances: questing.InstanceBatch
+) -> Iterator[settlement.GrantRequest]:
+    """What a user does who is held out counts for quests all the same."""
+    if match.event.held_out and candidate.campaign_version.campaign.quest:
+        instances.advance(match.event, candidate)
+    yield from _list_requests_of(match, candidate, instances)
+
+
 def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:
     """What a paused campaign is sent leaves nothing behind, so that it is new when it is sent again."""
     return None if triggers[0].campaign_version.is_paused else _build_candidate(event, triggers, *rest)
@@ -294,6 +303,8 @@ FAULTS = [
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
     Fault("a limit's key ignored", _attribute(charge, "_name_counter", _ignore_key)),
     Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
+    Fault("granted although held out", _attribute(Tenant, "holds_out", lambda self, user_id: False)),
+    Fault("steps of a user who is held out", _attribute(settlement, "_list_requests_of", _advance_held_out)),
     Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused)),
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),

@@ -47,7 +47,8 @@ RACE_WITHIN_S = 30
 MOST_LOST = 10
 
 BITES = {
-    f"decisions {reason}" for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "expired")
+    f"decisions {reason}"
+    for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "holdout", "expired")
 } | {
     "quests met in a pause",
     "batches died",
@@ -382,9 +383,25 @@ class Machine(RuleBasedStateMachine):
         self._send(*self.sent[-1])
         self.produce([said] * more)
 
+    @rule(said=SAID, more=st.integers(0, 2))
+    def hold_out(self, said: Said, more: int) -> None:
+        """The last user does something, and another, while half are held out; it is sent again after that, and more is done."""
+        self._drain()
+        self._run(self.shop.hold_out(50))
+        self._tell_workers()
+        self.produce([said, (USERS[-1], *said[1:])])
+        self._drain()
+        self._run(self.shop.hold_out(0))
+        self._tell_workers()
+        self._send(*self.sent[-1])
+        self.produce([(USERS[-1], *said[1:])] * more)
+
     def _toggle(self, campaign_id: str) -> None:
         """Pause or resume a campaign; all workers have heard of it by then."""
         self._run(self.shop.toggle(campaign_id))
+        self._tell_workers()
+
+    def _tell_workers(self) -> None:
         for worker in self.workers:
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
 

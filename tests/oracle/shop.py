@@ -10,6 +10,7 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from fillip.core.tenant import Tenant
 from fillip.manage.api.keys import NewKey, Scope, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
@@ -18,6 +19,7 @@ from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables import tenant
 from fillip.migrations import role_dsn
 from tests.oracle.model import Book, give_start
+from tests.oracle.said import USERS
 
 ANY = {"If-Match": "*"}
 ACTIONS = {
@@ -40,8 +42,11 @@ class Plane:
         self.app = build_app(self.engine, self.owner, "operator", keys, gateway_url="ws://127.0.0.1:1/v1/stream")
 
     async def open_shop(self, clock: str, time_zone: str) -> "Shop":
-        """A new tenant with its actions."""
-        tenant_id = f"shop-{uuid4().hex[:12]}"
+        """A new tenant with its actions, of whose users the last one alone is in a holdout of 50 %."""
+        held_out = [False] * (len(USERS) - 1) + [True]
+        tenant_id = ""
+        while [Tenant(tenant_id, "", "UTC", "EUR", clock, 50).holds_out(user) for user in USERS] != held_out:
+            tenant_id = f"shop-{uuid4().hex[:12]}"
         document = {"time_zone": time_zone, "currency": "EUR", "clock": clock, "user_schema": USER_SCHEMA}
         async with transaction(self.owner) as connection:
             await add_tenant(connection, NewTenant(tenant_id=tenant_id, name=tenant_id, **document))
@@ -51,7 +56,7 @@ class Plane:
             base_url="http://fillip",
             headers={"Authorization": f"Bearer {issued.key}"},
         )
-        shop = Shop(tenant_id, client, self.owner, Book(document, ACTIONS, {}))
+        shop = Shop(tenant_id, client, self.owner, Book(document | {"tenant_id": tenant_id}, ACTIONS, {}))
         for name, schema in ACTIONS.items():
             await shop.call("PUT", f"/v1/actions/{name}", {"schema": schema})
         return shop
@@ -108,6 +113,11 @@ class Shop:
         verb, state = ("pause", "paused") if campaign["state"] == "running" else ("resume", "running")
         await self.call("POST", f"/v1/campaigns/{campaign_id}/{verb}")
         await self._note(campaigns={campaign_id: {**campaign, "state": state}})
+
+    async def hold_out(self, percent: int) -> None:
+        """Hold so many percent of the users out."""
+        await self.call("PATCH", "/v1/tenant", {"holdout_percent": percent})
+        await self._note(tenant={"holdout_percent": percent})
 
     async def cap(self, limit: Mapping[str, Any]) -> None:
         """Make a limit, or change its cap."""

@@ -54,6 +54,11 @@ class Event(Struct, frozen=True, dict=True):
         """What tells it from all other events."""
         return identify_event(self.tenant_id, self.source, self.event_id)
 
+    @cached_property
+    def held_out(self) -> bool:
+        """Whether its user is in the tenant's holdout: what it meets is denied, and counts for no quest."""
+        return self.book.tenant.holds_out(self.user_id)
+
 
 def is_late(event: Event) -> bool:
     """Whether it came beyond the acceptance horizon: never in a tenant whose clock is `history`."""

@@ -8,23 +8,38 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from fillip.core.identity import identify
+
 _HALF_A_DAY = timedelta(hours=12)
 LIFETIME = date(1970, 1, 1)
 """The start of the one window of a lifetime limit; not date.min, which asyncpg stores as '-infinity'."""
 
 
 class Tenant(Struct, frozen=True):
-    """`clock` is `live`, or `history` (no acceptance horizon, no automatic expiry). `time_zone` is an IANA name."""
+    """`clock` is `live`, or `history` (no acceptance horizon, no automatic expiry). `time_zone` is an IANA name.
+
+    `holdout_percent` of its users get nothing, so that what incentives bring can be measured against them.
+    """
 
     tenant_id: str
     name: str
     time_zone: str
     currency: str
     clock: str
+    holdout_percent: int = 0
 
     def local_day(self, instant: datetime) -> date:
         """The calendar day of `instant` in the tenant's zone."""
         return instant.astimezone(UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)).date()
+
+    def holds_out(self, user_id: str) -> bool:
+        """Whether a user is in the holdout: by a hash of tenant and user alone, so the same for every campaign, for ever.
+
+        A larger percentage holds the same users out, and more.
+        """
+        if not self.holdout_percent:
+            return False
+        return identify("holdout", self.tenant_id, user_id).int % 2**32 * 100 < self.holdout_percent * 2**32
 
     @property
     def skipped_days(self) -> Sequence[date]:

@@ -158,7 +158,7 @@ class PostgresBooks:
         campaign_versions = {each: known or join_versions(read[each]) for each, known in rows.known.items()}
         tenant = rows.tenant
         book = Book(
-            tenant=Tenant(rows.tenant_id, tenant["name"], tenant["time_zone"], tenant["currency"], tenant["clock"]),
+            tenant=Tenant(rows.tenant_id, *(tenant[name] for name in Tenant.__struct_fields__[1:])),
             version=tenant["book_version"],
             actions=_read_actions(rows.actions, old),
             read_user=build_coercer(derive_type(msgspec.json.decode(tenant["user_schema"]))),

@@ -14,6 +14,7 @@ Outcome = Literal["granted", "denied"]
 DecisionReason = Literal[
     "granted",
     "paused",
+    "holdout",
     "late",
     "no_value",
     "value_error",

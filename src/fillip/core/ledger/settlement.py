@@ -46,6 +46,11 @@ class GrantRequest(Struct, frozen=True):
         return *self.user, self.campaign_version.campaign.rewards
 
     @property
+    def takes_nothing(self) -> bool:
+        """Whether it is denied whatever else stands: its campaign is paused, or its user held out."""
+        return self.campaign_version.is_paused or self.match.event.held_out
+
+    @property
     def user(self) -> UserKey:
         """Whose inbox a grant goes to."""
         return self.match.event.tenant_id, self.match.event.user_id
@@ -191,6 +196,8 @@ def _find_reason(
 ) -> DecisionReason | None:
     if request.campaign_version.is_paused:
         return "paused"
+    if request.match.event.held_out:
+        return "holdout"
     if request.match.late:
         return "late"
     return request.refused or passed_over or ("limit" if refused_by else None)
@@ -206,7 +213,7 @@ def _cap(request: GrantRequest, caps: Mapping[tuple[str, str], int]) -> list[Lim
 
 def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBatch) -> Iterator[GrantRequest]:
     event, campaign_version = match.event, candidate.campaign_version
-    if campaign_version.campaign.quest is None or campaign_version.is_paused:
+    if campaign_version.campaign.quest is None or campaign_version.is_paused or event.held_out:
         yield _build_request(match, candidate)
     elif not match.late:
         completed, crowded = instances.advance(event, candidate)

@@ -135,7 +135,7 @@ def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
     keys: set[tuple[QuestKey, str]] = set()
     openings: set[tuple[QuestKey, str]] = set()
     for match in matches:
-        for candidate in () if match.late else match.candidates:
+        for candidate in () if match.late or match.event.held_out else match.candidates:
             if candidate.campaign_version.campaign.quest is None or candidate.campaign_version.is_paused:
                 continue
             place = (match.event.tenant_id, candidate.campaign_version.campaign_id, match.event.user_id)

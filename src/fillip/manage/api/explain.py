@@ -109,7 +109,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         user_id = context.event.user_id
         known = await postgres.find_instances(work.connection, work.caller, campaign_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
-        context = context if context.campaign_version.is_paused else trial.context
+        context = context if context.campaign_version.is_paused or context.event.held_out else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, context)
     checks += [worth, await check_conflict_now(work, context)]
@@ -119,10 +119,10 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
 
 
 def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
-    """(outcome, reason) of a trial: a pause and what comes after the rule leave a denial, but not a quest's `late`."""
+    """(outcome, reason) of a trial: a pause, a holdout and what comes after the rule leave a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
-    if reason == "paused":
+    if reason in ("paused", "holdout"):
         met = trial.met if trial else all(check.passed for check in checks if check.check in _UP_TO_RULE)
         rejected = any(check.reason == "in_future" for check in checks)
         return "denied" if met and not rejected else "no_match", reason
@@ -155,7 +155,7 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
 
 def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
-    if row.reason in ("paused", "late"):
+    if row.reason in ("paused", "holdout", "late"):
         return []
     worth, _ = check_worth(context)
     if not worth.passed:

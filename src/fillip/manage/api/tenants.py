@@ -36,6 +36,11 @@ def _want_currency(code: str) -> str:
     raise ValueError("not an ISO 4217 currency such as EUR")
 
 
+HoldoutPercent = Annotated[
+    int, Field(ge=0, le=50, strict=True, description="Of the users: they get nothing, from any campaign", examples=[5])
+]
+
+
 class NewTenant(Part):
     """What the operator says of a new tenant; `clock`, `time_zone` and `currency` stay as they are for ever."""
 
@@ -45,6 +50,7 @@ class NewTenant(Part):
     currency: Annotated[str, AfterValidator(_want_currency), Field(examples=["EUR"])]
     clock: Literal["live", "history"] = "live"
     user_schema: JsonSchema = NO_ATTRIBUTES
+    holdout_percent: HoldoutPercent = 0
 
 
 class TenantChange(Part):
@@ -52,6 +58,7 @@ class TenantChange(Part):
 
     name: Title | None = None
     user_schema: JsonSchema | None = None
+    holdout_percent: HoldoutPercent | None = None
 
 
 class TenantState(BaseModel):
@@ -63,6 +70,7 @@ class TenantState(BaseModel):
     currency: str = Field(examples=["EUR"])
     clock: Literal["live", "history"]
     user_schema: JsonSchema
+    holdout_percent: HoldoutPercent
     book_version: int
     revision: int
     created_at: datetime
@@ -110,9 +118,10 @@ async def read_tenant(work: Reading, response: Response) -> OwnTenant:
 
 @router.patch("/tenant")
 async def change_tenant(change: TenantChange, if_match: Match, work: Writing, response: Response) -> TenantState:
-    """Change the tenant's name, or the schema of its users' attributes.
+    """Change the tenant's name, the schema of its users' attributes, or how many of its users are held out.
 
     Attributes may be added and removed, but not change their type; launched campaigns must still fit.
+    Who is held out is told by a hash of the user: a larger holdout has all of a smaller one, and their quests stand still.
     """
     row = await postgres.hold_tenant(work.connection, work.caller.tenant_id)
     if_match.require(row.revision)

@@ -13,7 +13,7 @@ from fillip.manage.limit.answer import UseAnswer
 
 Outcome = Literal["granted", "denied", "progress", "no_match"]
 CheckName = Literal[
-    "state", "schedule", "action", "cohort", "rule", "time", "quest", "reward", "conflict", "limits", "room"
+    "state", "schedule", "action", "cohort", "rule", "holdout", "time", "quest", "reward", "conflict", "limits", "room"
 ]
 
 

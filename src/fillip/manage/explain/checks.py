@@ -43,6 +43,7 @@ def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
         _check_action(context),
         _check_cohort(context),
         _check_rules(context),
+        *_check_holdout(context.event),
         _check_time(context.event, now),
     ]
 
@@ -50,6 +51,7 @@ def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
 def is_earned(context: EventContext, now: datetime) -> bool:
     """Whether all of `check_eligibility` pass, without words for it."""
     looks = [_check_state(context.campaign_version), _check_action(context), _check_time(context.event, now)]
+    looks += _check_holdout(context.event)
     return is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
 
 
@@ -134,6 +136,15 @@ def is_met(context: EventContext, trigger: Trigger) -> bool:
         return bool(trigger.rule(context.event.typed, context.user, context.cohorts))
     except RuleError:
         return False
+
+
+def _check_holdout(event: Event) -> list[Check]:
+    """None where the tenant holds nobody out."""
+    tenant, held_out = event.book.tenant, event.held_out
+    if not tenant.holdout_percent:
+        return []
+    message = wording.tell_holdout(event.user_id, tenant.holdout_percent, held_out=held_out)
+    return [Check(check="holdout", passed=not held_out, reason="holdout" if held_out else None, message=message)]
 
 
 def _check_time(event: Event, now: datetime) -> Check:

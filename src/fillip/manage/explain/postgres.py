@@ -321,7 +321,7 @@ def _build(
 
 
 def _read_tenant(document: Mapping[str, Any]) -> Tenant:
-    return Tenant(**{name: document[name] for name in Tenant.__struct_fields__})
+    return Tenant(**{name: document[name] for name in Tenant.__struct_fields__ if name in document})  # of older ones
 
 
 async def _recall_document(

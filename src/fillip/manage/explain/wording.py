@@ -46,6 +46,12 @@ def tell_state(state: CampaignState, *, grants: bool) -> str:
     return f"the campaign is {state}" + ("" if grants else " and grants nothing")
 
 
+def tell_holdout(user_id: str, percent: int, *, held_out: bool) -> str:
+    """Whether the user is one of those who get nothing."""
+    who = f"{user_id} is" if held_out else f"{user_id} is not"
+    return f"{who} among the {percent} % of users who are held out" + (" and get nothing" if held_out else "")
+
+
 def tell_schedule(schedule: Schedule, at: datetime, reason: str | None) -> str:
     """How an event of `at` lies to the schedule, which refuses it for `reason`: not_started, ended or None."""
     if reason == "not_started":

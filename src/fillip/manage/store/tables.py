@@ -61,6 +61,7 @@ tenant = _table(
     _json("user_schema"),
     _count("book_version", "revision"),
     _instant("created_at"),
+    _integer("holdout_percent"),
 )
 tenant_quota = _table("tenant_quota", _key("tenant_id"), _json("quotas"))
 tenant_usage = _table("tenant_usage", _key("tenant_id"), _count("coupon_codes", "stored_bytes"))
