@@ -368,7 +368,9 @@ QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "da
 
 def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
     """What the state machine says of a planted fault; "" when it found nothing."""
-    machine: type[Machine] = type("Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": []})
+    machine: type[Machine] = type(
+        "Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": [], "planted": True}
+    )
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
         try:
