@@ -26,3 +26,8 @@ def hash_parts(parts: list[str]) -> str:
     said = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
     number = int.from_bytes(blake2b(said, digest_size=16).digest(), "big")
     return str(UUID(int=number & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+
+
+def is_held_out(tenant_id: str, user_id: str, percent: int) -> bool:
+    """Whether a user is in a holdout of so many percent: the lowest 32 bits of the hash, as a share of 2^32, lie below it."""
+    return UUID(hash_parts(["holdout", tenant_id, user_id])).int % 2**32 * 100 < percent * 2**32

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tests.oracle.cel import RuleFails, evaluate, read_attributes
 from tests.oracle.claim import Claim, Document, Touch, is_counted, set_against
-from tests.oracle.ids import hash_parts, name_event
+from tests.oracle.ids import hash_parts, is_held_out, name_event
 from tests.oracle.quest import Meeting, QuestLog
 from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
 from tests.oracle.worth import appraise
@@ -126,7 +125,7 @@ class Model:
     ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
         """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
         newest, by_number = versions[-1], {version.number: version for version in versions}
-        paused = "paused" if _is_paused(seen, newest.campaign) else "holdout" if is_held_out(seen) else None
+        paused = "paused" if _is_paused(seen, newest.campaign) else "holdout" if _is_held_out(seen) else None
         late = "late" if seen.late else None
         named = [(seen.offset, "", paused or late, newest.number)]
         if newest.meeting and not paused:
@@ -195,7 +194,7 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
-            earns_nothing = worthless or _is_paused(seen, campaign_id) or is_held_out(seen)
+            earns_nothing = worthless or _is_paused(seen, campaign_id) or _is_held_out(seen)
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
@@ -206,13 +205,11 @@ def _is_paused(seen: Seen, campaign_id: str) -> bool:
     return bool(seen.book.campaigns[campaign_id]["state"] == "paused")
 
 
-def is_held_out(seen: Seen) -> bool:
-    """Whether its user gets nothing, from any campaign: of 100 equal parts of the hashes theirs lies in one of the first."""
+def _is_held_out(seen: Seen) -> bool:
+    """Whether its user gets nothing, from any campaign."""
     tenant = seen.book.tenant
-    if not tenant.get("holdout_percent"):
-        return False
-    number = UUID(hash_parts(["holdout", tenant["tenant_id"], seen.event["subject"]])).int % 2**32
-    return number * 100 < tenant["holdout_percent"] * 2**32
+    percent = tenant.get("holdout_percent", 0)
+    return percent > 0 and is_held_out(tenant["tenant_id"], seen.event["subject"], percent)
 
 
 def _is_over(seen: Seen, reward: Document) -> bool:

@@ -10,7 +10,6 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from fillip.core.tenant import Tenant
 from fillip.manage.api.keys import NewKey, Scope, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
@@ -18,6 +17,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables import tenant
 from fillip.migrations import role_dsn
+from tests.oracle.ids import is_held_out
 from tests.oracle.model import Book, give_start
 from tests.oracle.said import USERS
 
@@ -45,7 +45,7 @@ class Plane:
         """A new tenant with its actions, of whose users the last one alone is in a holdout of 50 %."""
         held_out = [False] * (len(USERS) - 1) + [True]
         tenant_id = ""
-        while [Tenant(tenant_id, "", "UTC", "EUR", clock, 50).holds_out(user) for user in USERS] != held_out:
+        while [is_held_out(tenant_id, user, 50) for user in USERS] != held_out:
             tenant_id = f"shop-{uuid4().hex[:12]}"
         document = {"time_zone": time_zone, "currency": "EUR", "clock": clock, "user_schema": USER_SCHEMA}
         async with transaction(self.owner) as connection:
