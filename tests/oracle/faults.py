@@ -227,22 +227,21 @@ _find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
 
 
-def _advance_in_pause(
-    match: Match, candidate: Any, instances: questing.InstanceBatch
-) -> Iterator[settlement.GrantRequest]:
-    """What a paused quest is sent counts for its steps all the same, though it earns nothing yet."""
-    if candidate.campaign_version.is_paused and candidate.campaign_version.campaign.quest:
-        instances.advance(match.event, candidate)
-    yield from _list_requests_of(match, candidate, instances)
+def _advance_although(
+    is_barred: Callable[[Match, Any], bool],
+) -> Callable[[Match, Any, questing.InstanceBatch], Iterator[settlement.GrantRequest]]:
+    """What a quest is sent counts for its steps all the same where it is so, though it earns nothing yet."""
+
+    def advance(match: Match, candidate: Any, instances: questing.InstanceBatch) -> Iterator[settlement.GrantRequest]:
+        if is_barred(match, candidate) and candidate.campaign_version.campaign.quest:
+            instances.advance(match.event, candidate)
+        yield from _list_requests_of(match, candidate, instances)
+
+    return advance
 
 
-def _advance_held_out(
-    match: Match, candidate: Any, instances: questing.InstanceBatch
-) -> Iterator[settlement.GrantRequest]:
-    """What a user does who is held out counts for quests all the same."""
-    if match.event.held_out and candidate.campaign_version.campaign.quest:
-        instances.advance(match.event, candidate)
-    yield from _list_requests_of(match, candidate, instances)
+_advance_in_pause = _advance_although(lambda match, candidate: candidate.campaign_version.is_paused)
+_advance_held_out = _advance_although(lambda match, candidate: match.event.held_out)
 
 
 def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:

@@ -11,7 +11,7 @@ from fillip.core.book.eligibility import EligibilityIndex, OpenSet
 from fillip.core.book.version import Trigger
 from fillip.core.errors import Unreadable
 from fillip.core.event import REVERSAL, Event, Rejection, is_late
-from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import value_rewards
@@ -136,7 +136,7 @@ def _build_version_candidate(
     campaign_version = triggers[0].campaign_version
     reward_values = value_rewards(event, campaign_version, user, cohorts)
     try:
-        nothing = reward_values.refused or campaign_version.is_paused or event.held_out
+        nothing = reward_values.refused or is_barred(event, campaign_version)
         charges = () if nothing else list_charges(event, campaign_version, reward_values.values, user, cohorts)
     except RuleError:
         refusals.add("key_error")

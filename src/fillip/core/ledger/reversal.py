@@ -163,19 +163,25 @@ def read_reversal(data: Mapping[str, object]) -> ReversalRequest:
         request = convert(data, ReversalRequest)
     except ValidationError as error:
         raise Unreadable("schema_violation", f"not a reversal: {error}") from None
-    ids, source = (request.event_id, *request.line_names), request.event_source or ""
-    parts, too_long = (request.amount is not None) + bool(request.lines), "is longer than {} bytes in UTF-8".format
-    looks = (
-        (all(map(fits, ids)), "/event_id", f"an id or line {too_long(MAX_ID_BYTES)}"),
-        (fits(source, MAX_SOURCE_BYTES), "/event_source", f"event_source {too_long(MAX_SOURCE_BYTES)}"),
-        (parts < 2, "/lines", "give amount or lines, not both"),
-        (parts == (request.of is not None), "/of", "a part needs amount or lines, and of: the whole in the same unit"),
-        (len(request.line_names) == len(request.lines), "/lines", "line names must be unique"),
-        ((request.share or 0) <= 1, "/of", "a part can't be more than the whole"),
-    )
-    for passed, pointer, message in looks:
-        if not passed:
-            raise Unreadable("schema_violation", message, at=pointer)
+    if not all(map(fits, (request.event_id, *request.line_names))):
+        raise Unreadable(
+            "schema_violation", f"an id or line is longer than {MAX_ID_BYTES} bytes in UTF-8", at="/event_id"
+        )
+    if not fits(request.event_source or "", MAX_SOURCE_BYTES):
+        raise Unreadable(
+            "schema_violation", f"event_source is longer than {MAX_SOURCE_BYTES} bytes in UTF-8", at="/event_source"
+        )
+    parts = (request.amount is not None) + bool(request.lines)
+    if parts > 1:
+        raise Unreadable("schema_violation", "give amount or lines, not both", at="/lines")
+    if parts != (request.of is not None):
+        raise Unreadable(
+            "schema_violation", "a part needs amount or lines, and of: the whole in the same unit", at="/of"
+        )
+    if len(request.line_names) < len(request.lines):
+        raise Unreadable("schema_violation", "line names must be unique", at="/lines")
+    if (request.share or 0) > 1:
+        raise Unreadable("schema_violation", "a part can't be more than the whole", at="/of")
     for at, line in enumerate(request.lines):
         if line.of is not None and not line.amount <= line.of <= (request.of or 0):
             message = "the whole of a line is at least its amount, and at most the whole of the event"

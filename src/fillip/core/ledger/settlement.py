@@ -13,7 +13,7 @@ from fillip.core.ledger.conflict import Winners, rank
 from fillip.core.ledger.decision import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
 from fillip.core.ledger.stock import Stock, WantedRewards
 from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, take, weigh
-from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.reward_values import ValueRefusal
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
 
@@ -46,9 +46,9 @@ class GrantRequest(Struct, frozen=True):
         return *self.user, self.campaign_version.campaign.rewards
 
     @property
-    def takes_nothing(self) -> bool:
-        """Whether it is denied whatever else stands: its campaign is paused, or its user held out."""
-        return self.campaign_version.is_paused or self.match.event.held_out
+    def is_barred(self) -> bool:
+        """Whether it is denied whatever else stands, and so takes nothing."""
+        return is_barred(self.match.event, self.campaign_version)
 
     @property
     def user(self) -> UserKey:
@@ -213,7 +213,7 @@ def _cap(request: GrantRequest, caps: Mapping[tuple[str, str], int]) -> list[Lim
 
 def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBatch) -> Iterator[GrantRequest]:
     event, campaign_version = match.event, candidate.campaign_version
-    if campaign_version.campaign.quest is None or campaign_version.is_paused or event.held_out:
+    if campaign_version.campaign.quest is None or is_barred(event, campaign_version):
         yield _build_request(match, candidate)
     elif not match.late:
         completed, crowded = instances.advance(event, candidate)

@@ -10,11 +10,16 @@ from fillip.core.limit import CounterKey, LimitCharge
 from fillip.core.match.reward_values import ValueRefusal
 
 
+def is_barred(event: Event, campaign_version: CampaignVersion) -> bool:
+    """Whether all that the event would earn of the campaign is denied, and nothing of it counts: paused, or held out."""
+    return campaign_version.is_paused or event.held_out
+
+
 class Candidate(Struct, frozen=True):
     """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
 
-    `values` has one for each reward; where they can't be granted, `refused` says why and nothing is charged, nor for a
-    campaign that is paused, nor for a user who is held out.
+    `values` has one for each reward; where they can't be granted, `refused` says why and nothing is charged, nor where
+    it is barred.
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
     that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
     cohorts for the rules that settle runs.

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event
 from fillip.core.identity import name_key
-from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.quest.instance import Contribution, Instance, QuestEvent, advance
 from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
@@ -135,10 +135,11 @@ def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
     keys: set[tuple[QuestKey, str]] = set()
     openings: set[tuple[QuestKey, str]] = set()
     for match in matches:
-        for candidate in () if match.late or match.event.held_out else match.candidates:
-            if candidate.campaign_version.campaign.quest is None or candidate.campaign_version.is_paused:
+        for candidate in () if match.late else match.candidates:
+            campaign_version = candidate.campaign_version
+            if campaign_version.campaign.quest is None or is_barred(match.event, campaign_version):
                 continue
-            place = (match.event.tenant_id, candidate.campaign_version.campaign_id, match.event.user_id)
+            place = (match.event.tenant_id, campaign_version.campaign_id, match.event.user_id)
             quest_event = read_quest_event(match.event, candidate)
             at = find_due(quest_event)
             span = spans.get(place, Span(at, at))

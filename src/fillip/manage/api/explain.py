@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from fillip.core.limit import CounterUse, weigh
+from fillip.core.match.candidate import is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
@@ -109,7 +110,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         user_id = context.event.user_id
         known = await postgres.find_instances(work.connection, work.caller, campaign_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
-        context = context if context.campaign_version.is_paused or context.event.held_out else trial.context
+        context = context if is_barred(context.event, context.campaign_version) else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, context)
     checks += [worth, await check_conflict_now(work, context)]
