@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from httpx import AsyncClient
 
+from tests.builders import build_tenant
 from tests.manage.ledger_rows import put_counter, put_decision, put_event, put_instance
 from tests.manage.shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
@@ -125,12 +126,19 @@ async def test_a_trial_says_that_a_user_is_held_out(acme: AsyncClient, database:
 
 
 async def test_a_decision_of_a_holdout_says_so_whatever_it_is_now(acme: AsyncClient, database: str) -> None:
+    """By the percentage of the book that it was made under."""
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)
-    put_event(database, "e1", {"amount_cents": 9000})
-    decision_id = put_decision(database, "e1", outcome="denied", reason="holdout", reward_values=[])
+    tenant = build_tenant(holdout_percent=50)
+    user = next(name for number in range(20) if tenant.holds_out(name := f"u{number}"))
+    await acme.patch("/v1/tenant", json={"holdout_percent": 50}, headers=ANY)
+    put_event(database, "e1", {"amount_cents": 9000}, user)
+    decision_id = put_decision(database, "e1", user_id=user, outcome="denied", reason="holdout", reward_values=[])
+    await acme.patch("/v1/tenant", json={"holdout_percent": 0}, headers=ANY)
     answer = await acme.get(f"/v1/decisions/{decision_id}/explain")
-    assert (answer.json()["reason"], "limits" in checks(answer)) == ("holdout", False)
+    found = checks(answer)
+    assert (answer.json()["reason"], "limits" in found) == ("holdout", False)
+    assert (found["holdout"]["passed"], found["rule"]["passed"]) == (False, True)
 
 
 async def test_a_trial_says_which_condition_failed_and_on_what_value(acme: AsyncClient) -> None:

@@ -51,8 +51,8 @@ def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
 def is_earned(context: EventContext, now: datetime) -> bool:
     """Whether all of `check_eligibility` pass, without words for it."""
     looks = [_check_state(context.campaign_version), _check_action(context), _check_time(context.event, now)]
-    looks += _check_holdout(context.event)
-    return is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
+    met = is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
+    return met and not context.event.held_out
 
 
 def describe_instance(instance: Instance) -> InstanceAnswer:
