@@ -11,6 +11,7 @@ from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
 from tests.bench import (
     books,
+    cohorts,
     explain,
     force,
     heavy,
@@ -34,6 +35,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "rules": rules.bench,
     "index": index.bench,
     "books": books.bench,
+    "cohorts": cohorts.bench,
     "ledger": ledger.bench,
     "quests": quests.bench,
     "heavy": heavy.bench,

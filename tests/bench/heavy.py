@@ -18,6 +18,7 @@ from fillip.figures import Figure, at_most, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
@@ -92,7 +93,10 @@ async def measure(dsn: str, site: Site, name: str, tenant: str, events: int) -> 
     told: list[Any] = []
     async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=2) as pool:
         await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
-        ingest, meet = Ingest(PostgresBooks(pool)), Meet(PostgresUsers(pool), lambda refusals: None)
+        ingest, meet = (
+            Ingest(PostgresBooks(pool)),
+            Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None),
+        )
         settle = Settle(PostgresLedger(pool, "bench"), lambda settled, *others: told.extend(settled))
         now = datetime.now(UTC)
         records = [Record(TOPIC, 0, n, write(tenant, n, now), b"k", int(now.timestamp() * 1000)) for n in range(events)]

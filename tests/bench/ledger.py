@@ -12,6 +12,7 @@ import uvloop
 from fillip.figures import Figure, expect, note
 from fillip.ingest import Ingest
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
@@ -41,7 +42,10 @@ async def measure(dsn: str, site: Site) -> list[Figure]:
             nonlocal granted
             granted += len(settled)  # type: ignore[arg-type]
 
-        ingest, meet = Ingest(PostgresBooks(pool)), Meet(PostgresUsers(pool), lambda refusals: None)
+        ingest, meet = (
+            Ingest(PostgresBooks(pool)),
+            Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None),
+        )
         settle, offset = Settle(PostgresLedger(pool, "bench"), report), 0
         await PostgresLedger(pool, "bench").claim(TOPIC, 0, 0, "")
         for size, times in SIZES.items():

@@ -19,6 +19,7 @@ from fillip.figures import Figure, at_least, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
@@ -118,7 +119,7 @@ class Line:
         """On the worker's connections."""
         self._pool = pool
         self._ingest = Ingest(PostgresBooks(pool))
-        self._meet = Meet(PostgresUsers(pool), lambda refusals: None)
+        self._meet = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
         self._settle = Settle(PostgresLedger(pool, "bench"), lambda *told: None)
         self._offset, self._numbers = 0, count()
 

@@ -20,6 +20,7 @@ from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.ingest import Ingest
 from fillip.manage.rule.checker import Expected, check_rule
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
@@ -66,7 +67,7 @@ class Till:
         self.granted = self.applied = 0
         self._ledger = PostgresLedger(pool, "bench")
         self._ingest = Ingest(PostgresBooks(pool))
-        self._meet = Meet(PostgresUsers(pool), lambda refusals: None)
+        self._meet = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
         self._settle = Settle(self._ledger, self._report)
         self._ends = [0] * PARTITIONS
 

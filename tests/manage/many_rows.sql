@@ -18,9 +18,11 @@ SELECT tenant_id, 'l' || mine, campaign_id, 'campaign', 'count', 'day', 1 FROM n
 INSERT INTO limit_counter (tenant_id, limit_id, user_id, key, window_start, used, cap, version)
 SELECT tenant_id, 'l0', user_id, mine::text, '1970-01-01', 0, 1, 1 FROM n;
 INSERT INTO cohort (tenant_id, cohort_id, name, content_id)
-SELECT tenant_id, 'c' || mine, 'C', CASE WHEN mine = 0 THEN md5(tenant_id)::uuid END FROM n;
-INSERT INTO cohort_part (tenant_id, content_id, first_id, members)
-SELECT tenant_id, md5(tenant_id)::uuid, 'u' || lpad(mine::text, 5, '0'), 'u' || lpad(mine::text, 5, '0') FROM n;
+SELECT tenant_id, 'c' || mine, 'C', CASE WHEN mine = 0 THEN md5(tenant_id)::uuid ELSE uuidv7() END FROM n;
+INSERT INTO user_number (tenant_id, user_id, number) SELECT tenant_id, 'u' || lpad(mine::text, 5, '0'), mine FROM n;
+INSERT INTO cohort_chunk (tenant_id, content_id, chunk, version, members)
+SELECT tenant_id, md5(tenant_id)::uuid, mine, 1, '$MEMBERS' FROM n;
+INSERT INTO cohort_build (tenant_id, cohort_id, change, lines) SELECT tenant_id, 'c0', 'add', 1 FROM n;
 INSERT INTO named_list (tenant_id, list_id, name, kind, version, size) SELECT tenant_id, 'l' || mine, 'L', 'int', 1, 0 FROM n;
 INSERT INTO points_currency (tenant_id, currency, name) SELECT tenant_id, 'P' || mine, 'P' FROM n;
 INSERT INTO coupon_pool (tenant_id, pool_id, name) SELECT tenant_id, 'p' || mine, 'P' FROM n;

@@ -24,6 +24,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/campaigns/{campaign_id}/explain"): {"params": {"event_id": "e1"}},
     ("PUT", "/v1/limits/{limit_id}"): {"json": LIMIT},
     ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
+    ("POST", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n", "params": {"change": "add"}},
+    ("GET", "/v1/cohorts/{cohort_id}/overlap"): {"params": {"other": "vip"}},
     ("POST", "/v1/coupon-pools/{pool_id}/codes"): {"content": b"EVE\n"},
     ("POST", "/v1/coupon-pools/{pool_id}/generations"): {"json": {"count": 1}},
     ("PUT", "/v1/badges/{badge_id}"): {"json": {"name": "Eve"}},
@@ -91,6 +93,8 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
+    builds = (await acme.get("/v1/cohorts/vip/builds")).json()["items"]
+    made["build_id"] = builds[0]["build_id"]
     made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     with psycopg.connect(dsn) as owner:
@@ -129,7 +133,8 @@ async def test_the_owner_finds_what_a_stranger_does_not(acme: AsyncClient, plane
         if method == "GET":
             answer = await acme.request(method, path.format(**ids), **BODIES.get((method, path), {}))
             assert answer.status_code == 200, (path, answer.text)
-            assert answer.json().get("items") != [], path
+            is_csv = answer.headers["Content-Type"].startswith("text/csv")
+            assert is_csv or answer.json().get("items") != [], path
 
 
 async def test_lists_show_the_own_only(acme: AsyncClient, rival: AsyncClient, plane: Plane) -> None:
@@ -206,8 +211,10 @@ def dump(dsn: str) -> list[object]:
         "campaign",
         "spending_limit",
         "cohort",
-        "cohort_content",
-        "cohort_part",
+        "cohort_chunk",
+        "cohort_build",
+        "user_number",
+        "user_numbering",
         "named_list",
         "named_list_version",
         "api_key",

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import psycopg
 import pytest
+from pyroaring import BitMap
 from sqlalchemy import event
 
 import fillip.migrations
@@ -33,6 +34,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/campaigns": {"state": "running", "kind": "SIMPLE"},
     "/v1/campaigns/c0/versions": {},
     "/v1/cohorts": {},
+    "/v1/cohorts/c0/builds": {},
     "/v1/cohorts/c0/members": {},
     "/v1/coupon-pools": {},
     "/v1/coupon-pools/p0/generations": {},
@@ -119,7 +121,8 @@ def write_many_rows(rows: int) -> str:
     """The statements that fill every list."""
     checked = msgspec.json.encode({"rule": CheckedExpression(check_rule("true", EMPTY, EMPTY).checked)}).decode()
     source = Path(__file__).with_name("many_rows.sql").read_text()
-    return source.replace("$ROWS", str(rows)).replace("$CHECKED", checked)
+    members = f"\\x{BitMap([0]).serialize().hex()}"
+    return source.replace("$ROWS", str(rows)).replace("$CHECKED", checked).replace("$MEMBERS", members)
 
 
 @pytest.fixture

@@ -4,21 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import psycopg
 import pytest
 from msgspec import json
+from pyroaring import BitMap
 
 from fillip.core.book.book import Book
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext
+from fillip.core.cohort import CHUNK_BITS, NOBODY, find_changed
 from fillip.core.event import Event
 from fillip.core.match.candidate import Match
 from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.match.refusals import Reason
 from fillip.migrations import role_dsn
@@ -37,10 +39,14 @@ class Shop:
     refusals: dict[Reason, int] = field(default_factory=dict)
     lists: ObjectType = EMPTY
     version: int = 0
+    numbers: dict[str, int] = field(default_factory=dict)
+    members: dict[str, BitMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.books = PostgresBooks(self.pool)
-        self._meet = Meet(PostgresUsers(self.pool), lambda refusals: self.refusals.update(refusals.tell()))
+        self._meet = Meet(
+            PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: self.refusals.update(refusals.tell())
+        )
 
     def launch(self, campaign_id: str, rule: str = "true", *, state: str = "running", **more: Any) -> None:
         """A SIMPLE campaign on BUY, type-checked as at saving."""
@@ -85,21 +91,38 @@ class Shop:
         self.lists = ObjectType((*known, Field(list_id, ListOf(Scalar(Kind.STRING, nullable=False), 10_000))))
 
     def enrol(self, cohort_id: str, *users: str) -> None:
-        """Make these the users of a cohort, five a part, in the next version of the book."""
+        """Make these the users of a cohort, in the next version of the book."""
         self.version += 1
         self.owner.execute("UPDATE tenant SET book_version = %s", [self.version])
-        content_id = uuid4()
-        self.owner.execute("INSERT INTO cohort_content VALUES ('acme', %s, true)", [content_id])
-        for part in [sorted(users)[at : at + 5] for at in range(0, len(users), 5)]:
+        members = BitMap(self.number(user_id) for user_id in users)
+        row = self.owner.execute(
+            "INSERT INTO cohort (tenant_id, cohort_id, name, version, size) VALUES ('acme', %s, 'C', %s, %s)"
+            " ON CONFLICT (tenant_id, cohort_id) DO UPDATE SET version = excluded.version, size = excluded.size"
+            " RETURNING content_id",
+            [cohort_id, self.version, len(users)],
+        ).fetchone()
+        assert row
+        for chunk, octets in find_changed(self.members.get(cohort_id, NOBODY), members).items():
             self.owner.execute(
-                "INSERT INTO cohort_part VALUES ('acme', %s, %s, %s)", [content_id, part[0], "\n".join(part)]
+                "UPDATE cohort_chunk SET until = %s, left_at = now() WHERE content_id = %s AND chunk = %s AND until IS NULL",
+                [self.version, row[0], chunk],
             )
-        self.owner.execute(
-            "INSERT INTO cohort (tenant_id, cohort_id, name, version, content_id, size) VALUES ('acme', %s, 'C', %s, %s, %s)"
-            " ON CONFLICT (tenant_id, cohort_id) DO UPDATE"
-            " SET version = excluded.version, content_id = excluded.content_id, size = excluded.size",
-            [cohort_id, self.version, content_id, len(users)],
-        )
+            self.owner.execute(
+                "INSERT INTO cohort_chunk (tenant_id, content_id, chunk, version, members) VALUES ('acme', %s, %s, %s, %s)",
+                [row[0], chunk, self.version, octets],
+            )
+        self.members[cohort_id] = members
+
+    def number(self, user_id: str) -> int:
+        """The number of a user, who gets one where there is none; each in a chunk of its own."""
+        if user_id not in self.numbers:
+            self.numbers[user_id] = len(self.numbers) << CHUNK_BITS
+            self.owner.execute("INSERT INTO user_number VALUES ('acme', %s, %s)", [user_id, self.numbers[user_id]])
+            self.owner.execute(
+                "INSERT INTO user_numbering VALUES ('acme', 1) ON CONFLICT (tenant_id) DO UPDATE SET numbered = %s",
+                [self.numbers[user_id] + 1],
+            )
+        return self.numbers[user_id]
 
     async def book(self) -> Book:
         """What the worker decides under now."""

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
 from fillip.core.book.book import index_triggers
 from fillip.core.campaign.campaign import CheckedExpression, Schedule
+from fillip.core.cohort import Cohort
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
 from fillip.core.schema.coerce import build_coercer
@@ -19,7 +21,8 @@ from tests.builders import T0, build_campaign, build_version
 from tests.match.conftest import BUY
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
-COHORTS = {"a": (1, frozenset({"u1", "u2"})), "b": (1, frozenset({"u2"}))}  # "gone" was deleted
+NUMBERS = {"u1": 0, "u2": 70_000}
+COHORTS = {"a": Cohort(1, BitMap([0, 70_000])), "b": Cohort(1, BitMap([70_000]))}  # "gone" was deleted
 SOURCES = ["true", "event.amount > 1", "event.coupon == 'x'", "event.amount == 1 || event.coupon == 'y'",
            "event.amount % 2 == 1", "event.coupon.startsWith('x')"]  # fmt: skip
 SHAPE = derive_type(BUY)
@@ -49,7 +52,7 @@ def refuse(campaign, user_id, at):
     """Asking one campaign, as its definition says; that it is paused closes nothing: what it meets is denied later."""
     if reason := campaign.schedule.refuse(at):
         return reason
-    if campaign.cohorts and not any(user_id in COHORTS[c][1] for c in campaign.cohorts if c in COHORTS):
+    if campaign.cohorts and not any(COHORTS[c].holds(NUMBERS.get(user_id)) for c in campaign.cohorts if c in COHORTS):
         return "not_in_cohort"
     return None
 
@@ -72,7 +75,7 @@ def compare(made, events):
     index = index_triggers(campaign_versions, {})["BUY"]
     refusals, counts = Refusals(), Counter[str]()
     for user_id, at, attributes in events:
-        typed, open_set, mine = READ(attributes), index.open_at(at), index.list_mine(user_id, COHORTS)
+        typed, open_set, mine = READ(attributes), index.open_at(at), index.list_mine(NUMBERS.get(user_id), COHORTS)
         refusals.add_closed(index, open_set, mine)
         reasons = {e.campaign_id: refuse(e.campaign, user_id, at) for e in campaign_versions}
         counts.update(reason for reason in reasons.values() if reason)

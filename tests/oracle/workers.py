@@ -13,6 +13,7 @@ from fillip.core.limit import CounterKey
 from fillip.ingest import Ingest
 from fillip.limit import Hint
 from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
@@ -163,7 +164,7 @@ class Worker:
         self.source = MemorySource(log, ledger, max_records=max_records)
         self._stages: list[Stage] = [
             Ingest(self.books),
-            Meet(PostgresUsers(pool), lambda refusals: None),
+            Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None),
             Hint(rumours),
         ]
 

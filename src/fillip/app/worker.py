@@ -29,6 +29,7 @@ from fillip.limit import Hint
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks, PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
@@ -65,7 +66,11 @@ async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | N
         health.watch("Kafka", Lag(ends, lambda: log.places).measure)
     books = BookKeeper(PostgresBooks(pool), pool, decides=True, drain=source.drain, spoil=source.spoil)
     refusals = RefusalMetrics()
-    stages: list[Stage] = [Ingest(books), Meet(PostgresUsers(pool), refusals.add), Hint(ValkeyLimitHints(valkey))]
+    stages: list[Stage] = [
+        Ingest(books),
+        Meet(PostgresUsers(pool), PostgresNumbers(pool), refusals.add),
+        Hint(ValkeyLimitHints(valkey)),
+    ]
     following = asyncio.create_task(books.run())
     settling = partial(commit, source, books, Settle(ledger, report))
     walking = asyncio.create_task(walk(source, stages, settling, partial(set_aside, books, settling), ERRORS))

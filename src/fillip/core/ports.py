@@ -28,6 +28,18 @@ class UserAttributes(Protocol):
         """(tenant, user) -> attributes; users without a row are absent. Raises Retry."""
 
 
+class UserNumbers(Protocol):
+    """The numbers under which cohorts know users."""
+
+    async def find(
+        self, users: Mapping[str, Collection[str]], books: Mapping[str, Book]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Tenant -> user -> number, of the users of each tenant; those without one are in none of its book's cohorts.
+
+        Raises Busy or Retry.
+        """
+
+
 class LimitHints(Protocol):
     """The projection of limit counters: may be stale or empty, so it only hints."""
 

@@ -19,6 +19,7 @@ QuotaName = Literal[
     "rule_steps",
     "cohorts",
     "cohort_size",
+    "listed_users",
     "lists",
     "list_size",
     "coupon_codes",
@@ -35,7 +36,8 @@ class Quotas(Struct, frozen=True):
     campaigns: int = 10_000
     rule_steps: int = 2_000_000
     cohorts: int = 1_000
-    cohort_size: int = 1_000_000
+    cohort_size: int = 20_000_000
+    listed_users: int = 50_000_000
     lists: int = 100
     list_size: int = 10_000
     coupon_codes: int = 10_000_000

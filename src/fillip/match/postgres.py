@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from fillip.core.book.book import Action, Book, Unbuilt, index_triggers
 from fillip.core.book.version import CampaignVersion, join_versions
+from fillip.core.cohort import Cohort
 from fillip.core.errors import Busy, Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
@@ -24,17 +25,14 @@ from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.match.members_postgres import PostgresMembers
 from fillip.match.sql import SQL
-from fillip.match.transient_postgres import TRANSIENT_ERRORS
+from fillip.match.transient_postgres import TOO_SLOW, TRANSIENT_ERRORS
 from fillip.rows.campaign.postgres import name_lists, read_version
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-Cohorts: TypeAlias = Mapping[str, tuple[int, Container[str]]]
 
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ATTEMPTS = 3
 SNAPSHOT: Literal["repeatable_read"] = "repeatable_read"
-TOO_SLOW = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)
-"""The server is there, and would not wait for so much of one tenant: no reason to let others wait."""
 AGAIN_AFTER_S = 5.0
 """Until a book that could not be built is tried again."""
 LOADED = Counter("fillip_match_books_total", "Books loaded from PostgreSQL")
@@ -149,7 +147,7 @@ class PostgresBooks:
         cohorts = await connection.fetch(SQL["cohorts"], tenant_id)
         return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
 
-    def _build(self, rows: "_Rows", cohorts: Cohorts, old: Book | None) -> Book:
+    def _build(self, rows: "_Rows", cohorts: Mapping[str, Cohort], old: Book | None) -> Book:
         read: dict[str, list[CampaignVersion]] = {}
         for row in rows.new:
             version = read_version(**dict(row))
@@ -167,6 +165,7 @@ class PostgresBooks:
             limits={limit["limit_id"]: Limit(**dict(limit)) for limit in rows.limits},
             cohorts=cohorts,
             lists=rows.lists,
+            numbered=tenant["numbered"],
         )
         _ = book.limits_by_version  # made at the first look otherwise, which is an event's
         return book
@@ -198,18 +197,17 @@ class PostgresBooks:
 
     async def _read_cohorts(
         self, tenant_id: str, rows: Iterable[asyncpg.Record], old: Book | None
-    ) -> dict[str, tuple[int, Container[str]]] | None:
-        """Known ones as they are, the others' members read; None where one was replaced meanwhile: look again."""
-        cohorts: dict[str, tuple[int, Container[str]]] = {}
+    ) -> dict[str, Cohort] | None:
+        """Known ones as they are, of the others what has changed is read; None where one was replaced meanwhile: look again."""
+        cohorts: dict[str, Cohort] = {}
         if not self._with_members:
             return cohorts
         for cohort_id, version, content_id, size in rows:
             known = old.cohorts.get(cohort_id) if old else None
-            if known is None or known[0] != version:
-                members = await self._members.read(tenant_id, content_id, size)
-                if members is None:
+            if known is None or (known.version, known.content_id) != (version, content_id):
+                known = await self._members.read(tenant_id, content_id, version=version, size=size, known=known)
+                if known is None:
                     return None
-                known = (version, members)
             cohorts[cohort_id] = known
         return cohorts
 

@@ -7,15 +7,16 @@ from time import monotonic
 from msgspec import Struct
 
 from fillip.core.book.book import Book
-from fillip.core.book.eligibility import EligibilityIndex, OpenSet
+from fillip.core.book.eligibility import NONE, EligibilityIndex, OpenSet
 from fillip.core.book.version import Trigger
+from fillip.core.cohort import list_mine
 from fillip.core.errors import Unreadable
 from fillip.core.event import REVERSAL, Event, Rejection, is_late
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import value_rewards
-from fillip.core.ports import UserAttributes
+from fillip.core.ports import UserAttributes, UserNumbers
 from fillip.core.rule import RuleError
 from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
@@ -28,15 +29,20 @@ Attributes = Mapping[str, object]
 class Meet:
     """Stage: events in, those that meet a campaign out, with rejections passed through in their order."""
 
-    def __init__(self, users: UserAttributes, count: Callable[[Refusals], None]) -> None:
-        """`users` reads attributes once a batch, where a rule asks for them; `count` is told of refusals once a batch."""
+    def __init__(self, users: UserAttributes, numbers: UserNumbers, count: Callable[[Refusals], None]) -> None:
+        """`users` and `numbers` are asked once a batch, of users whose attributes or cohorts are asked for; `count` is told
+        of refusals once a batch.
+        """
         self._users = users
+        self._numbers = numbers
         self._count = count
 
     async def __call__(self, items: Sequence[Event | Rejection]) -> list[Match | Rejection]:
         """Raises Retry when attributes can't be read."""
         refusals = Refusals()
-        found = [_check_eligibility(item, refusals) if isinstance(item, Event) else None for item in items]
+        opened = [_find_open(item) if isinstance(item, Event) else None for item in items]
+        numbers = await self._find_numbers([each for each in opened if each and each.uses_number])
+        found = [_check_eligibility(each, numbers, refusals) if each else None for each in opened]
         wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.open_set.uses_user}
         users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
@@ -55,23 +61,56 @@ class Meet:
         self._count(refusals)
         return met
 
+    async def _find_numbers(self, opened: Sequence["_Opened"]) -> Mapping[str, Mapping[str, int]]:
+        if not opened:
+            return {}
+        users: dict[str, set[str]] = {}
+        books: dict[str, Book] = {}
+        for each in opened:
+            users.setdefault(each.event.tenant_id, set()).add(each.event.user_id)
+            books[each.event.tenant_id] = each.event.book
+        return await self._numbers.find(users, books)
+
+
+class _Opened(Struct, frozen=True):
+    """An event whose action campaigns look at, and what their schedules leave open to it."""
+
+    event: Event
+    index: EligibilityIndex
+    open_set: OpenSet
+
+    @property
+    def uses_number(self) -> bool:
+        return bool(self.index.targeted or self.open_set.uses_cohorts)
+
 
 class _Eligibility(Struct, frozen=True):
-    """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those asked for."""
+    """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those campaigns are for.
+
+    `cohorts` are all cohorts of the user, where a rule that is open asks for any.
+    """
 
     event: Event
     index: EligibilityIndex
     open_set: OpenSet
     mine: frozenset[str]
+    cohorts: frozenset[str]
 
 
-def _check_eligibility(event: Event, refusals: Refusals) -> _Eligibility | None:
+def _find_open(event: Event) -> _Opened | None:
     index = event.book.by_action.get(event.action)
-    if index is None:
-        return None
-    open_set, mine = index.open_at(event.occurred_at), index.list_mine(event.user_id, event.book.cohorts)
+    return _Opened(event, index, index.open_at(event.occurred_at)) if index else None
+
+
+def _check_eligibility(opened: _Opened, numbers: Mapping[str, Mapping[str, int]], refusals: Refusals) -> _Eligibility:
+    event, index, open_set = opened.event, opened.index, opened.open_set
+    number = numbers[event.tenant_id].get(event.user_id) if opened.uses_number else None
+    cohorts = event.book.cohorts
+    mine = index.list_mine(number, cohorts)
     refusals.add_closed(index, open_set, mine)
-    return _Eligibility(event, index, open_set, mine)
+    return _Eligibility(
+        event, index, open_set, mine, list_mine(number, cohorts, cohorts) if open_set.uses_cohorts else NONE
+    )
 
 
 def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
@@ -83,7 +122,7 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
             typed_user = book.read_user(user or {})
         except Unreadable:  # an attribute that the schema requires is missing
             typed_user = None
-    cohorts = _list_cohorts(book, event.user_id) if eligibility.open_set.uses_cohorts else frozenset()
+    cohorts = eligibility.cohorts
     met = _apply_rules(eligibility, typed_user, cohorts, refusals)
     if not met:
         return None
@@ -95,7 +134,7 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
     candidates.sort(key=lambda c: (-c.campaign_version.campaign.priority, c.campaign_version.campaign_id))
     campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
     targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
-    versions = {cohort: book.cohorts[cohort][0] for cohort in [*targeted, *cohorts]}
+    versions = {cohort: book.cohorts[cohort].version for cohort in [*targeted, *cohorts]}
     return Match(event, candidates, user, versions, late=is_late(event))
 
 
@@ -147,7 +186,3 @@ def _build_version_candidate(
     for _ in range(failed):
         refusals.add("rule_error")
     return candidate
-
-
-def _list_cohorts(book: Book, user_id: str) -> frozenset[str]:
-    return frozenset(cohort for cohort, (_, members) in book.cohorts.items() if user_id in members)

@@ -1,6 +1,6 @@
 """The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from operator import is_
 
@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion, Trigger
+from fillip.core.cohort import Cohort
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule
@@ -23,7 +24,10 @@ class Action(Struct, frozen=True):
 
 
 class Book(Struct, frozen=True, dict=True):
-    """`by_action` has, for each action, the triggers that its events may fire: only these are looked at."""
+    """`by_action` has, for each action, the triggers that its events may fire: only these are looked at.
+
+    `numbered` is how many of the tenant's users had a number; whoever got one later is in none of these cohorts.
+    """
 
     tenant: Tenant
     version: int
@@ -32,8 +36,9 @@ class Book(Struct, frozen=True, dict=True):
     campaign_versions: Mapping[str, CampaignVersion]
     by_action: Mapping[str, EligibilityIndex]
     limits: Mapping[str, Limit]
-    cohorts: Mapping[str, tuple[int, Container[str]]]  # id -> (version, members)
+    cohorts: Mapping[str, Cohort]
     lists: Lists = {}
+    numbered: int = 0
 
     @cached_property
     def limits_by_version(self) -> dict[tuple[str, int], tuple[Limit, ...]]:

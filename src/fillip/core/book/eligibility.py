@@ -1,6 +1,6 @@
 """The triggers of one action, and which of them an event fires: schedule, cohort, rule."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Literal
 
@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book.timeline import Interval, Timeline
 from fillip.core.book.version import Trigger
+from fillip.core.cohort import Cohort, list_mine
 from fillip.core.index import RuleIndex
 from fillip.core.index.cells import set_bits
 
@@ -84,11 +85,9 @@ class EligibilityIndex:
             octets, rows, counted, slots & self._first, bool(slots & self._users), bool(slots & self._cohorts)
         )
 
-    def list_mine(self, user_id: str, cohorts: Mapping[str, tuple[int, Container[str]]]) -> frozenset[str]:
-        """The cohorts of a user that campaigns ask for."""
-        if not self.targeted:
-            return NONE
-        return frozenset(c for c in self.targeted if c in cohorts and user_id in cohorts[c][1])
+    def list_mine(self, number: int | None, cohorts: Mapping[str, Cohort]) -> frozenset[str]:
+        """The cohorts of a user of this number that campaigns are for."""
+        return list_mine(number, cohorts, self.targeted) if self.targeted else NONE
 
     def list_outside(self, open_set: OpenSet, mine: Set[str]) -> int:
         """The open campaigns that want another cohort, each by the slot of its first trigger."""

@@ -19,7 +19,7 @@ from fillip.http.fields import ObjectId, Part, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign import postgres
-from fillip.manage.campaign.checks import check_campaign, check_conflict
+from fillip.manage.campaign.checks import check_campaign, check_conflict, require_lists
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart, read_checked, read_definition
 from fillip.manage.campaign.life_cycle import Order, find_next, keep_start, plan_end, plan_launch
 from fillip.manage.campaign.open_instances import OpenInstances, plan_change
@@ -153,6 +153,7 @@ async def change_campaign(
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
+        await require_lists(work.connection, work.caller, campaign, checked)
         refuse(check_change(read_definition(row), campaign))
         refuse(check_route(campaign, read_checked(row), checked))
     await check_keys(work.connection, work.caller, campaign_id, campaign)
@@ -181,6 +182,7 @@ async def move_campaign(
     state = find_next(row, campaign, order)
     if order == "launch":
         campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
+        await require_lists(work.connection, work.caller, campaign, checked)
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)

@@ -1,26 +1,38 @@
-"""Cohorts: lists of users, uploaded whole; each upload is a new version that campaigns see at once."""
+"""Cohorts: lists of users; each upload makes a new version that campaigns see at once."""
 
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
 
+from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
-from fillip.http.etag import Match, answer_tagged, tag
+from fillip.http.etag import IfMatch, Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
-from fillip.manage.cohort import postgres
+from fillip.manage.cohort import build_postgres, members_postgres, postgres
+from fillip.manage.cohort.build_postgres import BuildState, Change, Progress
 from fillip.manage.cohort.postgres import cohorts
+from fillip.manage.cohort.upload_postgres import Upload, take_upload
+from fillip.manage.cohort.user_lines import UserObjectReader
 from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import transaction
 from fillip.manage.tenant.checks import require_room
+from fillip.manage.upload.csv_lines import CsvReader, UploadBroken
+from fillip.manage.upload.rejections import Rejections
 from fillip.manage.upload.upload import check_upload, spool_upload
 
-MAX_MEMBERS = 1_000_000
-"""Most users of a cohort."""
+MAX_LINES = 20_000_000
+MAX_LIST_BYTES = 1_024 * 1_048_576
+"""Most of one upload; so many users at most a cohort can have by one."""
 
 router = APIRouter(tags=["cohorts"], route_class=Route)
 
@@ -33,22 +45,57 @@ class NewCohort(Part):
 
 
 class Cohort(NewCohort):
-    """A cohort as stored; `version` counts its uploads, `size` its members."""
+    """A cohort as stored: its list is at `version` since `built_at`, and has `size` users.
+
+    `last_error` is what its newest build ended with; the list in force stays then. Null where it succeeded.
+    """
 
     version: int
     size: int
+    built_at: datetime | None
+    last_error: str | None
     revision: int
     created_at: datetime
     updated_at: datetime
 
 
-class Uploaded(BaseModel):
-    """The list that is now in force; `duplicates` are the lines that named a user again."""
+class Build(BaseModel):
+    """An attempt at a new version of a cohort. While it is `running`, `step` tells how far it is.
+
+    `lines` are those of users; `rejected` can't be taken, `duplicates` named a user again. `numbered` of `to_number` users
+    whom no cohort of the tenant has named before are known by now. When it is `done`: `added` users have come and
+    `removed` have gone, the cohort is at `version` with `size` users, and the book at `book_version`.
+    """
+
+    build_id: UUID
+    cohort_id: CohortId
+    change: Change
+    state: BuildState
+    step: Literal["matching", "numbering", "writing"]
+    lines: int
+    rejected: int
+    duplicates: int
+    numbered: int
+    to_number: int
+    added: int
+    removed: int
+    size: int | None
+    version: int | None
+    book_version: int | None
+    error: str | None
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+
+
+class Overlap(BaseModel):
+    """How many users two cohorts have in common (`both`)."""
 
     cohort_id: CohortId
-    version: int
     size: int
-    duplicates: int
+    other_id: CohortId
+    other_size: int
+    both: int
 
 
 class Member(BaseModel):
@@ -93,48 +140,161 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
 
 @router.get("/cohorts/{cohort_id}/members")
 async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Member]:
-    """The users of the list in force, by the bytes of their ids."""
+    """The users of the list in force, in the order in which a cohort of the tenant first named them."""
     row = await cohorts.find(work.connection, work.caller, cohort_id)
-    return answer_page(Member, await postgres.list_members(work.connection, work.caller, row.content_id, pages))
+    page = await members_postgres.list_members(work.connection, work.caller, row.content_id, pages)
+    return answer_page(Member, page)
 
 
-_CSV_BODY: dict[str, Any] = {
+@router.get("/cohorts/{cohort_id}/overlap")
+async def read_overlap(
+    cohort_id: CohortId, work: Reading, other: Annotated[CohortId, Query(description="The other cohort")]
+) -> Overlap:
+    """How many users a cohort has in common with another; exact."""
+    one, two = [await cohorts.find(work.connection, work.caller, name) for name in (cohort_id, other)]
+    both = await postgres.count_both(work.connection, work.caller, one, two)
+    return Overlap(cohort_id=cohort_id, size=one.size, other_id=other, other_size=two.size, both=both)
+
+
+@router.get("/cohorts/{cohort_id}/builds")
+async def list_builds(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Build]:
+    """The newest hundred uploads to a cohort, the newest first: how each goes or ended."""
+    await cohorts.find(work.connection, work.caller, cohort_id)
+    return answer_page(Build, await build_postgres.list_builds(work.connection, work.caller, cohort_id, pages))
+
+
+@router.get("/cohorts/{cohort_id}/builds/{build_id}")
+async def read_build(cohort_id: CohortId, build_id: UUID, work: Reading) -> Build:
+    """One upload: how it goes, or how it ended."""
+    row = await build_postgres.find_build(work.connection, work.caller, cohort_id, build_id)
+    return Build.model_validate(row, from_attributes=True)
+
+
+@router.get(
+    "/cohorts/{cohort_id}/builds/{build_id}/rejected",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": "line,reason,text\n3,empty,\n"}}}
+    },
+)
+async def read_rejected(cohort_id: CohortId, build_id: UUID, work: Reading) -> Response:
+    """The lines of an upload that can't be taken, the first 10,000, as CSV: number, reason, text."""
+    found = await build_postgres.read_rejections(work.connection, work.caller, cohort_id, build_id)
+    return Response(found, media_type="text/csv; charset=utf-8")
+
+
+_LIST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"text/csv": {"schema": {"type": "string"}, "example": "user_id\nada\ngrace\n"}},
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "example": "user_id\nada\ngrace\n"},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"user_id": "ada"}\n'},
+        },
     }
 }
+_LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": Build, "description": "Taken; the build at Location tells how it goes"}
+}
+SkipRejected = Annotated[bool, Query(description="Take the other lines where some can't be taken")]
+Prefer = Annotated[
+    Literal["respond-async"] | None, Header(description="`respond-async`: answer 202 once the list has come in")
+]
 
 
-@router.put("/cohorts/{cohort_id}/members", openapi_extra=_CSV_BODY)
-async def upload_members(
+@router.put("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
+async def replace_members(
     cohort_id: CohortId,
     if_match: Match,
     request: Request,
     response: Response,
     caller: Annotated[Caller, require("manage:write")],
-) -> Uploaded:
-    """Replace the list by the users of a CSV file: one column, a header `user_id` or none.
+    skip_rejected: SkipRejected = False,
+    prefer: Prefer = None,
+) -> Build:
+    """Replace the list by the users of a file: CSV of one column, with a header `user_id` or none, or NDJSON.
 
-    At most 1,000,000 lines and 64 MiB. A broken line is named by its number, and the list in force stays; so it does
-    until all of the new one is written. The answer comes when it is in force.
+    At most 20,000,000 lines and 1 GiB, as they are or with `Content-Encoding: gzip`. Lines that can't be taken are listed
+    at the build, and nothing is taken unless `skip_rejected`. The list in force stays until the new one is whole; the
+    answer comes when it is in force, or with `Prefer: respond-async` when it has come in.
     """
-    check_upload(request, "text/csv")
-    app_state, work = find_app_state(request), find_unit_of_work(request)
-    async with transaction(app_state.engine, caller) as connection:
-        if_match.require((await cohorts.find(connection, caller, cohort_id)).revision)
-    async with spool_upload(request, most_lines=MAX_MEMBERS) as (file, lines), app_state.uploads:
-        content_id, staged = await postgres.write_content(app_state.engine, caller, cohort_id, file)
-    async with transaction(app_state.engine, caller) as connection:
-        try:
-            row = await cohorts.find(connection, caller, cohort_id, lock=True)
+    return await _upload(request, response, caller, cohort_id, "replace", if_match, skip_rejected, prefer)
+
+
+@router.post("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
+async def change_members(
+    cohort_id: CohortId,
+    change: Annotated[Literal["add", "remove"], Query(description="What becomes of the users of the file")],
+    request: Request,
+    response: Response,
+    caller: Annotated[Caller, require("manage:write")],
+    skip_rejected: SkipRejected = False,
+    prefer: Prefer = None,
+) -> Build:
+    """Add the users of a file to the list, or remove them from it: those who are there, or not, already stay so.
+
+    The file is as for replacing the list; changes that come at once all count.
+    """
+    return await _upload(request, response, caller, cohort_id, change, None, skip_rejected, prefer)
+
+
+async def _upload(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    cohort_id: str,
+    change: Change,
+    if_match: IfMatch | None,
+    skip_rejected: bool,
+    prefer: str | None,
+) -> Build:
+    media = check_upload(request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
+    app_state, rejections = find_app_state(request), Rejections()
+
+    def check(row: Any) -> None:  # noqa: ANN401 - a row of cohort
+        if if_match is not None:
             if_match.require(row.revision)
-            await lock_tenant(connection, caller)
-            await postgres.check_size(connection, caller, cohort_id, staged)
-        except HttpRefused:
-            await postgres.leave_content(app_state.engine, caller, content_id)
-            raise
-        row, work.changed = await postgres.switch_content(connection, caller, row, content_id, staged)
-        work.caller = caller
-    tag(response, row.revision)
-    return Uploaded(cohort_id=cohort_id, version=row.version, size=staged.size, duplicates=lines - staged.size)
+
+    async with transaction(app_state.engine, caller) as connection:
+        check(await cohorts.find(connection, caller, cohort_id))
+    reader = partial(CsvReader if media == "text/csv" else UserObjectReader, rejections=rejections)
+    async with AsyncExitStack() as stack:
+        spool = spool_upload(request, app_state.coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES)
+        file, rows = await stack.enter_async_context(spool)
+        async with transaction(app_state.engine, caller) as connection:
+            build_id = await build_postgres.begin_build(
+                connection,
+                caller,
+                cohort_id,
+                change,
+                lines=rows,
+                rejected=rejections.count,
+                rejections=rejections.write(),
+            )
+        path = f"/v1/cohorts/{cohort_id}/builds/{build_id}"
+        if rejections.first and not skip_rejected:
+            broken = UploadBroken(*rejections.first, f"; {rejections.count} lines in all, listed at {path}/rejected")
+            refused = Progress(state="refused", error=str(broken))
+            await build_postgres.tell_build(app_state.engine, caller, build_id, refused)
+            raise broken
+        upload = Upload(caller, cohort_id, build_id, change, file, rows, check)
+        taking = take_upload(app_state.engine, app_state.uploads, upload)
+        if prefer:
+            later = asyncio.create_task(_take_later(taking, stack.pop_all()))
+            app_state.builds.add(later)
+            later.add_done_callback(app_state.builds.discard)
+            response.status_code = 202
+            response.headers["Location"] = path
+        else:
+            switched, work = await taking, find_unit_of_work(request)
+            work.caller, work.changed = caller, switched.book_version
+            tag(response, switched.row.revision)
+    async with transaction(app_state.engine, caller) as connection:
+        row = await build_postgres.find_build(connection, caller, cohort_id, build_id)
+    return Build.model_validate(row, from_attributes=True)
+
+
+async def _take_later(taking: Coroutine[Any, Any, object], held: AsyncExitStack) -> None:
+    """Nobody waits: how it ended is told by the build."""
+    async with held:
+        with suppress(HttpRefused, Retry):
+            await taking

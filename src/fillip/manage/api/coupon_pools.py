@@ -139,7 +139,7 @@ async def import_codes(
         await pools.find(connection, caller, pool_id)
     reader = CodeReader if media == "text/csv" else CodeObjectReader
     async with (
-        spool_upload(request, reader, most_lines=MAX_IMPORTED) as (file, lines),
+        spool_upload(request, app_state.coming, reader, most_lines=MAX_IMPORTED) as (file, lines),
         app_state.uploads,
         stage_lines(app_state.engine, caller, file) as staging,
     ):

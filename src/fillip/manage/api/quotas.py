@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from fillip.core.quota import Quotas
 from fillip.http.fields import Part, TenantId, give_examples
 from fillip.manage.campaign.postgres import count_campaigns, count_steps
+from fillip.manage.cohort.members_postgres import count_listed
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.named_list.postgres import lists
 from fillip.manage.request.route import Operator, Reading, Route
@@ -33,8 +34,11 @@ class QuotasPart(Part):
         None, description="That one event may take at most in all expressions of the campaigns that it may meet"
     )
     cohorts: Annotated[int | None, Field(ge=0, le=1_000, strict=True)] = None
-    cohort_size: Annotated[int | None, Field(ge=0, le=1_000_000, strict=True)] = Field(
+    cohort_size: Annotated[int | None, Field(ge=0, le=100_000_000, strict=True)] = Field(
         None, description="Users of one cohort"
+    )
+    listed_users: Annotated[int | None, Field(ge=0, le=200_000_000, strict=True)] = Field(
+        None, description="Users that cohorts have ever named"
     )
     lists: Annotated[int | None, Field(ge=0, le=100, strict=True)] = None
     list_size: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = Field(None, description="Items of one list")
@@ -93,6 +97,7 @@ async def describe_quotas(connection: Connection, tenant_id: str) -> QuotasAnswe
     used = {
         "campaigns": await count_campaigns(connection, tenant_id),
         "cohorts": await cohorts.count(connection, tenant_id),
+        "listed_users": await count_listed(connection, tenant_id),
         "lists": await lists.count(connection, tenant_id),
         "rule_steps": await count_steps(connection, tenant_id),
         **await postgres.read_usage(connection, tenant_id),

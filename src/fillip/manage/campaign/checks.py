@@ -1,5 +1,7 @@
 """What saving a campaign checks: its definition, then every expression typed, then all of them together."""
 
+from collections.abc import Mapping
+
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.check_definition import check_definition
 from fillip.core.campaign.check_exclusive import check_exclusive, check_group
@@ -7,10 +9,10 @@ from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused
-from fillip.http.errors import refuse
+from fillip.http.errors import Conflict, refuse
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.expressions import check_cost, check_expression, check_size
-from fillip.manage.campaign.postgres import find_in_group
+from fillip.manage.campaign.postgres import find_in_group, find_unbuilt
 from fillip.manage.store.postgres import Connection
 
 MAX_FAULTS = 20
@@ -46,3 +48,12 @@ async def check_conflict(connection: Connection, caller: Caller, campaign_id: st
         if row:  # the first stands for all: each was checked against it
             faults += check_group(campaign, row.campaign_id, read_definition(row))
     refuse(faults)
+
+
+async def require_lists(
+    connection: Connection, caller: Caller, campaign: Campaign, checked: Mapping[str, CheckedExpression]
+) -> None:
+    """Raise Conflict where a campaign that is to count asks for a cohort that has had no list yet: nobody would be in it."""
+    asked = {*campaign.cohorts, *(name for each in checked.values() for name in each.cohorts)}
+    if empty := await find_unbuilt(connection, caller, asked):
+        raise Conflict(f"no list yet has cohort {', '.join(empty)}: upload one first; for nobody, an empty one")

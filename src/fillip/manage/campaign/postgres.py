@@ -1,6 +1,6 @@
 """Campaigns and their versions as stored: reading with the state that the clock gives, writing with the book change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -171,6 +171,13 @@ async def list_kept(connection: Connection, caller: Caller, campaign_id: str | N
     mine += [_campaign.c.campaign_id == campaign_id] if campaign_id else []
     statement = select(_version).join(_campaign, _is_same & _is_kept).where(*mine)
     return list((await connection.execute(statement.order_by(_version.c.campaign_id, _version.c.version))).all())
+
+
+async def find_unbuilt(connection: Connection, caller: Caller, asked: Collection[str]) -> Sequence[str]:
+    """Those of the cohorts that have had no list yet."""
+    cohort = tables.cohort.c
+    mine = (cohort.tenant_id == caller.tenant_id) & cohort.cohort_id.in_(asked) & (cohort.version == 0)
+    return (await connection.execute(select(cohort.cohort_id).where(mine).order_by(cohort.cohort_id))).scalars().all()
 
 
 async def find_in_group(connection: Connection, caller: Caller, group: str, *, but: str | None) -> CampaignRow | None:

@@ -1,44 +1,35 @@
-"""Cohorts as stored, and the content that each names: the list of its users, written before it is named."""
+"""Cohorts as stored, and changes of their lists."""
 
-from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import Row, Text, Uuid, bindparam, cast, collate, column, func, or_, select, text
+from msgspec import Struct
+from sqlalchemy import Row, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fillip.core.errors import Retry
+from fillip.core.cohort import Members
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
-from fillip.http.paging import Paging
-from fillip.manage.book.postgres import change_book
+from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.campaign.postgres import IS_IN_FORCE
+from fillip.manage.cohort.build_postgres import Change
+from fillip.manage.cohort.members_postgres import leave_members, read_members, write_members
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.keyset import RowPage, inline_count, read_cursor, read_page
-from fillip.manage.store.postgres import transaction
 from fillip.manage.store.tables import campaign, campaign_version, cohort
 from fillip.manage.tenant.checks import require_room
-from fillip.manage.upload.staging_postgres import StagedCohort, stage_lines
 
 cohorts = Objects(cohort, "cohort_id", "there is no cohort {}")
-MAX_ALL_MEMBERS = 2_000_000
-"""Most users of all cohorts of a tenant together."""
-MAX_ALL_BYTES = 128 * 1_048_576
-"""Most bytes of their ids: so much each worker keeps of a tenant."""
-
-_NAME = text(Path(__file__).with_name("name_content.sql").read_text(encoding="utf-8")).bindparams(
-    bindparam("named", type_=Uuid), bindparam("former", type_=Uuid)
-)
-_user_id = column("user_id", Text)
+MAX_ALL_BYTES = 256 * 1_048_576
+"""Most bytes of all lists of a tenant: so much each worker keeps of it."""
 
 
-async def list_members(connection: AsyncConnection, caller: Caller, content_id: UUID | None, pages: Paging) -> RowPage:
-    """A page of the users of a content (`user_id`) by the bytes of their ids."""
-    after = read_cursor(pages.cursor, [_user_id])[0] if pages.cursor else ""
-    found = func.list_members(caller.tenant_id, content_id, after, inline_count(pages.limit + 1)).table_valued(_user_id)
-    user_id = collate(found.c.user_id, "C").label("user_id")
-    return await read_page(connection, select(user_id), [user_id], pages)
+class Switched(Struct, frozen=True):
+    """A cohort whose list has changed: its row, the version of the book that has it, and how many users came and went."""
+
+    row: Row[Any]
+    book_version: int
+    added: int
+    removed: int
 
 
 async def list_readers(connection: AsyncConnection, caller: Caller, cohort_id: str) -> list[str]:
@@ -66,62 +57,49 @@ async def add_cohort(connection: AsyncConnection, caller: Caller, *, cohort_id: 
 
 
 async def remove_cohort(connection: AsyncConnection, caller: Caller, row: Row[Any]) -> None:
-    """Delete a cohort, leave its content to the sweep, and announce it."""
-    await _name(connection, caller, None, row.content_id)
+    """Delete a cohort, leave its list to the sweep, and announce it."""
+    await leave_members(connection, caller, row.content_id)
     await cohorts.remove(connection, caller, row.cohort_id)
     document = {"cohort_id": row.cohort_id, "deleted": True}
     await change_book(connection, caller, "cohort", row.cohort_id, document, growing=False)
 
 
-async def write_content(
-    engine: AsyncEngine, caller: Caller, cohort_id: str, file: BinaryIO
-) -> tuple[UUID, StagedCohort]:
-    """Write the users of a file (COPY rows) as a content that nothing names yet, in transactions of their own.
+async def switch_members(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], change: Change, given: Members
+) -> Switched:
+    """Change the list of a cohort, whose row is locked, by the users `given`, and announce it.
 
-    Raises Conflict or QuotaExceeded as `check_size`, and Retry.
+    Raises Conflict or QuotaExceeded where the tenant has no room for it.
     """
-    async with stage_lines(engine, caller, file) as staging:
-        staged = await staging.bundle()
-        async with transaction(engine, caller) as connection:
-            await check_size(connection, caller, cohort_id, staged)
-        return await staging.write(staged), staged
-
-
-async def check_size(connection: AsyncConnection, caller: Caller, cohort_id: str, staged: StagedCohort) -> None:
-    """Raise Conflict where the tenant's cohorts would be too large with `staged` in place of the one's list; QuotaExceeded."""
-    require_room(caller, "cohort_size", 0, staged.size)
-    others = select(func.coalesce(func.sum(cohort.c.size), 0), func.coalesce(func.sum(cohort.c.octets), 0))
-    others = others.where(cohort.c.tenant_id == caller.tenant_id, cohort.c.cohort_id != cohort_id)
-    size, octets = (await connection.execute(others)).one()
-    if size + staged.size > MAX_ALL_MEMBERS or octets + staged.octets > MAX_ALL_BYTES:
-        raise Conflict(
-            f"all cohorts together would have {size + staged.size:,} users with ids of {octets + staged.octets:,} bytes,"
-            f" at most {MAX_ALL_MEMBERS:,} and {MAX_ALL_BYTES:,} are taken: shorten or delete others first"
-        )
-
-
-async def switch_content(
-    connection: AsyncConnection, caller: Caller, row: Row[Any], content_id: UUID, staged: StagedCohort
-) -> tuple[Row[Any], int]:
-    """Let a cohort, whose row is locked, name the content that is written; the row and the book version. Raises Retry."""
-    await _name(connection, caller, content_id, row.content_id)
-    named = {"content_id": content_id, "size": staged.size, "octets": staged.octets, "version": row.version + 1}
+    before = await read_members(connection, caller, row.content_id)
+    after = {"replace": lambda: given, "add": lambda: before | given, "remove": lambda: before - given}[change]()
+    version = row.version + 1
+    await write_members(connection, caller, row.content_id, version, before=before, after=after)
+    size, octets = len(after), len(after.serialize())
+    await lock_tenant(connection, caller)
+    await _check_room(connection, caller, row.cohort_id, size, octets)
+    named = {"size": size, "octets": octets, "version": version, "built_at": func.now()}
     row = await cohorts.change(connection, caller, row.cohort_id, named)
-    return row, await _announce(connection, caller, row)
+    book_version = await _announce(connection, caller, row)
+    return Switched(row, book_version, added=len(after - before), removed=len(before - after))
 
 
-async def leave_content(engine: AsyncEngine, caller: Caller, content_id: UUID) -> None:
-    """Leave a content that nothing names to the sweep. Raises Retry."""
-    async with transaction(engine, caller) as connection:
-        await _name(connection, caller, None, content_id)
+async def count_both(connection: AsyncConnection, caller: Caller, one: Row[Any], two: Row[Any]) -> int:
+    """How many users two cohorts have in common."""
+    lists = [await read_members(connection, caller, row.content_id) for row in (one, two)]
+    return lists[0].intersection_cardinality(lists[1])
 
 
-async def _name(connection: AsyncConnection, caller: Caller, content_id: UUID | None, former: UUID | None) -> None:
-    nil = UUID(int=0)  # names no list
-    given = {"tenant_id": caller.tenant_id, "named": content_id or nil, "former": former or nil}
-    found = (await connection.execute(_NAME, given)).scalars().all()
-    if content_id and True not in found:
-        raise Retry("the upload took too long: send it again")
+async def _check_room(connection: AsyncConnection, caller: Caller, cohort_id: str, size: int, octets: int) -> None:
+    """Raise Conflict where the tenant's cohorts would be too large with a list of this size; QuotaExceeded."""
+    require_room(caller, "cohort_size", 0, size)
+    others = select(func.coalesce(func.sum(cohort.c.octets), 0))
+    others = others.where(cohort.c.tenant_id == caller.tenant_id, cohort.c.cohort_id != cohort_id)
+    total = (await connection.execute(others)).scalar_one() + octets
+    if total > MAX_ALL_BYTES:
+        raise Conflict(
+            f"all cohorts together would take {total:,} bytes, at most {MAX_ALL_BYTES:,} are taken: shorten or delete others"
+        )
 
 
 async def _announce(connection: AsyncConnection, caller: Caller, row: Row[Any]) -> int:

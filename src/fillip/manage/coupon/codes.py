@@ -37,7 +37,7 @@ class CodeObjectReader(CodeReader):
             raise ValueError("empty")
         try:
             line = msgspec.json.decode(text, type=_Line)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(f'not an object such as {{"code": "SPRING-1"}}: {error}') from None
         if repeats_name(text.encode(), line):
             raise ValueError("`code` stands twice in one object: which of the two counts?")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, BindParameter, Row, Select, Text, and_, bindparam, cast, func, or_, select
+from sqlalchemy import BindParameter, Row, Select, Text, and_, bindparam, cast, or_, select
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
@@ -23,6 +23,7 @@ from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.http.errors import NotFound
 from fillip.manage.campaign.postgres import list_kept, select_campaigns
+from fillip.manage.cohort.members_postgres import list_cohorts
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.explain.answer import GivenAnswer
 from fillip.manage.explain.checks import EventContext
@@ -67,7 +68,6 @@ def _select_context() -> Select[Any]:
         tables.tenant,
         select(action.schema).where(named).scalar_subquery().label("schema"),
         select(user.attributes).where(mine).scalar_subquery().label("attributes"),
-        func.list_cohorts(tenant_id, bindparam("user_id", type_=Text), type_=ARRAY(Text)).label("cohorts"),
     ).where(tables.tenant.c.tenant_id == tenant_id)
 
 
@@ -130,12 +130,13 @@ class CurrentContext(Struct, frozen=True):
 
 
 async def read_current_context(connection: Connection, caller: Caller, occurrence: ExplainedEvent) -> CurrentContext:
-    """What an event meets now, in one way to the server; raises NotFound for an unknown action."""
+    """What an event meets now; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
     row = (await connection.execute(_CURRENT_CONTEXT, given)).one()
     if row.schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
-    return CurrentContext(row._mapping, row.schema, row.attributes or {}, frozenset(row.cohorts))
+    cohorts = await list_cohorts(connection, caller, occurrence.user_id)
+    return CurrentContext(row._mapping, row.schema, row.attributes or {}, cohorts)
 
 
 async def load_current(
@@ -343,10 +344,5 @@ async def _recall_cohorts(connection: Connection, caller: Caller, decision: Row[
         cohort.tenant_id == caller.tenant_id, cohort.cohort_id.in_(recorded)
     )
     same = {row.cohort_id for row in await connection.execute(statement) if row.version == recorded[row.cohort_id]}
-    members = await _list_cohorts(connection, caller, decision.user_id)
+    members = await list_cohorts(connection, caller, decision.user_id)
     return frozenset(cohort_id for cohort_id in recorded if cohort_id not in same or cohort_id in members)
-
-
-async def _list_cohorts(connection: Connection, caller: Caller, user_id: str) -> frozenset[str]:
-    statement = select(func.list_cohorts(caller.tenant_id, user_id, type_=ARRAY(Text)))
-    return frozenset((await connection.execute(statement)).scalar_one())

@@ -5,7 +5,7 @@ sees the caller's tenant alone. An error rolls everything back. A POST with an I
 same transaction, so the effect and the stored answer are there together or not at all.
 """
 
-from asyncio import Semaphore
+from asyncio import Semaphore, Task
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -30,6 +30,8 @@ from fillip.manage.store.postgres import Connection, Engine, enter_tenant, reach
 
 MAX_UPLOADS = 2
 """Uploads that are written at once: each has a connection of its own."""
+MAX_COMING = 8
+"""Uploads that come in at once: each stands on the disk until it is written."""
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -40,8 +42,9 @@ _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", descr
 @dataclass(frozen=True)
 class AppState:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
-    the log that reversals go into; `uploads` is held by each large one that is being written, `aside` is where what takes
-    long is computed, `rates` says how fast tenants may send (None: as they like).
+    the log that reversals go into; `coming` is held by each upload that comes in and `uploads` by each that is being
+    written, in `builds` are those that nobody waits for, `aside` is where what takes long is computed, `rates` says how
+    fast tenants may send (None: as they like).
     """
 
     engine: Engine
@@ -51,6 +54,8 @@ class AppState:
     gateway_url: str
     event_log: EventLog | None
     rates: Rates | None = None
+    coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
+    builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
     aside: Aside = field(default_factory=Aside)
 

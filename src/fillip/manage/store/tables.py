@@ -113,9 +113,25 @@ cohort = _table(
     _key("tenant_id", "cohort_id"),
     _text("name"),
     _integer("version"),
-    _uuid("content_id", null=True),
+    _uuid("content_id"),
     _count("size", "octets"),
+    _instant("built_at", null=True),
+    _text("last_error", null=True),
     _revised(),
+)
+user_numbering = _table("user_numbering", _key("tenant_id"), _count("numbered"))
+cohort_build = _table(
+    "cohort_build",
+    _key("tenant_id"),
+    _uuid("build_id", key=True),
+    _text("cohort_id", "change"),
+    _text("state", "step", "rejections", given=False),
+    _count("lines", "numbered", "to_number", "rejected", "duplicates", "added", "removed"),
+    _count("size", "book_version", null=True),
+    _integer("version", null=True),
+    _text("error", null=True),
+    _instant("started_at", "updated_at"),
+    _instant("ended_at", null=True),
 )
 book_change = _table(
     "book_change",

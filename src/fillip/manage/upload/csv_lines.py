@@ -6,9 +6,17 @@ from typing import BinaryIO
 from fillip.core.naming import DOTS, MAX_ID_BYTES, fits
 from fillip.core.problem import Fault
 from fillip.http.errors import Invalid
+from fillip.manage.upload.rejections import Rejections
 
-_MAX_LINE_BYTES = MAX_ID_BYTES * 2 + 4
+_MAX_LINE_BYTES = 4096
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_FORMS = {
+    b"\xff\xfe": "the file is UTF-16: save it as UTF-8",
+    b"\xfe\xff": "the file is UTF-16: save it as UTF-8",
+    b"\x1f\x8b": "the file is compressed: send it with Content-Encoding: gzip",
+    b"PK\x03\x04": "the file is a spreadsheet or a zip: save it as CSV",
+}
+"""What a file begins with that is no list, and what to do about it."""
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 
@@ -17,15 +25,15 @@ class UploadBroken(Invalid):
 
     kind = "upload-broken"
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}", faults=[Fault(f"line {line}", reason)])
+    def __init__(self, line: int, reason: str, more: str = "") -> None:
+        super().__init__(f"line {line}: {reason}{more}", faults=[Fault(f"line {line}", reason)])
 
 
 class CsvReader:
     """Feed it pieces of bytes; it writes the ids to `out` as rows of COPY's text format. Raises UploadBroken.
 
     A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma, a semicolon, a tab or a quote stands
-    in quotes.
+    in quotes. Where there are `rejections`, a line that is wrong by itself goes there, and the next one is read.
     """
 
     header = "user_id"
@@ -34,9 +42,10 @@ class CsvReader:
     plain = re.compile(rb"(?:(?!\.\.?\n)[A-Za-z0-9_.:@-]{1,256}\n)+")
     """Lines that need no second look."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, rejections: Rejections | None = None) -> None:
         self.rows = 0
         self._out = out
+        self._rejections = rejections
         self._line = 0
         self._rest = b""
 
@@ -47,7 +56,7 @@ class CsvReader:
         if end:
             self._take(taken + end)
         if len(rest) > _MAX_LINE_BYTES:
-            raise UploadBroken(self._line + 1, f"longer than {MAX_ID_BYTES} bytes")
+            raise UploadBroken(self._line + 1, f"longer than {_MAX_LINE_BYTES} bytes")
 
     def finish(self) -> None:
         """The upload has ended: take what came after the last line feed."""
@@ -62,12 +71,14 @@ class CsvReader:
             self.rows += count
             self._out.write(lines)
             return
+        if not self._line:
+            _refuse_form(lines)
         for line in lines[:-1].split(b"\n"):
             self._line += 1
             user_id = self._read(line)
             if user_id is not None:
                 self.rows += 1
-                escaped = user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")
+                escaped = user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")
                 self._out.write(escaped.encode() + b"\n")
 
     def _read(self, line: bytes) -> str | None:
@@ -76,9 +87,11 @@ class CsvReader:
             text = line.removesuffix(b"\r").decode("utf-8-sig" if self._line == 1 else "utf-8")
             user_id = self.parse(text)
         except UnicodeDecodeError:
-            raise UploadBroken(self._line, "not UTF-8") from None
+            self._reject(line, "not UTF-8")
+            return None
         except ValueError as error:
-            raise UploadBroken(self._line, str(error)) from None
+            self._reject(line, str(error))
+            return None
         if self._line == 1 and user_id.lower() == self.header:
             return None
         if self._line == 1 and re.sub("[ _-]", "", user_id.lower()) in self.mistaken:
@@ -87,18 +100,34 @@ class CsvReader:
             )
         return user_id
 
+    def _reject(self, line: bytes, reason: str) -> None:
+        if self._rejections is None:
+            raise UploadBroken(self._line, reason)
+        self._rejections.add(self._line, reason, line)
+
     def parse(self, text: str) -> str:
         """The id that a line stands for; raises ValueError saying what is wrong."""
-        user_id = unquote(text)
-        if not user_id.strip():
-            raise ValueError("empty")
-        if "\0" in user_id:
-            raise ValueError("a NUL character")
-        if user_id in DOTS:
-            raise ValueError("must not be . or .., which can't stand in a path")
-        if not fits(user_id):
-            raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
-        return user_id
+        return check_id(unquote(text))
+
+
+def check_id(user_id: str) -> str:
+    """The id of a user as it is; raises ValueError for what can't be one."""
+    if not user_id.strip():
+        raise ValueError("empty")
+    if "\0" in user_id:
+        raise ValueError("a NUL character")
+    if user_id in DOTS:
+        raise ValueError("must not be . or .., which can't stand in a path")
+    if not fits(user_id):
+        raise ValueError(f"longer than {MAX_ID_BYTES} bytes")
+    return user_id
+
+
+def _refuse_form(start: bytes) -> None:
+    """Raise UploadBroken for a file that is no text in UTF-8 from its first byte on."""
+    for mark, what in _FORMS.items():
+        if start.startswith(mark):
+            raise UploadBroken(1, what)
 
 
 def unquote(text: str) -> str:

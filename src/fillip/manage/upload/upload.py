@@ -1,5 +1,6 @@
 """An upload on its way from the socket to the disk: checked line by line, never whole in memory, no transaction yet."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
@@ -7,40 +8,72 @@ from typing import BinaryIO
 
 from fastapi import Request
 
+from fillip.core.errors import Retry
 from fillip.http.errors import TooLarge, UnsupportedMedia
 from fillip.manage.upload.csv_lines import CsvReader
+from fillip.manage.upload.inflate import Inflater
 
 MAX_UPLOAD_BYTES = 64 * 1_048_576
 
 
-def check_upload(request: Request, *media: str) -> str:
+def check_upload(request: Request, *media: str, most_bytes: int = MAX_UPLOAD_BYTES) -> str:
     """What the headers tell already: which of `media` it is; raises UnsupportedMedia or TooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in media:
         raise UnsupportedMedia(f"send the list as Content-Type: {' or '.join(media)}")
-    if int(request.headers.get("content-length") or 0) > MAX_UPLOAD_BYTES:
-        raise _too_large()
+    if _read_encoding(request) not in ("", "identity", "gzip"):
+        raise UnsupportedMedia("send the list as it is, or with Content-Encoding: gzip")
+    if int(request.headers.get("content-length") or 0) > most_bytes:
+        raise _too_large(most_bytes)
     return kind
 
 
 @asynccontextmanager
 async def spool_upload(
-    request: Request, read: Callable[[BinaryIO], CsvReader] = CsvReader, *, most_lines: int
+    request: Request,
+    coming: asyncio.Semaphore,
+    read: Callable[[BinaryIO], CsvReader] = CsvReader,
+    *,
+    most_lines: int,
+    most_bytes: int = MAX_UPLOAD_BYTES,
 ) -> AsyncIterator[tuple[BinaryIO, int]]:
-    """The ids as a temporary file of COPY rows, and their number; raises UploadBroken or TooLarge."""
+    """The ids as a temporary file of COPY rows, and their number; raises UploadBroken, Malformed or TooLarge.
+
+    `coming` is held while it comes in; Retry is raised where as many as may come at once are on their way.
+    """
+    if coming.locked():
+        raise Retry("other lists are coming in, as many as may at once: send this one again in a minute")
     with TemporaryFile() as file:
         reader, taken = read(file), 0
-        async for piece in request.stream():
-            taken += len(piece)
-            if taken > MAX_UPLOAD_BYTES:
-                raise _too_large()
-            reader.feed(piece)
-            if reader.rows > most_lines:
-                raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
+        async with coming:
+            async for piece in _read_pieces(request):
+                taken += len(piece)
+                if taken > most_bytes:
+                    raise _too_large(most_bytes)
+                reader.feed(piece)
+                if reader.rows > most_lines:
+                    raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
         reader.finish()
         file.seek(0)
         yield file, reader.rows
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"the list is larger than {MAX_UPLOAD_BYTES} bytes, more are not taken at once")
+async def _read_pieces(request: Request) -> AsyncIterator[bytes]:
+    if _read_encoding(request) != "gzip":
+        async for piece in request.stream():
+            yield piece
+        return
+    inflater = Inflater()
+    async for piece in request.stream():
+        for inflated in inflater.feed(piece):
+            yield inflated
+            await asyncio.sleep(0)  # a little gzip can be very much of a list
+    inflater.finish()
+
+
+def _read_encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "").strip().lower()
+
+
+def _too_large(most_bytes: int) -> TooLarge:
+    return TooLarge(f"the list is larger than {most_bytes:,} bytes, more are not taken at once")

@@ -1,0 +1,80 @@
+"""The numbers of users, asked of PostgreSQL once and kept: a number never changes."""
+
+from collections.abc import Collection, Mapping
+
+import asyncpg
+
+from fillip.core.book.book import Book
+from fillip.core.errors import Busy, Retry
+from fillip.match.sql import SQL
+from fillip.match.transient_postgres import TOO_SLOW, TRANSIENT_ERRORS
+
+MAX_KEPT = 300_000
+"""Users of all tenants that are kept, some 200 bytes each. Beyond, those of the tenant with most are forgotten."""
+
+
+class _Known:
+    """What is known of one tenant's users: `numbers`, and those who had none when `numbered` users had one."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.absent: set[str] = set()
+        self.numbered = 0
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.absent)
+
+
+class PostgresNumbers:
+    """UserNumbers, as role fillip_worker."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._known: dict[str, _Known] = {}
+
+    async def find(
+        self, users: Mapping[str, Collection[str]], books: Mapping[str, Book]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """See UserNumbers. Who has no number is asked for again once the tenant has numbered more users."""
+        unknown: list[tuple[str, str]] = []
+        for tenant_id, ids in users.items():
+            known = self._known.setdefault(tenant_id, _Known())
+            numbered = books[tenant_id].numbered
+            if known.numbered < numbered:
+                known.absent.clear()
+                known.numbered = numbered
+            unknown += [(tenant_id, each) for each in ids if each not in known.numbers and each not in known.absent]
+        found = await self._read(unknown) if unknown else {}
+        answer: dict[str, dict[str, int]] = {}
+        for tenant_id, ids in users.items():
+            numbers = self._known[tenant_id].numbers
+            kept = {each: numbers[each] for each in ids if each in numbers}
+            answer[tenant_id] = kept | found.get(tenant_id, {})
+        if unknown:
+            self._keep(unknown, found)
+        return answer
+
+    async def _read(self, asked: list[tuple[str, str]]) -> dict[str, dict[str, int]]:
+        tenants, ids = zip(*asked, strict=True)
+        try:
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
+                rows = await connection.fetch(SQL["numbers"], list(tenants), list(ids))
+        except TOO_SLOW as error:
+            raise Busy(f"the numbers of users can't be read: {error}") from error
+        except TRANSIENT_ERRORS as error:
+            raise Retry(f"the numbers of users can't be read, PostgreSQL is away: {error}") from error
+        found: dict[str, dict[str, int]] = {}
+        for tenant_id, user_id, number in rows:
+            found.setdefault(tenant_id, {})[user_id] = number
+        return found
+
+    def _keep(self, asked: list[tuple[str, str]], found: Mapping[str, Mapping[str, int]]) -> None:
+        for tenant_id, user_id in asked:
+            known, number = self._known[tenant_id], found.get(tenant_id, {}).get(user_id)
+            if number is None:
+                known.absent.add(user_id)
+            else:
+                known.numbers[user_id] = number
+        while sum(map(len, self._known.values())) > MAX_KEPT:
+            del self._known[max(self._known, key=lambda tenant: len(self._known[tenant]))]
