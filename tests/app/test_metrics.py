@@ -44,7 +44,7 @@ BOUNDED = {
     "fillip_http_requests": {"route": ROUTES, "method": METHODS, "status": tuple(map(str, range(100, 600)))},
     "fillip_http_request_seconds": {"route": ROUTES, "method": METHODS},
     "fillip_stream_lag_records": {"topic": TOPICS, "partition": tuple("0123456789")},
-    "fillip_publish_set_aside": {"table": (*ANNOUNCED, "limit_counter")},
+    "fillip_publish_set_aside": {"table": (*ANNOUNCED, "limit_counter", "end_user", "")},
     "fillip_publish_dropped_counters": {"why": ("tenant_has_many", "valkey_full")},
 }
 """Every labelled metric, with all the values of its labels. A new one belongs here, and never has a tenant's words."""

@@ -76,7 +76,7 @@ class Site:
     async def count(self) -> Counter[str]:
         """How many messages each topic holds now."""
         names = [self.topics.generated, self.topics.decided, self.topics.rejected]
-        names += [self.topics.progressed, self.topics.changed]
+        names += [self.topics.progressed, self.topics.changed, self.topics.users]
         last = await read_last(self.addresses.kafka_bootstrap, names)
         return Counter({n: sum(r.offset + 1 for (t, _), r in last.items() if t == n and r) for n in names})
 

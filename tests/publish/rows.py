@@ -36,6 +36,11 @@ SELECT tell_changes(%(change)s, array_agg(tenant_id), array_agg(incentive_id), '
 """
 
 
+USER = """
+INSERT INTO end_user (tenant_id, user_id, attributes) VALUES (%(tenant)s, %(user)s, '{"tier": "gold"}')
+"""
+
+
 def grant(number: int) -> tuple[str, str]:
     """Statements for one decision and one incentive; numbers make ids, so one twice would violate a key."""
     user = f"user {number % 17} ü"

@@ -7,7 +7,7 @@ from msgspec import json
 
 from fillip.publish.announce import Announcer, Done, Scribe
 from fillip.publish.murmur2 import choose_partition, hash_murmur2
-from fillip.publish.pgoutput import UNCHANGED, Begin, Column, Commit, Decoder, Relation, Row, UnreadableWal
+from fillip.publish.pgoutput import UNCHANGED, Begin, Column, Commit, Decoder, Heartbeat, Relation, Row, UnreadableWal
 from fillip.publish.postgres import Link
 from fillip.publish.rows import RowWriter
 from fillip.stream.kafka import KafkaProducer, read_last
@@ -15,9 +15,9 @@ from tests.publish import rows
 from tests.publish.conftest import Site
 
 
-async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Row]:
+async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Heartbeat | Row]:
     """Decoded messages of the site's slot, from its start."""
-    decoder, found = Decoder(), list[Begin | Commit | Row]()
+    decoder, found = Decoder(), list[Begin | Commit | Heartbeat | Row]()
     async with Link.open(site.dsn) as link:
         slot = await link.find_slot()
         assert slot is not None
@@ -112,7 +112,7 @@ def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[tupl
     inserts = [b"I" + pack(">I", 7) + b"N" + pack(">H", 2) + text("a") + text(user) for user in "uvwxyz"]
     wal = [b"B" + pack(">QqI", 100, 0, 1), relation, *inserts, b"C" + pack(">BQQq", 0, 100, 120, 0)]
     announcer = Announcer(Scribe("e", {("thing", "c"): "t"}, "aside"), Done(newest, {"t": 2}))
-    piece = announcer.read([(0, data) for data in wal], now_us=0)
+    (piece,) = announcer.read([(0, data) for data in wal], now_us=0)
     assert piece.end_lsn == 120
     return piece.messages
 

@@ -66,7 +66,7 @@ class Told:
     async def read(self) -> None:
         """Take in the news: facts into the report, frames to the users."""
         wal = [(0, bytes(data)) for (data,) in self._reader.execute(NEWS, [self._slot])]
-        piece = self._announcer.read(wal, now_us=0)
+        (piece,) = self._announcer.read(wal, now_us=0)
         assert not piece.asides, piece.asides
         records = []
         for topic, key, value in piece.messages:

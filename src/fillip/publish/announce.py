@@ -10,11 +10,14 @@ from msgspec import Struct, field, json
 from fillip.core.limit import CounterKey
 from fillip.publish.aside import Aside, describe_aside, write_aside
 from fillip.publish.murmur2 import choose_partition
-from fillip.publish.pgoutput import UNCHANGED, Begin, Commit, Decoder, Relation, Row, Value
+from fillip.publish.pgoutput import UNCHANGED, Begin, Commit, Decoder, Heartbeat, Relation, Row, Value
 from fillip.publish.rows import RowWriter
 
 MAX_MESSAGE_BYTES = 900_000
 """Kafka's limit is 1 MB by default; a message over ours goes without its largest columns, which `omitted` names."""
+
+HEARTBEATS_APART_US = 100_000
+"""Of two heartbeats that were committed closer to each other the second is left out, whoever wrote it."""
 
 NO_TENANT = b"-"
 """Key of a rejection whose tenant is not known; no tenant can have this id."""
@@ -42,7 +45,8 @@ class Done(Struct, frozen=True):
 class WalPiece(Struct):
     """What a piece of WAL comes to. Once its messages are safe, everything up to `end_lsn` may be confirmed.
 
-    `committed_at_us` is of its oldest transaction. `asides` are the rows that could not be announced; a message on the
+    `heartbeat` is the transaction of one that stands behind all of this. `committed_at_us` is of the oldest transaction
+    with messages. `asides` are the rows that could not be announced; a message on the
     topic for them stands for each.
     """
 
@@ -51,6 +55,7 @@ class WalPiece(Struct):
     asides: list[Aside] = field(default_factory=list)
     end_lsn: int = 0
     committed_at_us: int = 0
+    heartbeat: Begin | None = None
 
 
 class Scribe:
@@ -108,22 +113,40 @@ class Announcer:
         self._decoder = Decoder()
         self._begin: Begin | None = None
         self._index = 0
+        self._beating, self._beat_at_us = False, 0
 
-    def read(self, wal: Sequence[Wal], now_us: int) -> WalPiece:
-        """Take the next piece of WAL; transactions may span pieces. `now_us` (since 1970) goes into the messages."""
-        piece = WalPiece()
+    def read(self, wal: Sequence[Wal], now_us: int) -> list[WalPiece]:
+        """Take the next piece of WAL, which ends at each heartbeat; transactions may span pieces.
+
+        `now_us` (since 1970) goes into the messages.
+        """
+        pieces = [WalPiece()]
         for sent_lsn, data in wal:
-            if data[:1] in (b"I", b"U") and self._begin is not None:
+            piece = pieces[-1]
+            if data[:1] in (b"I", b"U", b"D") and self._begin is not None:
                 self._take_row(data, self._begin, piece, now_us)
             elif data:
-                message = self._decoder.decode(data)
-                if isinstance(message, Begin):
-                    self._begin, self._index = message, 0
-                elif isinstance(message, Commit):
-                    self._begin, piece.end_lsn = None, message.end_lsn
+                self._take_bound(self._decoder.decode(data), piece)
             elif self._begin is None:
                 piece.end_lsn = max(piece.end_lsn, sent_lsn)
-        return piece
+            if piece.heartbeat is not None:
+                pieces.append(WalPiece())
+        return pieces
+
+    def _take_bound(self, message: object, piece: WalPiece) -> None:
+        if isinstance(message, Begin):
+            self._begin, self._index, self._beating = message, 0, False
+        elif isinstance(message, Heartbeat):
+            self._beating = True
+        elif isinstance(message, Commit):
+            if self._begin is not None and self._is_beat(self._begin):
+                piece.heartbeat, self._beat_at_us = self._begin, self._begin.committed_at_us
+            self._begin, piece.end_lsn = None, message.end_lsn
+
+    def _is_beat(self, begin: Begin) -> bool:
+        """Whether a heartbeat is to be told: not below what an earlier run has produced, since it can't tell up to where."""
+        since_us = abs(begin.committed_at_us - self._beat_at_us)
+        return self._beating and (begin.commit_lsn, 0) > self._done_until and since_us >= HEARTBEATS_APART_US
 
     def _take_row(self, data: bytes, begin: Begin, piece: WalPiece, now_us: int) -> None:
         """Whatever is wrong with this row, the next one gets the next position."""
@@ -143,7 +166,7 @@ class Announcer:
             piece.messages.append(message)
 
     def _write(self, row: Row, position: Position, begin: Begin, piece: WalPiece, now_us: int) -> Message | None:
-        if row.relation.name == "limit_counter":
+        if row.relation.name == "limit_counter" and row.op != "d":
             key, state = read_counter(row)
             piece.counters[key] = state
         place = self._scribe.find_place(row)
@@ -198,6 +221,15 @@ def write_source(table: str, epoch: str, position: Position, begin: Begin, now_u
     ).encode()
 
 
+def write_heartbeat(epoch: str, begin: Begin, next_offsets: Mapping[tuple[str, int], int], now_us: int) -> bytes:
+    """All that was committed before `begin`, and nothing that came after it, stands below these offsets."""
+    by_topic: dict[str, dict[str, int]] = {}
+    for (topic, number), offset in sorted(next_offsets.items()):
+        by_topic.setdefault(topic, {})[str(number)] = offset
+    source = write_source("", epoch, (begin.commit_lsn, 0), begin, now_us)
+    return b'{"op":"m","after":{"next_offsets":%b},%b}' % (json.encode(by_topic), source)
+
+
 def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
     """The announcement of one row. `omitted` names what an update left as it was and the WAL therefore does not carry,
     and the largest columns of a message that would be too large.
@@ -214,6 +246,7 @@ def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
     return value
 
 
-def _join(op: str, after: bytes, omitted: list[str], source: bytes) -> bytes:
+def _join(op: str, row: bytes, omitted: list[str], source: bytes) -> bytes:
     named = b',"omitted":%b' % json.encode(omitted) if omitted else b""
-    return b'{"op":"%b","after":%b%b,%b}' % (op.encode(), after, named, source)
+    states = b'"before":%b,"after":null' if op == "d" else b'"after":%b'
+    return b'{"op":"%b",%b%b,%b}' % (op.encode(), states % row, named, source)

@@ -20,6 +20,9 @@ _ID = Layout(">I").unpack_from
 _COUNT = Layout(">H").unpack_from
 _COLUMN = Layout(">Ii").unpack_from
 _TEXT, _NULL, _UNCHANGED = b"tnu"
+_IN_A_TRANSACTION = 1
+HEARTBEAT = "fillip.heartbeat"
+"""The prefix of the logical messages that emit_heartbeat.sql writes."""
 
 
 class UnreadableWal(Crash):
@@ -37,10 +40,11 @@ Value: TypeAlias = bytes | Literal[Unchanged.UNCHANGED] | None
 
 
 class Column(Struct, frozen=True):
-    """Name and type (OID in pg_type) of one column."""
+    """Name and type (OID in pg_type) of one column; whether the old row of an update or delete has it."""
 
     name: str
     type_oid: int
+    identifies: bool = False
 
 
 class Relation(Struct, frozen=True):
@@ -64,11 +68,18 @@ class Commit(Struct, frozen=True):
     end_lsn: int
 
 
+class Heartbeat(Struct, frozen=True):
+    """The transaction that is being read is a heartbeat of publish."""
+
+
 class Row(Struct, frozen=True):
-    """A row after an insert (op `c`) or update (op `u`); one value a column of the relation."""
+    """A row after an insert (op `c`) or update (op `u`), or before a delete (`d`); one value a column of the relation.
+
+    A deleted row has no more than its replica identity: the other values are UNCHANGED.
+    """
 
     relation: Relation
-    op: Literal["c", "u"]
+    op: Literal["c", "u", "d"]
     values: list[Value]
 
 
@@ -78,10 +89,10 @@ class Decoder:
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
 
-    def decode(self, data: bytes) -> Begin | Commit | Row | None:
+    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Row | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
         kind = data[:1]
-        if kind in (b"I", b"U"):
+        if kind in (b"I", b"U", b"D"):
             return self.decode_row(data)
         if kind == b"B":
             lsn, at_us, tx_id = _BEGIN(data, 1)
@@ -90,14 +101,21 @@ class Decoder:
             return Commit(_COMMIT(data, 1)[2])
         if kind == b"R":
             self._relations[_ID(data, 1)[0]] = _read_relation(data)
-        elif kind not in (b"D", b"T", b"Y", b"O", b"M"):  # delete, truncate, type, origin, message
+        elif kind == b"M":
+            return _read_heartbeat(data)
+        elif kind not in (b"T", b"Y", b"O"):  # truncate, type, origin
             raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
         return None
 
     def decode_row(self, data: bytes) -> Row:
-        """The message of an insert or an update."""
+        """The message of an insert, an update or a delete."""
         relation = self._relations[_ID(data, 1)[0]]
         values, at = _read_values(data, 6)
+        if data[:1] == b"D":
+            if data[5:6] == b"K":
+                columns = zip(relation.columns, values, strict=True)
+                values = [value if column.identifies else UNCHANGED for column, value in columns]
+            return Row(relation, "d", values)
         if data[:1] == b"I":
             return Row(relation, "c", values)
         if data[5:6] != b"N":
@@ -131,10 +149,16 @@ def _read_relation(data: bytes) -> Relation:
     at += 3
     columns = []
     for _ in range(count):
-        column, at = _read_name(data, at + 1)  # behind the flags
-        columns.append(Column(column, _COLUMN(data, at)[0]))
+        flags = data[at]
+        column, at = _read_name(data, at + 1)
+        columns.append(Column(column, _COLUMN(data, at)[0], bool(flags & 1)))
         at += 8
     return Relation(name, tuple(columns))
+
+
+def _read_heartbeat(data: bytes) -> Heartbeat | None:
+    prefix, _ = _read_name(data, 10)  # behind the flags and the LSN
+    return Heartbeat() if prefix == HEARTBEAT and data[1] & _IN_A_TRANSACTION else None
 
 
 def _read_name(data: bytes, at: int) -> tuple[str, int]:

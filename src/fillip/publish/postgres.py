@@ -155,7 +155,7 @@ class Link:
     async def start(self, slot: Slot) -> None:
         """Begin to stream, from the slot's confirmed position on."""
         command = sql.SQL(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names 'fillip')"
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names 'fillip', messages 'true')"
         ).format(sql.Identifier(slot.name))
         with _retryable():
             self._connection.pgconn.send_query(command.as_bytes())
@@ -248,6 +248,14 @@ class PostgresCounters:
                     CounterKey(tenant, limit, user, key, date.fromisoformat(day)): (used, version)
                     for tenant, limit, user, key, day, used, version in rows
                 }
+
+
+async def emit_heartbeats(dsn: str, every_s: float) -> None:
+    """Write a heartbeat into the WAL every so often, until cancelled. Raises Retry."""
+    async with _connect(dsn) as connection:
+        while True:
+            await connection.execute(_load_sql("emit_heartbeat"))
+            await asyncio.sleep(every_s)
 
 
 def choose_fetch(rows: Sequence[Row], count: int) -> int:

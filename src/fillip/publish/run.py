@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,19 +12,20 @@ from msgspec import DecodeError, Struct, json
 
 from fillip.core.errors import Crash, Retry
 from fillip.publish import metrics
-from fillip.publish.announce import Announcer, Done, Message, Scribe, WalPiece
+from fillip.publish.announce import Announcer, Done, Message, Scribe, WalPiece, write_heartbeat
 from fillip.publish.aside import tell_asides
 from fillip.publish.in_flight import InFlight
 from fillip.publish.pgoutput import Begin, Row
-from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot
+from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot, emit_heartbeats
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
-from fillip.stream.kafka import KafkaProducer, read_last
+from fillip.stream.kafka import KafkaProducer, LogEnds, Offsets, read_last
 from fillip.stream.pause import Pause
 from fillip.stream.topics import Partition, Topics
 
 REPORT_EVERY_S = 1.0
 MEASURE_EVERY_S = 5.0
+HEARTBEAT_EVERY_S = 0.25
 ACKNOWLEDGED_WITHIN_S = 5.0
 LINGER_MS = 25
 CANCEL_EVERY_S = 0.1
@@ -89,8 +91,11 @@ class _Publisher:
             ("quest_instance", "c"): topics.progressed,
             ("quest_instance", "u"): topics.progressed,
             ("book_change", "c"): topics.changed,
+            ("end_user", "c"): topics.users,
+            ("end_user", "u"): topics.users,
+            ("end_user", "d"): topics.users,
         }
-        self._unannounced = topics.unannounced
+        self._unannounced, self._heartbeat = topics.unannounced, topics.heartbeat
         # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
         self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed, topics.unannounced}
         self._producer = KafkaProducer(bootstrap, give_up_after_s=0, extra=security)
@@ -103,25 +108,29 @@ class _Publisher:
                 slot, epoch = await self._find_place(link)
                 await link.start(slot)  # from here on no other publisher is at work, so Kafka's end stands
                 topics = sorted({*self._routes.values(), self._unannounced})
-                records = await read_last(self._bootstrap, topics, self._security)
+                records = await read_last(self._bootstrap, [*topics, self._heartbeat], self._security)
+                ends = await LogEnds(self._bootstrap, topics, self._security).read()
                 last = {place: read_source(record) if record else None for place, record in records.items()}
                 epoch = epoch or choose_epoch(link.identity, slot, last)
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
                 self._tell_following(True)
                 announcer = Announcer(self._build_scribe(epoch), find_done(last, epoch))
-                await self._follow(link, announcer, slot, epoch, stop)
+                in_flight = InFlight(slot.confirmed_lsn, ends)
+                await self._follow(link, announcer, in_flight, epoch, stop)
         finally:
             await self._producer.close()
             await self._patient.close()
 
-    async def _follow(self, link: Link, announcer: Announcer, slot: Slot, epoch: str, stop: asyncio.Event) -> None:
-        in_flight = InFlight(slot.confirmed_lsn)
+    async def _follow(
+        self, link: Link, announcer: Announcer, in_flight: InFlight, epoch: str, stop: asyncio.Event
+    ) -> None:
         projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
         try:
             await _run_until_first(
-                self._announce(link, announcer, in_flight, projection),
+                self._announce(link, announcer, in_flight, projection, epoch),
                 _report(link, in_flight),
                 _measure(link),
+                _beat(self._dsn),
                 projection.run(),
                 stop.wait(),
             )
@@ -130,22 +139,29 @@ class _Publisher:
         link.report(in_flight.settle())
 
     async def _announce(
-        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection
+        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection, epoch: str
     ) -> None:
         while True:
-            piece = announcer.read(await link.read(), time.time_ns() // 1000)
-            projection.note(piece.counters)
-            tell_asides(piece.asides)
-            await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
+            for piece in announcer.read(await link.read(), time.time_ns() // 1000):
+                projection.note(piece.counters)
+                tell_asides(piece.asides)
+                await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
+                if piece.heartbeat is not None:
+                    await in_flight.add_behind(partial(self._send_heartbeat, epoch, piece.heartbeat))
             if link.report_wanted:
                 link.report(in_flight.settle())
 
-    async def _send(self, piece: WalPiece) -> None:
+    async def _send(self, piece: WalPiece) -> Offsets:
         urgent = [message for message in piece.messages if message[0] in self._urgent]
         patient = [message for message in piece.messages if message[0] not in self._urgent]
-        await asyncio.gather(self._producer.post(urgent), self._patient.post(patient))  # queued now, in order
+        sent = await asyncio.gather(self._producer.post(urgent), self._patient.post(patient))  # queued now, in order
         metrics.messages.inc(len(piece.messages))
         metrics.delay.observe(time.time() - piece.committed_at_us / 1e6)
+        return sent[0] | sent[1]
+
+    async def _send_heartbeat(self, epoch: str, heartbeat: Begin, next_offsets: Offsets) -> Offsets:
+        value = write_heartbeat(epoch, heartbeat, next_offsets, time.time_ns() // 1000)
+        return await self._producer.post([(self._heartbeat, None, value)])
 
     async def _find_place(self, link: Link) -> tuple[Slot, str | None]:
         """The slot, and the epoch where a new one begins."""
@@ -157,16 +173,19 @@ class _Publisher:
             await link.drop_slot(slot)
         async with link.take_snapshot() as snapshot:
             epoch = name_epoch_at(link.identity, snapshot.lsn)
-            in_flight, index, scribe = InFlight(snapshot.lsn), 0, self._build_scribe(epoch)
+            in_flight, index, scribe = InFlight(snapshot.lsn, {}), 0, self._build_scribe(epoch)
             for table in ANNOUNCED:
                 async for rows in snapshot.read(table):
                     messages = write_snapshot(scribe, rows, snapshot.lsn, index)
-                    await in_flight.add(self._producer.send_many(messages), 0)
+                    await in_flight.add(self._send_all(messages), 0)
                     index += len(rows)
             await in_flight.wait()
             in_flight.settle()
             log.info("slot made at %X, epoch %s: %d rows announced from a snapshot", snapshot.lsn, epoch, index)
             return await snapshot.keep(), epoch
+
+    async def _send_all(self, messages: Sequence[Message]) -> Offsets:
+        return await self._producer.post(messages)
 
     def _build_scribe(self, epoch: str) -> Scribe:
         return Scribe(epoch, self._routes, self._unannounced)
@@ -201,6 +220,13 @@ async def _measure(link: Link) -> None:
         with suppress(Retry):  # where PostgreSQL is away, the WAL reader notices for itself
             metrics.slot_lag.set(await link.measure_lag())
         await asyncio.sleep(MEASURE_EVERY_S)
+
+
+async def _beat(dsn: str) -> None:
+    while True:
+        with suppress(Retry):
+            await emit_heartbeats(dsn, HEARTBEAT_EVERY_S)
+        await asyncio.sleep(REPORT_EVERY_S)
 
 
 async def _run_until_first(*jobs: Coroutine[Any, Any, object]) -> None:

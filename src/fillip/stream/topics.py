@@ -44,6 +44,11 @@ class Topics(Struct, frozen=True):
         return [self.generated, self.reversed, self.expired]
 
     @property
+    def brief(self) -> list[str]:
+        """The topics that tell of now: who comes later asks PostgreSQL, and needs none of their old records."""
+        return [self.users, self.heartbeat]
+
+    @property
     def decided(self) -> str:
         """Announcements of decisions, granted or denied."""
         return f"{self.prefix}decision.made"
@@ -59,6 +64,16 @@ class Topics(Struct, frozen=True):
         return f"{self.prefix}book.changed"
 
     @property
+    def users(self) -> str:
+        """Announcements of users as they stand, in one order for all."""
+        return f"{self.prefix}user.changed"
+
+    @property
+    def heartbeat(self) -> str:
+        """Up to which offsets of the announcements everything is told that was committed before a place of the WAL."""
+        return f"{self.prefix}wal.heartbeat"
+
+    @property
     def unannounced(self) -> str:
         """Rows that could not be announced, as they are stored, keyed as their announcement would have been."""
         return f"{self.prefix}row.unannounced"
@@ -66,4 +81,5 @@ class Topics(Struct, frozen=True):
     def count_partitions(self, wide: int) -> dict[str, int]:
         """Partitions by topic: `wide` where many users write, else 1."""
         many = (self.received, *self.told, self.decided, self.progressed)
-        return dict.fromkeys(many, wide) | {self.rejected: 1, self.changed: 1, self.unannounced: 1}
+        single = (self.rejected, self.changed, self.unannounced, *self.brief)
+        return dict.fromkeys(many, wide) | dict.fromkeys(single, 1)

@@ -3,9 +3,11 @@
 from fillip.stream.kafka.admin import ensure_topics
 from fillip.stream.kafka.ends import LogEnds
 from fillip.stream.kafka.log import read_log
-from fillip.stream.kafka.producer import KafkaProducer
+from fillip.stream.kafka.producer import KafkaProducer, Offsets
 from fillip.stream.kafka.reader import Away
 from fillip.stream.kafka.source import KafkaSource
 from fillip.stream.kafka.tail import Tail, read_last
 
-__all__ = ["Away", "KafkaProducer", "KafkaSource", "LogEnds", "Tail", "ensure_topics", "read_last", "read_log"]
+__all__ = [
+    "Away", "KafkaProducer", "KafkaSource", "LogEnds", "Offsets", "Tail", "ensure_topics", "read_last", "read_log",
+]  # fmt: skip

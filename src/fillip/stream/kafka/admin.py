@@ -10,6 +10,8 @@ from fillip.stream.kafka.reader import ANSWER_S, TURN_S, Away, Config, ask_broke
 from fillip.stream.topics import Topics
 
 RETENTION_MS = 7 * 24 * 3600 * 1000
+BRIEF = {"retention.ms": str(3600 * 1000), "segment.ms": str(600 * 1000)}
+"""Of Topics.brief: old users and old heartbeats help nobody. A segment is closed before it can be deleted."""
 
 
 async def ensure_topics(bootstrap: str, topics: Topics, partitions: int = 8, extra: Config | None = None) -> None:
@@ -24,7 +26,12 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
     settings = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(RETENTION_MS),
                 "min.insync.replicas": str(max(1, copies - 1))}  # fmt: skip
     wanted = [
-        NewTopic(name, num_partitions=count, replication_factor=copies, config=settings)
+        NewTopic(
+            name,
+            num_partitions=count,
+            replication_factor=copies,
+            config=settings | (BRIEF if name in topics.brief else {}),
+        )
         for name, count in topics.count_partitions(partitions).items()
         if name not in found.topics
     ]

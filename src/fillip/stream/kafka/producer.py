@@ -9,8 +9,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fillip.stream.belt import StreamLost, Unsent
 from fillip.stream.kafka.reader import TURN_S, Config, build_client_config, log
+from fillip.stream.topics import Partition
 
 Outgoing: TypeAlias = tuple[str, bytes | str | None, bytes | str | None]  # topic, key, value
+Offsets: TypeAlias = dict[Partition, int]
+"""The offset behind the last of some messages, by where they went."""
 
 MAX_WAITING = 500_000  # messages in librdkafka's queue
 FLUSH_S = 5.0
@@ -19,11 +22,12 @@ FLUSH_S = 5.0
 class _Delivery:
     """Some messages sent together: settled when the last of them is."""
 
-    __slots__ = ("error", "future", "left", "settled")
+    __slots__ = ("error", "future", "left", "offsets", "settled")
 
     def __init__(self, count: int, settled: "list[_Delivery]") -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Offsets] = asyncio.get_running_loop().create_future()
         self.left = count
+        self.offsets: Offsets = {}
         self.error: KafkaError | None = None
         self.settled = settled
 
@@ -31,6 +35,8 @@ class _Delivery:
         """Note one delivery report; on the polling thread."""
         if error is not None:
             self.error = error
+        else:  # in order within a partition, so the last one stands
+            self.offsets[message.topic(), message.partition()] = message.offset() + 1  # type: ignore[index, operator]
         self.left -= 1
         if not self.left:
             self.settled.append(self)
@@ -40,7 +46,7 @@ class _Delivery:
         if self.future.done():  # cancelled
             return
         if self.error is None:
-            self.future.set_result(None)
+            self.future.set_result(self.offsets)
         else:
             self.future.set_exception(_explain(self.error))
 
@@ -87,7 +93,7 @@ class KafkaProducer:
         """Send all, in order, queued before the first await; return when the broker has them all. Raises as send."""
         await self.post(messages)
 
-    def post(self, messages: Sequence[Outgoing]) -> "asyncio.Future[None]":
+    def post(self, messages: Sequence[Outgoing]) -> "asyncio.Future[Offsets]":
         """Queue all now, in order; the future is done when the broker has them all, or fails as send does."""
         delivery = _Delivery(len(messages), self._settled)
         produce, queued = self._producer.produce, 0
@@ -98,7 +104,7 @@ class KafkaProducer:
         except (BufferError, KafkaException) as error:  # full, or a message larger than the broker takes
             raise Unsent(f"Kafka takes no more: {error}; {queued} of {len(messages)} messages were queued") from None
         if not messages:
-            delivery.future.set_result(None)
+            delivery.future.set_result({})
         return delivery.future
 
     async def close(self) -> None:
