@@ -218,7 +218,7 @@ def find_routes(site: Site) -> dict[str, list[str]]:
     return {
         "book_change": [topics.changed], "decision": [topics.decided], "incentive": [topics.generated],
         "incentive_change": [topics.reversed, topics.expired], "rejection": [topics.rejected],
-        "quest_instance": [topics.progressed],
+        "quest_instance": [topics.progressed], "limit_counter": [topics.used],
     }  # fmt: skip
 
 
@@ -233,10 +233,10 @@ async def settle(site: Site, outcome: Outcome) -> None:
             asides = await read_asides(site)
             outcome.set_aside[table] = asides[table]
             outcome.announced[table] = await count_records(site, find_routes(site).get(table, []))
-            return table == "limit_counter" or outcome.announced[table] + asides[table] >= wanted
+            return outcome.announced[table] + asides[table] >= wanted
 
         await wait_until(all_told)
-        if table != "limit_counter" and outcome.announced[table] + outcome.set_aside[table] != wanted:
+        if outcome.announced[table] + outcome.set_aside[table] != wanted:
             outcome.wrong.append(f"{table}: {outcome.announced[table]} + {outcome.set_aside[table]} of {wanted}")
 
 

@@ -5,9 +5,20 @@ from struct import pack
 import pytest
 from msgspec import json
 
-from fillip.publish.announce import Announcer, Done, Scribe
+from fillip.publish.announce import Announcer, Done, Message, Scribe
 from fillip.publish.murmur2 import choose_partition, hash_murmur2
-from fillip.publish.pgoutput import UNCHANGED, Begin, Column, Commit, Decoder, Heartbeat, Relation, Row, UnreadableWal
+from fillip.publish.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Column,
+    Commit,
+    Decoder,
+    Heartbeat,
+    Relation,
+    Row,
+    Truncate,
+    UnreadableWal,
+)
 from fillip.publish.postgres import Link
 from fillip.publish.rows import RowWriter
 from fillip.stream.kafka import KafkaProducer, read_last
@@ -15,9 +26,9 @@ from tests.publish import rows
 from tests.publish.conftest import Site
 
 
-async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Heartbeat | Row]:
+async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Heartbeat | Row | Truncate]:
     """Decoded messages of the site's slot, from its start."""
-    decoder, found = Decoder(), list[Begin | Commit | Heartbeat | Row]()
+    decoder, found = Decoder(), list[Begin | Commit | Heartbeat | Row | Truncate]()
     async with Link.open(site.dsn) as link:
         slot = await link.find_slot()
         assert slot is not None
@@ -93,7 +104,7 @@ def test_values_become_json(type_oid: int, text: str, wanted: object) -> None:
 def test_what_other_partitions_have_seen_does_not_hide_a_row() -> None:
     """A commit is spread over partitions: each goes on from its own newest position."""
     announced = read_one_commit({("t", 0): (100, 9)}) + read_one_commit({("t", 0): (100, 1), ("t", 1): (100, 0)})
-    users = [json.decode(value)["after"]["user_id"] for _, _, value in announced]
+    users = [json.decode(value)["after"]["user_id"] for _, _, value, *_ in announced]
     places = {user: choose_partition(f"a:{user}".encode(), 2) for user in "uvwxyz"}
     first = [user for user in "uvwxyz" if places[user] == 1]
     second = [user for at, user in enumerate("uvwxyz") if (100, at) > {0: (100, 1), 1: (100, 0)}[places[user]]]
@@ -101,7 +112,7 @@ def test_what_other_partitions_have_seen_does_not_hide_a_row() -> None:
     assert users == first + second
 
 
-def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[tuple[str, bytes, bytes]]:
+def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[Message]:
     """Announce one transaction of six rows where earlier runs had reached `newest`."""
 
     def text(value: str) -> bytes:

@@ -69,7 +69,7 @@ class Told:
         (piece,) = self._announcer.read(wal, now_us=0)
         assert not piece.asides, piece.asides
         records = []
-        for topic, key, value in piece.messages:
+        for topic, key, value, *_ in piece.messages:
             self._offset += 1
             records.append(Record(topic, 0, self._offset, value, key, 0))
             if topic != self._topics.decided:

@@ -78,10 +78,13 @@ class _After(Struct, frozen=True):
 
 
 class _Header(Struct, frozen=True):
-    op: Literal["c", "u", "r"]
+    op: Literal["c", "u", "d", "t", "r"]
     source: _Source
-    after: _After
+    after: _After | None = None
 
+
+_LOADED = ("c", "r")
+"""What facts are made of; decisions, rejections and reversals are neither changed nor removed."""
 
 _DECODER = msgspec.json.Decoder(_Header)
 
@@ -113,6 +116,8 @@ def describe_aside(record: Record, error: Exception) -> Aside:
 
 def _take(load: Load, record: Record, header: _Header, known: Position) -> Position:
     source = header.source
+    if header.op not in _LOADED or header.after is None:
+        return _skip(record, known)
     if source.epoch == known.epoch and (source.commit_lsn, source.index) <= (known.commit_lsn, known.index):
         load.seen_before += 1
         return _skip(record, known)

@@ -124,9 +124,9 @@ class Feed:
                 for session in sessions:
                     session.begin()
             elif self._is_progress(record):
-                progress = read_progress(value)
-                for session in sessions:
-                    session.progress.show(progress)
+                if progress := read_progress(value):
+                    for session in sessions:
+                        session.progress.show(progress)
             else:
                 live = read_announcement(value)
                 for session in sessions:

@@ -165,7 +165,7 @@ class _Instance(Struct, frozen=True):
 
 
 class _Move(Struct, frozen=True):
-    after: _Instance
+    after: _Instance | None
 
 
 class Live(Struct, frozen=True):
@@ -221,9 +221,11 @@ def read_announcement(value: bytes) -> Live:
     return Live(entry, trace, max(0, pushed_at_us - source.published_at_us) / 1e6)
 
 
-def read_progress(value: bytes) -> Progress:
-    """A message of quest.progressed; raises msgspec.DecodeError."""
+def read_progress(value: bytes) -> Progress | None:
+    """A message of quest.progressed, None for one of a removed instance; raises msgspec.DecodeError."""
     row = _MOVE.decode(value).after
+    if row is None:
+        return None
     return Progress(
         campaign_id=row.campaign_id,
         instance=name_instance(row.instance_key, row.occurrence),

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field, json
 
 from fillip.core.limit import CounterKey
 from fillip.publish.aside import Aside, describe_aside, write_aside
 from fillip.publish.murmur2 import choose_partition
-from fillip.publish.pgoutput import UNCHANGED, Begin, Commit, Decoder, Heartbeat, Relation, Row, Value
+from fillip.publish.pgoutput import UNCHANGED, Begin, Commit, Decoder, Heartbeat, Relation, Row, Truncate, Value
+from fillip.publish.routes import Routes
 from fillip.publish.rows import RowWriter
 
 MAX_MESSAGE_BYTES = 900_000
@@ -28,11 +29,14 @@ Position: TypeAlias = tuple[int, int]
 Wal: TypeAlias = tuple[int, bytes]
 """(0, pgoutput message), or for a keepalive (LSN up to which everything has been sent, b"")."""
 
-Message: TypeAlias = tuple[str, bytes, bytes]
-"""(topic, key, value)."""
+Message: TypeAlias = tuple[str, bytes, bytes] | tuple[str, None, bytes, int]
+"""(topic, key, value), or (topic, None, value, partition) for what concerns each partition of a topic."""
 
 Counters: TypeAlias = dict[CounterKey, tuple[int, int]]
 """(used, version) by counter."""
+
+
+_OPS: dict[int, Literal["c", "u", "d"]] = {b"I"[0]: "c", b"U"[0]: "u", b"D"[0]: "d"}
 
 
 class Done(Struct, frozen=True):
@@ -61,37 +65,51 @@ class WalPiece(Struct):
 class Scribe:
     """Writes the announcements of one epoch. Whatever is wrong with a row, it is the row that is set aside."""
 
-    def __init__(self, epoch: str, routes: Mapping[tuple[str, str], str], unannounced: str) -> None:
-        """`routes` gives the topic of (subject, op), see `name_subject`; what is not in it has none. `unannounced` is
-        the topic of rows that can't be announced.
-        """
+    def __init__(self, epoch: str, routes: Routes, unannounced: str) -> None:
+        """`unannounced` is the topic of rows that can't be announced."""
+        self._routed = {(subject.partition("/")[0], op) for subject, op in routes}
         self._epoch = epoch
         self._routes = routes
         self._unannounced = unannounced
         self._writers: dict[str, RowWriter] = {}
 
+    def is_routed(self, table: str, op: str) -> bool:
+        """Whether some rows of a table are announced at all when this happens to them."""
+        return (table, op) in self._routed
+
+    def find_topic(self, table: str, op: str) -> str | None:
+        """The topic of what happens to a table as a whole."""
+        return self._routes.get((table, op))
+
     def find_place(self, row: Row) -> tuple[str, bytes] | None:
         """The topic and the key of a row's announcement; None where it has none."""
         writer = self._find_writer(row.relation)
         topic = self._routes.get((name_subject(writer, row.values), row.op))
-        return (topic, name_key(writer, row.values)) if topic else None
+        return (topic, name_key(writer, row)) if topic else None
 
-    def announce(self, row: Row, topic: str, position: Position, begin: Begin, now_us: int, op: str = "") -> Message:
-        """The announcement of one row on its topic; `op` overrides the row's own (`r` in a snapshot)."""
+    def announce(self, row: Row, topic: str, position: Position, begin: Begin, now_us: int) -> Message:
+        """The announcement of one row on its topic."""
         writer = self._find_writer(row.relation)
         source = write_source(row.relation.name, self._epoch, position, begin, now_us)
-        return topic, name_key(writer, row.values), write_value(writer, row, op or row.op, source)
+        return topic, name_key(writer, row), write_value(writer, row, source)
+
+    def announce_truncate(
+        self, table: str, topic: str, number: int, position: Position, begin: Begin, now_us: int
+    ) -> Message:
+        """That all rows of a table are gone, for one partition of its topic."""
+        source = write_source(table, self._epoch, position, begin, now_us)
+        return topic, None, b'{"op":"t","before":null,"after":null,%b}' % source, number
 
     def set_aside(
-        self, row: Row | bytes, error: Exception, position: Position, begin: Begin, now_us: int, op: str = ""
-    ) -> tuple[Aside, Message]:
+        self, row: Row | bytes, error: Exception, position: Position, begin: Begin, now_us: int
+    ) -> tuple[Aside, tuple[str, bytes, bytes]]:
         """What stands for the announcement of a row that can't be announced. Never raises."""
         aside = describe_aside(row, error, position[0])
         key = NO_TENANT
         with suppress(Exception):  # a row of which not even this can be told
-            key = name_key(self._find_writer(row.relation), row.values) if isinstance(row, Row) else NO_TENANT
+            key = name_key(self._find_writer(row.relation), row) if isinstance(row, Row) else NO_TENANT
         source = write_source(aside.table, self._epoch, position, begin, now_us)
-        return aside, (self._unannounced, key, write_aside(row, aside, source, op))
+        return aside, (self._unannounced, key, write_aside(row, aside, source))
 
     def _find_writer(self, relation: Relation) -> RowWriter:
         writer = self._writers.get(relation.name)
@@ -126,7 +144,11 @@ class Announcer:
             if data[:1] in (b"I", b"U", b"D") and self._begin is not None:
                 self._take_row(data, self._begin, piece, now_us)
             elif data:
-                self._take_bound(self._decoder.decode(data), piece)
+                message = self._decoder.decode(data)
+                if isinstance(message, Truncate) and self._begin is not None:
+                    self._take_truncate(message, self._begin, piece, now_us)
+                else:
+                    self._take_bound(message, piece)
             elif self._begin is None:
                 piece.end_lsn = max(piece.end_lsn, sent_lsn)
             if piece.heartbeat is not None:
@@ -154,11 +176,13 @@ class Announcer:
         self._index += 1
         row: Row | bytes = data
         try:
+            if not self._scribe.is_routed(self._decoder.find_relation(data).name, _OPS[data[0]]):
+                return
             row = self._decoder.decode_row(data)
             message = self._write(row, position, begin, piece, now_us)
         except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
             aside, message = self._scribe.set_aside(row, error, position, begin, now_us)
-            if self._is_done(message[0], message[1], position):
+            if self._is_done(message[0], self._choose(message[0], message[1]), position):
                 return
             piece.asides.append(aside)
         if message is not None:
@@ -167,17 +191,35 @@ class Announcer:
 
     def _write(self, row: Row, position: Position, begin: Begin, piece: WalPiece, now_us: int) -> Message | None:
         if row.relation.name == "limit_counter" and row.op != "d":
-            key, state = read_counter(row)
-            piece.counters[key] = state
+            counter, state = read_counter(row)
+            piece.counters[counter] = state
         place = self._scribe.find_place(row)
-        if place is None or self._is_done(*place, position):
+        if place is None:
             return None
-        return self._scribe.announce(row, place[0], position, begin, now_us)
+        topic, key = place
+        if position <= self._done_until and self._is_done(topic, self._choose(topic, key), position):
+            return None
+        return self._scribe.announce(row, topic, position, begin, now_us)
 
-    def _is_done(self, topic: str, key: bytes, position: Position) -> bool:
-        if position > self._done_until:
-            return False
-        partition = choose_partition(key, self._done.partitions[topic])
+    def _take_truncate(self, truncate: Truncate, begin: Begin, piece: WalPiece, now_us: int) -> None:
+        """Rows of a table lie in each partition of its topic, so each is told, between what came before and after."""
+        for relation in truncate.relations:
+            position = (begin.commit_lsn, self._index)
+            self._index += 1
+            topic = self._scribe.find_topic(relation.name, "t")
+            if topic is None:
+                continue
+            piece.committed_at_us = piece.committed_at_us or begin.committed_at_us
+            piece.messages += [
+                self._scribe.announce_truncate(relation.name, topic, number, position, begin, now_us)
+                for number in range(self._done.partitions[topic])
+                if not self._is_done(topic, number, position)
+            ]
+
+    def _choose(self, topic: str, key: bytes) -> int:
+        return choose_partition(key, self._done.partitions[topic])
+
+    def _is_done(self, topic: str, partition: int, position: Position) -> bool:
         return position <= self._done.newest.get((topic, partition), (0, 0))
 
 
@@ -193,19 +235,22 @@ def read_counter(row: Row) -> tuple[CounterKey, tuple[int, int]]:
     return key, (int(named["used"]), int(named["version"]))
 
 
-def name_key(writer: RowWriter, values: Sequence[Value]) -> bytes:
-    """`tenant:user`, or the tenant alone for what belongs to no user. Raises ValueError where the WAL lacks one."""
-    tenant = values[writer.positions["tenant_id"]]
+def name_key(writer: RowWriter, row: Row) -> bytes:
+    """`tenant:user`, or the tenant alone for what belongs to no user, and for a deleted row that is known without its user.
+
+    Raises ValueError where the WAL lacks one.
+    """
+    tenant = row.values[writer.positions["tenant_id"]]
     user_at = writer.positions.get("user_id")
-    user = None if user_at is None else values[user_at]
-    if tenant is UNCHANGED or user is UNCHANGED:  # never of a table whose replica identity holds both
+    user = None if user_at is None else row.values[user_at]
+    if row.op != "d" and (tenant is UNCHANGED or user is UNCHANGED):  # never of one whose replica identity holds both
         raise ValueError("the write-ahead log does not carry the row's tenant or user")
     key = tenant if isinstance(tenant, bytes) else NO_TENANT
     return b"%b:%b" % (key, user) if isinstance(user, bytes) else key
 
 
 def name_subject(writer: RowWriter, values: Sequence[Value]) -> str:
-    """What a row is about, for the routes: its table, and for a change of an incentive which one."""
+    """What a row is about, for the routes: its table, and for a change of an incentive which kind, where that is known."""
     table = writer.relation.name
     if table != "incentive_change":
         return table
@@ -230,19 +275,19 @@ def write_heartbeat(epoch: str, begin: Begin, next_offsets: Mapping[tuple[str, i
     return b'{"op":"m","after":{"next_offsets":%b},%b}' % (json.encode(by_topic), source)
 
 
-def write_value(writer: RowWriter, row: Row, op: str, source: bytes) -> bytes:
+def write_value(writer: RowWriter, row: Row, source: bytes) -> bytes:
     """The announcement of one row. `omitted` names what an update left as it was and the WAL therefore does not carry,
     and the largest columns of a message that would be too large.
     """
     columns, kept = row.relation.columns, list(row.values)
     left_out = [columns[at].name for at, value in enumerate(kept) if value is UNCHANGED] if row.op == "u" else []
-    value = _join(op, writer.write(kept), left_out, source)
+    value = _join(row.op, writer.write(kept), left_out, source)
     while len(value) > MAX_MESSAGE_BYTES:
         sizes = [len(value) if isinstance(value, bytes) else 0 for value in kept]
         large = sizes.index(max(sizes))
         kept[large] = UNCHANGED
         left_out.append(columns[large].name)
-        value = _join(op, writer.write(kept), left_out, source)
+        value = _join(row.op, writer.write(kept), left_out, source)
     return value
 
 

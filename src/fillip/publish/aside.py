@@ -52,16 +52,16 @@ def describe_aside(row: Row | bytes, error: Exception, commit_lsn: int = 0) -> A
     return Aside(row.relation.name, named, said, commit_lsn)
 
 
-def write_aside(row: Row | bytes, aside: Aside, source: bytes, op: str | None = None) -> bytes:
+def write_aside(row: Row | bytes, aside: Aside, source: bytes) -> bytes:
     """The message that stands for the announcement: `row` has each column as text. Never raises."""
     if isinstance(row, bytes):
         wal = b64encode(row[:MAX_COLUMN_BYTES]).decode()
-        written = _Written(op or "", aside.error, {"wal": wal}, [])
+        written = _Written("", aside.error, {"wal": wal}, [])
     else:
         columns = [(c.name, v) for c, v in zip(row.relation.columns, row.values, strict=False)]
         omitted = [name for name, v in columns if v is UNCHANGED or (v and len(v) > MAX_COLUMN_BYTES)]
         texts = {name: _decode_text(v) if isinstance(v, bytes) else None for name, v in columns if name not in omitted}
-        written = _Written(op or row.op, aside.error, texts, omitted)
+        written = _Written(row.op, aside.error, texts, omitted)
     return b"%b,%b}" % (json.encode(written)[:-1], source)
 
 

@@ -73,14 +73,20 @@ class Heartbeat(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """A row after an insert (op `c`) or update (op `u`), or before a delete (`d`); one value a column of the relation.
+    """A row after an insert (op `c`) or update (op `u`), before a delete (`d`), or of a snapshot (`r`); one value a column.
 
     A deleted row has no more than its replica identity: the other values are UNCHANGED.
     """
 
     relation: Relation
-    op: Literal["c", "u", "d"]
+    op: Literal["c", "u", "d", "r"]
     values: list[Value]
+
+
+class Truncate(Struct, frozen=True):
+    """All rows of these tables were removed at once."""
+
+    relations: tuple[Relation, ...]
 
 
 class Decoder:
@@ -89,7 +95,7 @@ class Decoder:
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
 
-    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Row | None:
+    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Row | Truncate | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
         kind = data[:1]
         if kind in (b"I", b"U", b"D"):
@@ -103,9 +109,16 @@ class Decoder:
             self._relations[_ID(data, 1)[0]] = _read_relation(data)
         elif kind == b"M":
             return _read_heartbeat(data)
-        elif kind not in (b"T", b"Y", b"O"):  # truncate, type, origin
+        elif kind == b"T":
+            (count,) = _ID(data, 1)
+            return Truncate(tuple(self._relations[_ID(data, 6 + 4 * at)[0]] for at in range(count)))
+        elif kind not in (b"Y", b"O"):  # type, origin
             raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
         return None
+
+    def find_relation(self, data: bytes) -> Relation:
+        """The table of the message of a row."""
+        return self._relations[_ID(data, 1)[0]]
 
     def decode_row(self, data: bytes) -> Row:
         """The message of an insert, an update or a delete."""

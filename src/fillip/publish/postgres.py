@@ -20,7 +20,10 @@ from fillip.core.limit import CounterKey
 from fillip.publish.announce import Wal
 from fillip.publish.pgoutput import EPOCH_OFFSET_US, Column, Relation, Row
 
-ANNOUNCED = ("book_change", "decision", "incentive", "incentive_change", "rejection", "quest_instance")
+ANNOUNCED = (
+    "book_change", "decision", "incentive", "incentive_change", "inbox", "rejection", "quest_instance",
+    "wallet_transfer", "limit_counter",
+)  # fmt: skip
 """Tables of a snapshot, in this order; each has a file snapshot_TABLE.sql."""
 
 PIECE_ROWS, PIECE_BYTES = 2_000, 2 * 1024 * 1024
@@ -84,7 +87,7 @@ class Snapshot:
         columns = tuple(Column(column.name, column.type_code) for column in cursor.description or ())
         relation, found = Relation(table, columns), cast("pq.abc.PGresult", cursor.pgresult)
         width = range(found.nfields)
-        return [Row(relation, "c", [found.get_value(row, at) for at in width]) for row in range(found.ntuples)]
+        return [Row(relation, "r", [found.get_value(row, at) for at in width]) for row in range(found.ntuples)]
 
     async def keep(self) -> Slot:
         """Leave the lasting slot, at this snapshot: call when all of it is announced. Raises Retry."""

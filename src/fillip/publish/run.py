@@ -17,6 +17,7 @@ from fillip.publish.aside import tell_asides
 from fillip.publish.in_flight import InFlight
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot, emit_heartbeats
+from fillip.publish.routes import list_routes, list_urgent
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, LogEnds, Offsets, read_last
@@ -82,22 +83,9 @@ class _Publisher:
     ) -> None:  # fmt: skip
         self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
         self._security, self._tell_following = security, tell_following
-        self._routes = {
-            ("incentive", "c"): topics.generated,
-            ("incentive_change/reversed", "c"): topics.reversed,
-            ("incentive_change/expired", "c"): topics.expired,
-            ("decision", "c"): topics.decided,
-            ("rejection", "c"): topics.rejected,
-            ("quest_instance", "c"): topics.progressed,
-            ("quest_instance", "u"): topics.progressed,
-            ("book_change", "c"): topics.changed,
-            ("end_user", "c"): topics.users,
-            ("end_user", "u"): topics.users,
-            ("end_user", "d"): topics.users,
-        }
+        self._routes, self._urgent = list_routes(topics), list_urgent(topics)
         self._unannounced, self._heartbeat = topics.unannounced, topics.heartbeat
-        # For ever: a gap would lose some. Only what a person waits for goes at once; the rest may share its way.
-        self._urgent = {topics.generated, topics.reversed, topics.expired, topics.changed, topics.unannounced}
+        # For ever: a gap would lose some. Only what a person waits for goes at once.
         self._producer = KafkaProducer(bootstrap, give_up_after_s=0, extra=security)
         self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS, extra=security)
 
@@ -200,9 +188,9 @@ def write_snapshot(scribe: Scribe, rows: Sequence[Row], lsn: int, index: int) ->
             place = scribe.find_place(row)
             if place is None:
                 raise LookupError("there is no topic for it")
-            messages.append(scribe.announce(row, place[0], (lsn, position), begin, now_us, "r"))
+            messages.append(scribe.announce(row, place[0], (lsn, position), begin, now_us))
         except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
-            aside, message = scribe.set_aside(row, error, (lsn, position), begin, now_us, "r")
+            aside, message = scribe.set_aside(row, error, (lsn, position), begin, now_us)
             asides.append(aside)
             messages.append(message)
     tell_asides(asides)

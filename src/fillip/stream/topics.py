@@ -39,6 +39,26 @@ class Topics(Struct, frozen=True):
         return f"{self.prefix}incentive.expired"
 
     @property
+    def incentives(self) -> str:
+        """Announcements of granted incentives as they stand after each change, such as a claim."""
+        return f"{self.prefix}incentive.changed"
+
+    @property
+    def acked(self) -> str:
+        """Announcements of inbox entries that the user's client has acked: the incentive is delivered."""
+        return f"{self.prefix}inbox.acked"
+
+    @property
+    def moved(self) -> str:
+        """Announcements of transfers of points."""
+        return f"{self.prefix}wallet.moved"
+
+    @property
+    def used(self) -> str:
+        """Announcements of counters of limits as they stand."""
+        return f"{self.prefix}limit.used"
+
+    @property
     def told(self) -> list[str]:
         """The topics that users are told from: each record is one inbox entry."""
         return [self.generated, self.reversed, self.expired]
@@ -80,6 +100,7 @@ class Topics(Struct, frozen=True):
 
     def count_partitions(self, wide: int) -> dict[str, int]:
         """Partitions by topic: `wide` where many users write, else 1."""
-        many = (self.received, *self.told, self.decided, self.progressed)
+        ledger = (self.decided, self.progressed, self.incentives, self.acked, self.moved, self.used)
+        many = (self.received, *self.told, *ledger)
         single = (self.rejected, self.changed, self.unannounced, *self.brief)
         return dict.fromkeys(many, wide) | dict.fromkeys(single, 1)

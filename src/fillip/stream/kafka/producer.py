@@ -11,7 +11,11 @@ from fillip.stream.belt import StreamLost, Unsent
 from fillip.stream.kafka.reader import TURN_S, Config, build_client_config, log
 from fillip.stream.topics import Partition
 
-Outgoing: TypeAlias = tuple[str, bytes | str | None, bytes | str | None]  # topic, key, value
+Text: TypeAlias = bytes | str | None
+Outgoing: TypeAlias = tuple[str, Text, Text] | tuple[str, Text, Text, int]
+"""Topic, key, value; and the partition where the key is not to choose it."""
+
+BY_KEY = -1
 Offsets: TypeAlias = dict[Partition, int]
 """The offset behind the last of some messages, by where they went."""
 
@@ -98,8 +102,8 @@ class KafkaProducer:
         delivery = _Delivery(len(messages), self._settled)
         produce, queued = self._producer.produce, 0
         try:
-            for topic, key, value in messages:
-                produce(topic, value, key, -1, delivery)
+            for message in messages:
+                produce(message[0], message[2], message[1], BY_KEY if len(message) == 3 else message[3], delivery)
                 queued += 1
         except (BufferError, KafkaException) as error:  # full, or a message larger than the broker takes
             raise Unsent(f"Kafka takes no more: {error}; {queued} of {len(messages)} messages were queued") from None
