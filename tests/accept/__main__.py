@@ -10,7 +10,19 @@ from rich.console import Console
 from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
-from tests.accept import cases, cdnow, cel, completejourney, contract, extreme_rows, extremes, fuzz, index, starbucks
+from tests.accept import (
+    cases,
+    cdnow,
+    cel,
+    completejourney,
+    contract,
+    debezium,
+    extreme_rows,
+    extremes,
+    fuzz,
+    index,
+    starbucks,
+)
 from tests.live.running import running_stack
 
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
@@ -26,6 +38,7 @@ ALL: dict[str, Accept] = {
     "cases": cases.accept,
     "rows": extreme_rows.accept,
     "contract": contract.accept,
+    "debezium": debezium.accept,
 }
 SHARED = {"cdnow": cdnow, "starbucks": starbucks, "cases": cases}
 """What reads data that is not shipped."""

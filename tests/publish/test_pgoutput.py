@@ -5,7 +5,8 @@ from struct import pack
 import pytest
 from msgspec import json
 
-from fillip.publish.announce import Announcer, Done, Message, Scribe
+from fillip.publish.announce import Announcer, Done
+from fillip.publish.envelope import SourceWriter
 from fillip.publish.murmur2 import choose_partition, hash_murmur2
 from fillip.publish.pgoutput import (
     UNCHANGED,
@@ -21,14 +22,16 @@ from fillip.publish.pgoutput import (
 )
 from fillip.publish.postgres import Link
 from fillip.publish.rows import RowWriter
+from fillip.publish.scribe import Message, Scribe
 from fillip.stream.kafka import KafkaProducer, read_last
+from fillip.stream.topics import Topics
 from tests.publish import rows
 from tests.publish.conftest import Site
 
 
-async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Heartbeat | Row | Truncate]:
+async def read_wal(site: Site, commits: int) -> list[Begin | Commit | Heartbeat | Relation | Row | Truncate]:
     """Decoded messages of the site's slot, from its start."""
-    decoder, found = Decoder(), list[Begin | Commit | Heartbeat | Row | Truncate]()
+    decoder, found = Decoder(), list[Begin | Commit | Heartbeat | Relation | Row | Truncate]()
     async with Link.open(site.dsn) as link:
         slot = await link.find_slot()
         assert slot is not None
@@ -122,10 +125,10 @@ def read_one_commit(newest: dict[tuple[str, int], tuple[int, int]]) -> list[Mess
     relation = b"R" + pack(">I", 7) + b"public\0thing\0d" + pack(">H", 2) + names
     inserts = [b"I" + pack(">I", 7) + b"N" + pack(">H", 2) + text("a") + text(user) for user in "uvwxyz"]
     wal = [b"B" + pack(">QqI", 100, 0, 1), relation, *inserts, b"C" + pack(">BQQq", 0, 100, 120, 0)]
-    announcer = Announcer(Scribe("e", {("thing", "c"): "t"}, "aside"), Done(newest, {"t": 2}))
+    announcer = Announcer(Scribe(SourceWriter("e", "db"), {("thing", "c"): "t"}, Topics()), Done(newest, {"t": 2}))
     (piece,) = announcer.read([(0, data) for data in wal], now_us=0)
     assert piece.end_lsn == 120
-    return piece.messages
+    return [message for message in piece.messages if message[0] == "t"]
 
 
 async def test_keys_go_where_the_producer_puts_them(site: Site) -> None:

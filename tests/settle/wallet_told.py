@@ -16,8 +16,10 @@ from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.facts import sift
 from fillip.analyse.report import Question
 from fillip.deliver.frames import read_announcement, write_entry
-from fillip.publish.announce import Announcer, Done, Scribe
+from fillip.publish.announce import Announcer, Done
+from fillip.publish.envelope import SourceWriter
 from fillip.publish.postgres import SESSION
+from fillip.publish.scribe import Scribe
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 
@@ -45,7 +47,7 @@ class Told:
             ("incentive_change/reversed", "c"): topics.reversed,
         }
         self._topics = topics
-        self._announcer = Announcer(Scribe("e1", routes, topics.unannounced), Done({}, {}))
+        self._announcer = Announcer(Scribe(SourceWriter("e1", "db"), routes, topics), Done({}, {}))
         self._reader = psycopg.connect(dsn, autocommit=True, **SESSION)
         self._slot = f"sums_{self._reader.info.dbname}"  # one server may have the databases of several runs
         self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self._slot])
@@ -70,6 +72,8 @@ class Told:
         assert not piece.asides, piece.asides
         records = []
         for topic, key, value, *_ in piece.messages:
+            if topic == self._topics.schemas:
+                continue
             self._offset += 1
             records.append(Record(topic, 0, self._offset, value, key, 0))
             if topic != self._topics.decided:

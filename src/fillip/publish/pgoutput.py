@@ -20,6 +20,8 @@ _ID = Layout(">I").unpack_from
 _COUNT = Layout(">H").unpack_from
 _COLUMN = Layout(">Ii").unpack_from
 _TEXT, _NULL, _UNCHANGED = b"tnu"
+_INSERT, _DELETE = b"ID"
+_KEY, _NEW = b"KN"
 _IN_A_TRANSACTION = 1
 HEARTBEAT = "fillip.heartbeat"
 """The prefix of the logical messages that emit_heartbeat.sql writes."""
@@ -52,6 +54,7 @@ class Relation(Struct, frozen=True):
 
     name: str
     columns: tuple[Column, ...]
+    schema: str = "public"
 
 
 class Begin(Struct, frozen=True):
@@ -75,12 +78,14 @@ class Heartbeat(Struct, frozen=True):
 class Row(Struct, frozen=True):
     """A row after an insert (op `c`) or update (op `u`), before a delete (`d`), or of a snapshot (`r`); one value a column.
 
-    A deleted row has no more than its replica identity: the other values are UNCHANGED.
+    A deleted row has no more than its replica identity: the other values are UNCHANGED. So has `before`, what an update
+    found, where the WAL carries it: where the key was changed, or the replica identity is the full row.
     """
 
     relation: Relation
     op: Literal["c", "u", "d", "r"]
     values: list[Value]
+    before: list[Value] | None = None
 
 
 class Truncate(Struct, frozen=True):
@@ -95,7 +100,7 @@ class Decoder:
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
 
-    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Row | Truncate | None:
+    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Relation | Row | Truncate | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
         kind = data[:1]
         if kind in (b"I", b"U", b"D"):
@@ -106,13 +111,14 @@ class Decoder:
         if kind == b"C":
             return Commit(_COMMIT(data, 1)[2])
         if kind == b"R":
-            self._relations[_ID(data, 1)[0]] = _read_relation(data)
-        elif kind == b"M":
+            relation = self._relations[_ID(data, 1)[0]] = _read_relation(data)
+            return relation
+        if kind == b"M":
             return _read_heartbeat(data)
-        elif kind == b"T":
+        if kind == b"T":
             (count,) = _ID(data, 1)
             return Truncate(tuple(self._relations[_ID(data, 6 + 4 * at)[0]] for at in range(count)))
-        elif kind not in (b"Y", b"O"):  # type, origin
+        if kind not in (b"Y", b"O"):  # type, origin
             raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
         return None
 
@@ -124,18 +130,20 @@ class Decoder:
         """The message of an insert, an update or a delete."""
         relation = self._relations[_ID(data, 1)[0]]
         values, at = _read_values(data, 6)
-        if data[:1] == b"D":
-            if data[5:6] == b"K":
-                columns = zip(relation.columns, values, strict=True)
-                values = [value if column.identifies else UNCHANGED for column, value in columns]
-            return Row(relation, "d", values)
-        if data[:1] == b"I":
+        kind, part = data[0], data[5]
+        if kind == _INSERT:
             return Row(relation, "c", values)
-        if data[5:6] != b"N":
-            # A large key value that stayed as it was is left out of the new row: the old key, sent before it, has it.
-            pairs = zip(values, _read_values(data, at + 1)[0], strict=True)
-            values = [old if new is UNCHANGED and old is not None else new for old, new in pairs]
-        return Row(relation, "u", values)
+        if part == _NEW:
+            return Row(relation, "u", values)
+        old = values
+        if part == _KEY:
+            columns = zip(relation.columns, values, strict=True)
+            old = [value if column.identifies else UNCHANGED for column, value in columns]
+        if kind == _DELETE:
+            return Row(relation, "d", old)
+        # A large key value that stayed as it was is left out of the new row: the old key, sent before it, has it.
+        pairs = zip(old, _read_values(data, at + 1)[0], strict=True)
+        return Row(relation, "u", [was if now is UNCHANGED and was is not None else now for was, now in pairs], old)
 
 
 def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:
@@ -156,7 +164,7 @@ def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:
 
 
 def _read_relation(data: bytes) -> Relation:
-    _, at = _read_name(data, 5)  # the schema
+    schema, at = _read_name(data, 5)
     name, at = _read_name(data, at)
     (count,) = _COUNT(data, at + 1)  # behind the replica identity
     at += 3
@@ -166,7 +174,7 @@ def _read_relation(data: bytes) -> Relation:
         column, at = _read_name(data, at + 1)
         columns.append(Column(column, _COLUMN(data, at)[0], bool(flags & 1)))
         at += 8
-    return Relation(name, tuple(columns))
+    return Relation(name, tuple(columns), schema)
 
 
 def _read_heartbeat(data: bytes) -> Heartbeat | None:

@@ -43,7 +43,7 @@ SESSION: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
     "application_name": "fillip-publish",
 }
-_WAL_END = Layout(">Q").unpack_from
+_WAL_START = _WAL_END = Layout(">Q").unpack_from  # of a keepalive
 _REPORT = Layout(">cQQQqB").pack
 _HEADER_BYTES = 25
 _KEEPALIVE = b"k"[0]
@@ -102,7 +102,7 @@ class Link:
 
     def __init__(self, dsn: str, connection: psycopg.AsyncConnection[Any], database: str, identity: Identity) -> None:
         self._dsn, self._connection, self._slot = dsn, connection, f"fillip_{database}"
-        self.identity = identity
+        self.identity, self.database = identity, database
         self.report_wanted = False
         self._heard_at = time.monotonic()
         self._awake = asyncio.Event()
@@ -224,7 +224,7 @@ class Link:
                 self.report_wanted = self.report_wanted or data[17] == 1
                 wal.append((_WAL_END(data, 1)[0], b""))
             else:
-                wal.append((0, bytes(data[_HEADER_BYTES:])))
+                wal.append((_WAL_START(data, 1)[0], bytes(data[_HEADER_BYTES:])))
         return room
 
 

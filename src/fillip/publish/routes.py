@@ -33,4 +33,4 @@ def list_routes(topics: Topics) -> Routes:
 
 def list_urgent(topics: Topics) -> frozenset[str]:
     """The topics that a person waits for: their announcements go at once, the others may share their way."""
-    return frozenset({*topics.told, topics.changed, topics.unannounced})
+    return frozenset({*topics.told, topics.changed, topics.unannounced, topics.schemas})

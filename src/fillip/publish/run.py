@@ -12,12 +12,14 @@ from msgspec import DecodeError, Struct, json
 
 from fillip.core.errors import Crash, Retry
 from fillip.publish import metrics
-from fillip.publish.announce import Announcer, Done, Message, Scribe, WalPiece, write_heartbeat
+from fillip.publish.announce import Announcer, Done, WalPiece
 from fillip.publish.aside import tell_asides
+from fillip.publish.envelope import SourceWriter, WalPlace
 from fillip.publish.in_flight import InFlight
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot, emit_heartbeats
 from fillip.publish.routes import list_routes, list_urgent
+from fillip.publish.scribe import Message, Scribe, name_key
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, LogEnds, Offsets, read_last
@@ -84,7 +86,7 @@ class _Publisher:
         self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
         self._security, self._tell_following = security, tell_following
         self._routes, self._urgent = list_routes(topics), list_urgent(topics)
-        self._unannounced, self._heartbeat = topics.unannounced, topics.heartbeat
+        self._topics = topics
         # For ever: a gap would lose some. Only what a person waits for goes at once.
         self._producer = KafkaProducer(bootstrap, give_up_after_s=0, extra=security)
         self._patient = KafkaProducer(bootstrap, give_up_after_s=0, linger_ms=LINGER_MS, extra=security)
@@ -95,39 +97,36 @@ class _Publisher:
             async with Link.open(self._dsn) as link:
                 slot, epoch = await self._find_place(link)
                 await link.start(slot)  # from here on no other publisher is at work, so Kafka's end stands
-                topics = sorted({*self._routes.values(), self._unannounced})
-                records = await read_last(self._bootstrap, [*topics, self._heartbeat], self._security)
-                ends = await LogEnds(self._bootstrap, topics, self._security).read()
+                topics = sorted({*self._routes.values(), self._topics.unannounced})
+                records = await read_last(self._bootstrap, [*topics, self._topics.heartbeat], self._security)
+                ends = await LogEnds(self._bootstrap, [*topics, self._topics.schemas], self._security).read()
                 last = {place: read_source(record) if record else None for place, record in records.items()}
                 epoch = epoch or choose_epoch(link.identity, slot, last)
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
                 self._tell_following(True)
-                announcer = Announcer(self._build_scribe(epoch), find_done(last, epoch))
-                in_flight = InFlight(slot.confirmed_lsn, ends)
-                await self._follow(link, announcer, in_flight, epoch, stop)
+                scribe = self._build_scribe(link, epoch)
+                announcer, in_flight = Announcer(scribe, find_done(last, epoch)), InFlight(slot.confirmed_lsn, ends)
+                projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
+                announcing = self._announce(link, announcer, in_flight, projection, scribe)
+                await self._follow(link, announcing, in_flight, projection, stop)
         finally:
             await self._producer.close()
             await self._patient.close()
 
     async def _follow(
-        self, link: Link, announcer: Announcer, in_flight: InFlight, epoch: str, stop: asyncio.Event
-    ) -> None:
-        projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
+        self, link: Link, announcing: Coroutine[Any, Any, None], in_flight: InFlight, projection: ValkeyProjection,
+        stop: asyncio.Event,
+    ) -> None:  # fmt: skip
         try:
             await _run_until_first(
-                self._announce(link, announcer, in_flight, projection, epoch),
-                _report(link, in_flight),
-                _measure(link),
-                _beat(self._dsn),
-                projection.run(),
-                stop.wait(),
+                announcing, _report(link, in_flight), _measure(link), _beat(self._dsn), projection.run(), stop.wait()
             )
         finally:
             await in_flight.wait(ACKNOWLEDGED_WITHIN_S if stop.is_set() else None)
         link.report(in_flight.settle())
 
     async def _announce(
-        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection, epoch: str
+        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection, scribe: Scribe
     ) -> None:
         while True:
             for piece in announcer.read(await link.read(), time.time_ns() // 1000):
@@ -135,7 +134,7 @@ class _Publisher:
                 tell_asides(piece.asides)
                 await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
                 if piece.heartbeat is not None:
-                    await in_flight.add_behind(partial(self._send_heartbeat, epoch, piece.heartbeat))
+                    await in_flight.add_behind(partial(self._send_heartbeat, scribe, piece.heartbeat))
             if link.report_wanted:
                 link.report(in_flight.settle())
 
@@ -147,9 +146,8 @@ class _Publisher:
         metrics.delay.observe(time.time() - piece.committed_at_us / 1e6)
         return sent[0] | sent[1]
 
-    async def _send_heartbeat(self, epoch: str, heartbeat: Begin, next_offsets: Offsets) -> Offsets:
-        value = write_heartbeat(epoch, heartbeat, next_offsets, time.time_ns() // 1000)
-        return await self._producer.post([(self._heartbeat, None, value)])
+    async def _send_heartbeat(self, scribe: Scribe, heartbeat: WalPlace, next_offsets: Offsets) -> Offsets:
+        return await self._producer.post([scribe.announce_heartbeat(next_offsets, heartbeat)])
 
     async def _find_place(self, link: Link) -> tuple[Slot, str | None]:
         """The slot, and the epoch where a new one begins."""
@@ -161,10 +159,15 @@ class _Publisher:
             await link.drop_slot(slot)
         async with link.take_snapshot() as snapshot:
             epoch = name_epoch_at(link.identity, snapshot.lsn)
-            in_flight, index, scribe = InFlight(snapshot.lsn, {}), 0, self._build_scribe(epoch)
+            in_flight, index, scribe = InFlight(snapshot.lsn, {}), 0, self._build_scribe(link, epoch)
+            described = set[str]()
             for table in ANNOUNCED:
                 async for rows in snapshot.read(table):
                     messages = write_snapshot(scribe, rows, snapshot.lsn, index)
+                    if table not in described:
+                        described.add(table)
+                        begin = Begin(snapshot.lsn, 0, 0)
+                        messages.insert(0, scribe.announce_schema(rows[0].relation, WalPlace(begin, index, 0, 0)))
                     await in_flight.add(self._send_all(messages), 0)
                     index += len(rows)
             await in_flight.wait()
@@ -175,22 +178,24 @@ class _Publisher:
     async def _send_all(self, messages: Sequence[Message]) -> Offsets:
         return await self._producer.post(messages)
 
-    def _build_scribe(self, epoch: str) -> Scribe:
-        return Scribe(epoch, self._routes, self._unannounced)
+    def _build_scribe(self, link: Link, epoch: str) -> Scribe:
+        return Scribe(SourceWriter(epoch, link.database), self._routes, self._topics)
 
 
 def write_snapshot(scribe: Scribe, rows: Sequence[Row], lsn: int, index: int) -> list[Message]:
     """The announcements of rows as they were at `lsn`, the first of them being number `index` of the snapshot."""
     now_us = time.time_ns() // 1000
-    begin, messages, asides = Begin(lsn, now_us, 0), [], []
-    for position, row in enumerate(rows, index):
+    begin, messages, asides = Begin(lsn, now_us, 0), list[Message](), []
+    for number, row in enumerate(rows, index):
+        place = WalPlace(begin, number, lsn, now_us)
         try:
-            place = scribe.find_place(row)
-            if place is None:
+            table = scribe.find_table(row.relation)
+            topic = table.find_topic(row)
+            if topic is None:
                 raise LookupError("there is no topic for it")
-            messages.append(scribe.announce(row, place[0], (lsn, position), begin, now_us))
+            messages.append(scribe.announce(row, topic, name_key(table.writer, row), place))
         except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
-            aside, message = scribe.set_aside(row, error, (lsn, position), begin, now_us)
+            aside, message = scribe.set_aside(row, error, place)
             asides.append(aside)
             messages.append(message)
     tell_asides(asides)

@@ -89,6 +89,11 @@ class Topics(Struct, frozen=True):
         return f"{self.prefix}user.changed"
 
     @property
+    def schemas(self) -> str:
+        """What the announcements of each table look like, keyed by table; the newest is kept for good."""
+        return f"{self.prefix}wal.schema"
+
+    @property
     def heartbeat(self) -> str:
         """Up to which offsets of the announcements everything is told that was committed before a place of the WAL."""
         return f"{self.prefix}wal.heartbeat"
@@ -102,5 +107,5 @@ class Topics(Struct, frozen=True):
         """Partitions by topic: `wide` where many users write, else 1."""
         ledger = (self.decided, self.progressed, self.incentives, self.acked, self.moved, self.used)
         many = (self.received, *self.told, *ledger)
-        single = (self.rejected, self.changed, self.unannounced, *self.brief)
+        single = (self.rejected, self.changed, self.unannounced, self.schemas, *self.brief)
         return dict.fromkeys(many, wide) | dict.fromkeys(single, 1)

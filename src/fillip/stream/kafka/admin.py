@@ -12,6 +12,7 @@ from fillip.stream.topics import Topics
 RETENTION_MS = 7 * 24 * 3600 * 1000
 BRIEF = {"retention.ms": str(3600 * 1000), "segment.ms": str(600 * 1000)}
 """Of Topics.brief: old users and old heartbeats help nobody. A segment is closed before it can be deleted."""
+COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 
 
 async def ensure_topics(bootstrap: str, topics: Topics, partitions: int = 8, extra: Config | None = None) -> None:
@@ -30,7 +31,7 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
             name,
             num_partitions=count,
             replication_factor=copies,
-            config=settings | (BRIEF if name in topics.brief else {}),
+            config=settings | (BRIEF if name in topics.brief else COMPACTED if name == topics.schemas else {}),
         )
         for name, count in topics.count_partitions(partitions).items()
         if name not in found.topics
