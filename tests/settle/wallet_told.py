@@ -20,6 +20,7 @@ from fillip.publish.announce import Announcer, Done
 from fillip.publish.envelope import SourceWriter
 from fillip.publish.postgres import SESSION
 from fillip.publish.scribe import Scribe
+from fillip.publish.spool import Spool
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 
@@ -47,7 +48,7 @@ class Told:
             ("incentive_change/reversed", "c"): topics.reversed,
         }
         self._topics = topics
-        self._announcer = Announcer(Scribe(SourceWriter("e1", "db"), routes, topics), Done({}, {}))
+        self._announcer = Announcer(Scribe(SourceWriter("e1", "db"), routes, topics), Done({}, {}), Spool())
         self._reader = psycopg.connect(dsn, autocommit=True, **SESSION)
         self._slot = f"sums_{self._reader.info.dbname}"  # one server may have the databases of several runs
         self._reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self._slot])

@@ -1,6 +1,6 @@
 """Decides what is announced: WAL messages → messages for the topics and counters for the projection. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Literal, TypeAlias
 
@@ -10,8 +10,27 @@ from fillip.core.limit import CounterKey
 from fillip.publish.aside import Aside
 from fillip.publish.envelope import Position, WalPlace
 from fillip.publish.murmur2 import choose_partition
-from fillip.publish.pgoutput import Begin, Commit, Decoder, Heartbeat, Relation, Row, Truncate
+from fillip.publish.pgoutput import (
+    Begin,
+    Commit,
+    Decoder,
+    Heartbeat,
+    Relation,
+    Row,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
+    Truncate,
+    split_streamed,
+)  # fmt: skip
 from fillip.publish.scribe import Message, Scribe, name_key
+from fillip.publish.spool import Spool
+
+REPLAY_ROWS, REPLAY_BYTES = 2_000, 2 * 1024 * 1024
+"""About what a piece of a streamed transaction has; in bytes at most one row more."""
+
+_STREAM_STOP, _STREAM_COMMIT = b"E", b"c"
 
 HEARTBEATS_APART_US = 100_000
 """Of two heartbeats that were committed closer to each other the second is left out, whoever wrote it."""
@@ -57,10 +76,11 @@ class WalPiece(Struct):
 class Announcer:
     """Reads the WAL of one replication connection from the slot's position on.
 
-    The same WAL always gives the same positions, so whatever `done` shows as produced is left out.
+    The same WAL always gives the same positions, whether a transaction comes as a whole or streamed before its commit; so
+    whatever `done` shows as produced is left out. `spool` keeps what is not committed yet.
     """
 
-    def __init__(self, scribe: Scribe, done: Done) -> None:
+    def __init__(self, scribe: Scribe, done: Done, spool: Spool) -> None:
         self._scribe = scribe
         self._done = done
         self._done_until = max(done.newest.values(), default=(0, 0))
@@ -68,28 +88,64 @@ class Announcer:
         self._begin: Begin | None = None
         self._index = 0
         self._beating, self._beat_at_us = False, 0
+        self._spool, self._streamed = spool, 0
+        self._piece = WalPiece()
 
-    def read(self, wal: Sequence[Wal], now_us: int) -> list[WalPiece]:
-        """Take the next piece of WAL, which ends at each heartbeat; transactions may span pieces.
+    def read(self, wal: Sequence[Wal], now_us: int) -> Iterator[WalPiece]:
+        """Take the next WAL, as pieces: one ends at each heartbeat, and in a streamed transaction after some thousand rows.
 
-        `now_us` (since 1970) goes into the messages.
+        `now_us` (since 1970) goes into the messages. Raises SpoolFull.
         """
-        pieces = [WalPiece()]
         for lsn, data in wal:
-            piece, begin = pieces[-1], self._begin
-            if begin is None and not data:
-                piece.end_lsn = max(piece.end_lsn, lsn)
-            elif begin is not None and data[:1] in _OPS:
-                self._take_row(data, WalPlace(begin, self._index, lsn, now_us), piece)
-            elif data:
-                message = self._decoder.decode(data)
-                if begin is None or isinstance(message, Begin):
-                    self._begin, self._index, self._beating = message if isinstance(message, Begin) else None, 0, False
-                else:
-                    self._take_message(message, WalPlace(begin, self._index, lsn, now_us), piece)
-            if piece.heartbeat is not None:
-                pieces.append(WalPiece())
-        return pieces
+            if self._streamed and data and data[:1] != _STREAM_STOP:
+                sub_id, message = split_streamed(data)
+                self._spool.add(tx_id=self._streamed, sub_id=sub_id, lsn=lsn, data=message)
+            elif data[:1] == _STREAM_COMMIT:
+                yield from self._replay(data, lsn, now_us)
+            else:
+                self._take(lsn, data, now_us)
+            if self._piece.heartbeat is not None:
+                yield self._cut()
+        yield self._cut()
+
+    def _replay(self, data: bytes, lsn: int, now_us: int) -> Iterator[WalPiece]:
+        """A streamed transaction is committed: as if all of it came now."""
+        streamed = self._decoder.decode(data)
+        if isinstance(streamed, StreamCommit):
+            self._take_first(streamed.begin)
+            size = 0
+            for number, (at, message) in enumerate(self._spool.replay(streamed.begin.tx_id), 1):
+                self._take(at, message, now_us)
+                size += len(message)
+                if number % REPLAY_ROWS == 0 or size > REPLAY_BYTES:
+                    size = 0
+                    yield self._cut()
+            self._take_message(streamed.commit, WalPlace(streamed.begin, self._index, lsn, now_us), self._piece)
+
+    def _cut(self) -> WalPiece:
+        piece, self._piece = self._piece, WalPiece()
+        return piece
+
+    def _take(self, lsn: int, data: bytes, now_us: int) -> None:
+        piece, begin = self._piece, self._begin
+        if begin is None and not data:
+            piece.end_lsn = max(piece.end_lsn, lsn)
+        elif begin is not None and data[:1] in _OPS:
+            self._take_row(data, WalPlace(begin, self._index, lsn, now_us), piece)
+        elif data:
+            message = self._decoder.decode(data)
+            if begin is None:
+                self._take_first(message)
+            else:
+                self._take_message(message, WalPlace(begin, self._index, lsn, now_us), piece)
+
+    def _take_first(self, message: object) -> None:
+        if isinstance(message, Begin):
+            self._begin, self._index, self._beating = message, 0, False
+        elif isinstance(message, StreamStart | StreamStop):
+            self._streamed = message.tx_id if isinstance(message, StreamStart) else 0
+        elif isinstance(message, StreamAbort):
+            self._spool.abort(message.tx_id, message.sub_id)
 
     def _take_message(self, message: object, place: WalPlace, piece: WalPiece) -> None:
         if isinstance(message, Truncate):

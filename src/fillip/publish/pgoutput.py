@@ -1,4 +1,4 @@
-"""Decoder of PostgreSQL's logical replication messages, plugin pgoutput, protocol version 1, values as text.
+"""Decoder of PostgreSQL's logical replication messages, plugin pgoutput, protocol version 2 with streaming, values as text.
 
 Source of the formats: PostgreSQL manual, "Logical Replication Message Formats".
 """
@@ -16,6 +16,7 @@ EPOCH_OFFSET_US = 946_684_800_000_000
 
 _BEGIN = Layout(">QqI").unpack_from
 _COMMIT = Layout(">BQQq").unpack_from
+_IDS = Layout(">II").unpack_from
 _ID = Layout(">I").unpack_from
 _COUNT = Layout(">H").unpack_from
 _COLUMN = Layout(">Ii").unpack_from
@@ -88,10 +89,39 @@ class Row(Struct, frozen=True):
     before: list[Value] | None = None
 
 
+class StreamStart(Struct, frozen=True):
+    """Messages of a transaction follow that is not committed yet, each with the id of its part of the transaction."""
+
+    tx_id: int
+
+
+class StreamStop(Struct, frozen=True):
+    """They end for now; those of other transactions may follow."""
+
+
+class StreamAbort(Struct, frozen=True):
+    """A transaction that was sent before, or one of its parts, was rolled back."""
+
+    tx_id: int
+    sub_id: int
+
+
+class StreamCommit(Struct, frozen=True):
+    """A transaction that was sent before is committed."""
+
+    begin: Begin
+    commit: Commit
+
+
 class Truncate(Struct, frozen=True):
     """All rows of these tables were removed at once."""
 
     relations: tuple[Relation, ...]
+
+
+Decoded: TypeAlias = (
+    Begin | Commit | Heartbeat | Relation | Row | StreamAbort | StreamCommit | StreamStart | StreamStop | Truncate
+)
 
 
 class Decoder:
@@ -100,7 +130,7 @@ class Decoder:
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
 
-    def decode(self, data: bytes) -> Begin | Commit | Heartbeat | Relation | Row | Truncate | None:
+    def decode(self, data: bytes) -> Decoded | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
         kind = data[:1]
         if kind in (b"I", b"U", b"D"):
@@ -118,8 +148,10 @@ class Decoder:
         if kind == b"T":
             (count,) = _ID(data, 1)
             return Truncate(tuple(self._relations[_ID(data, 6 + 4 * at)[0]] for at in range(count)))
+        if kind in (b"S", b"E", b"A", b"c"):
+            return _read_stream(kind, data)
         if kind not in (b"Y", b"O"):  # type, origin
-            raise UnreadableWal(f"replication message {kind!r} is unknown: streamed transactions were not asked for")
+            raise UnreadableWal(f"replication message {kind!r} is unknown: it was not asked for")
         return None
 
     def find_relation(self, data: bytes) -> Relation:
@@ -175,6 +207,22 @@ def _read_relation(data: bytes) -> Relation:
         columns.append(Column(column, _COLUMN(data, at)[0], bool(flags & 1)))
         at += 8
     return Relation(name, tuple(columns), schema)
+
+
+def split_streamed(data: bytes) -> tuple[int, bytes]:
+    """Of a message between StreamStart and StreamStop: its part of the transaction, and the message as it is elsewhere."""
+    return _ID(data, 1)[0], data[:1] + data[5:]
+
+
+def _read_stream(kind: bytes, data: bytes) -> StreamAbort | StreamCommit | StreamStart | StreamStop:
+    if kind == b"S":
+        return StreamStart(_ID(data, 1)[0])
+    if kind == b"E":
+        return StreamStop()
+    if kind == b"A":
+        return StreamAbort(*_IDS(data, 1))
+    _, lsn, end_lsn, at_us = _COMMIT(data, 5)
+    return StreamCommit(Begin(lsn, at_us + EPOCH_OFFSET_US, _ID(data, 1)[0]), Commit(end_lsn))
 
 
 def _read_heartbeat(data: bytes) -> Heartbeat | None:

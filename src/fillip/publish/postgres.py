@@ -104,7 +104,7 @@ class Link:
         self._dsn, self._connection, self._slot = dsn, connection, f"fillip_{database}"
         self.identity, self.database = identity, database
         self.report_wanted = False
-        self._heard_at = time.monotonic()
+        self._silent_since: float | None = None
         self._awake = asyncio.Event()
 
     @classmethod
@@ -155,17 +155,17 @@ class Link:
         with _retryable():
             await self._connection.execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary)))
 
-    async def start(self, slot: Slot) -> None:
-        """Begin to stream, from the slot's confirmed position on."""
+    async def start(self, slot: Slot, *, streaming: bool = False) -> None:
+        """Begin to read, from the slot's confirmed position on; with `streaming` large transactions before their commit."""
         command = sql.SQL(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names 'fillip', messages 'true')"
-        ).format(sql.Identifier(slot.name))
+            "START_REPLICATION SLOT {} LOGICAL 0/0 "
+            "(proto_version '2', publication_names 'fillip', messages 'true', streaming {})"
+        ).format(sql.Identifier(slot.name), sql.Literal("on" if streaming else "off"))
         with _retryable():
             self._connection.pgconn.send_query(command.as_bytes())
             (result,) = await self._connection.wait(generators.execute(self._connection.pgconn))
             if result.status != pq.ExecStatus.COPY_BOTH:
                 raise psycopg.errors.error_from_result(result)
-        self._heard_at = time.monotonic()
 
     async def read(self) -> list[Wal]:
         """What has arrived, as soon as something has, at most about 2,000 messages; empty after `wake`."""
@@ -173,6 +173,7 @@ class Link:
         if not (wal := self._drain()):
             with _retryable():
                 socket = self._connection.pgconn.socket
+            self._silent_since = self._silent_since or time.monotonic()
             loop.add_reader(socket, self.wake)
             try:
                 await self._awake.wait()
@@ -188,7 +189,7 @@ class Link:
 
     def report(self, confirmed_lsn: int) -> None:
         """Confirm all WAL up to here, and ask for a sign of life. Raises Retry when there was none for long."""
-        if time.monotonic() - self._heard_at > SILENT_FOR_S:
+        if self._silent_since is not None and time.monotonic() - self._silent_since > SILENT_FOR_S:
             raise Retry(f"PostgreSQL has not answered the WAL reader for {SILENT_FOR_S:.0f} s")
         now_us = time.time_ns() // 1000 - EPOCH_OFFSET_US
         with _retryable():
@@ -207,7 +208,7 @@ class Link:
                 if len(wal) == before:
                     break
         if wal:
-            self._heard_at = time.monotonic()
+            self._silent_since = None  # nor while nobody waits for it
         return wal
 
     def _take_messages(self, wal: list[Wal], room: int) -> int:

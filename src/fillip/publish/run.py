@@ -20,6 +20,7 @@ from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot, emit_heartbeats
 from fillip.publish.routes import list_routes, list_urgent
 from fillip.publish.scribe import Message, Scribe, name_key
+from fillip.publish.spool import Spool, SpoolFull
 from fillip.publish.valkey import ValkeyProjection
 from fillip.stream.belt import Record, StreamError
 from fillip.stream.kafka import KafkaProducer, LogEnds, Offsets, read_last
@@ -58,17 +59,21 @@ async def publish(
     is waited for with a growing pause, and so is whatever nobody foresaw; what is wrong with one row stops no other, see
     Scribe. Raises Crash where trying again cannot help.
     """
-    pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    pause, streaming = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S), True
     while not stop.is_set():
         began_at = time.monotonic()
         try:
-            await _Publisher(dsn, bootstrap, topics, valkey_url, security or {}, tell_following).follow(stop)
+            attempt = _Publisher(
+                dsn, bootstrap, topics, valkey_url, security or {}, tell_following, streaming=streaming
+            )
+            await attempt.follow(stop)
         except Crash:
             raise
         except Exception as error:  # an end would stop all tenants, and start again at the same place
             if time.monotonic() - began_at > 2 * LONGEST_PAUSE_S:
                 pause.reset()
             tell_following(False)
+            streaming = streaming and not isinstance(error, SpoolFull)  # the server keeps them then
             foreseen = isinstance(error, Retry | StreamError)
             told = None if foreseen else error
             log.warning("publishing waits, again in %.1f s: %s", pause.next_s, error, exc_info=told)
@@ -81,8 +86,9 @@ class _Publisher:
 
     def __init__(
         self, dsn: str, bootstrap: str, topics: Topics, valkey_url: str,
-        security: Mapping[str, Any], tell_following: Callable[[bool], None],
+        security: Mapping[str, Any], tell_following: Callable[[bool], None], *, streaming: bool,
     ) -> None:  # fmt: skip
+        self._spool, self._streaming = Spool(), streaming
         self._dsn, self._bootstrap, self._valkey_url = dsn, bootstrap, valkey_url
         self._security, self._tell_following = security, tell_following
         self._routes, self._urgent = list_routes(topics), list_urgent(topics)
@@ -96,7 +102,9 @@ class _Publisher:
         try:
             async with Link.open(self._dsn) as link:
                 slot, epoch = await self._find_place(link)
-                await link.start(slot)  # from here on no other publisher is at work, so Kafka's end stands
+                await link.start(
+                    slot, streaming=self._streaming
+                )  # from here on no other publisher is at work, so Kafka's end stands
                 topics = sorted({*self._routes.values(), self._topics.unannounced})
                 records = await read_last(self._bootstrap, [*topics, self._topics.heartbeat], self._security)
                 ends = await LogEnds(self._bootstrap, [*topics, self._topics.schemas], self._security).read()
@@ -105,11 +113,13 @@ class _Publisher:
                 log.info("publishing from %X, epoch %s", slot.confirmed_lsn, epoch)
                 self._tell_following(True)
                 scribe = self._build_scribe(link, epoch)
-                announcer, in_flight = Announcer(scribe, find_done(last, epoch)), InFlight(slot.confirmed_lsn, ends)
+                announcer = Announcer(scribe, find_done(last, epoch), self._spool)
+                in_flight = InFlight(slot.confirmed_lsn, ends)
                 projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
                 announcing = self._announce(link, announcer, in_flight, projection, scribe)
                 await self._follow(link, announcing, in_flight, projection, stop)
         finally:
+            self._spool.close()
             await self._producer.close()
             await self._patient.close()
 
@@ -135,6 +145,7 @@ class _Publisher:
                 await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
                 if piece.heartbeat is not None:
                     await in_flight.add_behind(partial(self._send_heartbeat, scribe, piece.heartbeat))
+                await asyncio.sleep(0)  # a streamed transaction has many pieces, and the slot wants reports meanwhile
             if link.report_wanted:
                 link.report(in_flight.settle())
 
