@@ -26,6 +26,7 @@ from tests.bench import (
     quests,
     reversals,
     rules,
+    wal,
     wallet,
     worker,
 )
@@ -47,6 +48,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "force": force.bench,
     "neighbours": neighbours.bench,
     "projection": projection.bench,
+    "wal": wal.bench,
     "wallet": wallet.bench,
     "bytes": memory.bench,
     "worker": worker.bench,
