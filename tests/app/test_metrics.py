@@ -35,6 +35,8 @@ BOUNDED = {
     "fillip_settle_rejections": {"reason": get_args(RejectReason)},
     "fillip_settle_reversals": {"state": get_args(ReversalState), "reason": get_args(ReversalReason)},
     "fillip_match_refusals": {"reason": get_args(Reason)},
+    "fillip_match_users": {"found": ("kept", "read")},
+    "fillip_match_users_dropped": {"why": ("changed", "room", "lost")},
     "fillip_deliver_closed": {"reason": get_args(ClosedKind)},
     "fillip_deliver_frames": {"origin": ("live", "replay")},
     "fillip_deliver_set_aside": {"topic": TOPICS},

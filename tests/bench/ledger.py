@@ -13,7 +13,8 @@ from fillip.figures import Figure, expect, note
 from fillip.ingest import Ingest
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger

@@ -21,7 +21,8 @@ from fillip.ingest import Ingest
 from fillip.manage.rule.checker import Expected, check_rule
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger

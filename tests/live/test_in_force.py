@@ -142,6 +142,32 @@ async def test_lists_and_cohorts_hold_for_what_is_sent_after_the_answer(
     assert await list_granted(stack, shop, "listed") == listed
 
 
+async def test_attributes_of_users_hold_for_what_is_sent_after_the_answer(
+    stack: Stack, shop: Shop, both: None, api: httpx.AsyncClient
+):
+    """Given users whose attributes change before each event, then no worker goes by those of before."""
+    schema = {"type": "object", "properties": {"tier": {"type": "string"}}}
+    await change(api.patch("/v1/tenant", json={"user_schema": schema}, headers=ANY))
+    golden = CASHBACK | {"rule": 'user.tier == "gold"'}
+    await change(api.post("/v1/campaigns", json={"campaign_id": "golden", "definition": golden}))
+    await change(api.post("/v1/campaigns/golden/launch", headers=ANY))
+    wanted: dict[str, int | None] = {}
+    async with open_producer(stack) as producer:
+        for number in range(10):
+            gold = set(USERS[number % 3 :: 2]) if number < 9 else set()
+            users = [{"user_id": user, "attributes": {"tier": "gold" if user in gold else "blue"}} for user in USERS]
+            assert (await api.post("/v1/users:bulk", json={"users": users})).json()["failed"] == 0
+            sent = await deliver(stack, producer, shop, f"tier-{number}")
+            wanted |= {event: number + 1 for event, user in zip(sent, USERS, strict=True) if user in gold}
+            await wait_until_settled(stack)  # what is not decided yet would go by the next attributes
+        for user in USERS:
+            assert (await api.delete(f"/v1/users/{user}", headers=ANY)).status_code == 204
+        await deliver(stack, producer, shop, "nobody")
+    await wait_until_settled(stack)
+    query = "SELECT event_id, user_revision FROM decision WHERE tenant_id = $1 AND campaign_id = 'golden'"
+    assert dict(await fetch(stack, query, shop.tenant)) == wanted
+
+
 @asynccontextmanager
 async def pouring(stack: Stack, shop: Shop) -> AsyncIterator[None]:
     """Some thousand events a second, meanwhile."""

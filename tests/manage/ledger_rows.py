@@ -45,14 +45,15 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", *, source: str
         "limits": "[]",
         "user_attributes": '{"tier": "gold"}',
         "cohorts": "{}",
+        "user_revision": None,
     } | {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in parts.items()}
     with psycopg.connect(dsn) as owner:
         version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
         owner.execute(
             "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_key, event_id, event_source, occurred_at, local_day,"
             " book_version, partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, outranked_by, reward_values,"
-            " limits, user_attributes, cohorts)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " limits, user_attributes, cohorts, user_revision)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 decision_id,
                 campaign_id,

@@ -41,6 +41,20 @@ async def test_a_granted_decision_is_explained_leaf_by_leaf(acme: AsyncClient, d
     assert answer.json()["summary"].startswith("ada earns the reward of 'Big baskets'")
 
 
+async def test_it_is_told_which_revision_of_the_users_attributes_was_read(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    put_event(database, "e1", {"amount_cents": 9000})
+    decision_id = put_decision(database, "e1", user_revision=3)
+    await acme.put("/v1/users/ada", json={"attributes": {"tier": "none"}}, headers=ANY)
+    stored = (await acme.get("/v1/users/ada")).json()["revision"]
+    assert (await acme.get(f"/v1/decisions/{decision_id}")).json()["user_revision"] == 3
+    assert (await acme.get(f"/v1/decisions/{decision_id}/explain")).json()["user_revision"] == 3
+    now, stranger = await attempt(acme, {"event_id": "e1"}), {"user_id": "eve", "action": "PURCHASE"}
+    assert now["user_revision"] == stored != 3
+    assert (await attempt(acme, stranger | {"attributes": {"amount_cents": 1}}))["user_revision"] is None
+
+
 async def test_a_denied_decision_names_the_limit_and_its_use_then(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "c", CASHBACK)

@@ -21,8 +21,9 @@ from fillip.core.schema.types import EMPTY, Field, Kind, ListOf, ObjectType, Sca
 from fillip.manage.campaign.expressions import check_expression
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.postgres import PostgresBooks
 from fillip.match.refusals import Reason
+from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from tests.builders import T0, build_event
 

@@ -55,4 +55,9 @@ SELECT
                            HAVING min(seq) <> 1 OR max(seq) <> count(*)) AS gaps) AS "I7: inboxes that are not 1..n",
     (SELECT count(*) FROM (SELECT incentive_id, inbox_seq FROM incentive WHERE tenant_id = %(tenant)s) i
      FULL JOIN (SELECT incentive_id, seq FROM inbox WHERE tenant_id = %(tenant)s AND kind = 'granted') b USING (incentive_id)
-     WHERE b.seq IS DISTINCT FROM i.inbox_seq) AS "I7: incentives and inbox entries without the other"
+     WHERE b.seq IS DISTINCT FROM i.inbox_seq) AS "I7: incentives and inbox entries without the other",
+    (SELECT count(*) FROM decision d JOIN end_user u USING (tenant_id, user_id)
+     WHERE d.tenant_id = %(tenant)s AND (d.user_revision > u.revision
+           OR d.user_revision = u.revision AND d.user_attributes <> u.attributes
+           OR d.user_revision IS NULL AND d.user_attributes IS NOT NULL))
+        AS "decisions by attributes that their revision never had"

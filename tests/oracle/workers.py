@@ -14,7 +14,8 @@ from fillip.ingest import Ingest
 from fillip.limit import Hint
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal import Reversals

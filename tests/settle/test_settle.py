@@ -29,6 +29,12 @@ async def test_a_match_becomes_a_decision_an_incentive_and_an_inbox_entry(world:
     assert world.rows("SELECT tenant_id, from_offset, book_version FROM book_pin") == [("acme", 0, 7)]
 
 
+async def test_a_decision_keeps_the_attributes_that_it_went_by_and_their_revision(world: World):
+    await world.play(replace(world.match("e1"), user={"tier": "gold"}, user_revision=3), world.match("e2"))
+    stored = world.rows("SELECT event_id, user_attributes, user_revision FROM decision ORDER BY 1")
+    assert stored == [("e1", {"tier": "gold"}, 3), ("e2", None, None)]
+
+
 async def test_the_same_batch_again_is_fenced_and_changes_nothing(world: World):
     first = world.match("e1")
     await world.play(first)

@@ -30,7 +30,8 @@ from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks, PostgresUsers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal import SettledReversal

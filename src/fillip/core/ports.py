@@ -21,11 +21,21 @@ class CampaignBook(Protocol):
         """
 
 
+class StoredUser(Struct, frozen=True, gc=False):
+    """A user's attributes, as JSON, at one revision."""
+
+    revision: int
+    attributes: bytes
+
+
 class UserAttributes(Protocol):
     """Attributes of end customers as stored now."""
 
-    async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, object]]:
-        """(tenant, user) -> attributes; users without a row are absent. Raises Retry."""
+    async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredUser]:
+        """Of (tenant, user) what was committed before the call, or is newer; users without a row are absent.
+
+        Raises Retry and Busy.
+        """
 
 
 class UserNumbers(Protocol):

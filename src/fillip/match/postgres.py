@@ -1,4 +1,4 @@
-"""Books and user attributes read from PostgreSQL, as role fillip_worker."""
+"""Books read from PostgreSQL, as role fillip_worker."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from fillip.core.book.book import Action, Book, Unbuilt, index_triggers
 from fillip.core.book.version import CampaignVersion, join_versions
 from fillip.core.cohort import Cohort
-from fillip.core.errors import Busy, Retry
+from fillip.core.errors import Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
@@ -210,27 +210,6 @@ class PostgresBooks:
                     return None
             cohorts[cohort_id] = known
         return cohorts
-
-
-class PostgresUsers:
-    """UserAttributes."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        """`pool` connects as fillip_worker."""
-        self._pool = pool
-
-    async def read(self, users: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, object]]:
-        """See UserAttributes."""
-        tenants, ids = [user[0] for user in users], [user[1] for user in users]
-        try:
-            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(set(tenants))))
-                rows = await connection.fetch(SQL["users"], tenants, ids)
-        except TOO_SLOW as error:
-            raise Busy(f"user attributes can't be read: {error}") from error
-        except TRANSIENT_ERRORS as error:
-            raise Retry(f"user attributes can't be read, PostgreSQL is away: {error}") from error
-        return {(row["tenant_id"], row["user_id"]): msgspec.json.decode(row["attributes"]) for row in rows}
 
 
 def _read_actions(rows: Iterable[asyncpg.Record], old: Book | None) -> dict[str, Action]:

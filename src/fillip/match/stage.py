@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import NONE, EligibilityIndex, OpenSet
@@ -16,7 +16,7 @@ from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import value_rewards
-from fillip.core.ports import UserAttributes, UserNumbers
+from fillip.core.ports import StoredUser, UserAttributes, UserNumbers
 from fillip.core.rule import RuleError
 from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
@@ -113,9 +113,10 @@ def _check_eligibility(opened: _Opened, numbers: Mapping[str, Mapping[str, int]]
     )
 
 
-def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes], refusals: Refusals) -> Match | None:
+def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser], refusals: Refusals) -> Match | None:
     event, book = eligibility.event, eligibility.event.book
-    user = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
+    stored = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
+    user: Attributes | None = json.decode(stored.attributes) if stored else None
     typed_user: Attributes | None = {}
     if eligibility.open_set.uses_user:
         try:
@@ -135,7 +136,8 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], Attributes]
     campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
     targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
     versions = {cohort: book.cohorts[cohort].version for cohort in [*targeted, *cohorts]}
-    return Match(event, candidates, user, versions, late=is_late(event))
+    revision = stored.revision if stored else None
+    return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 
 
 def _apply_rules(

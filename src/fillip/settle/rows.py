@@ -149,6 +149,7 @@ def list_decisions(settled: Sequence[Settled]) -> Columns:
         "partition": [event.place.partition for event in events],
         "log_offset": [event.place.offset for event in events],
         "decided_at": [decision.decided_at for decision in decisions],
+        "user_revision": [match.user_revision for match in matches],
     }
 
 

@@ -46,7 +46,7 @@ class Candidate(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """An event that meets at least one campaign, with what was read of its user at that time.
+    """An event that meets at least one campaign, with what was read of its user at that time, at its revision.
 
     `late` marks an event beyond the acceptance horizon: it is recorded, its candidates are denied as `late`.
     `full` are counters that the projection showed without room: a hint, never a denial.
@@ -56,6 +56,7 @@ class Match(Struct, frozen=True):
     candidates: Sequence[Candidate]
     user: Mapping[str, object] | None = None
     cohorts: Mapping[str, int] = {}
+    user_revision: int | None = None
     late: bool = False
     full: frozenset[CounterKey] = frozenset()
 

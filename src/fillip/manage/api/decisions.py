@@ -55,6 +55,7 @@ class DecisionAnswer(BaseModel):
                 }
             ],
             "book_version": 31,
+            "user_revision": 3,
             "decided_at": "2026-01-31T09:30:00.123456Z",
             "reversals": [],
         }
@@ -78,6 +79,9 @@ class DecisionAnswer(BaseModel):
     rewards: list[RewardValue]
     limits: list[UseAnswer]
     book_version: int
+    user_revision: int | None = Field(
+        None, description="Of the attributes that were read; null where there are none, or no rule asked for them"
+    )
     decided_at: datetime
     reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
 

@@ -192,6 +192,7 @@ def _answer(
         campaign_id=campaign_version.campaign_id,
         campaign_version=campaign_version.version,
         decision_id=decision_id,
+        user_revision=context.user_revision,
         event=EventAnswer(
             event_id=event.event_id or None,
             event_source=event.source or None,

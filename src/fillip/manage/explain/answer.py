@@ -131,6 +131,7 @@ class ExplanationAnswer(BaseModel):
             "campaign_id": "big-baskets",
             "campaign_version": 1,
             "decision_id": None,
+            "user_revision": 3,
             "event": {
                 "event_id": None,
                 "event_source": None,
@@ -151,5 +152,8 @@ class ExplanationAnswer(BaseModel):
     campaign_id: str
     campaign_version: int
     decision_id: UUID | None
+    user_revision: int | None = Field(
+        description="Of the attributes that were read, or would be; null where there are none, or no rule asked for them"
+    )
     event: EventAnswer
     checks: list[Check]

@@ -16,12 +16,13 @@ from fillip.manage.explain.answer import Check, InstanceAnswer, LeafAnswer, Limi
 
 
 class EventContext(Struct, frozen=True):
-    """An event before one campaign, with what is known of its user: typed attributes and cohorts."""
+    """An event before one campaign, with what is known of its user: typed attributes at their revision, and cohorts."""
 
     campaign_version: CampaignVersion
     event: Event
     user: Mapping[str, object]
     cohorts: frozenset[str]
+    user_revision: int | None = None
 
     @property
     def triggers(self) -> list[Trigger]:

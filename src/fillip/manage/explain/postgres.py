@@ -68,6 +68,7 @@ def _select_context() -> Select[Any]:
         tables.tenant,
         select(action.schema).where(named).scalar_subquery().label("schema"),
         select(user.attributes).where(mine).scalar_subquery().label("attributes"),
+        select(user.revision).where(mine).scalar_subquery().label("user_revision"),
     ).where(tables.tenant.c.tenant_id == tenant_id)
 
 
@@ -117,7 +118,8 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
     campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
-    return _build(caller, _read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, [])
+    context = _build(caller, _read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, [])
+    return structs.replace(context, user_revision=decision.user_revision)
 
 
 class CurrentContext(Struct, frozen=True):
@@ -126,6 +128,7 @@ class CurrentContext(Struct, frozen=True):
     tenant: Mapping[str, Any]
     schema: dict[str, Any]
     attributes: Mapping[str, Any]
+    user_revision: int | None
     cohorts: frozenset[str]
 
 
@@ -135,8 +138,13 @@ async def read_current_context(connection: Connection, caller: Caller, occurrenc
     row = (await connection.execute(_CURRENT_CONTEXT, given)).one()
     if row.schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
-    cohorts = await list_cohorts(connection, caller, occurrence.user_id)
-    return CurrentContext(row._mapping, row.schema, row.attributes or {}, cohorts)
+    return CurrentContext(
+        tenant=row._mapping,
+        schema=row.schema,
+        attributes=row.attributes or {},
+        user_revision=row.user_revision,
+        cohorts=await list_cohorts(connection, caller, occurrence.user_id),
+    )
 
 
 async def load_current(
@@ -149,7 +157,8 @@ async def load_current(
     context = _build(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
-    context = structs.replace(context, event=structs.replace(context.event, book=book))
+    event = structs.replace(context.event, book=book)
+    context = structs.replace(context, event=event, user_revision=current.user_revision)
     return await know_opening(connection, caller, context)
 
 

@@ -209,6 +209,7 @@ decision = _table(
     _day("local_day"),
     _json("reward_values", "limits"),
     _count("book_version", "log_offset"),
+    _count("user_revision", null=True),
     _json("user_attributes", "cohorts", null=True),
 )
 incentive = _table(
