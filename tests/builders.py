@@ -9,6 +9,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign, CampaignState, Exclusive, Schedule
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.variant import Variant
 from fillip.core.event import Event, Place
 from fillip.core.limit import Limit
 from fillip.core.tenant import Tenant
@@ -41,6 +42,7 @@ def build_campaign(
     stackable: bool = True,
     exclusive: Exclusive | None = None,
     give_back: bool = True,
+    variants: tuple[Variant, ...] = (),
 ) -> Campaign:
     """A campaign that takes every event of its action, or the events of its quest where it has one."""
     return Campaign(
@@ -56,6 +58,7 @@ def build_campaign(
         stackable=stackable,
         exclusive=exclusive,
         give_back=give_back,
+        variants=variants,
     )
 
 

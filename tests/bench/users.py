@@ -22,6 +22,7 @@ from fillip.ingest import Ingest
 from fillip.manage.rule.checker import check_rule
 from fillip.match import Meet
 from fillip.match.kept_users import KeptUsers, UserKey
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
@@ -115,7 +116,10 @@ class Way:
     """A worker's stages around one way to get attributes, on a partition of its own; its times are ms a batch."""
 
     def __init__(self, pool: asyncpg.Pool, users: PostgresUsers, partition: int, changes: bool = False) -> None:
-        self._ingest, self._meet = Ingest(PostgresBooks(pool)), Meet(users, lambda refusals: None)
+        self._ingest, self._meet = (
+            Ingest(PostgresBooks(pool)),
+            Meet(users, PostgresNumbers(pool), lambda refusals: None),
+        )
         self._ledger = PostgresLedger(pool, "bench")
         self._settle = Settle(self._ledger, lambda *told: None)
         self._partition, self._offset = partition, 0

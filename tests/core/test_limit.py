@@ -80,7 +80,7 @@ REWARDS = st.lists(
 def test_limits_of_each_currency_share_the_values_out_among_themselves(rewards):
     def count(kind, currency):
         limit = Limit("l", "user", "value", "day", 9, reward_kind=kind, currency=currency)
-        return measure(limit, rewards, [reward.value for reward in rewards])
+        return measure(limit, dict(enumerate(rewards)), [reward.value for reward in rewards])
 
     of_each = {unit: count(*unit) for unit in {(reward.kind, reward.currency) for reward in rewards}}
     assert sum(of_each.values()) == sum(reward.value for reward in rewards)

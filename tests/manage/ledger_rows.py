@@ -46,14 +46,15 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", *, source: str
         "user_attributes": '{"tier": "gold"}',
         "cohorts": "{}",
         "user_revision": None,
+        "variant": None,
     } | {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in parts.items()}
     with psycopg.connect(dsn) as owner:
         version = (owner.execute("SELECT book_version FROM tenant WHERE tenant_id = 'acme'").fetchone() or (0,))[0]
         owner.execute(
             "INSERT INTO decision (tenant_id, decision_id, campaign_id, event_key, event_id, event_source, occurred_at, local_day,"
             " book_version, partition, log_offset, decided_at, campaign_version, user_id, instance, outcome, reason, outranked_by, reward_values,"
-            " limits, user_attributes, cohorts, user_revision)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " limits, user_attributes, cohorts, user_revision, variant)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, 0, 7, now(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 decision_id,
                 campaign_id,
@@ -67,14 +68,17 @@ def put_decision(dsn: str, event_id: str, campaign_id: str = "c", *, source: str
     return decision_id
 
 
-def put_incentive(dsn: str, decision_id: UUID, event_id: str, seq: int, user_id: str = "ada") -> UUID:
+def put_incentive(
+    dsn: str, decision_id: UUID, event_id: str, seq: int, user_id: str = "ada", variant: str | None = None
+) -> UUID:
     """Record an incentive and its inbox message."""
     incentive_id = uuid5(NAMESPACE, f"{decision_id}/{seq}")
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO incentive VALUES ('acme', %s, %s, 'c', %s, %s, %s, 0, 'cashback', 100, 'EUR', NULL, 'granted', %s,"
-            " %s, %s, now(), now())",
-            [incentive_id, decision_id, user_id, event_id, SOURCE, seq, OCCURRED_AT, OCCURRED_AT],
+            "INSERT INTO incentive (tenant_id, incentive_id, decision_id, campaign_id, user_id, event_id, event_source,"
+            " reward_index, kind, value, currency, state, inbox_seq, occurred_at, received_at, taken_at, granted_at, variant)"
+            " VALUES ('acme', %s, %s, 'c', %s, %s, %s, 0, 'cashback', 100, 'EUR', 'granted', %s, %s, %s, now(), now(), %s)",
+            [incentive_id, decision_id, user_id, event_id, SOURCE, seq, OCCURRED_AT, OCCURRED_AT, variant],
         )
         owner.execute("INSERT INTO inbox VALUES ('acme', %s, %s, %s)", [user_id, seq, incentive_id])
     return incentive_id

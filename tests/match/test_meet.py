@@ -124,6 +124,21 @@ async def test_who_is_held_out_meets_what_others_meet_and_takes_nothing(book_sho
     assert told == {(True, 0), (False, 1)}
 
 
+async def test_a_control_meets_what_others_meet_and_takes_nothing(book_shop: Shop):
+    """And what a variant takes is worth what it gives."""
+    halves = [{"variant_id": name, "percent": 50} for name in ("none", "some")]
+    points = {"kind": "points", "value": 5, "variants": ["some"]}
+    book_shop.launch("split", "event.amount >= 500", variants=halves, rewards=[points])
+    book_shop.owner.execute(
+        "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap)"
+        " VALUES ('acme', 'l', 'tenant', 'count', 'lifetime', 5)"
+    )
+    matches = await book_shop.meet([await book_shop.event(f"u{number}", amount=500) for number in range(20)])
+    met = [(match.event, match.candidates[0]) for match in matches]
+    found = {(event.find_variant(c.campaign_version), c.values, len(c.charges)) for event, c in met}
+    assert (len(met), found) == (20, {("none", (0,), 0), ("some", (5,), 1)})
+
+
 async def test_a_rule_that_fails_matches_nothing_and_is_counted(book_shop: Shop):
     book_shop.launch("odd", "100 / event.amount > 1")
     assert await book_shop.meets(amount=0) == []

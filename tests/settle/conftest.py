@@ -15,12 +15,13 @@ from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.variant import Variant
 from fillip.core.event import REVERSAL, Place, Rejection
 from fillip.core.ledger.settlement import Settled
 from fillip.core.limit import Limit
 from fillip.core.match.candidate import Candidate, Match
 from fillip.core.match.limit_charges import list_charges
-from fillip.core.match.reward_values import ValueRefusal
+from fillip.core.match.reward_values import ValueRefusal, value_rewards
 from fillip.migrations import role_dsn
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger
@@ -89,12 +90,13 @@ class World:
         values: tuple[int, ...] = (),
         refused: ValueRefusal | None = None,
         give_back: bool = True,
+        variants: tuple[Variant, ...] = (),
         source: str = "/till",
         **attributes: Any,
     ) -> Match:
         """An event that meets campaign `give`."""
         rewards = rewards or (Reward("cashback", value, "USD"),)
-        campaign = build_campaign(rewards=rewards, give_back=give_back, quest=quest)
+        campaign = build_campaign(rewards=rewards, give_back=give_back, quest=quest, variants=variants)
         campaign_version = build_version("give", campaign)
         place = Place(TOPIC, partition, self.ends.get(partition, 0))
         self.ends[partition] = place.offset + 1
@@ -107,7 +109,7 @@ class World:
             attributes=attributes,
             place=place,
         )
-        values = values or campaign_version.values
+        values = values or value_rewards(event, campaign_version, {}, frozenset()).values
         charges = () if refused else list_charges(event, campaign_version, values, {}, frozenset())
         return Match(event, [Candidate(campaign_version, charges, values, refused, steps=steps if quest else ())])
 

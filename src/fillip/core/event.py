@@ -9,6 +9,8 @@ from uuid import UUID
 from msgspec import Struct, json
 
 from fillip.core.book.book import Book
+from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason
 from fillip.core.identity import identify_event
 
@@ -58,6 +60,20 @@ class Event(Struct, frozen=True, dict=True):
     def held_out(self) -> bool:
         """Whether its user is in the tenant's holdout: what it meets is denied, and counts for no quest."""
         return self.book.tenant.holds_out(self.user_id)
+
+    def find_variant(self, campaign_version: CampaignVersion) -> str | None:
+        """The variant of the campaign that its user is in; None where it has none, and of who is held out of all of them."""
+        variants = campaign_version.campaign.variants
+        if not variants or self.held_out:
+            return None
+        campaign_id = campaign_version.campaign_id
+        if campaign_id not in self._drawn:  # once for the event: all versions of a launched campaign have the same
+            self._drawn[campaign_id] = choose_variant(variants, self.tenant_id, campaign_id, self.user_id)
+        return self._drawn[campaign_id]
+
+    @cached_property
+    def _drawn(self) -> dict[str, str | None]:
+        return {}
 
 
 def is_late(event: Event) -> bool:

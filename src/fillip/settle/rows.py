@@ -150,6 +150,7 @@ def list_decisions(settled: Sequence[Settled]) -> Columns:
         "log_offset": [event.place.offset for event in events],
         "decided_at": [decision.decided_at for decision in decisions],
         "user_revision": [match.user_revision for match in matches],
+        "variant": [request.variant for request in requests],
     }
 
 
@@ -181,6 +182,7 @@ def list_incentives(settled: Sequence[Settled], taken_at: datetime) -> Columns:
         "granted_at": [decision.decided_at for decision in decisions],
         "coupon_code": [each.codes.get(made.reward_index) for each, made in granted],
         "expires_at": [reward.expire_at(e.occurred_at, e.book.tenant.clock) for reward, e in placed],
+        "variant": [request.variant for request in requests],
     }
 
 
@@ -220,9 +222,8 @@ def write_rejection(rejection: Rejection, generation: int) -> RejectionRow:
 def _list_values(settled: Settled) -> list[_RewardValue]:
     if settled.decision.outcome != "granted":
         return []
-    rewards = settled.request.campaign_version.campaign.rewards
-    given = zip(rewards, settled.request.values, strict=True)
-    return [_RewardValue(reward.kind, value, reward.currency) for reward, value in given]
+    values, rewards = settled.request.values, settled.request.rewards
+    return [_RewardValue(reward.kind, values[index], reward.currency) for index, reward in rewards.items()]
 
 
 def _encode(value: object) -> str:

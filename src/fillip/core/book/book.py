@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion, Trigger
+from fillip.core.campaign.reward import Reward
 from fillip.core.cohort import Cohort
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
@@ -41,8 +42,8 @@ class Book(Struct, frozen=True, dict=True):
     numbered: int = 0
 
     @cached_property
-    def limits_by_version(self) -> dict[tuple[str, int], tuple[Limit, ...]]:
-        """Limits that a grant under each campaign version may touch, in the order of their ids."""
+    def limits_by_version(self) -> dict[tuple[str, int, str | None], tuple[Limit, ...]]:
+        """Limits that a grant under each campaign version, to each of its variants, may touch, in the order of their ids."""
         by_campaign: dict[str | None, list[Limit]] = {None: []}
         for limit in self.limits.values():
             by_campaign.setdefault(limit.campaign_id, []).append(limit)
@@ -51,7 +52,11 @@ class Book(Struct, frozen=True, dict=True):
             for campaign_version in self.campaign_versions.values()
             for version in (campaign_version, *campaign_version.retained)
         ]
-        return {(each.campaign_id, each.version): _choose_limits(each, by_campaign) for each in versions}
+        return {
+            (each.campaign_id, each.version, variant): _choose_limits(each.campaign_id, rewards.values(), by_campaign)
+            for each in versions
+            for variant, rewards in each.campaign.rewards_by_variant.items()
+        }
 
     @cached_property
     def key_rules(self) -> dict[str, Rule]:
@@ -67,12 +72,12 @@ class Unbuilt(Struct, frozen=True):
 
 
 def _choose_limits(
-    campaign_version: CampaignVersion, by_campaign: Mapping[str | None, list[Limit]]
+    campaign_id: str, rewards: Iterable[Reward], by_campaign: Mapping[str | None, list[Limit]]
 ) -> tuple[Limit, ...]:
     units: set[tuple[str | None, str | None]] = {(None, None)}
-    for reward in campaign_version.campaign.rewards:
+    for reward in rewards:
         units |= {(reward.kind, None), (reward.kind, reward.currency)}
-    limits = [*by_campaign[None], *by_campaign.get(campaign_version.campaign_id, ())]
+    limits = [*by_campaign[None], *by_campaign.get(campaign_id, ())]
     mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units)
     return tuple(sorted(mine, key=lambda limit: limit.limit_id))
 

@@ -1,6 +1,6 @@
 """Campaigns: what a marketer writes down, and its life cycle."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.expression import Expression
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.variant import Variant
 
 CampaignState = Literal["draft", "scheduled", "running", "paused", "ended", "archived"]
 
@@ -56,6 +57,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone.
 
     Not `stackable`: for an event it grants alone or not at all. `give_back`: whether a reversal gives limits back what the grant took.
+    With `variants` each user gets what theirs does, else all get all `rewards`.
     """
 
     kind: Literal["SIMPLE", "QUEST"]
@@ -70,6 +72,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     stackable: bool = True
     exclusive: Exclusive | None = None
     give_back: bool = True
+    variants: tuple[Variant, ...] = ()
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:
@@ -77,6 +80,23 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         action, rewards = self.granting_action() or "", enumerate(self.rewards)
         formulas = (Expression("formula", action, each.formula.of, index) for index, each in rewards if each.formula)
         return (*self._list_conditions(), *formulas)
+
+    @cached_property
+    def rewards_by_variant(self) -> Mapping[str | None, Mapping[int, Reward]]:
+        """What the users of each variant get, by the index of the reward; without variants, what all get, under None."""
+        rewards = list(enumerate(self.rewards))
+        if not self.variants:
+            return {None: dict(rewards)}
+        return {
+            each.variant_id: {
+                n: reward for n, reward in rewards if not reward.variants or each.variant_id in reward.variants
+            }
+            for each in self.variants
+        }
+
+    def list_rewards(self, variant: str | None) -> Mapping[int, Reward]:
+        """What a user of this variant gets, by the index of the reward; nothing where there are variants and this is none."""
+        return self.rewards_by_variant.get(variant, {})
 
     def _list_conditions(self) -> Iterator[Expression]:
         if self.quest is None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_quest import check_quest, check_quest_change
 from fillip.core.campaign.check_rewards import check_rewards
+from fillip.core.campaign.check_variants import check_variants, check_variants_change
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.problem import Fault
@@ -25,15 +26,16 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
 def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
     """All that is wrong with a definition but for what its expressions say, each at its JSON pointer."""
     faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, vocabulary)]
-    faults += check_rewards(campaign, vocabulary)
+    faults += [*check_rewards(campaign, vocabulary), *check_variants(campaign)]
     return faults + (check_quest(campaign.quest, campaign, vocabulary.now) if campaign.quest else [])
 
 
 def check_change(before: Campaign, after: Campaign) -> list[Fault]:
-    """What keeps a launched campaign from becoming `after`: open instances must stay readable."""
+    """What keeps a launched campaign from becoming `after`: open instances must stay readable, variants the same."""
     if before.kind != after.kind:
         return [Fault("/kind", "a launched campaign keeps its kind: end it and make another")]
-    return check_quest_change(before.quest, after.quest) if before.quest and after.quest else []
+    faults = check_variants_change(before, after)
+    return faults + (check_quest_change(before.quest, after.quest) if before.quest and after.quest else [])
 
 
 def _check_kind(campaign: Campaign) -> Iterator[Fault]:

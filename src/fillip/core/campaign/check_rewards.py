@@ -66,8 +66,11 @@ def _check_formula(formula: Formula, at: str) -> Iterator[Fault]:
 
 
 def _check_badges(campaign: Campaign) -> Iterator[Fault]:
-    """Whether no badge is given twice at once."""
-    badges = Counter(reward.badge for reward in campaign.rewards if reward.badge)
+    """Whether no badge is given twice at once to the same user."""
+    twice = set()
+    for given in campaign.rewards_by_variant.values():
+        badges = Counter(reward.badge for reward in given.values())
+        twice |= {index for index, reward in given.items() if reward.badge and badges[reward.badge] > 1}
     for index, reward in enumerate(campaign.rewards):
-        if reward.badge and badges[reward.badge] > 1:
+        if index in twice:
             yield Fault(f"/rewards/{index}/badge", f"'{reward.badge}' twice: a user holds a badge once")

@@ -18,7 +18,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
 
     From the event's time on: points are pending for `pending_for_s` and can't be spent, and it is the user's for
     `expires_after_s` (None: for ever). A coupon with `pool` comes with a code of that pool; `badge` names one that a
-    user can hold once.
+    user can hold once. `variants` are those of the campaign's that get it; empty: all.
     """
 
     kind: RewardKind
@@ -30,6 +30,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     badge: str | None = None
     expires_after_s: int | None = None
     formula: Formula | None = None
+    variants: tuple[str, ...] = ()
 
     def expire_at(self, occurred_at: datetime, clock: str) -> datetime | None:
         """When what an event of this time earned expires; never in a tenant with the clock `history`."""

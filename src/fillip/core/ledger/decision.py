@@ -15,6 +15,7 @@ DecisionReason = Literal[
     "granted",
     "paused",
     "holdout",
+    "control",
     "late",
     "no_value",
     "value_error",

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.reward import Reward
 from fillip.core.ledger.conflict import Winners, rank
 from fillip.core.ledger.decision import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
 from fillip.core.ledger.stock import Stock, WantedRewards
@@ -25,8 +26,9 @@ UserKey = tuple[str, str]
 
 
 class GrantRequest(Struct, frozen=True):
-    """A campaign that would grant `values`, one for each reward, for this event, unless `refused` for them.
+    """A campaign that would grant `values`, one for each of all its rewards, for this event, unless `refused` for them.
 
+    `rewards` are those that the user's `variant` gets, by their index; all where the campaign has no variants.
     `instance` names the quest instance that it completes, '' for SIMPLE; `place` is where that stands in the ledger,
     `since` the place in the log of the event that it began with.
     """
@@ -35,6 +37,8 @@ class GrantRequest(Struct, frozen=True):
     campaign_version: CampaignVersion
     charges: Sequence[LimitCharge]
     values: Sequence[int]
+    rewards: Mapping[int, Reward]
+    variant: str | None = None
     refused: ValueRefusal | Literal["too_many_open"] | None = None
     instance: str = ""
     place: InstanceKey | None = None
@@ -43,7 +47,7 @@ class GrantRequest(Struct, frozen=True):
     @property
     def wanted(self) -> WantedRewards:
         """What it would give, and to whom."""
-        return *self.user, self.campaign_version.campaign.rewards
+        return *self.user, self.rewards
 
     @property
     def is_barred(self) -> bool:
@@ -198,6 +202,8 @@ def _find_reason(
         return "paused"
     if request.match.event.held_out:
         return "holdout"
+    if request.variant is not None and not request.rewards:
+        return "control"
     if request.match.late:
         return "late"
     return request.refused or passed_over or ("limit" if refused_by else None)
@@ -225,11 +231,15 @@ def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBat
 
 
 def _build_request(match: Match, candidate: Candidate) -> GrantRequest:
+    campaign_version = candidate.campaign_version
+    variant = match.event.find_variant(campaign_version)
     return GrantRequest(
         match=match,
-        campaign_version=candidate.campaign_version,
+        campaign_version=campaign_version,
         charges=candidate.charges,
         values=candidate.values,
+        rewards=campaign_version.campaign.list_rewards(variant),
+        variant=variant,
         refused=candidate.refused,
         since=match.event.place.offset,
     )
@@ -259,7 +269,7 @@ def _record(
 
 def _number(request: GrantRequest, decision: Decision, inbox_heads: MutableMapping[UserKey, int]) -> list[NewIncentive]:
     numbered = []
-    for index in range(len(request.campaign_version.campaign.rewards)):
+    for index in request.rewards:
         inbox_heads[request.user] = inbox_heads.get(request.user, 0) + 1
         incentive_id = identify_incentive(decision.decision_id, index)
         numbered.append(NewIncentive(incentive_id, index, inbox_heads[request.user]))

@@ -1,7 +1,7 @@
 """What a grant needs besides room under its limits: free coupon codes, and badges that the user does not hold yet."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.reward_kind.traits import StockRefusal
@@ -10,8 +10,8 @@ PoolKey = tuple[str, str]
 """(tenant, pool)"""
 BadgeKey = tuple[str, str, str]
 """(tenant, user, badge)"""
-WantedRewards = tuple[str, str, Sequence[Reward]]
-"""(tenant, user, rewards): what one grant request would give"""
+WantedRewards = tuple[str, str, Mapping[int, Reward]]
+"""(tenant, user, rewards by their index): what one grant request would give"""
 
 
 class Stock:
@@ -36,14 +36,15 @@ class Stock:
         """Take what is granted; the code of each reward that has one, by its index. Only after `refuse` gave None."""
         tenant, _, rewards = wanted
         self._held |= list_badges([wanted])
-        return {i: self._codes[tenant, reward.pool].popleft() for i, reward in enumerate(rewards) if reward.pool}
+        return {i: self._codes[tenant, reward.pool].popleft() for i, reward in rewards.items() if reward.pool}
 
 
 def count_codes(wanted: Iterable[WantedRewards]) -> Counter[PoolKey]:
     """How many codes of each pool it would take to give all of this."""
-    return Counter((tenant, reward.pool) for tenant, _, rewards in wanted for reward in rewards if reward.pool)
+    return Counter((tenant, reward.pool) for tenant, _, rewards in wanted for reward in rewards.values() if reward.pool)
 
 
 def list_badges(wanted: Iterable[WantedRewards]) -> set[BadgeKey]:
     """The badges that would be given, each to whom."""
-    return {(tenant, user, reward.badge) for tenant, user, rewards in wanted for reward in rewards if reward.badge}
+    given = ((tenant, user, reward.badge) for tenant, user, rewards in wanted for reward in rewards.values())
+    return {(tenant, user, badge) for tenant, user, badge in given if badge}

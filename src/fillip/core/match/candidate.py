@@ -11,14 +11,20 @@ from fillip.core.match.reward_values import ValueRefusal
 
 
 def is_barred(event: Event, campaign_version: CampaignVersion) -> bool:
-    """Whether all that the event would earn of the campaign is denied, and nothing of it counts: paused, or held out."""
-    return campaign_version.is_paused or event.held_out
+    """Whether all that the event would earn of the campaign is denied, and nothing of it counts: paused, held out, a control."""
+    return campaign_version.is_paused or event.held_out or is_control(event, campaign_version)
+
+
+def is_control(event: Event, campaign_version: CampaignVersion) -> bool:
+    """Whether the event's user is in a variant of the campaign that gets nothing."""
+    variant = event.find_variant(campaign_version)
+    return variant is not None and not campaign_version.campaign.list_rewards(variant)
 
 
 class Candidate(Struct, frozen=True):
     """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
 
-    `values` has one for each reward; where they can't be granted, `refused` says why and nothing is charged, nor where
+    `values` has one for each reward, 0 for those of other variants; where they can't be granted, `refused` says why and nothing is charged, nor where
     it is barred.
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
     that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and

@@ -23,20 +23,23 @@ def list_charges(
 
     Raises RuleError from a key expression.
     """
-    book, rewards = event.book, campaign_version.campaign.rewards
+    book, variant = event.book, event.find_variant(campaign_version)
+    rewards = campaign_version.campaign.list_rewards(variant)
+    key = campaign_version.campaign_id, campaign_version.version, variant
+    limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
     return tuple(
         LimitCharge(_name_counter(event, limit, book, user, cohorts), measure(limit, rewards, values), limit.cap)
-        for limit in book.limits_by_version[campaign_version.campaign_id, campaign_version.version]
+        for limit in limits
         if limit.action in (None, event.action)
     )
 
 
-def measure(limit: Limit, rewards: Sequence[Reward], values: Sequence[int]) -> int:
-    """What one grant of these rewards takes from a limit: 1, or the values of those of the limit's kind and currency."""
+def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) -> int:
+    """What one grant of these rewards, by their index, takes from a limit: 1, or the values of those of its kind and currency."""
     if limit.measure == "count":
         return 1
-    given = zip(rewards, values, strict=True)
-    return sum(value for reward, value in given if limit.adds_up(reward.kind, reward.currency))
+    counted = (index for index, reward in rewards.items() if limit.adds_up(reward.kind, reward.currency))
+    return sum(values[index] for index in counted)
 
 
 def _name_counter(

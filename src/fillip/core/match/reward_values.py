@@ -15,7 +15,7 @@ ValueRefusal = Literal["value_error", "no_value", "value_too_large", "expired"]
 
 
 class RewardValues(Struct, frozen=True):
-    """The value of each reward (0 where a formula failed), and why they can't be granted, if so."""
+    """The value of each reward (0 where a formula failed, or it goes to other variants), and why they can't be granted, if so."""
 
     values: tuple[int, ...]
     refused: ValueRefusal | None = None
@@ -24,17 +24,20 @@ class RewardValues(Struct, frozen=True):
 def value_rewards(
     event: Event, campaign_version: CampaignVersion, user: Mapping[str, object], cohorts: Set[str]
 ) -> RewardValues:
-    """Evaluate the formulas of a campaign's rewards, and whether they can still be claimed, once for the whole grant.
+    """Evaluate the formulas of what the user gets, and whether it can still be claimed, once for the whole grant.
 
     It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
     is given.
     """
-    values = list(campaign_version.values)
+    given = campaign_version.campaign.list_rewards(event.find_variant(campaign_version))
+    values = [value if index in given else 0 for index, value in enumerate(campaign_version.values)]
     refused: ValueRefusal | None = None
     formulas = campaign_version.formulas
     if formulas and event.action != campaign_version.campaign.granting_action():
         formulas = {}  # an event that can't complete the quest is not asked: its attributes may be of another type
     for index, (formula, rule) in formulas.items():
+        if index not in given:
+            continue
         try:
             _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
         except RuleError:
@@ -43,6 +46,6 @@ def value_rewards(
         if not 0 < values[index] <= MAX_VALUE:
             refused = refused or ("no_value" if values[index] <= 0 else "value_too_large")
     when = event.occurred_at, event.received_at, event.book.tenant.clock
-    if refused is None and any(reward.is_over(*when) for reward in campaign_version.campaign.rewards):
+    if refused is None and any(reward.is_over(*when) for reward in given.values()):
         refused = "expired"
     return RewardValues(tuple(values), refused)

@@ -70,10 +70,13 @@ class DecisionAnswer(BaseModel):
     instance: str = Field(description="Of a quest: its occurrence, after key# where it has one")
     outcome: Literal["granted", "denied"]
     reason: str = Field(
-        description="granted, paused, holdout, late, no_value, value_error, value_too_large, expired, outranked, limit, pool_empty"
+        description="granted, paused, holdout, control, late, no_value, value_error, value_too_large, expired, outranked, limit, pool_empty"
         ", already_held, too_many_open or too_many_grants"
     )
     outranked_by: str | None = Field(None, description="The campaign that won the event instead")
+    variant: str | None = Field(
+        None, description="The user's, where the campaign has variants and the user isn't held out"
+    )
     occurred_at: datetime
     local_day: date
     rewards: list[RewardValue]

@@ -120,10 +120,10 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
 
 
 def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
-    """(outcome, reason) of a trial: a pause, a holdout and what comes after the rule leave a denial, but not a quest's `late`."""
+    """(outcome, reason) of a trial: a pause, a holdout, a control and what comes after the rule leave a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
-    if reason in ("paused", "holdout"):
+    if reason in ("paused", "holdout", "control"):
         met = trial.met if trial else all(check.passed for check in checks if check.check in _UP_TO_RULE)
         rejected = any(check.reason == "in_future" for check in checks)
         return "denied" if met and not rejected else "no_match", reason
@@ -156,7 +156,7 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
 
 def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
-    if row.reason in ("paused", "holdout", "late"):
+    if row.reason in ("paused", "holdout", "control", "late"):
         return []
     worth, _ = check_worth(context)
     if not worth.passed:

@@ -37,6 +37,7 @@ class IncentiveAnswer(BaseModel):
     occurred_at: datetime
     granted_at: datetime
     expires_at: datetime | None
+    variant: str | None = Field(description="Of the campaign, where it has variants: the user's")
 
 
 class InboxAnswer(BaseModel):

@@ -60,6 +60,7 @@ class RewardPart(Part):
         None, description="Each coupon comes with a code of this pool; one without says by its payload what it is"
     )
     badge: ObjectId | None = Field(None, description="A badge of /v1/badges, which a user can hold once")
+    variants: list[ObjectId] = Field([], max_length=8, description="Those of the campaign's that get it; empty: all")
 
 
 class StreakPart(Part):
@@ -152,6 +153,16 @@ class ExclusivePart(Part):
     pick: Literal["priority", "value"]
 
 
+class VariantPart(Part):
+    """So many percent of the users: by a hash of tenant, campaign and user, so the same for ever.
+
+    They get the rewards that name the variant, and those that name none; where that is nothing, it is a control.
+    """
+
+    variant_id: ObjectId = Field(examples=["control"])
+    percent: int = Field(ge=1, le=99, strict=True, examples=[50])
+
+
 class DefinitionPart(Part):
     """A campaign: SIMPLE has `action` and `rule`, QUEST has `quest`; empty `cohorts` = everyone."""
 
@@ -170,6 +181,9 @@ class DefinitionPart(Part):
     exclusive: ExclusivePart | None = None
     give_back: bool = Field(
         True, strict=True, description="Whether a reversal gives back what the grant took of limits"
+    )
+    variants: list[VariantPart] = Field(
+        [], max_length=8, description="None, or 2 to 8 whose percentages come to 100; they stay when it was launched"
     )
 
     def to_campaign(self) -> Campaign:

@@ -13,7 +13,19 @@ from fillip.manage.limit.answer import UseAnswer
 
 Outcome = Literal["granted", "denied", "progress", "no_match"]
 CheckName = Literal[
-    "state", "schedule", "action", "cohort", "rule", "holdout", "time", "quest", "reward", "conflict", "limits", "room"
+    "state",
+    "schedule",
+    "action",
+    "cohort",
+    "rule",
+    "holdout",
+    "variant",
+    "time",
+    "quest",
+    "reward",
+    "conflict",
+    "limits",
+    "room",
 ]
 
 
@@ -100,6 +112,7 @@ class Check(BaseModel):
     instances: list[InstanceAnswer] | None = None
     rewards: list[WorthAnswer] | None = None
     outranked_by: str | None = None
+    variant: str | None = None
     limits: list[LimitUse] | None = None
 
 

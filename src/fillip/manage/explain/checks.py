@@ -9,6 +9,7 @@ from fillip.core.book.version import CampaignVersion, Trigger, list_triggers
 from fillip.core.campaign.campaign import REFUSING
 from fillip.core.event import MAX_AHEAD, Event, is_late
 from fillip.core.limit import CounterUse
+from fillip.core.match.candidate import is_barred, is_control
 from fillip.core.quest.instance import Instance
 from fillip.core.rule import RuleError, explain_rule
 from fillip.manage.explain import wording
@@ -45,6 +46,7 @@ def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
         _check_cohort(context),
         _check_rules(context),
         *_check_holdout(context.event),
+        *_check_variant(context),
         _check_time(context.event, now),
     ]
 
@@ -53,7 +55,7 @@ def is_earned(context: EventContext, now: datetime) -> bool:
     """Whether all of `check_eligibility` pass, without words for it."""
     looks = [_check_state(context.campaign_version), _check_action(context), _check_time(context.event, now)]
     met = is_open(context) and all(c.passed for c in looks) and any(is_met(context, r) for r in context.triggers)
-    return met and not context.event.held_out
+    return met and not is_barred(context.event, context.campaign_version)
 
 
 def describe_instance(instance: Instance) -> InstanceAnswer:
@@ -146,6 +148,17 @@ def _check_holdout(event: Event) -> list[Check]:
         return []
     message = wording.tell_holdout(event.user_id, tenant.holdout_percent, held_out=held_out)
     return [Check(check="holdout", passed=not held_out, reason="holdout" if held_out else None, message=message)]
+
+
+def _check_variant(context: EventContext) -> list[Check]:
+    """None where the user is in no variant."""
+    version = context.campaign_version
+    variant, control = context.event.find_variant(version), is_control(context.event, version)
+    if variant is None:
+        return []
+    message = wording.tell_variant(context.event.user_id, version.campaign.variants, variant, control=control)
+    reason = "control" if control else None
+    return [Check(check="variant", passed=not control, reason=reason, message=message, variant=variant)]
 
 
 def _check_time(event: Event, now: datetime) -> Check:

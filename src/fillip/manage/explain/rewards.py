@@ -11,19 +11,15 @@ from fillip.manage.explain.checks import EventContext
 
 
 def check_worth(context: EventContext) -> tuple[Check, RewardValues]:
-    """What each reward is worth for the event, and why they can't be granted if so."""
+    """What each reward that the user would get is worth for the event, and why they can't be granted if so."""
     worth = value_rewards(context.event, context.campaign_version, context.user, context.cohorts)
-    rewards = [
-        _describe(context, index, reward, value)
-        for index, (reward, value) in enumerate(
-            zip(context.campaign_version.campaign.rewards, worth.values, strict=True)
-        )
-    ]
+    given = context.campaign_version.campaign.list_rewards(context.event.find_variant(context.campaign_version))
+    rewards = [_describe(context, index, reward, worth.values[index]) for index, reward in given.items()]
     check = Check(
         check="reward",
         passed=worth.refused is None,
         reason=worth.refused,
-        message=wording.REWARDS[worth.refused],
+        message=wording.REWARDS[worth.refused] if rewards else "there is no reward for the user",
         rewards=rewards,
     )
     return check, worth

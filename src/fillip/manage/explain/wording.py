@@ -7,6 +7,7 @@ from typing import Any
 from fillip.core.campaign.campaign import CampaignState, Schedule
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.campaign.variant import Variant
 from fillip.core.event import ACCEPTED_FOR, MAX_AHEAD
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import CounterUse
@@ -50,6 +51,13 @@ def tell_holdout(user_id: str, percent: int, *, held_out: bool) -> str:
     """Whether the user is one of those who get nothing."""
     who = f"{user_id} is" if held_out else f"{user_id} is not"
     return f"{who} among the {percent} % of users who are held out" + (" and get nothing" if held_out else "")
+
+
+def tell_variant(user_id: str, variants: Sequence[Variant], variant: str, *, control: bool) -> str:
+    """Which variant of a campaign the user is in; `control`: it gets nothing."""
+    percent = next(each.percent for each in variants if each.variant_id == variant)
+    who = f"{user_id} is in variant {variant} of {len(variants)}, with {percent} % of all users by a hash of tenant, campaign and user"
+    return who + (": a control, which gets nothing" if control else "")
 
 
 def tell_schedule(schedule: Schedule, at: datetime, reason: str | None) -> str:

@@ -211,6 +211,7 @@ decision = _table(
     _count("book_version", "log_offset"),
     _count("user_revision", null=True),
     _json("user_attributes", "cohorts", null=True),
+    _text("variant", null=True),
 )
 incentive = _table(
     "incentive",
@@ -224,6 +225,7 @@ incentive = _table(
     _json("payload", null=True),
     _instant("occurred_at", "received_at", "taken_at", "granted_at"),
     _instant("expires_at", "claimed_at", "reserved_until", null=True),
+    _text("variant", null=True),
 )
 inbox = _table(
     "inbox",

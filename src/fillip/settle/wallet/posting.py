@@ -34,9 +34,11 @@ class Terms(Struct, frozen=True):
 
 def list_wallets(requests: Iterable[GrantRequest]) -> list[WalletKey]:
     """The wallets that these requests may post to, sorted and each once."""
-    return sorted(
-        {(*request.user, currency) for request in requests for currency in request.campaign_version.wallets.values()}
-    )
+    keys = set()
+    for request in requests:
+        wallets = request.campaign_version.wallets
+        keys |= {(*request.user, wallets[index]) for index in request.rewards if index in wallets}
+    return sorted(keys)
 
 
 def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet]) -> None:
