@@ -20,7 +20,7 @@ from fillip.analyse import duckdb as bay
 from fillip.analyse import facts, keep_loading
 from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.loader import SET_ASIDE
-from fillip.analyse.report import CampaignDay, RejectionDay, Spend
+from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Spend
 from fillip.core.errors import Crash
 from tests.analyse.bay_world import (
     EVERYTHING,
@@ -56,6 +56,43 @@ async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
         assert await bay.report_campaign_days(replace(EVERYTHING, campaign_id="quest")) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, after=(first.day, "welcome"))) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, tenant_id="nobody")) == []
+
+
+async def test_counts_by_variant(bay_world: BayWorld) -> None:
+    """Given a control, one variant whose grants were taken back in part, and users who are in none."""
+    denied: dict[str, Any] = {"outcome": "denied", "reason": "control", "reward_values": []}
+    await bay_world.produce(
+        *(decision(number, variant="none", user_id=f"c{number % 3}", **denied) for number in range(1, 7)),
+        *(decision(number, variant="some", local_day="2026-03-04") for number in (7, 8, 12)),
+        decision(14, reason="holdout", outcome="denied", reward_values=[], variant=None),
+        decision(15, campaign_id="other", variant="some"),
+        decision(16, tenant_id="rival", variant="some"),
+        reversal(20, 7, 100),
+    )
+    asked = replace(EVERYTHING, campaign_id="welcome")
+    spend = [Spend("cashback", "EUR", 2, 500, 100), Spend("points", None, 2, 10, 0)]
+    control = CampaignVariant("none", 3, 0, 0, {"control": 6}, [], 0)
+    async with bay_world.loading() as bay:
+
+        async def has_all() -> bool:
+            found = await bay.report_campaign_variants(asked)
+            return list(found) == [control, CampaignVariant("some", 2, 2, 4, {"limit": 1}, spend, 2)]
+
+        await until(has_all)
+        assert await bay.report_campaign_variants(replace(asked, last=date(2026, 3, 3))) == [control]
+
+
+async def test_a_file_of_before_there_were_variants_is_taken_on(bay_world: BayWorld) -> None:
+    await bay_world.produce(decision(1))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 1)
+    with duckdb.connect(str(bay_world.file)) as file:
+        file.execute("ALTER TABLE decision_fact DROP COLUMN variant")
+    await bay_world.produce(decision(2, variant="some"))
+    async with bay_world.loading() as bay:
+        await until_count(bay, 2)
+        (line,) = await bay.report_campaign_variants(replace(EVERYTHING, campaign_id="welcome"))
+        assert (line.variant, line.granted) == ("some", 1)
 
 
 async def test_what_was_taken_back_counts_on_the_day_of_its_grant_once(bay_world: BayWorld) -> None:

@@ -46,7 +46,8 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
         tenant = NewTenant(tenant_id=tenant_id, name=tenant_id, time_zone="UTC", currency="EUR", clock="live")
         keys.append((await create_tenant(database, tenant, NewKey(name="k", scopes=["reports:read"])))[1].key)
     keys.append((await create_key(database, "acme", NewKey(name="k", scopes=["manage:read"]))).key)
-    messages = [decision(n, local_day=f"2026-03-0{n}", campaign_id=f"c{n}") for n in (1, 2, 3)]
+    variants = {2: "a"}
+    messages = [decision(n, local_day=f"2026-03-0{n}", campaign_id=f"c{n}", variant=variants.get(n)) for n in (1, 2, 3)]
     messages += [decision(n, tenant_id="rival", campaign_id="canary-rival") for n in (4, 5)]
     records = [record(offset, message, bay_world.topics.decided) for offset, message in enumerate(messages)]
     records += [record(0, rejection(1), bay_world.topics.rejected)]
@@ -98,6 +99,21 @@ async def test_days_campaign_and_pages(desk: Desk) -> None:
             break
         cursor = {"cursor": page["next_cursor"]}
     assert seen == ["c1", "c2", "c3"]
+
+
+async def test_a_campaign_by_variant(desk: Desk) -> None:
+    """Over all days; what has no variant, and what is another tenant's, is in no line."""
+    items = (await desk.ask("campaign-variants", campaign_id="c1")).json()["items"]
+    assert items == []
+    tested = (await desk.ask("campaign-variants", campaign_id="c2")).json()
+    assert [(line["variant"], line["users"], line["granted"]) for line in tested["items"]] == [("a", 1, 1)]
+    assert tested["next_cursor"] is None
+    rivals = (await desk.ask("campaign-variants", key=desk.rival, campaign_id="c2")).json()
+    assert rivals["items"] == []
+    wrong: list[tuple[dict[str, Any], str]] = [({}, "campaign_id"), ({"campaign_id": "c", "limit": "5"}, "limit")]
+    for parameters, at in [*wrong, ({"campaign_id": "c", "from": "x"}, "from")]:
+        refused = await desk.ask("campaign-variants", **parameters)
+        assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, at)
 
 
 async def test_rejections(desk: Desk) -> None:

@@ -11,7 +11,7 @@ import duckdb
 from msgspec.structs import asdict, astuple
 
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
-from fillip.analyse.report import CampaignDay, Question, RejectionDay, Spend
+from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
 from fillip.stream.topics import Partition, Topics
@@ -78,6 +78,18 @@ class DuckdbBay:
         return [
             CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], users)
             for day, campaign_id, granted, issued, denied, spend, users in rows
+        ]
+
+    async def report_campaign_variants(self, question: Question) -> Sequence[CampaignVariant]:
+        """See Bay."""
+        asked = {name: getattr(question, name) for name in ("tenant_id", "first", "last", "campaign_id")}
+        return [
+            CampaignVariant(
+                variant, users, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], unique_users
+            )
+            for variant, users, granted, issued, denied, spend, unique_users in await self._run(
+                self._fetch, "campaign_variants", asked
+            )
         ]
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:

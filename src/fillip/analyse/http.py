@@ -39,7 +39,7 @@ class _Page(Struct):
 
 
 def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Routes: /v1/reports/campaign-days, /v1/reports/rejection-days, /v1/reports/watermark, /openapi.json, and those given.
+    """Routes: /v1/reports/campaign-days, campaign-variants, rejection-days, and watermark, /openapi.json, and those given.
 
     `extra_routes` are served beside them and answer for themselves.
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
@@ -47,6 +47,7 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[B
     door = ReportsDoor(bay, keys, rates)
     routes = [
         Route("/v1/reports/campaign-days", door.answer_campaign_days),
+        Route("/v1/reports/campaign-variants", door.answer_campaign_variants),
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
         Route("/v1/reports/watermark", door.answer_watermark),
         Route("/openapi.json", _answer_document),
@@ -70,6 +71,17 @@ class ReportsDoor:
         name = attrgetter("campaign_id")
         return await self._answer_page(request, {"campaign_id"}, self._bay.report_campaign_days, name)
 
+    async def answer_campaign_variants(self, request: Request) -> Response:
+        """Users, grants and spend of one campaign by variant: a page of at most 8 lines, and the only one."""
+        caller = await self._admit(request)
+        await _refuse_unknown(request, {"from", "to", "campaign_id"})
+        first_day, last_day = _read_days(request)
+        campaign_id = request.query_params.get("campaign_id")
+        if not campaign_id:
+            raise InvalidQuery("name the campaign whose variants are to be compared", at="campaign_id")
+        asked = Question(caller.tenant_id, first_day, last_day, campaign_id, MAX_LINES, (date.min, ""))
+        return _answer_report(request, _Page(await self._bay.report_campaign_variants(asked), None))
+
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""
         return await self._answer_page(request, set(), self._bay.report_rejection_days, attrgetter("reason"))
@@ -91,9 +103,7 @@ class ReportsDoor:
         caller = await self._admit(request)
         await _refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
         limit = _read_limit(request)
-        first_day, last_day = _read_day(request, "from", date.min), _read_day(request, "to", date.max)
-        if last_day < first_day:
-            raise InvalidQuery("`to` is before `from`", at="to")
+        first_day, last_day = _read_days(request)
         campaign_id, place = request.query_params.get("campaign_id"), _read_place(request)
         lines = await report(Question(caller.tenant_id, first_day, last_day, campaign_id, limit + 1, place))
         last = lines[limit - 1] if len(lines) > limit else None
@@ -120,6 +130,13 @@ async def _refuse_unknown(request: Request, known: Collection[str]) -> None:
                 raise Invalid("this operation takes no body, send none", at="")
     except ClientDisconnect:
         raise TooSlow("the request did not come whole") from None
+
+
+def _read_days(request: Request) -> tuple[date, date]:
+    first_day, last_day = _read_day(request, "from", date.min), _read_day(request, "to", date.max)
+    if last_day < first_day:
+        raise InvalidQuery("`to` is before `from`", at="to")
+    return first_day, last_day
 
 
 def _read_day(request: Request, name: str, default: date) -> date:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from fillip.analyse.report import CampaignDay, RejectionDay, Watermark
+from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
 from fillip.core.problem import MEDIA_TYPE, Problem
 
 DEFAULT_LINES, MAX_LINES = 50, 500
@@ -18,9 +18,9 @@ _REF = "#/components/schemas/"
 def describe_reports() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     _, schemas = msgspec.json.schema_components(
-        (CampaignDay, RejectionDay, Watermark, Problem), ref_template=f"{_REF}{{name}}"
+        (CampaignDay, CampaignVariant, RejectionDay, Watermark, Problem), ref_template=f"{_REF}{{name}}"
     )
-    for name in ("CampaignDay", "RejectionDay"):
+    for name in ("CampaignDay", "CampaignVariant", "RejectionDay"):
         schemas[f"{name}s"] = _describe_page(name)
     days = [
         _describe_day("from", "The first day; all before where it is left out"),
@@ -36,6 +36,12 @@ def describe_reports() -> dict[str, Any]:
                 "Issued, denied by reason, spend and unique users",
                 "CampaignDays",
                 [*days, *pages, _CAMPAIGN],
+            ),
+            "/v1/reports/campaign-variants": _describe_report(
+                "A campaign by variant",
+                "Users, grants, denied by reason and spend of each variant of one campaign, over all of the days",
+                "CampaignVariants",
+                [*days, {**_CAMPAIGN, "required": True, "description": "Which campaign"}],
             ),
             "/v1/reports/rejection-days": _describe_report(
                 "Rejections by day",

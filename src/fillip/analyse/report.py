@@ -49,6 +49,22 @@ class CampaignDay(Struct, frozen=True):
     unique_users: int
 
 
+class CampaignVariant(Struct, frozen=True):
+    """A variant of a campaign over some days of the tenant's calendar (event time).
+
+    `users` are those whose events met the campaign, `unique_users` those granted something; of a quest, which decides
+    when it is completed, `users` are of a control all who did a step, else who completed it. The others are as by day.
+    """
+
+    variant: str
+    users: int
+    granted: int
+    issued: int
+    denied: dict[str, int]
+    spend: list[Spend]
+    unique_users: int
+
+
 class RejectionDay(Struct, frozen=True):
     """Events refused on one UTC day (broker time) for one reason."""
 
@@ -80,6 +96,10 @@ class Bay(Protocol):
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """Lines in the order of (day, campaign)."""
+        ...
+
+    async def report_campaign_variants(self, question: Question) -> Sequence[CampaignVariant]:
+        """All lines of the campaign in the order of the variants; who is in none is left out."""
         ...
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:

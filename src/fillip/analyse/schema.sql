@@ -5,6 +5,8 @@ CREATE TABLE IF NOT EXISTS decision_fact (
     local_day date NOT NULL, user_id varchar NOT NULL, outcome varchar NOT NULL, reason varchar NOT NULL,
     rewards struct(kind varchar, currency varchar, value bigint)[] NOT NULL
 );
+-- Of the campaign, where it has variants; a file of before gets the column, and knows of none.
+ALTER TABLE decision_fact ADD COLUMN IF NOT EXISTS variant varchar;
 -- One row each time something was taken of an incentive; it counts on the day of the decision that granted it.
 CREATE TABLE IF NOT EXISTS reversal_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, decision_id uuid NOT NULL, kind varchar NOT NULL,
