@@ -60,4 +60,6 @@ SELECT
      WHERE d.tenant_id = %(tenant)s AND (d.user_revision > u.revision
            OR d.user_revision = u.revision AND d.user_attributes <> u.attributes
            OR d.user_revision IS NULL AND d.user_attributes IS NOT NULL))
-        AS "decisions by attributes that their revision never had"
+        AS "decisions by attributes that their revision never had",
+    (SELECT count(*) FROM incentive i JOIN decision d USING (tenant_id, decision_id)
+     WHERE i.tenant_id = %(tenant)s AND i.variant IS DISTINCT FROM d.variant) AS "incentives of another variant than their decision"

@@ -47,6 +47,7 @@ def _at(hours: int) -> str:
 BUY = {"name": "buy", "action": "BUY", "rule": "event.amount >= 100"}
 DATED = {"kind": "cashback", "value": 60, "currency": "EUR", "expires_after_s": 76 * 3600}
 """Over when an event of a live tenant comes that occurred 24 hours after NOON or before, and not an hour later."""
+THREE = [{"variant_id": name, "percent": percent} for name, percent in (("none", 30), ("some", 30), ("most", 40))]
 CAMPAIGNS: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase"),
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
@@ -82,6 +83,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         BUY | {"name": "more", "rule": 'start.shop == "x" && event.amount > 99'}],
         start={"at": "event", "action": "BUY", "rule": "event.amount >= 200"}, instance="event", window_s=DAY_S),
     "alone": _simple("Alone or not at all", "event.amount >= 200", 80, priority=3, stackable=False),
+    "split": _simple("One reward, two, or none", "event.amount > 99", variants=THREE, rewards=[
+        {"kind": "points", "value": 20, "variants": ["most"]},
+        {"kind": "cashback", "value": 35, "currency": "EUR", "variants": ["some", "most"]}]),
+    "raced": _quest("Two purchases, for one thing or another or nothing", [BUY | {"count": 2}], window_s=DAY_S,
+        repeatable=True) | {"variants": THREE, "rewards": [{"kind": "points", "value": 15, "variants": ["some"]},
+        {"kind": "cashback", "currency": "EUR", "formula": {"of": "event.amount", "percent": "50", "rounding": "down"},
+            "variants": ["most"]}]},
 }  # fmt: skip
 CHANGED: dict[str, list[dict[str, Any]]] = {
     "any": [_simple("Any purchase", value=40, give_back=False)],
@@ -101,6 +109,16 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
     "pair": [
         _quest("Any purchase, and joining", [BUY | {"rule": "true"}, {"name": "join", "action": "JOIN"}],
             ordered=False, window_s=2 * DAY_S),
+    ],
+    "split": [
+        _simple("The other way round, and a badge", variants=THREE, rewards=[
+            {"kind": "badge", "badge": "early", "variants": ["most"]},
+            {"kind": "cashback", "value": 25, "currency": "EUR", "variants": ["some"]},
+            {"kind": "points", "value": 10, "variants": ["some", "most"]}]),
+    ],
+    "raced": [
+        _quest("One is enough, and the winner is given to both", [BUY], window_s=DAY_S, repeatable=True)
+            | {"variants": THREE, "rewards": [{"kind": "points", "value": 30, "variants": ["some", "most"]}]},
     ],
     "joined": [
         _quest("Twice after joining", [BUY | {"count": 2}], start={"at": "event", "action": "JOIN"}, window_s=DAY_S,

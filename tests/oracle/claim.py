@@ -38,12 +38,13 @@ class Claim:
     instance: str
     event: str
     user: str
-    rewards: tuple[Document, ...]
+    rewards: tuple[Document, ...]  # each with its `index` in the definition
     touches: tuple[Touch, ...]
     refusal: str | None = None
     version: int = 1
     kept: bool = False  # under an earlier version than the newest
     gives_back: bool = True
+    variant: str | None = None
     rivals: frozenset[Name] = frozenset()
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
     earlier: frozenset[Name] = frozenset()

@@ -61,6 +61,8 @@ def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredR
         said = stored[name]
         if isinstance(turn, Claim) and isinstance(said, Stored) and turn.version != said.version:
             yield f"{name} should be under version {turn.version}, not {said.version}"
+        if isinstance(turn, Claim) and isinstance(said, Stored) and turn.variant != said.variant:
+            yield f"{name} should be of variant {turn.variant}, not {said.variant}"
 
 
 def compare_in_log_order(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
@@ -178,8 +180,8 @@ def _compare_inboxes(turns: Turns, answers: Answers, inboxes: Inbox) -> Iterator
     for name, turn in turns.items():
         answer = answers.get(name)
         if isinstance(turn, Claim) and isinstance(answer, Verdict) and answer.outcome == "granted":
-            rewards = enumerate(turn.rewards)
-            wanted[turn.user] += [(*turn.name, i, each["kind"], each.get("value", 0), "") for i, each in rewards]
+            rewards = [(each["index"], each["kind"], each.get("value", 0), "") for each in turn.rewards]
+            wanted[turn.user] += [(*turn.name, *each) for each in rewards]
         elif isinstance(turn, Undoing) and isinstance(answer, Return):
             told = [(*claim, index, "reversed", value, turn.name) for claim, index, value in answer.told]
             wanted[turn.reversal.user] += sorted(told)
@@ -195,6 +197,9 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     granted = {row.name[-1] for row in read_decisions(connection, tenant_id, set()) if row.moves}
     bites["ids granted from two sources"] = len(granted) - len({name.partition(" ")[2] for name in granted})
     bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
+    bites["grants to a variant"] = sum(
+        row.moves and row.variant is not None for row in read_decisions(connection, tenant_id, set())
+    )
     bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
     bites["quests completed by a route"] = sum(claim.campaign == "echo" for claim in claims.values())
     bites["rules met by a list"] = sum(claim.campaign == "listed" for claim in claims.values())

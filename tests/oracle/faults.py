@@ -19,12 +19,15 @@ from msgspec.structs import replace
 from fillip.core import event as core_event
 from fillip.core.book import route
 from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.variant import choose_variant
 from fillip.core.identity import identify_event
 from fillip.core.ledger import reversal, settlement
 from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.decision import DecisionReason, identify_decision
 from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take, weigh
+from fillip.core.match import candidate as match_candidate
 from fillip.core.match import limit_charges as charge
 from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
@@ -216,6 +219,7 @@ _OWN_SOURCE = property(lambda self: self.source)
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
+_ALL_INDEXES = "CASE WHEN d.variant IS NULL THEN d.reward_values ELSE v.definition -> 'rewards' END"
 _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
 _lower, _credit = undoing._lower, ReversalBatch._credit
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
@@ -304,6 +308,23 @@ FAULTS = [
     Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
     Fault("granted although held out", _attribute(Tenant, "holds_out", lambda self, user_id: False)),
     Fault("steps of a user who is held out", _attribute(settlement, "_list_requests_of", _advance_held_out)),
+    Fault(
+        "what every variant gets for each of them",
+        _attribute(Campaign, "list_rewards", lambda self, variant: dict(enumerate(self.rewards))),
+    ),
+    Fault(
+        "variants that leak from one campaign into another",
+        _attribute(
+            core_event,
+            "choose_variant",
+            lambda variants, tenant, campaign, user: choose_variant(variants, tenant, "", user),
+        ),
+    ),
+    Fault("a quest that goes on for a control", _attribute(match_candidate, "is_control", lambda *said: False)),
+    Fault(
+        "a variant's incentives found by how many they are",
+        _sql("find_grants", _ALL_INDEXES, "d.reward_values", reversal_postgres.SQL),
+    ),
     Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused)),
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),

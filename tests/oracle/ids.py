@@ -1,5 +1,6 @@
 """Ids as they have to be: functions of what they are of alone, so that what is decided again is known again."""
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ def hash_parts(parts: list[str]) -> str:
     said = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
     number = int.from_bytes(blake2b(said, digest_size=16).digest(), "big")
     return str(UUID(int=number & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+
+
+def draw_variant(variants: Sequence[Mapping[str, Any]], tenant_id: str, campaign_id: str, user_id: str) -> str:
+    """The variant of a user: of 2^32 hashes each has its percentage, one behind the other."""
+    place = UUID(hash_parts(["variant", tenant_id, campaign_id, user_id])).int % 2**32
+    for behind in range(len(variants) - 1, 0, -1):
+        if place * 100 >= sum(each["percent"] for each in variants[:behind]) * 2**32:
+            return str(variants[behind]["variant_id"])
+    return str(variants[0]["variant_id"])
 
 
 def is_held_out(tenant_id: str, user_id: str, percent: int) -> bool:

@@ -89,9 +89,9 @@ class Tills:
             for touch in claim.touches if claim.gives_back else ():
                 if amount := _return(claim, touch, share) - _return(claim, touch, before):
                     given[touch.counter].append(amount)
-            for index, reward in enumerate(claim.rewards):
+            for reward in claim.rewards:
                 value = reach(claim, reward, share) - reach(claim, reward, before)
-                told += [(name, index, value)] if value or share == 1 else []
+                told += [(name, reward["index"], value)] if value or share == 1 else []
             self.taken[name] = share
             self.held -= claim.badges if share == 1 else set()
         used = {counter: self.used[counter] for counter in given}

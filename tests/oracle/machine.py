@@ -49,7 +49,7 @@ MOST_LOST = 10
 
 BITES = {
     f"decisions {reason}"
-    for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "holdout", "expired")
+    for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "holdout", "control", "expired")
 } | {
     "quests met in a pause",
     "batches died",
@@ -57,6 +57,7 @@ BITES = {
     "messages read again",
     "conflicting duplicates",
     "quests completed",
+    "grants to a variant",
     "ids granted from two sources",
     "rules met by a list",
     "waits for a lock",

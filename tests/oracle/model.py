@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from tests.oracle.cel import RuleFails, evaluate, read_attributes
 from tests.oracle.claim import Claim, Document, Touch, is_counted, set_against
-from tests.oracle.ids import hash_parts, is_held_out, name_event
+from tests.oracle.ids import draw_variant, hash_parts, is_held_out, name_event
 from tests.oracle.quest import Meeting, QuestLog
 from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
 from tests.oracle.worth import appraise
@@ -125,7 +125,7 @@ class Model:
     ) -> Iterator[tuple[tuple[int, int, str, int], Claim]]:
         """Claims with their rank in the event: by priority, by the start of what they complete, by campaign."""
         newest, by_number = versions[-1], {version.number: version for version in versions}
-        paused = "paused" if _is_paused(seen, newest.campaign) else "holdout" if _is_held_out(seen) else None
+        paused = _tell_bar(seen, newest.campaign, newest.definition)
         late = "late" if seen.late else None
         named = [(seen.offset, "", paused or late, newest.number)]
         if newest.meeting and not paused:
@@ -143,6 +143,7 @@ class Model:
                 version=number,
                 kept=version is not newest,
                 gives_back=version.definition.get("give_back", True),
+                variant=_find_variant(seen, version.campaign, version.definition),
             )
             yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
@@ -192,17 +193,30 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
     with suppress(RuleFails):
         meeting = _read_meeting(seen, campaign_id, number, definition, roles)
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
-            rewards, worthless = appraise(definition, seen.event["type"], read_roots(seen))
+            variant = _find_variant(seen, campaign_id, definition)
+            rewards, worthless = appraise(definition, variant, seen.event["type"], read_roots(seen))
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
-            earns_nothing = worthless or _is_paused(seen, campaign_id) or _is_held_out(seen)
+            earns_nothing = worthless or _tell_bar(seen, campaign_id, definition)
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
 
 
-def _is_paused(seen: Seen, campaign_id: str) -> bool:
-    """Whether what it meets earns nothing: denied for good, as it came, and nothing of it counts for a quest."""
-    return bool(seen.book.campaigns[campaign_id]["state"] == "paused")
+def _tell_bar(seen: Seen, campaign_id: str, definition: Document) -> str | None:
+    """Why what it meets earns nothing, if so: denied for good, as it came, and nothing of it counts for a quest."""
+    if seen.book.campaigns[campaign_id]["state"] == "paused":
+        return "paused"
+    if _is_held_out(seen):
+        return "holdout"
+    variant = _find_variant(seen, campaign_id, definition)
+    return None if any(variant in reward.get("variants", [variant]) for reward in definition["rewards"]) else "control"
+
+
+def _find_variant(seen: Seen, campaign_id: str, definition: Document) -> str | None:
+    """The variant of a campaign that its user is in; who is held out is in none of any."""
+    if "variants" not in definition or _is_held_out(seen):
+        return None
+    return draw_variant(definition["variants"], seen.book.tenant["tenant_id"], campaign_id, seen.event["subject"])
 
 
 def _is_held_out(seen: Seen) -> bool:

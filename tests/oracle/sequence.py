@@ -33,6 +33,7 @@ class Stored:
     uses: tuple[Mapping[str, Any], ...]
     counters: tuple[CounterName, ...]
     version: int  # of the campaign
+    variant: str | None
 
     @property
     def moves(self) -> bool:

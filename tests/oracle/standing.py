@@ -37,8 +37,11 @@ def compare_standing(
 def _list_incentives(tills: Tills) -> Standing:
     for name, claim in tills.granted.items():
         share = tills.taken[name]
-        for index, reward in enumerate(claim.rewards):
-            yield ("incentive", *name, index), ["reversed" if share == 1 else "granted", reach(claim, reward, share)]
+        for reward in claim.rewards:
+            yield (
+                ("incentive", *name, reward["index"]),
+                ["reversed" if share == 1 else "granted", reach(claim, reward, share)],
+            )
 
 
 def _list_counters(tills: Tills) -> Standing:

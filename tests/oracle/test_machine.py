@@ -16,7 +16,7 @@ EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-HALVES = (2, 4)
+HALVES = (6, 7)
 """Seeds of the two."""
 
 

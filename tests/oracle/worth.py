@@ -11,10 +11,17 @@ from tests.oracle.claim import Document
 MOST = 10**12
 
 
-def appraise(definition: Document, action: str, roots: Mapping[str, Any]) -> tuple[tuple[Document, ...], str | None]:
-    """The rewards with the value that each has for an event, and why they can't be granted, if so."""
+def appraise(
+    definition: Document, variant: str | None, action: str, roots: Mapping[str, Any]
+) -> tuple[tuple[Document, ...], str | None]:
+    """The rewards that a variant gets, each with its `index` and the value that it has for an event, and why they can't be
+    granted, if so.
+    """
     rewards, reasons = [], []
-    for reward in definition["rewards"]:
+    for index, written in enumerate(definition["rewards"]):
+        if "variants" in definition and variant not in written.get("variants", [variant]):
+            continue
+        reward = {**written, "index": index}
         if (formula := reward.get("formula")) and action in _list_granting(definition):
             value, reason = _compute(formula, roots)
             reward = {**reward, "value": value}
