@@ -48,6 +48,7 @@ BOUNDED = {
     "fillip_stream_lag_records": {"topic": TOPICS, "partition": tuple("0123456789")},
     "fillip_publish_set_aside": {"table": (*ANNOUNCED, "limit_counter", "end_user", "")},
     "fillip_publish_dropped_counters": {"why": ("tenant_has_many", "valkey_full")},
+    "fillip_limit_hot_untold": {"why": ("tenant_has_many", "valkey_away")},
 }
 """Every labelled metric, with all the values of its labels. A new one belongs here, and never has a tenant's words."""
 
@@ -90,7 +91,13 @@ def test_a_thousand_tenants_add_no_series():
 
     def reject(tenant_id: str) -> None:
         place = Place("event.received", 0, 0)
-        report([], [Rejection(place, "too_large", tenant_id, b"", datetime.now(UTC), tenant_id, tenant_id)], 0, [])
+        report(
+            lambda settled: None,
+            [],
+            [Rejection(place, "too_large", tenant_id, b"", datetime.now(UTC), tenant_id, tenant_id)],
+            0,
+            [],
+        )
 
     reject("first")
     before = count()

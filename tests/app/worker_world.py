@@ -71,14 +71,15 @@ class Worker:
 
 
 @asynccontextmanager
-async def running_worker(shop: Shop, database: str, servers: Addresses) -> AsyncIterator[Worker]:
-    """A worker on topics of its own; told to stop at the end, which must be without an error."""
+async def running_worker(shop: Shop, database: str, servers: Addresses, **changes: Any) -> AsyncIterator[Worker]:
+    """A worker on topics of its own, with these settings besides; told to stop at the end, which must be without an error."""
     topics = Topics(f"{uuid.uuid4().hex[:8]}.")
     settings = Settings(
         postgres_dsn=database,
         valkey_url=servers.valkey_url,
         kafka_bootstrap=servers.kafka_bootstrap,
         topic_prefix=topics.prefix,
+        **changes,
     )
     await ensure_topics(servers.kafka_bootstrap, topics, PARTITIONS)
     producer, stop = KafkaProducer(servers.kafka_bootstrap), asyncio.Event()

@@ -166,7 +166,7 @@ class Worker:
         self._stages: list[Stage] = [
             Ingest(self.books),
             Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None),
-            Hint(rumours),
+            Hint(rumours, lambda items: None),
         ]
 
     async def prepare(self, batch: Batch, tenant_id: str) -> Prepared:

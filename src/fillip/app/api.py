@@ -18,6 +18,7 @@ from fillip.app.settings import Settings
 from fillip.app.valkey import connect_valkey
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
+from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app, list_paths
 from fillip.manage.key.postgres import PostgresKeyRing
@@ -63,6 +64,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             extra_paths={"/v1/events": EVENTS_OPENAPI},
             event_log=EventEntry(books, producer, topics.received),
             rates=rates,
+            hot_campaigns=ValkeyHotCampaigns(valkey, settings.hot_terms),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
         ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fillip.app.addresses import check_bootstrap, check_dsn, check_url, secure_dsn, secure_url
 from fillip.core.errors import Crash
+from fillip.core.hot import HotTerms
+from fillip.core.sketch import MAX_DEPTH, MAX_WIDTH, SketchShape
 from fillip.migrations import ROLES, role_dsn
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -21,10 +23,11 @@ Sasl = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse")
 KAFKA_SECURITY = ("kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl", "kafka_user", "kafka_password")
 KAFKA = ("kafka_bootstrap", *KAFKA_SECURITY)
+HOT = ("hot_width", "hot_depth", "hot_window_s", "hot_threshold")
 _ANY = ("host", "metrics_port", "topic_prefix")
 _NEEDS: dict[str, tuple[str, ...]] = {
-    "api": (*_ANY, *KAFKA, "valkey_url", "operator_key", "api_port", "gateway_port", "gateway_url"),
-    "worker": (*_ANY, *KAFKA, "valkey_url"),
+    "api": (*_ANY, *KAFKA, *HOT, "valkey_url", "operator_key", "api_port", "gateway_port", "gateway_url"),
+    "worker": (*_ANY, *KAFKA, *HOT, "valkey_url"),
     "publish": (*_ANY, *KAFKA, "valkey_url"),
     "sweep": _ANY,
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
@@ -92,6 +95,14 @@ class Settings(BaseModel):
     allowed_origins: tuple[str, ...] = Field(
         default=(), description="exact origins of web pages that may open a stream"
     )
+    hot_width: int = Field(default=272, ge=16, le=MAX_WIDTH, description="cells of a row of the sketch")
+    hot_depth: int = Field(default=5, ge=1, le=MAX_DEPTH, description="rows of the sketch")
+    hot_window_s: int = Field(
+        default=600, ge=1, le=86_400, description="of the windows that hot campaigns are counted in"
+    )
+    hot_threshold: int = Field(
+        default=5_000, ge=1, le=1_000_000_000, description="events in a window from which one is hot"
+    )
 
     @model_validator(mode="after")
     def _fold_tls(self) -> Self:
@@ -102,6 +113,12 @@ class Settings(BaseModel):
         if self.valkey_ca or self.valkey_cert:
             self.valkey_url = secure_url(self.valkey_url, self.valkey_ca, self.valkey_cert, self.valkey_key)
         return self
+
+    @property
+    def hot_terms(self) -> HotTerms:
+        """How hot campaigns are counted; the same for all workers and the API."""
+        shape = SketchShape(width=self.hot_width, depth=self.hot_depth)
+        return HotTerms(shape=shape, window_s=self.hot_window_s, threshold=self.hot_threshold)
 
     def dsn(self, role: str) -> str:
         """The DSN for one of Fillip's roles: its own, or one that follows from the owner's. Raises Crash without either."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import asyncpg
@@ -26,6 +26,7 @@ from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
 from fillip.ingest.stage import give_up
 from fillip.limit import Hint
+from fillip.limit.hot_valkey import HotCounts
 from fillip.limit.valkey import ValkeyLimitHints
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper
@@ -66,25 +67,26 @@ async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | N
         health.watch("PostgreSQL", partial(reach_pool, pool))
         health.watch("Kafka", Lag(ends, lambda: log.places).measure)
     books = BookKeeper(PostgresBooks(pool), pool, decides=True, drain=source.drain, spoil=source.spoil)
-    refusals = RefusalMetrics()
+    refusals, hot = RefusalMetrics(), HotCounts(valkey, settings.hot_terms)
     stages: list[Stage] = [
         Ingest(books),
         Meet(PostgresUsers(pool), PostgresNumbers(pool), refusals.add),
-        Hint(ValkeyLimitHints(valkey)),
+        Hint(ValkeyLimitHints(valkey), hot.count_met),
     ]
     following = asyncio.create_task(books.run())
-    settling = partial(commit, source, books, Settle(ledger, report))
+    settling = partial(commit, source, books, Settle(ledger, partial(report, hot.count_settled)))
     walking = asyncio.create_task(walk(source, stages, settling, partial(set_aside, books, settling), ERRORS))
     stopping = asyncio.create_task(stop.wait())
-    telling = asyncio.create_task(refusals.run())
+    telling, counting = asyncio.create_task(refusals.run()), asyncio.create_task(hot.run())
+    ending = {following, walking, stopping, telling, counting}
     try:
-        done, _ = await asyncio.wait({following, walking, stopping, telling}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         await source.close()
         for task in done - {stopping}:
             task.result()
         await walking
     finally:
-        for task in (following, stopping, telling):
+        for task in (following, stopping, telling, counting):
             task.cancel()
         await asyncio.gather(following, return_exceptions=True)  # it takes leave
         await valkey.aclose()
@@ -130,9 +132,14 @@ async def keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None
 
 
 def report(
-    settled: Sequence[Settled], rejections: Sequence[Rejection], duplicates: int, reversals: Sequence[SettledReversal]
+    count_settled: Callable[[Sequence[Settled]], None],
+    settled: Sequence[Settled],
+    rejections: Sequence[Rejection],
+    duplicates: int,
+    reversals: Sequence[SettledReversal],
 ) -> None:
-    """Add a committed batch to the metrics."""
+    """Add a committed batch to the metrics, and its decisions to the counts of hot campaigns."""
+    count_settled(settled)
     counts = Tally((s.decision.outcome, s.decision.reason) for s in settled)
     for labels, count in counts.items():
         SETTLED.labels(*labels).inc(count)

@@ -1,12 +1,13 @@
 """What the rooms need from the outside, as protocols; adapters carry the name of their technology."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
 from fillip.core.book.book import Book, Unbuilt
+from fillip.core.hot import HotCampaign, HotTerms, HotUsers
 from fillip.core.limit import CounterKey
 from fillip.core.quota import Quotas, RateAnswer, RateName
 
@@ -55,6 +56,18 @@ class LimitHints(Protocol):
 
     async def find_full(self, wanted: Mapping[CounterKey, tuple[int, int]]) -> frozenset[CounterKey]:
         """The counters for which used + amount > cap, of {counter: (amount, cap)}; empty when it can't be reached."""
+
+
+class HotCampaigns(Protocol):
+    """Which campaigns are hot, as all workers together have counted by `terms`. Both raise Retry when that can't be told."""
+
+    terms: HotTerms
+
+    async def list_hot(self, tenant_id: str) -> Sequence[HotCampaign]:
+        """All of a tenant, the longest hot first."""
+
+    async def find_users(self, tenant_id: str, campaign_id: str) -> HotUsers | None:
+        """The users of a campaign; None when it is not hot."""
 
 
 class Caller(Struct, frozen=True):

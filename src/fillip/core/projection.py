@@ -1,4 +1,4 @@
-"""Names in the Valkey projection: one function a thing, with the tenant as hash tag, so no key crosses tenants.
+"""Names of what is kept in Valkey: one function a thing, with the tenant as hash tag, so no key crosses tenants.
 
 The projection holds limit counters, as hints. Absent is not zero: whatever is missing there, for whatever reason, is asked
 of the ledger. So counters may be forgotten, and are: each lives as long as it is used, see IDLE_FOR_S.
@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from datetime import date
 from hashlib import blake2b
 
+from fillip.core.hot import HotTerms
 from fillip.core.limit import CounterKey
 
 IDLE_FOR_S = 24 * 3600
@@ -47,3 +48,24 @@ def name_epoch(tenant_id: str) -> str:
 def name_used(tenant_id: str, day: date) -> str:
     """The HyperLogLog of the tenant's counters that were written on a day (UTC): it bounds how many there are."""
     return f"f:{{{tenant_id}}}:used:{day.isoformat()}"
+
+
+def name_sketch(tenant_id: str, terms: HotTerms, number: int) -> str:
+    """The string of 32-bit cells that counts what met the tenant's campaigns in one window. Other terms begin another."""
+    shape = terms.shape
+    return f"cms:{{{tenant_id}}}:{shape.width}x{shape.depth}:{terms.window_s}:{number}"
+
+
+def name_sample(tenant_id: str, terms: HotTerms, number: int) -> str:
+    """The hash that counts some campaigns of that window exactly: it tells how often the sketch is wrong."""
+    return f"{name_sketch(tenant_id, terms, number)}:sample"
+
+
+def name_hot(tenant_id: str) -> str:
+    """The hash of the tenant's hot campaigns: id -> "since until" in Unix seconds."""
+    return f"hot:set:{{{tenant_id}}}"
+
+
+def name_users(tenant_id: str, campaign_id: str, terms: HotTerms, number: int) -> str:
+    """The sorted set of a hot campaign's users by their decisions in one window."""
+    return f"agg:{{{tenant_id}}}:{campaign_id}:{terms.window_s}:{number}"

@@ -1,6 +1,6 @@
-"""The one stage of limit: ask the projection once a batch which counters have no room."""
+"""The one stage of limit: count what campaigns meet, and ask the projection once a batch which counters have no room."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -8,21 +8,24 @@ from fillip.core.event import Rejection
 from fillip.core.limit import CounterKey
 from fillip.core.match.candidate import Match
 from fillip.core.ports import LimitHints
+from fillip.stream.belt import take_portions
 
 
 class Hint:
     """Stage: marks matches with the counters that look full. Settle confirms each; a missing hint costs only time."""
 
-    def __init__(self, hints: LimitHints) -> None:
-        """`hints` reads the projection."""
-        self._hints = hints
+    def __init__(self, hints: LimitHints, count_met: Callable[[Sequence[Match | Rejection]], None]) -> None:
+        """`hints` reads the projection; `count_met` counts the campaigns that events meet, at once."""
+        self._hints, self._count_met = hints, count_met
 
     async def __call__(self, items: Sequence[Match | Rejection]) -> list[Match | Rejection]:
         """Never raises: without the projection there are no hints."""
         wanted: dict[CounterKey, tuple[int, int]] = {}
-        for item in items:
-            if isinstance(item, Match):
-                wanted.update({t.counter: (t.amount, t.cap) for t in item.charges})
+        async for portion in take_portions(items):
+            self._count_met(portion)
+            for item in portion:
+                if isinstance(item, Match):
+                    wanted.update({t.counter: (t.amount, t.cap) for t in item.charges})
         full = await self._hints.find_full(wanted) if wanted else frozenset()
         return [_mark(item, full) if full and isinstance(item, Match) else item for item in items]
 

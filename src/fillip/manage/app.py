@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from fillip.core.ports import EventLog, KeyRing, Rates
+from fillip.core.ports import EventLog, HotCampaigns, KeyRing, Rates
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
@@ -18,6 +18,7 @@ from fillip.manage.api import (
     coupon_pools,
     decisions,
     explain,
+    hot,
     incentives,
     keys,
     limits,
@@ -46,6 +47,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     lists.router,
     explain.router,
     campaigns.router,
+    hot.router,
     limits.router,
     decisions.router,
     incentives.router,
@@ -108,6 +110,7 @@ def build_app(
     gateway_url: str,
     event_log: EventLog | None = None,
     rates: Rates | None = None,
+    hot_campaigns: HotCampaigns | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -115,6 +118,7 @@ def build_app(
 
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
     `rates` keeps tenants to their requests a second; without it they send as they like.
+    `hot_campaigns` tells which campaigns are hot; without it that is answered 503.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
@@ -128,7 +132,9 @@ def build_app(
         redirect_slashes=False,
         exception_handlers=HANDLERS,
     )
-    app.state.app_state = AppState(engine, owner_engine, keys, operator_key, gateway_url, event_log, rates)
+    app.state.app_state = AppState(
+        engine, owner_engine, keys, operator_key, gateway_url, event_log, rates, hot_campaigns
+    )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)

@@ -1,20 +1,24 @@
 """Decisions as stored, and what took their events back since."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
+from fillip.core.hot import HotUsers, UserTally
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.keyset import RowPage, read_page, split_filters
+from fillip.manage.store.keyset import RowPage, inline_count, read_page, split_filters
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import decision, reversal
 
+MOST_TALLIED, MOST_TOLD = 10_000, 100
+"""Decisions that are counted by user for one answer, and users that are told."""
 DecisionRow: TypeAlias = Row[Any]
 decisions = Objects(decision, "decision_id", "there is no decision {}")
 
@@ -49,6 +53,22 @@ async def find_first(
     found = await connection.execute(statement.order_by(decision.c.decided_at, decision.c.instance).limit(1))
     decision_id: UUID | None = found.scalar_one_or_none()
     return decision_id
+
+
+async def tally_users(connection: Connection, caller: Caller, campaign_id: str, since: datetime) -> HotUsers:
+    """The users with most decisions of a campaign since `since`; where these are too many, since the oldest of the newest."""
+    column = decision.c
+    mine = [column.tenant_id == caller.tenant_id, column.campaign_id == campaign_id, column.decided_at >= since]
+    newest = select(column.user_id, column.decided_at).where(*mine)
+    newest = newest.order_by(column.decided_at.desc(), column.decision_id.desc()).limit(inline_count(MOST_TALLIED))
+    row = newest.subquery().c
+    count, oldest = func.count(), func.min(row.decided_at)
+    statement = select(row.user_id, count, func.sum(count).over(), func.min(oldest).over()).group_by(row.user_id)
+    found = await connection.execute(statement.order_by(count.desc(), row.user_id).limit(inline_count(MOST_TOLD)))
+    rows = found.all()
+    if rows and rows[0][2] == MOST_TALLIED:
+        since = rows[0][3]
+    return HotUsers(since=since, users=[UserTally(user_id, count) for user_id, count, *_ in rows], over=0)
 
 
 async def list_applied(connection: Connection, caller: Caller, rows: Sequence[DecisionRow]) -> dict[UUID, list[str]]:
