@@ -36,7 +36,7 @@ def decide(tenant_id: str, campaign_id: str, user_ids: Iterable[str]) -> list[Se
     version, book = build_version(campaign_id, CAMPAIGN), build_book(tenant=build_tenant(tenant_id=tenant_id))
     decision = Decision(UUID(int=1), "granted", "granted", (), T0.date(), T0)
     matches = [Match(build_event(book, user_id=user_id), ()) for user_id in user_ids]
-    return [Settled(GrantRequest(match, version, (), ()), decision) for match in matches]
+    return [Settled(GrantRequest(match, version, (), (), {}), decision) for match in matches]
 
 
 async def read_estimates(

@@ -25,6 +25,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, reach_engine
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
+from fillip.publish.live_valkey import ValkeyLiveCounts
 from fillip.stream.kafka import KafkaProducer, LogEnds
 from fillip.stream.topics import Topics
 
@@ -64,6 +65,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             extra_paths={"/v1/events": EVENTS_OPENAPI},
             event_log=EventEntry(books, producer, topics.received),
             rates=rates,
+            live_counts=ValkeyLiveCounts(valkey),
             hot_campaigns=ValkeyHotCampaigns(valkey, settings.hot_terms),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )

@@ -9,6 +9,7 @@ from msgspec import Struct
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.hot import HotCampaign, HotTerms, HotUsers
 from fillip.core.limit import CounterKey
+from fillip.core.live import LiveHours
 from fillip.core.quota import Quotas, RateAnswer, RateName
 
 
@@ -68,6 +69,16 @@ class HotCampaigns(Protocol):
 
     async def find_users(self, tenant_id: str, campaign_id: str) -> HotUsers | None:
         """The users of a campaign; None when it is not hot."""
+
+
+class LiveCounts(Protocol):
+    """What campaigns decide hour by hour, as the publisher adds it up."""
+
+    async def read(self, tenant_id: str, campaign_id: str) -> LiveHours:
+        """The hours of a campaign; none where it has decided nothing, or where its hours were thrown away.
+
+        Raises Retry when they can't be told: Valkey is away, or they are being added up anew.
+        """
 
 
 class Caller(Struct, frozen=True):

@@ -69,3 +69,18 @@ def name_hot(tenant_id: str) -> str:
 def name_users(tenant_id: str, campaign_id: str, terms: HotTerms, number: int) -> str:
     """The sorted set of a hot campaign's users by their decisions in one window."""
     return f"agg:{{{tenant_id}}}:{campaign_id}:{terms.window_s}:{number}"
+
+
+def name_live(tenant_id: str) -> str:
+    """The string "run_id since" of the tenant's live hours: which run of the publisher wrote them, and the first hour that is whole."""
+    return f"live:{{{tenant_id}}}"
+
+
+def name_live_campaign(tenant_id: str, run_id: str, campaign_id: str) -> str:
+    """The hash of a campaign's hours, each with its sums, as one run of the publisher wrote them."""
+    return f"live:{{{tenant_id}}}:{run_id}:{campaign_id}"
+
+
+def name_live_instant(run_id: str) -> str:
+    """Until when (Unix seconds) the hours of a run have all that was committed; of no tenant."""
+    return f"live:as_of:{run_id}"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from fillip.core.ports import EventLog, HotCampaigns, KeyRing, Rates
+from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
@@ -23,6 +23,7 @@ from fillip.manage.api import (
     keys,
     limits,
     lists,
+    live,
     points,
     quests,
     quotas,
@@ -48,6 +49,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     explain.router,
     campaigns.router,
     hot.router,
+    live.router,
     limits.router,
     decisions.router,
     incentives.router,
@@ -111,6 +113,7 @@ def build_app(
     event_log: EventLog | None = None,
     rates: Rates | None = None,
     hot_campaigns: HotCampaigns | None = None,
+    live_counts: LiveCounts | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -118,7 +121,8 @@ def build_app(
 
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
     `rates` keeps tenants to their requests a second; without it they send as they like.
-    `hot_campaigns` tells which campaigns are hot; without it that is answered 503.
+    `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour; without them that is
+    answered 503.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
@@ -133,7 +137,7 @@ def build_app(
         exception_handlers=HANDLERS,
     )
     app.state.app_state = AppState(
-        engine, owner_engine, keys, operator_key, gateway_url, event_log, rates, hot_campaigns
+        engine, owner_engine, keys, operator_key, gateway_url, event_log, rates, hot_campaigns, live_counts
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

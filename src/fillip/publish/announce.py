@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from fillip.core.limit import CounterKey
 from fillip.publish.aside import Aside
 from fillip.publish.envelope import Position, WalPlace
+from fillip.publish.live import RowCounter, Rows
 from fillip.publish.murmur2 import choose_partition
 from fillip.publish.pgoutput import (
     Begin,
@@ -56,16 +57,19 @@ class WalPiece(Struct):
     """What a piece of WAL comes to. Once its messages are safe, everything up to `end_lsn` may be confirmed.
 
     `heartbeat` is the transaction of one that stands behind all of this. `committed_at_us` is of the oldest transaction
-    with messages. `asides` are the rows that could not be announced; a message on the
+    with messages, `newest_us` of the newest of all, None where nothing is on its way. `decided` are the rows of decisions and
+    incentives, see RowCounter. `asides` are the rows that could not be announced; a message on the
     topic for them stands for each.
     """
 
     messages: list[Message] = field(default_factory=list)
     counters: Counters = field(default_factory=dict)
+    decided: Rows = field(default_factory=dict)
     asides: list[Aside] = field(default_factory=list)
     end_lsn: int = 0
     committed_at_us: int = 0
     heartbeat: WalPlace | None = None
+    newest_us: int | None = None
 
     def add(self, message: Message, place: WalPlace) -> None:
         """Add one more message."""
@@ -84,7 +88,7 @@ class Announcer:
         self._scribe = scribe
         self._done = done
         self._done_until = max(done.newest.values(), default=(0, 0))
-        self._decoder = Decoder()
+        self._decoder, self._row_counter = Decoder(), RowCounter()
         self._begin: Begin | None = None
         self._index = 0
         self._beating, self._beat_at_us = False, 0
@@ -123,7 +127,7 @@ class Announcer:
             self._take_message(streamed.commit, WalPlace(streamed.begin, self._index, lsn, now_us), self._piece)
 
     def _cut(self) -> WalPiece:
-        piece, self._piece = self._piece, WalPiece()
+        piece, self._piece = self._piece, WalPiece(newest_us=self._begin.committed_at_us if self._begin else None)
         return piece
 
     def _take(self, lsn: int, data: bytes, now_us: int) -> None:
@@ -142,6 +146,7 @@ class Announcer:
     def _take_first(self, message: object) -> None:
         if isinstance(message, Begin):
             self._begin, self._index, self._beating = message, 0, False
+            self._piece.newest_us = message.committed_at_us
         elif isinstance(message, StreamStart | StreamStop):
             self._streamed = message.tx_id if isinstance(message, StreamStart) else 0
         elif isinstance(message, StreamAbort):
@@ -177,6 +182,7 @@ class Announcer:
             if row.relation.name == "limit_counter" and row.op != "d":
                 counter, state = read_counter(row)
                 piece.counters[counter] = state
+            self._row_counter.count(row, place.begin.tx_id, piece.decided)
             topic = table.find_topic(row)
             if topic is None:
                 return

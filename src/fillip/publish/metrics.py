@@ -23,3 +23,4 @@ dropped_counters = Counter(
 )
 projection_failures = Counter("fillip_publish_projection_failures_total", "Attempts at the projection that failed")
 rebuilds = Counter("fillip_publish_rebuilds_total", "Rebuilds of the projection")
+live_failures = Counter("fillip_publish_live_failures_total", "Attempts at the live hours that failed")

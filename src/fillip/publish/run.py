@@ -16,6 +16,8 @@ from fillip.publish.announce import Announcer, Done, WalPiece
 from fillip.publish.aside import tell_asides
 from fillip.publish.envelope import SourceWriter, WalPlace
 from fillip.publish.in_flight import InFlight
+from fillip.publish.live_postgres import PostgresHours
+from fillip.publish.live_valkey import ValkeyLive
 from fillip.publish.pgoutput import Begin, Row
 from fillip.publish.postgres import ANNOUNCED, Identity, Link, PostgresCounters, Slot, emit_heartbeats
 from fillip.publish.routes import list_routes, list_urgent
@@ -116,31 +118,37 @@ class _Publisher:
                 announcer = Announcer(scribe, find_done(last, epoch), self._spool)
                 in_flight = InFlight(slot.confirmed_lsn, ends)
                 projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
-                announcing = self._announce(link, announcer, in_flight, projection, scribe)
-                await self._follow(link, announcing, in_flight, projection, stop)
+                live = ValkeyLive(self._valkey_url, PostgresHours(self._dsn))
+                announcing = self._announce(link, announcer, in_flight, projection, live, scribe)
+                await self._follow(link, in_flight, stop, announcing, projection.run(), live.run())
         finally:
             self._spool.close()
             await self._producer.close()
             await self._patient.close()
 
     async def _follow(
-        self, link: Link, announcing: Coroutine[Any, Any, None], in_flight: InFlight, projection: ValkeyProjection,
-        stop: asyncio.Event,
-    ) -> None:  # fmt: skip
+        self, link: Link, in_flight: InFlight, stop: asyncio.Event, *jobs: Coroutine[Any, Any, None]
+    ) -> None:
         try:
-            await _run_until_first(
-                announcing, _report(link, in_flight), _measure(link), _beat(self._dsn), projection.run(), stop.wait()
-            )
+            beating, reporting, measuring = _beat(self._dsn), _report(link, in_flight), _measure(link)
+            await _run_until_first(*jobs, reporting, measuring, beating, stop.wait())
         finally:
             await in_flight.wait(ACKNOWLEDGED_WITHIN_S if stop.is_set() else None)
         link.report(in_flight.settle())
 
     async def _announce(
-        self, link: Link, announcer: Announcer, in_flight: InFlight, projection: ValkeyProjection, scribe: Scribe
+        self,
+        link: Link,
+        announcer: Announcer,
+        in_flight: InFlight,
+        projection: ValkeyProjection,
+        live: ValkeyLive,
+        scribe: Scribe,
     ) -> None:
         while True:
             for piece in announcer.read(await link.read(), time.time_ns() // 1000):
                 projection.note(piece.counters)
+                live.note(piece.decided, piece.newest_us)
                 tell_asides(piece.asides)
                 await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
                 if piece.heartbeat is not None:

@@ -71,6 +71,16 @@ async def tally_users(connection: Connection, caller: Caller, campaign_id: str, 
     return HotUsers(since=since, users=[UserTally(user_id, count) for user_id, count, *_ in rows], over=0)
 
 
+async def has_decided(
+    connection: Connection, caller: Caller, campaign_id: str, since: datetime, until: datetime
+) -> bool:
+    """Whether there is a decision of a campaign made in this time."""
+    column = decision.c
+    mine = [column.tenant_id == caller.tenant_id, column.campaign_id == campaign_id]
+    statement = select(column.decision_id).where(*mine, column.decided_at >= since, column.decided_at < until)
+    return (await connection.execute(statement.limit(1))).first() is not None
+
+
 async def list_applied(connection: Connection, caller: Caller, rows: Sequence[DecisionRow]) -> dict[UUID, list[str]]:
     """The ids of the reversals that took the events of these decisions back, by event, in their order."""
     found = reversal.c

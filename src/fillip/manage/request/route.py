@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from fillip.core.errors import Crash
-from fillip.core.ports import Caller, EventLog, HotCampaigns, KeyRing, Rates
+from fillip.core.ports import Caller, EventLog, HotCampaigns, KeyRing, LiveCounts, Rates
 from fillip.http.address import check_parameters, read_segment
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
 from fillip.http.body import JsonRequest
@@ -44,7 +44,8 @@ class AppState:
     """What the routes stand on: role fillip_api's engine, the owner's (for the operator), keys, the gateway's URL, and
     the log that reversals go into; `coming` is held by each upload that comes in and `uploads` by each that is being
     written, in `builds` are those that nobody waits for, `aside` is where what takes long is computed, `rates` says how
-    fast tenants may send (None: as they like), `hot` which campaigns are hot (None: nobody counts).
+    fast tenants may send (None: as they like), `hot` which campaigns are hot, `live` what they
+    decide hour by hour (None: nobody counts).
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class AppState:
     event_log: EventLog | None
     rates: Rates | None = None
     hot: HotCampaigns | None = None
+    live: LiveCounts | None = None
     coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
     builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
