@@ -9,8 +9,8 @@ from subprocess import Popen
 import asyncpg
 from msgspec import json
 
+from fillip.core.envelope import MAX_EVENT_BYTES
 from fillip.figures import Figure, at_most, expect, note
-from fillip.ingest.decode import MAX_EVENT_BYTES
 from fillip.stream.kafka import KafkaProducer, ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.load import TENANT, draw_events

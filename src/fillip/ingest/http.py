@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fillip.core.book.book import Book, Unbuilt
+from fillip.core.envelope import MAX_EVENT_BYTES, check_size, open_envelope
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.ports import CampaignBook, KeyRing, Rates
@@ -22,7 +23,7 @@ from fillip.http.bearer import authenticate, check_scope, read_bearer
 from fillip.http.body import JsonRequest, explain_malformed
 from fillip.http.errors import Conflict, Forbidden, HttpRefused, Invalid, TooFast, TooLarge, UnsupportedMedia
 from fillip.http.problems import answer_refused, answer_retry, find_trace_id
-from fillip.ingest.decode import MAX_EVENT_BYTES, check_size, clean_detail, open_envelope, read_event
+from fillip.ingest.decode import clean_detail, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.seen_events import SeenEvents
 from fillip.stream.belt import StreamError

@@ -8,11 +8,12 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from fillip.core.book.book import Book, Unbuilt
+from fillip.core.envelope import Envelope, open_envelope
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.core.ports import CampaignBook
-from fillip.ingest.decode import Envelope, clean_detail, open_envelope, peek_claim, read_event
+from fillip.ingest.decode import clean_detail, peek_claim, read_event
 from fillip.stream.belt import Record, take_portions
 
 MAX_KEPT_BYTES = 1024 * 1024  # of a rejected message
