@@ -29,7 +29,12 @@ def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: Any) -
         "tenant_id": "acme",
         "decision_id": str(identify(str(number))),
         "campaign_id": "welcome",
+        "campaign_version": 1,
         "event_id": f"e{number}",
+        "event_source": "/till",
+        "instance": "",
+        "occurred_at": "2026-03-01T10:00:00.000000Z",
+        "decided_at": "2026-03-01T10:00:01.000000Z",
         "user_id": f"u{number % 5}",
         "outcome": "granted" if granted else "denied",
         "reason": "granted" if granted else "limit",
@@ -47,6 +52,10 @@ def rejection(number: int, **columns: Any) -> dict[str, Any]:
         "tenant_id": "acme",
         "reason": "unknown_action",
         "received_at": "2026-03-01T23:59:59.000000Z",
+        "topic": "event.received",
+        "partition": 0,
+        "log_offset": number,
+        "detail": "told",
         "original": "e30=",
     }
     return announce("rejection", number, "c", "e1", after | columns)
@@ -56,12 +65,40 @@ def reversal(lsn: int, number: int, value: int, **columns: Any) -> dict[str, Any
     """The announcement that `value` was taken of the cashback of decision `number`."""
     after = {
         "tenant_id": "acme",
+        "incentive_id": str(identify("incentive", str(number))),
         "decision_id": str(identify(str(number))),
+        "campaign_id": "welcome",
+        "user_id": f"u{number % 5}",
+        "changed_at": "2026-03-02T10:00:00.000000Z",
         "kind": "cashback",
         "currency": "EUR",
         "changed_value": value,
     }
     return announce("incentive_change", lsn, "c", "e1", after | columns)
+
+
+def incentive(number: int, **columns: Any) -> dict[str, Any]:
+    """The announcement of the cashback of decision `number`."""
+    after = {
+        "tenant_id": "acme",
+        "incentive_id": str(identify("incentive", str(number))),
+        "decision_id": str(identify(str(number))),
+        "campaign_id": "welcome",
+        "user_id": f"u{number % 5}",
+        "kind": "cashback",
+        "value": 250,
+        "currency": "EUR",
+        "granted_at": "2026-03-01T10:00:01.000000Z",
+    }
+    return announce("incentive", number, "c", "e1", after | columns)
+
+
+def event(
+    event_id: str, *, tenant_id: str = "acme", user: str = "u1", time: str = "2026-03-01T10:00:00Z", **data: Any
+) -> bytes:
+    """An event as it stands in the log."""
+    head = {"specversion": "1.0", "id": event_id, "source": "/till", "type": "PURCHASE", "subject": user, "time": time}
+    return json.dumps(head | {"tenantid": tenant_id, "data": data}).encode()
 
 
 def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, Any]) -> dict[str, Any]:
@@ -91,12 +128,20 @@ class BayWorld:
 
     async def produce(self, *messages: dict[str, Any]) -> None:
         """Announce, keyed by user."""
-        topics = dict(zip(("decision", "rejection", "incentive_change"), sources(self.topics), strict=True))
+        topics = dict(
+            zip(("", "decision", "rejection", "incentive", "incentive_change"), sources(self.topics), strict=True)
+        )
         await self.producer.send_many(
             [
                 (topics[m["source"]["table"]], f"acme:{m['after'].get('user_id')}".encode(), json.dumps(m).encode())
                 for m in messages
             ]
+        )
+
+    async def produce_events(self, *values: bytes) -> None:
+        """Send events, each by a user of its own."""
+        await self.producer.send_many(
+            [(self.topics.received, str(n).encode(), value) for n, value in enumerate(values)]
         )
 
     @asynccontextmanager
@@ -109,7 +154,7 @@ class BayWorld:
     async def loading(self) -> AsyncIterator[DuckdbBay]:
         """The facts, being loaded."""
         async with self.bay() as bay:
-            loading = asyncio.create_task(keep_loading(bay, self.open_tail))
+            loading = asyncio.create_task(keep_loading(bay, self.open_tail, self.topics.received))
             try:
                 yield bay
             finally:

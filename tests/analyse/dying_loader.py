@@ -7,15 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fillip.analyse import keep_loading
+from fillip.analyse import day_files_duckdb as day_files
+from fillip.analyse import keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.facts import Load
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 from tests.analyse.bay_world import BayWorld
 
-MOMENTS = ("opened", "taken", "inserted", "loaded")
-"""The file is open; records were taken, nothing loaded; rows are written, their transaction is open; a load is committed."""
+MOMENTS = ("opened", "taken", "inserted", "loaded", "filing")
+"""The file is open; records were taken, nothing loaded; rows are written, their transaction is open; a load is committed; a file is written, its
+rows are still in their table."""
 
 
 class DyingBay(DuckdbBay):
@@ -46,7 +48,11 @@ async def main(moment: str, bootstrap: str, folder: str, prefix: str) -> None:
     async with DyingBay.open(world.file, world.topics) as bay:
         bay.moment = moment
         bay.reach("opened")
-        await keep_loading(bay, world.open_tail)
+        if moment == "filing":
+            day_files.MANY_ROWS, day_files._sync = 1, lambda file: bay.reach("filing")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_filing(bay.day_files, 400))
+            group.create_task(keep_loading(bay, world.open_tail, world.topics.received))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from tests.analyse.bay_world import (
     BayWorld,
     count,
     decision,
+    event,
     rejection,
     reversal,
     until,
@@ -124,6 +125,15 @@ async def test_rejections_by_reason_and_day(bay_world: BayWorld) -> None:
         await until(lambda: has_rejections(bay, [RejectionDay(date(2026, 3, 1), "unknown_action", 2)]))
 
 
+async def has_events(bay: DuckdbBay, wanted: int) -> bool:
+    """Whether so many events of acme are there, each once."""
+    async with bay.day_files.lend("acme") as files:
+        paths = [path for group in files.groups["events"] for path in group.paths]
+        ids = duckdb.read_parquet(paths).project("id").fetchall() if paths else []
+    assert len(ids) == len(set(ids))
+    return len(ids) == wanted
+
+
 async def has_rejections(bay: DuckdbBay, wanted: list[RejectionDay]) -> bool:
     return await bay.report_rejection_days(EVERYTHING) == wanted
 
@@ -159,13 +169,15 @@ async def test_stopped_and_started_goes_on_where_it_was(bay_world: BayWorld) -> 
 
 async def test_killed_at_any_moment_counts_once(bay_world: BayWorld, tmp_path: Path) -> None:
     for turn, moment in enumerate(MOMENTS):
-        await bay_world.produce(*map(decision, range(turn * 5000 + 1, turn * 5000 + 5001)))
+        await bay_world.produce(*map(decision, range(turn * 4000 + 1, turn * 4000 + 4001)))
+        await bay_world.produce_events(*(event(f"e{n}") for n in range(turn * 900, turn * 900 + 1000)))
         arguments = [moment, bay_world.bootstrap, str(tmp_path), bay_world.topics.prefix]
         loader = await asyncio.create_subprocess_exec(sys.executable, "-m", DYING_LOADER, *arguments, cwd=ROOT)
         async with asyncio.timeout(WITHIN_S):
             assert await loader.wait() == -signal.SIGKILL
     async with bay_world.loading() as bay:
         await until_count(bay, 20_000)
+        await until(lambda: has_events(bay, 4600))
     with duckdb.connect(str(bay_world.file)) as facts:
         assert facts.execute("SELECT count(DISTINCT decision_id) FROM decision_fact").fetchone() == (20_000,)
 
@@ -226,7 +238,7 @@ async def test_a_load_that_fails_by_no_row_changes_nothing(bay_world: BayWorld) 
     async with bay_world.bay() as bay:
         bay._connection.execute("ALTER TABLE decision_fact RENAME TO lost")
         with pytest.raises(Crash, match="decision_fact"):
-            await asyncio.wait_for(keep_loading(bay, bay_world.open_tail), 20)
+            await asyncio.wait_for(keep_loading(bay, bay_world.open_tail, bay_world.topics.received), 20)
         bay._connection.execute("ALTER TABLE lost RENAME TO decision_fact")
         assert await count(bay) == 10
         assert sum(p.next_offset for p in (await bay.read_positions()).values()) == 10

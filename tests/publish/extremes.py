@@ -110,7 +110,7 @@ async def drive(site: Site, folder: Path, count: int, seed: int) -> Outcome:
         bay = await stack.enter_async_context(DuckdbBay.open(folder / f"{seed}.duckdb", site.topics))
         publishing, stop = site.start()
         stack.push_async_callback(end, publishing, stop)
-        loading = asyncio.create_task(keep_loading(bay, partial(open_facts, site)))
+        loading = asyncio.create_task(keep_loading(bay, partial(open_facts, site), site.topics.received))
         stack.push_async_callback(cancel, loading)
         url, serving = await stack.enter_async_context(open_gateway(site))
         async with open_client(site, url, cursor=0) as live:
@@ -271,7 +271,8 @@ async def check_projection(site: Site, outcome: Outcome) -> None:
 
 async def check_facts(site: Site, bay: DuckdbBay, outcome: Outcome) -> None:
     """Each announcement became a fact or was set aside."""
-    topics = dict(zip(("decision_fact", "rejection_fact", "reversal_fact"), sources(site.topics), strict=True))
+    tables = ("event_row", "decision_fact", "rejection_fact", "incentive_row", "reversal_fact")
+    topics = dict(zip(tables, sources(site.topics), strict=True))
     totals = {topic: await count_records(site, [topic]) for topic in topics.values()}
 
     async def all_read() -> bool:

@@ -1,7 +1,8 @@
 """Step 7, topics → facts: the Analytics Bay loads what was decided, and answers reports over it."""
 
+from fillip.analyse.filing import keep_filing
 from fillip.analyse.http import build_app
 from fillip.analyse.loader import OpenTail, keep_loading
 from fillip.analyse.report import Bay
 
-__all__ = ["Bay", "OpenTail", "build_app", "keep_loading"]
+__all__ = ["Bay", "OpenTail", "build_app", "keep_filing", "keep_loading"]

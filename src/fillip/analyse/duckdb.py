@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import duckdb
+from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
+from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
@@ -20,36 +22,75 @@ MEMORY_LIMIT = "256MB"
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY_LIMIT,
     "threads": "1",
-    "enable_external_access": "false",
     "preserve_insertion_order": "false",
 }
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-TRANSIENT_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException)
+TRANSIENT_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 ENDED = (duckdb.FatalException, duckdb.InternalException)
 """After these the file can't be used before it is opened anew."""
 
 Answer = TypeVar("Answer")
 
 
+class Steps(Struct, frozen=True):
+    """The statements that load a topic, and those that forget what a partition of it brought; its kind for SQL."""
+
+    load: Sequence[str]
+    forget: Sequence[str] = ()
+    kind: str = ""
+
+
+_REJECTED = (
+    "take_rejected",
+    "add_rejected",
+    "drop_rejected_repeats",
+    "take_struck",
+    "strike_filed",
+    "drop_struck_rows",
+)
+_FREED = ("drop_struck_keys", "take_freed", "add_events", "add_event_keys", "drop_freed_repeats")
+STEPS = (
+    Steps(("take_events", "add_events", "add_repeats", "add_event_keys")),
+    Steps(("load_decisions", "load_decision_rows"), ("forget_decisions", "forget_decision_rows"), "decisions"),
+    Steps(
+        ("load_rejections", "load_rejection_rows", *_REJECTED, *_FREED),
+        ("forget_rejections", "forget_rejection_rows"),
+        "rejections",
+    ),
+    Steps(("load_incentive_rows",), ("forget_incentive_rows",), "incentives"),
+    Steps(
+        ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
+    ),
+)
+"""Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
+
+
 class DuckdbBay:
     """Bay in a DuckDB file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, topics: Topics) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, topics: Topics, day_files: DayFiles) -> None:
         """What is loaded comes from these topics: see `sources`."""
         self._connection = connection
-        self._tables = dict(zip(sources(topics), ("decisions", "rejections", "reversals"), strict=True))
+        self._steps = dict(zip(sources(topics), STEPS, strict=True))
+        self.day_files = day_files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
         self._positions: dict[Partition, Position] | None = None
 
     @classmethod
     @asynccontextmanager
     async def open(cls, file: Path, topics: Topics) -> AsyncIterator[Self]:
-        """Open or create the file. Raises Crash when it can't be: another process owns it, or it is no such file."""
-        connection = await asyncio.to_thread(_connect, file)
-        bay = cls(connection, topics)
+        """Open or create the file, and the folder of day files beside it.
+
+        Raises Crash when it can't be: another process owns it, or it is no such file.
+        """
+        folder = file.parent / "bay"
+        connection = await asyncio.to_thread(_connect, file, folder)
+        bay = cls(connection, topics, DayFiles(connection, folder))
         try:
+            await bay.day_files.clean()
             yield bay
         finally:
+            await asyncio.to_thread(bay.day_files.close)
             await bay._run(connection.close)
             bay._thread.shutdown()
 
@@ -115,7 +156,7 @@ class DuckdbBay:
         except (*TRANSIENT_ERRORS, *ENDED):
             raise
         except Exception:  # noqa: BLE001 - perhaps some rows are to blame: the others are loaded without them
-            for topic in load.rows:
+            for topic in list(load.rows):
                 self._try(topic, [])  # raises where it is not the rows
                 load.rows[topic], culprits = self._split(topic, load.rows[topic])
                 load.asides += culprits
@@ -125,9 +166,11 @@ class DuckdbBay:
         self._connection.begin()
         try:
             for topic, partition in load.renewed:
-                self._connection.execute(SQL[f"forget_{self._tables[topic]}"], [partition])
-            for topic, rows in load.rows.items():
-                self._insert(topic, rows)
+                for name in self._steps[topic].forget:
+                    self._connection.execute(SQL[name], [partition])
+                self._connection.execute(SQL["void_files"], [self._steps[topic].kind, partition])
+            for topic in filter(load.rows.get, self._steps):
+                self._insert(topic, load.rows[topic])
             if load.asides:
                 self._connection.executemany(SQL["set_aside"], [astuple(aside) for aside in load.asides])
             if load.marks:
@@ -139,7 +182,9 @@ class DuckdbBay:
             raise
 
     def _insert(self, topic: str, rows: Sequence[Record]) -> None:
-        self._connection.execute(SQL[f"load_{self._tables[topic]}"], [_join(rows)])
+        text = _join(rows)
+        for name in self._steps[topic].load:
+            self._connection.execute(SQL[name], [text] if "$1" in SQL[name] else None)
 
     def _try(self, topic: str, rows: Sequence[Record]) -> None:
         """Load them and take it back. Raises what loading them raises."""
@@ -165,15 +210,17 @@ class DuckdbBay:
 
 
 def sources(topics: Topics) -> list[str]:
-    """The topics that facts are loaded from."""
-    return [topics.decided, topics.rejected, topics.reversed]
+    """The topics that facts are loaded from, in the order in which those of one load are."""
+    return [topics.received, topics.decided, topics.rejected, topics.generated, topics.reversed]
 
 
-def _connect(file: Path) -> duckdb.DuckDBPyConnection:
+def _connect(file: Path, folder: Path) -> duckdb.DuckDBPyConnection:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(str(file), config=SETTINGS)
         connection.execute(SQL["schema"])
+        connection.execute("SET allowed_directories = [$1]", [f"{folder.absolute()}/"])
+        connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     except (duckdb.Error, OSError) as error:
         raise Crash(f"the analytics file {file} can't be opened: {error}") from error

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from prometheus_client import Counter, Histogram
 
+from fillip.analyse.event import add_events
 from fillip.analyse.facts import sift
 from fillip.analyse.report import Bay
 from fillip.core.errors import Crash, Retry
@@ -33,10 +34,10 @@ OpenTail = Callable[[Mapping[Partition, int]], AbstractAsyncContextManager[Tail]
 """Opens the tail of decisions and rejections at the given next offsets, other partitions at their beginning."""
 
 
-async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
+async def keep_loading(bay: Bay, open_tail: OpenTail, received: str) -> None:
     """Load until cancelled. Whatever fails in between, each announcement counts once: positions are in the facts' file.
 
-    What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
+    `received` is the topic of events; the others hold announcements. What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
     what it does hold. Raises Crash when the file can't be used.
     """
     pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
@@ -45,7 +46,7 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
             offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
             async with open_tail(offsets) as tail:
                 async for records in _gather(tail):
-                    await _load_facts(bay, records)
+                    await _load_facts(bay, records, received)
                     pause.reset()
         except Crash:
             raise
@@ -55,8 +56,10 @@ async def keep_loading(bay: Bay, open_tail: OpenTail) -> None:
         await pause.take()
 
 
-async def _load_facts(bay: Bay, records: Sequence[Record]) -> None:
-    load = sift(records, await bay.read_positions())
+async def _load_facts(bay: Bay, records: Sequence[Record], received: str) -> None:
+    positions = await bay.read_positions()
+    load = sift([record for record in records if record.topic != received], positions)
+    await add_events(load, [record for record in records if record.topic == received], positions)
     with LOAD_S.time():
         await bay.load(load)
     for aside in load.asides:

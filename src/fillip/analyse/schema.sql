@@ -27,3 +27,53 @@ CREATE TABLE IF NOT EXISTS set_aside (
     topic varchar NOT NULL, partition integer NOT NULL, record_offset bigint NOT NULL, error varchar NOT NULL,
     value blob NOT NULL, set_aside_at timestamptz NOT NULL DEFAULT now()
 );
+-- Rows for SQL, of each kind those that stand in no day file yet. Whole days of a tenant go to Parquet, see `day_file`.
+-- The first receipt of each event that was not rejected; `data` is its JSON, `day` the UTC day on which it happened.
+CREATE TABLE IF NOT EXISTS event_row (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, loaded_at timestamptz NOT NULL,
+    log_offset bigint NOT NULL, event_key uuid NOT NULL, source varchar NOT NULL, id varchar NOT NULL,
+    user_id varchar NOT NULL, action varchar NOT NULL, occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL, data varchar NOT NULL
+);
+CREATE TABLE IF NOT EXISTS decision_row (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, loaded_at timestamptz NOT NULL,
+    decision_id uuid NOT NULL, campaign_id varchar NOT NULL, campaign_version integer, event_id varchar,
+    event_source varchar, user_id varchar NOT NULL, instance varchar, outcome varchar NOT NULL, reason varchar NOT NULL,
+    outranked_by varchar, occurred_at timestamptz, decided_at timestamptz,
+    rewards struct(kind varchar, currency varchar, value bigint)[] NOT NULL
+);
+CREATE TABLE IF NOT EXISTS incentive_row (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, loaded_at timestamptz NOT NULL,
+    incentive_id uuid NOT NULL, decision_id uuid NOT NULL, campaign_id varchar NOT NULL, event_id varchar,
+    event_source varchar, user_id varchar NOT NULL, kind varchar NOT NULL, value bigint NOT NULL, currency varchar,
+    occurred_at timestamptz, granted_at timestamptz NOT NULL, expires_at timestamptz
+);
+CREATE TABLE IF NOT EXISTS reversal_row (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, loaded_at timestamptz NOT NULL,
+    incentive_id uuid NOT NULL, decision_id uuid NOT NULL, campaign_id varchar NOT NULL, user_id varchar NOT NULL,
+    kind varchar NOT NULL, value bigint NOT NULL, currency varchar, reason varchar, changed_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rejection_row (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, loaded_at timestamptz NOT NULL,
+    rejection_id uuid NOT NULL, reason varchar NOT NULL, detail varchar, event_id varchar, event_source varchar,
+    received_at timestamptz NOT NULL
+);
+-- A Parquet file below the folder of the bay. What a snapshot has replaced since are its rows of the `void` partitions.
+CREATE TABLE IF NOT EXISTS day_file (
+    path varchar NOT NULL, kind varchar NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, row_count bigint NOT NULL,
+    newest timestamptz NOT NULL, void integer[] NOT NULL, replaced_at timestamptz
+);
+-- The names of all events that are held, and where the one that counts was received.
+CREATE TABLE IF NOT EXISTS event_key (
+    day date NOT NULL, event_key uuid NOT NULL, tenant_id varchar NOT NULL, partition integer NOT NULL,
+    log_offset bigint NOT NULL, received_at timestamptz NOT NULL
+);
+-- What was received again: it counts after all where the first receipt turns out to be rejected.
+CREATE TABLE IF NOT EXISTS event_repeat AS FROM event_row LIMIT 0;
+-- Where rejected events were received; and of those that stand in day files already, whose they are.
+CREATE TABLE IF NOT EXISTS event_rejected (
+    partition integer NOT NULL, log_offset bigint NOT NULL, received_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS event_struck (
+    tenant_id varchar NOT NULL, partition integer NOT NULL, log_offset bigint NOT NULL, received_at timestamptz NOT NULL
+);

@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.routing import Route
 
-from fillip.analyse import build_app, keep_loading
+from fillip.analyse import build_app, keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -43,13 +43,15 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
         serving = asyncio.create_task(serve_http(counted, settings.host, settings.analyse_port, stop))
-        loading = asyncio.create_task(keep_loading(bay, follower.open))
+        loading = asyncio.create_task(keep_loading(bay, follower.open, topics.received))
+        filing = asyncio.create_task(keep_filing(bay.day_files, settings.event_days))
         try:
-            done, _ = await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({serving, loading, filing}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+            filing.cancel()
+            await asyncio.gather(loading, filing, return_exceptions=True)
             await engine.dispose()
             await valkey.aclose()

@@ -31,7 +31,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "publish": (*_ANY, *KAFKA, "valkey_url"),
     "sweep": _ANY,
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
-    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "state_dir"),
+    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "state_dir", "event_days"),
 }
 _LOGINS: dict[str, tuple[str, ...]] = {
     "api": ("fillip_api", "fillip_worker"),
@@ -84,6 +84,9 @@ class Settings(BaseModel):
         default=None, repr=False, description="the operator's key for /v1/tenants; none: refused"
     )
     state_dir: Path = Path(".fillip/state")
+    event_days: int = Field(
+        default=400, ge=1, le=36_500, description="how long analyse keeps events for SQL, in days from their receipt"
+    )
     host: str = "127.0.0.1"
     api_port: Port = 8080
     gateway_port: Port = 8081

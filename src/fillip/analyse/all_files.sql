@@ -1,0 +1,2 @@
+-- All day files that are known.
+SELECT path FROM day_file

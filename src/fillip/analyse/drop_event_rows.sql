@@ -1,0 +1,2 @@
+-- Rows go that now stand in a file: those that this transaction sees.
+DELETE FROM event_row WHERE tenant_id = $1 AND day = $2

@@ -1,0 +1,3 @@
+-- Their names are free again.
+DELETE FROM event_key e USING struck_now x
+WHERE e.partition = x.partition AND e.log_offset = x.log_offset AND e.received_at = x.received_at

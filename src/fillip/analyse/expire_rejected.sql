@@ -1,0 +1,2 @@
+-- What was received too long ago is forgotten.
+DELETE FROM event_rejected WHERE received_at < now() - to_days($1::integer)
