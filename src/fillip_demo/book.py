@@ -8,7 +8,16 @@ from fillip.client.book import define_actions, launch_campaigns, upload_cohort
 from fillip.embedded.process import Report
 from fillip_demo import sample
 
-SCOPES = ("events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write")
+SCOPES = (
+    "events:write",
+    "manage:read",
+    "manage:write",
+    "reports:read",
+    "facts:read",
+    "tickets:write",
+    "claims:write",
+    "keys:write",
+)
 MAX_BULK = 1_000
 
 PROBE = "probe"

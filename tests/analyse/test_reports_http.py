@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fillip.analyse import build_app
+from fillip.analyse import Queries, build_app
 from fillip.analyse.facts import sift
 from fillip.app.valkey import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
@@ -55,7 +55,8 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     rates = ValkeyRates(connect_valkey("redis://127.0.0.1:1/0"))  # away: each test has buckets of its own
     async with bay_world.bay() as bay:
         await bay.load(sift(records, {}))
-        yield Desk(build_app(bay, PostgresKeyRing(engine), rates), *map(str, keys))
+        async with Queries.open(bay.day_files) as queries:
+            yield Desk(build_app(bay, queries, PostgresKeyRing(engine), rates), *map(str, keys))
     await engine.dispose()
 
 

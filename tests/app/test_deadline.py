@@ -49,7 +49,7 @@ def build_doors() -> dict[str, Any]:
     return {
         "events": Starlette(routes=[events_route(Keys(), rates, absent, absent, "t")]),
         "manage": build_app(away, away, "operator", Keys(), gateway_url="ws://127.0.0.1"),
-        "analyse": build_reports(absent, Keys(), rates),
+        "analyse": build_reports(absent, absent, Keys(), rates),
     }
 
 

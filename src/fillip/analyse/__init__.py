@@ -3,6 +3,7 @@
 from fillip.analyse.filing import keep_filing
 from fillip.analyse.http import build_app
 from fillip.analyse.loader import OpenTail, keep_loading
+from fillip.analyse.queries import Queries
 from fillip.analyse.report import Bay
 
-__all__ = ["Bay", "OpenTail", "build_app", "keep_filing", "keep_loading"]
+__all__ = ["Bay", "OpenTail", "Queries", "build_app", "keep_filing", "keep_loading"]

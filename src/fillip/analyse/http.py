@@ -1,4 +1,4 @@
-"""Reports over HTTP: GET only, the tenant comes from the API key."""
+"""Reports by GET, queries by POST: the tenant comes from the API key."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import date
@@ -13,7 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from fillip.analyse import query_http
 from fillip.analyse.openapi import DEFAULT_LINES, MAX_LINES, MAX_TEXT, describe_reports
+from fillip.analyse.queries import Queries
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
 from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.http.address import find_parameter_faults, list_parameters
@@ -38,18 +40,21 @@ class _Page(Struct):
     next_cursor: str | None
 
 
-def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Routes: /v1/reports/campaign-days, campaign-variants, rejection-days, and watermark, /openapi.json, and those given.
+def build_app(
+    bay: Bay, queries: Queries, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """Routes: /v1/reports/campaign-days, campaign-variants, rejection-days, watermark and query, /openapi.json, and those given.
 
     `extra_routes` are served beside them and answer for themselves.
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
     """
-    door = ReportsDoor(bay, keys, rates)
+    door = ReportsDoor(bay, queries, keys, rates)
     routes = [
         Route("/v1/reports/campaign-days", door.answer_campaign_days),
         Route("/v1/reports/campaign-variants", door.answer_campaign_variants),
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
         Route("/v1/reports/watermark", door.answer_watermark),
+        Route("/v1/reports/query", door.answer_query, methods=["POST"]),
         Route("/openapi.json", _answer_document),
         *extra_routes,
     ]
@@ -61,8 +66,9 @@ def build_app(bay: Bay, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[B
 class ReportsDoor:
     """Answers one request at a time from the bay."""
 
-    def __init__(self, bay: Bay, keys: KeyRing, rates: Rates) -> None:
+    def __init__(self, bay: Bay, queries: Queries, keys: KeyRing, rates: Rates) -> None:
         self._bay = bay
+        self._queries = queries
         self._keys = keys
         self._rates = rates
 
@@ -93,6 +99,12 @@ class ReportsDoor:
         mark = await self._bay.read_mark(caller.tenant_id)
         return _answer_report(request, Watermark(mark.committed_at if mark else None))
 
+    async def answer_query(self, request: Request) -> Response:
+        """The rows of one SELECT over the tenant's events, decisions, incentives, their reversals, and rejections."""
+        caller = await self._admit(request, query_http.SCOPE)
+        _refuse_parameters(request, set())
+        return await query_http.answer_query(request, self._queries, caller.tenant_id)
+
     async def _answer_page(
         self,
         request: Request,
@@ -110,26 +122,30 @@ class ReportsDoor:
         cursor = write_cursor([last.day, name(last)]) if last else None
         return _answer_report(request, _Page(lines[:limit], cursor))
 
-    async def _admit(self, request: Request) -> Caller:
+    async def _admit(self, request: Request, scope: str = SCOPE) -> Caller:
         caller = await authenticate(self._keys, read_bearer(request.headers))
         await take_request(self._rates, caller)
-        check_scope(caller, SCOPE)
+        check_scope(caller, scope)
         return caller
 
 
 async def _refuse_unknown(request: Request, known: Collection[str]) -> None:
     """Raise HttpRefused for a parameter that is not known, stands twice or is too long, and for a body."""
-    for fault in find_parameter_faults(list_parameters(request.scope["query_string"]), known):
-        raise InvalidQuery(fault.message, at=fault.at)
-    for name, value in request.query_params.items():
-        if len(value) > MAX_TEXT:
-            raise InvalidQuery(f"longer than {MAX_TEXT} characters", at=name)
+    _refuse_parameters(request, known)
     try:
         async for piece in request.stream():
             if piece:
                 raise Invalid("this operation takes no body, send none", at="")
     except ClientDisconnect:
         raise TooSlow("the request did not come whole") from None
+
+
+def _refuse_parameters(request: Request, known: Collection[str]) -> None:
+    for fault in find_parameter_faults(list_parameters(request.scope["query_string"]), known):
+        raise InvalidQuery(fault.message, at=fault.at)
+    for name, value in request.query_params.items():
+        if len(value) > MAX_TEXT:
+            raise InvalidQuery(f"longer than {MAX_TEXT} characters", at=name)
 
 
 def _read_days(request: Request) -> tuple[date, date]:

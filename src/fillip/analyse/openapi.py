@@ -4,22 +4,23 @@ from typing import Any
 
 import msgspec
 
+from fillip.analyse.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
 from fillip.core.problem import MEDIA_TYPE, Problem
 
 DEFAULT_LINES, MAX_LINES = 50, 500
 MAX_TEXT = 2_000
 DESCRIPTION = """The reports of Fillip, made from what was announced. Every key belongs to one tenant and sees that tenant
-alone; it needs the scope `reports:read`. Days are of the tenant's calendar, `from` and `to` included. A report is read page
+alone; it needs the scope `reports:read`, for SQL `facts:read`. Days are of the tenant's calendar, `from` and `to` included. A report is read page
 by page: pass `next_cursor` as `cursor` until it is null. Errors are problems (RFC 9457)."""
 _REF = "#/components/schemas/"
 
 
 def describe_reports() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    _, schemas = msgspec.json.schema_components(
-        (CampaignDay, CampaignVariant, RejectionDay, Watermark, Problem), ref_template=f"{_REF}{{name}}"
-    )
+    described = (CampaignDay, CampaignVariant, RejectionDay, Watermark, Query, QueryAnswer, Problem)
+    _, schemas = msgspec.json.schema_components(described, ref_template=f"{_REF}{{name}}")
+    schemas["QueryAnswer"]["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
     for name in ("CampaignDay", "CampaignVariant", "RejectionDay"):
         schemas[f"{name}s"] = _describe_page(name)
     days = [
@@ -52,6 +53,7 @@ def describe_reports() -> dict[str, Any]:
             "/v1/reports/watermark": _describe_report(
                 "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
             ),
+            "/v1/reports/query": _describe_query(),
         },
         "components": {
             "schemas": schemas,
@@ -72,6 +74,42 @@ def _describe_report(summary: str, description: str, schema: str, parameters: li
             "security": [{"ApiKey": []}],
             "parameters": parameters,
             "responses": {"200": _describe_body("The report", schema, "application/json"), **_ERRORS},
+        }
+    }
+
+
+def _describe_query() -> dict[str, Any]:
+    answer = _describe_body(
+        "The rows", "QueryAnswer", "application/json",
+        Fillip_Rows="integer", Fillip_Received_At="string", Fillip_Committed_At="string",
+    )  # fmt: skip
+    answer["content"] |= {
+        media_type: {"schema": {"type": "string", "format": "binary"}}
+        for media_type in FORMS
+        if media_type != "application/json"
+    }
+    refusals = {
+        "400": "The body is not JSON",
+        "403": "The key lacks the scope facts:read",
+        "406": "Answers are JSON, CSV or Parquet",
+        "408": "The request did not come whole in time",
+        "413": "The body is larger than 1 MiB",
+        "415": "The body is not application/json",
+        "422": "Not one SELECT over the views (invalid-query: `errors` has line:column), or it took more than it may"
+        " (query-stopped)",
+    }
+    described = {status: _describe_body(told, "Problem", MEDIA_TYPE) for status, told in refusals.items()}
+    return {
+        "post": {
+            "tags": ["queries"],
+            "operationId": "Query",
+            "summary": "Ask by SQL",
+            "description": "One SELECT in DuckDB's SQL over your own `events`, `decisions`, `incentives`,"
+            " `incentive_reversals` and `rejections`. At most 10,000 rows, 16 MiB, 30 seconds and 512 MB of memory; one at"
+            " a time, three more wait. `Accept` chooses JSON, CSV or Parquet. Needs the scope `facts:read`.",
+            "security": [{"ApiKey": []}],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"{_REF}Query"}}}},
+            "responses": {"200": answer, **_ERRORS, **described},
         }
     }
 

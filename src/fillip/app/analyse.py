@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.routing import Route
 
-from fillip.analyse import build_app, keep_filing, keep_loading
+from fillip.analyse import Queries, build_app, keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -38,9 +38,12 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
     follower = Follower(open_tail)
     health.watch("PostgreSQL", partial(reach_engine, engine))
     watch_topics(health, follower, LogEnds(bootstrap, read, security))
-    async with DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay:
+    async with (
+        DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay,
+        Queries.open(bay.day_files) as queries,
+    ):
         routes = [*list_health_routes(health), *page_routes()]
-        app = build_app(bay, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
+        app = build_app(bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
         serving = asyncio.create_task(serve_http(counted, settings.host, settings.analyse_port, stop))
         loading = asyncio.create_task(keep_loading(bay, follower.open, topics.received))

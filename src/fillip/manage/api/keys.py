@@ -17,7 +17,14 @@ from fillip.manage.store.postgres import Connection, transaction
 
 MAX_LIVE_KEYS = 100
 Scope = Literal[
-    "events:write", "manage:read", "manage:write", "reports:read", "tickets:write", "claims:write", "keys:write"
+    "events:write",
+    "manage:read",
+    "manage:write",
+    "reports:read",
+    "facts:read",
+    "tickets:write",
+    "claims:write",
+    "keys:write",
 ]
 
 router = APIRouter(tags=["keys"], route_class=Route)

@@ -1,0 +1,207 @@
+"""Runs tenants' queries, each in a process of its own that is killed when it takes too long; few at a time, in turn."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Self
+
+import msgspec
+import structlog
+from msgspec import Struct
+from prometheus_client import Histogram
+
+from fillip.analyse.task import ANALYSTS, COHORTS, Bounds, Form, Outcome, Task
+from fillip.analyse.tenant_files import FileLender, TenantFiles
+from fillip.core.errors import Busy, Refused, Retry
+from fillip.http.errors import HttpRefused
+
+AT_ONCE, AT_ONCE_OF_TENANT = 2, 1
+WAITING, WAITING_OF_TENANT = 16, 3
+LONGEST_WAIT_S = 20.0
+LONGEST_SQL = 20_000
+RETRY_AFTER_S = 5
+SAMPLE = 20
+PORTION = 10_000
+QUERY_S = Histogram(
+    "fillip_analyse_query_seconds", "Duration of tenants' queries, without their wait", ["outcome"],
+    buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)  # fmt: skip
+
+log = structlog.get_logger()
+
+
+class QueryRefused(Refused):
+    """422: the text is not one SELECT over what there is; `at` is line:column."""
+
+    kind = "invalid-query"
+
+
+class QueryStopped(Refused):
+    """422: it ran, and took more time, memory or rows than it may."""
+
+    kind = "query-stopped"
+
+
+class TooManyQueries(HttpRefused):
+    """429: the tenant's other queries are not done."""
+
+    status = 429
+    kind = "too-many-queries"
+
+    def __init__(self) -> None:
+        super().__init__("your other queries are not done: wait for them")
+        self.headers = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class Answer(Struct, frozen=True):
+    """A file with the rows, until its context ends; what it holds, and how fresh that is."""
+
+    file: Path
+    outcome: Outcome
+    files: TenantFiles
+    took_s: float
+
+
+class Preview(Struct, frozen=True):
+    """How many users a query selects, some of them, and how long it took."""
+
+    count: int
+    sample: Sequence[str]
+    took_s: float
+
+
+class _UserRow(Struct):
+    user_id: str
+
+
+class Processes:
+    """Processes that run one query each. One is kept in readiness: to start takes most of a second."""
+
+    def __init__(self) -> None:
+        self._ready: asyncio.Task[Process] | None = None
+
+    async def run(self, task: Task) -> Outcome:
+        """Let a process of its own run it, and kill it when its time is over."""
+        ready, self._ready = self._ready, None
+        process = await (ready or _start())
+        if process.returncode is not None:
+            process = await _start()
+        try:
+            async with asyncio.timeout(task.bounds.within_s):
+                told, failed = await process.communicate(msgspec.json.encode(task))
+        except TimeoutError:
+            return Outcome(refused=f"took longer than {task.bounds.within_s} s", stopped=True)
+        finally:
+            await _end(process)
+            if self._ready is None:
+                self._ready = asyncio.create_task(_start())
+        if process.returncode and process.returncode < 0:  # by the kernel, or by a library that found no memory
+            return Outcome(refused="took more memory or time than it may", stopped=True)
+        if process.returncode:
+            log.error("a query's process failed", error=failed[-2_000:].decode(errors="replace"))
+            raise Retry("the query could not be run now; the server's log tells why")
+        return msgspec.json.decode(told, type=Outcome)
+
+    async def close(self) -> None:
+        """End the one in readiness."""
+        if self._ready is not None:
+            await _end(await self._ready)
+
+
+class Queries:
+    """Read-only SQL over a tenant's own rows. Calls raise QueryRefused, QueryStopped, TooManyQueries, and Retry."""
+
+    def __init__(self, lender: FileLender, processes: Processes) -> None:
+        self._lender = lender
+        self._processes = processes
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._present: Counter[str] = Counter()
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, lender: FileLender) -> AsyncIterator[Self]:
+        """Over what `lender` lends; ends the processes."""
+        processes = Processes()
+        try:
+            yield cls(lender, processes)
+        finally:
+            await processes.close()
+
+    @asynccontextmanager
+    async def answer(self, tenant_id: str, sql: str, form: Form, bounds: Bounds = ANALYSTS) -> AsyncIterator[Answer]:
+        """The answer to one SELECT over the views of `tenant_id`."""
+        if len(sql) > LONGEST_SQL:
+            raise QueryRefused(f"longer than {LONGEST_SQL} characters")
+        async with self._take_turn(tenant_id), self._lender.lend(tenant_id) as files:
+            file, began = files.folder / f"answer.{form}", monotonic()
+            task = Task(sql, files.groups, files.struck, form, str(file), bounds)
+            outcome = await self._processes.run(task)
+            took_s = monotonic() - began
+            name = "answered" if outcome.refused is None else "stopped" if outcome.stopped else "refused"
+            QUERY_S.labels(name).observe(took_s)
+            if outcome.refused is not None:
+                raise (QueryStopped if outcome.stopped else QueryRefused)(outcome.refused, at=outcome.at)
+            yield Answer(file, outcome, files, took_s)
+
+    async def select_users(self, tenant_id: str, sql: str) -> AsyncIterator[Sequence[str]]:
+        """The users that a SELECT of one column names, each once, by 10,000."""
+        async with self.answer(tenant_id, sql, "users", COHORTS) as answer:
+            with answer.file.open("rb") as lines:
+                while portion := await asyncio.to_thread(_read_users, lines):
+                    yield portion
+
+    async def preview_users(self, tenant_id: str, sql: str) -> Preview:
+        """What select_users would give."""
+        async with self.answer(tenant_id, sql, "users", COHORTS) as answer:
+            with answer.file.open("rb") as lines:
+                sample = await asyncio.to_thread(_read_users, lines, SAMPLE)
+            return Preview(answer.outcome.row_count, sample, answer.took_s)
+
+    @asynccontextmanager
+    async def _take_turn(self, tenant_id: str) -> AsyncIterator[None]:
+        """Wait for a free place, the tenant's first: who has many waits for itself."""
+        if self._present[tenant_id] >= AT_ONCE_OF_TENANT + WAITING_OF_TENANT:
+            raise TooManyQueries
+        if self._present.total() >= AT_ONCE + WAITING:
+            raise Busy("too many queries are waiting: send it again in a moment")
+        self._present[tenant_id] += 1
+        turn = self._turns.setdefault(tenant_id, asyncio.Semaphore(AT_ONCE_OF_TENANT))
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_S) as patience, turn, self._slots:
+                patience.reschedule(None)
+                yield
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            raise Busy("other queries are running: send it again in a moment") from None
+        finally:
+            self._present[tenant_id] -= 1
+            if not self._present[tenant_id]:
+                del self._present[tenant_id], self._turns[tenant_id]
+
+
+async def _start() -> Process:
+    """Without an environment, and with no open files but stdin and stdout."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-m", "fillip.analyse.sandbox_duckdb",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={"LC_ALL": "C.UTF-8"}, cwd=os.sep, start_new_session=True,
+    )  # fmt: skip
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def _read_users(lines: Iterator[bytes], most: int = PORTION) -> list[str]:
+    return [msgspec.json.decode(line, type=_UserRow).user_id for line in islice(lines, most)]
