@@ -10,6 +10,7 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
 from tests.bench import (
+    bay,
     books,
     cohorts,
     explain,
@@ -49,6 +50,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "explain": explain.bench,
     "force": force.bench,
     "neighbours": neighbours.bench,
+    "bay": bay.bench,
     "projection": projection.bench,
     "wal": wal.bench,
     "users": users.bench,

@@ -284,9 +284,8 @@ async def check_facts(site: Site, bay: DuckdbBay, outcome: Outcome) -> None:
     await wait_until(all_read)
     for table, topic in topics.items():
         counts = f"SELECT (SELECT count(*) FROM {table}) + (SELECT count(*) FROM set_aside WHERE topic = $1)"
-        [(got,)] = await bay._run(
-            lambda counts=counts, topic=topic: bay._connection.execute(counts, [topic]).fetchall()
-        )
+        run = partial(bay._connection.execute, counts, [topic])
+        [(got,)] = (await bay._run(run)).fetchall()
         if got != totals[topic]:
             outcome.wrong.append(f"{table}: {got} of {totals[topic]}")
 

@@ -47,6 +47,7 @@ class DayFiles:
     def close(self) -> None:
         """Wait for what is being done."""
         self._threads.shutdown()
+        del self._connection
 
     async def clean(self) -> None:
         """Remove what a process that ended in between left behind: files that count for nothing, answers."""

@@ -1,4 +1,4 @@
-"""The facts in one DuckDB file, which this process owns. One thread, so that the event loop stays free."""
+"""The facts in one DuckDB file, which this process owns. Threads of their own load and report: no report waits for a load."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -71,9 +71,11 @@ class DuckdbBay:
     def __init__(self, connection: duckdb.DuckDBPyConnection, topics: Topics, day_files: DayFiles) -> None:
         """What is loaded comes from these topics: see `sources`."""
         self._connection = connection
+        self._reading = connection.cursor()
         self._steps = dict(zip(sources(topics), STEPS, strict=True))
         self.day_files = day_files
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb-load")
+        self._reports = ThreadPoolExecutor(1, thread_name_prefix="duckdb-report")
         self._positions: dict[Partition, Position] | None = None
 
     @classmethod
@@ -91,31 +93,33 @@ class DuckdbBay:
             yield bay
         finally:
             await asyncio.to_thread(bay.day_files.close)
+            await asyncio.to_thread(bay._reports.shutdown)
             await bay._run(connection.close)
             bay._thread.shutdown()
+            del bay._connection, bay._reading, connection  # the driver complains of what stands in a circle at the end
 
     async def read_positions(self) -> Mapping[Partition, Position]:
         """See Bay. Kept in memory after the first reading: nobody else writes."""
         if self._positions is None:
-            found = [Position(*row) for row in await self._run(self._fetch, "positions")]
+            found = [Position(*row) for row in await self._report("positions")]
             self._positions = {(position.topic, position.partition): position for position in found}
         return self._positions
 
     async def read_mark(self, tenant_id: str) -> Mark | None:
         """See Bay."""
-        found = await self._run(self._fetch, "marks", {"tenant_id": tenant_id})
+        found = await self._report("marks", {"tenant_id": tenant_id})
         return Mark(*found[0]) if found else None
 
     async def load(self, load: Load) -> None:
         """See Bay."""
         known = await self.read_positions()
         self._positions = None  # not known until the load has succeeded
-        await self._run(self._load, load)
+        await self._run(lambda: self._load(load))
         self._positions = {**known, **load.positions}
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """See Bay."""
-        rows = await self._run(self._fetch, "campaign_days", _ask(question))
+        rows = await self._report("campaign_days", _ask(question))
         return [
             CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], users)
             for day, campaign_id, granted, issued, denied, spend, users in rows
@@ -137,18 +141,18 @@ class DuckdbBay:
         """See Bay."""
         asked = _ask(question)
         del asked["campaign_id"]
-        return [RejectionDay(*row) for row in await self._run(self._fetch, "rejection_days", asked)]
+        return [RejectionDay(*row) for row in await self._report("rejection_days", asked)]
 
-    async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
+    async def _report(self, name: str, asked: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return await self._run(lambda: self._reading.execute(SQL[name], asked).fetchall(), self._reports)
+
+    async def _run(self, work: Callable[[], Answer], thread: ThreadPoolExecutor | None = None) -> Answer:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(thread or self._thread, work)
         except TRANSIENT_ERRORS as error:
             raise Retry(f"the analytics file can't be used now: {error}") from error
         except duckdb.Error as error:
             raise Crash(f"the analytics file refused what it was given: {error}") from error
-
-    def _fetch(self, name: str, asked: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        return self._connection.execute(SQL[name], asked).fetchall()
 
     def _load(self, load: Load) -> None:
         try:
