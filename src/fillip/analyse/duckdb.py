@@ -132,8 +132,8 @@ class DuckdbBay:
             CampaignVariant(
                 variant, users, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], unique_users
             )
-            for variant, users, granted, issued, denied, spend, unique_users in await self._run(
-                self._fetch, "campaign_variants", asked
+            for variant, users, granted, issued, denied, spend, unique_users in await self._report(
+                "campaign_variants", asked
             )
         ]
 
