@@ -25,6 +25,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/limits/{limit_id}"): {"json": LIMIT},
     ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
     ("POST", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n", "params": {"change": "add"}},
+    ("PUT", "/v1/cohorts/{cohort_id}/combination"): {"json": {"any_of": ["vip"]}},
     ("GET", "/v1/cohorts/{cohort_id}/overlap"): {"params": {"other": "vip"}},
     ("POST", "/v1/coupon-pools/{pool_id}/codes"): {"content": b"EVE\n"},
     ("POST", "/v1/coupon-pools/{pool_id}/generations"): {"json": {"count": 1}},

@@ -9,16 +9,17 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from fillip.core.combination import MAX_NAMED, Combination
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
 from fillip.http.etag import IfMatch, Match, answer_tagged, tag
-from fillip.http.fields import CohortId, Part, Title, UserId
+from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
-from fillip.manage.cohort import build_postgres, members_postgres, postgres
+from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres
 from fillip.manage.cohort.build_postgres import BuildState, Change, Progress
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
@@ -37,11 +38,29 @@ MAX_LIST_BYTES = 1_024 * 1_048_576
 router = APIRouter(tags=["cohorts"], route_class=Route)
 
 
+Named = Annotated[tuple[CohortId, ...], Field(max_length=MAX_NAMED)]
+
+
+class CombinationPart(Part):
+    """Users in any of some cohorts (where there are such), in all of some, and in none of some; 20 in all."""
+
+    model_config = give_examples({"any_of": ["vip", "gold"], "none_of": ["frozen"]})
+
+    any_of: Named = ()
+    all_of: Named = ()
+    none_of: Named = ()
+
+    def to_combination(self) -> Combination:
+        """As it is checked and kept."""
+        return Combination(self.any_of, self.all_of, self.none_of)
+
+
 class NewCohort(Part):
-    """A cohort before its first list: it has no members."""
+    """A cohort before its first list; with a `combination` it has none of its own and follows from other cohorts."""
 
     cohort_id: CohortId
     name: Title
+    combination: CombinationPart | None = None
 
 
 class Cohort(NewCohort):
@@ -52,6 +71,7 @@ class Cohort(NewCohort):
 
     version: int
     size: int
+    combination: CombinationPart | None
     built_at: datetime | None
     last_error: str | None
     revision: int
@@ -106,10 +126,17 @@ class Member(BaseModel):
 
 @router.post("/cohorts", status_code=201)
 async def create_cohort(new: NewCohort, work: Posting, response: Response) -> Cohort:
-    """Create a cohort without members."""
+    """Create a cohort that has no list yet, or one that follows from others."""
     await lock_tenant(work.connection, work.caller)
     require_room(work.caller, "cohorts", await cohorts.count(work.connection, work.caller.tenant_id))
-    row = await postgres.add_cohort(work.connection, work.caller, cohort_id=new.cohort_id, name=new.name)
+    combination = new.combination.to_combination() if new.combination else None
+    if combination:
+        await combination_postgres.check(work.connection, work.caller, new.cohort_id, combination)
+    row = await postgres.add_cohort(
+        work.connection, work.caller, cohort_id=new.cohort_id, name=new.name, combination=combination
+    )
+    if combination:
+        row = await combination_postgres.change_combination(work.connection, work.caller, row, combination)
     response.headers["Location"] = f"/v1/cohorts/{new.cohort_id}"
     return answer_tagged(Cohort, row, response)
 
@@ -126,6 +153,22 @@ async def list_cohorts(work: Reading, pages: Pages) -> Page[Cohort]:
     return answer_page(Cohort, await cohorts.list(work.connection, work.caller, pages))
 
 
+@router.put("/cohorts/{cohort_id}/combination")
+async def change_combination(
+    cohort_id: CohortId, combination: CombinationPart, if_match: Match, work: Writing, response: Response
+) -> Cohort:
+    """Let a cohort follow from other cohorts than before; one with a list of its own stays as it is (409)."""
+    row = await cohorts.find(work.connection, work.caller, cohort_id, lock=True)
+    if_match.require(row.revision)
+    if row.combination is None:
+        raise Conflict(f"cohort {cohort_id} has a list of its own: make another that follows from it")
+    await lock_tenant(work.connection, work.caller)
+    wanted = combination.to_combination()
+    await combination_postgres.check(work.connection, work.caller, cohort_id, wanted)
+    row = await combination_postgres.change_combination(work.connection, work.caller, row, wanted)
+    return answer_tagged(Cohort, row, response)
+
+
 @router.delete("/cohorts/{cohort_id}", status_code=204)
 async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> None:
     """Delete a cohort that no campaign names or asks for in an expression, archived ones aside."""
@@ -135,6 +178,8 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
     if readers := await postgres.list_readers(work.connection, work.caller, cohort_id):
         message = f"cohort {cohort_id} is asked for by campaigns: {', '.join(readers)}; change or archive them first"
         raise Conflict(message)
+    if followers := await combination_postgres.list_followers(work.connection, work.caller, cohort_id):
+        raise Conflict(f"cohorts follow from {cohort_id}: {', '.join(followers[:20])}; change or delete them first")
     await postgres.remove_cohort(work.connection, work.caller, row)
 
 

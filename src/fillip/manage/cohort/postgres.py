@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from sqlalchemy import Row, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fillip.core.cohort import Members
+from fillip.core.combination import Combination
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.manage.book.postgres import change_book, lock_tenant
@@ -49,9 +50,12 @@ async def list_readers(connection: AsyncConnection, caller: Caller, cohort_id: s
     return [name + " (which may ask for any cohort)" * asks_any for name, asks_any in rows]
 
 
-async def add_cohort(connection: AsyncConnection, caller: Caller, *, cohort_id: str, name: str) -> Row[Any]:
-    """Store a new cohort without members, and announce it."""
-    row = await cohorts.insert(connection, caller, cohort_id, {"name": name})
+async def add_cohort(
+    connection: AsyncConnection, caller: Caller, *, cohort_id: str, name: str, combination: Combination | None = None
+) -> Row[Any]:
+    """Store a new cohort that has no list yet, and announce it."""
+    combined = to_builtins(combination) if combination else None
+    row = await cohorts.insert(connection, caller, cohort_id, {"name": name, "combination": combined})
     await _announce(connection, caller, row)
     return row
 
@@ -71,8 +75,17 @@ async def switch_members(
 
     Raises Conflict or QuotaExceeded where the tenant has no room for it.
     """
+    if row.combination:
+        raise Conflict(f"cohort {row.cohort_id} follows from others: change those, or its combination")
     before = await read_members(connection, caller, row.content_id)
     after = {"replace": lambda: given, "add": lambda: before | given, "remove": lambda: before - given}[change]()
+    return await put_members(connection, caller, row, before=before, after=after)
+
+
+async def put_members(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], *, before: Members, after: Members
+) -> Switched:
+    """As `switch_members`, for whatever made the list."""
     version = row.version + 1
     await write_members(connection, caller, row.content_id, version, before=before, after=after)
     size, octets = len(after), len(after.serialize())

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,6 +16,7 @@ from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import HttpRefused
 from fillip.manage.cohort.build_postgres import Change, Progress, change_build, tell_build
+from fillip.manage.cohort.combination_postgres import follow
 from fillip.manage.cohort.numbering_postgres import match_users, number_users, read_numbers
 from fillip.manage.cohort.postgres import Switched, cohorts, switch_members
 from fillip.manage.store.postgres import transaction
@@ -81,6 +83,8 @@ async def _switch(engine: AsyncEngine, upload: Upload, members: Members, duplica
         row = await cohorts.find(connection, upload.caller, upload.cohort_id, lock=True)
         upload.check(row)
         switched = await switch_members(connection, upload.caller, row, upload.change, members)
+        book_version = await follow(connection, upload.caller, upload.cohort_id) or switched.book_version
+        switched = replace(switched, book_version=book_version)
         done = Progress(
             state="done", duplicates=duplicates, added=switched.added, removed=switched.removed,
             size=switched.row.size, version=switched.row.version, book_version=switched.book_version,

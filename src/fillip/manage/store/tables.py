@@ -117,6 +117,7 @@ cohort = _table(
     _count("size", "octets"),
     _instant("built_at", null=True),
     _text("last_error", null=True),
+    _json("combination", null=True),
     _revised(),
 )
 user_numbering = _table("user_numbering", _key("tenant_id"), _count("numbered"))
