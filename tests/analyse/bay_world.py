@@ -21,6 +21,9 @@ WITHIN_S = 60.0
 """Only what never comes takes so long: a topic made anew is noticed after seconds, on a busy machine after many."""
 EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
 
+TABLES = ("", "decision", "rejection", "incentive", "incentive_change", "wallet_transfer")
+"""What each topic of `sources` tells of."""
+
 
 def decision(number: int, *, op: str = "c", epoch: str = "e1", **columns: Any) -> dict[str, Any]:
     """The announcement of decision `number`, committed at LSN `number`; every third is denied."""
@@ -93,6 +96,22 @@ def incentive(number: int, **columns: Any) -> dict[str, Any]:
     return announce("incentive", number, "c", "e1", after | columns)
 
 
+def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **columns: Any) -> dict[str, Any]:
+    """The announcement of transfer `number`, made on that day of March."""
+    after = {
+        "tenant_id": "acme",
+        "transfer_id": str(identify("transfer", str(number))),
+        "user_id": f"u{number % 5}",
+        "currency": "POINTS",
+        "kind": kind,
+        "debit": debit,
+        "credit": credit,
+        "amount": amount,
+        "made_at": f"2026-03-{number:02}T10:00:00.000001Z",
+    }
+    return announce("wallet_transfer", number, "c", "e1", after | columns)
+
+
 def event(
     event_id: str, *, tenant_id: str = "acme", user: str = "u1", time: str = "2026-03-01T10:00:00Z", **data: Any
 ) -> bytes:
@@ -128,9 +147,7 @@ class BayWorld:
 
     async def produce(self, *messages: dict[str, Any]) -> None:
         """Announce, keyed by user."""
-        topics = dict(
-            zip(("", "decision", "rejection", "incentive", "incentive_change"), sources(self.topics), strict=True)
-        )
+        topics = dict(zip(TABLES, sources(self.topics), strict=True))
         await self.producer.send_many(
             [
                 (topics[m["source"]["table"]], f"acme:{m['after'].get('user_id')}".encode(), json.dumps(m).encode())

@@ -18,7 +18,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
-from tests.analyse.bay_world import BayWorld, decision, record, rejection
+from tests.analyse.bay_world import BayWorld, decision, record, rejection, transfer
 
 
 class Desk:
@@ -51,6 +51,12 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     messages += [decision(n, tenant_id="rival", campaign_id="canary-rival") for n in (4, 5)]
     records = [record(offset, message, bay_world.topics.decided) for offset, message in enumerate(messages)]
     records += [record(0, rejection(1), bay_world.topics.rejected)]
+    transfers = [transfer(1, "grant", "issued", "active", 9), transfer(2, "spend", "active", "spent", 4)]
+    transfers += [transfer(2, "grant", "issued", "active", 1, currency="STARS")]
+    transfers += [transfer(1, "grant", "issued", "active", 77, tenant_id="rival", currency="CANARY")]
+    for offset, message in enumerate(transfers):
+        message["source"] |= {"commit_lsn": offset, "committed_at_us": 0}
+    records += [record(offset, message, bay_world.topics.moved) for offset, message in enumerate(transfers)]
     engine = open_engine(role_dsn(database, "fillip_api"))
     rates = ValkeyRates(connect_valkey("redis://127.0.0.1:1/0"))  # away: each test has buckets of its own
     async with bay_world.bay() as bay:
@@ -79,8 +85,11 @@ async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
 
 
 async def test_nothing_of_another_tenant_by_any_route(desk: Desk) -> None:
-    for path in ("campaign-days", "rejection-days", "watermark", "campaign-days?campaign_id=canary-rival"):
-        assert "canary" not in (await desk.ask(path)).text
+    paths = ["campaign-days", "rejection-days", "watermark", "campaign-days?campaign_id=canary-rival"]
+    for path in [*paths, "liability", "liability-movements"]:
+        answer = await desk.ask(path)
+        assert answer.status_code == 200
+        assert "canary" not in answer.text.lower()
     rivals = (await desk.ask("campaign-days", key=desk.rival)).json()["items"]
     assert [(line["campaign_id"], line["granted"]) for line in rivals] == [("canary-rival", 2)]
     assert (await desk.ask("rejection-days", key=desk.rival)).json()["items"] == []
@@ -120,6 +129,40 @@ async def test_a_campaign_by_variant(desk: Desk) -> None:
 async def test_rejections(desk: Desk) -> None:
     lines = (await desk.ask("rejection-days")).json()["items"]
     assert lines == [{"day": "2026-03-01", "reason": "unknown_action", "count": 1}]
+
+
+async def test_points_outstanding(desk: Desk) -> None:
+    """At an instant, from one to another, and page by page."""
+    held = {"currency": "POINTS", "pending": 0, "active": 9, "outstanding": 9}
+    assert (await desk.ask("liability", at="2026-03-02T00:00:00Z")).json() == {"items": [held], "next_cursor": None}
+    span: dict[str, Any] = {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
+    moved = await desk.ask("liability-movements", **span)
+    nothing = {"granted": 0, "adjusted": 0, "refunded": 0, "expired": 0, "reversed": 0}
+    points = {"currency": "POINTS", "opening": 9, **nothing, "spent": 4, "closing": 5}
+    assert moved.json()["items"][0] == points
+    page = (await desk.ask("liability", limit=1)).json()
+    assert [line["currency"] for line in page["items"]] == ["POINTS"]
+    page = (await desk.ask("liability", limit=1, cursor=page["next_cursor"])).json()
+    assert [line["currency"] for line in page["items"]] == ["STARS"]
+    assert page["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "at"),
+    [
+        ("liability", {"at": "2026-03-02"}, "at"),
+        ("liability", {"from": "2026-03-02T00:00:00Z"}, "from"),
+        ("liability", {"cursor": base64.urlsafe_b64encode(b'["2026-03-01","c"]').decode()}, "cursor"),
+        ("liability-movements", {"from": "2026-03-02T00:00:00Z", "to": "2026-03-01T00:00:00Z"}, "to"),
+        ("liability-movements", {"to": "9999-12-31T00:00:00Z"}, "to"),
+        ("liability-movements", {"at": "2026-03-02T00:00:00Z"}, "at"),
+    ],
+)
+async def test_a_question_about_points_is_refused_at_its_place(
+    desk: Desk, path: str, parameters: dict[str, Any], at: str
+) -> None:
+    answer = await desk.ask(path, **parameters)
+    assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at)
 
 
 async def test_the_watermark_is_of_the_tenant_alone(desk: Desk) -> None:

@@ -227,6 +227,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.site.owner.execute("UPDATE wallet SET due_at = NULL")
         self._run(self.site.told.read())
         assert self._run(self.site.told.report()) == self.site.told.recount()
+        self._run(self.site.told.check_liability(self.user))
         query = "SELECT source_id, amount FROM wallet_transfer WHERE user_id = %s AND kind = 'reverse'"
         taken: Counter[UUID] = Counter()
         for source_id, amount in self.site.owner.execute(query, [self.user]):

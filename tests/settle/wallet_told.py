@@ -11,10 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from msgspec.structs import astuple
 
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.facts import sift
+from fillip.analyse.liability import LiabilityQuestion
 from fillip.analyse.report import Question
+from fillip.core.instant import MIN_TIME
 from fillip.deliver.frames import read_announcement, write_entry
 from fillip.publish.announce import Announcer, Done
 from fillip.publish.envelope import SourceWriter
@@ -35,6 +38,18 @@ LEDGER = """
     FROM incentive i WHERE kind = 'points' GROUP BY currency
 """
 
+INSTANTS = """
+    SELECT DISTINCT made_at - shift * interval '1 microsecond' FROM (
+        SELECT made_at FROM wallet_transfer ORDER BY md5(transfer_id::text || %s) LIMIT 5
+    ) AS picked, generate_series(0, 1) AS shift ORDER BY 1
+"""
+OUTSTANDING = """
+    SELECT currency, coalesce(sum(amount) FILTER (WHERE account = 'pending'), 0)::bigint,
+           coalesce(sum(amount) FILTER (WHERE account = 'active'), 0)::bigint, sum(amount)::bigint
+    FROM wallet_posting WHERE tenant_id = 'acme' AND account IN ('pending', 'active') AND made_at <= %s
+    GROUP BY currency ORDER BY currency
+"""
+
 
 class Told:
     """Announcements of everything that is committed after it was made, as publish writes them."""
@@ -46,6 +61,7 @@ class Told:
             ("decision", "c"): topics.decided,
             ("incentive", "c"): topics.generated,
             ("incentive_change/reversed", "c"): topics.reversed,
+            ("wallet_transfer", "c"): topics.moved,
         }
         self._topics = topics
         self._announcer = Announcer(Scribe(SourceWriter("e1", "db"), routes, topics), Done({}, {}), Spool())
@@ -77,7 +93,7 @@ class Told:
                 continue
             self._offset += 1
             records.append(Record(topic, 0, self._offset, value, key, 0))
-            if topic != self._topics.decided:
+            if topic in self._topics.told:
                 user_id, entry = json.loads(value)["after"]["user_id"], read_announcement(value).entry
                 self._frames[user_id].append(json.loads(write_entry(entry)))
         facts = [record for record in records if record.topic in sources(self._topics)]
@@ -99,6 +115,19 @@ class Told:
             assert by_incentives == by_wallets, currency
             found[currency] = (granted, by_wallets)
         return found
+
+    async def check_liability(self, salt: str) -> None:
+        """At some instants, chosen by `salt`, the reports say what the ledger's postings say, and what moved tells the rest."""
+        began, before = MIN_TIME, dict[str, int]()
+        for (at,) in self._reader.execute(INSTANTS, [salt]).fetchall():
+            asked = LiabilityQuestion("acme", began, at, 100, "")
+            lines = [astuple(line) for line in await self._bay.report_liability(asked)]
+            assert lines == self._reader.execute(OUTSTANDING, [at]).fetchall(), at
+            for moved in await self._bay.report_liability_movements(asked):
+                came = moved.granted + moved.adjusted + moved.refunded
+                assert moved.opening == before.get(moved.currency, 0)
+                assert moved.closing == moved.opening + came - moved.spent - moved.expired - moved.reversed
+            began, before = at, {currency: outstanding for currency, *_, outstanding in lines}
 
     def count_taken(self, user_id: str) -> Mapping[UUID, int]:
         """What a user's frames say was taken of each incentive, in their order, each with the sum so far."""

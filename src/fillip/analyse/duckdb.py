@@ -13,12 +13,14 @@ from msgspec.structs import asdict, astuple
 
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
+from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay, Spend
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
 from fillip.stream.topics import Partition, Topics
 
 MEMORY_LIMIT = "256MB"
+MOST = 2**63 - 1
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY_LIMIT,
     "threads": "1",
@@ -61,6 +63,7 @@ STEPS = (
     Steps(
         ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
     ),
+    Steps(("load_transfers",), ("forget_transfers",)),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -143,6 +146,17 @@ class DuckdbBay:
         del asked["campaign_id"]
         return [RejectionDay(*row) for row in await self._report("rejection_days", asked)]
 
+    async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
+        """See Bay."""
+        asked = asdict(question)
+        del asked["begin"]
+        return [Liability(currency, *map(_fit, sums)) for currency, *sums in await self._report("liability", asked)]
+
+    async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
+        """See Bay."""
+        rows = await self._report("liability_movements", asdict(question))
+        return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
+
     async def _report(self, name: str, asked: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         return await self._run(lambda: self._reading.execute(SQL[name], asked).fetchall(), self._reports)
 
@@ -215,7 +229,7 @@ class DuckdbBay:
 
 def sources(topics: Topics) -> list[str]:
     """The topics that facts are loaded from, in the order in which those of one load are."""
-    return [topics.received, topics.decided, topics.rejected, topics.generated, topics.reversed]
+    return [topics.received, topics.decided, topics.rejected, topics.generated, topics.reversed, topics.moved]
 
 
 def _connect(file: Path, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -235,6 +249,11 @@ def _join(rows: Sequence[Record]) -> str:
     """One JSON text for DuckDB to take apart: four times as fast as rows of Python values."""
     items = b",".join(b'{"partition":%d,"message":%b}' % (row.partition, row.value or b"null") for row in rows)
     return f"[{items.decode()}]"
+
+
+def _fit(total: int) -> int:
+    """The sum as JSON's readers can hold it: of many users it may be beyond."""
+    return max(-MOST, min(total, MOST))
 
 
 def _ask(question: Question) -> dict[str, object]:

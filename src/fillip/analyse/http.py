@@ -1,7 +1,7 @@
 """Reports by GET, queries by POST: the tenant comes from the API key."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from operator import attrgetter
 from typing import TypeVar
 
@@ -9,30 +9,26 @@ import msgspec
 import structlog
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fillip.analyse import query_http
-from fillip.analyse.openapi import DEFAULT_LINES, MAX_LINES, MAX_TEXT, describe_reports
+from fillip.analyse import parameters, query_http
+from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.openapi import describe_reports
+from fillip.analyse.parameters import MAX_LINES
 from fillip.analyse.queries import Queries
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
+from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.core.ports import Caller, KeyRing, Rates
-from fillip.http.address import find_parameter_faults, list_parameters
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
-from fillip.http.cursor import read_cursor, write_cursor
-from fillip.http.errors import Invalid, TooSlow
+from fillip.http.cursor import write_cursor
 from fillip.http.problems import HANDLERS, answer_problem, find_trace_id
 
 SCOPE = "reports:read"
 Line = TypeVar("Line", CampaignDay, RejectionDay)
+Balance = TypeVar("Balance", Liability, LiabilityMovement)
 log = structlog.get_logger()
-
-
-class InvalidQuery(Invalid):
-    """422: a parameter that can't be taken; `at` is its name."""
-
-    kind = "invalid-query"
 
 
 class _Page(Struct):
@@ -43,7 +39,7 @@ class _Page(Struct):
 def build_app(
     bay: Bay, queries: Queries, keys: KeyRing, rates: Rates, *, extra_routes: Sequence[BaseRoute] = ()
 ) -> Starlette:
-    """Routes: /v1/reports/campaign-days, campaign-variants, rejection-days, watermark and query, /openapi.json, and those given.
+    """Routes: the reports below /v1/reports, /v1/reports/query, /openapi.json, and those given.
 
     `extra_routes` are served beside them and answer for themselves.
     Days are of the tenant's calendar (rejections: UTC), `from` and `to` included; pages of `limit` lines by `cursor`.
@@ -53,6 +49,8 @@ def build_app(
         Route("/v1/reports/campaign-days", door.answer_campaign_days),
         Route("/v1/reports/campaign-variants", door.answer_campaign_variants),
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
+        Route("/v1/reports/liability", door.answer_liability),
+        Route("/v1/reports/liability-movements", door.answer_liability_movements),
         Route("/v1/reports/watermark", door.answer_watermark),
         Route("/v1/reports/query", door.answer_query, methods=["POST"]),
         Route("/openapi.json", _answer_document),
@@ -80,11 +78,11 @@ class ReportsDoor:
     async def answer_campaign_variants(self, request: Request) -> Response:
         """Users, grants and spend of one campaign by variant: a page of at most 8 lines, and the only one."""
         caller = await self._admit(request)
-        await _refuse_unknown(request, {"from", "to", "campaign_id"})
-        first_day, last_day = _read_days(request)
+        await parameters.refuse_unknown(request, {"from", "to", "campaign_id"})
+        first_day, last_day = parameters.read_days(request)
         campaign_id = request.query_params.get("campaign_id")
         if not campaign_id:
-            raise InvalidQuery("name the campaign whose variants are to be compared", at="campaign_id")
+            raise parameters.InvalidQuery("name the campaign whose variants are to be compared", at="campaign_id")
         asked = Question(caller.tenant_id, first_day, last_day, campaign_id, MAX_LINES, (date.min, ""))
         return _answer_report(request, _Page(await self._bay.report_campaign_variants(asked), None))
 
@@ -92,17 +90,43 @@ class ReportsDoor:
         """Events that could not be decided, by reason and day."""
         return await self._answer_page(request, set(), self._bay.report_rejection_days, attrgetter("reason"))
 
+    async def answer_liability(self, request: Request) -> Response:
+        """Points that users hold at an instant, by currency."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"at", "limit", "cursor"})
+        span = MIN_TIME, parameters.read_at(request, "at", MAX_TIME)
+        return await self._answer_currencies(request, caller, span, self._bay.report_liability)
+
+    async def answer_liability_movements(self, request: Request) -> Response:
+        """What moved them between two instants."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"from", "to", "limit", "cursor"})
+        span = parameters.read_span(request)
+        return await self._answer_currencies(request, caller, span, self._bay.report_liability_movements)
+
+    async def _answer_currencies(
+        self,
+        request: Request,
+        caller: Caller,
+        span: tuple[datetime, datetime],
+        report: Callable[[LiabilityQuestion], Awaitable[Sequence[Balance]]],
+    ) -> Response:
+        limit, after = parameters.read_limit(request), parameters.read_name(request)
+        lines = await report(LiabilityQuestion(caller.tenant_id, *span, limit + 1, after))
+        cursor = write_cursor([lines[limit - 1].currency]) if len(lines) > limit else None
+        return _answer_report(request, _Page(lines[:limit], cursor))
+
     async def answer_watermark(self, request: Request) -> Response:
         """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing."""
         caller = await self._admit(request)
-        await _refuse_unknown(request, set())
+        await parameters.refuse_unknown(request, set())
         mark = await self._bay.read_mark(caller.tenant_id)
         return _answer_report(request, Watermark(mark.committed_at if mark else None))
 
     async def answer_query(self, request: Request) -> Response:
         """The rows of one SELECT over the tenant's events, decisions, incentives, their reversals, and rejections."""
         caller = await self._admit(request, query_http.SCOPE)
-        _refuse_parameters(request, set())
+        parameters.refuse_parameters(request, set())
         return await query_http.answer_query(request, self._queries, caller.tenant_id)
 
     async def _answer_page(
@@ -113,10 +137,10 @@ class ReportsDoor:
         name: Callable[[Line], str],
     ) -> Response:
         caller = await self._admit(request)
-        await _refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
-        limit = _read_limit(request)
-        first_day, last_day = _read_days(request)
-        campaign_id, place = request.query_params.get("campaign_id"), _read_place(request)
+        await parameters.refuse_unknown(request, {"from", "to", "limit", "cursor", *more})
+        limit = parameters.read_limit(request)
+        first_day, last_day = parameters.read_days(request)
+        campaign_id, place = request.query_params.get("campaign_id"), parameters.read_place(request)
         lines = await report(Question(caller.tenant_id, first_day, last_day, campaign_id, limit + 1, place))
         last = lines[limit - 1] if len(lines) > limit else None
         cursor = write_cursor([last.day, name(last)]) if last else None
@@ -129,61 +153,6 @@ class ReportsDoor:
         return caller
 
 
-async def _refuse_unknown(request: Request, known: Collection[str]) -> None:
-    """Raise HttpRefused for a parameter that is not known, stands twice or is too long, and for a body."""
-    _refuse_parameters(request, known)
-    try:
-        async for piece in request.stream():
-            if piece:
-                raise Invalid("this operation takes no body, send none", at="")
-    except ClientDisconnect:
-        raise TooSlow("the request did not come whole") from None
-
-
-def _refuse_parameters(request: Request, known: Collection[str]) -> None:
-    for fault in find_parameter_faults(list_parameters(request.scope["query_string"]), known):
-        raise InvalidQuery(fault.message, at=fault.at)
-    for name, value in request.query_params.items():
-        if len(value) > MAX_TEXT:
-            raise InvalidQuery(f"longer than {MAX_TEXT} characters", at=name)
-
-
-def _read_days(request: Request) -> tuple[date, date]:
-    first_day, last_day = _read_day(request, "from", date.min), _read_day(request, "to", date.max)
-    if last_day < first_day:
-        raise InvalidQuery("`to` is before `from`", at="to")
-    return first_day, last_day
-
-
-def _read_day(request: Request, name: str, default: date) -> date:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    try:
-        return msgspec.convert(text, date)
-    except msgspec.ValidationError:
-        raise InvalidQuery("not a day such as 2026-01-31", at=name) from None
-
-
-def _read_limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(DEFAULT_LINES))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LINES):
-        raise InvalidQuery(f"not a number from 1 to {MAX_LINES}", at="limit")
-    return int(text)
-
-
-def _read_place(request: Request) -> tuple[date, str]:
-    """The day and the name after which the page begins."""
-    cursor = request.query_params.get("cursor")
-    if cursor is None:
-        return date.min, ""
-    try:
-        day, name = read_cursor(cursor, (date, str))
-    except Invalid as error:
-        raise InvalidQuery(str(error), at="cursor") from None
-    return day, name
-
-
 def _answer_report(request: Request, report: Struct) -> Response:
     return Response(msgspec.json.encode(report), 200, {"Trace-Id": find_trace_id(request)}, "application/json")
 
@@ -194,7 +163,7 @@ async def _answer_crash(request: Request, error: Exception) -> Response:
 
 
 async def _answer_document(request: Request) -> Response:
-    await _refuse_unknown(request, set())
+    await parameters.refuse_unknown(request, set())
     return Response(DOCUMENT, media_type="application/json")
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 
+from fillip.analyse.liability import Liability, LiabilityMovement
+from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
 from fillip.core.problem import MEDIA_TYPE, Problem
 
-DEFAULT_LINES, MAX_LINES = 50, 500
-MAX_TEXT = 2_000
 DESCRIPTION = """The reports of Fillip, made from what was announced. Every key belongs to one tenant and sees that tenant
 alone; it needs the scope `reports:read`, for SQL `facts:read`. Days are of the tenant's calendar, `from` and `to` included. A report is read page
 by page: pass `next_cursor` as `cursor` until it is null. Errors are problems (RFC 9457)."""
@@ -18,49 +18,80 @@ _REF = "#/components/schemas/"
 
 def describe_reports() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    described = (CampaignDay, CampaignVariant, RejectionDay, Watermark, Query, QueryAnswer, Problem)
+    described = (
+        CampaignDay,
+        CampaignVariant,
+        RejectionDay,
+        Liability,
+        LiabilityMovement,
+        Watermark,
+        Query,
+        QueryAnswer,
+        Problem,
+    )
     _, schemas = msgspec.json.schema_components(described, ref_template=f"{_REF}{{name}}")
     schemas["QueryAnswer"]["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
-    for name in ("CampaignDay", "CampaignVariant", "RejectionDay"):
+    for name in ("CampaignDay", "CampaignVariant", "RejectionDay", "LiabilityMovement"):
         schemas[f"{name}s"] = _describe_page(name)
-    days = [
-        _describe_day("from", "The first day; all before where it is left out"),
-        _describe_day("to", "The last day"),
-    ]
-    pages = [_LIMIT, _CURSOR]
+    schemas["Liabilities"] = _describe_page("Liability")
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fillip: reports", "version": "1", "description": DESCRIPTION},
-        "paths": {
-            "/v1/reports/campaign-days": _describe_report(
-                "Campaigns by day",
-                "Issued, denied by reason, spend and unique users",
-                "CampaignDays",
-                [*days, *pages, _CAMPAIGN],
-            ),
-            "/v1/reports/campaign-variants": _describe_report(
-                "A campaign by variant",
-                "Users, grants, denied by reason and spend of each variant of one campaign, over all of the days",
-                "CampaignVariants",
-                [*days, {**_CAMPAIGN, "required": True, "description": "Which campaign"}],
-            ),
-            "/v1/reports/rejection-days": _describe_report(
-                "Rejections by day",
-                "Events that could not be decided, by reason and UTC day",
-                "RejectionDays",
-                [*days, *pages],
-            ),
-            "/v1/reports/watermark": _describe_report(
-                "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
-            ),
-            "/v1/reports/query": _describe_query(),
-        },
+        "paths": _describe_paths(),
         "components": {
             "schemas": schemas,
             "securitySchemes": {
                 "ApiKey": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fk_live_…`"}
             },
         },
+    }
+
+
+def _describe_paths() -> dict[str, Any]:
+    days = [
+        _describe_day("from", "The first day; all before where it is left out"),
+        _describe_day("to", "The last day"),
+    ]
+    pages = [_LIMIT, _CURSOR]
+    return {
+        "/v1/reports/campaign-days": _describe_report(
+            "Campaigns by day",
+            "Issued, denied by reason, spend and unique users",
+            "CampaignDays",
+            [*days, *pages, _CAMPAIGN],
+        ),
+        "/v1/reports/campaign-variants": _describe_report(
+            "A campaign by variant",
+            "Users, grants, denied by reason and spend of each variant of one campaign, over all of the days",
+            "CampaignVariants",
+            [*days, {**_CAMPAIGN, "required": True, "description": "Which campaign"}],
+        ),
+        "/v1/reports/rejection-days": _describe_report(
+            "Rejections by day",
+            "Events that could not be decided, by reason and UTC day",
+            "RejectionDays",
+            [*days, *pages],
+        ),
+        "/v1/reports/liability": _describe_report(
+            "Points outstanding",
+            "What users hold at an instant, by currency, by all transfers made by then",
+            "Liabilities",
+            [_describe_instant("at", "The instant; all that is loaded where it is left out"), *pages],
+        ),
+        "/v1/reports/liability-movements": _describe_report(
+            "How points outstanding moved",
+            "From one instant to another, by currency: opening, what came and went, closing",
+            "LiabilityMovements",
+            [
+                _describe_instant("from", "What was made by then is the opening; nothing where it is left out"),
+                _describe_instant("to", "What was made later is left out"),
+                *pages,
+            ],
+        ),
+        "/v1/reports/watermark": _describe_report(
+            "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
+        ),
+        "/v1/reports/query": _describe_query(),
     }
 
 
@@ -141,6 +172,10 @@ def _describe_parameter(name: str, description: str, **schema: object) -> dict[s
 
 def _describe_day(name: str, description: str) -> dict[str, Any]:
     return _describe_parameter(name, description, type="string", format="date", examples=["2026-01-31"])
+
+
+def _describe_instant(name: str, description: str) -> dict[str, Any]:
+    return _describe_parameter(name, description, type="string", format="date-time", examples=["2026-01-31T23:00:00Z"])
 
 
 _LIMIT = _describe_parameter(

@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from fillip.analyse.facts import Load, Mark, Position
+from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.stream.topics import Partition
 
 
@@ -104,4 +105,12 @@ class Bay(Protocol):
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
         """Lines in the order of (day, reason); `after` is (day, reason)."""
+        ...
+
+    async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
+        """What is outstanding at `end`, in the order of currencies."""
+        ...
+
+    async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
+        """How that came between `begin` and `end`, in the order of currencies."""
         ...

@@ -15,6 +15,11 @@ CREATE TABLE IF NOT EXISTS reversal_fact (
 CREATE TABLE IF NOT EXISTS rejection_fact (
     partition integer NOT NULL, tenant_id varchar, rejection_id uuid NOT NULL, day date NOT NULL, reason varchar NOT NULL
 );
+-- One row a transfer of points, from one account to another.
+CREATE TABLE IF NOT EXISTS transfer_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, currency varchar NOT NULL, kind varchar NOT NULL,
+    debit varchar NOT NULL, credit varchar NOT NULL, amount bigint NOT NULL, made_at timestamptz NOT NULL
+);
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,
