@@ -36,8 +36,12 @@ def write(site: Site, count: int) -> None:
     site.run(EAGER.format(name), "ALTER TABLE incentive ALTER payload SET STORAGE EXTERNAL", *rows.grant(1))
     site.run(LARGE)
 
+    other = f"{site.tenant}-other"  # users of one tenant are written by one transaction at a time
+    site.run(rows.TENANT, tenant=other)
+
     def add(connection: psycopg.Connection[Any], prefix: str) -> None:
-        connection.execute(USERS, {"tenant": site.tenant, "prefix": prefix, "count": count})
+        tenant = site.tenant if connection is first else other
+        connection.execute(USERS, {"tenant": tenant, "prefix": prefix, "count": count})
 
     with psycopg.connect(site.owner_dsn) as first, psycopg.connect(site.owner_dsn) as second:
         add(first, "a")
