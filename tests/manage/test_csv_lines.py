@@ -48,7 +48,7 @@ def test_good_lines_become_rows_of_copy(upload: bytes, rows: bytes) -> None:
         (b"ada\ngr\0ace\n", 2, "a NUL character"),
         (b"ada\n" + b"x" * 257 + b"\n", 2, "longer than 256 bytes"),
         (b"ada\n\xff\xfe\n", 2, "not UTF-8"),
-        ("ada\ngrace\n".encode("utf-16"), 1, "not UTF-8"),
+        ("ada\ngrace\n".encode("utf-16"), 1, "the file is UTF-16: save it as UTF-8"),
         (b"ada,41\n", 1, "more than one column; an id with a comma needs quotes"),
         (b'ada\n"a","b"\n', 2, "more than one column"),
         (b"user_id\nsam;kim\n", 2, "more than one column; an id with a semicolon needs quotes"),
