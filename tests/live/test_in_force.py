@@ -124,6 +124,8 @@ async def test_lists_and_cohorts_hold_for_what_is_sent_after_the_answer(
 ):
     await change(api.put("/v1/lists/words", json={"name": "W", "items": ["none"]}, headers=ANY))
     await change(api.post("/v1/cohorts", json={"cohort_id": "vip", "name": "VIP"}))
+    empty = {"Content-Type": "text/csv", "If-Match": "*"}
+    await change(api.put("/v1/cohorts/vip/members", content=b"", headers=empty))
     for name, more in (("listed", {"rule": "event.note in lists.words"}), ("vips", {"cohorts": ["vip"]})):
         await change(api.post("/v1/campaigns", json={"campaign_id": name, "definition": CASHBACK | more}))
         await change(api.post(f"/v1/campaigns/{name}/launch", headers=ANY))
