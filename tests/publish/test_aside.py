@@ -133,7 +133,7 @@ async def test_a_fault_that_nobody_foresaw_costs_its_row_alone(site: Site, monke
 
 
 async def test_a_row_whose_message_cant_be_decoded_is_set_aside(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = fail_on(Decoder.decode_row, lambda _, data: b"e2" in data and b"hello" in data)
+    planted = fail_on(Decoder.decode_row, lambda _, data: b"t\0\0\0\x02e2" in data and b"hello" in data)
     monkeypatch.setattr(Decoder, "decode_row", planted)
     async with site.publishing():
         site.grant(1, 2, 3)

@@ -104,7 +104,10 @@ class ValkeyProjection:
                     log.warning("projection of counters waits, again in %.0f s: %s", pause.next_s, error, exc_info=told)
                     await pause.take()
         finally:
-            await self._client.aclose()
+            closing = asyncio.create_task(self._client.aclose())
+            while not closing.done():  # who cancels does so until this ends: a connection must not be left half closed
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(closing)
 
     async def _keep_up(self) -> None:
         if not self._tenants:
