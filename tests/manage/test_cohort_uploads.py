@@ -268,19 +268,29 @@ async def test_a_list_that_changed_meanwhile_stays(acme: AsyncClient) -> None:
 
 
 async def test_nobody_need_wait_for_a_list(acme: AsyncClient, plane: Plane) -> None:
-    """Given uploads that are taken at once, then each build tells how it ended; a refused one too."""
-    later = {"Prefer": "respond-async"}
+    """Given uploads that are answered before they are taken, then each build tells how it ended; a refused one too."""
+    later, builds = {"Prefer": "respond-async"}, plane.app.state.app_state.builds
     lines = b"".join(b"u%05d\n" % n for n in range(3_000))
     answer = await upload(acme, lines, **later)
     assert answer.status_code == 202
-    refused = await change(acme, "add", b"x\n", **later)
-    tasks = set(plane.app.state.app_state.builds)
-    await asyncio.gather(*tasks)
+    await asyncio.gather(*builds)
     build = (await acme.get(answer.headers["Location"])).json()
     assert (build["state"], build["size"], build["to_number"]) == ("done", 3_000, 3_000)
     assert build["book_version"] <= (await acme.get("/v1/tenant")).json()["book_version"]
-    assert (await acme.get(refused.headers["Location"])).json()["size"] == 3_001
-    assert not plane.app.state.app_state.builds
+    added = await change(acme, "add", b"x\n", **later)
+    await asyncio.gather(*builds)
+    assert (await acme.get(added.headers["Location"])).json()["size"] == 3_001
+    turns = plane.app.state.app_state.uploads
+    held = [await turns.acquire() for _ in range(turns._value)]
+    stale = await upload(acme, b"y\n", **later | {"If-Match": (await acme.get("/v1/cohorts/vip")).headers["ETag"]})
+    async with plane.owner.begin() as connection:
+        await connection.execute(text("UPDATE cohort SET revision = revision + 1"))
+    for _ in held:
+        turns.release()
+    await asyncio.gather(*builds)
+    assert (await acme.get(stale.headers["Location"])).json()["state"] == "refused"
+    assert (await acme.get("/v1/cohorts/vip")).json()["size"] == 3_001
+    assert not builds
 
 
 async def test_a_build_whose_process_ended_is_told_as_failed(acme: AsyncClient, plane: Plane) -> None:

@@ -12,7 +12,8 @@ from fillip.core.errors import Retry
 from fillip.core.event import ACCEPTED_FOR
 from fillip.core.schema.types import EMPTY, derive_type
 from fillip.manage.rule.checker import check_rule
-from fillip.match import members_postgres
+from fillip.match import members_postgres, numbers_postgres
+from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
 from tests.match.conftest import BUY, Shop
@@ -50,6 +51,18 @@ async def test_a_cohort_is_replaced_whole_and_read_in_pieces(book_shop: Shop, mo
     book_shop.enrol("vip", "u1", "u40")
     await book_shop.books.refresh("acme", book_shop.version)
     assert [user for user in [*users, "u40"] if await book_shop.meets(user)] == ["u1", "u40"]
+
+
+async def test_no_more_users_are_remembered_than_have_room(book_shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    """Given room for three, whoever is asked for is answered right, and what is kept stays within it."""
+    monkeypatch.setattr(numbers_postgres, "MAX_KEPT", 3)
+    book_shop.enrol("vip", "u1", "u3", "u5")
+    numbers = PostgresNumbers(book_shop.pool)
+    books = {"acme": await book_shop.book()}
+    for asked in (["u1", "u2"], ["u3", "u4"], ["u1", "u5"], ["u1", "u2", "u3", "u4", "u5"]):
+        found = await numbers.find({"acme": asked}, books)
+        assert found["acme"] == {user: book_shop.number(user) for user in asked if user in ("u1", "u3", "u5")}
+        assert numbers._kept == sum(map(len, numbers._known.values())) <= 3
 
 
 async def test_a_list_with_users_missing_is_not_taken(book_shop: Shop):

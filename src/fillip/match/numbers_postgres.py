@@ -31,6 +31,7 @@ class PostgresNumbers:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._known: dict[str, _Known] = {}
+        self._kept = 0
 
     async def find(
         self, users: Mapping[str, Collection[str]], books: Mapping[str, Book]
@@ -41,6 +42,7 @@ class PostgresNumbers:
             known = self._known.setdefault(tenant_id, _Known())
             numbered = books[tenant_id].numbered
             if known.numbered < numbered:
+                self._kept -= len(known.absent)
                 known.absent.clear()
                 known.numbered = numbered
             unknown += [(tenant_id, each) for each in ids if each not in known.numbers and each not in known.absent]
@@ -71,10 +73,12 @@ class PostgresNumbers:
 
     def _keep(self, asked: list[tuple[str, str]], found: Mapping[str, Mapping[str, int]]) -> None:
         for tenant_id, user_id in asked:
-            known, number = self._known[tenant_id], found.get(tenant_id, {}).get(user_id)
+            known, number = self._known.setdefault(tenant_id, _Known()), found.get(tenant_id, {}).get(user_id)
+            before = len(known)
             if number is None:
                 known.absent.add(user_id)
             else:
                 known.numbers[user_id] = number
-        while sum(map(len, self._known.values())) > MAX_KEPT:
-            del self._known[max(self._known, key=lambda tenant: len(self._known[tenant]))]
+            self._kept += len(known) - before
+        while self._kept > MAX_KEPT:
+            self._kept -= len(self._known.pop(max(self._known, key=lambda tenant: len(self._known[tenant]))))

@@ -7,7 +7,7 @@ of another publisher, is ever mixed with its own. Nobody waits for it; announcin
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -17,14 +17,13 @@ from typing import Any, Protocol, TypeVar, cast
 import structlog
 from msgspec import json
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry as Attempts
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from fillip.core.errors import Retry
 from fillip.core.live import HOURS, HourSums, LiveHours
 from fillip.core.projection import name_live, name_live_campaign, name_live_instant
 from fillip.publish import metrics
+from fillip.publish.client_valkey import close, connect
 from fillip.publish.live import (
     HourChange,
     HourCounts,
@@ -37,7 +36,6 @@ from fillip.publish.live import (
 )
 from fillip.stream.pause import Pause
 
-ANSWER_WITHIN_S = 1.0
 WRITE_EVERY_S = 0.5
 SETTLE_S = 1.0
 """From the first change that waits to the snapshot: what was told before it has ended for all to see."""
@@ -73,13 +71,7 @@ class ValkeyLive:
     """Takes the changes of the WAL by `note`, writes what they add up to while `run` runs."""
 
     def __init__(self, url: str, store: SnapshotStore) -> None:
-        self._client: Redis = Redis.from_url(
-            url,
-            socket_timeout=ANSWER_WITHIN_S,
-            socket_connect_timeout=ANSWER_WITHIN_S,
-            retry=Attempts(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        self._client = connect(url)
         self._store, self._counts, self._run_id = store, HourCounts(), ""
         self._as_of_s = 0.0
         self._written: dict[tuple[str, str], None] = {}
@@ -109,10 +101,7 @@ class ValkeyLive:
                 except Exception as error:  # noqa: BLE001 - whatever it is, announcing goes on, and so does this
                     await self._tell_failure(error, pause)
         finally:
-            closing = asyncio.create_task(self._client.aclose())
-            while not closing.done():  # who cancels does so until this ends: a connection must not be left half closed
-                with suppress(asyncio.CancelledError):
-                    await asyncio.shield(closing)
+            await close(self._client)
 
     async def _tell_failure(self, error: Exception, pause: Pause) -> None:
         metrics.live_failures.inc()

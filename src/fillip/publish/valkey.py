@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry as Attempts
-from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from fillip.core.errors import Retry
@@ -24,9 +21,9 @@ from fillip.core.limit import CounterKey
 from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter, name_epoch, name_used
 from fillip.publish import metrics
 from fillip.publish.aside import Aside, tell_asides
+from fillip.publish.client_valkey import close, connect
 from fillip.stream.pause import Pause
 
-ANSWER_WITHIN_S = 1.0
 CHECK_EVERY_S = 1.0
 LONGEST_PAUSE_S = 60.0
 SCRIPT_COUNTERS = 500
@@ -58,13 +55,7 @@ class ValkeyProjection:
     """Takes the counters of the WAL by `note`, writes them while `run` runs; announcing never waits for it."""
 
     def __init__(self, url: str, store: CounterStore, epoch: str) -> None:
-        self._client: Redis = Redis.from_url(
-            url,
-            socket_timeout=ANSWER_WITHIN_S,
-            socket_connect_timeout=ANSWER_WITHIN_S,
-            retry=Attempts(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        self._client = connect(url)
         self._store = store
         self._epoch, self._mark, self._rebuilds = epoch, "", 0
         self._waiting: dict[str, dict[CounterKey, tuple[int, int]]] = {}  # by tenant, who take turns
@@ -104,10 +95,7 @@ class ValkeyProjection:
                     log.warning("projection of counters waits, again in %.0f s: %s", pause.next_s, error, exc_info=told)
                     await pause.take()
         finally:
-            closing = asyncio.create_task(self._client.aclose())
-            while not closing.done():  # who cancels does so until this ends: a connection must not be left half closed
-                with suppress(asyncio.CancelledError):
-                    await asyncio.shield(closing)
+            await close(self._client)
 
     async def _keep_up(self) -> None:
         if not self._tenants:

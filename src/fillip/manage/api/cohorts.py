@@ -1,21 +1,21 @@
 """Cohorts: lists of users; each upload makes a new version that campaigns see at once."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.combination import MAX_NAMED, Combination
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
-from fillip.http.etag import IfMatch, Match, answer_tagged, tag
+from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
@@ -246,96 +246,94 @@ Prefer = Annotated[
 ]
 
 
+class Sending:
+    """What every upload of a list comes with; `take` brings it into force, or has that done after the answer."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        caller: Annotated[Caller, require("manage:write")],
+        skip_rejected: SkipRejected = False,
+        prefer: Prefer = None,
+    ) -> None:
+        self._request, self._response, self._caller = request, response, caller
+        self._app_state = find_app_state(request)
+        self._skip_rejected, self._is_waited_for = skip_rejected, prefer is None
+
+    async def take(self, cohort_id: str, change: Change, check: Callable[[Any], None] = lambda row: None) -> Build:
+        """The build that changes a cohort by the list. `check` is asked of the cohort's row, and raises what refuses it."""
+        media = check_upload(self._request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
+        async with transaction(self._app_state.engine, self._caller) as connection:
+            check(await cohorts.find(connection, self._caller, cohort_id))
+        rejections = Rejections()
+        reader = partial(CsvReader if media == "text/csv" else UserObjectReader, rejections=rejections)
+        coming = self._app_state.coming
+        async with AsyncExitStack() as stack:
+            spool = spool_upload(self._request, coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES)
+            file, rows = await stack.enter_async_context(spool)
+            build_id, path = await self._begin(cohort_id, change, rows, rejections)
+            upload = Upload(self._caller, cohort_id, build_id, change, file, rows, check)
+            taking = take_upload(self._app_state.engine, self._app_state.uploads, upload)
+            if self._is_waited_for:
+                switched, work = await taking, find_unit_of_work(self._request)
+                work.caller, work.changed = self._caller, switched.book_version
+                tag(self._response, switched.row.revision)
+            else:
+                self._leave(taking, stack.pop_all(), path)
+        async with transaction(self._app_state.engine, self._caller) as connection:
+            row = await build_postgres.find_build(connection, self._caller, cohort_id, build_id)
+        return Build.model_validate(row, from_attributes=True)
+
+    async def _begin(self, cohort_id: str, change: Change, rows: int, rejections: Rejections) -> tuple[UUID, str]:
+        """The build that begins, and its address; raises UploadBroken where lines that can't be taken refuse it."""
+        engine, caller = self._app_state.engine, self._caller
+        counted = {"lines": rows, "rejected": rejections.count}
+        async with transaction(engine, caller) as connection:
+            build_id = await build_postgres.begin_build(
+                connection, caller, cohort_id, change, **counted, rejections=rejections.write()
+            )
+        path = f"/v1/cohorts/{cohort_id}/builds/{build_id}"
+        if rejections.first and not self._skip_rejected:
+            broken = UploadBroken(*rejections.first, f"; {rejections.count} lines in all, listed at {path}/rejected")
+            await build_postgres.tell_build(engine, caller, build_id, Progress(state="refused", error=str(broken)))
+            raise broken
+        return build_id, path
+
+    def _leave(self, taking: Coroutine[Any, Any, object], held: AsyncExitStack, path: str) -> None:
+        """Let it be taken after the answer, which says where it is told of."""
+        later = asyncio.create_task(_take_later(taking, held))
+        self._app_state.builds.add(later)
+        later.add_done_callback(self._app_state.builds.discard)
+        self._response.status_code = 202
+        self._response.headers["Location"] = path
+
+
+Sent = Annotated[Sending, Depends()]
+
+
 @router.put("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
-async def replace_members(
-    cohort_id: CohortId,
-    if_match: Match,
-    request: Request,
-    response: Response,
-    caller: Annotated[Caller, require("manage:write")],
-    skip_rejected: SkipRejected = False,
-    prefer: Prefer = None,
-) -> Build:
+async def replace_members(cohort_id: CohortId, if_match: Match, sent: Sent) -> Build:
     """Replace the list by the users of a file: CSV of one column, with a header `user_id` or none, or NDJSON.
 
     At most 20,000,000 lines and 1 GiB, as they are or with `Content-Encoding: gzip`. Lines that can't be taken are listed
     at the build, and nothing is taken unless `skip_rejected`. The list in force stays until the new one is whole; the
     answer comes when it is in force, or with `Prefer: respond-async` when it has come in.
     """
-    return await _upload(request, response, caller, cohort_id, "replace", if_match, skip_rejected, prefer)
+    return await sent.take(cohort_id, "replace", lambda row: if_match.require(row.revision))
 
 
 @router.post("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
 async def change_members(
     cohort_id: CohortId,
     change: Annotated[Literal["add", "remove"], Query(description="What becomes of the users of the file")],
-    request: Request,
-    response: Response,
-    caller: Annotated[Caller, require("manage:write")],
-    skip_rejected: SkipRejected = False,
-    prefer: Prefer = None,
+    sent: Sent,
 ) -> Build:
     """Add the users of a file to the list, or remove them from it: those who are there, or not, already stay so.
 
     The file is as for replacing the list; changes that come at once all count.
     """
-    return await _upload(request, response, caller, cohort_id, change, None, skip_rejected, prefer)
-
-
-async def _upload(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    cohort_id: str,
-    change: Change,
-    if_match: IfMatch | None,
-    skip_rejected: bool,
-    prefer: str | None,
-) -> Build:
-    media = check_upload(request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
-    app_state, rejections = find_app_state(request), Rejections()
-
-    def check(row: Any) -> None:  # noqa: ANN401 - a row of cohort
-        if if_match is not None:
-            if_match.require(row.revision)
-
-    async with transaction(app_state.engine, caller) as connection:
-        check(await cohorts.find(connection, caller, cohort_id))
-    reader = partial(CsvReader if media == "text/csv" else UserObjectReader, rejections=rejections)
-    async with AsyncExitStack() as stack:
-        spool = spool_upload(request, app_state.coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES)
-        file, rows = await stack.enter_async_context(spool)
-        async with transaction(app_state.engine, caller) as connection:
-            build_id = await build_postgres.begin_build(
-                connection,
-                caller,
-                cohort_id,
-                change,
-                lines=rows,
-                rejected=rejections.count,
-                rejections=rejections.write(),
-            )
-        path = f"/v1/cohorts/{cohort_id}/builds/{build_id}"
-        if rejections.first and not skip_rejected:
-            broken = UploadBroken(*rejections.first, f"; {rejections.count} lines in all, listed at {path}/rejected")
-            refused = Progress(state="refused", error=str(broken))
-            await build_postgres.tell_build(app_state.engine, caller, build_id, refused)
-            raise broken
-        upload = Upload(caller, cohort_id, build_id, change, file, rows, check)
-        taking = take_upload(app_state.engine, app_state.uploads, upload)
-        if prefer:
-            later = asyncio.create_task(_take_later(taking, stack.pop_all()))
-            app_state.builds.add(later)
-            later.add_done_callback(app_state.builds.discard)
-            response.status_code = 202
-            response.headers["Location"] = path
-        else:
-            switched, work = await taking, find_unit_of_work(request)
-            work.caller, work.changed = caller, switched.book_version
-            tag(response, switched.row.revision)
-    async with transaction(app_state.engine, caller) as connection:
-        row = await build_postgres.find_build(connection, caller, cohort_id, build_id)
-    return Build.model_validate(row, from_attributes=True)
+    return await sent.take(cohort_id, change)
 
 
 async def _take_later(taking: Coroutine[Any, Any, object], held: AsyncExitStack) -> None:

@@ -4,12 +4,16 @@ import re
 
 import msgspec
 
-from fillip.core.json_text import repeats_name
-from fillip.manage.upload.csv_lines import CsvReader, unquote
+from fillip.manage.upload.csv_lines import CsvReader
+from fillip.manage.upload.object_lines import ObjectReader
 
 CODE = r"(?!\.\.?(?![A-Za-z0-9._-]))[A-Za-z0-9._-]{1,64}"
 """What a code may be: it stands in addresses, where `.` and `..` can't, and people type it."""
 _CODE = re.compile(CODE)
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    code: str
 
 
 class CodeReader(CsvReader):
@@ -19,33 +23,20 @@ class CodeReader(CsvReader):
     mistaken = frozenset({"codes", "coupon", "coupons", "couponcode", "couponcodes", "voucher", "vouchercode"})
     plain = re.compile(f"(?:{CODE}\n)+".encode())
 
-    def parse(self, text: str) -> str:
-        """The code of a line; raises ValueError."""
-        return _check(unquote(text))
+    def check(self, code: str) -> str:
+        """The code as it is; raises ValueError for what can't be one."""
+        return _check(code)
 
 
-class CodeObjectReader(CodeReader):
-    """NDJSON with an object `{"code": "…"}` a line, the first one too."""
+class CodeObjectReader(ObjectReader):
+    """NDJSON with an object `{"code": "…"}` a line."""
 
-    header = ""
-    mistaken = frozenset()
-    plain = re.compile(rb"(?!)")
+    line = _Line
+    example = "SPRING-1"
 
-    def parse(self, text: str) -> str:
-        """The code of a line; raises ValueError."""
-        if not text.strip():
-            raise ValueError("empty")
-        try:
-            line = msgspec.json.decode(text, type=_Line)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise ValueError(f'not an object such as {{"code": "SPRING-1"}}: {error}') from None
-        if repeats_name(text.encode(), line):
-            raise ValueError("`code` stands twice in one object: which of the two counts?")
-        return _check(line.code)
-
-
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    code: str
+    def check(self, code: str) -> str:
+        """The code as it is; raises ValueError for what can't be one."""
+        return _check(code)
 
 
 def _check(code: str) -> str:

@@ -107,11 +107,14 @@ class CsvReader:
 
     def parse(self, text: str) -> str:
         """The id that a line stands for; raises ValueError saying what is wrong."""
-        return check_id(unquote(text))
+        return self.check(unquote(text))
+
+    def check(self, user_id: str) -> str:
+        """The id as it is; raises ValueError for what can't be one."""
+        return _check_id(user_id)
 
 
-def check_id(user_id: str) -> str:
-    """The id of a user as it is; raises ValueError for what can't be one."""
+def _check_id(user_id: str) -> str:
     if not user_id.strip():
         raise ValueError("empty")
     if "\0" in user_id:
