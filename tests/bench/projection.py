@@ -15,6 +15,7 @@ from fillip.figures import Figure, at_most, expect, note
 from fillip.publish import metrics
 from fillip.publish.valkey import TENANT_COUNTERS, ValkeyProjection
 from tests.bench.site import Site
+from tests.publish.rows import count
 
 COUNTERS, PORTION, MOVES = 100_000, 5_000, 200
 LONGEST = "\U0001f300" * 256
@@ -87,7 +88,7 @@ async def measure_size(client: Redis, projection: ValkeyProjection, user: str) -
     before = (await client.info("memory"))["used_memory"]
     for start in range(0, COUNTERS // 2, PORTION):
         keys = [CounterKey("crowd", "once-a-day", user.format(n), "", LIFETIME) for n in range(start, start + PORTION)]
-        projection.note(dict.fromkeys(keys, (3, 3)))
+        projection.note(count(keys, 3))
         await await_mirrored(client, keys[-1], "3 3")
     return ((await client.info("memory"))["used_memory"] - before) / (COUNTERS // 2)
 
@@ -97,7 +98,7 @@ async def measure_moves(client: Redis, projection: ValkeyProjection, first: int)
     key, waits = CounterKey("neighbour", "budget", "", "", LIFETIME), []
     for version in range(first, first + MOVES):
         began = time.perf_counter()
-        projection.note({key: (version, version)})
+        projection.note(count([key], version))
         await await_mirrored(client, key, f"{version} {version}")
         waits.append((time.perf_counter() - began) * 1000)
     return quantiles(waits, n=100)[98]
@@ -108,7 +109,7 @@ async def flood(projection: ValkeyProjection) -> None:
     number = 10_000_000
     while True:
         keys = [CounterKey("crowd", "once-a-day", f"user-{n}", "", LIFETIME) for n in range(number, number + 500)]
-        projection.note(dict.fromkeys(keys, (1, 1)))
+        projection.note(count(keys, 1))
         number += 500
         await asyncio.sleep(0.02)
 
@@ -116,7 +117,7 @@ async def flood(projection: ValkeyProjection) -> None:
 async def measure_refusals(projection: ValkeyProjection) -> float:
     """How long 1,000 counters take that Valkey refuses."""
     dropped, began = metrics.dropped_counters.labels("valkey_full")._value.get(), time.perf_counter()
-    projection.note({CounterKey("crowd", "x", str(n), "", LIFETIME): (1, 1) for n in range(1000)})
+    projection.note(count([CounterKey("crowd", "x", str(n), "", LIFETIME) for n in range(1000)], 1))
     while metrics.dropped_counters.labels("valkey_full")._value.get() < dropped + 1000:
         await asyncio.sleep(0.001)
     return (time.perf_counter() - began) * 1000

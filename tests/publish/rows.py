@@ -1,5 +1,10 @@
 """Rows as settle and manage write them."""
 
+from collections.abc import Iterable
+
+from fillip.core.limit import CounterKey
+from fillip.publish.counters import CounterRow, CounterState
+
 TENANT = (
     "INSERT INTO tenant (tenant_id, name, time_zone, currency, clock) VALUES (%(tenant)s, 'T', 'UTC', 'EUR', 'live')"
 )
@@ -56,3 +61,18 @@ def grant(number: int) -> tuple[str, str]:
     VALUES (%(tenant)s, lpad('{number}', 32, '0')::uuid, lpad('{number}', 32, '0')::uuid, 'c', '{user}', 'e{number}',
         '/till', 0, 'points', 5, '{{"text": "hello \\"you\\""}}', 'granted', {number}, now(), now(), now(), now())"""
     return decision, incentive
+
+
+def count(keys: Iterable[CounterKey], used: int) -> dict[CounterRow, CounterState]:
+    """Counters used so often, as the WAL has them."""
+    state = (b"%d" % used, b"%d" % used)
+    return {
+        (
+            key.tenant_id.encode(),
+            key.limit_id.encode(),
+            key.user_id.encode(),
+            key.key.encode(),
+            key.window_start.isoformat().encode(),
+        ): state
+        for key in keys
+    }

@@ -117,8 +117,8 @@ def fail_on(real: Callable, is_culprit: Callable[..., bool]) -> Callable:
 
 async def test_a_fault_that_nobody_foresaw_costs_its_row_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     culprits = [b"e2", b"e5"]
-    planted = fail_on(RowWriter.write, lambda _, values: any(value in culprits for value in values))
-    monkeypatch.setattr(RowWriter, "write", planted)
+    planted = fail_on(RowWriter.write_row, lambda _, row: any(value in culprits for value in row.values))
+    monkeypatch.setattr(RowWriter, "write_row", planted)
     site.grant(0, 1, 2)
     async with site.publishing():
         site.grant(3, 4, 5)
@@ -146,7 +146,7 @@ async def test_a_row_whose_message_cant_be_decoded_is_set_aside(site: Site, monk
 async def test_a_fault_in_a_snapshot_costs_its_row_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.grant(*range(6))
     site.run("SELECT pg_drop_replication_slot('fillip_' || current_database())")
-    monkeypatch.setattr(RowWriter, "write", fail_on(RowWriter.write, lambda _, values: b"e4" in values))
+    monkeypatch.setattr(RowWriter, "write_row", fail_on(RowWriter.write_row, lambda _, row: b"e4" in row.values))
     async with site.publishing():
         generated = await site.read(site.topics.generated, 5)
         aside = await site.read(site.topics.unannounced, 2)

@@ -8,7 +8,7 @@ from msgspec import json
 from fillip.publish.announce import Announcer, Done
 from fillip.publish.envelope import SourceWriter
 from fillip.publish.murmur2 import choose_partition, hash_murmur2
-from fillip.publish.pgoutput import UNCHANGED, Column, Commit, Decoded, Decoder, Relation, Row, UnreadableWal
+from fillip.publish.pgoutput import UNCHANGED, Column, Commit, Decoded, Decoder, Relation, Row, UnreadableWal, Value
 from fillip.publish.postgres import Link
 from fillip.publish.rows import RowWriter
 from fillip.publish.scribe import Message, Scribe
@@ -44,7 +44,7 @@ async def test_an_update_leaves_out_a_large_value_that_it_did_not_change(site: S
     large = before.values[writer.positions["payload"]]
     assert isinstance(large, bytes) and len(large) > 9000
     assert after.values[writer.positions["payload"]] is UNCHANGED
-    written = json.decode(writer.write(after.values))
+    written = json.decode(writer.write_row(after))
     assert (written["state"], "payload" in written) == ("claimed", False)
 
 
@@ -53,7 +53,7 @@ async def test_a_column_added_later_is_announced(site: Site) -> None:
     site.run("ALTER TABLE book_change ADD colour text DEFAULT 'red'")
     site.run(rows.BOOK_CHANGE, version=2, object="a", document="{}")
     found = [message for message in await read_wal(site, 2) if isinstance(message, Row)]
-    written = [json.decode(RowWriter(row.relation).write(row.values)) for row in found]
+    written = [json.decode(RowWriter(row.relation).write_row(row)) for row in found]
     assert ["colour" in row for row in written] == [False, True]
 
 
@@ -63,7 +63,7 @@ async def test_updates_with_the_old_row_or_key_give_the_new_row(site: Site) -> N
     site.run("ALTER TABLE quest_instance REPLICA IDENTITY DEFAULT")
     site.run("UPDATE quest_instance SET occurrence = 2")  # the key changes: the old one comes along
     found = [message for message in await read_wal(site, 3) if isinstance(message, Row)]
-    written = [json.decode(RowWriter(row.relation).write(row.values)) for row in found]
+    written = [json.decode(RowWriter(row.relation).write_row(row)) for row in found]
     assert [(row["steps"][0]["done"], row["occurrence"]) for row in written] == [(1, 1), (3, 1), (3, 2)]
 
 
@@ -90,8 +90,10 @@ def test_a_message_that_was_not_asked_for_is_refused() -> None:
     ],
 )
 def test_values_become_json(type_oid: int, text: str, wanted: object) -> None:
-    writer = RowWriter(Relation("t", (Column("x", type_oid), Column("y", 25))))
-    assert json.decode(writer.write([text.encode(), None])) == {"x": wanted, "y": None}
+    writer = RowWriter(Relation("t", (Column("x", type_oid), Column("50 %d", 25))))
+    values: list[Value] = [text.encode(), None]
+    assert json.decode(writer.write(values)) == {"x": wanted, "50 %d": None}
+    assert writer.write_row(Row(writer.relation, "c", values, complete=True)) == writer.write(values)
 
 
 def test_what_other_partitions_have_seen_does_not_hide_a_row() -> None:

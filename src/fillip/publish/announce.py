@@ -1,13 +1,12 @@
 """Decides what is announced: WAL messages → messages for the topics and counters for the projection. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct, field
 
-from fillip.core.limit import CounterKey
 from fillip.publish.aside import Aside
+from fillip.publish.counters import CounterRow, CounterState
 from fillip.publish.envelope import Position, WalPlace
 from fillip.publish.live import RowCounter, Rows
 from fillip.publish.murmur2 import choose_partition
@@ -39,11 +38,7 @@ HEARTBEATS_APART_US = 100_000
 Wal: TypeAlias = tuple[int, bytes]
 """(LSN of a change, pgoutput message), or for a keepalive (LSN up to which everything has been sent, b"")."""
 
-Counters: TypeAlias = dict[CounterKey, tuple[int, int]]
-"""(used, version) by counter."""
-
-
-_OPS: dict[bytes, Literal["c", "u", "d"]] = {b"I": "c", b"U": "u", b"D": "d"}
+_OPS = {b"I": "c", b"U": "u", b"D": "d"}
 
 
 class Done(Struct, frozen=True):
@@ -63,7 +58,7 @@ class WalPiece(Struct):
     """
 
     messages: list[Message] = field(default_factory=list)
-    counters: Counters = field(default_factory=dict)
+    counters: dict[CounterRow, CounterState] = field(default_factory=dict)
     decided: Rows = field(default_factory=dict)
     asides: list[Aside] = field(default_factory=list)
     end_lsn: int = 0
@@ -90,6 +85,7 @@ class Announcer:
         self._done_until = max(done.newest.values(), default=(0, 0))
         self._decoder, self._row_counter = Decoder(), RowCounter()
         self._begin: Begin | None = None
+        self._may_be_done = False
         self._index = 0
         self._beating, self._beat_at_us = False, 0
         self._spool, self._streamed = spool, 0
@@ -106,6 +102,9 @@ class Announcer:
                 self._spool.add(tx_id=self._streamed, sub_id=sub_id, lsn=lsn, data=message)
             elif data[:1] == _STREAM_COMMIT:
                 yield from self._replay(data, lsn, now_us)
+            elif data[:1] in _OPS and self._begin is not None:
+                self._take_row(data, WalPlace(self._begin, self._index, lsn, now_us), self._piece)
+                continue
             else:
                 self._take(lsn, data, now_us)
             if self._piece.heartbeat is not None:
@@ -146,6 +145,7 @@ class Announcer:
     def _take_first(self, message: object) -> None:
         if isinstance(message, Begin):
             self._begin, self._index, self._beating = message, 0, False
+            self._may_be_done = message.commit_lsn <= self._done_until[0]
             self._piece.newest_us = message.committed_at_us
         elif isinstance(message, StreamStart | StreamStop):
             self._streamed = message.tx_id if isinstance(message, StreamStart) else 0
@@ -179,15 +179,17 @@ class Announcer:
             if _OPS[data[:1]] not in table.ops:
                 return
             row = self._decoder.decode_row(data)
-            if row.relation.name == "limit_counter" and row.op != "d":
-                counter, state = read_counter(row)
+            if table.find_counter is not None and row.op != "d":
+                if not row.complete:
+                    raise ValueError("the write-ahead log does not carry the whole counter")
+                counter, state = table.find_counter(row.values)
                 piece.counters[counter] = state
             self._row_counter.count(row, place.begin.tx_id, piece.decided)
             topic = table.find_topic(row)
             if topic is None:
                 return
             key = name_key(table.writer, row)
-            if place.position <= self._done_until and self._is_done(topic, self._choose(topic, key), place):
+            if self._may_be_done and self._is_done(topic, self._choose(topic, key), place):
                 return
             message = self._scribe.announce(row, topic, key, place)
         except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not stop the others
@@ -217,15 +219,3 @@ class Announcer:
 
     def _is_done(self, topic: str, partition: int, place: WalPlace) -> bool:
         return place.position <= self._done.newest.get((topic, partition), (0, 0))
-
-
-def read_counter(row: Row) -> tuple[CounterKey, tuple[int, int]]:
-    """Key and (used, version) of a row of limit_counter."""
-    named = {
-        column.name: value.decode()
-        for column, value in zip(row.relation.columns, row.values, strict=True)
-        if isinstance(value, bytes)
-    }
-    window_start = date.fromisoformat(named["window_start"])
-    key = CounterKey(named["tenant_id"], named["limit_id"], named["user_id"], named["key"], window_start)
-    return key, (int(named["used"]), int(named["version"]))

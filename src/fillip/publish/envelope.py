@@ -41,16 +41,28 @@ class SourceWriter:
     def __init__(self, epoch: str, database: str) -> None:
         name = json.encode(database).decode()
         self._server = f'"version":"{__version__}","connector":"fillip","name":"fillip","db":{name},"epoch":"{epoch}"'
+        self._of: tuple[Relation, Begin, int, str] = (NO_RELATION, Begin(0, 0, 0), -1, "")
+        self._form = b""
 
     def write(self, relation: Relation, place: WalPlace, op: str) -> bytes:
         """Debezium's fields, and ours: `epoch`, `commit_lsn`, `index`, `tx_id`, `committed_at_us`, `published_at_us`."""
+        of = self._of
+        if of[0] is not relation or of[1] is not place.begin or of[2] != place.now_us or of[3] != op:
+            self._of = (relation, place.begin, place.now_us, op)
+            self._form = self._write_form(relation, place, op)
+        return self._form % (place.lsn, place.index)
+
+    def _write_form(self, relation: Relation, place: WalPlace, op: str) -> bytes:
+        """All that many rows have in common, with room for the LSN and the index."""
         begin, now_us = place.begin, place.now_us
-        return (
-            f'"source":{{{self._server},"schema":"{relation.schema}","table":"{relation.name}","lsn":{place.lsn},'
-            f'"commit_lsn":{begin.commit_lsn},"index":{place.index},"txId":{begin.tx_id},"tx_id":{begin.tx_id},'
-            f'"ts_ms":{begin.committed_at_us // 1000},"committed_at_us":{begin.committed_at_us},'
-            f'"published_at_us":{now_us},"snapshot":"{"true" if op == "r" else "false"}"}},"ts_ms":{now_us // 1000}'
-        ).encode()
+        first = f'"source":{{{self._server},"schema":"{relation.schema}","table":"{relation.name}","lsn":'
+        second = f',"commit_lsn":{begin.commit_lsn},"index":'
+        last = (
+            f',"txId":{begin.tx_id},"tx_id":{begin.tx_id},"ts_ms":{begin.committed_at_us // 1000},'
+            f'"committed_at_us":{begin.committed_at_us},"published_at_us":{now_us},'
+            f'"snapshot":"{"true" if op == "r" else "false"}"}},"ts_ms":{now_us // 1000}'
+        )
+        return b"%d".join(part.replace("%", "%%").encode() for part in (first, second, last))
 
 
 def write_row(writer: RowWriter, row: Row, source: bytes) -> bytes:
@@ -59,9 +71,9 @@ def write_row(writer: RowWriter, row: Row, source: bytes) -> bytes:
     """
     columns, kept, before = row.relation.columns, row.values, row.before
     left_out = []
-    if row.op == "u" and UNCHANGED in kept:
+    if row.op == "u" and not row.complete:
         left_out = [column.name for column, value in zip(columns, kept, strict=True) if value is UNCHANGED]
-    message = _join(row.op, None if before is None else writer.write(before), writer.write(kept), left_out, source)
+    message = _join(row.op, None if before is None else writer.write(before), writer.write_row(row), left_out, source)
     kept = list(kept)
     while len(message) > MAX_MESSAGE_BYTES:
         if before is None:

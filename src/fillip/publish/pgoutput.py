@@ -80,13 +80,15 @@ class Row(Struct, frozen=True):
     """A row after an insert (op `c`) or update (op `u`), before a delete (`d`), or of a snapshot (`r`); one value a column.
 
     A deleted row has no more than its replica identity: the other values are UNCHANGED. So has `before`, what an update
-    found, where the WAL carries it: where the key was changed, or the replica identity is the full row.
+    found, where the WAL carries it: where the key was changed, or the replica identity is the full row. `complete`: it is
+    known that no value is UNCHANGED.
     """
 
     relation: Relation
     op: Literal["c", "u", "d", "r"]
     values: list[Value]
     before: list[Value] | None = None
+    complete: bool = False
 
 
 class StreamStart(Struct, frozen=True):
@@ -128,7 +130,7 @@ class Decoder:
     """Keeps the relations that one replication connection has described."""
 
     def __init__(self) -> None:
-        self._relations: dict[int, Relation] = {}
+        self._relations: dict[bytes, Relation] = {}
 
     def decode(self, data: bytes) -> Decoded | None:
         """One message; None for those that announce nothing. Raises UnreadableWal."""
@@ -141,13 +143,13 @@ class Decoder:
         if kind == b"C":
             return Commit(_COMMIT(data, 1)[2])
         if kind == b"R":
-            relation = self._relations[_ID(data, 1)[0]] = _read_relation(data)
+            relation = self._relations[data[1:5]] = _read_relation(data)
             return relation
         if kind == b"M":
             return _read_heartbeat(data)
         if kind == b"T":
             (count,) = _ID(data, 1)
-            return Truncate(tuple(self._relations[_ID(data, 6 + 4 * at)[0]] for at in range(count)))
+            return Truncate(tuple(self._relations[data[at : at + 4]] for at in range(6, 6 + 4 * count, 4)))
         if kind in (b"S", b"E", b"A", b"c"):
             return _read_stream(kind, data)
         if kind not in (b"Y", b"O"):  # type, origin
@@ -156,17 +158,17 @@ class Decoder:
 
     def find_relation(self, data: bytes) -> Relation:
         """The table of the message of a row."""
-        return self._relations[_ID(data, 1)[0]]
+        return self._relations[data[1:5]]
 
     def decode_row(self, data: bytes) -> Row:
         """The message of an insert, an update or a delete."""
-        relation = self._relations[_ID(data, 1)[0]]
-        values, at = _read_values(data, 6)
+        relation = self._relations[data[1:5]]
+        values, at, complete = _read_values(data, 6)
         kind, part = data[0], data[5]
         if kind == _INSERT:
-            return Row(relation, "c", values)
+            return Row(relation, "c", values, None, complete)
         if part == _NEW:
-            return Row(relation, "u", values)
+            return Row(relation, "u", values, None, complete)
         old = values
         if part == _KEY:
             columns = zip(relation.columns, values, strict=True)
@@ -175,14 +177,16 @@ class Decoder:
             return Row(relation, "d", old)
         # A large key value that stayed as it was is left out of the new row: the old key, sent before it, has it.
         pairs = zip(old, _read_values(data, at + 1)[0], strict=True)
-        return Row(relation, "u", [was if now is UNCHANGED and was is not None else now for was, now in pairs], old)
+        new = [was if now is UNCHANGED and was is not None else now for was, now in pairs]
+        return Row(relation, "u", new, old, UNCHANGED not in new)
 
 
-def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:
-    """The values of a row that begins at `at`, and where it ends."""
+def _read_values(data: bytes, at: int) -> tuple[list[Value], int, bool]:
+    """The values of a row that begins at `at`, where it ends, and whether none of them is UNCHANGED."""
     (count,) = _COUNT(data, at)
     at += 2
     values: list[Value] = []
+    complete = True
     for _ in range(count):
         kind = data[at]
         if kind == _TEXT:
@@ -191,8 +195,9 @@ def _read_values(data: bytes, at: int) -> tuple[list[Value], int]:
             values.append(data[start:at])
         else:
             values.append(None if kind == _NULL else UNCHANGED)
+            complete = complete and kind == _NULL
             at += 1
-    return values, at
+    return values, at, complete
 
 
 def _read_relation(data: bytes) -> Relation:

@@ -87,7 +87,8 @@ class Snapshot:
         columns = tuple(Column(column.name, column.type_code) for column in cursor.description or ())
         relation, found = Relation(table, columns), cast("pq.abc.PGresult", cursor.pgresult)
         width = range(found.nfields)
-        return [Row(relation, "r", [found.get_value(row, at) for at in width]) for row in range(found.ntuples)]
+        rows = range(found.ntuples)
+        return [Row(relation, "r", [found.get_value(row, at) for at in width], complete=True) for row in rows]
 
     async def keep(self) -> Slot:
         """Leave the lasting slot, at this snapshot: call when all of it is announced. Raises Retry."""

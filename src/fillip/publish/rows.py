@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import json
 
-from fillip.publish.pgoutput import UNCHANGED, Relation, Value
+from fillip.publish.pgoutput import UNCHANGED, Relation, Row, Value
 
 _Write: TypeAlias = Callable[[bytes], bytes]
 
@@ -17,9 +17,21 @@ class RowWriter:
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
         self.positions = {column.name: index for index, column in enumerate(relation.columns)}
-        self._columns = [
-            (json.encode(column.name) + b":", WRITERS.get(column.type_oid, _write_text)) for column in relation.columns
-        ]
+        self.user_at = self.positions.get("user_id")
+        self._labels = [json.encode(column.name) + b":" for column in relation.columns]
+        self._writers = [WRITERS.get(column.type_oid, _write_text) for column in relation.columns]
+        self._form = b"{%b}" % b",".join(label.replace(b"%", b"%%") + b"%b" for label in self._labels)
+
+    def write_row(self, row: Row) -> bytes:
+        """What `write` makes of the row's values."""
+        if not row.complete:
+            return self.write(row.values)
+        return self._form % tuple(
+            [
+                b"null" if value is None else value if write is None else write(value)  # type: ignore[arg-type]
+                for write, value in zip(self._writers, row.values, strict=True)
+            ]
+        )
 
     def write(self, values: Sequence[Value]) -> bytes:
         """A JSON object of the columns. Instants are RFC 3339 in UTC with microseconds, bytea is base64, jsonb and
@@ -29,8 +41,8 @@ class RowWriter:
         """
         return b"{%b}" % b",".join(
             [
-                label + (b"null" if value is None else write(value))
-                for (label, write), value in zip(self._columns, values, strict=True)
+                label + (b"null" if value is None else value if write is None else write(value))
+                for label, write, value in zip(self._labels, self._writers, values, strict=True)
                 if value is not UNCHANGED
             ]
         )
@@ -56,13 +68,13 @@ def _write_day(value: bytes) -> bytes:
     return b'"%b"' % value
 
 
-WRITERS: dict[int, _Write] = {
+WRITERS: dict[int, _Write | None] = {
     16: lambda value: b"true" if value == b"t" else b"false",
     17: _write_bytes,
-    **dict.fromkeys((20, 21, 23, 114, 3802), bytes),  # int8, int2, int4, json, jsonb
+    **dict.fromkeys((20, 21, 23, 114, 3802)),  # int8, int2, int4, json, jsonb
     **dict.fromkeys((1005, 1007, 1016), lambda value: b"[%b]" % value[1:-1].replace(b"NULL", b"null")),
     1082: _write_day,
     1184: _write_instant,
     2950: lambda value: b'"%b"' % value,  # uuid
 }
-"""By OID in pg_type, which PostgreSQL never changes. The connection must have DateStyle ISO, TimeZone UTC."""
+"""By OID in pg_type, which PostgreSQL never changes; None: as it is. The connection must have DateStyle ISO, TimeZone UTC."""

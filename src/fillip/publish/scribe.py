@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from fillip.publish.aside import Aside, describe_aside, write_aside
 from fillip.publish.connect import write_schema
+from fillip.publish.counters import find_counter
 from fillip.publish.envelope import NO_RELATION, SourceWriter, WalPlace, write_heartbeat, write_row, write_truncate
 from fillip.publish.pgoutput import UNCHANGED, Relation, Row
 from fillip.publish.routes import Routes
@@ -73,18 +74,22 @@ class Table:
         mine = {subject: topic for subject, topic in routes.items() if subject[0].partition("/")[0] == relation.name}
         self.ops = frozenset(op for _, op in mine)
         """What happens to its rows and is announced, of some at least."""
+        self.find_counter = find_counter(relation)
+        self._topics = {op: topic for (subject, op), topic in mine.items() if subject == relation.name}
         self._routes = mine
         self._change_at = self.writer.positions.get("change") if relation.name == "incentive_change" else None
 
     def find_topic(self, row: Row) -> str | None:
         """The topic of what happens to a row; None where it has none."""
-        change = None if self._change_at is None else row.values[self._change_at]
-        name = f"{self.relation.name}/{change.decode()}" if isinstance(change, bytes) else self.relation.name
-        return self._routes.get((name, row.op)) or self._routes.get((self.relation.name, row.op))
+        if self._change_at is not None and isinstance(change := row.values[self._change_at], bytes):
+            topic = self._routes.get((f"{self.relation.name}/{change.decode()}", row.op))
+            if topic is not None:
+                return topic
+        return self._topics.get(row.op)
 
     def find_whole(self, op: str) -> str | None:
         """The topic of what happens to the table as a whole."""
-        return self._routes.get((self.relation.name, op))
+        return self._topics.get(op)
 
 
 def name_key(writer: RowWriter, row: Row) -> bytes:
@@ -93,9 +98,10 @@ def name_key(writer: RowWriter, row: Row) -> bytes:
     Raises ValueError where the WAL lacks one.
     """
     tenant = row.values[writer.positions["tenant_id"]]
-    user_at = writer.positions.get("user_id")
-    user = None if user_at is None else row.values[user_at]
-    if row.op != "d" and (tenant is UNCHANGED or user is UNCHANGED):  # never of one whose replica identity holds both
+    user = None if writer.user_at is None else row.values[writer.user_at]
+    if (
+        not row.complete and row.op != "d" and (tenant is UNCHANGED or user is UNCHANGED)
+    ):  # never of one whose replica identity holds both
         raise ValueError("the write-ahead log does not carry the row's tenant or user")
     key = tenant if isinstance(tenant, bytes) else NO_TENANT
     return b"%b:%b" % (key, user) if isinstance(user, bytes) else key

@@ -22,6 +22,7 @@ from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter, name_epoc
 from fillip.publish import metrics
 from fillip.publish.aside import Aside, tell_asides
 from fillip.publish.client_valkey import close, connect
+from fillip.publish.counters import CounterRow, CounterState, read_counters
 from fillip.stream.pause import Pause
 
 CHECK_EVERY_S = 1.0
@@ -58,7 +59,7 @@ class ValkeyProjection:
         self._client = connect(url)
         self._store = store
         self._epoch, self._mark, self._rebuilds = epoch, "", 0
-        self._waiting: dict[str, dict[CounterKey, tuple[int, int]]] = {}  # by tenant, who take turns
+        self._waiting: dict[str, dict[CounterRow, CounterState]] = {}  # by tenant, who take turns
         self._tenants: set[str] = set()
         self._lost: set[str] = set()
         self._rebuilt_at: dict[str, float] = {}
@@ -66,12 +67,16 @@ class ValkeyProjection:
         self._advance = self._client.register_script(_load_script("advance_counter.lua"))
         self._finish = self._client.register_script(_load_script("finish_rebuild.lua"))
 
-    def note(self, counters: Mapping[CounterKey, tuple[int, int]]) -> None:
-        """Take (used, version) of counters, newest last."""
+    def note(self, counters: Mapping[CounterRow, CounterState]) -> None:
+        """Take counters, newest last."""
         if not counters:
             return
-        for key, state in counters.items():
-            self._waiting.setdefault(key.tenant_id, {})[key] = state
+        tenant, waiting = b"", dict[CounterRow, CounterState]()
+        for row, state in counters.items():
+            if row[0] != tenant:
+                tenant = row[0]
+                waiting = self._waiting.setdefault(tenant.decode(), {})
+            waiting[row] = state
         while sum(map(len, self._waiting.values())) > WAITING_LIMIT:
             crowd = max(self._waiting, key=lambda tenant: len(self._waiting[tenant]))
             self._lost.add(crowd)
@@ -129,8 +134,8 @@ class ValkeyProjection:
         if not waiting:
             self._waiting.pop(tenant, None)
         try:
-            if counters:
-                await self._advance_surely(tenant, counters)
+            if known := read_counters(counters):
+                await self._advance_surely(tenant, known)
         except BaseException:
             self._waiting[tenant] = counters | self._waiting.get(tenant, {})
             raise
