@@ -20,7 +20,8 @@ from fillip.analyse import duckdb as bay
 from fillip.analyse import facts, keep_loading
 from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.loader import SET_ASIDE
-from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Spend
+from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay
+from fillip.analyse.spend import Spend
 from fillip.core.errors import Crash
 from tests.analyse.bay_world import (
     EVERYTHING,
@@ -88,7 +89,8 @@ async def test_a_file_of_before_there_were_variants_is_taken_on(bay_world: BayWo
     async with bay_world.loading() as bay:
         await until_count(bay, 1)
     with duckdb.connect(str(bay_world.file)) as file:
-        file.execute("ALTER TABLE decision_fact DROP COLUMN variant")
+        for column in ("variant", "occurred_at", "of_quest"):
+            file.execute(f"ALTER TABLE decision_fact DROP COLUMN {column}")
     await bay_world.produce(decision(2, variant="some"))
     async with bay_world.loading() as bay:
         await until_count(bay, 2)

@@ -14,7 +14,9 @@ from msgspec.structs import asdict, astuple
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
-from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay, Spend
+from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
+from fillip.analyse.spend import Spend
+from fillip.analyse.uplift import UpliftQuestion
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
 from fillip.stream.topics import Partition, Topics
@@ -157,6 +159,27 @@ class DuckdbBay:
         rows = await self._report("liability_movements", asdict(question))
         return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
 
+    async def is_of_quest(self, question: UpliftQuestion) -> bool:
+        """See Bay."""
+        asked = {"tenant_id": question.tenant_id, "campaign_id": question.campaign_id}
+        [(is_one,)] = await self._report("uplift_quest", asked)
+        return bool(is_one)
+
+    async def report_spend(self, question: UpliftQuestion) -> Mapping[str | None, Sequence[Spend]]:
+        """See Bay."""
+        found: dict[str | None, list[Spend]] = {}
+        for variant, *spend in await self._report("uplift_spend", _pick(question)):
+            found.setdefault(variant, []).append(Spend(*spend))
+        return found
+
+    async def write_met(self, question: UpliftQuestion, folder: Path) -> Mapping[str, str]:
+        """See Bay."""
+        asked = {name: getattr(question, name) for name in ("action", "path", "window_days")}
+        return {
+            "met": await self.day_files.write_found("uplift_met", _pick(question), folder / "met.parquet"),
+            "question": await self.day_files.write_found("uplift_question", asked, folder / "question.parquet"),
+        }
+
     async def _report(self, name: str, asked: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         return await self._run(lambda: self._reading.execute(SQL[name], asked).fetchall(), self._reports)
 
@@ -254,6 +277,10 @@ def _join(rows: Sequence[Record]) -> str:
 def _fit(total: int) -> int:
     """The sum as JSON's readers can hold it: of many users it may be beyond."""
     return max(-MOST, min(total, MOST))
+
+
+def _pick(question: UpliftQuestion) -> dict[str, object]:
+    return {name: getattr(question, name) for name in ("tenant_id", "campaign_id", "first", "last")}
 
 
 def _ask(question: Question) -> dict[str, object]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fillip.analyse import parameters, query_http
+from fillip.analyse import parameters, query_http, uplift_http
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
@@ -51,6 +51,7 @@ def build_app(
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
         Route("/v1/reports/liability", door.answer_liability),
         Route("/v1/reports/liability-movements", door.answer_liability_movements),
+        Route("/v1/reports/uplift", door.answer_uplift),
         Route("/v1/reports/watermark", door.answer_watermark),
         Route("/v1/reports/query", door.answer_query, methods=["POST"]),
         Route("/openapi.json", _answer_document),
@@ -115,6 +116,13 @@ class ReportsDoor:
         lines = await report(LiabilityQuestion(caller.tenant_id, *span, limit + 1, after))
         cursor = write_cursor([lines[limit - 1].currency]) if len(lines) > limit else None
         return _answer_report(request, _Page(lines[:limit], cursor))
+
+    async def answer_uplift(self, request: Request) -> Response:
+        """What a campaign brings: who was offered it against who was not, and its variants."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, uplift_http.KNOWN)
+        question = uplift_http.read_question(request, caller.tenant_id)
+        return _answer_report(request, await uplift_http.measure_uplift(question, self._bay, self._queries))
 
     async def answer_watermark(self, request: Request) -> Response:
         """When the ledger committed the newest that the reports hold of the tenant; null where they hold nothing."""

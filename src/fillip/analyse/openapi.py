@@ -8,6 +8,7 @@ from fillip.analyse.liability import Liability, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
+from fillip.analyse.uplift_http import DEFAULT_WINDOW_DAYS, MAX_WINDOW_DAYS
 from fillip.core.problem import MEDIA_TYPE, Problem
 
 DESCRIPTION = """The reports of Fillip, made from what was announced. Every key belongs to one tenant and sees that tenant
@@ -88,6 +89,7 @@ def _describe_paths() -> dict[str, Any]:
                 *pages,
             ],
         ),
+        "/v1/reports/uplift": _describe_uplift(),
         "/v1/reports/watermark": _describe_report(
             "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
         ),
@@ -107,6 +109,39 @@ def _describe_report(summary: str, description: str, schema: str, parameters: li
             "responses": {"200": _describe_body("The report", schema, "application/json"), **_ERRORS},
         }
     }
+
+
+def _describe_uplift() -> dict[str, Any]:
+    described = _describe_report(
+        "What a campaign brings",
+        "Who was held out, of a control or offered the campaign: how many did an action after they first met it, and how much"
+        " a user; each pair of groups compared with 95 % intervals. It is counted in your events, and takes a turn as a query"
+        " does. A quest is refused: its groups are not recorded alike.",
+        "Uplift",
+        [
+            _describe_day("from", "The first day on which the campaign was met; all before where it is left out"),
+            _describe_day("to", "The last of these days"),
+            {**_CAMPAIGN, "required": True, "description": "Which campaign"},
+            _describe_parameter(
+                "action", "What is to be brought about", type="string", maxLength=MAX_TEXT, examples=["PURCHASE"]
+            )
+            | {"required": True},
+            _describe_parameter(
+                "value", "The number in these events; only counted where it is left out", type="string", maxLength=MAX_TEXT,
+                examples=["amount_cents", "order.total"],
+            ),
+            _describe_parameter(
+                "window_days", "How long after a user met the campaign", type="integer", minimum=1,
+                maximum=MAX_WINDOW_DAYS, default=DEFAULT_WINDOW_DAYS,
+            ),
+        ],
+    )  # fmt: skip
+    described["get"]["responses"]["422"] = _describe_body(
+        "A parameter is unknown, repeated or wrong: `errors` names it; or it took more than a query may (query-stopped)",
+        "Problem",
+        MEDIA_TYPE,
+    )
+    return described
 
 
 def _describe_query() -> dict[str, Any]:

@@ -5,12 +5,12 @@ import os
 import sys
 from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 import structlog
@@ -58,6 +58,10 @@ class TooManyQueries(HttpRefused):
     def __init__(self) -> None:
         super().__init__("your other queries are not done: wait for them")
         self.headers = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+Give: TypeAlias = Callable[[Path], Awaitable[Mapping[str, str]]]
+"""Writes files of ours into a folder: `given` of a Task."""
 
 
 class Answer(Struct, frozen=True):
@@ -136,13 +140,16 @@ class Queries:
             await processes.close()
 
     @asynccontextmanager
-    async def answer(self, tenant_id: str, sql: str, form: Form, bounds: Bounds = ANALYSTS) -> AsyncIterator[Answer]:
-        """The answer to one SELECT over the views of `tenant_id`."""
+    async def answer(
+        self, tenant_id: str, sql: str, form: Form, bounds: Bounds = ANALYSTS, give: Give | None = None
+    ) -> AsyncIterator[Answer]:
+        """The answer to one SELECT over the views of `tenant_id`, and what `give` gives beside."""
         if len(sql) > LONGEST_SQL:
             raise QueryRefused(f"longer than {LONGEST_SQL} characters")
         async with self._take_turn(tenant_id), self._lender.lend(tenant_id) as files:
             file, began = files.folder / f"answer.{form}", monotonic()
-            task = Task(sql, files.groups, files.struck, form, str(file), bounds)
+            given = await give(files.folder) if give else {}
+            task = Task(sql, files.groups, files.struck, form, str(file), bounds, given)
             outcome = await self._processes.run(task)
             took_s = monotonic() - began
             name = "answered" if outcome.refused is None else "stopped" if outcome.stopped else "refused"

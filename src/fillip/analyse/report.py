@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.spend import Spend
+from fillip.analyse.uplift import UpliftQuestion
 from fillip.stream.topics import Partition
 
 
@@ -20,18 +23,6 @@ class Question(Struct, frozen=True):
     campaign_id: str | None
     count: int
     after: tuple[date, str]
-
-
-class Spend(Struct, frozen=True):
-    """What was given of one kind: `value` is in points, or in minor units of `currency`. `reversed` of it was really
-    taken back since, whenever that was.
-    """
-
-    kind: str
-    currency: str | None
-    count: int
-    value: int
-    reversed: int
 
 
 class CampaignDay(Struct, frozen=True):
@@ -113,4 +104,18 @@ class Bay(Protocol):
 
     async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
         """How that came between `begin` and `end`, in the order of currencies."""
+        ...
+
+    async def is_of_quest(self, question: UpliftQuestion) -> bool:
+        """Whether the campaign has granted as a quest."""
+        ...
+
+    async def report_spend(self, question: UpliftQuestion) -> Mapping[str | None, Sequence[Spend]]:
+        """What the campaign gave on those days, by variant."""
+        ...
+
+    async def write_met(self, question: UpliftQuestion, folder: Path) -> Mapping[str, str]:
+        """Write who met the campaign to a file in `folder`, and the question to another; the files by name, see
+        uplift_groups.sql.
+        """
         ...

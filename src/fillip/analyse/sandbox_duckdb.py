@@ -93,7 +93,7 @@ def limit_process(task: Task) -> None:
 
 def run(task: Task) -> Outcome:
     """Run it. Raises StatementRefused, duckdb.Error."""
-    check_statement(task.sql, frozenset(COLUMNS))
+    check_statement(task.sql, frozenset(COLUMNS) | task.given.keys())
     connection = open_sandbox(task)
     statements = connection.extract_statements(task.sql)
     if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
@@ -119,7 +119,7 @@ def open_sandbox(task: Task) -> duckdb.DuckDBPyConnection:
     """DuckDB with the tenant's views, shut for everything else."""
     connection = duckdb.connect(":memory:", config=SETTINGS | {"memory_limit": f"{task.bounds.memory_mb}MB"})
     paths = [path for groups in task.groups.values() for group in groups for path in group.paths]
-    reached = [*paths, task.answer, *([task.struck] if task.struck else [])]
+    reached = [*paths, *task.given.values(), task.answer, *([task.struck] if task.struck else [])]
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET allowed_paths = $1", [reached])
     connection.execute("SET enable_external_access = false")
@@ -132,6 +132,8 @@ def open_sandbox(task: Task) -> duckdb.DuckDBPyConnection:
             struck = connection.read_parquet(task.struck)
             rows = rows.join(struck, "partition, log_offset, received_at", how="anti")
         rows.project(COLUMNS[kind]).create_view(kind)
+    for name, file in task.given.items():
+        connection.read_parquet(file).create_view(name)
     connection.execute("SET lock_configuration = true")
     return connection
 

@@ -27,7 +27,10 @@ COHORTS = Bounds(rows=20_000_000, bytes=2 * 1024 * 1024 * 1024, within_s=300, me
 
 
 class Task(Struct, frozen=True):
-    """A SELECT, the tenant's files (see TenantFiles) and where the answer is to be written."""
+    """A SELECT, the tenant's files (see TenantFiles) and where the answer is to be written.
+
+    `given` are Parquet files of ours that the SELECT may read beside the views, by the name it has for them.
+    """
 
     sql: str
     groups: Mapping[str, Sequence[FileGroup]]
@@ -35,6 +38,7 @@ class Task(Struct, frozen=True):
     form: Form
     answer: str
     bounds: Bounds
+    given: Mapping[str, str] = {}
 
 
 class Column(Struct, frozen=True):
