@@ -1,9 +1,12 @@
 -- What moved outstanding points between two instants, by currency, a page of them: by kind, of what entered and left.
-WITH moved AS (
-    SELECT currency, kind, made_at > $begin AS within,
+WITH sums AS (
+    SELECT currency, kind, debit, credit, made_at > $begin AS within, sum(amount) AS amount
+    FROM transfer_fact WHERE tenant_id = $tenant_id AND made_at <= $end AND currency > $after GROUP BY ALL
+), moved AS (
+    SELECT currency, kind, within,
            CASE WHEN credit IN ('pending', 'active') THEN amount ELSE 0 END
            - CASE WHEN debit IN ('pending', 'active') THEN amount ELSE 0 END AS change
-    FROM transfer_fact WHERE tenant_id = $tenant_id AND made_at <= $end AND currency > $after
+    FROM sums
 )
 SELECT currency,
        coalesce(sum(change) FILTER (WHERE NOT within), 0) AS opening,
