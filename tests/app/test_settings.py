@@ -134,6 +134,7 @@ def test_each_process_gets_its_own_and_no_more() -> None:
     settings = Settings(
         postgres_dsn=OWNER,
         operator_key="key-of-operator",
+        analyse_key="key-of-analyse-by-itself",
         valkey_url="redis://:pw-of-valkey@cache/0",
         kafka_sasl="SCRAM-SHA-512",
         kafka_user="u",
@@ -141,7 +142,14 @@ def test_each_process_gets_its_own_and_no_more() -> None:
         allowed_origins=("https://shop.example",),
         **{f"{role.removeprefix('fillip_')}_dsn": dsn for role, dsn in dsns.items()},
     )
-    secrets = ("owners-secret", "key-of-operator", "pw-of-valkey", "pw-of-kafka", *(f"pw-of-{role}" for role in ROLES))
+    secrets = (
+        "owners-secret",
+        "key-of-operator",
+        "key-of-analyse",
+        "pw-of-valkey",
+        "pw-of-kafka",
+        *(f"pw-of-{role}" for role in ROLES),
+    )
     held = {
         process: {secret for secret in secrets if any(secret in value for value in settings.list_for(process).values())}
         for process in PROCESSES
@@ -150,6 +158,7 @@ def test_each_process_gets_its_own_and_no_more() -> None:
         "api": {
             "owners-secret",
             "key-of-operator",
+            "key-of-analyse",
             "pw-of-valkey",
             "pw-of-kafka",
             "pw-of-fillip_api",
@@ -157,9 +166,9 @@ def test_each_process_gets_its_own_and_no_more() -> None:
         },
         "worker": {"pw-of-valkey", "pw-of-kafka", "pw-of-fillip_worker"},
         "publish": {"pw-of-valkey", "pw-of-kafka", "pw-of-fillip_publish"},
-        "sweep": {"pw-of-fillip_sweep", "pw-of-fillip_worker"},
+        "sweep": {"key-of-analyse", "pw-of-fillip_sweep", "pw-of-fillip_worker", "pw-of-fillip_api"},
         "gateway": {"pw-of-kafka", "pw-of-fillip_gateway"},
-        "analyse": {"pw-of-valkey", "pw-of-kafka", "pw-of-fillip_analyse"},
+        "analyse": {"key-of-analyse", "pw-of-valkey", "pw-of-kafka", "pw-of-fillip_analyse"},
     }
     assert "FILLIP_POSTGRES_DSN" not in settings.model_copy(update={"operator_key": None}).list_for("api")
     assert settings.list_for("gateway")["FILLIP_ALLOWED_ORIGINS"] == '["https://shop.example"]'

@@ -121,10 +121,9 @@ async def file_all(bay: DuckdbBay) -> None:
 
 async def measure_users(queries: Queries) -> float:
     """How long all users of a cohort take to come."""
-    began, count = time.perf_counter(), 0
-    async for users in queries.select_users("grocer", USERS_SQL):
-        count += len(users)
-    assert count > 1_000
+    began = time.perf_counter()
+    async with queries.select_users("grocer", USERS_SQL) as answer:
+        assert answer.file.read_bytes().count(b"\n") > 1_000
     return time.perf_counter() - began
 
 

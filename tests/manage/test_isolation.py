@@ -26,6 +26,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n"},
     ("POST", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n", "params": {"change": "add"}},
     ("PUT", "/v1/cohorts/{cohort_id}/combination"): {"json": {"any_of": ["vip"]}},
+    ("PUT", "/v1/cohorts/{cohort_id}/query"): {"json": {"sql": "SELECT user_id FROM events", "every_minutes": 60}},
     ("GET", "/v1/cohorts/{cohort_id}/overlap"): {"params": {"other": "vip"}},
     ("POST", "/v1/coupon-pools/{pool_id}/codes"): {"content": b"EVE\n"},
     ("POST", "/v1/coupon-pools/{pool_id}/generations"): {"json": {"count": 1}},

@@ -1,12 +1,13 @@
 """Runs tenants' queries, each in a process of its own that is killed when it takes too long; few at a time, in turn."""
 
 import asyncio
+import csv
 import os
 import sys
 from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -20,15 +21,15 @@ from prometheus_client import Histogram
 from fillip.analyse.task import ANALYSTS, COHORTS, Bounds, Form, Outcome, Task
 from fillip.analyse.tenant_files import FileLender, TenantFiles
 from fillip.core.errors import Busy, Refused, Retry
+from fillip.core.ports import UserPreview
 from fillip.http.errors import HttpRefused
+from fillip.http.users_query import LONGEST_SQL
 
 AT_ONCE, AT_ONCE_OF_TENANT = 2, 1
 WAITING, WAITING_OF_TENANT = 16, 3
 LONGEST_WAIT_S = 20.0
-LONGEST_SQL = 20_000
 RETRY_AFTER_S = 5
 SAMPLE = 20
-PORTION = 10_000
 QUERY_S = Histogram(
     "fillip_analyse_query_seconds", "Duration of tenants' queries, without their wait", ["outcome"],
     buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
@@ -71,18 +72,6 @@ class Answer(Struct, frozen=True):
     outcome: Outcome
     files: TenantFiles
     took_s: float
-
-
-class Preview(Struct, frozen=True):
-    """How many users a query selects, some of them, and how long it took."""
-
-    count: int
-    sample: Sequence[str]
-    took_s: float
-
-
-class _UserRow(Struct):
-    user_id: str
 
 
 class Processes:
@@ -158,19 +147,20 @@ class Queries:
                 raise (QueryStopped if outcome.stopped else QueryRefused)(outcome.refused, at=outcome.at)
             yield Answer(file, outcome, files, took_s)
 
-    async def select_users(self, tenant_id: str, sql: str) -> AsyncIterator[Sequence[str]]:
-        """The users that a SELECT of one column names, each once, by 10,000."""
-        async with self.answer(tenant_id, sql, "users", COHORTS) as answer:
-            with answer.file.open("rb") as lines:
-                while portion := await asyncio.to_thread(_read_users, lines):
-                    yield portion
+    def select_users(self, tenant_id: str, sql: str) -> AbstractAsyncContextManager[Answer]:
+        """The users that a SELECT of one column names, each once, as CSV with the header `user_id`."""
+        return self.answer(tenant_id, sql, "users", COHORTS)
 
-    async def preview_users(self, tenant_id: str, sql: str) -> Preview:
+    async def check_users(self, tenant_id: str, sql: str) -> None:
+        """Raise what select_users would raise before it ran."""
+        async with self.answer(tenant_id, sql, "nothing", COHORTS):
+            pass
+
+    async def preview_users(self, tenant_id: str, sql: str) -> UserPreview:
         """What select_users would give."""
-        async with self.answer(tenant_id, sql, "users", COHORTS) as answer:
-            with answer.file.open("rb") as lines:
-                sample = await asyncio.to_thread(_read_users, lines, SAMPLE)
-            return Preview(answer.outcome.row_count, sample, answer.took_s)
+        async with self.select_users(tenant_id, sql) as answer:
+            sample = await asyncio.to_thread(_read_users, answer.file, SAMPLE)
+            return UserPreview(count=answer.outcome.row_count, sample=sample, took_s=answer.took_s)
 
     @asynccontextmanager
     async def _take_turn(self, tenant_id: str) -> AsyncIterator[None]:
@@ -210,5 +200,6 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def _read_users(lines: Iterator[bytes], most: int = PORTION) -> list[str]:
-    return [msgspec.json.decode(line, type=_UserRow).user_id for line in islice(lines, most)]
+def _read_users(file: Path, most: int) -> list[str]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [user_id for (user_id,) in islice(csv.reader(lines), 1, most + 1)]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -10,11 +9,13 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fillip.analyse.queries import LONGEST_SQL, Answer, Queries
+from fillip.analyse.queries import Answer, Queries
 from fillip.analyse.task import Column, Form
+from fillip.core.ports import Freshness
 from fillip.http.body import JsonRequest
 from fillip.http.errors import HttpRefused, Invalid
 from fillip.http.problems import find_trace_id
+from fillip.http.users_query import LONGEST_SQL
 
 SCOPE = "facts:read"
 FORMS: dict[str, Form] = {
@@ -22,7 +23,6 @@ FORMS: dict[str, Form] = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
 }
-_Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Query(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,13 +32,6 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(min_length=1, max_length=LONGEST_SQL, examples=["SELECT action, count(*) AS n FROM events GROUP BY ALL"]),
     ]
-
-
-class Freshness(Struct, frozen=True):
-    """How fresh the rows are: the newest event was received, the newest decision committed; null where there is none."""
-
-    received_at: _Instant | None
-    committed_at: _Instant | None
 
 
 class QueryAnswer(Struct, frozen=True):
@@ -89,7 +82,7 @@ async def answer_query(request: Request, queries: Queries, tenant_id: str) -> Re
         content = await asyncio.to_thread(answer.file.read_bytes)
         if form == "json":
             content = await asyncio.to_thread(_write_json, answer, content)
-        return Response(content, 200, _write_headers(request, answer), media_type)
+        return Response(content, 200, write_headers(request, answer), media_type)
 
 
 def _write_json(answer: Answer, rows: bytes) -> bytes:
@@ -97,7 +90,8 @@ def _write_json(answer: Answer, rows: bytes) -> bytes:
     return msgspec.json.encode(QueryAnswer(answer.outcome.columns, msgspec.Raw(rows), freshness))
 
 
-def _write_headers(request: Request, answer: Answer) -> dict[str, str]:
+def write_headers(request: Request, answer: Answer) -> dict[str, str]:
+    """How many rows there are and how fresh, with the trace."""
     marks = {"Fillip-Received-At": answer.files.received_at, "Fillip-Committed-At": answer.files.committed_at}
     told = {name: msgspec.json.encode(mark).decode().strip('"') for name, mark in marks.items() if mark}
     return {"Trace-Id": find_trace_id(request), "Fillip-Rows": str(answer.outcome.row_count), **told}

@@ -43,7 +43,7 @@ SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 _JSON = "FORMAT json, TIMESTAMPFORMAT '%Y-%m-%dT%H:%M:%S.%fZ'"
 OPTIONS = {
     "json": f"{_JSON}, ARRAY true",
-    "users": f"{_JSON}, ARRAY false",
+    "users": "FORMAT csv, HEADER true",
     "csv": "FORMAT csv, HEADER true",
     "parquet": "FORMAT parquet, COMPRESSION zstd",
 }
@@ -53,6 +53,7 @@ PROCESS_MB = 1_536
 LONGEST_MESSAGE = 1_000
 NICE = 10
 ASKED = "asked"
+MAX_USER_BYTES = 256
 _PLACE = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 _FORMULA = "CASE WHEN regexp_matches({0}, '^[=+@\\t\\r-]') THEN '''' || {0} ELSE {0} END AS {0}"
 """A text that a spreadsheet would run as a formula has a ' before it."""
@@ -101,16 +102,20 @@ def run(task: Task) -> Outcome:
     connection.execute(f"CREATE TEMP VIEW {ASKED} AS\n{task.sql}")  # alone on its lines: errors name their place
     rows = connection.view(ASKED)
     columns = [Column(name, str(kind)) for name, kind in zip(rows.columns, rows.types, strict=True)]
-    if task.form == "users":
+    if task.form in ("users", "nothing"):
         if [column.type for column in columns] != ["VARCHAR"]:
             raise StatementRefused("select one column of users: a text, such as user_id")
         name = quote_name(columns[0].name)
         rows = rows.filter(f"{name} IS NOT NULL").project(f"{name} AS user_id").distinct()
+        if task.form == "nothing":
+            return Outcome(columns)
     rows.limit(task.bounds.rows + 1).create("answer")
     [(row_count,)] = connection.execute("SELECT count(*) FROM answer").fetchall()
     if row_count > task.bounds.rows:
         told = f"more than {task.bounds.rows} rows: group them, or add LIMIT"
         return Outcome(refused=told, stopped=True)
+    if task.form == "users":
+        check_users(connection)
     write_answer(connection, task, columns)
     return Outcome(columns, row_count)
 
@@ -142,6 +147,13 @@ def read_group(connection: duckdb.DuckDBPyConnection, group: FileGroup) -> duckd
     """The rows of the files that count."""
     rows = connection.from_parquet(list(group.paths), hive_partitioning=False)
     return rows.filter(f"partition NOT IN ({', '.join(map(str, group.void))})") if group.void else rows
+
+
+def check_users(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise StatementRefused where a text in table `answer` can't be the id of a user."""
+    wrong = connection.table("answer").filter(f"strlen(user_id) NOT BETWEEN 1 AND {MAX_USER_BYTES}")
+    for (text,) in wrong.limit(1).project("left(user_id, 40)").fetchall():
+        raise StatementRefused(f"{text!r} is no user's id: from 1 to {MAX_USER_BYTES} bytes in UTF-8")
 
 
 def write_answer(connection: duckdb.DuckDBPyConnection, task: Task, columns: list[Column]) -> None:

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from fillip.analyse.tenant_files import FileGroup
 
-Form = Literal["json", "csv", "parquet", "users"]
-"""Of an answer's file. `users`: a JSON object a line, the one column as `user_id`, each once, none of them null."""
+Form = Literal["json", "csv", "parquet", "users", "nothing"]
+"""Of an answer's file. `users`: CSV, the one column as `user_id`, each once, none of them null. `nothing`: the query is checked
+as one of users, and not run."""
 
 
 class Bounds(Struct, frozen=True):

@@ -24,20 +24,21 @@ PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse")
 KAFKA_SECURITY = ("kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl", "kafka_user", "kafka_password")
 KAFKA = ("kafka_bootstrap", *KAFKA_SECURITY)
 HOT = ("hot_width", "hot_depth", "hot_window_s", "hot_threshold")
+ANALYSE = ("analyse_port", "analyse_url", "analyse_key")
 _ANY = ("host", "metrics_port", "topic_prefix")
 _NEEDS: dict[str, tuple[str, ...]] = {
-    "api": (*_ANY, *KAFKA, *HOT, "valkey_url", "operator_key", "api_port", "gateway_port", "gateway_url"),
+    "api": (*_ANY, *KAFKA, *HOT, "valkey_url", "operator_key", *ANALYSE, "api_port", "gateway_port", "gateway_url"),
     "worker": (*_ANY, *KAFKA, *HOT, "valkey_url"),
     "publish": (*_ANY, *KAFKA, "valkey_url"),
-    "sweep": _ANY,
+    "sweep": (*_ANY, *ANALYSE),
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
-    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "state_dir", "event_days"),
+    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days"),
 }
 _LOGINS: dict[str, tuple[str, ...]] = {
     "api": ("fillip_api", "fillip_worker"),
     "worker": ("fillip_worker",),
     "publish": ("fillip_publish",),
-    "sweep": ("fillip_sweep", "fillip_worker"),
+    "sweep": ("fillip_sweep", "fillip_worker", "fillip_api"),
     "gateway": ("fillip_gateway",),
     "analyse": ("fillip_analyse",),
 }
@@ -94,6 +95,12 @@ class Settings(BaseModel):
         default=None, description="where clients open their stream; default: the gateway itself"
     )
     analyse_port: Port = 8082
+    analyse_url: Annotated[str, Field(pattern="^https?://[^/?#]+$")] | None = Field(
+        default=None, description="where api and sweep find analyse; default: its port on this host"
+    )
+    analyse_key: Annotated[str, Field(pattern="^[!-~]{20,200}$")] | None = Field(
+        default=None, repr=False, description="by which api and sweep ask analyse for users; none: no cohorts by query"
+    )
     metrics_port: Port | None = Field(default=None, description="metrics and health of this process; none: not served")
     allowed_origins: tuple[str, ...] = Field(
         default=(), description="exact origins of web pages that may open a stream"
@@ -122,6 +129,11 @@ class Settings(BaseModel):
         """How hot campaigns are counted; the same for all workers and the API."""
         shape = SketchShape(width=self.hot_width, depth=self.hot_depth)
         return HotTerms(shape=shape, window_s=self.hot_window_s, threshold=self.hot_threshold)
+
+    @property
+    def analyse_base(self) -> str:
+        """The base URL of analyse."""
+        return self.analyse_url or f"http://{self.host}:{self.analyse_port}"
 
     def dsn(self, role: str) -> str:
         """The DSN for one of Fillip's roles: its own, or one that follows from the owner's. Raises Crash without either."""

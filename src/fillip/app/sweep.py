@@ -1,4 +1,4 @@
-"""`fillip sweep`: moves what is due by the clock, and makes the coupon codes that were ordered."""
+"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, and runs the queries of cohorts."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -8,6 +8,9 @@ import asyncpg
 
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.query_run import CohortRuns
+from fillip.manage.store.postgres import open_engine
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
@@ -15,6 +18,9 @@ from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
 DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresFormerMembers)
+
+RUNS_AT_ONCE = 2
+"""Queries of cohorts: analyse answers so many at once."""
 
 
 async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> None:
@@ -27,4 +33,22 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
             for role in ("fillip_sweep", "fillip_worker", "fillip_sweep")
         ]
         health.watch("PostgreSQL", partial(reach_pool, probe))  # of its own: the others may be at work for long
-        await sweep([due(finder, ledger) for due in DUES], stop)
+        runs = await open_runs(settings, stack)
+        running = [asyncio.create_task(runs.keep_running()) for _ in range(RUNS_AT_ONCE) if runs]
+        try:
+            await sweep([due(finder, ledger) for due in DUES], stop)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+async def open_runs(settings: Settings, stack: AsyncExitStack) -> CohortRuns | None:
+    """What runs the queries of cohorts; None where there is no key to ask analyse by."""
+    if settings.analyse_key is None:
+        return None
+    finder, engine = open_engine(settings.dsn("fillip_sweep"), connections=1), open_engine(settings.dsn("fillip_api"))
+    stack.push_async_callback(finder.dispose)
+    stack.push_async_callback(engine.dispose)
+    client = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
+    return CohortRuns(finder, engine, AnalyseUserQueries(client))

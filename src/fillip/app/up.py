@@ -156,7 +156,8 @@ class Stack:
             "postgres_dsn": addresses.postgres_dsn,
             "valkey_url": addresses.valkey_url,
             "kafka_bootstrap": addresses.kafka_bootstrap,
-            "operator_key": self._given.operator_key or _read_operator_key(self.state_dir),
+            "operator_key": self._given.operator_key or _read_key(self.state_dir / "operator.key", "fo_"),
+            "analyse_key": self._given.analyse_key or _read_key(self.state_dir / "analyse.key", "fa_"),
             "state_dir": self.state_dir,
             "metrics_port": None,  # each process has its own
             **{door: ports[name] for name, door in DOORS.items()},
@@ -219,11 +220,10 @@ def find_external(given: Settings) -> External:
     )
 
 
-def _read_operator_key(state_dir: Path) -> str:
-    path = state_dir / "operator.key"
+def _read_key(path: Path, prefix: str) -> str:
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text("fo_" + secrets.token_urlsafe(32), encoding="ascii")
+        path.write_text(prefix + secrets.token_urlsafe(32), encoding="ascii")
     return path.read_text(encoding="ascii")
 
 

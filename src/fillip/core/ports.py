@@ -1,16 +1,20 @@
 """What the rooms need from the outside, as protocols; adapters carry the name of their technology."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Annotated, Protocol
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.hot import HotCampaign, HotTerms, HotUsers
 from fillip.core.limit import CounterKey
 from fillip.core.live import LiveHours
 from fillip.core.quota import Quotas, RateAnswer, RateName
+
+_Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class CampaignBook(Protocol):
@@ -81,10 +85,45 @@ class LiveCounts(Protocol):
         """
 
 
-class Caller(Struct, frozen=True):
-    """Who a credential stands for, and what the tenant may take."""
+class Freshness(Struct, frozen=True):
+    """How fresh the rows are: the newest event was received, the newest decision committed; null where there is none."""
 
-    key_id: UUID
+    received_at: _Instant | None
+    committed_at: _Instant | None
+
+
+class UserPreview(Struct, frozen=True):
+    """How many users a query selects, some of them, and how long it took."""
+
+    count: int
+    sample: Sequence[str]
+    took_s: float
+
+
+class SelectedUsers(Struct, frozen=True):
+    """What a query selects of rows as fresh as `read`: CSV of one column with the header `user_id`, each user once."""
+
+    pieces: AsyncIterator[bytes]
+    read: Freshness
+
+
+class UserQueries(Protocol):
+    """SELECTs of users over a tenant's own rows. All raise Refused for a text that is none or takes too much, and Retry."""
+
+    async def check(self, tenant_id: str, sql: str) -> None:
+        """Return where it could be run."""
+
+    async def preview(self, tenant_id: str, sql: str) -> UserPreview:
+        """Run it, and tell what came of it."""
+
+    def select(self, tenant_id: str, sql: str) -> AbstractAsyncContextManager[SelectedUsers]:
+        """Run it; the users may be read within the context."""
+
+
+class Caller(Struct, frozen=True):
+    """Who a credential stands for, and what the tenant may take; without a key it is Fillip itself."""
+
+    key_id: UUID | None
     tenant_id: str
     scopes: frozenset[str]
     quotas: Quotas = Quotas()

@@ -7,13 +7,14 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates
+from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, UserQueries
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
     badges,
     campaigns,
     claims,
+    cohort_queries,
     cohorts,
     coupon_pools,
     decisions,
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     users.router,
     actions.router,
     cohorts.router,
+    cohort_queries.router,
     lists.router,
     explain.router,
     campaigns.router,
@@ -114,6 +116,7 @@ def build_app(
     rates: Rates | None = None,
     hot_campaigns: HotCampaigns | None = None,
     live_counts: LiveCounts | None = None,
+    user_queries: UserQueries | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -121,8 +124,8 @@ def build_app(
 
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
     `rates` keeps tenants to their requests a second; without it they send as they like.
-    `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour; without them that is
-    answered 503.
+    `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `user_queries` whom a query
+    selects; without them that is answered 503.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
@@ -137,7 +140,16 @@ def build_app(
         exception_handlers=HANDLERS,
     )
     app.state.app_state = AppState(
-        engine, owner_engine, keys, operator_key, gateway_url, event_log, rates, hot_campaigns, live_counts
+        engine,
+        owner_engine,
+        keys,
+        operator_key,
+        gateway_url,
+        event_log,
+        rates,
+        hot_campaigns,
+        live_counts,
+        user_queries,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

@@ -20,8 +20,8 @@ from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres
-from fillip.manage.cohort.build_postgres import BuildState, Change, Progress
-from fillip.manage.cohort.postgres import cohorts
+from fillip.manage.cohort.build_postgres import BuildState, BuildStep, Change, Progress
+from fillip.manage.cohort.postgres import cohorts, require_uploaded
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.cohort.user_lines import UserObjectReader
 from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, find_unit_of_work, require
@@ -67,7 +67,18 @@ class Cohort(NewCohort):
     """A cohort as stored: its list is at `version` since `built_at`, and has `size` users.
 
     `last_error` is what its newest build ended with; the list in force stays then. Null where it succeeded.
+    Of kind `sql` the list is what a query selects: it is run next at `next_run_at`, and the list in force knows events
+    received up to `received_at` and decisions committed up to `committed_at`.
     """
+
+    kind: Literal["uploaded", "sql", "combined"]
+    sql: str | None
+    every_minutes: int | None
+    cron: str | None
+    query_revision: int
+    next_run_at: datetime | None
+    received_at: datetime | None
+    committed_at: datetime | None
 
     version: int
     size: int
@@ -80,7 +91,7 @@ class Cohort(NewCohort):
 
 
 class Build(BaseModel):
-    """An attempt at a new version of a cohort. While it is `running`, `step` tells how far it is.
+    """An attempt at a new version of a cohort, by a list or by its query of that revision. While it is `running`, `step` tells how far it is.
 
     `lines` are those of users; `rejected` can't be taken, `duplicates` named a user again. `numbered` of `to_number` users
     whom no cohort of the tenant has named before are known by now. When it is `done`: `added` users have come and
@@ -91,7 +102,8 @@ class Build(BaseModel):
     cohort_id: CohortId
     change: Change
     state: BuildState
-    step: Literal["matching", "numbering", "writing"]
+    step: BuildStep
+    query_revision: int | None
     lines: int
     rejected: int
     duplicates: int
@@ -203,14 +215,14 @@ async def read_overlap(
 
 @router.get("/cohorts/{cohort_id}/builds")
 async def list_builds(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Build]:
-    """The newest hundred uploads to a cohort, the newest first: how each goes or ended."""
+    """The newest hundred builds of a cohort, the newest first: how each goes or ended."""
     await cohorts.find(work.connection, work.caller, cohort_id)
     return answer_page(Build, await build_postgres.list_builds(work.connection, work.caller, cohort_id, pages))
 
 
 @router.get("/cohorts/{cohort_id}/builds/{build_id}")
 async def read_build(cohort_id: CohortId, build_id: UUID, work: Reading) -> Build:
-    """One upload: how it goes, or how it ended."""
+    """One build: how it goes, or how it ended."""
     row = await build_postgres.find_build(work.connection, work.caller, cohort_id, build_id)
     return Build.model_validate(row, from_attributes=True)
 
@@ -261,7 +273,7 @@ class Sending:
         self._app_state = find_app_state(request)
         self._skip_rejected, self._is_waited_for = skip_rejected, prefer is None
 
-    async def take(self, cohort_id: str, change: Change, check: Callable[[Any], None] = lambda row: None) -> Build:
+    async def take(self, cohort_id: str, change: Change, check: Callable[[Any], None] = require_uploaded) -> Build:
         """The build that changes a cohort by the list. `check` is asked of the cohort's row, and raises what refuses it."""
         media = check_upload(self._request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
         async with transaction(self._app_state.engine, self._caller) as connection:
@@ -320,7 +332,12 @@ async def replace_members(cohort_id: CohortId, if_match: Match, sent: Sent) -> B
     at the build, and nothing is taken unless `skip_rejected`. The list in force stays until the new one is whole; the
     answer comes when it is in force, or with `Prefer: respond-async` when it has come in.
     """
-    return await sent.take(cohort_id, "replace", lambda row: if_match.require(row.revision))
+
+    def check(row: Any) -> None:  # noqa: ANN401 - a row of cohort
+        if_match.require(row.revision)
+        require_uploaded(row)
+
+    return await sent.take(cohort_id, "replace", check)
 
 
 @router.post("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)

@@ -20,15 +20,17 @@ KEPT_BUILDS = 100
 SILENT_FOR = "interval '15 minutes'"
 """A build that runs is heard of at each step: one that was not for so long has ended with its process."""
 Change = Literal["replace", "add", "remove"]
+BuildStep = Literal["waiting", "querying", "matching", "numbering", "writing"]
 BuildState = Literal["running", "done", "refused", "failed"]
-_IS_LOST = (cohort_build.c.state == "running") & (cohort_build.c.updated_at < func.now() - text(SILENT_FOR))
+_IS_LOST = (cohort_build.c.state == "running") & (cohort_build.c.step != "waiting")
+_IS_LOST &= cohort_build.c.updated_at < func.now() - text(SILENT_FOR)
 _COLUMNS = [
     column
     for column in cohort_build.c
     if column.name not in {"rejections", "state", "error"}
 ] + [
     case((_IS_LOST, "failed"), else_=cohort_build.c.state).label("state"),
-    case((_IS_LOST, "its process ended before it did: send the list again"), else_=cohort_build.c.error).label("error"),
+    case((_IS_LOST, "its process ended before it did: send the list or run the query again"), else_=cohort_build.c.error).label("error"),
 ]  # fmt: skip
 
 
@@ -36,7 +38,9 @@ class Progress(Struct, frozen=True):
     """What is new of a build, by column."""
 
     state: BuildState | UnsetType = UNSET
-    step: Literal["matching", "numbering", "writing"] | UnsetType = UNSET
+    step: BuildStep | UnsetType = UNSET
+    query_revision: int | UnsetType = UNSET
+    lines: int | UnsetType = UNSET
     numbered: int | UnsetType = UNSET
     to_number: int | UnsetType = UNSET
     duplicates: int | UnsetType = UNSET

@@ -55,7 +55,8 @@ async def add_cohort(
 ) -> Row[Any]:
     """Store a new cohort that has no list yet, and announce it."""
     combined = to_builtins(combination) if combination else None
-    row = await cohorts.insert(connection, caller, cohort_id, {"name": name, "combination": combined})
+    kind = "combined" if combination else "uploaded"
+    row = await cohorts.insert(connection, caller, cohort_id, {"name": name, "kind": kind, "combination": combined})
     await _announce(connection, caller, row)
     return row
 
@@ -68,6 +69,14 @@ async def remove_cohort(connection: AsyncConnection, caller: Caller, row: Row[An
     await change_book(connection, caller, "cohort", row.cohort_id, document, growing=False)
 
 
+def require_uploaded(row: Row[Any]) -> None:
+    """Raise Conflict for a cohort whose list is not its own to change."""
+    if row.kind == "combined":
+        raise Conflict(f"cohort {row.cohort_id} follows from others: change those, or its combination")
+    if row.kind == "sql":
+        raise Conflict(f"the list of cohort {row.cohort_id} is what its query selects: change that, or another cohort")
+
+
 async def switch_members(
     connection: AsyncConnection, caller: Caller, row: Row[Any], change: Change, given: Members
 ) -> Switched:
@@ -75,8 +84,6 @@ async def switch_members(
 
     Raises Conflict or QuotaExceeded where the tenant has no room for it.
     """
-    if row.combination:
-        raise Conflict(f"cohort {row.cohort_id} follows from others: change those, or its combination")
     before = await read_members(connection, caller, row.content_id)
     after = {"replace": lambda: given, "add": lambda: before | given, "remove": lambda: before - given}[change]()
     return await put_members(connection, caller, row, before=before, after=after)

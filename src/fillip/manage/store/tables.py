@@ -119,6 +119,12 @@ cohort = _table(
     _text("last_error", null=True),
     _json("combination", null=True),
     _revised(),
+    _text("kind", given=False),
+    _text("sql", "cron", null=True),
+    _integer("every_minutes", null=True),
+    _integer("query_revision", "failures"),
+    _uuid("build_id", null=True),
+    _instant("next_run_at", "held_until", "begun_at", "received_at", "committed_at", null=True),
 )
 user_numbering = _table("user_numbering", _key("tenant_id"), _count("numbered"))
 cohort_build = _table(
@@ -129,7 +135,7 @@ cohort_build = _table(
     _text("state", "step", "rejections", given=False),
     _count("lines", "numbered", "to_number", "rejected", "duplicates", "added", "removed"),
     _count("size", "book_version", null=True),
-    _integer("version", null=True),
+    _integer("version", "query_revision", null=True),
     _text("error", null=True),
     _instant("started_at", "updated_at"),
     _instant("ended_at", null=True),
