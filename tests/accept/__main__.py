@@ -14,6 +14,7 @@ from tests.accept import (
     cases,
     cdnow,
     cel,
+    cohorts,
     completejourney,
     contract,
     debezium,
@@ -32,6 +33,7 @@ PURE: dict[str, Callable[[Tell], list[Figure]]] = {"cel": cel.accept, "fuzz": fu
 """What needs no servers."""
 ALL: dict[str, Accept] = {
     "completejourney": completejourney.accept,
+    "cohorts": cohorts.accept,
     "cdnow": cdnow.accept,
     "starbucks": starbucks.accept,
     "extremes": extremes.accept,
