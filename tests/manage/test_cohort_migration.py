@@ -1,6 +1,7 @@
-"""Lists of before, ids in sorted parts, become bitmaps: nobody comes or goes by a migration."""
+"""Cohorts of before: lists of ids in sorted parts become bitmaps, and nobody comes or goes; each is of its kind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,21 +18,28 @@ from tests.conftest import NewDatabase, run_sql, swap_database
 
 
 @pytest.fixture
-def database_of_before(servers: Addresses, new_database: NewDatabase) -> Iterator[str]:
-    """The DSN of a database at the revision before; its roles are there, as `new_database` makes them."""
+def make_database_at(servers: Addresses, new_database: NewDatabase) -> Iterator[Callable[[str], str]]:
+    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them."""
+    with ExitStack() as stack:
+        yield lambda revision: stack.enter_context(_open_database(servers, revision))
+
+
+@contextmanager
+def _open_database(servers: Addresses, revision: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     run_sql(servers.postgres_dsn, "CREATE DATABASE {}", name)
     dsn = swap_database(servers.postgres_dsn, name)
     config = Config()
     config.set_main_option("script_location", str(Path(fillip.migrations.__file__).parent))
     config.attributes["dsn"] = dsn
-    command.upgrade(config, "0002")
+    command.upgrade(config, revision)
     yield dsn
     run_sql(servers.postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
 
 
-def test_members_of_before_are_members_after(database_of_before: str) -> None:
+def test_members_of_before_are_members_after(make_database_at: Callable[[str], str]) -> None:
     """Given two tenants with lists in parts, a former list and a cohort without any, then each has its own users."""
+    database_of_before = make_database_at("0002")
     listed = {("acme", "vip"): {"ada", "Ärger", "linus"}, ("acme", "other"): {"ada", "x y"}, ("rival", "vip"): {"ada"}}
     with psycopg.connect(database_of_before, autocommit=True) as owner:
         for tenant_id in ("acme", "rival"):
@@ -66,3 +74,21 @@ def test_members_of_before_are_members_after(database_of_before: str) -> None:
         numbered = owner.execute("SELECT tenant_id, numbered FROM user_numbering ORDER BY 1").fetchall()
         assert numbered == [("acme", 4), ("rival", 1)]
         assert sorted(names) == [("acme", n) for n in range(4)] + [("rival", 0)]
+
+
+def test_cohorts_that_follow_from_others_are_of_their_kind(make_database_at: Callable[[str], str]) -> None:
+    """Given a cohort with a list and one with a combination, when kinds come, then the one is uploaded, the other combined."""
+    database = make_database_at("0007")
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO tenant (tenant_id, name, time_zone, currency, clock) VALUES ('acme', 'T', 'UTC', 'USD', 'live')"
+        )
+        for name, combination in (("vip", None), ("reachable", '{"any_of": ["vip"]}')):
+            row = [name, combination]
+            owner.execute(
+                "INSERT INTO cohort (tenant_id, cohort_id, name, combination) VALUES ('acme', %s, 'C', %s)", row
+            )
+    migrate(database)
+    with psycopg.connect(database) as owner:
+        kinds = owner.execute("SELECT cohort_id, kind FROM cohort ORDER BY 1").fetchall()
+    assert kinds == [("reachable", "combined"), ("vip", "uploaded")]
