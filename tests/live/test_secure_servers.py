@@ -77,7 +77,8 @@ async def test_an_event_is_decided_announced_and_reported_over_tls_alone(
 
 def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secure: Secure) -> None:
     settings = stack.settings
-    secrets = {"owner": urlsplit(settings.owner_dsn).password, "operator": settings.operator_key, "kafka": PASSWORD}
+    secrets = {"owner": urlsplit(settings.owner_dsn).password, "operator": settings.operator_key}
+    secrets |= {"kafka": PASSWORD, "analyse key": settings.analyse_key}
     secrets |= {role: urlsplit(settings.dsn(role)).password for role in ROLES} | {"valkey": secure.valkey_password}
     held = {
         name: {
@@ -88,12 +89,12 @@ def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secu
         for name in PROCESSES
     }
     assert held == {
-        "api": {"owner", "operator", "kafka", "valkey", "fillip_api", "fillip_worker"},
+        "api": {"owner", "operator", "kafka", "valkey", "fillip_api", "fillip_worker", "analyse key"},
         "worker": {"kafka", "valkey", "fillip_worker"},
         "publish": {"kafka", "valkey", "fillip_publish"},
-        "sweep": {"fillip_sweep", "fillip_worker"},
+        "sweep": {"fillip_sweep", "fillip_worker", "fillip_api", "analyse key"},
         "gateway": {"kafka", "fillip_gateway"},
-        "analyse": {"kafka", "valkey", "fillip_analyse"},
+        "analyse": {"kafka", "valkey", "fillip_analyse", "analyse key"},
     }
     written = [*(stack.state_dir / "log").iterdir(), *secure.folder.glob("*/log/*")]
     said = "".join(file.read_text(errors="replace") for file in written)
