@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 LOWEST, HIGHEST = 20_000, 31_999
 # Seconds pass between choosing a port and listening on it. Meanwhile a UDP socket of the same number, which no
 # server of ours uses, tells other instances that the port is spoken for; the kernel frees it when the process ends.
-_claims: dict[int, socket.socket] = {}
+_claims: set[int] = set()
 
 
 def check_free(port: int) -> bool:
@@ -36,7 +36,8 @@ def claim_port(port: int) -> bool:
         except OSError:
             claim.close()
             return False
-        _claims[port] = claim
+        claim.detach()  # nobody closes it before the kernel does
+        _claims.add(port)
     return check_free(port)
 
 
