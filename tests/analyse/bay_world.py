@@ -126,6 +126,11 @@ def announce(table: str, lsn: int, op: str, epoch: str, after: dict[str, Any]) -
     return {"op": op, "after": after, "source": source | {"committed_at_us": lsn * 1_000_000, "published_at_us": 0}}
 
 
+def emptied(table: str, lsn: int, epoch: str) -> dict[str, Any]:
+    """The announcement that all rows of a table are gone, with which a snapshot begins."""
+    return announce(table, lsn, "t", epoch, {}) | {"after": None}
+
+
 def record(offset: int, message: dict[str, Any], topic: str = "decision.made", partition: int = 0) -> Record:
     """The message at a place in the log."""
     return Record(topic, partition, offset, json.dumps(message).encode(), b"acme:u", 0)
@@ -154,6 +159,10 @@ class BayWorld:
                 for m in messages
             ]
         )
+
+    async def produce_emptied(self, topic: str, message: dict[str, Any]) -> None:
+        """Tell it to both partitions of a topic."""
+        await self.producer.post([(topic, None, json.dumps(message).encode(), number) for number in range(2)])
 
     async def produce_events(self, *values: bytes) -> None:
         """Send events, each by a user of its own."""

@@ -29,6 +29,7 @@ from tests.analyse.bay_world import (
     BayWorld,
     count,
     decision,
+    emptied,
     event,
     rejection,
     reversal,
@@ -152,9 +153,10 @@ async def test_a_snapshot_replaces_what_was_there(bay_world: BayWorld) -> None:
     await bay_world.produce(*map(decision, range(1, 101)))
     async with bay_world.loading() as bay:
         await until_count(bay, 100)
-        await bay_world.produce(*(decision(n, op="r", epoch="e2") for n in range(1, 41)))
+        await bay_world.produce_emptied(bay_world.topics.decided, emptied("decision", 1, "e2"))
+        await bay_world.produce(*(decision(n, op="r", epoch="e2") for n in range(2, 42)))
         await until_count(bay, 40)
-        await bay_world.produce(decision(41, epoch="e2"), decision(42, epoch="e2"))
+        await bay_world.produce(decision(42, epoch="e2"), decision(43, epoch="e2"))
         await until_count(bay, 42)
 
 

@@ -22,7 +22,7 @@ from fillip.analyse.task import ANALYSTS, Task
 from fillip.core.errors import Retry
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
-from tests.analyse.bay_world import decision, event, incentive, record, rejection, reversal
+from tests.analyse.bay_world import decision, emptied, event, incentive, record, rejection, reversal
 
 TOPICS = Topics()
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
@@ -166,7 +166,8 @@ async def test_a_snapshot_replaces_what_is_filed_partition_by_partition(tmp_path
         for partition in (0, 1):
             await load(bay, TOPICS.decided, *(decision(n + 10 * partition) for n in (1, 2)), partition=partition)
             await bay.day_files.write_out()
-        await load(bay, TOPICS.decided, decision(1, op="r", epoch="e2"), partition=0)
+        anew = emptied("decision", 0, "e2"), decision(1, op="r", epoch="e2")
+        await load(bay, TOPICS.decided, *anew, partition=0)
         asked = "SELECT event_id FROM decisions ORDER BY event_id"
         assert await ask(bay, asked) == [("e1",), ("e11",), ("e12",)]
         await bay.day_files.write_out()

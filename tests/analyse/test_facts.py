@@ -4,7 +4,7 @@ import json
 
 from fillip.analyse.facts import Position, sift
 from fillip.stream.belt import Record
-from tests.analyse.bay_world import decision, record
+from tests.analyse.bay_world import decision, emptied, record
 
 PLACE = ("decision.made", 0)
 
@@ -29,16 +29,17 @@ def test_the_offset_moves_when_everything_is_a_repeat():
     assert load.positions[PLACE] == Position(*PLACE, 8, "e1", 5, 0)
 
 
-def test_the_snapshot_of_a_new_epoch_replaces_its_partition_even_within_the_batch():
+def test_what_empties_a_partition_is_taken_once_even_within_the_batch():
     old, other = record(0, decision(9)), record(0, decision(8), partition=1)
-    load = sift(
-        [old, other, record(1, decision(1, op="r", epoch="e2")), record(2, decision(2, op="r", epoch="e2"))], {}
-    )
+    anew = [record(1, emptied("decision", 1, "e2")), record(2, decision(2, op="r", epoch="e2"))]
+    load = sift([old, other, *anew], {})
     assert load.renewed == {PLACE}
-    assert [row.partition for row in load.rows["decision.made"]] == [1, 0, 0]
+    assert [(row.partition, row.offset) for row in load.rows["decision.made"]] == [(1, 0), (0, 2)]
+    again = sift(anew, load.positions)
+    assert (again.renewed, again.seen_before) == (set(), 2)
 
 
-def test_a_new_epoch_without_a_snapshot_adds():
+def test_a_new_epoch_without_an_emptied_table_adds():
     load = sift([record(7, decision(1, epoch="e2"))], {PLACE: Position(*PLACE, 7, "e1", 5, 0)})
     assert not load.renewed
     assert len(load.rows["decision.made"]) == 1

@@ -12,7 +12,7 @@ from fillip.analyse.facts import sift
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.stream.topics import Topics
-from tests.analyse.bay_world import record, transfer
+from tests.analyse.bay_world import emptied, record, transfer
 
 TOPICS = Topics()
 LIFE = (
@@ -78,7 +78,8 @@ async def test_each_transfer_counts_once_and_a_snapshot_replaces_them(life: Duck
     assert (await life.report_liability(ask(end=day(4))))[0].active == 80
     anew = transfer(1, "grant", "issued", "active", 3) | {"op": "r"}
     anew["source"] = anew["source"] | {"epoch": "e2"}
-    await life.load(sift([record(40, anew, TOPICS.moved)], await life.read_positions()))
+    records = [record(40, emptied("wallet_transfer", 0, "e2"), TOPICS.moved), record(41, anew, TOPICS.moved)]
+    await life.load(sift(records, await life.read_positions()))
     assert await life.report_liability(ask()) == [Liability("POINTS", 0, 3, 3)]
 
 

@@ -23,6 +23,7 @@ from fillip.core.ledger.reversal import ReversalReason, ReversalState
 from fillip.deliver.frames import ClosedKind
 from fillip.manage.app import list_paths
 from fillip.match.refusals import Reason
+from fillip.publish.duty import DutyName
 from fillip.publish.postgres import ANNOUNCED
 from fillip.stream.topics import Topics
 
@@ -51,6 +52,7 @@ BOUNDED = {
     "fillip_stream_lag_records": {"topic": TOPICS, "partition": tuple("0123456789")},
     "fillip_publish_set_aside": {"table": (*ANNOUNCED, "limit_counter", "end_user", "")},
     "fillip_publish_dropped_counters": {"why": ("tenant_has_many", "valkey_full")},
+    "fillip_publish_duty": {"duty": get_args(DutyName)},
     "fillip_limit_hot_untold": {"why": ("tenant_has_many", "valkey_away")},
 }
 """Every labelled metric, with all the values of its labels. A new one belongs here, and never has a tenant's words."""

@@ -17,7 +17,7 @@ from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
 from fillip.embedded.addresses import Addresses
 from fillip.migrations import make_slot, role_dsn
-from fillip.publish import publish
+from fillip.publish import Duty, publish
 from fillip.stream.kafka import Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
 from tests.publish import rows
@@ -48,10 +48,16 @@ class Site:
         """A transaction with a decision and an incentive for each number."""
         self.run(*(part for number in numbers for part in rows.grant(number)))
 
-    def start(self) -> tuple[asyncio.Task[None], asyncio.Event]:
+    def start(self, duty: Duty | None = None) -> tuple[asyncio.Task[None], asyncio.Event]:
         stop = asyncio.Event()
-        bootstrap, valkey_url = self.addresses.kafka_bootstrap, self.addresses.valkey_url
-        running = publish(dsn=self.dsn, topics=self.topics, stop=stop, bootstrap=bootstrap, valkey_url=valkey_url)
+        running = publish(
+            dsn=self.dsn,
+            topics=self.topics,
+            stop=stop,
+            bootstrap=self.addresses.kafka_bootstrap,
+            valkey_url=self.addresses.valkey_url,
+            duty=duty,
+        )
         return asyncio.create_task(running), stop
 
     @asynccontextmanager
@@ -64,13 +70,14 @@ class Site:
             stop.set()
             await asyncio.wait_for(task, WITHIN_S)
 
-    async def read(self, topic: str, count: int) -> list[dict[str, Any]]:
-        """All messages of a topic, once there are at least `count`."""
+    async def read(self, topic: str, count: int, *, emptied: bool = False) -> list[dict[str, Any]]:
+        """All messages of a topic, once there are at least `count`; with `emptied` also those that all rows are gone."""
         async with asyncio.timeout(WITHIN_S):
             found: list[dict[str, Any]] = []
             async with Tail(self.addresses.kafka_bootstrap, [topic], from_end=False) as tail:
                 while len(found) < count:
-                    found += [json.decode(record.value or b"") for record in await anext(tail)]
+                    messages = [json.decode(record.value or b"") for record in await anext(tail)]
+                    found += [message for message in messages if emptied or message.get("op") != "t"]
             return found
 
     async def count(self) -> Counter[str]:

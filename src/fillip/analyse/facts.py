@@ -83,8 +83,8 @@ class _Header(Struct, frozen=True):
     after: _After | None = None
 
 
-_LOADED = ("c", "r")
-"""What facts are made of; decisions, rejections and reversals are neither changed nor removed."""
+_LOADED = ("c", "r", "t")
+"""What facts are made of, or emptied by; decisions, rejections and reversals are neither changed nor removed."""
 
 _DECODER = msgspec.json.Decoder(_Header)
 
@@ -92,8 +92,8 @@ _DECODER = msgspec.json.Decoder(_Header)
 def sift(records: Sequence[Record], positions: Mapping[Partition, Position]) -> Load:
     """The load that `records` (log order within each partition) make on top of what `positions` say is loaded.
 
-    An announcement whose (commit LSN, index) is not above its partition's, in the same epoch, was loaded before. A new
-    epoch that begins with a snapshot (op `r`) replaces what its partition held. One that can't be read is set aside.
+    An announcement whose (commit LSN, index) is not above its partition's, in the same epoch, was loaded before. That all
+    rows are gone (op `t`), with which a snapshot begins too, empties its partition. One that can't be read is set aside.
     """
     load = Load()
     for record in records:
@@ -116,17 +116,18 @@ def describe_aside(record: Record, error: Exception) -> Aside:
 
 def _take(load: Load, record: Record, header: _Header, known: Position) -> Position:
     source = header.source
-    if header.op not in _LOADED or header.after is None:
+    if header.op not in _LOADED or (header.after is None and header.op != "t"):
         return _skip(record, known)
     if source.epoch == known.epoch and (source.commit_lsn, source.index) <= (known.commit_lsn, known.index):
         load.seen_before += 1
         return _skip(record, known)
     rows = load.rows.setdefault(record.topic, [])
-    if header.op == "r" and source.epoch != known.epoch:
+    if header.op == "t":
         load.renewed.add((record.topic, record.partition))
         rows[:] = [row for row in rows if row.partition != record.partition]
-    rows.append(record)
-    tenant_id = header.after.tenant_id  # of a rejection it may be unknown
+    else:
+        rows.append(record)
+    tenant_id = header.after.tenant_id if header.after else None  # of a rejection it may be unknown
     newest = load.marks.get(tenant_id) if tenant_id else None
     if tenant_id and (newest is None or newest.committed_at_us < source.committed_at_us):
         load.marks[tenant_id] = Mark(tenant_id, source.committed_at_us)

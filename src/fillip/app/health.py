@@ -19,6 +19,10 @@ Check = Callable[[], Awaitable[object]]
 """Returns when the thing answers; raises, or takes too long, when it does not."""
 
 
+class NotReady(Exception):
+    """What a check raises to be quoted: why, in words without addresses or secrets."""
+
+
 class Health:
     """What a process needs, and how that was when it was looked at last. May be asked from any thread."""
 
@@ -33,7 +37,7 @@ class Health:
         """Need something; `name` goes into answers, as 'NAME does not answer' where `fault` says nothing else."""
         self._checks[name] = check
         self._wordings[name] = fault or f"{name} does not answer"
-        self._faults[name] = f"{name} was not asked yet"
+        self._faults[name] = _write_unasked(name)
         self._faults.pop("", None)
 
     def find_fault(self) -> str | None:
@@ -61,13 +65,17 @@ class Health:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 await self._checks[name]()
         except Exception as error:  # noqa: BLE001 - whatever it is, this is not ready
-            fault = self._wordings[name]
+            fault = str(error) if isinstance(error, NotReady) else self._wordings[name]
             if self._faults.get(name) != fault:
                 log.warning("not ready", why=fault, error=f"{type(error).__name__}: {error}")
             self._faults[name] = fault
         else:
-            if self._faults.pop(name, None) == self._wordings[name]:
+            if self._faults.pop(name, None) not in (None, _write_unasked(name)):
                 log.info("answers again", what=name)
+
+
+def _write_unasked(name: str) -> str:
+    return f"{name} was not asked yet"
 
 
 async def reach_pool(pool: asyncpg.Pool) -> None:

@@ -200,14 +200,14 @@ class Announcer:
         piece.add(message, place)
 
     def _take_truncate(self, truncate: Truncate, place: WalPlace, piece: WalPiece) -> None:
-        """Rows of a table lie in each partition of its topic, so each is told, between what came before and after."""
+        """Rows of a table lie in each partition of its topics, so each is told, between what came before and after."""
         for relation in truncate.relations:
             here = WalPlace(place.begin, self._index, place.lsn, place.now_us)
             self._index += 1
-            topic = self._scribe.find_table(relation).find_whole("t")
-            for number in range(self._done.partitions[topic]) if topic else ():
-                if topic and not self._is_done(topic, number, here):
-                    piece.add(self._scribe.announce_truncate(relation, topic, number, here), here)
+            for topic in self._scribe.find_table(relation).wholes:
+                for number in range(self._done.partitions[topic]):
+                    if not self._is_done(topic, number, here):
+                        piece.add(self._scribe.announce_truncate(relation, topic, number, here), here)
 
     def _take_relation(self, relation: Relation, place: WalPlace, piece: WalPiece) -> None:
         """The server describes each table once a connection, and again when it was changed."""

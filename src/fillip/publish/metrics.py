@@ -1,6 +1,6 @@
 """What publish counts."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
 messages = Counter("fillip_publish_messages_total", "Announcements that the broker has confirmed")
 set_aside = Counter(
@@ -24,3 +24,16 @@ dropped_counters = Counter(
 projection_failures = Counter("fillip_publish_projection_failures_total", "Attempts at the projection that failed")
 rebuilds = Counter("fillip_publish_rebuilds_total", "Rebuilds of the projection")
 live_failures = Counter("fillip_publish_live_failures_total", "Attempts at the live hours that failed")
+slot_room = Gauge(
+    "fillip_publish_slot_room_bytes",
+    "WAL that may still come before the server throws away what the slot needs; +Inf: any",
+)
+slots_lost = Counter(
+    "fillip_publish_slots_lost_total", "Times the slot was gone, or had lost WAL: all is announced anew"
+)
+snapshot_rows = Gauge(
+    "fillip_publish_snapshot_rows", "Rows announced from the snapshot that is being read, or was last"
+)
+duty = Gauge("fillip_publish_duty", "1 for what this publisher does now", ["duty"])
+duty_since = Gauge("fillip_publish_duty_since_seconds", "Since when (Unix time) it does that")
+epoch = Info("fillip_publish_epoch", "The epoch under which this publisher announces, or did last")

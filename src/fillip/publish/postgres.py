@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from struct import Struct as Layout
@@ -13,7 +13,7 @@ import psycopg
 from msgspec import Struct
 from psycopg import generators, pq, sql
 from psycopg.abc import Query
-from psycopg.errors import DuplicateObject, UndefinedObject
+from psycopg.errors import DuplicateObject, ObjectInUse, UndefinedObject
 
 from fillip.core.errors import Crash, Retry
 from fillip.core.limit import CounterKey
@@ -57,19 +57,32 @@ class Identity(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """A replication slot; `lost`: the server has thrown away WAL that it still needed."""
+    """A replication slot; `lost`: the server has thrown away WAL that it still needed; `taken`: somebody reads it.
+
+    `lag_bytes` of WAL are behind it; after `room_bytes` more it would be lost (None: never).
+    """
 
     name: str
     confirmed_lsn: int
-    lost: bool
+    lost: bool = False
+    taken: bool = False
+    lag_bytes: int = 0
+    room_bytes: int | None = None
+
+
+class SlotTaken(Retry):
+    """Another publisher reads the slot, or is about to make it."""
 
 
 class Snapshot:
     """The database as it was at `lsn`; what is committed later comes by the slot that `keep` leaves."""
 
-    def __init__(self, lsn: int, slot: str, temporary: str, reader: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(
+        self, lsn: int, slot: str, temporary: str, reader: psycopg.AsyncConnection[Any],
+        maker: psycopg.AsyncConnection[Any],
+    ) -> None:  # fmt: skip
         self.lsn = lsn
-        self._slot, self._temporary, self._reader = slot, temporary, reader
+        self._slot, self._temporary, self._reader, self._maker = slot, temporary, reader, maker
 
     async def read(self, table: str) -> AsyncIterator[list[Row]]:
         """All rows of one of ANNOUNCED, in pieces. Raises Retry."""
@@ -78,6 +91,7 @@ class Snapshot:
             await self._reader.execute(statement)
             count = FIRST_FETCH
             while rows := await self._fetch(table, count):
+                self._maker.pgconn.consume_input()  # the server ends it when the slot is lost: the rest would be for nothing
                 yield rows
                 count = choose_fetch(rows, count)
             await self._reader.execute("CLOSE rows")
@@ -95,7 +109,7 @@ class Snapshot:
         with _retryable():
             await self._reader.commit()
             await self._reader.execute(_load_sql("keep_slot"), {"temporary": self._temporary, "slot": self._slot})
-        return Slot(self._slot, self.lsn, lost=False)
+        return Slot(self._slot, self.lsn)
 
 
 class Link:
@@ -124,14 +138,7 @@ class Link:
     async def find_slot(self) -> Slot | None:
         """The slot `fillip_<database>`, None when there is none."""
         async with _connect(self._dsn) as reader:
-            found = await (await reader.execute(_load_sql("find_slot"), {"slot": self._slot})).fetchone()
-        return found and Slot(self._slot, int(found[0]), found[1])
-
-    async def measure_lag(self) -> int:
-        """Bytes of WAL between what the slot has confirmed and the newest."""
-        async with _connect(self._dsn) as reader:
-            found = await (await reader.execute(_load_sql("measure_lag"), {"slot": self._slot})).fetchone()
-        return int(found[0]) if found else 0
+            return await _find_slot(reader)
 
     async def drop_slot(self, slot: Slot) -> None:
         """Remove a slot that is of no use any more."""
@@ -140,21 +147,25 @@ class Link:
 
     @asynccontextmanager
     async def take_snapshot(self) -> AsyncIterator[Snapshot]:
-        """Open a snapshot together with the place in the WAL where it was taken.
+        """Open a snapshot together with the place in the WAL where it was taken: one publisher at a time.
 
-        The slot is temporary until `keep`: a crash in between leaves none, and the next start begins anew.
+        The slot is temporary until `keep`: a crash in between leaves none, and the next start begins anew. Raises SlotTaken
+        where another publisher is at it.
         """
         temporary = f"{self._slot}_snapshot"
         create = sql.SQL("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')")
         with _retryable():
             _, lsn, name, _ = await _ask(self._connection, create.format(sql.Identifier(temporary)))
-        async with _connect(self._dsn) as reader:
-            await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            await reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(name))
-            high, low = (int(half, 16) for half in lsn.split("/"))
-            yield Snapshot(high << 32 | low, self._slot, temporary, reader)
-        with _retryable():
-            await self._connection.execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary)))
+        try:
+            async with _connect(self._dsn) as reader:
+                await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                await reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(name))
+                high, low = (int(half, 16) for half in lsn.split("/"))
+                yield Snapshot(high << 32 | low, self._slot, temporary, reader, self._connection)
+        finally:
+            with suppress(Retry), _retryable():  # it ends with the connection at the latest
+                drop = sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(temporary))
+                await self._connection.execute(drop)
 
     async def start(self, slot: Slot, *, streaming: bool = False) -> None:
         """Begin to read, from the slot's confirmed position on; with `streaming` large transactions before their commit."""
@@ -230,6 +241,22 @@ class Link:
         return room
 
 
+async def watch_slot(dsn: str, every_s: float) -> AsyncGenerator[Slot | None, None]:
+    """How the slot stands, every so often; None where there is none. Raises Retry."""
+    async with _connect(dsn) as reader:
+        while True:
+            yield await _find_slot(reader)
+            await asyncio.sleep(every_s)
+
+
+async def _find_slot(reader: psycopg.AsyncConnection[Any]) -> Slot | None:
+    found = await (await reader.execute(_load_sql("find_slot"))).fetchone()
+    if found is None:
+        return None
+    name, confirmed_lsn, lost, taken, lag_bytes, room_bytes = found
+    return Slot(name, int(confirmed_lsn or 0), bool(lost), bool(taken), int(lag_bytes), room_bytes)
+
+
 class PostgresCounters:
     """The limit counters as they are stored now."""
 
@@ -294,8 +321,10 @@ def _finish(connecting: asyncio.Future[psycopg.AsyncConnection[Any]]) -> None:
 def _retryable() -> Iterator[None]:
     try:
         yield
-    except (DuplicateObject, UndefinedObject) as error:
-        raise Retry(f"another publisher made or dropped the slot at the same time: {error}") from error
+    except (DuplicateObject, ObjectInUse) as error:
+        raise SlotTaken(f"another publisher has the slot: {error}") from error
+    except UndefinedObject as error:
+        raise Retry(f"the slot was dropped at the same time: {error}") from error
     except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
         raise Crash(f"PostgreSQL refuses the WAL reader, is the database migrated? {error}") from error
     except psycopg.Error as error:

@@ -77,6 +77,8 @@ class Table:
         self.find_counter = find_counter(relation)
         self._topics = {op: topic for (subject, op), topic in mine.items() if subject == relation.name}
         self._routes = mine
+        self.wholes = sorted(set(mine.values()))
+        """The topics with rows of it: each is told what happens to the table as a whole."""
         self._change_at = self.writer.positions.get("change") if relation.name == "incentive_change" else None
 
     def find_topic(self, row: Row) -> str | None:
@@ -86,10 +88,6 @@ class Table:
             if topic is not None:
                 return topic
         return self._topics.get(row.op)
-
-    def find_whole(self, op: str) -> str | None:
-        """The topic of what happens to the table as a whole."""
-        return self._topics.get(op)
 
 
 def name_key(writer: RowWriter, row: Row) -> bytes:
