@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign, Exclusive
 from fillip.core.campaign.reward import Reward
@@ -187,3 +188,30 @@ def test_an_event_is_granted_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch
         ("c3", "too_many_grants", None),
     ]
     assert all(counter.used == 0 for counter in shop.counters.values()), "what is denied takes from no limit"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.builds(campaign, st.integers(0, 2), st.sampled_from([None, "g"]), st.just("value"), st.booleans()),
+            st.integers(1, 3),
+            st.booleans(),
+        ),
+        min_size=2,
+        max_size=7,
+    )
+)
+def test_a_campaign_in_shadow_changes_nothing_for_the_others(members: list[tuple[Campaign, int, bool]]):
+    """Wherever it stands, in a group or alone; those of a group share out their places by value."""
+    live = {number for number, (*_, is_shadow) in enumerate(members) if not is_shadow}
+    worths = {number: worth for number, (_, worth, _) in enumerate(members)}
+    told = []
+    for met in (worths, {number: worths[number] for number in live}):
+        shop = Shop([each for each, *_ in members], {0: 2})
+        shop.campaign_versions = [
+            replace(version, state="running" if number in live else "shadow")
+            for number, version in enumerate(shop.campaign_versions)
+        ]
+        settled = shop.settle([shop.match(met), shop.match(met)])
+        told.append([row for row in tell(settled) if int(row[0][1:]) in live])
+    assert told[0] == told[1]

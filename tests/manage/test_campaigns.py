@@ -236,7 +236,7 @@ async def test_the_life_cycle_goes_by_its_table(acme: AsyncClient) -> None:
         answer = await acme.post(f"/v1/campaigns/c/{order}", headers=ANY)
         return answer.json()["state"] if answer.status_code == 200 else answer.json()["detail"]
 
-    assert "is draft: 'pause' is not possible, only launch, archive" in await move("pause")
+    assert "is draft: 'pause' is not possible, only shadow, launch, archive" in await move("pause")
     assert [await move(o) for o in ("launch", "pause", "resume", "end")] == ["running", "paused", "running", "ended"]
     ended = (await acme.get("/v1/campaigns/c")).json()
     assert ended["version"] == 2, "ending is a new version"

@@ -3,6 +3,9 @@
 from hashlib import blake2b
 from uuid import UUID
 
+OF_SHADOW = "~"
+"""What tells the instances of a shadow from all others, in the name of whose they are."""
+
 
 def identify(*parts: str) -> UUID:
     """A UUID (version 8, RFC 9562) that is a function of `parts` alone: BLAKE2b over their length-prefixed UTF-8."""
@@ -19,6 +22,11 @@ def identify(*parts: str) -> UUID:
 def identify_event(tenant_id: str, source: str, event_id: str) -> UUID:
     """The key of an event: what tells a tenant's events apart is source and id together, as CloudEvents says."""
     return identify("event", tenant_id, source, event_id)
+
+
+def name_shadow(campaign_id: str, version: int) -> str:
+    """Whose the quest instances of a campaign's version in shadow are: no campaign has such an id, since none has a `~`."""
+    return f"{campaign_id}{OF_SHADOW}{version}"
 
 
 def name_key(event_id: str, event_key: UUID) -> str:

@@ -177,7 +177,7 @@ def _build_version_candidate(
     campaign_version = triggers[0].campaign_version
     reward_values = value_rewards(event, campaign_version, user, cohorts)
     try:
-        nothing = reward_values.refused or is_barred(event, campaign_version)
+        nothing = reward_values.refused or campaign_version.is_shadow or is_barred(event, campaign_version)
         charges = () if nothing else list_charges(event, campaign_version, reward_values.values, user, cohorts)
     except RuleError:
         refusals.add("key_error")

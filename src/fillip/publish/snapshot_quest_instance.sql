@@ -1,2 +1,3 @@
--- All quest instances as they stand. Locks nothing.
-SELECT * FROM quest_instance ORDER BY tenant_id, campaign_id, user_id, instance_key, occurrence
+-- All quest instances as they stand, but for those of campaigns in shadow, as in the publication. Locks nothing.
+SELECT * FROM quest_instance WHERE position('~' IN campaign_id) = 0
+ORDER BY tenant_id, campaign_id, user_id, instance_key, occurrence

@@ -122,7 +122,7 @@ def write_awaited(reversal: Event) -> EventRow:
 
 
 def list_decisions(settled: Sequence[Settled]) -> Columns:
-    """Of decision; `reward_values` is empty where it is denied."""
+    """Of decision; `reward_values` is empty where it is denied, but for what a shadow would have given."""
     decisions, requests = [each.decision for each in settled], [each.request for each in settled]
     versions, matches = [each.campaign_version for each in requests], [each.match for each in requests]
     events = [match.event for match in matches]
@@ -151,6 +151,7 @@ def list_decisions(settled: Sequence[Settled]) -> Columns:
         "decided_at": [decision.decided_at for decision in decisions],
         "user_revision": [match.user_revision for match in matches],
         "variant": [request.variant for request in requests],
+        "shadow": [version.is_shadow for version in versions],
     }
 
 
@@ -220,7 +221,7 @@ def write_rejection(rejection: Rejection, generation: int) -> RejectionRow:
 
 
 def _list_values(settled: Settled) -> list[_RewardValue]:
-    if settled.decision.outcome != "granted":
+    if settled.decision.reason not in ("granted", "shadow"):
         return []
     values, rewards = settled.request.values, settled.request.rewards
     return [_RewardValue(reward.kind, values[index], reward.currency) for index, reward in rewards.items()]

@@ -329,9 +329,9 @@ async def _lock(
 ) -> _Locked:
     """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest.
 
-    What is barred takes nothing of them.
+    What is barred or in shadow takes nothing of them.
     """
-    requests = [request for request in requests if not request.is_barred]
+    requests = [request for request in requests if not request.takes_nothing]
     charged = sorted({charge.counter for request in requests for charge in request.charges}.union(returned))
     own = [counter for counter in charged if counter.user_id]
     shared = [counter for counter in charged if not counter.user_id]

@@ -11,6 +11,7 @@ from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpres
 from fillip.core.campaign.expression import Expression, name_path
 from fillip.core.campaign.formula import Formula
 from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.identity import name_shadow
 from fillip.core.index import Clauses, read_clauses
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
@@ -34,6 +35,16 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     def is_paused(self) -> bool:
         """Whether it grants nothing for what it meets: it is told so, and that is for good (see core.ledger.settlement)."""
         return self.state == "paused"
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether it only tells what it would grant, by itself: it takes nothing, and stands in nobody's way."""
+        return self.state == "shadow"
+
+    @property
+    def quest_id(self) -> str:
+        """Whose the instances of its quest are: the campaign's, or those of this version in shadow, which no other finds."""
+        return name_shadow(self.campaign_id, self.version) if self.is_shadow else self.campaign_id
 
     def fits(self, lists: Lists) -> bool:
         """Whether the lists that its rules read are in `lists` as they are here, so that what was compiled stays right."""

@@ -13,14 +13,19 @@ from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import Variant
 
-CampaignState = Literal["draft", "scheduled", "running", "paused", "ended", "archived"]
+CampaignState = Literal["draft", "shadow", "scheduled", "running", "paused", "ended", "archived"]
 
 LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     # draft → scheduled → running ⇄ paused → ended → archived. `launch` lands in scheduled or running by the schedule;
     # the clock moves scheduled to running and running to ended. Deciding goes by the schedule and event time alone, so
-    # that an event that arrives late still counts; only draft, paused and archived refuse by state. An event that a paused
+    # that an event that arrives late still counts; only draft, shadow, paused and archived refuse by state. An event that a paused
     # campaign refuses is refused for good: it is recorded, so that it is the same event when it is sent again.
+    # A draft may be in shadow first: it is decided on what comes, and grants nothing. What it was in shadow leaves nothing
+    # that the launched campaign would find.
+    ("draft", "shadow"): "shadow",
+    ("shadow", "withdraw"): "draft",
     ("draft", "launch"): "running",
+    ("shadow", "launch"): "running",
     ("scheduled", "pause"): "paused",
     ("running", "pause"): "paused",
     ("paused", "resume"): "running",
@@ -28,9 +33,13 @@ LIFE_CYCLE: dict[tuple[CampaignState, str], CampaignState] = {
     ("running", "end"): "ended",
     ("paused", "end"): "ended",
     ("draft", "archive"): "archived",
+    ("shadow", "archive"): "archived",
     ("ended", "archive"): "archived",
 }
-REFUSING: frozenset[Literal["draft", "paused", "archived"]] = frozenset({"draft", "paused", "archived"})
+REFUSING: frozenset[CampaignState] = frozenset({"draft", "shadow", "paused", "archived"})
+
+UNLAUNCHED: frozenset[CampaignState] = frozenset({"draft", "shadow"})
+"""What is free to change as a whole: nothing was granted."""
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -21,6 +21,7 @@ DecisionReason = Literal[
     "value_error",
     "value_too_large",
     "expired",
+    "shadow",
     "outranked",
     "limit",
     "pool_empty",

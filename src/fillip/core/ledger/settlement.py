@@ -50,9 +50,9 @@ class GrantRequest(Struct, frozen=True):
         return *self.user, self.rewards
 
     @property
-    def is_barred(self) -> bool:
-        """Whether it is denied whatever else stands, and so takes nothing."""
-        return is_barred(self.match.event, self.campaign_version)
+    def takes_nothing(self) -> bool:
+        """Whether it is denied whatever else stands."""
+        return self.campaign_version.is_shadow or is_barred(self.match.event, self.campaign_version)
 
     @property
     def user(self) -> UserKey:
@@ -84,7 +84,8 @@ def list_requests(matches: Sequence[Match], instances: InstanceBatch) -> Iterato
     """The requests of these matches in log order, those of one event as they are ranked; moves `instances` on.
 
     They come some at a time, and none while those of an event are still found. They are given to the ranking by
-    priority, then by the start of what they complete (SIMPLE: the event itself), then by campaign.
+    priority, then by the start of what they complete (SIMPLE: the event itself), then by campaign. Those in shadow come
+    behind, so that nobody else has another place.
     """
     for match in matches:
         requests: list[GrantRequest] = []
@@ -93,7 +94,9 @@ def list_requests(matches: Sequence[Match], instances: InstanceBatch) -> Iterato
             yield ()
         if any(request.place for request in requests):
             requests.sort(key=lambda request: (-request.campaign_version.campaign.priority, request.since))
-        yield rank(requests)
+        shadows = [request for request in requests if request.campaign_version.is_shadow]
+        others = [request for request in requests if not request.campaign_version.is_shadow]
+        yield [*rank(others), *shadows] if shadows else rank(requests)
 
 
 def list_all_requests(matches: Sequence[Match]) -> list[GrantRequest]:
@@ -137,7 +140,7 @@ def decide(
         charges = _cap(request, caps)
         turn = _take_turn(request.campaign_version, charges, winners, counters, refused_by)
         if reason := _find_reason(request, turn.passed_over, turn.refused_by) or stock.refuse(request.wanted):
-            if request.place:
+            if request.place and reason != "shadow":  # which stays complete, as it would be
                 instances.deny(request.place)
             yield Settled(request, _record(request, "denied", reason, turn.uses, at, turn.winner))
             continue
@@ -206,7 +209,11 @@ def _find_reason(
         return "control"
     if request.match.late:
         return "late"
-    return request.refused or passed_over or ("limit" if refused_by else None)
+    if request.refused:
+        return request.refused
+    if request.campaign_version.is_shadow:
+        return "shadow"
+    return passed_over or ("limit" if refused_by else None)
 
 
 def _cap(request: GrantRequest, caps: Mapping[tuple[str, str], int]) -> list[LimitCharge]:
@@ -224,7 +231,7 @@ def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBat
     elif not match.late:
         completed, crowded = instances.advance(event, candidate)
         for one, version in completed:
-            place = InstanceKey(event.tenant_id, campaign_version.campaign_id, event.user_id, one.key, one.occurrence)
+            place = InstanceKey(event.tenant_id, campaign_version.quest_id, event.user_id, one.key, one.occurrence)
             yield replace(_build_request(match, version), instance=one.name, place=place, since=one.start_offset)
         if crowded:
             yield replace(_build_request(match, candidate), instance=crowded.name, charges=(), refused="too_many_open")

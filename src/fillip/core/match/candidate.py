@@ -25,7 +25,7 @@ class Candidate(Struct, frozen=True):
     """A campaign whose schedule, cohort and rule the event meets, and what a grant would take from each counter.
 
     `values` has one for each reward, 0 for those of other variants; where they can't be granted, `refused` says why and nothing is charged, nor where
-    it is barred.
+    it is barred, or in shadow.
     For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
     that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
     cohorts for the rules that settle runs.

@@ -9,24 +9,29 @@ from msgspec.structs import replace
 
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event
-from fillip.core.identity import name_key
+from fillip.core.identity import OF_SHADOW, name_key
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.quest.instance import Contribution, Instance, QuestEvent, advance
 from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 
 QuestKey = tuple[str, str, str]
-"""(tenant, campaign, user)"""
+"""(tenant, CampaignVersion.quest_id, user)"""
 
 
 class InstanceKey(NamedTuple):
-    """Names a quest instance in the ledger."""
+    """Names a quest instance in the ledger; `campaign_id` is CampaignVersion.quest_id."""
 
     tenant_id: str
     campaign_id: str
     user_id: str
     key: str
     occurrence: int
+
+    @property
+    def is_of_shadow(self) -> bool:
+        """Whether it is one of a campaign in shadow, which has nothing to reverse."""
+        return OF_SHADOW in self.campaign_id
 
 
 class Span(Struct, frozen=True):
@@ -83,7 +88,7 @@ class InstanceBatch:
         """Let an event move a quest on: the instances that it completes in order of start, each with the candidate of the
         version that it does so under, and one refused for room.
         """
-        quest = (event.tenant_id, candidate.campaign_version.campaign_id, event.user_id)
+        quest = (event.tenant_id, candidate.campaign_version.quest_id, event.user_id)
         quest_event = read_quest_event(event, candidate)
         done = advance(self._of_user(quest).find(quest_event), quest_event, self._open.get(quest, 0))
         for moved in done.moved:
@@ -139,7 +144,7 @@ def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
             campaign_version = candidate.campaign_version
             if campaign_version.campaign.quest is None or is_barred(match.event, campaign_version):
                 continue
-            place = (match.event.tenant_id, campaign_version.campaign_id, match.event.user_id)
+            place = (match.event.tenant_id, campaign_version.quest_id, match.event.user_id)
             quest_event = read_quest_event(match.event, candidate)
             at = find_due(quest_event)
             span = spans.get(place, Span(at, at))

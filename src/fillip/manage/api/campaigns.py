@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.campaign import UNLAUNCHED, Campaign, CampaignState, CheckedExpression
 from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.quest.check_route import check_route, list_warnings
@@ -74,7 +74,7 @@ class CampaignAnswer(BaseModel):
 
 
 class ChangeAnswer(CampaignAnswer):
-    """A campaign after a change; null where it could have no open instances: a SIMPLE one, or a draft."""
+    """A campaign after a change; null where it could have no open instances: a SIMPLE one, or one not launched."""
 
     open_instances: OpenInstances | None
 
@@ -140,20 +140,22 @@ async def change_campaign(
     response: Response,
     open_instances: Annotated[postgres.Policy | None, Query(description=_POLICY)] = None,
 ) -> ChangeAnswer:
-    """Replace the definition: a draft changes in place, a launched campaign gets a new version.
+    """Replace the definition: a draft changes in place, a campaign that is launched or in shadow gets a new version.
 
-    Without `starts_at` a launched campaign keeps its start.
+    Without `starts_at` a launched campaign keeps its start. In shadow a quest begins anew with each version.
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
     await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    campaign = body.to_campaign() if row.state == "draft" else keep_start(body.to_campaign(), row)
+    launched = row.state not in UNLAUNCHED
+    campaign = keep_start(body.to_campaign(), row) if launched else body.to_campaign()
     campaign, checked = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
         await require_lists(work.connection, work.caller, campaign, checked)
+    if launched:
         refuse(check_change(read_definition(row), campaign))
         refuse(check_route(campaign, read_checked(row), checked))
     await check_keys(work.connection, work.caller, campaign_id, campaign)
@@ -170,8 +172,10 @@ async def change_campaign(
 async def move_campaign(
     work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
 ) -> CampaignAnswer:
-    """Launch, pause, resume, end or archive.
+    """Put into shadow, withdraw to a draft, launch, pause, resume, end or archive.
 
+    In shadow a draft is decided on all that comes, grants nothing and takes nothing: what it would have granted, before limits
+    and conflicts with other campaigns, is denied as `shadow`. Withdrawing makes a draft of it again, as its next version.
     Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`.
     Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
     """
@@ -180,14 +184,17 @@ async def move_campaign(
     if_match.require(row.revision)
     campaign = read_definition(row)
     state = find_next(row, campaign, order)
-    if order == "launch":
-        campaign, checked = await _check(work, campaign_id, plan_launch(campaign, row))
+    if order in ("shadow", "launch"):
+        campaign = plan_launch(campaign, row) if order == "launch" else campaign
+        campaign, checked = await _check(work, campaign_id, campaign)
         await require_lists(work.connection, work.caller, campaign, checked)
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
+    elif order == "withdraw":  # so that what was decided in shadow keeps its version
+        row = await postgres.save_version(work.connection, work.caller, row, campaign, row.checked, growing=False)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
-    if order == "launch":
+    if order in ("shadow", "launch"):
         await _require_steps(work, row)
     return await _answer_campaign(work, row, response)
 

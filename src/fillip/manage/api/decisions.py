@@ -70,7 +70,7 @@ class DecisionAnswer(BaseModel):
     instance: str = Field(description="Of a quest: its occurrence, after key# where it has one")
     outcome: Literal["granted", "denied"]
     reason: str = Field(
-        description="granted, paused, holdout, control, late, no_value, value_error, value_too_large, expired, outranked, limit, pool_empty"
+        description="granted, paused, holdout, control, late, no_value, value_error, value_too_large, expired, shadow, outranked, limit, pool_empty"
         ", already_held, too_many_open or too_many_grants"
     )
     outranked_by: str | None = Field(None, description="The campaign that won the event instead")
@@ -79,7 +79,8 @@ class DecisionAnswer(BaseModel):
     )
     occurred_at: datetime
     local_day: date
-    rewards: list[RewardValue]
+    rewards: list[RewardValue] = Field(description="Of one denied as shadow, what it would have given")
+    shadow: bool = Field(False, description="Whether the campaign was in shadow, and so could grant nothing")
     limits: list[UseAnswer]
     book_version: int
     user_revision: int | None = Field(

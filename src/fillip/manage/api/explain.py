@@ -21,7 +21,7 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
 from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
-from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, describe_instance
+from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, check_shadow, describe_instance
 from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
@@ -107,14 +107,16 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     trial = None
     if context.campaign_version.campaign.quest:
         quest_event = await work.compute(build_quest_event, context)
-        user_id = context.event.user_id
-        known = await postgres.find_instances(work.connection, work.caller, campaign_id, user_id, quest_event)
+        quest_id, user_id = context.campaign_version.quest_id, context.event.user_id
+        known = await postgres.find_instances(work.connection, work.caller, quest_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         context = context if is_barred(context.event, context.campaign_version) else trial.context
     checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
     worth, appraisal = await work.compute(check_worth, context)
-    checks += [worth, await check_conflict_now(work, context)]
-    if appraisal.refused is None:
+    checks += [worth, *check_shadow(context.campaign_version)]
+    if not context.campaign_version.is_shadow:
+        checks.append(await check_conflict_now(work, context))
+    if appraisal.refused is None and not context.campaign_version.is_shadow:
         checks.append(await _check_current_limits(work, context, appraisal.values))
     return _answer(context, checks, *_conclude(context, checks, trial), None)
 
@@ -128,7 +130,7 @@ def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -
         rejected = any(check.reason == "in_future" for check in checks)
         return "denied" if met and not rejected else "no_match", reason
     may_deny = (
-        (failed and failed.check in ("reward", "conflict"))
+        (failed and failed.check in ("reward", "conflict", "shadow"))
         or reason == "limit"
         or (reason == "late" and not context.campaign_version.campaign.quest)
     )
@@ -161,6 +163,8 @@ def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:
     worth, _ = check_worth(context)
     if not worth.passed:
         return [worth]
+    if row.reason == "shadow":
+        return [worth, *check_shadow(context.campaign_version)]
     if row.outranked_by:
         return [worth, describe_conflict(row.outranked_by)]
     checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[CounterUse]))]

@@ -10,7 +10,7 @@ from fillip.http.errors import Conflict
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import CampaignRow
 
-Order = Literal["launch", "pause", "resume", "end", "archive"]
+Order = Literal["shadow", "withdraw", "launch", "pause", "resume", "end", "archive"]
 
 
 def find_next(row: CampaignRow, campaign: Campaign, order: Order) -> CampaignState:
@@ -20,10 +20,12 @@ def find_next(row: CampaignRow, campaign: Campaign, order: Order) -> CampaignSta
         possible = ", ".join(name for at, name in LIFE_CYCLE if at == row.shown) or "nothing"
         raise Conflict(f"campaign '{row.campaign_id}' is {row.shown}: '{order}' is not possible, only {possible}")
     starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
-    if state != "running" or row.clock != "live":
+    if state not in ("shadow", "running") or row.clock != "live":
         return state
-    if order == "launch" and ends_at and ends_at < row.now:
+    if order in ("shadow", "launch") and ends_at and ends_at < row.now:
         raise Conflict(f"campaign '{row.campaign_id}' ended on {ends_at.isoformat()} by its schedule: change it first")
+    if state == "shadow":
+        return state
     return "scheduled" if starts_at and starts_at > row.now else "running"
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from fillip.core.campaign.campaign import UNLAUNCHED
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, Invalid
 from fillip.manage.campaign.postgres import CampaignRow, Plan, Policy, count_standing
@@ -23,9 +24,9 @@ async def plan_change(connection: Connection, caller: Caller, row: CampaignRow, 
 
     Raises Invalid when it is asked for such a one, Conflict when too many versions would be in force.
     """
-    if row.state == "draft" or row.definition["kind"] != "QUEST":
+    if row.state in UNLAUNCHED or row.definition["kind"] != "QUEST":
         if asked:
-            what = "is a draft" if row.state == "draft" else "is SIMPLE"
+            what = "is not launched" if row.state in UNLAUNCHED else "is SIMPLE"
             message = f"campaign '{row.campaign_id}' {what} and has no open instances: leave open_instances out"
             raise Invalid(message, at="open_instances")
         return None

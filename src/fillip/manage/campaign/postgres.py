@@ -125,13 +125,14 @@ async def save_version(
     *,
     growing: bool = True,
 ) -> CampaignRow:
-    """Store `campaign` in place of a draft, or as the next version of a launched campaign.
+    """Store `campaign` in place of a draft, or as the next version of one that is launched or in shadow.
 
     `plan` says what becomes of open instances. Without it, those on retained versions stay; those on the current one follow.
     """
     version = row.version
     if row.state == "draft":
         same = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
+        same &= _version.c.version == version  # earlier ones it had in shadow
         await connection.execute(_version.update().where(same).values(**_write_content(campaign, checked)))
     else:
         version += 1

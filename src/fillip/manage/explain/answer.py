@@ -23,6 +23,7 @@ CheckName = Literal[
     "time",
     "quest",
     "reward",
+    "shadow",
     "conflict",
     "limits",
     "room",

@@ -83,9 +83,16 @@ def check_limits(uses: Sequence[CounterUse]) -> Check:
 
 
 def _check_state(campaign_version: CampaignVersion) -> Check:
-    refused = campaign_version.state in REFUSING
+    refused = campaign_version.state in REFUSING and not campaign_version.is_shadow  # which is told behind all else
     message = wording.tell_state(campaign_version.state, grants=not refused)
     return Check(check="state", passed=not refused, reason=campaign_version.state if refused else None, message=message)
+
+
+def check_shadow(campaign_version: CampaignVersion) -> list[Check]:
+    """What keeps a campaign in shadow from granting, when nothing else does; none of any other."""
+    if not campaign_version.is_shadow:
+        return []
+    return [Check(check="shadow", passed=False, reason="shadow", message=wording.SHADOW)]
 
 
 def _check_schedule(context: EventContext) -> Check:

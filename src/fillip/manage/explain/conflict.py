@@ -83,8 +83,8 @@ async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersi
     if context.campaign_version.campaign.quest:
         context = await postgres.know_opening(connection, caller, context)
         quest_event = await work.compute(build_quest_event, context)
-        campaign_id, user_id = context.campaign_version.campaign_id, context.event.user_id
-        known = await postgres.find_instances(connection, caller, campaign_id, user_id, quest_event)
+        quest_id, user_id = context.campaign_version.quest_id, context.event.user_id
+        known = await postgres.find_instances(connection, caller, quest_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         if not trial.completes:
             return None

@@ -13,6 +13,7 @@ from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
 from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
 from fillip.core.event import Event, Place
+from fillip.core.identity import name_shadow
 from fillip.core.ledger.conflict import collide
 from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge
 from fillip.core.ports import Caller
@@ -112,7 +113,7 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
             select(tables.campaign_version).where(same, version.version == decision.campaign_version)
         )
     ).one()
-    state: CampaignState = "paused" if decision.reason == "paused" else "running"
+    state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
     tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
     campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
@@ -195,13 +196,13 @@ async def _find_schema(connection: Connection, caller: Caller, action: str) -> d
 
 
 async def find_instances(
-    connection: Connection, caller: Caller, campaign_id: str, user_id: str, quest_event: QuestEvent
+    connection: Connection, caller: Caller, quest_id: str, user_id: str, quest_event: QuestEvent
 ) -> list[Instance]:
-    """A user's instances of a quest that are open, or marked as lapsed and not over for the event, or the newest of their
+    """A user's instances of a quest (its CampaignVersion.quest_id) that are open, or marked as lapsed and not over for the event, or the newest of their
     key, at most 1,000: first those that the event finds, each in order of start.
     """
     table, newer = tables.quest_instance, tables.quest_instance.alias()
-    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id) & (table.c.user_id == user_id)
+    mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == quest_id) & (table.c.user_id == user_id)
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
     waiting = or_(table.c.state == "open", and_(table.c.state == "lapsed", table.c.ends_at >= find_due(quest_event)))
@@ -239,9 +240,10 @@ async def list_given(
 
 
 def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
+    campaign_id = decision.campaign_id
     return [
         column.tenant_id == caller.tenant_id,
-        column.campaign_id == decision.campaign_id,
+        column.campaign_id == (name_shadow(campaign_id, decision.campaign_version) if decision.shadow else campaign_id),
         column.user_id == decision.user_id,
         column.instance_key == key,
         column.occurrence == occurrence,

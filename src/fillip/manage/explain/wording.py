@@ -29,6 +29,8 @@ STOCK: dict[str, str] = {
 }
 """By the reason of a decision that was denied behind its limits."""
 
+SHADOW = "the campaign is in shadow: this is what it would give by itself, before limits and other campaigns"
+
 
 def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome) -> str:
     """One sentence on the campaign of this name."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -48,6 +49,7 @@ _instant = partial(_make, DateTime(timezone=True), given=False)
 _json = partial(_make, JSONB(none_as_null=True), given=False)
 _bytes = partial(_make, LargeBinary())
 _day = partial(_make, Date())
+_flag = partial(_make, Boolean(), given=False)
 
 
 def _revised() -> Columns:
@@ -219,6 +221,7 @@ decision = _table(
     _count("user_revision", null=True),
     _json("user_attributes", "cohorts", null=True),
     _text("variant", null=True),
+    _flag("shadow"),
 )
 incentive = _table(
     "incentive",

@@ -273,9 +273,11 @@ class ReversalBatch:
         instances = self._state.instances
         contributions = self._contributions.setdefault(key, {})
         for place, each in instances.met[self._met :]:
+            if place.is_of_shadow:
+                continue
             contributions.setdefault(place, []).append(each)
         for place, instance in islice(reversed(instances.changed.items()), len(instances.changed) - self._changed):
-            if (place.tenant_id, instance.start_event_key) == key:
+            if (place.tenant_id, instance.start_event_key) == key and not place.is_of_shadow:
                 contributions.setdefault(place, [])
         self._met, self._changed = len(instances.met), len(instances.changed)
 

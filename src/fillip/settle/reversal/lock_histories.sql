@@ -1,16 +1,18 @@
 -- Locks the quest instances that stand and that these events opened or gave to, each with the version of the quest that
--- it is at. They are named in sorted order, so locked in it.
+-- it is at; none of a campaign in shadow, whose are named id~version. They are named in sorted order, so locked in it.
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::uuid[]) AS a (tenant_id, event_key)
 ), touched AS MATERIALIZED (
     SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence
     FROM asked CROSS JOIN LATERAL (
-        SELECT * FROM quest_step_met g WHERE g.tenant_id = asked.tenant_id AND g.event_key = asked.event_key OFFSET 0
+        SELECT * FROM quest_step_met g WHERE g.tenant_id = asked.tenant_id AND g.event_key = asked.event_key
+          AND position('~' IN g.campaign_id) = 0 OFFSET 0
     ) m
     UNION
     SELECT i.tenant_id, i.campaign_id, i.user_id, i.instance_key, i.occurrence
     FROM asked CROSS JOIN LATERAL (
-        SELECT * FROM quest_instance q WHERE q.tenant_id = asked.tenant_id AND q.start_event_key = asked.event_key OFFSET 0
+        SELECT * FROM quest_instance q WHERE q.tenant_id = asked.tenant_id AND q.start_event_key = asked.event_key
+          AND position('~' IN q.campaign_id) = 0 OFFSET 0
     ) i
     ORDER BY 1, 2, 3, 4, 5
 ), locked AS MATERIALIZED (
