@@ -52,8 +52,8 @@ async def test_counts_by_campaign_and_day(bay_world: BayWorld) -> None:
         await until_count(bay, 11)
         first, second = await bay.report_campaign_days(EVERYTHING)
         spend = [Spend("cashback", "EUR", 6, 1500, 0), Spend("points", None, 6, 30, 0)]
-        assert first == CampaignDay(date(2026, 3, 1), "welcome", 6, 12, {"limit": 3, "late": 1}, spend, 5)
-        assert second == CampaignDay(date(2026, 3, 2), "quest", 1, 1, {}, [Spend("badge", None, 1, 0, 0)], 1)
+        assert first == CampaignDay(date(2026, 3, 1), "welcome", 6, 12, {"limit": 3, "late": 1}, spend, 5, [])
+        assert second == CampaignDay(date(2026, 3, 2), "quest", 1, 1, {}, [Spend("badge", None, 1, 0, 0)], 1, [])
         later = replace(EVERYTHING, first=date(2026, 3, 2))
         assert await bay.report_campaign_days(later) == [second]
         assert await bay.report_campaign_days(replace(EVERYTHING, campaign_id="quest")) == [second]
@@ -85,12 +85,28 @@ async def test_counts_by_variant(bay_world: BayWorld) -> None:
         assert await bay.report_campaign_variants(replace(asked, last=date(2026, 3, 3))) == [control]
 
 
+async def test_what_a_shadow_would_have_given_is_told_by_day_and_not_as_given(bay_world: BayWorld) -> None:
+    """Beside what the campaign gave since its launch; a variant has only what was since."""
+    told: dict[str, Any] = {"outcome": "denied", "reason": "shadow", "shadow": True, "variant": "some"}
+    held: dict[str, Any] = {"outcome": "denied", "reason": "holdout", "shadow": True, "reward_values": []}
+    await bay_world.produce(
+        decision(1, **told), decision(2, **told), decision(3, **held), decision(4, variant="some"), decision(7)
+    )
+    async with bay_world.loading() as bay:
+        await until_count(bay, 5)
+        (day,) = await bay.report_campaign_days(EVERYTHING)
+        assert (day.granted, day.denied) == (2, {"shadow": 2, "holdout": 1})
+        assert day.spend == day.shadow_spend == [Spend("cashback", "EUR", 2, 500, 0), Spend("points", None, 2, 10, 0)]
+        (line,) = await bay.report_campaign_variants(replace(EVERYTHING, campaign_id="welcome"))
+        assert (line.users, line.granted, line.denied) == (1, 1, {})
+
+
 async def test_a_file_of_before_there_were_variants_is_taken_on(bay_world: BayWorld) -> None:
     await bay_world.produce(decision(1))
     async with bay_world.loading() as bay:
         await until_count(bay, 1)
     with duckdb.connect(str(bay_world.file)) as file:
-        for column in ("variant", "occurred_at", "of_quest"):
+        for column in ("variant", "occurred_at", "of_quest", "shadow"):
             file.execute(f"ALTER TABLE decision_fact DROP COLUMN {column}")
     await bay_world.produce(decision(2, variant="some"))
     async with bay_world.loading() as bay:

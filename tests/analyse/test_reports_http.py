@@ -80,6 +80,7 @@ async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
             {"kind": "points", "currency": None, "count": 1, "value": 5, "reversed": 0},
         ],
         "unique_users": 1,
+        "shadow_spend": [],
     }
     assert lines[2] | {"denied": {"limit": 1}, "spend": [], "granted": 0, "issued": 0, "unique_users": 0} == lines[2]
 

@@ -53,6 +53,10 @@ MET = (
     meet(11, "ham", "control", campaign_id="test", variant="none"),
     meet(12, "ian", "granted", campaign_id="test", variant="cash"),
     reversal(13, 1, 50),
+    meet(14, "jo", "shadow", shadow=True, reward_values=REWARD),
+    meet(15, "kay", "holdout", shadow=True),
+    meet(16, "ham", "control", shadow=True, campaign_id="test", variant="one"),
+    meet(17, "liz", "shadow", shadow=True, campaign_id="test", instance="1"),
 )
 BOUGHT = (
     buy("1", "ann", "2026-03-01T10:00:00Z"),  # that is how she met it
@@ -104,7 +108,7 @@ async def ask(bay_world: BayWorld, database: str) -> AsyncIterator[Any]:
 
 
 async def test_groups_go_by_the_first_decision_and_windows_by_each_user(ask: Any) -> None:
-    """Denied for another reason is offered all the same; who was held out first stays so; a pause is no meeting."""
+    """Denied for another reason is offered all the same; who was held out first stays so; a pause is no meeting, nor is a shadow."""
     answer = (await ask(**ASKED)).json()
     held, offered = answer["groups"]
     assert held == {

@@ -11,6 +11,17 @@ WITH picked AS (
            histogram(reason) FILTER (WHERE outcome = 'denied') AS denied,
            count(DISTINCT user_id) FILTER (WHERE outcome = 'granted') AS unique_users
     FROM picked GROUP BY ALL ORDER BY local_day, campaign_id LIMIT $count
+), would AS (
+    SELECT local_day, campaign_id,
+           list(struct_pack(kind := kind, currency := currency, count := count, value := value, reversed := 0)
+                ORDER BY kind, currency) AS shadow_spend
+    FROM (
+        SELECT local_day, campaign_id, reward.kind AS kind, reward.currency AS currency, count(*) AS count,
+               least(sum(reward.value), 9223372036854775807)::bigint AS value
+        FROM (SELECT local_day, campaign_id, unnest(rewards) AS reward FROM picked SEMI JOIN lines USING (local_day, campaign_id)
+              WHERE reason = 'shadow')
+        GROUP BY ALL
+    ) GROUP BY local_day, campaign_id
 ), given AS (
     SELECT local_day, campaign_id, unnest(rewards) AS reward FROM picked SEMI JOIN lines USING (local_day, campaign_id)
     WHERE outcome = 'granted'
@@ -30,5 +41,5 @@ WITH picked AS (
                                  AND t.currency IS NOT DISTINCT FROM s.currency
     GROUP BY s.local_day, s.campaign_id
 )
-SELECT local_day, campaign_id, granted, issued, denied, spend, unique_users
-FROM lines LEFT JOIN spent USING (local_day, campaign_id) ORDER BY local_day, campaign_id
+SELECT local_day, campaign_id, granted, issued, denied, spend, unique_users, shadow_spend
+FROM lines LEFT JOIN spent USING (local_day, campaign_id) LEFT JOIN would USING (local_day, campaign_id) ORDER BY local_day, campaign_id

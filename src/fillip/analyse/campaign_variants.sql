@@ -2,6 +2,7 @@
 WITH picked AS (
     SELECT * FROM decision_fact
     WHERE tenant_id = $tenant_id AND campaign_id = $campaign_id AND local_day BETWEEN $first AND $last AND variant IS NOT NULL
+      AND NOT coalesce(shadow, false)
 ), lines AS (
     SELECT variant, count(DISTINCT user_id) AS users,
            count(*) FILTER (WHERE outcome = 'granted') AS granted,

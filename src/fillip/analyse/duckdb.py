@@ -126,8 +126,17 @@ class DuckdbBay:
         """See Bay."""
         rows = await self._report("campaign_days", _ask(question))
         return [
-            CampaignDay(day, campaign_id, granted, issued, denied or {}, [Spend(**s) for s in spend or ()], users)
-            for day, campaign_id, granted, issued, denied, spend, users in rows
+            CampaignDay(
+                day=day,
+                campaign_id=campaign_id,
+                granted=granted,
+                issued=issued,
+                denied=denied or {},
+                spend=[Spend(**s) for s in spend or ()],
+                unique_users=users,
+                shadow_spend=[Spend(**s) for s in would or ()],
+            )
+            for day, campaign_id, granted, issued, denied, spend, users, would in rows
         ]
 
     async def report_campaign_variants(self, question: Question) -> Sequence[CampaignVariant]:

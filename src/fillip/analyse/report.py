@@ -29,7 +29,8 @@ class CampaignDay(Struct, frozen=True):
     """A campaign on one day of the tenant's calendar (event time).
 
     `granted` and `denied` (by reason) count decisions, `issued` incentives: a grant may issue several. `unique_users`
-    are those granted something that day.
+    are those granted something that day. `shadow_spend` is what those denied as `shadow` would have been given, before limits
+    and conflicts; nothing of it is `reversed`.
     """
 
     day: date
@@ -39,6 +40,7 @@ class CampaignDay(Struct, frozen=True):
     denied: dict[str, int]
     spend: list[Spend]
     unique_users: int
+    shadow_spend: list[Spend]
 
 
 class CampaignVariant(Struct, frozen=True):

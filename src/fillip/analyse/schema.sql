@@ -10,6 +10,8 @@ ALTER TABLE decision_fact ADD COLUMN IF NOT EXISTS variant varchar;
 -- The event's instant, and whether it was decided for an instance of a quest: unknown of what a file of before holds.
 ALTER TABLE decision_fact ADD COLUMN IF NOT EXISTS occurred_at timestamptz;
 ALTER TABLE decision_fact ADD COLUMN IF NOT EXISTS of_quest boolean;
+-- Whether the campaign was in shadow: no one was before there was the column.
+ALTER TABLE decision_fact ADD COLUMN IF NOT EXISTS shadow boolean;
 -- One row each time something was taken of an incentive; it counts on the day of the decision that granted it.
 CREATE TABLE IF NOT EXISTS reversal_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, decision_id uuid NOT NULL, kind varchar NOT NULL,

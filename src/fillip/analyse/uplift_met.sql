@@ -6,6 +6,6 @@ FROM (
                                variant := variant), occurred_at) AS was
     FROM decision_fact
     WHERE tenant_id = $tenant_id AND campaign_id = $campaign_id AND local_day BETWEEN $first AND $last
-      AND reason <> 'paused' AND occurred_at IS NOT NULL
+      AND reason <> 'paused' AND NOT coalesce(shadow, false) AND occurred_at IS NOT NULL
     GROUP BY user_id
 )
