@@ -76,6 +76,19 @@ async def test_each_table_has_its_topic_and_form(site: Site) -> None:
     assert changed["after"]["document"] == {"state": "running", "n": [1]}
 
 
+async def test_instances_of_a_campaign_in_shadow_are_told_to_nobody(site: Site) -> None:
+    """Neither as they come, nor when all is told anew."""
+    async with site.publishing():
+        site.run(rows.QUEST.replace("'quest'", "'quest~1'"))
+        site.run(rows.QUEST)
+        site.run(rows.QUEST_MOVES)
+        await site.read(site.topics.progressed, 2)
+    site.run("SELECT pg_drop_replication_slot('fillip_' || current_database())")
+    async with site.publishing():
+        told = await site.read(site.topics.progressed, 3)
+    assert [(each["op"], each["after"]["campaign_id"]) for each in told] == [(op, "quest") for op in "cur"]
+
+
 async def test_a_row_too_large_for_kafka_goes_without_its_large_column(site: Site) -> None:
     async with site.publishing():
         site.run(rows.REJECTION, offset=1, original=LARGE.encode())
