@@ -45,6 +45,7 @@ class Claim:
     kept: bool = False  # under an earlier version than the newest
     gives_back: bool = True
     variant: str | None = None
+    shadow: bool = False  # its campaign only tells what it would grant
     rivals: frozenset[Name] = frozenset()
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
     earlier: frozenset[Name] = frozenset()

@@ -63,6 +63,23 @@ def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredR
             yield f"{name} should be under version {turn.version}, not {said.version}"
         if isinstance(turn, Claim) and isinstance(said, Stored) and turn.variant != said.variant:
             yield f"{name} should be of variant {turn.variant}, not {said.variant}"
+        if isinstance(turn, Claim) and isinstance(said, Stored):
+            yield from _compare_worth(turn, said)
+
+
+def _compare_worth(claim: Claim, said: Stored) -> Iterator[str]:
+    """What a decision says that it gives, or would were its campaign not in shadow."""
+    if claim.shadow != said.shadow:
+        yield f"{claim.name} should be of a shadow: {claim.shadow}, not {said.shadow}"
+    gives = said.reason in ("granted", "shadow")
+    worth = [(each["kind"], each.get("value", 0), _read_currency(each)) for each in claim.rewards if gives]
+    if worth != list(said.worth):
+        yield f"{claim.name} should be worth {worth}, not {said.worth}"
+
+
+def _read_currency(reward: Mapping[str, Any]) -> str | None:
+    found: str | None = reward.get("currency", "POINTS" if reward["kind"] == "points" else None)
+    return found
 
 
 def compare_in_log_order(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
@@ -200,6 +217,7 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     bites["grants to a variant"] = sum(
         row.moves and row.variant is not None for row in read_decisions(connection, tenant_id, set())
     )
+    bites["quests completed in shadow"] = sum(claim.instance != "" and claim.shadow for claim in claims.values())
     bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
     bites["quests completed by a route"] = sum(claim.campaign == "echo" for claim in claims.values())
     bites["rules met by a list"] = sum(claim.campaign == "listed" for claim in claims.values())

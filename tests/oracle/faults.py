@@ -37,7 +37,7 @@ from fillip.core.tenant import Tenant, start_window
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.rows.limit import postgres as limit_rows
-from fillip.settle import postgres, stage
+from fillip.settle import postgres, rows, stage
 from fillip.settle.reversal import batch as reversal_batch
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.batch import ReversalBatch
@@ -226,6 +226,7 @@ _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, settlement.decide, settlement._number
 _list_requests_of, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, weigh
+_list_values = rows._list_values
 _meet, _advance = instance.meet, instance.advance
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
@@ -251,6 +252,11 @@ _advance_held_out = _advance_although(lambda match, candidate: match.event.held_
 def _pass_over_paused(event: Any, triggers: Sequence[Any], *rest: Any) -> Any:
     """What a paused campaign is sent leaves nothing behind, so that it is new when it is sent again."""
     return None if triggers[0].campaign_version.is_paused else _build_candidate(event, triggers, *rest)
+
+
+def _tell_shadow_first(request: settlement.GrantRequest, *rest: Any) -> DecisionReason | None:
+    """Whatever else denies what a campaign in shadow meets."""
+    return "shadow" if request.campaign_version.is_shadow else _find_reason(request, *rest)
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
@@ -329,6 +335,20 @@ FAULTS = [
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
     Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
+    Fault("granted in shadow", _attribute(CampaignVersion, "is_shadow", property(lambda self: False))),
+    Fault(
+        "a launch that finds what its shadow began",
+        _attribute(CampaignVersion, "quest_id", property(lambda self: self.campaign_id)),
+    ),
+    Fault("a shadow that is told before all else", _attribute(settlement, "_find_reason", _tell_shadow_first)),
+    Fault(
+        "a shadow that does not tell what it would give",
+        _attribute(rows, "_list_values", lambda settled: _list_values(settled) if settled.incentives else []),
+    ),
+    Fault(
+        "a reversal of what a shadow began",
+        _attribute(questing.InstanceKey, "is_of_shadow", property(lambda self: False)),
+    ),
     Fault("late events granted", _attribute(match_stage, "is_late", lambda event: False)),
     Fault("a reversal without giving back", _attribute(reversal_batch, "give_back", lambda *said: [])),
     Fault(

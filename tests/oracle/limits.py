@@ -53,6 +53,7 @@ class Tills:
     granted: dict[Name, Claim] = field(default_factory=dict)
     taken: dict[Name, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
+    told: set[Name] = field(default_factory=set)  # what would be granted of what is in shadow
     held: set[tuple[str, str]] = field(default_factory=set)  # (user, badge)
 
     def decide(self, claim: Claim) -> Verdict:
@@ -68,6 +69,8 @@ class Tills:
             self.held |= claim.badges
             for touch in claim.touches:
                 self.used[touch.counter] += touch.amount
+        elif reason == "shadow":
+            self.told.add(claim.name)
         return Verdict(claim, reason, before, refused_by)
 
     def take_back(self, undoing: Undoing) -> Return:

@@ -46,10 +46,23 @@ SIZES = [1, 3, 8, 16]
 READ_WITHIN_S = 10
 RACE_WITHIN_S = 30
 MOST_LOST = 10
+MOST_CAMPAIGNS = 5
+"""Of a shop, those in shadow too."""
 
 BITES = {
     f"decisions {reason}"
-    for reason in ("granted", "limit", "late", "outranked", "no_value", "paused", "holdout", "control", "expired")
+    for reason in (
+        "granted",
+        "limit",
+        "late",
+        "outranked",
+        "no_value",
+        "paused",
+        "holdout",
+        "control",
+        "expired",
+        "shadow",
+    )
 } | {
     "quests met in a pause",
     "batches died",
@@ -57,6 +70,7 @@ BITES = {
     "messages read again",
     "conflicting duplicates",
     "quests completed",
+    "quests completed in shadow",
     "grants to a variant",
     "ids granted from two sources",
     "rules met by a list",
@@ -371,7 +385,9 @@ class Machine(RuleBasedStateMachine):
         now, definitions = campaigns[campaign_id], [CAMPAIGNS[campaign_id], *CHANGED[campaign_id]]
         others = [definition for definition in definitions if definition != now["written"]]
         crowded = len(now.get("kept", ())) == MOST_KEPT
-        asked = None if "quest" not in now["definition"] else "migrate" if crowded else policy
+        asked = (
+            None if "quest" not in now["definition"] or now["state"] == "shadow" else "migrate" if crowded else policy
+        )
         self._run(self.shop.change(campaign_id, asked, others[which // 7 % len(others)]))
         for worker in self.workers if known else []:
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
@@ -385,7 +401,7 @@ class Machine(RuleBasedStateMachine):
         """
         self.produce([said] * also)
         self._drain()
-        campaigns = sorted(self.shop.book.campaigns)
+        campaigns = self._list_launched()
         campaign_id = campaigns[which % len(campaigns)]
         if self.shop.book.campaigns[campaign_id]["state"] == "running":
             self._toggle(campaign_id)
@@ -394,6 +410,39 @@ class Machine(RuleBasedStateMachine):
         self._toggle(campaign_id)
         self._send(*self.sent[-1])
         self.produce([said] * more)
+
+    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS)
+    @rule(
+        which=st.integers(0, len(CAMPAIGNS) - 1),
+        said=SAID,
+        times=st.integers(0, 3),
+        burst=st.lists(st.one_of(st.just(NEWEST), TAKEN_BACK), max_size=2),
+        ends=st.sampled_from(["", "at once", "by a draft"]),
+    )
+    def try_out(self, which: int, said: Said, times: int, burst: Sequence[TakenBack], ends: str) -> None:
+        """A campaign is in shadow, or one still is, while a user does the same some times, and some is taken back.
+
+        `ends`: it is launched; what was done last is sent again, and more is done.
+        """
+        campaigns = self.shop.book.campaigns
+        in_shadow = sorted(campaigns.keys() - self._list_launched())
+        others = sorted(CAMPAIGNS.keys() - campaigns.keys())
+        campaign_id = in_shadow[0] if in_shadow else others[which % len(others)]
+        self._drain()
+        if not in_shadow:
+            self._run(self.shop.try_out(campaign_id, CAMPAIGNS[campaign_id]))
+            self._tell_workers()
+        self.produce([*[said] * times, *burst, said])
+        again = self.sent[-1]
+        if ends:
+            self._drain()
+            self._run(self.shop.end_trial(campaign_id, by_draft=ends == "by a draft"))
+            self._tell_workers()
+            self._send(*again)
+            self.produce([said] * times)
+
+    def _list_launched(self) -> list[str]:
+        return sorted(name for name, each in self.shop.book.campaigns.items() if each["state"] != "shadow")
 
     @rule(said=SAID, more=st.integers(0, 2))
     def hold_out(self, said: Said, more: int) -> None:
@@ -419,7 +468,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["state", "cohort", "list", "user"]), which=NUMBERS)
     def change(self, what: str, which: int) -> None:
-        campaigns, user = sorted(self.shop.book.campaigns), USERS[which % len(USERS)]
+        campaigns, user = self._list_launched(), USERS[which % len(USERS)]
         if what == "state":
             self._run(self.shop.toggle(campaigns[which % len(campaigns)]))
         elif what == "cohort":

@@ -108,7 +108,8 @@ class Model:
             return
         ranked = sorted(chain(*(self._claims_of(seen, each) for each in met)), key=lambda each: each[0])
         newest = {name: campaign["definition"] for name, campaign in seen.book.campaigns.items()}
-        yield from set_against([claim for _, claim in ranked], newest)
+        yield from set_against([claim for _, claim in ranked if not claim.shadow], newest)
+        yield from (claim for _, claim in ranked if claim.shadow)
 
     def _is_new(self, seen: Seen) -> bool:
         """An id of a source counts once, from the first time that it met a rule; with another body it is a conflict."""
@@ -132,6 +133,7 @@ class Model:
             named = [] if late else list(self._advance([each.meeting for each in versions if each.meeting]))
         for place, (since, instance, refusal, number) in enumerate(named):
             version = by_number[number]
+            shadow = _is_in_shadow(seen, version.campaign)
             claim = Claim(
                 campaign=version.campaign,
                 instance=instance,
@@ -139,11 +141,12 @@ class Model:
                 user=seen.event["subject"],
                 rewards=version.rewards,
                 touches=version.touches,
-                refusal=refusal or version.worthless,
+                refusal=refusal or version.worthless or ("shadow" if shadow else None),
                 version=number,
                 kept=version is not newest,
                 gives_back=version.definition.get("give_back", True),
                 variant=_find_variant(seen, version.campaign, version.definition),
+                shadow=shadow,
             )
             yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
@@ -196,7 +199,7 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
             variant = _find_variant(seen, campaign_id, definition)
             rewards, worthless = appraise(definition, variant, seen.event["type"], read_roots(seen))
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
-            earns_nothing = worthless or _tell_bar(seen, campaign_id, definition)
+            earns_nothing = worthless or _tell_bar(seen, campaign_id, definition) or _is_in_shadow(seen, campaign_id)
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
@@ -210,6 +213,11 @@ def _tell_bar(seen: Seen, campaign_id: str, definition: Document) -> str | None:
         return "holdout"
     variant = _find_variant(seen, campaign_id, definition)
     return None if any(variant in reward.get("variants", [variant]) for reward in definition["rewards"]) else "control"
+
+
+def _is_in_shadow(seen: Seen, campaign_id: str) -> bool:
+    """Whether a campaign is tried out: it stands against nobody, takes nothing, and its quests are its own."""
+    return bool(seen.book.campaigns[campaign_id]["state"] == "shadow")
 
 
 def _find_variant(seen: Seen, campaign_id: str, definition: Document) -> str | None:
@@ -353,7 +361,7 @@ def _read_meeting(
         return None
     starts_at, ends_at = read_schedule(definition)
     meeting = Meeting(
-        name=(campaign_id, seen.event["subject"]),
+        name=(campaign_id + (f"~{number}" if _is_in_shadow(seen, campaign_id) else ""), seen.event["subject"]),
         event=seen.name,
         version=number,
         quest=quest,

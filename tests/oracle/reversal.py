@@ -104,7 +104,7 @@ class Desk:
         return self._waiting.pop(event, [])
 
     def _undo(self, reversal: Reversal) -> Undoing:
-        instances = self._quests.list_of(reversal.user)
+        instances = [each for each in self._quests.list_of(reversal.user) if "~" not in each[0]]  # not of a shadow
         if not any(involves(instance, reversal.event) for _, instance in instances):
             return Undoing(reversal)
         past = self._pasts[reversal.event].weigh(reversal)

@@ -34,6 +34,9 @@ class Stored:
     counters: tuple[CounterName, ...]
     version: int  # of the campaign
     variant: str | None
+    shadow: bool
+    worth: tuple[tuple[str, int, str | None], ...]
+    """(kind, value, currency) of each reward that it gives, or would give were its campaign not in shadow"""
 
     @property
     def moves(self) -> bool:

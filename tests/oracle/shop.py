@@ -92,6 +92,24 @@ class Shop:
         launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
         await self._note(campaigns={campaign_id: launched | {"written": definition}})
 
+    async def try_out(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
+        """Make a campaign that is in shadow: it does not start before whatever comes."""
+        await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
+        await self.call("POST", f"/v1/campaigns/{campaign_id}/shadow")
+        tried = {"state": "shadow", "definition": definition, "version": 1}
+        await self._note(campaigns={campaign_id: tried | {"written": definition}})
+
+    async def end_trial(self, campaign_id: str, *, by_draft: bool) -> None:
+        """Launch a campaign that is in shadow, at once or from a draft."""
+        campaign = self.book.campaigns[campaign_id]
+        launched_at = datetime.now(UTC).isoformat() if self.book.tenant["clock"] == "live" else None
+        if by_draft:
+            await self.call("POST", f"/v1/campaigns/{campaign_id}/withdraw")
+        answer = await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
+        assert answer["version"] == campaign["version"] + 1
+        launched = {"state": "running", "definition": give_start(campaign["definition"], launched_at)}
+        await self._note(campaigns={campaign_id: {**campaign, **launched, "version": answer["version"]}})
+
     async def change(self, campaign_id: str, policy: str | None, definition: Mapping[str, Any]) -> None:
         """Make a new version of a running campaign, which starts when it says, or when the one before did.
 

@@ -64,10 +64,11 @@ def _list_wallets(tills: Tills) -> Standing:
 
 
 def _list_instances(tills: Tills, quests: QuestLog) -> Standing:
-    """What the model calls completed is denied where the grant was."""
+    """What the model calls completed is denied where the grant was; of a shadow unless it would be granted."""
     for (campaign, user), instances in quests.instances.items():
         for each in instances:
-            denied = each.state == "completed" and (campaign, each.name, each.completed_by) not in tills.granted
+            grant = (campaign.partition("~")[0], each.name, each.completed_by)
+            denied = each.state == "completed" and grant not in tills.granted and grant not in tills.told
             state = "denied" if denied else each.state
             name = ("quest", campaign, user, each.key, each.occurrence)
             yield name, [state, each.version, [step.done for step in each.steps]]
