@@ -56,6 +56,11 @@ class Event(Struct, frozen=True, dict=True):
         """What tells it from all other events."""
         return identify_event(self.tenant_id, self.source, self.event_id)
 
+    @property
+    def clock_at(self) -> datetime:
+        """What the tenant's clock showed when it came."""
+        return self.received_at if self.book.tenant.clock == "live" else self.occurred_at
+
     @cached_property
     def held_out(self) -> bool:
         """Whether its user is in the tenant's holdout: what it meets is denied, and counts for no quest."""

@@ -4,6 +4,8 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from msgspec import Struct
+
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 
@@ -71,6 +73,28 @@ class Winners:
         campaign = campaign_version.campaign
         names = [_ALONE, *_list_groups(campaign)] if campaign.stackable else [_ANY]
         return min((self._firsts[name] for name in names if name in self._firsts), default=(0, None))[1]
+
+
+class EarlierGrant(Struct, frozen=True):
+    """A campaign that was granted for an event, and what its rewards came to."""
+
+    campaign_version: CampaignVersion
+    values: Sequence[int]
+
+
+def stand_among(asked: Contender, granted: Sequence[EarlierGrant]) -> tuple[Winners, list[str]]:
+    """Of campaigns that were granted for an event, the winners that are tried before `asked`; and the ids of those tried
+    after it that it would have left nothing.
+    """
+    contenders: list[Contender] = [*granted, asked]
+    contenders.sort(key=lambda each: (-each.campaign_version.campaign.priority, each.campaign_version.campaign_id))
+    ranked = rank(contenders)
+    place, winners = next(n for n, each in enumerate(ranked) if each is asked), Winners()
+    for each in ranked[:place]:
+        winners.add(each.campaign_version)
+    campaign = asked.campaign_version.campaign
+    behind = [each.campaign_version for each in ranked[place + 1 :]]
+    return winners, [each.campaign_id for each in behind if collide(campaign, each.campaign)]
 
 
 def _list_groups(campaign: Campaign) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """What settle decides on the rows it has locked: quests first, then every grant request in log order against its limits."""
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -124,19 +124,21 @@ def decide(
     stock: Stock,
     instances: InstanceBatch,
     at: datetime,
+    open_winners: Callable[[GrantRequest], Winners] = lambda _: Winners(),
 ) -> Iterator[Settled]:
     """Decide requests in order; each sees what earlier grants consumed. Mutates `counters`, `inbox_heads` and `stock`.
 
     A request is outranked by one of the same event that was granted and stands against it; one that was refused yields.
     An event that was granted MAX_GRANTS is granted no more, whatever the limits say.
     A request comes with the use that refused it early, if one did. `caps` are the caps in force by (tenant, limit),
-    read in this transaction: a limit that is gone caps nothing. `at` is only recorded.
+    read in this transaction: a limit that is gone caps nothing. `at` is only recorded. `open_winners` says, by the first
+    request of an event, who has won it before: nobody, but where the past is decided once more.
     """
     match: Match | None = None
     winners = Winners()
     for request, refused_by in requests:
         if request.match is not match:
-            match, winners = request.match, Winners()
+            match, winners = request.match, open_winners(request)
         charges = _cap(request, caps)
         turn = _take_turn(request.campaign_version, charges, winners, counters, refused_by)
         if reason := _find_reason(request, turn.passed_over, turn.refused_by) or stock.refuse(request.wanted):

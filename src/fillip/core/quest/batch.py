@@ -176,7 +176,7 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
         source=event.source,
         event_id=event.event_id,
         occurred_at=event.occurred_at,
-        clock_at=event.received_at if tenant.clock == "live" else event.occurred_at,
+        clock_at=event.clock_at,
         tenant=tenant,
         sequence=event.place.offset,
         steps=candidate.steps,

@@ -1,0 +1,44 @@
+"""The past as a backtest reads it: events, and what other campaigns were granted for them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.book.book import Book, index_triggers
+from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.campaign import Schedule
+from fillip.core.match.candidate import Match
+
+_INSTANT = timedelta(microseconds=1)
+
+
+class PastGrant(Struct, frozen=True):
+    """A campaign that was granted for an event, and what its rewards came to."""
+
+    campaign_id: str
+    value: int
+
+
+class PastMatch(Struct, frozen=True):
+    """An event of the past that meets the campaign, and what others were granted for it."""
+
+    match: Match
+    granted: Sequence[PastGrant] = ()
+
+
+def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: datetime) -> Book:
+    """The book with this version alone, as if it had been running from `first` until before `until`, whatever its state and
+    schedule are.
+    """
+    campaign = replace(asked.campaign, schedule=Schedule(first, until - _INSTANT))
+    running = replace(asked, state="running", campaign=campaign, retained=())
+    versions = {asked.campaign_id: running}
+    mine = {n: limit for n, limit in book.limits.items() if limit.campaign_id in (None, asked.campaign_id)}
+    return replace(book, campaign_versions=versions, by_action=index_triggers([running], {}), limits=mine)
+
+
+def list_actions(asked: CampaignVersion) -> list[str]:
+    """The actions whose events may concern the campaign."""
+    return sorted({each.action for each in asked.campaign.expressions if each.is_rule})

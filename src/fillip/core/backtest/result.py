@@ -1,0 +1,92 @@
+"""What a backtest tells."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from fillip.core.ledger.decision import DecisionReason
+
+NotConsidered = Literal[
+    "reversals", "former_definitions", "codes_left", "badges_held", "own_earlier_grants", "archived_campaigns"
+]
+"""What a backtest passes over: see docs/guide/backtest.md."""
+
+
+class Spend(Struct, frozen=True):
+    """Rewards of one kind and currency: how many (None: by day, where it is not told), and their value in all, in minor
+    units or points.
+    """
+
+    kind: str
+    currency: str | None
+    rewards: int | None
+    value: int
+
+
+class Day(Struct, frozen=True):
+    """A day of the tenant's calendar."""
+
+    day: date
+    granted: int
+    denied: int
+    spend: Sequence[Spend]
+
+
+class LimitBite(Struct, frozen=True):
+    """A limit that had no room: how many grants it denied, to how many users, and the first of them by the events' time."""
+
+    limit_id: str
+    denied: int
+    users: int
+    first_at: datetime
+    first_event_id: str
+
+
+class OthersGrants(Struct, frozen=True):
+    """Another campaign: for how many of the grants it was granted too, how many it stood in the way of, and how many of its
+    grants this one would have taken the place of.
+    """
+
+    campaign_id: str
+    events: int
+    outranked: int
+    displaced: int
+
+
+class CohortCoverage(Struct, frozen=True):
+    """A cohort that the campaign is for: its members now, and how many of them met it and were granted something."""
+
+    cohort_id: str
+    version: int
+    members: int
+    met: int
+    granted: int
+
+
+class Result(Struct, frozen=True):
+    """See docs/guide/backtest.md. `events` were read, of the campaign's actions; `unreadable` of them the schemas of now refuse,
+    `undecidable` broke down. `granted_alone` are the grants for whose event no other campaign was granted.
+    """
+
+    events_met: int
+    users_met: int
+    granted: int
+    granted_users: int
+    spend: Sequence[Spend]
+    codes: int
+    denied: Mapping[DecisionReason, int]
+    days: Sequence[Day]
+    limits: Sequence[LimitBite]
+    granted_alone: int
+    overlap: Sequence[OthersGrants]
+    cohorts: Sequence[CohortCoverage] = ()
+    events: int = 0
+    unreadable: int = 0
+    undecidable: int = 0
+    not_met: Mapping[str, int] = {}
+    seconds: float = 0.0
+    read_to: datetime | None = None
+    book_version: int = 0
+    not_considered: Sequence[NotConsidered] = ()

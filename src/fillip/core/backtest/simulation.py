@@ -1,0 +1,162 @@
+"""Decides the past once more for one campaign, by the code that decides the present, on a ledger of its own in memory.
+
+Quests and the campaign's own limits begin empty. Of a limit that it shares with other campaigns it can take what all that was
+granted in the same window, before or after the event, has left: what others were granted stays granted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from fillip.core.backtest.past import PastGrant, PastMatch
+from fillip.core.book.book import Book
+from fillip.core.book.version import CampaignVersion
+from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
+from fillip.core.ledger.settlement import GrantRequest, Settled, decide, list_requests
+from fillip.core.ledger.stock import BadgeKey, Stock, count_codes, list_badges
+from fillip.core.limit import Counter, CounterKey
+from fillip.core.match.candidate import Match
+from fillip.core.quest.batch import InstanceBatch, InstanceKey, QuestKey, list_instances_to_lock
+from fillip.core.quest.instance import Instance
+
+Name = tuple[str, int]
+"""(key, occurrence)"""
+
+
+class Decided(Settled, frozen=True):
+    """A decision, with the instance of a quest that it is for, and which campaigns were granted for the event; of these
+    `displaced` are those that it would have left nothing.
+    """
+
+    instance: Instance | None = None
+    granted: Sequence[str] = ()
+    displaced: Sequence[str] = ()
+
+
+class _Standing(Struct, frozen=True):
+    """Who wins an event before a request, which later ones that leaves nothing, and who was granted at all."""
+
+    winners: Winners
+    behind: Sequence[str] = ()
+    granted: Sequence[str] = ()
+
+
+class Simulation:
+    """A ledger in memory; `decide` moves it on, or leaves it as it was where it raises."""
+
+    def __init__(self, book: Book, others: Mapping[str, CampaignVersion], at: datetime) -> None:
+        """`book` is of build_past_book, `others` are the campaigns in force, by which conflicts are settled."""
+        self._others = others
+        self._at = at
+        self._caps = {(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()}
+        self._shared = {limit_id for limit_id, limit in book.limits.items() if limit.campaign_id is None}
+        [asked] = book.campaign_versions.values()
+        quest = asked.campaign.quest
+        self._quest = book.tenant.tenant_id, asked.campaign_id
+        self._is_routed = asked.route is not None
+        self._lateness = timedelta(seconds=quest.lateness_s if quest else 0)
+        self._counters: dict[CounterKey, Counter] = {}
+        self._instances: dict[QuestKey, dict[Name, Instance]] = {}
+        self._held: set[BadgeKey] = set()
+
+    def list_unknown(self, past: Iterable[PastMatch]) -> set[CounterKey]:
+        """The counters of shared limits that these events may charge, and whose use is not known yet."""
+        charged = {charge.counter for each in past for charge in each.match.charges}
+        return {key for key in charged if key.limit_id in self._shared and key not in self._counters}
+
+    def know(self, used: Mapping[CounterKey, Counter]) -> None:
+        """Take note of what was used of counters in fact."""
+        self._counters |= used
+
+    def decide(self, past: Sequence[PastMatch]) -> list[Decided]:
+        """What the campaign would have granted for these events, which come in the order of the log."""
+        matches = [each.match for each in past]
+        instances = self._find_instances(matches)
+        requests = [request for some in list_requests(matches, instances) for request in some]
+        granted = {each.match.event.key: each.granted for each in past if each.granted}
+        standing = [self._rank(request, granted.get(request.match.event.key, ())) for request in requests]
+        charged = {charge.counter for request in requests for charge in request.charges}
+        counters = {key: self._counters.get(key) or Counter(0, 0) for key in charged}
+        settled = list(self._decide(requests, counters, instances, standing))
+        decided = [self._tell(each, place, instances) for each, place in zip(settled, standing, strict=True)]
+        self._keep(settled, counters, instances)
+        return decided
+
+    def _decide(
+        self,
+        requests: Sequence[GrantRequest],
+        counters: dict[CounterKey, Counter],
+        instances: InstanceBatch,
+        standing: Sequence[_Standing],
+    ) -> Iterator[Settled]:
+        wanted = [request.wanted for request in requests]
+        codes = {pool: [""] * count for pool, count in count_codes(wanted).items()}
+        stock = Stock(codes, list_badges(wanted) & self._held)
+        places = {id(request): place for request, place in zip(requests, standing, strict=True)}
+        asked = [(request, None) for request in requests]
+        return decide(
+            asked, counters, self._caps, {}, stock, instances, self._at, lambda request: places[id(request)].winners
+        )
+
+    def _rank(self, request: GrantRequest, granted: Sequence[PastGrant]) -> _Standing:
+        if not granted:
+            return _Standing(Winners())
+        known = [each for each in granted if each.campaign_id in self._others]
+        earlier = [EarlierGrant(self._others[each.campaign_id], (each.value,)) for each in known]
+        winners, behind = stand_among(request, earlier)
+        return _Standing(winners, behind, [each.campaign_id for each in granted])
+
+    def _tell(self, settled: Settled, standing: _Standing, instances: InstanceBatch) -> Decided:
+        place = settled.request.place
+        return Decided(
+            settled.request,
+            settled.decision,
+            instance=instances.find(place) if place else None,
+            granted=standing.granted,
+            displaced=standing.behind if settled.decision.outcome == "granted" else (),
+        )
+
+    def _find_instances(self, matches: Sequence[Match]) -> InstanceBatch:
+        """Those that matter to the events, as settle would find them; where all are found without a route, in less time."""
+        if not self._is_routed:
+            tenant_id, campaign_id = self._quest
+            users = {match.event.user_id for match in matches}
+            known = {user: quest for user in users if (quest := (tenant_id, campaign_id, user)) in self._instances}
+            first = min((match.event.clock_at for match in matches), default=self._at) - self._lateness
+            return InstanceBatch({quest: self._choose(quest, first) for quest in known.values()})
+        wanted = list_instances_to_lock(matches)
+        found = {quest: span.first for quest, span in wanted.quests.items() if quest in self._instances}
+        instances = InstanceBatch({quest: self._choose(quest, first) for quest, first in found.items()})
+        if growing := instances.list_growing(wanted):
+            every = {quest: self._instances.get(quest, {}).values() for quest in growing}
+            instances.count({quest: sum(e.is_waiting(first) for e in every[quest]) for quest, first in growing.items()})
+        return instances
+
+    def _choose(self, quest: QuestKey, first: datetime) -> list[Instance]:
+        known = self._instances[quest]
+        return [
+            each
+            for (key, occurrence), each in known.items()
+            if each.state == "open" or each.is_waiting(first) or (key, occurrence + 1) not in known
+        ]
+
+    def _keep(
+        self, settled: Sequence[Settled], counters: Mapping[CounterKey, Counter], instances: InstanceBatch
+    ) -> None:
+        self._counters.update((key, counter) for key, counter in counters.items() if counter.version)
+        for place, instance in instances.changed.items():
+            self._put(place, instance)
+        for each in settled:
+            if each.decision.outcome == "granted":
+                self._held |= list_badges([each.request.wanted])
+
+    def _put(self, place: InstanceKey, instance: Instance) -> None:
+        """Keep it, and forget what is finished and not the newest of its key: nothing asks for it any more."""
+        known = self._instances.setdefault(place[:3], {})
+        known[place.key, place.occurrence] = instance
+        before = known.get((place.key, place.occurrence - 1))
+        if before and not before.is_unfinished:
+            del known[place.key, place.occurrence - 1]
+        if not instance.is_unfinished and (place.key, place.occurrence + 1) in known:
+            del known[place.key, place.occurrence]

@@ -1,0 +1,191 @@
+"""Lets a campaign meet the past, as the worker would, and adds up what it would have granted."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Protocol
+
+from msgspec.structs import replace
+from pyroaring import BitMap
+
+from fillip.core.backtest.past import PastGrant, PastMatch
+from fillip.core.backtest.result import CohortCoverage, NotConsidered, Result
+from fillip.core.backtest.simulation import Simulation
+from fillip.core.backtest.tally import Tally
+from fillip.core.book.book import Book
+from fillip.core.book.version import CampaignVersion
+from fillip.core.errors import Retry, Unreadable
+from fillip.core.event import Event, Place, Rejection
+from fillip.core.limit import Counter as LimitCounter
+from fillip.core.limit import CounterKey
+from fillip.core.match.candidate import Match
+from fillip.core.ports import UserNumbers
+from fillip.http.history_query import HistoryEvent
+
+PORTION = 2_000
+"""Events that are met and decided together."""
+ASKED_AT_ONCE = 10_000
+"""Users whose numbers are asked for together."""
+
+Meet = Callable[[Sequence[Event | Rejection]], Awaitable[Sequence[Match | Rejection]]]
+"""What the worker matches events by."""
+
+
+class History(Protocol):
+    """The past."""
+
+    def read(self) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """All events in the order of their receipt. Raises Retry and Refused."""
+        ...
+
+
+class Counters(Protocol):
+    """The ledger's counters."""
+
+    async def read_counters(self, asked: Collection[CounterKey]) -> Mapping[CounterKey, LimitCounter]:
+        """What is used of them now. Raises Retry."""
+        ...
+
+
+class Replay:
+    """One backtest. `events` of them were read so far."""
+
+    def __init__(
+        self, book: Book, others: Mapping[str, CampaignVersion], meet: Meet, counters: Counters, at: datetime
+    ) -> None:
+        """`book` is of build_past_book, `others` are the campaigns in force."""
+        self._book = book
+        self._others = others
+        self._meet = meet
+        self._counters = counters
+        self._simulation = Simulation(book, others, at)
+        self._read_to: datetime | None = None
+        self._unreadable = self._undecidable = 0
+        self.events = 0
+        self.tally = Tally()
+
+    async def play(self, history: History, tell: Callable[[int], None]) -> None:
+        """Decide all of it; `tell` hears how many events are done. Raises Retry, Refused."""
+        async for page in history.read():
+            for start in range(0, len(page), PORTION):
+                await self._take(page[start : start + PORTION])
+                tell(self.events)
+            self._read_to = page[-1].received_at
+
+    async def sum_up(self, numbers: UserNumbers, refused: Mapping[str, int], began_at_s: float) -> Result:
+        """What came of it; `refused` is why events did not meet the campaign, as far as match tells."""
+        return replace(
+            self.tally.sum_up(),
+            cohorts=await self._cover(numbers),
+            events=self.events,
+            unreadable=self._unreadable,
+            undecidable=self._undecidable,
+            not_met=dict(refused),
+            seconds=round(monotonic() - began_at_s, 3),
+            read_to=self._read_to,
+            book_version=self._book.version,
+        )
+
+    async def _take(self, page: Sequence[HistoryEvent]) -> None:
+        granted: dict[int, Sequence[PastGrant]] = {}
+        events: list[Event] = []
+        for each in page:
+            self.events += 1
+            event = self._read_event(each)
+            if event is None:
+                self._unreadable += 1
+                continue
+            if each.granted:
+                granted[event.place.offset] = each.granted
+            events.append(event)
+        await self._decide(events, granted)
+
+    def _read_event(self, past: HistoryEvent) -> Event | None:
+        """None where the schemas of now refuse it."""
+        action = self._book.actions.get(past.action)
+        try:
+            typed = action.read(past.data) if action else None
+        except Unreadable:
+            typed = None
+        if typed is None:
+            return None
+        return Event(
+            tenant_id=self._book.tenant.tenant_id,
+            source=past.source,
+            event_id=past.id,
+            user_id=past.user_id,
+            action=past.action,
+            occurred_at=past.occurred_at,
+            received_at=past.received_at,
+            attributes=past.data,
+            typed=typed,
+            place=Place("", past.partition, self.events),
+            taken_at=past.received_at,
+            book=self._book,
+        )
+
+    async def _decide(self, events: Sequence[Event], granted: Mapping[int, Sequence[PastGrant]]) -> None:
+        """An event that can't be decided is left out, and counted."""
+        try:
+            past = [
+                PastMatch(match, granted.get(match.event.place.offset, ()))
+                for match in await self._meet(events)
+                if isinstance(match, Match)
+            ]
+            if unknown := self._simulation.list_unknown(past):
+                self._simulation.know(await self._counters.read_counters(unknown))
+            decided = self._simulation.decide(past)
+        except (Retry, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 - foreseen or not: one event does not keep the others out
+            if len(events) == 1:
+                self._undecidable += 1
+                return
+            for some in (events[: len(events) // 2], events[len(events) // 2 :]):
+                await self._decide(some, granted)
+            return
+        for met in past:
+            self.tally.add_met(met.match.event.user_id)
+        for each in decided:
+            self.tally.add(each)
+
+    async def _cover(self, numbers: UserNumbers) -> list[CohortCoverage]:
+        [campaign_version] = self._book.campaign_versions.values()
+        wanted = [each for each in campaign_version.campaign.cohorts if each in self._book.cohorts]
+        if not wanted:
+            return []
+        met, granted = [await self._number(numbers, sorted(users)) for users in (self.tally.met, self.tally.users)]
+        cohorts = self._book.cohorts
+        return [
+            CohortCoverage(
+                cohort_id=each,
+                version=cohorts[each].version,
+                members=len(cohorts[each].members),
+                met=cohorts[each].members.intersection_cardinality(met),
+                granted=cohorts[each].members.intersection_cardinality(granted),
+            )
+            for each in wanted
+        ]
+
+    async def _number(self, numbers: UserNumbers, users: Sequence[str]) -> BitMap:
+        tenant_id, found = self._book.tenant.tenant_id, BitMap()
+        for start in range(0, len(users), ASKED_AT_ONCE):
+            some = users[start : start + ASKED_AT_ONCE]
+            found.update((await numbers.find({tenant_id: some}, {tenant_id: self._book}))[tenant_id].values())
+        return found
+
+    def list_not_considered(self, result: Result, *, was_launched: bool) -> list[NotConsidered]:
+        """What it passed over; the first two always."""
+        [campaign_version] = self._book.campaign_versions.values()
+        rewards = campaign_version.campaign.rewards
+        shared = any(limit.campaign_id is None for limit in self._book.limits.values())
+        gone = any(each.campaign_id not in self._others for each in result.overlap)
+        asked: list[tuple[NotConsidered, bool]] = [
+            ("reversals", True),
+            ("former_definitions", True),
+            ("codes_left", any(reward.pool for reward in rewards)),
+            ("badges_held", any(reward.badge for reward in rewards)),
+            ("own_earlier_grants", was_launched and shared),
+            ("archived_campaigns", gone),
+        ]
+        return [name for name, holds in asked if holds]

@@ -1,0 +1,168 @@
+"""A tenant whose events the worker's own stages decide, and the same events as a backtest reads them."""
+
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import psycopg
+
+from fillip.core.backtest.past import PastGrant, build_past_book
+from fillip.core.backtest.question import BacktestQuestion
+from fillip.core.backtest.simulation import Decided
+from fillip.core.backtest.tally import Tally
+from fillip.core.book.book import Book
+from fillip.http.history_query import HistoryEvent
+from fillip.manage.backtest.past_postgres import PastLedger
+from fillip.manage.backtest.replay import Replay
+from fillip.match import Meet
+from fillip.match.numbers_postgres import PostgresNumbers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
+from fillip.stream.memory import MemoryLog
+from tests.oracle.catalogue import AMOUNTS, NOON, RECEIVED_AT
+from tests.oracle.said import SHOPS, USERS, write_event
+from tests.oracle.shop import Plane, Shop
+from tests.oracle.workers import Rumours, Worker
+
+FIRST, UNTIL = NOON - timedelta(days=30), NOON + timedelta(days=30)
+Name = tuple[str, str, str]
+"""(instance, source, event id)"""
+Said = tuple[str, str, list[dict[str, Any]]]
+"""(outcome, reason, limits)"""
+
+
+class Past:
+    """The events as analyse would tell them, in pages."""
+
+    def __init__(self, events: Sequence[HistoryEvent], most: int = 70) -> None:
+        self._events, self._most = events, most
+
+    async def read(self) -> AsyncIterator[Sequence[HistoryEvent]]:
+        for start in range(0, len(self._events), self._most):
+            yield self._events[start : start + self._most]
+
+
+class ToldTally(Tally):
+    """Keeps every decision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decided: list[Decided] = []
+
+    def add(self, decided: Decided) -> None:
+        self.decided.append(decided)
+        super().add(decided)
+
+
+@dataclass
+class PastWorld:
+    """One shop."""
+
+    plane: Plane
+    shop: Shop
+    pool: asyncpg.Pool
+    owner: psycopg.Connection
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(self, count: int, seed: int) -> None:
+        """Events of all kinds."""
+        chance = random.Random(seed)
+        for number in range(count):
+            hours = chance.choice([-69, -68, 0, 1, 2, 24, 25, 48, 72, 96])
+            said = (
+                chance.choice(USERS),
+                chance.choice(["BUY", "BUY", "BUY", "JOIN"]),
+                chance.choice(AMOUNTS),
+                chance.choice(SHOPS),
+                hours,
+            )
+            self.events.append(write_event(number, self.shop.tenant_id, said))
+
+    async def live(self) -> None:
+        """Let the worker decide all of them, in the order of one partition."""
+        log = MemoryLog(self.shop.tenant_id, 1)
+        for event in self.events:
+            log.append(0, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
+        worker = Worker(self.pool, log, Rumours(), 40, lambda *told: None)
+        await worker.source.rewind()
+        left = len(self.events)
+        while left:
+            batch = await anext(worker.source)
+            assert await worker.commit(await worker.prepare(batch, self.shop.tenant_id)) == "settled"
+            left -= len(batch.records)
+        await worker.source.close()
+
+    def list_live(self, campaign_id: str) -> dict[Name, Said]:
+        """What the ledger says."""
+        rows = self.owner.execute(
+            "SELECT instance, event_source, event_id, outcome, reason, limits FROM decision"
+            " WHERE tenant_id = %s AND campaign_id = %s",
+            (self.shop.tenant_id, campaign_id),
+        )
+        return {row[:3]: (row[3], row[4], [_strip(use) for use in row[5]]) for row in rows.fetchall()}
+
+    async def load(self) -> Book:
+        """The book as it stands."""
+        book = (await PostgresBooks(self.pool).pin([self.shop.tenant_id]))[self.shop.tenant_id]
+        assert isinstance(book, Book)
+        return book
+
+    async def replay(
+        self, campaign_id: str, granted: Mapping[str, Sequence[PastGrant]] | None = None
+    ) -> tuple[Replay, dict[Name, Said]]:
+        """Backtest it: what came of it, and each decision."""
+        whole, ledger = await self.load(), PastLedger(self.pool, self.shop.tenant_id)
+        question = BacktestQuestion(self.shop.tenant_id, campaign_id, 1, FIRST, UNTIL)
+        asked, _ = await ledger.read_version(question, whole)
+        meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
+        book = build_past_book(whole, asked, FIRST, UNTIL)
+        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC))
+        replay.tally = told = ToldTally()
+        past = [write_past(number, event, granted or {}) for number, event in enumerate(self.events)]
+        await replay.play(Past(past), lambda done: None)
+        return replay, {_name(each): _tell(each) for each in told.decided}
+
+
+def write_past(number: int, event: Mapping[str, Any], granted: Mapping[str, Sequence[PastGrant]]) -> HistoryEvent:
+    """An event as analyse has it; `granted` by source and id, with a space between."""
+    return HistoryEvent(
+        source=event["source"],
+        id=event["id"],
+        user_id=event["subject"],
+        action=event["type"],
+        occurred_at=datetime.fromisoformat(event["time"]),
+        received_at=RECEIVED_AT,
+        partition=0,
+        log_offset=number,
+        data=event["data"],
+        granted=granted.get(f"{event['source']} {event['id']}"),
+    )
+
+
+def _name(decided: Decided) -> Name:
+    event = decided.request.match.event
+    return decided.request.instance, event.source, event.event_id
+
+
+def _tell(decided: Decided) -> Said:
+    decision = decided.decision
+    uses = [
+        {
+            "key": use.key,
+            "limit_id": use.limit_id,
+            "window_start": str(use.window_start),
+            "used_before": use.used_before,
+            "amount": use.amount,
+            "cap": use.cap,
+        }
+        for use in decision.uses
+    ]
+    return decision.outcome, decision.reason, uses
+
+
+def _strip(use: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in use.items() if name != "version"}
