@@ -63,4 +63,5 @@ SELECT tenant_id, id, 'r' || i, 'fillip', id, 'e' || i, '/till', user_id, '{"eve
 INSERT INTO quest_instance (tenant_id, campaign_id, user_id, instance_key, occurrence, campaign_version, state, started_at,
                             start_offset, steps)
 SELECT tenant_id, campaign_id, user_id, mine::text, 1, 1, CASE WHEN mine % 4 = 0 THEN 'open' ELSE 'completed' END, at, 0, '[]' FROM n;
+INSERT INTO backtest (tenant_id, campaign_id, version, first_at, until_at) SELECT tenant_id, campaign_id, 1, at - interval '1 day', at FROM n;
 INSERT INTO gateway_ticket (ticket_hash, tenant_id, user_id, expires_at) SELECT sha256(i::text::bytea), tenant_id, user_id, at FROM n;

@@ -57,6 +57,7 @@ LISTS = (
     "rejections",
     "points",
     "reversals",
+    "backtests",
 )
 
 
@@ -99,6 +100,10 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
     builds = (await acme.get("/v1/cohorts/vip/builds")).json()["items"]
     made["build_id"] = builds[0]["build_id"]
+    with psycopg.connect(dsn) as owner:
+        asked = "INSERT INTO backtest (tenant_id, campaign_id, version, first_at, until_at) VALUES ('acme', 'c', 1, %s, now())"
+        row = owner.execute(asked + " RETURNING backtest_id", ["2026-01-01T00:00:00Z"]).fetchone()
+        made["backtest_id"] = row and row[0]
     made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     with psycopg.connect(dsn) as owner:

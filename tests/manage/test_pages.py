@@ -30,6 +30,7 @@ MAX_SORTED = 10_000
 """A user's rows may be put in order, or an event's; a tenant has 100,000 in each table."""
 LISTS: dict[str, dict[str, str]] = {
     "/v1/actions": {},
+    "/v1/backtests": {},
     "/v1/badges": {},
     "/v1/campaigns": {"state": "running", "kind": "SIMPLE"},
     "/v1/campaigns/c0/versions": {},

@@ -11,14 +11,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import msgspec
 import structlog
 from msgspec import Struct
 from prometheus_client import Histogram
 
-from fillip.analyse.task import ANALYSTS, COHORTS, Bounds, Form, Outcome, Task
+from fillip.analyse.task import ANALYSTS, BACKTESTS, COHORTS, Bounds, Form, Outcome, Task
 from fillip.analyse.tenant_files import FileLender, TenantFiles
 from fillip.core.errors import Busy, Refused, Retry
 from fillip.core.ports import UserPreview
@@ -130,15 +130,21 @@ class Queries:
 
     @asynccontextmanager
     async def answer(
-        self, tenant_id: str, sql: str, form: Form, bounds: Bounds = ANALYSTS, give: Give | None = None
+        self,
+        tenant_id: str,
+        sql: str,
+        form: Form,
+        bounds: Bounds = ANALYSTS,
+        give: Give | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Answer]:
-        """The answer to one SELECT over the views of `tenant_id`, and what `give` gives beside."""
+        """The answer to one SELECT over the views of `tenant_id`, and what `give` gives beside; one of ours has `parameters`."""
         if len(sql) > LONGEST_SQL:
             raise QueryRefused(f"longer than {LONGEST_SQL} characters")
         async with self._take_turn(tenant_id), self._lender.lend(tenant_id) as files:
             file, began = files.folder / f"answer.{form}", monotonic()
             given = await give(files.folder) if give else {}
-            task = Task(sql, files.groups, files.struck, form, str(file), bounds, given)
+            task = Task(sql, files.groups, files.struck, form, str(file), bounds, given, parameters or {})
             outcome = await self._processes.run(task)
             took_s = monotonic() - began
             name = "answered" if outcome.refused is None else "stopped" if outcome.stopped else "refused"
@@ -150,6 +156,12 @@ class Queries:
     def select_users(self, tenant_id: str, sql: str) -> AbstractAsyncContextManager[Answer]:
         """The users that a SELECT of one column names, each once, as CSV with the header `user_id`."""
         return self.answer(tenant_id, sql, "users", COHORTS)
+
+    def read_history(
+        self, tenant_id: str, sql: str, parameters: Mapping[str, Any]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """What a SELECT of ours finds in a tenant's history, as lines of JSON."""
+        return self.answer(tenant_id, sql, "history", BACKTESTS, parameters=parameters)
 
     async def check_users(self, tenant_id: str, sql: str) -> None:
         """Raise what select_users would raise before it ran."""

@@ -1,15 +1,15 @@
 """What the process that runs a query is told, and what it tells."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from fillip.analyse.tenant_files import FileGroup
 
-Form = Literal["json", "csv", "parquet", "users", "nothing"]
+Form = Literal["json", "csv", "parquet", "users", "nothing", "history"]
 """Of an answer's file. `users`: CSV, the one column as `user_id`, each once, none of them null. `nothing`: the query is checked
-as one of users, and not run."""
+as one of users, and not run. `history`: lines of JSON, of a SELECT of ours, for which events have their places in the log."""
 
 
 class Bounds(Struct, frozen=True):
@@ -25,12 +25,15 @@ ANALYSTS = Bounds(rows=10_000, bytes=16 * 1024 * 1024, within_s=30, memory_mb=51
 """For a person who waits."""
 COHORTS = Bounds(rows=20_000_000, bytes=2 * 1024 * 1024 * 1024, within_s=300, memory_mb=1_024)
 """For a list of users, of whom all are wanted."""
+BACKTESTS = Bounds(rows=100_000, bytes=2 * 1024 * 1024 * 1024, within_s=120, memory_mb=1_024)
+"""For a part of the past."""
 
 
 class Task(Struct, frozen=True):
     """A SELECT, the tenant's files (see TenantFiles) and where the answer is to be written.
 
-    `given` are Parquet files of ours that the SELECT may read beside the views, by the name it has for them.
+    `given` are Parquet files of ours that the SELECT may read beside the views, by the name it has for them; `parameters` are
+    those of a SELECT of ours.
     """
 
     sql: str
@@ -40,6 +43,7 @@ class Task(Struct, frozen=True):
     answer: str
     bounds: Bounds
     given: Mapping[str, str] = {}
+    parameters: Mapping[str, Any] = {}
 
 
 class Column(Struct, frozen=True):

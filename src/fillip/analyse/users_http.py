@@ -2,8 +2,10 @@
 
 import asyncio
 from hmac import compare_digest
+from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -16,6 +18,7 @@ from fillip.http.body import JsonRequest
 from fillip.http.errors import Invalid, Unauthorized
 from fillip.http.users_query import PATH, UsersQuery
 
+Body = TypeVar("Body", bound=Struct)
 SENT_WITHIN_S = 300.0
 """Who reads more slowly is cut off: the answer keeps the tenant's next query waiting."""
 
@@ -30,14 +33,13 @@ class UsersDoor:
 
     def __init__(self, queries: Queries, key: str) -> None:
         self._queries = queries
-        self._key = key.encode()
+        self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HttpRefused, Refused and Retry."""
         request = Request(scope, receive)
-        if not compare_digest(read_bearer(request.headers).encode(), self._key):
-            raise Unauthorized("this door is for Fillip's own processes: the key is not FILLIP_ANALYSE_KEY")
-        asked = await _read_query(request)
+        require_key(request, self._key)
+        asked = await read_body(request, UsersQuery)
         if asked.want == "check":
             await self._queries.check_users(asked.tenant_id, asked.sql)
             await Response(status_code=204)(scope, receive, send)
@@ -51,12 +53,19 @@ class UsersDoor:
                     await response(scope, receive, send)
 
 
-async def _read_query(request: Request) -> UsersQuery:
+def require_key(request: Request, key: str) -> None:
+    """Raise Unauthorized unless the request comes with the installation's key."""
+    if not compare_digest(read_bearer(request.headers).encode(), key.encode()):
+        raise Unauthorized("this door is for Fillip's own processes: the key is not FILLIP_ANALYSE_KEY")
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """What is asked for. Raises HttpRefused."""
     taken = JsonRequest(request.scope, request.receive)
     if not await taken.body():
         raise Invalid("send a query", at="")
     await taken.read_json()
     try:
-        return msgspec.convert(await taken.json(), UsersQuery)
+        return msgspec.convert(await taken.json(), kind)
     except msgspec.ValidationError as error:
         raise Invalid(str(error), at="") from None

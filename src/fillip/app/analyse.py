@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from fillip.analyse import Queries, build_app, keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.history_http import history_route
 from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -44,7 +45,8 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         Queries.open(bay.day_files) as queries,
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
-        own = [users_route(user_queries, settings.analyse_key)] if settings.analyse_key else []
+        doors = (users_route, history_route) if settings.analyse_key else ()
+        own = [open_door(user_queries, settings.analyse_key or "") for open_door in doors]
         routes = [*list_health_routes(health), *page_routes(), *own]
         app = build_app(bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])

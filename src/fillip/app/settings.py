@@ -31,6 +31,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "worker": (*_ANY, *KAFKA, *HOT, "valkey_url"),
     "publish": (*_ANY, *KAFKA, "valkey_url"),
     "sweep": (*_ANY, *ANALYSE),
+    "backtest": ("host", *ANALYSE),  # a process of sweep's own
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
     "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days"),
 }
@@ -39,6 +40,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {
     "worker": ("fillip_worker",),
     "publish": ("fillip_publish",),
     "sweep": ("fillip_sweep", "fillip_worker", "fillip_api"),
+    "backtest": ("fillip_worker",),
     "gateway": ("fillip_gateway",),
     "analyse": ("fillip_analyse",),
 }
@@ -99,7 +101,9 @@ class Settings(BaseModel):
         default=None, description="where api and sweep find analyse; default: its port on this host"
     )
     analyse_key: Annotated[str, Field(pattern="^[!-~]{20,200}$")] | None = Field(
-        default=None, repr=False, description="by which api and sweep ask analyse for users; none: no cohorts by query"
+        default=None,
+        repr=False,
+        description="by which api and sweep ask analyse; none: no cohorts by query, no backtests",
     )
     metrics_port: Port | None = Field(default=None, description="metrics and health of this process; none: not served")
     allowed_origins: tuple[str, ...] = Field(

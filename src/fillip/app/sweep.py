@@ -1,6 +1,9 @@
-"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, and runs the queries of cohorts."""
+"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, runs the queries of cohorts, and
+starts backtests.
+"""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -8,6 +11,7 @@ import asyncpg
 
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
+from fillip.manage.backtest.run import BacktestRuns, name_command
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
 from fillip.manage.cohort.query_run import CohortRuns
 from fillip.manage.store.postgres import open_engine
@@ -34,7 +38,7 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
         ]
         health.watch("PostgreSQL", partial(reach_pool, probe))  # of its own: the others may be at work for long
         runs = await open_runs(settings, stack)
-        running = [asyncio.create_task(runs.keep_running()) for _ in range(RUNS_AT_ONCE) if runs]
+        running = [asyncio.create_task(each.keep_running()) for each in runs]
         try:
             await sweep([due(finder, ledger) for due in DUES], stop)
         finally:
@@ -43,12 +47,14 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
             await asyncio.gather(*running, return_exceptions=True)
 
 
-async def open_runs(settings: Settings, stack: AsyncExitStack) -> CohortRuns | None:
-    """What runs the queries of cohorts; None where there is no key to ask analyse by."""
+async def open_runs(settings: Settings, stack: AsyncExitStack) -> Sequence[CohortRuns | BacktestRuns]:
+    """What runs the queries of cohorts, and backtests; nothing where there is no key to ask analyse by."""
     if settings.analyse_key is None:
-        return None
+        return ()
     finder, engine = open_engine(settings.dsn("fillip_sweep"), connections=1), open_engine(settings.dsn("fillip_api"))
     stack.push_async_callback(finder.dispose)
     stack.push_async_callback(engine.dispose)
     client = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
-    return CohortRuns(finder, engine, AnalyseUserQueries(client))
+    cohorts = CohortRuns(finder, engine, AnalyseUserQueries(client))
+    backtests = BacktestRuns(finder, engine, name_command(), settings.list_for("backtest"))
+    return [*[cohorts] * RUNS_AT_ONCE, backtests]

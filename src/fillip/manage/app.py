@@ -11,6 +11,7 @@ from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
+    backtests,
     badges,
     campaigns,
     claims,
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cohort_queries.router,
     lists.router,
     explain.router,
+    backtests.router,
     campaigns.router,
     hot.router,
     live.router,

@@ -18,11 +18,12 @@ from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
 from fillip.http.fields import Instant, OwnId, Part, Source, UserId, give_examples
 from fillip.manage.campaign.postgres import find_campaign
-from fillip.manage.decision.postgres import DecisionRow, decisions, find_first
+from fillip.manage.decision.postgres import decisions, find_first
 from fillip.manage.explain import postgres, wording
-from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
+from fillip.manage.explain.answer import Check, ExplanationAnswer, Outcome
 from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, check_shadow, describe_instance
-from fillip.manage.explain.conflict import check_conflict_now, describe_conflict
+from fillip.manage.explain.conflict import check_conflict_now
+from fillip.manage.explain.explanation import build_explanation, check_decided
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
@@ -65,8 +66,9 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
             next(each for each in described.steps if each.name == step).given.append(given)
         message = wording.tell_completed(instance)
         checks.append(Check(check="quest", passed=True, message=message, instances=[described]))
-    checks += await work.compute(_check_decided, context, row)
-    return _answer(context, checks, row.outcome, row.reason, decision_id)
+    uses = msgspec.convert(row.limits, list[CounterUse])
+    checks += await work.compute(check_decided, context, row.reason, row.outranked_by, uses)
+    return build_explanation(context, checks, row.outcome, row.reason, as_of="decision", decision_id=decision_id)
 
 
 @router.get("/campaigns/{campaign_id}/explain")
@@ -118,7 +120,8 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         checks.append(await check_conflict_now(work, context))
     if appraisal.refused is None and not context.campaign_version.is_shadow:
         checks.append(await _check_current_limits(work, context, appraisal.values))
-    return _answer(context, checks, *_conclude(context, checks, trial), None)
+    outcome, reason = _conclude(context, checks, trial)
+    return build_explanation(context, checks, outcome, reason, as_of="now")
 
 
 def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
@@ -156,23 +159,6 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
     return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
 
 
-def _check_decided(context: EventContext, row: DecisionRow) -> list[Check]:
-    """What a decision weighed after its rule; what was refused before limits says nothing of them."""
-    if row.reason in ("paused", "holdout", "control", "late"):
-        return []
-    worth, _ = check_worth(context)
-    if not worth.passed:
-        return [worth]
-    if row.reason == "shadow":
-        return [worth, *check_shadow(context.campaign_version)]
-    if row.outranked_by:
-        return [worth, describe_conflict(row.outranked_by)]
-    checks = [worth, describe_conflict(None), check_limits(msgspec.convert(row.limits, list[CounterUse]))]
-    if row.reason in wording.STOCK:
-        checks.append(Check(check="room", passed=False, reason=row.reason, message=wording.STOCK[row.reason]))
-    return checks
-
-
 async def _check_current_limits(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:
     try:
         charges = await work.compute(
@@ -182,29 +168,3 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
         return Check(check="limits", passed=False, reason="key_error", message=wording.tell_key_error(error))
     uses, _ = weigh(charges, await postgres.read_charged(work.connection, charges))
     return check_limits(uses)
-
-
-def _answer(
-    context: EventContext, checks: list[Check], outcome: Outcome, reason: str, decision_id: UUID | None
-) -> ExplanationAnswer:
-    event, campaign_version = context.event, context.campaign_version
-    return ExplanationAnswer(
-        as_of="decision" if decision_id else "now",
-        summary=wording.summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
-        outcome=outcome,
-        reason=reason,
-        campaign_id=campaign_version.campaign_id,
-        campaign_version=campaign_version.version,
-        decision_id=decision_id,
-        user_revision=context.user_revision,
-        event=EventAnswer(
-            event_id=event.event_id or None,
-            event_source=event.source or None,
-            user_id=event.user_id,
-            action=event.action,
-            occurred_at=event.occurred_at,
-            received_at=event.received_at,
-            attributes=dict(event.attributes),
-        ),
-        checks=checks,
-    )

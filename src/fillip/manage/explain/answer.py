@@ -132,7 +132,8 @@ class EventAnswer(BaseModel):
 class ExplanationAnswer(BaseModel):
     """Why an event earned something from a campaign, or why not. `summary` says it in a sentence.
 
-    `as_of` tells whether this is a decision as it was made, or what the event would earn as everything stands now.
+    `as_of` tells whether this is a decision as it was made, what the event would earn as everything stands now, or what a
+    backtest says that it would have earned.
     """
 
     model_config = give_examples(
@@ -160,7 +161,7 @@ class ExplanationAnswer(BaseModel):
     )
 
     summary: str
-    as_of: Literal["decision", "now"]
+    as_of: Literal["decision", "now", "backtest"]
     outcome: Outcome
     reason: str
     campaign_id: str

@@ -142,6 +142,24 @@ cohort_build = _table(
     _instant("started_at", "updated_at"),
     _instant("ended_at", null=True),
 )
+backtest = _table(
+    "backtest",
+    _key("tenant_id"),
+    _uuid("backtest_id", key=True),
+    _text("campaign_id"),
+    _integer("version"),
+    _instant("first_at", "until_at"),
+    _text("state", given=False),
+    _instant("asked_at"),
+    _instant("begun_at", "ended_at", null=True),
+    _uuid("run_id", null=True),
+    _instant("held_until", null=True),
+    _integer("tries"),
+    _count("events_done"),
+    _count("events", null=True),
+    _json("result", null=True),
+    _text("error", null=True),
+)
 book_change = _table(
     "book_change",
     _key("tenant_id"),

@@ -1,0 +1,64 @@
+"""The door for backtests: a tenant's past events, in the order of their receipt. It opens to the installation's key."""
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from fillip.analyse.queries import Queries
+from fillip.analyse.query_http import write_headers
+from fillip.analyse.users_http import SENT_WITHIN_S, read_body, require_key
+from fillip.core.instant import MIN_TIME
+from fillip.http.history_query import PATH, HistoryQuery, Mark
+
+_MICROSECOND = timedelta(microseconds=1)
+_START = Mark(MIN_TIME, -1, -1)
+SQL = {
+    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in ("history", "history_count")
+}
+
+
+def history_route(queries: Queries, key: str) -> Route:
+    """POST /internal/history: events, or their number, as lines of JSON."""
+    return Route(PATH, HistoryDoor(queries, key), methods=["POST"])
+
+
+class HistoryDoor:
+    """ASGI, since an answer's file stays only until it is sent."""
+
+    def __init__(self, queries: Queries, key: str) -> None:
+        self._queries = queries
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises HttpRefused, Refused and Retry."""
+        request = Request(scope, receive)
+        require_key(request, self._key)
+        asked = await read_body(request, HistoryQuery)
+        name, given = _choose(asked)
+        async with self._queries.read_history(asked.tenant_id, SQL[name], given) as answer:
+            response = FileResponse(answer.file, headers=write_headers(request, answer), media_type="application/jsonl")
+            async with asyncio.timeout(SENT_WITHIN_S):
+                await response(scope, receive, send)
+
+
+def _choose(asked: HistoryQuery) -> tuple[str, dict[str, Any]]:
+    given: dict[str, Any] = {
+        "actions": list(asked.actions),
+        "first_us": _tell_us(asked.first),
+        "until_us": _tell_us(asked.until),
+    }
+    if asked.want == "count":
+        return "history_count", given
+    behind = asked.behind or _START
+    mark = {"received_us": _tell_us(behind.received_at), "partition": behind.partition, "log_offset": behind.log_offset}
+    return "history", given | mark | {"campaign_id": asked.campaign_id, "limit": asked.limit}
+
+
+def _tell_us(instant: datetime) -> int:
+    return (instant - MIN_TIME) // _MICROSECOND

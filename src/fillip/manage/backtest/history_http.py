@@ -1,0 +1,84 @@
+"""The past from analyse, where it lies, some events at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+import msgspec
+
+from fillip.core.backtest.question import BacktestQuestion
+from fillip.core.errors import Refused, Retry
+from fillip.http.history_query import MAX_EVENTS, PATH, HistoryCount, HistoryEvent, HistoryQuery, Mark
+
+TRIES, PAUSE_S = 10, 3.0
+"""Analyse may be busy with the tenant's other queries, or away for a moment."""
+FEWEST = 100
+"""So few events at a time there always is room for, whatever they hold."""
+_read_lines = msgspec.json.Decoder(HistoryEvent).decode_lines
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+
+
+class PastAway(Retry):
+    """Analyse could not tell the past."""
+
+
+class AnalyseHistory:
+    """A tenant's past. `client` has analyse's base URL and the key as bearer."""
+
+    def __init__(self, client: httpx.AsyncClient, question: BacktestQuestion, actions: Sequence[str]) -> None:
+        self._client = client
+        asked = question
+        self._query = HistoryQuery(asked.tenant_id, asked.campaign_id, actions, asked.first, asked.until, "count")
+
+    async def count(self) -> int:
+        """How many events there are. Raises Retry."""
+        return msgspec.json.decode(await self._insist(self._query), type=HistoryCount).events
+
+    async def read(self) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """All events in the order of their receipt. Raises Retry."""
+        behind: Mark | None = None
+        most = MAX_EVENTS
+        while True:
+            query = msgspec.structs.replace(self._query, want="events", behind=behind, limit=most)
+            try:
+                lines = await self._insist(query)
+            except Refused:
+                if most <= FEWEST:
+                    raise
+                most //= 10  # they are large: fewer at a time
+                continue
+            events = await asyncio.to_thread(_read_lines, lines)
+            if events:
+                yield events
+                behind = Mark(events[-1].received_at, events[-1].partition, events[-1].log_offset)
+            if len(events) < most:
+                return
+
+    async def _insist(self, query: HistoryQuery) -> bytes:
+        for attempt in range(TRIES):
+            try:
+                return await self._ask(query)
+            except Retry:
+                if attempt == TRIES - 1:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+        raise AssertionError
+
+    async def _ask(self, query: HistoryQuery) -> bytes:
+        body, headers = msgspec.json.encode(query), {"Content-Type": "application/json"}
+        try:
+            response = await self._client.post(PATH, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise PastAway(f"analyse does not answer ({type(error).__name__})") from error
+        if response.is_success:
+            return response.content
+        try:
+            detail = msgspec.json.decode(response.content, type=_Problem).detail
+        except msgspec.MsgspecError:
+            detail = "without a reason"
+        if response.status_code == 422:
+            raise Refused(f"the past can't be read: {detail}")
+        raise PastAway(f"analyse answered {response.status_code}: {detail}")

@@ -1,0 +1,65 @@
+"""An explanation put together: what was decided behind the rule, and the whole as it is answered."""
+
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from fillip.core.ledger.decision import DecisionReason
+from fillip.core.limit import CounterUse
+from fillip.manage.explain import wording
+from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
+from fillip.manage.explain.checks import EventContext, check_limits, check_shadow
+from fillip.manage.explain.conflict import describe_conflict
+from fillip.manage.explain.rewards import check_worth
+
+
+def check_decided(
+    context: EventContext, reason: DecisionReason, outranked_by: str | None, uses: Sequence[CounterUse]
+) -> list[Check]:
+    """What a decision weighed after its rule; what was refused before limits says nothing of them."""
+    if reason in ("paused", "holdout", "control", "late"):
+        return []
+    worth, _ = check_worth(context)
+    if not worth.passed:
+        return [worth]
+    if reason == "shadow":
+        return [worth, *check_shadow(context.campaign_version)]
+    if outranked_by:
+        return [worth, describe_conflict(outranked_by)]
+    checks = [worth, describe_conflict(None), check_limits(uses)]
+    if reason in wording.STOCK:
+        checks.append(Check(check="room", passed=False, reason=reason, message=wording.STOCK[reason]))
+    return checks
+
+
+def build_explanation(
+    context: EventContext,
+    checks: list[Check],
+    outcome: Outcome,
+    reason: str,
+    *,
+    as_of: Literal["decision", "now", "backtest"],
+    decision_id: UUID | None = None,
+) -> ExplanationAnswer:
+    """The whole."""
+    event, campaign_version = context.event, context.campaign_version
+    return ExplanationAnswer(
+        as_of=as_of,
+        summary=wording.summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
+        outcome=outcome,
+        reason=reason,
+        campaign_id=campaign_version.campaign_id,
+        campaign_version=campaign_version.version,
+        decision_id=decision_id,
+        user_revision=context.user_revision,
+        event=EventAnswer(
+            event_id=event.event_id or None,
+            event_source=event.source or None,
+            user_id=event.user_id,
+            action=event.action,
+            occurred_at=event.occurred_at,
+            received_at=event.received_at,
+            attributes=dict(event.attributes),
+        ),
+        checks=checks,
+    )
