@@ -97,8 +97,10 @@ class InstanceBatch:
             if self._put(place, instance) is None:
                 self.fresh.add(place)
             self.met += [(place, each) for each in moved.met]
-        versions = {version.campaign_version.version: version for version in candidate.versions}
         completed = [moved for moved in done.moved if moved.instance.state == "completed"]
+        if not completed:
+            return [], done.refused
+        versions = {version.campaign_version.version: version for version in candidate.versions}
         return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
 
     def find(self, place: InstanceKey) -> Instance | None:

@@ -149,6 +149,8 @@ class QuestEvent(Struct, frozen=True):
 
         Where all are before it (the book is older than the instance) it is the newest.
         """
+        if not self.retained:  # asked several times an event
+            return self
         return next((each for each in self.retained if campaign_version <= each.campaign_version), self)
 
     @property
@@ -333,7 +335,9 @@ def _takes(instance: Instance, quest_event: QuestEvent) -> bool:
 
 
 def _is_over(ends_at: datetime | None, quest_event: QuestEvent) -> bool:
-    return ends_at is not None and quest_event.clock_at > add_span(ends_at, quest_event.quest.lateness_s)
+    if ends_at is None or quest_event.clock_at <= ends_at:  # mostly: to add a span takes longer
+        return False
+    return quest_event.clock_at > add_span(ends_at, quest_event.quest.lateness_s)
 
 
 def _lapse(instance: Instance, quest_event: QuestEvent) -> Instance:
