@@ -10,6 +10,7 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
 from tests.bench import (
+    backtest,
     bay,
     books,
     cohorts,
@@ -51,6 +52,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "explain": explain.bench,
     "force": force.bench,
     "neighbours": neighbours.bench,
+    "backtest": backtest.bench,
     "bay": bay.bench,
     "reports": reports.bench,
     "projection": projection.bench,

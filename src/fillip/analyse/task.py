@@ -25,7 +25,7 @@ ANALYSTS = Bounds(rows=10_000, bytes=16 * 1024 * 1024, within_s=30, memory_mb=51
 """For a person who waits."""
 COHORTS = Bounds(rows=20_000_000, bytes=2 * 1024 * 1024 * 1024, within_s=300, memory_mb=1_024)
 """For a list of users, of whom all are wanted."""
-BACKTESTS = Bounds(rows=100_000, bytes=2 * 1024 * 1024 * 1024, within_s=120, memory_mb=1_024)
+BACKTESTS = Bounds(rows=250_000, bytes=256 * 1024 * 1024, within_s=120, memory_mb=1_024)
 """For a part of the past."""
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from fillip.core.backtest.past import PastGrant
 
 PATH = "/internal/history"
-MAX_EVENTS = 100_000
+MAX_EVENTS = 250_000
 """Most that are sent at once."""
 
 _Instant = Annotated[datetime, Meta(tz=True)]

@@ -22,7 +22,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.ports import UserNumbers
 from fillip.http.history_query import HistoryEvent
 
-PORTION = 2_000
+PORTION = 10_000
 """Events that are met and decided together."""
 ASKED_AT_ONCE = 10_000
 """Users whose numbers are asked for together."""
