@@ -169,6 +169,7 @@ def test_each_process_gets_its_own_and_no_more() -> None:
         "sweep": {"key-of-analyse", "pw-of-fillip_sweep", "pw-of-fillip_worker", "pw-of-fillip_api"},
         "gateway": {"pw-of-kafka", "pw-of-fillip_gateway"},
         "analyse": {"key-of-analyse", "pw-of-valkey", "pw-of-kafka", "pw-of-fillip_analyse"},
+        "cohort": {"pw-of-kafka", "pw-of-fillip_cohort", "pw-of-fillip_worker", "pw-of-fillip_api"},
     }
     assert "FILLIP_POSTGRES_DSN" not in settings.model_copy(update={"operator_key": None}).list_for("api")
     assert settings.list_for("gateway")["FILLIP_ALLOWED_ORIGINS"] == '["https://shop.example"]'

@@ -99,7 +99,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert find_processes(tmp_path) == []
 
 
-@pytest.mark.parametrize("process", ["api", "worker", "publish", "sweep", "gateway", "analyse", "migrate"])
+@pytest.mark.parametrize("process", ["api", "worker", "publish", "sweep", "gateway", "analyse", "cohort", "migrate"])
 def test_a_missing_setting_is_named(process: str) -> None:
     assert_one_clear_line(run_fillip(process), "FILLIP_POSTGRES_DSN")
 
@@ -250,11 +250,11 @@ def test_in_the_background_of_a_script_it_stops_when_told_to(tmp_path: Path, how
             assert (
                 len(
                     re.findall(
-                        r"http://127\.0\.0\.1:\d+/metrics +(?:api|gateway|publish|worker|sweep|analyse)\b",
+                        r"http://127\.0\.0\.1:\d+/metrics +(?:api|gateway|publish|worker|sweep|analyse|cohort)\b",
                         "".join(said),
                     )
                 )
-                == 6
+                == 7
             )
             # when
             os.kill(pid, how)

@@ -117,8 +117,8 @@ async def send_behind(stack: Stack, pid: int, producer: KafkaProducer, topic: st
 @pytest.mark.parametrize(
     ("server", "word", "needed_by"),
     [
-        ("postgres", "PostgreSQL does not answer", {"api", "worker", "sweep", "gateway", "analyse"}),
-        ("kafka", "Kafka does not answer", {"api", "worker", "publish", "gateway", "analyse"}),
+        ("postgres", "PostgreSQL does not answer", {"api", "worker", "sweep", "gateway", "analyse", "cohort"}),
+        ("kafka", "Kafka does not answer", {"api", "worker", "publish", "gateway", "analyse", "cohort"}),
     ],
 )
 async def test_a_server_that_is_away_makes_not_ready_whoever_needs_it_and_kills_nobody(

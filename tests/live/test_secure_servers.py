@@ -95,6 +95,7 @@ def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secu
         "sweep": {"fillip_sweep", "fillip_worker", "fillip_api", "analyse key"},
         "gateway": {"kafka", "fillip_gateway"},
         "analyse": {"kafka", "valkey", "fillip_analyse", "analyse key"},
+        "cohort": {"kafka", "fillip_cohort", "fillip_worker", "fillip_api"},
     }
     written = [*(stack.state_dir / "log").iterdir(), *secure.folder.glob("*/log/*")]
     said = "".join(file.read_text(errors="replace") for file in written)

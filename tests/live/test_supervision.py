@@ -20,7 +20,7 @@ BACK_WITHIN_S = 90.0
 
 
 @pytest.mark.parametrize(
-    "name", ["valkey", "postgres", "kafka", "worker", "publish", "sweep", "api", "gateway", "analyse"]
+    "name", ["valkey", "postgres", "kafka", "worker", "publish", "sweep", "api", "gateway", "analyse", "cohort"]
 )
 async def test_what_is_killed_comes_back_and_events_are_decided_again(stack: Stack, shop: Shop, name: str) -> None:
     # given a set that decides

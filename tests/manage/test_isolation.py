@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/cohorts/{cohort_id}/members"): {"content": b"eve\n", "params": {"change": "add"}},
     ("PUT", "/v1/cohorts/{cohort_id}/combination"): {"json": {"any_of": ["vip"]}},
     ("PUT", "/v1/cohorts/{cohort_id}/query"): {"json": {"sql": "SELECT user_id FROM events", "every_minutes": 60}},
+    ("PUT", "/v1/cohorts/{cohort_id}/rule"): {"json": {"action": "OWN"}},
     ("GET", "/v1/cohorts/{cohort_id}/overlap"): {"params": {"other": "vip"}},
     ("POST", "/v1/coupon-pools/{pool_id}/codes"): {"content": b"EVE\n"},
     ("POST", "/v1/coupon-pools/{pool_id}/generations"): {"json": {"count": 1}},
@@ -80,6 +81,10 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     await acme.post("/v1/badges", json={"badge_id": "regular", "name": "Regular"})
     with psycopg.connect(dsn) as owner:
         owner.execute("INSERT INTO badge_held VALUES ('acme', 'ada', 'regular', %s, now())", [uuid4()])
+        owner.execute(
+            "INSERT INTO cohort_rule (tenant_id, cohort_id, action, definition, rule_checked)"
+            """ VALUES ('acme', 'vip', 'OWN', '{"action": "OWN"}', '')"""
+        )
     key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
     ids = {
         "user_id": "ada",

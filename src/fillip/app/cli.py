@@ -42,8 +42,8 @@ MetricsPort = Annotated[
     int | None,
     typer.Option(
         min=1,
-        max=65_530,
-        help="First of six ports for metrics and health, one a process. [default: 8090, or free ones]",
+        max=65_529,
+        help="First of seven ports for metrics and health, one a process. [default: 8090, or free ones]",
     ),
 ]
 PostgresDsn = Annotated[str | None, typer.Option(help="Use this PostgreSQL 18 instead of an embedded one.")]
@@ -218,6 +218,20 @@ def publish() -> None:
     from fillip.app.publish import run_publish
 
     serve("publish", run_publish)
+
+
+@app.command()
+def cohort() -> None:
+    """Run the cohorts by events: users join and leave them by what they do. Any number may run, one of which leads.
+
+    Examples:
+
+        FILLIP_POSTGRES_DSN=postgresql://fillip:secret@db:5432/fillip FILLIP_METRICS_PORT=9106 fillip cohort
+    """
+    from fillip.app.cohort import run_cohort
+    from fillip.app.processes import serve
+
+    serve("cohort", run_cohort)
 
 
 @app.command()

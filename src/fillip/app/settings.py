@@ -20,7 +20,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Dsn = Annotated[str, AfterValidator(check_dsn)]
 Sasl = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
-PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse")
+PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse", "cohort")
 KAFKA_SECURITY = ("kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl", "kafka_user", "kafka_password")
 KAFKA = ("kafka_bootstrap", *KAFKA_SECURITY)
 HOT = ("hot_width", "hot_depth", "hot_window_s", "hot_threshold")
@@ -34,6 +34,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "backtest": ("host", *ANALYSE),  # a process of sweep's own
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
     "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days"),
+    "cohort": (*_ANY, *KAFKA),
 }
 _LOGINS: dict[str, tuple[str, ...]] = {
     "api": ("fillip_api", "fillip_worker"),
@@ -43,6 +44,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {
     "backtest": ("fillip_worker",),
     "gateway": ("fillip_gateway",),
     "analyse": ("fillip_analyse",),
+    "cohort": ("fillip_cohort", "fillip_worker", "fillip_api"),
 }
 """The roles that each process logs in as. The API's operator needs the owner besides."""
 
@@ -67,6 +69,7 @@ class Settings(BaseModel):
     sweep_dsn: Dsn | None = Field(default=None, repr=False)
     gateway_dsn: Dsn | None = Field(default=None, repr=False)
     analyse_dsn: Dsn | None = Field(default=None, repr=False)
+    cohort_dsn: Dsn | None = Field(default=None, repr=False)
     postgres_ca: FilePath | None = None
     postgres_cert: FilePath | None = None
     postgres_key: FilePath | None = None

@@ -140,7 +140,7 @@ class Stack:
 
     def stop(self) -> None:
         """End the processes from the source to the ledger, then the servers; may be called twice."""
-        for name in ("api", "worker", "sweep", "publish", "gateway", "analyse"):
+        for name in ("api", "worker", "cohort", "sweep", "publish", "gateway", "analyse"):
             if (child := self._children.pop(name, None)) and child.poll() is None:
                 child.terminate()
                 try:

@@ -7,7 +7,15 @@ from hashlib import scrypt
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-ROLES = ("fillip_api", "fillip_worker", "fillip_publish", "fillip_sweep", "fillip_gateway", "fillip_analyse")
+ROLES = (
+    "fillip_api",
+    "fillip_worker",
+    "fillip_publish",
+    "fillip_sweep",
+    "fillip_gateway",
+    "fillip_analyse",
+    "fillip_cohort",
+)
 
 
 def role_dsn(dsn: str, role: str) -> str:

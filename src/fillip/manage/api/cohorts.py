@@ -19,7 +19,7 @@ from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
 from fillip.http.paging import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
-from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres
+from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres, rule_postgres
 from fillip.manage.cohort.build_postgres import BuildState, BuildStep, Change, Progress
 from fillip.manage.cohort.postgres import cohorts, require_uploaded
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
@@ -68,10 +68,11 @@ class Cohort(NewCohort):
 
     `last_error` is what its newest build ended with; the list in force stays then. Null where it succeeded.
     Of kind `sql` the list is what a query selects: it is run next at `next_run_at`, and the list in force knows events
-    received up to `received_at` and decisions committed up to `committed_at`.
+    received up to `received_at` and decisions committed up to `committed_at`. Of kind `realtime` users join and leave by
+    their events, as `/rule` says.
     """
 
-    kind: Literal["uploaded", "sql", "combined"]
+    kind: Literal["uploaded", "sql", "combined", "realtime"]
     sql: str | None
     every_minutes: int | None
     cron: str | None
@@ -192,6 +193,7 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
         raise Conflict(message)
     if followers := await combination_postgres.list_followers(work.connection, work.caller, cohort_id):
         raise Conflict(f"cohorts follow from {cohort_id}: {', '.join(followers[:20])}; change or delete them first")
+    await rule_postgres.leave_rule(work.connection, work.caller, cohort_id)
     await postgres.remove_cohort(work.connection, work.caller, row)
 
 

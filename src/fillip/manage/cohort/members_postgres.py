@@ -10,7 +10,7 @@ from pyroaring import BitMap
 from sqlalchemy import Integer, LargeBinary, Row, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from fillip.core.cohort import CHUNK_BITS, NOBODY, Members, find_changed, join_chunks
+from fillip.core.cohort import CHUNK_BITS, NOBODY, Members, find_changed, join_chunks, list_chunks
 from fillip.core.ports import Caller
 from fillip.http.cursor import read_cursor, write_cursor
 from fillip.http.paging import Paging
@@ -33,6 +33,7 @@ def _load(name: str) -> Any:  # noqa: ANN401
 
 
 _CHUNKS, _LEAVE, _WRITE = _load("chunks"), _load("leave_chunks"), _load("write_chunks")
+_CHUNKS_OF = _load("chunks_of")
 _LEAVE_LIST, _MINE, _NAMES = _load("leave_list"), _load("list_mine"), _load("name_users")
 
 
@@ -58,6 +59,20 @@ async def write_members(
         piece = chunks[start : start + PIECE_CHUNKS]
         await connection.execute(_LEAVE, given | {"chunks": piece})
         await connection.execute(_WRITE, given | {"chunks": piece, "members": [changed[chunk] for chunk in piece]})
+
+
+async def read_around(connection: Connection, caller: Caller, content_id: UUID, numbers: Members) -> Members:
+    """Of the list in force the chunks in which these numbers are; its cohort's row is locked."""
+    members, chunks = NOBODY, list(list_chunks(numbers))
+    for start in range(0, len(chunks), PIECE_CHUNKS):
+        given = {
+            "tenant_id": caller.tenant_id,
+            "content_id": content_id,
+            "chunks": chunks[start : start + PIECE_CHUNKS],
+        }
+        rows = (await connection.execute(_CHUNKS_OF, given)).all()
+        members = await asyncio.to_thread(join_chunks, members, [(row.chunk, row.members) for row in rows])
+    return members
 
 
 async def leave_members(connection: Connection, caller: Caller, content_id: UUID) -> None:

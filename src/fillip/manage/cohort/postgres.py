@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgspec import Struct, to_builtins
-from sqlalchemy import Row, cast, func, or_, select
+from sqlalchemy import Row, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,10 +11,10 @@ from fillip.core.cohort import Members
 from fillip.core.combination import Combination
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
-from fillip.manage.book.postgres import change_book, lock_tenant
+from fillip.manage.book.postgres import change_book, lock_tenant, record_change
 from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.cohort.build_postgres import Change
-from fillip.manage.cohort.members_postgres import leave_members, read_members, write_members
+from fillip.manage.cohort.members_postgres import leave_members, read_around, read_members, write_members
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.tables import campaign, campaign_version, cohort
 from fillip.manage.tenant.checks import require_room
@@ -73,6 +73,10 @@ def require_uploaded(row: Row[Any]) -> None:
     """Raise Conflict for a cohort whose list is not its own to change."""
     if row.kind == "combined":
         raise Conflict(f"cohort {row.cohort_id} follows from others: change those, or its combination")
+    if row.kind == "realtime":
+        raise Conflict(
+            f"users join and leave cohort {row.cohort_id} by their events: change its rule, or another cohort"
+        )
     if row.kind == "sql":
         raise Conflict(f"the list of cohort {row.cohort_id} is what its query selects: change that, or another cohort")
 
@@ -102,6 +106,28 @@ async def put_members(
     row = await cohorts.change(connection, caller, row.cohort_id, named)
     book_version = await _announce(connection, caller, row)
     return Switched(row, book_version, added=len(after - before), removed=len(before - after))
+
+
+async def shift_members(
+    connection: AsyncConnection, caller: Caller, row: Row[Any], *, come: Members, gone: Members
+) -> None:
+    """Add some users to a list whose row is locked, remove others, and announce it; only their chunks are read and written.
+
+    The definition stays at its revision. Raises as `switch_members`.
+    """
+    before = await read_around(connection, caller, row.content_id, come | gone)
+    after = (before | come) - gone
+    version = row.version + 1
+    await write_members(connection, caller, row.content_id, version, before=before, after=after)
+    size, octets = row.size + len(after) - len(before), row.octets + len(after.serialize()) - len(before.serialize())
+    await lock_tenant(connection, caller)
+    if size > row.size:
+        await _check_room(connection, caller, row.cohort_id, size, octets)
+    values = {"size": size, "octets": max(0, octets), "version": version, "built_at": func.now()}
+    mine = (cohort.c.tenant_id == caller.tenant_id) & (cohort.c.cohort_id == row.cohort_id)
+    await connection.execute(update(cohort).where(mine).values(values))
+    document = {"cohort_id": row.cohort_id, "version": version, "size": size}
+    await record_change(connection, caller.tenant_id, None, "cohort", row.cohort_id, document)
 
 
 async def count_both(connection: AsyncConnection, caller: Caller, one: Row[Any], two: Row[Any]) -> int:

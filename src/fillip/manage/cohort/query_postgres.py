@@ -56,7 +56,7 @@ def require_query(row: Row[Any]) -> None:
 
 async def save_query(connection: Connection, caller: Caller, row: Row[Any], sql: str, schedule: Schedule) -> Row[Any]:
     """Give a cohort, whose row is locked, another query, or its first; it is due at once. Raises Conflict for an uploaded list."""
-    if row.kind == "combined" or (row.kind == "uploaded" and row.version):
+    if row.kind in ("combined", "realtime") or (row.kind == "uploaded" and row.version):
         raise Conflict(f"cohort {row.cohort_id} has a list already that is {row.kind}: make another for the query")
     values: dict[str, object] = {
         "kind": "sql",

@@ -18,6 +18,8 @@ from fillip.manage.campaign.definition import read_checked, read_definition
 from fillip.manage.campaign.expressions import check_expression
 from fillip.manage.campaign.postgres import CampaignRow, list_kept, list_launched, save_version
 from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_types
+from fillip.manage.cohort.rule_checks import check_cohort_rule
+from fillip.manage.cohort.rule_postgres import list_rules, retype_rule
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import list_keyed, save_limit
 from fillip.manage.request.route import UnitOfWork
@@ -60,6 +62,7 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
         faults += await work.compute(_recheck_kept, some, action_name, types)
         await ping(connection)
     keys = await work.compute(_recheck_keys, limits, new_shape, types.lists, faults)
+    faults += await _recheck_cohorts(work, action_name, new_shape) if action_name else []
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
         raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
@@ -67,6 +70,18 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
         await save_version(connection, caller, campaign_row, campaign, checked)
     for limit, code in keys:
         await save_limit(connection, caller, replace(limit, key_checked=code))
+
+
+async def _recheck_cohorts(work: UnitOfWork, action_name: str, shape: ObjectType) -> list[Fault]:
+    """Where rules of cohorts would break; those that would not are stored as they compile now."""
+    faults = []
+    for cohort_id, definition in await list_rules(work.connection, work.caller, action_name):
+        try:
+            checked = await work.compute(check_cohort_rule, definition, shape)
+            await retype_rule(work.connection, work.caller, cohort_id, checked)
+        except DefinitionRefused as refused:
+            faults.append(Fault(f"cohorts/{cohort_id}{refused.faults[0].at}", refused.faults[0].message))
+    return faults
 
 
 def _cut(campaigns: Sequence[tuple[CampaignRow, Campaign]]) -> Iterator[Sequence[tuple[CampaignRow, Campaign]]]:

@@ -160,6 +160,19 @@ backtest = _table(
     _json("result", null=True),
     _text("error", null=True),
 )
+cohort_rule = _table(
+    "cohort_rule",
+    _key("tenant_id", "cohort_id"),
+    _uuid("rule_id"),
+    _text("action"),
+    _json("definition"),
+    _bytes("rule_checked"),
+    _bytes("sum_checked", null=True),
+    _text("state", given=False),
+    _instant("known_since", null=True),
+    _instant("saved_at"),
+)
+cohort_rule_left = _table("cohort_rule_left", _key("tenant_id"), _uuid("rule_id", key=True), _instant("left_at"))
 book_change = _table(
     "book_change",
     _key("tenant_id"),

@@ -1,0 +1,88 @@
+"""Which events count for which rules of cohorts, and how much: a stage of the belt."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+from prometheus_client import Counter
+
+from fillip.core.event import REVERSAL, Event, Rejection
+from fillip.core.rule import Rule, RuleError
+from fillip.core.tally import CohortRule, Term, make_term
+
+RUNS_AT_ONCE = 100
+"""Rules of at most a thousand steps that are run before others get their turn: some milliseconds."""
+FAILED = Counter(
+    "fillip_cohort_rule_errors_total", "Events for which the rule of a cohort had no answer: they don't count"
+)
+NOBODY: Mapping[str, object] = {}
+NONE: frozenset[str] = frozenset()
+
+
+class LiveRule(Struct, frozen=True):
+    """The rule of a cohort, compiled: `holds` says which events count, `measure` how much (None: 1 each)."""
+
+    tenant_id: str
+    rule_id: UUID
+    definition: CohortRule
+    holds: Rule
+    measure: Rule | None
+
+
+class Counted(Struct, frozen=True, gc=False):
+    """What an event gives to a user's tally."""
+
+    rule: LiveRule
+    user_id: str
+    term: Term
+    received_at: datetime
+
+
+RuleBook: TypeAlias = Mapping[tuple[str, str], Sequence[LiveRule]]
+"""By tenant and action."""
+
+
+class CohortRules(Protocol):
+    """The rules of cohorts."""
+
+    async def read(self, tenant_ids: Collection[str]) -> RuleBook:
+        """Those of these tenants that were saved before the call. Raises Retry."""
+
+
+class Count:
+    """Events into what they count; whatever was rejected counts for nobody, and neither do reversals."""
+
+    def __init__(self, rules: CohortRules) -> None:
+        self._rules = rules
+
+    async def __call__(self, items: Sequence[Event | Rejection]) -> list[Counted]:
+        """Raises Retry when the rules can't be read."""
+        events = [item for item in items if isinstance(item, Event) and item.action != REVERSAL]
+        if not events:
+            return []
+        rules = await self._rules.read({event.tenant_id for event in events})
+        counted: list[Counted] = []
+        runs = 0
+        for event in events:
+            for rule in rules.get((event.tenant_id, event.action), ()):
+                runs += 1
+                if runs % RUNS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if term := _measure(rule, event):
+                    counted.append(Counted(rule, event.user_id, term, event.received_at))
+        return counted
+
+
+def _measure(rule: LiveRule, event: Event) -> Term | None:
+    """What an event counts; None where that is nothing."""
+    try:
+        if not rule.holds(event.typed, NOBODY, NONE):
+            return None
+        amount = 1 if rule.measure is None else int(rule.measure(event.typed, NOBODY, NONE))
+    except RuleError:
+        FAILED.inc()
+        return None
+    return make_term(event.occurred_at, event.key, amount) if amount > 0 else None
