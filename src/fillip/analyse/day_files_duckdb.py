@@ -78,6 +78,10 @@ class DayFiles:
         """Write what a statement of ours finds to `file`, in a folder that is lent."""
         return await self._run(self._write_found, statement, asked, file)
 
+    async def run(self, work: Callable[[Cursor], Answer]) -> Answer:
+        """What `work` returns, done with a cursor of its own beside all else. Raises Retry."""
+        return await self._run(work)
+
     async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
         try:
             cursor = self._connection.cursor()
@@ -113,7 +117,7 @@ class DayFiles:
 
     def _write_day(self, cursor: Cursor, kind: str, tenant_id: str, day: date) -> None:
         asked = {"source": KINDS[kind], "tenant_id": tenant_id, "day": day}
-        with _transaction(cursor):
+        with transaction(cursor):
             self._write_file(cursor, kind, tenant_id, day, cursor.sql(SQL["rows_of_day"], params=asked))
             cursor.execute(SQL[f"drop_{KINDS[kind]}s"], [tenant_id, day])
 
@@ -121,9 +125,9 @@ class DayFiles:
         asked = {"many": MERGED_FROM, "rows": MERGED_ROWS, "most": 1}
         found = cursor.execute(SQL["mergeable"], asked).fetchall()
         for kind, tenant_id, day in found:
-            with _transaction(cursor):
+            with transaction(cursor):
                 files = cursor.execute(SQL["files_of_day"], [kind, tenant_id, day, MERGED_ROWS]).fetchall()
-                counting = [self._read(cursor, path, void) for path, void in files]
+                counting = [self.read(cursor, path, void) for path, void in files]
                 rows = reduce(duckdb.DuckDBPyRelation.union, counting)
                 if kind == "events" and (counting_only := rows.query("filed", SQL["not_struck"])):
                     rows = counting_only
@@ -131,9 +135,17 @@ class DayFiles:
                 cursor.executemany(SQL["replace_file"], [[path] for path, _ in files])
         return len(found)
 
-    def _read(self, cursor: Cursor, path: str, void: list[int]) -> duckdb.DuckDBPyRelation:
+    def read(self, cursor: Cursor, path: str, void: list[int]) -> duckdb.DuckDBPyRelation:
+        """The rows of a day file that count."""
         rows = cursor.read_parquet(str(self._folder / path))
         return rows.filter(f"partition NOT IN ({', '.join(map(str, void))})") if void else rows
+
+    def replace(
+        self, cursor: Cursor, path: str, kind: str, tenant_id: str, day: date, rows: duckdb.DuckDBPyRelation
+    ) -> None:
+        """Write a day file that takes the place of another, within a transaction."""
+        self._write_file(cursor, kind, tenant_id, day, rows)
+        cursor.execute(SQL["replace_file"], [path])
 
     def _write_file(self, cursor: Cursor, kind: str, tenant_id: str, day: date, rows: duckdb.DuckDBPyRelation) -> None:
         path = f"{kind}/tenant={tenant_id}/day={day}/{uuid4().hex}.parquet"
@@ -162,7 +174,7 @@ class DayFiles:
     def _lend(self, cursor: Cursor, tenant_id: str, folder: Path) -> TenantFiles:
         folder.mkdir(parents=True)
         groups: dict[str, list[FileGroup]] = {kind: [] for kind in KINDS}
-        with _transaction(cursor):
+        with transaction(cursor):
             for kind, paths, void in cursor.execute(SQL["files_of_tenant"], [tenant_id]).fetchall():
                 groups[kind].append(FileGroup([str(self._folder / path) for path in paths], void))
             for (kind,) in cursor.execute(SQL["kinds_of_tenant"], [tenant_id]).fetchall():
@@ -185,7 +197,7 @@ def _call(work: Callable[..., Answer], cursor: Cursor, *arguments: object) -> An
 
 
 @contextmanager
-def _transaction(cursor: Cursor) -> Iterator[None]:
+def transaction(cursor: Cursor) -> Iterator[None]:
     """All or nothing."""
     cursor.begin()
     try:

@@ -261,7 +261,7 @@ class DuckdbBay:
 
 def sources(topics: Topics) -> list[str]:
     """The topics that facts are loaded from, in the order in which those of one load are."""
-    return [topics.received, topics.decided, topics.rejected, topics.generated, topics.reversed, topics.moved]
+    return topics.loaded
 
 
 def _connect(file: Path, folder: Path) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,8 @@ from starlette.routing import Route
 
 from fillip.analyse import Queries, build_app, keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.erasing_duckdb import erase
+from fillip.analyse.erasures_http import erasures_route
 from fillip.analyse.history_http import history_route
 from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
@@ -45,8 +47,7 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         Queries.open(bay.day_files) as queries,
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
-        doors = (users_route, history_route) if settings.analyse_key else ()
-        own = [open_door(user_queries, settings.analyse_key or "") for open_door in doors]
+        own = list_own_routes(bay, user_queries, settings.analyse_key) if settings.analyse_key else []
         routes = [*list_health_routes(health), *page_routes(), *own]
         app = build_app(bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
@@ -63,3 +64,9 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
             await asyncio.gather(loading, filing, return_exceptions=True)
             await engine.dispose()
             await valkey.aclose()
+
+
+def list_own_routes(bay: DuckdbBay, user_queries: Queries, key: str) -> list[Route]:
+    """The doors that open to the installation's own processes."""
+    erasures = erasures_route(bay.read_positions, partial(erase, bay.day_files), key)
+    return [users_route(user_queries, key), history_route(user_queries, key), erasures]

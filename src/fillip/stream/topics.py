@@ -64,6 +64,11 @@ class Topics(Struct, frozen=True):
         return [self.generated, self.reversed, self.expired]
 
     @property
+    def loaded(self) -> list[str]:
+        """The topics that reports are loaded from."""
+        return [self.received, self.decided, self.rejected, self.generated, self.reversed, self.moved]
+
+    @property
     def brief(self) -> list[str]:
         """The topics that tell of now: who comes later asks PostgreSQL, and needs none of their old records."""
         return [self.users, self.heartbeat]

@@ -1,0 +1,64 @@
+"""The door for Fillip's own processes: erases a user from what reports are made of. It opens to the installation's key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from hmac import compare_digest
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fillip.analyse.facts import Position
+from fillip.http.bearer import read_bearer
+from fillip.http.body import JsonRequest
+from fillip.http.erasure_order import PATH, ErasureOrder, ErasureOutcome
+from fillip.http.errors import Conflict, Invalid, Unauthorized
+from fillip.stream.topics import Partition
+
+ReadPositions = Callable[[], Awaitable[Mapping[Partition, Position]]]
+Erase = Callable[[ErasureOrder], Awaitable[str]]
+
+
+def erasures_route(read_positions: ReadPositions, erase: Erase, key: str) -> Route:
+    """POST /internal/erasures: an order; as JSON, whether it is done. One at a time."""
+    turn = asyncio.Lock()
+
+    async def answer(request: Request) -> Response:
+        if not compare_digest(read_bearer(request.headers).encode(), key.encode()):
+            raise Unauthorized("this door is for Fillip's own processes: the key is not FILLIP_ANALYSE_KEY")
+        order = await _read_order(request)
+        positions = await read_positions()
+        if behind := _find_behind(order, positions):
+            return _tell(ErasureOutcome(done=False, pending=f"{behind} is still to be loaded"))
+        if turn.locked():
+            raise Conflict("another user is being erased: ask again")
+        async with turn:
+            pending = await erase(order)
+        return _tell(ErasureOutcome(done=not pending, pending=pending))
+
+    return Route(PATH, answer, methods=["POST"])
+
+
+def _find_behind(order: ErasureOrder, positions: Mapping[Partition, Position]) -> str | None:
+    for topic, ends in order.ends.items():
+        for number, end in ends.items():
+            at = positions.get((topic, number))
+            if at is None or at.next_offset < end:
+                return topic
+    return None
+
+
+async def _read_order(request: Request) -> ErasureOrder:
+    taken = JsonRequest(request.scope, request.receive)
+    if not await taken.body():
+        raise Invalid("send an order", at="")
+    await taken.read_json()
+    try:
+        return msgspec.convert(await taken.json(), ErasureOrder, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error), at="") from None
+
+
+def _tell(outcome: ErasureOutcome) -> Response:
+    return Response(msgspec.json.encode(outcome), media_type="application/json")

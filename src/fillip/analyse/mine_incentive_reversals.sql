@@ -1,0 +1,2 @@
+-- What was taken of incentives, each with whether it is the erased user's.
+SELECT f.*, user_id = of_user AND changed_at <= of_cut AS mine FROM filed f CROSS JOIN erasing
