@@ -166,7 +166,7 @@ def test_each_process_gets_its_own_and_no_more() -> None:
         },
         "worker": {"pw-of-valkey", "pw-of-kafka", "pw-of-fillip_worker"},
         "publish": {"pw-of-valkey", "pw-of-kafka", "pw-of-fillip_publish"},
-        "sweep": {"key-of-analyse", "pw-of-fillip_sweep", "pw-of-fillip_worker", "pw-of-fillip_api"},
+        "sweep": {"key-of-analyse", "pw-of-kafka", "pw-of-fillip_sweep", "pw-of-fillip_worker", "pw-of-fillip_api"},
         "gateway": {"pw-of-kafka", "pw-of-fillip_gateway"},
         "analyse": {"key-of-analyse", "pw-of-valkey", "pw-of-kafka", "pw-of-fillip_analyse"},
         "cohort": {"pw-of-kafka", "pw-of-fillip_cohort", "pw-of-fillip_worker", "pw-of-fillip_api"},

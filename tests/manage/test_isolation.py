@@ -42,6 +42,7 @@ CREATING = {  # make rival's own: tested below
     ("PUT", "/v1/points/{currency}"),
     ("PUT", "/v1/lists/{list_id}"),
     ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
+    ("POST", "/v1/users/{user_id}/erasure"),
 }
 NEEDING_VALKEY = {"/v1/campaigns/{campaign_id}/live"}
 """Here is none: see test_live."""
@@ -103,6 +104,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
+    made["erasure_id"] = (await acme.post("/v1/users/gone/erasure")).json()["erasure_id"]
     builds = (await acme.get("/v1/cohorts/vip/builds")).json()["items"]
     made["build_id"] = builds[0]["build_id"]
     with psycopg.connect(dsn) as owner:
@@ -230,6 +232,7 @@ def dump(dsn: str) -> list[object]:
         "cohort_build",
         "user_number",
         "user_numbering",
+        "erasure",
         "named_list",
         "named_list_version",
         "api_key",

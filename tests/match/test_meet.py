@@ -65,6 +65,17 @@ async def test_no_more_users_are_remembered_than_have_room(book_shop: Shop, monk
         assert numbers._kept == sum(map(len, numbers._known.values())) <= 3
 
 
+async def test_who_was_erased_is_a_member_no_more(book_shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(numbers_postgres, "LOOK_EVERY_S", 0.0)
+    book_shop.launch("vips", cohorts=["vip"])
+    book_shop.enrol("vip", "u1", "u2")
+    assert await book_shop.meets("u1") == ["vips"]
+    book_shop.owner.execute("SELECT set_config('app.tenant', 'acme', false)")
+    book_shop.owner.execute("SELECT erase_user('acme', 'u1', 'erased-1', gen_random_uuid())")
+    assert await book_shop.meets("u1") == []
+    assert await book_shop.meets("u2") == ["vips"]
+
+
 async def test_a_list_with_users_missing_is_not_taken(book_shop: Shop):
     """Given a list that is being removed because another took its place: the book is read again, or not taken."""
     book_shop.launch("vips", cohorts=["vip"])

@@ -30,7 +30,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "api": (*_ANY, *KAFKA, *HOT, "valkey_url", "operator_key", *ANALYSE, "api_port", "gateway_port", "gateway_url"),
     "worker": (*_ANY, *KAFKA, *HOT, "valkey_url"),
     "publish": (*_ANY, *KAFKA, "valkey_url"),
-    "sweep": (*_ANY, *ANALYSE),
+    "sweep": (*_ANY, *KAFKA, *ANALYSE),
     "backtest": ("host", *ANALYSE),  # a process of sweep's own
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
     "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days"),

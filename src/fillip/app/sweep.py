@@ -1,20 +1,23 @@
-"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, runs the queries of cohorts, and
-starts backtests.
+"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, runs cohorts' queries, erases users,
+and starts backtests.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 
 import asyncpg
 
+from fillip.app.erasing import ErasureTopics
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
 from fillip.manage.backtest.run import BacktestRuns, name_command
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
 from fillip.manage.cohort.query_run import CohortRuns
-from fillip.manage.store.postgres import open_engine
+from fillip.manage.erasure.analyse_http import AnalyseErasures
+from fillip.manage.erasure.run import ErasureRuns
+from fillip.manage.store.postgres import Engine, open_engine
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
@@ -37,8 +40,7 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
             for role in ("fillip_sweep", "fillip_worker", "fillip_sweep")
         ]
         health.watch("PostgreSQL", partial(reach_pool, probe))  # of its own: the others may be at work for long
-        runs = await open_runs(settings, stack)
-        running = [asyncio.create_task(each.keep_running()) for each in runs]
+        running = [asyncio.create_task(run) for run in await open_runs(settings, stack)]
         try:
             await sweep([due(finder, ledger) for due in DUES], stop)
         finally:
@@ -47,14 +49,17 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
             await asyncio.gather(*running, return_exceptions=True)
 
 
-async def open_runs(settings: Settings, stack: AsyncExitStack) -> Sequence[CohortRuns | BacktestRuns]:
-    """What runs the queries of cohorts, and backtests; nothing where there is no key to ask analyse by."""
+async def open_runs(settings: Settings, stack: AsyncExitStack) -> list[Coroutine[None, None, None]]:
+    """What runs the queries of cohorts, what erases users, and what starts backtests."""
+    engines: list[Engine] = []
+    for role, connections in (("fillip_sweep", 2), ("fillip_api", 10)):
+        engines.append(open_engine(settings.dsn(role), connections=connections))
+        stack.push_async_callback(engines[-1].dispose)
+    finder, engine = engines
     if settings.analyse_key is None:
-        return ()
-    finder, engine = open_engine(settings.dsn("fillip_sweep"), connections=1), open_engine(settings.dsn("fillip_api"))
-    stack.push_async_callback(finder.dispose)
-    stack.push_async_callback(engine.dispose)
+        return [ErasureRuns(finder, engine, ErasureTopics(settings), None).keep_running()]
     client = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
-    cohorts = CohortRuns(finder, engine, AnalyseUserQueries(client))
+    runs = CohortRuns(finder, engine, AnalyseUserQueries(client))
+    erasures = ErasureRuns(finder, engine, ErasureTopics(settings), AnalyseErasures(client))
     backtests = BacktestRuns(finder, engine, name_command(), settings.list_for("backtest"))
-    return [*[cohorts] * RUNS_AT_ONCE, backtests]
+    return [*(runs.keep_running() for _ in range(RUNS_AT_ONCE)), erasures.keep_running(), backtests.keep_running()]

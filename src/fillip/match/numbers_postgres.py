@@ -1,6 +1,7 @@
-"""The numbers of users, asked of PostgreSQL once and kept: a number never changes."""
+"""The numbers of users, asked of PostgreSQL once and kept: one changes only when its user is erased."""
 
 from collections.abc import Collection, Mapping
+from time import monotonic
 
 import asyncpg
 
@@ -12,6 +13,9 @@ from fillip.match.transient_postgres import TOO_SLOW, TRANSIENT_ERRORS
 MAX_KEPT = 300_000
 """Users of all tenants that are kept, some 200 bytes each. Beyond, those of the tenant with most are forgotten."""
 
+LOOK_EVERY_S = 1.0
+"""At most so often a worker asks whether users were erased; so late may it learn of it."""
+
 
 class _Known:
     """What is known of one tenant's users: `numbers`, and those who had none when `numbered` users had one."""
@@ -20,6 +24,7 @@ class _Known:
         self.numbers: dict[str, int] = {}
         self.absent: set[str] = set()
         self.numbered = 0
+        self.erased = 0
 
     def __len__(self) -> int:
         return len(self.numbers) + len(self.absent)
@@ -32,11 +37,14 @@ class PostgresNumbers:
         self._pool = pool
         self._known: dict[str, _Known] = {}
         self._kept = 0
+        self._look_at = 0.0
 
     async def find(
         self, users: Mapping[str, Collection[str]], books: Mapping[str, Book]
     ) -> Mapping[str, Mapping[str, int]]:
         """See UserNumbers. Who has no number is asked for again once the tenant has numbered more users."""
+        if self._known and monotonic() >= self._look_at:
+            await self._forget_erased()
         unknown: list[tuple[str, str]] = []
         for tenant_id, ids in users.items():
             known = self._known.setdefault(tenant_id, _Known())
@@ -55,6 +63,22 @@ class PostgresNumbers:
         if unknown:
             self._keep(unknown, found)
         return answer
+
+    async def _forget_erased(self) -> None:
+        """Forget the numbers of tenants of whom a user was erased."""
+        try:
+            rows = await self._pool.fetch(SQL["user_heads"], list(self._known))
+        except TOO_SLOW as error:
+            raise Busy(f"the numbers of users can't be checked: {error}") from error
+        except TRANSIENT_ERRORS as error:
+            raise Retry(f"the numbers of users can't be checked, PostgreSQL is away: {error}") from error
+        self._look_at = monotonic() + LOOK_EVERY_S
+        for row in rows:
+            known = self._known[row["tenant_id"]]
+            if known.erased != row["erased"]:
+                self._kept -= len(known)
+                self._known[row["tenant_id"]] = known = _Known()
+                known.erased = row["erased"]
 
     async def _read(self, asked: list[tuple[str, str]]) -> dict[str, dict[str, int]]:
         tenants, ids = zip(*asked, strict=True)

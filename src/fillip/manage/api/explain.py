@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from fillip.core.erasure import is_erased
 from fillip.core.limit import CounterUse, weigh
 from fillip.core.match.candidate import is_barred
 from fillip.core.match.limit_charges import list_charges
@@ -58,6 +59,10 @@ class ExplainPart(Part):
 async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswer:
     """Why this event was granted or denied, by what was in force and recorded then."""
     row = await decisions.find(work.connection, work.caller, decision_id)
+    if is_erased(row.user_id):
+        raise NotFound(
+            "its user was erased, and with it what the decision went by: the decision itself has what is left"
+        )
     context = await postgres.load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
     if instance := await postgres.find_completed(work.connection, work.caller, row):

@@ -116,7 +116,7 @@ async def list_users(
 
 @router.delete("/users/{user_id}", status_code=204)
 async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
-    """Delete a user's attributes. What was decided for the user stays in the ledger, and cohort lists keep the id."""
+    """Delete a user's attributes. What was decided for the user stays in the ledger, and cohort lists keep the id: see the user's erasure."""
     if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
     await postgres.delete_user(work.connection, work.caller, user_id)
 

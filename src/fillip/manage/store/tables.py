@@ -331,6 +331,19 @@ rejection = _table(
     _bytes("original"),
     _instant("received_at", "rejected_at"),
 )
+erasure = _table(
+    "erasure",
+    _key("tenant_id"),
+    _uuid("erasure_id", key=True),
+    _text("user_id", "pseudonym", "error", "commit_lsn", null=True),
+    _uuid("salt", null=True),
+    _text("state", "step", given=False),
+    _count("changed"),
+    _json("ends", null=True),
+    _instant("requested_at"),
+    _instant("cut_at", "erased_at", "ended_at", null=True),
+    _instant("next_at", "held_until", null=True),
+)
 points_currency = _table(
     "points_currency",
     _key("tenant_id", "currency"),

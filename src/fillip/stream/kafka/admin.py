@@ -10,6 +10,8 @@ from fillip.stream.kafka.reader import ANSWER_S, TURN_S, Away, Config, ask_broke
 from fillip.stream.topics import Topics
 
 RETENTION_MS = 7 * 24 * 3600 * 1000
+SEGMENT_MS = 24 * 3600 * 1000
+"""A record goes with its segment: so the oldest is a day older than RETENTION_MS at most."""
 BRIEF = {"retention.ms": str(3600 * 1000), "segment.ms": str(600 * 1000)}
 """Of Topics.brief: old users and old heartbeats help nobody. A segment is closed before it can be deleted."""
 COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
@@ -25,6 +27,7 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
     found = ask_broker(admin.list_topics, None, 2 * ANSWER_S)
     copies = 3 if len(found.brokers) >= 3 else 1
     settings = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(RETENTION_MS),
+                "segment.ms": str(SEGMENT_MS),
                 "min.insync.replicas": str(max(1, copies - 1))}  # fmt: skip
     wanted = [
         NewTopic(
