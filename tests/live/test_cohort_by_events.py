@@ -1,10 +1,15 @@
 """Cohorts by events on a running set: from events by HTTP to who is in the cohort, and what its campaign grants."""
 
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from fillip.app.cohort import run_cohort
+from fillip.app.health import Health
 from fillip.app.up import Stack
 from fillip.client.book import launch_campaigns
 from tests.live.conftest import CASHBACK, Shop
@@ -82,3 +87,34 @@ async def test_who_does_nothing_leaves_as_the_window_ends(stack: Stack, shop: Sh
         await seen.buy(shop.buy("e3", "bob"))
         await seen.until("bob")
         await seen.until()
+
+
+async def test_members_are_those_of_a_recount_though_processes_share_die_and_see_events_again(
+    stack: Stack, shop: Shop
+) -> None:
+    headers, chance = {"Authorization": f"Bearer {shop.key}"}, random.Random(4)
+    second, stop = stack.settings.model_copy(update={"metrics_port": None}), asyncio.Event()
+    beside = asyncio.create_task(run_cohort(second, stop, Health()))
+    async with httpx.AsyncClient(base_url=stack.doors.api, headers=headers) as http:
+        spenders = Cohort(http, shop, "spenders")
+        await spenders.define(sum="event.amount", at_least=40, window_s=3600)
+        spent: dict[str, int] = {}
+        for turn in range(12):
+            events = []
+            for n in range(25):
+                user, amount = f"user-{chance.randrange(30)}", chance.randrange(-5, 15)
+                ago = timedelta(minutes=chance.choice([0, 0, 10, 50, 90]))  # the last ones came too late
+                event = shop.buy(f"e{turn}-{n}", user, amount)
+                events.append(event | {"time": (datetime.now(UTC) - ago).isoformat()})
+                spent[user] = spent.get(user, 0) + (max(amount, 0) if ago < timedelta(hours=1) else 0)
+            await spenders.buy(*events)
+            await spenders.buy(*chance.sample(events, 10))  # a client that was not sure
+            if turn in (3, 7):
+                stack.kill("cohort")
+            if turn in (5, 9):
+                stack.revive()
+        await spenders.until_built()
+        await spenders.until(*sorted(user for user, sum_ in spent.items() if sum_ >= 40))
+        assert 0 < len(await spenders.members()) < len(spent)
+    stop.set()
+    await beside

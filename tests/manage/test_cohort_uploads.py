@@ -323,8 +323,8 @@ async def test_former_lists_are_swept_in_pieces_once_nobody_can_read_them(
         asyncpg.create_pool(role_dsn(plane.dsn, "fillip_worker"), min_size=1, max_size=1) as pool,
     ):
         due = PostgresFormerMembers(finder, pool)
-        assert await due.move_due(datetime.now(UTC) + timedelta(minutes=59)) == 0
-        later = datetime.now(UTC) + timedelta(minutes=61)
+        assert await due.move_due(datetime.now(UTC) + timedelta(minutes=14)) == 0
+        later = datetime.now(UTC) + timedelta(minutes=16)
         assert [await due.move_due(later) for _ in range(4)] == [2, 2, 1, 0]
     assert await count_chunks(plane) == {"in force": 1}
     assert await list_members(acme) == ["ada", "grace"]

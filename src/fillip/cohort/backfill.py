@@ -25,6 +25,8 @@ from fillip.stream.topics import Partition
 LOOK_EVERY_S, AGAIN_AFTER_S = 0.5, 60.0
 SILENT_FOR_S = 10.0
 FINISHED_AT_ONCE = 2
+PORTION = 500
+"""Terms that are added in one transaction: what is counted now waits for it where the users are the same."""
 SKIPPED = Counter("fillip_cohort_set_aside_total", "Events that could not be counted for cohorts: alarm on any")
 log = structlog.get_logger()
 
@@ -137,8 +139,9 @@ async def _count(
     if not records:
         return
     try:
-        counted = await count(await events.read(records))
-        await tallies.add([each for each in counted if each.rule.rule_id in rule_ids])
+        counted = [each for each in await count(await events.read(records)) if each.rule.rule_id in rule_ids]
+        for start in range(0, len(counted), PORTION):
+            await tallies.add(counted[start : start + PORTION])
     except Retry:
         raise
     except Exception as error:

@@ -15,8 +15,8 @@ from fillip.stream.belt import StreamError
 from fillip.stream.topics import Partition
 
 MOVE_EVERY_S, LIST_EVERY_S, NOTE_EVERY_S = 0.2, 0.1, 1.0
-LIST_AGAIN_S, REST = 0.3, 2
-"""From one list of a cohort to its next: so long, and so many times what the one before took."""
+LIST_AGAIN_S, REST = 0.3, 1
+"""From one list of a cohort to its next: so long, or so many times what the one before took."""
 LISTED_AT_ONCE = 3
 AWAY_FOR_S, REFUSED_FOR_S = 1.0, 30.0
 FAILED = Counter(
@@ -95,7 +95,7 @@ async def keep_noting(tallies: Tallies, read_ends: Callable[[], Awaitable[Mappin
 
 
 class Listing:
-    """Lists that follow their tallies, some at once; each rests for twice as long as it took."""
+    """Lists that follow their tallies, some at once; each rests for as long as it took."""
 
     def __init__(self, tallies: Tallies, bring_up: BringUp) -> None:
         self._tallies, self._bring_up = tallies, bring_up
