@@ -1,8 +1,8 @@
 """`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
 
 Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the state
-machine of tests/oracle has its long run, every planted fault must be found by it, the wallets are tried for long, and
-64 tills race for each of 1,000 coupons.
+machine of tests/oracle has its long run, every planted fault must be found by it, the way of the write-ahead log is
+proved with all on it killed, the wallets are tried for long, and 64 tills race for each of 1,000 coupons.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ from fillip.embedded.servers import Servers
 from fillip.figures import Figure, expect, show_figures
 from tests.proof.oracle import prove_oracle
 from tests.proof.race import ROUNDS, prove
+from tests.proof.wal import prove_on_own_servers
 from tests.proof.wallet import prove_wallets
 
-KILLS = 10
+KILLS, WAL_KILLS = 10, 5
 TENANT = "grocer"
 """The demo's."""
 TESTS = Path(__file__).parent.parent
@@ -48,6 +49,7 @@ def main(kills: int) -> int:
         with Servers(folder / "state") as addresses:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
             figures += prove_oracle(addresses.postgres_dsn, screen)
+        figures += prove_on_own_servers(WAL_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
         figures += prove_wallets()
         figures += prove(ROUNDS)
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1

@@ -75,6 +75,17 @@ async def test_a_truncated_table_is_told_to_each_partition_once_between_what_cam
     assert used[0]["source"]["table"] == "limit_counter"
 
 
+async def test_a_truncated_table_is_told_on_each_topic_that_has_rows_of_it(site: Site) -> None:
+    site.grant(7)
+    async with site.publishing():
+        site.run(CLAIM, "TRUNCATE incentive CASCADE")
+        granted = await site.read(site.topics.generated, 1 + 4, emptied=True)
+        changed = await site.read(site.topics.incentives, 1 + 4, emptied=True)
+    for told, first in ((granted, "c"), (changed, "u")):
+        assert sorted(message["op"] for message in told) == sorted([first, "t", "t", "t", "t"])
+        assert {message["source"]["table"] for message in told} == {"incentive"}
+
+
 async def test_a_snapshot_has_what_no_other_row_tells(site: Site) -> None:
     async with site.publishing():
         site.grant(7)
