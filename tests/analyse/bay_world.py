@@ -21,7 +21,7 @@ WITHIN_S = 60.0
 """Only what never comes takes so long: a topic made anew is noticed after seconds, on a busy machine after many."""
 EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
 
-TABLES = ("", "decision", "rejection", "incentive", "incentive_change", "wallet_transfer")
+TABLES = ("", "decision", "rejection", "incentive", "incentive_change", "wallet_transfer", "quest_instance")
 """What each topic of `sources` tells of."""
 
 
@@ -110,6 +110,29 @@ def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **col
         "made_at": f"2026-03-{number:02}T10:00:00.000001Z",
     }
     return announce("wallet_transfer", number, "c", "e1", after | columns)
+
+
+def instance(number: int, lsn: int, *steps: tuple[int, int | None], **columns: Any) -> dict[str, Any]:
+    """The announcement of quest instance `number`, begun at 10:00, as of revision `lsn`: of each step how far it is of 2,
+    and at which minute it was met.
+    """
+    after = {
+        "tenant_id": "acme",
+        "campaign_id": "tour",
+        "user_id": f"u{number % 5}",
+        "instance_key": "",
+        "occurrence": number,
+        "campaign_version": 1,
+        "state": "open",
+        "started_at": "2026-03-01T10:00:00.000000Z",
+        "ends_at": None,
+        "revision": lsn,
+        "steps": [
+            {"name": f"s{place}", "done": done, "needed": 2} | ({"met_at": f"2026-03-01T10:{at:02}:00Z"} if at else {})
+            for place, (done, at) in enumerate(steps, 1)
+        ],
+    }
+    return announce("quest_instance", lsn, "c" if lsn == 1 else "u", "e1", after | columns)
 
 
 def event(

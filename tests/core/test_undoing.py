@@ -10,7 +10,7 @@ from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution, replay, restart
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, _list_standing, close, lower, recount
-from tests.core.test_quest import Log, name, quest_event
+from tests.core.test_quest import Log, forget_times, name, quest_event
 
 PLACE = InstanceKey("acme", "c", "ada", "", 1)
 STEPS = (
@@ -94,7 +94,7 @@ def test_parts_come_to_what_they_add_up_to_and_a_recount_explains_the_steps(even
     begun = tuple(map(restart, path.going.quest.steps, instance.steps))
     again = replay(path.going.quest, begun, path.given)
     if not all(step.met for step in again):
-        assert again == instance.steps
+        assert again == forget_times(instance.steps)
         assert instance.state == "open"
     assert instance.state == "completed" or not all(step.met for step in instance.steps)
 

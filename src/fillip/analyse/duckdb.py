@@ -13,6 +13,7 @@ from msgspec.structs import asdict, astuple
 
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
+from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, StepReached
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
@@ -66,6 +67,7 @@ STEPS = (
         ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
     ),
     Steps(("load_transfers",), ("forget_transfers",)),
+    Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -167,6 +169,12 @@ class DuckdbBay:
         """See Bay."""
         rows = await self._report("liability_movements", asdict(question))
         return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
+
+    async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:
+        """See Bay."""
+        rows = await self._report("quest_funnel", asdict(question))
+        told = [[*counts, [StepReached(**step) for step in steps or ()]] for *counts, steps in rows]
+        return [QuestFunnel(*line) for line in told]
 
     async def is_of_quest(self, question: UpliftQuestion) -> bool:
         """See Bay."""

@@ -70,6 +70,7 @@ class _Source(Struct, frozen=True):
     epoch: str
     commit_lsn: _Count
     index: _Count
+    table: str
     committed_at_us: _Microseconds
 
 
@@ -85,6 +86,8 @@ class _Header(Struct, frozen=True):
 
 _LOADED = ("c", "r", "t")
 """What facts are made of, or emptied by; decisions, rejections and reversals are neither changed nor removed."""
+_STANDING = frozenset({"quest_instance"})
+"""Tables whose facts are their rows as they stand: of these what is updated is loaded too."""
 
 _DECODER = msgspec.json.Decoder(_Header)
 
@@ -116,7 +119,8 @@ def describe_aside(record: Record, error: Exception) -> Aside:
 
 def _take(load: Load, record: Record, header: _Header, known: Position) -> Position:
     source = header.source
-    if header.op not in _LOADED or (header.after is None and header.op != "t"):
+    is_loaded = header.op in _LOADED or (header.op == "u" and source.table in _STANDING)
+    if not is_loaded or (header.after is None and header.op != "t"):
         return _skip(record, known)
     if source.epoch == known.epoch and (source.commit_lsn, source.index) <= (known.commit_lsn, known.index):
         load.seen_before += 1

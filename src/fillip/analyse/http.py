@@ -1,7 +1,7 @@
 """Reports by GET, queries by POST: the tenant comes from the API key."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from operator import attrgetter
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fillip.analyse import parameters, query_http, uplift_http
+from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
@@ -51,6 +52,7 @@ def build_app(
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
         Route("/v1/reports/liability", door.answer_liability),
         Route("/v1/reports/liability-movements", door.answer_liability_movements),
+        Route("/v1/reports/quest-funnel", door.answer_quest_funnel),
         Route("/v1/reports/uplift", door.answer_uplift),
         Route("/v1/reports/watermark", door.answer_watermark),
         Route("/v1/reports/query", door.answer_query, methods=["POST"]),
@@ -81,9 +83,9 @@ class ReportsDoor:
         caller = await self._admit(request)
         await parameters.refuse_unknown(request, {"from", "to", "campaign_id"})
         first_day, last_day = parameters.read_days(request)
-        campaign_id = request.query_params.get("campaign_id")
-        if not campaign_id:
-            raise parameters.InvalidQuery("name the campaign whose variants are to be compared", at="campaign_id")
+        campaign_id = parameters.read_required(
+            request, "campaign_id", "name the campaign whose variants are to be compared"
+        )
         asked = Question(caller.tenant_id, first_day, last_day, campaign_id, MAX_LINES, (date.min, ""))
         return _answer_report(request, _Page(await self._bay.report_campaign_variants(asked), None))
 
@@ -115,6 +117,18 @@ class ReportsDoor:
         limit, after = parameters.read_limit(request), parameters.read_name(request)
         lines = await report(LiabilityQuestion(caller.tenant_id, *span, limit + 1, after))
         cursor = write_cursor([lines[limit - 1].currency]) if len(lines) > limit else None
+        return _answer_report(request, _Page(lines[:limit], cursor))
+
+    async def answer_quest_funnel(self, request: Request) -> Response:
+        """How many begin a quest, reach each of its steps and finish, by version."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"campaign_id", "from", "to", "limit", "cursor"})
+        campaign_id = parameters.read_required(request, "campaign_id", "name the quest")
+        begin, end = parameters.read_span(request)
+        limit, after, now = parameters.read_limit(request), parameters.read_version(request), datetime.now(UTC)
+        question = FunnelQuestion(caller.tenant_id, campaign_id, begin, end, now, limit + 1, after)
+        lines = await self._bay.report_quest_funnel(question)
+        cursor = write_cursor([lines[limit - 1].campaign_version]) if len(lines) > limit else None
         return _answer_report(request, _Page(lines[:limit], cursor))
 
     async def answer_uplift(self, request: Request) -> Response:

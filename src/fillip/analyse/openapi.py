@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from fillip.analyse.funnel import QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query_http import FORMS, Query, QueryAnswer
@@ -25,6 +26,7 @@ def describe_reports() -> dict[str, Any]:
         RejectionDay,
         Liability,
         LiabilityMovement,
+        QuestFunnel,
         Watermark,
         Query,
         QueryAnswer,
@@ -32,7 +34,7 @@ def describe_reports() -> dict[str, Any]:
     )
     _, schemas = msgspec.json.schema_components(described, ref_template=f"{_REF}{{name}}")
     schemas["QueryAnswer"]["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
-    for name in ("CampaignDay", "CampaignVariant", "RejectionDay", "LiabilityMovement"):
+    for name in ("CampaignDay", "CampaignVariant", "RejectionDay", "LiabilityMovement", "QuestFunnel"):
         schemas[f"{name}s"] = _describe_page(name)
     schemas["Liabilities"] = _describe_page("Liability")
     return {
@@ -86,6 +88,17 @@ def _describe_paths() -> dict[str, Any]:
             [
                 _describe_instant("from", "What was made by then is the opening; nothing where it is left out"),
                 _describe_instant("to", "What was made later is left out"),
+                *pages,
+            ],
+        ),
+        "/v1/reports/quest-funnel": _describe_report(
+            "A quest step by step",
+            "How many instances begin, reach each step and finish, and how long that takes, by version of the quest",
+            "QuestFunnels",
+            [
+                {**_CAMPAIGN, "required": True, "description": "Which quest"},
+                _describe_instant("from", "Of instances that began then or later"),
+                _describe_instant("to", "And before this"),
                 *pages,
             ],
         ),

@@ -91,6 +91,26 @@ def read_name(request: Request) -> str:
     return str(name)
 
 
+def read_version(request: Request) -> int:
+    """The version after which the page begins."""
+    cursor = request.query_params.get("cursor")
+    if cursor is None:
+        return 0
+    try:
+        (version,) = read_cursor(cursor, (int,))
+    except Invalid as error:
+        raise InvalidQuery(str(error), at="cursor") from None
+    return int(version)
+
+
+def read_required(request: Request, name: str, said: str) -> str:
+    """A text without which nothing is answered; `said` tells what to name."""
+    value = request.query_params.get(name)
+    if not value:
+        raise InvalidQuery(said, at=name)
+    return value
+
+
 def read_at(request: Request, name: str, default: datetime) -> datetime:
     """An instant, RFC 3339."""
     text = request.query_params.get(name)

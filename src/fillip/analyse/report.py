@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from fillip.analyse.facts import Load, Mark, Position
+from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.spend import Spend
 from fillip.analyse.uplift import UpliftQuestion
@@ -106,6 +107,10 @@ class Bay(Protocol):
 
     async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
         """How that came between `begin` and `end`, in the order of currencies."""
+        ...
+
+    async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:
+        """How far instances of a quest have come, in the order of versions."""
         ...
 
     async def is_of_quest(self, question: UpliftQuestion) -> bool:

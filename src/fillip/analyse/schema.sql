@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS transfer_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, currency varchar NOT NULL, kind varchar NOT NULL,
     debit varchar NOT NULL, credit varchar NOT NULL, amount bigint NOT NULL, made_at timestamptz NOT NULL
 );
+-- One row an instance of a quest, as it stands; `instance_id` is a hash of its key.
+CREATE TABLE IF NOT EXISTS quest_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, campaign_id varchar NOT NULL, user_id varchar NOT NULL,
+    instance_id uuid NOT NULL, campaign_version integer NOT NULL, state varchar NOT NULL, started_at timestamptz NOT NULL,
+    ends_at timestamptz, revision bigint NOT NULL,
+    steps struct(name varchar, done bigint, needed bigint, met_at timestamptz)[] NOT NULL
+);
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,

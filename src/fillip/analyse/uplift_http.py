@@ -25,8 +25,8 @@ def read_question(request: Request, tenant_id: str) -> UpliftQuestion:
     first, last = parameters.read_days(request)
     return UpliftQuestion(
         tenant_id,
-        _require(request, "campaign_id", "name the campaign"),
-        _require(request, "action", "name the action that is to be brought about, such as PURCHASE"),
+        parameters.read_required(request, "campaign_id", "name the campaign"),
+        parameters.read_required(request, "action", "name the action that is to be brought about, such as PURCHASE"),
         _read_path(request),
         first,
         last,
@@ -46,13 +46,6 @@ async def measure_uplift(question: UpliftQuestion, bay: Bay, queries: Queries) -
         found = await asyncio.to_thread(answer.file.read_bytes)
     groups = msgspec.json.decode(found, type=list[Measured])
     return compare(groups, spend, with_value=question.path is not None)
-
-
-def _require(request: Request, name: str, said: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        raise InvalidQuery(said, at=name)
-    return value
 
 
 def _read_path(request: Request) -> str | None:

@@ -66,7 +66,8 @@ class Topics(Struct, frozen=True):
     @property
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
-        return [self.received, self.decided, self.rejected, self.generated, self.reversed, self.moved]
+        told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
+        return [self.received, *told]
 
     @property
     def brief(self) -> list[str]:

@@ -43,7 +43,8 @@ class StepState(Struct, frozen=True, omit_defaults=True):
 
     Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
     What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
-    `total`; the sum before the last of them, and before any other, was at most `peak`.
+    `total`; the sum before the last of them, and before any other, was at most `peak`. `met_at` is when the event
+    happened that met it; None too where it was met by a change of the quest, or counted anew after a reversal.
     """
 
     name: str
@@ -54,6 +55,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     total: int = 0
     peak: int = 0
     left: int = 0
+    met_at: datetime | None = None
 
     @property
     def met(self) -> bool:
@@ -245,7 +247,8 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
         amount = quest_event.amounts.get(index, 1)
         if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
             total, peak = state.total + amount, max(state.peak, state.total)
-            states[index] = replace(state, total=total, peak=peak, left=state.left + 1)
+            met_at = quest_event.occurred_at if state.met else None
+            states[index] = replace(state, total=total, peak=peak, left=state.left + 1, met_at=met_at)
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
     if not met:
         return Transition(instance, quest_event.campaign_version)
@@ -296,7 +299,7 @@ def hold_back(instance: Instance) -> Instance:
     """If a change alone made every step met, lower the last by one: only an event completes a quest."""
     *others, last = instance.steps
     if all(state.met for state in instance.steps):
-        return replace(instance, steps=(*others, replace(last, done=last.needed - 1)))
+        return replace(instance, steps=(*others, replace(last, done=last.needed - 1, met_at=None)))
     return instance
 
 

@@ -1,0 +1,5 @@
+-- Adds incoming states of quest instances, unless a newer one is there.
+INSERT INTO quest_fact
+SELECT partition, tenant_id, campaign_id, user_id, instance_id, campaign_version, state, started_at, ends_at, revision,
+       CASE WHEN len(list_filter(steps, lambda s: s.name IS NULL OR s.done IS NULL OR s.needed IS NULL)) = 0 THEN steps END
+FROM incoming_quest ANTI JOIN quest_fact USING (started_at, instance_id)
