@@ -21,7 +21,18 @@ WITHIN_S = 60.0
 """Only what never comes takes so long: a topic made anew is noticed after seconds, on a busy machine after many."""
 EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
 
-TABLES = ("", "decision", "rejection", "incentive", "incentive_change", "wallet_transfer", "quest_instance")
+CHANGED, ACKED = "incentive.changed", "inbox.acked"
+TABLES = (
+    "",
+    "decision",
+    "rejection",
+    "incentive",
+    "incentive_change",
+    "wallet_transfer",
+    "quest_instance",
+    CHANGED,
+    ACKED,
+)
 """What each topic of `sources` tells of."""
 
 

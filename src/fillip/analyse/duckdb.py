@@ -17,6 +17,7 @@ from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, StepReached
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
+from fillip.analyse.times import CampaignTimes, Times
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.core.errors import Crash, Retry
 from fillip.stream.belt import Record
@@ -62,12 +63,14 @@ STEPS = (
         ("forget_rejections", "forget_rejection_rows"),
         "rejections",
     ),
-    Steps(("load_incentive_rows",), ("forget_incentive_rows",), "incentives"),
+    Steps(("load_incentive_rows", "load_grants"), ("forget_incentive_rows", "forget_grants"), "incentives"),
     Steps(
         ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
     ),
     Steps(("load_transfers",), ("forget_transfers",)),
     Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
+    Steps(("take_claims", "drop_old_claims", "add_claims")),
+    Steps(("load_acks",), ("forget_acks",)),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -158,6 +161,10 @@ class DuckdbBay:
         asked = _ask(question)
         del asked["campaign_id"]
         return [RejectionDay(*row) for row in await self._report("rejection_days", asked)]
+
+    async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
+        """See Bay."""
+        return [_tell_times(row) for row in await self._report("campaign_times", _ask(question))]
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
         """See Bay."""
@@ -294,6 +301,14 @@ def _join(rows: Sequence[Record]) -> str:
 def _fit(total: int) -> int:
     """The sum as JSON's readers can hold it: of many users it may be beyond."""
     return max(-MOST, min(total, MOST))
+
+
+def _tell_times(row: tuple[Any, ...]) -> CampaignTimes:
+    """A line; of each part of the way come its count and its quantiles."""
+    parts = zip(row[3::2], row[4::2], strict=True)
+    return CampaignTimes(
+        *row[:3], *[Times(count, *([round(s, 6) for s in took] if took else [None] * 3)) for count, took in parts]
+    )
 
 
 def _pick(question: UpliftQuestion) -> dict[str, object]:

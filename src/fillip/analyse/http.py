@@ -20,6 +20,7 @@ from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
 from fillip.analyse.queries import Queries
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
+from fillip.analyse.times import CampaignTimes
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.core.ports import Caller, KeyRing, Rates
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
@@ -27,7 +28,7 @@ from fillip.http.cursor import write_cursor
 from fillip.http.problems import HANDLERS, answer_problem, find_trace_id
 
 SCOPE = "reports:read"
-Line = TypeVar("Line", CampaignDay, RejectionDay)
+Line = TypeVar("Line", CampaignDay, CampaignTimes, RejectionDay)
 Balance = TypeVar("Balance", Liability, LiabilityMovement)
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ def build_app(
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
         Route("/v1/reports/liability", door.answer_liability),
         Route("/v1/reports/liability-movements", door.answer_liability_movements),
+        Route("/v1/reports/campaign-times", door.answer_campaign_times),
         Route("/v1/reports/quest-funnel", door.answer_quest_funnel),
         Route("/v1/reports/uplift", door.answer_uplift),
         Route("/v1/reports/watermark", door.answer_watermark),
@@ -88,6 +90,11 @@ class ReportsDoor:
         )
         asked = Question(caller.tenant_id, first_day, last_day, campaign_id, MAX_LINES, (date.min, ""))
         return _answer_report(request, _Page(await self._bay.report_campaign_variants(asked), None))
+
+    async def answer_campaign_times(self, request: Request) -> Response:
+        """How long it took from event to grant to delivery to claim, by campaign and UTC day of the grant."""
+        name = attrgetter("campaign_id")
+        return await self._answer_page(request, {"campaign_id"}, self._bay.report_campaign_times, name)
 
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""

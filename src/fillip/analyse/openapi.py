@@ -9,6 +9,7 @@ from fillip.analyse.liability import Liability, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
+from fillip.analyse.times import CampaignTimes
 from fillip.analyse.uplift_http import DEFAULT_WINDOW_DAYS, MAX_WINDOW_DAYS
 from fillip.core.problem import MEDIA_TYPE, Problem
 
@@ -27,6 +28,7 @@ def describe_reports() -> dict[str, Any]:
         Liability,
         LiabilityMovement,
         QuestFunnel,
+        CampaignTimes,
         Watermark,
         Query,
         QueryAnswer,
@@ -36,6 +38,7 @@ def describe_reports() -> dict[str, Any]:
     schemas["QueryAnswer"]["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
     for name in ("CampaignDay", "CampaignVariant", "RejectionDay", "LiabilityMovement", "QuestFunnel"):
         schemas[f"{name}s"] = _describe_page(name)
+    schemas["CampaignTimesPage"] = _describe_page("CampaignTimes")
     schemas["Liabilities"] = _describe_page("Liability")
     return {
         "openapi": "3.1.0",
@@ -91,6 +94,23 @@ def _describe_paths() -> dict[str, Any]:
                 *pages,
             ],
         ),
+        **_describe_ways(days, pages),
+        "/v1/reports/uplift": _describe_uplift(),
+        "/v1/reports/watermark": _describe_report(
+            "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
+        ),
+        "/v1/reports/query": _describe_query(),
+    }
+
+
+def _describe_ways(days: list[dict[str, Any]], pages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "/v1/reports/campaign-times": _describe_report(
+            "From event to claim",
+            "How long each part of the way of incentives took, by campaign and UTC day of the grant",
+            "CampaignTimesPage",
+            [*days, *pages, _CAMPAIGN],
+        ),
         "/v1/reports/quest-funnel": _describe_report(
             "A quest step by step",
             "How many instances begin, reach each step and finish, and how long that takes, by version of the quest",
@@ -102,11 +122,6 @@ def _describe_paths() -> dict[str, Any]:
                 *pages,
             ],
         ),
-        "/v1/reports/uplift": _describe_uplift(),
-        "/v1/reports/watermark": _describe_report(
-            "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
-        ),
-        "/v1/reports/query": _describe_query(),
     }
 
 

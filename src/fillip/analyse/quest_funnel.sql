@@ -16,8 +16,7 @@ WITH picked AS (
     FROM picked SEMI JOIN versions USING (campaign_version)
 ), timed AS (
     SELECT campaign_version, place, steps[place] AS step,
-           greatest(started_at, coalesce(list_max([s.met_at FOR s IN steps IF s.met_at < steps[place].met_at]), started_at))
-           AS since
+           coalesce(list_max([s.met_at FOR s IN steps IF s.met_at < steps[place].met_at]), started_at) AS since
     FROM placed
 ), sums AS (
     SELECT campaign_version, place, step.name AS name, count(*) FILTER (WHERE step.done >= step.needed) AS reached,

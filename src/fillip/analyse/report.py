@@ -11,6 +11,7 @@ from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.spend import Spend
+from fillip.analyse.times import CampaignTimes
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.stream.topics import Partition
 
@@ -99,6 +100,10 @@ class Bay(Protocol):
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
         """Lines in the order of (day, reason); `after` is (day, reason)."""
+        ...
+
+    async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
+        """Lines in the order of (day, campaign)."""
         ...
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:

@@ -32,6 +32,19 @@ CREATE TABLE IF NOT EXISTS quest_fact (
     ends_at timestamptz, revision bigint NOT NULL,
     steps struct(name varchar, done bigint, needed bigint, met_at timestamptz)[] NOT NULL
 );
+-- One row a granted incentive, with the times of its way; `claimed_at` is known of those that a snapshot brought.
+CREATE TABLE IF NOT EXISTS grant_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, day date NOT NULL, campaign_id varchar NOT NULL,
+    incentive_id uuid NOT NULL, occurred_at timestamptz, received_at timestamptz, granted_at timestamptz NOT NULL,
+    committed_at timestamptz, claimed_at timestamptz
+);
+-- When one was claimed, and when the user's client acknowledged it: each may be told before the incentive is.
+CREATE TABLE IF NOT EXISTS claim_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, incentive_id uuid NOT NULL, claimed_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS ack_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, incentive_id uuid NOT NULL, acked_at timestamptz NOT NULL
+);
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,

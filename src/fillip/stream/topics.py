@@ -67,7 +67,7 @@ class Topics(Struct, frozen=True):
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
         told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
-        return [self.received, *told]
+        return [self.received, *told, self.incentives, self.acked]
 
     @property
     def brief(self) -> list[str]:

@@ -1,0 +1,2 @@
+-- Removes the incentives of a partition, for a new snapshot.
+DELETE FROM grant_fact WHERE partition = $1
