@@ -21,7 +21,6 @@ WITHIN_S = 60.0
 """Only what never comes takes so long: a topic made anew is noticed after seconds, on a busy machine after many."""
 EVERYTHING = Question("acme", date.min, date.max, None, 1000, (date.min, ""))
 
-CHANGED, ACKED = "incentive.changed", "inbox.acked"
 TABLES = (
     "",
     "decision",
@@ -30,8 +29,10 @@ TABLES = (
     "incentive_change",
     "wallet_transfer",
     "quest_instance",
-    CHANGED,
-    ACKED,
+    "changed incentive",
+    "inbox",
+    "book_change",
+    "limit_counter",
 )
 """What each topic of `sources` tells of."""
 

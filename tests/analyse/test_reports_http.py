@@ -18,7 +18,8 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
-from tests.analyse.bay_world import BayWorld, decision, record, rejection, transfer
+from tests.analyse.bay_world import BayWorld, decision, incentive, instance, record, rejection, transfer
+from tests.analyse.test_burn import limit, use, zone
 
 
 class Desk:
@@ -57,6 +58,7 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     for offset, message in enumerate(transfers):
         message["source"] |= {"commit_lsn": offset, "committed_at_us": 0}
     records += [record(offset, message, bay_world.topics.moved) for offset, message in enumerate(transfers)]
+    records += [record(offset, message, topic) for offset, (topic, message) in enumerate(list_standing(bay_world))]
     engine = open_engine(role_dsn(database, "fillip_api"))
     rates = ValkeyRates(connect_valkey("redis://127.0.0.1:1/0"))  # away: each test has buckets of its own
     async with bay_world.bay() as bay:
@@ -64,6 +66,18 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
         async with Queries.open(bay.day_files) as queries:
             yield Desk(build_app(bay, queries, PostgresKeyRing(engine), rates), *map(str, keys))
     await engine.dispose()
+
+
+def list_standing(world: BayWorld) -> list[tuple[str, dict[str, Any]]]:
+    """Of acme a zone, two limits, two uses of one, two versions of a quest, incentives of two days; of rival a limit."""
+    uses = [use("a", 3, 1, 5), use("a", 7, 2, 3), use("canary-rival", 1, 1, 1, tenant_id="rival")]
+    told = [zone(), limit("a", 10), limit("b", 10), zone("rival"), limit("canary-rival", 10, tenant_id="rival"), *uses]
+    told += [(world.topics.progressed, instance(n, 1, (0, None), campaign_version=n)) for n in (1, 2)]
+    days = [f"2026-03-0{n}T10:00:00.000000Z" for n in (1, 2)]
+    told += [(world.topics.generated, incentive(n, granted_at=day)) for n, day in enumerate(days)]
+    for place, (_, message) in enumerate(told):
+        message["source"] |= {"commit_lsn": place, "committed_at_us": 0}
+    return [(world.topics.prefix + topic.removeprefix(world.topics.prefix), message) for topic, message in told]
 
 
 async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
@@ -87,7 +101,8 @@ async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
 
 async def test_nothing_of_another_tenant_by_any_route(desk: Desk) -> None:
     paths = ["campaign-days", "rejection-days", "watermark", "campaign-days?campaign_id=canary-rival"]
-    for path in [*paths, "liability", "liability-movements"]:
+    more = ["campaign-times", "quest-funnel?campaign_id=tour", "limit-burn", "limit-hours?limit_id=canary-rival"]
+    for path in [*paths, *more, "liability", "liability-movements"]:
         answer = await desk.ask(path)
         assert answer.status_code == 200
         assert "canary" not in answer.text.lower()
@@ -127,6 +142,23 @@ async def test_a_campaign_by_variant(desk: Desk) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, at)
 
 
+async def test_limits_quests_and_times_page_by_page(desk: Desk) -> None:
+    quest: dict[str, Any] = {"campaign_id": "tour"}
+    for path, asked, name, expected in (
+        ("limit-burn", {}, "limit_id", ["a", "b"]),
+        ("quest-funnel", quest, "campaign_version", [1, 2]),
+        ("campaign-times", {}, "day", ["2026-03-01", "2026-03-02"]),
+    ):
+        first = (await desk.ask(path, limit=1, **asked)).json()
+        second = (await desk.ask(path, limit=1, cursor=first["next_cursor"], **asked)).json()
+        assert [first["items"][0][name], second["items"][0][name]] == expected, path
+        assert (len(first["items"]), second["next_cursor"]) == (1, None)
+    (hour,) = (await desk.ask("limit-hours", limit_id="a")).json()["items"]
+    assert hour == {"hour": "1970-01-01T00:00:00Z", "used": 7}
+    newcomer = await desk.ask("limit-burn", key=desk.newcomer)
+    assert newcomer.json() == {"items": [], "next_cursor": None}
+
+
 async def test_rejections(desk: Desk) -> None:
     lines = (await desk.ask("rejection-days")).json()["items"]
     assert lines == [{"day": "2026-03-01", "reason": "unknown_action", "count": 1}]
@@ -151,6 +183,16 @@ async def test_points_outstanding(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("path", "parameters", "at"),
     [
+        ("quest-funnel", {}, "campaign_id"),
+        ("quest-funnel", {"campaign_id": "c", "cursor": base64.urlsafe_b64encode(b'["1"]').decode()}, "cursor"),
+        ("campaign-times", {"from": "2026-03-02T00:00:00Z"}, "from"),
+        ("limit-burn", {"limit_id": "a"}, "limit_id"),
+        ("limit-hours", {}, "limit_id"),
+        (
+            "limit-hours",
+            {"limit_id": "a", "cursor": base64.urlsafe_b64encode(b'["2026-03-01T00:00:00"]').decode()},
+            "cursor",
+        ),
         ("liability", {"at": "2026-03-02"}, "at"),
         ("liability", {"from": "2026-03-02T00:00:00Z"}, "from"),
         ("liability", {"cursor": base64.urlsafe_b64encode(b'["2026-03-01","c"]').decode()}, "cursor"),
@@ -159,7 +201,7 @@ async def test_points_outstanding(desk: Desk) -> None:
         ("liability-movements", {"at": "2026-03-02T00:00:00Z"}, "at"),
     ],
 )
-async def test_a_question_about_points_is_refused_at_its_place(
+async def test_a_wrong_question_is_refused_at_its_place(
     desk: Desk, path: str, parameters: dict[str, Any], at: str
 ) -> None:
     answer = await desk.ask(path, **parameters)

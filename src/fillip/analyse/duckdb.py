@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -11,6 +12,7 @@ import duckdb
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
+from fillip.analyse.burn import DAY_H, WEEK_H, BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion, tell_burn
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, StepReached
@@ -71,6 +73,11 @@ STEPS = (
     Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
     Steps(("take_claims", "drop_old_claims", "add_claims")),
     Steps(("load_acks",), ("forget_acks",)),
+    Steps(("load_limits", "load_zones"), ("forget_limits", "forget_zones")),
+    Steps(
+        ("take_counters", "sum_uses", "raise_uses", "add_uses", "drop_old_counters", "add_counters"),
+        ("forget_counters", "forget_uses"),
+    ),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -165,6 +172,26 @@ class DuckdbBay:
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
         """See Bay."""
         return [_tell_times(row) for row in await self._report("campaign_times", _ask(question))]
+
+    async def read_time_zone(self, tenant_id: str) -> str | None:
+        """See Bay."""
+        found = await self._report("time_zone", {"tenant_id": tenant_id})
+        return str(found[0][0]) if found else None
+
+    async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
+        """See Bay."""
+        this_hour = question.now.replace(minute=0, second=0, microsecond=0)
+        day_since, week_since = (this_hour - timedelta(hours=hours) for hours in (DAY_H, WEEK_H))
+        asked = {name: value for name, value in asdict(question).items() if name != "now"}
+        rows = await self._report("limit_burn", asked | {"day_since": day_since, "week_since": week_since})
+        return [_tell_limit(question.now, (day_since, week_since), row) for row in rows]
+
+    async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:
+        """See Bay."""
+        return [
+            LimitHour(hour.replace(tzinfo=UTC), _fit(used))
+            for hour, used in await self._report("limit_hours", asdict(question))
+        ]
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
         """See Bay."""
@@ -301,6 +328,18 @@ def _join(rows: Sequence[Record]) -> str:
 def _fit(total: int) -> int:
     """The sum as JSON's readers can hold it: of many users it may be beyond."""
     return max(-MOST, min(total, MOST))
+
+
+def _tell_limit(now: datetime, since: tuple[datetime, datetime], row: tuple[Any, ...]) -> LimitBurn:
+    """A line; of each rate comes what was used, and for both in which hour that began."""
+    ends_at, cap, used, first, day_used, week_used = row[5:]
+    ends_at = ends_at and ends_at.replace(tzinfo=UTC)
+    remaining = max(cap - used, 0)
+    day, week = (
+        tell_burn(now, max(begin, first.replace(tzinfo=UTC) if first else begin), _fit(each), remaining, ends_at)
+        for begin, each in zip(since, (day_used, week_used), strict=True)
+    )
+    return LimitBurn(*[*row[:5], ends_at, cap, used, remaining, day, week])
 
 
 def _tell_times(row: tuple[Any, ...]) -> CampaignTimes:

@@ -86,7 +86,7 @@ class _Header(Struct, frozen=True):
 
 _LOADED = ("c", "r", "t")
 """What facts are made of, or emptied by; decisions, rejections and reversals are neither changed nor removed."""
-_STANDING = frozenset({"quest_instance", "incentive", "inbox"})
+_STANDING = frozenset({"quest_instance", "incentive", "inbox", "limit_counter"})
 """Tables whose facts are their rows as they stand: of these what is updated is loaded too."""
 
 _DECODER = msgspec.json.Decoder(_Header)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fillip.analyse import parameters, query_http, uplift_http
+from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.openapi import describe_reports
@@ -51,6 +52,8 @@ def build_app(
         Route("/v1/reports/campaign-days", door.answer_campaign_days),
         Route("/v1/reports/campaign-variants", door.answer_campaign_variants),
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
+        Route("/v1/reports/limit-burn", door.answer_limit_burn),
+        Route("/v1/reports/limit-hours", door.answer_limit_hours),
         Route("/v1/reports/liability", door.answer_liability),
         Route("/v1/reports/liability-movements", door.answer_liability_movements),
         Route("/v1/reports/campaign-times", door.answer_campaign_times),
@@ -99,6 +102,32 @@ class ReportsDoor:
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""
         return await self._answer_page(request, set(), self._bay.report_rejection_days, attrgetter("reason"))
+
+    async def answer_limit_burn(self, request: Request) -> Response:
+        """How fast limits that users share are used up, and until when they last at that rate."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"limit", "cursor"})
+        limit, after = parameters.read_limit(request), parameters.read_limit_place(request)
+        zone = await self._bay.read_time_zone(caller.tenant_id)
+        if zone is None:
+            return _answer_report(request, _Page([], None))
+        lines = await self._bay.report_limit_burn(ask_burn(caller.tenant_id, zone, datetime.now(UTC), limit + 1, after))
+        last = lines[limit - 1] if len(lines) > limit else None
+        return _answer_report(request, _Page(lines[:limit], write_cursor([last.limit_id, last.key]) if last else None))
+
+    async def answer_limit_hours(self, request: Request) -> Response:
+        """What was used of one limit, hour by hour."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"limit_id", "key", "from", "to", "limit", "cursor"})
+        limit_id = parameters.read_required(request, "limit_id", "name the limit")
+        begin, end = parameters.read_span(request)
+        limit, after = parameters.read_limit(request), parameters.read_instant_place(request)
+        key = request.query_params.get("key")
+        lines = await self._bay.report_limit_hours(
+            LimitHoursQuestion(caller.tenant_id, limit_id, key, begin, end, limit + 1, after)
+        )
+        cursor = write_cursor([lines[limit - 1].hour]) if len(lines) > limit else None
+        return _answer_report(request, _Page(lines[:limit], cursor))
 
     async def answer_liability(self, request: Request) -> Response:
         """Points that users hold at an instant, by currency."""

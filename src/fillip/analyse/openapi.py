@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from fillip.analyse.burn import LimitBurn, LimitHour
 from fillip.analyse.funnel import QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
@@ -29,6 +30,8 @@ def describe_reports() -> dict[str, Any]:
         LiabilityMovement,
         QuestFunnel,
         CampaignTimes,
+        LimitBurn,
+        LimitHour,
         Watermark,
         Query,
         QueryAnswer,
@@ -36,7 +39,15 @@ def describe_reports() -> dict[str, Any]:
     )
     _, schemas = msgspec.json.schema_components(described, ref_template=f"{_REF}{{name}}")
     schemas["QueryAnswer"]["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
-    for name in ("CampaignDay", "CampaignVariant", "RejectionDay", "LiabilityMovement", "QuestFunnel"):
+    for name in (
+        "CampaignDay",
+        "CampaignVariant",
+        "RejectionDay",
+        "LiabilityMovement",
+        "QuestFunnel",
+        "LimitBurn",
+        "LimitHour",
+    ):
         schemas[f"{name}s"] = _describe_page(name)
     schemas["CampaignTimesPage"] = _describe_page("CampaignTimes")
     schemas["Liabilities"] = _describe_page("Liability")
@@ -95,11 +106,37 @@ def _describe_paths() -> dict[str, Any]:
             ],
         ),
         **_describe_ways(days, pages),
+        **_describe_limits(pages),
         "/v1/reports/uplift": _describe_uplift(),
         "/v1/reports/watermark": _describe_report(
             "How far the reports are", "When the newest that they hold of the tenant was committed", "Watermark", []
         ),
         "/v1/reports/query": _describe_query(),
+    }
+
+
+def _describe_limits(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "/v1/reports/limit-burn": _describe_report(
+            "How fast limits are used up",
+            "Of limits that users share: what is used and remains in the window of now, the rates of the last day and week, and until"
+            " when it lasts at them",
+            "LimitBurns",
+            pages,
+        ),
+        "/v1/reports/limit-hours": _describe_report(
+            "A limit by hour",
+            "What was used of one limit in each hour, by when it was committed, less what reversals gave back",
+            "LimitHours",
+            [
+                _describe_parameter("limit_id", "Which limit", type="string", maxLength=MAX_TEXT, examples=["budget"])
+                | {"required": True},
+                _describe_parameter("key", "One key only, of a limit that is split", type="string", maxLength=MAX_TEXT),
+                _describe_instant("from", "Hours that begin then or later"),
+                _describe_instant("to", "And before this"),
+                *pages,
+            ],
+        ),
     }
 
 

@@ -1,7 +1,8 @@
 """What a report is asked by: days, instants, pages. Each is read whole or refused by its name."""
 
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +14,7 @@ from fillip.http.errors import Invalid, TooSlow
 
 DEFAULT_LINES, MAX_LINES = 50, 500
 MAX_TEXT = 2_000
+BEFORE_ALL = MIN_TIME - timedelta(microseconds=1)
 
 
 class InvalidQuery(Invalid):
@@ -69,38 +71,43 @@ def read_limit(request: Request) -> int:
 
 def read_place(request: Request) -> tuple[date, str]:
     """The day and the name after which the page begins."""
-    cursor = request.query_params.get("cursor")
-    if cursor is None:
-        return date.min, ""
-    try:
-        day, name = read_cursor(cursor, (date, str))
-    except Invalid as error:
-        raise InvalidQuery(str(error), at="cursor") from None
+    day, name = _read_cursor(request, (date.min, ""))
     return day, name
 
 
 def read_name(request: Request) -> str:
     """The name after which the page begins."""
-    cursor = request.query_params.get("cursor")
-    if cursor is None:
-        return ""
-    try:
-        (name,) = read_cursor(cursor, (str,))
-    except Invalid as error:
-        raise InvalidQuery(str(error), at="cursor") from None
-    return str(name)
+    return str(_read_cursor(request, ("",))[0])
 
 
 def read_version(request: Request) -> int:
     """The version after which the page begins."""
+    return int(_read_cursor(request, (0,))[0])
+
+
+def read_limit_place(request: Request) -> tuple[str, str]:
+    """The limit and the key of it after which the page begins."""
+    limit_id, key = _read_cursor(request, ("", ""))
+    return limit_id, key
+
+
+def read_instant_place(request: Request) -> datetime:
+    """The instant after which the page begins."""
+    instant: datetime = _read_cursor(request, (BEFORE_ALL,))[0]
+    if instant.tzinfo is None:
+        raise InvalidQuery("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
+    return instant
+
+
+def _read_cursor(request: Request, first: tuple[object, ...]) -> tuple[Any, ...]:
+    """The place in the cursor, of the same types as the `first` one, which it is where there is none."""
     cursor = request.query_params.get("cursor")
     if cursor is None:
-        return 0
+        return first
     try:
-        (version,) = read_cursor(cursor, (int,))
+        return read_cursor(cursor, [type(each) for each in first])
     except Invalid as error:
         raise InvalidQuery(str(error), at="cursor") from None
-    return int(version)
 
 
 def read_required(request: Request, name: str, said: str) -> str:

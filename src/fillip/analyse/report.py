@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
+from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
@@ -104,6 +105,18 @@ class Bay(Protocol):
 
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
         """Lines in the order of (day, campaign)."""
+        ...
+
+    async def read_time_zone(self, tenant_id: str) -> str | None:
+        """The IANA name of a tenant's zone; None where nothing of the tenant is loaded."""
+        ...
+
+    async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
+        """How fast limits are used up, in the order of (limit, key)."""
+        ...
+
+    async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:
+        """What was used of a limit, hour by hour; hours without anything are left out."""
         ...
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:

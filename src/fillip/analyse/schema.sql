@@ -45,6 +45,23 @@ CREATE TABLE IF NOT EXISTS claim_fact (
 CREATE TABLE IF NOT EXISTS ack_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, incentive_id uuid NOT NULL, acked_at timestamptz NOT NULL
 );
+-- One row a change of a limit, and one a change of a tenant: the newest counts.
+CREATE TABLE IF NOT EXISTS limit_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, book_version bigint NOT NULL,
+    deleted boolean NOT NULL, scope varchar, measure varchar, span varchar, split boolean NOT NULL, cap bigint
+);
+CREATE TABLE IF NOT EXISTS zone_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, book_version bigint NOT NULL, time_zone varchar NOT NULL
+);
+-- One row a counter that users share, as it stands; and one for what was used of a limit and key in each hour.
+CREATE TABLE IF NOT EXISTS counter_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, key varchar NOT NULL,
+    window_start date NOT NULL, used bigint NOT NULL, version bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS use_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, key varchar NOT NULL,
+    hour timestamptz NOT NULL, used bigint NOT NULL
+);
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,

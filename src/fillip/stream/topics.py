@@ -67,7 +67,7 @@ class Topics(Struct, frozen=True):
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
         told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
-        return [self.received, *told, self.incentives, self.acked]
+        return [self.received, *told, self.incentives, self.acked, self.changed, self.used]
 
     @property
     def brief(self) -> list[str]:

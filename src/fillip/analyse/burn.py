@@ -1,0 +1,120 @@
+"""How fast limits are used up, and until when they last. Pure."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from fillip.core.instant import find_zone
+from fillip.core.tenant import start_window
+
+DAY_H, WEEK_H = 24, 168
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class BurnQuestion(Struct, frozen=True):
+    """Of one tenant's limits that users share, as of `now`: up to `count` lines after (limit, key). `day`, `week` and `month`
+    are the first days of the windows of now, each `_ends` is when it is over.
+    """
+
+    tenant_id: str
+    now: datetime
+    day: date
+    day_ends: datetime
+    week: date
+    week_ends: datetime
+    month: date
+    month_ends: datetime
+    count: int
+    after_limit: str
+    after_key: str
+
+
+class Burn(Struct, frozen=True):
+    """What was `used` from `since` to now, less what reversals gave back, and the rate of that in an hour.
+
+    `exhausted_at` is when nothing remains if it goes on so: now + remaining / rate. It is null where nothing was used, where the window is
+    over sooner, and where that lies more than a hundred years ahead.
+    """
+
+    since: Instant
+    used: int
+    per_hour: float
+    exhausted_at: Instant | None
+
+
+class LimitBurn(Struct, frozen=True):
+    """A limit that users share, and of it one key ('' where it is not split), in the window of now.
+
+    What is `remaining` of `cap` is never below 0. `last_day` and `last_week` are the rates of the last 24 hours and 7 days.
+    """
+
+    limit_id: str
+    key: str
+    span: str
+    measure: str
+    window_start: date
+    window_ends_at: Instant | None
+    cap: int
+    used: int
+    remaining: int
+    last_day: Burn
+    last_week: Burn
+
+
+class LimitHoursQuestion(Struct, frozen=True):
+    """Of one tenant's limit, perhaps of one key: hours that begin at `begin` or later and before `end`; up to `count` after
+    `after`.
+    """
+
+    tenant_id: str
+    limit_id: str
+    key: str | None
+    begin: datetime
+    end: datetime
+    count: int
+    after: datetime
+
+
+class LimitHour(Struct, frozen=True):
+    """What was used of a limit in one hour, by when that was committed; less what reversals gave back, so perhaps below 0."""
+
+    hour: Instant
+    used: int
+
+
+def ask_burn(tenant_id: str, zone: str, now: datetime, count: int, after: tuple[str, str]) -> BurnQuestion:
+    """The question for a tenant of this time zone: windows are those that settle would count in now."""
+    day = now.astimezone(find_zone(zone)).date()
+    week, month = start_window("week", day), start_window("month", day)
+    return BurnQuestion(
+        tenant_id=tenant_id,
+        now=now,
+        day=day,
+        day_ends=_begin_day(day + timedelta(days=1), zone),
+        week=week,
+        week_ends=_begin_day(week + timedelta(days=7), zone),
+        month=month,
+        month_ends=_begin_day((month + timedelta(days=31)).replace(day=1), zone),
+        count=count,
+        after_limit=after[0],
+        after_key=after[1],
+    )
+
+
+def tell_burn(now: datetime, since: datetime, used: int, remaining: int, ends_at: datetime | None) -> Burn:
+    """The rate since then, over an hour at least, and until when what remains lasts at it."""
+    hours = max((now - since) / timedelta(hours=1), 1.0)
+    per_hour = used / hours
+    left = remaining / per_hour if per_hour > 0 else None
+    exhausted_at = now + timedelta(hours=left) if left is not None and left < MOST_HOURS else None
+    if exhausted_at and ends_at and exhausted_at > ends_at:
+        exhausted_at = None
+    return Burn(since, used, per_hour, exhausted_at)
+
+
+MOST_HOURS = 100 * 365.25 * 24
+
+
+def _begin_day(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time.min, find_zone(zone)).astimezone(UTC)
