@@ -1,8 +1,9 @@
 """`python -m tests.proof [KILLS]`: the demo with its worker killed at random moments; the same counts must hold.
 
-Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own; then the state
-machine of tests/oracle has its long run, every planted fault must be found by it, the way of the write-ahead log is
-proved with all on it killed, the wallets are tried for long, and 64 tills race for each of 1,000 coupons.
+Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own, and its points
+outstanding compared with the reports at 1,000 random instants; then the state machine of tests/oracle has its long run,
+every planted fault must be found by it, the way of the write-ahead log is proved with all on it killed, the wallets are
+tried for long, and 64 tills race for each of 1,000 coupons.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.embedded.servers import Servers
 from fillip.figures import Figure, expect, show_figures
+from tests.proof.liability import prove_liability
 from tests.proof.oracle import prove_oracle
 from tests.proof.race import ROUNDS, prove
 from tests.proof.wal import prove_on_own_servers
@@ -48,6 +50,7 @@ def main(kills: int) -> int:
         figures = [expect("demo under kill -9: exit code", 0, ended.returncode), *read_counts(find_figures(folder))]
         with Servers(folder / "state") as addresses:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
+            figures += prove_liability(addresses.postgres_dsn, folder / "state", TENANT)
             figures += prove_oracle(addresses.postgres_dsn, screen)
         figures += prove_on_own_servers(WAL_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
         figures += prove_wallets()

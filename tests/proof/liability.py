@@ -1,0 +1,75 @@
+"""Points outstanding: the reports against the ledger at random instants.
+
+`python -m tests.proof.liability STATE` does so for what `fillip demo --state STATE` left behind.
+"""
+
+import asyncio
+import random
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+from rich.console import Console
+
+from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.liability import LiabilityQuestion
+from fillip.core.instant import MIN_TIME
+from fillip.embedded.servers import Servers
+from fillip.figures import Figure, at_least, expect, show_figures
+from fillip.stream.topics import Topics
+
+INSTANTS = 1_000
+SPAN = "SELECT min(made_at), max(made_at), count(*) FROM wallet_transfer WHERE tenant_id = $1"
+OUTSTANDING = """SELECT currency, sum(amount)::bigint AS sum FROM wallet_posting
+WHERE tenant_id = $1 AND account IN ('pending', 'active') AND made_at > $2 AND made_at <= $3 GROUP BY currency ORDER BY currency"""
+
+
+def prove_liability(dsn: str, state: Path, tenant_id: str) -> list[Figure]:
+    """At INSTANTS the outstanding points, and between each two of them what moved, in the facts below `state`."""
+    return asyncio.run(_compare(dsn, state, tenant_id))
+
+
+async def _compare(dsn: str, state: Path, tenant_id: str) -> list[Figure]:
+    ledger = await asyncpg.connect(dsn)
+    try:
+        async with DuckdbBay.open(state / "analyse.duckdb", Topics()) as bay:
+            [(first, last, transfers)] = await ledger.fetch(SPAN, tenant_id)
+            chances, begin, unlike = random.Random(61), MIN_TIME, 0
+            span = last - first if transfers else timedelta()
+            for share in sorted(chances.random() for _ in range(INSTANTS)):
+                end = (first or MIN_TIME) + span * share
+                asked = LiabilityQuestion(tenant_id, begin, end, 500, "")
+                held = {line.currency: line.outstanding for line in await bay.report_liability(asked)}
+                moved = {
+                    line.currency: line.closing - line.opening for line in await bay.report_liability_movements(asked)
+                }
+                same = held == await _sum(ledger, tenant_id, MIN_TIME, end)
+                unlike += not (
+                    same and moved == {**dict.fromkeys(held, 0), **await _sum(ledger, tenant_id, begin, end)}
+                )
+                begin = end
+    finally:
+        await ledger.close()
+    return [
+        expect(f"points outstanding and moved: of {INSTANTS:,} random instants unlike the ledger", 0, unlike),
+        at_least("transfers that they are of", 1, transfers),
+    ]
+
+
+async def _sum(
+    ledger: "asyncpg.Connection[asyncpg.Record]", tenant_id: str, begin: datetime, end: datetime
+) -> dict[str, int]:
+    """What postings after `begin` up to `end` come to, by currency."""
+    return {row["currency"]: row["sum"] for row in await ledger.fetch(OUTSTANDING, tenant_id, begin, end)}
+
+
+def main(state: Path) -> int:
+    """0 where all are equal."""
+    with Servers(state) as addresses:
+        figures = prove_liability(addresses.postgres_dsn, state, "grocer")
+    return 0 if show_figures("proof: points outstanding", "proof-liability", figures, Console()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
