@@ -5,16 +5,21 @@ WITH lines AS (
       AND ($campaign_id::varchar IS NULL OR campaign_id = $campaign_id)
       AND (day > $after_day OR (day = $after_day AND campaign_id > $after_name))
     ORDER BY day, campaign_id LIMIT $count
-), picked AS (
+), picked AS MATERIALIZED (
     SELECT day, campaign_id, incentive_id, epoch_us(occurred_at) AS happened, epoch_us(received_at) AS received,
            epoch_us(granted_at) AS granted, epoch_us(committed_at) AS committed, claimed_at
     FROM grant_fact SEMI JOIN lines USING (day, campaign_id)
     WHERE tenant_id = $tenant_id AND day BETWEEN (SELECT min(day) FROM lines) AND (SELECT max(day) FROM lines)
+), acks AS (
+    SELECT incentive_id, acked_at FROM ack_fact SEMI JOIN picked USING (incentive_id)
+    WHERE tenant_id = $tenant_id AND acked_at >= (SELECT min(day) FROM lines) - INTERVAL 1 DAY  -- clocks may differ
+), claims AS (
+    SELECT incentive_id, claimed_at FROM claim_fact SEMI JOIN picked USING (incentive_id)
+    WHERE tenant_id = $tenant_id AND claimed_at >= (SELECT min(day) FROM lines) - INTERVAL 1 DAY
 ), ways AS (
     SELECT p.*, epoch_us(a.acked_at) AS delivered, epoch_us(coalesce(p.claimed_at, c.claimed_at)) AS claimed
     FROM picked p
-    LEFT JOIN (SELECT incentive_id, acked_at FROM ack_fact WHERE tenant_id = $tenant_id) a USING (incentive_id)
-    LEFT JOIN (SELECT incentive_id, claimed_at FROM claim_fact WHERE tenant_id = $tenant_id) c USING (incentive_id)
+    LEFT JOIN acks a USING (incentive_id) LEFT JOIN claims c USING (incentive_id)
 )
 SELECT day, campaign_id, count(*) AS count,
        count(received - happened), quantile_cont((received - happened) / 1e6, [0.5, 0.9, 0.99]),
