@@ -14,7 +14,7 @@ from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.facts import sift
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.stream.topics import Topics
-from tests.analyse.bay_world import announce, record
+from tests.analyse.bay_world import announce, emptied, record
 
 TOPICS = Topics()
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -159,7 +159,7 @@ async def test_after_a_snapshot_the_rate_begins_anew(budgets: DuckdbBay) -> None
     anew = [use("budget", 600, 9, 3, op="r"), use("budget", 660, 10, 2.5)]
     for _, message in anew:
         message["source"]["epoch"] = "e2"
-    await load(budgets, *anew, first=30)
+    await load(budgets, (TOPICS.used, emptied("limit_counter", 1, "e2")), *anew, first=30)
     assert await hours(budgets) == [(3, 60)]
     assert (await ask(budgets))[0].used == 660
 

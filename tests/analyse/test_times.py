@@ -15,7 +15,7 @@ from fillip.analyse.report import Question
 from fillip.analyse.times import Times
 from fillip.core.identity import identify
 from fillip.stream.topics import Topics
-from tests.analyse.bay_world import EVERYTHING, announce, incentive, record
+from tests.analyse.bay_world import EVERYTHING, announce, emptied, incentive, record
 
 TOPICS = Topics()
 NONE = Times(0, None, None, None)
@@ -121,7 +121,8 @@ async def test_a_snapshot_brings_claims_with_it_and_replaces_what_was_granted_an
     anew = [grant(1, claimed_at="2026-03-01T10:00:02.000000Z"), ack(1, "10:00:05.000000")]
     for _, message in anew:
         message["op"], message["source"]["epoch"] = "r", "e2"
-    await load(empty_bay, *anew, first=10)
+    gone = (TOPICS.generated, emptied("incentive", 1, "e2")), (TOPICS.acked, emptied("inbox", 1, "e2"))
+    await load(empty_bay, *gone, *anew, first=10)
     (line,) = await empty_bay.report_campaign_times(EVERYTHING)
     assert (line.granted, line.granted_to_delivered, line.granted_to_claimed) == (1, took(4.0), took(1.0))
     assert line.granted_to_committed == NONE

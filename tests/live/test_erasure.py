@@ -61,15 +61,19 @@ async def test_an_erased_user_is_found_nowhere_and_every_sum_stays(stack: Stack,
         async def report() -> list[Any]:
             """What reports say, once they have loaded all of it."""
             answers = []
-            for path, asked in {"campaign-days": {}, "liability": {"at": now}, "liability-movements": span}.items():
+            wanted = {"campaign-days": {}, "liability": {"at": now}, "liability-movements": span}
+            wanted |= {"quest-funnel": {"campaign_id": "quest"} | span, "campaign-times": {}}
+            for path, asked in wanted.items():
                 answer = await http.get(f"{stack.doors.analyse}/v1/reports/{path}", params=asked)
                 assert answer.status_code == 200, answer.text
                 answers.append(answer.json()["items"])
             return answers
 
         async def is_loaded() -> list[Any] | None:
+            counts = [await count(http, stack, view) for view in ("decisions", "incentive_reversals")]
             said = await report()
-            return said if await count(http, stack, "decisions") == before[0] else None
+            held = [line["active"] for line in said[1]]
+            return said if counts == [before[0], 3] and held == [before[3][0][0]] else None
 
         before = await sum_up(stack, shop.tenant)
         said = await wait_for("reports to have loaded it", is_loaded)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from tests.settle.wallet_machine import BREACHES
 
 USER = 'canary "å" 7'
 ESCAPED = json.encode(USER).decode().strip('"').replace("å", "\\u00e5")
+RULE = UUID(int=9)
 ACME = Caller(None, "acme", frozenset())
 POINTS, CASH, BADGE = Reward("points", 10), Reward("cashback", 50, "USD"), Reward("badge", badge="saver")
 QUEST = Quest(steps=(Step("visit", "BUY", count=2),), instance="event")
@@ -45,6 +47,8 @@ SUMS = (
     "SELECT reason, count(*) FROM rejection GROUP BY 1 ORDER BY 1",
     "SELECT count(*), array_agg(event_key ORDER BY event_key), array_agg(fingerprint ORDER BY event_key) FROM event_met",
     "SELECT array_agg(number ORDER BY number) FROM user_number",
+    "SELECT is_member, terms, count(*) FROM cohort_tally GROUP BY 1, 2",
+    "SELECT result - 'samples' FROM backtest WHERE state = 'done'",
 )
 
 
@@ -90,6 +94,19 @@ async def live(world: World) -> None:
     execute("INSERT INTO user_number VALUES ('acme', %s, 0), ('acme', 'other', 1)", [USER])
     ticket = "INSERT INTO gateway_ticket VALUES (%s, 'acme', %s, now() + interval '1 hour')"
     execute(ticket, [b"\x01" * 32, USER])
+    execute("INSERT INTO cohort (tenant_id, cohort_id, name, kind) VALUES ('acme', 'buyers', 'B', 'realtime')")
+    execute(
+        "INSERT INTO cohort_rule (tenant_id, cohort_id, rule_id, action, definition, rule_checked)"
+        " VALUES ('acme', 'buyers', %s, 'BUY', '{}', '')", [RULE]
+    )  # fmt: skip
+    execute("INSERT INTO cohort_tally (tenant_id, rule_id, user_id, terms, is_member) VALUES ('acme', %s, %s, '', true)", [RULE, USER])  # fmt: skip
+    backtest = (
+        "INSERT INTO backtest (tenant_id, campaign_id, version, first_at, until_at, state, result, run_id, held_until)"
+        " VALUES ('acme', 'c', 1, now() - interval '1 day', now(), %s, %s, %s, %s)"
+    )
+    shown = json.encode({"granted": 1, "samples": [{"event": {"user_id": USER}}]}).decode()
+    execute(backtest, ["done", shown, None, None])
+    execute(backtest, ["running", None, RULE, T0])
     execute("UPDATE incentive SET reservation_id = 'canary-basket' WHERE user_id = %s AND kind = 'cashback'", [USER])
 
 
@@ -132,6 +149,8 @@ async def test_nothing_tells_of_an_erased_user_and_all_sums_are_what_they_were(
     assert [world.rows(each) for each in SUMS] == before
     assert breaches(database) == set()
     assert world.rows("SELECT count(*) FROM reversal WHERE state = 'waiting'") == [(0,)]
+    backtests = world.rows("SELECT state, run_id, result -> 'samples' FROM backtest ORDER BY state")
+    assert backtests == [("done", None, []), ("waiting", None, None)]  # which begins anew, without the user's events
     assert world.rows("SELECT stored_bytes FROM tenant_usage WHERE tenant_id = 'acme'") == [(0,)]
     [(pseudonym,)] = world.rows("SELECT DISTINCT user_id FROM decision WHERE user_id <> 'other'")
     assert pseudonym.startswith("erased-") and pseudonym not in str(world.rows("SELECT t FROM erasure t"))

@@ -72,7 +72,7 @@ STEPS = (
     Steps(("load_transfers",), ("forget_transfers",)),
     Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
     Steps(("take_claims", "drop_old_claims", "add_claims")),
-    Steps(("load_acks",), ("forget_acks",)),
+    Steps(("take_acks", "drop_old_acks", "add_acks"), ("forget_acks",)),
     Steps(("load_limits", "load_zones"), ("forget_limits", "forget_zones")),
     Steps(
         ("take_counters", "sum_uses", "raise_uses", "add_uses", "drop_old_counters", "add_counters"),

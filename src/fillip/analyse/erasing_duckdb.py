@@ -129,3 +129,4 @@ def _erase_facts(cursor: Cursor, *, order: ErasureOrder, newer: set[UUID]) -> No
     asked = {name: getattr(order, name) for name in ("tenant_id", "user_id", "pseudonym")}
     with transaction(cursor):
         cursor.execute(SQL["erase_facts"], asked | {"newer": sorted(newer)})
+        cursor.execute(SQL["drop_erased_quests"], asked)

@@ -31,11 +31,10 @@ from fillip.core.tenant import Tenant
 
 QuestState = Literal["open", "completed", "denied", "lapsed", "closed", "reversed"]
 
-MAX_OPEN = 10_000
-"""Most instances of one quest that a user may have open; an event that would open another is denied `too_many_open`."""
-
-MAX_TOGETHER = 100
-"""Most of them that one event may find: all where the quest has no route (see core.route), else those of one route."""
+MAX_OPEN, MAX_TOGETHER = 10_000, 100
+"""Most instances of one quest that a user may have open (an event that would open another is denied `too_many_open`), and most of
+them that one event may find: all where the quest has no route (see core.route), else those of one route.
+"""
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):

@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct, structs
-from sqlalchemy import LargeBinary, Row, bindparam, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, LargeBinary, Row, Text, bindparam, cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.erasure import name_erased, tells_of
 from fillip.core.ports import Caller
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import cohort_build, erasure, rejection
+from fillip.manage.store.tables import backtest, cohort_build, erasure, rejection
 
 HELD_FOR = timedelta(seconds=15)
 HISTORY_PORTION, EVENTS_PORTION, ORIGINALS_PORTION = 300, 2_000, 100
@@ -31,6 +31,9 @@ _ORIGINALS = text(_FOLDER.with_name("find_originals.sql").read_text(encoding="ut
 _HISTORY = text("SELECT erase_history(:tenant_id, :user_id, :pseudonym, :salt, :before, :most)")
 _USER = text("SELECT moved, cut_at FROM erase_user(:tenant_id, :user_id, :pseudonym, :salt)")
 _EVENTS = text("SELECT last, moved FROM erase_events(:tenant_id, :user_id, :pseudonym, :cut_at, :after, :most)")
+_UNCOUNTED = text(_FOLDER.with_name("find_uncounted.sql").read_text(encoding="utf-8")).bindparams(
+    bindparam("ends", type_=JSONB)
+)
 _REJECTIONS = text("SELECT erase_rejections(:tenant_id, :pseudonym, :ids)")
 _WRITTEN = text("SELECT pg_current_wal_insert_lsn()::text")
 _ANNOUNCED = text(
@@ -110,7 +113,25 @@ async def finish(engine: AsyncEngine, held: Erasure) -> None:
         ("user_id", "pseudonym", "salt", "ends", "commit_lsn", "cut_at", "next_at", "held_until", "error")
     )
     async with transaction(engine, held.caller) as connection:
+        await _erase_backtests(connection, held)
         await _set(connection, held, gone | {"state": "done", "step": "done", "ended_at": func.now()})
+
+
+async def _erase_backtests(connection: Connection, held: Erasure) -> None:
+    """Leave out the decisions that backtests show where they name the user; those that run begin anew, without its events."""
+    mine = backtest.c.tenant_id == held.tenant_id
+    named = func.strpos(cast(backtest.c.result, Text), func.to_json(held.user_id).cast(Text)) > 0
+    shown = func.jsonb_set(backtest.c.result, cast(["samples"], ARRAY(Text)), cast([], JSONB))
+    await connection.execute(update(backtest).where(mine, named).values(result=shown))
+    anew = {"state": "waiting", "run_id": None, "held_until": None}
+    await connection.execute(update(backtest).where(mine, backtest.c.state == "running").values(anew))
+
+
+async def are_counted(engine: AsyncEngine, held: Erasure) -> bool:
+    """Whether the tenant's cohorts by events, where there are any, know all events before `ends`. Raises Retry."""
+    async with transaction(engine, held.caller) as connection:
+        asked = {"tenant_id": held.tenant_id, "ends": held.ends or {}}
+        return not (await connection.execute(_UNCOUNTED, asked)).scalar_one()
 
 
 async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:

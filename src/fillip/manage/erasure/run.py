@@ -89,10 +89,12 @@ class ErasureRuns:
         """What was sent before the request is decided before the cut: it is of the user who goes."""
         if held.ends is None:
             await postgres.end_step(self._engine, held, ends=await self._topics.read_received())
-        elif await self._topics.are_settled(held.ends):
+        elif not await self._topics.are_settled(held.ends):
+            await postgres.end_step(self._engine, held, WAIT, error="events sent before it are still to be decided")
+        elif await postgres.are_counted(self._engine, held):
             await postgres.end_step(self._engine, held, step="ledger", ends=None)
         else:
-            await postgres.end_step(self._engine, held, WAIT, error="events sent before it are still to be decided")
+            await postgres.end_step(self._engine, held, WAIT, error="cohorts are still to count events sent before it")
 
     async def _do_ledger(self, held: Erasure) -> None:
         await postgres.erase_ledger(self._engine, held)

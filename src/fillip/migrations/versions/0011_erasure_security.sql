@@ -9,14 +9,17 @@ BEGIN
     FOREACH t IN ARRAY ARRAY[
         'event_met', 'decision', 'incentive', 'incentive_change', 'inbox', 'inbox_head', 'badge_held', 'limit_counter',
         'quest_instance', 'quest_step_met', 'reversal', 'reversed_line', 'rejection', 'wallet', 'wallet_lot', 'wallet_transfer',
-        'wallet_draw', 'wallet_refund', 'end_user', 'user_number', 'user_change', 'user_change_head', 'gateway_ticket', 'tenant_usage'
+        'wallet_draw', 'wallet_refund', 'end_user', 'user_number', 'user_change', 'user_change_head', 'gateway_ticket', 'tenant_usage',
+        'cohort_tally'
     ] LOOP
         EXECUTE format('CREATE POLICY erase ON %I TO fillip_eraser USING (tenant_id = current_setting(''app.tenant'', true))', t);
         EXECUTE format('GRANT SELECT, UPDATE ON %I TO fillip_eraser', t);
     END LOOP;
 END $$;
 CREATE POLICY erase ON spending_limit FOR SELECT TO fillip_eraser USING (tenant_id = current_setting('app.tenant', true));
-GRANT SELECT ON spending_limit TO fillip_eraser;
+CREATE POLICY erase ON cohort_rule FOR SELECT TO fillip_eraser USING (tenant_id = current_setting('app.tenant', true));
+CREATE POLICY erase ON cohort_rule_left FOR SELECT TO fillip_eraser USING (tenant_id = current_setting('app.tenant', true));
+GRANT SELECT ON spending_limit, cohort_rule, cohort_rule_left TO fillip_eraser;
 GRANT INSERT ON user_change, user_change_head TO fillip_eraser;
 GRANT DELETE ON end_user, user_change, gateway_ticket TO fillip_eraser;
 GRANT CREATE ON SCHEMA public TO fillip_eraser;

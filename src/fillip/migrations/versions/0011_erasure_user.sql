@@ -42,7 +42,8 @@ BEGIN
     GET DIAGNOSTICS many = ROW_COUNT; moved := moved + many;
     UPDATE quest_instance q SET user_id = pseudonym, instance_key = erase_text(q.instance_key, salt),
         start_event_id = q.start_event_key::text, start_event_source = CASE WHEN q.start_event_key IS NOT NULL THEN 'erased' END,
-        start_attributes = CASE WHEN q.start_attributes IS NOT NULL THEN '{}'::jsonb END, revision = q.revision + 1
+        start_attributes = CASE WHEN q.start_attributes IS NOT NULL THEN '{}'::jsonb END, revision = q.revision + 1,
+        steps = q.steps || '[]'  -- written anew, so that the announcement has them: for its readers it is another instance
     WHERE q.tenant_id = of_tenant AND q.user_id = of_user;
     GET DIAGNOSTICS many = ROW_COUNT; moved := moved + many;
 
@@ -81,6 +82,10 @@ BEGIN
 
     UPDATE inbox_head h SET user_id = pseudonym WHERE h.tenant_id = of_tenant AND h.user_id = of_user;
     UPDATE badge_held b SET user_id = pseudonym WHERE b.tenant_id = of_tenant AND b.user_id = of_user;
+    UPDATE cohort_tally t SET user_id = pseudonym
+    WHERE t.tenant_id = of_tenant AND t.user_id = of_user AND t.rule_id IN (
+        SELECT r.rule_id FROM cohort_rule r WHERE r.tenant_id = of_tenant
+        UNION ALL SELECT l.rule_id FROM cohort_rule_left l WHERE l.tenant_id = of_tenant);
     DELETE FROM gateway_ticket g WHERE g.tenant_id = of_tenant AND g.user_id = of_user;
     UPDATE user_number n SET user_id = pseudonym WHERE n.tenant_id = of_tenant AND n.user_id = of_user;
 

@@ -1,0 +1,2 @@
+-- Adds incoming acknowledgements.
+INSERT INTO ack_fact FROM incoming_ack
