@@ -144,7 +144,10 @@ def test_statements_are_built_in_files_named_for_postgres_or_in_store():
 def test_only_tests_of_the_demo_and_of_its_data_import_it():
     demo, tests = re.compile(r"^\s*(from|import) fillip_demo\b", re.MULTILINE), ROOT / "tests"
     found = {p.relative_to(tests).as_posix() for p in tests.rglob("*.py") if demo.search(p.read_text())}
-    assert {path for path in found if not path.startswith("demo/")} == {"accept/cohorts.py", "accept/completejourney.py"}
+    assert {path for path in found if not path.startswith("demo/")} == {
+        "accept/cohorts.py",
+        "accept/completejourney.py",
+    }
 
 
 def test_a_statement_opens_with_a_line_that_says_what_it_does_and_what_it_locks():

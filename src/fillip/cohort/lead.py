@@ -18,7 +18,7 @@ MOVE_EVERY_S, LIST_EVERY_S, NOTE_EVERY_S = 0.2, 0.1, 1.0
 LIST_AGAIN_S, REST = 0.3, 1
 """From one list of a cohort to its next: so long, or so many times what the one before took."""
 LISTED_AT_ONCE = 3
-AWAY_FOR_S, REFUSED_FOR_S = 1.0, 30.0
+AWAY_FOR_S, REFUSED_FOR_S = 1.0, 5.0
 FAILED = Counter(
     "fillip_cohort_listing_failed_total", "Lists of cohorts by events that could not be brought up to date"
 )

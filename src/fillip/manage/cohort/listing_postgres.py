@@ -46,7 +46,7 @@ def _load(name: str) -> Any:  # noqa: ANN401
 
 
 _PICK_CHANGED, _PICK_ALL, _FIND = _load("pick_changed"), _load("pick_all"), _load("find_numbers")
-_HOLD, _GIVE = _load("hold_numbering"), _load("give_numbers")
+_HOLD, _GIVE, _LOOK_UP = _load("hold_numbering"), _load("give_numbers"), _load("look_up")
 
 
 async def bring_up(engine: AsyncEngine, tenant_id: str, cohort_id: str) -> None:
@@ -109,6 +109,7 @@ async def make_first_list(
 
 
 async def _take_changes(connection: Connection, caller: Caller, row: Row[Any], rule_id: UUID) -> Sequence[Row[Any]]:
+    await connection.execute(_LOOK_UP)
     given = {"tenant_id": caller.tenant_id, "rule_id": rule_id, "most": MOST_CHANGES}
     changed = (await connection.execute(_PICK_CHANGED, given)).all()
     if changed:
@@ -152,6 +153,7 @@ async def _write_members(engine: AsyncEngine, caller: Caller, rule_id: UUID, fil
     while True:
         given = {"tenant_id": caller.tenant_id, "rule_id": rule_id, "after": after, "most": PORTION}
         async with transaction(engine, caller) as connection:
+            await connection.execute(_LOOK_UP)
             found = (await connection.execute(_PICK_ALL, given)).all()
         members = [each.user_id.translate(_ESCAPES) + "\n" for each in found if each.is_member]
         file.write("".join(members).encode())

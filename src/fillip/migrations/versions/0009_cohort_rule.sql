@@ -16,6 +16,8 @@ BEGIN
     -- Its statements look rows up by their whole key, as the worker's do: see 0001_roles.sql.
     ALTER ROLE fillip_cohort SET plan_cache_mode = 'force_generic_plan';
     ALTER ROLE fillip_cohort SET enable_seqscan = off;
+    ALTER ROLE fillip_cohort SET enable_hashjoin = off;
+    ALTER ROLE fillip_cohort SET enable_mergejoin = off;
     ALTER ROLE fillip_cohort SET jit = off;
     GRANT USAGE ON SCHEMA public TO fillip_cohort;
 END $$;
