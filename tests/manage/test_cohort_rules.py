@@ -80,6 +80,15 @@ async def test_what_is_no_rule_is_refused_with_its_place(acme: AsyncClient, rule
     assert (await acme.get("/v1/cohorts/buyers")).json()["kind"] == "uploaded"
 
 
+async def test_the_rules_of_an_action_may_cost_so_much_together(acme: AsyncClient, plane: Plane) -> None:
+    await open_shop(acme)
+    await define(acme)
+    Tallies(plane).ask("UPDATE cohort_rule SET cost = 20000")
+    refused = await define(acme, "others")
+    assert refused.status_code == 409 and "may cost 20,000 steps an event" in refused.json()["detail"]
+    assert (await define(acme, at_least=3)).status_code == 200  # its own is replaced
+
+
 async def test_no_campaign_asks_for_a_cohort_that_is_being_built(acme: AsyncClient, plane: Plane) -> None:
     await open_shop(acme)
     saved = await define(acme)

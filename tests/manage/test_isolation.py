@@ -83,8 +83,8 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     with psycopg.connect(dsn) as owner:
         owner.execute("INSERT INTO badge_held VALUES ('acme', 'ada', 'regular', %s, now())", [uuid4()])
         owner.execute(
-            "INSERT INTO cohort_rule (tenant_id, cohort_id, action, definition, rule_checked)"
-            """ VALUES ('acme', 'vip', 'OWN', '{"action": "OWN"}', '')"""
+            "INSERT INTO cohort_rule (tenant_id, cohort_id, action, definition, rule_checked, cost)"
+            """ VALUES ('acme', 'vip', 'OWN', '{"action": "OWN"}', '', 1)"""
         )
     key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
     ids = {

@@ -96,8 +96,8 @@ async def live(world: World) -> None:
     execute(ticket, [b"\x01" * 32, USER])
     execute("INSERT INTO cohort (tenant_id, cohort_id, name, kind) VALUES ('acme', 'buyers', 'B', 'realtime')")
     execute(
-        "INSERT INTO cohort_rule (tenant_id, cohort_id, rule_id, action, definition, rule_checked)"
-        " VALUES ('acme', 'buyers', %s, 'BUY', '{}', '')", [RULE]
+        "INSERT INTO cohort_rule (tenant_id, cohort_id, rule_id, action, definition, rule_checked, cost)"
+        " VALUES ('acme', 'buyers', %s, 'BUY', '{}', '', 1)", [RULE]
     )  # fmt: skip
     execute("INSERT INTO cohort_tally (tenant_id, rule_id, user_id, terms, is_member) VALUES ('acme', %s, %s, '', true)", [RULE, USER])  # fmt: skip
     backtest = (

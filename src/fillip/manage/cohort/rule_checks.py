@@ -7,18 +7,19 @@ from fillip.core.rule import RuleRefused
 from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.core.tally import MAX_KEPT, CohortRule
 from fillip.http.errors import DefinitionRefused
-from fillip.manage.rule.checker import Expected, check_rule
+from fillip.manage.rule.checker import CheckedRule, Expected, check_rule
 
 MAX_COST = 1_000
-"""Steps of an expression: an event runs all rules of its action."""
+"""Steps of an expression."""
 
 
 class CheckedCohortRule(Struct, frozen=True):
-    """A rule that may be stored, and its expressions as they are compiled."""
+    """A rule that may be stored, its expressions as they are compiled, and how many steps they may cost an event."""
 
     definition: CohortRule
     rule_checked: bytes
     sum_checked: bytes | None
+    cost: int
 
 
 def check_cohort_rule(definition: CohortRule, action: ObjectType) -> CheckedCohortRule:
@@ -27,10 +28,15 @@ def check_cohort_rule(definition: CohortRule, action: ObjectType) -> CheckedCoho
         raise DefinitionRefused([Fault("/at_least", f"at most {MAX_KEPT} events, or let a sum reach more")])
     rule = _check("/rule", definition.rule, action, "bool")
     measured = _check("/sum", definition.sum, action, "int") if definition.sum is not None else None
-    return CheckedCohortRule(definition, rule, measured)
+    return CheckedCohortRule(
+        definition,
+        rule.checked,
+        measured.checked if measured else None,
+        cost=rule.cost + (measured.cost if measured else 0),
+    )
 
 
-def _check(at: str, source: str, action: ObjectType, expect: Expected) -> bytes:
+def _check(at: str, source: str, action: ObjectType, expect: Expected) -> CheckedRule:
     try:
         checked = check_rule(source, action, EMPTY, expect=expect)
     except RuleRefused as refused:
@@ -40,4 +46,4 @@ def _check(at: str, source: str, action: ObjectType, expect: Expected) -> bytes:
         raise DefinitionRefused([Fault(at, "goes by the event alone: 'cohorts' can't be used")])
     if checked.cost > MAX_COST:
         raise DefinitionRefused([Fault(at, f"may cost {checked.cost:,} steps an event, at most {MAX_COST:,}")])
-    return checked.checked
+    return checked

@@ -19,8 +19,8 @@ from fillip.manage.cohort.rule_checks import CheckedCohortRule
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import cohort_rule, cohort_rule_left
 
-MAX_RULES = 20
-"""Cohorts of a tenant that have a rule: each event runs those of its action."""
+MAX_RULES, MAX_COST_TOGETHER = 100, 20_000
+"""Cohorts of a tenant that have a rule; and steps of those of one action: each event runs all of them."""
 _BEHIND = text(Path(__file__).with_name("measure_behind.sql").read_text(encoding="utf-8"))
 _BEHIND = _BEHIND.bindparams(bindparam("tenant_id", type_=Text()), bindparam("rule_id", type_=Uuid()))
 
@@ -46,16 +46,26 @@ async def find_action(connection: Connection, caller: Caller, row: Row[Any], def
     mine = select(func.count()).select_from(cohort_rule)
     others = mine.where(cohort_rule.c.tenant_id == caller.tenant_id, cohort_rule.c.cohort_id != row.cohort_id)
     if (await connection.execute(others)).scalar_one() >= MAX_RULES:
-        raise Conflict(f"{MAX_RULES} cohorts have a rule already: more than each event should run")
+        raise Conflict(f"{MAX_RULES} cohorts have a rule already: delete one, or let cohorts follow from others")
     return derive_type(actions[definition.action])
 
 
 async def save_rule(connection: Connection, caller: Caller, cohort_id: str, rule: CheckedCohortRule) -> Row[Any]:
-    """Give a cohort, whose row and tenant are locked, another rule, or its first: it is built next."""
+    """Give a cohort, whose row and tenant are locked, another rule, or its first: it is built next.
+
+    Raises Conflict where the rules of its action would cost an event too much.
+    """
     await leave_rule(connection, caller, cohort_id)
+    same = (cohort_rule.c.tenant_id == caller.tenant_id) & (cohort_rule.c.action == rule.definition.action)
+    others = (await connection.execute(select(func.coalesce(func.sum(cohort_rule.c.cost), 0)).where(same))).scalar_one()
+    if others + rule.cost > MAX_COST_TOGETHER:
+        raise Conflict(
+            f"the rules of cohorts over {rule.definition.action} may cost {others:,} steps an event, and this one {rule.cost:,}: "
+            f"at most {MAX_COST_TOGETHER:,} together"
+        )
     key = {"tenant_id": caller.tenant_id, "cohort_id": cohort_id}
     definition = {"action": rule.definition.action, "definition": to_builtins(rule.definition)}
-    checked = {"rule_checked": rule.rule_checked, "sum_checked": rule.sum_checked}
+    checked = {"rule_checked": rule.rule_checked, "sum_checked": rule.sum_checked, "cost": rule.cost}
     await connection.execute(insert(cohort_rule).values(key | definition | checked))
     return await cohorts.change(connection, caller, cohort_id, {"kind": "realtime"})
 
@@ -97,7 +107,12 @@ async def list_rules(connection: Connection, caller: Caller, action: str) -> lis
 
 async def retype_rule(connection: Connection, caller: Caller, cohort_id: str, rule: CheckedCohortRule) -> None:
     """Store a rule as it is compiled under another schema: it says the same, and what was counted stays."""
-    values = {"rule_checked": rule.rule_checked, "sum_checked": rule.sum_checked, "saved_at": func.now()}
+    values = {
+        "rule_checked": rule.rule_checked,
+        "sum_checked": rule.sum_checked,
+        "cost": rule.cost,
+        "saved_at": func.now(),
+    }
     await connection.execute(update(cohort_rule).where(*_match(caller, cohort_id)).values(values))
 
 

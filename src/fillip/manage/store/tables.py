@@ -165,6 +165,7 @@ cohort_rule = _table(
     _json("definition"),
     _bytes("rule_checked"),
     _bytes("sum_checked", null=True),
+    _integer("cost"),
     _text("state", given=False),
     _instant("known_since", null=True),
     _instant("saved_at"),

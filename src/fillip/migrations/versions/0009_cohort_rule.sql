@@ -22,7 +22,7 @@ BEGIN
     GRANT USAGE ON SCHEMA public TO fillip_cohort;
 END $$;
 
--- The rule of a cohort; each that is saved has an id of its own. It is `building` until what the log still holds has been counted,
+-- The rule of a cohort, and how many steps it may cost an event; each that is saved has an id of its own. It is `building` until what the log still holds has been counted,
 -- which it knows in full from `known_since` on (NULL: from the first event), and the list in force is by it.
 CREATE TABLE cohort_rule (
     tenant_id     text NOT NULL CHECK (octet_length(tenant_id) <= 63),
@@ -32,6 +32,7 @@ CREATE TABLE cohort_rule (
     definition    jsonb NOT NULL,
     rule_checked  bytea NOT NULL,
     sum_checked   bytea,
+    cost          integer NOT NULL,
     state         text NOT NULL DEFAULT 'building' CHECK (state IN ('building', 'in_force')),
     known_since   timestamptz,
     saved_at      timestamptz NOT NULL DEFAULT now(),
