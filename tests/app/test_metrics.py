@@ -47,6 +47,11 @@ BOUNDED = {
     "fillip_analyse_day_files": {"why": ("written", "merged")},
     "fillip_analyse_query_seconds": {"outcome": ("answered", "refused", "stopped")},
     "fillip_cohort_runs": {"outcome": ("done", "refused", "failed")},
+    "fillip_backtests": {"outcome": ("done", "failed")},
+    "fillip_erasure_steps": {
+        "step": ("settling", "ledger", "events", "announcing", "reports"),
+        "outcome": ("done", "failed"),
+    },
     "fillip_http_requests": {"route": ROUTES, "method": METHODS, "status": tuple(map(str, range(100, 600)))},
     "fillip_http_request_seconds": {"route": ROUTES, "method": METHODS},
     "fillip_stream_lag_records": {"topic": TOPICS, "partition": tuple("0123456789")},
