@@ -7,12 +7,12 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint accept bench proof up doctor lock clean
+.PHONY: help setup demo test test-clickhouse lint accept bench proof up doctor lock clean
 
 help:  ## print this list
 	@echo "Fillip: real events in, exact incentives out, pushed at once."
 	@echo
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Pass options with ARGS, e.g. make demo ARGS=--keep"
 
@@ -40,6 +40,12 @@ test: lint  ## check style, types and layers, then run all tests
 lint: .venv/.synced  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
+test-clickhouse: .venv/.synced  ## the tests of ClickHouse, in chdb, which is fetched for it (530 MB)
+	@test -x .venv-clickhouse/bin/python || $(UV) venv --quiet --python "$(PYTHON)" .venv-clickhouse
+	@$(UV) pip sync --quiet --python .venv-clickhouse/bin/python --require-hashes requirements/clickhouse.lock
+	@$(UV) pip install --quiet --python .venv-clickhouse/bin/python --no-deps --editable .
+	@.venv-clickhouse/bin/pytest -m clickhouse $(ARGS)
+
 accept: .venv/.synced  ## check against data sets with answer keys (ONLY=cdnow for one)
 	@$(BIN)/python -m tests.accept $(ONLY)
 
@@ -60,6 +66,8 @@ lock: .venv/.synced  ## write requirements/*.lock anew from pyproject.toml
 	  --extra embedded pyproject.toml -o requirements/run.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --extra embedded --group dev pyproject.toml -o requirements/dev.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra embedded --group dev --group clickhouse pyproject.toml -o requirements/clickhouse.lock
 
 clean:  ## remove .venv, build and the state of the embedded servers
-	rm -rf .venv .tools build .fillip
+	rm -rf .venv .venv-clickhouse .tools build .fillip

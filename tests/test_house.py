@@ -85,7 +85,7 @@ def test_there_are_no_mocks():
 
 
 def test_drivers_stand_in_files_named_after_them():
-    drivers = {"confluent_kafka": "kafka", "redis": "valkey", "duckdb": "duckdb"}
+    drivers = {"confluent_kafka": "kafka", "redis": "valkey", "duckdb": "duckdb", "clickhouse_connect": "clickhouse"}
     drivers |= dict.fromkeys(("asyncpg", "psycopg", "sqlalchemy"), "postgres")
     elsewhere = set()
     for path in SOURCES:

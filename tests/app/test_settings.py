@@ -76,6 +76,12 @@ def test_a_login_at_kafka(monkeypatch: pytest.MonkeyPatch, ca: Path) -> None:
         ({"worker_dsn": "postgresql://me:hidden@db:99999/x"}, "FILLIP_WORKER_DSN"),
         ({"postgres_dsn": "postgresql://me:hidden@[db/x"}, "FILLIP_POSTGRES_DSN"),
         ({"valkey_url": "http://:hidden@cache/0"}, "FILLIP_VALKEY_URL: not a URL of Valkey"),
+        ({"clickhouse_url": "clickhouse://me:hidden@house/facts"}, "FILLIP_CLICKHOUSE_URL: not a URL of ClickHouse"),
+        (
+            {"clickhouse_url": "https://me:hidden@house:8443/facts?verify=0"},
+            "FILLIP_CLICKHOUSE_URL: not a URL of ClickHouse",
+        ),
+        ({"clickhouse_url": "http://me:hidden@house", "clickhouse_ca": __file__}, "FILLIP_CLICKHOUSE_CA needs"),
         ({"kafka_bootstrap": "kafka:9092,other:x"}, "FILLIP_KAFKA_BOOTSTRAP: 'other:x' is not an address"),
         ({"kafka_bootstrap": "kafka:0"}, "FILLIP_KAFKA_BOOTSTRAP"),
         ({"api_port": 99_999}, "FILLIP_API_PORT"),

@@ -34,10 +34,10 @@ OpenTail = Callable[[Mapping[Partition, int]], AbstractAsyncContextManager[Tail]
 """Opens the tail of decisions and rejections at the given next offsets, other partitions at their beginning."""
 
 
-async def keep_loading(bay: Bay, open_tail: OpenTail, received: str) -> None:
+async def keep_loading(bay: Bay, open_tail: OpenTail, received: str, gather_s: float = GATHER_S) -> None:
     """Load until cancelled. Whatever fails in between, each announcement counts once: positions are in the facts' file.
 
-    `received` is the topic of events; the others hold announcements. What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
+    `received` is the topic of events; the others hold announcements. What arrives within `gather_s` is one load. What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
     what it does hold. Raises Crash when the file can't be used.
     """
     pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
@@ -45,7 +45,7 @@ async def keep_loading(bay: Bay, open_tail: OpenTail, received: str) -> None:
         try:
             offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
             async with open_tail(offsets) as tail:
-                async for records in _gather(tail):
+                async for records in _gather(tail, gather_s):
                     await _load_facts(bay, records, received)
                     pause.reset()
         except Crash:
@@ -71,14 +71,14 @@ async def _load_facts(bay: Bay, records: Sequence[Record], received: str) -> Non
     LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
 
 
-async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:
-    """What arrives within GATHER_S, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
+async def _gather(tail: Tail, gather_s: float) -> AsyncIterator[list[Record]]:
+    """What arrives within `gather_s`, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
     waiting: asyncio.Queue[Sequence[Record] | None] = asyncio.Queue(WAITING_LISTS)
     reading = asyncio.create_task(_fill(tail, waiting))
     try:
         while (first := await waiting.get()) is not None:
             records = list(first)
-            until = asyncio.get_running_loop().time() + GATHER_S
+            until = asyncio.get_running_loop().time() + gather_s
             while len(records) < MAX_RECORDS and (more := await _next_before(waiting, until)):
                 records += more
             yield records

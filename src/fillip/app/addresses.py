@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+_DATABASE = re.compile(r"(/\w*)?", re.ASCII)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]*)(?::(\d{1,5}))?")
 
 
@@ -18,6 +19,21 @@ def check_url(url: str) -> str:
     """A URL of Valkey as it is; raises ValueError without quoting it: it holds a password."""
     wanted = "not a URL of Valkey: write redis://:password@host:port/0, or rediss://… for TLS"
     return _check(url, ("redis", "rediss", "unix"), wanted)
+
+
+def check_clickhouse(url: str) -> str:
+    """A URL of ClickHouse as it is; raises ValueError without quoting it: it holds a password."""
+    wanted = "not a URL of ClickHouse: write https://user:password@host:8443/database, or http://…:8123/… without TLS"
+    parts = urlsplit(_check(url, ("http", "https"), wanted))
+    if (
+        not parts.hostname
+        or "," in parts.netloc
+        or parts.query
+        or parts.fragment
+        or not _DATABASE.fullmatch(parts.path)
+    ):
+        raise ValueError(wanted)
+    return url
 
 
 def check_bootstrap(bootstrap: str) -> str:

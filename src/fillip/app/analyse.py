@@ -1,16 +1,19 @@
 """`fillip analyse`: the Analytics Bay and its reports."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.routing import Route
 
 from fillip.analyse import Queries, build_app, keep_filing, keep_loading
+from fillip.analyse.clickhouse.fact_row import list_writers
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.erasing_duckdb import erase
 from fillip.analyse.erasures_http import erasures_route
 from fillip.analyse.history_http import history_route
+from fillip.analyse.report import Bay
 from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -27,6 +30,8 @@ from fillip.stream.topics import Topics
 
 FACTS_WAIT_MS, FACTS_BYTES = 200, 100_000
 """Facts may wait: a fetch for each slows the others down."""
+CLICKHOUSE_GATHER_S = 1.0
+"""Its merges go well with one insertion a second, not with five."""
 
 
 async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -> None:
@@ -34,34 +39,37 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
     topics, bootstrap, security = Topics(settings.topic_prefix), settings.kafka_bootstrap, settings.kafka_security
     read = sources(topics)
 
-    def open_tail(offsets: Mapping[tuple[str, int], int]) -> Tail:
+    def open_tail(names: Sequence[str], offsets: Mapping[tuple[str, int], int]) -> Tail:
         extra = {"fetch.min.bytes": FACTS_BYTES, **security}
-        return Tail(bootstrap, read, from_end=False, offsets=offsets, fetch_wait_ms=FACTS_WAIT_MS, extra=extra)
+        return Tail(bootstrap, names, from_end=False, offsets=offsets, fetch_wait_ms=FACTS_WAIT_MS, extra=extra)
 
     engine, valkey = open_engine(settings.dsn("fillip_analyse"), connections=2), connect_valkey(settings.valkey_url)
-    follower = Follower(open_tail)
+    follower, second = Follower(partial(open_tail, read)), Follower(partial(open_tail, list(list_writers(topics))))
     health.watch("PostgreSQL", partial(reach_engine, engine))
-    watch_topics(health, follower, LogEnds(bootstrap, read, security))
+    watch_topics(health, [follower, *([second] if settings.clickhouse_url else [])], LogEnds(bootstrap, read, security))
     async with (
         DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay,
+        _open_second(settings, topics, health, bay) as clickhouse,
         Queries.open(bay.day_files) as queries,
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
         own = list_own_routes(bay, user_queries, settings.analyse_key) if settings.analyse_key else []
         routes = [*list_health_routes(health), *page_routes(), *own]
-        app = build_app(bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
+        app = build_app(clickhouse or bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
         serving = asyncio.create_task(serve_http(counted, settings.host, settings.analyse_port, stop))
-        loading = asyncio.create_task(keep_loading(bay, follower.open, topics.received))
-        filing = asyncio.create_task(keep_filing(bay.day_files, settings.event_days))
+        work = [keep_loading(bay, follower.open, topics.received), keep_filing(bay.day_files, settings.event_days)]
+        if clickhouse:  # with positions of its own: neither store waits for the other
+            work.append(keep_loading(clickhouse, second.open, topics.received, CLICKHOUSE_GATHER_S))
+        working = [asyncio.create_task(each) for each in work]
         try:
-            done, _ = await asyncio.wait({serving, loading, filing}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({serving, *working}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            loading.cancel()
-            filing.cancel()
-            await asyncio.gather(loading, filing, return_exceptions=True)
+            for each in working:
+                each.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             await engine.dispose()
             await valkey.aclose()
 
@@ -70,3 +78,17 @@ def list_own_routes(bay: DuckdbBay, user_queries: Queries, key: str) -> list[Rou
     """The doors that open to the installation's own processes."""
     erasures = erasures_route(bay.read_positions, partial(erase, bay.day_files), key)
     return [users_route(user_queries, key), history_route(user_queries, key), erasures]
+
+
+@asynccontextmanager
+async def _open_second(settings: Settings, topics: Topics, health: Health, beside: Bay) -> AsyncIterator[Bay | None]:
+    """ClickHouse, where it is asked for: it may be away."""
+    if settings.clickhouse_url is None:
+        yield None
+        return
+    from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse  # 25 MB that others do without
+
+    connect = partial(connect_clickhouse, settings.clickhouse_url, settings.clickhouse_ca)
+    async with ClickhouseBay.open(connect, topics, beside) as bay:
+        health.watch("ClickHouse", bay.check)
+        yield bay

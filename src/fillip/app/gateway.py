@@ -23,7 +23,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event, health: Health) -
     host, port, origins = settings.host, settings.gateway_port, settings.allowed_origins
     async with PostgresInbox.open(settings.dsn("fillip_gateway")) as inbox:
         health.watch("PostgreSQL", inbox.check)
-        watch_topics(health, follower, LogEnds(settings.kafka_bootstrap, pushed, security))
+        watch_topics(health, [follower], LogEnds(settings.kafka_bootstrap, pushed, security))
         await deliver.run_gateway(
             inbox,
             follower.open,

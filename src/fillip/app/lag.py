@@ -1,6 +1,6 @@
 """How far a process is behind the log, partition by partition."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prometheus_client import Gauge
@@ -62,7 +62,19 @@ class Follower:
             raise Retry("the topics are not being read")
 
 
-def watch_topics(health: Health, follower: Follower, ends: LogEnds) -> None:
-    """A process that reads announcements needs its tail open, and Kafka."""
-    health.watch("announcements", follower.check, UNREAD)
-    health.watch("Kafka", Lag(ends, lambda: follower.places).measure)
+def watch_topics(health: Health, followers: Sequence[Follower], ends: LogEnds) -> None:
+    """A process that reads announcements needs its tails open, and Kafka; of several followers the last one's lag shows."""
+
+    async def check_all() -> None:
+        for follower in followers:
+            await follower.check()
+
+    def read_places() -> Mapping[Partition, int]:
+        everywhere: dict[Partition, int] = {}
+        for follower in followers:
+            for place, offset in follower.places.items():
+                everywhere[place] = min(offset, everywhere.get(place, offset))
+        return everywhere
+
+    health.watch("announcements", check_all, UNREAD)
+    health.watch("Kafka", Lag(ends, read_places).measure)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fillip.app.addresses import check_bootstrap, check_dsn, check_url, secure_dsn, secure_url
+from fillip.app.addresses import check_bootstrap, check_clickhouse, check_dsn, check_url, secure_dsn, secure_url
 from fillip.core.errors import Crash
 from fillip.core.hot import HotTerms
 from fillip.core.sketch import MAX_DEPTH, MAX_WIDTH, SketchShape
@@ -24,6 +24,7 @@ PROCESSES = ("api", "gateway", "publish", "worker", "sweep", "analyse", "cohort"
 KAFKA_SECURITY = ("kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl", "kafka_user", "kafka_password")
 KAFKA = ("kafka_bootstrap", *KAFKA_SECURITY)
 HOT = ("hot_width", "hot_depth", "hot_window_s", "hot_threshold")
+CLICKHOUSE = ("clickhouse_url", "clickhouse_ca")
 ANALYSE = ("analyse_port", "analyse_url", "analyse_key")
 _ANY = ("host", "metrics_port", "topic_prefix")
 _NEEDS: dict[str, tuple[str, ...]] = {
@@ -33,7 +34,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "sweep": (*_ANY, *KAFKA, *ANALYSE),
     "backtest": ("host", *ANALYSE),  # a process of sweep's own
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
-    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days"),
+    "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days", *CLICKHOUSE),
     "cohort": (*_ANY, *KAFKA),
 }
 _LOGINS: dict[str, tuple[str, ...]] = {
@@ -49,7 +50,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {
 """The roles that each process logs in as. The API's operator needs the owner besides."""
 
 LOOKS_LIKE = 0.85
-_ELSEWHERE = {"FILLIP_CACHE"}
+_ELSEWHERE = {"FILLIP_CACHE", "FILLIP_TEST_CLICKHOUSE_URL"}
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_")
 """What it tells each container of a service that is called fillip-…"""
 
@@ -84,6 +85,10 @@ class Settings(BaseModel):
     kafka_sasl: Sasl | None = None
     kafka_user: str | None = None
     kafka_password: str | None = Field(default=None, repr=False)
+    clickhouse_url: Annotated[str, AfterValidator(check_clickhouse)] | None = Field(
+        default=None, repr=False, description="where analyse keeps the facts of reports; none: in its own file"
+    )
+    clickhouse_ca: FilePath | None = None
     topic_prefix: str = Field(default="", description="put before every topic's name")
     partitions: int = Field(default=8, ge=1, le=1000, description="partitions of the topics that are keyed by user")
     operator_key: str | None = Field(
@@ -231,6 +236,8 @@ def _check_pairs(settings: Settings) -> None:
         certificate, key = (getattr(settings, f"{server}_{part}") for part in ("cert", "key"))
         if (certificate is None) != (key is None):
             raise ValueError(f"FILLIP_{server.upper()}_CERT and FILLIP_{server.upper()}_KEY belong together: set both")
+    if settings.clickhouse_ca and not (settings.clickhouse_url or "").startswith("https:"):
+        raise ValueError("FILLIP_CLICKHOUSE_CA needs FILLIP_CLICKHOUSE_URL with https: write https://…")
     login = (settings.kafka_sasl, settings.kafka_user, settings.kafka_password)
     if any(login) and not all(login):
         raise ValueError(
