@@ -11,7 +11,7 @@ from fillip.analyse import Queries, build_app, keep_filing, keep_loading
 from fillip.analyse.clickhouse.fact_row import list_writers
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.erasing_duckdb import erase
-from fillip.analyse.erasures_http import erasures_route
+from fillip.analyse.erasures_http import Store, erasures_route
 from fillip.analyse.history_http import history_route
 from fillip.analyse.report import Bay
 from fillip.analyse.users_http import users_route
@@ -49,11 +49,12 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
     watch_topics(health, [follower, *([second] if settings.clickhouse_url else [])], LogEnds(bootstrap, read, security))
     async with (
         DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay,
-        _open_second(settings, topics, health, bay) as clickhouse,
+        _open_second(settings, topics, health, bay) as (clickhouse, second_stores),
         Queries.open(bay.day_files) as queries,
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
-        own = list_own_routes(bay, user_queries, settings.analyse_key) if settings.analyse_key else []
+        stores = [Store(bay.read_positions, partial(erase, bay.day_files)), *second_stores]
+        own = list_own_routes(stores, user_queries, settings.analyse_key) if settings.analyse_key else []
         routes = [*list_health_routes(health), *page_routes(), *own]
         app = build_app(clickhouse or bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
@@ -74,21 +75,22 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
             await valkey.aclose()
 
 
-def list_own_routes(bay: DuckdbBay, user_queries: Queries, key: str) -> list[Route]:
+def list_own_routes(stores: Sequence[Store], user_queries: Queries, key: str) -> list[Route]:
     """The doors that open to the installation's own processes."""
-    erasures = erasures_route(bay.read_positions, partial(erase, bay.day_files), key)
-    return [users_route(user_queries, key), history_route(user_queries, key), erasures]
+    return [users_route(user_queries, key), history_route(user_queries, key), erasures_route(stores, key)]
 
 
 @asynccontextmanager
-async def _open_second(settings: Settings, topics: Topics, health: Health, beside: Bay) -> AsyncIterator[Bay | None]:
-    """ClickHouse, where it is asked for: it may be away."""
+async def _open_second(
+    settings: Settings, topics: Topics, health: Health, beside: Bay
+) -> AsyncIterator[tuple[Bay | None, Sequence[Store]]]:
+    """ClickHouse, where it is asked for, and what erasures need of it: it may be away."""
     if settings.clickhouse_url is None:
-        yield None
+        yield None, []
         return
     from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse  # 25 MB that others do without
 
     connect = partial(connect_clickhouse, settings.clickhouse_url, settings.clickhouse_ca)
     async with ClickhouseBay.open(connect, topics, beside) as bay:
         health.watch("ClickHouse", bay.check)
-        yield bay
+        yield bay, [Store(bay.read_positions, bay.erase, list_writers(topics))]

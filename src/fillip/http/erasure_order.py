@@ -20,7 +20,7 @@ class ErasureOrder(Struct, frozen=True, forbid_unknown_fields=True):
     user_id: Annotated[str, Meta(min_length=1, max_length=256)]
     pseudonym: Annotated[str, Meta(pattern="^erased-[0-9a-f]{32}$")]
     salt: UUID
-    cut_at: datetime
+    cut_at: Annotated[datetime, Meta(tz=True)]
     ends: dict[str, dict[int, int]]
     rejections: Annotated[list[UUID], Meta(max_length=MOST_REJECTIONS)] = []
 

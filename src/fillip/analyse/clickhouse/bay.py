@@ -20,7 +20,9 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion
+from fillip.analyse.clickhouse.erasing import erase
 from fillip.analyse.clickhouse.fact_row import FIRST_DAY, KINDS, FactRow, count_days, count_us, list_writers, write_rows
+from fillip.analyse.clickhouse.statements import SQL
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
@@ -29,13 +31,13 @@ from fillip.analyse.spend import Spend
 from fillip.analyse.times import CampaignTimes
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.core.errors import Retry
+from fillip.http.erasure_order import ErasureOrder
 from fillip.stream.topics import Partition, Topics
 
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 5, 60
 REPORTS_AT_ONCE, LONGEST_REPORT_S = 4, 30
 LONGEST_ERROR = 2_000
 MOST = 2**63 - 1
-SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 COLUMNS = FactRow.__struct_fields__
 WHOLE: dict[str, Any] = {
     "async_insert": 0,
@@ -80,6 +82,7 @@ class ClickhouseBay:
         self._loads = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-load")
         self._reports = ThreadPoolExecutor(REPORTS_AT_ONCE, thread_name_prefix="clickhouse-report")
         self._checks = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-check")
+        self._erasures = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-erasure")
 
     @classmethod
     @asynccontextmanager
@@ -89,7 +92,7 @@ class ClickhouseBay:
         try:
             yield bay
         finally:
-            for threads in (bay._loads, bay._reports, bay._checks):
+            for threads in (bay._loads, bay._reports, bay._checks, bay._erasures):
                 await asyncio.to_thread(threads.shutdown, cancel_futures=True)
             if bay._client is not None:
                 await asyncio.to_thread(bay._client.close)
@@ -116,6 +119,10 @@ class ClickhouseBay:
         except BaseException:
             self._state = None  # perhaps it is there all the same
             raise
+
+    async def erase(self, order: ErasureOrder) -> str:
+        """Write what is held of a user anew, a portion of it. "" once nothing of the user is left, else what is to be waited for."""
+        return await self._run(partial(erase, order=order), self._erasures)
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """See Bay."""
@@ -295,6 +302,7 @@ def connect_clickhouse(url: str, authorities: Path | None) -> Client:
         ca_cert=None if authorities is None else str(authorities),
         connect_timeout=CONNECT_WITHIN_S,
         send_receive_timeout=ANSWER_WITHIN_S,
+        form_encode_query_params=True,  # a URL has no room for many, and is logged on the way
         autogenerate_session_id=False,  # a session takes one statement at a time
     )
 

@@ -41,6 +41,7 @@ class FactRow(Struct, frozen=True):
     reason: str = ""
     variant: str | None = None
     occurred_us: int | None = None
+    decided_us: int | None = None
     of_quest: bool | None = None
     shadow: bool = False
     rewards: Sequence[tuple[str, str | None, int]] = ()
@@ -69,6 +70,7 @@ class _Decision(Struct, frozen=True):
     reward_values: list[_Reward]
     variant: str | None = None
     occurred_at: Instant | None = None
+    decided_at: Instant | None = None
     instance: str | None = None
     shadow: bool | None = None
 
@@ -85,6 +87,7 @@ class _Decision(Struct, frozen=True):
             reason=self.reason,
             variant=self.variant,
             occurred_us=None if self.occurred_at is None else count_us(self.occurred_at),
+            decided_us=None if self.decided_at is None else count_us(self.decided_at),
             of_quest=None if self.instance is None else self.instance != "",
             shadow=self.shadow is True,
             rewards=[(reward.kind, reward.currency, reward.value) for reward in self.reward_values],

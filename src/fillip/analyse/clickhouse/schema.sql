@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS fact (
     kind LowCardinality(String), tenant_id String, campaign_id String, currency String, day Int32,
     load UInt64, number UInt32, version UInt64, partition Int32,
     decision_id UUID, user_id String, outcome LowCardinality(String), reason LowCardinality(String),
-    variant Nullable(String), occurred_us Nullable(Int64), of_quest Nullable(Bool), shadow Bool,
+    variant Nullable(String), occurred_us Nullable(Int64), decided_us Nullable(Int64), of_quest Nullable(Bool), shadow Bool,
     rewards Array(Tuple(kind String, currency Nullable(String), value Int64)),
     movement LowCardinality(String), debit LowCardinality(String), credit LowCardinality(String), amount Int64, made_us Int64,
     state String
