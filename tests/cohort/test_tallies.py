@@ -49,7 +49,10 @@ async def test_two_who_count_the_same_in_pieces_and_in_any_order_leave_what_one_
     tallies: PostgresTallies, database: str
 ) -> None:
     chance = random.Random(1)
-    events = [buy(f"u{n % 17}", n, ago_s=chance.uniform(0, 7000)) for n in range(120)]
+    events = [
+        buy(f"u{n % 17}", n, ago_s=chance.choice((chance.uniform(0, 1500), chance.uniform(5400, 7000))))
+        for n in range(120)
+    ]
 
     async def count_all() -> None:
         mine = chance.sample(events, len(events))

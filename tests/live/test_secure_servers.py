@@ -92,7 +92,7 @@ def test_each_process_holds_its_own_credentials_and_no_others(stack: Stack, secu
         "api": {"owner", "operator", "kafka", "valkey", "fillip_api", "fillip_worker", "analyse key"},
         "worker": {"kafka", "valkey", "fillip_worker"},
         "publish": {"kafka", "valkey", "fillip_publish"},
-        "sweep": {"fillip_sweep", "fillip_worker", "fillip_api", "analyse key"},
+        "sweep": {"kafka", "fillip_sweep", "fillip_worker", "fillip_api", "analyse key"},
         "gateway": {"kafka", "fillip_gateway"},
         "analyse": {"kafka", "valkey", "fillip_analyse", "analyse key"},
         "cohort": {"kafka", "fillip_cohort", "fillip_worker", "fillip_api"},

@@ -1,5 +1,6 @@
 """Cohorts of before: lists of ids in sorted parts become bitmaps, and nobody comes or goes; each is of its kind."""
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,9 +19,15 @@ from tests.conftest import NewDatabase, run_sql, swap_database
 
 
 @pytest.fixture
-def make_database_at(servers: Addresses, new_database: NewDatabase) -> Iterator[Callable[[str], str]]:
-    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them."""
-    with ExitStack() as stack:
+def make_database_at(
+    servers: Addresses, new_database: NewDatabase, shared_folder: Path
+) -> Iterator[Callable[[str], str]]:
+    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them.
+
+    Revisions change these, which all databases share: one test at a time does.
+    """
+    with (shared_folder / "template.lock").open("w") as lock, ExitStack() as stack:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield lambda revision: stack.enter_context(_open_database(servers, revision))
 
 

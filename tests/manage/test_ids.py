@@ -141,5 +141,5 @@ def test_every_id_of_a_path_is_one_of_these_or_has_a_plain_pattern() -> None:
     plain = {"name", "cohort_id", "list_id", "tenant_id", "campaign_id", "limit_id", "pool_id", "badge_id", "currency"}
     dotted = {"code", "reservation_id"}
     assert names == free | plain | dotted | {"order"} | {
-        "incentive_id", "generation_id", "build_id", "decision_id", "key_id", "rejection_id",
+        "incentive_id", "generation_id", "build_id", "backtest_id", "erasure_id", "decision_id", "key_id", "rejection_id",
     }  # fmt: skip

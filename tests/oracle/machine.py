@@ -305,9 +305,11 @@ class Machine(RuleBasedStateMachine):
         self.workers.append(self._join(size))
 
     @precondition(lambda self: self.is_open and self.stalled)
-    @rule(which=NUMBERS)
-    def wake(self, which: int) -> None:
-        """The zombie goes on where it stood."""
+    @rule(which=NUMBERS, overtaken=st.booleans())
+    def wake(self, which: int, overtaken: bool) -> None:
+        """The zombie goes on where it stood; `overtaken`: once others have done all that there was."""
+        if overtaken:
+            self._drain()
         worker, prepared = self.stalled.pop(which % len(self.stalled))
         fresh = self._is_fresh(prepared)
         outcome = self._run(worker.commit(prepared))

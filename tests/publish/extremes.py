@@ -198,6 +198,8 @@ def draw(random: Random, table: str, name: str, kind: str, not_null: bool) -> ob
         return None
     if choices := CHOICES.get(f"{table}.{name}") or CHOICES.get(name):
         return random.choice(choices)
+    if kind == "bool":
+        return random.random() < 0.5
     if kind == "uuid":
         return UUID(int=random.getrandbits(128))
     if kind in NUMBERS:

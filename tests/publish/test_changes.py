@@ -105,7 +105,8 @@ async def test_a_snapshot_has_what_no_other_row_tells(site: Site) -> None:
 
 
 def test_readers_pass_over_what_is_not_theirs() -> None:
-    source = {"epoch": "e", "commit_lsn": 5, "index": 0, "committed_at_us": 1, "published_at_us": 2}
+    place = {"epoch": "e", "commit_lsn": 5, "index": 0, "table": "decision"}
+    source = place | {"committed_at_us": 1, "published_at_us": 2}
     removed = {"op": "d", "before": {"tenant_id": "a"}, "after": None, "source": source}
     values = [removed, removed | {"op": "u", "after": {"tenant_id": "a"}}]
     records = [Record("decision.made", 0, at, json.dumps(value).encode(), b"a", 0) for at, value in enumerate(values)]
