@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from fillip.embedded.addresses import Addresses
-from fillip.stream.kafka import ensure_topics
 from tests.analyse.bay_world import BayWorld
+from tests.own_topics import own_topics
 
 
 @pytest.fixture
 async def bay_world(servers: Addresses, tmp_path: Path) -> AsyncIterator[BayWorld]:
     """Empty topics, no facts yet."""
     world = BayWorld(servers.kafka_bootstrap, tmp_path)
-    await ensure_topics(servers.kafka_bootstrap, world.topics, 2)
-    yield world
-    await world.producer.close()
+    async with own_topics(servers.kafka_bootstrap, world.topics, 2):
+        yield world
+        await world.producer.close()

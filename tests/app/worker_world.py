@@ -13,9 +13,10 @@ from typing import Any
 from fillip.app.settings import Settings
 from fillip.app.worker import run_worker
 from fillip.embedded.addresses import Addresses
-from fillip.stream.kafka import KafkaProducer, ensure_topics
+from fillip.stream.kafka import KafkaProducer
 from fillip.stream.topics import Topics
 from tests.match.conftest import Shop
+from tests.own_topics import own_topics
 
 WITHIN_S = 60
 PARTITIONS = 2
@@ -81,12 +82,12 @@ async def running_worker(shop: Shop, database: str, servers: Addresses, **change
         topic_prefix=topics.prefix,
         **changes,
     )
-    await ensure_topics(servers.kafka_bootstrap, topics, PARTITIONS)
-    producer, stop = KafkaProducer(servers.kafka_bootstrap), asyncio.Event()
-    running = asyncio.create_task(run_worker(settings, stop))
-    try:
-        yield Worker(shop, topics, producer, running)
-    finally:
-        stop.set()
-        await producer.close()
-        await running
+    async with own_topics(servers.kafka_bootstrap, topics, PARTITIONS):
+        producer, stop = KafkaProducer(servers.kafka_bootstrap), asyncio.Event()
+        running = asyncio.create_task(run_worker(settings, stop))
+        try:
+            yield Worker(shop, topics, producer, running)
+        finally:
+            stop.set()
+            await producer.close()
+            await running

@@ -6,16 +6,18 @@ import asyncpg
 import pytest
 
 from fillip.embedded.addresses import Addresses
-from fillip.stream.kafka import ensure_topics
 from tests.deliver.gateway_world import World
+from tests.own_topics import own_topics
 
 
 @pytest.fixture
 async def closed_world(database: str, servers: Addresses) -> AsyncIterator[World]:
     """Tenant and topics; no gateway yet."""
     world = World(database, servers.kafka_bootstrap)
-    await ensure_topics(servers.kafka_bootstrap, world.topics, 2)
-    async with asyncpg.create_pool(database, min_size=1, max_size=2) as world.pool:
+    async with (
+        own_topics(servers.kafka_bootstrap, world.topics, 2),
+        asyncpg.create_pool(database, min_size=1, max_size=2) as world.pool,
+    ):
         await world.pool.execute("INSERT INTO tenant VALUES ('acme', 'Acme', 'UTC', 'EUR', 'live')")
         yield world
 

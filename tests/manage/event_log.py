@@ -9,18 +9,19 @@ import asyncpg
 from fillip.ingest.http import EventEntry
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
-from fillip.stream.kafka import KafkaProducer, ensure_topics
+from fillip.stream.kafka import KafkaProducer
 from fillip.stream.topics import Topics
+from tests.own_topics import own_topics
 
 
 @asynccontextmanager
 async def open_event_log(dsn: str, bootstrap: str) -> AsyncIterator[tuple[EventEntry, str]]:
     """The log, and the topic that it writes to."""
     topics = Topics(prefix=f"t{uuid4().hex[:12]}.")
-    await ensure_topics(bootstrap, topics, 1)
-    producer = KafkaProducer(bootstrap)
-    try:
-        async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=0, max_size=2) as pool:
-            yield EventEntry(PostgresBooks(pool), producer, topics.received), topics.received
-    finally:
-        await producer.close()
+    async with own_topics(bootstrap, topics, 1):
+        producer = KafkaProducer(bootstrap)
+        try:
+            async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=0, max_size=2) as pool:
+                yield EventEntry(PostgresBooks(pool), producer, topics.received), topics.received
+        finally:
+            await producer.close()

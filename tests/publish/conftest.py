@@ -18,8 +18,9 @@ from fillip.core.projection import name_counter
 from fillip.embedded.addresses import Addresses
 from fillip.migrations import make_slot, role_dsn
 from fillip.publish import Duty, publish
-from fillip.stream.kafka import Tail, ensure_topics, read_last
+from fillip.stream.kafka import Tail, read_last
 from fillip.stream.topics import Topics
+from tests.own_topics import own_topics
 from tests.publish import rows
 
 WITHIN_S = 60.0
@@ -101,11 +102,11 @@ async def wait_until(holds: Callable[[], Any]) -> None:
 
 
 @pytest.fixture
-async def site(database: str, servers: Addresses) -> Site:
+async def site(database: str, servers: Addresses) -> AsyncIterator[Site]:
     """A tenant in a fresh database with its slot, and topics with 4 partitions."""
     topics = Topics(prefix=f"t{uuid.uuid4().hex[:12]}.")
-    await ensure_topics(servers.kafka_bootstrap, topics, 4)
-    made = Site(database, servers, topics, f"tenant-{uuid.uuid4().hex[:12]}")
-    assert make_slot(database)
-    made.run(rows.TENANT)
-    return made
+    async with own_topics(servers.kafka_bootstrap, topics, 4):
+        made = Site(database, servers, topics, f"tenant-{uuid.uuid4().hex[:12]}")
+        assert make_slot(database)
+        made.run(rows.TENANT)
+        yield made
