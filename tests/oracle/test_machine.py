@@ -16,7 +16,7 @@ EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-HALVES = (6, 7)
+HALVES = (10, 11)
 """Seeds of the two."""
 
 
