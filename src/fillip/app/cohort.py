@@ -13,7 +13,7 @@ from fillip.app.health import Health, reach_pool
 from fillip.app.lag import Lag
 from fillip.app.settings import Settings
 from fillip.app.worker import connect_ledger
-from fillip.cohort import Count
+from fillip.cohort import Count, OfTenants
 from fillip.cohort.backfill import SKIPPED, Building, EventsRead, keep_building
 from fillip.cohort.lead import Listing, keep_leading, keep_moving, keep_noting
 from fillip.cohort.postgres import PostgresRules, PostgresTallies
@@ -25,7 +25,7 @@ from fillip.manage.cohort.listing_postgres import bring_up, make_first_list
 from fillip.manage.store.postgres import open_engine
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
-from fillip.stream.belt import Batch, Errors, Rewind, walk
+from fillip.stream.belt import Batch, Errors, Rewind, Stage, walk
 from fillip.stream.kafka import KafkaSource, LogEnds, Tail
 from fillip.stream.topics import Topics
 
@@ -62,8 +62,9 @@ async def run_cohort(settings: Settings, stop: asyncio.Event, health: Health) ->
             open_tail=lambda: Tail(bootstrap, [topics.received], from_end=False, extra=security),
             read_ends=ends.read,
             read=ingest,
-            peek_tenant=lambda value: peek_claim(value)[0],
+            peek_tenant=peek_tenant,
         )
+        stages: list[Stage] = [OfTenants(tallies.list_tenants, peek_tenant), ingest, count]
         jobs = (
             partial(keep_moving, tallies),
             partial(keep_noting, tallies, ends.read),
@@ -73,7 +74,7 @@ async def run_cohort(settings: Settings, stop: asyncio.Event, health: Health) ->
         await stack.enter_async_context(follow(books))
         leading = asyncio.create_task(keep_leading(tallies, jobs))
         counting = asyncio.create_task(
-            walk(source, [ingest, count], partial(settle, tallies), partial(pass_over, tallies), ERRORS)
+            walk(source, stages, partial(settle, tallies), partial(pass_over, tallies), ERRORS)
         )
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -86,6 +87,11 @@ async def run_cohort(settings: Settings, stop: asyncio.Event, health: Health) ->
             for task in (leading, stopping):
                 task.cancel()
             await asyncio.gather(leading, return_exceptions=True)
+
+
+def peek_tenant(value: bytes | None) -> str | None:
+    """Whose a record claims to be."""
+    return peek_claim(value)[0]
 
 
 async def settle(tallies: PostgresTallies, batch: Batch, counted: Sequence[Counted]) -> None:

@@ -1,7 +1,7 @@
 """Which events count for which rules of cohorts, and how much: a stage of the belt."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from fillip.core.event import REVERSAL, Event, Rejection
 from fillip.core.rule import Rule, RuleError
 from fillip.core.tally import CohortRule, Term, make_term
+from fillip.stream.belt import Record, take_portions
 
 RUNS_AT_ONCE = 100
 """Rules of at most a thousand steps that are run before others get their turn: some milliseconds."""
@@ -50,6 +51,26 @@ class CohortRules(Protocol):
 
     async def read(self, tenant_ids: Collection[str]) -> RuleBook:
         """Those of these tenants that were saved before the call. Raises Retry."""
+
+
+class OfTenants:
+    """Records of tenants that have rules, and no others: what nobody counts is not decoded."""
+
+    def __init__(
+        self, list_tenants: Callable[[], Awaitable[Sequence[str]]], peek_tenant: Callable[[bytes | None], str | None]
+    ) -> None:
+        """`peek_tenant` tells whose a record claims to be, at little cost."""
+        self._list_tenants, self._peek_tenant = list_tenants, peek_tenant
+
+    async def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Raises Retry when it can't be told who has rules."""
+        tenants = set(await self._list_tenants())
+        if not tenants:
+            return ()
+        picked: list[Record] = []
+        async for portion in take_portions(records):
+            picked += [record for record in portion if self._peek_tenant(record.value) in tenants]
+        return picked
 
 
 class Count:
