@@ -2,14 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 
 import asyncpg
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fillip.app.follow import follow
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
 from fillip.app.pages import page_routes
@@ -81,17 +81,6 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         async with follow(books):
             counted = Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS]))
             await serve_http(counted, settings.host, settings.api_port, stop)
-
-
-@asynccontextmanager
-async def follow(books: BookKeeper) -> AsyncIterator[None]:
-    """Keep the books up to date meanwhile."""
-    following = asyncio.create_task(books.run())
-    try:
-        yield
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)  # it takes leave
 
 
 class ExpressLane:

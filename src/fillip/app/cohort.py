@@ -8,7 +8,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from fillip.app.api import follow
+from fillip.app.follow import follow
 from fillip.app.health import Health, reach_pool
 from fillip.app.lag import Lag
 from fillip.app.settings import Settings
