@@ -15,7 +15,7 @@ from fillip.stream.belt import Record, StreamError
 from fillip.stream.pause import Pause
 from fillip.stream.topics import Partition
 
-GATHER_S = 0.2
+GATHER_S = 0.5
 MAX_RECORDS = 5_000
 WAITING_LISTS = 4
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0

@@ -15,6 +15,8 @@ from fillip.stream.belt import StreamError
 from fillip.stream.topics import Partition
 
 MOVE_EVERY_S, LIST_EVERY_S, NOTE_EVERY_S = 0.2, 0.1, 1.0
+IDLE_S = 1.0
+"""While no tenant has a rule, whether one has is asked so often."""
 LIST_AGAIN_S, REST = 0.3, 1
 """From one list of a cohort to its next: so long, or so many times what the one before took."""
 LISTED_AT_ONCE = 3
@@ -74,13 +76,13 @@ async def keep_leading(tallies: Tallies, jobs: Sequence[Callable[[], Awaitable[N
 async def keep_moving(tallies: Tallies) -> None:
     """Let users leave in time."""
     while True:
-        moved = 0
+        moved, tenant_ids = 0, list[str]()
         try:
-            tenant_ids = await tallies.list_tenants()
+            tenant_ids = list(await tallies.list_tenants())
             moved = (await tallies.move_due(tenant_ids) if tenant_ids else 0) + await tallies.forget_left()
         except Exception as error:  # noqa: BLE001 - no row is to end the process
             await _tell("users don't leave cohorts for now", error)
-        await asyncio.sleep(0 if moved else MOVE_EVERY_S)
+        await asyncio.sleep(0 if moved else MOVE_EVERY_S if tenant_ids else IDLE_S)
 
 
 async def keep_noting(tallies: Tallies, read_ends: Callable[[], Awaitable[Mapping[Partition, int]]]) -> None:
@@ -106,18 +108,20 @@ class Listing:
         """Until cancelled."""
         try:
             while True:
+                is_asked = True
                 try:
-                    await self._look()
+                    is_asked = await self._look()
                 except Exception as error:  # noqa: BLE001 - no row is to end the process
                     await _tell("lists of cohorts are not brought up to date for now", error)
-                await asyncio.sleep(LIST_EVERY_S)
+                await asyncio.sleep(LIST_EVERY_S if is_asked else IDLE_S)
         finally:
             tasks = list(self._busy.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Begin to bring up what is due; whether any tenant has rules."""
         tenant_ids = await self._tallies.list_tenants()
         found = await self._tallies.find_unlisted(tenant_ids) if tenant_ids else ()
         now = monotonic()
@@ -126,6 +130,7 @@ class Listing:
         self._again_at = {place: at for place, at in self._again_at.items() if at > now or place in found}
         for place in due[: LISTED_AT_ONCE - len(self._busy)]:
             self._busy[place] = asyncio.create_task(self._bring(place))
+        return bool(tenant_ids)
 
     async def _bring(self, place: Place) -> None:
         began, pause_s = monotonic(), LIST_AGAIN_S

@@ -19,6 +19,8 @@ RUNS_AT_ONCE = 100
 FAILED = Counter(
     "fillip_cohort_rule_errors_total", "Events for which the rule of a cohort had no answer: they don't count"
 )
+IDLE_S = 0.5
+"""While nobody has a rule, a batch is taken so seldom: it costs those who decide less."""
 NOBODY: Mapping[str, object] = {}
 NONE: frozenset[str] = frozenset()
 
@@ -66,6 +68,7 @@ class OfTenants:
         """Raises Retry when it can't be told who has rules."""
         tenants = set(await self._list_tenants())
         if not tenants:
+            await asyncio.sleep(IDLE_S)
             return ()
         picked: list[Record] = []
         async for portion in take_portions(records):
