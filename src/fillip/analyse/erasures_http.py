@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from hmac import compare_digest
 
 import msgspec
 from msgspec import Struct
@@ -11,10 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fillip.analyse.facts import Position
-from fillip.http.bearer import read_bearer
-from fillip.http.body import JsonRequest
+from fillip.analyse.own_door import read_body, require_key
 from fillip.http.erasure_order import PATH, ErasureOrder, ErasureOutcome
-from fillip.http.errors import Conflict, Invalid, Unauthorized
+from fillip.http.errors import Conflict
 from fillip.stream.topics import Partition
 
 ReadPositions = Callable[[], Awaitable[Mapping[Partition, Position]]]
@@ -34,9 +32,8 @@ def erasures_route(stores: Sequence[Store], key: str) -> Route:
     turn = asyncio.Lock()
 
     async def answer(request: Request) -> Response:
-        if not compare_digest(read_bearer(request.headers).encode(), key.encode()):
-            raise Unauthorized("this door is for Fillip's own processes: the key is not FILLIP_ANALYSE_KEY")
-        order = await _read_order(request)
+        require_key(request, key)
+        order = await read_body(request, ErasureOrder)
         for store in stores:
             if behind := await _find_behind(order, store):
                 return _tell(ErasureOutcome(done=False, pending=f"{behind} is still to be loaded"))
@@ -61,17 +58,6 @@ async def _find_behind(order: ErasureOrder, store: Store) -> str | None:
             if at is None or at.next_offset < end:
                 return topic
     return None
-
-
-async def _read_order(request: Request) -> ErasureOrder:
-    taken = JsonRequest(request.scope, request.receive)
-    if not await taken.body():
-        raise Invalid("send an order", at="")
-    await taken.read_json()
-    try:
-        return msgspec.convert(await taken.json(), ErasureOrder, strict=False)
-    except msgspec.ValidationError as error:
-        raise Invalid(str(error), at="") from None
 
 
 def _tell(outcome: ErasureOutcome) -> Response:

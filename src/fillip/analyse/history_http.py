@@ -1,18 +1,15 @@
 """The door for backtests: a tenant's past events, in the order of their receipt. It opens to the installation's key."""
 
-import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from fillip.analyse.own_door import read_body, require_key, send_answer
 from fillip.analyse.queries import Queries
-from fillip.analyse.query_http import write_headers
-from fillip.analyse.users_http import SENT_WITHIN_S, read_body, require_key
 from fillip.core.instant import MIN_TIME
 from fillip.http.history_query import PATH, HistoryQuery, Mark
 
@@ -42,9 +39,7 @@ class HistoryDoor:
         asked = await read_body(request, HistoryQuery)
         name, given = _choose(asked)
         async with self._queries.read_history(asked.tenant_id, SQL[name], given) as answer:
-            response = FileResponse(answer.file, headers=write_headers(request, answer), media_type="application/jsonl")
-            async with asyncio.timeout(SENT_WITHIN_S):
-                await response(scope, receive, send)
+            await send_answer(request, answer, "application/jsonl", send)
 
 
 def _choose(asked: HistoryQuery) -> tuple[str, dict[str, Any]]:
