@@ -15,8 +15,9 @@ from fillip.core.errors import Retry
 from fillip.manage.backtest.postgres import BacktestRun, begin_run, find_due, finish_run, forget_old, hold_run
 from fillip.manage.backtest.told import Failed, Progress, Told, Worked
 from fillip.manage.store.postgres import Engine
+from fillip.manage.turns import keep_taking
 
-LOOK_EVERY_S, AWAY_FOR_S, HOLD_EVERY_S, FORGET_EVERY_S = 1.0, 5.0, 2.0, 600.0
+HOLD_EVERY_S, FORGET_EVERY_S = 2.0, 600.0
 LONGEST_LINE = 16 * 1024 * 1024
 RUNS = Counter("fillip_backtests_total", "Runs of backtests by how they ended", ["outcome"])
 RUN_S = Histogram(
@@ -42,21 +43,13 @@ class BacktestRuns:
 
     async def keep_running(self) -> None:
         """Look each second, until cancelled; what fails is told in the log and tried again."""
-        while True:
-            pause_s = 0.0
-            try:
-                if monotonic() > self._forgotten_at + FORGET_EVERY_S:
-                    await forget_old(self._finder, self._engine)
-                    self._forgotten_at = monotonic()
-                if not await self.run_due():
-                    pause_s = LOOK_EVERY_S
-            except Retry as error:
-                log.warning("backtests wait", error=str(error))
-                pause_s = AWAY_FOR_S
-            except Exception:
-                log.exception("a backtest could not be run")
-                pause_s = AWAY_FOR_S
-            await asyncio.sleep(pause_s)
+        await keep_taking(self._take, waits="backtests wait", fails="a backtest could not be run")
+
+    async def _take(self) -> bool:
+        if monotonic() > self._forgotten_at + FORGET_EVERY_S:
+            await forget_old(self._finder, self._engine)
+            self._forgotten_at = monotonic()
+        return await self.run_due()
 
     async def run_due(self) -> bool:
         """Run the one that is next; whether there was one. Raises Retry where that can't be told or stored."""

@@ -18,10 +18,10 @@ from fillip.manage.cohort.query_postgres import Run, begin_run, find_due, finish
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.cohort.user_lines import SelectedReader
 from fillip.manage.store.postgres import Engine
+from fillip.manage.turns import keep_taking
 from fillip.manage.upload.csv_lines import UploadBroken
 from fillip.manage.upload.rejections import Rejections
 
-LOOK_EVERY_S, AWAY_FOR_S = 1.0, 5.0
 HOLD_EVERY_S = 20.0
 RUNS = Counter("fillip_cohort_runs_total", "Runs of cohorts' queries by how they ended", ["outcome"])
 RUN_S = Histogram(
@@ -44,18 +44,7 @@ class CohortRuns:
 
     async def keep_running(self) -> None:
         """Look each second, until cancelled; what fails is told in the log and tried again."""
-        while True:
-            pause_s = 0.0
-            try:
-                if not await self.run_due():
-                    pause_s = LOOK_EVERY_S
-            except Retry as error:
-                log.warning("cohorts' queries wait", error=str(error))
-                pause_s = AWAY_FOR_S
-            except Exception:
-                log.exception("a cohort's query could not be run")
-                pause_s = AWAY_FOR_S
-            await asyncio.sleep(pause_s)
+        await keep_taking(self.run_due, waits="cohorts' queries wait", fails="a cohort's query could not be run")
 
     async def run_due(self) -> bool:
         """Run the query that is next; whether one was due. Raises Retry where that can't be told or stored."""

@@ -1,6 +1,5 @@
 """Carries out erasures, a step at a time, each of which may be done again: whatever is killed when, it goes on."""
 
-import asyncio
 from datetime import timedelta
 from typing import Protocol
 
@@ -12,8 +11,8 @@ from fillip.http.erasure_order import MOST_REJECTIONS, ErasureOrder, ErasureOutc
 from fillip.manage.erasure import postgres
 from fillip.manage.erasure.postgres import Erasure
 from fillip.manage.store.postgres import Engine
+from fillip.manage.turns import keep_taking
 
-LOOK_EVERY_S, AWAY_FOR_S = 1.0, 5.0
 WAIT, LATER = timedelta(seconds=1), timedelta(seconds=5)
 STEPS = Counter("fillip_erasure_steps_total", "Steps of erasures by how they ended", ["step", "outcome"])
 log = structlog.get_logger()
@@ -55,18 +54,8 @@ class ErasureRuns:
 
     async def keep_running(self) -> None:
         """Look each second, until cancelled; what fails is told in the log and tried again."""
-        while True:
-            pause_s = 0.0
-            try:
-                if not await self.take_step():
-                    pause_s = LOOK_EVERY_S
-            except Retry as error:
-                log.warning("erasures wait", error=str(error))
-                pause_s = AWAY_FOR_S
-            except Exception as error:  # noqa: BLE001 - its text may quote the user
-                log.warning("an erasure could not be looked for", error=type(error).__name__)
-                pause_s = AWAY_FOR_S
-            await asyncio.sleep(pause_s)
+        waits, fails = "erasures wait", "an erasure could not be looked for"
+        await keep_taking(self.take_step, waits=waits, fails=fails, quotes=False)
 
     async def take_step(self) -> bool:
         """Take the step that is due; whether one was. Raises Retry where that can't be told or stored."""
