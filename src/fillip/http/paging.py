@@ -1,38 +1,10 @@
-"""A list, page by page: what a request asks for, and the form of the answer."""
+"""What a list request asks for."""
 
-from collections.abc import Sequence
-from typing import Annotated, Generic, TypeVar
-
-from fastapi import Depends, Query
-from pydantic import BaseModel
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer", bound=BaseModel)
+from msgspec import Struct
 
 
-class Page(BaseModel, Generic[Item]):
-    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
+class Paging(Struct, frozen=True):
+    """At most `limit` items behind `cursor`, which the page before has told; None: the first page."""
 
-    items: list[Item]
-    next_cursor: str | None
-
-
-class Paging:
-    """The `limit` and `cursor` of a list request."""
-
-    def __init__(
-        self,
-        limit: Annotated[int, Query(ge=1, le=200, description="Most items of the page")] = 50,
-        cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None,
-    ) -> None:
-        self.limit = limit
-        self.cursor = cursor
-
-
-Pages = Annotated[Paging, Depends()]
-
-
-def answer_page(kind: type[Answer], page: tuple[Sequence[object], str | None]) -> Page[Answer]:
-    """Rows and the next cursor as a page: each row as an answer of a `kind` whose fields are the row's columns."""
-    rows, cursor = page
-    return Page(items=[kind.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
+    limit: int
+    cursor: str | None

@@ -13,7 +13,7 @@ from fillip.core.schema.reader import MAX_FAULTS
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId, Part
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book
 from fillip.manage.request.route import Reading, Route, Writing

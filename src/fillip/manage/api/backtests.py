@@ -13,7 +13,7 @@ from fillip.core.ledger.decision import DecisionReason
 from fillip.http.bearer import check_scope
 from fillip.http.errors import Invalid
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.backtest import postgres
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain.answer import ExplanationAnswer

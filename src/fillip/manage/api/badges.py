@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.badge.postgres import badges, list_held
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 

@@ -17,7 +17,7 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres, rule_postgres
 from fillip.manage.cohort.build_postgres import BuildState, BuildStep, Change, Progress

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.coupon import postgres
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
 from fillip.manage.coupon.postgres import pools

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter, SourceFilter, give_examples
-from fillip.http.paging import Page, Pages
+from fillip.http.page import Page, Pages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer
 from fillip.manage.request.route import Reading, Route, UnitOfWork

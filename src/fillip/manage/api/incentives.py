@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import IdFilter
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.incentive import postgres
 from fillip.manage.request.route import Reading, Route
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StrictBool
 
 from fillip.http.errors import Conflict, Forbidden, Invalid
 from fillip.http.fields import Instant, Part, TenantId, Title
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.key import postgres
 from fillip.manage.key.format import SHOWN, hash_key, make_key
 from fillip.manage.request.route import Operator, Route, UnitOfWork, begin, begin_once

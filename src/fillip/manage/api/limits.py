@@ -24,7 +24,7 @@ from fillip.core.tenant import LIFETIME
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign, list_kept

@@ -14,7 +14,7 @@ from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import ListId, Part, Title, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.named_list import postgres
 from fillip.manage.named_list.postgres import lists

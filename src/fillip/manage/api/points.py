@@ -9,7 +9,7 @@ from fillip.core.campaign.formula import MAX_VALUE
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, Part, Title, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.points.postgres import currencies
 from fillip.manage.request.route import Reading, Route, Writing
 

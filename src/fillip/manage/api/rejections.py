@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.http.fields import IdFilter, SourceFilter
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.rejection import postgres
 from fillip.manage.request.route import Reading, Route
 

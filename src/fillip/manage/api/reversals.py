@@ -16,7 +16,7 @@ from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId, give_examples
-from fillip.http.paging import Page, Pages
+from fillip.http.page import Page, Pages
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.reversal import postgres

@@ -10,7 +10,7 @@ from fillip.core.instant import list_zones
 from fillip.core.schema.check_schema import check_schema
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import Part, TenantId, Title
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns

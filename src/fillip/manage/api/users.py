@@ -12,7 +12,7 @@ from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Part, UserId
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
 from fillip.manage.tenant.postgres import hold_user_schema

@@ -16,7 +16,7 @@ from fillip.core.ledger.points import Account, Transfer, TransferKind, WalletKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
-from fillip.http.paging import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import postgres
 from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet

@@ -1,0 +1,36 @@
+"""A list, page by page, as routes take and answer it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+
+from fillip.http.paging import Paging
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page; `next_cursor` is null on the last one. A page before it may have fewer items than asked for, even none."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+def read_paging(
+    limit: Annotated[int, Query(ge=1, le=200, description="Most items of the page")] = 50,
+    cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None,
+) -> Paging:
+    """What a list request asks for."""
+    return Paging(limit, cursor)
+
+
+Pages = Annotated[Paging, Depends(read_paging)]
+
+
+def answer_page(kind: type[Answer], page: tuple[Sequence[object], str | None]) -> Page[Answer]:
+    """Rows and the next cursor as a page: each row as an answer of a `kind` whose fields are the row's columns."""
+    rows, cursor = page
+    return Page(items=[kind.model_validate(row, from_attributes=True) for row in rows], next_cursor=cursor)
