@@ -34,7 +34,7 @@ SELECT r % 8, 'grocer', md5(r::varchar)::uuid, 'campaign-' || (hash(r // 7) % $2
        'user-' || (hash(r) % $3), CASE WHEN hash(r) % $3 % 10 = 0 THEN 'denied' ELSE 'granted' END,
        CASE WHEN hash(r) % $3 % 10 = 0 THEN 'holdout' ELSE 'granted' END,
        CASE WHEN hash(r) % $3 % 10 = 0 THEN [] ELSE [{'kind': 'points', 'currency': 'POINTS', 'value': 5}] END,
-       NULL, timestamptz '2026-01-01 00:00:00+00' + to_milliseconds(r * 864), false
+       NULL, timestamptz '2026-01-01 00:00:00+00' + to_milliseconds(r * 864), false, false
 FROM range($1::bigint) t(r)"""
 
 QUESTS = """INSERT INTO quest_fact
