@@ -46,7 +46,7 @@ def main() -> None:
     for what, most in ((resource.RLIMIT_AS, MEMORY_MB * 1024 * 1024), (resource.RLIMIT_CPU, LONGEST_S)):
         resource.setrlimit(what, (most, most))
     os.nice(NICE)
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)  # what is read stays: see _Progress
     try:
         told: Told = asyncio.run(run_backtest(settings, question))
     except MemoryError:
@@ -96,7 +96,8 @@ class _Progress:
         self.tell(0)
 
     def tell(self, done: int) -> None:
-        """So many events are done."""
+        """So many events are done. What is kept of them is kept to the end: nothing is gained by looking through it again."""
+        gc.freeze()
         if monotonic() >= self._due_s:
             tell(Progress(done, self._of))
             self._due_s = monotonic() + TOLD_EVERY_S

@@ -51,20 +51,23 @@ class Event(Struct, frozen=True, dict=True):
     book: Book
     original: bytes = b""
 
-    @cached_property
+    @property
     def key(self) -> UUID:
         """What tells it from all other events."""
-        return identify_event(self.tenant_id, self.source, self.event_id)
+        known: UUID | None = self.__dict__.get("_key")  # by hand: a cached_property takes a lock
+        if known is None:
+            known = self.__dict__["_key"] = identify_event(self.tenant_id, self.source, self.event_id)
+        return known
 
     @property
     def clock_at(self) -> datetime:
         """What the tenant's clock showed when it came."""
         return self.received_at if self.book.tenant.clock == "live" else self.occurred_at
 
-    @cached_property
+    @property
     def held_out(self) -> bool:
         """Whether its user is in the tenant's holdout: what it meets is denied, and counts for no quest."""
-        return self.book.tenant.holds_out(self.user_id)
+        return bool(self.book.tenant.holdout_percent) and self._is_held_out
 
     def find_variant(self, campaign_version: CampaignVersion) -> str | None:
         """The variant of the campaign that its user is in; None where it has none, and of who is held out of all of them."""
@@ -75,6 +78,10 @@ class Event(Struct, frozen=True, dict=True):
         if campaign_id not in self._drawn:  # once for the event: all versions of a launched campaign have the same
             self._drawn[campaign_id] = choose_variant(variants, self.tenant_id, campaign_id, self.user_id)
         return self._drawn[campaign_id]
+
+    @cached_property
+    def _is_held_out(self) -> bool:
+        return self.book.tenant.holds_out(self.user_id)
 
     @cached_property
     def _drawn(self) -> dict[str, str | None]:

@@ -1,27 +1,45 @@
 """Ids that are functions of what they are of, so that what comes again, or is decided again, is known again."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
+_VERSION_8 = 0x8 << 76 | 0x8 << 60
+"""The bits of a UUID that say its version and variant."""
+_OPEN_BITS = ~(0xF << 76 | 0xC << 60)
 OF_SHADOW = "~"
 """What tells the instances of a shadow from all others, in the name of whose they are."""
 
 
 def identify(*parts: str) -> UUID:
     """A UUID (version 8, RFC 9562) that is a function of `parts` alone: BLAKE2b over their length-prefixed UTF-8."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    raw = bytearray(digest.digest())
-    raw[6] = (raw[6] & 0x0F) | 0x80
-    raw[8] = (raw[8] & 0x3F) | 0x80
-    return UUID(bytes=bytes(raw))
+    return _read_id(_hash(b"".join(map(_frame, parts))))
 
 
 def identify_event(tenant_id: str, source: str, event_id: str) -> UUID:
     """The key of an event: what tells a tenant's events apart is source and id together, as CloudEvents says."""
-    return identify("event", tenant_id, source, event_id)
+    digest = _begin_event(tenant_id, source).copy()
+    digest.update(_frame(event_id))
+    return _read_id(digest)
+
+
+@lru_cache(maxsize=1024)
+def _begin_event(tenant_id: str, source: str) -> blake2b:
+    """What the keys of a source's events have in common: there are few sources, and every event has a key."""
+    return _hash(b"".join(map(_frame, ("event", tenant_id, source))))
+
+
+def _hash(data: bytes) -> blake2b:
+    return blake2b(data, digest_size=16)
+
+
+def _frame(part: str) -> bytes:
+    data = part.encode()
+    return len(data).to_bytes(4, "big") + data
+
+
+def _read_id(digest: blake2b) -> UUID:
+    return UUID(int=int.from_bytes(digest.digest(), "big") & _OPEN_BITS | _VERSION_8)
 
 
 def name_shadow(campaign_id: str, version: int) -> str:

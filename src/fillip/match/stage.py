@@ -104,8 +104,10 @@ def _find_open(event: Event) -> _Opened | None:
 
 def _check_eligibility(opened: _Opened, numbers: Mapping[str, Mapping[str, int]], refusals: Refusals) -> _Eligibility:
     event, index, open_set = opened.event, opened.index, opened.open_set
-    number = numbers[event.tenant_id].get(event.user_id) if opened.uses_number else None
-    cohorts = event.book.cohorts
+    if not opened.uses_number:
+        refusals.add_closed(index, open_set, NONE)
+        return _Eligibility(event, index, open_set, NONE, NONE)
+    number, cohorts = numbers[event.tenant_id].get(event.user_id), event.book.cohorts
     mine = index.list_mine(number, cohorts)
     refusals.add_closed(index, open_set, mine)
     return _Eligibility(
@@ -132,10 +134,13 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     ]
     if not candidates:
         return None
-    candidates.sort(key=lambda c: (-c.campaign_version.campaign.priority, c.campaign_version.campaign_id))
-    campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
-    targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
-    versions = {cohort: book.cohorts[cohort].version for cohort in [*targeted, *cohorts]}
+    if len(candidates) > 1:
+        candidates.sort(key=lambda c: (-c.campaign_version.campaign.priority, c.campaign_version.campaign_id))
+    versions: Mapping[str, int] = {}
+    if eligibility.index.targeted or cohorts:
+        campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
+        targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
+        versions = {cohort: book.cohorts[cohort].version for cohort in [*targeted, *cohorts]}
     revision = stored.revision if stored else None
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 

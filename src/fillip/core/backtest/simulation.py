@@ -62,6 +62,8 @@ class Simulation:
 
     def list_unknown(self, past: Iterable[PastMatch]) -> set[CounterKey]:
         """The counters of shared limits that these events may charge, and whose use is not known yet."""
+        if not self._shared:
+            return set()
         charged = {charge.counter for each in past for charge in each.match.charges}
         return {key for key in charged if key.limit_id in self._shared and key not in self._counters}
 
@@ -123,7 +125,7 @@ class Simulation:
             tenant_id, campaign_id = self._quest
             users = {match.event.user_id for match in matches}
             known = {user: quest for user in users if (quest := (tenant_id, campaign_id, user)) in self._instances}
-            first = min((match.event.clock_at for match in matches), default=self._at) - self._lateness
+            first = min([match.event.clock_at for match in matches], default=self._at) - self._lateness
             return InstanceBatch({quest: self._choose(quest, first) for quest in known.values()})
         wanted = list_instances_to_lock(matches)
         found = {quest: span.first for quest, span in wanted.quests.items() if quest in self._instances}
@@ -135,6 +137,8 @@ class Simulation:
 
     def _choose(self, quest: QuestKey, first: datetime) -> list[Instance]:
         known = self._instances[quest]
+        if len(known) == 1:  # mostly; it is the newest
+            return list(known.values())
         return [
             each
             for (key, occurrence), each in known.items()

@@ -90,6 +90,18 @@ class CampaignVersion(Struct, frozen=True, dict=True):
         return tuple(reward.value for reward in self.campaign.rewards)
 
     @cached_property
+    def fixed_values(self) -> Mapping[str | None, tuple[int, ...]]:
+        """The value of each reward by variant, 0 for those of other variants, where that is so whatever event comes."""
+        rewards = self.campaign.rewards
+        if any(reward.formula or reward.expires_after_s is not None for reward in rewards):
+            return {}
+        by_variant = self.campaign.rewards_by_variant
+        return {
+            variant: tuple(value if index in given else 0 for index, value in enumerate(self.values))
+            for variant, given in by_variant.items()
+        }
+
+    @cached_property
     def wallets(self) -> dict[int, str]:
         """The currency of the wallet that each reward is posted to, by its index; without those that go into none."""
         found = (KINDS[reward.kind].find_wallet(reward.currency) for reward in self.campaign.rewards)

@@ -92,6 +92,8 @@ def list_requests(matches: Sequence[Match], instances: InstanceBatch) -> Iterato
         for candidate in match.candidates:
             requests += _list_requests_of(match, candidate, instances)
             yield ()
+        if not requests:  # mostly, of quests
+            continue
         if any(request.place for request in requests):
             requests.sort(key=lambda request: (-request.campaign_version.campaign.priority, request.since))
         shadows = [request for request in requests if request.campaign_version.is_shadow]

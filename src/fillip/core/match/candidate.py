@@ -12,7 +12,9 @@ from fillip.core.match.reward_values import ValueRefusal
 
 def is_barred(event: Event, campaign_version: CampaignVersion) -> bool:
     """Whether all that the event would earn of the campaign is denied, and nothing of it counts: paused, held out, a control."""
-    return campaign_version.is_paused or event.held_out or is_control(event, campaign_version)
+    if campaign_version.is_paused or event.held_out:
+        return True
+    return bool(campaign_version.campaign.variants) and is_control(event, campaign_version)
 
 
 def is_control(event: Event, campaign_version: CampaignVersion) -> bool:

@@ -32,11 +32,11 @@ def build_quest_candidate(
     campaign_version = triggers[0].campaign_version
     quest = campaign_version.campaign.quest
     assert quest is not None, "only campaigns with a quest have steps"
-    amounts, failed = _read_amounts(event, triggers, user, cohorts)
-    summing = {index for index, step in enumerate(quest.steps) if step.sum is not None}
+    sums, key = campaign_version.sums, ""
+    amounts, failed = _read_amounts(event, triggers, user, cohorts) if sums else ({}, 0)
     met = [trigger.expression.index for trigger in triggers if trigger.expression.kind == "step"]
-    steps = tuple(step for step in met if step in amounts or step not in summing)
-    starts, key = any(trigger.expression.kind == "start" for trigger in triggers), ""
+    steps = tuple([step for step in met if step in amounts or step not in sums])
+    starts = len(met) < len(triggers)  # what is no step is the start
     if not starts and not steps:
         return None, failed
     if isinstance(quest.instance, Keyed) and quest.opens(starts=starts, steps=steps):

@@ -29,12 +29,15 @@ def value_rewards(
     It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
     is given.
     """
-    given = campaign_version.campaign.list_rewards(event.find_variant(campaign_version))
-    values = [value if index in given else 0 for index, value in enumerate(campaign_version.values)]
+    variant = event.find_variant(campaign_version)
+    if fixed := campaign_version.fixed_values.get(variant):
+        return RewardValues(fixed)
+    given = campaign_version.campaign.list_rewards(variant)
     refused: ValueRefusal | None = None
     formulas = campaign_version.formulas
     if formulas and event.action != campaign_version.campaign.granting_action():
         formulas = {}  # an event that can't complete the quest is not asked: its attributes may be of another type
+    values = [value if index in given else 0 for index, value in enumerate(campaign_version.values)]
     for index, (formula, rule) in formulas.items():
         if index not in given:
             continue

@@ -90,15 +90,18 @@ class InstanceBatch:
         """
         quest = (event.tenant_id, candidate.campaign_version.quest_id, event.user_id)
         quest_event = read_quest_event(event, candidate)
-        done = advance(self._of_user(quest).find(quest_event), quest_event, self._open.get(quest, 0))
+        mine, completed = self._of_user(quest), []
+        done = advance(mine.find(quest_event), quest_event, self._open.get(quest, 0))
         for moved in done.moved:
             instance = moved.instance
             place = InstanceKey(*quest, instance.key, instance.occurrence)
-            if self._put(place, instance) is None:
+            if self._put(mine, place, instance) is None:
                 self.fresh.add(place)
-            self.met += [(place, each) for each in moved.met]
-        completed = [moved for moved in done.moved if moved.instance.state == "completed"]
-        if not completed:
+            for each in moved.met:
+                self.met.append((place, each))
+            if instance.state == "completed":
+                completed.append(moved)
+        if not completed:  # mostly
             return [], done.refused
         versions = {version.campaign_version.version: version for version in candidate.versions}
         return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
@@ -109,8 +112,9 @@ class InstanceBatch:
 
     def put(self, place: InstanceKey, instance: Instance) -> None:
         """Store what became of an instance otherwise than by an event; one that is open again takes events from now on."""
-        if instance.state == "open" or (place.key, place.occurrence) in self._of_user(place[:3]).instances:
-            self._put(place, instance)
+        mine = self._of_user(place[:3])
+        if instance.state == "open" or (place.key, place.occurrence) in mine.instances:
+            self._put(mine, place, instance)
         self.changed[place] = instance
 
     def _of_user(self, quest: QuestKey) -> UserInstances:
@@ -119,19 +123,19 @@ class InstanceBatch:
             known = self._by_user[quest] = UserInstances(())
         return known
 
-    def _put(self, place: InstanceKey, instance: Instance) -> Instance | None:
+    def _put(self, mine: UserInstances, place: InstanceKey, instance: Instance) -> Instance | None:
         """What stood in the place before."""
-        before = self._of_user(place[:3]).put(instance)
-        if before != instance:
+        before = mine.put(instance)
+        if before is not instance:
             self.changed[place] = instance
-        if first := self._growing.get(place[:3]):
+        if self._growing and (first := self._growing.get(place[:3])):
             was_waiting = before is not None and before.is_waiting(first)
             self._open[place[:3]] += instance.is_waiting(first) - was_waiting
         return before
 
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a grant request completed, when the grant is refused."""
-        self._put(place, replace(self.changed[place], state="denied"))
+        self._put(self._of_user(place[:3]), place, replace(self.changed[place], state="denied"))
 
 
 def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
@@ -191,7 +195,7 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
         late_rule_holds=lambda instance, index: _late_rule_holds(event, candidate, instance, index),
         route=campaign_version.route,
         routes=candidate.routes,
-        retained=tuple(read_quest_event(event, version) for version in candidate.retained),
+        retained=tuple([read_quest_event(event, version) for version in candidate.retained]),
     )
 
 

@@ -212,23 +212,27 @@ def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 
     window it lies in at least; and the newest of the event's key. Those that nothing happens to are left out of the
     answer. `open_now` is how many are open, also where they are not known.
     """
-    before = sorted(known, key=lambda each: (each.start_offset, each.key, each.occurrence))
+    before = list(known)
+    if len(before) > 1:
+        before.sort(key=lambda each: (each.start_offset, each.key, each.occurrence))
     current = [_lapse(each, quest_event.under(each.campaign_version)) for each in before]
     opened = _open(current, quest_event)
     refused = None
-    if opened and (open_now >= MAX_OPEN or _count_together(current, opened, quest_event) >= MAX_TOGETHER):
+    if opened and (open_now >= MAX_OPEN or _are_too_many(current, opened, quest_event)):
         opened, refused = None, opened
     if opened and not quest_event.quest.repeatable:
         current = [_close(each, opened) for each in current]
     moved = [meet(each, quest_event.under(each.campaign_version)) for each in current]
-    told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance != old]
+    told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance is not old]
     return Advance([*told, meet(opened, quest_event)] if opened else told, refused)
 
 
-def _count_together(current: Iterable[Instance], opened: Instance, quest_event: QuestEvent) -> int:
-    """How many that are not over every event finds that finds the one opened."""
+def _are_too_many(current: Sequence[Instance], opened: Instance, quest_event: QuestEvent) -> bool:
+    """Whether every event that finds the one opened finds as many already that are not over as one may find."""
+    if len(current) < MAX_TOGETHER:
+        return False
     alike = (each for each in current if quest_event.route is None or each.route in (EVERYWHERE, opened.route))
-    return sum(each.is_unfinished and not _is_over(each.ends_at, quest_event) for each in alike)
+    return sum(each.is_unfinished and not _is_over(each.ends_at, quest_event) for each in alike) >= MAX_TOGETHER
 
 
 def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
@@ -236,14 +240,14 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
     if not _takes(instance, quest_event):
         return Transition(instance, quest_event.campaign_version)
     taken = migrate(instance, quest_event)
-    states, met, day, skipped = list(taken.steps), [], quest_event.day, quest_event.tenant.skipped_days
-    for index in _list_waiting(quest_event.quest, states):
-        step = quest_event.quest.steps[index]
+    states, met, quest, day = list(taken.steps), [], quest_event.quest, quest_event.day
+    for index in _list_waiting(quest, states):
+        step = quest.steps[index]
         if index not in quest_event.steps:
             continue
         if step.streak and is_closed(step.streak, states[index].last, day, quest_event.due_day):
             continue
-        amount = quest_event.amounts.get(index, 1)
+        amount, skipped = quest_event.amounts.get(index, 1), quest_event.tenant.skipped_days if step.streak else ()
         if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
             total, peak = state.total + amount, max(state.peak, state.total)
             met_at = quest_event.occurred_at if state.met else None
@@ -251,9 +255,10 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
     if not met:
         return Transition(instance, quest_event.campaign_version)
-    after = replace(taken, steps=tuple(states), state="open")
-    if all(state.met for state in states):
-        after = replace(after, state="completed", completed_by=quest_event.event_key)
+    if _list_waiting(quest, states):
+        after = replace(taken, steps=tuple(states), state="open")
+    else:
+        after = replace(taken, steps=tuple(states), state="completed", completed_by=quest_event.event_key)
     return Transition(after, quest_event.campaign_version, tuple(met))
 
 
@@ -356,10 +361,13 @@ def _close(instance: Instance, follower: Instance) -> Instance:
 def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None:
     """The instance that the event opens, if it may."""
     quest = quest_event.quest
-    same = [instance for instance in known if instance.key == quest_event.key]
-    newest = max(same, key=lambda instance: instance.occurrence, default=None)
-    if not quest_event.opens or any(_blocks(one, newest, quest_event) for one in same):
+    if not quest_event.opens:
         return None
+    same = [instance for instance in known if instance.key == quest_event.key]
+    newest = max(same, key=lambda instance: instance.occurrence) if same else None
+    for one in same:
+        if _blocks(one, newest, quest_event):
+            return None
     from_campaign = quest.start.at == "campaign"
     started_at = (quest_event.campaign_starts_at if from_campaign else None) or quest_event.occurred_at
     ends_at = quest_event.campaign_ends_at if quest.window_s is None else add_span(started_at, quest.window_s)

@@ -16,24 +16,16 @@ class UserInstances:
 
     def __init__(self, instances: Iterable[Instance]) -> None:
         """Those that the batch has read."""
-        self.instances: dict[Name, Instance] = {}
-        self._by_key: dict[str, set[Name]] = defaultdict(set)
-        self._by_route: dict[int, set[Name]] = defaultdict(set)
-        self._ending: list[tuple[datetime, Name]] = []  # of those that are or were open, a heap
-        for instance in instances:
-            self.put(instance)
+        self.instances: dict[Name, Instance] = {(each.key, each.occurrence): each for each in instances}
+        self._index: _Index | None = None  # of quests with routes alone
 
     def put(self, instance: Instance) -> Instance | None:
         """Put it in its place; what stood there before."""
         name = (instance.key, instance.occurrence)
         before = self.instances.get(name)
-        if before and before.route != instance.route:
-            self._by_route[before.route].discard(name)
         self.instances[name] = instance
-        self._by_key[instance.key].add(name)
-        self._by_route[instance.route].add(name)
-        if instance.state == "open" and instance.ends_at and (before is None or before.state != "open"):
-            heappush(self._ending, (instance.ends_at, name))
+        if self._index:
+            self._index.put(name, instance, before)
         return before
 
     def find(self, quest_event: QuestEvent) -> list[Instance]:
@@ -41,14 +33,39 @@ class UserInstances:
         routes = quest_event.list_routes()
         if routes is None:
             return list(self.instances.values())
-        names = set[Name]().union(*(self._by_route.get(route, ()) for route in routes))
+        index = self._find_index()
+        names = set[Name]().union(*(index.by_route.get(route, ()) for route in routes))
         if quest_event.opens:
-            names |= self._by_key.get(quest_event.key, set())
+            names |= index.by_key.get(quest_event.key, set())
         due_at = quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s)
-        while self._ending and self._ending[0][0] < due_at:  # each is told once
-            names.add(heappop(self._ending)[1])
+        while index.ending and index.ending[0][0] < due_at:  # each is told once
+            names.add(heappop(index.ending)[1])
         return [self.instances[name] for name in names]
 
     def has_waiting(self, key: str, first: datetime) -> bool:
         """Whether one of this key is unfinished and ends at `first` or later."""
-        return any(self.instances[name].is_waiting(first) for name in self._by_key.get(key, ()))
+        return any(self.instances[name].is_waiting(first) for name in self._find_index().by_key.get(key, ()))
+
+    def _find_index(self) -> "_Index":
+        if self._index is None:
+            self._index = _Index()
+            for name, instance in self.instances.items():
+                self._index.put(name, instance, None)
+        return self._index
+
+
+class _Index:
+    """Where the instances of each key and route are, and in `ending`, a heap, those that are or were open."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, set[Name]] = defaultdict(set)
+        self.by_route: dict[int, set[Name]] = defaultdict(set)
+        self.ending: list[tuple[datetime, Name]] = []
+
+    def put(self, name: Name, instance: Instance, before: Instance | None) -> None:
+        if before and before.route != instance.route:
+            self.by_route[before.route].discard(name)
+        self.by_key[instance.key].add(name)
+        self.by_route[instance.route].add(name)
+        if instance.state == "open" and instance.ends_at and (before is None or before.state != "open"):
+            heappush(self.ending, (instance.ends_at, name))
