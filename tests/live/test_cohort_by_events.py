@@ -34,6 +34,17 @@ class Cohort:
     async def buy(self, *events: dict[str, Any]) -> None:
         assert (await self.http.post("/v1/events", json=list(events))).status_code == 202
 
+    async def reverse(self, event: dict[str, Any], **part: Any) -> None:
+        """By a reversal of its own each time; the original may be known or not."""
+        asked = {
+            "reversal_id": f"of-{event['id']}",
+            "event_id": event["id"],
+            "event_source": "till",
+            "user_id": event["subject"],
+        }
+        answer = await self.http.post("/v1/reversals", json=asked | part)
+        assert answer.status_code == 202, answer.text
+
     async def members(self) -> list[str]:
         page = (await self.http.get(f"{self.path}/members")).json()
         return sorted(member["user_id"] for member in page["items"])
@@ -95,7 +106,7 @@ async def test_who_does_nothing_leaves_as_the_window_ends(stack: Stack, shop: Sh
         await seen.until()
 
 
-async def test_members_are_those_of_a_recount_though_processes_share_die_and_see_events_again(
+async def test_members_are_those_of_a_recount_though_processes_share_die_and_events_come_again_and_are_reversed(
     stack: Stack, shop: Shop
 ) -> None:
     headers, chance = {"Authorization": f"Bearer {shop.key}"}, random.Random(4)
@@ -104,7 +115,7 @@ async def test_members_are_those_of_a_recount_though_processes_share_die_and_see
     async with httpx.AsyncClient(base_url=stack.doors.api, headers=headers) as http:
         spenders = Cohort(http, shop, "spenders")
         await spenders.define(sum="event.amount", at_least=40, window_s=3600)
-        spent: dict[str, int] = {}
+        spent, bought = dict[str, int](), list[tuple[dict[str, Any], int]]()
         for turn in range(12):
             events = []
             for n in range(25):
@@ -112,8 +123,17 @@ async def test_members_are_those_of_a_recount_though_processes_share_die_and_see
                 ago = timedelta(minutes=chance.choice([0, 0, 10, 50, 90]))  # the last ones came too late
                 event = shop.buy(f"e{turn}-{n}", user, amount)
                 events.append(event | {"time": (datetime.now(UTC) - ago).isoformat()})
-                spent[user] = spent.get(user, 0) + (max(amount, 0) if ago < timedelta(hours=1) else 0)
+                counts = max(amount, 0) if ago < timedelta(hours=1) else 0
+                spent[user] = spent.get(user, 0) + counts
+                bought.append((event, counts))
+            early, counts = bought.pop()  # taken back before it has come
+            await spenders.reverse(early)
+            spent[early["subject"]] -= counts
             await spenders.buy(*events)
+            for part in ({}, {}, {"amount": 1, "of": 2}):
+                event, counts = bought.pop(chance.randrange(len(bought)))
+                await spenders.reverse(event, **part)
+                spent[event["subject"]] -= counts // 2 if part else counts
             await spenders.buy(*chance.sample(events, 10))  # a client that was not sure
             if turn in (3, 7):
                 stack.kill("cohort")

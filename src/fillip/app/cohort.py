@@ -14,10 +14,11 @@ from fillip.app.lag import Lag
 from fillip.app.settings import Settings
 from fillip.app.worker import connect_ledger
 from fillip.cohort import Count, OfTenants
-from fillip.cohort.backfill import SKIPPED, Building, EventsRead, keep_building
-from fillip.cohort.lead import Listing, keep_leading, keep_moving, keep_noting
-from fillip.cohort.postgres import PostgresRules, PostgresTallies
-from fillip.cohort.stage import Counted
+from fillip.cohort.backfill import Building, EventsRead, keep_building
+from fillip.cohort.lead import Listing, keep_leading, keep_moving, keep_noting, keep_reversing
+from fillip.cohort.postgres import PostgresTallies
+from fillip.cohort.rules_postgres import PostgresRules
+from fillip.cohort.stage import SKIPPED, Counted, ReversalSeen
 from fillip.core.errors import Busy, Crash, Fenced, Retry
 from fillip.ingest import Ingest
 from fillip.ingest.decode import peek_claim
@@ -67,6 +68,7 @@ async def run_cohort(settings: Settings, stop: asyncio.Event, health: Health) ->
         stages: list[Stage] = [OfTenants(tallies.list_tenants, peek_tenant), ingest, count]
         jobs = (
             partial(keep_moving, tallies),
+            partial(keep_reversing, tallies),
             partial(keep_noting, tallies, ends.read),
             partial(keep_building, tallies, count, events, finish),
             Listing(tallies, partial(bring_up, engine)).run,
@@ -94,7 +96,7 @@ def peek_tenant(value: bytes | None) -> str | None:
     return peek_claim(value)[0]
 
 
-async def settle(tallies: PostgresTallies, batch: Batch, counted: Sequence[Counted]) -> None:
+async def settle(tallies: PostgresTallies, batch: Batch, counted: Sequence[Counted | ReversalSeen]) -> None:
     """Keep what a batch counts; one that another has counted sends the belt back to the stored positions."""
     try:
         await tallies.settle(batch, counted)

@@ -1,7 +1,7 @@
 """Rules that are new: what the log still holds is counted for them, and then their first list is made.
 
 Each batch that is taken after a rule was saved counts for it. So what is to be counted besides is what the log held at some time
-after that; and what is counted both ways counts once, since a tally keeps an event once.
+after that; and what is counted both ways counts once, since a tally keeps an event once. What is reversed of it the ledger tells.
 """
 
 import asyncio
@@ -14,9 +14,8 @@ from uuid import UUID
 
 import structlog
 from msgspec import Struct
-from prometheus_client import Counter
 
-from fillip.cohort.stage import Count, Counted
+from fillip.cohort.stage import SKIPPED, Count, Counted
 from fillip.core.errors import Retry
 from fillip.core.event import Event, Rejection
 from fillip.stream.belt import Record, StreamError
@@ -27,7 +26,6 @@ SILENT_FOR_S = 10.0
 FINISHED_AT_ONCE = 2
 PORTION = 500
 """Terms that are added in one transaction: what is counted now waits for it where the users are the same."""
-SKIPPED = Counter("fillip_cohort_set_aside_total", "Events that could not be counted for cohorts: alarm on any")
 log = structlog.get_logger()
 
 
@@ -139,7 +137,8 @@ async def _count(
     if not records:
         return
     try:
-        counted = [each for each in await count(await events.read(records)) if each.rule.rule_id in rule_ids]
+        seen = [each for each in await count(await events.read(records)) if isinstance(each, Counted)]
+        counted = [each for each in seen if each.rule.rule_id in rule_ids]
         for start in range(0, len(counted), PORTION):
             await tallies.add(counted[start : start + PORTION])
     except Retry:

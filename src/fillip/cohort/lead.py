@@ -50,6 +50,9 @@ class Tallies(Protocol):
     async def move_due(self, tenant_ids: Sequence[str]) -> int:
         """Let users leave whose window has ended; how many."""
 
+    async def reverse(self) -> int:
+        """Take what is reversed out of the tallies; how many reversals."""
+
     async def forget_left(self) -> int:
         """Remove some of what is left of rules of before; how many."""
 
@@ -83,6 +86,17 @@ async def keep_moving(tallies: Tallies) -> None:
         except Exception as error:  # noqa: BLE001 - no row is to end the process
             await _tell("users don't leave cohorts for now", error)
         await asyncio.sleep(0 if moved else MOVE_EVERY_S if tenant_ids else IDLE_S)
+
+
+async def keep_reversing(tallies: Tallies) -> None:
+    """Let reversals reach the tallies."""
+    while True:
+        reversals = 0
+        try:
+            reversals = await tallies.reverse()
+        except Exception as error:  # noqa: BLE001 - no row is to end the process
+            await _tell("reversals don't reach cohorts for now", error)
+        await asyncio.sleep(0 if reversals else MOVE_EVERY_S)
 
 
 async def keep_noting(tallies: Tallies, read_ends: Callable[[], Awaitable[Mapping[Partition, int]]]) -> None:

@@ -10,6 +10,8 @@ from msgspec import Struct
 from prometheus_client import Counter
 
 from fillip.core.event import REVERSAL, Event, Rejection
+from fillip.core.identity import identify_event
+from fillip.core.ledger.reversal import read_reversal
 from fillip.core.rule import Rule, RuleError
 from fillip.core.tally import CohortRule, Term, make_term
 from fillip.stream.belt import Record, take_portions
@@ -19,6 +21,7 @@ RUNS_AT_ONCE = 100
 FAILED = Counter(
     "fillip_cohort_rule_errors_total", "Events for which the rule of a cohort had no answer: they don't count"
 )
+SKIPPED = Counter("fillip_cohort_set_aside_total", "Events that could not be counted for cohorts: alarm on any")
 IDLE_S = 0.5
 """While nobody has a rule, a batch is taken so seldom: it costs those who decide less."""
 NOBODY: Mapping[str, object] = {}
@@ -40,7 +43,19 @@ class Counted(Struct, frozen=True, gc=False):
 
     rule: LiveRule
     user_id: str
+    event_key: UUID
     term: Term
+    received_at: datetime
+
+
+class ReversalSeen(Struct, frozen=True, gc=False):
+    """A reversal in the log: which event it takes back. What comes of it the ledger tells, when the worker is past this place."""
+
+    topic: str
+    partition: int
+    offset: int
+    tenant_id: str
+    event_key: UUID
     received_at: datetime
 
 
@@ -77,27 +92,41 @@ class OfTenants:
 
 
 class Count:
-    """Events into what they count; whatever was rejected counts for nobody, and neither do reversals."""
+    """Events into what they count, and reversals into what they take back; whatever was rejected counts for nobody."""
 
     def __init__(self, rules: CohortRules) -> None:
         self._rules = rules
 
-    async def __call__(self, items: Sequence[Event | Rejection]) -> list[Counted]:
+    async def __call__(self, items: Sequence[Event | Rejection]) -> list[Counted | ReversalSeen]:
         """Raises Retry when the rules can't be read."""
-        events = [item for item in items if isinstance(item, Event) and item.action != REVERSAL]
+        events = [item for item in items if isinstance(item, Event)]
         if not events:
             return []
         rules = await self._rules.read({event.tenant_id for event in events})
-        counted: list[Counted] = []
+        counted: list[Counted | ReversalSeen] = []
         runs = 0
         for event in events:
+            if event.action == REVERSAL:
+                counted.append(_see(event))
             for rule in rules.get((event.tenant_id, event.action), ()):
                 runs += 1
                 if runs % RUNS_AT_ONCE == 0:
                     await asyncio.sleep(0)
                 if term := _measure(rule, event):
-                    counted.append(Counted(rule, event.user_id, term, event.received_at))
+                    counted.append(Counted(rule, event.user_id, event.key, term, event.received_at))
         return counted
+
+
+def _see(event: Event) -> ReversalSeen:
+    asked, place = read_reversal(event.attributes), event.place
+    return ReversalSeen(
+        topic=place.topic,
+        partition=place.partition,
+        offset=place.offset,
+        tenant_id=event.tenant_id,
+        event_key=identify_event(event.tenant_id, asked.event_source or event.source, asked.event_id),
+        received_at=event.received_at,
+    )
 
 
 def _measure(rule: LiveRule, event: Event) -> Term | None:
