@@ -124,7 +124,9 @@ def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **col
     return announce("wallet_transfer", number, "c", "e1", after | columns)
 
 
-def instance(number: int, lsn: int, *steps: tuple[int, int | None], **columns: Any) -> dict[str, Any]:
+def instance(
+    number: int, lsn: int, *steps: tuple[int, int | None], epoch: str = "e1", **columns: Any
+) -> dict[str, Any]:
     """The announcement of quest instance `number`, begun at 10:00, as of revision `lsn`: of each step how far it is of 2,
     and at which minute it was met.
     """
@@ -144,7 +146,7 @@ def instance(number: int, lsn: int, *steps: tuple[int, int | None], **columns: A
             for place, (done, at) in enumerate(steps, 1)
         ],
     }
-    return announce("quest_instance", lsn, "c" if lsn == 1 else "u", "e1", after | columns)
+    return announce("quest_instance", lsn, "c" if lsn == 1 else "u", epoch, after | columns)
 
 
 def event(

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -14,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from fillip.analyse.clickhouse.bay import ClickhouseBay, State
 from fillip.analyse.facts import Load
 from tests.analyse.bay_world import EVERYTHING, decision
-from tests.analyse.stores import TOPICS, AnnouncementLog, open_chdb, open_duckdb
+from tests.analyse.stores import TOPICS, AnnouncementLog, open_chdb
 
 MOMENTS = ("inserting", "inserted")
 """The engine is at it; all is written and nobody was told."""
@@ -61,7 +60,7 @@ async def main(folder: str, moment: str) -> None:
     for number in range(1, TOTAL + 1):
         log.append(decision(number), number % 2)
     connect = partial(open_chdb, f"{folder}/engine")
-    async with open_duckdb(Path(folder)) as beside, DyingBay.open(connect, TOPICS, beside) as bay:
+    async with DyingBay.open(connect, TOPICS) as bay:
         bay.moment = moment
         while await log.load_into(bay, PORTION):
             pass

@@ -72,10 +72,9 @@ async def open_duckdb(folder: Path) -> AsyncIterator[DuckdbBay]:
 
 @asynccontextmanager
 async def open_clickhouse(connect: Connect) -> AsyncIterator[ClickhouseBay]:
-    """The second one, and beside it an empty file."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_duckdb(Path(folder)) as beside, ClickhouseBay.open(connect, TOPICS, beside) as bay:
-            yield bay
+    """The second one."""
+    async with ClickhouseBay.open(connect, TOPICS) as bay:
+        yield bay
 
 
 class AnnouncementLog:
@@ -87,7 +86,8 @@ class AnnouncementLog:
 
     def append(self, message: dict[str, Any], partition: int = 0) -> None:
         """Announce."""
-        topic = NAMED[message["source"]["table"]]
+        table = message["source"]["table"]
+        topic = NAMED["changed incentive" if (table, message["op"]) == ("incentive", "u") else table]
         offset = self._ends.get((topic, partition), 0)
         self._ends[topic, partition] = offset + 1
         self._records.append(record(offset, message, topic, partition))

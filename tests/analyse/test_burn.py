@@ -1,8 +1,7 @@
-"""How fast limits are used up: from their counters as they stand, and the hours in which they changed."""
+"""How fast limits are used up, in both stores: from their counters as they stand, and the hours in which they changed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillip.analyse.burn import LimitBurn, LimitHour, LimitHoursQuestion, ask_burn, tell_burn
-from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.facts import sift
+from fillip.analyse.report import Bay
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.stream.topics import Topics
 from tests.analyse.bay_world import announce, emptied, record
@@ -56,7 +55,7 @@ def use(limit_id: str, used: int, version: int, ago_h: float, op: str = "", **co
     return TOPICS.used, told
 
 
-async def load(bay: DuckdbBay, *messages: Told, first: int = 1, together: bool = False) -> int:
+async def load(bay: Bay, *messages: Told, first: int = 1, together: bool = False) -> int:
     """Load announcements, each by itself unless all together; how many could not be."""
     for offset, (_, message) in enumerate(messages, first):
         message["source"]["commit_lsn"] = offset
@@ -70,7 +69,7 @@ async def load(bay: DuckdbBay, *messages: Told, first: int = 1, together: bool =
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "at once"])
-async def budgets(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DuckdbBay]:
+async def budgets(store: Bay, request: pytest.FixtureRequest) -> Bay:
     """A budget of 1,000 a month: 400 used two days ago, 120 of them given back, 240 more within the last day; and others."""
     told = [
         zone(),
@@ -90,19 +89,18 @@ async def budgets(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
         use("mine", 3, 1, 1, user_id="u1"),
         use("budget", 77, 1, 1, tenant_id="rival"),
     ]
-    async with DuckdbBay.open(tmp_path / "analyse.duckdb", TOPICS) as bay:
-        await load(bay, *told, together=request.param)
-        yield bay
+    await load(store, *told, together=request.param)
+    return store
 
 
 async def ask(
-    bay: DuckdbBay, now: datetime = NOON, count: int = 10, after: tuple[str, str] = ("", "")
+    bay: Bay, now: datetime = NOON, count: int = 10, after: tuple[str, str] = ("", "")
 ) -> Sequence[LimitBurn]:
     """The report of acme."""
     return await bay.report_limit_burn(ask_burn("acme", "UTC", now, count, after))
 
 
-async def hours(bay: DuckdbBay, limit_id: str = "budget", **changes: Any) -> list[tuple[float, int]]:
+async def hours(bay: Bay, limit_id: str = "budget", **changes: Any) -> list[tuple[float, int]]:
     """How long before noon each hour begins, and what was used in it."""
     asked: dict[str, Any] = {"key": None, "begin": MIN_TIME, "end": MAX_TIME, "count": 10, "after": MIN_TIME} | changes
     lines = await bay.report_limit_hours(LimitHoursQuestion("acme", limit_id, **asked))
@@ -110,7 +108,7 @@ async def hours(bay: DuckdbBay, limit_id: str = "budget", **changes: Any) -> lis
     return [((NOON - line.hour) / timedelta(hours=1), line.used) for line in lines]
 
 
-async def test_what_remains_how_fast_it_goes_and_until_when_it_lasts(budgets: DuckdbBay) -> None:
+async def test_what_remains_how_fast_it_goes_and_until_when_it_lasts(budgets: Bay) -> None:
     budget, idle = await ask(budgets)
     assert (budget.cap, budget.used, budget.remaining, budget.window_start) == (1000, 520, 480, date(2026, 3, 1))
     assert budget.window_ends_at == datetime(2026, 4, 1, tzinfo=UTC)
@@ -122,7 +120,7 @@ async def test_what_remains_how_fast_it_goes_and_until_when_it_lasts(budgets: Du
     assert (idle.last_week.used, idle.last_week.per_hour, idle.last_week.exhausted_at) == (0, 0.0, None)
 
 
-async def test_the_hours_of_a_limit(budgets: DuckdbBay) -> None:
+async def test_the_hours_of_a_limit(budgets: Bay) -> None:
     assert await hours(budgets) == [(49, 400), (40, -120), (2, 220), (1, 20)]
     assert await hours(budgets, begin=NOON - timedelta(hours=40), end=NOON - timedelta(hours=1)) == [
         (40, -120),
@@ -132,7 +130,7 @@ async def test_the_hours_of_a_limit(budgets: DuckdbBay) -> None:
     assert await hours(budgets, "canary") == []
 
 
-async def test_the_next_window_is_whole_again_at_the_rate_of_the_last(budgets: DuckdbBay) -> None:
+async def test_the_next_window_is_whole_again_at_the_rate_of_the_last(budgets: Bay) -> None:
     april = datetime(2026, 4, 1, 0, 30, tzinfo=UTC)
     await load(
         budgets, use("budget", 240, 1, -510, window_start="2026-03-01", key="x"), first=30
@@ -141,7 +139,7 @@ async def test_the_next_window_is_whole_again_at_the_rate_of_the_last(budgets: D
     assert (budget.used, budget.remaining, budget.window_start) == (0, 1000, date(2026, 4, 1))
 
 
-async def test_a_split_limit_has_a_line_for_each_key_that_is_used(budgets: DuckdbBay) -> None:
+async def test_a_split_limit_has_a_line_for_each_key_that_is_used(budgets: Bay) -> None:
     split = limit("shops", 10, key="event.shop", span="day")
     keys = [
         use("shops", 4, 1, 0.5, key="b", window_start="2026-03-10"),
@@ -155,7 +153,7 @@ async def test_a_split_limit_has_a_line_for_each_key_that_is_used(budgets: Duckd
     assert await hours(budgets, "shops", key="b") == [(1, 4)]
 
 
-async def test_after_a_snapshot_the_rate_begins_anew(budgets: DuckdbBay) -> None:
+async def test_after_a_snapshot_the_rate_begins_anew(budgets: Bay) -> None:
     anew = [use("budget", 600, 9, 3, op="r"), use("budget", 660, 10, 2.5)]
     for _, message in anew:
         message["source"]["epoch"] = "e2"
@@ -164,7 +162,7 @@ async def test_after_a_snapshot_the_rate_begins_anew(budgets: DuckdbBay) -> None
     assert (await ask(budgets))[0].used == 660
 
 
-async def test_what_can_not_be_read_is_set_aside(budgets: DuckdbBay) -> None:
+async def test_what_can_not_be_read_is_set_aside(budgets: Bay) -> None:
     spoilt = [limit("x", 1), zone(), use("budget", 1, 6, 0), use("budget", 1, 6, 0)]
     spoilt[2][1]["after"]["used"] = "many"
     spoilt[3][1]["after"]["version"] = None

@@ -7,8 +7,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ import pytest
 import structlog.testing
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fillip.analyse import Queries, build_app
+from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse
+from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.report import Bay, Question
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.app.valkey import connect_valkey
 from fillip.core.errors import Retry
+from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.api.keys import NewKey
 from fillip.manage.api.tenants import NewTenant
@@ -33,7 +36,8 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_tenant
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
-from tests.analyse.bay_world import EVERYTHING, BayWorld, decision, emptied, rejection, reversal, transfer
+from tests.analyse.bay_world import EVERYTHING, BayWorld, decision, emptied
+from tests.analyse.drawn_ledger import BEGIN, CAMPAIGNS, LIMITS, Ledger, faults, loads
 from tests.analyse.dying_clickhouse import MOMENTS, TOTAL
 from tests.analyse.stores import ABSENT, TOPICS, AnnouncementLog, load, new_clickhouse, open_clickhouse, open_duckdb
 from tests.analyse.test_liability import ask
@@ -42,7 +46,6 @@ from tests.analyse.test_reports_http import Desk
 ROOT = Path(__file__).parents[2]
 PARTS = "SELECT count() FROM system.parts WHERE active AND table = 'fact' AND database = currentDatabase()"
 ASIDES = "SELECT topic, record_offset, error, value FROM set_aside FINAL"
-CAMPAIGNS = ("welcome", "it's\t\\N", "{campaign_id:String}")
 
 
 def on_clickhouse(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,90 +89,6 @@ class FaultyClient:
         return answer
 
 
-announcements = st.fixed_dictionaries(
-    {
-        "of": st.sampled_from(("decision", "decision", "reversal", "rejection", "transfer")),
-        "partition": st.integers(0, 1),
-        "tenant_id": st.sampled_from(("acme", "acme", "rival")),
-        "campaign_id": st.sampled_from(CAMPAIGNS),
-        "variant": st.sampled_from((None, "a", "b")),
-        "user_id": st.sampled_from(("u1", "u2", "ü'\\")),
-        "reason": st.sampled_from(("granted", "limit", "holdout", "control", "paused", "shadow", "shadow")),
-        "in_shadow": st.booleans(),
-        "instance": st.sampled_from(("", "", "i1")),
-        "local_day": st.sampled_from(("1970-01-01", "2026-03-01", "2026-03-02", "9998-12-31")),
-        "currency": st.sampled_from((None, "EUR", "POINTS")),
-        "value": st.one_of(st.integers(0, 1000), st.just(2**63 - 1)),
-        "rewards": st.integers(0, 3),
-        "movement": st.sampled_from(("grant", "activate", "spend", "expire", "adjust", "refund", "reverse")),
-        "accounts": st.sampled_from((("issued", "pending"), ("pending", "active"), ("active", "spent"), ("spent", "active"))),
-        "year": st.sampled_from((1970, 2026, 9998)),
-        "picked": st.integers(0, 30),
-        "how": st.sampled_from(("new",) * 8 + ("repeated", "snapshot")),
-    }
-)  # fmt: skip
-loads = st.lists(st.tuples(st.lists(announcements, min_size=1, max_size=6), st.integers(2, 6)), min_size=1, max_size=4)
-faults = st.dictionaries(st.integers(0, 30), st.sampled_from(("before", "after", "late")), max_size=6)
-
-
-class Ledger:
-    """Announces what was drawn, numbered as a ledger numbers it."""
-
-    def __init__(self, log: AnnouncementLog) -> None:
-        self._log = log
-        self._lsn = 0
-        self._epoch = 1
-        self._told: list[tuple[dict[str, Any], int]] = []
-
-    def announce(self, drawn: dict[str, Any]) -> None:
-        """Something new, something told before, or the first of a snapshot: behind the mark that nothing before it counts."""
-        if drawn["how"] == "repeated" and self._told:
-            message, partition = self._told[drawn["picked"] % len(self._told)]
-            self._log.append(message, partition)
-            return
-        self._lsn += 1
-        message = self._write(drawn)
-        if drawn["how"] == "snapshot":
-            self._epoch += 1
-            mark = emptied(message["source"]["table"], 0, f"e{self._epoch}")
-            self._log.append(mark, drawn["partition"])
-        source = message["source"] | {"epoch": f"e{self._epoch}"}
-        told = message | {"source": source, "op": "r" if drawn["how"] == "snapshot" else "c"}
-        self._told.append((told, drawn["partition"]))
-        self._log.append(told, drawn["partition"])
-
-    def _write(self, drawn: dict[str, Any]) -> dict[str, Any]:
-        number, of = self._lsn, drawn["of"]
-        instant = datetime(drawn["year"], 3, 1, 10, 0, 0, number, UTC).isoformat(timespec="microseconds")
-        tenant, unit = {"tenant_id": drawn["tenant_id"]}, drawn["currency"]
-        if of == "decision":
-            reward = {"kind": "points" if unit is None else "cashback", "currency": unit, "value": drawn["value"]}
-            named = {
-                name: drawn[name] for name in ("campaign_id", "variant", "user_id", "reason", "instance", "local_day")
-            }
-            outcome = "granted" if drawn["reason"] == "granted" else "denied"
-            given = [reward] * drawn["rewards"]
-            named |= {"shadow": drawn["reason"] == "shadow" or (drawn["in_shadow"] and outcome == "denied")}
-            return decision(number, **tenant, **named, outcome=outcome, reward_values=given, occurred_at=instant)
-        if of == "reversal":
-            kind = "points" if unit is None else "cashback"
-            picked = 1 + drawn["picked"] % number
-            return reversal(number, picked, drawn["value"], **tenant, kind=kind, currency=unit)
-        if of == "rejection":
-            return rejection(number, **tenant, reason=drawn["reason"], received_at=instant)
-        debit, credit = drawn["accounts"]
-        return transfer(
-            number,
-            drawn["movement"],
-            debit,
-            credit,
-            drawn["value"],
-            **tenant,
-            currency=unit or "STARS",
-            made_at=instant,
-        )
-
-
 @on_clickhouse
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(loads, faults)
@@ -193,7 +112,7 @@ async def compare(loads: list[tuple[list[dict[str, Any]], int]], faults: dict[in
             return clients[-1]
 
         one = await stack.enter_async_context(open_duckdb(folder))
-        other = await stack.enter_async_context(ClickhouseBay.open(connect_badly, TOPICS, one))
+        other = await stack.enter_async_context(ClickhouseBay.open(connect_badly, TOPICS))
         for drawn, most in loads:
             for each in drawn:
                 ledger.announce(each)
@@ -228,12 +147,33 @@ async def tell_all(bay: Bay, folder: Path) -> list[object]:
             span = ask(begin=datetime(1970, 3, 2, tzinfo=UTC), end=datetime(year, 3, 2, tzinfo=UTC))
             told.append(await bay.report_liability(replace(span, tenant_id=tenant_id)))
             told.append(await bay.report_liability_movements(replace(span, tenant_id=tenant_id)))
+        told += await tell_standing(bay, tenant_id)
         for campaign_id in CAMPAIGNS:
             told.append(await bay.report_campaign_variants(replace(everything, campaign_id=campaign_id)))
             question = UpliftQuestion(tenant_id, campaign_id, "PURCHASE", None, date.min, date(2026, 3, 1), 7)
             told += [await bay.is_of_quest(question), await bay.report_spend(question)]
         files = await bay.write_met(question, folder)
         told.append(sorted(duckdb.read_parquet(files["met"]).fetchall()))
+    return told
+
+
+async def tell_standing(bay: Bay, tenant_id: str) -> list[object]:
+    """What the reports of what changes say, two lines at a time where there are pages."""
+    told: list[object] = [await bay.read_time_zone(tenant_id)]
+    days = replace(EVERYTHING, tenant_id=tenant_id, count=2)
+    while ways := await bay.report_campaign_times(days):
+        told += ways
+        days = replace(days, after=(ways[-1].day, ways[-1].campaign_id))
+    noon = BEGIN + timedelta(hours=6)
+    budgets = ask_burn(tenant_id, "UTC", noon, 2, ("", ""))
+    while lines := await bay.report_limit_burn(budgets):
+        told += lines
+        budgets = replace(budgets, after_limit=lines[-1].limit_id, after_key=lines[-1].key)
+    for limit_id, key in product(LIMITS, (None, "")):
+        hours = LimitHoursQuestion(tenant_id, limit_id, key, MIN_TIME, MAX_TIME, 1000, MIN_TIME)
+        told.append(await bay.report_limit_hours(hours))
+    for now in (BEGIN, noon):
+        told.append(await bay.report_quest_funnel(FunnelQuestion(tenant_id, "tour", MIN_TIME, MAX_TIME, now, 10, 0)))
     return told
 
 
@@ -333,7 +273,7 @@ async def test_without_it_a_report_is_answered_503(bay_world: BayWorld, database
     async with (
         bay_world.bay() as beside,
         Queries.open(beside.day_files) as queries,
-        ClickhouseBay.open(away, bay_world.topics, beside) as bay,
+        ClickhouseBay.open(away, bay_world.topics) as bay,
     ):
         desk = Desk(build_app(bay, queries, PostgresKeyRing(engine), rates), str(key), "", "", "")
         answer = await desk.ask("campaign-days")

@@ -14,13 +14,15 @@ from starlette.applications import Starlette
 
 from fillip.analyse.clickhouse import erasing
 from fillip.analyse.clickhouse.bay import ClickhouseBay
-from fillip.analyse.clickhouse.fact_row import list_writers
+from fillip.analyse.clickhouse.writing import list_writers
 from fillip.analyse.erasing_duckdb import erase
 from fillip.analyse.erasures_http import Store, erasures_route
+from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.report import Bay
 from fillip.analyse.uplift import UpliftQuestion
+from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.http.erasure_order import PATH, ErasureOrder
-from tests.analyse.bay_world import EVERYTHING, decision, emptied, rejection, reversal
+from tests.analyse.bay_world import EVERYTHING, decision, emptied, instance, rejection, reversal
 from tests.analyse.stores import ABSENT, TOPICS, load, new_clickhouse, open_clickhouse, open_duckdb
 from tests.analyse.test_erasing import NOW, ORDER, PSEUDONYM, USER, mine
 
@@ -82,9 +84,40 @@ def read_dumps(client: Client) -> list[str]:
     return [row for dump in DUMPS for (row,) in client.query(dump).result_rows if "canary" in row]
 
 
+async def test_of_quests_that_stand_under_the_pseudonym_nothing_stays_under_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(erasing, "MOST_AT_ONCE", 7)
+    with new_clickhouse() as connect:
+        async with open_clickhouse(connect) as bay:
+            forgotten = instance(30, 1, (0, None), user_id=USER)
+            told = [instance(n, 1 + n, (2, 10), epoch="e2", user_id=USER) for n in range(1, 10)]
+            log = await load(bay, forgotten, emptied("quest_instance", 0, "e2"), *told)
+            before = await bay.report_quest_funnel(ask_funnel())
+            moved = [instance(n, 100 + n, (2, 10), epoch="e2", user_id=PSEUDONYM) for n in range(1, 10)]
+            begun = instance(
+                20, 200, (0, None), epoch="e2", user_id=USER, campaign_id="later"
+            )  # by a new user of the id
+            await load(
+                bay, *moved, begun, instance(2, 201, (0, None), epoch="e2", user_id=USER, tenant_id="rival"), log=log
+            )
+            while pending := await bay.erase(ORDER):
+                assert pending == erasing.MORE
+            assert await bay.report_quest_funnel(ask_funnel()) == before
+            assert [line.started for line in await bay.report_quest_funnel(ask_funnel("later"))] == [1]
+            client = connect()
+            assert client.query(KEPT).result_rows == [("acme", USER, 1), ("rival", USER, 1)]
+            assert read_dumps(client) == []
+
+
+def ask_funnel(campaign_id: str = "tour") -> FunnelQuestion:
+    """Of all that ever began."""
+    return FunnelQuestion("acme", campaign_id, MIN_TIME, MAX_TIME, NOW, 10, 0)
+
+
 async def test_it_waits_until_each_store_has_loaded_what_it_loads(tmp_path: Path) -> None:
     with new_clickhouse() as connect:
-        async with open_duckdb(tmp_path) as beside, ClickhouseBay.open(connect, TOPICS, beside) as bay:
+        async with open_duckdb(tmp_path) as beside, ClickhouseBay.open(connect, TOPICS) as bay:
             log = await load(beside, mine(decision, 1), reversal(2, 1, 9))
             stores = [
                 Store(beside.read_positions, lambda order: erase(beside.day_files, order)),
@@ -92,8 +125,8 @@ async def test_it_waits_until_each_store_has_loaded_what_it_loads(tmp_path: Path
             ]
             door = Starlette(routes=[erasures_route(stores, "key")])
             order = replace(ORDER, ends={TOPICS.decided: {0: 1}, TOPICS.reversed: {0: 1}})
-            unread = f"{TOPICS.generated} is still to be loaded"
-            assert await ask(door, replace(order, ends={TOPICS.generated: {0: 1}})) == [False, unread]
+            unread = f"{TOPICS.received} is still to be loaded"  # by the first store
+            assert await ask(door, replace(order, ends={TOPICS.received: {0: 1}})) == [False, unread]
             for told in (TOPICS.decided, TOPICS.reversed):
                 assert await ask(door, order) == [False, f"{told} is still to be loaded"]
                 await log.load_into(bay, 1)

@@ -1,15 +1,13 @@
-"""Quests step by step: from instances as they stand, whatever came of them before."""
+"""Quests step by step, in both stores: from instances as they stand, whatever came of them before."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.facts import sift
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, StepReached
+from fillip.analyse.report import Bay
 from fillip.core.instant import MAX_TIME, MIN_TIME
 from fillip.stream.topics import Topics
 from tests.analyse.bay_world import emptied, instance, record
@@ -37,7 +35,7 @@ def ask(**changes: Any) -> FunnelQuestion:
     return FunnelQuestion("acme", "tour", **(asked | changes))
 
 
-async def load(bay: DuckdbBay, *messages: dict[str, Any], first: int, together: bool = False) -> int:
+async def load(bay: Bay, *messages: dict[str, Any], first: int, together: bool = False) -> int:
     """Load announcements of one partition, each after the one before; how many could not be."""
     for number, message in enumerate(messages):
         message["source"] = message["source"] | {"commit_lsn": first + number}
@@ -51,14 +49,13 @@ async def load(bay: DuckdbBay, *messages: dict[str, Any], first: int, together: 
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "at once"])
-async def tours(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DuckdbBay]:
+async def tours(store: Bay, request: pytest.FixtureRequest) -> Bay:
     """The facts of LIVES."""
-    async with DuckdbBay.open(tmp_path / "analyse.duckdb", TOPICS) as bay:
-        await load(bay, *LIVES, first=1, together=request.param)
-        yield bay
+    await load(store, *LIVES, first=1, together=request.param)
+    return store
 
 
-async def test_each_instance_counts_once_as_it_stands(tours: DuckdbBay) -> None:
+async def test_each_instance_counts_once_as_it_stands(tours: Bay) -> None:
     first, second = await tours.report_quest_funnel(ask())
     steps = [StepReached("s1", 2, 2, 900.0, 1140.0), StepReached("s2", 1, 1, 1800.0, 1800.0)]
     assert first == QuestFunnel(1, 4, 4, 1, 1, 0, 1, 1, 0, steps)
@@ -66,13 +63,13 @@ async def test_each_instance_counts_once_as_it_stands(tours: DuckdbBay) -> None:
     assert second.steps == [StepReached("s1", 0, 0, None, None), StepReached("s2", 0, 0, None, None)]
 
 
-async def test_a_window_that_is_past_has_lapsed_found_so_or_not(tours: DuckdbBay) -> None:
+async def test_a_window_that_is_past_has_lapsed_found_so_or_not(tours: Bay) -> None:
     (before,) = await tours.report_quest_funnel(ask(now=NOON.replace(hour=11), count=1))
     (after,) = await tours.report_quest_funnel(ask(count=1))
     assert (before.open, before.lapsed, after.open, after.lapsed) == (2, 0, 1, 1)
 
 
-async def test_only_those_that_began_in_the_period_and_page_by_page(tours: DuckdbBay) -> None:
+async def test_only_those_that_began_in_the_period_and_page_by_page(tours: Bay) -> None:
     midnight = datetime(2026, 3, 2, tzinfo=UTC)
     assert [line.started for line in await tours.report_quest_funnel(ask(end=midnight))] == [4, 1]
     assert [line.started for line in await tours.report_quest_funnel(ask(begin=midnight))] == [1]
@@ -80,21 +77,21 @@ async def test_only_those_that_began_in_the_period_and_page_by_page(tours: Duckd
     assert [line.campaign_version for line in await tours.report_quest_funnel(ask(after=1))] == [2]
 
 
-async def test_steps_that_a_change_did_not_carry_stay(tours: DuckdbBay) -> None:
+async def test_steps_that_a_change_did_not_carry_stay(tours: Bay) -> None:
     lapsed = instance(2, 3, state="lapsed")
     del lapsed["after"]["steps"]
     assert not await load(tours, lapsed, first=20)
     assert (await tours.report_quest_funnel(ask()))[0].steps[0].reached == 2
 
 
-async def test_the_time_of_a_step_counts_from_the_one_met_before_it_in_any_order(tours: DuckdbBay) -> None:
+async def test_the_time_of_a_step_counts_from_the_one_met_before_it_in_any_order(tours: Bay) -> None:
     unordered = {"campaign_id": "bingo", "user_id": "u9"}
     await load(tours, instance(1, 1, (2, 50), (2, 20), (1, None), **unordered), first=20)
     (line,) = await tours.report_quest_funnel(FunnelQuestion("acme", "bingo", MIN_TIME, MAX_TIME, NOON, 10, 0))
     assert [(step.reached, step.median_s) for step in line.steps] == [(1, 1800.0), (1, 1200.0), (0, None)]
 
 
-async def test_a_snapshot_replaces_them_and_what_can_not_be_read_is_set_aside(tours: DuckdbBay) -> None:
+async def test_a_snapshot_replaces_them_and_what_can_not_be_read_is_set_aside(tours: Bay) -> None:
     spoilt = [instance(n, 1, (0, None)) for n in (7, 8, 9)]
     for message, wrong in zip(
         spoilt, ({"started_at": "once"}, {"steps": [{"done": 1}]}, {"revision": None}), strict=True

@@ -1,13 +1,10 @@
 """One contract for both stores of the facts. What DuckDB's own tests say of its file and of Kafka stands in test_bay.py."""
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 from msgspec.structs import replace
 
 from fillip.analyse.liability import Liability, LiabilityMovement
@@ -15,24 +12,10 @@ from fillip.analyse.report import Bay, CampaignDay, CampaignVariant, RejectionDa
 from fillip.analyse.spend import Spend
 from fillip.analyse.uplift import UpliftQuestion
 from tests.analyse.bay_world import EVERYTHING, decision, emptied, rejection, reversal, transfer
-from tests.analyse.stores import ABSENT, load, new_clickhouse, open_clickhouse, open_duckdb
+from tests.analyse.stores import load
 from tests.analyse.test_liability import LIFE, ask, day
 
-BOTH = (
-    "duckdb",
-    pytest.param("clickhouse", marks=[pytest.mark.clickhouse, pytest.mark.skipif(bool(ABSENT), reason=ABSENT)]),
-)
 QUESTION = UpliftQuestion("acme", "welcome", "PURCHASE", None, date.min, date.max, 7)
-
-
-@pytest.fixture(params=BOTH)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bay]:
-    """An empty store."""
-    with ExitStack() as stack:
-        is_duckdb = request.param == "duckdb"
-        opened = open_duckdb(tmp_path) if is_duckdb else open_clickhouse(stack.enter_context(new_clickhouse()))
-        async with opened as bay:
-            yield bay
 
 
 async def test_an_empty_store_has_nothing(store: Bay) -> None:

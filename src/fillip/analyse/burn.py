@@ -83,6 +83,25 @@ class LimitHour(Struct, frozen=True):
     used: int
 
 
+class LimitUse(Struct, frozen=True):
+    """What a store knows of a line: what was used in the window of now, and of that key since `list_since`.
+
+    `first_hour` is the first in which that is known; None where it was never used.
+    """
+
+    limit_id: str
+    key: str
+    span: str
+    measure: str
+    window_start: date
+    window_ends_at: datetime | None
+    cap: int
+    used: int
+    first_hour: datetime | None
+    day_used: int
+    week_used: int
+
+
 def ask_burn(tenant_id: str, zone: str, now: datetime, count: int, after: tuple[str, str]) -> BurnQuestion:
     """The question for a tenant of this time zone: windows are those that settle would count in now."""
     day = now.astimezone(find_zone(zone)).date()
@@ -111,6 +130,34 @@ def tell_burn(now: datetime, since: datetime, used: int, remaining: int, ends_at
     if exhausted_at and ends_at and exhausted_at > ends_at:
         exhausted_at = None
     return Burn(since, used, per_hour, exhausted_at)
+
+
+def list_since(now: datetime) -> tuple[datetime, datetime]:
+    """From when on the last day counts, and the last week: whole hours."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    return this_hour - timedelta(hours=DAY_H), this_hour - timedelta(hours=WEEK_H)
+
+
+def tell_limit(now: datetime, line: LimitUse) -> LimitBurn:
+    """A line of the report."""
+    remaining = max(line.cap - line.used, 0)
+    day, week = (
+        tell_burn(now, max(begin, line.first_hour or begin), used, remaining, line.window_ends_at)
+        for begin, used in zip(list_since(now), (line.day_used, line.week_used), strict=True)
+    )
+    return LimitBurn(
+        limit_id=line.limit_id,
+        key=line.key,
+        span=line.span,
+        measure=line.measure,
+        window_start=line.window_start,
+        window_ends_at=line.window_ends_at,
+        cap=line.cap,
+        used=line.used,
+        remaining=remaining,
+        last_day=day,
+        last_week=week,
+    )
 
 
 MOST_HOURS = 100 * 365.25 * 24

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -12,10 +12,10 @@ import duckdb
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
-from fillip.analyse.burn import DAY_H, WEEK_H, BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion, tell_burn
+from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion, LimitUse, list_since, tell_limit
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
-from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, StepReached
+from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
@@ -180,11 +180,10 @@ class DuckdbBay:
 
     async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
         """See Bay."""
-        this_hour = question.now.replace(minute=0, second=0, microsecond=0)
-        day_since, week_since = (this_hour - timedelta(hours=hours) for hours in (DAY_H, WEEK_H))
+        day_since, week_since = list_since(question.now)
         asked = {name: value for name, value in asdict(question).items() if name != "now"}
         rows = await self._report("limit_burn", asked | {"day_since": day_since, "week_since": week_since})
-        return [_tell_limit(question.now, (day_since, week_since), row) for row in rows]
+        return [tell_limit(question.now, _read_use(row)) for row in rows]
 
     async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:
         """See Bay."""
@@ -207,7 +206,7 @@ class DuckdbBay:
     async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:
         """See Bay."""
         rows = await self._report("quest_funnel", asdict(question))
-        told = [[*counts, [StepReached(**step) for step in steps or ()]] for *counts, steps in rows]
+        told = [[*counts, [tell_step(**step) for step in steps or ()]] for *counts, steps in rows]
         return [QuestFunnel(*line) for line in told]
 
     async def is_of_quest(self, question: UpliftQuestion) -> bool:
@@ -330,16 +329,10 @@ def _fit(total: int) -> int:
     return max(-MOST, min(total, MOST))
 
 
-def _tell_limit(now: datetime, since: tuple[datetime, datetime], row: tuple[Any, ...]) -> LimitBurn:
-    """A line; of each rate comes what was used, and for both in which hour that began."""
-    ends_at, cap, used, first, day_used, week_used = row[5:]
-    ends_at = ends_at and ends_at.replace(tzinfo=UTC)
-    remaining = max(cap - used, 0)
-    day, week = (
-        tell_burn(now, max(begin, first.replace(tzinfo=UTC) if first else begin), _fit(each), remaining, ends_at)
-        for begin, each in zip(since, (day_used, week_used), strict=True)
-    )
-    return LimitBurn(*[*row[:5], ends_at, cap, used, remaining, day, week])
+def _read_use(row: tuple[Any, ...]) -> LimitUse:
+    ends_at, cap, used, first_hour, *rates = row[5:]
+    instants = [each and each.replace(tzinfo=UTC) for each in (ends_at, first_hour)]
+    return LimitUse(*[*row[:5], instants[0], cap, used, instants[1], *map(_fit, rates)])
 
 
 def _tell_times(row: tuple[Any, ...]) -> CampaignTimes:

@@ -8,7 +8,7 @@ from functools import partial
 from starlette.routing import Route
 
 from fillip.analyse import Queries, build_app, keep_filing, keep_loading
-from fillip.analyse.clickhouse.fact_row import list_writers
+from fillip.analyse.clickhouse.writing import list_writers
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.erasing_duckdb import erase
 from fillip.analyse.erasures_http import Store, erasures_route
@@ -49,7 +49,7 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
     watch_topics(health, [follower, *([second] if settings.clickhouse_url else [])], LogEnds(bootstrap, read, security))
     async with (
         DuckdbBay.open(settings.state_dir / "analyse.duckdb", topics) as bay,
-        _open_second(settings, topics, health, bay) as (clickhouse, second_stores),
+        _open_second(settings, topics, health) as (clickhouse, second_stores),
         Queries.open(bay.day_files) as queries,
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
@@ -82,7 +82,7 @@ def list_own_routes(stores: Sequence[Store], user_queries: Queries, key: str) ->
 
 @asynccontextmanager
 async def _open_second(
-    settings: Settings, topics: Topics, health: Health, beside: Bay
+    settings: Settings, topics: Topics, health: Health
 ) -> AsyncIterator[tuple[Bay | None, Sequence[Store]]]:
     """ClickHouse, where it is asked for, and what erasures need of it: it may be away."""
     if settings.clickhouse_url is None:
@@ -91,6 +91,6 @@ async def _open_second(
     from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse  # 25 MB that others do without
 
     connect = partial(connect_clickhouse, settings.clickhouse_url, settings.clickhouse_ca)
-    async with ClickhouseBay.open(connect, topics, beside) as bay:
+    async with ClickhouseBay.open(connect, topics) as bay:
         health.watch("ClickHouse", bay.check)
         yield bay, [Store(bay.read_positions, bay.erase, list_writers(topics))]

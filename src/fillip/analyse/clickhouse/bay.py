@@ -5,7 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,18 +19,30 @@ from clickhouse_connect.driver.client import Client
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
-from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion
+from fillip.analyse.burn import (
+    BurnQuestion,
+    LimitBurn,
+    LimitHour,
+    LimitHoursQuestion,
+    LimitUse,
+    list_since,
+    tell_limit,
+)
 from fillip.analyse.clickhouse.erasing import erase
-from fillip.analyse.clickhouse.fact_row import FIRST_DAY, KINDS, FactRow, count_days, count_us, list_writers, write_rows
+from fillip.analyse.clickhouse.fact_row import FIRST_DAY, FactRow, count_days, count_us
+from fillip.analyse.clickhouse.known import fetch_standing
+from fillip.analyse.clickhouse.standing import fold, list_missing
 from fillip.analyse.clickhouse.statements import SQL
+from fillip.analyse.clickhouse.writing import KINDS, list_writers, number_rows, write_rows
 from fillip.analyse.facts import Load, Mark, Position
-from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
+from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
-from fillip.analyse.report import Bay, CampaignDay, CampaignVariant, Question, RejectionDay
+from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
-from fillip.analyse.times import CampaignTimes
+from fillip.analyse.times import CampaignTimes, Times
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.core.errors import Retry
+from fillip.core.instant import MIN_TIME
 from fillip.http.erasure_order import ErasureOrder
 from fillip.stream.topics import Partition, Topics
 
@@ -67,14 +79,10 @@ class State(Struct, frozen=True):
 
 
 class ClickhouseBay:
-    """Bay in ClickHouse. Whatever the server says or leaves unsaid is a Retry: it ends no process.
+    """Bay in ClickHouse. Whatever the server says or leaves unsaid is a Retry: it ends no process."""
 
-    Facts that are rows as they stand (quests, limits, the ways of incentives) are not here: their reports come from `beside`.
-    """
-
-    def __init__(self, connect: Connect, topics: Topics, beside: Bay) -> None:
-        """Connects when it is first asked, and again where it failed. `beside` is loaded by somebody else."""
-        self._beside = beside
+    def __init__(self, connect: Connect, topics: Topics) -> None:
+        """Connects when it is first asked, and again where it failed."""
         self._connect = connect
         self._client: Client | None = None
         self._writers = list_writers(topics)
@@ -86,9 +94,9 @@ class ClickhouseBay:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connect: Connect, topics: Topics, beside: Bay) -> AsyncIterator[Self]:
+    async def open(cls, connect: Connect, topics: Topics) -> AsyncIterator[Self]:
         """The server may be away."""
-        bay = cls(connect, topics, beside)
+        bay = cls(connect, topics)
         try:
             yield bay
         finally:
@@ -122,7 +130,8 @@ class ClickhouseBay:
 
     async def erase(self, order: ErasureOrder) -> str:
         """Write what is held of a user anew, a portion of it. "" once nothing of the user is left, else what is to be waited for."""
-        return await self._run(partial(erase, order=order), self._erasures)
+        bounds = _bound(await self._read_state())
+        return await self._run(partial(erase, order=order, bounds=bounds), self._erasures)
 
     async def report_campaign_days(self, question: Question) -> Sequence[CampaignDay]:
         """See Bay."""
@@ -158,33 +167,41 @@ class ClickhouseBay:
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
         """See Bay."""
-        rows = await self._report("liability", _ask_span(question))
+        rows = await self._report("liability", _ask_instants(question))
         return [Liability(currency, *map(_fit, sums)) for currency, *sums in rows]
 
     async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
         """See Bay."""
-        rows = await self._report("liability_movements", _ask_span(question))
+        rows = await self._report("liability_movements", _ask_instants(question))
         return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
 
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
         """See Bay."""
-        return await self._beside.report_campaign_times(question)
+        return [_tell_times(row) for row in await self._report("campaign_times", _ask(question))]
 
     async def read_time_zone(self, tenant_id: str) -> str | None:
         """See Bay."""
-        return await self._beside.read_time_zone(tenant_id)
+        found = await self._report("time_zone", {"tenant_id": tenant_id})
+        return str(found[0][0]) if found else None
 
     async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
         """See Bay."""
-        return await self._beside.report_limit_burn(question)
+        asked = {name: getattr(question, name) for name in ("tenant_id", "count", "after_limit", "after_key")}
+        days = {name: count_days(getattr(question, name)) for name in ("day", "week", "month")}
+        since = zip(("day_since", "week_since"), map(count_us, list_since(question.now)), strict=True)
+        rows = await self._report("limit_burn", asked | days | dict(since))
+        return [tell_limit(question.now, _read_use(question, row)) for row in rows]
 
     async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:
         """See Bay."""
-        return await self._beside.report_limit_hours(question)
+        rows = await self._report("limit_hours", _ask_instants(question))
+        return [LimitHour(_tell_instant(hour), _fit(used)) for hour, used in rows]
 
     async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:
         """See Bay."""
-        return await self._beside.report_quest_funnel(question)
+        rows = await self._report("quest_funnel", _ask_instants(question))
+        told = [[*counts, [tell_step(*step, *took) for _, *step, took in steps]] for *counts, steps in rows]
+        return [QuestFunnel(*line) for line in told]
 
     async def is_of_quest(self, question: UpliftQuestion) -> bool:
         """See Bay."""
@@ -259,16 +276,16 @@ class ClickhouseBay:
         return self._client
 
     def _load(self, load: Load, known: State, client: Client) -> State:
-        rows, asides = write_rows(load, known.number + 1, self._writers)
-        load.asides += asides
+        written, made = write_rows(load, self._writers), self._move(load, known)
+        standing, unknown = fold(written.standing, fetch_standing(client, list_missing(written.standing), made.since))
+        load.asides += [*written.asides, *unknown]
         if load.asides:
             names = ("topic", "partition", "record_offset", "error", "value")
             client.insert("set_aside", [astuple(aside) for aside in load.asides], column_names=names)
-        made = self._move(load, known)
-        state = msgspec.json.encode(made).decode()
-        rows.append(FactRow(kind="position", version=made.number, state=state))
+        state = FactRow(kind="position", version=made.number, state=msgspec.json.encode(made).decode())
+        rows = number_rows(load, made.number, made.since, written.once, standing)
+        values = [astuple(row) for row in (*rows, state)]
         settings = WHOLE | {"insert_deduplication_token": str(made.number)}
-        values = [astuple(row) for row in rows]
         whole = client.create_insert_context("fact", COLUMNS, data=values, settings=settings)
         whole.block_row_count = len(values)  # the driver would make blocks of 2 MB
         client.insert(context=whole)
@@ -282,8 +299,8 @@ class ClickhouseBay:
         positions = {(position.topic, position.partition): position for position in known.positions} | load.positions
         since = {kind: list(numbers) for kind, numbers in known.since.items()}
         for topic, partition in load.renewed:
-            if topic in self._writers:
-                numbers = since.setdefault(self._writers[topic][0], [])
+            for kind in self._writers[topic].kinds if topic in self._writers else ():
+                numbers = since.setdefault(kind, [])
                 numbers += [0] * (partition + 1 - len(numbers))
                 numbers[partition] = known.number + 1
         return State(known.number + 1, uuid4().hex, list(positions.values()), since)
@@ -326,6 +343,10 @@ def _tell_day(number: int) -> date:
     return FIRST_DAY + timedelta(days=number)
 
 
+def _tell_instant(us: int) -> datetime:
+    return MIN_TIME + timedelta(microseconds=us)
+
+
 def _pick(question: UpliftQuestion) -> dict[str, object]:
     span = {"first": count_days(question.first), "last": count_days(question.last)}
     return {"tenant_id": question.tenant_id, "campaign_id": question.campaign_id, **span}
@@ -338,5 +359,21 @@ def _ask(question: Question) -> dict[str, object]:
     return asked | {name: count_days(day) for name, day in days.items()}
 
 
-def _ask_span(question: LiabilityQuestion) -> dict[str, object]:
-    return asdict(question) | {"begin": count_us(question.begin), "end": count_us(question.end)}
+def _ask_instants(question: LiabilityQuestion | LimitHoursQuestion | FunnelQuestion) -> dict[str, object]:
+    return {name: count_us(value) if isinstance(value, datetime) else value for name, value in asdict(question).items()}
+
+
+def _read_use(question: BurnQuestion, row: Sequence[Any]) -> LimitUse:
+    limit_id, key, span, measure, start, cap, used, first_us, *rates = row
+    ends = {"day": question.day_ends, "week": question.week_ends, "month": question.month_ends}
+    first_hour = _tell_instant(first_us) if first_us else None
+    told = [limit_id, key, span, measure, _tell_day(start), ends.get(span), cap, used, first_hour, *map(_fit, rates)]
+    return LimitUse(*told)
+
+
+def _tell_times(row: Sequence[Any]) -> CampaignTimes:
+    """A line; of each part of the way come its count and its quantiles."""
+    day, campaign_id, granted, *told = row
+    parts = zip(told[::2], told[1::2], strict=True)
+    times = [Times(count, *[round(each, 6) if count else None for each in took]) for count, took in parts]
+    return CampaignTimes(_tell_day(day), campaign_id, granted, *times)
