@@ -1,5 +1,5 @@
--- What each id of a tenant is of: decisions, then incentives.
-SELECT d.decision_id::text, ARRAY['decision', d.tenant_id, d.campaign_id, d.instance, d.event_source, d.event_id]
+-- What each id of a tenant is of: decisions (those made in shadow are of that version), then incentives.
+SELECT d.decision_id::text, ARRAY['decision', d.tenant_id, d.campaign_id || CASE WHEN d.shadow THEN '~' || d.campaign_version ELSE '' END, d.instance, d.event_source, d.event_id]
 FROM decision d WHERE d.tenant_id = %(tenant)s
 UNION ALL
 SELECT i.incentive_id::text, ARRAY['incentive', replace(i.decision_id::text, '-', ''), i.reward_index::text]

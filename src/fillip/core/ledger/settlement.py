@@ -267,7 +267,7 @@ def _record(
     event = request.match.event
     return Decision(
         decision_id=identify_decision(
-            event.tenant_id, request.campaign_version.campaign_id, request.instance, event.source, event.event_id
+            event.tenant_id, request.campaign_version.quest_id, request.instance, event.source, event.event_id
         ),
         outcome=outcome,
         reason=reason,

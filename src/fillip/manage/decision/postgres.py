@@ -46,11 +46,13 @@ async def list_decisions(
 async def find_first(
     connection: Connection, caller: Caller, campaign_id: str, source: str, event_id: str
 ) -> UUID | None:
-    """The first decision of a campaign on an event, None where there is none."""
+    """The first decision of a campaign on an event, None where there is none; one made in shadow where there is no other."""
     key = identify_event(caller.tenant_id, source, event_id)
     mine = [decision.c.tenant_id == caller.tenant_id, decision.c.event_key == key]
     statement = select(decision.c.decision_id).where(*mine, decision.c.campaign_id == campaign_id)
-    found = await connection.execute(statement.order_by(decision.c.decided_at, decision.c.instance).limit(1))
+    found = await connection.execute(
+        statement.order_by(decision.c.shadow, decision.c.decided_at, decision.c.instance).limit(1)
+    )
     decision_id: UUID | None = found.scalar_one_or_none()
     return decision_id
 
