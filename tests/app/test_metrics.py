@@ -48,6 +48,7 @@ BOUNDED = {
     "fillip_analyse_query_seconds": {"outcome": ("answered", "refused", "stopped")},
     "fillip_cohort_runs": {"outcome": ("done", "refused", "failed")},
     "fillip_backtests": {"outcome": ("done", "failed")},
+    "fillip_backfill_turns": {"outcome": ("done", "goes_on", "waits", "failed", "broken")},
     "fillip_erasure_steps": {
         "step": ("settling", "ledger", "events", "announcing", "reports"),
         "outcome": ("done", "failed"),

@@ -111,6 +111,9 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         asked = "INSERT INTO backtest (tenant_id, campaign_id, version, first_at, until_at) VALUES ('acme', 'c', 1, %s, now())"
         row = owner.execute(asked + " RETURNING backtest_id", ["2026-01-01T00:00:00Z"]).fetchone()
         made["backtest_id"] = row and row[0]
+        owner.execute(
+            "INSERT INTO backfill (tenant_id, campaign_id, from_at, book_version) VALUES ('acme', 'c', now(), 1)"
+        )
     made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     with psycopg.connect(dsn) as owner:

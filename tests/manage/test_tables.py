@@ -7,18 +7,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from fillip.core.campaign.reward_kind import KINDS
-from fillip.manage.store.tables import metadata
+from fillip.manage.store.backfill_table import backfill
 
 
 def test_tables_do_not_drift_from_the_migrations(database: str) -> None:
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
 
     def is_compared(_: object, name: str | None, kind: str, reflected: bool, __: object) -> bool:
-        return kind == "column" or (kind == "table" and name in metadata.tables)
+        return kind == "column" or (kind == "table" and name in backfill.metadata.tables)
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_compared, "compare_type": True})
-        assert compare_metadata(context, metadata) == []
+        assert compare_metadata(context, backfill.metadata) == []
     engine.dispose()
 
 

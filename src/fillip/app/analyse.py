@@ -13,6 +13,7 @@ from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.erasing_duckdb import erase
 from fillip.analyse.erasures_http import Store, erasures_route
 from fillip.analyse.history_http import history_route
+from fillip.analyse.received_http import received_route
 from fillip.analyse.report import Bay
 from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
@@ -54,7 +55,7 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
         stores = [Store(bay.read_positions, partial(erase, bay.day_files)), *second_stores]
-        own = list_own_routes(stores, user_queries, settings.analyse_key) if settings.analyse_key else []
+        own = list_own_routes(stores, user_queries, topics, settings.analyse_key) if settings.analyse_key else []
         routes = [*list_health_routes(health), *page_routes(), *own]
         app = build_app(clickhouse or bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
@@ -75,9 +76,10 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
             await valkey.aclose()
 
 
-def list_own_routes(stores: Sequence[Store], user_queries: Queries, key: str) -> list[Route]:
-    """The doors that open to the installation's own processes."""
-    return [users_route(user_queries, key), history_route(user_queries, key), erasures_route(stores, key)]
+def list_own_routes(stores: Sequence[Store], user_queries: Queries, topics: Topics, key: str) -> list[Route]:
+    """The doors that open to the installation's own processes; events lie in the first of the stores."""
+    received = received_route(stores[0].read_positions, topics.received, key)
+    return [users_route(user_queries, key), history_route(user_queries, key), received, erasures_route(stores, key)]
 
 
 @asynccontextmanager

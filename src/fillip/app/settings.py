@@ -33,6 +33,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "publish": (*_ANY, *KAFKA, "valkey_url"),
     "sweep": (*_ANY, *KAFKA, *ANALYSE),
     "backtest": ("host", *ANALYSE),  # a process of sweep's own
+    "backfill": ("host", "topic_prefix", *ANALYSE),  # likewise
     "gateway": (*_ANY, *KAFKA, "gateway_port", "allowed_origins"),
     "analyse": (*_ANY, *KAFKA, "valkey_url", "analyse_port", "analyse_key", "state_dir", "event_days", *CLICKHOUSE),
     "cohort": (*_ANY, *KAFKA),
@@ -43,6 +44,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {
     "publish": ("fillip_publish",),
     "sweep": ("fillip_sweep", "fillip_worker", "fillip_api"),
     "backtest": ("fillip_worker",),
+    "backfill": ("fillip_worker",),
     "gateway": ("fillip_gateway",),
     "analyse": ("fillip_analyse",),
     "cohort": ("fillip_cohort", "fillip_worker", "fillip_api"),

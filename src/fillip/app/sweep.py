@@ -1,5 +1,5 @@
 """`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, runs cohorts' queries, erases users,
-and starts backtests.
+and starts backtests and backfills.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import asyncpg
 from fillip.app.erasing import ErasureTopics
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
+from fillip.manage.backfill import run as backfills
 from fillip.manage.backtest.run import BacktestRuns, name_command
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
 from fillip.manage.cohort.query_run import CohortRuns
@@ -50,7 +51,7 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
 
 
 async def open_runs(settings: Settings, stack: AsyncExitStack) -> list[Coroutine[None, None, None]]:
-    """What runs the queries of cohorts, what erases users, and what starts backtests."""
+    """What runs the queries of cohorts, what erases users, and what starts backtests and backfills."""
     engines: list[Engine] = []
     for role, connections in (("fillip_sweep", 2), ("fillip_api", 10)):
         engines.append(open_engine(settings.dsn(role), connections=connections))
@@ -62,4 +63,6 @@ async def open_runs(settings: Settings, stack: AsyncExitStack) -> list[Coroutine
     runs = CohortRuns(finder, engine, AnalyseUserQueries(client))
     erasures = ErasureRuns(finder, engine, ErasureTopics(settings), AnalyseErasures(client))
     backtests = BacktestRuns(finder, engine, name_command(), settings.list_for("backtest"))
-    return [*(runs.keep_running() for _ in range(RUNS_AT_ONCE)), erasures.keep_running(), backtests.keep_running()]
+    turns = backfills.BackfillTurns(finder, engine, backfills.name_command(), settings.list_for("backfill"))
+    others = [erasures.keep_running(), backtests.keep_running(), turns.keep_running()]
+    return [*(runs.keep_running() for _ in range(RUNS_AT_ONCE)), *others]

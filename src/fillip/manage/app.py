@@ -11,6 +11,7 @@ from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
+    backfills,
     backtests,
     badges,
     campaigns,
@@ -54,6 +55,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cohort_rules.router,
     lists.router,
     explain.router,
+    backfills.router,
     backtests.router,
     campaigns.router,
     hot.router,

@@ -70,7 +70,7 @@ class PostgresLedger:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 try:
-                    yield PostgresTransaction(connection, self._owner)
+                    yield self._begin(connection)
                 except BaseException as error:
                     first = error
                     raise
@@ -78,6 +78,9 @@ class PostgresLedger:
             cause = first or last
             told = await self._explain(cause)
             raise told from (cause if told is not cause else cause.__cause__)
+
+    def _begin(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> "PostgresTransaction":
+        return PostgresTransaction(connection, self._owner)
 
     async def _explain(self, error: BaseException) -> BaseException:
         """What went wrong, as Retry where the batch may be tried again."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
+from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.points import WalletKey
 from fillip.core.ledger.settlement import (
     GrantRequest,
@@ -168,7 +169,7 @@ class Settle:
             await ledger.fence(batch, tenants)
             fresh, conflicts, recorded = await _drop_duplicates(ledger, matches)
             in_turn = recorded.awaited or any(match.event.action == REVERSAL for match in fresh)
-            outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else _settle(ledger, fresh))
+            outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else settle_matches(ledger, fresh))
             rejections += conflicts
             await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
         self._pins.keep(batch, pins)
@@ -216,7 +217,12 @@ def _reject(match: Match) -> Rejection:
     )
 
 
-async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcome:
+async def settle_matches(
+    ledger: LedgerTransaction,
+    matches: Sequence[Match],
+    open_winners: Callable[[GrantRequest], Winners] = lambda _: Winners(),
+) -> Outcome:
+    """Lock what these events need, of whom none was decided before, and decide them in order; `open_winners` as in decide()."""
     charged = {charge.counter for match in matches for charge in match.charges}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged})
     caps = await ledger.share_limits(limits) if limits else {}
@@ -228,7 +234,7 @@ async def _settle(ledger: LedgerTransaction, matches: Sequence[Match]) -> Outcom
     weighed = await take_all(weighing, ledger.stay)
     locked = await _lock(ledger, [request for request, refused in weighed if not refused])
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
-    decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC))
+    decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC), open_winners)
     settled = await take_all(((each,) for each in decided), ledger.stay)
     for some in cut_evenly(settled, POSTED_AT_ONCE):
         post_points(some, locked.wallets)

@@ -5,7 +5,8 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from msgspec.structs import replace
 from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -15,17 +16,18 @@ from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.quest.check_route import check_route, list_warnings
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
-from fillip.http.fields import ObjectId, Part, give_examples
+from fillip.http.fields import Instant, ObjectId, Part, give_examples
 from fillip.http.page import Page, Pages, answer_page
+from fillip.manage.backfill.postgres import add_backfill
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign, check_conflict, require_lists
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart, read_checked, read_definition
-from fillip.manage.campaign.life_cycle import Order, find_next, keep_start, plan_end, plan_launch
+from fillip.manage.campaign.life_cycle import Order, check_backfill, find_next, keep_start, plan_end, plan_launch
 from fillip.manage.campaign.open_instances import OpenInstances, plan_change
 from fillip.manage.campaign.vocabulary_postgres import read_vocabulary
 from fillip.manage.limit.postgres import check_keys
-from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
+from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing, find_app_state
 from fillip.manage.rule.index_report import Lookup, list_lookups
 from fillip.manage.tenant.checks import require_room
 
@@ -49,6 +51,14 @@ class NewCampaign(Part):
 
     campaign_id: ObjectId | None = None
     definition: DefinitionPart
+
+
+class LaunchPart(Part):
+    """Since when a campaign counts that is launched now: what happened since then and was received before is decided too."""
+
+    model_config = give_examples({"backfill_from": "2026-01-01T00:00:00Z"})
+
+    backfill_from: Instant
 
 
 class WarningAnswer(BaseModel):
@@ -170,13 +180,20 @@ async def change_campaign(
 
 @router.post("/{campaign_id}/{order:order}")
 async def move_campaign(
-    work: Posting, campaign_id: str, order: Order, if_match: Match, response: Response
+    work: Posting,
+    request: Request,
+    campaign_id: str,
+    order: Order,
+    if_match: Match,
+    response: Response,
+    body: LaunchPart | None = None,
 ) -> CampaignAnswer:
     """Put into shadow, withdraw to a draft, launch, pause, resume, end or archive.
 
     In shadow a draft is decided on all that comes, grants nothing and takes nothing: what it would have granted, before limits
     and conflicts with other campaigns, is denied as `shadow`. Withdrawing makes a draft of it again, as its next version.
-    Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`.
+    Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`. With
+    `backfill_from` it starts then, and a backfill decides what was received before the launch. Only a launch takes a body.
     Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
     """
     await lock_tenant(work.connection, work.caller)
@@ -184,6 +201,11 @@ async def move_campaign(
     if_match.require(row.revision)
     campaign = read_definition(row)
     state = find_next(row, campaign, order)
+    if body is not None:
+        check_backfill(
+            body.backfill_from, order, campaign, row, is_set_up=find_app_state(request).user_queries is not None
+        )
+        campaign = replace(campaign, schedule=replace(campaign.schedule, starts_at=body.backfill_from))
     if order in ("shadow", "launch"):
         campaign = plan_launch(campaign, row) if order == "launch" else campaign
         campaign, checked = await _check(work, campaign_id, campaign)
@@ -194,6 +216,8 @@ async def move_campaign(
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+    if body is not None:
+        await add_backfill(work.connection, work.caller, campaign_id, body.backfill_from)
     if order in ("shadow", "launch"):
         await _require_steps(work, row)
     return await _answer_campaign(work, row, response)

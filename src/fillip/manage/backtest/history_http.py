@@ -37,9 +37,8 @@ class AnalyseHistory:
         """How many events there are. Raises Retry."""
         return msgspec.json.decode(await self._insist(self._query), type=HistoryCount).events
 
-    async def read(self) -> AsyncIterator[Sequence[HistoryEvent]]:
-        """All events in the order of their receipt. Raises Retry."""
-        behind: Mark | None = None
+    async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """All events, or those behind a mark, in the order of their receipt. Raises Retry."""
         most = MAX_EVENTS
         while True:
             query = msgspec.structs.replace(self._query, want="events", behind=behind, limit=most)

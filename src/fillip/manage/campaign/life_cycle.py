@@ -1,15 +1,17 @@
 """What an order does to a campaign: the state it goes into, and its schedule."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState
-from fillip.http.errors import Conflict
+from fillip.core.errors import Retry
+from fillip.http.errors import Conflict, Invalid
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import CampaignRow
 
+LONGEST_BACKFILL = timedelta(days=1_100)
 Order = Literal["shadow", "withdraw", "launch", "pause", "resume", "end", "archive"]
 
 
@@ -27,6 +29,21 @@ def find_next(row: CampaignRow, campaign: Campaign, order: Order) -> CampaignSta
     if state == "shadow":
         return state
     return "scheduled" if starts_at and starts_at > row.now else "running"
+
+
+def check_backfill(since: datetime, order: Order, campaign: Campaign, row: CampaignRow, *, is_set_up: bool) -> None:
+    """Raise Invalid where a campaign can't be launched as of `since`; Retry where nothing here could tell the past."""
+    if order != "launch":
+        raise Invalid("only a launch takes a body", at="/backfill_from")
+    if not is_set_up:
+        raise Retry("backfills are not set up here: the operator sets FILLIP_ANALYSE_KEY")
+    if since > row.now:
+        raise Invalid("must not lie in the future", at="/backfill_from")
+    if row.now - since > LONGEST_BACKFILL:
+        raise Invalid(f"must not lie more than {LONGEST_BACKFILL.days} days back", at="/backfill_from")
+    if campaign.schedule.starts_at not in (None, since):
+        told = campaign.schedule.starts_at.isoformat()
+        raise Invalid(f"the schedule starts at {told}: leave starts_at out, or give the same", at="/backfill_from")
 
 
 def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fillip.core.erasure import name_erased, tells_of
 from fillip.core.ports import Caller
 from fillip.manage.object.postgres import Objects
+from fillip.manage.store.backfill_table import backfill
 from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.store.tables import backtest, cohort_build, erasure, rejection
 
@@ -125,6 +126,8 @@ async def _erase_backtests(connection: Connection, held: Erasure) -> None:
     await connection.execute(update(backtest).where(mine, named).values(result=shown))
     anew = {"state": "waiting", "run_id": None, "held_until": None}
     await connection.execute(update(backtest).where(mine, backtest.c.state == "running").values(anew))
+    theirs = (backfill.c.tenant_id == held.tenant_id) & (backfill.c.state == "running")
+    await connection.execute(update(backfill).where(theirs).values(anew))  # which goes on, with events read anew
 
 
 async def are_counted(engine: AsyncEngine, held: Erasure) -> bool:

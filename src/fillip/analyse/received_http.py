@@ -1,0 +1,22 @@
+"""The door for backfills: up to where events are loaded. It opens to the installation's key."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fillip.analyse.erasures_http import ReadPositions
+from fillip.analyse.own_door import require_key
+from fillip.http.received_offsets import PATH, ReceivedOffsets
+
+
+def received_route(read_positions: ReadPositions, topic: str, key: str) -> Route:
+    """GET /internal/received: offsets by partition, of the topic of events."""
+
+    async def answer(request: Request) -> Response:
+        require_key(request, key)
+        positions = await read_positions()
+        offsets = {number: each.next_offset for (name, number), each in positions.items() if name == topic}
+        return Response(msgspec.json.encode(ReceivedOffsets(offsets)), media_type="application/json")
+
+    return Route(PATH, answer, methods=["GET"])
