@@ -11,12 +11,13 @@ import asyncpg
 import psycopg
 
 from fillip.core.backtest.past import PastGrant, build_past_book
-from fillip.core.backtest.question import BacktestQuestion
+from fillip.core.backtest.question import BacktestQuestion, Definitions
 from fillip.core.backtest.simulation import Decided
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backtest.past_postgres import PastLedger
+from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
@@ -67,11 +68,14 @@ class PastWorld:
     pool: asyncpg.Pool
     owner: psycopg.Connection
     events: list[dict[str, Any]] = field(default_factory=list)
+    worker: Worker | None = None
+    log: MemoryLog | None = None
+    decided: int = 0
 
     def say(self, count: int, seed: int) -> None:
         """Events of all kinds."""
         chance = random.Random(seed)
-        for number in range(count):
+        for number in range(len(self.events), len(self.events) + count):
             hours = chance.choice([-69, -68, 0, 1, 2, 24, 25, 48, 72, 96])
             said = (
                 chance.choice(USERS),
@@ -83,18 +87,25 @@ class PastWorld:
             self.events.append(write_event(number, self.shop.tenant_id, said))
 
     async def live(self) -> None:
-        """Let the worker decide all of them, in the order of one partition."""
-        log = MemoryLog(self.shop.tenant_id, 1)
-        for event in self.events:
-            log.append(0, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
-        worker = Worker(self.pool, log, Rumours(), 40, lambda *told: None)
-        await worker.source.rewind()
-        left = len(self.events)
-        while left:
-            batch = await anext(worker.source)
-            assert await worker.commit(await worker.prepare(batch, self.shop.tenant_id)) == "settled"
-            left -= len(batch.records)
-        await worker.source.close()
+        """Let the worker decide those that it has not decided yet, in the order of one partition, under the book as it is."""
+        if self.worker is None or self.log is None:
+            self.log = MemoryLog(self.shop.tenant_id, 1)
+            self.worker = Worker(self.pool, self.log, Rumours(), 40, lambda *told: None)
+            await self.worker.source.rewind()
+        for event in self.events[self.decided :]:
+            self.log.append(0, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
+        newest = "SELECT book_version FROM tenant WHERE tenant_id = %s"
+        [(version,)] = self.owner.execute(newest, (self.shop.tenant_id,)).fetchall()
+        self.worker.books.require(self.shop.tenant_id, version)
+        while self.decided < len(self.events):
+            batch = await anext(self.worker.source)
+            assert await self.worker.commit(await self.worker.prepare(batch, self.shop.tenant_id)) == "settled"
+            self.decided += len(batch.records)
+
+    async def close(self) -> None:
+        """End the worker."""
+        if self.worker:
+            await self.worker.source.close()
 
     def list_live(self, campaign_id: str) -> dict[Name, Said]:
         """What the ledger says."""
@@ -112,7 +123,10 @@ class PastWorld:
         return book
 
     async def replay(
-        self, campaign_id: str, granted: Mapping[str, Sequence[PastGrant]] | None = None
+        self,
+        campaign_id: str,
+        granted: Mapping[str, Sequence[PastGrant]] | None = None,
+        definitions: Definitions = "current",
     ) -> tuple[Replay, dict[Name, Said]]:
         """Backtest it: what came of it, and each decision."""
         whole, ledger = await self.load(), PastLedger(self.pool, self.shop.tenant_id)
@@ -120,7 +134,8 @@ class PastWorld:
         asked, _ = await ledger.read_version(question, whole)
         meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
         book = build_past_book(whole, asked, FIRST, UNTIL)
-        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC))
+        books = await load_recorded_books(ledger, whole, campaign_id) if definitions == "recorded" else None
+        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC), books)
         replay.tally = told = ToldTally()
         past = [write_past(number, event, granted or {}) for number, event in enumerate(self.events)]
         await replay.play(Past(past), lambda done: None)

@@ -31,7 +31,7 @@ from fillip.stream.topics import Topics
 from tests.analyse.bay_world import decision
 from tests.analyse.test_day_files import NOW_MS, load, load_events
 from tests.manage.conftest import Plane
-from tests.manage.shop import CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
+from tests.manage.shop import ANY, CASHBACK, LONG_AGO, QUEST, cap, draft, launch, open_cohort, open_shop
 
 KEY = "key-of-this-installation"
 TODAY = datetime.fromtimestamp(NOW_MS / 1000, UTC)
@@ -156,6 +156,31 @@ async def test_what_others_were_granted_stays_granted(backtest_world: World, acm
     assert (limit["limit_id"], limit["denied"], limit["first_event_id"]) == ("budget", 4, "e4")
 
 
+async def test_each_event_is_decided_under_the_definitions_recorded_for_it(
+    backtest_world: World, acme: AsyncClient
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "big", CASHBACK | {"rule": "event.amount_cents > 10"})
+    before = (await acme.get("/v1/tenant")).json()["book_version"]
+    changed = {"rule": "event.amount_cents > 1000", "schedule": {"starts_at": LONG_AGO}}
+    assert (await acme.put("/v1/campaigns/big", json=CASHBACK | changed, headers=ANY)).is_success
+    after = (await acme.get("/v1/tenant")).json()["book_version"]
+    pin = "INSERT INTO book_pin (tenant_id, topic, partition, from_offset, book_version) VALUES ('acme', 'events', 0, :at, :book)"
+    async with transaction(backtest_world.plane.owner) as connection:
+        for at, book in ((1, before), (3, after)):
+            await connection.execute(text(pin), {"at": at, "book": book})
+    await backtest_world.happen(*[buy(f"e{n}", "ada", 100) for n in range(5)], buy("last", "ada", 2000))
+    result = (await backtest_world.answer(acme, "big", definitions="recorded"))["result"]
+    assert (result["events"], result["events_met"], result["granted"]) == (6, 3, 3)
+    assert result["not_considered"] == ["reversals", "former_users"]
+    assert (await backtest_world.answer(acme, "big"))["result"]["granted"] == 1
+    other_log = {"at": 0, "book": after}
+    async with transaction(backtest_world.plane.owner) as connection:
+        await connection.execute(text(pin.replace("'events'", "'others'")), other_log)
+    failed = await backtest_world.answer(acme, "big", definitions="recorded")
+    assert (failed["state"], "the log was replaced" in failed["error"]) == ("failed", True)
+
+
 async def test_what_is_refused(backtest_world: World, acme: AsyncClient) -> None:
     await open_shop(acme)
     await draft(acme, "big", CASHBACK)
@@ -163,6 +188,8 @@ async def test_what_is_refused(backtest_world: World, acme: AsyncClient) -> None
     for wrong, status, at in (
         ({"campaign_id": "none"}, 404, None),
         ({"version": 2}, 404, None),
+        ({"version": 1, "definitions": "recorded"}, 422, "/version"),
+        ({"definitions": "former"}, 422, "/definitions"),
         ({"to": soon}, 422, "/to"),
         ({"from": soon}, 422, "/from"),
         ({"from": "2020-01-01T00:00:00Z"}, 422, "/from"),

@@ -24,6 +24,7 @@ from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import FillipError, Retry
 from fillip.manage.backtest.history_http import AnalyseHistory
 from fillip.manage.backtest.past_postgres import PastLedger
+from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
 from fillip.manage.backtest.sample import explain_samples, write_samples
 from fillip.manage.backtest.told import Failed, Progress, Told, Worked
@@ -78,8 +79,12 @@ async def run_backtest(settings: Settings, question: BacktestQuestion) -> Worked
             refused.update(refusals.tell())
 
         meet = Meet(PostgresUsers(pool), numbers, count)
-        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC))
-        history = AnalyseHistory(client, question, list_actions(asked))
+        recorded, versions = None, [asked]
+        if question.definitions == "recorded":
+            recorded = await load_recorded_books(ledger, whole, question.campaign_id)
+            versions = [*recorded.versions.values()]
+        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC), recorded)
+        history = AnalyseHistory(client, question, list_actions(versions))
         await replay.play(history, _Progress(await history.count()).tell)
         result = await replay.sum_up(numbers, {str(reason): n for reason, n in refused.items()}, began_at_s)
         passed_over = replay.list_not_considered(result, was_launched=was_launched)

@@ -24,10 +24,16 @@ from fillip.stream.belt import take_portions
 SLICE_S = 0.01
 
 Attributes = Mapping[str, object]
+_Part = tuple[str, str, int]
+"""(tenant, topic, partition)"""
 
 
 class Meet:
-    """Stage: events in, those that meet a campaign out, with rejections passed through in their order."""
+    """Stage: events in, those that meet a campaign out, with rejections passed through in their order.
+
+    Of a tenant and partition of whose events none does, one comes out all the same, without a candidate: so that settle
+    knows under which book they were looked at.
+    """
 
     def __init__(self, users: UserAttributes, numbers: UserNumbers, count: Callable[[Refusals], None]) -> None:
         """`users` and `numbers` are asked once a batch, of users whose attributes or cohorts are asked for; `count` is told
@@ -46,6 +52,7 @@ class Meet:
         wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.open_set.uses_user}
         users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
+        unmet: dict[_Part, Event] = {}
         due = monotonic() + SLICE_S
         async for portion in take_portions(list(zip(items, found, strict=True))):
             for item, eligibility in portion:
@@ -58,8 +65,10 @@ class Meet:
                     met.append(Match(item, ()))
                 elif eligibility and (match := _meet(eligibility, users, refusals)):
                     met.append(match)
+                else:
+                    unmet.setdefault((item.tenant_id, item.place.topic, item.place.partition), item)
         self._count(refusals)
-        return met
+        return met + _represent(unmet, met) if unmet else met
 
     async def _find_numbers(self, opened: Sequence["_Opened"]) -> Mapping[str, Mapping[str, int]]:
         if not opened:
@@ -70,6 +79,13 @@ class Meet:
             users.setdefault(each.event.tenant_id, set()).add(each.event.user_id)
             books[each.event.tenant_id] = each.event.book
         return await self._numbers.find(users, books)
+
+
+def _represent(unmet: Mapping["_Part", Event], met: Sequence[Match | Rejection]) -> list[Match | Rejection]:
+    """One event of each part of the log of which none has met a campaign."""
+    events = [each.event for each in met if isinstance(each, Match) and each.event.action != REVERSAL]
+    known = {(event.tenant_id, event.place.topic, event.place.partition) for event in events}
+    return [Match(event, ()) for part, event in unmet.items() if part not in known]
 
 
 class _Opened(Struct, frozen=True):

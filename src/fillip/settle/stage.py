@@ -161,10 +161,12 @@ class Settle:
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
         """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
-        matches = [item for item in items if isinstance(item, Match)]
+        seen = [item for item in items if isinstance(item, Match)]
+        matches = [match for match in seen if match.candidates or match.event.action == REVERSAL]
         rejections = [item for item in items if isinstance(item, Rejection)]
+        pins = self._pins.list_new(batch, [match for match in seen if match.event.action != REVERSAL])
         tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
-        pins = self._pins.list_new(batch, [match for match in matches if match.event.action != REVERSAL])
+        tenants |= {pin.tenant_id for pin in pins}
         async with self._ledger.open() as ledger:
             await ledger.fence(batch, tenants)
             fresh, conflicts, recorded = await _drop_duplicates(ledger, matches)

@@ -1,6 +1,6 @@
 """The past as a backtest reads it: events, and what other campaigns were granted for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -39,6 +39,6 @@ def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: 
     return replace(book, campaign_versions=versions, by_action=index_triggers([running], {}), limits=mine)
 
 
-def list_actions(asked: CampaignVersion) -> list[str]:
-    """The actions whose events may concern the campaign."""
-    return sorted({each.action for each in asked.campaign.expressions if each.is_rule})
+def list_actions(versions: Iterable[CampaignVersion]) -> list[str]:
+    """The actions whose events may concern these versions of a campaign."""
+    return sorted({each.action for version in versions for each in version.campaign.expressions if each.is_rule})

@@ -9,7 +9,13 @@ from msgspec import Struct
 from fillip.core.ledger.decision import DecisionReason
 
 NotConsidered = Literal[
-    "reversals", "former_definitions", "codes_left", "badges_held", "own_earlier_grants", "archived_campaigns"
+    "reversals",
+    "former_definitions",
+    "former_users",
+    "codes_left",
+    "badges_held",
+    "own_earlier_grants",
+    "archived_campaigns",
 ]
 """What a backtest passes over: see docs/guide/backtest.md."""
 

@@ -4,7 +4,7 @@ Quests and the campaign's own limits begin empty. Of a limit that it shares with
 granted in the same window, before or after the event, has left: what others were granted stays granted.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -42,6 +42,19 @@ class _Standing(Struct, frozen=True):
     granted: Sequence[str] = ()
 
 
+class _Terms(Struct, frozen=True):
+    """What a book says of the campaign: whose its quest's instances are, how late events may come to any of its versions in force,
+    the caps by (tenant, limit), and the limits that it shares.
+    """
+
+    tenant_id: str
+    quest_id: str
+    is_routed: bool
+    lateness: timedelta
+    caps: Mapping[tuple[str, str], int]
+    shared: Set[str]
+
+
 class Simulation:
     """A ledger in memory; `decide` moves it on, or leaves it as it was where it raises."""
 
@@ -49,23 +62,22 @@ class Simulation:
         """`book` is of build_past_book, `others` are the campaigns in force, by which conflicts are settled."""
         self._others = others
         self._at = at
-        self._caps = {(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()}
-        self._shared = {limit_id for limit_id, limit in book.limits.items() if limit.campaign_id is None}
-        [asked] = book.campaign_versions.values()
-        quest = asked.campaign.quest
-        self._quest = book.tenant.tenant_id, asked.campaign_id
-        self._is_routed = asked.route is not None
-        self._lateness = timedelta(seconds=quest.lateness_s if quest else 0)
+        self._terms = _read_terms(book)
         self._counters: dict[CounterKey, Counter] = {}
         self._instances: dict[QuestKey, dict[Name, Instance]] = {}
         self._held: set[BadgeKey] = set()
 
+    def use(self, book: Book) -> None:
+        """Decide what comes now by this book of the same campaign."""
+        self._terms = _read_terms(book)
+
     def list_unknown(self, past: Iterable[PastMatch]) -> set[CounterKey]:
         """The counters of shared limits that these events may charge, and whose use is not known yet."""
-        if not self._shared:
+        shared = self._terms.shared
+        if not shared:
             return set()
         charged = {charge.counter for each in past for charge in each.match.charges}
-        return {key for key in charged if key.limit_id in self._shared and key not in self._counters}
+        return {key for key in charged if key.limit_id in shared and key not in self._counters}
 
     def know(self, used: Mapping[CounterKey, Counter]) -> None:
         """Take note of what was used of counters in fact."""
@@ -98,7 +110,14 @@ class Simulation:
         places = {id(request): place for request, place in zip(requests, standing, strict=True)}
         asked = [(request, None) for request in requests]
         return decide(
-            asked, counters, self._caps, {}, stock, instances, self._at, lambda request: places[id(request)].winners
+            asked,
+            counters,
+            self._terms.caps,
+            {},
+            stock,
+            instances,
+            self._at,
+            lambda request: places[id(request)].winners,
         )
 
     def _rank(self, request: GrantRequest, granted: Sequence[PastGrant]) -> _Standing:
@@ -121,11 +140,12 @@ class Simulation:
 
     def _find_instances(self, matches: Sequence[Match]) -> InstanceBatch:
         """Those that matter to the events, as settle would find them; where all are found without a route, in less time."""
-        if not self._is_routed:
-            tenant_id, campaign_id = self._quest
+        terms = self._terms
+        if not terms.is_routed:
             users = {match.event.user_id for match in matches}
-            known = {user: quest for user in users if (quest := (tenant_id, campaign_id, user)) in self._instances}
-            first = min([match.event.clock_at for match in matches], default=self._at) - self._lateness
+            own = {user: (terms.tenant_id, terms.quest_id, user) for user in users}
+            known = {user: quest for user, quest in own.items() if quest in self._instances}
+            first = min([match.event.clock_at for match in matches], default=self._at) - terms.lateness
             return InstanceBatch({quest: self._choose(quest, first) for quest in known.values()})
         wanted = list_instances_to_lock(matches)
         found = {quest: span.first for quest, span in wanted.quests.items() if quest in self._instances}
@@ -164,3 +184,18 @@ class Simulation:
             del known[place.key, place.occurrence - 1]
         if not instance.is_unfinished and (place.key, place.occurrence + 1) in known:
             del known[place.key, place.occurrence]
+
+
+def _read_terms(book: Book) -> _Terms:
+    [newest] = book.campaign_versions.values()
+    versions = (newest, *newest.retained)
+    return _Terms(
+        tenant_id=book.tenant.tenant_id,
+        quest_id=newest.quest_id,
+        is_routed=newest.route is not None,
+        lateness=timedelta(
+            seconds=max(each.campaign.quest.lateness_s if each.campaign.quest else 0 for each in versions)
+        ),
+        caps={(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()},
+        shared={limit_id for limit_id, limit in book.limits.items() if limit.campaign_id is None},
+    )

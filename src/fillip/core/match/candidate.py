@@ -54,7 +54,8 @@ class Candidate(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """An event that meets at least one campaign, with what was read of its user at that time, at its revision.
+    """An event that meets at least one campaign, with what was read of its user at that time, at its revision. Without a candidate
+    it is a reversal, or only tells under which book events were looked at.
 
     `late` marks an event beyond the acceptance horizon: it is recorded, its candidates are denied as `late`.
     `full` are counters that the projection showed without room: a hint, never a denial.

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from fillip.core.backtest.question import Definitions
 from fillip.core.backtest.result import NotConsidered
 from fillip.core.errors import Retry
 from fillip.core.ledger.decision import DecisionReason
@@ -36,6 +37,10 @@ class NewBacktest(Part):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     first_at: Annotated[Instant, Field(alias="from", examples=["2026-01-01T00:00:00Z"])]
     until_at: Instant | None = Field(None, alias="to", examples=["2026-04-01T00:00:00Z"])
+    definitions: Definitions = Field(
+        "current",
+        description="`recorded`: each event by the definitions that were in force for it, without a `version`",
+    )
 
 
 class BacktestSpend(BaseModel):
@@ -123,6 +128,7 @@ class BacktestSummary(BaseModel):
     version: int
     first_at: datetime = Field(serialization_alias="from")
     until_at: datetime = Field(serialization_alias="to")
+    definitions: Definitions
     state: Literal["waiting", "running", "done", "failed"]
     asked_at: datetime
     begun_at: datetime | None
@@ -155,9 +161,14 @@ async def ask_backtest(new: NewBacktest, request: Request, work: Posting, respon
         raise Invalid("must lie before `to`", at="/from")
     if until_at - new.first_at > LONGEST:
         raise Invalid(f"must not lie more than {LONGEST.days} days before `to`", at="/from")
+    if new.definitions == "recorded" and new.version:
+        raise Invalid(
+            "must not be given where `definitions` are recorded: those in force for each event are taken", at="/version"
+        )
     campaign = await find_campaign(work.connection, work.caller, new.campaign_id)
     version = new.version or campaign.version
-    row = await postgres.ask_backtest(work.connection, work.caller, new.campaign_id, version, new.first_at, until_at)
+    asked = new.campaign_id, version, new.first_at
+    row = await postgres.ask_backtest(work.connection, work.caller, *asked, until_at, new.definitions)
     response.headers["Location"] = f"/v1/backtests/{row.backtest_id}"
     return BacktestSummary.model_validate(row, from_attributes=True)
 

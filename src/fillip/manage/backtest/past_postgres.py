@@ -1,6 +1,6 @@
 """What a backtest reads of the ledger and the catalogue, as role fillip_worker, held to its tenant."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.errors import Refused, Retry
 from fillip.core.limit import Counter, CounterKey
 from fillip.rows.campaign.postgres import name_lists, read_version
-from fillip.rows.connection import Connection
+from fillip.rows.connection import Connection, Row
 from fillip.rows.limit.postgres import read_counters
 from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
@@ -39,6 +39,11 @@ class PastLedger:
         [row] = rows
         version = read_version(question.campaign_id, question.version, "running", row["definition"], row["checked"])
         return replace(version, lists={name: book.lists[name] for name in name_lists(version)}), row["state"] != "draft"
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Row]:
+        """The rows of a SELECT. Raises Retry."""
+        async with self._read() as connection:
+            return await connection.fetch(statement, *arguments)
 
     async def read_counters(self, asked: Collection[CounterKey]) -> Mapping[CounterKey, Counter]:
         """What is used of them now. Raises Retry."""

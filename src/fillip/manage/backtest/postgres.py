@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from fillip.core.backtest.question import BacktestQuestion
+from fillip.core.backtest.question import BacktestQuestion, Definitions
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
@@ -45,7 +45,13 @@ class BacktestRun(Struct, frozen=True):
 
 
 async def ask_backtest(
-    connection: Connection, caller: Caller, campaign_id: str, version: int, first_at: datetime, until_at: datetime
+    connection: Connection,
+    caller: Caller,
+    campaign_id: str,
+    version: int,
+    first_at: datetime,
+    until_at: datetime,
+    definitions: Definitions = "current",
 ) -> Row[Any]:
     """Store one that waits; the oldest beyond 1,000 are forgotten. Raises NotFound for an unknown version, Conflict at 10 open."""
     known = campaign_version.c
@@ -61,6 +67,7 @@ async def ask_backtest(
         "version": version,
         "first_at": first_at,
         "until_at": until_at,
+        "definitions": definitions,
     }
     made = await connection.execute(insert(backtest).values(values).returning(backtest.c.backtest_id))
     backtest_id: UUID = made.scalar_one()
@@ -117,7 +124,8 @@ async def begin_run(engine: AsyncEngine, tenant_id: str, backtest_id: UUID) -> B
         run_id = uuid4()
         begun = {"state": "running", "run_id": run_id, "begun_at": row.now, "tries": row.tries + 1, "events_done": 0}
         await _set(connection, caller, backtest_id, begun | {"held_until": row.now + HELD_FOR})
-        question = BacktestQuestion(tenant_id, row.campaign_id, row.version, row.first_at, row.until_at)
+        asked = row.campaign_id, row.version
+        question = BacktestQuestion(tenant_id, *asked, row.first_at, row.until_at, row.definitions)
         return BacktestRun(backtest_id, run_id, question, row.tries + 1)
 
 

@@ -47,14 +47,31 @@ class Counters(Protocol):
         ...
 
 
+class Books(Protocol):
+    """The books that events were decided under."""
+
+    async def find(self, partition: int, log_offset: int) -> Book | None:
+        """That of an event, with no campaign but the one asked for, or none; None before any. Raises Retry."""
+        ...
+
+
 class Replay:
     """One backtest. `events` of them were read so far."""
 
     def __init__(
-        self, book: Book, others: Mapping[str, CampaignVersion], meet: Meet, counters: Counters, at: datetime
+        self,
+        book: Book,
+        others: Mapping[str, CampaignVersion],
+        meet: Meet,
+        counters: Counters,
+        at: datetime,
+        recorded: Books | None = None,
     ) -> None:
-        """`book` is of build_past_book, `others` are the campaigns in force."""
+        """`book` is of build_past_book, `others` are the campaigns in force. Where there are `recorded` books, events are decided
+        under those.
+        """
         self._book = book
+        self._recorded = recorded
         self._others = others
         self._meet = meet
         self._counters = counters
@@ -89,20 +106,35 @@ class Replay:
     async def _take(self, page: Sequence[HistoryEvent]) -> None:
         granted: dict[int, Sequence[PastGrant]] = {}
         events: list[Event] = []
+        book = self._book
         for each in page:
             self.events += 1
-            event = self._read_event(each)
+            if self._recorded:
+                found = await self._recorded.find(each.partition, each.log_offset)
+                if found is None or not found.campaign_versions:
+                    continue
+                if found is not book:
+                    await self._decide_under(book, events, granted)
+                    book, events = found, []
+            event = self._read_event(each, book)
             if event is None:
                 self._unreadable += 1
                 continue
             if each.granted:
                 granted[event.place.offset] = each.granted
             events.append(event)
-        await self._decide(events, granted)
+        await self._decide_under(book, events, granted)
 
-    def _read_event(self, past: HistoryEvent) -> Event | None:
-        """None where the schemas of now refuse it."""
-        action = self._book.actions.get(past.action)
+    async def _decide_under(
+        self, book: Book, events: Sequence[Event], granted: Mapping[int, Sequence[PastGrant]]
+    ) -> None:
+        if events:
+            self._simulation.use(book)
+            await self._decide(events, granted)
+
+    def _read_event(self, past: HistoryEvent, book: Book) -> Event | None:
+        """None where the book's schemas refuse it."""
+        action = book.actions.get(past.action)
         try:
             typed = action.read(past.data) if action else None
         except Unreadable:
@@ -110,7 +142,7 @@ class Replay:
         if typed is None:
             return None
         return Event(
-            tenant_id=self._book.tenant.tenant_id,
+            tenant_id=book.tenant.tenant_id,
             source=past.source,
             event_id=past.id,
             user_id=past.user_id,
@@ -121,7 +153,7 @@ class Replay:
             typed=typed,
             place=Place("", past.partition, self.events),
             taken_at=past.received_at,
-            book=self._book,
+            book=book,
         )
 
     async def _decide(self, events: Sequence[Event], granted: Mapping[int, Sequence[PastGrant]]) -> None:
@@ -130,7 +162,7 @@ class Replay:
             past = [
                 PastMatch(match, granted.get(match.event.place.offset, ()))
                 for match in await self._meet(events)
-                if isinstance(match, Match)
+                if isinstance(match, Match) and match.candidates
             ]
             if unknown := self._simulation.list_unknown(past):
                 self._simulation.know(await self._counters.read_counters(unknown))
@@ -182,7 +214,7 @@ class Replay:
         gone = any(each.campaign_id not in self._others for each in result.overlap)
         asked: list[tuple[NotConsidered, bool]] = [
             ("reversals", True),
-            ("former_definitions", True),
+            ("former_users" if self._recorded else "former_definitions", True),
             ("codes_left", any(reward.pool for reward in rewards)),
             ("badges_held", any(reward.badge for reward in rewards)),
             ("own_earlier_grants", was_launched and shared),

@@ -149,7 +149,7 @@ backtest = _table(
     _text("campaign_id"),
     _integer("version", "tries"),
     _instant("first_at", "until_at", "asked_at"),
-    _text("state", given=False),
+    _text("state", "definitions", given=False),
     _instant("begun_at", "ended_at", "held_until", null=True),
     _uuid("run_id", null=True),
     _count("events_done"),
