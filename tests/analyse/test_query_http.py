@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 
 from fillip.analyse import Queries, build_app
 from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.queries import QueryRefused
+from fillip.analyse.queries import QueryRefused, QueryStopped
+from fillip.analyse.task import ANALYSTS, Bounds
 from fillip.app.valkey import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.api.keys import NewKey
@@ -138,6 +141,47 @@ async def test_a_cohort_can_be_selected_and_previewed(analyst: Analyst) -> None:
     for wrong in ("SELECT id, user_id FROM events", "SELECT 1 AS n"):
         with pytest.raises(QueryRefused, match="one column of users"):
             await analyst.queries.preview_users("acme", wrong)
+
+
+async def test_a_query_that_is_stopped_or_left_takes_no_other_with_it(analyst: Analyst) -> None:
+    short = Bounds(rows=10, bytes=1_000, within_s=1, memory_mb=256)
+
+    async def ask(tenant: str, sql: str, bounds: Bounds) -> str:
+        async with analyst.queries.answer(tenant, sql, "json", bounds) as answer:
+            return answer.file.read_text()
+
+    await ask("rival", "SELECT 1 AS n", short)
+    endless = "SELECT count(*) AS n FROM range(1000000000000)"
+    beside = asyncio.create_task(ask("rival", "SELECT count(*) AS n FROM range(2000000000)", ANALYSTS))
+    with pytest.raises(QueryStopped, match="longer than 1 s"):
+        await ask("acme", endless, short)
+    left = asyncio.create_task(ask("acme", endless, ANALYSTS))
+    await asyncio.wait({left}, timeout=0.5)
+    left.cancel()
+    await asyncio.wait({left})
+    assert left.cancelled()
+    assert json.loads(await beside) == [{"n": 2_000_000_000}]
+    assert len(list_family(os.getpid())) == 1  # what forks; nothing of what was left
+
+
+async def test_queries_go_on_when_what_forks_them_is_killed(analyst: Analyst) -> None:
+    assert (await analyst.ask("SELECT 1 AS n")).status_code == 200
+    [source] = list_family(os.getpid())
+    running = asyncio.create_task(analyst.ask("SELECT count(*) AS n FROM range(2000000000)"))
+    while len(family := list_family(os.getpid())) < 2:
+        await asyncio.sleep(0.01)
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    assert (await running).status_code == 503
+    answers = [(await analyst.ask("SELECT 1 AS n")).status_code for _ in range(2)]
+    assert answers[-1] == 200 and source not in list_family(os.getpid())
+
+
+def list_family(pid: int) -> list[int]:
+    """The processes that this one has begun to run queries, and theirs."""
+    children = [int(each) for told in Path(f"/proc/{pid}/task").glob("*/children") for each in told.read_text().split()]
+    mine = [each for each in children if b"fillip.analyse.forks_duckdb" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [*mine, *(each for child in mine for each in list_family(child))]
 
 
 async def test_numbers_that_json_has_not(analyst: Analyst) -> None:

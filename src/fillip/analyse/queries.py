@@ -3,13 +3,15 @@
 import asyncio
 import csv
 import os
+import socket
 import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic
 from typing import Any, Self, TypeAlias
 
@@ -74,38 +76,88 @@ class Answer(Struct, frozen=True):
     took_s: float
 
 
+class Source(Struct, frozen=True):
+    """The process that forks one for each query, and the socket by which it is asked to."""
+
+    process: Process
+    control: socket.socket
+
+    async def end(self) -> None:
+        """End it, and with it what it forked."""
+        self.control.close()
+        if self.process.returncode is None:
+            await self.process.wait()
+
+
 class Processes:
-    """Processes that run one query each. One is kept in readiness: to start takes most of a second."""
+    """Processes that run one query each, forked from one that has imported what they need."""
 
     def __init__(self) -> None:
-        self._ready: asyncio.Task[Process] | None = None
+        self._source: asyncio.Task[Source] | None = None
 
     async def run(self, task: Task) -> Outcome:
-        """Let a process of its own run it, and kill it when its time is over."""
-        ready, self._ready = self._ready, None
-        process = await (ready or _start())
-        if process.returncode is not None:
-            process = await _start()
-        try:
-            async with asyncio.timeout(task.bounds.within_s):
-                told, failed = await process.communicate(msgspec.json.encode(task))
-        except TimeoutError:
-            return Outcome(refused=f"took longer than {task.bounds.within_s} s", stopped=True)
-        finally:
-            await _end(process)
-            if self._ready is None:
-                self._ready = asyncio.create_task(_start())
-        if process.returncode and process.returncode < 0:  # by the kernel, or by a library that found no memory
-            return Outcome(refused="took more memory or time than it may", stopped=True)
-        if process.returncode:
-            log.error("a query's process failed", error=failed[-2_000:].decode(errors="replace"))
-            raise Retry("the query could not be run now; the server's log tells why")
-        return msgspec.json.decode(told, type=Outcome)
+        """Let a process of its own run it, and kill it when its time is over. Raises Retry."""
+        with ExitStack() as stack:
+            asked, told, failed = (stack.enter_context(TemporaryFile()) for _ in range(3))
+            asked.write(msgspec.json.encode(task))
+            asked.seek(0)
+            code = await self._fork([each.fileno() for each in (asked, told, failed)], task.bounds.within_s)
+            told.seek(0)
+            failed.seek(0)
+            if code is None:
+                return Outcome(refused=f"took longer than {task.bounds.within_s} s", stopped=True)
+            if code < 0:  # by the kernel, or by a library that found no memory
+                return Outcome(refused="took more memory or time than it may", stopped=True)
+            if code:
+                log.error("a query's process failed", error=failed.read()[-2_000:].decode(errors="replace"))
+                raise Retry("the query could not be run now; the server's log tells why")
+            return msgspec.json.decode(told.read(), type=Outcome)
 
     async def close(self) -> None:
-        """End the one in readiness."""
-        if self._ready is not None:
-            await _end(await self._ready)
+        """End all."""
+        if self._source is not None:
+            await (await self._source).end()
+
+    async def _fork(self, files: list[int], within_s: float) -> int | None:
+        """Have a process begin with these as its standard files; how it ended, None where its time was over. Raises Retry."""
+        source = await self._reach_source()
+        life, others = socket.socketpair()
+        life.setblocking(False)
+        with life:
+            try:
+                with others:
+                    socket.send_fds(source.control, [b"."], [*files, others.fileno()])
+            except OSError as error:
+                raise Retry("what runs queries has ended; it begins anew") from error
+            ended = asyncio.create_task(asyncio.get_running_loop().sock_recv(life, 4))
+            try:
+                await asyncio.wait({ended}, timeout=within_s)
+                is_over = not ended.done()
+            finally:
+                if not ended.done():
+                    life.shutdown(socket.SHUT_WR)
+                    await asyncio.wait({ended})  # its files are not removed under it
+            if is_over:
+                return None
+            if not (code := ended.result()):
+                raise Retry("what ran the query has ended; it begins anew")
+            return int.from_bytes(code, "big", signed=True)
+
+    async def _reach_source(self) -> Source:
+        """The one that there is, or another where it has ended. Raises Retry."""
+        if self._source is not None and self._source.done():
+            if not self._source.cancelled() and self._source.exception() is None:
+                source = self._source.result()
+                if source.process.returncode is None:
+                    return source
+                source.control.close()
+            self._source = None
+        if self._source is None:
+            self._source = asyncio.create_task(_start())
+        try:
+            return await asyncio.shield(self._source)
+        except OSError as error:
+            raise Retry("queries can't be run now: no process can be started") from error
 
 
 class Queries:
@@ -197,19 +249,19 @@ class Queries:
                 del self._present[tenant_id], self._turns[tenant_id]
 
 
-async def _start() -> Process:
-    """Without an environment, and with no open files but stdin and stdout."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-m", "fillip.analyse.sandbox_duckdb",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={"LC_ALL": "C.UTF-8"}, cwd=os.sep, start_new_session=True,
-    )  # fmt: skip
-
-
-async def _end(process: Process) -> None:
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+async def _start() -> Source:
+    """Without an environment, and with no open files but its socket and where it tells what went wrong."""
+    control, others = socket.socketpair()
+    control.setblocking(False)
+    with others:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-m", "fillip.analyse.forks_duckdb", stdin=others.fileno(), stdout=asyncio.subprocess.DEVNULL,
+            env={"LC_ALL": "C.UTF-8"}, cwd=os.sep, start_new_session=True,
+        )  # fmt: skip
+    if not await asyncio.get_running_loop().sock_recv(control, 1):
+        control.close()
+        raise OSError("it ended before it was ready")
+    return Source(process, control)
 
 
 def _read_users(file: Path, most: int) -> list[str]:

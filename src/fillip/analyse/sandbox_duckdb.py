@@ -1,4 +1,4 @@
-"""Runs one SELECT of a tenant in a process of its own: `python -m fillip.analyse.sandbox_duckdb`.
+"""Runs one SELECT of a tenant, in a process of its own that `analyse/forks_duckdb.py` forks.
 
 It reads one Task from stdin, as JSON, and writes one Outcome to stdout. DuckDB is empty and in memory; it can reach the
 tenant's files and write the answer's, and nothing else: that is the boundary. The kernel bounds memory, time and the size
@@ -213,7 +213,3 @@ def describe_error(message: str, task: Task) -> Outcome:
     at = f"{int(found[1]) - 1}:{max(1, len(found[3]) - len(f'LINE {found[1]}: ') + 1)}" if found else None
     said = re.sub(r"(/[^\s\"']*)+/", "", message.partition("\n\nLINE ")[0])
     return Outcome(refused=said[:LONGEST_MESSAGE], at=at)
-
-
-if __name__ == "__main__":
-    main()
