@@ -27,8 +27,9 @@ setup: .venv/.synced  ## install what is needed into .venv (done by the others b
 	  || { echo "Fillip needs Python 3.11 or newer; found: $$($(PYTHON) --version). Set PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "installing the locked packages into .venv …"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" .venv
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q src  # else seven processes compile the same at once, and keep the memory that it took
 	@touch $@
 
 demo: .venv/.synced  ## run the main job on real shopping data (ARGS=--keep leaves it up)
