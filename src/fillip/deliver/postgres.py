@@ -29,7 +29,8 @@ from fillip.deliver.inbox import (
 from fillip.rows.transient_postgres import UNREACHED
 
 ANSWER_WITHIN_S = 5.0
-MAX_CONNECTIONS = 8
+MAX_CONNECTIONS, IDLE_S = 8, 10.0
+"""All are needed when many come at once, as after a restart; one that has idled so long goes: each takes 5 MB of the server."""
 TRANSIENT_ERRORS = (*UNREACHED, asyncpg.PostgresError)  # whatever it refuses: the session lives on, and asks again
 UNSHOWN = Counter(
     "fillip_deliver_unshown_total", "Rows of the ledger that could not be shown, by what they are", ["what"]
@@ -50,7 +51,13 @@ class PostgresInbox:
     @asynccontextmanager
     async def open(cls, dsn: str) -> AsyncIterator[Self]:
         """`dsn` is that of role fillip_gateway."""
-        pool = asyncpg.create_pool(dsn, min_size=0, max_size=MAX_CONNECTIONS, command_timeout=ANSWER_WITHIN_S)
+        pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=MAX_CONNECTIONS,
+            max_inactive_connection_lifetime=IDLE_S,
+            command_timeout=ANSWER_WITHIN_S,
+        )
         async with pool:
             yield cls(pool)
 
