@@ -11,7 +11,11 @@ WHOLE_MB, WORKER_MB = 1_500, 300
 
 
 def measure_memory(pids: Mapping[str, int]) -> list[Figure]:
-    """Megabytes of each process with its children, and of the whole set; empty where there is no /proc (macOS)."""
+    """Megabytes of each process with its children, and of the whole set; empty where there is no /proc (macOS).
+
+    Of the whole set proportional sizes, so that a library that seven processes have mapped counts once; another instance on the
+    machine takes its share of that. The sum of the processes' own figures counts it seven times, and is told beside it.
+    """
     if not (PROC / "self" / "smaps_rollup").exists():
         return []
     sizes = {name: measure_tree(pid) / 1e6 for name, pid in pids.items()}
@@ -21,14 +25,24 @@ def measure_memory(pids: Mapping[str, int]) -> list[Figure]:
         else note(f"memory: {name}", round(size, 1), "MB")
         for name, size in sizes.items()
     ]
-    return [*figures, at_most("memory: the whole set with its servers", WHOLE_MB, round(sum(sizes.values()), 1), "MB")]
+    whole = sum(map(measure_shares, pids.values())) / 1e6
+    return [
+        *figures,
+        at_most("memory: the whole set with its servers", WHOLE_MB, round(whole, 1), "MB"),
+        note("memory: the same, libraries counted in each process", round(sum(sizes.values()), 1), "MB"),
+    ]
 
 
 def measure_tree(pid: int) -> int:
     """Bytes of a process: resident size; with children, where pages are shared (PostgreSQL), proportional sizes."""
+    if _list_descendants(pid):
+        return measure_shares(pid)
+    return _read_kb(PROC / str(pid) / "status", "VmRSS:") * 1024
+
+
+def measure_shares(pid: int) -> int:
+    """Bytes of a process with its children, of each page that several have the share of each (PSS)."""
     tree = [pid, *_list_descendants(pid)]
-    if len(tree) == 1:
-        return _read_kb(PROC / str(pid) / "status", "VmRSS:") * 1024
     return sum(_read_kb(PROC / str(each) / "smaps_rollup", "Pss:") for each in tree) * 1024
 
 
