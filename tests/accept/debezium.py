@@ -21,7 +21,7 @@ from fillip.stream.kafka import Tail, read_last
 from tests.accept.extreme_rows import open_site
 from tests.publish import rows
 from tests.publish.conftest import Site
-from tests.publish.test_changes import ACK, CLAIM, ENTRY, TRANSFER
+from tests.publish.test_changes import ACK, CLAIM, ENTRY, PART, TRANSFER
 
 VERSION = "3.3.1.Final"
 CHECKSUMS = Path(__file__).with_name("debezium-jars.sha256")
@@ -57,7 +57,7 @@ async def accept(stack: Stack, tell: Callable[[str], None]) -> list[Figure]:
         seen.setdefault(message["op"], set()).add(table)
     return [
         expect("messages of which Debezium makes another row", 0, wrong),
-        at_least("tables of rows that were created", 9, len(seen.get("c", ()))),
+        at_least("tables of rows that were created", 10, len(seen.get("c", ()))),
         at_least("that were updated", 5, len(seen.get("u", ()))),
         at_least("that were deleted", 3, len(seen.get("d", ()))),
         at_least("that were truncated", 1, len(seen.get("t", ()))),
@@ -82,6 +82,7 @@ async def announce(site: Site) -> list[Record]:
         site.run(rows.REJECTION, offset=5, original=bytes(range(256)))
         site.run(rows.BOOK_CHANGE, version=1, object="c1", document='{"n": [1, "é", null, 1e400]}')
         site.run(TRANSFER, seq=1)
+        site.run(PART, part=1)
         for statement in (ENTRY.replace(" 1,", " inbox_seq + 7,"), ACK, CLAIM, LARGE, rows.COUNTER, rows.COUNTER):
             site.run(statement, user="bob")
         site.run("UPDATE decision SET reason = 'x'")  # its large column is not in the WAL

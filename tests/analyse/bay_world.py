@@ -33,6 +33,7 @@ TABLES = (
     "inbox",
     "book_change",
     "limit_counter",
+    "wallet_part",
 )
 """What each topic of `sources` tells of."""
 
@@ -122,6 +123,21 @@ def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **col
         "made_at": f"2026-03-{number:02}T10:00:00.000001Z",
     }
     return announce("wallet_transfer", number, "c", "e1", after | columns)
+
+
+def part(number: int, day: int, lots: dict[str, int], **columns: Any) -> dict[str, Any]:
+    """The announcement of part `number` of what lots gave later, on that day of March."""
+    after = {
+        "tenant_id": "acme",
+        "currency": "POINTS",
+        "transfer_id": str(identify("transfer", "1")),
+        "part": number,
+        "amount": -sum(lots.values()),
+        "lots": lots,
+        "expiries": None,
+        "made_at": f"2026-03-{day:02}T10:00:00.000001Z",
+    }
+    return announce("wallet_part", number, "c", "e1", after | columns)
 
 
 def instance(

@@ -6,7 +6,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fillip.core.identity import identify
-from tests.analyse.bay_world import announce, decision, emptied, incentive, instance, rejection, reversal, transfer
+from tests.analyse.bay_world import (
+    announce,
+    decision,
+    emptied,
+    incentive,
+    instance,
+    part,
+    rejection,
+    reversal,
+    transfer,
+)
 from tests.analyse.stores import AnnouncementLog
 
 CAMPAIGNS = ("welcome", "it's\t\\N", "{campaign_id:String}")
@@ -17,7 +27,7 @@ STATES = ("open", "completed", "denied", "closed", "reversed")
 announcements = st.fixed_dictionaries(
     {
         "of": st.sampled_from(
-            ("decision", "decision", "reversal", "rejection", "transfer", "incentive", "claim", "ack", "quest", "quest",
+            ("decision", "decision", "reversal", "rejection", "transfer", "part", "incentive", "claim", "ack", "quest", "quest",
              "counter", "counter", "limit", "zone")
         ),
         "partition": st.integers(0, 1),
@@ -104,10 +114,14 @@ def write_fact(_: Ledger, drawn: dict[str, Any], number: int) -> dict[str, Any]:
         return reversal(number, picked, drawn["value"], **tenant, kind=kind, currency=unit)
     if of == "rejection":
         return rejection(number, **tenant, reason=drawn["reason"], received_at=instant)
+    lots = {str(lot): drawn["value"] % 1001 - 500 for lot in range(drawn["rewards"])}
+    named = tenant | {"currency": unit or "STARS", "made_at": instant}
+    if drawn["in_shadow"]:
+        named |= {"expiries": [tell(number * 3_000_000) if lot else None for lot in range(drawn["rewards"])]}
+    if of == "part":
+        return part(number, 1, lots, **named)
     debit, credit = drawn["accounts"]
-    return transfer(
-        number, drawn["movement"], debit, credit, drawn["value"], **tenant, currency=unit or "STARS", made_at=instant
-    )
+    return transfer(number, drawn["movement"], debit, credit, drawn["value"], lots=lots, **named)
 
 
 def write_grant(_: Ledger, drawn: dict[str, Any], number: int) -> dict[str, Any]:
@@ -181,7 +195,7 @@ def write_change(_: Ledger, drawn: dict[str, Any], number: int) -> dict[str, Any
     return announce("book_change", number, "c", "", after | {"object_id": limit_id, "document": document})
 
 
-WRITERS = dict.fromkeys(("decision", "reversal", "rejection", "transfer"), write_fact) | {
+WRITERS = dict.fromkeys(("decision", "reversal", "rejection", "transfer", "part"), write_fact) | {
     "incentive": write_grant,
     "claim": write_claim,
     "ack": write_ack,

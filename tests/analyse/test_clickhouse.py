@@ -24,6 +24,7 @@ from fillip.analyse import Queries, build_app
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse
 from fillip.analyse.funnel import FunnelQuestion
+from fillip.analyse.liability import ask_expiries
 from fillip.analyse.report import Bay, Question
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.app.valkey import connect_valkey
@@ -147,6 +148,8 @@ async def tell_all(bay: Bay, folder: Path) -> list[object]:
             span = ask(begin=datetime(1970, 3, 2, tzinfo=UTC), end=datetime(year, 3, 2, tzinfo=UTC))
             told.append(await bay.report_liability(replace(span, tenant_id=tenant_id)))
             told.append(await bay.report_liability_movements(replace(span, tenant_id=tenant_id)))
+            expiries = ask_expiries(tenant_id, "Europe/Berlin", span.end, 999, ("", ""))
+            told.append(await bay.report_liability_expiries(expiries))
         told += await tell_standing(bay, tenant_id)
         for campaign_id in CAMPAIGNS:
             told.append(await bay.report_campaign_variants(replace(everything, campaign_id=campaign_id)))

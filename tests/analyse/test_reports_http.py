@@ -52,9 +52,10 @@ async def desk(bay_world: BayWorld, database: str) -> AsyncIterator[Desk]:
     messages += [decision(n, tenant_id="rival", campaign_id="canary-rival") for n in (4, 5)]
     records = [record(offset, message, bay_world.topics.decided) for offset, message in enumerate(messages)]
     records += [record(0, rejection(1), bay_world.topics.rejected)]
-    transfers = [transfer(1, "grant", "issued", "active", 9), transfer(2, "spend", "active", "spent", 4)]
+    lot: dict[str, Any] = {"lots": {"a": 9}, "expiries": ["2026-05-31T22:00:00.000000Z"]}
+    transfers = [transfer(1, "grant", "issued", "active", 9, **lot), transfer(2, "spend", "active", "spent", 4)]
     transfers += [transfer(2, "grant", "issued", "active", 1, currency="STARS")]
-    transfers += [transfer(1, "grant", "issued", "active", 77, tenant_id="rival", currency="CANARY")]
+    transfers += [transfer(1, "grant", "issued", "active", 77, tenant_id="rival", currency="CANARY", **lot)]
     for offset, message in enumerate(transfers):
         message["source"] |= {"commit_lsn": offset, "committed_at_us": 0}
     records += [record(offset, message, bay_world.topics.moved) for offset, message in enumerate(transfers)]
@@ -102,7 +103,7 @@ async def test_a_tenant_sees_its_own_lines(desk: Desk) -> None:
 async def test_nothing_of_another_tenant_by_any_route(desk: Desk) -> None:
     paths = ["campaign-days", "rejection-days", "watermark", "campaign-days?campaign_id=canary-rival"]
     more = ["campaign-times", "quest-funnel?campaign_id=tour", "limit-burn", "limit-hours?limit_id=canary-rival"]
-    for path in [*paths, *more, "liability", "liability-movements"]:
+    for path in [*paths, *more, "liability", "liability-movements", "liability-expiries"]:
         answer = await desk.ask(path)
         assert answer.status_code == 200
         assert "canary" not in answer.text.lower()
@@ -180,6 +181,25 @@ async def test_points_outstanding(desk: Desk) -> None:
     assert page["next_cursor"] is None
 
 
+async def test_points_outstanding_by_month_of_expiry(desk: Desk) -> None:
+    """Now, or at an instant, page by page; what no lot stands for is told too."""
+    lines = [{"currency": "POINTS", "expires": "2026-05", "outstanding": 9}]
+    assert (await desk.ask("liability-expiries", at="2026-03-01T12:00:00Z")).json()["items"] == lines
+    asked: dict[str, Any] = {"at": "2026-03-31T00:00:00Z"}
+    items = (await desk.ask("liability-expiries", **asked)).json()["items"]
+    assert [(line["expires"], line["outstanding"]) for line in items] == [
+        ("2026-05", 9),
+        ("unsettled", -4),
+        ("unsettled", 1),
+    ]
+    first = (await desk.ask("liability-expiries", limit=1, **asked)).json()
+    second = (await desk.ask("liability-expiries", limit=2, cursor=first["next_cursor"], **asked)).json()
+    assert [*first["items"], *second["items"]] == items
+    assert second["next_cursor"] is None
+    assert (await desk.ask("liability-expiries", at="9998-12-31T23:59:59Z")).status_code == 200
+    assert (await desk.ask("liability-expiries", key=desk.newcomer)).json()["items"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "at"),
     [
@@ -196,6 +216,8 @@ async def test_points_outstanding(desk: Desk) -> None:
         ("liability", {"at": "2026-03-02"}, "at"),
         ("liability", {"from": "2026-03-02T00:00:00Z"}, "from"),
         ("liability", {"cursor": base64.urlsafe_b64encode(b'["2026-03-01","c"]').decode()}, "cursor"),
+        ("liability-expiries", {"to": "2026-03-02T00:00:00Z"}, "to"),
+        ("liability-expiries", {"cursor": base64.urlsafe_b64encode(b'["POINTS"]').decode()}, "cursor"),
         ("liability-movements", {"from": "2026-03-02T00:00:00Z", "to": "2026-03-01T00:00:00Z"}, "to"),
         ("liability-movements", {"to": "9999-12-31T00:00:00Z"}, "to"),
         ("liability-movements", {"at": "2026-03-02T00:00:00Z"}, "at"),

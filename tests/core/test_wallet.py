@@ -58,7 +58,7 @@ def pay(wallet: Wallet, page: int = 99) -> None:
     """A portion of the sweep."""
     draws = sorted((draw for draw in wallet.draws.values() if draw.owed), key=lambda draw: draw.seq)
     turn(wallet, page, draws[0].since)
-    wallet.pay_draws([draw for draw in draws if draw.since == draws[0].since])
+    wallet.pay_draws([draw for draw in draws if draw.since == draws[0].since], T0)
 
 
 def take_back(wallet: Wallet, lot: UUID, amount: int, name: str = "r1", at: datetime = T0, floor: int | None = None):

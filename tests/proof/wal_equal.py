@@ -33,18 +33,29 @@ INCENTIVE = (
 REVERSAL = "concat_ws('|', decision_id::text, kind, {}::text)"
 REJECTION = "concat_ws('|', rejection_id::text, reason)"
 TRANSFER = "concat_ws('|', currency, kind, debit, credit, amount::text, {})"
+LOT = "concat_ws('|', currency, {}, {}, {})"
+LOT_IN_POSTGRES = LOT.format(
+    "(extract(epoch FROM expires_at) * 1000000)::bigint::text",
+    "change::text",
+    "(extract(epoch FROM made_at) * 1000000)::bigint::text",
+)
 IN_POSTGRES = {
     "decision": f"SELECT {DECISION.format('local_day::text', '(extract(epoch FROM occurred_at) * 1000000)::bigint::text')}, 5 FROM decision",
     "incentive": f"SELECT {INCENTIVE.format('(extract(epoch FROM granted_at) * 1000000)::bigint::text')}, value FROM incentive",
     "reversal": f"SELECT {REVERSAL.format('changed_value')}, changed_value FROM incentive_change WHERE change = 'reversed'",
     "rejection": f"SELECT {REJECTION}, 1 FROM rejection",
     "transfer": f"SELECT {TRANSFER.format('(extract(epoch FROM made_at) * 1000000)::bigint::text')}, amount FROM wallet_transfer",
+    "lot": f"""SELECT {LOT_IN_POSTGRES}, change
+        FROM (SELECT currency, lots, expiries, made_at FROM wallet_transfer UNION ALL SELECT currency, lots, expiries, made_at FROM wallet_part) t,
+            LATERAL (SELECT n.value::bigint AS change, t.expiries[n.place] AS expires_at
+                     FROM jsonb_each_text(t.lots) WITH ORDINALITY n (lot_id, value, place)) c""",
 }
 IN_TABLES = {
     "decision": f"SELECT {DECISION.format('local_day::text', 'epoch_us(occurred_at)::text')}, list_sum(list_transform(rewards, lambda r: r.value)) FROM decision_fact",
     "reversal": f"SELECT {REVERSAL.format('value')}, value FROM reversal_fact",
     "rejection": f"SELECT {REJECTION}, 1 FROM rejection_fact",
     "transfer": f"SELECT {TRANSFER.format('epoch_us(made_at)::text')}, amount FROM transfer_fact",
+    "lot": f"SELECT {LOT.format('epoch_us(expires_at)::text', 'change::text', 'epoch_us(made_at)::text')}, change FROM lot_fact",
 }
 IN_FILES = {
     "decisions": ("decision", f"SELECT {DECISION.format('day::text', 'epoch_us(occurred_at)::text')}, 5"),

@@ -34,10 +34,15 @@ FROM incentive WHERE tenant_id = %(tenant)s AND inbox_seq BETWEEN %(first)s AND 
 """
 MOVE = """
 INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kind, debit, credit, amount, lots, source_id,
-    pending_after, active_after, made_at)
-SELECT %(tenant)s, lpad(n::text, 32, '0')::uuid, 'user ' || n %% 50, 'POINTS', n, 'grant', 'issued', 'active', 1 + n %% 9, '{}',
-    n::text, 0, 5, now()
+    pending_after, active_after, made_at, expiries)
+SELECT %(tenant)s, lpad(n::text, 32, '0')::uuid, 'user ' || n %% 50, 'POINTS', n, 'grant', 'issued', 'active', 1 + n %% 9,
+    jsonb_build_object(md5(n::text), 1 + n %% 9), n::text, 0, 5, now(), CASE WHEN n %% 3 > 0 THEN ARRAY[now() + n %% 400 * interval '1 day'] END
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) n
+"""
+DRAW = """
+INSERT INTO wallet_part (tenant_id, currency, transfer_id, part, amount, lots, expiries, made_at)
+SELECT %(tenant)s, 'POINTS', lpad(n::text, 32, '0')::uuid, 1, 3, '{"a": -1, "b": -2}', ARRAY[NULL, now() + n %% 400 * interval '1 day'], now()
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) n WHERE n %% 5 = 0
 """
 REJECT = """
 INSERT INTO rejection (rejection_id, tenant_id, topic, partition, log_offset, reason, detail, original, received_at)
@@ -76,7 +81,7 @@ def _write(site: Site, writer: int, over: threading.Event, failed: list[BaseExce
         with psycopg.connect(site.owner_dsn) as connection:
             while not over.wait(PAUSE_S):
                 given = {"tenant": site.tenant, "writer": writer, "first": first, "last": first + A_COMMIT - 1}
-                for statement in (DECIDE, GRANT, TAKE, MOVE, REJECT, COUNT):
+                for statement in (DECIDE, GRANT, TAKE, MOVE, DRAW, REJECT, COUNT):
                     connection.execute(statement, given)
                 connection.commit()
                 first += A_COMMIT

@@ -18,6 +18,11 @@ INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kin
 VALUES (%(tenant)s, gen_random_uuid(), 'ann', 'POINTS', %(seq)s, 'grant', 'issued', 'active', 5, '{}', 'x', 0, 5, now())
 """
 
+PART = """
+INSERT INTO wallet_part (tenant_id, currency, transfer_id, part, amount, lots, expiries, made_at)
+VALUES (%(tenant)s, 'POINTS', gen_random_uuid(), %(part)s, 5, '{"b": -2, "a": -3}', '{2026-06-01 00:00+02, NULL}', now())
+"""
+
 
 def tell(messages: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
     """Op and some columns of what each message tells of."""
@@ -43,11 +48,15 @@ async def test_points_and_limits_are_announced_as_they_move(site: Site) -> None:
     async with site.publishing():
         for seq in (1, 2):
             site.run(TRANSFER, seq=seq)
+            site.run(PART, part=seq)
             site.run(rows.COUNTER, user="ann")
         site.run("DELETE FROM limit_counter")
         moved = await site.read(site.topics.moved, 2)
+        drawn = await site.read(site.topics.drawn, 2)
         used = await site.read(site.topics.used, 3)
     assert tell(moved, "seq", "debit", "credit", "amount") == [("c", n, "issued", "active", 5) for n in (1, 2)]
+    assert tell(drawn, "part", "expiries") == [("c", n, ["2026-05-31T22:00:00.000000Z", None]) for n in (1, 2)]
+    assert list(drawn[0]["after"]["lots"].items()) == [("a", -3), ("b", -2)]
     assert tell(used[:2], "used", "version") == [("c", 1, 1), ("u", 2, 2)]
     assert used[2]["op"] == "d"
     assert used[2]["before"]["user_id"] == "ann"

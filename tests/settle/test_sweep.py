@@ -120,6 +120,24 @@ async def test_many_lots_of_a_wallet_move_by_their_sum_in_one_transfer_each(
     assert world.rows("SELECT pending, active, expired, due_at FROM wallet") == [(0, 0, 1_212, None)]
 
 
+async def test_each_change_of_lots_says_when_they_expire(world: World, due_wallets: PostgresDueWallets):
+    spans = (86_400, None, 172_800, 259_200)
+    rewards = [Reward("points", 5, expires_after_s=span) for span in spans]
+    await world.play(*[world.match(f"e{i}", rewards=(reward,), clock="live") for i, reward in enumerate(rewards)])
+    world.owner.execute("UPDATE wallet SET active = 5, spent = 15, owed = 15, due_at = 'epoch'")
+    world.owner.execute("""INSERT INTO wallet_draw (tenant_id, user_id, currency, seq, transfer_id, owed, since, part)
+        SELECT tenant_id, user_id, currency, last_seq, gen_random_uuid(), 15, 'epoch', 0 FROM wallet""")
+    while await due_wallets.move_due(T0):
+        pass
+    for table, changes in (("wallet_transfer", 4), ("wallet_part", 3)):
+        named = f"""SELECT count(*)::int, count(*) FILTER (WHERE t.expiries[n.place] IS DISTINCT FROM l.expires_at)::int
+            FROM {table} t CROSS JOIN jsonb_object_keys(t.lots) WITH ORDINALITY AS n (lot_id, place)
+            JOIN wallet_lot l ON l.lot_id = n.lot_id::uuid"""
+        assert world.rows(named) == [(changes, 0)]
+    assert world.rows("SELECT DISTINCT currency, made_at FROM wallet_part") == [("POINTS", T0)]
+    assert world.rows("SELECT count(*) FROM wallet_transfer WHERE expiries IS NULL") == [(1,)]
+
+
 async def test_what_a_reversal_takes_of_other_lots_is_paid_by_the_sweep(world: World, due_wallets: PostgresDueWallets):
     await world.play(*[world.match(f"e{i}", rewards=(A_DAY,), clock="live") for i in range(4)])
     world.owner.execute("UPDATE wallet SET active = 15, spent = 5")

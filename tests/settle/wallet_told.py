@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 
 from fillip.analyse.duckdb import DuckdbBay, sources
 from fillip.analyse.facts import sift
-from fillip.analyse.liability import LiabilityQuestion
+from fillip.analyse.liability import LiabilityQuestion, ask_expiries
 from fillip.analyse.report import Question
 from fillip.core.instant import MIN_TIME
 from fillip.deliver.frames import read_announcement, write_entry
@@ -50,6 +50,18 @@ OUTSTANDING = """
     GROUP BY currency ORDER BY currency
 """
 
+LASTING = """
+    SELECT t.currency, coalesce(to_char((c.expires_at - interval '1 microsecond') AT TIME ZONE 'Asia/Kathmandu', 'YYYY-MM'), 'never'),
+           sum(c.change)::bigint
+    FROM (SELECT currency, lots, expiries, made_at FROM wallet_transfer WHERE tenant_id = 'acme'
+          UNION ALL SELECT currency, lots, expiries, made_at FROM wallet_part WHERE tenant_id = 'acme') AS t
+    CROSS JOIN LATERAL (
+        SELECT n.value::bigint AS change, t.expiries[n.place] AS expires_at FROM jsonb_each_text(t.lots) WITH ORDINALITY AS n (key, value, place)
+    ) AS c
+    WHERE t.made_at <= %(at)s AND (c.expires_at IS NULL OR c.expires_at > %(at)s)
+    GROUP BY 1, 2 HAVING sum(c.change) <> 0 ORDER BY 1, 2
+"""
+
 
 class Told:
     """Announcements of everything that is committed after it was made, as publish writes them."""
@@ -62,6 +74,7 @@ class Told:
             ("incentive", "c"): topics.generated,
             ("incentive_change/reversed", "c"): topics.reversed,
             ("wallet_transfer", "c"): topics.moved,
+            ("wallet_part", "c"): topics.drawn,
         }
         self._topics = topics
         self._announcer = Announcer(Scribe(SourceWriter("e1", "db"), routes, topics), Done({}, {}), Spool())
@@ -117,12 +130,20 @@ class Told:
         return found
 
     async def check_liability(self, salt: str) -> None:
-        """At some instants, chosen by `salt`, the reports say what the ledger's postings say, and what moved tells the rest."""
+        """At some instants, chosen by `salt`, the reports say what the ledger's postings and lots say, and what moved tells the rest."""
         began, before = MIN_TIME, dict[str, int]()
         for (at,) in self._reader.execute(INSTANTS, [salt]).fetchall():
             asked = LiabilityQuestion("acme", began, at, 100, "")
             lines = [astuple(line) for line in await self._bay.report_liability(asked)]
             assert lines == self._reader.execute(OUTSTANDING, [at]).fetchall(), at
+            asked_when = ask_expiries("acme", "Asia/Kathmandu", at, 1_000, ("", ""))
+            by_month = [astuple(line) for line in await self._bay.report_liability_expiries(asked_when)]
+            settled = [line for line in by_month if line[1] != "unsettled"]
+            assert settled == self._reader.execute(LASTING, {"at": at}).fetchall(), at
+            held = Counter({currency: 0 for currency, *_ in lines})
+            for currency, _, outstanding in by_month:
+                held[currency] += outstanding
+            assert held == {currency: outstanding for currency, *_, outstanding in lines}
             for moved in await self._bay.report_liability_movements(asked):
                 came = moved.granted + moved.adjusted + moved.refunded
                 assert moved.opening == before.get(moved.currency, 0)

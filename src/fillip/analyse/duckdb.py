@@ -16,7 +16,7 @@ from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQu
 from fillip.analyse.day_files_duckdb import DayFiles
 from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
-from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
 from fillip.analyse.times import CampaignTimes, Times
@@ -69,7 +69,7 @@ STEPS = (
     Steps(
         ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
     ),
-    Steps(("load_transfers",), ("forget_transfers",)),
+    Steps(("load_transfers", "load_lots"), ("forget_transfers", "forget_lots")),
     Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
     Steps(("take_claims", "drop_old_claims", "add_claims")),
     Steps(("take_acks", "drop_old_acks", "add_acks"), ("forget_acks",)),
@@ -78,6 +78,7 @@ STEPS = (
         ("take_counters", "sum_uses", "raise_uses", "add_uses", "drop_old_counters", "add_counters"),
         ("forget_counters", "forget_uses"),
     ),
+    Steps(("load_later_lots",), ("forget_later_lots",)),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -202,6 +203,11 @@ class DuckdbBay:
         """See Bay."""
         rows = await self._report("liability_movements", asdict(question))
         return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
+
+    async def report_liability_expiries(self, question: ExpiryQuestion) -> Sequence[LiabilityExpiry]:
+        """See Bay."""
+        rows = await self._report("liability_expiries", asdict(question))
+        return [LiabilityExpiry(currency, expires, _fit(held)) for currency, expires, held in rows]
 
     async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:
         """See Bay."""

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from fillip.analyse import parameters, query_http, uplift_http
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.funnel import FunnelQuestion
-from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion, ask_expiries
 from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
 from fillip.analyse.queries import Queries
@@ -56,6 +56,7 @@ def build_app(
         Route("/v1/reports/limit-hours", door.answer_limit_hours),
         Route("/v1/reports/liability", door.answer_liability),
         Route("/v1/reports/liability-movements", door.answer_liability_movements),
+        Route("/v1/reports/liability-expiries", door.answer_liability_expiries),
         Route("/v1/reports/campaign-times", door.answer_campaign_times),
         Route("/v1/reports/quest-funnel", door.answer_quest_funnel),
         Route("/v1/reports/uplift", door.answer_uplift),
@@ -142,6 +143,19 @@ class ReportsDoor:
         await parameters.refuse_unknown(request, {"from", "to", "limit", "cursor"})
         span = parameters.read_span(request)
         return await self._answer_currencies(request, caller, span, self._bay.report_liability_movements)
+
+    async def answer_liability_expiries(self, request: Request) -> Response:
+        """Points that users hold at an instant, by currency and month of expiry."""
+        caller = await self._admit(request)
+        await parameters.refuse_unknown(request, {"at", "limit", "cursor"})
+        at = parameters.read_at(request, "at", datetime.now(UTC))
+        limit, after = parameters.read_limit(request), parameters.read_expiry_place(request)
+        zone = await self._bay.read_time_zone(caller.tenant_id) or "UTC"
+        lines = await self._bay.report_liability_expiries(ask_expiries(caller.tenant_id, zone, at, limit + 1, after))
+        last = lines[limit - 1] if len(lines) > limit else None
+        return _answer_report(
+            request, _Page(lines[:limit], write_cursor([last.currency, last.expires]) if last else None)
+        )
 
     async def _answer_currencies(
         self,

@@ -6,7 +6,7 @@ import msgspec
 
 from fillip.analyse.burn import LimitBurn, LimitHour
 from fillip.analyse.funnel import QuestFunnel
-from fillip.analyse.liability import Liability, LiabilityMovement
+from fillip.analyse.liability import Liability, LiabilityExpiry, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
@@ -28,6 +28,7 @@ def describe_reports() -> dict[str, Any]:
         RejectionDay,
         Liability,
         LiabilityMovement,
+        LiabilityExpiry,
         QuestFunnel,
         CampaignTimes,
         LimitBurn,
@@ -50,6 +51,7 @@ def describe_reports() -> dict[str, Any]:
     ):
         schemas[f"{name}s"] = _describe_page(name)
     schemas["CampaignTimesPage"] = _describe_page("CampaignTimes")
+    schemas["LiabilityExpiries"] = _describe_page("LiabilityExpiry")
     schemas["Liabilities"] = _describe_page("Liability")
     return {
         "openapi": "3.1.0",
@@ -94,6 +96,13 @@ def _describe_paths() -> dict[str, Any]:
             "What users hold at an instant, by currency, by all transfers made by then",
             "Liabilities",
             [_describe_instant("at", "The instant; all that is loaded where it is left out"), *pages],
+        ),
+        "/v1/reports/liability-expiries": _describe_report(
+            "Points outstanding by expiry",
+            "What users hold at an instant, by currency and by the month of the tenant's calendar in which it expires if nobody uses"
+            " it; the lines of a currency add up to what is outstanding",
+            "LiabilityExpiries",
+            [_describe_instant("at", "The instant; now where it is left out"), *pages],
         ),
         "/v1/reports/liability-movements": _describe_report(
             "How points outstanding moved",

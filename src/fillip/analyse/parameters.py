@@ -91,6 +91,12 @@ def read_limit_place(request: Request) -> tuple[str, str]:
     return limit_id, key
 
 
+def read_expiry_place(request: Request) -> tuple[str, str]:
+    """The currency and the month of expiry after which the page begins."""
+    currency, expires = _read_cursor(request, ("", ""))
+    return currency, expires
+
+
 def read_instant_place(request: Request) -> datetime:
     """The instant after which the page begins."""
     instant: datetime = _read_cursor(request, (BEFORE_ALL,))[0]

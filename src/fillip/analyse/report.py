@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
-from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.spend import Spend
 from fillip.analyse.times import CampaignTimes
 from fillip.analyse.uplift import UpliftQuestion
@@ -125,6 +125,10 @@ class Bay(Protocol):
 
     async def report_liability_movements(self, question: LiabilityQuestion) -> Sequence[LiabilityMovement]:
         """How that came between `begin` and `end`, in the order of currencies."""
+        ...
+
+    async def report_liability_expiries(self, question: ExpiryQuestion) -> Sequence[LiabilityExpiry]:
+        """By when that expires, in the order of (currency, expires); lines of 0 are left out."""
         ...
 
     async def report_quest_funnel(self, question: FunnelQuestion) -> Sequence[QuestFunnel]:

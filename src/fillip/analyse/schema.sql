@@ -25,6 +25,11 @@ CREATE TABLE IF NOT EXISTS transfer_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, currency varchar NOT NULL, kind varchar NOT NULL,
     debit varchar NOT NULL, credit varchar NOT NULL, amount bigint NOT NULL, made_at timestamptz NOT NULL
 );
+-- One row a change of what remains of a lot of points, and when that lot expires; `is_later` are those of `wallet.drawn`.
+CREATE TABLE IF NOT EXISTS lot_fact (
+    partition integer NOT NULL, is_later boolean NOT NULL, tenant_id varchar NOT NULL, currency varchar NOT NULL,
+    expires_at timestamptz, change bigint NOT NULL, made_at timestamptz NOT NULL
+);
 -- One row an instance of a quest, as it stands; `instance_id` is a hash of its key.
 CREATE TABLE IF NOT EXISTS quest_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, campaign_id varchar NOT NULL, user_id varchar NOT NULL,

@@ -95,7 +95,7 @@ async def open_history(
         raise CampaignEnded("the campaign is not in force any more")
     until = bounds.until_at + MAX_AHEAD + _MICROSECOND
     question = BacktestQuestion(order.tenant_id, order.campaign_id, version.version, order.from_at, until)
-    return AnalyseHistory(client, question, list_actions(version))
+    return AnalyseHistory(client, question, list_actions([version]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from msgspec import json
 
 from fillip.publish.pgoutput import Relation
 
+_INSTANT = {"type": "string", "name": "io.debezium.time.ZonedTimestamp", "version": 1}
 TYPES: dict[int, dict[str, Any]] = {
     16: {"type": "boolean"},
     17: {"type": "bytes"},
@@ -17,7 +18,8 @@ TYPES: dict[int, dict[str, Any]] = {
     1005: {"type": "array", "items": {"type": "int16", "optional": True}},
     1007: {"type": "array", "items": {"type": "int32", "optional": True}},
     1016: {"type": "array", "items": {"type": "int64", "optional": True}},
-    1184: {"type": "string", "name": "io.debezium.time.ZonedTimestamp", "version": 1},
+    1184: _INSTANT,
+    1185: {"type": "array", "items": _INSTANT | {"optional": True}},
     2950: {"type": "string", "name": "io.debezium.data.Uuid", "version": 1},
 }
 """By OID in pg_type; any other is a string. JSON stands in announcements as it is: who joins them with this schema makes it

@@ -24,6 +24,7 @@ def list_routes(topics: Topics) -> Routes:
         ("rejection", "crudt", topics.rejected),
         ("quest_instance", "crudt", topics.progressed),
         ("wallet_transfer", "crudt", topics.moved),
+        ("wallet_part", "crudt", topics.drawn),
         ("limit_counter", "crudt", topics.used),
         ("book_change", "crudt", topics.changed),
         ("end_user", "cudt", topics.users),

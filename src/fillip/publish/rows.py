@@ -35,7 +35,7 @@ class RowWriter:
 
     def write(self, values: Sequence[Value]) -> bytes:
         """A JSON object of the columns. Instants are RFC 3339 in UTC with microseconds, bytea is base64, jsonb and
-        integer arrays are inlined, types not known here are strings. A value that the WAL did not carry is left out.
+        arrays are inlined, types not known here are strings. A value that the WAL did not carry is left out.
 
         Raises ValueError for a day or an instant outside the years 1 to 9999: its form has no words for it.
         """
@@ -68,6 +68,11 @@ def _write_day(value: bytes) -> bytes:
     return b'"%b"' % value
 
 
+def _write_instants(value: bytes) -> bytes:
+    each = value[1:-1].split(b",") if len(value) > 2 else ()
+    return b"[%b]" % b",".join(b"null" if one == b"NULL" else _write_instant(one.strip(b'"')) for one in each)
+
+
 WRITERS: dict[int, _Write | None] = {
     16: lambda value: b"true" if value == b"t" else b"false",
     17: _write_bytes,
@@ -75,6 +80,7 @@ WRITERS: dict[int, _Write | None] = {
     **dict.fromkeys((1005, 1007, 1016), lambda value: b"[%b]" % value[1:-1].replace(b"NULL", b"null")),
     1082: _write_day,
     1184: _write_instant,
+    1185: _write_instants,
     2950: lambda value: b'"%b"' % value,  # uuid
 }
 """By OID in pg_type, which PostgreSQL never changes; None: as it is. The connection must have DateStyle ISO, TimeZone UTC."""

@@ -54,6 +54,11 @@ class Topics(Struct, frozen=True):
         return f"{self.prefix}wallet.moved"
 
     @property
+    def drawn(self) -> str:
+        """Announcements of what lots gave later for a transfer of points that draws on many."""
+        return f"{self.prefix}wallet.drawn"
+
+    @property
     def used(self) -> str:
         """Announcements of counters of limits as they stand."""
         return f"{self.prefix}limit.used"
@@ -67,7 +72,7 @@ class Topics(Struct, frozen=True):
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
         told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
-        return [self.received, *told, self.incentives, self.acked, self.changed, self.used]
+        return [self.received, *told, self.incentives, self.acked, self.changed, self.used, self.drawn]
 
     @property
     def brief(self) -> list[str]:
@@ -113,5 +118,5 @@ class Topics(Struct, frozen=True):
         """Partitions by topic: `wide` where many users write, else 1."""
         ledger = (self.decided, self.progressed, self.incentives, self.acked, self.moved, self.used)
         many = (self.received, *self.told, *ledger)
-        single = (self.rejected, self.changed, self.unannounced, self.schemas, *self.brief)
+        single = (self.rejected, self.drawn, self.changed, self.unannounced, self.schemas, *self.brief)
         return dict.fromkeys(many, wide) | dict.fromkeys(single, 1)

@@ -36,7 +36,7 @@ from fillip.analyse.clickhouse.statements import SQL
 from fillip.analyse.clickhouse.writing import KINDS, list_writers, number_rows, write_rows
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
-from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion
+from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
 from fillip.analyse.times import CampaignTimes, Times
@@ -174,6 +174,14 @@ class ClickhouseBay:
         """See Bay."""
         rows = await self._report("liability_movements", _ask_instants(question))
         return [LiabilityMovement(currency, *map(_fit, sums)) for currency, *sums in rows]
+
+    async def report_liability_expiries(self, question: ExpiryQuestion) -> Sequence[LiabilityExpiry]:
+        """See Bay."""
+        asked = {"at_us": count_us(question.at)} | {
+            name: value for name, value in asdict(question).items() if name != "at"
+        }
+        rows = await self._report("liability_expiries", asked)
+        return [LiabilityExpiry(currency, expires, _fit(held)) for currency, expires, held in rows]
 
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
         """See Bay."""

@@ -66,6 +66,7 @@ class FactRow(Struct, frozen=True):
     deleted: bool = False
     time_zone: str = ""
     state: str = ""
+    lots: Sequence[tuple[int | None, int]] = ()
 
 
 class Told(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What happened once and for all, as it is announced: each announcement is a row for ever."""
 
-from datetime import UTC, date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import msgspec
@@ -95,6 +96,8 @@ class Transfer(Struct, frozen=True):
     credit: str
     amount: Count
     made_at: Instant
+    lots: dict[str, Amount] = {}
+    expiries: list[Instant | None] | None = None
 
     def write(self, _: Told, /) -> FactRow:
         """The row."""
@@ -107,7 +110,36 @@ class Transfer(Struct, frozen=True):
             credit=self.credit,
             amount=self.amount,
             made_us=count_us(self.made_at),
+            lots=_write_lots(self.lots, self.expiries),
         )
+
+
+class Drawn(Struct, frozen=True):
+    """What lots gave later for a transfer of points."""
+
+    tenant_id: str
+    currency: str
+    made_at: Instant
+    lots: dict[str, Amount] = {}
+    expiries: list[Instant | None] | None = None
+
+    def write(self, _: Told, /) -> FactRow:
+        """The row."""
+        return FactRow(
+            kind="drawn",
+            tenant_id=self.tenant_id,
+            currency=self.currency,
+            made_us=count_us(self.made_at),
+            lots=_write_lots(self.lots, self.expiries),
+        )
+
+
+def _write_lots(
+    lots: Mapping[str, int], expiries: Sequence[datetime | None] | None
+) -> Sequence[tuple[int | None, int]]:
+    """When each lot expires, and what was changed of it; both are told in the same order. Without `expiries` none does."""
+    instants = [None] * len(lots) if expiries is None else expiries
+    return [(find_us(expires_at), change) for expires_at, change in zip(instants, lots.values(), strict=True)]
 
 
 class Grant(Struct, frozen=True):

@@ -1,5 +1,6 @@
 -- Makes the one table, where it is missing. One table, since one INSERT of one block into one table is all that happens whole or not at all.
--- `kind` tells what a row is. What happened once and for all: decision, reversal, rejection, transfer, grant, limit and zone (a change of one).
+-- `kind` tells what a row is. What happened once and for all: decision, reversal, rejection, transfer, drawn (what lots gave later), grant,
+-- limit and zone (a change of one).
 -- What stands, the newest of each key: claim, ack, quest (an instance), counter, use (of a counter in an hour). Its `version` is first the load
 -- with which the newest snapshot began, since numbers of a database that was set back are lower ones; then the row's revision.
 -- Besides: mark, the newest announcement of a tenant; position, how far all is loaded. Of rows with the same sorting key that of the highest
@@ -16,6 +17,7 @@ CREATE TABLE IF NOT EXISTS fact (
     incentive_id UUID, received_us Nullable(Int64), committed_us Nullable(Int64), claimed_us Nullable(Int64), ends_us Nullable(Int64),
     revision UInt64, campaign_version Int32, steps Array(Tuple(name String, done Int64, needed Int64, met_us Nullable(Int64))),
     key String, scope LowCardinality(String), measure LowCardinality(String), span LowCardinality(String), split Bool, deleted Bool,
-    time_zone LowCardinality(String), state String
+    time_zone LowCardinality(String), state String,
+    lots Array(Tuple(expires_us Nullable(Int64), change Int64))
 ) ENGINE = ReplacingMergeTree(version) ORDER BY (kind, tenant_id, campaign_id, currency, limit_id, day, id)
 SETTINGS non_replicated_deduplication_window = 10000

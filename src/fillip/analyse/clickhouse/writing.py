@@ -9,13 +9,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.analyse.clickhouse.fact_row import Announced, FactRow, Told
-from fillip.analyse.clickhouse.once import BookChange, Decision, Grant, Rejection, Reversal, Transfer
+from fillip.analyse.clickhouse.once import BookChange, Decision, Drawn, Grant, Rejection, Reversal, Transfer
 from fillip.analyse.clickhouse.standing import Ack, Announcement, Claim, Counter, Instance
 from fillip.analyse.facts import Aside, Load, describe_aside
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 
-KINDS = ("decision", "reversal", "rejection", "transfer", "grant", "limit", "zone", "ack", "quest", "counter", "use")
+KINDS = (
+    "decision",
+    "reversal",
+    "rejection",
+    "transfer",
+    "drawn",
+    "grant",
+    "limit",
+    "zone",
+    "ack",
+    "quest",
+    "counter",
+    "use",
+)
 """Of rows that a snapshot replaces. It brings claims with the grants."""
 STANDING = frozenset({"claim", "ack", "quest", "counter"})
 
@@ -58,6 +71,7 @@ def list_writers(topics: Topics) -> Writers:
         topics.reversed: Writer(Reversal, "reversal"),
         topics.rejected: Writer(Rejection, "rejection"),
         topics.moved: Writer(Transfer, "transfer"),
+        topics.drawn: Writer(Drawn, "drawn"),
         topics.generated: Writer(Grant, "grant"),
         topics.changed: Writer(BookChange, "limit", "zone"),
         topics.incentives: Writer(Claim),

@@ -18,6 +18,8 @@ Account = Literal["issued", "pending", "active", "spent", "expired", "reversed"]
 TransferKind = Literal["grant", "activate", "spend", "refund", "expire", "reverse", "adjust"]
 WalletKey = tuple[str, str, str]
 """(tenant, user, currency); sorted = lock order."""
+Expiries = Sequence[datetime | None] | None
+"""When each of some lots expires; None where none of them does."""
 MANY = ""
 """The source of a transfer that many lots share."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,11 +83,13 @@ class Draw(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """A portion of what lots gave for a transfer, `part` = 1, 2, 3 …; `lots` as in Transfer."""
+    """A portion of what lots gave for a transfer at `made_at`, `part` = 1, 2, 3 …; `lots` and `expiries` as in Transfer."""
 
     transfer_id: UUID
     part: int
     lots: Mapping[str, int]
+    expiries: Expiries
+    made_at: datetime
 
 
 class Portion(Struct, frozen=True):
@@ -102,7 +106,9 @@ class Portion(Struct, frozen=True):
 
 
 class Transfer(Struct, frozen=True):
-    """`amount` from `debit` to `credit`; `lots` are the changes of what remains of each lot, by its id in hex."""
+    """`amount` from `debit` to `credit`; `lots` are the changes of what remains of each lot, by its id in hex; `expiries`
+    says when these lots expire, in the order of their ids.
+    """
 
     transfer_id: UUID
     seq: int
@@ -116,6 +122,7 @@ class Transfer(Struct, frozen=True):
     pending_after: int
     active_after: int
     made_at: datetime
+    expiries: Expiries = None
 
 
 class PointsToReverse(Struct, frozen=True):

@@ -40,6 +40,7 @@ from fillip.core.ledger.points import (
     Account,
     Balance,
     Draw,
+    Expiries,
     Lot,
     Part,
     PointsReversal,
@@ -211,29 +212,29 @@ class Wallet:
             deepest = wanted if floor is None else max(0, min(self.balance.active, 0) - floor)
             taken = min(wanted, there + deepest)
             own = 0 if over else min(taken, there, lot.remaining)
-            taken -= self._free(lot, taken, own)
+            taken -= self._free(lot, taken, own, at)
             owed = min(taken, there) - own
         if taken:
             self._reverse(lot, taken, own, owed, taking, at)
         return PointsReversal(taken, taking.amount - taken)
 
-    def pay_draws(self, draws: Sequence[Draw]) -> None:
-        """Let the lots of the page give what these draws are owed, one after the other, as far as the page goes.
+    def pay_draws(self, draws: Sequence[Draw], at: datetime) -> None:
+        """Let the lots of the page give at `at` what these draws are owed, one after the other, as far as the page goes.
 
         The page starts behind the `since` that all of them share.
         """
         for draw in draws:
             if changes := self._draw_page(draw.owed):
-                self._pay(draw, changes)
+                self._pay(draw, changes, at)
 
-    def _pay(self, draw: Draw, changes: Mapping[str, int]) -> None:
+    def _pay(self, draw: Draw, changes: Mapping[str, int], at: datetime) -> None:
         paid = replace(draw, owed=draw.owed + sum(changes.values()), part=draw.part + 1)
         self.draws[draw.transfer_id] = paid
-        self.parts.append(Part(draw.transfer_id, paid.part, changes))
+        self.parts.append(Part(draw.transfer_id, paid.part, changes, self._list_expiries(changes), at))
         open_ = sum(part for name, part in changes.items() if not self._is_over(self.lots[UUID(name)]))
         self.balance = replace(self.balance, owed=self.balance.owed + open_)
 
-    def _free(self, lot: Lot, taken: int, own: int) -> int:
+    def _free(self, lot: Lot, taken: int, own: int, at: datetime) -> int:
         """Let a lot give to the oldest draws what it can't keep when `taken` is reversed of it and `own` comes out of it;
         what of that none of them wants.
         """
@@ -243,7 +244,7 @@ class Wallet:
                 excess -= part
                 lot = replace(lot, remaining=lot.remaining - part)
                 self._put(lot)
-                self._pay(draw, {lot.lot_id.hex: -part})
+                self._pay(draw, {lot.lot_id.hex: -part}, at)
         return excess
 
     def _reverse(self, lot: Lot, taken: int, own: int, owed: int, taking: PointsToReverse, at: datetime) -> None:
@@ -316,6 +317,10 @@ class Wallet:
             self.balance = replace(self.balance, owed=self.balance.owed - (amount - late))
         return amount
 
+    def _list_expiries(self, changes: Mapping[str, int]) -> Expiries:
+        expiries = [self.lots[UUID(name)].expires_at for name in sorted(changes)]
+        return expiries if any(expiries) else None
+
     def _measure_debt(self, incoming: int) -> int:
         """What of `incoming` active points pays the debt."""
         return min(incoming, max(0, -self.balance.active))
@@ -364,6 +369,7 @@ class Wallet:
             pending_after=after.pending,
             active_after=after.active,
             made_at=at,
+            expiries=self._list_expiries(lots),
         )
         self.transfers.append(transfer)
         if owed:

@@ -343,11 +343,7 @@ erasure = _table(
     _instant("next_at", "held_until", null=True),
 )
 points_currency = _table(
-    "points_currency",
-    _key("tenant_id", "currency"),
-    _text("name"),
-    [Column("floor", BigInteger, nullable=True)],
-    _revised(),
+    "points_currency", _key("tenant_id", "currency"), _text("name"), _count("floor", null=True, given=True), _revised()
 )
 wallet = _table(
     "wallet",
@@ -371,6 +367,7 @@ wallet_transfer = _table(
     _text("user_id", "currency", "kind", "debit", "credit", "source_id"),
     _count("seq", "amount", "pending_after", "active_after"),
     _json("lots"),
+    [Column("expiries", ARRAY(DateTime(timezone=True)))],
     _text("reason", null=True),
     _instant("made_at"),
 )
@@ -388,8 +385,11 @@ wallet_part = _table(
     _key("tenant_id"),
     _uuid("transfer_id", key=True),
     _integer("part", key=True),
+    _text("currency"),
     _count("amount"),
     _json("lots"),
+    [Column("expiries", ARRAY(DateTime(timezone=True)))],
+    _instant("made_at"),
 )
 wallet_refund = _table(
     "wallet_refund",

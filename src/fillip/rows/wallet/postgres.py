@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import json
 
 from fillip.core.errors import Retry
-from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS, Balance, Draw, Lot, Part, Transfer, WalletKey
+from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS, Balance, Draw, Expiries, Lot, Part, Transfer, WalletKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.rows.columns import to_columns
 from fillip.rows.connection import Connection, Row
@@ -25,7 +25,7 @@ WALLET_ROW = (*_KEY, *_BALANCE_FIELDS, "fresh")
 LOT_ROW = (*_KEY, *_LOT_FIELDS)
 TRANSFER_ROW = (*_KEY, *_TRANSFER_FIELDS)
 DRAW_ROW = (*_KEY, *_DRAW_FIELDS)
-PART_ROW = ("tenant_id", "transfer_id", "part", "amount", "lots")
+PART_ROW = ("tenant_id", "currency", "transfer_id", "part", "amount", "lots", "expiries", "made_at")
 
 
 class WalletRows:
@@ -98,7 +98,7 @@ class WalletRows:
         if written["wallets"] != len(moved):
             raise Retry("another writer made a wallet of this batch first")
         if draws := [(*w.key, *_list_values(draw, _DRAW_FIELDS)) for w in moved for draw in w.draws.values()]:
-            parts = [(w.key[0], *_write_part(part)) for w in moved for part in w.parts]
+            parts = [(w.key[0], w.key[2], *_write_part(part)) for w in moved for part in w.parts]
             columns = (*to_columns(draws, len(DRAW_ROW)), *to_columns(parts, len(PART_ROW)))
             await self._connection.fetch(SQL["write_draws"], *columns)
 
@@ -130,11 +130,20 @@ def _list_values(thing: Lot | Draw, fields: Sequence[str]) -> tuple[object, ...]
 
 def _write_transfer(transfer: Transfer) -> tuple[object, ...]:
     values = {name: getattr(transfer, name) for name in _TRANSFER_FIELDS}
-    return tuple((values | {"lots": _encode(transfer.lots)}).values())
+    return tuple((values | {"lots": _encode(transfer.lots), "expiries": _write_expiries(transfer.expiries)}).values())
 
 
 def _write_part(part: Part) -> tuple[object, ...]:
-    return part.transfer_id, part.part, -sum(part.lots.values()), _encode(part.lots)
+    amount, expiries = -sum(part.lots.values()), _write_expiries(part.expiries)
+    return part.transfer_id, part.part, amount, _encode(part.lots), expiries, part.made_at
+
+
+def _write_expiries(expiries: Expiries) -> str | None:
+    """An array in PostgreSQL's own form: of arrays of different lengths the driver can send no column."""
+    if expiries is None:
+        return None
+    each = (f'"{instant.isoformat()}"' if instant else "NULL" for instant in expiries)
+    return f"{{{','.join(each)}}}"
 
 
 def _encode(lots: Mapping[str, int]) -> str:

@@ -30,13 +30,13 @@ WITH moved AS (
     ON CONFLICT (tenant_id, lot_id) DO UPDATE SET remaining = excluded.remaining, reversed = excluded.reversed
 ), transfers AS (
     INSERT INTO wallet_transfer (tenant_id, user_id, currency, transfer_id, seq, kind, debit, credit, amount, lots,
-                                 source_id, reason, pending_after, active_after, made_at)
+                                 source_id, reason, pending_after, active_after, made_at, expiries)
     SELECT t.tenant_id, t.user_id, t.currency, t.transfer_id, t.seq, t.kind, t.debit, t.credit, t.amount,
-           t.lots::jsonb, t.source_id, t.reason, t.pending_after, t.active_after, t.made_at
+           t.lots::jsonb, t.source_id, t.reason, t.pending_after, t.active_after, t.made_at, t.expiries::timestamptz[]
     FROM unnest($26::text[], $27::text[], $28::text[], $29::uuid[], $30::bigint[], $31::text[], $32::text[],
                 $33::text[], $34::bigint[], $35::text[], $36::text[], $37::text[], $38::bigint[], $39::bigint[],
-                $40::timestamptz[])
+                $40::timestamptz[], $41::text[])
       AS t (tenant_id, user_id, currency, transfer_id, seq, kind, debit, credit, amount, lots, source_id, reason,
-            pending_after, active_after, made_at)
+            pending_after, active_after, made_at, expiries)
 )
 SELECT (SELECT count(*) FROM changed) + (SELECT count(*) FROM made) AS wallets

@@ -125,7 +125,7 @@ class BackfillWalk:
                 book = self._narrow(whole)
                 passed_over = Counter[PassedOver]()
                 events = [event for each in page if (event := self._read_event(each, book, passed_over))]
-                matches = [each for each in await self._meet(events) if isinstance(each, Match)]
+                matches = [each for each in await self._meet(events) if isinstance(each, Match) and each.candidates]
                 await self.books.renew()
                 if not self._is_spoiled:
                     break

@@ -26,7 +26,7 @@ class PostgresWallets(WalletRows):
         if draws:
             await self.open_pages(wallets, {key: some[0].since for key, some in draws.items()})
         for key, some in draws.items():
-            wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since])
+            wallets[key].pay_draws([draw for draw in some if draw.since == some[0].since], at)
         await self.store(wallets.values())
         await self._connection.fetch(SQL["set_due"], *to_columns(wallets, 3), at)
         return sum(len(wallet.transfers) + len(wallet.parts) for wallet in wallets.values())
