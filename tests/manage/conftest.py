@@ -1,21 +1,29 @@
 """The control plane in this process, on a real database: two tenants, keys as wanted."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import get_args
+from uuid import uuid4
 
 import httpx
 import pytest
+from alembic import command
+from alembic.config import Config
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import fillip.migrations
+from fillip.embedded.addresses import Addresses
 from fillip.manage.api.keys import NewKey, Scope, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.migrations import role_dsn
+from tests.conftest import NewDatabase, run_sql, swap_database
 
 OPERATOR_KEY = "operator-key-of-this-test"
 ALL_SCOPES = get_args(Scope)
@@ -86,3 +94,29 @@ async def rival(plane: Plane) -> httpx.AsyncClient:
 async def operator(plane: Plane) -> httpx.AsyncClient:
     """A client with the operator's key."""
     return await plane.client(OPERATOR_KEY)
+
+
+@pytest.fixture
+def make_database_at(
+    servers: Addresses, new_database: NewDatabase, shared_folder: Path
+) -> Iterator[Callable[[str], str]]:
+    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them.
+
+    Revisions change these, which all databases share: one test at a time does.
+    """
+    with (shared_folder / "template.lock").open("w") as lock, ExitStack() as stack:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lambda revision: stack.enter_context(_open_database(servers, revision))
+
+
+@contextmanager
+def _open_database(servers: Addresses, revision: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    run_sql(servers.postgres_dsn, "CREATE DATABASE {}", name)
+    dsn = swap_database(servers.postgres_dsn, name)
+    config = Config()
+    config.set_main_option("script_location", str(Path(fillip.migrations.__file__).parent))
+    config.attributes["dsn"] = dsn
+    command.upgrade(config, revision)
+    yield dsn
+    run_sql(servers.postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)

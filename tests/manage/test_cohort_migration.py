@@ -1,47 +1,12 @@
 """Cohorts of before: lists of ids in sorted parts become bitmaps, and nobody comes or goes; each is of its kind."""
 
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from uuid import uuid4
 
 import psycopg
-import pytest
-from alembic import command
-from alembic.config import Config
 from pyroaring import BitMap
 
-import fillip.migrations
-from fillip.embedded.addresses import Addresses
 from fillip.migrations import migrate
-from tests.conftest import NewDatabase, run_sql, swap_database
-
-
-@pytest.fixture
-def make_database_at(
-    servers: Addresses, new_database: NewDatabase, shared_folder: Path
-) -> Iterator[Callable[[str], str]]:
-    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them.
-
-    Revisions change these, which all databases share: one test at a time does.
-    """
-    with (shared_folder / "template.lock").open("w") as lock, ExitStack() as stack:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lambda revision: stack.enter_context(_open_database(servers, revision))
-
-
-@contextmanager
-def _open_database(servers: Addresses, revision: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex[:12]}"
-    run_sql(servers.postgres_dsn, "CREATE DATABASE {}", name)
-    dsn = swap_database(servers.postgres_dsn, name)
-    config = Config()
-    config.set_main_option("script_location", str(Path(fillip.migrations.__file__).parent))
-    config.attributes["dsn"] = dsn
-    command.upgrade(config, revision)
-    yield dsn
-    run_sql(servers.postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 def test_members_of_before_are_members_after(make_database_at: Callable[[str], str]) -> None:
