@@ -119,6 +119,14 @@ async def test_lists_that_name_new_users_at_once_give_each_one_number(
     assert overlap.json() == told
 
 
+async def read_failed(client: AsyncClient) -> str:
+    """Why the newest build of `vip` failed; the cohort says the same, and its list stays."""
+    newest = (await client.get("/v1/cohorts/vip/builds?limit=1")).json()["items"][0]
+    assert (newest["state"], newest["version"]) == ("failed", None)
+    assert (await client.get("/v1/cohorts/vip")).json()["last_error"] == newest["error"]
+    return str(newest["error"])
+
+
 async def test_a_broken_line_is_named_and_nothing_is_applied(acme: AsyncClient) -> None:
     answer = await upload(acme, b"user_id\nlinus\n\nken\n=cmd\xff\n")
     assert answer.status_code == 422
@@ -160,6 +168,7 @@ async def test_the_other_lines_are_taken_where_that_is_asked_for(
 async def test_what_is_no_list_is_refused_as_a_whole(acme: AsyncClient, content: bytes, what: str) -> None:
     answer = await upload(acme, content, "?skip_rejected=true")
     assert (answer.status_code, what in answer.json()["detail"]) == (422, True), answer.text
+    assert await read_failed(acme) == answer.json()["detail"]
     assert await list_members(acme) == ["ada", "grace"]
 
 
@@ -171,6 +180,7 @@ async def test_a_list_may_come_compressed_and_a_bomb_may_not(
     two = gzip.compress(lines[:60_000]) + gzip.compress(lines[60_000:])  # as pigz and cat make them
     assert (await upload(acme, two, **packed)).json()["size"] == 20_000
     assert (await upload(acme, two[:-9], **packed)).status_code == 400
+    assert await read_failed(acme) == "behind line 19,999: the body ends in the middle of its gzip: send it again"
     assert (await upload(acme, lines, **packed)).status_code == 400
     assert (await upload(acme, lines, **{"Content-Encoding": "br"})).status_code == 415
     monkeypatch.setattr(cohorts, "MAX_LIST_BYTES", 2**20)
@@ -204,6 +214,7 @@ async def test_a_broken_connection_applies_nothing(acme: AsyncClient, plane: Pla
 
     await plane.app(scope, receive, send)
     assert (sent, next(messages, None)) == ([], None)
+    assert await read_failed(acme) == "behind line 1: the connection ended before the list did"
     assert await list_members(acme) == ["ada", "grace"]
 
 
@@ -215,6 +226,9 @@ async def test_uploads_are_bounded_typed_and_matched(acme: AsyncClient, monkeypa
             yield b"x\n" * 2**18
 
     assert (await acme.put(PATH, content=pour(), headers=CSV)).status_code == 413
+    assert (await read_failed(acme)).startswith("behind line ")
+    assert (await upload(acme, b"x\n" * 2**20)).status_code == 413
+    assert (await read_failed(acme)).startswith("before its first line: the list is larger than 1,048,576 bytes")
     assert (await upload(acme, b"x\n", **{"Content-Type": "application/json"})).status_code == 415
     assert (await upload(acme, b"x\n", **{"If-Match": '"9"'})).status_code == 412
     assert (await upload(acme, b"x\n", Prefer="return=minimal")).status_code == 422

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from fillip.core.combination import MAX_NAMED, Combination
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
-from fillip.http.errors import Conflict, HttpRefused
+from fillip.http.errors import Conflict, HttpRefused, TooLarge
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
@@ -277,14 +277,21 @@ class Sending:
 
     async def take(self, cohort_id: str, change: Change, check: Callable[[Any], None] = require_uploaded) -> Build:
         """The build that changes a cohort by the list. `check` is asked of the cohort's row, and raises what refuses it."""
-        media = check_upload(self._request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
         async with transaction(self._app_state.engine, self._caller) as connection:
             check(await cohorts.find(connection, self._caller, cohort_id))
+        tell_broken = partial(self._tell_broken, cohort_id, change)
+        try:
+            media = check_upload(self._request, "text/csv", "application/x-ndjson", most_bytes=MAX_LIST_BYTES)
+        except TooLarge as error:
+            await tell_broken(f"before its first line: {error}")
+            raise
         rejections = Rejections()
         reader = partial(CsvReader if media == "text/csv" else UserObjectReader, rejections=rejections)
         coming = self._app_state.coming
         async with AsyncExitStack() as stack:
-            spool = spool_upload(self._request, coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES)
+            spool = spool_upload(
+                self._request, coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES, tell_broken=tell_broken
+            )
             file, rows = await stack.enter_async_context(spool)
             build_id, path = await self._begin(cohort_id, change, rows, rejections)
             upload = Upload(self._caller, cohort_id, build_id, change, file, rows, check)
@@ -313,6 +320,16 @@ class Sending:
             await build_postgres.tell_build(engine, caller, build_id, Progress(state="refused", error=str(broken)))
             raise broken
         return build_id, path
+
+    async def _tell_broken(self, cohort_id: str, change: Change, why: str) -> None:
+        """Keep in the history of a cohort that a list could not be taken as a whole; where that can't be stored the answer alone tells."""
+        with suppress(Retry):
+            async with transaction(self._app_state.engine, self._caller) as connection:
+                build_id = await build_postgres.begin_build(
+                    connection, self._caller, cohort_id, change, lines=0, rejected=0, rejections=""
+                )
+                failed = Progress(state="failed", error=why)
+                await build_postgres.change_build(connection, self._caller, build_id, failed)
 
     def _leave(self, taking: Coroutine[Any, Any, object], held: AsyncExitStack, path: str) -> None:
         """Let it be taken after the answer, which says where it is told of."""

@@ -49,6 +49,11 @@ class CsvReader:
         self._line = 0
         self._rest = b""
 
+    @property
+    def lines_read(self) -> int:
+        """How many lines it has taken, good or not."""
+        return self._line
+
     def feed(self, piece: bytes) -> None:
         """Take the next bytes; a line may end in a later piece."""
         taken, end, rest = (self._rest + piece).rpartition(b"\n")

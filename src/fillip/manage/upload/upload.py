@@ -1,16 +1,17 @@
 """An upload on its way from the socket to the disk: checked line by line, never whole in memory, no transaction yet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from fillip.core.errors import Retry
-from fillip.http.errors import TooLarge, UnsupportedMedia
-from fillip.manage.upload.csv_lines import CsvReader
+from fillip.http.errors import HttpRefused, TooLarge, UnsupportedMedia
+from fillip.manage.upload.csv_lines import CsvReader, UploadBroken
 from fillip.manage.upload.inflate import Inflater
 
 MAX_UPLOAD_BYTES = 64 * 1_048_576
@@ -36,24 +37,31 @@ async def spool_upload(
     *,
     most_lines: int,
     most_bytes: int = MAX_UPLOAD_BYTES,
+    tell_broken: Callable[[str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[BinaryIO, int]]:
     """The ids as a temporary file of COPY rows, and their number; raises UploadBroken, Malformed or TooLarge.
 
-    `coming` is held while it comes in; Retry is raised where as many as may come at once are on their way.
+    `coming` is held while it comes in; Retry is raised where as many as may come at once are on their way. `tell_broken` is told
+    why one that began to come can't be taken as a whole, and where.
     """
     if coming.locked():
         raise Retry("other lists are coming in, as many as may at once: send this one again in a minute")
     with TemporaryFile() as file:
         reader, taken = read(file), 0
-        async with coming:
-            async for piece in _read_pieces(request):
-                taken += len(piece)
-                if taken > most_bytes:
-                    raise _too_large(most_bytes)
-                reader.feed(piece)
-                if reader.rows > most_lines:
-                    raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
-        reader.finish()
+        try:
+            async with coming:
+                async for piece in _read_pieces(request):
+                    taken += len(piece)
+                    if taken > most_bytes:
+                        raise _too_large(most_bytes)
+                    reader.feed(piece)
+                    if reader.rows > most_lines:
+                        raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
+            reader.finish()
+        except (HttpRefused, ClientDisconnect) as error:
+            if tell_broken:
+                await tell_broken(_describe(error, reader.lines_read))
+            raise
         file.seek(0)
         yield file, reader.rows
 
@@ -77,3 +85,11 @@ def _read_encoding(request: Request) -> str:
 
 def _too_large(most_bytes: int) -> TooLarge:
     return TooLarge(f"the list is larger than {most_bytes:,} bytes, more are not taken at once")
+
+
+def _describe(error: Exception, line: int) -> str:
+    """Why a list can't be taken as a whole, and where."""
+    if isinstance(error, UploadBroken):
+        return str(error)
+    why = "the connection ended before the list did" if isinstance(error, ClientDisconnect) else str(error)
+    return f"behind line {line:,}: {why}"
