@@ -15,14 +15,15 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from fillip.cohort.positions_postgres import list_positions, restart_positions
 from fillip.cohort.postgres import PostgresTallies
 from fillip.cohort.reversals_postgres import add_up
 from fillip.cohort.stage import Counted, LiveRule, ReversalSeen
-from fillip.core.errors import Busy, Fenced
+from fillip.core.errors import Busy, Fenced, Refused
 from fillip.core.ledger.reversal import ReversalRequest
 from fillip.core.tally import CohortRule, Tally, make_term, unpack_tally
 from fillip.migrations import role_dsn
-from fillip.stream.belt import Batch, Record, Span
+from fillip.stream.belt import Batch, Position, Record, Span
 
 RULE_ID = UUID(int=7)
 RULE = LiveRule("acme", RULE_ID, CohortRule("BUY", at_least=3, window_s=3600), lambda *_: True, None)
@@ -225,6 +226,18 @@ async def test_a_batch_that_another_has_counted_changes_nothing(tallies: Postgre
     assert (await tallies.claim(TOPIC, 0, 3, "a")).next_offset == 12
     assert (await tallies.claim(TOPIC, 0, 40, "a")).next_offset == 40  # what lay before is gone
     assert (await tallies.claim(TOPIC, 0, 0, "made anew")).next_offset == 0
+
+
+async def test_the_operator_lets_a_restored_log_be_counted_again(tallies: PostgresTallies, database: str) -> None:
+    dsn = role_dsn(database, "fillip_cohort")
+    await tallies.claim(TOPIC, 0, 10, "a")
+    seen = await list_positions(dsn, TOPIC)
+    assert seen == {0: Position(10, 0, "a")}
+    await tallies.settle(batch(10, 12), [buy("ann", 1)])
+    with pytest.raises(Refused, match="look again"):
+        await restart_positions(dsn, TOPIC, seen, {0: 3})
+    await restart_positions(dsn, TOPIC, await list_positions(dsn, TOPIC), {0: 3})
+    assert (await tallies.claim(TOPIC, 0, 3, "a")).next_offset == 3
 
 
 async def test_users_leave_as_their_windows_end_and_are_forgotten_when_nothing_counts(

@@ -126,6 +126,7 @@ def restart_positions(state: Instance = None) -> None:
     That is so when the topic was made anew, when the broker came back with an older copy, or when records were deleted
     before they were decided. Each such partition is read from the first offset of its log, under a new generation; all
     of them at once, or none. Events that were decided before have no effect again. Running workers go on within seconds.
+    So do cohorts by events, which refuse only a log that ends before what they have counted.
     Partitions that fit stay as they are.
 
     Examples:
@@ -138,5 +139,5 @@ def restart_positions(state: Instance = None) -> None:
 
     for each in restart(_find_settings(state, kafka=True)):
         typer.echo(
-            f"partition {each.partition}: was at {each.stored.next_offset}, goes on at {each.log.first} of the log as it is"
+            f"{each.reader}, partition {each.partition}: was at {each.stored.next_offset}, goes on at {each.log.first} of the log as it is"
         )
