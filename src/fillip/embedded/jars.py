@@ -22,11 +22,6 @@ COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7
 CHECKSUMS = Path(__file__).with_name("kafka-jars.sha256")
 OPTIONS = (
     "-Xmx256m",
-    "-Xms64m",  # else all of it is taken at once: its live objects are some 45 MB
-    "-Xmn32m",
-    "-XX:MinHeapFreeRatio=10",
-    "-XX:MaxHeapFreeRatio=25",
-    "-XX:+UseCompactObjectHeaders",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",  # on two cores the second compiler competes with the path for the first minute
     "-XX:+ExitOnOutOfMemoryError",
