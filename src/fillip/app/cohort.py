@@ -32,7 +32,8 @@ from fillip.stream.topics import Topics
 
 GROUP = "fillip-cohort"
 ERRORS = Errors(away=(Retry,), busy=(Busy,), fatal=(Crash,))
-FETCH_WAIT_MS = 50
+FETCH_WAIT_MS, FETCH_BYTES = 50, 100_000
+"""Cohorts follow within a second: a fetch for each event would take from Kafka what those who decide need."""
 NOT_READ = Gauge("fillip_cohort_partitions_refused", "Partitions held and not read: their log is another one")
 
 
@@ -51,7 +52,8 @@ async def run_cohort(settings: Settings, stop: asyncio.Event, health: Health) ->
         ingest, ends = Ingest(books), LogEnds(bootstrap, [topics.received], security)
         source = KafkaSource(
             bootstrap, settings.topic_prefix + GROUP, topics.received, tallies, fetch_wait_ms=FETCH_WAIT_MS,
-            retry_on=(Retry,), tell_refused=lambda refused: NOT_READ.set(len(refused)), extra=security,
+            retry_on=(Retry,), tell_refused=lambda refused: NOT_READ.set(len(refused)),
+            extra={"fetch.min.bytes": FETCH_BYTES, **security},
         )  # fmt: skip
         health.watch("PostgreSQL", partial(reach_pool, pool))
         health.watch("Kafka", Lag(ends, lambda: source.places).measure)
