@@ -10,6 +10,7 @@ from fillip.app.up import stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
 from tests.bench import (
+    backfill,
     backtest,
     bay,
     books,
@@ -53,6 +54,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "explain": explain.bench,
     "force": force.bench,
     "neighbours": neighbours.bench,
+    "backfill": backfill.bench,
     "backtest": backtest.bench,
     "realtime": realtime.bench,
     "bay": bay.bench,

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from time import monotonic
 from typing import Protocol
 
+import structlog
+
 from fillip.core.backfill import BackfillOrder, Bounds, PassedOver, narrow_book
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.book.version import CampaignVersion
@@ -18,12 +20,15 @@ from fillip.settle.backfill.stage import Portion, SettlePast
 
 PORTION = 250
 """Events that are met and settled together: locks are held for some tenths of a second at most."""
-LONGEST_REST_S = 0.5
-"""Between two portions it rests for as long as one took: live events have half of the time for themselves at least."""
+LONGEST_REST_S = 0.1
+"""Between two portions it rests for as long as one took, this long at most: whoever waits for its locks goes first."""
 BUSY_TRIES, BUSY_PAUSE_S = 6, 0.2
 
 Meet = Callable[[Sequence[Event | Rejection]], Awaitable[Sequence[Match | Rejection]]]
 """What the worker matches events by."""
+
+
+log = structlog.get_logger()
 
 
 class CampaignPaused(Retry):
@@ -92,7 +97,7 @@ class BackfillWalk:
         return True
 
     async def _decide(self, done: int, page: Sequence[HistoryEvent]) -> None:
-        """One portion; while the server is busy again, then by halves. An event that can't be decided is counted."""
+        """One portion; again while the server is busy, then by halves. An event that can't be decided is counted."""
         error: Exception | None = None
         for attempt in range(BUSY_TRIES):
             try:
@@ -112,9 +117,9 @@ class BackfillWalk:
             half = len(page) // 2
             await self._decide(done, page[:half])
             await self._decide(done + half, page[half:])
-        elif isinstance(error, Busy):
-            raise error
-        else:
+        else:  # a run that is asked for later takes it up again
+            mark, told = _mark(page), f"{type(error).__name__}: {error}"
+            log.error("a past event can't be decided", tenant=self._order.tenant_id, mark=mark, error=told)
             await self._settle(Portion(done, 1, _mark(page), (), {"undecidable": 1}, {}))
 
     async def _decide_once(self, done: int, page: Sequence[HistoryEvent]) -> None:

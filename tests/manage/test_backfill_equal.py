@@ -1,0 +1,233 @@
+"""What a backfill grants is what a backtest tells, which is what the worker would have decided: to the last proof, and in live events after it."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from fillip.core.errors import FillipError
+from fillip.core.match.candidate import Match
+from fillip.core.ports import Caller
+from fillip.http.history_query import HistoryEvent, Mark
+from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
+from fillip.manage.backfill.told import AllDone
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.store.postgres import transaction
+from fillip.match import Meet
+from fillip.match.keeper_postgres import BookKeeper
+from fillip.match.numbers_postgres import PostgresNumbers
+from fillip.match.postgres import PostgresBooks
+from fillip.match.users_postgres import PostgresUsers
+from fillip.migrations import role_dsn
+from fillip.settle.backfill import BackfillWalk, Portion, SettlePast, walk
+from fillip.settle.backfill import postgres as backfill_postgres
+from fillip.settle.backfill.postgres import PostgresBackfill
+from fillip.stream.memory import MemoryLog
+from tests.manage.past_world import PastWorld, write_past
+from tests.manage.test_backtest_replay import APART
+from tests.oracle.catalogue import CAMPAIGNS, RECEIVED_AT, SHOP_LISTS
+from tests.oracle.shop import ANY, Plane
+from tests.oracle.workers import Rumours, Worker
+
+
+class Pages:
+    """The past as analyse would tell it."""
+
+    def __init__(self, events: Sequence[HistoryEvent]) -> None:
+        self._events = events
+
+    async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
+        left = [each for each in self._events if behind is None or each.log_offset > behind.log_offset]
+        for start in range(0, len(left), 60):
+            yield left[start : start + 60]
+
+
+class LaunchedWorld(PastWorld):
+    """Its campaigns are launched when three of four events have come, and the others come behind."""
+
+    async def play(self, campaigns: Sequence[str]) -> None:
+        """Decide all events once, those of before the launch by backfills in two turns each, which then run once more."""
+        self.log = MemoryLog(self.shop.tenant_id, 1)
+        self.worker = Worker(self.pool, self.log, Rumours(), 40, lambda *told: None)
+        await self.worker.source.rewind()
+        before = len(self.events) * 3 // 4
+        await self.come(self.events[:before])
+        body = {"backfill_from": (datetime.now(UTC) - timedelta(days=30)).isoformat()}
+        for campaign_id in campaigns:
+            launched = f"/v1/campaigns/{campaign_id}/launch"
+            assert (await self.shop.client.post(launched, json=body, headers=ANY)).is_success
+        for campaign_id in campaigns:
+            await self.backfill(campaign_id)
+        [(version,)] = self.owner.execute("SELECT max(book_version) FROM book_change").fetchall()
+        await self.worker.books.refresh(self.shop.tenant_id, version)
+        await self.come(self.events[before:])
+        for campaign_id in campaigns:
+            async with transaction(self.plane.engine, self.caller) as connection:
+                await ask_again(connection, self.caller, campaign_id)
+            await self.backfill(campaign_id)
+        await self.worker.source.close()
+
+    @property
+    def caller(self) -> Caller:
+        """Of the shop."""
+        return Caller(None, self.shop.tenant_id, frozenset())
+
+    async def come(self, events: Sequence[dict[str, Any]]) -> None:
+        """Let the worker decide these."""
+        for event in events:
+            self.log.append(0, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
+        left = len(events)
+        while left:
+            batch = await anext(self.worker.source)
+            assert await self.worker.commit(await self.worker.prepare(batch, self.shop.tenant_id)) == "settled"
+            left -= len(batch.records)
+
+    async def backfill(self, campaign_id: str) -> None:
+        """Run it, cut off in the midst."""
+        told = [write_past(number, event, {}) for number, event in enumerate(self.events)]
+        for portions in (2, None):
+            order = await begin_turn(self.plane.engine, self.shop.tenant_id, campaign_id)
+            assert order is not None
+            backfill = PostgresBackfill(self.pool, order, self.shop.tenant_id)
+            progress = await backfill.read()
+            assert progress.bounds
+            meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
+            going = BackfillWalk(order, progress.bounds, meet, SettlePast(backfill, order))
+            going.books = BookKeeper(PostgresBooks(self.pool), self.pool, decides=True)
+            upto = told if portions is None else told[: progress.done + portions * walk.PORTION]
+            assert await going.play(Pages(upto), progress.done, progress.mark, 600)
+            if portions is not None:  # its process is gone; another takes over
+                self.owner.execute("UPDATE backfill SET held_until = now() - interval '1 s' WHERE run_id IS NOT NULL")
+            else:
+                await end_turn(self.plane.engine, order, AllDone())
+
+
+@pytest.fixture(params=["history", "live"])
+async def launched_world(
+    request: pytest.FixtureRequest, database: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LaunchedWorld]:
+    """A shop in New York with a cohort, a list, a badge and a holdout."""
+    monkeypatch.setattr(walk, "PORTION", 40)
+    monkeypatch.setattr(walk, "LONGEST_REST_S", 0.0)
+    monkeypatch.setattr(walk, "BUSY_PAUSE_S", 0.001)
+    plane = Plane(database)
+    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
+    shop = await plane.open_shop(request.param, "America/New_York")
+    await shop.enlist("vip", frozenset({"ann"}))
+    await shop.describe("ann", {"tier": "gold"})
+    await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
+    await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
+    await shop.fill("shops", SHOP_LISTS[0])
+    await shop.hold_out(50)
+    async with open_client("http://127.0.0.1:9", "nobody is asked") as client:
+        state = plane.app.state
+        state.app_state = dataclasses.replace(state.app_state, user_queries=AnalyseUserQueries(client))
+        with psycopg.connect(database, autocommit=True) as owner:
+            yield LaunchedWorld(plane, shop, pool, owner)
+    await pool.close()
+    await plane.close()
+
+
+async def draft(world: LaunchedWorld, campaigns: Sequence[str]) -> None:
+    """Make campaigns with limits of their own."""
+    for campaign_id in campaigns:
+        made = {"campaign_id": campaign_id, "definition": CAMPAIGNS[campaign_id]}
+        await world.shop.call("POST", "/v1/campaigns", made)
+        own = {"campaign_id": campaign_id}
+        daily = {"scope": "campaign", "measure": "count", "span": "day", "cap": 5}
+        await world.shop.cap({"limit_id": f"daily-{campaign_id}", **own, **daily})
+        weekly = {"scope": "user_in_campaign", "measure": "count", "span": "week", "cap": 4}
+        await world.shop.cap({"limit_id": f"weekly-{campaign_id}", **own, **weekly})
+
+
+async def list_unequal(world: LaunchedWorld, campaigns: Sequence[str], said: Counter[str]) -> list[str]:
+    """The campaigns whose decisions are not those of a backtest over all events, or for whom a second run found something."""
+    again = "SELECT campaign_id FROM backfill WHERE run <> 2 OR result ->> 'events_met' <> '0' OR result -> 'passed_over' ? 'undecidable'"
+    unequal = [campaign_id for (campaign_id,) in world.owner.execute(again).fetchall()]
+    for campaign_id in campaigns:
+        _, decided = await world.replay(campaign_id)
+        live = world.list_live(campaign_id)
+        unequal += [] if decided == live else [campaign_id]
+        said.update(reason for _, reason, _ in live.values())
+    return unequal
+
+
+async def test_it_decides_as_the_worker_would_have(launched_world: LaunchedWorld) -> None:
+    await draft(launched_world, APART)
+    launched_world.say(200, seed=7)
+    await launched_world.play(APART)
+    said = Counter[str]()
+    assert await list_unequal(launched_world, APART, said) == []
+    assert said.keys() >= {"granted", "limit", "holdout", "no_value", "already_held"}, said
+
+
+def _take_again(patch: pytest.MonkeyPatch) -> None:
+    """Met twice."""
+    patch.setitem(
+        backfill_postgres.SQL,
+        "take_events",
+        "SELECT unnest($4::uuid[]) AS event_key, $1::text, $2::text, $3::int",
+    )
+
+
+def _date_by_receipt(patch: pytest.MonkeyPatch) -> None:
+    """Dated by when it was received."""
+    read = BackfillWalk._read_event
+
+    def wrong(self: BackfillWalk, past: HistoryEvent, *rest: Any) -> Any:
+        return read(self, replace(past, occurred_at=past.received_at), *rest)
+
+    patch.setattr(BackfillWalk, "_read_event", wrong)
+
+
+def _end_early(patch: pytest.MonkeyPatch) -> None:
+    """The last event before the launch is nobody's."""
+    asked = backfill_postgres.SQL["find_bounds"]
+    patch.setitem(backfill_postgres.SQL, "find_bounds", asked.replace("p.next_offset)", "p.next_offset - 1)"))
+
+
+def _forget_portion(patch: pytest.MonkeyPatch) -> None:
+    """The last match of each portion is lost."""
+    settle = SettlePast.__call__
+
+    async def wrong(self: SettlePast, portion: Portion) -> None:
+        await settle(self, replace(portion, matches=portion.matches[:-1]))
+
+    patch.setattr(SettlePast, "__call__", wrong)
+
+
+def _go_backwards(patch: pytest.MonkeyPatch) -> None:
+    """A portion is decided from its end."""
+    settle = SettlePast.__call__
+
+    async def wrong(self: SettlePast, portion: Portion) -> None:
+        matches: list[Match] = [*reversed(portion.matches)]
+        await settle(self, replace(portion, matches=matches))
+
+    patch.setattr(SettlePast, "__call__", wrong)
+
+
+@pytest.mark.parametrize("launched_world", ["history"], indirect=True)
+@pytest.mark.parametrize("fault", [_take_again, _date_by_receipt, _end_early, _forget_portion, _go_backwards])
+async def test_a_fault_would_be_seen(
+    launched_world: LaunchedWorld, fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in one of these campaigns at least."""
+    campaigns = ["any", "saved"]
+    await draft(launched_world, campaigns)
+    launched_world.say(80, seed=11)
+    monkeypatch.setattr(walk, "PORTION", 12)
+    monkeypatch.setattr(walk, "BUSY_TRIES", 2)
+    fault(monkeypatch)
+    try:
+        await launched_world.play(campaigns)
+    except FillipError:  # the ledger refuses a second decision of its own accord
+        return
+    assert await list_unequal(launched_world, campaigns, Counter())
