@@ -109,7 +109,9 @@ def incentive(number: int, **columns: Any) -> dict[str, Any]:
     return announce("incentive", number, "c", "e1", after | columns)
 
 
-def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **columns: Any) -> dict[str, Any]:
+def transfer(
+    number: int, kind: str, debit: str, credit: str, amount: int, *, op: str = "c", epoch: str = "e1", **columns: Any
+) -> dict[str, Any]:
     """The announcement of transfer `number`, made on that day of March."""
     after = {
         "tenant_id": "acme",
@@ -122,7 +124,7 @@ def transfer(number: int, kind: str, debit: str, credit: str, amount: int, **col
         "amount": amount,
         "made_at": f"2026-03-{number:02}T10:00:00.000001Z",
     }
-    return announce("wallet_transfer", number, "c", "e1", after | columns)
+    return announce("wallet_transfer", number, op, epoch, after | columns)
 
 
 def part(number: int, day: int, lots: dict[str, int], **columns: Any) -> dict[str, Any]:
