@@ -28,6 +28,7 @@ def grant(number: int, **columns: Any) -> tuple[str, dict[str, Any]]:
 def ack(number: int, at: str, **columns: Any) -> tuple[str, dict[str, Any]]:
     """The client of the user has it at this time of the day."""
     after = {"tenant_id": "acme", "user_id": "u", "seq": 1, "kind": "granted", "acked_at": f"2026-03-01T{at}Z"}
+    after |= {"campaign_id": "welcome", "granted_at": "2026-03-01T10:00:01.000000Z"}
     after["incentive_id"] = str(identify("incentive", str(number)))
     return TOPICS.acked, announce("inbox", number, "u", "e1", after | columns)
 
@@ -84,6 +85,21 @@ async def test_quantiles_are_of_those_that_came_so_far_and_a_claim_counts_once(s
     assert (line.granted, line.granted_to_delivered) == (20, Times(11, 5.0, 9.0, 9.9))
     assert line.granted_to_claimed == Times(2, 10.5, 18.1, 19.81)
     assert line.delivered_to_claimed == NONE  # one was not delivered, the other claimed before it was
+
+
+async def test_what_was_acked_and_claimed_before_that_said_of_what_it_is_counts_too(store: Bay) -> None:
+    unsaid: dict[str, Any] = {"campaign_id": None, "granted_at": None}
+    told = [ack(n, f"10:00:0{n}.000000", **unsaid) for n in (2, 3)]
+    await load(store, *map(grant, range(1, 6)), *told, ack(5, "10:00:05.000000"))
+    await load(store, claim(3, "10:00:08.000000", 9, **unsaid), claim(4, "10:00:09.000000", 10), first=100)
+    for asked in (EVERYTHING, replace(EVERYTHING, campaign_id="welcome")):
+        (line,) = await store.report_campaign_times(asked)
+        assert (line.granted_to_delivered.count, line.granted_to_delivered.p50_s) == (3, 2.0)
+        assert (line.granted_to_claimed.count, line.delivered_to_claimed) == (2, took(5.0))
+    assert await store.report_campaign_times(replace(EVERYTHING, campaign_id="other")) == []
+    await load(store, ack(2, "10:00:02.000000"), first=200)  # told again, as it now stands
+    (line,) = await store.report_campaign_times(EVERYTHING)
+    assert line.granted_to_delivered.count == 3
 
 
 async def test_days_campaigns_tenants_and_pages(store: Bay) -> None:

@@ -11,7 +11,7 @@ from fillip.analyse import Queries
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.funnel import FunnelQuestion
-from fillip.analyse.liability import LiabilityQuestion
+from fillip.analyse.liability import ExpiryQuestion, LiabilityQuestion, ask_expiries
 from fillip.analyse.report import Question
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.analyse.uplift_http import measure_uplift
@@ -29,6 +29,14 @@ SELECT r % 8, 'grocer', ['POINTS', 'STARS', 'MILES'][1 + r % 3], kind,
        CASE kind WHEN 'grant' THEN 'active' WHEN 'spend' THEN 'spent' ELSE 'expired' END,
        1 + r % 1000, timestamptz '2026-01-01 00:00:00+00' + to_milliseconds(r * 864 + (hash(r) % 5000)::bigint)
 FROM (SELECT r, ['grant', 'grant', 'grant', 'spend', 'expire'][1 + r % 5] AS kind FROM range($1::bigint) t(r))"""
+LOTS = """INSERT INTO lot_fact
+SELECT partition, false, tenant_id, currency, CASE WHEN amount % 4 > 0 THEN made_at + to_days(365 + (amount % 365)::integer) END,
+       CASE kind WHEN 'grant' THEN amount ELSE -amount END, made_at
+FROM transfer_fact WHERE kind <> 'expire'
+UNION ALL
+SELECT r % 8, false, 'grocer', 'POINTS', timestamptz '2027-01-01 00:00:00+00' + to_milliseconds(r * 3157), 1,
+       timestamptz '2026-01-01 00:00:00+00' + to_milliseconds(r * 864)
+FROM range($1::bigint // 5) t(r)"""
 DECISIONS = """INSERT INTO decision_fact
 SELECT r % 8, 'grocer', md5(r::varchar)::uuid, 'campaign-' || (hash(r // 7) % $2), date '2026-01-01' + (r * 100 // $1)::integer,
        'user-' || (hash(r) % $3), CASE WHEN hash(r) % $3 % 10 = 0 THEN 'denied' ELSE 'granted' END,
@@ -49,9 +57,11 @@ SELECT r % 8, 'grocer', (begun AT TIME ZONE 'UTC')::date, 'campaign-' || (hash(r
        begun - to_milliseconds((hash(r) % 60000)::bigint), begun, begun + interval 5 millisecond, begun + interval 8 millisecond, NULL
 FROM (SELECT r, timestamptz '2026-01-01 00:00:00+00' + to_milliseconds(r * 864) AS begun FROM range($1::bigint) t(r))"""
 ACKS = """INSERT INTO ack_fact
-SELECT partition, tenant_id, incentive_id, granted_at + to_milliseconds((hash(incentive_id) % 9000000)::bigint) FROM grant_fact"""
+SELECT partition, tenant_id, incentive_id, granted_at + to_milliseconds((hash(incentive_id) % 9000000)::bigint), campaign_id, granted_at
+FROM grant_fact"""
 CLAIMS = """INSERT INTO claim_fact
-SELECT partition, tenant_id, incentive_id, granted_at + to_milliseconds(9000000 + (hash(incentive_id) % 9000000)::bigint)
+SELECT partition, tenant_id, incentive_id, granted_at + to_milliseconds(9000000 + (hash(incentive_id) % 9000000)::bigint),
+       campaign_id, granted_at
 FROM grant_fact WHERE hash(incentive_id) % 3 = 0"""
 LIMITS = """INSERT INTO limit_fact
 SELECT 0, 'grocer', 'limit-' || r, r, false, 'tenant', 'value', 'month', false, 1000000 FROM range($1::bigint) t(r)"""
@@ -78,6 +88,7 @@ async def measure(site: Site) -> list[Figure]:
         chances = random.Random(61)
         held = await measure_reports(lambda: bay.report_liability(ask(chances)))
         moved = await measure_reports(lambda: bay.report_liability_movements(ask(chances)))
+        lasting = await measure_reports(lambda: bay.report_liability_expiries(ask_months(chances)))
         asked = UpliftQuestion(
             "grocer", "campaign-3", "PURCHASE", '$."amount"', date(2026, 2, 1), date(2026, 2, 28), 30
         )
@@ -90,6 +101,9 @@ async def measure(site: Site) -> list[Figure]:
     return [
         at_most("points outstanding at an instant, of 10 million transfers, p95", 500, held),
         at_most("what moved them between two instants, p95", 500, moved),
+        at_most(
+            "points outstanding by month of expiry at an instant, of 10 million changes of lots, p95", 500, lasting
+        ),
         *asked_of_standing,
         note(
             "uplift of one of 20 campaigns, a month and 30 days, 10 million events, median",
@@ -104,6 +118,7 @@ def store(bay: DuckdbBay) -> None:
     """Put the facts where loads would have put them."""
     events.store(bay)
     bay._connection.execute(TRANSFERS, [FACTS])
+    bay._connection.execute(LOTS, [FACTS])
     bay._connection.execute(DECISIONS, [FACTS, CAMPAIGNS, events.USERS])
     store_standing(bay)
 
@@ -155,6 +170,13 @@ def ask(chances: random.Random) -> LiabilityQuestion:
     """A question between two random instants."""
     begin, end = sorted(FIRST + timedelta(seconds=chances.uniform(0, 8_640_000)) for _ in range(2))
     return LiabilityQuestion("grocer", max(begin, MIN_TIME), end, 500, "")
+
+
+def ask_months(chances: random.Random) -> ExpiryQuestion:
+    """A question as of a random instant, of a tenant in Berlin."""
+    return ask_expiries(
+        "grocer", "Europe/Berlin", FIRST + timedelta(seconds=chances.uniform(0, 8_640_000)), 500, ("", "")
+    )
 
 
 async def measure_reports(report: Callable[[], Awaitable[object]]) -> int:

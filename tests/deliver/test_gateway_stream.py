@@ -80,6 +80,21 @@ async def test_without_cursor_only_unacked(open_world: World) -> None:
         assert await receive_seqs(client, 2) == [4, 5]
 
 
+async def test_an_acked_entry_says_of_which_campaign_it_is_and_when_it_was_granted(open_world: World) -> None:
+    await open_world.grant("ann", 1, 3)
+    await open_world.pool.execute("DELETE FROM incentive WHERE inbox_seq = 2")
+    async with open_world.client("ann", cursor=1) as client:
+        assert await receive_seqs(client, 1) == [3]
+        await client.send('{"type":"ack","seq":3}')
+        await until(lambda: count_acked(open_world, 3))
+    said = "SELECT b.campaign_id, b.granted_at = i.granted_at FROM inbox b LEFT JOIN incentive i USING (incentive_id) ORDER BY seq"
+    assert [tuple(row) for row in await open_world.pool.fetch(said)] == [
+        ("welcome", True),
+        (None, None),
+        ("welcome", True),
+    ]
+
+
 async def count_acked(world: World, count: int) -> bool:
     return await world.pool.fetchval("SELECT count(*) FROM inbox WHERE acked_at IS NOT NULL") == count
 

@@ -1,21 +1,31 @@
 -- How long each part of the way of incentives took, by the UTC day of the grant and campaign, a page of them.
-WITH lines AS (
+WITH lines AS MATERIALIZED (
     SELECT DISTINCT day, campaign_id FROM grant_fact
     WHERE tenant_id = $tenant_id AND day BETWEEN $first AND $last
       AND ($campaign_id::varchar IS NULL OR campaign_id = $campaign_id)
       AND (day > $after_day OR (day = $after_day AND campaign_id > $after_name))
     ORDER BY day, campaign_id LIMIT $count
+), span AS MATERIALIZED (
+    SELECT min(day)::timestamp AT TIME ZONE 'UTC' AS begin, (max(day) + 1)::timestamp AT TIME ZONE 'UTC' AS until FROM lines
 ), picked AS MATERIALIZED (
     SELECT day, campaign_id, incentive_id, epoch_us(occurred_at) AS happened, epoch_us(received_at) AS received,
            epoch_us(granted_at) AS granted, epoch_us(committed_at) AS committed, claimed_at
     FROM grant_fact SEMI JOIN lines USING (day, campaign_id)
     WHERE tenant_id = $tenant_id AND day BETWEEN (SELECT min(day) FROM lines) AND (SELECT max(day) FROM lines)
 ), acks AS (
-    SELECT incentive_id, acked_at FROM ack_fact SEMI JOIN picked USING (incentive_id)
-    WHERE tenant_id = $tenant_id AND acked_at >= (SELECT min(day) FROM lines) - INTERVAL 1 DAY  -- clocks may differ
+    SELECT incentive_id, acked_at FROM ack_fact
+    WHERE tenant_id = $tenant_id AND ($campaign_id::varchar IS NULL OR campaign_id = $campaign_id)
+      AND granted_at >= (SELECT begin FROM span) AND granted_at < (SELECT until FROM span)
+    UNION ALL
+    SELECT incentive_id, acked_at FROM ack_fact SEMI JOIN picked USING (incentive_id)  -- those of before
+    WHERE tenant_id = $tenant_id AND granted_at IS NULL AND acked_at >= (SELECT begin FROM span) - INTERVAL 1 DAY  -- clocks may differ
 ), claims AS (
-    SELECT incentive_id, claimed_at FROM claim_fact SEMI JOIN picked USING (incentive_id)
-    WHERE tenant_id = $tenant_id AND claimed_at >= (SELECT min(day) FROM lines) - INTERVAL 1 DAY
+    SELECT incentive_id, claimed_at FROM claim_fact
+    WHERE tenant_id = $tenant_id AND ($campaign_id::varchar IS NULL OR campaign_id = $campaign_id)
+      AND granted_at >= (SELECT begin FROM span) AND granted_at < (SELECT until FROM span)
+    UNION ALL
+    SELECT incentive_id, claimed_at FROM claim_fact SEMI JOIN picked USING (incentive_id)  -- those of before
+    WHERE tenant_id = $tenant_id AND granted_at IS NULL AND claimed_at >= (SELECT begin FROM span) - INTERVAL 1 DAY  -- clocks may differ
 ), ways AS (
     SELECT p.*, epoch_us(a.acked_at) AS delivered, epoch_us(coalesce(p.claimed_at, c.claimed_at)) AS claimed
     FROM picked p

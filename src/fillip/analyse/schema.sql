@@ -43,13 +43,18 @@ CREATE TABLE IF NOT EXISTS grant_fact (
     incentive_id uuid NOT NULL, occurred_at timestamptz, received_at timestamptz, granted_at timestamptz NOT NULL,
     committed_at timestamptz, claimed_at timestamptz
 );
--- When one was claimed, and when the user's client acknowledged it: each may be told before the incentive is.
+-- When one was claimed, and when the user's client acknowledged it: each may be told before the incentive is, and says of which campaign
+-- that is and when it was granted; not so what a file of before holds, and acks of before.
 CREATE TABLE IF NOT EXISTS claim_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, incentive_id uuid NOT NULL, claimed_at timestamptz NOT NULL
 );
 CREATE TABLE IF NOT EXISTS ack_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, incentive_id uuid NOT NULL, acked_at timestamptz NOT NULL
 );
+ALTER TABLE claim_fact ADD COLUMN IF NOT EXISTS campaign_id varchar;
+ALTER TABLE claim_fact ADD COLUMN IF NOT EXISTS granted_at timestamptz;
+ALTER TABLE ack_fact ADD COLUMN IF NOT EXISTS campaign_id varchar;
+ALTER TABLE ack_fact ADD COLUMN IF NOT EXISTS granted_at timestamptz;
 -- One row a change of a limit, and one a change of a tenant: the newest counts.
 CREATE TABLE IF NOT EXISTS limit_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, book_version bigint NOT NULL,

@@ -271,8 +271,8 @@ inbox = _table(
     _key("tenant_id", "user_id"),
     _count("seq", key=True),
     _uuid("incentive_id"),
-    _instant("acked_at", null=True),
-    _text("kind"),
+    _instant("acked_at", "granted_at", null=True),
+    [*_text("kind"), *_text("campaign_id", null=True)],
 )
 incentive_change = _table(
     "incentive_change",

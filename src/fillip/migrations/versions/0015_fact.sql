@@ -2,7 +2,7 @@
 -- parts, and writes those anew that name lots which expire.
 ALTER TABLE wallet_transfer ADD COLUMN expiries timestamptz[]; -- of `lots`, in the order of their ids; NULL where none of them expires
 ALTER TABLE wallet_part
-    ADD COLUMN currency text,
+    ADD COLUMN currency text CHECK (octet_length(currency) <= 32),
     ADD COLUMN expiries timestamptz[],
     ADD COLUMN made_at timestamptz;
 
