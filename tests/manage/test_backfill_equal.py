@@ -1,7 +1,6 @@
 """What a backfill grants is what a backtest tells, which is what the worker would have decided: to the last proof, and in live events after it."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,12 +28,10 @@ from fillip.migrations import role_dsn
 from fillip.settle.backfill import BackfillWalk, Portion, SettlePast, walk
 from fillip.settle.backfill import postgres as backfill_postgres
 from fillip.settle.backfill.postgres import PostgresBackfill
-from fillip.stream.memory import MemoryLog
 from tests.manage.past_world import PastWorld, write_past
 from tests.manage.test_backtest_replay import APART
-from tests.oracle.catalogue import CAMPAIGNS, RECEIVED_AT, SHOP_LISTS
+from tests.oracle.catalogue import CAMPAIGNS, SHOP_LISTS
 from tests.oracle.shop import ANY, Plane
-from tests.oracle.workers import Rumours, Worker
 
 
 class Pages:
@@ -54,40 +51,26 @@ class LaunchedWorld(PastWorld):
 
     async def play(self, campaigns: Sequence[str]) -> None:
         """Decide all events once, those of before the launch by backfills in two turns each, which then run once more."""
-        self.log = MemoryLog(self.shop.tenant_id, 1)
-        self.worker = Worker(self.pool, self.log, Rumours(), 40, lambda *told: None)
-        await self.worker.source.rewind()
-        before = len(self.events) * 3 // 4
-        await self.come(self.events[:before])
+        all_events = self.events
+        self.events = all_events[: len(all_events) * 3 // 4]
+        await self.live()
+        self.events = all_events
         body = {"backfill_from": (datetime.now(UTC) - timedelta(days=30)).isoformat()}
         for campaign_id in campaigns:
             launched = f"/v1/campaigns/{campaign_id}/launch"
             assert (await self.shop.client.post(launched, json=body, headers=ANY)).is_success
         for campaign_id in campaigns:
             await self.backfill(campaign_id)
-        [(version,)] = self.owner.execute("SELECT max(book_version) FROM book_change").fetchall()
-        await self.worker.books.refresh(self.shop.tenant_id, version)
-        await self.come(self.events[before:])
+        await self.live()
         for campaign_id in campaigns:
             async with transaction(self.plane.engine, self.caller) as connection:
                 await ask_again(connection, self.caller, campaign_id)
             await self.backfill(campaign_id)
-        await self.worker.source.close()
 
     @property
     def caller(self) -> Caller:
         """Of the shop."""
         return Caller(None, self.shop.tenant_id, frozenset())
-
-    async def come(self, events: Sequence[dict[str, Any]]) -> None:
-        """Let the worker decide these."""
-        for event in events:
-            self.log.append(0, json.dumps(event).encode(), at_ms=int(RECEIVED_AT.timestamp() * 1000))
-        left = len(events)
-        while left:
-            batch = await anext(self.worker.source)
-            assert await self.worker.commit(await self.worker.prepare(batch, self.shop.tenant_id)) == "settled"
-            left -= len(batch.records)
 
     async def backfill(self, campaign_id: str) -> None:
         """Run it, cut off in the midst."""
