@@ -122,9 +122,7 @@ class PostgresPast(PostgresTransaction, PastTransaction):
             elif row["fingerprint"] != said[key][1]:
                 passed_over["conflicting"] += 1
             elif row["decided_since"] and key not in recorded:
-                passed_over["decided_before"] += (
-                    1  # by a worker, for all campaigns: it came, or came again, after the launch
-                )
+                passed_over["decided_before"] += 1  # by a worker: it came, or came again, after the launch
             else:
                 mine.append(key)
         taken = await self._connection.fetch(
