@@ -12,10 +12,12 @@ import psycopg
 
 from fillip.core.backtest.past import PastGrant, build_past_book
 from fillip.core.backtest.question import BacktestQuestion, Definitions
+from fillip.core.backtest.result import Differences
 from fillip.core.backtest.simulation import Decided
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
 from fillip.http.history_query import HistoryEvent
+from fillip.manage.backtest.live_postgres import Comparison, LiveDecisions, load_others_use
 from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
@@ -71,6 +73,8 @@ class PastWorld:
     worker: Worker | None = None
     log: MemoryLog | None = None
     decided: int = 0
+    differences: Differences | None = None
+    """Of the newest replay, from what the worker has decided."""
 
     def say(self, count: int, seed: int) -> None:
         """Events of all kinds."""
@@ -135,10 +139,14 @@ class PastWorld:
         meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
         book = build_past_book(whole, asked, FIRST, UNTIL)
         books = await load_recorded_books(ledger, whole, campaign_id) if definitions == "recorded" else None
-        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC), books)
+        live = LiveDecisions(ledger, question)
+        comparison = Comparison(live)
+        used = await load_others_use(ledger, live, self.shop.tenant_id, whole.limits)
+        replay = Replay(book, whole.campaign_versions, meet, used, datetime.now(UTC), books, comparison)
         replay.tally = told = ToldTally()
         past = [write_past(number, event, granted or {}) for number, event in enumerate(self.events)]
         await replay.play(Past(past), lambda done: None)
+        self.differences = await comparison.finish()
         return replay, {_name(each): _tell(each) for each in told.decided}
 
 

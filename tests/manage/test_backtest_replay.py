@@ -1,19 +1,21 @@
 """A backtest says what the worker would have decided: on the same events the decisions are the same, to the last proof."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
 import psycopg
 import pytest
 
+from fillip.core.backtest.result import Differences, Worth
 from fillip.migrations import role_dsn
-from tests.manage.past_world import PastWorld
+from tests.manage.past_world import Name, PastWorld, Said
 from tests.oracle.catalogue import CAMPAIGNS, CHANGED, SHOP_LISTS
 from tests.oracle.shop import Plane
 
 APART = sorted(CAMPAIGNS.keys() - {"vips", "most", "least", "alone"})
 """Those that no other campaign, and no schedule of their own, has a say in."""
+NONE = Differences(0, 0, 0, [])
 
 
 @pytest.fixture(params=["history", "live"])
@@ -51,6 +53,7 @@ async def test_it_decides_as_the_worker_has_decided(past_world: PastWorld) -> No
         replay, decided = await past_world.replay(campaign_id)
         live = past_world.list_live(campaign_id)
         assert decided == live, campaign_id
+        assert past_world.differences == NONE, campaign_id
         said.update(reason for _, reason, _ in live.values())
         result = replay.tally.sum_up()
         assert result.granted == sum(outcome == "granted" for outcome, _, _ in live.values())
@@ -98,9 +101,10 @@ async def test_under_the_recorded_definitions_it_decides_as_the_worker_did_while
         replay, decided = await past_world.replay(campaign_id, definitions="recorded")
         live = past_world.list_live(campaign_id)
         assert decided == live, campaign_id
+        assert past_world.differences == NONE, campaign_id
         said.update(reason for _, reason, _ in live.values())
         result = replay.tally.sum_up()
-        assert replay.list_not_considered(result, was_launched=True)[:2] == ["reversals", "former_users"]
+        assert replay.list_not_considered(result, knows_own_use=True)[:2] == ["reversals", "former_users"]
     assert said.keys() >= {"granted", "limit", "holdout", "paused"}, said
 
 
@@ -115,3 +119,57 @@ async def test_what_met_nothing_is_known_to_have_come_after_a_change(past_world:
     _, decided = await past_world.replay("any", definitions="recorded")
     assert decided == past_world.list_live("any")
     assert len(decided) < 6
+
+
+async def test_of_a_limit_that_others_share_it_may_take_what_it_took_itself(past_world: PastWorld) -> None:
+    """Two campaigns take turns until their budget is empty, and then both are denied."""
+    for campaign_id in ("any", "listed"):
+        await past_world.shop.launch(campaign_id, CAMPAIGNS[campaign_id])
+    for scope, cap in (("tenant", 40), ("user", 9)):
+        shared = {"limit_id": f"shared-{scope}", "scope": scope, "span": "lifetime", "measure": "count", "cap": cap}
+        await past_world.shop.cap(shared)
+    past_world.say(120, seed=8)
+    await past_world.live()
+    for campaign_id in ("any", "listed"):
+        replay, decided = await past_world.replay(campaign_id, definitions="recorded")
+        live = past_world.list_live(campaign_id)
+        told = {name: said[:2] for name, said in decided.items()}
+        assert told == {name: said[:2] for name, said in live.items()}
+        assert {said[0] for said in live.values()} == {"granted", "denied"}
+        assert past_world.differences == NONE
+        assert "own_earlier_grants" not in replay.list_not_considered(replay.tally.sum_up(), knows_own_use=True)
+
+
+async def test_what_is_granted_otherwise_is_counted_and_shown(past_world: PastWorld) -> None:
+    """Three versions were live, one of which grants less, and one what the first does not; the first is tried on all of it."""
+    bought = CAMPAIGNS["any"] | {"action": "BUY"}
+    await past_world.shop.launch("any", bought | {"rule": "event.amount >= 100"})
+    past_world.say(60, seed=9)
+    await past_world.live()
+    [reward] = bought["rewards"]
+    dearer = {"rule": "event.amount > 100", "rewards": [reward | {"value": reward["value"] + 1}]}
+    await past_world.shop.change("any", None, bought | dearer)
+    past_world.say(60, seed=10)
+    await past_world.live()
+    await past_world.shop.change("any", None, bought | {"rule": "event.amount < 100"})
+    past_world.say(60, seed=11)
+    await past_world.live()
+    live = _find_granted(past_world.list_live("any"))
+    _, decided = await past_world.replay("any")
+    backtest = _find_granted(decided)
+    dear = {(each["source"], each["id"]) for each in past_world.events[60:120]}
+    found = past_world.differences
+    assert found
+    counts = len(live - backtest), len(backtest - live), len(live & backtest & dear)
+    assert (found.only_live, found.only_backtest, found.other_value) == counts
+    assert min(counts) > 0
+    assert len(found.samples) == min(100, sum(counts))
+    for each in found.samples:
+        name = each.event_source, each.event_id
+        if name in live & backtest:
+            assert each.live and each.live.rewards == [Worth(reward["kind"], reward["currency"], reward["value"] + 1)]
+        assert (name in live, name in backtest) == (each.live is not None, each.backtest is not None)
+
+
+def _find_granted(said: Mapping[Name, Said]) -> set[tuple[str, str]]:
+    return {(source, event_id) for (_, source, event_id), (outcome, _, _) in said.items() if outcome == "granted"}

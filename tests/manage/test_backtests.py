@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from httpx import AsyncClient, Response
@@ -19,6 +20,7 @@ from fillip.analyse.duckdb import DuckdbBay
 from fillip.analyse.history_http import history_route
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
+from fillip.core.identity import identify_event
 from fillip.embedded.ports import choose_free_port
 from fillip.http.problems import HANDLERS
 from fillip.manage.backtest.postgres import MOST_TRIES, begin_run, find_due, finish_run, hold_run
@@ -36,6 +38,12 @@ from tests.manage.shop import ANY, CASHBACK, LONG_AGO, QUEST, cap, draft, launch
 KEY = "key-of-this-installation"
 TODAY = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 FROM = (TODAY - timedelta(days=6)).isoformat()
+
+GRANTED = """
+    INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id, outcome, reason,
+                          occurred_at, local_day, reward_values, limits, book_version, partition, log_offset, decided_at)
+    VALUES ('acme', :id, 'big', 1, :key, :event_id, '/till', 'ada', 'granted', 'granted',
+            :at, CURRENT_DATE, CAST(:worth AS jsonb), '[]', 1, 0, :log_offset, now())"""
 
 
 @dataclass
@@ -115,6 +123,7 @@ async def test_a_draft_is_tried_on_the_past(backtest_world: World, acme: AsyncCl
     assert (limit["limit_id"], limit["denied"], limit["users"], limit["first_event_id"]) == ("once", 1, 1, "g2")
     assert result["cohorts"] == [{"cohort_id": "vip", "version": 1, "members": 3, "met": 2, "granted": 1}]
     assert result["not_considered"] == ["reversals", "former_definitions"]
+    assert result["differences"] is None
     granted, denied = result["samples"]
     assert (granted["as_of"], granted["outcome"], granted["event"]["event_id"]) == ("backtest", "granted", "a2")
     assert "earns the reward of 'Three visits'" in granted["summary"]
@@ -179,6 +188,27 @@ async def test_each_event_is_decided_under_the_definitions_recorded_for_it(
         await connection.execute(text(pin.replace("'events'", "'others'")), other_log)
     failed = await backtest_world.answer(acme, "big", definitions="recorded")
     assert (failed["state"], "the log was replaced" in failed["error"]) == ("failed", True)
+
+
+async def test_what_was_granted_otherwise_is_told(backtest_world: World, acme: AsyncClient) -> None:
+    """Live granted for one event what the campaign of now would not, and not for two; an event that is not loaded is no difference."""
+    await open_shop(acme)
+    await launch(acme, "big", CASHBACK | {"rule": "event.amount_cents > 10"})
+    await backtest_world.happen(buy("small", "ada", 1), buy("e1", "ada", 100), buy("e2", "bob", 100))
+    granted = {"at": TODAY - timedelta(hours=1), "worth": '[{"kind": "cashback", "value": 5, "currency": "USD"}]'}
+    async with transaction(backtest_world.plane.owner) as connection:
+        for event_id, log_offset in (("small", 0), ("later", 3)):
+            key = {"id": uuid4(), "key": identify_event("acme", "/till", event_id), "event_id": event_id}
+            await connection.execute(text(GRANTED), granted | key | {"log_offset": log_offset})
+    differences = (await backtest_world.answer(acme, "big"))["result"]["differences"]
+    samples = differences.pop("samples")
+    assert differences == {"only_live": 1, "only_backtest": 2, "other_value": 0}
+    assert [(each["event_id"], each["user_id"], each["backtest"] and each["backtest"]["outcome"]) for each in samples] == [
+        ("e1", "ada", "granted"), ("e2", "bob", "granted"), ("small", "ada", None)
+    ]  # fmt: skip
+    reward = {"kind": "cashback", "currency": "USD", "value": 5}
+    said = {"outcome": "granted", "reason": "granted", "instance": "", "rewards": [reward], "limit_id": None}
+    assert [each["live"] for each in samples] == [None, None, said]
 
 
 async def test_what_is_refused(backtest_world: World, acme: AsyncClient) -> None:

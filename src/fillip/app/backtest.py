@@ -23,6 +23,7 @@ from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import FillipError, Retry
 from fillip.manage.backtest.history_http import AnalyseHistory
+from fillip.manage.backtest.live_postgres import Comparison, LiveDecisions, load_others_use
 from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
@@ -83,13 +84,18 @@ async def run_backtest(settings: Settings, question: BacktestQuestion) -> Worked
         if question.definitions == "recorded":
             recorded = await load_recorded_books(ledger, whole, question.campaign_id)
             versions = [*recorded.versions.values()]
-        replay = Replay(book, whole.campaign_versions, meet, ledger, datetime.now(UTC), recorded)
+        live = LiveDecisions(ledger, question)
+        comparison = Comparison(live) if was_launched and await live.has_any() else None
+        others_use = await load_others_use(ledger, live, question.tenant_id, book.limits)
+        replay = Replay(book, whole.campaign_versions, meet, others_use, datetime.now(UTC), recorded, comparison)
         history = AnalyseHistory(client, question, list_actions(versions))
         await replay.play(history, _Progress(await history.count()).tell)
         result = await replay.sum_up(numbers, {str(reason): n for reason, n in refused.items()}, began_at_s)
-        passed_over = replay.list_not_considered(result, was_launched=was_launched)
+        passed_over = replay.list_not_considered(result, knows_own_use=others_use.is_exact)
+        differences = await comparison.finish() if comparison else None
         samples = await explain_samples(replay.tally.samples, book, numbers)
-        return Worked(msgspec.structs.replace(result, not_considered=passed_over), write_samples(samples))
+        whole_result = msgspec.structs.replace(result, not_considered=passed_over, differences=differences)
+        return Worked(whole_result, write_samples(samples))
 
 
 class _Progress:

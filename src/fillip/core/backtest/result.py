@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from fillip.core.ledger.decision import DecisionReason
+from fillip.core.ledger.decision import DecisionReason, Outcome
 
 NotConsidered = Literal[
     "reversals",
@@ -71,9 +71,48 @@ class CohortCoverage(Struct, frozen=True):
     granted: int
 
 
+class Worth(Struct, frozen=True):
+    """What one reward of a grant came to, in minor units or points."""
+
+    kind: str
+    currency: str | None
+    value: int
+
+
+class Said(Struct, frozen=True):
+    """A decision, live or of the backtest: the `rewards` of a grant; of a denial the first limit that had no room."""
+
+    outcome: Outcome
+    reason: DecisionReason
+    instance: str
+    rewards: Sequence[Worth]
+    limit_id: str | None
+
+
+class Difference(Struct, frozen=True):
+    """An event for which one of the two granted, or both other values. None: it decided nothing on it."""
+
+    event_source: str
+    event_id: str
+    user_id: str
+    occurred_at: datetime
+    live: Said | None
+    backtest: Said | None
+
+
+class Differences(Struct, frozen=True):
+    """Grants that live gave and the backtest does not, the other way round, and those of another value; some of them."""
+
+    only_live: int
+    only_backtest: int
+    other_value: int
+    samples: Sequence[Difference]
+
+
 class Result(Struct, frozen=True):
     """See docs/guide/backtest.md. `events` were read, of the campaign's actions; `unreadable` of them the schemas of now refuse,
-    `undecidable` broke down. `granted_alone` are the grants for whose event no other campaign was granted.
+    `undecidable` broke down. `granted_alone` are the grants for whose event no other campaign was granted. `differences` from what
+    the campaign granted in fact; None where it decided nothing in that time.
     """
 
     events_met: int
@@ -96,3 +135,4 @@ class Result(Struct, frozen=True):
     read_to: datetime | None = None
     book_version: int = 0
     not_considered: Sequence[NotConsidered] = ()
+    differences: Differences | None = None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from fillip.core.backtest.question import Definitions
 from fillip.core.backtest.result import NotConsidered
 from fillip.core.errors import Retry
-from fillip.core.ledger.decision import DecisionReason
+from fillip.core.ledger.decision import DecisionReason, Outcome
 from fillip.http.bearer import check_scope
 from fillip.http.errors import Invalid
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
@@ -92,6 +92,44 @@ class BacktestCohort(BaseModel):
     granted: int
 
 
+class BacktestWorth(BaseModel):
+    """What one reward of a grant came to, in minor units or points."""
+
+    kind: str
+    currency: str | None
+    value: int
+
+
+class BacktestDecision(BaseModel):
+    """A decision, live or of the backtest: the `rewards` of a grant; of a denial the first limit that had no room."""
+
+    outcome: Outcome
+    reason: DecisionReason
+    instance: str
+    rewards: list[BacktestWorth]
+    limit_id: str | None
+
+
+class BacktestDifference(BaseModel):
+    """An event for which one of the two granted, or both other values. Null: it decided nothing on it."""
+
+    event_source: str
+    event_id: str
+    user_id: str
+    occurred_at: datetime
+    live: BacktestDecision | None
+    backtest: BacktestDecision | None
+
+
+class BacktestDifferences(BaseModel):
+    """From what the campaign granted in fact: grants that only live gave, only the backtest would, or both in other values."""
+
+    only_live: int
+    only_backtest: int
+    other_value: int
+    samples: list[BacktestDifference] = Field(description="Up to 100")
+
+
 class BacktestResult(BaseModel):
     """What the campaign would have granted. `events` are those of its actions; `unreadable` of them the schemas of now refuse,
     `undecidable` broke down, `not_met` were refused before the rule or failed in it. `not_considered` is what a backtest passes over: see the guide.
@@ -114,6 +152,9 @@ class BacktestResult(BaseModel):
     undecidable: int
     not_met: dict[str, int]
     samples: list[ExplanationAnswer] = Field(description="Up to 10 grants and 10 denials, picked by chance")
+    differences: BacktestDifferences | None = Field(
+        None, description="Null where the campaign decided nothing in that time"
+    )
     not_considered: list[NotConsidered]
     read_to: datetime | None = Field(description="When the newest of the events was received")
     book_version: int

@@ -10,7 +10,7 @@ from pyroaring import BitMap
 
 from fillip.core.backtest.past import PastGrant, PastMatch
 from fillip.core.backtest.result import CohortCoverage, NotConsidered, Result
-from fillip.core.backtest.simulation import Simulation
+from fillip.core.backtest.simulation import Decided, Simulation
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
@@ -55,6 +55,18 @@ class Books(Protocol):
         ...
 
 
+class Live(Protocol):
+    """What was decided in fact."""
+
+    def note(self, page: Sequence[HistoryEvent]) -> None:
+        """These events were read."""
+        ...
+
+    async def compare(self, decided: Sequence[Decided]) -> None:
+        """Compare with it all that the backtest decides on some events. Raises Retry."""
+        ...
+
+
 class Replay:
     """One backtest. `events` of them were read so far."""
 
@@ -66,10 +78,12 @@ class Replay:
         counters: Counters,
         at: datetime,
         recorded: Books | None = None,
+        live: Live | None = None,
     ) -> None:
         """`book` is of build_past_book, `others` are the campaigns in force. Where there are `recorded` books, events are decided
         under those.
         """
+        self._live = live
         self._book = book
         self._recorded = recorded
         self._others = others
@@ -87,6 +101,8 @@ class Replay:
             for start in range(0, len(page), PORTION):
                 await self._take(page[start : start + PORTION])
                 tell(self.events)
+            if self._live:
+                self._live.note(page)
             self._read_to = page[-1].received_at
 
     async def sum_up(self, numbers: UserNumbers, refused: Mapping[str, int], began_at_s: float) -> Result:
@@ -180,6 +196,8 @@ class Replay:
             self.tally.add_met(met.match.event.user_id)
         for each in decided:
             self.tally.add(each)
+        if self._live:
+            await self._live.compare(decided)
 
     async def _cover(self, numbers: UserNumbers) -> list[CohortCoverage]:
         [campaign_version] = self._book.campaign_versions.values()
@@ -206,18 +224,17 @@ class Replay:
             found.update((await numbers.find({tenant_id: some}, {tenant_id: self._book}))[tenant_id].values())
         return found
 
-    def list_not_considered(self, result: Result, *, was_launched: bool) -> list[NotConsidered]:
-        """What it passed over; the first two always."""
+    def list_not_considered(self, result: Result, *, knows_own_use: bool) -> list[NotConsidered]:
+        """What it passed over; the first two always. `knows_own_use`: of shared limits all was left out that the campaign took."""
         [campaign_version] = self._book.campaign_versions.values()
         rewards = campaign_version.campaign.rewards
-        shared = any(limit.campaign_id is None for limit in self._book.limits.values())
         gone = any(each.campaign_id not in self._others for each in result.overlap)
         asked: list[tuple[NotConsidered, bool]] = [
             ("reversals", True),
             ("former_users" if self._recorded else "former_definitions", True),
             ("codes_left", any(reward.pool for reward in rewards)),
             ("badges_held", any(reward.badge for reward in rewards)),
-            ("own_earlier_grants", was_launched and shared),
+            ("own_earlier_grants", not knows_own_use),
             ("archived_campaigns", gone),
         ]
         return [name for name, holds in asked if holds]

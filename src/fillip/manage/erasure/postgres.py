@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, LargeBinary, Row, Text, bindparam, cast, func, or_, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Row, Text, bindparam, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -122,7 +122,9 @@ async def _erase_backtests(connection: Connection, held: Erasure) -> None:
     """Leave out the decisions that backtests show where they name the user; those that run begin anew, without its events."""
     mine = backtest.c.tenant_id == held.tenant_id
     named = func.strpos(cast(backtest.c.result, Text), func.to_json(held.user_id).cast(Text)) > 0
-    shown = func.jsonb_set(backtest.c.result, cast(["samples"], ARRAY(Text)), cast([], JSONB))
+    shown: ColumnElement[Any] = backtest.c.result
+    for path in (["samples"], ["differences", "samples"]):  # the latter where there are differences
+        shown = func.jsonb_set(shown, cast(path, ARRAY(Text)), cast([], JSONB))
     await connection.execute(update(backtest).where(mine, named).values(result=shown))
     anew = {"state": "waiting", "run_id": None, "held_until": None}
     await connection.execute(update(backtest).where(mine, backtest.c.state == "running").values(anew))
