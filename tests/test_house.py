@@ -145,6 +145,7 @@ def test_only_tests_of_the_demo_and_of_its_data_import_it():
     demo, tests = re.compile(r"^\s*(from|import) fillip_demo\b", re.MULTILINE), ROOT / "tests"
     found = {p.relative_to(tests).as_posix() for p in tests.rglob("*.py") if demo.search(p.read_text())}
     assert {path for path in found if not path.startswith("demo/")} == {
+        "accept/backtest.py",
         "accept/cohorts.py",
         "accept/completejourney.py",
     }

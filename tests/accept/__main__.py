@@ -11,6 +11,7 @@ from fillip.app.up import Stack, stop_on_signals
 from fillip.core.errors import FillipError
 from fillip.figures import Figure, show_figures
 from tests.accept import (
+    backtest,
     cases,
     cdnow,
     cel,
@@ -34,6 +35,7 @@ PURE: dict[str, Callable[[Tell], list[Figure]]] = {"cel": cel.accept, "fuzz": fu
 ALL: dict[str, Accept] = {
     "completejourney": completejourney.accept,
     "cohorts": cohorts.accept,
+    "backtest": backtest.accept,
     "cdnow": cdnow.accept,
     "starbucks": starbucks.accept,
     "extremes": extremes.accept,
