@@ -58,6 +58,7 @@ async def test_the_hours_of_a_campaign_are_told(
     with psycopg.connect(plane.dsn) as owner:
         owner.execute("UPDATE decision SET decided_at = now() - interval '30 seconds'")
         owner.execute("UPDATE incentive SET granted_at = now() - interval '30 seconds'")
+        owner.execute("UPDATE incentive SET reversed_value = 1")
         row = owner.execute("SELECT kind, currency, value::int FROM incentive").fetchone()
     refused = await acme.get(LIVE)
     assert (refused.status_code, refused.json()["detail"][:34]) == (503, "what campaigns decide is being add")
@@ -70,7 +71,7 @@ async def test_the_hours_of_a_campaign_are_told(
     assert sum(hour["granted"] for hour in told["hours"]) == 1
     assert sum(hour["denied"] for hour in told["hours"]) == 1
     spent = [each for hour in told["hours"] for each in hour["spend"]]
-    assert spent == [{"kind": kind, "currency": currency, "value": value}]
+    assert spent == [{"kind": kind, "currency": currency, "value": value, "reversed": 1, "net": value - 1}]
     assert datetime.now(UTC) - datetime.fromisoformat(told["since"]) >= timedelta(hours=24)
     assert (await acme.get("/v1/campaigns/d/live")).json()["hours"] == []
     assert (await rival.get(LIVE)).status_code == 404

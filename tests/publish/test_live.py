@@ -46,14 +46,34 @@ SELECT %(tenant)s, gen_random_uuid(), decision_id, %(campaign)s, 'ann', 'e', '/t
 FROM made, (VALUES ('cashback', 'EUR'), ('points', 'POINTS'), ('badge', NULL)) AS r (kind, currency)
 WHERE %(outcome)s = 'granted'
 """
+REVERSE = """
+WITH taken AS (
+    UPDATE incentive SET reversed_value = reversed_value + %(value)s
+    WHERE tenant_id = %(tenant)s AND campaign_id = %(campaign)s AND kind = ANY (%(kinds)s) RETURNING *
+)
+INSERT INTO incentive_change (tenant_id, user_id, inbox_seq, incentive_id, decision_id, campaign_id, event_id, event_source,
+    kind, value, currency, granted_at, change, changed_value, reversed_value)
+SELECT tenant_id, gen_random_uuid(), 1, incentive_id, decision_id, campaign_id, event_id, event_source, kind, value,
+    currency, granted_at, 'reversed', %(value)s, reversed_value FROM taken
+UNION ALL
+SELECT tenant_id, gen_random_uuid(), 1, incentive_id, decision_id, campaign_id, event_id, event_source, kind, value,
+    currency, granted_at, 'expired', value - reversed_value, reversed_value FROM taken
+"""
 TRUTH = """
-SELECT hour, sum(granted)::int, sum(denied)::int, coalesce(jsonb_object_agg(kind, value) FILTER (WHERE kind <> ''), '{}') FROM (
+SELECT hour, sum(granted)::int, sum(denied)::int, coalesce(jsonb_object_agg(kind, value) FILTER (WHERE value IS NOT NULL), '{}'),
+    coalesce(jsonb_object_agg(kind, taken) FILTER (WHERE taken > 0), '{}') FROM (
     SELECT date_trunc('hour', decided_at, 'UTC') AS hour, count(*) FILTER (WHERE outcome = 'granted') AS granted,
-        count(*) FILTER (WHERE outcome = 'denied') AS denied, '' AS kind, 0 AS value
+        count(*) FILTER (WHERE outcome = 'denied') AS denied, '' AS kind, NULL::numeric AS value,
+        NULL::numeric AS taken
     FROM decision WHERE tenant_id = %(tenant)s AND campaign_id = %(campaign)s AND decided_at >= %(since)s GROUP BY 1
     UNION ALL
-    SELECT date_trunc('hour', granted_at, 'UTC'), 0, 0, kind || ':' || coalesce(currency, ''), sum(value)
+    SELECT date_trunc('hour', granted_at, 'UTC'), 0, 0, kind || ':' || coalesce(currency, ''), sum(value), NULL
     FROM incentive WHERE tenant_id = %(tenant)s AND campaign_id = %(campaign)s AND granted_at >= %(since)s
+    GROUP BY 1, kind, currency
+    UNION ALL
+    SELECT date_trunc('hour', granted_at, 'UTC'), 0, 0, kind || ':' || coalesce(currency, ''), NULL, sum(changed_value)
+    FROM incentive_change WHERE tenant_id = %(tenant)s AND campaign_id = %(campaign)s AND granted_at >= %(since)s
+        AND change = 'reversed'
     GROUP BY 1, kind, currency) t
 GROUP BY 1 ORDER BY 1 DESC
 """
@@ -70,10 +90,14 @@ def decide(site: Site, campaign: str, count: int = 1, outcome: str = "granted", 
     site.run(DECIDE, campaign=campaign, count=count, outcome=outcome, at=at)
 
 
+def reverse(site: Site, campaign: str, value: int, *kinds: str) -> None:
+    site.run(REVERSE, campaign=campaign, value=value, kinds=list(kinds))
+
+
 async def tell(site: Site, client: Redis, campaign: str) -> tuple[list[Any], list[Any]]:
     """What is told of a campaign, and what the ledger says."""
     found = await ValkeyLiveCounts(client).read(site.tenant, campaign)
-    told = [(hour, sums.granted, sums.denied, sums.spend) for hour, sums in found.hours.items()]
+    told = [(hour, sums.granted, sums.denied, sums.spend, sums.reversed) for hour, sums in found.hours.items()]
     asked = {"tenant": site.tenant, "campaign": campaign, "since": found.since}
     with psycopg.connect(site.owner_dsn) as owner:
         return told, owner.execute(TRUTH, asked).fetchall()
@@ -109,6 +133,30 @@ async def test_hours_are_told_as_the_ledger_has_them(site: Site, live_valkey: Re
         told, _ = await tell(site, live_valkey, "c")
         assert sum(granted for _, granted, *_ in told) == 6
         assert (await ValkeyLiveCounts(live_valkey).read(site.tenant, "none")).hours == {}
+
+
+async def test_what_is_reversed_counts_in_the_hour_of_the_decision(site: Site, live_valkey: Redis) -> None:
+    # given a reversal of before the publisher started, and one of what was granted too long ago
+    decide(site, "c", 3, hours_ago=3)
+    decide(site, "old", 1, hours_ago=HOURS + 2)
+    reverse(site, "c", 2, "cashback")
+    reverse(site, "old", 2, "cashback")
+    async with site.publishing():
+        await wait_for_truth(site, live_valkey, "c", "old", hours=1)
+        # when more is taken, also of what was granted since; what expires stays spent
+        decide(site, "c", 2)
+        reverse(site, "c", 3, "cashback", "points")
+        reverse(site, "old", 3, "cashback")
+        await wait_for_truth(site, live_valkey, "c", "old", hours=2)
+        told, _ = await tell(site, live_valkey, "c")
+        assert [taken for *_, taken in told] == [
+            {"cashback:EUR": 6, "points:POINTS": 6},
+            {"cashback:EUR": 15, "points:POINTS": 9},
+        ]
+        # and all of it comes back when Valkey has lost it
+        names = [name async for name in live_valkey.scan_iter(match=f"live:{{{site.tenant}}}*", count=10_000)]
+        await live_valkey.delete(*names)
+        await wait_for_truth(site, live_valkey, "c", "old", hours=2)
 
 
 async def test_what_is_until_when_moves_on_while_nothing_happens(site: Site, live_valkey: Redis) -> None:
@@ -160,6 +208,8 @@ async def test_a_publisher_that_is_killed_again_and_again_counts_each_decision_o
                 outcome = chance.choice(["granted", "denied"])
                 asked = {"tenant": site.tenant, "campaign": f"c{number % 3}", "count": 2, "outcome": outcome, "at": at}
                 connection.execute(DECIDE, asked)
+                if number % 5 == 4:  # of what has been committed, and of what stands in this transaction
+                    connection.execute(REVERSE, asked | {"value": 1, "kinds": ["points"]})
                 if number % 4 > 1:
                     (connection.rollback if number % 12 == 3 else connection.commit)()
 
@@ -173,7 +223,7 @@ async def test_a_publisher_that_is_killed_again_and_again_counts_each_decision_o
         await working
         await wait_for_truth(site, live_valkey, "c0", "c1", "c2")
         told, _ = await tell(site, live_valkey, "c0")
-        assert told
+        assert any(taken for *_, taken in told)
 
 
 NOW = datetime.now(UTC)
@@ -263,10 +313,14 @@ def test_rows_of_the_log_are_counted_by_what_they_add_to_and_those_of_no_hour_ar
     for kind, currency, value in ((b"points", b"POINTS", b"5"), (b"points", b"POINTS", b"6"), (b"badge", None, b"0")):
         counter.count(Row(incentive, "c", [b"acme", b"c", at, kind, currency, value]), 7, rows)
     counter.count(Row(Relation("tenant", ()), "c", []), 7, rows)
+    changed = Relation("incentive_change", tuple(Column(name, 25) for name in (*names[:5], "changed_value", "change")))
+    for value, what in ((b"2", b"reversed"), (b"1", b"reversed"), (b"8", b"expired")):
+        counter.count(Row(changed, "c", [b"acme", b"c", at, b"points", b"POINTS", value, what]), 7, rows)
     place: Any = {"tx_id": 7, "tenant_id": "acme", "campaign_id": "c", "hour": "2026-01-31 09"}
     assert list(list_counted(rows)) == [
         HourChange(**place, granted=2),
         HourChange(**place, denied=1),
         HourChange(**place, kind="points:POINTS", value=11),
         HourChange(**place, kind="badge:", value=0),
+        HourChange(**place, kind="points:POINTS", reversed=3),
     ]

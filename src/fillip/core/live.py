@@ -13,12 +13,13 @@ class HourSums(Struct, array_like=True):
     """Decisions of a campaign made in one hour (UTC), and what was granted by them.
 
     `spend` is by kind and currency, "points:POINTS"; of a kind without a currency "badge:". Minor units, points, or the
-    value of the incentive.
+    value of the incentive. `reversed` is what reversals took of that, whenever they did; only what is not 0.
     """
 
     granted: int = 0
     denied: int = 0
     spend: dict[str, int] = {}
+    reversed: dict[str, int] = {}
 
 
 class LiveHours(Struct, frozen=True):

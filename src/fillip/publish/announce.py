@@ -52,8 +52,8 @@ class WalPiece(Struct):
     """What a piece of WAL comes to. Once its messages are safe, everything up to `end_lsn` may be confirmed.
 
     `heartbeat` is the transaction of one that stands behind all of this. `committed_at_us` is of the oldest transaction
-    with messages, `newest_us` of the newest of all, None where nothing is on its way. `decided` are the rows of decisions and
-    incentives, see RowCounter. `asides` are the rows that could not be announced; a message on the
+    with messages, `newest_us` of the newest of all, None where nothing is on its way. `decided` are the rows of decisions,
+    incentives and reversals, see RowCounter. `asides` are the rows that could not be announced; a message on the
     topic for them stands for each.
     """
 

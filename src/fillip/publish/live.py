@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fillip.core.live import HOURS, HourSums
 from fillip.publish.pgoutput import Relation, Row, Value
@@ -25,7 +26,10 @@ _MASK, _HALF = 2**32 - 1, 2**31
 
 
 class HourChange(Struct, frozen=True):
-    """What rows of one transaction add: decisions, or the value of incentives. `hour` is UTC, as "2026-01-31 09"."""
+    """What rows of one transaction add: decisions, or the value of incentives, or what reversals took of such.
+
+    `hour` is that of the decision (UTC), as "2026-01-31 09".
+    """
 
     tx_id: int
     tenant_id: str
@@ -35,16 +39,18 @@ class HourChange(Struct, frozen=True):
     denied: int = 0
     kind: str = ""
     value: int = 0
+    reversed: int = 0
 
 
 Rows: TypeAlias = dict[tuple[object, ...], int]
-"""Rows of the WAL that add to the same, as they came: their transaction, tenant, campaign and hour, and the outcome or kind
-and currency; how many they are, or their values. So only what they add to is read of each row, and the rest of few.
+"""Rows of the WAL that add to the same, as they came: their transaction, tenant, campaign and hour, and the outcome, or kind,
+currency and table; how many they are, or their values. So only what they add to is read of each row, and the rest of few.
 """
 
 _COLUMNS = {
     "decision": ("tenant_id", "campaign_id", "decided_at", "outcome"),
     "incentive": ("tenant_id", "campaign_id", "granted_at", "kind", "currency", "value"),
+    "incentive_change": ("tenant_id", "campaign_id", "granted_at", "kind", "currency", "changed_value", "change"),
 }
 
 
@@ -67,8 +73,8 @@ class RowCounter:
         if not parts:
             key: tuple[object, ...] = (tx_id, tenant_id, campaign_id, at[:_HOUR_BYTES], what)
             rows[key] = rows.get(key, 0) + 1
-        else:
-            key = (tx_id, tenant_id, campaign_id, at[:_HOUR_BYTES], what, parts[0])
+        elif parts[2:] in ([], [b"reversed"]):  # what has expired was granted, and is spent all the same
+            key = (tx_id, tenant_id, campaign_id, at[:_HOUR_BYTES], what, parts[0], table)
             rows[key] = rows.get(key, 0) + int(parts[1])
 
 
@@ -81,7 +87,8 @@ def list_counted(rows: Mapping[tuple[Any, ...], int]) -> Iterator[HourChange]:
         named["hour"] = at[:-1].decode()
         if parts:
             currency = (parts[0] or b"").decode()
-            yield HourChange(**named, kind=f"{what.decode()}:{currency}", value=count)
+            change = HourChange(**named, kind=f"{what.decode()}:{currency}")
+            yield replace(change, value=count) if parts[1] == "incentive" else replace(change, reversed=count)
         else:
             granted = count if what == b"granted" else 0
             yield HourChange(**named, granted=granted, denied=count - granted)
@@ -174,12 +181,14 @@ class HourCounts:
         hours = self.sums.setdefault(tenant_id, {}).setdefault(campaign_id, {})
         sums = hours.get(hour)
         if sums is None:
-            sums = hours[hour] = HourSums(spend={})
+            sums = hours[hour] = HourSums(spend={}, reversed={})
             self._cells += 1
         sums.granted += change.granted
         sums.denied += change.denied
         if change.kind:
             sums.spend[change.kind] = sums.spend.get(change.kind, 0) + change.value
+        if change.reversed:
+            sums.reversed[change.kind] = sums.reversed.get(change.kind, 0) + change.reversed
         self.moved.setdefault(tenant_id, {}).setdefault(campaign_id, set()).add(hour)
         if self._cells > MOST_CELLS:
             self._make_room()

@@ -18,15 +18,17 @@ SURELY_TOLD = timedelta(seconds=10)
 
 
 class SpendAnswer(BaseModel):
-    """What was granted of one kind and currency: minor units, points, or the value of the incentives."""
+    """What was granted of one kind and currency: minor units, points, or the value of the incentives; and what stands of it."""
 
     kind: str = Field(examples=["cashback"])
     currency: str | None = Field(examples=["EUR"])
-    value: int
+    value: int = Field(description="As granted")
+    reversed: int = Field(description="What reversals have really taken back of `value` since, whenever they did")
+    net: int = Field(description="`value` - `reversed`")
 
 
 class HourAnswer(BaseModel):
-    """What was decided in one hour, by the clock (UTC); reversals and expiry take nothing of it."""
+    """What was decided in one hour, by the clock (UTC), and what is reversed of it; expiry takes nothing of it."""
 
     starts_at: datetime
     granted: int = Field(description="Decisions")
@@ -58,6 +60,8 @@ async def read_live(request: Request, work: Reading, campaign_id: str) -> LiveAn
 
 
 def _answer_hour(starts_at: datetime, sums: HourSums) -> HourAnswer:
-    named = [(*name.split(":", 1), value) for name, value in sorted(sums.spend.items())]
-    spend = [SpendAnswer(kind=kind, currency=currency or None, value=value) for kind, currency, value in named]
+    spend = []
+    for name, value in sorted(sums.spend.items()):
+        (kind, currency), taken = name.split(":", 1), sums.reversed.get(name, 0)
+        spend.append(SpendAnswer(kind=kind, currency=currency or None, value=value, reversed=taken, net=value - taken))
     return HourAnswer(starts_at=starts_at, granted=sums.granted, denied=sums.denied, spend=spend)
