@@ -30,8 +30,9 @@ def require_key(request: Request, key: str) -> None:
 async def send_answer(request: Request, answer: Answer, media_type: str, send: Send) -> None:
     """Send the rows of an answer, whose context is open."""
     response = FileResponse(answer.file, headers=write_headers(request, answer), media_type=media_type)
+    scope = {**request.scope, "extensions": {}}  # by `pathsend` the server would open the file once it is gone
     async with asyncio.timeout(SENT_WITHIN_S):
-        await response(request.scope, request.receive, send)
+        await response(scope, request.receive, send)
 
 
 async def read_body(request: Request, kind: type[Body]) -> Body:
