@@ -20,6 +20,7 @@ from fillip.analyse.event import add_events
 from fillip.analyse.facts import Load
 from fillip.analyse.history_http import history_route
 from fillip.analyse.received_http import received_route
+from fillip.analyse.seen_http import seen_route
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
 from fillip.embedded.ports import choose_free_port
@@ -52,6 +53,7 @@ class BackfillWorld:
     worker: Worker
     log: MemoryLog
     owner: psycopg.Connection
+    analyse_url: str
     settled: int = 0
     loaded: int = 0
 
@@ -141,7 +143,9 @@ async def open_backfill_world(plane: Plane, acme: AsyncClient, folder: Path) -> 
     async with AsyncExitStack() as stack:
         bay = await stack.enter_async_context(DuckdbBay.open(folder / "analyse.duckdb", Topics()))
         queries = await stack.enter_async_context(Queries.open(bay.day_files))
-        routes = [history_route(queries, KEY), received_route(bay.read_positions, Topics().received, KEY)]
+        received = Topics().received
+        routes = [history_route(queries, KEY), received_route(bay.read_positions, received, KEY)]
+        routes.append(seen_route(queries, bay.read_positions, received, KEY))
         port = choose_free_port()
         serving = asyncio.create_task(
             serve_http(Starlette(routes=routes, exception_handlers=HANDLERS), "127.0.0.1", port, stop)
@@ -165,6 +169,7 @@ async def open_backfill_world(plane: Plane, acme: AsyncClient, folder: Path) -> 
             worker,
             log,
             owner,
+            settings.analyse_base,
         )
         await worker.source.close()
         stop.set()

@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 from fillip.app.valkey import connect_valkey
 from fillip.core.projection import name_live, name_live_campaign
 from fillip.embedded.addresses import Addresses
+from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
+from fillip.manage.cohort.analyse_http import open_client
 from fillip.migrations import role_dsn
 from fillip.publish.live_postgres import PostgresHours
 from fillip.publish.live_valkey import ValkeyLive, ValkeyLiveCounts
@@ -75,6 +77,14 @@ async def test_the_hours_of_a_campaign_are_told(
     assert datetime.now(UTC) - datetime.fromisoformat(told["since"]) >= timedelta(hours=24)
     assert (await acme.get("/v1/campaigns/d/live")).json()["hours"] == []
     assert (await rival.get(LIVE)).status_code == 404
+    # what it has seen is null where nobody counts it; see test_seen
+    assert (told["seen_as_of"], {hour["seen"] for hour in told["hours"]}) == (None, {None})
+    async with open_client("http://127.0.0.1:1", "key-of-this-installation") as client:
+        seen = AnalyseSeenCounts(plane.engine, client)
+        plane.app.state.app_state = replace(plane.app.state.app_state, seen=seen)
+        told = (await acme.get(LIVE)).json()
+        assert datetime.fromisoformat(told["seen_as_of"]) <= datetime.now(UTC)
+        assert {hour["seen"] for hour in told["hours"]} == {0}  # no event has come by the log
     await stop(task)
     # when Valkey has thrown away the campaign's hours, that is not told as nothing
     run_id = (await live_client.get(name_live("acme")) or b"").decode().split()[0]  # type: ignore[union-attr]

@@ -27,6 +27,8 @@ COHORTS = Bounds(rows=20_000_000, bytes=2 * 1024 * 1024 * 1024, within_s=300, me
 """For a list of users, of whom all are wanted."""
 BACKTESTS = Bounds(rows=250_000, bytes=256 * 1024 * 1024, within_s=120, memory_mb=1_024)
 """For a part of the past."""
+LIVE = Bounds(rows=1_000, bytes=1024 * 1024, within_s=5, memory_mb=512)
+"""For a figure that is asked for again and again."""
 
 
 class Task(Struct, frozen=True):

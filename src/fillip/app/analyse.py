@@ -15,6 +15,7 @@ from fillip.analyse.erasures_http import Store, erasures_route
 from fillip.analyse.history_http import history_route
 from fillip.analyse.received_http import received_route
 from fillip.analyse.report import Bay
+from fillip.analyse.seen_http import seen_route
 from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -79,7 +80,14 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
 def list_own_routes(stores: Sequence[Store], user_queries: Queries, topics: Topics, key: str) -> list[Route]:
     """The doors that open to the installation's own processes; events lie in the first of the stores."""
     received = received_route(stores[0].read_positions, topics.received, key)
-    return [users_route(user_queries, key), history_route(user_queries, key), received, erasures_route(stores, key)]
+    seen = seen_route(user_queries, stores[0].read_positions, topics.received, key)
+    return [
+        users_route(user_queries, key),
+        history_route(user_queries, key),
+        received,
+        seen,
+        erasures_route(stores, key),
+    ]
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app, list_paths
+from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, reach_engine
@@ -56,10 +57,10 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         valkey = connect_valkey(settings.valkey_url)
         stack.push_async_callback(valkey.aclose)
         rates = ValkeyRates(valkey)
-        user_queries = None
+        user_queries, seen_counts = None, None
         if settings.analyse_key:
             asking = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
-            user_queries = AnalyseUserQueries(asking)
+            user_queries, seen_counts = AnalyseUserQueries(asking), AnalyseSeenCounts(engine, asking)
         door = events_route(keys, rates, books, producer, topics.received)
         app = build_app(
             engine,
@@ -72,6 +73,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             rates=rates,
             live_counts=ValkeyLiveCounts(valkey),
             user_queries=user_queries,
+            seen_counts=seen_counts,
             hot_campaigns=ValkeyHotCampaigns(valkey, settings.hot_terms),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )

@@ -28,3 +28,10 @@ class LiveHours(Struct, frozen=True):
     since: datetime
     as_of: datetime
     hours: Mapping[datetime, HourSums]
+
+
+class SeenEvents(Struct, frozen=True):
+    """How many events a campaign has seen of those settled until `as_of`, by the hour of receipt; of none in hours left out."""
+
+    as_of: datetime
+    hours: Mapping[datetime, int]

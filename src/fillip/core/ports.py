@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.hot import HotCampaign, HotTerms, HotUsers
 from fillip.core.limit import CounterKey
-from fillip.core.live import LiveHours
+from fillip.core.live import LiveHours, SeenEvents
 from fillip.core.quota import Quotas, RateAnswer, RateName
 
 _Instant = Annotated[datetime, Meta(tz=True)]
@@ -83,6 +83,13 @@ class LiveCounts(Protocol):
 
         Raises Retry when they can't be told: Valkey is away, or they are being added up anew.
         """
+
+
+class SeenCounts(Protocol):
+    """How many events campaigns have seen."""
+
+    async def read(self, caller: "Caller", campaign_id: str, since: datetime) -> SeenEvents | None:
+        """Of those received since a full hour; None where it can't be told. Raises Retry where PostgreSQL is away."""
 
 
 class Freshness(Struct, frozen=True):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, UserQueries
+from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, SeenCounts, UserQueries
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
@@ -125,6 +125,7 @@ def build_app(
     hot_campaigns: HotCampaigns | None = None,
     live_counts: LiveCounts | None = None,
     user_queries: UserQueries | None = None,
+    seen_counts: SeenCounts | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -133,7 +134,7 @@ def build_app(
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
     `rates` keeps tenants to their requests a second; without it they send as they like.
     `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `user_queries` whom a query
-    selects; without them that is answered 503.
+    selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
@@ -158,6 +159,7 @@ def build_app(
         hot_campaigns,
         live_counts,
         user_queries,
+        seen_counts,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

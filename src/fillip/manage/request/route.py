@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from fillip.core.errors import Crash
-from fillip.core.ports import Caller, EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, UserQueries
+from fillip.core.ports import Caller, EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, SeenCounts, UserQueries
 from fillip.http.address import check_parameters, read_segment
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
 from fillip.http.body import JsonRequest
@@ -45,7 +45,8 @@ class AppState:
     the log that reversals go into; `coming` is held by each upload that comes in and `uploads` by each that is being
     written, in `builds` are those that nobody waits for, `aside` is where what takes long is computed, `rates` says how
     fast tenants may send (None: as they like), `hot` which campaigns are hot, `live` what they
-    decide hour by hour (None: nobody counts), `user_queries` whom a tenant's queries select (None: nobody knows).
+    decide hour by hour (None: nobody counts), `user_queries` whom a tenant's queries select (None: nobody knows), `seen` how many events campaigns have seen
+    (None: nobody knows).
     """
 
     engine: Engine
@@ -58,6 +59,7 @@ class AppState:
     hot: HotCampaigns | None = None
     live: LiveCounts | None = None
     user_queries: UserQueries | None = None
+    seen: SeenCounts | None = None
     coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
     builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))

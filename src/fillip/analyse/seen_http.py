@@ -1,0 +1,62 @@
+"""The door for live hours: how many events a campaign has seen. It opens to the installation's key."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from fillip.analyse.erasures_http import ReadPositions
+from fillip.analyse.own_door import read_body, require_key, send_answer
+from fillip.analyse.queries import Queries
+from fillip.analyse.task import LIVE
+from fillip.core.errors import Retry
+from fillip.core.instant import MIN_TIME
+from fillip.http.received_offsets import ReceivedOffsets
+from fillip.http.seen_query import PATH, SeenQuery
+
+LOOKS, LOOK_EVERY_S = 15, 0.2
+"""Loads are half a second apart."""
+_SQL = Path(__file__).with_name("seen.sql").read_text(encoding="utf-8")
+
+
+def seen_route(queries: Queries, read_positions: ReadPositions, topic: str, key: str) -> Route:
+    """POST /internal/seen: a line of JSON for each hour, once all that is asked about is loaded from `topic`."""
+    return Route(PATH, SeenDoor(queries, read_positions, topic, key), methods=["POST"])
+
+
+class SeenDoor:
+    """ASGI, since an answer's file stays only until it is sent."""
+
+    def __init__(self, queries: Queries, read_positions: ReadPositions, topic: str, key: str) -> None:
+        self._queries = queries
+        self._read_positions = read_positions
+        self._topic, self._key = topic, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises HttpRefused, Refused, and Retry where events are not loaded so far."""
+        request = Request(scope, receive)
+        require_key(request, self._key)
+        asked = await read_body(request, SeenQuery)
+        await self._wait_until_loaded(asked)
+        spans = msgspec.json.encode(asked.spans).decode()
+        given = {"spans": spans, "since_us": (asked.since - MIN_TIME) // timedelta(microseconds=1)}
+        async with self._queries.answer(asked.tenant_id, _SQL, "history", LIVE, parameters=given) as answer:
+            await send_answer(request, answer, "application/jsonl", send)
+
+    async def _wait_until_loaded(self, asked: SeenQuery) -> None:
+        ends = asked.list_ends()
+        for _ in range(LOOKS):
+            if (await self._read_offsets()).reach(ends):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise Retry("events are not loaded so far yet")
+
+    async def _read_offsets(self) -> ReceivedOffsets:
+        positions = await self._read_positions()
+        return ReceivedOffsets(
+            {number: each.next_offset for (name, number), each in positions.items() if name == self._topic}
+        )
