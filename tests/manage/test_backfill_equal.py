@@ -84,7 +84,7 @@ class LaunchedWorld(PastWorld):
             meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
             going = BackfillWalk(order, progress.bounds, meet, SettlePast(backfill, order))
             going.books = BookKeeper(PostgresBooks(self.pool), self.pool, decides=True)
-            upto = told if portions is None else told[: progress.done + portions * walk.PORTION]
+            upto = told if portions is None else told[: progress.done + portions * walk.MOST]
             assert await going.play(Pages(upto), progress.done, progress.mark, 600)
             if portions is not None:  # its process is gone; another takes over
                 self.owner.execute("UPDATE backfill SET held_until = now() - interval '1 s' WHERE run_id IS NOT NULL")
@@ -97,7 +97,8 @@ async def launched_world(
     request: pytest.FixtureRequest, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LaunchedWorld]:
     """A shop in New York with a cohort, a list, a badge and a holdout."""
-    monkeypatch.setattr(walk, "PORTION", 40)
+    monkeypatch.setattr(walk, "FEWEST", 40)
+    monkeypatch.setattr(walk, "MOST", 40)
     monkeypatch.setattr(walk, "LONGEST_REST_S", 0.0)
     monkeypatch.setattr(walk, "BUSY_PAUSE_S", 0.001)
     plane = Plane(database)
@@ -206,7 +207,8 @@ async def test_a_fault_would_be_seen(
     campaigns = ["any", "saved"]
     await draft(launched_world, campaigns)
     launched_world.say(80, seed=11)
-    monkeypatch.setattr(walk, "PORTION", 12)
+    monkeypatch.setattr(walk, "FEWEST", 12)
+    monkeypatch.setattr(walk, "MOST", 12)
     monkeypatch.setattr(walk, "BUSY_TRIES", 2)
     fault(monkeypatch)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
+from fillip.settle.backfill.walk import choose_portion
 from tests.manage.backfill_world import NOW, BackfillWorld, buy, open_backfill_world, sketch, take_back
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
@@ -239,3 +240,8 @@ async def test_what_is_refused(backfill_world: BackfillWorld) -> None:
     assert (await backfill_world.client.get("/v1/campaigns/dated/backfill")).status_code == 404
     started = (await backfill_world.client.get("/v1/campaigns/asked")).json()["definition"]["schedule"]["starts_at"]
     assert started.startswith((NOW - timedelta(days=3)).isoformat()[:19])
+
+
+def test_portions_grow_while_they_are_quick_and_shrink_when_locks_are_held_for_long() -> None:
+    assert [choose_portion(250, took_s) for took_s in (0.05, 0.15, 0.5)] == [500, 250, 250]
+    assert [choose_portion(1_000, took_s) for took_s in (0.05, 0.15, 0.5)] == [1_000, 1_000, 500]

@@ -18,8 +18,12 @@ from fillip.core.match.candidate import Match
 from fillip.http.history_query import HistoryEvent, Mark
 from fillip.settle.backfill.stage import Portion, SettlePast
 
-PORTION = 250
-"""Events that are met and settled together: locks are held for some tenths of a second at most."""
+FEWEST, MOST = 250, 1_000
+"""Events that are met and settled together: see choose_portion."""
+FEW_S, LONG_S = 0.1, 0.2
+"""A portion that took less than the one lets the next be larger, one that took more than the other smaller: locks are held for so
+long, or as long as the fewest take.
+"""
 LONGEST_REST_S = 0.1
 """Between two portions it rests for as long as one took, this long at most: whoever waits for its locks goes first."""
 BUSY_TRIES, BUSY_PAUSE_S = 6, 0.2
@@ -67,6 +71,7 @@ class BackfillWalk:
         self._settle = settle
         self._turn = asyncio.Lock()
         self._is_spoiled = False
+        self._portion = FEWEST
         self._narrowed: tuple[Book, Book] | None = None
         self.books: Books
 
@@ -86,14 +91,17 @@ class BackfillWalk:
         """
         until = monotonic() + within_s
         async for page in history.read(mark):
-            for start in range(0, len(page), PORTION):
+            start = 0
+            while start < len(page):
                 if monotonic() > until:
                     return False
                 began_at = monotonic()
-                some = page[start : start + PORTION]
+                some = page[start : start + self._portion]
                 await self._decide(done, some)
-                done += len(some)
-                await asyncio.sleep(min(monotonic() - began_at, LONGEST_REST_S))
+                start, done = start + len(some), done + len(some)
+                took_s = monotonic() - began_at
+                self._portion = choose_portion(self._portion, took_s)
+                await asyncio.sleep(min(took_s, LONGEST_REST_S))
         return True
 
     async def _decide(self, done: int, page: Sequence[HistoryEvent]) -> None:
@@ -185,6 +193,13 @@ class BackfillWalk:
             taken_at=past.received_at,
             book=book,
         )
+
+
+def choose_portion(events: int, took_s: float) -> int:
+    """How many events to settle together after so many took so long: twice or half as many, or the same again."""
+    if took_s < FEW_S:
+        return min(events * 2, MOST)
+    return max(events // 2, FEWEST) if took_s > LONG_S else events
 
 
 def _mark(page: Sequence[HistoryEvent]) -> Mark:
