@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
 
+from fillip.core.backtest.past import PastGrant
 from fillip.core.backtest.result import Differences, Worth
 from fillip.migrations import role_dsn
 from tests.manage.past_world import Name, PastWorld, Said
@@ -173,3 +175,19 @@ async def test_what_is_granted_otherwise_is_counted_and_shown(past_world: PastWo
 
 def _find_granted(said: Mapping[Name, Said]) -> set[tuple[str, str]]:
     return {(source, event_id) for (_, source, event_id), (outcome, _, _) in said.items() if outcome == "granted"}
+
+
+async def test_an_event_that_breaks_down_leaves_no_trace_on_the_quests_of_the_others(past_world: PastWorld) -> None:
+    """Its portion is decided again without it, from where the quests stood before."""
+    await past_world.shop.launch("twice", CAMPAIGNS["twice"])
+    past_world.say(120, seed=8)
+    await past_world.live()
+    broken = min(past_world.list_live("twice"))
+    unhashable: Any = []
+    replay, decided = await past_world.replay("twice", {f"{broken[1]} {broken[2]}": [PastGrant(unhashable, 1)]})
+    assert broken not in decided
+    assert decided
+    past_world.events = [each for each in past_world.events if (each["source"], each["id"]) != broken[1:]]
+    alone, without = await past_world.replay("twice")
+    assert decided == without
+    assert replay.events == alone.events + 1

@@ -46,9 +46,10 @@ class Meet:
     async def __call__(self, items: Sequence[Event | Rejection]) -> list[Match | Rejection]:
         """Raises Retry when attributes can't be read."""
         refusals = Refusals()
-        opened = [_find_open(item) if isinstance(item, Event) else None for item in items]
-        numbers = await self._find_numbers([each for each in opened if each and each.uses_number])
-        found = [_check_eligibility(each, numbers, refusals) if each else None for each in opened]
+        found = [_find_open(item) if isinstance(item, Event) else None for item in items]
+        if numbered := [each.event for each in found if each and each.uses_number]:
+            numbers = await self._find_numbers(numbered)
+            found = [_find_cohorts(each, numbers) if each and each.uses_number else each for each in found]
         wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.open_set.uses_user}
         users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
@@ -70,14 +71,12 @@ class Meet:
         self._count(refusals)
         return met + _represent(unmet, met) if unmet else met
 
-    async def _find_numbers(self, opened: Sequence["_Opened"]) -> Mapping[str, Mapping[str, int]]:
-        if not opened:
-            return {}
+    async def _find_numbers(self, events: Sequence[Event]) -> Mapping[str, Mapping[str, int]]:
         users: dict[str, set[str]] = {}
         books: dict[str, Book] = {}
-        for each in opened:
-            users.setdefault(each.event.tenant_id, set()).add(each.event.user_id)
-            books[each.event.tenant_id] = each.event.book
+        for event in events:
+            users.setdefault(event.tenant_id, set()).add(event.user_id)
+            books[event.tenant_id] = event.book
         return await self._numbers.find(users, books)
 
 
@@ -88,20 +87,9 @@ def _represent(unmet: Mapping["_Part", Event], met: Sequence[Match | Rejection])
     return [Match(event, ()) for part, event in unmet.items() if part not in known]
 
 
-class _Opened(Struct, frozen=True):
-    """An event whose action campaigns look at, and what their schedules leave open to it."""
-
-    event: Event
-    index: EligibilityIndex
-    open_set: OpenSet
-
-    @property
-    def uses_number(self) -> bool:
-        return bool(self.index.targeted or self.open_set.uses_cohorts)
-
-
-class _Eligibility(Struct, frozen=True):
-    """An event, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of those campaigns are for.
+class _Eligibility(Struct, frozen=True, gc=False):
+    """An event whose action campaigns look at, and what schedule and cohort leave open to it; `mine` are its user's cohorts, of
+    those campaigns are for.
 
     `cohorts` are all cohorts of the user, where a rule that is open asks for any.
     """
@@ -109,23 +97,23 @@ class _Eligibility(Struct, frozen=True):
     event: Event
     index: EligibilityIndex
     open_set: OpenSet
-    mine: frozenset[str]
-    cohorts: frozenset[str]
+    mine: frozenset[str] = NONE
+    cohorts: frozenset[str] = NONE
+
+    @property
+    def uses_number(self) -> bool:
+        return bool(self.index.targeted or self.open_set.uses_cohorts)
 
 
-def _find_open(event: Event) -> _Opened | None:
+def _find_open(event: Event) -> _Eligibility | None:
     index = event.book.by_action.get(event.action)
-    return _Opened(event, index, index.open_at(event.occurred_at)) if index else None
+    return _Eligibility(event, index, index.open_at(event.occurred_at)) if index else None
 
 
-def _check_eligibility(opened: _Opened, numbers: Mapping[str, Mapping[str, int]], refusals: Refusals) -> _Eligibility:
-    event, index, open_set = opened.event, opened.index, opened.open_set
-    if not opened.uses_number:
-        refusals.add_closed(index, open_set, NONE)
-        return _Eligibility(event, index, open_set, NONE, NONE)
+def _find_cohorts(found: _Eligibility, numbers: Mapping[str, Mapping[str, int]]) -> _Eligibility:
+    event, index, open_set = found.event, found.index, found.open_set
     number, cohorts = numbers[event.tenant_id].get(event.user_id), event.book.cohorts
     mine = index.list_mine(number, cohorts)
-    refusals.add_closed(index, open_set, mine)
     return _Eligibility(
         event, index, open_set, mine, list_mine(number, cohorts, cohorts) if open_set.uses_cohorts else NONE
     )
@@ -133,6 +121,7 @@ def _check_eligibility(opened: _Opened, numbers: Mapping[str, Mapping[str, int]]
 
 def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser], refusals: Refusals) -> Match | None:
     event, book = eligibility.event, eligibility.event.book
+    refusals.add_closed(eligibility.index, eligibility.open_set, eligibility.mine)
     stored = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
     user: Attributes | None = json.decode(stored.attributes) if stored else None
     typed_user: Attributes | None = {}

@@ -1,6 +1,6 @@
 """The past as a backtest reads it: events, and what other campaigns were granted for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from fillip.core.book.book import Book, index_triggers
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Schedule
-from fillip.core.match.candidate import Match
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -19,13 +18,6 @@ class PastGrant(Struct, frozen=True):
 
     campaign_id: str
     value: int
-
-
-class PastMatch(Struct, frozen=True):
-    """An event of the past that meets the campaign, and what others were granted for it."""
-
-    match: Match
-    granted: Sequence[PastGrant] = ()
 
 
 def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: datetime) -> Book:

@@ -5,11 +5,12 @@ granted in the same window, before or after the event, has left: what others wer
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from msgspec import Struct
 
-from fillip.core.backtest.past import PastGrant, PastMatch
+from fillip.core.backtest.past import PastGrant
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
@@ -43,16 +44,62 @@ class _Standing(Struct, frozen=True):
 
 
 class _Terms(Struct, frozen=True):
-    """What a book says of the campaign: whose its quest's instances are, how late events may come to any of its versions in force,
-    the caps by (tenant, limit), and the limits that it shares.
+    """What a book says of the campaign: whether its quest's instances are found by routes, how late events may come to any of its
+    versions in force, the caps by (tenant, limit), and the limits that it shares.
     """
 
-    tenant_id: str
-    quest_id: str
     is_routed: bool
     lateness: timedelta
     caps: Mapping[tuple[str, str], int]
     shared: Set[str]
+
+
+class _Known:
+    """All instances that a later event may ask for; it is what a batch finds. `first` is the first clock time of its events, less
+    their lateness.
+    """
+
+    def __init__(self) -> None:
+        self.first = datetime.max.replace(tzinfo=UTC)
+        self._by_quest: dict[QuestKey, dict[Name, Instance]] = {}
+        self._crowded: set[QuestKey] = set()
+
+    def get(self, quest: QuestKey, default: Iterable[Instance]) -> Iterable[Instance]:
+        """Those that matter to the events of a portion."""
+        known = self._by_quest.get(quest)
+        if known is None:
+            return default
+        if len(known) == 1:  # mostly; it is the newest
+            return known.values()
+        return [
+            each
+            for (key, occurrence), each in known.items()
+            if each.state == "open" or each.is_waiting(self.first) or (key, occurrence + 1) not in known
+        ]
+
+    def count_waiting(self, quest: QuestKey, first: datetime) -> int:
+        """How many wait for events from `first`."""
+        return sum(each.is_waiting(first) for each in self._by_quest.get(quest, {}).values())
+
+    def put(self, place: InstanceKey, instance: Instance) -> None:
+        """Keep it, and forget what is finished and not the newest of its key: nothing asks for it any more."""
+        quest, key, occurrence = place[:3], place[3], place[4]
+        known = self._by_quest.setdefault(quest, {})
+        known[key, occurrence] = instance
+        if len(known) == 1:
+            return
+        self._crowded.add(quest)
+        before = known.get((key, occurrence - 1))
+        if before and not before.is_unfinished:
+            del known[key, occurrence - 1]
+        if not instance.is_unfinished and (key, occurrence + 1) in known:
+            del known[key, occurrence]
+
+    def list_crowded(self) -> Sequence[QuestKey]:
+        """The quests that more than one instance was known of since this was asked, or still is: which matter changes."""
+        crowded = list(self._crowded)
+        self._crowded = {quest for quest in crowded if len(self._by_quest[quest]) > 1}
+        return crowded
 
 
 class Simulation:
@@ -62,34 +109,48 @@ class Simulation:
         """`book` is of build_past_book, `others` are the campaigns in force, by which conflicts are settled."""
         self._others = others
         self._at = at
+        self._book = book
         self._terms = _read_terms(book)
         self._counters: dict[CounterKey, Counter] = {}
-        self._instances: dict[QuestKey, dict[Name, Instance]] = {}
+        self._known = _Known()
+        self._batch = InstanceBatch(self._known)
         self._held: set[BadgeKey] = set()
 
     def use(self, book: Book) -> None:
         """Decide what comes now by this book of the same campaign."""
-        self._terms = _read_terms(book)
+        if book is not self._book:
+            self._book = book
+            self._terms = _read_terms(book)
+            self._batch = InstanceBatch(self._known)
 
-    def list_unknown(self, past: Iterable[PastMatch]) -> set[CounterKey]:
+    def list_unknown(self, matches: Iterable[Match]) -> set[CounterKey]:
         """The counters of shared limits that these events may charge, and whose use is not known yet."""
         shared = self._terms.shared
         if not shared:
             return set()
-        charged = {charge.counter for each in past for charge in each.match.charges}
+        charged = {charge.counter for match in matches for charge in match.charges}
         return {key for key in charged if key.limit_id in shared and key not in self._counters}
 
     def know(self, used: Mapping[CounterKey, Counter]) -> None:
         """Take note of what was used of counters in fact."""
         self._counters |= used
 
-    def decide(self, past: Sequence[PastMatch]) -> list[Decided]:
-        """What the campaign would have granted for these events, which come in the order of the log."""
-        matches = [each.match for each in past]
+    def decide(self, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]) -> list[Decided]:
+        """What the campaign would have granted for these events, which come in the order of the log; `granted` is what others
+        were, by the offset of the event.
+        """
         instances = self._find_instances(matches)
-        requests = [request for some in list_requests(matches, instances) for request in some]
-        granted = {each.match.event.key: each.granted for each in past if each.granted}
-        standing = [self._rank(request, granted.get(request.match.event.key, ())) for request in requests]
+        try:
+            return self._decide_on(instances, matches, granted)
+        except BaseException:
+            self._batch = InstanceBatch(self._known)
+            raise
+
+    def _decide_on(
+        self, instances: InstanceBatch, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]
+    ) -> list[Decided]:
+        requests = list(chain.from_iterable(list_requests(matches, instances)))
+        standing = [self._rank(request, granted.get(request.match.event.place.offset, ())) for request in requests]
         charged = {charge.counter for request in requests for charge in request.charges}
         counters = {key: self._counters.get(key) or Counter(0, 0) for key in charged}
         settled = list(self._decide(requests, counters, instances, standing))
@@ -140,58 +201,32 @@ class Simulation:
 
     def _find_instances(self, matches: Sequence[Match]) -> InstanceBatch:
         """Those that matter to the events, as settle would find them; where all are found without a route, in less time."""
-        terms = self._terms
-        if not terms.is_routed:
-            users = {match.event.user_id for match in matches}
-            own = {user: (terms.tenant_id, terms.quest_id, user) for user in users}
-            known = {user: quest for user, quest in own.items() if quest in self._instances}
-            first = min([match.event.clock_at for match in matches], default=self._at) - terms.lateness
-            return InstanceBatch({quest: self._choose(quest, first) for quest in known.values()})
+        clock = [match.event.clock_at for match in matches]
+        self._known.first = min(clock, default=self._at) - self._terms.lateness
+        if not self._terms.is_routed:
+            return self._batch
         wanted = list_instances_to_lock(matches)
-        found = {quest: span.first for quest, span in wanted.quests.items() if quest in self._instances}
-        instances = InstanceBatch({quest: self._choose(quest, first) for quest, first in found.items()})
+        self._batch = instances = InstanceBatch(self._known)
         if growing := instances.list_growing(wanted):
-            every = {quest: self._instances.get(quest, {}).values() for quest in growing}
-            instances.count({quest: sum(e.is_waiting(first) for e in every[quest]) for quest, first in growing.items()})
+            instances.count({quest: self._known.count_waiting(quest, first) for quest, first in growing.items()})
         return instances
-
-    def _choose(self, quest: QuestKey, first: datetime) -> list[Instance]:
-        known = self._instances[quest]
-        if len(known) == 1:  # mostly; it is the newest
-            return list(known.values())
-        return [
-            each
-            for (key, occurrence), each in known.items()
-            if each.state == "open" or each.is_waiting(first) or (key, occurrence + 1) not in known
-        ]
 
     def _keep(
         self, settled: Sequence[Settled], counters: Mapping[CounterKey, Counter], instances: InstanceBatch
     ) -> None:
         self._counters.update((key, counter) for key, counter in counters.items() if counter.version)
         for place, instance in instances.changed.items():
-            self._put(place, instance)
+            self._known.put(place, instance)
+        instances.keep_on(self._known.list_crowded())
         for each in settled:
             if each.decision.outcome == "granted":
                 self._held |= list_badges([each.request.wanted])
-
-    def _put(self, place: InstanceKey, instance: Instance) -> None:
-        """Keep it, and forget what is finished and not the newest of its key: nothing asks for it any more."""
-        known = self._instances.setdefault(place[:3], {})
-        known[place.key, place.occurrence] = instance
-        before = known.get((place.key, place.occurrence - 1))
-        if before and not before.is_unfinished:
-            del known[place.key, place.occurrence - 1]
-        if not instance.is_unfinished and (place.key, place.occurrence + 1) in known:
-            del known[place.key, place.occurrence]
 
 
 def _read_terms(book: Book) -> _Terms:
     [newest] = book.campaign_versions.values()
     versions = (newest, *newest.retained)
     return _Terms(
-        tenant_id=book.tenant.tenant_id,
-        quest_id=newest.quest_id,
         is_routed=newest.route is not None,
         lateness=timedelta(
             seconds=max(each.campaign.quest.lateness_s if each.campaign.quest else 0 for each in versions)

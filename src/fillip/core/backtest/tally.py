@@ -55,10 +55,10 @@ class Tally:
         self._granted = self._alone = self._codes = 0
         self._samples: dict[str, list[tuple[int, Decided]]] = {"granted": [], "denied": []}
 
-    def add_met(self, user_id: str) -> None:
-        """An event of the user met the campaign."""
-        self._events_met += 1
-        self.met.add(user_id)
+    def add_met(self, user_ids: Sequence[str]) -> None:
+        """An event of each of these users met the campaign."""
+        self._events_met += len(user_ids)
+        self.met.update(user_ids)
 
     def add(self, decided: Decided) -> None:
         """One decision. Those shown are the ones of the least ids, which are hashes: chance picks them, always the same."""

@@ -1,8 +1,8 @@
 """What a batch does to the quests of its users: the instances it found, moved on event by event."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +17,14 @@ from fillip.core.rule import RuleError
 
 QuestKey = tuple[str, str, str]
 """(tenant, CampaignVersion.quest_id, user)"""
+
+
+class Found(Protocol):
+    """Instances as they were found, by quest; a Mapping is one."""
+
+    def get(self, quest: QuestKey, default: Iterable[Instance], /) -> Iterable[Instance]:
+        """Those of a quest."""
+        ...
 
 
 class InstanceKey(NamedTuple):
@@ -61,9 +69,10 @@ class InstancesToLock(Struct, frozen=True):
 class InstanceBatch:
     """The instances that a batch works on, and what it changes; `fresh` are those that it made."""
 
-    def __init__(self, found: Mapping[QuestKey, Iterable[Instance]]) -> None:
-        """`found` as read under the lock."""
-        self._by_user = {key: UserInstances(instances) for key, instances in found.items()}
+    def __init__(self, found: Found) -> None:
+        """`found` as read under the lock; it is asked for a user's when the first event of theirs comes."""
+        self._found = found
+        self._by_user: dict[QuestKey, UserInstances] = {}
         self._open: dict[QuestKey, int] = {}
         self._growing: Mapping[QuestKey, datetime] = {}
         self.changed: dict[InstanceKey, Instance] = {}
@@ -120,7 +129,7 @@ class InstanceBatch:
     def _of_user(self, quest: QuestKey) -> UserInstances:
         known = self._by_user.get(quest)
         if known is None:
-            known = self._by_user[quest] = UserInstances(())
+            known = self._by_user[quest] = UserInstances(self._found.get(quest, ()))
         return known
 
     def _put(self, mine: UserInstances, place: InstanceKey, instance: Instance) -> Instance | None:
@@ -132,6 +141,14 @@ class InstanceBatch:
             was_waiting = before is not None and before.is_waiting(first)
             self._open[place[:3]] += instance.is_waiting(first) - was_waiting
         return before
+
+    def keep_on(self, stale: Iterable[QuestKey]) -> None:
+        """Go on with the next events: what was changed is stored by now. `found` is asked for those of `stale` quests again."""
+        for quest in stale:
+            self._by_user.pop(quest, None)
+        self.changed.clear()
+        self.fresh.clear()
+        self.met.clear()
 
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a grant request completed, when the grant is refused."""
@@ -192,11 +209,19 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
         start=dict(event.attributes) if campaign_version.late_rules else None,
         campaign_starts_at=schedule.starts_at,
         campaign_ends_at=schedule.ends_at,
-        late_rule_holds=lambda instance, index: _late_rule_holds(event, candidate, instance, index),
+        late_rule_holds=_build_late_rule(event, candidate) if campaign_version.late_rules else _holds,
         route=campaign_version.route,
         routes=candidate.routes,
-        retained=tuple([read_quest_event(event, version) for version in candidate.retained]),
+        retained=tuple([read_quest_event(event, each) for each in candidate.retained]) if candidate.retained else (),
     )
+
+
+def _holds(_instance: Instance, _index: int) -> bool:
+    return True
+
+
+def _build_late_rule(event: Event, candidate: Candidate) -> Callable[[Instance, int], bool]:
+    return lambda instance, index: _late_rule_holds(event, candidate, instance, index)
 
 
 def _late_rule_holds(event: Event, candidate: Candidate, instance: Instance, index: int) -> bool:

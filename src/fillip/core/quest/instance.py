@@ -318,7 +318,7 @@ def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
 
 
 def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
-    waiting = [index for index, state in enumerate(states) if not state.met]
+    waiting = [index for index, state in enumerate(states) if state.done < state.needed]
     return waiting[:1] if quest.ordered else waiting
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec.structs import replace
 from pyroaring import BitMap
 
-from fillip.core.backtest.past import PastGrant, PastMatch
+from fillip.core.backtest.past import PastGrant
 from fillip.core.backtest.result import CohortCoverage, NotConsidered, Result
 from fillip.core.backtest.simulation import Decided, Simulation
 from fillip.core.backtest.tally import Tally
@@ -175,14 +175,11 @@ class Replay:
     async def _decide(self, events: Sequence[Event], granted: Mapping[int, Sequence[PastGrant]]) -> None:
         """An event that can't be decided is left out, and counted."""
         try:
-            past = [
-                PastMatch(match, granted.get(match.event.place.offset, ()))
-                for match in await self._meet(events)
-                if isinstance(match, Match) and match.candidates
-            ]
-            if unknown := self._simulation.list_unknown(past):
+            met = await self._meet(events)
+            matches = [match for match in met if isinstance(match, Match) and match.candidates]
+            if unknown := self._simulation.list_unknown(matches):
                 self._simulation.know(await self._counters.read_counters(unknown))
-            decided = self._simulation.decide(past)
+            decided = self._simulation.decide(matches, granted)
         except (Retry, MemoryError):
             raise
         except Exception:  # noqa: BLE001 - foreseen or not: one event does not keep the others out
@@ -192,8 +189,7 @@ class Replay:
             for some in (events[: len(events) // 2], events[len(events) // 2 :]):
                 await self._decide(some, granted)
             return
-        for met in past:
-            self.tally.add_met(met.match.event.user_id)
+        self.tally.add_met([match.event.user_id for match in matches])
         for each in decided:
             self.tally.add(each)
         if self._live:
