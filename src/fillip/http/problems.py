@@ -56,8 +56,19 @@ def answer_refused(request: Request, error: Refused) -> Response:
 
 
 def answer_retry(request: Request, error: Retry) -> Response:
-    """503: nothing has happened, the same may be sent again."""
+    """503: nothing has happened, the same may be sent again. The log has what was in the way, by the names of errors alone."""
+    trace_id, causes = find_trace_id(request), list_causes(error)
+    log.warning("a request can't be answered now", path=request.scope["path"], trace_id=trace_id, causes=causes)
     return answer_problem(request, 503, "unavailable", str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def list_causes(error: BaseException) -> list[str]:
+    """The names of the errors that led to this one, the nearest first."""
+    names, cause = [], error.__cause__
+    while cause is not None:
+        names.append(type(cause).__name__)
+        cause = cause.__cause__
+    return names
 
 
 def answer_http(request: Request, error: HTTPException) -> Response:

@@ -36,7 +36,9 @@ def _answer_http(request: Request, error: HTTPException) -> Response:
 
 def _answer_database(request: Request, error: DBAPIError) -> Response:
     if is_away(error):
-        return answer_retry(request, Retry(AWAY_TOLD))
+        away = Retry(AWAY_TOLD)
+        away.__cause__ = error
+        return answer_retry(request, away)
     status, kind, detail = _STATES.get(find_state(error), (0, "", ""))
     if not status:
         raise error
