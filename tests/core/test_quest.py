@@ -17,11 +17,10 @@ from fillip.core.quest.instance import (
     Contribution,
     Instance,
     QuestEvent,
-    StepState,
     advance,
     replay,
-    restart,
 )
+from fillip.core.quest.step import StepState, restart
 from tests.builders import T0, build_tenant
 
 WEEK_S = 7 * 86_400

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.batch import InstanceKey
-from fillip.core.quest.instance import Contribution, replay, restart
+from fillip.core.quest.instance import Contribution, replay
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, _list_standing, close, lower, recount
+from fillip.core.quest.step import restart
 from tests.core.test_quest import Log, forget_times, name, quest_event
 
 PLACE = InstanceKey("acme", "c", "ada", "", 1)

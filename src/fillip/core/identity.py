@@ -39,9 +39,7 @@ def _frame(part: str) -> bytes:
 
 
 def _read_id(digest: blake2b) -> UUID:
-    made = UUID.__new__(
-        UUID
-    )  # by hand: its __init__ looks through all the ways to make one, which takes three times as long
+    made = UUID.__new__(UUID)  # its __init__ looks through all the ways to make one, and takes three times as long
     object.__setattr__(made, "int", int.from_bytes(digest.digest(), "big") & _OPEN_BITS | _VERSION_8)
     object.__setattr__(made, "is_safe", SafeUUID.unknown)
     return made

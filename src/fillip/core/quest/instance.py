@@ -23,10 +23,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.book.route import EVERYWHERE, Route
-from fillip.core.campaign.quest import Quest, Step
+from fillip.core.campaign.quest import Quest
 from fillip.core.identity import name_instance
 from fillip.core.instant import add_span
-from fillip.core.quest.streak import is_closed, join_day, measure
+from fillip.core.quest.step import StepState, add_event, carry, fresh_steps, list_waiting
+from fillip.core.quest.streak import is_closed
 from fillip.core.tenant import Tenant
 
 QuestState = Literal["open", "completed", "denied", "lapsed", "closed", "reversed"]
@@ -35,31 +36,6 @@ MAX_OPEN, MAX_TOGETHER = 10_000, 100
 """Most instances of one quest that a user may have open (an event that would open another is denied `too_many_open`), and most of
 them that one event may find: all where the quest has no route (see core.route), else those of one route.
 """
-
-
-class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step has come of how far it must: events, the sum, or days or weeks.
-
-    Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
-    What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
-    `total`; the sum before the last of them, and before any other, was at most `peak`. `met_at` is when the event
-    happened that met it; None too where it was met by a change of the quest, or counted anew after a reversal.
-    """
-
-    name: str
-    done: int
-    needed: int
-    last: date | None = None
-    days: str = ""
-    total: int = 0
-    peak: int = 0
-    left: int = 0
-    met_at: datetime | None = None
-
-    @property
-    def met(self) -> bool:
-        """Whether it is done; nothing is added to it then, so it stays so."""
-        return self.done >= self.needed
 
 
 class Instance(Struct, frozen=True):
@@ -241,30 +217,27 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
         return Transition(instance, quest_event.campaign_version)
     taken = migrate(instance, quest_event)
     states, met, quest, day = list(taken.steps), [], quest_event.quest, quest_event.day
-    for index in _list_waiting(quest, states):
+    for index in list_waiting(quest, states):
         step = quest.steps[index]
         if index not in quest_event.steps:
             continue
         if step.streak and is_closed(step.streak, states[index].last, day, quest_event.due_day):
             continue
         amount, skipped = quest_event.amounts.get(index, 1), quest_event.tenant.skipped_days if step.streak else ()
-        if quest_event.late_rule_holds(taken, index) and (state := _add(step, states[index], amount, day, skipped)):
+        if quest_event.late_rule_holds(taken, index) and (
+            state := add_event(step, states[index], amount, day, skipped)
+        ):
             total, peak = state.total + amount, max(state.peak, state.total)
             met_at = quest_event.occurred_at if state.met else None
             states[index] = replace(state, total=total, peak=peak, left=state.left + 1, met_at=met_at)
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
     if not met:
         return Transition(instance, quest_event.campaign_version)
-    if _list_waiting(quest, states):
+    if list_waiting(quest, states):
         after = replace(taken, steps=tuple(states), state="open")
     else:
         after = replace(taken, steps=tuple(states), state="completed", completed_by=quest_event.event_key)
     return Transition(after, quest_event.campaign_version, tuple(met))
-
-
-def restart(step: Step, state: StepState) -> StepState:
-    """The step at its beginning, before anything is counted anew; what events gave to it in all stays known."""
-    return StepState(step.name, 0, step.needed, total=state.total, peak=state.peak, left=state.left)
 
 
 def replay(
@@ -277,9 +250,9 @@ def replay(
     """
     states = list(steps)
     for each in contributions:
-        for index in _list_waiting(quest, states) if each.left else ():
+        for index in list_waiting(quest, states) if each.left else ():
             if states[index].name == each.step and (
-                state := _add(quest.steps[index], states[index], each.left, each.day, skipped)
+                state := add_event(quest.steps[index], states[index], each.left, each.day, skipped)
             ):
                 states[index] = state
     return tuple(states)
@@ -294,7 +267,7 @@ def migrate(instance: Instance, quest_event: QuestEvent) -> Instance:
     if instance.campaign_version >= quest_event.campaign_version or not instance.is_unfinished:
         return instance
     old = {state.name: state for state in instance.steps}
-    states = [_carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(quest_event.quest)]
+    states = [carry(old.get(fresh.name, fresh), fresh.needed) for fresh in fresh_steps(quest_event.quest)]
     route = quest_event.place(instance.start) if quest_event.route else instance.route
     return hold_back(replace(instance, steps=tuple(states), campaign_version=quest_event.campaign_version, route=route))
 
@@ -305,32 +278,6 @@ def hold_back(instance: Instance) -> Instance:
     if all(state.met for state in instance.steps):
         return replace(instance, steps=(*others, replace(last, done=last.needed - 1, met_at=None)))
     return instance
-
-
-def _carry(state: StepState, needed: int) -> StepState:
-    done = max(state.done, needed) if state.met else min(state.done, needed - 1)
-    return replace(state, done=done, needed=needed)
-
-
-def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
-    """The steps of a new instance."""
-    return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
-
-
-def _list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
-    waiting = [index for index, state in enumerate(states) if state.done < state.needed]
-    return waiting[:1] if quest.ordered else waiting
-
-
-def _add(step: Step, state: StepState, amount: int, day: date, skipped: Collection[date]) -> StepState | None:
-    """The step with one event more; None where the event gives nothing. A second one of a streak's day keeps it."""
-    if not step.streak:
-        return replace(state, done=state.done + amount) if amount else None
-    joined = join_day(step.streak, state.last, state.days, day, skipped)
-    if joined is None or joined == (state.last, state.days):
-        return joined and state
-    last, days = joined
-    return replace(state, done=measure(step.streak, days), last=last, days=days)
 
 
 def _takes(instance: Instance, quest_event: QuestEvent) -> bool:

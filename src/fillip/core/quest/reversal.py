@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest
 from fillip.core.quest.batch import InstanceKey
-from fillip.core.quest.instance import Contribution, Instance, QuestState, StepState, fresh_steps, hold_back, restart
+from fillip.core.quest.instance import Contribution, Instance, QuestState, hold_back
+from fillip.core.quest.step import StepState, fresh_steps, restart
 
 
 class InstanceHistory(Struct, frozen=True):

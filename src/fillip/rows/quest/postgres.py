@@ -2,7 +2,8 @@
 
 from msgspec import json
 
-from fillip.core.quest.instance import Instance, StepState
+from fillip.core.quest.instance import Instance
+from fillip.core.quest.step import StepState
 from fillip.rows.connection import Row
 
 _STEPS = json.Decoder(tuple[StepState, ...])

@@ -36,8 +36,9 @@ from fillip.core.ledger.stock import Stock
 from fillip.core.limit import Counter, CounterKey
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
-from fillip.core.quest.instance import Contribution, Instance, StepState, replay
+from fillip.core.quest.instance import Contribution, Instance, replay
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, close, lower, recount
+from fillip.core.quest.step import StepState
 from fillip.core.tenant import Tenant
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,
