@@ -300,7 +300,7 @@ FAULTS = [
     Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on)),
     Fault(
         "steps forgotten by a new version",
-        _attribute(instance, "_carry", lambda state, needed: replace(state, done=0, needed=needed)),
+        _attribute(instance, "carry", lambda state, needed: replace(state, done=0, needed=needed)),
     ),
     Fault("late days of a streak that never join", _attribute(instance, "is_closed", _close_behind)),
     Fault("late days of a streak that always join", _attribute(instance, "is_closed", lambda *said: False)),
