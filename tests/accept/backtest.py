@@ -16,11 +16,11 @@ from fillip.core.backtest.past import build_past_book, list_actions
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book
 from fillip.figures import Figure, expect
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backtest.history_http import AnalyseHistory
 from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
-from fillip.manage.cohort.analyse_http import open_client
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks

@@ -25,10 +25,11 @@ from fillip.app.http import serve_http
 from fillip.app.settings import Settings
 from fillip.embedded.ports import choose_free_port
 from fillip.http.problems import HANDLERS
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill.run import BackfillTurns, name_command
 from fillip.manage.backtest.run import BacktestRuns
 from fillip.manage.backtest.run import name_command as name_backtest
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
 from fillip.stream.memory import MemoryLog

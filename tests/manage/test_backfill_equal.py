@@ -15,9 +15,10 @@ from fillip.core.errors import FillipError
 from fillip.core.match.candidate import Match
 from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent, Mark
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.store.postgres import transaction
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper

@@ -23,10 +23,11 @@ from fillip.app.settings import Settings
 from fillip.core.identity import identify_event
 from fillip.embedded.ports import choose_free_port
 from fillip.http.problems import HANDLERS
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backtest.postgres import MOST_TRIES, begin_run, find_due, finish_run, hold_run
 from fillip.manage.backtest.run import BacktestRuns, name_command
 from fillip.manage.backtest.told import Failed, Progress
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.migrations import role_dsn
 from fillip.stream.topics import Topics

@@ -18,7 +18,8 @@ from fillip.analyse.users_http import users_route
 from fillip.core.ports import Freshness, SelectedUsers
 from fillip.http.errors import Conflict
 from fillip.http.problems import HANDLERS
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.analyse_http import open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.cohort.query_postgres import begin_run, finish_run
 from fillip.manage.cohort.query_run import CohortRuns

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from fillip.app.valkey import connect_valkey
 from fillip.core.projection import name_live, name_live_campaign
 from fillip.embedded.addresses import Addresses
+from fillip.manage.analyse_http import open_client
 from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
-from fillip.manage.cohort.analyse_http import open_client
 from fillip.migrations import role_dsn
 from fillip.publish.live_postgres import PostgresHours
 from fillip.publish.live_valkey import ValkeyLive, ValkeyLiveCounts

@@ -10,9 +10,9 @@ import pytest
 from httpx import AsyncClient
 
 from fillip.core.ports import Caller
+from fillip.manage.analyse_http import open_client
 from fillip.manage.campaign import analyse_http
 from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
-from fillip.manage.cohort.analyse_http import open_client
 from tests.manage.backfill_world import KEY, NOW, BackfillWorld, buy, open_backfill_world
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, LONG_AGO, QUEST, draft, launch, open_cohort, open_shop

@@ -20,9 +20,10 @@ from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
 from fillip.limit.rates_valkey import ValkeyRates
+from fillip.manage.analyse_http import open_client
 from fillip.manage.app import build_app, list_paths
 from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, reach_engine
 from fillip.match.keeper_postgres import BookKeeper

@@ -23,10 +23,10 @@ from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book
 from fillip.core.errors import FillipError, Retry
 from fillip.core.event import MAX_AHEAD
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill.analyse_http import read_offsets
 from fillip.manage.backfill.told import AllDone, BackfillFailed, BackfillTold, GoesOn, Waits
 from fillip.manage.backtest.history_http import AnalyseHistory
-from fillip.manage.cohort.analyse_http import open_client
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.numbers_postgres import PostgresNumbers

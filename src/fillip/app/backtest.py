@@ -22,6 +22,7 @@ from fillip.core.backtest.past import build_past_book, list_actions
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import FillipError, Retry
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backtest.history_http import AnalyseHistory
 from fillip.manage.backtest.live_postgres import Comparison, LiveDecisions, load_others_use
 from fillip.manage.backtest.past_postgres import PastLedger
@@ -29,7 +30,6 @@ from fillip.manage.backtest.recorded_postgres import load_recorded_books
 from fillip.manage.backtest.replay import Replay
 from fillip.manage.backtest.sample import explain_samples, write_samples
 from fillip.manage.backtest.told import Failed, Progress, Told, Worked
-from fillip.manage.cohort.analyse_http import open_client
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks

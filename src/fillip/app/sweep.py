@@ -12,9 +12,10 @@ import asyncpg
 from fillip.app.erasing import ErasureTopics
 from fillip.app.health import Health, reach_pool
 from fillip.app.settings import Settings
+from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill import run as backfills
 from fillip.manage.backtest.run import BacktestRuns, name_command
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries, open_client
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.cohort.query_run import CohortRuns
 from fillip.manage.erasure.analyse_http import AnalyseErasures
 from fillip.manage.erasure.run import ErasureRuns

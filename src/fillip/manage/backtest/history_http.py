@@ -9,20 +9,13 @@ import msgspec
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.errors import Refused, Retry
 from fillip.http.history_query import MAX_EVENTS, PATH, HistoryCount, HistoryEvent, HistoryQuery, Mark
+from fillip.manage.analyse_http import ask
 
 TRIES, PAUSE_S = 10, 3.0
 """Analyse may be busy with the tenant's other queries, or away for a moment."""
 FEWEST = 100
 """So few events at a time there always is room for, whatever they hold."""
 _read_lines = msgspec.json.Decoder(HistoryEvent).decode_lines
-
-
-class _Problem(msgspec.Struct):
-    detail: str = ""
-
-
-class PastAway(Retry):
-    """Analyse could not tell the past."""
 
 
 class AnalyseHistory:
@@ -59,25 +52,11 @@ class AnalyseHistory:
     async def _insist(self, query: HistoryQuery) -> bytes:
         for attempt in range(TRIES):
             try:
-                return await self._ask(query)
+                return await ask(self._client, PATH, query)
+            except Refused as refused:
+                raise Refused(f"the past can't be read: {refused}") from None
             except Retry:
                 if attempt == TRIES - 1:
                     raise
                 await asyncio.sleep(PAUSE_S)
         raise AssertionError
-
-    async def _ask(self, query: HistoryQuery) -> bytes:
-        body, headers = msgspec.json.encode(query), {"Content-Type": "application/json"}
-        try:
-            response = await self._client.post(PATH, content=body, headers=headers)
-        except httpx.TransportError as error:
-            raise PastAway(f"analyse does not answer ({type(error).__name__})") from error
-        if response.is_success:
-            return response.content
-        try:
-            detail = msgspec.json.decode(response.content, type=_Problem).detail
-        except msgspec.MsgspecError:
-            detail = "without a reason"
-        if response.status_code == 422:
-            raise Refused(f"the past can't be read: {detail}")
-        raise PastAway(f"analyse answered {response.status_code}: {detail}")

@@ -9,9 +9,11 @@ import httpx
 import msgspec
 import structlog
 
+from fillip.core.errors import FillipError
 from fillip.core.live import SeenEvents
 from fillip.core.ports import Caller
 from fillip.http.seen_query import PATH, SeenHour, SeenQuery
+from fillip.manage.analyse_http import ask
 from fillip.manage.campaign.seen_postgres import find_seen_spans
 from fillip.manage.store.postgres import Engine, transaction
 
@@ -48,13 +50,10 @@ class AnalyseSeenCounts:
             spans = await find_seen_spans(connection, caller, campaign_id, since)
         if not spans:
             return None if spans is None else SeenEvents(as_of, {})
-        body = msgspec.json.encode(SeenQuery(caller.tenant_id, since, spans))
-        headers = {"Content-Type": "application/json"}
         try:
-            answer = await self._client.post(PATH, content=body, headers=headers, timeout=ANSWER_WITHIN_S)
-            answer.raise_for_status()
-            hours = msgspec.json.Decoder(SeenHour).decode_lines(answer.content)
-        except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            lines = await ask(self._client, PATH, SeenQuery(caller.tenant_id, since, spans), ANSWER_WITHIN_S)
+            hours = msgspec.json.Decoder(SeenHour).decode_lines(lines)
+        except (FillipError, msgspec.MsgspecError) as error:
             log.info("what a campaign has seen can't be told now", campaign_id=campaign_id, error=str(error))
             return None
         return SeenEvents(as_of, {each.hour: each.events for each in hours})

@@ -8,29 +8,16 @@ from typing import Literal
 import httpx
 import msgspec
 
-from fillip.core.errors import Retry
 from fillip.core.ports import Freshness, SelectedUsers, UserPreview
 from fillip.http.errors import Invalid
 from fillip.http.users_query import PATH, UsersQuery
-
-CONNECT_WITHIN_S, ANSWER_WITHIN_S = 3.0, 340.0
-"""A query waits at most 20 s and runs at most 300."""
-AWAY_TOLD = "analyse does not answer: try again in a moment"
+from fillip.manage.analyse_http import stream_answer
 
 
 class QueryRefused(Invalid):
     """422: the text is not one SELECT of users over the tenant's views, or takes more than it may."""
 
     kind = "invalid-query"
-
-
-class _Fault(msgspec.Struct):
-    at: str = ""
-
-
-class _Problem(msgspec.Struct):
-    detail: str = ""
-    errors: list[_Fault] = []
 
 
 class AnalyseUserQueries:
@@ -60,30 +47,9 @@ class AnalyseUserQueries:
     async def _ask(
         self, tenant_id: str, sql: str, want: Literal["check", "preview", "all"]
     ) -> AsyncIterator[httpx.Response]:
-        body, headers = msgspec.json.encode(UsersQuery(tenant_id, sql, want)), {"Content-Type": "application/json"}
-        try:
-            async with self._client.stream("POST", PATH, content=body, headers=headers) as response:
-                if response.is_error:
-                    raise _explain(response.status_code, await response.aread())
-                yield response
-        except (httpx.TransportError, msgspec.MsgspecError) as error:
-            raise Retry(f"{AWAY_TOLD} ({type(error).__name__})") from error
-
-
-def open_client(url: str, key: str) -> httpx.AsyncClient:
-    """A client of analyse at `url`; to be closed."""
-    patience = httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S, pool=CONNECT_WITHIN_S)
-    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=patience)
-
-
-def _explain(status: int, content: bytes) -> Exception:
-    try:
-        problem = msgspec.json.decode(content, type=_Problem)
-    except msgspec.MsgspecError:
-        problem = _Problem()
-    if status == 422:
-        return QueryRefused(problem.detail, at=problem.errors[0].at if problem.errors else None)
-    return Retry(f"analyse answered {status}: {problem.detail or 'without a reason'}")
+        question = UsersQuery(tenant_id, sql, want)
+        async with stream_answer(self._client, PATH, question, refusal=QueryRefused) as response:
+            yield response
 
 
 def _read_instant(headers: Mapping[str, str], name: str) -> datetime | None:

@@ -1,10 +1,9 @@
 """Reports over HTTP: their rows lie with analyse, which opens to the installation's own key."""
 
 import httpx
-import msgspec
 
-from fillip.core.errors import Retry
 from fillip.http.erasure_order import PATH, ErasureOrder, ErasureOutcome
+from fillip.manage.analyse_http import ask_for
 
 
 class AnalyseErasures:
@@ -15,11 +14,4 @@ class AnalyseErasures:
 
     async def erase(self, order: ErasureOrder) -> ErasureOutcome:
         """Erase a user, as far as is possible now; safe to repeat. Raises Retry."""
-        headers = {"Content-Type": "application/json"}
-        try:
-            answer = await self._client.post(PATH, content=msgspec.json.encode(order), headers=headers)
-            if answer.is_error:
-                raise Retry(f"analyse answered {answer.status_code}")
-            return msgspec.json.decode(answer.content, type=ErasureOutcome)
-        except (httpx.TransportError, msgspec.MsgspecError) as error:
-            raise Retry(f"analyse does not answer ({type(error).__name__})") from error
+        return await ask_for(self._client, PATH, ErasureOutcome, order)
