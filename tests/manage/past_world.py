@@ -26,7 +26,7 @@ from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
 from fillip.stream.memory import MemoryLog
-from tests.oracle.catalogue import AMOUNTS, NOON, RECEIVED_AT
+from tests.oracle.catalogue import AMOUNTS, NOON, RECEIVED_AT, SHOP_LISTS
 from tests.oracle.said import SHOPS, USERS, write_event
 from tests.oracle.shop import Plane, Shop
 from tests.oracle.workers import Rumours, Worker
@@ -36,6 +36,18 @@ Name = tuple[str, str, str]
 """(instance, source, event id)"""
 Said = tuple[str, str, list[dict[str, Any]]]
 """(outcome, reason, limits)"""
+
+
+async def open_past_shop(plane: Plane, clock: str) -> Shop:
+    """A shop in New York with a cohort, a list, a badge and a holdout."""
+    shop = await plane.open_shop(clock, "America/New_York")
+    await shop.enlist("vip", frozenset({"ann"}))
+    await shop.describe("ann", {"tier": "gold"})
+    await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
+    await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
+    await shop.fill("shops", SHOP_LISTS[0])
+    await shop.hold_out(50)
+    return shop
 
 
 class Past:

@@ -29,9 +29,9 @@ from fillip.migrations import role_dsn
 from fillip.settle.backfill import BackfillWalk, Portion, SettlePast, walk
 from fillip.settle.backfill import postgres as backfill_postgres
 from fillip.settle.backfill.postgres import PostgresBackfill
-from tests.manage.past_world import PastWorld, write_past
+from tests.manage.past_world import PastWorld, open_past_shop, write_past
 from tests.manage.test_backtest_replay import APART
-from tests.oracle.catalogue import CAMPAIGNS, SHOP_LISTS
+from tests.oracle.catalogue import CAMPAIGNS
 from tests.oracle.shop import ANY, Plane
 
 
@@ -104,13 +104,7 @@ async def launched_world(
     monkeypatch.setattr(walk, "BUSY_PAUSE_S", 0.001)
     plane = Plane(database)
     pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await plane.open_shop(request.param, "America/New_York")
-    await shop.enlist("vip", frozenset({"ann"}))
-    await shop.describe("ann", {"tier": "gold"})
-    await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
-    await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
-    await shop.fill("shops", SHOP_LISTS[0])
-    await shop.hold_out(50)
+    shop = await open_past_shop(plane, request.param)
     async with open_client("http://127.0.0.1:9", "nobody is asked") as client:
         state = plane.app.state
         state.app_state = dataclasses.replace(state.app_state, user_queries=AnalyseUserQueries(client))

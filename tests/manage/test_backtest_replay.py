@@ -11,7 +11,7 @@ import pytest
 from fillip.core.backtest.past import PastGrant
 from fillip.core.backtest.result import Differences, Worth
 from fillip.migrations import role_dsn
-from tests.manage.past_world import Name, PastWorld, Said
+from tests.manage.past_world import Name, PastWorld, Said, open_past_shop
 from tests.oracle.catalogue import CAMPAIGNS, CHANGED, SHOP_LISTS
 from tests.oracle.shop import Plane
 
@@ -25,13 +25,7 @@ async def past_world(request: pytest.FixtureRequest, database: str) -> AsyncIter
     """A shop in New York with a cohort, a list, a badge and a holdout."""
     plane = Plane(database)
     pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await plane.open_shop(request.param, "America/New_York")
-    await shop.enlist("vip", frozenset({"ann"}))
-    await shop.describe("ann", {"tier": "gold"})
-    await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
-    await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
-    await shop.fill("shops", SHOP_LISTS[0])
-    await shop.hold_out(50)
+    shop = await open_past_shop(plane, request.param)
     with psycopg.connect(database, autocommit=True) as owner:
         world = PastWorld(plane, shop, pool, owner)
         yield world

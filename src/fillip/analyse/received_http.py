@@ -15,8 +15,12 @@ def received_route(read_positions: ReadPositions, topic: str, key: str) -> Route
 
     async def answer(request: Request) -> Response:
         require_key(request, key)
-        positions = await read_positions()
-        offsets = {number: each.next_offset for (name, number), each in positions.items() if name == topic}
-        return Response(msgspec.json.encode(ReceivedOffsets(offsets)), media_type="application/json")
+        return Response(msgspec.json.encode(await read_offsets(read_positions, topic)), media_type="application/json")
 
     return Route(PATH, answer, methods=["GET"])
+
+
+async def read_offsets(read_positions: ReadPositions, topic: str) -> ReceivedOffsets:
+    """Up to where events are loaded now. Raises Retry."""
+    positions = await read_positions()
+    return ReceivedOffsets({number: each.next_offset for (name, number), each in positions.items() if name == topic})

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 from fillip.analyse.erasures_http import ReadPositions
 from fillip.analyse.own_door import read_body, require_key, send_answer
 from fillip.analyse.queries import Queries
+from fillip.analyse.received_http import read_offsets
 from fillip.analyse.task import LIVE
 from fillip.core.errors import Retry
 from fillip.core.instant import MIN_TIME
-from fillip.http.received_offsets import ReceivedOffsets
 from fillip.http.seen_query import PATH, SeenQuery
 
 LOOKS, LOOK_EVERY_S = 15, 0.2
@@ -50,13 +50,7 @@ class SeenDoor:
     async def _wait_until_loaded(self, asked: SeenQuery) -> None:
         ends = asked.list_ends()
         for _ in range(LOOKS):
-            if (await self._read_offsets()).reach(ends):
+            if (await read_offsets(self._read_positions, self._topic)).reach(ends):
                 return
             await asyncio.sleep(LOOK_EVERY_S)
         raise Retry("events are not loaded so far yet")
-
-    async def _read_offsets(self) -> ReceivedOffsets:
-        positions = await self._read_positions()
-        return ReceivedOffsets(
-            {number: each.next_offset for (name, number), each in positions.items() if name == self._topic}
-        )

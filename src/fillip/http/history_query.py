@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from fillip.core.backtest.past import PastGrant
+from fillip.core.book.book import Book
+from fillip.core.errors import Unreadable
+from fillip.core.event import Event, Place
 
 PATH = "/internal/history"
 MAX_EVENTS = 250_000
@@ -57,3 +60,27 @@ class HistoryEvent(Struct, frozen=True, gc=False):
     log_offset: int
     data: dict[str, Any]
     granted: Sequence[PastGrant] | None = None
+
+    def read(self, book: Book, place: Place) -> Event | None:
+        """The event under this book, as if it came from that place now; None where the book's schemas refuse it."""
+        action = book.actions.get(self.action)
+        try:
+            typed = action.read(self.data) if action else None
+        except Unreadable:
+            typed = None
+        if typed is None:
+            return None
+        return Event(
+            tenant_id=book.tenant.tenant_id,
+            source=self.source,
+            event_id=self.id,
+            user_id=self.user_id,
+            action=self.action,
+            occurred_at=self.occurred_at,
+            received_at=self.received_at,
+            attributes=self.data,
+            typed=typed,
+            place=place,
+            taken_at=self.received_at,
+            book=book,
+        )

@@ -1,7 +1,9 @@
-"""Work that is looked for again and again: queries of cohorts, backtests, erasures."""
+"""Work that is looked for again and again, and held while it goes on: queries of cohorts, backtests, backfills, erasures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -32,3 +34,17 @@ async def keep_taking(take: Callable[[], Awaitable[bool]], *, waits: str, fails:
                 log.warning(fails, error=type(error).__name__)
             pause_s = AWAY_FOR_S
         await asyncio.sleep(pause_s)
+
+
+async def hold_while(work: "asyncio.Task[Any]", hold: Callable[[], Awaitable[bool]], every_s: float) -> bool:
+    """Hold the row of what is worked on, every so often, until the work ends; False at once where it is another's by now.
+
+    `hold` says whether it is still ours; where it raises Retry that is not known, and the row is held for much longer than `every_s`.
+    """
+    while True:
+        await asyncio.wait({work}, timeout=every_s)
+        if work.done():
+            return True
+        with suppress(Retry):
+            if not await hold():
+                return False

@@ -4,18 +4,16 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 import msgspec
 import structlog
 from prometheus_client import Counter
 
 from fillip.core.backfill import BackfillOrder
-from fillip.core.errors import Retry
 from fillip.manage.backfill.postgres import begin_turn, end_turn, find_due, hold_turn
 from fillip.manage.backfill.told import BackfillTold
 from fillip.manage.store.postgres import Engine
-from fillip.manage.turns import keep_taking
+from fillip.manage.turns import hold_while, keep_taking
 
 HOLD_EVERY_S = 2.0
 TURNS = Counter("fillip_backfill_turns_total", "Turns of backfills by how they ended", ["outcome"])
@@ -61,10 +59,8 @@ class BackfillTurns:
         )
         talking = asyncio.create_task(process.communicate(msgspec.json.encode(order)))
         try:
-            while not talking.done():
-                await asyncio.wait({talking}, timeout=HOLD_EVERY_S)
-                if not talking.done() and not await self._hold(order):
-                    return None
+            if not await hold_while(talking, lambda: hold_turn(self._engine, order), HOLD_EVERY_S):
+                return None
             said, _ = talking.result()
         finally:
             talking.cancel()
@@ -78,11 +74,6 @@ class BackfillTurns:
             "a backfill's process failed", tenant=order.tenant_id, campaign=order.campaign_id, code=process.returncode
         )
         return None
-
-    async def _hold(self, order: BackfillOrder) -> bool:
-        with suppress(Retry):  # it is held for much longer than this takes
-            return await hold_turn(self._engine, order)
-        return True
 
 
 def name_command() -> list[str]:

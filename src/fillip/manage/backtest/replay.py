@@ -14,7 +14,7 @@ from fillip.core.backtest.simulation import Decided, Simulation
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
-from fillip.core.errors import Retry, Unreadable
+from fillip.core.errors import Retry
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.limit import Counter as LimitCounter
 from fillip.core.limit import CounterKey
@@ -132,7 +132,7 @@ class Replay:
                 if found is not book:
                     await self._decide_under(book, events, granted)
                     book, events = found, []
-            event = self._read_event(each, book)
+            event = each.read(book, Place("", each.partition, self.events))
             if event is None:
                 self._unreadable += 1
                 continue
@@ -147,30 +147,6 @@ class Replay:
         if events:
             self._simulation.use(book)
             await self._decide(events, granted)
-
-    def _read_event(self, past: HistoryEvent, book: Book) -> Event | None:
-        """None where the book's schemas refuse it."""
-        action = book.actions.get(past.action)
-        try:
-            typed = action.read(past.data) if action else None
-        except Unreadable:
-            typed = None
-        if typed is None:
-            return None
-        return Event(
-            tenant_id=book.tenant.tenant_id,
-            source=past.source,
-            event_id=past.id,
-            user_id=past.user_id,
-            action=past.action,
-            occurred_at=past.occurred_at,
-            received_at=past.received_at,
-            attributes=past.data,
-            typed=typed,
-            place=Place("", past.partition, self.events),
-            taken_at=past.received_at,
-            book=book,
-        )
 
     async def _decide(self, events: Sequence[Event], granted: Mapping[int, Sequence[PastGrant]]) -> None:
         """An event that can't be decided is left out, and counted."""

@@ -11,11 +11,10 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
-from fillip.core.errors import Retry
 from fillip.manage.backtest.postgres import BacktestRun, begin_run, find_due, finish_run, forget_old, hold_run
 from fillip.manage.backtest.told import Failed, Progress, Told, Worked
 from fillip.manage.store.postgres import Engine
-from fillip.manage.turns import keep_taking
+from fillip.manage.turns import hold_while, keep_taking
 
 HOLD_EVERY_S, FORGET_EVERY_S = 2.0, 600.0
 LONGEST_LINE = 16 * 1024 * 1024
@@ -74,10 +73,10 @@ class BacktestRuns:
         heard: list[Told] = [Progress(0, 0)]
         listening = asyncio.create_task(_listen(process, run, heard))
         try:
-            while not listening.done():
-                await asyncio.wait({listening}, timeout=HOLD_EVERY_S)
-                if not listening.done() and not await self._hold(run, heard[-1]):
-                    return Failed("it was deleted, or another process has taken it over", is_final=False)
+            if not await hold_while(
+                listening, lambda: hold_run(self._engine, run, _find_progress(heard)), HOLD_EVERY_S
+            ):
+                return Failed("it was deleted, or another process has taken it over", is_final=False)
             return listening.result()
         finally:
             listening.cancel()
@@ -85,10 +84,10 @@ class BacktestRuns:
                 process.kill()
             await process.wait()
 
-    async def _hold(self, run: BacktestRun, told: Told) -> bool:
-        with suppress(Retry):  # it is held for much longer than this takes
-            return await hold_run(self._engine, run, told if isinstance(told, Progress) else Progress(0, 0))
-        return True
+
+def _find_progress(heard: Sequence[Told]) -> Progress:
+    newest = heard[-1]
+    return newest if isinstance(newest, Progress) else Progress(0, 0)
 
 
 async def _listen(process: Process, run: BacktestRun, heard: list[Told]) -> Worked | Failed:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from tempfile import TemporaryFile
 from time import monotonic
 from typing import BinaryIO
@@ -18,7 +18,7 @@ from fillip.manage.cohort.query_postgres import Run, begin_run, find_due, finish
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.cohort.user_lines import SelectedReader
 from fillip.manage.store.postgres import Engine
-from fillip.manage.turns import keep_taking
+from fillip.manage.turns import hold_while, keep_taking
 from fillip.manage.upload.csv_lines import UploadBroken
 from fillip.manage.upload.rejections import Rejections
 
@@ -56,20 +56,12 @@ class CohortRuns:
         began = monotonic()
         building = asyncio.create_task(self._build(run))
         try:
-            while not building.done():
-                await asyncio.wait({building}, timeout=HOLD_EVERY_S)
-                if not building.done():
-                    await self._hold(run, building)
+            await hold_while(building, lambda: hold_run(self._engine, run), HOLD_EVERY_S)
         finally:
             building.cancel()
             await self._finish(run, building)
             RUN_S.observe(monotonic() - began)
         return True
-
-    async def _hold(self, run: Run, building: "asyncio.Task[Freshness]") -> None:
-        with suppress(Retry):  # it is held for three times as long as this takes
-            if not await hold_run(self._engine, run):
-                building.cancel()
 
     async def _finish(self, run: Run, building: "asyncio.Task[Freshness]") -> None:
         [ended] = await asyncio.gather(building, return_exceptions=True)

@@ -12,7 +12,7 @@ from fillip.core.backfill import BackfillOrder, Bounds, PassedOver, narrow_book
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.book.version import CampaignVersion
 from fillip.core.erasure import is_erased
-from fillip.core.errors import Busy, Refused, Retry, Unreadable
+from fillip.core.errors import Busy, Refused, Retry
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.match.candidate import Match
 from fillip.http.history_query import HistoryEvent, Mark
@@ -171,28 +171,10 @@ class BackfillWalk:
         if is_erased(past.user_id):
             passed_over["erased"] += 1
             return None
-        action = book.actions.get(past.action)
-        try:
-            typed = action.read(past.data) if action else None
-        except Unreadable:
-            typed = None
-        if typed is None:
+        event = past.read(book, Place("", past.partition, past.log_offset))
+        if event is None:
             passed_over["unreadable"] += 1
-            return None
-        return Event(
-            tenant_id=self._order.tenant_id,
-            source=past.source,
-            event_id=past.id,
-            user_id=past.user_id,
-            action=past.action,
-            occurred_at=past.occurred_at,
-            received_at=past.received_at,
-            attributes=past.data,
-            typed=typed,
-            place=Place("", past.partition, past.log_offset),
-            taken_at=past.received_at,
-            book=book,
-        )
+        return event
 
 
 def choose_portion(events: int, took_s: float) -> int:
