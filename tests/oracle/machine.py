@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import asyncpg
 import psycopg
 from hypothesis import assume
 from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fillip.core.ledger import settlement
@@ -500,8 +501,9 @@ class Machine(RuleBasedStateMachine):
         if not self.is_open:
             return
         try:
-            self._drain()
-            self._ask_the_model()
+            with suppress(UnsatisfiedAssumption):  # of a batch that a planted fault hindered: the example is over
+                self._drain()
+                self._ask_the_model()
         finally:
             self._run(self.shop.client.aclose())
 

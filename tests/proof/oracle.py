@@ -86,7 +86,11 @@ def _find_faults(site: Site, screen: Console) -> list[Figure]:
     missed, seconds = [], []
     for fault in FAULTS:
         began = time.monotonic()
-        said = find(site, fault).partition("\n")[0]
+        try:
+            said = find(site, fault).partition("\n")[0]
+        except Exception as hindrance:  # the others are to be looked for all the same
+            screen.print(f"[red]{fault.name}: hindered by {hindrance!r}[/]", highlight=False, soft_wrap=True)
+            said = ""
         took_s = round(time.monotonic() - began, 1)
         screen.print(f"[dim]{fault.name}, {took_s} s: {said[:90] or 'NOT FOUND'}[/]", highlight=False, soft_wrap=True)
         seconds.append(note(f"planted fault: {fault.name}", took_s, "s"))
