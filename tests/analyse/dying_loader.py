@@ -10,7 +10,7 @@ from pathlib import Path
 from fillip.analyse import day_files_duckdb as day_files
 from fillip.analyse import keep_filing, keep_loading
 from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.facts import Load
+from fillip.analyse.facts import Aside, Load
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics
 from tests.analyse.bay_world import BayWorld
@@ -31,9 +31,10 @@ class DyingBay(DuckdbBay):
         await super().load(load)
         self.reach("loaded")
 
-    def _insert(self, topic: str, rows: Sequence[Record]) -> None:
-        super()._insert(topic, rows)
+    def _insert(self, topic: str, rows: Sequence[Record]) -> list[Aside]:
+        unknown = super()._insert(topic, rows)
         self.reach("inserted")
+        return unknown
 
     def reach(self, moment: str) -> None:
         """Die where it is the moment."""

@@ -78,10 +78,39 @@ async def test_only_those_that_began_in_the_period_and_page_by_page(tours: Bay) 
 
 
 async def test_steps_that_a_change_did_not_carry_stay(tours: Bay) -> None:
-    lapsed = instance(2, 3, state="lapsed")
-    del lapsed["after"]["steps"]
-    assert not await load(tours, lapsed, first=20)
+    assert not await load(tours, lapse(2, 3), first=20)
     assert (await tours.report_quest_funnel(ask()))[0].steps[0].reached == 2
+
+
+def lapse(number: int, lsn: int) -> dict[str, Any]:
+    """The announcement of a change that leaves long steps as they were, and does not carry them."""
+    lapsed = instance(number, lsn, state="lapsed")
+    del lapsed["after"]["steps"]
+    return lapsed
+
+
+async def test_steps_that_the_same_load_carries_are_known_beside_one_that_can_not_be_read(store: Bay) -> None:
+    spoilt = instance(3, 1, (0, None), started_at="once")
+    carried = [instance(number, 1, (2, 10), (0, None)) for number in (1, 2)]
+    assert await load(store, *carried, spoilt, lapse(1, 2), lapse(2, 2), first=1, together=True) == 1
+    (line,) = await store.report_quest_funnel(ask())
+    assert (line.lapsed, line.steps[0].reached, line.steps[1].reached) == (2, 2, 0)
+
+
+async def test_a_change_is_set_aside_alone_whose_steps_nobody_knows(store: Bay) -> None:
+    assert await load(store, lapse(1, 2), instance(2, 1, (2, 10)), lapse(2, 3), first=1, together=True) == 1
+    (line,) = await store.report_quest_funnel(ask())
+    assert (line.started, line.lapsed) == (1, 1)
+
+
+async def test_what_a_snapshot_replaced_lends_no_steps(tours: Bay) -> None:
+    spoilt = instance(1, 4, (2, 10), occurrence="first", revision=None) | {"op": "r"}
+    anew = [emptied("quest_instance", 1, "e2"), spoilt, lapse(1, 5), instance(2, 4, (2, 20))]
+    for message in anew:
+        message["source"] = message["source"] | {"epoch": "e2"}
+    assert await load(tours, *anew, first=40, together=True) == 2
+    (line,) = await tours.report_quest_funnel(ask())
+    assert (line.started, line.lapsed, line.open) == (1, 0, 1)
 
 
 async def test_the_time_of_a_step_counts_from_the_one_met_before_it_in_any_order(tours: Bay) -> None:

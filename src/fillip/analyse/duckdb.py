@@ -14,7 +14,7 @@ from msgspec.structs import asdict, astuple
 
 from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion, LimitUse, list_since, tell_limit
 from fillip.analyse.day_files_duckdb import DayFiles
-from fillip.analyse.facts import Aside, Load, Mark, Position, describe_aside
+from fillip.analyse.facts import UNKNOWN_STEPS, Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
 from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
@@ -41,11 +41,15 @@ Answer = TypeVar("Answer")
 
 
 class Steps(Struct, frozen=True):
-    """The statements that load a topic, and those that forget what a partition of it brought; its kind for SQL."""
+    """The statements that load a topic, and those that forget what a partition of it brought; its kind for SQL.
+
+    `unknown` tells the places of what nothing could be loaded of, since what it stands on is not there.
+    """
 
     load: Sequence[str]
     forget: Sequence[str] = ()
     kind: str = ""
+    unknown: str = ""
 
 
 _REJECTED = (
@@ -70,7 +74,11 @@ STEPS = (
         ("load_reversals", "load_reversal_rows"), ("forget_reversals", "forget_reversal_rows"), "incentive_reversals"
     ),
     Steps(("load_transfers", "load_lots"), ("forget_transfers", "forget_lots")),
-    Steps(("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"), ("forget_quests",)),
+    Steps(
+        ("take_quests", "carry_quest_steps", "drop_old_quests", "add_quests"),
+        ("forget_quests",),
+        unknown="unknown_quests",
+    ),
     Steps(("take_claims", "drop_old_claims", "add_claims")),
     Steps(("take_acks", "drop_old_acks", "add_acks"), ("forget_acks",)),
     Steps(("load_limits", "load_zones"), ("forget_limits", "forget_zones")),
@@ -266,10 +274,11 @@ class DuckdbBay:
                 for name in self._steps[topic].forget:
                     self._connection.execute(SQL[name], [partition])
                 self._connection.execute(SQL["void_files"], [self._steps[topic].kind, partition])
+            asides = list(load.asides)
             for topic in filter(load.rows.get, self._steps):
-                self._insert(topic, load.rows[topic])
-            if load.asides:
-                self._connection.executemany(SQL["set_aside"], [astuple(aside) for aside in load.asides])
+                asides += self._insert(topic, load.rows[topic])
+            if asides:
+                self._connection.executemany(SQL["set_aside"], [astuple(aside) for aside in asides])
             if load.marks:
                 self._connection.executemany(SQL["mark"], [astuple(mark) for mark in load.marks.values()])
             self._connection.executemany(SQL["move"], [astuple(position) for position in load.positions.values()])
@@ -277,14 +286,22 @@ class DuckdbBay:
         except BaseException:
             self._connection.rollback()
             raise
+        load.asides = asides
 
-    def _insert(self, topic: str, rows: Sequence[Record]) -> None:
-        text = _join(rows)
-        for name in self._steps[topic].load:
+    def _insert(self, topic: str, rows: Sequence[Record]) -> list[Aside]:
+        """Load them; those of which nothing could be loaded. Raises where one of them is no row, whatever the others are."""
+        text, steps = _join(rows), self._steps[topic]
+        for name in steps.load:
             self._connection.execute(SQL[name], [text] if "$1" in SQL[name] else None)
+        if not steps.unknown:
+            return []
+        unknown = set(self._connection.execute(SQL[steps.unknown]).fetchall())
+        return [
+            describe_aside(row, ValueError(UNKNOWN_STEPS)) for row in rows if (row.partition, row.offset) in unknown
+        ]
 
     def _try(self, topic: str, rows: Sequence[Record]) -> None:
-        """Load them and take it back. Raises what loading them raises."""
+        """Load them and take it back. Raises what loading them raises: what they stand on need not be there."""
         self._connection.begin()
         try:
             self._insert(topic, rows)
@@ -326,7 +343,9 @@ def _connect(file: Path, folder: Path) -> duckdb.DuckDBPyConnection:
 
 def _join(rows: Sequence[Record]) -> str:
     """One JSON text for DuckDB to take apart: four times as fast as rows of Python values."""
-    items = b",".join(b'{"partition":%d,"message":%b}' % (row.partition, row.value or b"null") for row in rows)
+    items = b",".join(
+        b'{"partition":%d,"offset":%d,"message":%b}' % (row.partition, row.offset, row.value or b"null") for row in rows
+    )
     return f"[{items.decode()}]"
 
 

@@ -36,6 +36,7 @@ class Mark(Struct, frozen=True):
 
 
 MAX_VALUE_BYTES = 10_000
+UNKNOWN_STEPS = "its steps stand in an announcement that is not known"
 
 
 class Aside(Struct, frozen=True):

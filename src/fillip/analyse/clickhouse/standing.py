@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fillip.analyse.clickhouse.fact_row import Amount, Count, FactRow, Instant, Told, count_days, count_us, find_us
-from fillip.analyse.facts import Aside, describe_aside
+from fillip.analyse.facts import UNKNOWN_STEPS, Aside, describe_aside
 from fillip.core.identity import identify
 from fillip.stream.belt import Record
 
@@ -148,9 +148,7 @@ def fold(
             continue
         if row.steps is None:
             if before is None:
-                asides.append(
-                    describe_aside(record, ValueError("its steps stand in an announcement that is not known"))
-                )
+                asides.append(describe_aside(record, ValueError(UNKNOWN_STEPS)))
                 continue
             row = replace(row, steps=before.steps)
         if row.kind == "counter":
