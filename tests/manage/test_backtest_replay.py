@@ -1,7 +1,7 @@
 """A backtest says what the worker would have decided: on the same events the decisions are the same, to the last proof."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import asyncpg
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from fillip.core.backtest.past import PastGrant
-from fillip.core.backtest.result import Differences, Worth
+from fillip.core.backtest.result import Differences, Spend, Worth
 from fillip.migrations import role_dsn
 from tests.manage.past_world import Name, PastWorld, Said, open_past_shop
 from tests.oracle.catalogue import CAMPAIGNS, CHANGED, SHOP_LISTS
@@ -34,6 +34,15 @@ async def past_world(request: pytest.FixtureRequest, database: str) -> AsyncIter
     await plane.close()
 
 
+def add_up(spend: Iterable[Spend]) -> Counter[tuple[str, str | None, str]]:
+    """How many rewards of each unit, and what they come to."""
+    sums: Counter[tuple[str, str | None, str]] = Counter()
+    for each in spend:
+        sums[each.kind, each.currency, "rewards"] += each.rewards
+        sums[each.kind, each.currency, "value"] += each.value
+    return sums
+
+
 async def test_it_decides_as_the_worker_has_decided(past_world: PastWorld) -> None:
     for campaign_id in APART:
         await past_world.shop.launch(campaign_id, CAMPAIGNS[campaign_id])
@@ -55,6 +64,7 @@ async def test_it_decides_as_the_worker_has_decided(past_world: PastWorld) -> No
         assert result.granted == sum(outcome == "granted" for outcome, _, _ in live.values())
         assert sum(result.denied.values()) == len(live) - result.granted
         assert sum(bite.denied for bite in result.limits) >= result.denied.get("limit", 0)
+        assert add_up(each for day in result.days for each in day.spend) == add_up(result.spend), campaign_id
         assert len(replay.tally.samples) == min(10, result.granted) + min(10, sum(result.denied.values()))
     wanted = {"granted", "limit", "holdout", "no_value", "already_held"}
     assert said.keys() >= wanted, said

@@ -21,13 +21,11 @@ NotConsidered = Literal[
 
 
 class Spend(Struct, frozen=True):
-    """Rewards of one kind and currency: how many (None: by day, where it is not told), and their value in all, in minor
-    units or points.
-    """
+    """Rewards of one kind and currency: how many, and their value in all, in minor units or points."""
 
     kind: str
     currency: str | None
-    rewards: int | None
+    rewards: int
     value: int
 
 

@@ -29,6 +29,7 @@ Unit = tuple[str, str | None]
 class _DayTally(Struct):
     granted: int = 0
     denied: int = 0
+    rewards: Counter[Unit] = field(default_factory=Counter)
     spend: Counter[Unit] = field(default_factory=Counter)
 
 
@@ -94,7 +95,7 @@ class Tally:
             codes=self._codes,
             denied=dict(self._denied),
             days=[
-                Day(each, day.granted, day.denied, _list_spend(None, day.spend))
+                Day(each, day.granted, day.denied, _list_spend(day.rewards, day.spend))
                 for each, day in sorted(self._days.items())
             ],
             limits=[
@@ -116,6 +117,7 @@ class Tally:
         day.granted += 1
         for unit, value, has_code in _list_rewards(decided.request):
             self._rewards[unit] += 1
+            day.rewards[unit] += 1
             self._codes += has_code
             if value:
                 self._spend[unit] += value
@@ -151,9 +153,6 @@ def _list_rewards(request: GrantRequest) -> Iterator[tuple[Unit, int, bool]]:
         yield (reward.kind, reward.currency), request.values[index], reward.pool is not None
 
 
-def _list_spend(rewards: Counter[Unit] | None, values: Counter[Unit]) -> list[Spend]:
-    units = sorted(rewards or values, key=lambda unit: (unit[0], unit[1] or ""))
-    return [
-        Spend(kind, currency, rewards[kind, currency] if rewards else None, values[kind, currency])
-        for kind, currency in units
-    ]
+def _list_spend(rewards: Counter[Unit], values: Counter[Unit]) -> list[Spend]:
+    units = sorted(rewards, key=lambda unit: (unit[0], unit[1] or ""))
+    return [Spend(*unit, rewards[unit], values[unit]) for unit in units]

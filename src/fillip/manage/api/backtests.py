@@ -44,11 +44,11 @@ class NewBacktest(Part):
 
 
 class BacktestSpend(BaseModel):
-    """Rewards of one kind and currency: how many (null by day), and their value in minor units or points."""
+    """Rewards of one kind and currency: how many, and their value in minor units or points."""
 
     kind: str
     currency: str | None
-    rewards: int | None
+    rewards: int
     value: int
 
 
