@@ -1,6 +1,5 @@
 """The control plane in this process, on a real database: two tenants, keys as wanted."""
 
-import fcntl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from fillip.manage.app import build_app
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.migrations import role_dsn
-from tests.conftest import NewDatabase, run_sql, swap_database
+from tests.conftest import run_sql, swap_database
 
 OPERATOR_KEY = "operator-key-of-this-test"
 ALL_SCOPES = get_args(Scope)
@@ -97,15 +96,9 @@ async def operator(plane: Plane) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-def make_database_at(
-    servers: Addresses, new_database: NewDatabase, shared_folder: Path
-) -> Iterator[Callable[[str], str]]:
-    """Makes databases at a revision, and gives their DSN; the roles are there, as `new_database` makes them.
-
-    Revisions change these, which all databases share: one test at a time does.
-    """
-    with (shared_folder / "template.lock").open("w") as lock, ExitStack() as stack:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def make_database_at(servers: Addresses) -> Iterator[Callable[[str], str]]:
+    """Makes databases at a revision, and gives their DSN."""
+    with ExitStack() as stack:
         yield lambda revision: stack.enter_context(_open_database(servers, revision))
 
 

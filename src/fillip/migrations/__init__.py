@@ -39,7 +39,7 @@ def derive_password(owner_password: str, role: str) -> str:
 
 
 def migrate(dsn: str, role_dsns: Mapping[str, str] | None = None) -> None:
-    """Bring the database at `dsn` (an owner with CREATEROLE) to the newest revision; safe to repeat.
+    """Bring the database at `dsn` (an owner with CREATEROLE) to the newest revision; safe to repeat, and while others do it.
 
     Gives each role the password of its URL in `role_dsns`, else that of `role_dsn`; the server sees the hash alone, so
     that no log has it. A URL without a password, or of another user, leaves the role as it is. Raises psycopg's,
@@ -54,7 +54,8 @@ def migrate(dsn: str, role_dsns: Mapping[str, str] | None = None) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["dsn"] = dsn
     command.upgrade(config, "head")
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(read_statement("take_lock"))
         for role in ROLES:
             login = urlsplit((role_dsns or {}).get(role) or role_dsn(dsn, role))
             if login.username == role and login.password:
@@ -71,6 +72,10 @@ def make_slot(dsn: str) -> bool:
     """
     import psycopg
 
-    statement = Path(__file__).with_name("make_slot.sql").read_text(encoding="utf-8")
     with psycopg.connect(dsn, autocommit=True) as connection:
-        return connection.execute(statement).fetchone() is not None
+        return connection.execute(read_statement("make_slot")).fetchone() is not None
+
+
+def read_statement(name: str) -> str:
+    """What stands in the SQL file of this name."""
+    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
