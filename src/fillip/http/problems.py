@@ -63,10 +63,10 @@ def answer_retry(request: Request, error: Retry) -> Response:
 
 
 def list_causes(error: BaseException) -> list[str]:
-    """The names of the errors that led to this one, the nearest first."""
+    """The names of the errors that led to this one, with their modules, the nearest first."""
     names, cause = [], error.__cause__
     while cause is not None:
-        names.append(type(cause).__name__)
+        names.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
         cause = cause.__cause__
     return names
 

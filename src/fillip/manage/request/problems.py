@@ -13,7 +13,7 @@ from fillip.core.errors import Retry
 from fillip.core.problem import Fault, write_pointer
 from fillip.http import problems
 from fillip.http.problems import answer_http, answer_problem, answer_retry
-from fillip.manage.store.postgres import AWAY_TOLD, find_state, is_away
+from fillip.manage.store.postgres import describe_away, find_state, is_away
 
 _STATES = {
     "23505": (409, "conflict", "this object exists already"),
@@ -36,7 +36,7 @@ def _answer_http(request: Request, error: HTTPException) -> Response:
 
 def _answer_database(request: Request, error: DBAPIError) -> Response:
     if is_away(error):
-        away = Retry(AWAY_TOLD)
+        away = Retry(describe_away(error))
         away.__cause__ = error
         return answer_retry(request, away)
     status, kind, detail = _STATES.get(find_state(error), (0, "", ""))

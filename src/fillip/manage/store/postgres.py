@@ -18,6 +18,8 @@ from fillip.core.ports import Caller
 from fillip.manage.store.instants_postgres import clamp_instants
 
 CONNECT_WITHIN_S = 3
+FREE_WITHIN_S = 10
+"""For a connection that others hold: as long as for a lock. Writes of one tenant's users go one after another, so that a crowd of them waits."""
 ANSWER_WITHIN_S = 60
 MAX_CACHED_KEYS = 10_000
 
@@ -27,9 +29,12 @@ Connection: TypeAlias = AsyncConnection
 """What routers hand on to the functions of postgres.py, and never ask anything themselves."""
 _PING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
-AWAY_TOLD = "the database does not answer: try again in a few seconds"
+_AWAY_TOLD = "the database does not answer: try again in a few seconds"
+_BUSY_TOLD = "the database is busy, others hold what this needs: try again in a few seconds"
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
 """SQLSTATE classes and codes after which the same request may be made again."""
+_BUSY = ("40", "53300", "55P03")
+"""Those of them that say that others were in the way."""
 
 
 def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
@@ -39,7 +44,7 @@ def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
         async_creator=partial(asyncpg.connect, dsn, timeout=CONNECT_WITHIN_S, command_timeout=ANSWER_WITHIN_S),
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=CONNECT_WITHIN_S,
+        pool_timeout=FREE_WITHIN_S,
         pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
@@ -63,13 +68,19 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, OSError | PoolTimeoutError | TimeoutError)
 
 
+def describe_away(error: Exception) -> str:
+    """What a caller is told of an error for which the server `is_away`."""
+    state = find_state(error) if isinstance(error, DBAPIError) else ""
+    return _BUSY_TOLD if isinstance(error, PoolTimeoutError) or state.startswith(_BUSY) else _AWAY_TOLD
+
+
 async def reach(work: Awaitable[Answer]) -> Answer:
     """The result of `work` on the database; raises Retry where the server is away or too busy."""
     try:
         return await work
     except Exception as error:
         if is_away(error):
-            raise Retry(AWAY_TOLD) from error
+            raise Retry(describe_away(error)) from error
         raise
 
 
