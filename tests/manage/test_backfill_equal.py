@@ -1,6 +1,5 @@
 """What a backfill grants is what a backtest tells, which is what the worker would have decided: to the last proof, and in live events after it."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,10 +14,8 @@ from fillip.core.errors import FillipError
 from fillip.core.match.candidate import Match
 from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent, Mark
-from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone
-from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.store.postgres import transaction
 from fillip.match import Meet
 from fillip.match.keeper_postgres import BookKeeper
@@ -105,11 +102,8 @@ async def launched_world(
     plane = Plane(database)
     pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
     shop = await open_past_shop(plane, request.param)
-    async with open_client("http://127.0.0.1:9", "nobody is asked") as client:
-        state = plane.app.state
-        state.app_state = dataclasses.replace(state.app_state, user_queries=AnalyseUserQueries(client))
-        with psycopg.connect(database, autocommit=True) as owner:
-            yield LaunchedWorld(plane, shop, pool, owner)
+    with psycopg.connect(database, autocommit=True) as owner:
+        yield LaunchedWorld(plane, shop, pool, owner)
     await pool.close()
     await plane.close()
 

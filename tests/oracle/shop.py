@@ -10,9 +10,11 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from fillip.manage.analyse_http import open_client
 from fillip.manage.api.keys import NewKey, Scope, add_key
 from fillip.manage.api.tenants import NewTenant, add_tenant
 from fillip.manage.app import build_app
+from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables import tenant
@@ -39,7 +41,15 @@ class Plane:
     def __init__(self, dsn: str) -> None:
         self.engine, self.owner = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
         keys = PostgresKeyRing(self.engine)
-        self.app = build_app(self.engine, self.owner, "operator", keys, gateway_url="ws://127.0.0.1:1/v1/stream")
+        self._analyse = open_client("http://127.0.0.1:1", "nobody is asked")
+        self.app = build_app(
+            self.engine,
+            self.owner,
+            "operator",
+            keys,
+            gateway_url="ws://127.0.0.1:1/v1/stream",
+            user_queries=AnalyseUserQueries(self._analyse),  # else a launch takes no backfill
+        )
 
     async def open_shop(self, clock: str, time_zone: str) -> "Shop":
         """A new tenant with its actions, of whose users the last one alone is in a holdout of 50 %."""
@@ -63,6 +73,7 @@ class Plane:
 
     async def close(self) -> None:
         """Let go of the connections."""
+        await self._analyse.aclose()
         await self.engine.dispose()
         await self.owner.dispose()
 
@@ -90,6 +101,14 @@ class Shop:
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
         launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
+        await self._note(campaigns={campaign_id: launched | {"written": definition}})
+
+    async def launch_past(self, campaign_id: str, definition: Mapping[str, Any], since: datetime) -> None:
+        """Make a campaign and let it run, with a backfill of what it missed."""
+        await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
+        at = since.isoformat()
+        await self.call("POST", f"/v1/campaigns/{campaign_id}/launch", {"backfill_from": at})
+        launched = {"state": "running", "definition": give_start(definition, at), "version": 1}
         await self._note(campaigns={campaign_id: launched | {"written": definition}})
 
     async def try_out(self, campaign_id: str, definition: Mapping[str, Any]) -> None:

@@ -1,16 +1,6 @@
--- Locks these events, named in sorted order: what each said, whether some of it was taken back, and whether a worker decided it under
--- version $3 of the tenant's book or a later one. That its pin tells, which each batch with a match has. One look into the index for each.
-SELECT m.event_key, m.fingerprint,
-       EXISTS (
-           SELECT FROM reversal r WHERE r.tenant_id = $1 AND r.event_key = m.event_key AND r.state <> 'refused'
-       ) AS reversed,
-       coalesce((
-           SELECT b.book_version FROM book_pin b
-           WHERE b.tenant_id = $1 AND b.topic = $4 AND b.partition = m.partition AND b.from_offset <= m.log_offset
-             AND b.generation = coalesce((SELECT max(p.generation) FROM consumer_position p
-                                          WHERE p.topic = $4 AND p.partition = m.partition AND p.shard = 0), 0)
-           ORDER BY b.from_offset DESC LIMIT 1
-       ), 0) >= $3 AS decided_since
+-- Locks these events, named in sorted order; what each said. Whoever held one has committed when this is answered, and what that one wrote
+-- is seen by the next statement only: what else is asked of an event stands there.
+SELECT m.event_key, m.fingerprint
 FROM unnest($2::uuid[]) AS asked (event_key)
 CROSS JOIN LATERAL (
     SELECT * FROM event_met e WHERE e.tenant_id = $1 AND e.event_key = asked.event_key

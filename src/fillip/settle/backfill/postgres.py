@@ -114,12 +114,14 @@ class PostgresPast(PostgresTransaction, PastTransaction):
         rows = list_columns(EventRow, [write_event(*said[key]) for key in keys])
         recorded = {key for _, key in await self._connection.fetch(LEDGER_SQL["record_events"], *rows)}
         mine = []
+        locked = await self._connection.fetch(SQL["lock_events"], order.tenant_id, keys)
+        prints_before = {row["event_key"]: row["fingerprint"] for row in locked}
         launch = order.book_version, self._topic
-        for row in await self._connection.fetch(SQL["lock_events"], order.tenant_id, keys, *launch):
+        for row in await self._connection.fetch(SQL["find_decided"], order.tenant_id, keys, *launch):
             key = row["event_key"]
-            if row["reversed"] or row["fingerprint"] is None:
+            if row["reversed"] or prints_before[key] is None:
                 passed_over["reversed"] += 1
-            elif row["fingerprint"] != said[key][1]:
+            elif prints_before[key] != said[key][1]:
                 passed_over["conflicting"] += 1
             elif row["decided_since"] and key not in recorded:
                 passed_over["decided_before"] += 1  # by a worker: it came, or came again, after the launch
