@@ -88,10 +88,10 @@ class Pages:
 
 
 class NewestBooks:
-    """The books as they are: nobody changes one while a portion is being decided."""
+    """The books as they are: nobody changes one while a portion is being decided. For all turns: to build one takes its time."""
 
-    def __init__(self, pool: asyncpg.Pool, version: int) -> None:
-        self._books, self._version = PostgresBooks(pool), version
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._books, self._version = PostgresBooks(pool), 0
 
     async def pin(self, tenant_ids: Collection[str]) -> Mapping[str, Book | Unbuilt]:
         """See PostgresBooks."""
@@ -124,7 +124,9 @@ Committed = Callable[["Turn", Portion], None]
 class Turn:
     """One process that holds a backfill, or did so once."""
 
-    def __init__(self, pool: asyncpg.Pool, order: BackfillOrder, topic: str, committed: Committed) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, order: BackfillOrder, topic: str, books: NewestBooks, committed: Committed
+    ) -> None:
         """`committed` is told of each portion the moment that its commit is done."""
         self.order = order
         self._committed = committed
@@ -132,7 +134,7 @@ class Turn:
         self.ledger = MortalLedger(self._backfill, lambda spans: self._note())
         self._settle = NotedSettle(self.ledger, order)
         self._meet = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
-        self._books = NewestBooks(pool, order.book_version)
+        self._books = books
 
     async def read(self) -> None:
         """How far the one before came."""
@@ -167,8 +169,11 @@ class Turn:
 class Backfill:
     """The backfill of one campaign, whichever process is at it. `past` is what there is to decide."""
 
-    def __init__(self, engine: AsyncEngine, campaign_id: str, caller: Caller, past: Sequence[HistoryEvent]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, campaign_id: str, caller: Caller, past: Sequence[HistoryEvent], books: NewestBooks
+    ) -> None:
         self.campaign_id, self.past = campaign_id, past
+        self._books = books
         self.turn: Turn | None = None
         self.hanging: list[Turn] = []
         self.is_over = False
@@ -188,7 +193,7 @@ class Backfill:
             order = await self._begin()
         assert order, "nobody holds it, and it can't be held"
         self._held_by, self.is_over = order.run_id, False
-        self.turn = Turn(pool, order, topic, committed)
+        self.turn = Turn(pool, order, topic, self._books, committed)
         await self.turn.read()
         return self.turn
 

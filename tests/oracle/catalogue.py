@@ -91,6 +91,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         {"kind": "cashback", "currency": "EUR", "formula": {"of": "event.amount", "percent": "50", "rounding": "down"},
             "variants": ["most"]}]},
 }  # fmt: skip
+STARTING = {"vips"}
+"""They say when they start, and can't be launched as of another date."""
 CHANGED: dict[str, list[dict[str, Any]]] = {
     "any": [_simple("Any purchase", value=40, give_back=False)],
     "big": [_simple("Big baskets", "event.amount >= 100", 70, priority=-5)],

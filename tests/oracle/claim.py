@@ -1,6 +1,6 @@
 """Claims of the reference model: what would be granted for an event, and which claims of it stand against each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -50,6 +50,8 @@ class Claim:
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
     earlier: frozenset[Name] = frozenset()
     """All claims of the same event that are tried before it."""
+    among: Mapping[str, Document] | None = None
+    """Of a claim by a backfill, the definitions by which it stands among what others were granted for its event before."""
 
     @property
     def badges(self) -> frozenset[tuple[str, str]]:
@@ -80,6 +82,20 @@ def set_against(claims: list[Claim], definitions: Mapping[str, Document]) -> Ite
         earlier = frozenset(c.name for c in tried)
         tried.append(replace(mine, rivals=frozenset(rivals), earlier=earlier))
     yield from tried
+
+
+def find_tried_before(claim: Claim, granted: Iterable[Claim], definitions: Mapping[str, Document]) -> Claim:
+    """A claim by a backfill with its rivals among what other campaigns were granted for its event, whenever: who ranks behind
+    it keeps what it has. A campaign counts once, with all that it was granted.
+    """
+    others: dict[str, Claim] = {}
+    for each in granted:
+        if each.event == claim.event and each.campaign != claim.campaign:
+            before = others.get(each.campaign)
+            others[each.campaign] = replace(each, rewards=before.rewards + each.rewards) if before else each
+    ranked = sorted([*others.values(), claim], key=lambda c: (-definitions[c.campaign].get("priority", 0), c.campaign))
+    mine = next(each for each in set_against(ranked, definitions) if each.name == claim.name)
+    return replace(claim, rivals=claim.rivals | mine.rivals, earlier=claim.earlier | mine.earlier)
 
 
 def _prefer(claim: Claim, definitions: Mapping[str, Document]) -> tuple[int, int, str]:

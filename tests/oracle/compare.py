@@ -48,6 +48,15 @@ def find_differences(
     return found or list(compare_standing(connection, tenant_id, tills, model.quests))
 
 
+def find_unlike_runs(connection: psycopg.Connection[Any], tenant_id: str, model: Model) -> list[str]:
+    """The backfills whose newest run tells another result than the model: of how many events it decided what, and why not of others."""
+    unlike = []
+    for campaign, run, found in connection.execute(SQL["runs"], {"tenant": tenant_id}):
+        wanted = {what: count for what, count in model.runs[campaign, run].items() if count}
+        unlike += [] if found == wanted else [f"run {run} of the backfill of {campaign} says {found}, not {wanted}"]
+    return unlike
+
+
 def count_breaches(connection: psycopg.Connection[Any], tenant_id: str) -> dict[str, int]:
     """How often a tenant's ledger breaks each invariant, by SQL alone."""
     cursor = connection.execute(SQL["breaches"], {"tenant": tenant_id})
@@ -125,8 +134,8 @@ def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Und
 
 
 def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
-    """Each claim comes behind the rival that won, or the grants of its event after which there were too many; each
-    reversal behind what it takes back and earlier ones of its event.
+    """Each claim comes behind the rival that won, or the grants of its event after which there were too many; one by a
+    backfill behind all of its event, each reversal behind what it takes back and earlier ones of its event.
 
     A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count. Badges
     have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before.
@@ -138,7 +147,8 @@ def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredRevers
     for number, (name, turn) in enumerate(turns.items()):
         if isinstance(turn, Claim):
             behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
-            behind[number] += of_event[turn.event] if stored[name].reason == "too_many_grants" else []
+            waits = turn.among is not None or stored[name].reason == "too_many_grants"
+            behind[number] += of_event[turn.event] if waits else []
             of_event[turn.event] += [number] if stored[name].moves else []
             weighed = turn.badges and (stored[name].moves or stored[name].reason == "already_held")
             owner = turn.user if weighed else ""
@@ -211,12 +221,19 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     """What came up, by what the ledger stored."""
     bites = Counter(f"decisions {decision.reason}" for decision in read_decisions(connection, tenant_id, set()))
     claims = {turn.name: turn for turn in model.turns if isinstance(turn, Claim)}
-    granted = {row.name[-1] for row in read_decisions(connection, tenant_id, set()) if row.moves}
+    moved = {row.name for row in read_decisions(connection, tenant_id, set()) if row.moves}
+    granted = {event for *_, event in moved}
     bites["ids granted from two sources"] = len(granted) - len({name.partition(" ")[2] for name in granted})
     bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
     bites["grants to a variant"] = sum(
         row.moves and row.variant is not None for row in read_decisions(connection, tenant_id, set())
     )
+    past = [claim for claim in claims.values() if claim.among is not None]
+    bites["past events granted"] = sum(claim.name in moved for claim in past)
+    bites["past quests completed"] = sum(claim.instance != "" for claim in past)
+    bites["past grants taken back"] = sum(claim.name in moved and model.desk.holds(claim.event) for claim in past)
+    for run in model.runs.values():
+        bites.update({f"past events {what}": count for what, count in run.items()})
     bites["quests completed in shadow"] = sum(claim.instance != "" and claim.shadow for claim in claims.values())
     bites["quests completed under a kept version"] = sum(claim.kept for claim in claims.values())
     bites["quests completed by a route"] = sum(claim.campaign == "echo" for claim in claims.values())

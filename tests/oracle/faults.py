@@ -17,6 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from fillip.core import event as core_event
+from fillip.core.backfill import narrow_book
 from fillip.core.book import route
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
@@ -38,6 +39,9 @@ from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
 from fillip.rows.limit import postgres as limit_rows
 from fillip.settle import postgres, rows, stage
+from fillip.settle.backfill import BackfillWalk
+from fillip.settle.backfill import postgres as past_postgres
+from fillip.settle.backfill import walk as past_walk
 from fillip.settle.reversal import batch as reversal_batch
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.batch import ReversalBatch
@@ -215,10 +219,21 @@ def _keep_closed(self: questing.InstanceBatch, place: questing.InstanceKey, ques
     self.changed[place] = quest
 
 
+def _date_by_receipt(self: BackfillWalk, past: Any, *rest: Any) -> Any:
+    """The past happened when it was received."""
+    return _read_past(self, replace(past, occurred_at=past.received_at), *rest)
+
+
+async def _forget_grants(self: past_postgres.PostgresPast, *said: Any) -> dict[Any, Any]:
+    """Nobody was granted for the past before."""
+    return {}
+
+
 _OWN_SOURCE = property(lambda self: self.source)
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
+_ALL_TAKEN = "SELECT unnest($4::uuid[]) AS event_key, $1::text, $2::text, $3::int"
 _ALL_INDEXES = "CASE WHEN d.variant IS NULL THEN d.reward_values ELSE v.definition -> 'rewards' END"
 _weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
 _lower, _credit = undoing._lower, ReversalBatch._credit
@@ -229,6 +244,7 @@ _find_reason, _record, _weigh = settlement._find_reason, settlement._record, wei
 _list_values = rows._list_values
 _meet, _advance = instance.meet, instance.advance
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
+_read_past, _narrow_book = BackfillWalk._read_event, narrow_book
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
 
 
@@ -399,6 +415,39 @@ FAULTS = [
             "is_over",
             lambda self, at, received_at, clock: (self.expire_at(at, clock) or received_at) < received_at,
         ),
+    ),
+    Fault(
+        "a backfill that decides what a worker has",
+        _sql("find_decided", ">= $3 AS decided_since", ">= $3 AND false AS decided_since", past_postgres.SQL),
+    ),
+    Fault(
+        "a backfill that grants what was taken back",
+        _sql("find_decided", ") AS reversed", ") AND false AS reversed", past_postgres.SQL),
+    ),
+    Fault(
+        "a backfill that decides all once more",
+        _sql("take_events", past_postgres.SQL["take_events"], _ALL_TAKEN, past_postgres.SQL),
+    ),
+    Fault(
+        "a portion without its mark",
+        _sql("keep", "events_done = $4", "events_done = events_done + 0 * $4::bigint", past_postgres.SQL),
+    ),
+    Fault(
+        "a backfill that goes on although another has it",
+        _sql("fence", "AND run_id = $3", "AND $3::uuid IS NOT NULL", past_postgres.SQL),
+    ),
+    Fault(
+        "the last event before a launch that is nobody's",
+        _sql("find_bounds", "p.next_offset)", "p.next_offset - 1)", past_postgres.SQL),
+    ),
+    Fault("the past dated by its receipt", _attribute(BackfillWalk, "_read_event", _date_by_receipt)),
+    Fault(
+        "a backfill that takes from no limit",
+        _attribute(past_walk, "narrow_book", lambda *said: replace(_narrow_book(*said), limits={})),
+    ),
+    Fault(
+        "a backfill that knows no earlier winner",
+        _attribute(past_postgres.PostgresPast, "read_grants", _forget_grants),
     ),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
 ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.oracle.claim import Claim, CounterName, Document, Name, Touch, is_counted
+from tests.oracle.claim import Claim, CounterName, Document, Name, Touch, find_tried_before, is_counted
 from tests.oracle.reversal import Past, Undoing
 
 DIVISIBLE = ("points", "cashback")
@@ -58,6 +58,8 @@ class Tills:
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
+        if claim.among is not None:
+            claim = find_tried_before(claim, self.granted.values(), claim.among)
         before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
         outranked = "outranked" if claim.rivals & self.granted.keys() else None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import asyncpg
@@ -17,13 +17,28 @@ from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fillip.core.ledger import settlement
+from fillip.core.ports import Caller
+from fillip.http.history_query import HistoryEvent
+from fillip.manage.backfill.told import AllDone, Waits
 from fillip.migrations import role_dsn
+from fillip.settle.backfill import Portion, walk
 from fillip.stream.belt import Span
 from fillip.stream.memory import MemoryLog
 from tests.oracle import limits
-from tests.oracle.catalogue import AMOUNTS, CAMPAIGNS, CHANGED, LIMITS, MOST_KEPT, RECEIVED_AT, SHOP_LISTS, list_caps
+from tests.oracle.backfills import PAST_POINTS, Backfill, NewestBooks, Turn, list_past, write_again
+from tests.oracle.catalogue import (
+    AMOUNTS,
+    CAMPAIGNS,
+    CHANGED,
+    LIMITS,
+    MOST_KEPT,
+    RECEIVED_AT,
+    SHOP_LISTS,
+    STARTING,
+    list_caps,
+)
 from tests.oracle.claim import Claim
-from tests.oracle.compare import count_bites, count_breaches, find_differences
+from tests.oracle.compare import count_bites, count_breaches, find_differences, find_unlike_runs
 from tests.oracle.ids import find_strange_ids, name_event
 from tests.oracle.model import Model, Seen
 from tests.oracle.reversal import REVERSAL, name_original
@@ -82,9 +97,17 @@ BITES = {
     "reversals unknown_event",
     "reversals in the batch of their original",
     "quest rewards taken back",
+    "past events granted",
+    "past events reversed",
+    "past events decided_before",
+    "past quests completed",
+    "past grants taken back",
+    "portions died",
+    "hung portions fenced",
 }
 """What must have come up in 150 examples, or they were empty."""
 RARE = {
+    "past events conflicting",
     "decisions already_held",
     "decisions too_many_grants",
     "decisions value_error",
@@ -98,18 +121,25 @@ RARE = {
 """What must have come up too in the 1,500 of the long run."""
 
 NUMBERS = st.integers(0, 100)
+SMALL: Said = (USERS[0], "BUY", AMOUNTS[1], SHOPS[0], 48)
+"""Many campaigns ask for more."""
+MOST_PAST = 100
+Portioned = tuple[str, int]
+"""(where the process dies, how many events)"""
+PORTION = st.tuples(st.one_of(st.just(""), st.sampled_from(PAST_POINTS)), st.sampled_from([1, 2, 5, MOST_PAST]))
 CAPPED = st.sampled_from(sorted(LIMITS)).flatmap(lambda name: st.tuples(st.just(name), list_caps(name)))
 
 
 @contextmanager
 def two_grants_an_event() -> Iterator[None]:
-    """The most that an event is granted is low enough to come up."""
-    before = settlement.MAX_GRANTS, limits.MOST_GRANTS
+    """The most that an event is granted is low enough to come up; a backfill does not rest for others, as there are none."""
+    before = settlement.MAX_GRANTS, limits.MOST_GRANTS, walk.LONGEST_REST_S, walk.BUSY_PAUSE_S
     settlement.MAX_GRANTS = limits.MOST_GRANTS = 2
+    walk.LONGEST_REST_S = walk.BUSY_PAUSE_S = 0.0
     try:
         yield
     finally:
-        settlement.MAX_GRANTS, limits.MOST_GRANTS = before
+        settlement.MAX_GRANTS, limits.MOST_GRANTS, walk.LONGEST_REST_S, walk.BUSY_PAUSE_S = before
 
 
 class Site:
@@ -156,6 +186,8 @@ class Machine(RuleBasedStateMachine):
         self.journal: list[Seen] = []
         self.broken: list[str] = []
         self.stalled: list[tuple[Worker, Prepared]] = []
+        self.backfills: list[Backfill] = []
+        self.newest_books = NewestBooks(self.site.pool)
         self.rumours = Rumours()
         self.shop = self._run(self._open(clock, sorted(campaigns), limits))
         self.is_open = True
@@ -353,7 +385,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_open and any(self.next))
     @rule()
     def replay(self) -> None:
-        """The operator has the whole topic read again."""
+        """The operator has the whole topic read again, once all backfills are over; then they are not run again."""
+        self._finish_backfills()
+        if not all(backfill.is_over for backfill in self.backfills):
+            return
+        self.backfills = []
         query = "UPDATE consumer_position SET next_offset = 0 WHERE topic = %s"
         self.site.owner.execute(query, [self.log.topic])
         self.bites["messages read again"] += sum(self.next)
@@ -444,6 +480,85 @@ class Machine(RuleBasedStateMachine):
             self._send(*again)
             self.produce([said] * times)
 
+    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS)
+    @rule(
+        which=st.integers(0, len(CAMPAIGNS) - 1),
+        said=SAID,
+        times=st.integers(0, 3),
+        burst=BURST,
+        portions=st.lists(PORTION, min_size=1, max_size=4),
+        back=st.booleans(),
+    )
+    def launch_past(
+        self,
+        which: int,
+        said: Said,
+        times: int,
+        burst: Sequence[Said | TakenBack],
+        portions: Sequence[Portioned],
+        back: bool,
+    ) -> None:
+        """A campaign is launched as of a date, after a user has done the same some times; some of it is sent again.
+
+        A quest's past is decided before anything else comes, and once more; that of another beside what comes. `back`: what was
+        sent again is taken back then.
+        """
+        self.produce([*[said] * times, *burst, SMALL, said])
+        self._drain()
+        campaigns = self.shop.book.campaigns
+        others = sorted(CAMPAIGNS.keys() - campaigns.keys() - STARTING)
+        campaign_id = others[which % len(others)]
+        since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
+        self._run(self.shop.launch_past(campaign_id, CAMPAIGNS[campaign_id], since))
+        self._tell_workers()
+        past = list_past(self.sent, RECEIVED_AT, lambda event: Seen(event, RECEIVED_AT, self.shop.book, 0).refused)
+        caller = Caller(None, self.shop.tenant_id, frozenset())
+        backfill = Backfill(self.site.plane.engine, campaign_id, caller, past, self.newest_books)
+        again = self._choose_again(past)
+        for dies_at, most in portions:
+            if "quest" not in CAMPAIGNS[campaign_id]:
+                self._send(*again)
+                self.consume([said], which)
+            self._fill_back(backfill, dies_at, most)
+        if "quest" in CAMPAIGNS[campaign_id]:
+            for _ in range(2):
+                self._fill_back(backfill)
+                self._finish(backfill)
+        else:
+            self.backfills.append(backfill)
+        self._send(*again)
+        if back:
+            self._take_back(NEWEST, said[0], len(self.sent) + 1, of_all=False)
+
+    def _choose_again(self, past: Sequence[HistoryEvent]) -> tuple[int, dict[str, Any]]:
+        """Of what was sent before a launch, something that was nothing to anybody, if there is such: the ledger does not know it."""
+        query = "SELECT event_source, event_id FROM event_met WHERE tenant_id = %s"
+        known = set(self.site.owner.execute(query, [self.shop.tenant_id]).fetchall())
+        chosen = min(past, key=lambda each: ((each.source, each.id) in known, each.action))
+        return next(each for each in self.sent if (each[1]["source"], each[1]["id"]) == (chosen.source, chosen.id))
+
+    @precondition(lambda self: self.is_open and self.backfills)
+    @rule(
+        which=NUMBERS,
+        steps=st.lists(st.tuples(PORTION, BURST), min_size=1, max_size=3),
+        hangs=st.sampled_from(["", "while another takes over", "while another decides"]),
+    )
+    def fill_back(self, which: int, steps: Sequence[tuple[Portioned, Sequence[Said | TakenBack]]], hangs: str) -> None:
+        """A backfill goes on, or is run once more, while users go on too; `hangs`: its process does, and goes on where it stood."""
+        backfill = self.backfills[which % len(self.backfills)]
+        for (dies_at, most), burst in steps:
+            self._fill_back(backfill, dies_at, most)
+            if hangs and backfill.turn:
+                self._run(backfill.lose(hangs=True))
+            if backfill.hanging and hangs == "while another takes over":
+                self._run(self._hold(backfill))
+                self._wake(backfill, backfill.hanging.pop())
+            self.produce(burst)
+            if readable := self._readable():
+                self._consume(readable[which % len(readable)])
+        while backfill.hanging:
+            self._wake(backfill, backfill.hanging.pop())
+
     def _list_launched(self) -> list[str]:
         return sorted(name for name, each in self.shop.book.campaigns.items() if each["state"] != "shadow")
 
@@ -503,6 +618,7 @@ class Machine(RuleBasedStateMachine):
         try:
             with suppress(UnsatisfiedAssumption):  # of a batch that a planted fault hindered: the example is over
                 self._drain()
+                self._finish_backfills()
                 self._ask_the_model()
         finally:
             self._run(self.shop.client.aclose())
@@ -517,6 +633,8 @@ class Machine(RuleBasedStateMachine):
         model.read(self.journal)
         differences = find_differences(owner, tenant_id, limits, model)
         self._check(not differences, "\n".join(differences))
+        unlike = find_unlike_runs(owner, tenant_id, model)
+        self._check(not unlike, str(unlike))
         strange = find_strange_ids(owner, tenant_id)
         self._check(not strange, str(strange))
         breaches = count_breaches(owner, tenant_id)
@@ -553,6 +671,61 @@ class Machine(RuleBasedStateMachine):
         if outcome == "fenced":
             self._run(worker.source.rewind())
         return outcome
+
+    def _fill_back(self, backfill: Backfill, dies_at: str = "", most: int = MOST_PAST) -> None:
+        """Have some of the past decided by whoever holds the backfill, or takes it."""
+        turn: Turn = backfill.turn or self._run(self._hold(backfill))
+        outcome = self._run(turn.decide(backfill.past, most, self.shop.version, dies_at))
+        self.bites[f"portions {outcome}"] += 1
+        if outcome == "died" and dies_at:
+            self._run(backfill.lose())
+            return
+        self._check_outcome(outcome, self._expect_portion(backfill, turn), f"a portion was {outcome}")
+        if outcome == "paused":
+            self._run(backfill.let_go(Waits("it is paused")))
+        elif turn.done == len(backfill.past):
+            self._run(backfill.let_go(AllDone()))
+
+    async def _hold(self, backfill: Backfill) -> Turn:
+        def note(turn: Turn, portion: Portion) -> None:
+            self._filled(backfill, turn, portion)
+
+        return await backfill.take(self.site.pool, self.log.topic, note)
+
+    def _wake(self, backfill: Backfill, turn: Turn) -> None:
+        """A process that hung goes on where it stood."""
+        wanted = self._expect_portion(backfill, turn)
+        outcome = self._run(turn.decide(backfill.past, 1, self.shop.version))
+        self.bites[f"hung portions {outcome}"] += 1
+        self._check_outcome(outcome, wanted, f"what hung was {outcome}")
+
+    def _expect_portion(self, backfill: Backfill, turn: Turn) -> str:
+        if turn.done == len(backfill.past):
+            return "settled"  # there is nothing more
+        if self.shop.book.campaigns[backfill.campaign_id]["state"] == "paused":
+            return "paused"
+        return "settled" if backfill.is_held_by(turn) else "fenced"
+
+    def _finish(self, backfill: Backfill) -> None:
+        while not backfill.is_over and self.shop.book.campaigns[backfill.campaign_id]["state"] != "paused":
+            self._fill_back(backfill)
+
+    def _finish_backfills(self) -> None:
+        """All that are not paused, and then once more."""
+        for backfill in self.backfills:
+            self._finish(backfill)
+            if backfill.is_over:
+                self._fill_back(backfill)
+                self._finish(backfill)
+
+    def _filled(self, backfill: Backfill, turn: Turn, portion: Portion) -> None:
+        """Called the moment that a portion's commit is done."""
+        if turn.done != portion.done:
+            self.broken.append(f"a portion behind {portion.done} was settled at {turn.done}")
+        run = backfill.campaign_id, turn.order.run
+        for past in backfill.past[portion.done : portion.done + portion.events]:
+            event = write_again(past, self.shop.tenant_id)
+            self.journal.append(Seen(event, RECEIVED_AT, self.shop.book, past.log_offset, run))
 
     def _run(self, work: Any) -> Any:
         return self.site.runner.run(work)

@@ -6,6 +6,7 @@ replays the limits over these, in the order in which their counters were taken.
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
 from tests.oracle.worth import appraise
 
 REFUSING = {"draft", "archived"}
+LAUNCHED = {"running", "paused"}
 ACCEPTED_FOR = timedelta(days=7)
 LONGEST_ID_BYTES = LONGEST_KEY_BYTES = 256
 FIRST, BEYOND = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -44,12 +46,16 @@ class Book:
 
 @dataclass(frozen=True)
 class Seen:
-    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then."""
+    """One message as it was read: the CloudEvent, when the broker appended it, and what was in force then.
+
+    `backfill` is (campaign, run) where it was not read by a worker, but from the past by a backfill.
+    """
 
     event: Document
     received_at: datetime
     book: Book
     offset: int
+    backfill: tuple[str, int] | None = None
 
     @property
     def occurred_at(self) -> datetime:
@@ -86,6 +92,10 @@ class Model:
         self.quests = QuestLog()
         self.desk = Desk(self.quests)
         self.turns: list[Claim | Undoing] = []
+        self.books: dict[str, Book] = {}  # under which a worker recorded an event
+        self.filled: set[tuple[str, str]] = set()  # (campaign, event) that backfills have decided
+        self.runs: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        """Of each run of a backfill: how many events it met, how many decisions it made, how many it passed over and why."""
 
     def read(self, log: Iterable[Seen]) -> None:
         """Add the claims and reversals of these messages, in order, to `turns`.
@@ -96,11 +106,43 @@ class Model:
             if seen.refused:
                 self.refused += 1
                 continue
+            if seen.backfill:
+                self.turns += self._fill_back(seen, *seen.backfill)
+                continue
             met = [] if seen.event["type"] == REVERSAL else list(_list_met(seen))
             if (met or seen.event["type"] == REVERSAL) and self._is_new(seen):
+                self.books[seen.name] = seen.book
                 self.turns += self._turns_of(seen, met)
                 waited = self.desk.call(seen.name)
                 self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
+
+    def _fill_back(self, seen: Seen, campaign_id: str, run: int) -> Iterator[Claim]:
+        """What one campaign of today would have for an event of before its launch, unless something stands in the way."""
+        campaign, counts = seen.book.campaigns[campaign_id], self.runs[campaign_id, run]
+        version = _read_version(seen, campaign_id, campaign["version"], campaign["definition"])
+        if not version.met:
+            return
+        if why := self._pass_over(seen, campaign_id):
+            counts[why] += 1
+            return
+        self.said[seen.name] = _say(seen)
+        self.filled.add((campaign_id, seen.name))
+        newest = {name: campaign["definition"] for name, campaign in seen.book.campaigns.items()}
+        ranked = sorted(self._claims_of(seen, [version]), key=lambda each: each[0])
+        claims = [replace(claim, among=newest) for _, claim in ranked]
+        counts.update(events_met=1, decisions=len(claims))
+        yield from set_against(claims, newest)
+
+    def _pass_over(self, seen: Seen, campaign_id: str) -> str | None:
+        """Why an event of the past is not decided for this campaign."""
+        if self.desk.holds(seen.name):
+            return "reversed"
+        if self.said.get(seen.name, _say(seen)) != _say(seen):
+            return "conflicting"
+        decided = self.books[seen.name].campaigns.get(campaign_id) if seen.name in self.books else None
+        if (campaign_id, seen.name) in self.filled or (decided and decided["state"] in LAUNCHED):
+            return "decided_before"
+        return None
 
     def _turns_of(self, seen: Seen, met: Sequence[Sequence["Version"]]) -> Iterator[Claim | Undoing]:
         if seen.event["type"] == REVERSAL:
@@ -113,8 +155,7 @@ class Model:
 
     def _is_new(self, seen: Seen) -> bool:
         """An id of a source counts once, from the first time that it met a rule; with another body it is a conflict."""
-        event = seen.event
-        said = (event["subject"], event["type"], seen.occurred_at, json.dumps(event["data"], sort_keys=True))
+        said = _say(seen)
         if seen.name in self.said:
             self.conflicts += self.said[seen.name] != said
             return False
@@ -155,6 +196,12 @@ class Model:
         yield from ((instance.offset, instance.name, None, version) for instance, version in done)
         if refused:
             yield refused.offset, refused.name, "too_many_open", meetings[-1].version
+
+
+def _say(seen: Seen) -> tuple[object, ...]:
+    """What has to be the same in two events of one name."""
+    event = seen.event
+    return event["subject"], event["type"], seen.occurred_at, json.dumps(event["data"], sort_keys=True)
 
 
 def read_instant(text: str) -> datetime:

@@ -86,6 +86,9 @@ class Desk:
         self._quests = quests
         self._waiting: dict[str, list[Reversal]] = defaultdict(list)
         self._pasts: dict[str, Past] = defaultdict(Past)  # of events that are part of quests
+        self._reversed: set[str] = (
+            set()
+        )  # the first reversal of an event that is not refused here is not refused by its grants either
 
     def take(self, reversal: Reversal, said: Mapping[str, tuple[Any, ...]]) -> Undoing:
         """A reversal whose turn has come; `said` are the events that are recorded: (user, action, …) by id."""
@@ -97,7 +100,12 @@ class Desk:
             return Undoing(reversal, ("refused", "other_user"))
         if action == REVERSAL:
             return Undoing(reversal, ("refused", "is_a_reversal"))
+        self._reversed.add(reversal.event)
         return self._undo(reversal)
+
+    def holds(self, event: str) -> bool:
+        """Whether some of an event was taken back, or a reversal of it waits."""
+        return event in self._reversed or event in self._waiting
 
     def call(self, event: str) -> list[Reversal]:
         """The reversals that have been waiting for an event that was recorded just now: their turn comes again."""
