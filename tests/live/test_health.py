@@ -1,6 +1,7 @@
 """What a running set tells those who look after it: health, lag, requests."""
 
 import asyncio
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,12 @@ async def read_samples(stack: Stack, name: str, metric: str) -> dict[str, float]
     async with httpx.AsyncClient(timeout=10) as http:
         text = (await http.get(f"{list_doors(stack)[name]}/metrics")).text
     return {labels: float(value) for labels, value in re.findall(rf"^{metric}{{(.*)}} (\S+)$", text, re.MULTILINE)}
+
+
+def test_what_no_decision_waits_for_lets_the_others_run_first(stack: Stack) -> None:
+    pids, usual = stack.pids(), os.getpriority(os.PRIO_PROCESS, 0)
+    given_way = {name for name, pid in pids.items() if os.getpriority(os.PRIO_PROCESS, pid) > usual}
+    assert given_way == {"analyse", "sweep"}
 
 
 async def test_every_process_is_ready_on_a_port_of_its_own_and_doctor_finds_nothing(stack: Stack) -> None:

@@ -15,9 +15,10 @@ from fillip.stream.belt import Record, StreamError
 from fillip.stream.pause import Pause
 from fillip.stream.topics import Partition
 
-GATHER_S = 0.5
+GATHER_S = 1.0
+"""Most of a small load is spent on its statements, not on its rows."""
 MAX_RECORDS = 5_000
-WAITING_LISTS = 4
+WAITING_LISTS = 1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 LOADED = Counter("fillip_analyse_records_total", "Announcements taken from the topics", ["outcome"])
 SET_ASIDE = Counter(
@@ -34,18 +35,19 @@ OpenTail = Callable[[Mapping[Partition, int]], AbstractAsyncContextManager[Tail]
 """Opens the tail of decisions and rejections at the given next offsets, other partitions at their beginning."""
 
 
-async def keep_loading(bay: Bay, open_tail: OpenTail, received: str, gather_s: float = GATHER_S) -> None:
+async def keep_loading(bay: Bay, open_tail: OpenTail, received: str) -> None:
     """Load until cancelled. Whatever fails in between, each announcement counts once: positions are in the facts' file.
 
-    `received` is the topic of events; the others hold announcements. What arrives within `gather_s` is one load. What can't be loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with
-    what it does hold. Raises Crash when the file can't be used.
+    `received` is the topic of events; the others hold announcements. What arrives within a second is one load. What can't be
+    loaded is set aside, in the file too. Where a topic does not hold what comes next, loading goes on with what it does hold.
+    Raises Crash when the file can't be used.
     """
     pause = Pause(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
         try:
             offsets = {place: position.next_offset for place, position in (await bay.read_positions()).items()}
             async with open_tail(offsets) as tail:
-                async for records in _gather(tail, gather_s):
+                async for records in _gather(tail):
                     await _load_facts(bay, records, received)
                     pause.reset()
         except Crash:
@@ -71,14 +73,14 @@ async def _load_facts(bay: Bay, records: Sequence[Record], received: str) -> Non
     LOADED.labels("loaded").inc(sum(map(len, load.rows.values())))
 
 
-async def _gather(tail: Tail, gather_s: float) -> AsyncIterator[list[Record]]:
-    """What arrives within `gather_s`, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
+async def _gather(tail: Tail) -> AsyncIterator[list[Record]]:
+    """What arrives within GATHER_S, about MAX_RECORDS at most: a small load costs nearly as much as a large one."""
     waiting: asyncio.Queue[Sequence[Record] | None] = asyncio.Queue(WAITING_LISTS)
     reading = asyncio.create_task(_fill(tail, waiting))
     try:
         while (first := await waiting.get()) is not None:
             records = list(first)
-            until = asyncio.get_running_loop().time() + gather_s
+            until = asyncio.get_running_loop().time() + GATHER_S
             while len(records) < MAX_RECORDS and (more := await _next_before(waiting, until)):
                 records += more
             yield records

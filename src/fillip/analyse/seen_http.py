@@ -18,8 +18,8 @@ from fillip.core.errors import Retry
 from fillip.core.instant import MIN_TIME
 from fillip.http.seen_query import PATH, SeenQuery
 
-LOOKS, LOOK_EVERY_S = 15, 0.2
-"""Loads are half a second apart."""
+LOOKS, LOOK_EVERY_S = 20, 0.2
+"""Loads are a second apart."""
 _SQL = Path(__file__).with_name("seen.sql").read_text(encoding="utf-8")
 
 

@@ -32,8 +32,6 @@ from fillip.stream.topics import Topics
 
 FACTS_WAIT_MS, FACTS_BYTES = 200, 100_000
 """Facts may wait: a fetch for each slows the others down."""
-CLICKHOUSE_GATHER_S = 1.0
-"""Its merges go well with one insertion a second, not with five."""
 
 
 async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -> None:
@@ -63,7 +61,7 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         serving = asyncio.create_task(serve_http(counted, settings.host, settings.analyse_port, stop))
         work = [keep_loading(bay, follower.open, topics.received), keep_filing(bay.day_files, settings.event_days)]
         if clickhouse:  # with positions of its own: neither store waits for the other
-            work.append(keep_loading(clickhouse, second.open, topics.received, CLICKHOUSE_GATHER_S))
+            work.append(keep_loading(clickhouse, second.open, topics.received))
         working = [asyncio.create_task(each) for each in work]
         try:
             done, _ = await asyncio.wait({serving, *working}, return_when=asyncio.FIRST_COMPLETED)

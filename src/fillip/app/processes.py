@@ -10,6 +10,7 @@ from contextlib import nullcontext
 import structlog
 
 from fillip.app.failure import explain
+from fillip.app.giving_way import give_way
 from fillip.app.health import Health
 from fillip.app.log import set_up_logs
 from fillip.app.monitor import serve_monitor
@@ -23,11 +24,16 @@ SWITCH_EVERY_S = 0.001
 COLLECT_AFTER = (50_000, 20, 20)
 """A batch makes and drops some 50,000 objects without a cycle; Python's usual threshold looks at them 70 times."""
 
+BESIDE = ("analyse", "sweep")
+"""The way from an event to its frame passes none of these."""
+
 log = structlog.get_logger()
 
 
 def serve(name: str, run: Run) -> None:
     """Run one process until SIGTERM or SIGINT. Raises Crash with one line for what ends it otherwise."""
+    if name in BESIDE:
+        give_way()
     set_up_logs(name)
     settings, health = read_settings(), Health()
     import uvloop
