@@ -82,7 +82,7 @@ async def _perform(demo: DemoStack, kills: int) -> bool:
         screen.print("tidying up after the import: VACUUM (ANALYZE), CHECKPOINT")
         await ledger.tidy_up()
         measures += await _measure_probe(demo, ledger)
-        measures += measure_memory(demo.stack.pids())
+    measures += measure_memory(demo.stack.pids())  # without the connections by which the demo looked at the ledger
     screen.print(tabulate("Measures", measures))
     path = write_figures("demo", [*counts, *measures])
     held = all(figure.ok for figure in counts)
