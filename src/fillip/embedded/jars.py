@@ -21,7 +21,10 @@ VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 CHECKSUMS = Path(__file__).with_name("kafka-jars.sha256")
 OPTIONS = (
+    "-Xms64m",
     "-Xmx256m",
+    "-Xmn24m",  # by default a third of the heap, all of which is soon touched: 60 MB more at the same processor time
+    "-XX:SurvivorRatio=2",  # else what lives for a second is taken for old
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",  # on two cores the second compiler competes with the path for the first minute
     "-XX:+ExitOnOutOfMemoryError",
