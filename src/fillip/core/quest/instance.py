@@ -16,6 +16,7 @@ by the calendar, in whatever order they come (see core.streak).
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Literal
 from uuid import UUID
 
@@ -36,6 +37,7 @@ MAX_OPEN, MAX_TOGETHER = 10_000, 100
 """Most instances of one quest that a user may have open (an event that would open another is denied `too_many_open`), and most of
 them that one event may find: all where the quest has no route (see core.route), else those of one route.
 """
+_OCCURRENCE = attrgetter("occurrence")
 
 
 class Instance(Struct, frozen=True):
@@ -198,9 +200,14 @@ def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 
         opened, refused = None, opened
     if opened and not quest_event.quest.repeatable:
         current = [_close(each, opened) for each in current]
-    moved = [meet(each, quest_event.under(each.campaign_version)) for each in current]
-    told = [m for old, m in zip(before, moved, strict=True) if m.met or m.instance is not old]
-    return Advance([*told, meet(opened, quest_event)] if opened else told, refused)
+    told = []
+    for old, each in zip(before, current, strict=True):
+        moved = meet(each, quest_event.under(each.campaign_version))
+        if moved.met or moved.instance is not old:
+            told.append(moved)
+    if opened:
+        told.append(meet(opened, quest_event))
+    return Advance(told, refused)
 
 
 def _are_too_many(current: Sequence[Instance], opened: Instance, quest_event: QuestEvent) -> bool:
@@ -311,7 +318,7 @@ def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None
     if not quest_event.opens:
         return None
     same = [instance for instance in known if instance.key == quest_event.key]
-    newest = max(same, key=lambda instance: instance.occurrence) if same else None
+    newest = max(same, key=_OCCURRENCE, default=None)
     for one in same:
         if _blocks(one, newest, quest_event):
             return None

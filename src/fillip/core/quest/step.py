@@ -37,7 +37,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
 
 def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
     """The steps of a new instance."""
-    return tuple(StepState(step.name, 0, step.needed) for step in quest.steps)
+    return tuple([StepState(step.name, 0, step.needed) for step in quest.steps])
 
 
 def restart(step: Step, state: StepState) -> StepState:
@@ -47,8 +47,13 @@ def restart(step: Step, state: StepState) -> StepState:
 
 def list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
     """The places of the steps that the next event may count for."""
-    waiting = [index for index, state in enumerate(states) if state.done < state.needed]
-    return waiting[:1] if quest.ordered else waiting
+    waiting = []
+    for index, state in enumerate(states):
+        if state.done < state.needed:
+            waiting.append(index)
+            if quest.ordered:
+                break
+    return waiting
 
 
 def add_event(step: Step, state: StepState, amount: int, day: date, skipped: Collection[date]) -> StepState | None:
