@@ -7,6 +7,7 @@ from uuid import UUID, SafeUUID
 _VERSION_8 = 0x8 << 76 | 0x8 << 60
 """The bits of a UUID that say its version and variant."""
 _OPEN_BITS = ~(0xF << 76 | 0xC << 60)
+_UNKNOWN = SafeUUID.unknown  # to find it in its enum takes as long as to make an id's bits
 OF_SHADOW = "~"
 """What tells the instances of a shadow from all others, in the name of whose they are."""
 
@@ -41,7 +42,7 @@ def _frame(part: str) -> bytes:
 def _read_id(digest: blake2b) -> UUID:
     made = UUID.__new__(UUID)  # its __init__ looks through all the ways to make one, and takes three times as long
     object.__setattr__(made, "int", int.from_bytes(digest.digest(), "big") & _OPEN_BITS | _VERSION_8)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", _UNKNOWN)
     return made
 
 

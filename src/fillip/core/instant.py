@@ -72,8 +72,11 @@ def bound_time(instant: datetime) -> datetime:
 
 def add_span(instant: datetime, span_s: float) -> datetime:
     """The instant `span_s` seconds (not below 0) later, LAST_TIME at most: never an overflow."""
-    left = LAST_TIME - instant
-    return instant + timedelta(seconds=span_s) if span_s < left.total_seconds() else LAST_TIME
+    try:
+        later = instant + timedelta(seconds=span_s)
+    except OverflowError:
+        return LAST_TIME
+    return later if later < LAST_TIME else LAST_TIME
 
 
 def read_span_ns(text: str) -> int:
