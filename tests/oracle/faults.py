@@ -366,7 +366,7 @@ FAULTS = [
         _attribute(questing.InstanceKey, "is_of_shadow", property(lambda self: False)),
     ),
     Fault("late events granted", _attribute(match_stage, "is_late", lambda event: False)),
-    Fault("a reversal without giving back", _attribute(reversal_batch, "give_back", lambda *said: [])),
+    Fault("a reversal without giving back", _attribute(reversal, "give_back", lambda *said: [])),
     Fault(
         "a reversal applied twice",
         _attribute(

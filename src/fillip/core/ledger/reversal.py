@@ -19,7 +19,8 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Unreadable
-from fillip.core.limit import CounterKey, CounterUse, Measure
+from fillip.core.ledger.settlement import Settled
+from fillip.core.limit import CounterKey, CounterUse, Limit, Measure
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 MOST_DENOMINATOR_BITS = 2048
@@ -243,6 +244,56 @@ def give_back(
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
                 credited.append(CounterCredit(counter, amount))
     return credited
+
+
+def read_terms(limits: Mapping[str, Limit]) -> dict[str, LimitTerms]:
+    """Of limits as a book has them, by their ids."""
+    return {
+        limit_id: LimitTerms(each.measure, each.reward_kind, each.currency, each.per_user, each.cap)
+        for limit_id, each in limits.items()
+    }
+
+
+def read_grant(settled: Settled) -> Grant:
+    """A grant as it was decided a moment ago."""
+    request, decision = settled.request, settled.decision
+    rewards = request.campaign_version.campaign.rewards
+    return Grant(
+        decision_id=decision.decision_id,
+        campaign_id=request.campaign_version.campaign_id,
+        user_id=request.user[1],
+        instance=request.instance,
+        give_back=request.campaign_version.campaign.give_back,
+        uses=decision.uses,
+        incentives=[
+            GrantedIncentive(
+                incentive_id=made.incentive_id,
+                kind=rewards[made.reward_index].kind,
+                value=request.values[made.reward_index],
+                currency=rewards[made.reward_index].currency,
+                reversed_value=0,
+                state="granted",
+            )
+            for made in settled.incentives
+        ],
+    )
+
+
+def take_event_back(
+    tenant_id: str,
+    grants: Sequence[Grant],
+    lost: Sequence[Grant],
+    limit_terms: Mapping[str, LimitTerms],
+    before: Fraction,
+    share: Fraction,
+) -> tuple[list[tuple[Grant, IncentiveReversal]], list[CounterCredit]]:
+    """What is taken of the SIMPLE `grants` of an event when the share reversed goes from `before` to `share`, and in whole of
+    those that quests have `lost` by it; and what counters get back for that.
+    """
+    earned = [(grant, before, share) for grant in grants]
+    earned += [(grant, Fraction(0), Fraction(1)) for grant in lost]
+    taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
+    return taken, [each for grant, *shares in earned for each in give_back(tenant_id, grant, limit_terms, *shares)]
 
 
 def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalReason:

@@ -20,15 +20,14 @@ from fillip.core.ledger.points import PointsToReverse
 from fillip.core.ledger.reversal import (
     CounterCredit,
     Grant,
-    GrantedIncentive,
     InboxUpdate,
     IncentiveReversal,
     LimitTerms,
     ReversalReason,
     ReversalState,
     ReversedSoFar,
-    give_back,
-    take_back,
+    read_grant,
+    take_event_back,
     weigh_reversal,
 )
 from fillip.core.ledger.settlement import Settled, UserKey
@@ -151,20 +150,13 @@ class ReversalBatch:
             for place, history in histories.items()
             if (each := await self._reverse_instance(pending, place, history, after.share))
         ]
-        earned = [
-            (grant, before.share, after.share) for grant in self._read_grants(pending.original) if not grant.instance
-        ]
-        earned += [(grant, Fraction(0), Fraction(1)) for grant in self._list_lost(pending, reversed_instances)]
-        if not earned and not histories:
+        grants = [grant for grant in self._read_grants(pending.original) if not grant.instance]
+        if not grants and not histories:
             return SettledReversal(pending, "nothing", "earned_nothing")
         self._so_far[pending.original] = after
-        mine = terms_of(pending.tenant_id, self._state.limit_terms)
-        given = [
-            self._credit(each)
-            for grant, *shares in earned
-            for each in give_back(pending.tenant_id, grant, mine, *shares)
-        ]
-        taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
+        lost, mine = self._list_lost(pending, reversed_instances), terms_of(pending.tenant_id, self._state.limit_terms)
+        taken, credited = take_event_back(pending.tenant_id, grants, lost, mine, before.share, after.share)
+        given = [self._credit(each) for each in credited]
         told = [each for grant, some in taken for each in self._take(pending, grant, some, at)]
         return SettledReversal(pending, "applied", "applied", taken, given, reversed_instances, told, after)
 
@@ -187,32 +179,11 @@ class ReversalBatch:
         self.postings.append(settled)
         if not settled.incentives:
             return
-        request, decision = settled.request, settled.decision
-        incentives = []
+        grant, rewards = read_grant(settled), settled.request.rewards
         for made in settled.incentives:
-            reward = request.campaign_version.campaign.rewards[made.reward_index]
-            incentives.append(
-                GrantedIncentive(
-                    incentive_id=made.incentive_id,
-                    kind=reward.kind,
-                    value=request.values[made.reward_index],
-                    currency=reward.currency,
-                    reversed_value=0,
-                    state="granted",
-                )
-            )
-            if reward.badge:
-                self._badges[made.incentive_id] = (*request.user, reward.badge)
-        self._incentives |= {each.incentive_id: each for each in incentives}
-        grant = Grant(
-            decision_id=decision.decision_id,
-            campaign_id=request.campaign_version.campaign_id,
-            user_id=request.user[1],
-            instance=request.instance,
-            give_back=request.campaign_version.campaign.give_back,
-            uses=decision.uses,
-            incentives=incentives,
-        )
+            if badge := rewards[made.reward_index].badge:
+                self._badges[made.incentive_id] = (*settled.request.user, badge)
+        self._incentives |= {each.incentive_id: each for each in grant.incentives}
         self._grants.setdefault(key, []).append(grant)
 
     def _read_grants(self, key: EventKey) -> list[Grant]:
