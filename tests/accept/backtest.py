@@ -254,9 +254,10 @@ async def _read_decisions(stack: Stack) -> Said:
 
 
 def _sum_up(result: Mapping[str, Any]) -> Sums:
-    """Without the days' spend: a backfill tells it in all."""
+    """Without the days' spend, and what is reversed since: a backfill tells what it granted, in all."""
     days = [(day["day"], day["granted"], day["denied"]) for day in result["days"]]
-    return Sums(result["granted"], result["denied"], result["spend"], days)
+    spend = [{name: value for name, value in each.items() if name != "reversed"} for each in result["spend"]]
+    return Sums(result["granted"], result["denied"], spend, days)
 
 
 def _shift(time: str, shift: timedelta) -> str:

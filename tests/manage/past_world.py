@@ -16,7 +16,9 @@ from fillip.core.backtest.result import Differences
 from fillip.core.backtest.simulation import Decided
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
-from fillip.http.history_query import HistoryEvent
+from fillip.core.event import REVERSAL
+from fillip.core.limit import CounterKey
+from fillip.http.history_query import HistoryEvent, HistoryReversal
 from fillip.manage.backtest.live_postgres import Comparison, LiveDecisions, load_others_use
 from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.manage.backtest.recorded_postgres import load_recorded_books
@@ -26,8 +28,8 @@ from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
 from fillip.stream.memory import MemoryLog
-from tests.oracle.catalogue import AMOUNTS, NOON, RECEIVED_AT, SHOP_LISTS
-from tests.oracle.said import SHOPS, USERS, write_event
+from tests.oracle.catalogue import AMOUNTS, NOON, PARTS, RECEIVED_AT, SHOP_LISTS
+from tests.oracle.said import SHOPS, USERS, write_event, write_reversal
 from tests.oracle.shop import Plane, Shop
 from tests.oracle.workers import Rumours, Worker
 
@@ -51,14 +53,25 @@ async def open_past_shop(plane: Plane, clock: str) -> Shop:
 
 
 class Past:
-    """The events as analyse would tell them, in pages."""
+    """The events as analyse would tell them, in pages; and the reversals of them."""
 
-    def __init__(self, events: Sequence[HistoryEvent], most: int = 70) -> None:
-        self._events, self._most = events, most
+    def __init__(self, received: Sequence[HistoryEvent], most: int = 70) -> None:
+        first = {(each.source, each.id): each for each in reversed(received)}
+        events = sorted(first.values(), key=lambda each: each.mark)
+        self._events = [each for each in events if each.action != REVERSAL]
+        self._reversals = [each for each in events if each.action == REVERSAL]
+        self._most = most
 
     async def read(self) -> AsyncIterator[Sequence[HistoryEvent]]:
         for start in range(0, len(self._events), self._most):
             yield self._events[start : start + self._most]
+
+    async def read_reversals(self) -> AsyncIterator[Sequence[HistoryReversal]]:
+        owners = {(each.source, each.id): each.user_id for each in self._events}
+        for each in self._reversals:
+            original = each.data.get("event_source", each.source), each.data["event_id"]
+            if owners.get(original) == each.user_id:
+                yield [HistoryReversal(*original, each.user_id, each.received_at, 0, each.log_offset, each.data)]
 
 
 class ToldTally(Tally):
@@ -88,10 +101,13 @@ class PastWorld:
     differences: Differences | None = None
     """Of the newest replay, from what the worker has decided."""
 
-    def say(self, count: int, seed: int) -> None:
-        """Events of all kinds."""
+    def say(self, count: int, seed: int, taken_back: float = 0) -> None:
+        """Events of all kinds; a part of what is said takes back in part or in full what was said or will be, or is said again."""
         chance = random.Random(seed)
         for number in range(len(self.events), len(self.events) + count):
+            if chance.random() < taken_back:
+                self.events.append(self._take_back(number, chance))
+                continue
             hours = chance.choice([-69, -68, 0, 1, 2, 24, 25, 48, 72, 96])
             said = (
                 chance.choice(USERS),
@@ -101,6 +117,15 @@ class PastWorld:
                 hours,
             )
             self.events.append(write_event(number, self.shop.tenant_id, said))
+
+    def _take_back(self, number: int, chance: random.Random) -> dict[str, Any]:
+        known = [each for each in self.events if each["type"] != REVERSAL]
+        if self.events and chance.random() < 0.1:
+            return chance.choice(self.events)
+        where = chance.choice([-1, -2, -3, *[-chance.randint(1, len(known) + 1)] * 4, 1, 2, 4])
+        owner = chance.choice([*[None] * 9, USERS[0]])
+        taken = where, owner, chance.choice(PARTS)
+        return write_reversal(number, self.shop.tenant_id, taken, known, number + 1, chance.choice(USERS))
 
     async def live(self) -> None:
         """Let the worker decide those that it has not decided yet, in the order of one partition, under the book as it is."""
@@ -131,6 +156,40 @@ class PastWorld:
             (self.shop.tenant_id, campaign_id),
         )
         return {row[:3]: (row[3], row[4], [_strip(use) for use in row[5]]) for row in rows.fetchall()}
+
+    def sum_reversed(self, campaign_id: str) -> dict[tuple[str, str, str | None], int]:
+        """What the ledger says was taken back, by day, kind and currency."""
+        rows = self.owner.execute(
+            "SELECT d.local_day::text, i.kind, i.currency, sum(i.reversed_value)::bigint FROM incentive i"
+            " JOIN decision d USING (tenant_id, decision_id) WHERE tenant_id = %s AND i.campaign_id = %s"
+            " GROUP BY 1, 2, 3 HAVING sum(i.reversed_value) > 0",
+            (self.shop.tenant_id, campaign_id),
+        )
+        return {row[:3]: row[3] for row in rows.fetchall()}
+
+    def count_reversed(self, campaign_id: str) -> int:
+        """Of how many grants the ledger says that something was taken back."""
+        [(found,)] = self.owner.execute(
+            "SELECT count(DISTINCT decision_id) FROM incentive WHERE tenant_id = %s AND campaign_id = %s"
+            " AND (reversed_value > 0 OR state = 'reversed')",
+            (self.shop.tenant_id, campaign_id),
+        ).fetchall()
+        return int(found)
+
+    def list_counters(self) -> dict[CounterKey, int]:
+        """What is used of all limits."""
+        rows = self.owner.execute(
+            "SELECT tenant_id, limit_id, user_id, key, window_start, used FROM limit_counter WHERE tenant_id = %s",
+            (self.shop.tenant_id,),
+        )
+        return {CounterKey(*row[:5]): row[5] for row in rows.fetchall()}
+
+    async def read_own_use(self, campaign_id: str) -> dict[CounterKey, int]:
+        """What a backtest of a campaign takes for its own of them."""
+        book, ledger, used = await self.load(), PastLedger(self.pool, self.shop.tenant_id), self.list_counters()
+        live = LiveDecisions(ledger, BacktestQuestion(self.shop.tenant_id, campaign_id, 1, FIRST, UNTIL))
+        others = await load_others_use(ledger, live, self.shop.tenant_id, book.limits)
+        return {key: used[key] - each.used for key, each in (await others.read_counters(used)).items()}
 
     async def load(self) -> Book:
         """The book as it stands."""

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from fillip.core.backtest.past import Mark
 from fillip.core.errors import FillipError
 from fillip.core.match.candidate import Match
 from fillip.core.ports import Caller
-from fillip.http.history_query import HistoryEvent, Mark
+from fillip.http.history_query import HistoryEvent
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone
 from fillip.manage.store.postgres import transaction

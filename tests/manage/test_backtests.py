@@ -79,6 +79,15 @@ def buy(event_id: str, user: str, amount: int, *, hours_ago: float = 1, **data: 
     return json.dumps(head | {"tenantid": "acme", "data": {"amount_cents": amount, **data}}).encode()
 
 
+def take_back(
+    reversal_id: str, user: str, event_id: str, source: str = "/till", event_source: str | None = None, **part: int
+) -> bytes:
+    """A reversal of a purchase."""
+    data = {"event_id": event_id, **({"event_source": event_source} if event_source else {}), **part}
+    head = {"specversion": "1.0", "id": reversal_id, "source": source, "type": "fillip.reversal", "subject": user}
+    return json.dumps(head | {"tenantid": "acme", "time": TODAY.isoformat(), "data": data}).encode()
+
+
 @pytest.fixture
 async def backtest_world(plane: Plane, tmp_path: Path) -> AsyncIterator[World]:
     """All of it on real PostgreSQL and DuckDB, over HTTP."""
@@ -118,12 +127,12 @@ async def test_a_draft_is_tried_on_the_past(backtest_world: World, acme: AsyncCl
     assert (result["events"], result["unreadable"], result["undecidable"], result["events_met"]) == (11, 1, 0, 7)
     assert (result["granted"], result["granted_users"], result["denied"]) == (1, 1, {"limit": 1})
     assert result["not_met"] == {"not_in_cohort": 3}
-    assert result["spend"] == [{"kind": "points", "currency": "POINTS", "rewards": 1, "value": 50}]
+    assert result["spend"] == [{"kind": "points", "currency": "POINTS", "rewards": 1, "value": 50, "reversed": 0}]
     assert [day["spend"] for day in result["days"] if day["granted"]] == [result["spend"]]
     [limit] = result["limits"]
     assert (limit["limit_id"], limit["denied"], limit["users"], limit["first_event_id"]) == ("once", 1, 1, "g2")
     assert result["cohorts"] == [{"cohort_id": "vip", "version": 1, "members": 3, "met": 2, "granted": 1}]
-    assert result["not_considered"] == ["reversals", "former_definitions"]
+    assert result["not_considered"] == ["former_definitions"]
     assert result["differences"] is None
     granted, denied = result["samples"]
     assert (granted["as_of"], granted["outcome"], granted["event"]["event_id"]) == ("backtest", "granted", "a2")
@@ -182,13 +191,73 @@ async def test_each_event_is_decided_under_the_definitions_recorded_for_it(
     await backtest_world.happen(*[buy(f"e{n}", "ada", 100) for n in range(5)], buy("last", "ada", 2000))
     result = (await backtest_world.answer(acme, "big", definitions="recorded"))["result"]
     assert (result["events"], result["events_met"], result["granted"]) == (6, 3, 3)
-    assert result["not_considered"] == ["reversals", "former_users"]
+    assert result["not_considered"] == ["former_users"]
     assert (await backtest_world.answer(acme, "big"))["result"]["granted"] == 1
     other_log = {"at": 0, "book": after}
     async with transaction(backtest_world.plane.owner) as connection:
         await connection.execute(text(pin.replace("'events'", "'others'")), other_log)
     failed = await backtest_world.answer(acme, "big", definitions="recorded")
     assert (failed["state"], "the log was replaced" in failed["error"]) == ("failed", True)
+
+
+async def test_what_was_taken_back_is_told(backtest_world: World, acme: AsyncClient) -> None:
+    """In full and in part, before its event and behind it, once where it came twice; and for nobody else, nor for what it does not say."""
+    await open_shop(acme)
+    await draft(acme, "any", CASHBACK | {"rule": "true"})
+    await cap(acme, "two", scope="user_in_campaign", campaign_id="any", measure="count", span="lifetime", cap=2)
+    half = take_back("half", "ada", "e1", source="/desk", event_source="/till", amount=1, of=2)
+    await backtest_world.happen(
+        take_back("early", "ada", "e2"),
+        buy("e0", "ada", 100),
+        buy("e1", "ada", 100),
+        buy("full", "ada", 100),
+        take_back("r0", "ada", "e0"),
+        buy("e2", "ada", 100),
+        buy("e3", "ada", 100),
+        half,
+        take_back("vain", "bob", "e3"),
+        take_back("unsaid", "ada", "e3", amount=1),
+        buy("still-full", "ada", 100),
+        half,
+        buy("old", "ada", 100, hours_ago=24 * 10),
+        take_back("older", "ada", "old"),
+    )
+    result = (await backtest_world.answer(acme, "any"))["result"]
+    assert (result["events"], result["granted"], result["denied"], result["reversed"]) == (6, 4, {"limit": 2}, 3)
+    [spend] = result["spend"]
+    assert (spend["rewards"], spend["value"], spend["reversed"]) == (4, 400, 100 + 100 + 50)
+    assert (sum(day["reversed"] for day in result["days"]), result["not_considered"]) == (3, ["former_definitions"])
+    assert sum(each["reversed"] for day in result["days"] for each in day["spend"]) == 250
+
+
+async def test_what_is_not_known_of_points_that_were_taken_back_is_said(
+    backtest_world: World, acme: AsyncClient
+) -> None:
+    await open_shop(acme)
+    await draft(acme, "visits", QUEST)
+    await backtest_world.happen(
+        *[buy(f"a{n}", "ada", 100, hours_ago=50 - n) for n in range(3)], take_back("r1", "ada", "a1")
+    )
+    result = (await backtest_world.answer(acme, "visits"))["result"]
+    assert (result["granted"], result["reversed"]) == (1, 1)
+    assert [(each["value"], each["reversed"]) for each in result["spend"]] == [(50, 50)]
+    assert result["not_considered"] == ["former_definitions", "shortfalls"]
+
+
+async def test_a_result_of_before_reversals_were_considered_is_still_told(
+    backtest_world: World, acme: AsyncClient
+) -> None:
+    await open_shop(acme)
+    await draft(acme, "any", CASHBACK | {"rule": "true"})
+    await backtest_world.happen(buy("e0", "ada", 100))
+    asked = (await backtest_world.answer(acme, "any"))["backtest_id"]
+    former = """UPDATE backtest SET result = jsonb_set(result - 'reversed', '{not_considered}', '["reversals"]')
+        #- '{spend,0,reversed}' #- '{days,0,reversed}' #- '{days,0,spend,0,reversed}'"""
+    async with transaction(backtest_world.plane.owner) as connection:
+        await connection.execute(text(former))
+    result = (await acme.get(f"/v1/backtests/{asked}")).json()["result"]
+    assert (result["granted"], result["reversed"], result["not_considered"]) == (1, None, ["reversals"])
+    assert result["spend"][0]["reversed"] is None
 
 
 async def test_what_was_granted_otherwise_is_told(backtest_world: World, acme: AsyncClient) -> None:

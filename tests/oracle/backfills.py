@@ -10,10 +10,11 @@ from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.backfill import BackfillOrder
+from fillip.core.backtest.past import Mark
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Fenced, Retry
 from fillip.core.ports import Caller
-from fillip.http.history_query import HistoryEvent, Mark
+from fillip.http.history_query import HistoryEvent
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone, BackfillTold
 from fillip.manage.store.backfill_table import backfill as table

@@ -1,4 +1,4 @@
-"""The door for backtests: a tenant's past events, in the order of their receipt. It opens to the installation's key."""
+"""The door for backtests: a tenant's past events and reversals, in the order of their receipt. It opens to the installation's key."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,18 +10,20 @@ from starlette.types import Receive, Scope, Send
 
 from fillip.analyse.own_door import read_body, require_key, send_answer
 from fillip.analyse.queries import Queries
+from fillip.core.backtest.past import Mark
 from fillip.core.instant import MIN_TIME
-from fillip.http.history_query import PATH, HistoryQuery, Mark
+from fillip.http.history_query import PATH, HistoryQuery
 
 _MICROSECOND = timedelta(microseconds=1)
 _START = Mark(MIN_TIME, -1, -1)
 SQL = {
-    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in ("history", "history_count")
+    name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    for name in ("history", "history_count", "history_reversals")
 }
 
 
 def history_route(queries: Queries, key: str) -> Route:
-    """POST /internal/history: events, or their number, as lines of JSON."""
+    """POST /internal/history: events, their number, or reversals of them, as lines of JSON."""
     return Route(PATH, HistoryDoor(queries, key), methods=["POST"])
 
 
@@ -52,7 +54,10 @@ def _choose(asked: HistoryQuery) -> tuple[str, dict[str, Any]]:
         return "history_count", given
     behind = asked.behind or _START
     mark = {"received_us": _tell_us(behind.received_at), "partition": behind.partition, "log_offset": behind.log_offset}
-    return "history", given | mark | {"campaign_id": asked.campaign_id, "limit": asked.limit}
+    page = given | mark | {"limit": asked.limit}
+    if asked.want == "reversals":
+        return "history_reversals", page
+    return "history", page | {"campaign_id": asked.campaign_id}
 
 
 def _tell_us(instant: datetime) -> int:

@@ -93,7 +93,7 @@ async def run_backtest(settings: Settings, question: BacktestQuestion) -> Worked
         history = AnalyseHistory(client, question, list_actions(versions))
         await replay.play(history, _Progress(await history.count()).tell)
         result = await replay.sum_up(numbers, {str(reason): n for reason, n in refused.items()}, began_at_s)
-        passed_over = replay.list_not_considered(result, knows_own_use=others_use.is_exact)
+        passed_over = replay.list_not_considered(result)
         differences = await comparison.finish() if comparison else None
         samples = await explain_samples(replay.tally.samples, book, numbers)
         whole_result = msgspec.structs.replace(result, not_considered=passed_over, differences=differences)

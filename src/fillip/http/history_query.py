@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from fillip.core.backtest.past import PastGrant
+from fillip.core.backtest.past import Mark, PastGrant
+from fillip.core.backtest.reversal import PastReversal
 from fillip.core.book.book import Book
 from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
+from fillip.core.identity import identify_event
+from fillip.core.ledger.reversal import read_reversal
 
 PATH = "/internal/history"
 MAX_EVENTS = 250_000
@@ -18,17 +21,10 @@ MAX_EVENTS = 250_000
 _Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class Mark(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an event stands in the order of receipt."""
-
-    received_at: _Instant
-    partition: int
-    log_offset: int
-
-
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Events of some actions that happened from `first` until before `until`: how many there are, or up to `limit` behind a
-    mark, each with what other campaigns than `campaign_id` were granted for it.
+    mark, each with what other campaigns than `campaign_id` were granted for it; or so many reversals of such events by their
+    own users, whenever those came.
     """
 
     tenant_id: Annotated[str, Meta(min_length=1, max_length=63)]
@@ -36,7 +32,7 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
     actions: Annotated[Sequence[str], Meta(min_length=1, max_length=100)]
     first: _Instant
     until: _Instant
-    want: Literal["count", "events"]
+    want: Literal["count", "events", "reversals"]
     behind: Mark | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_EVENTS)] = MAX_EVENTS
 
@@ -61,6 +57,11 @@ class HistoryEvent(Struct, frozen=True, gc=False):
     data: dict[str, Any]
     granted: Sequence[PastGrant] | None = None
 
+    @property
+    def mark(self) -> Mark:
+        """Its own."""
+        return Mark(self.received_at, self.partition, self.log_offset)
+
     def read(self, book: Book, place: Place) -> Event | None:
         """The event under this book, as if it came from that place now; None where the book's schemas refuse it."""
         action = book.actions.get(self.action)
@@ -84,3 +85,28 @@ class HistoryEvent(Struct, frozen=True, gc=False):
             taken_at=self.received_at,
             book=book,
         )
+
+
+class HistoryReversal(Struct, frozen=True, gc=False):
+    """A reversal with its mark, of the event that `source` and `id` name and that is its own user's."""
+
+    source: str
+    id: str
+    user_id: str
+    received_at: datetime
+    partition: int
+    log_offset: int
+    data: dict[str, Any]
+
+    @property
+    def mark(self) -> Mark:
+        """Its own."""
+        return Mark(self.received_at, self.partition, self.log_offset)
+
+    def read(self, tenant_id: str) -> PastReversal | None:
+        """What it takes back; None where it was refused for what it says."""
+        try:
+            request = read_reversal(self.data)
+        except Unreadable:
+            return None
+        return PastReversal(identify_event(tenant_id, self.source, self.id), self.user_id, request, self.mark)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fillip.core.book.book import Book, index_triggers
@@ -11,6 +12,14 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Schedule
 
 _INSTANT = timedelta(microseconds=1)
+
+
+class Mark(Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """Where an event stands in the order of receipt."""
+
+    received_at: Annotated[datetime, Meta(tz=True)]
+    partition: int
+    log_offset: int
 
 
 class PastGrant(Struct, frozen=True):

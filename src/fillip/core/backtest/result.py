@@ -9,31 +9,34 @@ from msgspec import Struct
 from fillip.core.ledger.decision import DecisionReason, Outcome
 
 NotConsidered = Literal[
-    "reversals",
+    "shortfalls",
     "former_definitions",
     "former_users",
     "codes_left",
     "badges_held",
-    "own_earlier_grants",
     "archived_campaigns",
 ]
 """What a backtest passes over: see docs/guide/backtest.md."""
 
 
 class Spend(Struct, frozen=True):
-    """Rewards of one kind and currency: how many, and their value in all, in minor units or points."""
+    """Rewards of one kind and currency: how many, and their value in all, in minor units or points, of which so much was
+    `reversed` since.
+    """
 
     kind: str
     currency: str | None
     rewards: int
     value: int
+    reversed: int
 
 
 class Day(Struct, frozen=True):
-    """A day of the tenant's calendar."""
+    """A day of the tenant's calendar. `reversed`: how many of its grants were taken back since, in part or in full."""
 
     day: date
     granted: int
+    reversed: int
     denied: int
     spend: Sequence[Spend]
 
@@ -109,13 +112,14 @@ class Differences(Struct, frozen=True):
 
 class Result(Struct, frozen=True):
     """See docs/guide/backtest.md. `events` were read, of the campaign's actions; `unreadable` of them the schemas of now refuse,
-    `undecidable` broke down. `granted_alone` are the grants for whose event no other campaign was granted. `differences` from what
+    `undecidable` broke down. `reversed` of the grants were taken back, in part or in full. `granted_alone` are the grants for whose event no other campaign was granted. `differences` from what
     the campaign granted in fact; None where it decided nothing in that time.
     """
 
     events_met: int
     users_met: int
     granted: int
+    reversed: int
     granted_users: int
     spend: Sequence[Spend]
     codes: int

@@ -11,6 +11,7 @@ from itertools import chain
 from msgspec import Struct
 
 from fillip.core.backtest.past import PastGrant
+from fillip.core.backtest.reversal import PastReversal, ReversalLedger, TakenBack
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
@@ -115,6 +116,7 @@ class Simulation:
         self._known = _Known()
         self._batch = InstanceBatch(self._known)
         self._held: set[BadgeKey] = set()
+        self.reversals = ReversalLedger(set())
 
     def use(self, book: Book) -> None:
         """Decide what comes now by this book of the same campaign."""
@@ -135,9 +137,14 @@ class Simulation:
         """Take note of what was used of counters in fact."""
         self._counters |= used
 
+    def begin(self, matches: Iterable[Match]) -> None:
+        """A portion of events comes, to be decided in one or more runs: find anew which instances matter to them."""
+        self._known.first = min((each.event.clock_at for each in matches), default=self._at) - self._terms.lateness
+        self._batch.keep_on(self._known.list_crowded())
+
     def decide(self, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]) -> list[Decided]:
-        """What the campaign would have granted for these events, which come in the order of the log; `granted` is what others
-        were, by the offset of the event.
+        """What the campaign would have granted for these events of the portion, which come in the order of the log; `granted` is
+        what others were, by the offset of the event.
         """
         instances = self._find_instances(matches)
         try:
@@ -145,6 +152,20 @@ class Simulation:
         except BaseException:
             self._batch = InstanceBatch(self._known)
             raise
+
+    def reverse(self, reversal: PastReversal, book: Book) -> Sequence[TakenBack]:
+        """Take back what a reversal takes under a book, and leave what was there before it to what comes now."""
+        undone = self.reversals.reverse(reversal, book)
+        if undone is None:
+            return ()
+        for each in undone.instances:
+            self._known.put(each.place, each.instance)
+        self._batch.keep_on({each.place[:3] for each in undone.instances})
+        for credit in undone.credits:
+            before = self._counters[credit.counter]
+            self._counters[credit.counter] = Counter(before.used - credit.amount, before.version + 1)
+        self._held -= undone.badges
+        return undone.taken
 
     def _decide_on(
         self, instances: InstanceBatch, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]
@@ -155,6 +176,7 @@ class Simulation:
         counters = {key: self._counters.get(key) or Counter(0, 0) for key in charged}
         settled = list(self._decide(requests, counters, instances, standing))
         decided = [self._tell(each, place, instances) for each, place in zip(settled, standing, strict=True)]
+        self.reversals.keep(matches, settled, instances)
         self._keep(settled, counters, instances)
         return decided
 
@@ -201,8 +223,6 @@ class Simulation:
 
     def _find_instances(self, matches: Sequence[Match]) -> InstanceBatch:
         """Those that matter to the events, as settle would find them; where all are found without a route, in less time."""
-        clock = [match.event.clock_at for match in matches]
-        self._known.first = min(clock, default=self._at) - self._terms.lateness
         if not self._terms.is_routed:
             return self._batch
         wanted = list_instances_to_lock(matches)
@@ -217,7 +237,7 @@ class Simulation:
         self._counters.update((key, counter) for key, counter in counters.items() if counter.version)
         for place, instance in instances.changed.items():
             self._known.put(place, instance)
-        instances.keep_on(self._known.list_crowded())
+        instances.keep_on(())
         for each in settled:
             if each.decision.outcome == "granted":
                 self._held |= list_badges([each.request.wanted])

@@ -14,6 +14,7 @@ from fillip.core.backtest.result import (
     Result,
     Spend,
 )
+from fillip.core.backtest.reversal import TakenBack, may_fall_short
 from fillip.core.backtest.simulation import Decided
 from fillip.core.ledger.decision import DecisionReason
 from fillip.core.ledger.settlement import GrantRequest
@@ -28,9 +29,11 @@ Unit = tuple[str, str | None]
 
 class _DayTally(Struct):
     granted: int = 0
+    reversed: int = 0
     denied: int = 0
     rewards: Counter[Unit] = field(default_factory=Counter)
     spend: Counter[Unit] = field(default_factory=Counter)
+    taken: Counter[Unit] = field(default_factory=Counter)
 
 
 class _BiteTally(Struct):
@@ -41,19 +44,21 @@ class _BiteTally(Struct):
 
 
 class Tally:
-    """Counts; `met` are the users who met the campaign."""
+    """Counts; `met` are the users who met the campaign. `may_fall_short`: less may have been taken back in fact."""
 
     def __init__(self) -> None:
         self.met: set[str] = set()
+        self.may_fall_short = False
         self._events_met = 0
         self._rewards: Counter[Unit] = Counter()
         self._spend: Counter[Unit] = Counter()
+        self._taken: Counter[Unit] = Counter()
         self._denied: Counter[DecisionReason] = Counter()
         self._users: set[str] = set()
         self._days: dict[date, _DayTally] = {}
         self._bites: dict[str, _BiteTally] = {}
         self._others: dict[str, Counter[str]] = {}
-        self._granted = self._alone = self._codes = 0
+        self._granted = self._reversed = self._alone = self._codes = 0
         self._samples: dict[str, list[tuple[int, Decided]]] = {"granted": [], "denied": []}
 
     def add_met(self, user_ids: Sequence[str]) -> None:
@@ -74,6 +79,16 @@ class Tally:
             insort(shown, (rank, decided), key=lambda each: each[0])
             del shown[SAMPLES:]
 
+    def take_back(self, taken: TakenBack) -> None:
+        """What was taken of one of the grants that were added."""
+        day = self._days[taken.day]
+        self._reversed += taken.is_first
+        day.reversed += taken.is_first
+        for reward, value in taken.rewards:
+            self._taken[reward.kind, reward.currency] += value
+            day.taken[reward.kind, reward.currency] += value
+            self.may_fall_short |= may_fall_short(reward)
+
     @property
     def samples(self) -> Sequence[Decided]:
         """Decisions to show, those granted first."""
@@ -90,12 +105,13 @@ class Tally:
             events_met=self._events_met,
             users_met=len(self.met),
             granted=self._granted,
+            reversed=self._reversed,
             granted_users=len(self._users),
-            spend=_list_spend(self._rewards, self._spend),
+            spend=_list_spend(self._rewards, self._spend, self._taken),
             codes=self._codes,
             denied=dict(self._denied),
             days=[
-                Day(each, day.granted, day.denied, _list_spend(day.rewards, day.spend))
+                Day(each, day.granted, day.reversed, day.denied, _list_spend(day.rewards, day.spend, day.taken))
                 for each, day in sorted(self._days.items())
             ],
             limits=[
@@ -153,6 +169,6 @@ def _list_rewards(request: GrantRequest) -> Iterator[tuple[Unit, int, bool]]:
         yield (reward.kind, reward.currency), request.values[index], reward.pool is not None
 
 
-def _list_spend(rewards: Counter[Unit], values: Counter[Unit]) -> list[Spend]:
+def _list_spend(rewards: Counter[Unit], values: Counter[Unit], taken: Counter[Unit]) -> list[Spend]:
     units = sorted(rewards, key=lambda unit: (unit[0], unit[1] or ""))
-    return [Spend(*unit, rewards[unit], values[unit]) for unit in units]
+    return [Spend(*unit, rewards[unit], values[unit], taken[unit]) for unit in units]

@@ -22,6 +22,9 @@ from fillip.manage.request.route import Posting, Route, UnitOfWork, Writing, beg
 
 FACTS = "facts:read"
 LONGEST = timedelta(days=1_100)
+OLDER = "Null in results of before reversals were considered"
+NoLonger = Literal["reversals", "own_earlier_grants"]
+"""What results of that time, which are kept, pass over besides."""
 Facts = Annotated[UnitOfWork, begin(FACTS)]
 router = APIRouter(tags=["backtests"], route_class=Route)
 
@@ -44,19 +47,23 @@ class NewBacktest(Part):
 
 
 class BacktestSpend(BaseModel):
-    """Rewards of one kind and currency: how many, and their value in minor units or points."""
+    """Rewards of one kind and currency: how many, and their value in minor units or points, of which so much was `reversed` since:
+    the cost is `value` less that.
+    """
 
     kind: str
     currency: str | None
     rewards: int
     value: int
+    reversed: int | None = Field(None, description=OLDER)
 
 
 class BacktestDay(BaseModel):
-    """A day of the tenant's calendar."""
+    """A day of the tenant's calendar. `reversed` of its grants were taken back since, in part or in full."""
 
     day: date
     granted: int
+    reversed: int | None = Field(None, description=OLDER)
     denied: int
     spend: list[BacktestSpend]
 
@@ -139,6 +146,7 @@ class BacktestResult(BaseModel):
     events_met: int
     users_met: int
     granted: int
+    reversed: int | None = Field(None, description=f"Grants taken back since, in part or in full. {OLDER}")
     granted_users: int
     granted_alone: int = Field(description="Grants for whose event no other campaign was granted")
     spend: list[BacktestSpend]
@@ -155,7 +163,7 @@ class BacktestResult(BaseModel):
     differences: BacktestDifferences | None = Field(
         None, description="Null where the campaign decided nothing in that time"
     )
-    not_considered: list[NotConsidered]
+    not_considered: list[NotConsidered | NoLonger]
     read_to: datetime | None = Field(description="When the newest of the events was received")
     book_version: int
     seconds: float

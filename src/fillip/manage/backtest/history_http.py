@@ -1,21 +1,25 @@
 """The past from analyse, where it lies, some events at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal, TypeVar
 
 import httpx
 import msgspec
 
+from fillip.core.backtest.past import Mark
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.errors import Refused, Retry
-from fillip.http.history_query import MAX_EVENTS, PATH, HistoryCount, HistoryEvent, HistoryQuery, Mark
+from fillip.http.history_query import MAX_EVENTS, PATH, HistoryCount, HistoryEvent, HistoryQuery, HistoryReversal
 from fillip.manage.analyse_http import ask
 
 TRIES, PAUSE_S = 10, 3.0
 """Analyse may be busy with the tenant's other queries, or away for a moment."""
 FEWEST = 100
 """So few events at a time there always is room for, whatever they hold."""
-_read_lines = msgspec.json.Decoder(HistoryEvent).decode_lines
+_read_events = msgspec.json.Decoder(HistoryEvent).decode_lines
+_read_reversals = msgspec.json.Decoder(HistoryReversal).decode_lines
+_Row = TypeVar("_Row", HistoryEvent, HistoryReversal)
 
 
 class AnalyseHistory:
@@ -32,9 +36,20 @@ class AnalyseHistory:
 
     async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
         """All events, or those behind a mark, in the order of their receipt. Raises Retry."""
+        async for page in self._read("events", _read_events, behind):
+            yield page
+
+    async def read_reversals(self) -> AsyncIterator[Sequence[HistoryReversal]]:
+        """What was taken back of these events by their own users, in the order of receipt. Raises Retry."""
+        async for page in self._read("reversals", _read_reversals, None):
+            yield page
+
+    async def _read(
+        self, want: Literal["events", "reversals"], read_lines: Callable[[bytes], list[_Row]], behind: Mark | None
+    ) -> AsyncIterator[Sequence[_Row]]:
         most = MAX_EVENTS
         while True:
-            query = msgspec.structs.replace(self._query, want="events", behind=behind, limit=most)
+            query = msgspec.structs.replace(self._query, want=want, behind=behind, limit=most)
             try:
                 lines = await self._insist(query)
             except Refused:
@@ -42,11 +57,11 @@ class AnalyseHistory:
                     raise
                 most //= 10  # they are large: fewer at a time
                 continue
-            events = await asyncio.to_thread(_read_lines, lines)
-            if events:
-                yield events
-                behind = Mark(events[-1].received_at, events[-1].partition, events[-1].log_offset)
-            if len(events) < most:
+            rows = await asyncio.to_thread(read_lines, lines)
+            if rows:
+                yield rows
+                behind = rows[-1].mark
+            if len(rows) < most:
                 return
 
     async def _insist(self, query: HistoryQuery) -> bytes:

@@ -6,6 +6,7 @@ from collections import Counter as Sums
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.backtest.result import Difference, Differences, Said, Worth
 from fillip.core.backtest.simulation import Decided
 from fillip.core.event import Event
+from fillip.core.ledger.decision import identify_incentive
+from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, give_back, read_terms
 from fillip.core.limit import Counter, CounterKey, CounterUse, Limit
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backtest.past_postgres import PastLedger
@@ -24,7 +27,7 @@ from fillip.rows.connection import Row
 PAGE = 10_000
 _SQL = {
     name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    for name in ("has_decided", "read_decided", "read_grants")
+    for name in ("has_decided", "read_decided", "read_grants", "find_reversed")
 }
 _FIRST = datetime(1, 1, 2, tzinfo=UTC), UUID(int=0)
 _LOW_BITS = 2**64 - 1
@@ -104,12 +107,11 @@ class Comparison:
 
 
 class OthersUse:
-    """What others than the campaign itself have used of limits that it shares. `is_exact`: none of its own grants was taken back."""
+    """What others than the campaign itself have used of limits that it shares."""
 
-    def __init__(self, ledger: PastLedger, own: Mapping[CounterKey, int], *, is_exact: bool) -> None:
+    def __init__(self, ledger: PastLedger, own: Mapping[CounterKey, int]) -> None:
         self._ledger = ledger
         self._own = own
-        self.is_exact = is_exact
 
     async def read_counters(self, asked: Collection[CounterKey]) -> Mapping[CounterKey, Counter]:
         """What is used of them now, without what the campaign took for the time asked. Raises Retry."""
@@ -120,25 +122,66 @@ class OthersUse:
 async def load_others_use(
     ledger: PastLedger, live: LiveDecisions, tenant_id: str, limits: Mapping[str, Limit]
 ) -> OthersUse:
-    """Add up what the campaign's grants took of those `limits` that are shared. Of a grant that was taken back, in part or all, nothing
-    is taken off: a reversal does not tell of which campaign's grant it gave something back. Raises Retry.
-    """
+    """Add up what the campaign's grants took of those `limits` that are shared, less what was given back of it. Raises Retry."""
     own: Sums[CounterKey] = Sums()
-    is_exact = True
-    shared = {limit_id: limit for limit_id, limit in limits.items() if limit.campaign_id is None}
+    shared = read_terms({limit_id: limit for limit_id, limit in limits.items() if limit.campaign_id is None})
     if not shared:
-        return OthersUse(ledger, own, is_exact=True)
+        return OthersUse(ledger, own)
     async for rows in live.read_grants():
+        lost = await _find_lost(ledger, tenant_id, rows)
         for row in rows:
-            for use in _read_uses(row["limits"]):
-                if (limit := shared.get(use.limit_id)) is None:
-                    continue
-                if row["is_reversed"]:
-                    is_exact = False
-                    continue
-                user_id = row["user_id"] if limit.per_user else ""
-                own[CounterKey(tenant_id, use.limit_id, user_id, use.key, use.window_start)] += use.amount
-    return OthersUse(ledger, own, is_exact=is_exact)
+            grant = _read_grant(row)
+            own.update(_add_up(tenant_id, grant, shared))
+            reversed_share = row["decision_id"] in lost if grant.instance else Fraction(row["share"] or 0)
+            for credit in give_back(tenant_id, grant, shared, Fraction(0), Fraction(reversed_share)):
+                own[credit.counter] -= credit.amount
+    return OthersUse(ledger, own)
+
+
+async def _find_lost(ledger: PastLedger, tenant_id: str, rows: Sequence[Row]) -> set[UUID]:
+    """The grants of quests that were taken back: of these all is, or nothing."""
+    decisions = {
+        identify_incentive(row["decision_id"], index): row["decision_id"]
+        for row in rows
+        if row["instance"]
+        for index in range(row["rewards"])
+    }
+    found = await ledger.fetch(_SQL["find_reversed"], tenant_id, sorted(decisions)) if decisions else ()
+    return {decisions[row["incentive_id"]] for row in found}
+
+
+def _add_up(tenant_id: str, grant: Grant, shared: Mapping[str, LimitTerms]) -> Sums[CounterKey]:
+    """What a grant took of shared limits."""
+    taken: Sums[CounterKey] = Sums()
+    for use in grant.uses:
+        if terms := shared.get(use.limit_id):
+            owner = grant.user_id if terms.per_user else ""
+            taken[CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)] += use.amount
+    return taken
+
+
+def _read_grant(row: Row) -> Grant:
+    """As it was granted."""
+    worth = _read_worth(row["reward_values"])
+    return Grant(
+        decision_id=row["decision_id"],
+        campaign_id=row["campaign_id"],
+        user_id=row["user_id"],
+        instance=row["instance"],
+        give_back=row["give_back"],
+        uses=_read_uses(row["limits"]),
+        incentives=[
+            GrantedIncentive(
+                incentive_id=identify_incentive(row["decision_id"], index),
+                kind=each.kind,
+                value=each.value,
+                currency=each.currency,
+                reversed_value=0,
+                state="granted",
+            )
+            for index, each in enumerate(worth)
+        ],
+    )
 
 
 def _tell_grant(row: Row) -> Difference:

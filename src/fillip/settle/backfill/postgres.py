@@ -11,9 +11,9 @@ import asyncpg
 from msgspec import Struct, json
 
 from fillip.core.backfill import BackfillOrder, BackfillResult, Bounds, PassedOver
+from fillip.core.backtest.past import Mark
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Event
-from fillip.http.history_query import Mark
 from fillip.rows.columns import list_columns
 from fillip.settle.backfill.stage import PastTransaction, Portion, Told
 from fillip.settle.postgres import SQL as LEDGER_SQL

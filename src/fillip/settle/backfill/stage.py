@@ -14,12 +14,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from fillip.core.backfill import BackfillOrder, BackfillResult, PassedOver
+from fillip.core.backtest.past import Mark
 from fillip.core.book.version import CampaignVersion
 from fillip.core.event import Event, fingerprint
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
 from fillip.core.ledger.settlement import GrantRequest
 from fillip.core.match.candidate import Match
-from fillip.http.history_query import Mark
 from fillip.settle.stage import LedgerTransaction, settle_matches
 from fillip.stream.belt import Batch
 

@@ -9,13 +9,14 @@ from typing import Protocol
 import structlog
 
 from fillip.core.backfill import BackfillOrder, Bounds, PassedOver, narrow_book
+from fillip.core.backtest.past import Mark
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.book.version import CampaignVersion
 from fillip.core.erasure import is_erased
 from fillip.core.errors import Busy, Refused, Retry
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.match.candidate import Match
-from fillip.http.history_query import HistoryEvent, Mark
+from fillip.http.history_query import HistoryEvent
 from fillip.settle.backfill.stage import Portion, SettlePast
 
 FEWEST, MOST = 250, 1_000
@@ -126,9 +127,9 @@ class BackfillWalk:
             await self._decide(done, page[:half])
             await self._decide(done + half, page[half:])
         else:  # a run that is asked for later takes it up again
-            mark, told = _mark(page), f"{type(error).__name__}: {error}"
+            mark, told = page[-1].mark, f"{type(error).__name__}: {error}"
             log.error("a past event can't be decided", tenant=self._order.tenant_id, mark=mark, error=told)
-            await self._settle(Portion(done, 1, _mark(page), (), {"undecidable": 1}, {}))
+            await self._settle(Portion(done, 1, page[-1].mark, (), {"undecidable": 1}, {}))
 
     async def _decide_once(self, done: int, page: Sequence[HistoryEvent]) -> None:
         async with self._turn:
@@ -143,7 +144,7 @@ class BackfillWalk:
                 if not self._is_spoiled:
                     break
             others = whole.campaign_versions
-            await self._settle(Portion(done, len(page), _mark(page), matches, passed_over, others))
+            await self._settle(Portion(done, len(page), page[-1].mark, matches, passed_over, others))
 
     async def _pin(self) -> Book:
         tenant_id, campaign_id = self._order.tenant_id, self._order.campaign_id
@@ -182,7 +183,3 @@ def choose_portion(events: int, took_s: float) -> int:
     if took_s < FEW_S:
         return min(events * 2, MOST)
     return max(events // 2, FEWEST) if took_s > LONG_S else events
-
-
-def _mark(page: Sequence[HistoryEvent]) -> Mark:
-    return Mark(page[-1].received_at, page[-1].partition, page[-1].log_offset)
