@@ -48,12 +48,12 @@ def _count_for_first() -> None:
         first = chosen[event.key]
         if first is None or first[0] != candidate.campaign_version.campaign_id:
             return [], None
-        shelf = self._shelves[event.tenant_id, candidate.campaign_version.campaign_id, event.user_id]
-        shelf.find = lambda event: [each for each in UserInstances.find(shelf, event) if each.key == first[1]]
+        mine = self._of_user((event.tenant_id, candidate.campaign_version.quest_id, event.user_id))
+        mine.find = lambda event: [each for each in UserInstances.find(mine, event) if each.key == first[1]]
         try:
             return _move(self, event, candidate)
         finally:
-            del shelf.find
+            del mine.find
 
     pytest.MonkeyPatch().setattr(questing.InstanceBatch, "advance", advance)
 
@@ -62,8 +62,8 @@ def _find_first(quests: Any, event: Any) -> tuple[str, str] | None:
     """(campaign, instance key) of the user's oldest instance that is open at the event's time."""
     found = [
         (each.start_offset, campaign, each.key)
-        for campaign in event.book.campaign_versions
-        for each in quests._shelve((event.tenant_id, campaign, event.user_id)).instances.values()
+        for campaign, version in event.book.campaign_versions.items()
+        for each in quests._of_user((event.tenant_id, version.quest_id, event.user_id)).instances.values()
         if each.state == "open" and each.ends_at and event.occurred_at <= each.ends_at
     ]
     return min(found)[1:] if found else None
