@@ -80,7 +80,7 @@ async def _launch(shop: Shop, plane: Plane) -> None:
     await shop.call("POST", "/v1/campaigns/five/launch")
     caller = Caller(None, shop.tenant_id, frozenset())
     async with transaction(plane.engine, caller) as connection:
-        await add_backfill(connection, caller, "five", FIRST)
+        await add_backfill(connection, caller, "five", FIRST, events_wait=True)
     async with transaction(plane.owner) as connection:
         await connection.exec_driver_sql(SETTLED.replace("%s", f"'{Topics().received}'", 1).replace("%s", str(EVENTS)))
 

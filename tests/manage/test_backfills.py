@@ -107,6 +107,68 @@ async def test_a_quest_takes_its_past(backfill_world: BackfillWorld) -> None:
     assert [row[:2] for row in backfill_world.list_granted("visits")] == [("a2", "ada"), ("live", "linus")]
 
 
+async def test_what_comes_meanwhile_waits_and_goes_on_where_the_past_ends(backfill_world: BackfillWorld) -> None:
+    """Ada was there twice, and comes a third time before the backfill's turn; what of Linus's waits is taken back; Grace goes."""
+    client = backfill_world.client
+    await draft(client, "visits", QUEST)
+    await launch(client, "beside", SIMPLE)
+    await backfill_world.happen(
+        *[buy(f"a{n}", "ada", hours_ago=40 - n) for n in range(2)],
+        *[buy(f"l{n}", "linus", hours_ago=20 - n) for n in range(2)],
+        *[buy(f"g{n}", "grace", hours_ago=20 - n) for n in range(2)],
+        load=False,
+    )
+    await backfill_world.launch("visits")
+    assert await backfill_world.turns.take_due()  # it has found up to where the past goes, and waits for analyse
+    third = [buy("a2", "ada"), buy("l2", "linus"), buy("g2", "grace")]
+    await backfill_world.happen(*third, third[0], take_back("r", "l2", "linus"), third[0])
+    assert (await client.post("/v1/users/grace/erasure", headers=ANY)).is_success
+    assert backfill_world.list_granted("visits") == []
+    assert {row[0] for row in backfill_world.list_granted("beside")} >= {"a2", "l2", "g2"}
+    found = (await client.get("/v1/campaigns/visits/backfill")).json()
+    assert (found["waiting"], found["handed_over_at"]) == (3, None)
+    told = (await client.get("/v1/campaigns/visits/explain?event_id=a2")).json()
+    assert "waits until the campaign's backfill" in told["summary"] and told["checks"][-1]["check"] == "backfill"
+    backfill_world.owner.execute("UPDATE backfill SET due_at = now(), error = NULL")
+    found = await backfill_world.backfill("visits")
+    assert (found["waiting"], found["handed_over_at"] is None) == (0, False)
+    assert found["result"]["granted"] == 1
+    assert found["result"]["passed_over"] == {"reversed": 1, "erased": 3, "received_after": 3}
+    assert [row[:2] for row in backfill_world.list_granted("visits")] == [("a2", "ada")]
+    told = (await client.get("/v1/campaigns/visits/explain?event_id=a2")).json()
+    assert (told["as_of"], told["outcome"]) == ("decision", "granted")
+    await backfill_world.happen(*third, buy("l3", "linus"), buy("a3", "ada"))
+    assert [row[:2] for row in backfill_world.list_granted("visits")] == [("a2", "ada"), ("l3", "linus")]
+    await backfill_world.ask_again("visits")
+    assert (await backfill_world.backfill("visits"))["result"]["events_met"] == 0
+
+
+async def test_what_waits_stays_through_a_pause_and_is_not_granted_after_the_end(backfill_world: BackfillWorld) -> None:
+    """What comes in the pause is denied at once; what comes behind the end and is dated before it waits in vain, too."""
+    client = backfill_world.client
+    for campaign_id in ("visits", "calls"):
+        await draft(client, campaign_id, QUEST)
+    await backfill_world.happen(*[buy(f"a{n}", "ada", hours_ago=40 - n) for n in range(2)])
+    for campaign_id in ("visits", "calls"):
+        await backfill_world.launch(campaign_id)
+    await backfill_world.happen(buy("a2", "ada"))
+    await client.post("/v1/campaigns/visits/pause", headers=ANY)
+    await client.post("/v1/campaigns/calls/end", headers=ANY)
+    await backfill_world.refresh()
+    await backfill_world.happen(buy("a3", "ada"))
+    denied = "SELECT campaign_id, event_id, reason FROM decision"
+    assert backfill_world.rows(denied) == [("visits", "a3", "paused")]
+    assert [await backfill_world.turns.take_due() for _ in range(2)] == [True, True]
+    visits, calls = [(await client.get(f"/v1/campaigns/{name}/backfill")).json() for name in ("visits", "calls")]
+    assert (visits["state"], visits["waiting"], "paused" in visits["error"]) == ("waiting", 1, True)
+    assert (calls["state"], calls["waiting"], "was ended" in calls["error"]) == ("failed", 2, True)
+    await client.post("/v1/campaigns/visits/resume", headers=ANY)
+    backfill_world.owner.execute("UPDATE backfill SET due_at = now(), error = NULL WHERE campaign_id = 'visits'")
+    assert (await backfill_world.backfill("visits"))["state"] == "done"
+    assert [row[:2] for row in backfill_world.list_granted("visits")] == [("a2", "ada")]
+    assert backfill_world.list_granted("calls") == []
+
+
 async def test_who_was_granted_before_keeps_it(backfill_world: BackfillWorld) -> None:
     group = {"exclusive": {"group": "one", "pick": "priority"}}
     await launch(backfill_world.client, "first", SIMPLE | group | {"priority": 9, "rule": "event.amount_cents == 1"})

@@ -145,7 +145,8 @@ class PostgresBooks:
         actions = await connection.fetch(SQL["actions"], tenant_id)
         limits = await connection.fetch(SQL["limits"], tenant_id)
         cohorts = await connection.fetch(SQL["cohorts"], tenant_id)
-        return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts)
+        backfilling = frozenset(each for (each,) in await connection.fetch(SQL["backfilling"], tenant_id))
+        return _Rows(tenant_id, row, lists, known, new, actions, limits, cohorts, backfilling)
 
     def _build(self, rows: "_Rows", cohorts: Mapping[str, Cohort], old: Book | None) -> Book:
         read: dict[str, list[CampaignVersion]] = {}
@@ -166,6 +167,7 @@ class PostgresBooks:
             cohorts=cohorts,
             lists=rows.lists,
             numbered=tenant["numbered"],
+            backfilling=rows.backfilling,
         )
         _ = book.limits_by_version  # made at the first look otherwise, which is an event's
         return book
@@ -233,3 +235,4 @@ class _Rows(msgspec.Struct, frozen=True):
     actions: list[asyncpg.Record]
     limits: list[asyncpg.Record]
     cohorts: list[asyncpg.Record]
+    backfilling: frozenset[str]

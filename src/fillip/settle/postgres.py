@@ -42,6 +42,7 @@ from fillip.settle.rows import (
 )
 from fillip.settle.stage import Outcome, Recorded
 from fillip.settle.transient_postgres import BUSY, TRANSIENT_ERRORS
+from fillip.settle.waiting import CampaignKey, WaitingRow
 from fillip.settle.wallet import PostgresWallets
 from fillip.stream.belt import Batch, Position
 
@@ -152,6 +153,11 @@ class PostgresTransaction:
         if tenant_ids:
             await self._connection.execute(SQL["hold_limits"], list(tenant_ids))
 
+    async def find_backfilling(self, campaigns: Collection[CampaignKey]) -> Collection[CampaignKey]:
+        """Of these campaigns, those whose events wait for their backfill, under the lock that `fence` has taken."""
+        rows = await self._connection.fetch(SQL["find_backfilling"], *to_columns(campaigns, 2))
+        return {(tenant, campaign) for tenant, campaign in rows}
+
     async def record_events(
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
     ) -> Recorded:
@@ -248,6 +254,7 @@ class PostgresTransaction:
         rejections = [write_rejection(r, logs[r.place.topic, r.place.partition]) for r in outcome.rejections]
         await self._write("write_rejections", RejectionRow, rejections)
         await self._write("write_pins", Pin, outcome.pins)
+        await self._write("write_waiting", WaitingRow, outcome.waiting)
 
     async def _write_settled(self, batch: Batch, outcome: Outcome) -> None:
         """Some decisions at a time: a statement's rows are encoded at once. Heads and counters are few, and go with the last."""

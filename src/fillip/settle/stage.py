@@ -46,6 +46,7 @@ from fillip.settle.reversal import (
     read_pending_reversal,
 )
 from fillip.settle.rows import CounterRow, InboxHeadRow
+from fillip.settle.waiting import CampaignKey, Handovers, WaitingRow, put_off
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
 
@@ -76,6 +77,7 @@ class Outcome(Struct, frozen=True):
     wallets: Collection[Wallet] = ()
     rejections: Sequence[Rejection] = ()
     pins: Sequence[Pin] = ()
+    waiting: Sequence[WaitingRow] = ()
     reversed: Sequence[SettledReversal] = ()
 
 
@@ -93,6 +95,9 @@ class LedgerTransaction(Protocol):
 
         Raises Fenced unless all offsets stood at the starts.
         """
+
+    async def find_backfilling(self, campaigns: Collection[CampaignKey]) -> Collection[CampaignKey]:
+        """Of these campaigns, those whose events wait for their backfill; that stays so until commit or rollback."""
 
     async def record_events(
         self, events: Sequence[Event], prints: Sequence[bytes], originals: Mapping[EventKey, Event]
@@ -158,6 +163,7 @@ class Settle:
         self._ledger = ledger
         self._report = report
         self._pins = Pins()
+        self._handovers = Handovers()
 
     async def __call__(self, batch: Batch, items: Sequence[Match | Rejection]) -> None:
         """Raises Fenced when the batch was settled before or by another, Retry when PostgreSQL is away."""
@@ -167,13 +173,17 @@ class Settle:
         pins = self._pins.list_new(batch, [match for match in seen if match.event.action != REVERSAL])
         tenants = {m.event.tenant_id for m in matches} | {r.tenant_id for r in rejections if r.tenant_id}
         tenants |= {pin.tenant_id for pin in pins}
+        asked = self._handovers.list_asked(matches)
         async with self._ledger.open() as ledger:
             await ledger.fence(batch, tenants)
-            fresh, conflicts, recorded = await _drop_duplicates(ledger, matches)
+            backfilling = await ledger.find_backfilling(asked) if asked else ()
+            self._handovers.keep(asked, backfilling)
+            new, conflicts, recorded = await _drop_duplicates(ledger, matches)
+            fresh, waiting = put_off(new, backfilling)
             in_turn = recorded.awaited or any(match.event.action == REVERSAL for match in fresh)
             outcome = await (_settle_in_turn(ledger, fresh, recorded) if in_turn else settle_matches(ledger, fresh))
             rejections += conflicts
-            await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins))
+            await ledger.write(batch, replace(outcome, rejections=rejections, pins=pins, waiting=waiting))
         self._pins.keep(batch, pins)
         duplicates = len(matches) - len(fresh) - len(conflicts)
         self._report(outcome.settled, rejections, duplicates, outcome.reversed)

@@ -27,7 +27,8 @@ class Action(Struct, frozen=True):
 class Book(Struct, frozen=True, dict=True):
     """`by_action` has, for each action, the triggers that its events may fire: only these are looked at.
 
-    `numbered` is how many of the tenant's users had a number; whoever got one later is in none of these cohorts.
+    `numbered` is how many of the tenant's users had a number; whoever got one later is in none of these cohorts. `backfilling` are
+    campaigns whose events may still have to wait for their backfill: the ledger knows.
     """
 
     tenant: Tenant
@@ -40,6 +41,7 @@ class Book(Struct, frozen=True, dict=True):
     cohorts: Mapping[str, Cohort]
     lists: Lists = {}
     numbered: int = 0
+    backfilling: frozenset[str] = frozenset()
 
     @cached_property
     def limits_by_version(self) -> dict[tuple[str, int, str | None], tuple[Limit, ...]]:

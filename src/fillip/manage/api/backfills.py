@@ -44,7 +44,11 @@ class BackfillResultAnswer(BaseModel):
 
 
 class BackfillAnswer(BaseModel):
-    """A backfill, and how far its newest run is: `events_done` of `events`. `error` is why it failed, or what it waits for."""
+    """A backfill, and how far its newest run is: `events_done` of `events`. `error` is why it failed, or what it waits for.
+
+    Of a quest, events that come after the launch wait behind the past: `waiting` are those that wait now. Workers decide what
+    comes since `handed_over_at`; of a campaign that is no quest, since its launch.
+    """
 
     campaign_id: ObjectId
     from_at: datetime = Field(serialization_alias="from")
@@ -53,6 +57,8 @@ class BackfillAnswer(BaseModel):
     state: Literal["waiting", "running", "done", "failed"]
     begun_at: datetime | None
     ended_at: datetime | None
+    handed_over_at: datetime | None
+    waiting: int
     events_done: int
     events: int | None
     result: BackfillResultAnswer

@@ -193,7 +193,8 @@ async def move_campaign(
     In shadow a draft is decided on all that comes, grants nothing and takes nothing: what it would have granted, before limits
     and conflicts with other campaigns, is denied as `shadow`. Withdrawing makes a draft of it again, as its next version.
     Launching checks the definition again; without `starts_at` the campaign starts now, in a tenant whose clock is `live`. With
-    `backfill_from` it starts then, and a backfill decides what was received before the launch. Only a launch takes a body.
+    `backfill_from` it starts then, and a backfill decides what was received before the launch; of a quest, what comes meanwhile waits
+    until that is over. Only a launch takes a body.
     Ending closes the schedule now. What a paused campaign would have granted is denied, as `paused`.
     """
     await lock_tenant(work.connection, work.caller)
@@ -217,7 +218,9 @@ async def move_campaign(
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
     row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
     if body is not None:
-        await add_backfill(work.connection, work.caller, campaign_id, body.backfill_from)
+        await add_backfill(
+            work.connection, work.caller, campaign_id, body.backfill_from, events_wait=campaign.quest is not None
+        )
     if order in ("shadow", "launch"):
         await _require_steps(work, row)
     return await _answer_campaign(work, row, response)

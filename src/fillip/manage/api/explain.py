@@ -18,6 +18,7 @@ from fillip.core.rule import RuleError
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid, NotFound
 from fillip.http.fields import Instant, OwnId, Part, Source, UserId, give_examples
+from fillip.manage.backfill.postgres import is_waiting
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import decisions, find_first
 from fillip.manage.explain import postgres, wording
@@ -126,6 +127,8 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     if appraisal.refused is None and not context.campaign_version.is_shadow:
         checks.append(await _check_current_limits(work, context, appraisal.values))
     outcome, reason = _conclude(context, checks, trial)
+    if occurrence.event_id and await is_waiting(work.connection, work.caller, campaign_id, context.event.key):
+        checks.append(Check(check="backfill", passed=True, message=wording.WAITING))
     return build_explanation(context, checks, outcome, reason, as_of="now")
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,7 +12,7 @@ from fillip.core.backfill import BackfillOrder
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.manage.backfill.told import AllDone, BackfillFailed, BackfillTold, GoesOn, Waits
-from fillip.manage.store.backfill_table import backfill
+from fillip.manage.store.backfill_table import backfill, backfill_waiting
 from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.store.tables import tenant
 
@@ -37,19 +37,35 @@ _ANEW: dict[str, Any] = {
 }
 
 
-async def add_backfill(connection: Connection, caller: Caller, campaign_id: str, from_at: datetime) -> None:
-    """Store that a campaign, which this transaction has launched, is to decide what was received before."""
+async def add_backfill(
+    connection: Connection, caller: Caller, campaign_id: str, from_at: datetime, *, events_wait: bool
+) -> None:
+    """Store that a campaign, which this transaction has launched, is to decide what was received before; `events_wait`: before workers
+    decide what comes.
+    """
     version = select(tenant.c.book_version).where(tenant.c.tenant_id == caller.tenant_id).scalar_subquery()
     values = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id, "from_at": from_at, "book_version": version}
+    values["handed_over_at"] = None if events_wait else func.now()
     await connection.execute(insert(backfill).values(values))
 
 
 async def find_backfill(connection: Connection, caller: Caller, campaign_id: str) -> Row[Any]:
-    """The one of a campaign; raises NotFound."""
-    row = (await connection.execute(select(backfill).where(*_match(caller, campaign_id)))).one_or_none()
+    """The one of a campaign, with how many events are `waiting` for their turn behind the past; raises NotFound."""
+    mine = backfill_waiting.c
+    waiting = select(func.count()).where(mine.tenant_id == caller.tenant_id, mine.campaign_id == campaign_id)
+    statement = select(backfill, waiting.scalar_subquery().label("waiting"))
+    row = (await connection.execute(statement.where(*_match(caller, campaign_id)))).one_or_none()
     if row is None:
         raise NotFound(f"campaign '{campaign_id}' was not launched with a backfill")
     return row
+
+
+async def is_waiting(connection: Connection, caller: Caller, campaign_id: str, event_key: UUID) -> bool:
+    """Whether this event of the caller's waits for the campaign's backfill."""
+    mine = backfill_waiting.c
+    named = (mine.campaign_id == campaign_id) & (mine.event_key == event_key)
+    found = select(mine.number).where(mine.tenant_id == caller.tenant_id, named)
+    return (await connection.execute(found)).one_or_none() is not None
 
 
 async def ask_again(connection: Connection, caller: Caller, campaign_id: str) -> Row[Any]:
@@ -58,10 +74,10 @@ async def ask_again(connection: Connection, caller: Caller, campaign_id: str) ->
     statement = (
         update(backfill).where(*_match(caller, campaign_id), is_over).values(_ANEW | {"run": backfill.c.run + 1})
     )
-    row = (await connection.execute(statement.returning(*backfill.c))).one_or_none()
-    if row is None:
-        state = (await find_backfill(connection, caller, campaign_id)).state
-        raise Conflict(f"the backfill of campaign '{campaign_id}' is {state}: it can run again when it has ended")
+    is_asked = (await connection.execute(statement.returning(backfill.c.run))).one_or_none() is not None
+    row = await find_backfill(connection, caller, campaign_id)
+    if not is_asked:
+        raise Conflict(f"the backfill of campaign '{campaign_id}' is {row.state}: it can run again when it has ended")
     return row
 
 

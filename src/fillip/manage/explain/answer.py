@@ -27,6 +27,7 @@ CheckName = Literal[
     "conflict",
     "limits",
     "room",
+    "backfill",
 ]
 
 

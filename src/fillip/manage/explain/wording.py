@@ -29,12 +29,15 @@ STOCK: dict[str, str] = {
 }
 """By the reason of a decision that was denied behind its limits."""
 
+WAITING = "the event waits until the campaign's backfill has decided what came before it"
 SHADOW = "the campaign is in shadow: this is what it would give by itself, before limits and other campaigns"
 
 
 def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome) -> str:
     """One sentence on the campaign of this name."""
     failed = next((check for check in checks if not check.passed), None)
+    if any(check.check == "backfill" for check in checks):
+        return f"{user_id} gets nothing from '{name}' yet: {WAITING}."
     if outcome == "granted":
         return f"{user_id} earns the reward of '{name}': every condition holds and every limit has room."
     if outcome == "progress":

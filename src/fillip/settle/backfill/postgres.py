@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
@@ -12,10 +12,12 @@ from msgspec import Struct, json
 
 from fillip.core.backfill import BackfillOrder, BackfillResult, Bounds, PassedOver
 from fillip.core.backtest.past import Mark
+from fillip.core.erasure import is_erased
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Event
-from fillip.rows.columns import list_columns
-from fillip.settle.backfill.stage import PastTransaction, Portion, Told
+from fillip.http.history_query import HistoryEvent
+from fillip.rows.columns import list_columns, to_columns
+from fillip.settle.backfill.stage import PastTransaction, Portion, Told, WaitingEvent
 from fillip.settle.postgres import SQL as LEDGER_SQL
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
 from fillip.settle.rows import EventRow, write_event
@@ -24,6 +26,7 @@ from fillip.settle.transient_postgres import TRANSIENT_ERRORS
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _ENDS = json.Decoder(dict[int, int])
 _RESULT = json.Decoder(BackfillResult)
+_DATA = json.Decoder(dict[str, Any])
 _Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
@@ -91,14 +94,17 @@ class PostgresPast(PostgresTransaction, PastTransaction):
         super().__init__(connection, owner)
         self._topic = topic
 
-    async def fence_past(self, order: BackfillOrder, done: int) -> BackfillResult:
+    async def fence_past(self, order: BackfillOrder, done: int, *, alone: bool = False) -> BackfillResult:
         """See PastTransaction."""
         await self._connection.execute("SELECT set_config('app.tenants', $1, true)", order.tenant_id)
         held = order.tenant_id, order.campaign_id, order.run_id
         result = await self._connection.fetchval(SQL["fence"], *held, done)
         if result is None:
             raise Fenced("the backfill is another's by now")
-        await self._connection.execute(LEDGER_SQL["hold_limits"], [order.tenant_id])
+        if alone:
+            await self._connection.execute(SQL["hold_alone"], order.tenant_id)
+        else:
+            await self._connection.execute(LEDGER_SQL["hold_limits"], [order.tenant_id])
         return _RESULT.decode(result)
 
     async def take_past(self, order: BackfillOrder, events: Sequence[Event], prints: Sequence[bytes]) -> Told:
@@ -113,20 +119,26 @@ class PostgresPast(PostgresTransaction, PastTransaction):
         keys = sorted(said)
         rows = list_columns(EventRow, [write_event(*said[key]) for key in keys])
         recorded = {key for _, key in await self._connection.fetch(LEDGER_SQL["record_events"], *rows)}
+        await self._lock(order, keys)
         mine = []
-        locked = await self._connection.fetch(SQL["lock_events"], order.tenant_id, keys)
-        prints_before = {row["event_key"]: row["fingerprint"] for row in locked}
-        launch = order.book_version, self._topic
-        for row in await self._connection.fetch(SQL["find_decided"], order.tenant_id, keys, *launch):
+        waited = [events[n].key for n, rejected in out.items() if not rejected]  # whose user is being erased
+        launch = order.book_version, self._topic, order.campaign_id
+        for row in await self._connection.fetch(SQL["read_events"], order.tenant_id, keys, *launch):
             key = row["event_key"]
-            if row["reversed"] or prints_before[key] is None:
+            if row["reversed"] or row["fingerprint"] is None:
                 passed_over["reversed"] += 1
-            elif prints_before[key] != said[key][1]:
+                waited += [key] if row["waits"] else []
+            elif row["fingerprint"] != said[key][1]:
                 passed_over["conflicting"] += 1
+            elif row["waits"]:  # it came again: it has its turn where it came first
+                waited.append(key)
+                mine.append(key)
             elif row["decided_since"] and key not in recorded:
                 passed_over["decided_before"] += 1  # by a worker: it came, or came again, after the launch
             else:
                 mine.append(key)
+        if waited:
+            await self._connection.execute(SQL["drop_waiting"], order.tenant_id, order.campaign_id, waited)
         taken = await self._connection.fetch(
             SQL["take_events"], order.tenant_id, order.campaign_id, order.run, sorted(mine)
         )
@@ -134,6 +146,33 @@ class PostgresPast(PostgresTransaction, PastTransaction):
         if len(fresh) < len(mine):
             passed_over["decided_before"] += len(mine) - len(fresh)
         return Told(fresh, passed_over)
+
+    async def _lock(self, order: BackfillOrder, keys: Sequence[UUID]) -> None:
+        """Lock events: what is read of them behind that has all that others did under their locks."""
+        await self._connection.execute(LEDGER_SQL["lock_events"], [order.tenant_id] * len(keys), keys)
+
+    async def hold_waiting(self, order: BackfillOrder, most: int) -> Sequence[WaitingEvent]:
+        """See PastTransaction."""
+        campaign = order.tenant_id, order.campaign_id
+        found = await self._connection.fetch(SQL["find_waiting"], *campaign, order.run, most)
+        if not found:
+            return []
+        numbers, keys = to_columns((tuple(row) for row in found), 2)
+        await self._lock(order, sorted(row["event_key"] for row in found))
+        rows = await self._connection.fetch(SQL["read_waiting"], order.tenant_id, numbers, keys)
+        return [_read_waiting(row) for row in rows]
+
+    async def take_waiting(self, order: BackfillOrder, met: Sequence[UUID], gone: Sequence[UUID]) -> Collection[UUID]:
+        """See PastTransaction."""
+        campaign = order.tenant_id, order.campaign_id
+        taken = await self._connection.fetch(SQL["take_events"], *campaign, order.run, sorted(met))
+        await self._connection.execute(SQL["drop_waiting"], *campaign, gone)
+        return {row["event_key"] for row in taken}
+
+    async def leave_waiting(self, order: BackfillOrder, events: Sequence[UUID]) -> None:
+        """See PastTransaction."""
+        campaign = order.tenant_id, order.campaign_id
+        await self._connection.execute(SQL["leave_waiting"], *campaign, order.run, events)
 
     async def read_grants(self, order: BackfillOrder, events: Collection[UUID]) -> Mapping[UUID, Mapping[str, int]]:
         """See PastTransaction."""
@@ -149,3 +188,26 @@ class PostgresPast(PostgresTransaction, PastTransaction):
         held = order.tenant_id, order.campaign_id, order.run_id
         place = mark.received_at, mark.partition, mark.log_offset
         await self._connection.execute(SQL["keep"], *held, done, *place, json.encode(result).decode())
+
+    async def keep_waiting(self, order: BackfillOrder, result: BackfillResult, *, is_handed_over: bool) -> None:
+        """See PastTransaction."""
+        held = order.tenant_id, order.campaign_id, order.run_id
+        await self._connection.execute(SQL["keep_waiting"], *held, json.encode(result).decode(), is_handed_over)
+
+
+def _read_waiting(row: asyncpg.Record) -> WaitingEvent:
+    event = HistoryEvent(
+        source=row["event_source"],
+        id=row["event_id"],
+        user_id=row["user_id"],
+        action=row["action"],
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        partition=row["partition"],
+        log_offset=row["log_offset"],
+        data=_DATA.decode(row["attributes"]),
+    )
+    passed_over: PassedOver | None = "reversed" if row["reversed"] else None
+    if row["erasing"] or is_erased(row["user_id"]):
+        passed_over = "erased"
+    return WaitingEvent(row["event_key"], event, passed_over)

@@ -2,10 +2,13 @@
 
 The row of the backfill stands where live batches have their offsets; then limits, events, and all that a batch locks. Whether an
 event is this campaign's to decide is asked of the ledger under the event's own lock: live batches take the same one.
+
+Of a quest, events that came after the launch wait until the past is over, and are settled in their order then; see
+fillip.settle.waiting.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,7 +23,8 @@ from fillip.core.event import Event, fingerprint
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
 from fillip.core.ledger.settlement import GrantRequest
 from fillip.core.match.candidate import Match
-from fillip.settle.stage import LedgerTransaction, settle_matches
+from fillip.http.history_query import HistoryEvent
+from fillip.settle.stage import LedgerTransaction, Outcome, settle_matches
 from fillip.stream.belt import Batch
 
 
@@ -45,20 +49,58 @@ class Told(Struct, frozen=True):
     passed_over: Mapping[PassedOver, int]
 
 
-class PastTransaction(LedgerTransaction, Protocol):
-    """One open transaction, whose methods are called in the order in which they stand, `settle_matches` before the last two."""
+class WaitingEvent(Struct, frozen=True):
+    """An event that waited until now, and why it is not to be decided, if so."""
 
-    async def fence_past(self, order: BackfillOrder, done: int) -> BackfillResult:
-        """Lock the backfill and its tenant's limits; what it came to so far. Raises Fenced unless it is this run's, and there."""
+    key: UUID
+    event: HistoryEvent
+    passed_over: PassedOver | None
+
+
+class MetWaiting(Struct, frozen=True):
+    """Events that waited as the campaign meets them now: None where the schema of now refuses it. `others` as in Portion."""
+
+    events: Sequence[Event | None]
+    matches: Sequence[Match]
+    others: Mapping[str, CampaignVersion]
+
+
+class Served(Struct, frozen=True):
+    """How many events that waited had their turn, and whether workers decide from now on."""
+
+    events: int
+    is_handed_over: bool
+
+
+class PastTransaction(LedgerTransaction, Protocol):
+    """One open transaction, whose methods are called in the order in which they stand, `settle_matches` before the last ones."""
+
+    async def fence_past(self, order: BackfillOrder, done: int, *, alone: bool = False) -> BackfillResult:
+        """Lock the backfill and its tenant's limits, as batches do or `alone`; what it came to so far.
+
+        Raises Fenced unless it is this run's, and there.
+        """
 
     async def take_past(self, order: BackfillOrder, events: Sequence[Event], prints: Sequence[bytes]) -> Told:
         """Store and lock the events, and note which of them this campaign decides now."""
+
+    async def hold_waiting(self, order: BackfillOrder, most: int) -> Sequence[WaitingEvent]:
+        """The first events that wait, locked, in the order in which they came; without those that this run could not decide."""
+
+    async def take_waiting(self, order: BackfillOrder, met: Sequence[UUID], gone: Sequence[UUID]) -> Collection[UUID]:
+        """Note which of those that are `met` this campaign decides now; what is `gone` waits no more."""
+
+    async def leave_waiting(self, order: BackfillOrder, events: Sequence[UUID]) -> None:
+        """Let them wait for a later run."""
 
     async def read_grants(self, order: BackfillOrder, events: Collection[UUID]) -> Mapping[UUID, Mapping[str, int]]:
         """What other campaigns were granted for these events: the value by campaign."""
 
     async def keep_past(self, order: BackfillOrder, portion: Portion, result: BackfillResult) -> None:
         """Move the mark, and store what it came to."""
+
+    async def keep_waiting(self, order: BackfillOrder, result: BackfillResult, *, is_handed_over: bool) -> None:
+        """Store what it came to, and that workers decide from now on."""
 
 
 class PastLedger(Protocol):
@@ -70,7 +112,7 @@ class PastLedger(Protocol):
 
 
 class SettlePast:
-    """Commit of one portion: all that it decides, and how far the backfill is, or nothing of it."""
+    """Commit of one portion, of the past or of what waits: all that it decides, and how far the backfill is, or nothing of it."""
 
     def __init__(self, ledger: PastLedger, order: BackfillOrder) -> None:
         self._ledger = ledger
@@ -85,14 +127,58 @@ class SettlePast:
             if events:
                 told = await ledger.take_past(self._order, events, [fingerprint(event) for event in events])
             matches = [match for match in portion.matches if match.event.key in told.events]
-            outcome = None
-            if matches:
-                granted = await ledger.read_grants(self._order, told.events)
-                outcome = await settle_matches(ledger, matches, _Standing(granted, portion.others).open_winners)
-                await ledger.write(Batch((), (), datetime.now(UTC)), outcome)
+            outcome = await self._settle(ledger, matches, portion.others)
             passed_over = Counter(portion.passed_over) + Counter(told.passed_over)
-            result = before.add(len(matches), outcome.settled if outcome else (), passed_over)
+            result = before.add(len(matches), outcome.settled, passed_over)
             await ledger.keep_past(self._order, portion, result)
+
+    async def take_waiting(
+        self, done: int, most: int, meet: Callable[[Sequence[HistoryEvent]], Awaitable[MetWaiting]], *, alone: bool
+    ) -> Served:
+        """Settle the first events that wait, when all `done` of the past are. `alone`: no batch of the tenant is settled meanwhile; so
+        where fewer than `most` wait then, no more come, and workers decide from now on.
+
+        They are met under their locks, which they have for no longer than a portion of the past. Raises as a portion does, and what
+        `meet` raises.
+        """
+        async with self._ledger.open() as ledger:
+            before = await ledger.fence_past(self._order, done, alone=alone)
+            waiting = await ledger.hold_waiting(self._order, most)
+            passed_over = Counter(each.passed_over for each in waiting if each.passed_over)
+            mine = [each for each in waiting if each.passed_over is None]
+            met = await meet([each.event for each in mine])
+            unreadable = {each.key for each, event in zip(mine, met.events, strict=True) if event is None}
+            gone = [each.key for each in waiting if each.key not in unreadable]
+            fresh = await ledger.take_waiting(self._order, [match.event.key for match in met.matches], gone)
+            matches = [match for match in met.matches if match.event.key in fresh]
+            passed_over["decided_before"] += len(met.matches) - len(matches)
+            if unreadable:
+                await ledger.leave_waiting(self._order, sorted(unreadable))
+                passed_over["unreadable"] += len(unreadable)
+            outcome = await self._settle(ledger, matches, met.others)
+            taken = Served(len(waiting), alone and len(waiting) < most)
+            result = before.add(len(matches), outcome.settled, passed_over)
+            await ledger.keep_waiting(self._order, result, is_handed_over=taken.is_handed_over)
+            return taken
+
+    async def leave_first(self, done: int) -> None:
+        """Let the first event that waits, which can't be decided, wait for a later run, so that those behind it have their turn."""
+        async with self._ledger.open() as ledger:
+            before = await ledger.fence_past(self._order, done)
+            waiting = await ledger.hold_waiting(self._order, 1)
+            await ledger.leave_waiting(self._order, [each.key for each in waiting])
+            result = before.add(0, (), {"undecidable": len(waiting)})
+            await ledger.keep_waiting(self._order, result, is_handed_over=False)
+
+    async def _settle(
+        self, ledger: PastTransaction, matches: Sequence[Match], others: Mapping[str, CampaignVersion]
+    ) -> Outcome:
+        if not matches:
+            return Outcome((), (), (), {})
+        granted = await ledger.read_grants(self._order, [match.event.key for match in matches])
+        outcome = await settle_matches(ledger, matches, _Standing(granted, others).open_winners)
+        await ledger.write(Batch((), (), datetime.now(UTC)), outcome)
+        return outcome
 
 
 class _Standing:

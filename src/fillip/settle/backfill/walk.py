@@ -3,8 +3,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -17,7 +18,7 @@ from fillip.core.errors import Busy, Refused, Retry
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.match.candidate import Match
 from fillip.http.history_query import HistoryEvent
-from fillip.settle.backfill.stage import Portion, SettlePast
+from fillip.settle.backfill.stage import MetWaiting, Portion, Served, SettlePast
 
 FEWEST, MOST = 250, 1_000
 """Events that are met and settled together: see choose_portion."""
@@ -29,6 +30,7 @@ LONGEST_REST_S = 0.1
 """Between two portions it rests for as long as one took, this long at most: whoever waits for its locks goes first."""
 BUSY_TRIES, BUSY_PAUSE_S = 6, 0.2
 
+T = TypeVar("T")
 Meet = Callable[[Sequence[Event | Rejection]], Awaitable[Sequence[Match | Rejection]]]
 """What the worker matches events by."""
 
@@ -42,6 +44,10 @@ class CampaignPaused(Retry):
 
 class CampaignEnded(Refused):
     """The campaign was ended by hand, or archived."""
+
+
+class _Failed(Exception):
+    """What can't be decided as it is, because of its cause."""
 
 
 class History(Protocol):
@@ -86,7 +92,7 @@ class BackfillWalk:
         self._is_spoiled = True
 
     async def play(self, history: History, done: int, mark: Mark | None, within_s: float) -> bool:
-        """Go on behind `done` events, the last of them at the mark, for about `within_s`; whether all is done.
+        """Go on behind `done` events, the last of them at the mark, for about `within_s`; whether all is done, and handed over.
 
         Raises Fenced where it is another's by now, CampaignPaused, CampaignEnded, Retry, and Refused where the past can't be read.
         """
@@ -101,20 +107,69 @@ class BackfillWalk:
                 await self._decide(done, some)
                 start, done = start + len(some), done + len(some)
                 took_s = monotonic() - began_at
-                self._portion = choose_portion(self._portion, took_s)
-                await asyncio.sleep(min(took_s, LONGEST_REST_S))
-        return True
+                await self._rest(took_s)
+        return await self._hand_over(done, until)
+
+    async def _rest(self, took_s: float) -> None:
+        """After a portion that took so long, which tells how large the next one is."""
+        self._portion = choose_portion(self._portion, took_s)
+        await asyncio.sleep(min(took_s, LONGEST_REST_S))
+
+    async def _hand_over(self, done: int, until: float) -> bool:
+        """Behind the past, decide what waits until nothing does: then workers decide. Whether they do by then.
+
+        The last of it is settled while no batch of the tenant is, and is no more than the fewest.
+        """
+        campaign = (await self._pin()).campaign_versions[self._order.campaign_id].campaign
+        if campaign.quest is None:  # nothing waits: workers have decided since the launch
+            return True
+        alone = False
+        while monotonic() <= until:
+            began_at = monotonic()
+            most = FEWEST if alone else self._portion
+            taken = await self._take_waiting(done, most, alone=alone)
+            if taken.is_handed_over:
+                return True
+            alone = taken.events < most
+            await self._rest(monotonic() - began_at)
+        return False
 
     async def _decide(self, done: int, page: Sequence[HistoryEvent]) -> None:
         """One portion; again while the server is busy, then by halves. An event that can't be decided is counted."""
+        try:
+            await self._insist(partial(self._decide_once, done, page), several=len(page) > 1)
+        except _Failed as failed:
+            if len(page) > 1:
+                half = len(page) // 2
+                await self._decide(done, page[:half])
+                await self._decide(done + half, page[half:])
+                return  # else a run that is asked for later takes it up again
+            self._tell_undecidable(failed, page[-1].mark)
+            await self._settle(Portion(done, 1, page[-1].mark, (), {"undecidable": 1}, {}))
+
+    async def _take_waiting(self, done: int, most: int, *, alone: bool) -> Served:
+        """Decide the first that wait, at most so many: as with the past, fewer where they can't be, and one that can't is left."""
+        try:
+            return await self._insist(partial(self._take_waiting_once, done, most, alone), several=most > 1)
+        except _Failed as failed:
+            if most > 1:
+                return await self._take_waiting(done, most // 2, alone=False)
+            self._tell_undecidable(failed, None)
+            await self._settle.leave_first(done)
+            return Served(1, False)
+
+    async def _insist(self, step: Callable[[], Awaitable[T]], *, several: bool) -> T:
+        """What the step comes to, tried again while the server is busy: twice where there are several events to try by halves.
+
+        Raises _Failed where it can't be done, and what passes by itself or concerns all.
+        """
         error: Exception | None = None
         for attempt in range(BUSY_TRIES):
             try:
-                await self._decide_once(done, page)
-                return
+                return await step()
             except Busy as busy:
                 error = busy
-                if len(page) > 1 and attempt:
+                if several and attempt:
                     break
                 await asyncio.sleep(BUSY_PAUSE_S * 2**attempt)
             except (Retry, Refused, MemoryError):
@@ -122,14 +177,11 @@ class BackfillWalk:
             except Exception as failed:  # noqa: BLE001 - foreseen or not: one event does not keep the others out
                 error = failed
                 break
-        if len(page) > 1:
-            half = len(page) // 2
-            await self._decide(done, page[:half])
-            await self._decide(done + half, page[half:])
-        else:  # a run that is asked for later takes it up again
-            mark, told = page[-1].mark, f"{type(error).__name__}: {error}"
-            log.error("a past event can't be decided", tenant=self._order.tenant_id, mark=mark, error=told)
-            await self._settle(Portion(done, 1, page[-1].mark, (), {"undecidable": 1}, {}))
+        raise _Failed from error
+
+    def _tell_undecidable(self, failed: _Failed, mark: Mark | None) -> None:
+        told = f"{type(failed.__cause__).__name__}: {failed.__cause__}"
+        log.error("an event can't be decided", tenant=self._order.tenant_id, mark=mark, error=told)
 
     async def _decide_once(self, done: int, page: Sequence[HistoryEvent]) -> None:
         async with self._turn:
@@ -145,6 +197,23 @@ class BackfillWalk:
                     break
             others = whole.campaign_versions
             await self._settle(Portion(done, len(page), page[-1].mark, matches, passed_over, others))
+
+    async def _take_waiting_once(self, done: int, most: int, alone: bool) -> Served:
+        async with self._turn:
+            self._is_spoiled = False
+            whole = await self._pin()
+            book = self._narrow(whole)
+
+            async def meet(waiting: Sequence[HistoryEvent]) -> MetWaiting:
+                events = [each.read(book, Place("", each.partition, each.log_offset)) for each in waiting]
+                met = await self._meet([event for event in events if event])
+                await self.books.renew()
+                if self._is_spoiled:
+                    raise Busy("a change may not have waited for this process")
+                matches = [each for each in met if isinstance(each, Match) and each.candidates]
+                return MetWaiting(events, matches, whole.campaign_versions)
+
+            return await self._settle.take_waiting(done, most, meet, alone=alone)
 
     async def _pin(self) -> Book:
         tenant_id, campaign_id = self._order.tenant_id, self._order.campaign_id

@@ -1,9 +1,13 @@
--- Of events that are locked: whether some of each was taken back, and whether a worker decided it under version $3 of the tenant's book or
--- a later one. That its pin tells, which each batch with a match has. Locks nothing. One look into the index for each.
-SELECT m.event_key,
+-- Of these events, which are locked: what each said, whether some of it was taken back, whether it waits for the backfill of campaign $5,
+-- and whether a worker decided it under version $3 of the tenant's book or a later one. That its pin tells, which each batch with a match
+-- has. Locks nothing. One look into the index for each.
+SELECT m.event_key, m.fingerprint,
        EXISTS (
            SELECT FROM reversal r WHERE r.tenant_id = $1 AND r.event_key = m.event_key AND r.state <> 'refused'
        ) AS reversed,
+       EXISTS (
+           SELECT FROM backfill_waiting w WHERE w.tenant_id = $1 AND w.campaign_id = $5 AND w.event_key = m.event_key
+       ) AS waits,
        coalesce((
            SELECT b.book_version FROM book_pin b
            WHERE b.tenant_id = $1 AND b.topic = $4 AND b.partition = m.partition AND b.from_offset <= m.log_offset
