@@ -157,6 +157,18 @@ def test_a_statement_opens_with_a_line_that_says_what_it_does_and_what_it_locks(
     assert [p for p in files if not re.match(r"-- \w", p.read_text())] == []
 
 
+def test_a_migration_changes_rows_only_while_its_owner_sees_them():
+    unseen = []
+    for path in sorted((ROOT / "src/fillip/migrations/versions").glob("*.sql")):
+        revision = "".join(p.read_text() for p in sorted(path.parent.glob(f"{path.name[:4]}_*.sql")))
+        for table in re.findall(r"^(?:UPDATE|DELETE FROM) (\w+)", path.read_text(), re.M):
+            if f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY" not in revision:
+                unseen.append((path.name, table))
+    assert (
+        unseen == []
+    )  # an owner that is no superuser sees no row of a table whose security is forced, and changes none
+
+
 def test_locks_hold_behind_any_mirror():
     for lock in (ROOT / "requirements").glob("*.lock"):
         text = lock.read_text()

@@ -22,9 +22,6 @@ from fillip.manage.request.route import Posting, Route, UnitOfWork, Writing, beg
 
 FACTS = "facts:read"
 LONGEST = timedelta(days=1_100)
-OLDER = "Null in results of before reversals were considered"
-NoLonger = Literal["reversals", "own_earlier_grants"]
-"""What results of that time, which are kept, pass over besides."""
 Facts = Annotated[UnitOfWork, begin(FACTS)]
 router = APIRouter(tags=["backtests"], route_class=Route)
 
@@ -55,7 +52,7 @@ class BacktestSpend(BaseModel):
     currency: str | None
     rewards: int
     value: int
-    reversed: int | None = Field(None, description=OLDER)
+    reversed: int
 
 
 class BacktestDay(BaseModel):
@@ -63,7 +60,7 @@ class BacktestDay(BaseModel):
 
     day: date
     granted: int
-    reversed: int | None = Field(None, description=OLDER)
+    reversed: int
     denied: int
     spend: list[BacktestSpend]
 
@@ -146,7 +143,7 @@ class BacktestResult(BaseModel):
     events_met: int
     users_met: int
     granted: int
-    reversed: int | None = Field(None, description=f"Grants taken back since, in part or in full. {OLDER}")
+    reversed: int = Field(description="Grants taken back since, in part or in full")
     granted_users: int
     granted_alone: int = Field(description="Grants for whose event no other campaign was granted")
     spend: list[BacktestSpend]
@@ -163,7 +160,7 @@ class BacktestResult(BaseModel):
     differences: BacktestDifferences | None = Field(
         None, description="Null where the campaign decided nothing in that time"
     )
-    not_considered: list[NotConsidered | NoLonger]
+    not_considered: list[NotConsidered]
     read_to: datetime | None = Field(description="When the newest of the events was received")
     book_version: int
     seconds: float

@@ -2,7 +2,9 @@
 
 -- Since when workers decide the campaign's events; NULL: they leave them to its backfill. Those that are launched already, they decide.
 ALTER TABLE backfill ADD COLUMN handed_over_at timestamptz;
+ALTER TABLE backfill NO FORCE ROW LEVEL SECURITY;
 UPDATE backfill SET handed_over_at = launched_at;
+ALTER TABLE backfill FORCE ROW LEVEL SECURITY;
 
 -- Events that came after the launch, and met the campaign, in the order in which they did: a partition's come in its order, as batches
 -- are settled. Each is recorded in event_met, and goes once it has had its turn; one that run `run` could not decide stays for a later one.
