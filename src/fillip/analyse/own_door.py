@@ -17,6 +17,8 @@ from fillip.http.body import JsonRequest
 from fillip.http.errors import Invalid, Unauthorized
 
 Body = TypeVar("Body", bound=Struct)
+PIECE_BYTES = 1024 * 1024
+"""A page of events has up to a thousand of the usual ones, and each is a turn of a thread, of the loop and of who reads."""
 SENT_WITHIN_S = 300.0
 """Who reads more slowly is cut off: the answer keeps the tenant's next query waiting."""
 
@@ -30,6 +32,7 @@ def require_key(request: Request, key: str) -> None:
 async def send_answer(request: Request, answer: Answer, media_type: str, send: Send) -> None:
     """Send the rows of an answer, whose context is open."""
     response = FileResponse(answer.file, headers=write_headers(request, answer), media_type=media_type)
+    response.chunk_size = PIECE_BYTES
     scope = {**request.scope, "extensions": {}}  # by `pathsend` the server would open the file once it is gone
     async with asyncio.timeout(SENT_WITHIN_S):
         await response(scope, request.receive, send)

@@ -96,10 +96,12 @@ class _Known:
         if not instance.is_unfinished and (key, occurrence + 1) in known:
             del known[key, occurrence]
 
-    def list_crowded(self) -> Sequence[QuestKey]:
-        """The quests that more than one instance was known of since this was asked, or still is: which matter changes."""
-        crowded = list(self._crowded)
-        self._crowded = {quest for quest in crowded if len(self._by_quest[quest]) > 1}
+    def list_crowded(self, quests: Set[QuestKey]) -> Set[QuestKey]:
+        """Of these quests, those that more than one instance was known of since they were asked for, or still is: which matter
+        changes.
+        """
+        crowded = quests & self._crowded
+        self._crowded -= {quest for quest in crowded if len(self._by_quest[quest]) == 1}
         return crowded
 
 
@@ -137,10 +139,13 @@ class Simulation:
         """Take note of what was used of counters in fact."""
         self._counters |= used
 
-    def begin(self, matches: Iterable[Match]) -> None:
+    def begin(self, matches: Sequence[Match]) -> None:
         """A portion of events comes, to be decided in one or more runs: find anew which instances matter to them."""
         self._known.first = min((each.event.clock_at for each in matches), default=self._at) - self._terms.lateness
-        self._batch.keep_on(self._known.list_crowded())
+        [newest] = self._book.campaign_versions.values()
+        self._batch.keep_on(
+            self._known.list_crowded({(e.event.tenant_id, newest.quest_id, e.event.user_id) for e in matches})
+        )
 
     def decide(self, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]) -> list[Decided]:
         """What the campaign would have granted for these events of the portion, which come in the order of the log; `granted` is
