@@ -332,7 +332,7 @@ async def test_a_fault_would_be_seen(
     handover_world: HandoverWorld, fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault(monkeypatch)
-    handover_world.say(90, seed=8)
+    handover_world.say(90, seed=3)
     await handover_world.come(25)
     await handover_world.launch(["by-shop", "streak"])
     await handover_world.come(5, range(25))

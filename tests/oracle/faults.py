@@ -418,11 +418,11 @@ FAULTS = [
     ),
     Fault(
         "a backfill that decides what a worker has",
-        _sql("find_decided", ">= $3 AS decided_since", ">= $3 AND false AS decided_since", past_postgres.SQL),
+        _sql("read_events", ">= $3 AS decided_since", ">= $3 AND false AS decided_since", past_postgres.SQL),
     ),
     Fault(
         "a backfill that grants what was taken back",
-        _sql("find_decided", ") AS reversed", ") AND false AS reversed", past_postgres.SQL),
+        _sql("read_events", ") AS reversed", ") AND false AS reversed", past_postgres.SQL),
     ),
     Fault(
         "a backfill that decides all once more",
