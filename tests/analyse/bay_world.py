@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fillip.analyse import keep_loading
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.analyse.report import CampaignDay, Question
 from fillip.core.identity import identify
 from fillip.stream.belt import Record

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fillip.analyse import day_files_duckdb as day_files
 from fillip.analyse import keep_filing, keep_loading
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.day_files import duckdb as day_files
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.facts import Aside, Load
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics

@@ -16,7 +16,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
 from fillip.analyse.clickhouse.bay import ClickhouseBay, connect_clickhouse
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.analyse.facts import sift
 from fillip.analyse.report import Bay
 from fillip.stream.belt import Record

@@ -16,9 +16,9 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported all the same
 from msgspec.structs import replace
 
-from fillip.analyse import duckdb as bay
 from fillip.analyse import facts, keep_loading
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb import bay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.loader import SET_ASIDE
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay
 from fillip.analyse.spend import Spend

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.analyse import day_files_duckdb as day_files
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.day_files import duckdb as day_files
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.event import add_events
 from fillip.analyse.facts import Load, sift
-from fillip.analyse.sandbox_duckdb import run
-from fillip.analyse.task import ANALYSTS, Task
+from fillip.analyse.query.sandbox_duckdb import run
+from fillip.analyse.query.task import ANALYSTS, Task
 from fillip.core.errors import Retry
 from fillip.stream.belt import Record
 from fillip.stream.topics import Topics

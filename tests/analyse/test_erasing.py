@@ -8,9 +8,9 @@ from uuid import UUID
 import duckdb
 import pytest
 
-from fillip.analyse import day_files_duckdb as day_files
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.erasing_duckdb import FILED_AGAIN, erase
+from fillip.analyse.day_files import duckdb as day_files
+from fillip.analyse.day_files.erasing_duckdb import FILED_AGAIN, erase
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.core.identity import identify, identify_event
 from fillip.http.erasure_order import ErasureOrder
 from tests.analyse.bay_world import EVERYTHING, decision, event, incentive, rejection, reversal

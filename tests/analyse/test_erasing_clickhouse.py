@@ -15,9 +15,9 @@ from starlette.applications import Starlette
 from fillip.analyse.clickhouse import erasing
 from fillip.analyse.clickhouse.bay import ClickhouseBay
 from fillip.analyse.clickhouse.writing import list_writers
-from fillip.analyse.erasing_duckdb import erase
-from fillip.analyse.erasures_http import Store, erasures_route
+from fillip.analyse.day_files.erasing_duckdb import erase
 from fillip.analyse.funnel import FunnelQuestion
+from fillip.analyse.own_doors.erasures_http import Store, erasures_route
 from fillip.analyse.report import Bay
 from fillip.analyse.uplift import UpliftQuestion
 from fillip.core.instant import MAX_TIME, MIN_TIME

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.facts import sift
 from fillip.analyse.liability import Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion, ask_expiries
 from fillip.analyse.report import Bay

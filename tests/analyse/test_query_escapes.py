@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.queries import Queries, QueryRefused, QueryStopped
-from fillip.analyse.sandbox_duckdb import COLUMNS, open_sandbox
-from fillip.analyse.statement import StatementRefused, check_statement
-from fillip.analyse.task import Bounds, Task
-from fillip.analyse.tenant_files import TenantFiles
+from fillip.analyse.day_files.tenant_files import TenantFiles
+from fillip.analyse.duckdb.bay import DuckdbBay
+from fillip.analyse.query.queries import Queries, QueryRefused, QueryStopped
+from fillip.analyse.query.sandbox_duckdb import COLUMNS, open_sandbox
+from fillip.analyse.query.statement import StatementRefused, check_statement
+from fillip.analyse.query.task import Bounds, Task
 from fillip.stream.topics import Topics
 from tests.analyse.bay_world import decision, event
 from tests.analyse.test_day_files import ask, load, load_events
@@ -183,7 +183,7 @@ async def prison(tmp_path: Path) -> AsyncIterator[Prison]:
         await load_events(bay, 0, event("e1"), rivals[0])
         await load(bay, topics.decided, decision(1), decision(2, tenant_id="rival", campaign_id=CANARY, user_id=CANARY))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fillip.analyse.day_files_duckdb.MANY_ROWS", 1)
+            patch.setattr("fillip.analyse.day_files.duckdb.MANY_ROWS", 1)
             await bay.day_files.write_out()
         await load_events(bay, 2, event("e2"), rivals[1])
         async with Queries.open(bay.day_files) as queries, bay.day_files.lend("acme") as files:

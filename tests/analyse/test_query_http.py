@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from fillip.analyse import Queries, build_app
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.queries import QueryRefused, QueryStopped
-from fillip.analyse.task import ANALYSTS, Bounds
+from fillip.analyse.duckdb.bay import DuckdbBay
+from fillip.analyse.query.queries import QueryRefused, QueryStopped
+from fillip.analyse.query.task import ANALYSTS, Bounds
 from fillip.app.valkey import connect_valkey
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.api.keys import NewKey
@@ -180,7 +180,9 @@ async def test_queries_go_on_when_what_forks_them_is_killed(analyst: Analyst) ->
 def list_family(pid: int) -> list[int]:
     """The processes that this one has begun to run queries, and theirs."""
     children = [int(each) for told in Path(f"/proc/{pid}/task").glob("*/children") for each in told.read_text().split()]
-    mine = [each for each in children if b"fillip.analyse.forks_duckdb" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    mine = [
+        each for each in children if b"fillip.analyse.query.forks_duckdb" in Path(f"/proc/{each}/cmdline").read_bytes()
+    ]
     return [*mine, *(each for child in mine for each in list_family(child))]
 
 

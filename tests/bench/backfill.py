@@ -8,9 +8,9 @@ from typing import Any
 from starlette.applications import Starlette
 
 from fillip.analyse import Queries
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.history_http import history_route
-from fillip.analyse.received_http import received_route
+from fillip.analyse.duckdb.bay import DuckdbBay
+from fillip.analyse.own_doors.history_http import history_route
+from fillip.analyse.own_doors.received_http import received_route
 from fillip.app.http import serve_http
 from fillip.core.ports import Caller
 from fillip.embedded.ports import choose_free_port

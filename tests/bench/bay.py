@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from fillip.analyse import Queries
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.event import add_events
 from fillip.analyse.facts import Load
 from fillip.figures import Figure, at_least, at_most, note

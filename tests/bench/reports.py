@@ -9,7 +9,7 @@ from statistics import median, quantiles
 
 from fillip.analyse import Queries
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.liability import ExpiryQuestion, LiabilityQuestion, ask_expiries
 from fillip.analyse.report import Question

@@ -15,12 +15,12 @@ from httpx import AsyncClient
 from starlette.applications import Starlette
 
 from fillip.analyse import Queries
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.event import add_events
 from fillip.analyse.facts import Load
-from fillip.analyse.history_http import history_route
-from fillip.analyse.received_http import received_route
-from fillip.analyse.seen_http import seen_route
+from fillip.analyse.own_doors.history_http import history_route
+from fillip.analyse.own_doors.received_http import received_route
+from fillip.analyse.own_doors.seen_http import seen_route
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
 from fillip.embedded.ports import choose_free_port

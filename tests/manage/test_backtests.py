@@ -16,8 +16,8 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from fillip.analyse import Queries
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.history_http import history_route
+from fillip.analyse.duckdb.bay import DuckdbBay
+from fillip.analyse.own_doors.history_http import history_route
 from fillip.app.http import serve_http
 from fillip.app.settings import Settings
 from fillip.core.identity import identify_event

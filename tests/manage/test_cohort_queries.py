@@ -13,8 +13,8 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from fillip.analyse import Queries
-from fillip.analyse.duckdb import DuckdbBay
-from fillip.analyse.users_http import users_route
+from fillip.analyse.duckdb.bay import DuckdbBay
+from fillip.analyse.own_doors.users_http import users_route
 from fillip.core.ports import Freshness, SelectedUsers
 from fillip.http.errors import Conflict
 from fillip.http.problems import HANDLERS

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 from rich.console import Console
 
-from fillip.analyse.duckdb import DuckdbBay
+from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.liability import LiabilityQuestion, ask_expiries
 from fillip.core.instant import MIN_TIME
 from fillip.embedded.servers import Servers

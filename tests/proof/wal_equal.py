@@ -12,7 +12,7 @@ from msgspec import Struct, json
 from psycopg import sql
 
 from fillip.analyse import keep_loading
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.stream.belt import Record
 from fillip.stream.kafka import Tail
 from fillip.stream.topics import Partition

@@ -24,7 +24,7 @@ from psycopg import sql
 from websockets.asyncio.client import connect
 
 from fillip.analyse import keep_loading
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.core.limit import CounterKey
 from fillip.deliver import run_gateway
 from fillip.deliver.feed import BREAKS

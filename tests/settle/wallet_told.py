@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from msgspec.structs import astuple
 
-from fillip.analyse.duckdb import DuckdbBay, sources
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.analyse.facts import sift
 from fillip.analyse.liability import LiabilityQuestion, ask_expiries
 from fillip.analyse.report import Question

@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fillip.analyse import parameters, query_http, uplift_http
+from fillip.analyse import parameters, uplift_http
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.funnel import FunnelQuestion
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion, ask_expiries
 from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
-from fillip.analyse.queries import Queries
+from fillip.analyse.query import query_http
+from fillip.analyse.query.queries import Queries
 from fillip.analyse.report import Bay, CampaignDay, Question, RejectionDay, Watermark
 from fillip.analyse.times import CampaignTimes
 from fillip.core.instant import MAX_TIME, MIN_TIME

@@ -8,7 +8,7 @@ from fillip.analyse.burn import LimitBurn, LimitHour
 from fillip.analyse.funnel import QuestFunnel
 from fillip.analyse.liability import Liability, LiabilityExpiry, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
-from fillip.analyse.query_http import FORMS, Query, QueryAnswer
+from fillip.analyse.query.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
 from fillip.analyse.times import CampaignTimes
 from fillip.analyse.uplift_http import DEFAULT_WINDOW_DAYS, MAX_WINDOW_DAYS

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from fillip.analyse import parameters
 from fillip.analyse.parameters import InvalidQuery
-from fillip.analyse.queries import Queries
+from fillip.analyse.query.queries import Queries
 from fillip.analyse.report import Bay
 from fillip.analyse.uplift import Measured, Uplift, UpliftQuestion, compare
 

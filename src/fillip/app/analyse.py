@@ -9,14 +9,14 @@ from starlette.routing import Route
 
 from fillip.analyse import Queries, build_app, keep_filing, keep_loading
 from fillip.analyse.clickhouse.writing import list_writers
-from fillip.analyse.duckdb import DuckdbBay, sources
-from fillip.analyse.erasing_duckdb import erase
-from fillip.analyse.erasures_http import Store, erasures_route
-from fillip.analyse.history_http import history_route
-from fillip.analyse.received_http import received_route
+from fillip.analyse.day_files.erasing_duckdb import erase
+from fillip.analyse.duckdb.bay import DuckdbBay, sources
+from fillip.analyse.own_doors.erasures_http import Store, erasures_route
+from fillip.analyse.own_doors.history_http import history_route
+from fillip.analyse.own_doors.received_http import received_route
+from fillip.analyse.own_doors.seen_http import seen_route
+from fillip.analyse.own_doors.users_http import users_route
 from fillip.analyse.report import Bay
-from fillip.analyse.seen_http import seen_route
-from fillip.analyse.users_http import users_route
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
 from fillip.app.lag import Follower, watch_topics

@@ -20,8 +20,8 @@ import structlog
 from msgspec import Struct
 from prometheus_client import Histogram
 
-from fillip.analyse.task import ANALYSTS, BACKTESTS, COHORTS, Bounds, Form, Outcome, Task
-from fillip.analyse.tenant_files import FileLender, TenantFiles
+from fillip.analyse.day_files.tenant_files import FileLender, TenantFiles
+from fillip.analyse.query.task import ANALYSTS, BACKTESTS, COHORTS, Bounds, Form, Outcome, Task
 from fillip.core.errors import Busy, Refused, Retry
 from fillip.core.ports import UserPreview
 from fillip.http.errors import HttpRefused
@@ -255,7 +255,7 @@ async def _start() -> Source:
     control.setblocking(False)
     with others:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-m", "fillip.analyse.forks_duckdb", stdin=others.fileno(), stdout=asyncio.subprocess.DEVNULL,
+            sys.executable, "-I", "-m", "fillip.analyse.query.forks_duckdb", stdin=others.fileno(), stdout=asyncio.subprocess.DEVNULL,
             env={"LC_ALL": "C.UTF-8"}, cwd=os.sep, start_new_session=True,
         )  # fmt: skip
     if not await asyncio.get_running_loop().sock_recv(control, 1):

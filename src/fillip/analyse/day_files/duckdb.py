@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import duckdb
 
-from fillip.analyse.tenant_files import KINDS, FileGroup, TenantFiles
+from fillip.analyse.day_files.tenant_files import KINDS, FileGroup, TenantFiles
 from fillip.core.errors import Retry
 from fillip.core.instant import MIN_TIME
 
@@ -91,7 +91,7 @@ class DayFiles:
             raise Retry(f"the day files can't be used now: {error}") from error
 
     def _write_found(self, cursor: Cursor, statement: str, asked: Mapping[str, object], file: Path) -> str:
-        return _copy(cursor.sql(SQL[statement], params=asked), file)
+        return _copy(cursor.sql(statement, params=asked), file)
 
     def _clean(self, cursor: Cursor) -> None:
         shutil.rmtree(self._loans, ignore_errors=True)

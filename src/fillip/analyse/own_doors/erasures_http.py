@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fillip.analyse.facts import Position
-from fillip.analyse.own_door import read_body, require_key
+from fillip.analyse.own_doors.own_door import read_body, require_key
 from fillip.http.erasure_order import PATH, ErasureOrder, ErasureOutcome
 from fillip.http.errors import Conflict
 from fillip.stream.topics import Partition

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion, LimitUse, list_since, tell_limit
-from fillip.analyse.day_files_duckdb import DayFiles
+from fillip.analyse.day_files.duckdb import DayFiles
 from fillip.analyse.facts import UNKNOWN_STEPS, Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
 from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
@@ -240,8 +240,8 @@ class DuckdbBay:
         """See Bay."""
         asked = {name: getattr(question, name) for name in ("action", "path", "window_days")}
         return {
-            "met": await self.day_files.write_found("uplift_met", _pick(question), folder / "met.parquet"),
-            "question": await self.day_files.write_found("uplift_question", asked, folder / "question.parquet"),
+            "met": await self.day_files.write_found(SQL["uplift_met"], _pick(question), folder / "met.parquet"),
+            "question": await self.day_files.write_found(SQL["uplift_question"], asked, folder / "question.parquet"),
         }
 
     async def _report(self, name: str, asked: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:

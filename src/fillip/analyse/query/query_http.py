@@ -9,8 +9,8 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fillip.analyse.queries import Answer, Queries
-from fillip.analyse.task import Column, Form
+from fillip.analyse.query.queries import Answer, Queries
+from fillip.analyse.query.task import Column, Form
 from fillip.core.ports import Freshness
 from fillip.http.body import JsonRequest
 from fillip.http.errors import HttpRefused, Invalid

@@ -9,8 +9,8 @@ from uuid import UUID
 import duckdb
 from msgspec.structs import asdict
 
-from fillip.analyse.day_files_duckdb import SQL, Cursor, DayFiles, transaction
-from fillip.analyse.tenant_files import KINDS
+from fillip.analyse.day_files.duckdb import SQL, Cursor, DayFiles, transaction
+from fillip.analyse.day_files.tenant_files import KINDS
 from fillip.core.erasure import tells_of
 from fillip.core.errors import Crash
 from fillip.core.identity import identify_event

@@ -6,8 +6,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.analyse.own_door import read_body, require_key, send_answer
-from fillip.analyse.queries import Queries
+from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.query.queries import Queries
 from fillip.http.users_query import PATH, UsersQuery
 
 

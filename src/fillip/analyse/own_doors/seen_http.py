@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.analyse.erasures_http import ReadPositions
-from fillip.analyse.own_door import read_body, require_key, send_answer
-from fillip.analyse.queries import Queries
-from fillip.analyse.received_http import read_offsets
-from fillip.analyse.task import LIVE
+from fillip.analyse.own_doors.erasures_http import ReadPositions
+from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.own_doors.received_http import read_offsets
+from fillip.analyse.query.queries import Queries
+from fillip.analyse.query.task import LIVE
 from fillip.core.errors import Retry
 from fillip.core.instant import MIN_TIME
 from fillip.http.seen_query import PATH, SeenQuery

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from fillip.analyse.tenant_files import FileGroup
+from fillip.analyse.day_files.tenant_files import FileGroup
 
 Form = Literal["json", "csv", "parquet", "users", "nothing", "history"]
 """Of an answer's file. `users`: CSV, the one column as `user_id`, each once, none of them null. `nothing`: the query is checked

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.analyse.own_door import read_body, require_key, send_answer
-from fillip.analyse.queries import Queries
+from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.query.queries import Queries
 from fillip.core.backtest.past import Mark
 from fillip.core.instant import MIN_TIME
 from fillip.http.history_query import PATH, HistoryQuery

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.types import Send
 
-from fillip.analyse.queries import Answer
-from fillip.analyse.query_http import write_headers
+from fillip.analyse.query.queries import Answer
+from fillip.analyse.query.query_http import write_headers
 from fillip.http.bearer import read_bearer
 from fillip.http.body import JsonRequest
 from fillip.http.errors import Invalid, Unauthorized

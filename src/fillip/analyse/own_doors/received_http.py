@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fillip.analyse.erasures_http import ReadPositions
-from fillip.analyse.own_door import require_key
+from fillip.analyse.own_doors.erasures_http import ReadPositions
+from fillip.analyse.own_doors.own_door import require_key
 from fillip.http.received_offsets import PATH, ReceivedOffsets
 
 

@@ -1,4 +1,4 @@
-"""Begins the processes that run tenants' queries: `python -m fillip.analyse.forks_duckdb`, with a socket as stdin.
+"""Begins the processes that run tenants' queries: `python -m fillip.analyse.query.forks_duckdb`, with a socket as stdin.
 
 To import what a query needs takes half a second and more of a core, so one process does it once, tells by an octet that it is ready, and
 forks one for each query. It opens no database, sees no task and no file of a tenant, and has one thread: each fork begins as it
@@ -15,8 +15,8 @@ import sys
 import traceback
 from contextlib import suppress
 
-from fillip.analyse import sandbox_duckdb
-from fillip.analyse.statement import check_statement
+from fillip.analyse.query import sandbox_duckdb
+from fillip.analyse.query.statement import check_statement
 
 STANDARD_FILES = 3
 

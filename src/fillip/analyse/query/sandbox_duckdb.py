@@ -1,4 +1,4 @@
-"""Runs one SELECT of a tenant, in a process of its own that `analyse/forks_duckdb.py` forks.
+"""Runs one SELECT of a tenant, in a process of its own that `analyse/query/forks_duckdb.py` forks.
 
 It reads one Task from stdin, as JSON, and writes one Outcome to stdout. DuckDB is empty and in memory; it can reach the
 tenant's files and write the answer's, and nothing else: that is the boundary. The kernel bounds memory, time and the size
@@ -15,9 +15,9 @@ from pathlib import Path
 import duckdb
 from msgspec import MsgspecError, json
 
-from fillip.analyse.statement import StatementRefused, check_statement
-from fillip.analyse.task import Column, Outcome, Task
-from fillip.analyse.tenant_files import KINDS, FileGroup
+from fillip.analyse.day_files.tenant_files import KINDS, FileGroup
+from fillip.analyse.query.statement import StatementRefused, check_statement
+from fillip.analyse.query.task import Column, Outcome, Task
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
@@ -41,7 +41,7 @@ COLUMNS = {
 """Of each view, in the order of a `SELECT *`."""
 PLACED = COLUMNS | {"events": f"{COLUMNS['events']}, partition, log_offset"}
 """The same for a history: where an event stands in the log is nothing that an analyst could use."""
-SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+SCHEMA = (Path(__file__).parents[1] / "duckdb" / "schema.sql").read_text(encoding="utf-8")
 _JSON = "FORMAT json, TIMESTAMPFORMAT '%Y-%m-%dT%H:%M:%S.%fZ'"
 OPTIONS = {
     "json": f"{_JSON}, ARRAY true",

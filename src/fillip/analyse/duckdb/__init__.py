@@ -1,0 +1,1 @@
+"""The facts in one DuckDB file: how they are loaded, and the reports over them."""
