@@ -244,22 +244,6 @@ async def test_what_is_not_known_of_points_that_were_taken_back_is_said(
     assert result["not_considered"] == ["former_definitions", "shortfalls"]
 
 
-async def test_a_result_of_before_reversals_were_considered_is_still_told(
-    backtest_world: World, acme: AsyncClient
-) -> None:
-    await open_shop(acme)
-    await draft(acme, "any", CASHBACK | {"rule": "true"})
-    await backtest_world.happen(buy("e0", "ada", 100))
-    asked = (await backtest_world.answer(acme, "any"))["backtest_id"]
-    former = """UPDATE backtest SET result = jsonb_set(result - 'reversed', '{not_considered}', '["reversals"]')
-        #- '{spend,0,reversed}' #- '{days,0,reversed}' #- '{days,0,spend,0,reversed}'"""
-    async with transaction(backtest_world.plane.owner) as connection:
-        await connection.execute(text(former))
-    result = (await acme.get(f"/v1/backtests/{asked}")).json()["result"]
-    assert (result["granted"], result["reversed"], result["not_considered"]) == (1, None, ["reversals"])
-    assert result["spend"][0]["reversed"] is None
-
-
 async def test_what_was_granted_otherwise_is_told(backtest_world: World, acme: AsyncClient) -> None:
     """Live granted for one event what the campaign of now would not, and not for two; an event that is not loaded is no difference."""
     await open_shop(acme)

@@ -74,6 +74,10 @@ def write_again(past: HistoryEvent, tenant_id: str) -> dict[str, Any]:
     }
 
 
+class ToldInPart(Exception):
+    """Analyse has told a page, and nothing behind it."""
+
+
 class Pages:
     """The past of which analyse tells a few events, and is then asked again."""
 
@@ -81,11 +85,13 @@ class Pages:
         self._past, self._most = past, most
 
     async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
-        """One page."""
+        """One page. Raises ToldInPart where there is more: the past is not over with it."""
         place = (behind.partition, behind.log_offset) if behind else (-1, -1)
         left = [each for each in self._past if (each.partition, each.log_offset) > place]
         if left:
             yield left[: self._most]
+        if len(left) > self._most:
+            raise ToldInPart
 
 
 class NewestBooks:
@@ -109,14 +115,17 @@ class NewestBooks:
 
 
 class NotedSettle(SettlePast):
-    """Remembers which portion is being settled."""
+    """Remembers which portion of the past is being settled; None: what waits behind it is."""
 
-    portion: Portion
+    portion: Portion | None = None
 
     async def __call__(self, portion: Portion) -> None:
         """See SettlePast."""
         self.portion = portion
-        await super().__call__(portion)
+        try:
+            await super().__call__(portion)
+        finally:
+            self.portion = None
 
 
 Committed = Callable[["Turn", Portion], None]
@@ -151,6 +160,8 @@ class Turn:
         walk.books = self._books
         try:
             await walk.play(Pages(past, most), self.done, self._mark, LONG_S)
+        except ToldInPart:
+            return "settled"
         except Fenced:
             return "fenced"
         except CampaignPaused:
@@ -162,9 +173,9 @@ class Turn:
         return "settled"
 
     def _note(self) -> None:
-        portion = self._settle.portion
-        self._committed(self, portion)
-        self.done, self._mark = portion.done + portion.events, portion.mark
+        if portion := self._settle.portion:
+            self._committed(self, portion)
+            self.done, self._mark = portion.done + portion.events, portion.mark
 
 
 class Backfill:

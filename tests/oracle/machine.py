@@ -86,7 +86,6 @@ BITES = {
     "messages read again",
     "conflicting duplicates",
     "quests completed",
-    "quests completed in shadow",
     "grants to a variant",
     "ids granted from two sources",
     "rules met by a list",
@@ -101,17 +100,18 @@ BITES = {
     "past events reversed",
     "past events decided_before",
     "past quests completed",
-    "past grants taken back",
     "portions died",
     "hung portions fenced",
 }
 """What must have come up in 150 examples, or they were empty."""
 RARE = {
     "past events conflicting",
+    "past grants taken back",
     "decisions already_held",
     "decisions too_many_grants",
     "decisions value_error",
     "quests completed by a route",
+    "quests completed in shadow",
     "quests completed under a kept version",
     "reversals exceeds_line",
     "reversals line_already_reversed",
@@ -500,9 +500,10 @@ class Machine(RuleBasedStateMachine):
     ) -> None:
         """A campaign is launched as of a date, after a user has done the same some times; some of it is sent again.
 
-        A quest's past is decided before anything else comes, and once more; that of another beside what comes. `back`: what was
-        sent again is taken back then.
+        A quest's past is decided before anything else comes, and once more; that of another beside what comes. `back`: the first of
+        what came before the launch is taken back then.
         """
+        before = len(self.sent)
         self.produce([*[said] * times, *burst, SMALL, said])
         self._drain()
         campaigns = self.shop.book.campaigns
@@ -528,7 +529,8 @@ class Machine(RuleBasedStateMachine):
             self.backfills.append(backfill)
         self._send(*again)
         if back:
-            self._take_back(NEWEST, said[0], len(self.sent) + 1, of_all=False)
+            since_then = sum(event["type"] != REVERSAL for _, event in self.sent[before:])
+            self._take_back((-since_then, None, {}), said[0], len(self.sent) + 1, of_all=False)
 
     def _choose_again(self, past: Sequence[HistoryEvent]) -> tuple[int, dict[str, Any]]:
         """Of what was sent before a launch, something that was nothing to anybody, if there is such: the ledger does not know it."""

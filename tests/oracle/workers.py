@@ -82,11 +82,11 @@ class MortalTransaction:
         if not callable(method):
             return MortalTransaction(method, self._reach)
 
-        async def call(*arguments: Any) -> Any:
+        async def call(*arguments: Any, **named: Any) -> Any:
             await self._reach(f"before {name}")
             if name == "fence":
                 self.spans = arguments[0].spans
-            answer = await method(*arguments)
+            answer = await method(*arguments, **named)
             await self._reach(f"after {name}")
             return answer
 
