@@ -135,7 +135,8 @@ def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Und
 
 def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
     """Each claim comes behind the rival that won, or the grants of its event after which there were too many; one by a
-    backfill behind all of its event, each reversal behind what it takes back and earlier ones of its event.
+    backfill behind all of its event and before what comes to it later, each reversal behind what it takes back and earlier ones
+    of its event.
 
     A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count. Badges
     have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before.
@@ -149,7 +150,7 @@ def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredRevers
             behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
             waits = turn.among is not None or stored[name].reason == "too_many_grants"
             behind[number] += of_event[turn.event] if waits else []
-            of_event[turn.event] += [number] if stored[name].moves else []
+            of_event[turn.event] += [number] if stored[name].moves or turn.among is not None else []
             weighed = turn.badges and (stored[name].moves or stored[name].reason == "already_held")
             owner = turn.user if weighed else ""
         else:
