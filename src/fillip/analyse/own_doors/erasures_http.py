@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fillip.analyse.facts import Position
-from fillip.analyse.own_doors.own_door import read_body, require_key
+from fillip.analyse.own_doors.own_door import read_question
 from fillip.http.erasure_order import PATH, ErasureOrder, ErasureOutcome
 from fillip.http.errors import Conflict
 from fillip.stream.topics import Partition
@@ -32,8 +32,7 @@ def erasures_route(stores: Sequence[Store], key: str) -> Route:
     turn = asyncio.Lock()
 
     async def answer(request: Request) -> Response:
-        require_key(request, key)
-        order = await read_body(request, ErasureOrder)
+        order = await read_question(request, key, ErasureOrder)
         for store in stores:
             if behind := await _find_behind(order, store):
                 return _tell(ErasureOutcome(done=False, pending=f"{behind} is still to be loaded"))

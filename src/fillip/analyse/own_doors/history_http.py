@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.own_doors.own_door import read_question, send_answer
 from fillip.analyse.query.queries import Queries
 from fillip.core.backtest.past import Mark
 from fillip.core.instant import MIN_TIME
@@ -37,8 +37,7 @@ class HistoryDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HttpRefused, Refused and Retry."""
         request = Request(scope, receive)
-        require_key(request, self._key)
-        asked = await read_body(request, HistoryQuery)
+        asked = await read_question(request, self._key, HistoryQuery)
         name, given = _choose(asked)
         async with self._queries.read_history(asked.tenant_id, SQL[name], given) as answer:
             await send_answer(request, answer, "application/jsonl", send)

@@ -16,7 +16,7 @@ from fillip.http.bearer import read_bearer
 from fillip.http.body import JsonRequest
 from fillip.http.errors import Invalid, Unauthorized
 
-Body = TypeVar("Body", bound=Struct)
+Question = TypeVar("Question", bound=Struct)
 PIECE_BYTES = 1024 * 1024
 """A page of events has up to a thousand of the usual ones, and each is a turn of a thread, of the loop and of who reads."""
 SENT_WITHIN_S = 300.0
@@ -38,8 +38,9 @@ async def send_answer(request: Request, answer: Answer, media_type: str, send: S
         await response(scope, request.receive, send)
 
 
-async def read_body(request: Request, kind: type[Body]) -> Body:
-    """What is asked for. Raises HttpRefused."""
+async def read_question(request: Request, key: str, kind: type[Question]) -> Question:
+    """What is asked for, with the installation's key. Raises HttpRefused."""
+    require_key(request, key)
     taken = JsonRequest(request.scope, request.receive)
     if not await taken.body():
         raise Invalid("send what is asked for", at="")

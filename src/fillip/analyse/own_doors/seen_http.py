@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fillip.analyse.own_doors.erasures_http import ReadPositions
-from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.own_doors.own_door import read_question, send_answer
 from fillip.analyse.own_doors.received_http import read_offsets
 from fillip.analyse.query.queries import Queries
 from fillip.analyse.query.task import LIVE
@@ -39,8 +39,7 @@ class SeenDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HttpRefused, Refused, and Retry where events are not loaded so far."""
         request = Request(scope, receive)
-        require_key(request, self._key)
-        asked = await read_body(request, SeenQuery)
+        asked = await read_question(request, self._key, SeenQuery)
         await self._wait_until_loaded(asked)
         spans = msgspec.json.encode(asked.spans).decode()
         given = {"spans": spans, "since_us": (asked.since - MIN_TIME) // timedelta(microseconds=1)}

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from fillip.analyse.own_doors.own_door import read_body, require_key, send_answer
+from fillip.analyse.own_doors.own_door import read_question, send_answer
 from fillip.analyse.query.queries import Queries
 from fillip.http.users_query import PATH, UsersQuery
 
@@ -26,8 +26,7 @@ class UsersDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HttpRefused, Refused and Retry."""
         request = Request(scope, receive)
-        require_key(request, self._key)
-        asked = await read_body(request, UsersQuery)
+        asked = await read_question(request, self._key, UsersQuery)
         if asked.want == "check":
             await self._queries.check_users(asked.tenant_id, asked.sql)
             await Response(status_code=204)(scope, receive, send)

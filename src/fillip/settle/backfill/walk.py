@@ -30,7 +30,7 @@ LONGEST_REST_S = 0.1
 """Between two portions it rests for as long as one took, this long at most: whoever waits for its locks goes first."""
 BUSY_TRIES, BUSY_PAUSE_S = 6, 0.2
 
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 Meet = Callable[[Sequence[Event | Rejection]], Awaitable[Sequence[Match | Rejection]]]
 """What the worker matches events by."""
 
@@ -158,7 +158,7 @@ class BackfillWalk:
             await self._settle.leave_first(done)
             return Served(1, False)
 
-    async def _insist(self, step: Callable[[], Awaitable[T]], *, several: bool) -> T:
+    async def _insist(self, step: Callable[[], Awaitable[Answer]], *, several: bool) -> Answer:
         """What the step comes to, tried again while the server is busy: twice where there are several events to try by halves.
 
         Raises _Failed where it can't be done, and what passes by itself or concerns all.
