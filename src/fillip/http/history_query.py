@@ -43,24 +43,29 @@ class HistoryCount(Struct, frozen=True):
     events: int
 
 
-class HistoryEvent(Struct, frozen=True, gc=False):
-    """An event with its mark, and who else was granted for it."""
+class _Received(Struct, frozen=True, gc=False):
+    """What stands in the log."""
 
     source: str
     id: str
     user_id: str
-    action: str
-    occurred_at: datetime
     received_at: datetime
     partition: int
     log_offset: int
     data: dict[str, Any]
-    granted: Sequence[PastGrant] | None = None
 
     @property
     def mark(self) -> Mark:
         """Its own."""
         return Mark(self.received_at, self.partition, self.log_offset)
+
+
+class HistoryEvent(_Received, frozen=True, gc=False):
+    """An event with its mark, and who else was granted for it."""
+
+    action: str
+    occurred_at: datetime
+    granted: Sequence[PastGrant] | None = None
 
     def read(self, book: Book, place: Place) -> Event | None:
         """The event under this book, as if it came from that place now; None where the book's schemas refuse it."""
@@ -87,21 +92,8 @@ class HistoryEvent(Struct, frozen=True, gc=False):
         )
 
 
-class HistoryReversal(Struct, frozen=True, gc=False):
+class HistoryReversal(_Received, frozen=True, gc=False):
     """A reversal with its mark, of the event that `source` and `id` name and that is its own user's."""
-
-    source: str
-    id: str
-    user_id: str
-    received_at: datetime
-    partition: int
-    log_offset: int
-    data: dict[str, Any]
-
-    @property
-    def mark(self) -> Mark:
-        """Its own."""
-        return Mark(self.received_at, self.partition, self.log_offset)
 
     def read(self, tenant_id: str) -> PastReversal | None:
         """What it takes back; None where it was refused for what it says."""
