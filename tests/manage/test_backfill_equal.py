@@ -10,42 +10,23 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from fillip.core.backtest.past import Mark
 from fillip.core.errors import FillipError
 from fillip.core.match.candidate import Match
-from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent
-from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
+from fillip.manage.backfill.postgres import ask_again, end_turn
 from fillip.manage.backfill.told import AllDone
 from fillip.manage.store.postgres import transaction
-from fillip.match import Meet
-from fillip.match.keeper_postgres import BookKeeper
-from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks
-from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle.backfill import BackfillWalk, Portion, SettlePast, walk
 from fillip.settle.backfill import postgres as backfill_postgres
-from fillip.settle.backfill.postgres import PostgresBackfill
-from tests.manage.past_world import PastWorld, open_past_shop, write_past
+from tests.manage.backfilled_world import BackfilledWorld, Pages
+from tests.manage.past_world import open_past_shop, write_past
 from tests.manage.test_backtest_replay import APART
 from tests.oracle.catalogue import CAMPAIGNS
 from tests.oracle.shop import ANY, Plane
 
 
-class Pages:
-    """The past as analyse would tell it."""
-
-    def __init__(self, events: Sequence[HistoryEvent]) -> None:
-        self._events = events
-
-    async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
-        left = [each for each in self._events if behind is None or each.log_offset > behind.log_offset]
-        for start in range(0, len(left), 60):
-            yield left[start : start + 60]
-
-
-class LaunchedWorld(PastWorld):
+class LaunchedWorld(BackfilledWorld):
     """Its campaigns are launched when three of four events have come, and the others come behind."""
 
     async def play(self, campaigns: Sequence[str]) -> None:
@@ -66,27 +47,15 @@ class LaunchedWorld(PastWorld):
                 await ask_again(connection, self.caller, campaign_id)
             await self.backfill(campaign_id)
 
-    @property
-    def caller(self) -> Caller:
-        """Of the shop."""
-        return Caller(None, self.shop.tenant_id, frozenset())
-
     async def backfill(self, campaign_id: str) -> None:
         """Run it, cut off in the midst."""
         told = [write_past(number, event, {}) for number, event in enumerate(self.events)]
         for portions in (2, None):
-            order = await begin_turn(self.plane.engine, self.shop.tenant_id, campaign_id)
-            assert order is not None
-            backfill = PostgresBackfill(self.pool, order, self.shop.tenant_id)
-            progress = await backfill.read()
-            assert progress.bounds
-            meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
-            going = BackfillWalk(order, progress.bounds, meet, SettlePast(backfill, order))
-            going.books = BookKeeper(PostgresBooks(self.pool), self.pool, decides=True)
+            order, progress, going = await self.begin_backfill(campaign_id, BackfillWalk)
             upto = told if portions is None else told[: progress.done + portions * walk.MOST]
             assert await going.play(Pages(upto), progress.done, progress.mark, 600)
             if portions is not None:  # its process is gone; another takes over
-                self.owner.execute("UPDATE backfill SET held_until = now() - interval '1 s' WHERE run_id IS NOT NULL")
+                self.free_turns()
             else:
                 await end_turn(self.plane.engine, order, AllDone())
 

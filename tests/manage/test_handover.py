@@ -15,27 +15,20 @@ import pytest
 
 from fillip.core.errors import Retry
 from fillip.core.event import Event
-from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.analyse_http import open_client
-from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn, find_backfill
+from fillip.manage.backfill.postgres import ask_again, end_turn, find_backfill
 from fillip.manage.backfill.told import AllDone
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.store.postgres import transaction
-from fillip.match import Meet
-from fillip.match.keeper_postgres import BookKeeper
-from fillip.match.numbers_postgres import PostgresNumbers
-from fillip.match.postgres import PostgresBooks
-from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle import stage
-from fillip.settle.backfill import BackfillWalk, SettlePast, walk
+from fillip.settle.backfill import BackfillWalk, walk
 from fillip.settle.backfill import postgres as backfill_postgres
-from fillip.settle.backfill.postgres import PostgresBackfill
 from fillip.settle.postgres import PostgresTransaction
 from fillip.stream.memory import MemoryLog
-from tests.manage.past_world import PastWorld, open_past_shop, write_past
-from tests.manage.test_backfill_equal import Pages
+from tests.manage.backfilled_world import BackfilledWorld, Pages
+from tests.manage.past_world import open_past_shop, write_past
 from tests.oracle.catalogue import CAMPAIGNS, RECEIVED_AT
 from tests.oracle.shop import ANY, Plane
 from tests.oracle.workers import Rumours, Worker
@@ -64,16 +57,11 @@ async def nothing() -> None:
 
 
 @dataclass
-class HandoverWorld(PastWorld):
+class HandoverWorld(BackfilledWorld):
     """A shop that is sent `events` one by one, some of them again; analyse tells of the first receipt of each."""
 
     received: list[HistoryEvent] = field(default_factory=list)
     settled: int = 0
-
-    @property
-    def caller(self) -> Caller:
-        """Of the shop."""
-        return Caller(None, self.shop.tenant_id, frozenset())
 
     async def open(self) -> None:
         """Start the worker."""
@@ -120,25 +108,14 @@ class HandoverWorld(PastWorld):
     async def find_ends(self, *campaigns: str) -> None:
         """Let their backfills find up to where the past goes, and be killed."""
         for campaign_id in campaigns:
-            order = await begin_turn(self.plane.engine, self.shop.tenant_id, campaign_id)
-            assert order and (await PostgresBackfill(self.pool, order, self.shop.tenant_id).read()).bounds
+            await self.begin_backfill(campaign_id, BackfillWalk)
         self.free_turns()
-
-    def free_turns(self) -> None:
-        """Who held a backfill is gone."""
-        self.owner.execute("UPDATE backfill SET held_until = now() - interval '1 s' WHERE run_id IS NOT NULL")
 
     async def backfill(self, campaign_id: str, between: Between = nothing) -> None:
         """Run it to its end, by as many processes as are needed."""
         while True:
-            order = await begin_turn(self.plane.engine, self.shop.tenant_id, campaign_id)
-            assert order is not None
-            backfill = PostgresBackfill(self.pool, order, self.shop.tenant_id)
-            progress = await backfill.read()
-            assert progress.bounds
-            meet = Meet(PostgresUsers(self.pool), PostgresNumbers(self.pool), lambda refusals: None)
-            going = Interrupted(order, progress.bounds, meet, SettlePast(backfill, order))
-            going.books, going.between = BookKeeper(PostgresBooks(self.pool), self.pool, decides=True), between
+            order, progress, going = await self.begin_backfill(campaign_id, Interrupted)
+            going.between = between
             try:
                 assert await going.play(Pages(list(self.received)), progress.done, progress.mark, 600)
                 await end_turn(self.plane.engine, order, AllDone())
