@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fillip.core.instant import bound_time, read_instant
@@ -86,8 +85,3 @@ RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, exampl
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
 Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]
-IdFilter = Annotated[str | None, Query(max_length=256)]
-"""A filter by an id."""
-
-SourceFilter = Annotated[str | None, Query(max_length=1024, description="Of the event; narrows an `event_id`")]
-"""A filter by a source, beside one by an id."""

@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
-from fillip.http.fields import IdFilter, SourceFilter, give_examples
+from fillip.http.fields import give_examples
+from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, Pages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer

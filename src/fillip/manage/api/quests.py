@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.core.quest.instance import QuestState
-from fillip.http.fields import IdFilter
+from fillip.http.filters import IdFilter
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.quest import postgres
 from fillip.manage.request.route import Reading, Route

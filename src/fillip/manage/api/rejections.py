@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from fillip.http.fields import IdFilter, SourceFilter
+from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.rejection import postgres
 from fillip.manage.request.route import Reading, Route

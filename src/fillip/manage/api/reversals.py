@@ -15,7 +15,8 @@ from fillip.core.ledger.reversal import ReversalRequest, read_reversal
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
-from fillip.http.fields import IdFilter, OwnId, Part, Source, SourceFilter, UserId, give_examples
+from fillip.http.fields import OwnId, Part, Source, UserId, give_examples
+from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, Pages
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state

@@ -95,6 +95,12 @@ def check_shadow(campaign_version: CampaignVersion) -> list[Check]:
     return [Check(check="shadow", passed=False, reason="shadow", message=wording.SHADOW)]
 
 
+def describe_conflict(winner: str | None) -> Check:
+    """The check of a campaign that `winner` outranked, or nobody."""
+    message, reason = wording.tell_conflict(winner), "outranked" if winner else None
+    return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
+
+
 def _check_schedule(context: EventContext) -> Check:
     schedule, at = context.campaign_version.campaign.schedule, context.event.occurred_at
     reason = schedule.refuse(at)

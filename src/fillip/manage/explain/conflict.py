@@ -11,9 +11,9 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
 from fillip.core.rule import RuleError
-from fillip.manage.explain import postgres, wording
+from fillip.manage.explain import postgres
 from fillip.manage.explain.answer import Check
-from fillip.manage.explain.checks import EventContext, is_earned
+from fillip.manage.explain.checks import EventContext, describe_conflict, is_earned
 from fillip.manage.explain.quest_trial import build_quest_event, try_quest
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
 from fillip.manage.request.route import UnitOfWork
@@ -31,12 +31,6 @@ async def check_conflict_now(work: UnitOfWork, context: EventContext) -> Check:
     charges = [charge for candidate in candidates for charge in candidate.charges]
     counters = await postgres.read_charged(connection, charges)
     return describe_conflict(find_winner(context.campaign_version, candidates, counters))
-
-
-def describe_conflict(winner: str | None) -> Check:
-    """The check of a campaign that `winner` outranked, or nobody."""
-    message, reason = wording.tell_conflict(winner), "outranked" if winner else None
-    return Check(check="conflict", passed=not winner, reason=reason, message=message, outranked_by=winner)
 
 
 async def _find_candidates(work: UnitOfWork, context: EventContext) -> AsyncIterator[Candidate]:

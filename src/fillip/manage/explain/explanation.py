@@ -8,8 +8,7 @@ from fillip.core.ledger.decision import DecisionReason
 from fillip.core.limit import CounterUse
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
-from fillip.manage.explain.checks import EventContext, check_limits, check_shadow
-from fillip.manage.explain.conflict import describe_conflict
+from fillip.manage.explain.checks import EventContext, check_limits, check_shadow, describe_conflict
 from fillip.manage.explain.rewards import check_worth
 
 
