@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fillip.core.campaign.campaign import Schedule
 from fillip.core.campaign.quest import Keyed, Quest, Start, Step, Streak
 from fillip.core.identity import identify_event
 from fillip.core.quest import instance as life
@@ -46,9 +47,10 @@ def quest_event(
         occurred_at=at,
         clock_at=at if received_after_s is None else T0 + timedelta(seconds=received_after_s),
         tenant=GREENWICH,
+        day=GREENWICH.local_day(at),
         sequence=0,
         steps=steps,
-        campaign_starts_at=T0,
+        schedule=Schedule(T0),
     )
     return replace(plain, **changes)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fillip.core.campaign.campaign import Schedule
 from fillip.core.campaign.quest import Quest, Start, Step, Streak
 from fillip.core.quest.instance import QuestEvent
 from fillip.core.quest.streak import MAX_UNITS, join_day, measure
@@ -33,7 +34,8 @@ def days(*numbers: int) -> list[QuestEvent]:
 
 
 def at(moment: datetime, tenant: Tenant, received_at: datetime | None = None) -> QuestEvent:
-    return replace(quest_event(), occurred_at=moment, clock_at=received_at or moment, tenant=tenant)
+    day, clock_at = tenant.local_day(moment), received_at or moment
+    return replace(quest_event(), occurred_at=moment, clock_at=clock_at, tenant=tenant, day=day)
 
 
 def test_a_streak_wants_an_event_on_each_day_and_tolerates_the_missed_ones():
@@ -158,7 +160,7 @@ def test_what_comes_within_the_lateness_makes_the_same_streak_in_any_order(momen
     quest = Quest((Step("open", "OPEN", streak=form),), Start("campaign"), lateness_s=20 * DAY_S)
     told = [
         replace(at(begin + timedelta(seconds=when), tenant, begin + timedelta(seconds=when + late)),
-                campaign_starts_at=begin)
+                schedule=Schedule(begin))
         for when, late in moments
     ]  # fmt: skip
     shuffled = luck.sample(told, len(told))

@@ -165,7 +165,9 @@ def test_quest_arithmetic_agrees_with_the_answer_key(stream: list[Event]) -> Non
 def _visit(quest: Quest, event: Event) -> QuestEvent:
     at = datetime.fromisoformat(str(event["time"]))
     name = (str(event["source"]), str(event["id"]))
-    return QuestEvent(quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, 0, steps=(0,))
+    return QuestEvent(
+        quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, TENANT.local_day(at), 0, steps=(0,)
+    )
 
 
 def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: list[Event]) -> None:

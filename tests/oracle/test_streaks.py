@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import convert
 
+from fillip.core.campaign.campaign import Schedule
 from fillip.core.campaign.quest import Quest
 from fillip.core.quest import instance as life
 from fillip.core.tenant import Tenant
@@ -41,8 +42,9 @@ def play(quest, told, zone, clock):
     for number, (hour, late) in enumerate(told):
         at = BEGIN + timedelta(hours=hour)
         clock_at = at if clock == "history" else at + timedelta(hours=late)
+        day, schedule = tenant.local_day(at), Schedule(starts_at=BEGIN)
         met = life.QuestEvent(
-            typed, 1, uuid4(), "/till", f"e{number}", at, clock_at, tenant, number, (0,), campaign_starts_at=BEGIN
+            typed, 1, uuid4(), "/till", f"e{number}", at, clock_at, tenant, day, number, (0,), schedule=schedule
         )
         mine = [moved.instance for moved in life.advance(mine, met).moved] or mine
         meeting = Meeting(

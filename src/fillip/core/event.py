@@ -1,7 +1,7 @@
 """An event and its place in the log."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
 from uuid import UUID
@@ -57,6 +57,14 @@ class Event(Struct, frozen=True, dict=True):
         known: UUID | None = self.__dict__.get("_key")  # by hand: a cached_property takes a lock
         if known is None:
             known = self.__dict__["_key"] = identify_event(self.tenant_id, self.source, self.event_id)
+        return known
+
+    @property
+    def day(self) -> date:
+        """Its calendar day in the tenant's zone."""
+        known: date | None = self.__dict__.get("_day")  # by hand, as above
+        if known is None:
+            known = self.__dict__["_day"] = self.book.tenant.local_day(self.occurred_at)
         return known
 
     @property

@@ -6,6 +6,7 @@ granted in the same window, before or after the event, has left: what others wer
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from itertools import chain
 
 from msgspec import Struct
@@ -22,8 +23,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import Instance
 
-Name = tuple[str, int]
-"""(key, occurrence)"""
+_END = datetime.max.replace(tzinfo=UTC)
 
 
 class Decided(Settled, frozen=True):
@@ -55,54 +55,46 @@ class _Terms(Struct, frozen=True):
     shared: Set[str]
 
 
-class _Known:
-    """All instances that a later event may ask for; it is what a batch finds. `first` is the first clock time of its events, less
-    their lateness.
+class _Instances:
+    """All quest instances of the campaign, which one batch after the other moves on. Of a user's, events look through those alone that
+    they may ask for: what is finished and not the newest of its key is forgotten; what is over is put aside, until events come for which
+    it is not.
     """
 
     def __init__(self) -> None:
-        self.first = datetime.max.replace(tzinfo=UTC)
-        self._by_quest: dict[QuestKey, dict[Name, Instance]] = {}
-        self._crowded: set[QuestKey] = set()
+        self.batch = InstanceBatch({})
+        self._first = _END
+        self._aside: dict[InstanceKey, Instance] = {}
+        self._ending: list[tuple[timedelta, InstanceKey]] = []
+        """A heap: the last to end comes first."""
 
-    def get(self, quest: QuestKey, default: Iterable[Instance]) -> Iterable[Instance]:
-        """Those that matter to the events of a portion."""
-        known = self._by_quest.get(quest)
-        if known is None:
-            return default
-        if len(known) == 1:  # mostly; it is the newest
-            return known.values()
-        return [
-            each
-            for (key, occurrence), each in known.items()
-            if each.state == "open" or each.is_waiting(self.first) or (key, occurrence + 1) not in known
-        ]
+    def begin(self, first: datetime) -> None:
+        """Events come of which none counts for what ends before `first`."""
+        self._first = first
+        while self._ending and _END - self._ending[0][0] >= first:
+            place = heappop(self._ending)[1]
+            if instance := self._aside.pop(place, None):
+                self.batch.restore(place, instance)
 
-    def count_waiting(self, quest: QuestKey, first: datetime) -> int:
-        """How many wait for events from `first`."""
-        return sum(each.is_waiting(first) for each in self._by_quest.get(quest, {}).values())
+    def keep(self) -> None:
+        """What the batch has changed stays."""
+        for quest in {place[:3] for place in self.batch.changed}:
+            self._put_aside(quest)
+        self.batch.keep_on()
 
     def put(self, place: InstanceKey, instance: Instance) -> None:
-        """Keep it, and forget what is finished and not the newest of its key: nothing asks for it any more."""
-        quest, key, occurrence = place[:3], place[3], place[4]
-        known = self._by_quest.setdefault(quest, {})
-        known[key, occurrence] = instance
-        if len(known) == 1:
-            return
-        self._crowded.add(quest)
-        before = known.get((key, occurrence - 1))
-        if before and not before.is_unfinished:
-            del known[key, occurrence - 1]
-        if not instance.is_unfinished and (key, occurrence + 1) in known:
-            del known[key, occurrence]
+        """What became of an instance otherwise than by an event."""
+        self._aside.pop(place, None)
+        self.batch.restore(place, instance)
+        self._put_aside(place[:3])
 
-    def list_crowded(self, quests: Set[QuestKey]) -> Set[QuestKey]:
-        """Of these quests, those that more than one instance was known of since they were asked for, or still is: which matter
-        changes.
-        """
-        crowded = quests & self._crowded
-        self._crowded -= {quest for quest in crowded if len(self._by_quest[quest]) == 1}
-        return crowded
+    def _put_aside(self, quest: QuestKey) -> None:
+        for name in self.batch.list_idle(quest, self._first):
+            instance = self.batch.forget(quest, name)
+            if instance.is_unfinished and instance.ends_at:
+                place = InstanceKey(*quest, *name)
+                self._aside[place] = instance
+                heappush(self._ending, (_END - instance.ends_at, place))
 
 
 class Simulation:
@@ -115,8 +107,7 @@ class Simulation:
         self._book = book
         self._terms = _read_terms(book)
         self._counters: dict[CounterKey, Counter] = {}
-        self._known = _Known()
-        self._batch = InstanceBatch(self._known)
+        self._instances = _Instances()
         self._held: set[BadgeKey] = set()
         self.reversals = ReversalLedger(set())
 
@@ -125,7 +116,6 @@ class Simulation:
         if book is not self._book:
             self._book = book
             self._terms = _read_terms(book)
-            self._batch = InstanceBatch(self._known)
 
     def list_unknown(self, matches: Iterable[Match]) -> set[CounterKey]:
         """The counters of shared limits that these events may charge, and whose use is not known yet."""
@@ -140,22 +130,20 @@ class Simulation:
         self._counters |= used
 
     def begin(self, matches: Sequence[Match]) -> None:
-        """A portion of events comes, to be decided in one or more runs: find anew which instances matter to them."""
-        self._known.first = min((each.event.clock_at for each in matches), default=self._at) - self._terms.lateness
-        [newest] = self._book.campaign_versions.values()
-        self._batch.keep_on(
-            self._known.list_crowded({(e.event.tenant_id, newest.quest_id, e.event.user_id) for e in matches})
-        )
+        """A portion of events comes, to be decided in one or more runs."""
+        first = min([each.event.clock_at for each in matches], default=self._at)
+        self._instances.begin(first - self._terms.lateness)
 
     def decide(self, matches: Sequence[Match], granted: Mapping[int, Sequence[PastGrant]]) -> list[Decided]:
         """What the campaign would have granted for these events of the portion, which come in the order of the log; `granted` is
         what others were, by the offset of the event.
         """
-        instances = self._find_instances(matches)
+        instances = self._instances.batch
         try:
+            self._count_waiting(instances, matches)
             return self._decide_on(instances, matches, granted)
         except BaseException:
-            self._batch = InstanceBatch(self._known)
+            instances.roll_back()
             raise
 
     def reverse(self, reversal: PastReversal, book: Book) -> Sequence[TakenBack]:
@@ -164,8 +152,7 @@ class Simulation:
         if undone is None:
             return ()
         for each in undone.instances:
-            self._known.put(each.place, each.instance)
-        self._batch.keep_on({each.place[:3] for each in undone.instances})
+            self._instances.put(each.place, each.instance)
         for credit in undone.credits:
             before = self._counters[credit.counter]
             self._counters[credit.counter] = Counter(before.used - credit.amount, before.version + 1)
@@ -182,7 +169,7 @@ class Simulation:
         settled = list(self._decide(requests, counters, instances, standing))
         decided = [self._tell(each, place, instances) for each, place in zip(settled, standing, strict=True)]
         self.reversals.keep(matches, settled, instances)
-        self._keep(settled, counters, instances)
+        self._keep(settled, counters)
         return decided
 
     def _decide(
@@ -226,23 +213,14 @@ class Simulation:
             displaced=standing.behind if settled.decision.outcome == "granted" else (),
         )
 
-    def _find_instances(self, matches: Sequence[Match]) -> InstanceBatch:
-        """Those that matter to the events, as settle would find them; where all are found without a route, in less time."""
-        if not self._terms.is_routed:
-            return self._batch
-        wanted = list_instances_to_lock(matches)
-        self._batch = instances = InstanceBatch(self._known)
-        if growing := instances.list_growing(wanted):
-            instances.count({quest: self._known.count_waiting(quest, first) for quest, first in growing.items()})
-        return instances
+    def _count_waiting(self, instances: InstanceBatch, matches: Sequence[Match]) -> None:
+        """How many instances the users of these events have open, where they can be too many: of quests with routes."""
+        if self._terms.is_routed and (growing := instances.list_growing(list_instances_to_lock(matches))):
+            instances.count({quest: instances.count_waiting(quest, first) for quest, first in growing.items()})
 
-    def _keep(
-        self, settled: Sequence[Settled], counters: Mapping[CounterKey, Counter], instances: InstanceBatch
-    ) -> None:
+    def _keep(self, settled: Sequence[Settled], counters: Mapping[CounterKey, Counter]) -> None:
         self._counters.update((key, counter) for key, counter in counters.items() if counter.version)
-        for place, instance in instances.changed.items():
-            self._known.put(place, instance)
-        instances.keep_on(())
+        self._instances.keep()
         for each in settled:
             if each.decision.outcome == "granted":
                 self._held |= list_badges([each.request.wanted])

@@ -31,17 +31,17 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     lists: Lists = {}
     retained: tuple["CampaignVersion", ...] = ()
 
-    @property
+    @cached_property
     def is_paused(self) -> bool:
         """Whether it grants nothing for what it meets: it is told so, and that is for good (see core.ledger.settlement)."""
         return self.state == "paused"
 
-    @property
+    @cached_property
     def is_shadow(self) -> bool:
         """Whether it only tells what it would grant, by itself: it takes nothing, and stands in nobody's way."""
         return self.state == "shadow"
 
-    @property
+    @cached_property
     def quest_id(self) -> str:
         """Whose the instances of its quest are: the campaign's, or those of this version in shadow, which no other finds."""
         return name_shadow(self.campaign_id, self.version) if self.is_shadow else self.campaign_id

@@ -272,7 +272,7 @@ def _record(
         outcome=outcome,
         reason=reason,
         uses=uses,
-        local_day=event.book.tenant.local_day(event.occurred_at),
+        local_day=event.day,
         decided_at=at,
         outranked_by=winner if reason == "outranked" else None,
     )

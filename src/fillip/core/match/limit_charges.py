@@ -29,7 +29,7 @@ def list_charges(
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
     if not limits:
         return ()
-    day = book.tenant.local_day(event.occurred_at)
+    day = event.day
     return tuple(
         [
             LimitCharge(_name_counter(event, day, limit, user, cohorts), measure(limit, rewards, values), limit.cap)

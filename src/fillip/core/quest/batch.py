@@ -12,7 +12,7 @@ from fillip.core.event import Event
 from fillip.core.identity import OF_SHADOW, name_key
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.quest.instance import Contribution, Instance, QuestEvent, advance
-from fillip.core.quest.user_instances import UserInstances
+from fillip.core.quest.user_instances import Name, UserInstances
 from fillip.core.rule import RuleError
 
 QuestKey = tuple[str, str, str]
@@ -67,7 +67,10 @@ class InstancesToLock(Struct, frozen=True):
 
 
 class InstanceBatch:
-    """The instances that a batch works on, and what it changes; `fresh` are those that it made."""
+    """The instances that a batch works on, and what it changes; `fresh` are those that it made.
+
+    One that `keep_on`s has all instances that later batches ask for: it is the ledger of a backtest.
+    """
 
     def __init__(self, found: Found) -> None:
         """`found` as read under the lock; it is asked for a user's when the first event of theirs comes."""
@@ -75,6 +78,7 @@ class InstanceBatch:
         self._by_user: dict[QuestKey, UserInstances] = {}
         self._open: dict[QuestKey, int] = {}
         self._growing: Mapping[QuestKey, datetime] = {}
+        self._before: dict[InstanceKey, Instance | None] = {}
         self.changed: dict[InstanceKey, Instance] = {}
         self.fresh: set[InstanceKey] = set()
         self.met: list[tuple[InstanceKey, Contribution]] = []
@@ -136,19 +140,53 @@ class InstanceBatch:
         """What stood in the place before."""
         before = mine.put(instance)
         if before is not instance:
+            self._before.setdefault(place, before)
             self.changed[place] = instance
         if self._growing and (first := self._growing.get(place[:3])):
             was_waiting = before is not None and before.is_waiting(first)
             self._open[place[:3]] += instance.is_waiting(first) - was_waiting
         return before
 
-    def keep_on(self, stale: Iterable[QuestKey]) -> None:
-        """Go on with the next events: what was changed is stored by now. `found` is asked for those of `stale` quests again."""
-        for quest in stale:
-            self._by_user.pop(quest, None)
+    def keep_on(self) -> None:
+        """Go on with the next events: what was changed is stored by now."""
+        self._growing = {}
+        self._open.clear()
+        self._before.clear()
         self.changed.clear()
         self.fresh.clear()
         self.met.clear()
+
+    def roll_back(self) -> None:
+        """Go on with the next events as if there had been none since the last `keep_on`."""
+        for place, before in self._before.items():
+            if before:
+                self.restore(place, before)
+            else:
+                self.forget(place[:3], (place.key, place.occurrence))
+        self.keep_on()
+
+    def list_idle(self, quest: QuestKey, first: datetime) -> Sequence[Name]:
+        """Of a user's instances, what events from `first` don't ask for: neither waiting for them nor the newest of its key."""
+        known = self._of_user(quest).instances
+        if len(known) == 1:  # mostly
+            return ()
+        return [
+            (key, occurrence)
+            for (key, occurrence), each in known.items()
+            if each.state != "open" and not each.is_waiting(first) and (key, occurrence + 1) in known
+        ]
+
+    def forget(self, quest: QuestKey, name: Name) -> Instance:
+        """An instance that events don't ask for, or not for now."""
+        return self._of_user(quest).forget(name)
+
+    def restore(self, place: InstanceKey, instance: Instance) -> None:
+        """Events may ask for this one again; it is no change."""
+        self._of_user(place[:3]).put(instance)
+
+    def count_waiting(self, quest: QuestKey, first: datetime) -> int:
+        """How many of all that are known wait for events from `first`."""
+        return sum(each.is_waiting(first) for each in self._of_user(quest).instances.values())
 
     def deny(self, place: InstanceKey) -> None:
         """Close the instance that a grant request completed, when the grant is refused."""
@@ -189,8 +227,8 @@ def find_due(quest_event: QuestEvent) -> datetime:
 
 def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
     """What an event means for the quest that it is a candidate of."""
-    campaign_version, tenant = candidate.campaign_version, event.book.tenant
-    quest, schedule = campaign_version.campaign.quest, campaign_version.campaign.schedule
+    campaign_version = candidate.campaign_version
+    quest = campaign_version.campaign.quest
     assert quest is not None, "only campaigns with a quest are met step by step"
     met = QuestEvent(  # 15 fields and no more: of more keywords the interpreter makes a dict first, and the call takes twice as long
         quest=quest,
@@ -200,14 +238,14 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
         event_id=event.event_id,
         occurred_at=event.occurred_at,
         clock_at=event.clock_at,
-        tenant=tenant,
+        tenant=event.book.tenant,
+        day=event.day,
         sequence=event.place.offset,
         steps=candidate.steps,
         starts=candidate.starts,
         amounts=candidate.amounts,
         key=name_key(event.event_id, event.key) if quest.instance == "event" else candidate.key,
-        campaign_starts_at=schedule.starts_at,
-        campaign_ends_at=schedule.ends_at,
+        schedule=campaign_version.campaign.schedule,
     )
     if campaign_version.late_rules:  # a quest without has no route either
         met = replace(

@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.book.route import EVERYWHERE, Route
+from fillip.core.campaign.campaign import Schedule
 from fillip.core.campaign.quest import Quest
 from fillip.core.identity import name_instance
 from fillip.core.instant import add_span
@@ -110,14 +111,14 @@ class QuestEvent(Struct, frozen=True):
     occurred_at: datetime
     clock_at: datetime
     tenant: Tenant
+    day: date
     sequence: int
     steps: tuple[int, ...] = ()
     starts: bool = False
     amounts: dict[int, int] = {}
     key: str = ""
     start: dict[str, object] | None = None
-    campaign_starts_at: datetime | None = None
-    campaign_ends_at: datetime | None = None
+    schedule: Schedule = Schedule()
     late_rule_holds: Callable[[Instance, int], bool] = lambda instance, index: True
     route: Route | None = None
     routes: tuple[int, ...] = ()
@@ -131,11 +132,6 @@ class QuestEvent(Struct, frozen=True):
         if not self.retained:  # asked several times an event
             return self
         return next((each for each in self.retained if campaign_version <= each.campaign_version), self)
-
-    @property
-    def day(self) -> date:
-        """Its day in the tenant's zone."""
-        return self.tenant.local_day(self.occurred_at)
 
     @property
     def due_day(self) -> date:
@@ -323,8 +319,8 @@ def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None
         if _blocks(one, newest, quest_event):
             return None
     from_campaign = quest.start.at == "campaign"
-    started_at = (quest_event.campaign_starts_at if from_campaign else None) or quest_event.occurred_at
-    ends_at = quest_event.campaign_ends_at if quest.window_s is None else add_span(started_at, quest.window_s)
+    started_at = (quest_event.schedule.starts_at if from_campaign else None) or quest_event.occurred_at
+    ends_at = quest_event.schedule.ends_at if quest.window_s is None else add_span(started_at, quest.window_s)
     instance = Instance(
         key=quest_event.key,
         occurrence=newest.occurrence + 1 if newest else 1,

@@ -14,6 +14,8 @@ Name = tuple[str, int]
 class UserInstances:
     """Instances as they stand. What an event finds here is what it would find among all, as far as it matters to it."""
 
+    __slots__ = ("_index", "instances")  # a backtest keeps those of all users
+
     def __init__(self, instances: Iterable[Instance]) -> None:
         """Those that the batch has read."""
         self.instances: dict[Name, Instance] = {(each.key, each.occurrence): each for each in instances}
@@ -28,6 +30,13 @@ class UserInstances:
             self._index.put(name, instance, before)
         return before
 
+    def forget(self, name: Name) -> Instance:
+        """No event asks for this one any more, or not for now."""
+        instance = self.instances.pop(name)
+        if self._index:
+            self._index.forget(name, instance)
+        return instance
+
     def find(self, quest_event: QuestEvent) -> list[Instance]:
         """Those that the event can count for or whose key it would open, and what of the others is over by its clock."""
         routes = quest_event.list_routes()
@@ -40,7 +49,7 @@ class UserInstances:
         due_at = quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s)
         while index.ending and index.ending[0][0] < due_at:  # each is told once
             names.add(heappop(index.ending)[1])
-        return [self.instances[name] for name in names]
+        return [self.instances[name] for name in names if name in self.instances]
 
     def has_waiting(self, key: str, first: datetime) -> bool:
         """Whether one of this key is unfinished and ends at `first` or later."""
@@ -55,7 +64,7 @@ class UserInstances:
 
 
 class _Index:
-    """Where the instances of each key and route are, and in `ending`, a heap, those that are or were open."""
+    """Where the instances of each key and route are, and in `ending`, a heap, those that are or were open, also forgotten ones."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, set[Name]] = defaultdict(set)
@@ -69,3 +78,7 @@ class _Index:
         self.by_route[instance.route].add(name)
         if instance.state == "open" and instance.ends_at and (before is None or before.state != "open"):
             heappush(self.ending, (instance.ends_at, name))
+
+    def forget(self, name: Name, instance: Instance) -> None:
+        self.by_key[instance.key].discard(name)
+        self.by_route[instance.route].discard(name)

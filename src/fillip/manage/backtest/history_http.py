@@ -1,7 +1,7 @@
 """The past from analyse, where it lies, some events at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 import httpx
@@ -17,6 +17,8 @@ TRIES, PAUSE_S = 10, 3.0
 """Analyse may be busy with the tenant's other queries, or away for a moment."""
 FEWEST = 100
 """So few events at a time there always is room for, whatever they hold."""
+PIECE_BYTES = 128 * 1024
+"""What is read at once of an answer: what that makes is decided while the processor's cache holds it still."""
 _read_events = msgspec.json.Decoder(HistoryEvent).decode_lines
 _read_reversals = msgspec.json.Decoder(HistoryReversal).decode_lines
 _Row = TypeVar("_Row", HistoryEvent, HistoryReversal)
@@ -35,7 +37,7 @@ class AnalyseHistory:
         return msgspec.json.decode(await self._insist(self._query), type=HistoryCount).events
 
     async def read(self, behind: Mark | None = None) -> AsyncIterator[Sequence[HistoryEvent]]:
-        """All events, or those behind a mark, in the order of their receipt. Raises Retry."""
+        """All events, or those behind a mark, in the order of their receipt, some hundreds at a time. Raises Retry."""
         async for page in self._read("events", _read_events, behind):
             yield page
 
@@ -45,7 +47,7 @@ class AnalyseHistory:
             yield page
 
     async def _read(
-        self, want: Literal["events", "reversals"], read_lines: Callable[[bytes], list[_Row]], behind: Mark | None
+        self, want: Literal["events", "reversals"], read_lines: Callable[[memoryview], list[_Row]], behind: Mark | None
     ) -> AsyncIterator[Sequence[_Row]]:
         most = MAX_EVENTS
         while True:
@@ -57,11 +59,13 @@ class AnalyseHistory:
                     raise
                 most //= 10  # they are large: fewer at a time
                 continue
-            rows = await asyncio.to_thread(read_lines, lines)
-            if rows:
-                yield rows
+            count = 0
+            for piece in _cut(lines):
+                rows = read_lines(piece)
+                count += len(rows)
                 behind = rows[-1].mark
-            if len(rows) < most:
+                yield rows
+            if count < most:
                 return
 
     async def _insist(self, query: HistoryQuery) -> bytes:
@@ -75,3 +79,12 @@ class AnalyseHistory:
                     raise
                 await asyncio.sleep(PAUSE_S)
         raise AssertionError
+
+
+def _cut(lines: bytes) -> Iterator[memoryview]:
+    """The lines of an answer, each of which ends with a newline, in pieces of whole ones."""
+    start, whole = 0, memoryview(lines)
+    while start < len(lines):
+        end = lines.find(b"\n", min(start + PIECE_BYTES, len(lines)) - 1) + 1 or len(lines)
+        yield whole[start:end]
+        start = end

@@ -25,6 +25,8 @@ from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.rows.connection import Row
 
 PAGE = 10_000
+TOGETHER = 1_000
+"""Events whose decisions are looked up together."""
 _SQL = {
     name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
     for name in ("has_decided", "read_decided", "read_grants", "find_reversed")
@@ -72,6 +74,7 @@ class Comparison:
         self._live = live
         self._tally = DifferenceTally()
         self._ends: dict[int, int] = {}
+        self._waiting: dict[UUID, tuple[Event, list[Said]]] = {}
         self._compared = array("Q")
         """Low halves of the keys of events with grants of live: hashes, so that two are hardly ever the same; 8 bytes each."""
 
@@ -82,12 +85,16 @@ class Comparison:
 
     async def compare(self, decided: Sequence[Decided]) -> None:
         """All that the backtest decides on some events. Raises Retry."""
-        by_event: dict[UUID, tuple[Event, list[Said]]] = {}
         for each in decided:
             event = each.request.match.event
-            by_event.setdefault(event.key, (event, []))[1].append(tell(each))
-        live = await self._live.find(by_event) if by_event else {}
-        for key, (event, said) in by_event.items():
+            self._waiting.setdefault(event.key, (event, []))[1].append(tell(each))
+        if len(self._waiting) >= TOGETHER:
+            await self._compare_waiting()
+
+    async def _compare_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        live = await self._live.find(waiting) if waiting else {}
+        for key, (event, said) in waiting.items():
             found = live.get(key, ())
             self._tally.compare(event, found, said)
             if any(one.outcome == "granted" for one in found):
@@ -95,6 +102,7 @@ class Comparison:
 
     async def finish(self) -> Differences:
         """What differs, with the grants for events on which the backtest decided nothing. Raises Retry."""
+        await self._compare_waiting()
         compared = array("Q", sorted(self._compared))
         async for rows in self._live.read_grants():
             for row in rows:

@@ -23,8 +23,8 @@ from fillip.core.match.candidate import Match
 from fillip.core.ports import UserNumbers
 from fillip.http.history_query import HistoryEvent, HistoryReversal
 
-PORTION = 10_000
-"""Events that are met and decided together."""
+PORTION = 500
+"""Events that are met and decided together: so few that the processor's cache holds all that is made of them."""
 ASKED_AT_ONCE = 10_000
 """Users whose numbers are asked for together."""
 
