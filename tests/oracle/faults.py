@@ -126,14 +126,16 @@ def _serve_one(known: Iterable[instance.Instance], quest_event: instance.QuestEv
     return replace(done, moved=done.moved[:1])
 
 
-def _count_on(quest: instance.Instance, quest_event: instance.QuestEvent) -> instance.Transition:
+def _count_on(quest: instance.Instance, quest_event: instance.QuestEvent) -> instance.Transition | None:
     """What was completed waits for its last step once more."""
     if quest.state != "completed":
         return _meet(quest, quest_event)
     *steps, last = quest.steps
     moved = _meet(replace(quest, state="open", steps=(*steps, replace(last, done=last.needed - 1))), quest_event)
+    if moved is None:
+        return _meet(quest, quest_event)
     further = replace(moved.instance, steps=(*steps, replace(last, done=last.done + 1)))
-    return replace(moved, instance=further) if moved.met else _meet(quest, quest_event)
+    return replace(moved, instance=further)
 
 
 def _close_behind(form: Any, newest: date | None, day: date, due_day: date) -> bool:

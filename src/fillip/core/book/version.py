@@ -126,6 +126,11 @@ class Trigger(Struct, frozen=True, dict=True):
         return self.campaign_version.rules[self.expression.path]
 
     @cached_property
+    def step(self) -> int | None:
+        """The index of the quest's step that it is; None of the start, and of a campaign without a quest."""
+        return self.expression.index if self.expression.kind == "step" else None
+
+    @cached_property
     def clauses(self) -> Clauses:
         """What its rule asks of single attributes, for the index."""
         return read_clauses(decode_rule(self.campaign_version.checked[self.expression.path].code).root)

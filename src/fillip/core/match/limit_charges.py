@@ -1,7 +1,6 @@
 """Which counters a grant would take from, and how much."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.reward import Reward
@@ -27,16 +26,12 @@ def list_charges(
     rewards = campaign_version.campaign.list_rewards(variant)
     key = campaign_version.campaign_id, campaign_version.version, variant
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
-    if not limits:
-        return ()
-    day = event.day
-    return tuple(
-        [
-            LimitCharge(_name_counter(event, day, limit, user, cohorts), measure(limit, rewards, values), limit.cap)
-            for limit in limits
-            if limit.action is None or limit.action == event.action
-        ]
-    )
+    charges = [
+        LimitCharge(_name_counter(event, limit, user, cohorts), measure(limit, rewards, values), limit.cap)
+        for limit in limits
+        if limit.action is None or limit.action == event.action
+    ]
+    return tuple(charges)
 
 
 def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) -> int:
@@ -47,11 +42,9 @@ def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) 
     return sum(values[index] for index in counted)
 
 
-def _name_counter(
-    event: Event, day: date, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]
-) -> CounterKey:
+def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:
     key = str(event.book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     user_id = event.user_id if limit.per_user else ""
-    return CounterKey(event.tenant_id, limit.limit_id, user_id, key, start_window(limit.span, day))
+    return CounterKey(event.tenant_id, limit.limit_id, user_id, key, start_window(limit.span, event.day))

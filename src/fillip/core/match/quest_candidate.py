@@ -34,8 +34,8 @@ def build_quest_candidate(
     assert quest is not None, "only campaigns with a quest have steps"
     sums, key = campaign_version.sums, ""
     amounts, failed = _read_amounts(event, triggers, user, cohorts) if sums else ({}, 0)
-    met = [trigger.expression.index for trigger in triggers if trigger.expression.kind == "step"]
-    steps = tuple([step for step in met if step in amounts or step not in sums])
+    met = [trigger.step for trigger in triggers if trigger.step is not None]
+    steps = tuple([step for step in met if step in amounts or step not in sums] if sums else met)
     starts = len(met) < len(triggers)  # what is no step is the start
     if not starts and not steps:
         return None, failed

@@ -198,11 +198,13 @@ def advance(known: Iterable[Instance], quest_event: QuestEvent, open_now: int = 
         current = [_close(each, opened) for each in current]
     told = []
     for old, each in zip(before, current, strict=True):
-        moved = meet(each, quest_event.under(each.campaign_version))
-        if moved.met or moved.instance is not old:
+        under = quest_event.under(each.campaign_version)
+        if moved := meet(each, under):
             told.append(moved)
+        elif each is not old:
+            told.append(Transition(each, under.campaign_version))
     if opened:
-        told.append(meet(opened, quest_event))
+        told.append(meet(opened, quest_event) or Transition(opened, quest_event.campaign_version))
     return Advance(told, refused)
 
 
@@ -214,10 +216,10 @@ def _are_too_many(current: Sequence[Instance], opened: Instance, quest_event: Qu
     return sum(each.is_unfinished and not _is_over(each.ends_at, quest_event) for each in alike) >= MAX_TOGETHER
 
 
-def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
-    """The instance after the event has counted for the steps that wait for it."""
+def meet(instance: Instance, quest_event: QuestEvent) -> Transition | None:
+    """The instance after the event has counted for the steps that wait for it; None where it counts for none."""
     if not _takes(instance, quest_event):
-        return Transition(instance, quest_event.campaign_version)
+        return None
     taken = migrate(instance, quest_event)
     states, met, quest, day = list(taken.steps), [], quest_event.quest, quest_event.day
     for index in list_waiting(quest, states):
@@ -235,7 +237,7 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition:
             states[index] = replace(state, total=total, peak=peak, left=state.left + 1, met_at=met_at)
             met.append(Contribution(state.name, quest_event.event_key, amount, day))
     if not met:
-        return Transition(instance, quest_event.campaign_version)
+        return None
     if list_waiting(quest, states):
         after = replace(taken, steps=tuple(states), state="open")
     else:
@@ -314,7 +316,7 @@ def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None
     if not quest_event.opens:
         return None
     same = [instance for instance in known if instance.key == quest_event.key]
-    newest = max(same, key=_OCCURRENCE, default=None)
+    newest = max(same, key=_OCCURRENCE) if len(same) > 1 else same[0] if same else None
     for one in same:
         if _blocks(one, newest, quest_event):
             return None
