@@ -60,7 +60,7 @@ class AnalyseHistory:
                 most //= 10  # they are large: fewer at a time
                 continue
             count = 0
-            for piece in _cut(lines):
+            for piece in cut_lines(lines):
                 rows = read_lines(piece)
                 count += len(rows)
                 behind = rows[-1].mark
@@ -81,10 +81,10 @@ class AnalyseHistory:
         raise AssertionError
 
 
-def _cut(lines: bytes) -> Iterator[memoryview]:
-    """The lines of an answer, each of which ends with a newline, in pieces of whole ones."""
+def cut_lines(lines: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[memoryview]:
+    """Lines, each of which ends with a newline, in pieces of whole ones, which are of `piece_bytes` or a line longer."""
     start, whole = 0, memoryview(lines)
     while start < len(lines):
-        end = lines.find(b"\n", min(start + PIECE_BYTES, len(lines)) - 1) + 1 or len(lines)
+        end = lines.find(b"\n", start + piece_bytes) + 1 or len(lines)
         yield whole[start:end]
         start = end
