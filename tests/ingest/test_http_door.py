@@ -12,7 +12,6 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from fillip.app.valkey import connect_valkey
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry
 from fillip.core.event import Event
@@ -27,6 +26,7 @@ from fillip.stream.belt import Record
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
 from tests.ingest.world import Books, make_book, make_event
+from tests.patient_valkey import connect_patiently
 
 URL = "/v1/events"
 SLOW = f"slow-{uuid.uuid4().hex}"
@@ -77,7 +77,7 @@ async def open_door(
     bootstrap: str, topic: str, producer: KafkaProducer, books: Books, valkey_url: str = "redis://127.0.0.1:1/0"
 ) -> AsyncIterator[Door]:
     books.books[SLOW] = make_book(SLOW)
-    async with connect_valkey(valkey_url) as valkey:
+    async with connect_patiently(valkey_url) as valkey:
         app = Starlette(routes=[events_route(Keys(), ValkeyRates(valkey), books, producer, topic)])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             yield Door(bootstrap, topic, client)

@@ -22,6 +22,7 @@ from fillip.publish.live_valkey import ValkeyLive, ValkeyLiveCounts
 from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_decision, put_incentive
 from tests.manage.shop import CASHBACK, launch, open_shop
+from tests.patient_valkey import connect_patiently
 
 LIVE = "/v1/campaigns/c/live"
 
@@ -29,7 +30,7 @@ LIVE = "/v1/campaigns/c/live"
 @pytest.fixture
 async def live_client(plane: Plane, servers: Addresses) -> AsyncIterator[Redis]:
     """The plane reads here. All tests share the server and have a tenant acme: nothing is left of another's."""
-    client = connect_valkey(servers.valkey_url)
+    client = connect_patiently(servers.valkey_url)
     plane.app.state.app_state = replace(plane.app.state.app_state, live=ValkeyLiveCounts(client))
     await client.delete(name_live("acme"))
     yield client
