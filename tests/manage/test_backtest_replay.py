@@ -156,11 +156,8 @@ async def test_what_was_taken_back_is_taken_back_in_its_turn(past_world: PastWor
         assert result.reversed == past_world.count_reversed(campaign_id), campaign_id
         assert sum(day.reversed for day in result.days) == result.reversed
         taken_back |= {campaign_id} if result.reversed else set()
-    without = {
-        "pair",
-        "raced",
-        "split",
-    }  # of the latter two, variants have it: a hash of the tenant's new id says whose
+    # of the latter two, who is in which variant is said by a hash of the tenant's new id
+    without = {"pair", "raced", "split"}
     if past_world.shop.book.tenant["clock"] == "live":  # most windows are over when events come
         without |= {"echo", "joined", "raced", "summed", "twice"}
     assert taken_back >= set(APART) - without, taken_back

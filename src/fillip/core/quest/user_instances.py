@@ -48,8 +48,10 @@ class UserInstances:
             names |= index.by_key.get(quest_event.key, set())
         due_at = quest_event.clock_at - timedelta(seconds=quest_event.quest.lateness_s)
         while index.ending and index.ending[0][0] < due_at:  # each is told once
-            names.add(heappop(index.ending)[1])
-        return [self.instances[name] for name in names if name in self.instances]
+            name = heappop(index.ending)[1]
+            if name in self.instances:  # or it is forgotten
+                names.add(name)
+        return [self.instances[name] for name in names]
 
     def has_waiting(self, key: str, first: datetime) -> bool:
         """Whether one of this key is unfinished and ends at `first` or later."""
