@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from fillip.core.book.book import Book, Unbuilt
@@ -26,7 +27,6 @@ from fillip.stream.belt import Record
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
 from tests.ingest.world import Books, make_book, make_event
-from tests.patient_valkey import connect_patiently
 
 URL = "/v1/events"
 SLOW = f"slow-{uuid.uuid4().hex}"
@@ -77,7 +77,8 @@ async def open_door(
     bootstrap: str, topic: str, producer: KafkaProducer, books: Books, valkey_url: str = "redis://127.0.0.1:1/0"
 ) -> AsyncIterator[Door]:
     books.books[SLOW] = make_book(SLOW)
-    async with connect_patiently(valkey_url) as valkey:
+    # not by Fillip's own client, which gives up after 50 ms
+    async with Redis.from_url(valkey_url) as valkey:
         app = Starlette(routes=[events_route(Keys(), ValkeyRates(valkey), books, producer, topic)])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             yield Door(bootstrap, topic, client)
