@@ -131,6 +131,11 @@ def buy(event_id: str, user: str, amount: int = 100, *, hours_ago: float = 1, **
     return json.dumps(head | {"tenantid": "acme", "data": {"amount_cents": amount, **data}}).encode()
 
 
+def noon(*, days_ago: int) -> float:
+    """How many hours ago it was noon of that day: for tests of what belongs to one day, at whatever hour they run."""
+    return (NOW - NOW.replace(hour=12, minute=0, second=0)) / timedelta(hours=1) + 24 * days_ago
+
+
 def take_back(reversal_id: str, event_id: str, user: str) -> bytes:
     """A reversal of a whole purchase."""
     head = {"specversion": "1.0", "id": reversal_id, "source": "/till", "type": "fillip.reversal", "subject": user}

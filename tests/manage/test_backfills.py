@@ -12,7 +12,7 @@ import pytest
 from httpx import AsyncClient
 
 from fillip.settle.backfill.walk import choose_portion
-from tests.manage.backfill_world import NOW, BackfillWorld, buy, open_backfill_world, sketch, take_back
+from tests.manage.backfill_world import NOW, BackfillWorld, buy, noon, open_backfill_world, sketch, take_back
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
 
@@ -42,8 +42,8 @@ async def test_it_grants_what_the_backtest_said_once_and_on_the_days_of_the_even
         cap=2,
     )
     await backfill_world.happen(
-        *[buy(f"a{n}", "ada", hours_ago=24 * 20 - n / 10) for n in range(4)],
-        *[buy(f"g{n}", "grace", hours_ago=24 * (9 - n)) for n in range(3)],
+        *[buy(f"a{n}", "ada", hours_ago=noon(days_ago=20) - n / 10) for n in range(4)],
+        *[buy(f"g{n}", "grace", hours_ago=noon(days_ago=9 - n)) for n in range(3)],
         buy("l", "linus"),
         buy("odd", "ada", store=7),
     )
