@@ -1,24 +1,29 @@
 """The control plane's tables are those of the migrations, and both know the same kinds of rewards."""
 
+import pkgutil
 import re
+from importlib import import_module
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from fillip.core.campaign.reward_kind import KINDS
-from fillip.manage.store.backfill_table import backfill
+from fillip.manage.store import tables
+from fillip.manage.store.tables.kinds import metadata
 
 
 def test_tables_do_not_drift_from_the_migrations(database: str) -> None:
+    for module in pkgutil.iter_modules(tables.__path__, f"{tables.__name__}."):
+        import_module(module.name)
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
 
     def is_compared(_: object, name: str | None, kind: str, reflected: bool, __: object) -> bool:
-        return kind == "column" or (kind == "table" and name in backfill.metadata.tables)
+        return kind == "column" or (kind == "table" and name in metadata.tables)
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_compared, "compare_type": True})
-        assert compare_metadata(context, backfill.metadata) == []
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 

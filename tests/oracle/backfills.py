@@ -17,8 +17,8 @@ from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone, BackfillTold
-from fillip.manage.store.backfill_table import backfill as table
 from fillip.manage.store.postgres import transaction
+from fillip.manage.store.tables.past import backfill as table
 from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks

@@ -17,7 +17,7 @@ from fillip.manage.app import build_app
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, transaction
-from fillip.manage.store.tables import tenant
+from fillip.manage.store.tables.tenant import tenant
 from fillip.migrations import role_dsn
 from tests.oracle.ids import is_held_out
 from tests.oracle.model import Book, give_start

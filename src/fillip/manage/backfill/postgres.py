@@ -12,9 +12,9 @@ from fillip.core.backfill import BackfillOrder
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.manage.backfill.told import AllDone, BackfillFailed, BackfillTold, GoesOn, Waits
-from fillip.manage.store.backfill_table import backfill, backfill_waiting
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import tenant
+from fillip.manage.store.tables.past import backfill, backfill_waiting
+from fillip.manage.store.tables.tenant import tenant
 
 HELD_FOR, AGAIN_AFTER = timedelta(seconds=60), timedelta(seconds=5)
 MOST_TRIES = 3

@@ -17,7 +17,8 @@ from fillip.http.paging import Paging
 from fillip.manage.backtest.told import Failed, Progress, Worked
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import backtest, campaign_version
+from fillip.manage.store.tables.book import campaign_version
+from fillip.manage.store.tables.past import backtest
 
 HELD_FOR = timedelta(seconds=60)
 MOST_OPEN, MOST_TRIES, KEPT_DAYS, MOST_KEPT = 10, 3, 90, 1_000

@@ -7,7 +7,8 @@ from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import badge, badge_held
+from fillip.manage.store.tables.book import badge
+from fillip.manage.store.tables.ledger import badge_held
 
 badges = Objects(badge, "badge_id", "there is no badge {}")
 

@@ -11,9 +11,10 @@ from sqlalchemy.exc import DBAPIError
 
 from fillip.core.errors import Retry
 from fillip.core.ports import Caller
-from fillip.manage.store import tables
 from fillip.manage.store.postgres import Connection, find_state
-from fillip.manage.store.tables import book_change, tenant
+from fillip.manage.store.tables import tenant as tenant_tables
+from fillip.manage.store.tables.book import book_change
+from fillip.manage.store.tables.tenant import tenant
 from fillip.manage.tenant.postgres import UNBOUNDED, count_bytes
 
 _CHANGED = "fillip_book_version"
@@ -93,5 +94,7 @@ async def hold_limits(connection: Connection, caller: Caller) -> None:
 
 async def lock_tenant(connection: Connection, caller: Caller) -> Row[Any]:
     """The caller's tenant row, locked until the transaction ends: changes of one tenant's book come one by one."""
-    statement = select(tables.tenant).where(tables.tenant.c.tenant_id == caller.tenant_id).with_for_update()
+    statement = (
+        select(tenant_tables.tenant).where(tenant_tables.tenant.c.tenant_id == caller.tenant_id).with_for_update()
+    )
     return (await connection.execute(statement)).one()

@@ -15,11 +15,14 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
-from fillip.manage.store import tables
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
+from fillip.manage.store.tables import book as book_tables
+from fillip.manage.store.tables import cohort as cohort_tables
+from fillip.manage.store.tables import ledger as ledger_tables
+from fillip.manage.store.tables import tenant as tenant_tables
 
-_campaign, _version, _tenant = tables.campaign, tables.campaign_version, tables.tenant
+_campaign, _version, _tenant = book_tables.campaign, book_tables.campaign_version, tenant_tables.tenant
 DEFINITION = _version.c.definition
 LATENESS_S = func.coalesce(cast(DEFINITION[("quest", "lateness_s")].astext, Integer), 0)
 _OVER_FOR_GOOD = timedelta(days=7) + ACCEPTED_FOR
@@ -176,7 +179,7 @@ async def list_kept(connection: Connection, caller: Caller, campaign_id: str | N
 
 async def find_unbuilt(connection: Connection, caller: Caller, asked: Collection[str]) -> Sequence[str]:
     """Those of the cohorts that have had no list yet."""
-    cohort = tables.cohort.c
+    cohort = cohort_tables.cohort.c
     mine = (cohort.tenant_id == caller.tenant_id) & cohort.cohort_id.in_(asked) & (cohort.version == 0)
     return (await connection.execute(select(cohort.cohort_id).where(mine).order_by(cohort.cohort_id))).scalars().all()
 
@@ -195,7 +198,7 @@ async def find_in_group(connection: Connection, caller: Caller, group: str, *, b
 
 async def count_standing(connection: Connection, caller: Caller, row: CampaignRow) -> Mapping[int, int]:
     """By version, how many instances are open now; 0 where there are only such that may be opened again."""
-    instance, live = tables.quest_instance.c, row.clock == "live"
+    instance, live = ledger_tables.quest_instance.c, row.clock == "live"
     mine = (_version.c.tenant_id == caller.tenant_id) & (_version.c.campaign_id == row.campaign_id)
     lateness = select(_version.c.version, LATENESS_S.label("lateness_s")).where(mine).cte("lateness")
     lateness = lateness.prefix_with("MATERIALIZED")  # read once a version, not once an instance

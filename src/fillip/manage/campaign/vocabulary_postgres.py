@@ -12,19 +12,20 @@ from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.book.postgres import lock_tenant
-from fillip.manage.store import tables
 from fillip.manage.store.postgres import Connection
+from fillip.manage.store.tables import book as book_tables
+from fillip.manage.store.tables import cohort as cohort_tables
 
 
 async def read_vocabulary(connection: Connection, caller: Caller, campaign: Campaign) -> Vocabulary:
     """What is there of all that `campaign` names; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
     actions = await read_actions(connection, caller, {each.action for each in campaign.expressions})
-    cohorts = select(tables.cohort.c.cohort_id).where(tables.cohort.c.tenant_id == caller.tenant_id)
+    cohorts = select(cohort_tables.cohort.c.cohort_id).where(cohort_tables.cohort.c.tenant_id == caller.tenant_id)
     found = (await connection.execute(cohorts)).scalars().all()
     currencies = await read_points(connection, caller)
-    pools = await _find(connection, tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
-    badges = await _find(connection, tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
+    pools = await _find(connection, book_tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
+    badges = await _find(connection, book_tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
     types = {name: derive_type(schema) for name, schema in actions.items()}
     return Vocabulary(
@@ -39,7 +40,7 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
 
 async def read_points(connection: Connection, caller: Caller) -> Sequence[str]:
     """The currencies of points that the tenant has defined; POINTS is there without."""
-    table = tables.points_currency.c
+    table = book_tables.points_currency.c
     return (await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))).scalars().all()
 
 
@@ -51,7 +52,7 @@ async def _find(connection: Connection, column: Column[str], names: Collection[s
 
 async def read_actions(connection: Connection, caller: Caller, names: Collection[str]) -> dict[str, Any]:
     """The JSON Schemas of those of the named actions that exist."""
-    table = tables.action.c
+    table = book_tables.action.c
     mine = (table.tenant_id == caller.tenant_id) & table.name.in_(names)
     rows = await connection.execute(select(table.name, table.schema).where(mine))
     return {row.name: row.schema for row in rows}
@@ -59,7 +60,7 @@ async def read_actions(connection: Connection, caller: Caller, names: Collection
 
 async def read_list_types(connection: Connection, caller: Caller) -> ObjectType:
     """What `lists` is to the checker: a field for each of the tenant's lists, by id."""
-    table = tables.named_list.c
+    table = book_tables.named_list.c
     statement = select(table.list_id, table.kind).where(table.tenant_id == caller.tenant_id).order_by(table.list_id)
     rows = await connection.execute(statement)
     return ObjectType(tuple(Field(row.list_id, ListOf(Scalar(Kind(row.kind), False), MAX_LIST_ITEMS)) for row in rows))

@@ -13,7 +13,7 @@ from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.keyset import RowPage, inline_count, read_page
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import cohort, cohort_build
+from fillip.manage.store.tables.cohort import cohort, cohort_build
 
 KEPT_BUILDS = 100
 """Builds of one cohort that are kept, the newest."""

@@ -13,7 +13,7 @@ from fillip.http.errors import refuse
 from fillip.manage.cohort.members_postgres import read_members
 from fillip.manage.cohort.postgres import cohorts, put_members
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import cohort
+from fillip.manage.store.tables.cohort import cohort
 
 Graph = dict[str, Combination | None]
 

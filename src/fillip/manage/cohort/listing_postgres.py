@@ -23,7 +23,7 @@ from fillip.manage.cohort.postgres import cohorts, shift_members
 from fillip.manage.cohort.rule_postgres import seek_rule
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import cohort, cohort_rule
+from fillip.manage.store.tables.cohort import cohort, cohort_rule
 from fillip.manage.tenant.postgres import read_quotas
 
 MOST_CHANGES, PORTION = 20_000, 5_000

@@ -16,7 +16,7 @@ from fillip.http.cursor import read_cursor, write_cursor
 from fillip.http.paging import Paging
 from fillip.manage.store.keyset import RowPage
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import user_numbering
+from fillip.manage.store.tables.cohort import user_numbering
 
 LAST_NUMBER = 2**31 - 1
 PIECE_CHUNKS = 256

@@ -16,7 +16,8 @@ from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.cohort.build_postgres import Change
 from fillip.manage.cohort.members_postgres import leave_members, read_around, read_members, write_members
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.tables import campaign, campaign_version, cohort
+from fillip.manage.store.tables.book import campaign, campaign_version
+from fillip.manage.store.tables.cohort import cohort
 from fillip.manage.tenant.checks import require_room
 
 cohorts = Objects(cohort, "cohort_id", "there is no cohort {}")

@@ -17,7 +17,8 @@ from fillip.http.errors import Conflict
 from fillip.manage.cohort.build_postgres import Progress, begin_build, change_build, find_build
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import cohort, tenant
+from fillip.manage.store.tables.cohort import cohort
+from fillip.manage.store.tables.tenant import tenant
 from fillip.manage.tenant.postgres import read_quotas
 
 HELD_FOR = timedelta(seconds=60)

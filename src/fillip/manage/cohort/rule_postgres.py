@@ -17,7 +17,7 @@ from fillip.manage.campaign.vocabulary_postgres import read_actions
 from fillip.manage.cohort.postgres import cohorts
 from fillip.manage.cohort.rule_checks import CheckedCohortRule
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import cohort_rule, cohort_rule_left
+from fillip.manage.store.tables.cohort import cohort_rule, cohort_rule_left
 
 MAX_RULES, MAX_COST_TOGETHER = 100, 20_000
 """Cohorts of a tenant that have a rule; and steps of those of one action: each event runs all of them."""

@@ -12,7 +12,7 @@ from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import coupon, coupon_generation, coupon_pool
+from fillip.manage.store.tables.book import coupon, coupon_generation, coupon_pool
 
 pools = Objects(coupon_pool, "pool_id", "there is no coupon pool {}")
 _made = coupon_generation.c

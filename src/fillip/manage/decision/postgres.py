@@ -15,7 +15,7 @@ from fillip.manage.event.postgres import split_name
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, inline_count, read_page, split_filters
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import decision, reversal
+from fillip.manage.store.tables.ledger import decision, reversal
 
 MOST_TALLIED, MOST_TOLD = 10_000, 100
 """Decisions that are counted by user for one answer, and users that are told."""

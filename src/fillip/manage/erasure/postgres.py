@@ -16,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fillip.core.erasure import name_erased, tells_of
 from fillip.core.ports import Caller
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store.backfill_table import backfill
 from fillip.manage.store.postgres import Connection, transaction
-from fillip.manage.store.tables import backtest, cohort_build, erasure, rejection
+from fillip.manage.store.tables.cohort import cohort_build
+from fillip.manage.store.tables.ledger import rejection
+from fillip.manage.store.tables.past import backfill, backtest
+from fillip.manage.store.tables.tenant import erasure
 
 HELD_FOR = timedelta(seconds=15)
 HISTORY_PORTION, EVENTS_PORTION, ORIGINALS_PORTION = 300, 2_000, 100

@@ -10,7 +10,7 @@ from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
 from fillip.http.errors import Invalid
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import event_met
+from fillip.manage.store.tables.ledger import event_met
 
 MAX_NAMED = 10
 """Most sources that a refusal names."""

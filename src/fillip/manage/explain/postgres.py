@@ -30,19 +30,22 @@ from fillip.manage.explain.answer import GivenAnswer
 from fillip.manage.explain.checks import EventContext
 from fillip.manage.limit.postgres import read_limit
 from fillip.manage.named_list.postgres import find_key_lists, read_lists
-from fillip.manage.store import tables
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.postgres import Connection
+from fillip.manage.store.tables import book as book_tables
+from fillip.manage.store.tables import cohort as cohort_tables
+from fillip.manage.store.tables import ledger as ledger_tables
+from fillip.manage.store.tables import tenant as tenant_tables
 from fillip.rows.campaign.postgres import name_lists, read_version
 from fillip.rows.limit.postgres import read_counters
 from fillip.rows.quest.postgres import read_instance
 
 MAX_GIVEN = 1_000
-_campaign, _version = tables.campaign.c, tables.campaign_version.c
+_campaign, _version = book_tables.campaign.c, book_tables.campaign_version.c
 _OTHERS = (
     select(_version.definition)
     .join(
-        tables.campaign,
+        book_tables.campaign,
         (_campaign.tenant_id == _version.tenant_id)
         & (_campaign.campaign_id == _version.campaign_id)
         & (_campaign.version == _version.version),
@@ -56,21 +59,21 @@ _OTHERS = (
 _NOT_WITH_ALL = or_(_version.definition["stackable"].astext == "false", _version.definition["exclusive"].is_not(None))
 _INSTANCE = [
     cast(column, Text).label(column.name) if column.name in ("steps", "start_attributes") else column
-    for column in tables.quest_instance.c
+    for column in ledger_tables.quest_instance.c
 ]
 
 
 def _select_context() -> Select[Any]:
     tenant_id: BindParameter[str] = bindparam("tenant_id")
-    action, user = tables.action.c, tables.end_user.c
+    action, user = book_tables.action.c, tenant_tables.end_user.c
     named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
     mine = (user.tenant_id == tenant_id) & (user.user_id == bindparam("user_id"))
     return select(
-        tables.tenant,
+        tenant_tables.tenant,
         select(action.schema).where(named).scalar_subquery().label("schema"),
         select(user.attributes).where(mine).scalar_subquery().label("attributes"),
         select(user.revision).where(mine).scalar_subquery().label("user_revision"),
-    ).where(tables.tenant.c.tenant_id == tenant_id)
+    ).where(tenant_tables.tenant.c.tenant_id == tenant_id)
 
 
 _CURRENT_CONTEXT = _select_context()
@@ -106,11 +109,11 @@ async def find_event(
 async def load_recorded(connection: Connection, caller: Caller, decision: Row[Any]) -> EventContext:
     """The context that a decision was made in: schemas and lists of its book version, user and cohorts as recorded."""
     occurrence = await find_event(connection, caller, decision.event_id, decision.event_source)
-    version = tables.campaign_version.c
+    version = book_tables.campaign_version.c
     same = (version.tenant_id == caller.tenant_id) & (version.campaign_id == decision.campaign_id)
     row = (
         await connection.execute(
-            select(tables.campaign_version).where(same, version.version == decision.campaign_version)
+            select(book_tables.campaign_version).where(same, version.version == decision.campaign_version)
         )
     ).one()
     state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
@@ -189,7 +192,7 @@ async def know_opening(connection: Connection, caller: Caller, context: EventCon
 
 
 async def _find_schema(connection: Connection, caller: Caller, action: str) -> dict[str, Any]:
-    table = tables.action
+    table = book_tables.action
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.name == action)
     schema: dict[str, Any] = (await connection.execute(select(table.c.schema).where(mine))).scalar_one()
     return schema
@@ -201,7 +204,7 @@ async def find_instances(
     """A user's instances of a quest (its CampaignVersion.quest_id) that are open, or marked as lapsed and not over for the event, or the newest of their
     key, at most 1,000: first those that the event finds, each in order of start.
     """
-    table, newer = tables.quest_instance, tables.quest_instance.alias()
+    table, newer = ledger_tables.quest_instance, ledger_tables.quest_instance.alias()
     mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == quest_id) & (table.c.user_id == user_id)
     same = [newer.c[name] == table.c[name] for name in ("tenant_id", "campaign_id", "user_id", "instance_key")]
     followed = select(newer.c.occurrence).where(*same, newer.c.occurrence > table.c.occurrence).exists()
@@ -217,7 +220,7 @@ async def find_completed(connection: Connection, caller: Caller, decision: Row[A
     if not decision.instance:
         return None
     key, _, occurrence = decision.instance.rpartition("#")
-    mine = _is_of(tables.quest_instance.c, caller, decision, key, int(occurrence))
+    mine = _is_of(ledger_tables.quest_instance.c, caller, decision, key, int(occurrence))
     row = (await connection.execute(select(*_INSTANCE).where(*mine))).one_or_none()
     return read_instance(row._mapping) if row else None
 
@@ -226,9 +229,9 @@ async def list_given(
     connection: Connection, caller: Caller, decision: Row[Any], instance: Instance
 ) -> list[tuple[str, GivenAnswer]]:
     """What events gave to each step of a decision's instance, with the step, in the order in which they counted."""
-    met, event = tables.quest_step_met.c, tables.event_met.c
+    met, event = ledger_tables.quest_step_met.c, ledger_tables.event_met.c
     mine = _is_of(met, caller, decision, instance.key, instance.occurrence)
-    statement = select(tables.quest_step_met).where(*mine).order_by(met.sequence).limit(MAX_GIVEN)
+    statement = select(ledger_tables.quest_step_met).where(*mine).order_by(met.sequence).limit(MAX_GIVEN)
     rows = (await connection.execute(statement)).all()
     named = (event.tenant_id == caller.tenant_id) & event.event_key.in_({row.event_key for row in rows})
     names = await connection.execute(select(event.event_key, event.event_id, event.event_source).where(named))
@@ -257,8 +260,8 @@ async def read_charged(connection: Connection, charges: Iterable[LimitCharge]) -
 
 async def list_limits(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:
     """The limits that a grant of one campaign may touch, or all."""
-    limit = tables.spending_limit.c
-    statement = select(tables.spending_limit).where(limit.tenant_id == caller.tenant_id)
+    limit = book_tables.spending_limit.c
+    statement = select(book_tables.spending_limit).where(limit.tenant_id == caller.tenant_id)
     if campaign_id:
         statement = statement.where(or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id))
     return [read_limit(row) for row in await connection.execute(statement)]
@@ -339,7 +342,7 @@ def _read_tenant(document: Mapping[str, Any]) -> Tenant:
 async def _recall_document(
     connection: Connection, caller: Caller, book_version: int, kind: str, object_id: str
 ) -> dict[str, Any]:
-    change = tables.book_change.c
+    change = book_tables.book_change.c
     mine = (change.tenant_id == caller.tenant_id) & (change.kind == kind) & (change.object_id == object_id)
     statement = select(change.document).where(mine, change.book_version <= book_version)
     found = await connection.execute(statement.order_by(change.book_version.desc()).limit(1))
@@ -350,7 +353,7 @@ async def _recall_document(
 async def _recall_cohorts(connection: Connection, caller: Caller, decision: Row[Any]) -> frozenset[str]:
     """The cohorts the user was in. Versions are recorded: where a list changed since, membership is taken as met."""
     recorded: dict[str, int] = decision.cohorts or {}
-    cohort = tables.cohort.c
+    cohort = cohort_tables.cohort.c
     statement = select(cohort.cohort_id, cohort.version).where(
         cohort.tenant_id == caller.tenant_id, cohort.cohort_id.in_(recorded)
     )

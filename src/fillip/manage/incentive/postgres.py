@@ -13,7 +13,8 @@ from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import coupon, inbox, incentive
+from fillip.manage.store.tables.book import coupon
+from fillip.manage.store.tables.ledger import inbox, incentive
 
 IncentiveRow: TypeAlias = Row[Any]
 _first = inbox.alias("first")

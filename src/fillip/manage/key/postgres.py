@@ -23,7 +23,7 @@ from fillip.manage.key.format import hash_key
 from fillip.manage.object.postgres import Values
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import MAX_CACHED_KEYS, reach
-from fillip.manage.store.tables import api_key
+from fillip.manage.store.tables.tenant import api_key
 
 _AUTHENTICATE = text(Path(__file__).with_name("authenticate_key.sql").read_text(encoding="utf-8")).columns(quotas=JSONB)
 _SHOWN = [column for column in api_key.c if column.name not in ("tenant_id", "key_hash")]

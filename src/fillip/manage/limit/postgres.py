@@ -16,7 +16,8 @@ from fillip.manage.book.postgres import change_book
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import limit_counter, spending_limit
+from fillip.manage.store.tables.book import spending_limit
+from fillip.manage.store.tables.ledger import limit_counter
 
 limits = Objects(spending_limit, "limit_id", "there is no limit '{}'")
 _limit = spending_limit.c

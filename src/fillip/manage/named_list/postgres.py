@@ -13,12 +13,12 @@ from fillip.core.rule import decode_rule, find_lists
 from fillip.manage.campaign.postgres import IS_IN_FORCE
 from fillip.manage.limit.postgres import list_keyed
 from fillip.manage.object.postgres import Objects
-from fillip.manage.store import tables
 from fillip.manage.store.postgres import Connection
+from fillip.manage.store.tables import book as book_tables
 
-lists = Objects(tables.named_list, "list_id", "there is no list {}")
+lists = Objects(book_tables.named_list, "list_id", "there is no list {}")
 MAX_READERS = 20
-_version = tables.named_list_version.c
+_version = book_tables.named_list_version.c
 _items = _version["items"]  # .items is a method of all columns
 
 
@@ -27,7 +27,7 @@ async def add_version(
 ) -> None:
     """Keep what a list holds from `version` of the book on."""
     values = {"tenant_id": caller.tenant_id, "list_id": list_id, "version": version, "items": items}
-    await connection.execute(insert(tables.named_list_version).values(values))
+    await connection.execute(insert(book_tables.named_list_version).values(values))
 
 
 async def read_items(connection: Connection, caller: Caller, list_id: str, version: int) -> list[Any]:
@@ -53,11 +53,11 @@ async def read_lists(
 
 async def find_readers(connection: Connection, caller: Caller, list_id: str) -> list[str]:
     """The campaigns, archived ones aside, and limits whose expressions read a list: some of them where there are many."""
-    campaign, version = tables.campaign.c, tables.campaign_version.c
+    campaign, version = book_tables.campaign.c, book_tables.campaign_version.c
     path = cast("$.*.uses_lists[*] ? (@ == $list_id)", JSONPATH)
     reads = func.jsonb_path_exists(version.checked, path, func.jsonb_build_object("list_id", list_id))
     mine = [campaign.tenant_id == caller.tenant_id, campaign.state != "archived", reads]
-    statement = select(campaign.campaign_id).join(tables.campaign_version, IS_IN_FORCE).where(*mine).distinct()
+    statement = select(campaign.campaign_id).join(book_tables.campaign_version, IS_IN_FORCE).where(*mine).distinct()
     found = await connection.execute(statement.order_by(campaign.campaign_id).limit(MAX_READERS))
     limits = [limit for limit in await list_keyed(connection, caller) if list_id in find_key_lists([limit])]
     return [f"campaign {name}" for name in found.scalars()] + [

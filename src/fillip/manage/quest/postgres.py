@@ -9,7 +9,9 @@ from fillip.http.paging import Paging
 from fillip.manage.campaign.postgres import DEFINITION, LATENESS_S
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import campaign_version, quest_instance, tenant
+from fillip.manage.store.tables.book import campaign_version
+from fillip.manage.store.tables.ledger import quest_instance
+from fillip.manage.store.tables.tenant import tenant
 
 _is_own_version = and_(
     *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),

@@ -9,7 +9,7 @@ from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import rejection
+from fillip.manage.store.tables.ledger import rejection
 
 RejectionRow: TypeAlias = Row[Any]
 rejections = Objects(rejection, "rejection_id", "there is no rejection {}")

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fillip.http.errors import Conflict, Invalid
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import idempotency
+from fillip.manage.store.tables.tenant import idempotency
 
 KEPT_FOR_H = 24
 _KEPT_HEADERS = ("content-type", "etag", "location")

@@ -10,7 +10,7 @@ from fillip.http.paging import Paging
 from fillip.manage.event.postgres import MAX_NAMED, ask_for_source, split_name
 from fillip.manage.store.keyset import RowPage, read_page, split_filters
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import reversal
+from fillip.manage.store.tables.ledger import reversal
 
 ReversalRow: TypeAlias = Row[Any]
 

@@ -12,7 +12,7 @@ from fillip.http.paging import Paging
 from fillip.manage.object.postgres import Values
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import tenant, tenant_quota, tenant_usage
+from fillip.manage.store.tables.tenant import tenant, tenant_quota, tenant_usage
 from fillip.manage.tenant.checks import require_room
 
 UNBOUNDED = 2**62

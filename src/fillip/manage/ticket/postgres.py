@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert, select
 from fillip.core.ports import Caller
 from fillip.manage.store.keyset import inline_count
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import gateway_ticket
+from fillip.manage.store.tables.tenant import gateway_ticket
 
 LIVES_FOR = timedelta(seconds=60)
 SWEPT_EACH_TIME = 10

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from fillip.core.ports import Caller
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import end_user
+from fillip.manage.store.tables.tenant import end_user
 from fillip.manage.tenant.postgres import count_bytes
 
 users = Objects(end_user, "user_id", "there is no user {}")

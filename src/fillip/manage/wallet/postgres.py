@@ -18,7 +18,9 @@ from fillip.http.paging import Paging
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import points_currency, tenant, wallet, wallet_transfer
+from fillip.manage.store.tables.book import points_currency
+from fillip.manage.store.tables.tenant import tenant
+from fillip.manage.store.tables.wallet import wallet, wallet_transfer
 from fillip.rows.wallet.postgres import WalletRows, read_wallet
 
 _KEY = ("tenant_id", "user_id", "currency")

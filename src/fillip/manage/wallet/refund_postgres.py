@@ -14,7 +14,7 @@ from fillip.core.ledger.points import PAGE_LOTS, Draw, Lot, Portion, Transfer, i
 from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
+from fillip.manage.store.tables.wallet import wallet_draw, wallet_lot, wallet_part, wallet_refund, wallet_transfer
 from fillip.manage.wallet.postgres import find_rows, is_in, store_wallet
 from fillip.manage.wallet.refund import LotPortion, Refund, SpentPortions, ask_amount
 from fillip.rows.wallet.postgres import MAX_DRAWS
