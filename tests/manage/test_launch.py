@@ -4,9 +4,12 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
+import pytest
 from httpx import AsyncClient
 
 from fillip.manage.api.tenants import NewTenant, add_tenant
+from fillip.manage.book import in_force
 from fillip.manage.store.postgres import transaction
 from tests.manage.conftest import ALL_SCOPES, Plane
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, draft, open_shop
@@ -109,3 +112,42 @@ async def test_what_a_launch_or_a_change_leaves_too_little_time_for_is_refused(a
     await launch(acme, "c", CASHBACK)
     answer = await acme.put("/v1/campaigns/c", json=CASHBACK | {"schedule": {"ends_at": YESTERDAY}}, headers=ANY)
     assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, "/schedule/ends_at")
+
+
+async def test_a_campaign_says_since_when_it_is_launched_and_whether_all_who_decide_have_it(
+    acme: AsyncClient, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a worker that lives and has not taken the tenant's newest book; later it has."""
+    await open_shop(acme)
+    drafted = await draft(acme, "c", CASHBACK)
+    assert (drafted["launched_at"], drafted["active"]) == (None, False)
+    launched = await move(acme, "c", "launch")
+    assert launched["active"], "no worker runs: one that starts, starts with it"
+    instants = launched["definition"]["schedule"]["starts_at"], launched["launched_at"]
+    starts_at, launched_at = map(datetime.fromisoformat, instants)
+    assert timedelta(0) <= launched_at - starts_at < timedelta(seconds=1)
+
+    monkeypatch.setattr(in_force, "FORCE_WITHIN_S", 0.0)
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("INSERT INTO book_reader (reader_id, beat_at) VALUES (gen_random_uuid(), 'infinity')")
+        owner.execute(
+            "INSERT INTO book_held (reader_id, tenant_id, book_version) SELECT reader_id, 'acme', 0 FROM book_reader"
+        )
+        told = [await read(acme), await move(acme, "c", "pause"), *await list_all(acme)]
+        assert [each["active"] for each in told] == [False, False, False]
+        owner.execute("UPDATE book_held SET book_version = 1000")
+    told = [await read(acme), await move(acme, "c", "resume"), *await list_all(acme)]
+    assert [each["active"] for each in told] == [True, True, True]
+    assert {each["launched_at"] for each in told} == {launched["launched_at"]}
+
+
+async def read(client: AsyncClient) -> dict[str, Any]:
+    """Campaign c as it stands."""
+    found: dict[str, Any] = (await client.get("/v1/campaigns/c")).json()
+    return found
+
+
+async def list_all(client: AsyncClient) -> list[dict[str, Any]]:
+    """All campaigns."""
+    found: list[dict[str, Any]] = (await client.get("/v1/campaigns")).json()["items"]
+    return found

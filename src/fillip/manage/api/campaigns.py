@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
+from msgspec import json
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -19,7 +20,7 @@ from fillip.http.etag import Match, tag
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.backfill.postgres import add_backfill
-from fillip.manage.book.postgres import lock_tenant
+from fillip.manage.book.postgres import find_force, lock_tenant
 from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign, check_conflict, require_lists
 from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart, read_checked, read_definition
@@ -77,6 +78,10 @@ class CampaignAnswer(BaseModel):
     revision: int
     definition: DefinitionPart
     kept_versions: list[int] = Field(description="Earlier ones that open instances of the quest go on under")
+    launched_at: datetime | None
+    active: bool = Field(
+        description="Whether every running worker decides under this state and version; not of a draft"
+    )
     lookups: list[Lookup]
     warnings: list[WarningAnswer] = Field(description="What is allowed and seldom meant; nothing has to be done")
     created_at: datetime
@@ -124,14 +129,16 @@ async def list_campaigns(
 ) -> Page[CampaignAnswer]:
     """The tenant's campaigns by id."""
     rows, cursor = await postgres.list_campaigns(work.connection, work.caller, pages, shown=state, kind=kind)
-    return Page(items=await work.compute(lambda: [describe_campaign(row) for row in rows]), next_cursor=cursor)
+    held = await find_force(work.connection, work.caller)
+    return Page(items=await work.compute(lambda: [describe_campaign(row, held) for row in rows]), next_cursor=cursor)
 
 
 @router.get("/{campaign_id}")
 async def read_campaign(work: Reading, campaign_id: str, response: Response) -> CampaignAnswer:
     """One campaign in its current version."""
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
-    return await _answer_campaign(work, row, response)
+    tag(response, row.revision)
+    return await work.compute(describe_campaign, row, await find_force(work.connection, work.caller))
 
 
 @router.get("/{campaign_id}/versions")
@@ -216,7 +223,9 @@ async def move_campaign(
         row = await postgres.save_version(work.connection, work.caller, row, campaign, row.checked, growing=False)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
-    row = await postgres.move(work.connection, work.caller, campaign_id, state, row.version, row.kept)
+    row = await postgres.move(
+        work.connection, work.caller, campaign_id, state, row.version, row.kept, launches=order == "launch"
+    )
     if body is not None:
         await add_backfill(
             work.connection, work.caller, campaign_id, body.backfill_from, events_wait=campaign.quest is not None
@@ -245,15 +254,30 @@ async def _check(
 
 
 async def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, response: Response) -> CampaignAnswer:
+    """What was changed; `active` is told once it is committed."""
     tag(response, row.revision)
-    return await work.compute(describe_campaign, row)
+    if row.state != "draft":
+        work.when_in_force = mark_active
+    return await work.compute(describe_campaign, row, -1)
 
 
-def describe_campaign(row: postgres.CampaignRow) -> CampaignAnswer:
-    """The answer that a campaign is, with what its current version leads to: lookups and warnings."""
-    fields = {name: row._mapping[name] for name in ("campaign_id", "version", "revision", "created_at", "updated_at")}
+def mark_active(body: bytes) -> bytes:
+    """The answer that a changed campaign is, once all who decide have the change."""
+    return json.encode(json.decode(body) | {"active": True})
+
+
+def describe_campaign(row: postgres.CampaignRow, held: int | None) -> CampaignAnswer:
+    """The answer that a campaign is, with what its current version leads to: lookups and warnings.
+
+    `held` is the version of the book that every running worker decides under; None where none runs, as the next one will have it.
+    """
+    fields = {
+        name: row._mapping[name]
+        for name in ("campaign_id", "version", "revision", "launched_at", "created_at", "updated_at")
+    }
     campaign, checked = read_definition(row), read_checked(row)
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
+    shown["active"] = row.state != "draft" and (held is None or held >= row.book_version)
     shown["lookups"] = list_lookups(campaign, row.checked)
     shown["warnings"] = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]
     return CampaignAnswer(**fields, **shown)

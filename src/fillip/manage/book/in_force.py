@@ -15,8 +15,8 @@ LOOK_AGAIN_S = 0.005
 """At first; then after a quarter of what was waited already: a look costs as much as a read."""
 
 
-async def tell_force(engine: Engine, caller: Caller, version: int, response: Response) -> None:
-    """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers whether it is."""
+async def tell_force(engine: Engine, caller: Caller, version: int, response: Response) -> bool:
+    """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers, and to the caller, whether it is."""
     response.headers["Fillip-Book-Version"] = str(version)
     began_at = time.monotonic()
     while not (is_in_force := await _is_in_force(engine, caller, version)):
@@ -25,6 +25,7 @@ async def tell_force(engine: Engine, caller: Caller, version: int, response: Res
             break
         await asyncio.sleep(max(LOOK_AGAIN_S, min(waited_s / 4, 0.25)))
     response.headers["Fillip-In-Force"] = "true" if is_in_force else "false"
+    return is_in_force
 
 
 async def _is_in_force(engine: Engine, caller: Caller, version: int) -> bool:

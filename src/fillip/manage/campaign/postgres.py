@@ -154,10 +154,13 @@ async def move(
     kept: Sequence[int],
     *,
     growing: bool = False,
+    launches: bool = False,
 ) -> CampaignRow:
     """Put a campaign into `state` at `version` beside those `kept`, with a new revision, and announce it."""
     same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
-    values = {"state": state, "version": version, "kept": list(kept)}
+    values = {"state": state, "version": version, "kept": list(kept)} | (
+        {"launched_at": func.now()} if launches else {}
+    )
     moved = {"revision": _campaign.c.revision + 1, "updated_at": func.now()}
     await connection.execute(_campaign.update().where(same).values(values | moved))
     return await _announce(connection, caller, campaign_id, growing)
@@ -256,5 +259,7 @@ async def _announce(connection: Connection, caller: Caller, campaign_id: str, gr
     row = await find_campaign(connection, caller, campaign_id)
     names = ("campaign_id", "state", "version", "kept", "revision", "definition", "checked")
     document = {name: row._mapping[name] for name in names}
-    await change_book(connection, caller, "campaign", campaign_id, document, growing=growing)
+    version = await change_book(connection, caller, "campaign", campaign_id, document, growing=growing)
+    same = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.campaign_id == campaign_id)
+    await connection.execute(_campaign.update().where(same).values(book_version=version))
     return row

@@ -70,7 +70,8 @@ class UnitOfWork:
     """The transaction of one request, opened when a route first asks for it.
 
     `replay` may be set to another body for the stored answer of an idempotent POST: without the secret it shows once.
-    `changed` is the version that a committed request has made of the tenant's book.
+    `changed` is the version that a committed request has made of the tenant's book; `when_in_force` may be set to what its answer's
+    body becomes once all who decide have it.
     """
 
     caller: Caller
@@ -81,6 +82,7 @@ class UnitOfWork:
         self.idempotency: tuple[str, bytes] | None = None
         self.replay: bytes | None = None
         self.changed: int | None = None
+        self.when_in_force: Callable[[bytes], bytes] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -163,7 +165,10 @@ class Route(APIRoute):
             finally:
                 await work.close()
             if work.changed is not None:
-                await tell_force(app_state.engine, work.caller, work.changed, response)
+                is_in_force = await tell_force(app_state.engine, work.caller, work.changed, response)
+                if is_in_force and work.when_in_force:
+                    response.body = await work.compute(work.when_in_force, bytes(response.body))
+                    response.headers["Content-Length"] = str(len(response.body))
             return response
 
         return serve

@@ -11,6 +11,8 @@ campaign = make_table(
     text("state"),
     integer("version"),
     revised(),
+    instant("launched_at", null=True),
+    count("book_version"),
     [Column("kept", ARRAY(Integer), nullable=False, server_default=FetchedValue())],
 )
 campaign_version = make_table(
