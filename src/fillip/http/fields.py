@@ -1,12 +1,13 @@
 """What bodies and addresses are made of: ids, names, instants and texts, each with its bounds."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import msgspec
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fillip.core.instant import bound_time, read_instant
+from fillip.core.local_day import is_day, read_day
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
 MAX_RULE_LENGTH = 8192
@@ -47,6 +48,10 @@ def _read_instant(value: object) -> object:
     raise ValueError("must be a date-time such as 2026-01-31T09:30:00Z")
 
 
+def _read_instant_or_day(value: object) -> object:
+    return read_day(value) if isinstance(value, str) and is_day(value) else _read_instant(value)
+
+
 def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
@@ -84,4 +89,5 @@ Currency = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,31}$", examples=["STA
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
 Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
+InstantOrDay = Annotated[AwareDatetime | date, BeforeValidator(_read_instant_or_day)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from fillip.core.book.book import Book, index_triggers
 from fillip.core.book.version import CampaignVersion
-from fillip.core.campaign.campaign import Schedule
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -33,7 +32,9 @@ def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: 
     """The book with this version alone, as if it had been running from `first` until before `until`, whatever its state and
     schedule are.
     """
-    campaign = replace(asked.campaign, schedule=Schedule(first, until - _INSTANT))
+    campaign = replace(
+        asked.campaign, schedule=replace(asked.campaign.schedule, starts_at=first, ends_at=until - _INSTANT)
+    )
     running = replace(asked, state="running", campaign=campaign, retained=())
     versions = {asked.campaign_id: running}
     mine = {n: limit for n, limit in book.limits.items() if limit.campaign_id in (None, asked.campaign_id)}

@@ -1,7 +1,7 @@
 """Campaigns: what a marketer writes down, and its life cycle."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Literal
 
@@ -43,10 +43,12 @@ UNLAUNCHED: frozenset[CampaignState] = frozenset({"draft", "shadow"})
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """By event time, both ends included; None is open."""
+    """By event time, both ends included; None is open. An end that was given as a day stands in `starts_on` or `ends_on` too."""
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
 
     def refuse(self, instant: datetime) -> str | None:
         """`not_started`, `ended`, or None when `instant` is inside."""
@@ -129,7 +131,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         ends = [at for at in (self.schedule.ends_at, newest.schedule.ends_at) if at]
         return replace(
             self,
-            schedule=Schedule(self.schedule.starts_at, min(ends, default=None)),
+            schedule=replace(self.schedule, ends_at=min(ends, default=None)),
             priority=newest.priority,
             stackable=newest.stackable,
             exclusive=newest.exclusive,

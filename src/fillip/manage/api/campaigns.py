@@ -23,7 +23,13 @@ from fillip.manage.backfill.postgres import add_backfill
 from fillip.manage.book.postgres import find_force, lock_tenant
 from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign, check_conflict, require_lists
-from fillip.manage.campaign.definition import SIMPLE_EXAMPLE, DefinitionPart, read_checked, read_definition
+from fillip.manage.campaign.definition import (
+    SIMPLE_EXAMPLE,
+    DefinitionPart,
+    ShownDefinition,
+    read_checked,
+    read_definition,
+)
 from fillip.manage.campaign.life_cycle import Order, check_backfill, find_next, keep_start, plan_end, plan_launch
 from fillip.manage.campaign.open_instances import OpenInstances, plan_change
 from fillip.manage.campaign.vocabulary_postgres import read_vocabulary
@@ -76,7 +82,7 @@ class CampaignAnswer(BaseModel):
     state: CampaignState
     version: int
     revision: int
-    definition: DefinitionPart
+    definition: ShownDefinition
     kept_versions: list[int] = Field(description="Earlier ones that open instances of the quest go on under")
     launched_at: datetime | None
     active: bool = Field(
@@ -103,7 +109,7 @@ class VersionAnswer(BaseModel):
 
     campaign_id: ObjectId
     version: int
-    definition: DefinitionPart
+    definition: ShownDefinition
     open_instances: postgres.Policy | None
     created_at: datetime
 
@@ -111,7 +117,8 @@ class VersionAnswer(BaseModel):
 @router.post("", status_code=201)
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
-    campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign())
+    tenant = await lock_tenant(work.connection, work.caller)
+    campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign(tenant.time_zone))
     require_room(work.caller, "campaigns", await postgres.count_campaigns(work.connection, work.caller.tenant_id))
     words = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-")[:48].rstrip("-")
     campaign_id = body.campaign_id or f"{words or 'campaign'}-{token_hex(3)}"
@@ -162,11 +169,11 @@ async def change_campaign(
     Without `starts_at` a launched campaign keeps its start. In shadow a quest begins anew with each version.
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
-    await lock_tenant(work.connection, work.caller)
+    tenant = await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
-    launched = row.state not in UNLAUNCHED
-    campaign = keep_start(body.to_campaign(), row) if launched else body.to_campaign()
+    launched, campaign = row.state not in UNLAUNCHED, body.to_campaign(tenant.time_zone)
+    campaign = keep_start(campaign, row) if launched else campaign
     campaign, checked = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")

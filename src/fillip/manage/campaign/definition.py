@@ -1,14 +1,18 @@
 """What a marketer writes down, as the API takes and gives it; bounds stand here, meaning is checked in checks.py."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.reward import RewardKind
-from fillip.http.fields import ActionName, Instant, ObjectId, Part, Payload, Percent, RuleText, give_examples
+from fillip.core.local_day import find_last, start_day
+from fillip.http.fields import ActionName, InstantOrDay, ObjectId, Part, Payload, Percent, RuleText, give_examples
 from fillip.manage.campaign.postgres import CampaignRow
 
 MAX_WINDOW_S = 366 * 86_400
@@ -120,13 +124,13 @@ class QuestPart(Part):
 
 
 class SchedulePart(Part):
-    """By event time, both ends included; an absent end is open."""
+    """By event time, both ends included; an absent end is open. A day, such as 2026-06-19, is all of it in the tenant's zone."""
 
-    starts_at: Instant | None = Field(
+    starts_at: InstantOrDay | None = Field(
         default=None,
         description="Absent: the second of the launch, from which on it stands here; open where the clock is history",
     )
-    ends_at: Instant | None = None
+    ends_at: InstantOrDay | None = Field(None, examples=["2026-06-19"])
 
 
 SIMPLE_EXAMPLE: dict[str, Any] = {
@@ -186,9 +190,34 @@ class DefinitionPart(Part):
         [], max_length=8, description="None, or 2 to 8 whose percentages come to 100; they stay when it was launched"
     )
 
-    def to_campaign(self) -> Campaign:
-        """The same as the noun that the path works with."""
-        return msgspec.convert(self.model_dump(), Campaign)
+    def to_campaign(self, time_zone: str) -> Campaign:
+        """The same as the noun that the path works with; `time_zone` is the tenant's, in which days are instants."""
+        given = self.model_dump()
+        given["schedule"] |= _place_day(given["schedule"], "starts", partial(start_day, time_zone=time_zone))
+        given["schedule"] |= _place_day(given["schedule"], "ends", partial(find_last, time_zone=time_zone))
+        return msgspec.convert(given, Campaign)
+
+
+def _place_day(given: dict[str, Any], verb: str, place: Callable[[date], datetime]) -> dict[str, Any]:
+    """Where a day was given for an instant: both."""
+    day = given[f"{verb}_at"]
+    return {} if day is None or isinstance(day, datetime) else {f"{verb}_at": place(day), f"{verb}_on": day}
+
+
+def _show_days(definition: Any) -> Any:  # noqa: ANN401 - what a validator takes
+    """A stored definition with the days that were given, in place of their instants."""
+    if not isinstance(definition, dict):
+        return definition
+    return definition | {"schedule": _show_day(definition.get("schedule", {}))}
+
+
+def _show_day(part: dict[str, Any]) -> dict[str, Any]:
+    days = {name.replace("_on", "_at"): value for name, value in part.items() if name.endswith("_on")}
+    return {name: value for name, value in part.items() if not name.endswith("_on")} | days
+
+
+ShownDefinition = Annotated[DefinitionPart, BeforeValidator(_show_days)]
+"""A stored definition as it was given."""
 
 
 def read_definition(row: CampaignRow) -> Campaign:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState
+from fillip.core.campaign.campaign import LIFE_CYCLE, Campaign, CampaignState, Schedule
 from fillip.core.errors import Retry
 from fillip.http.errors import Conflict, Invalid
 from fillip.manage.campaign.definition import read_definition
@@ -51,17 +51,19 @@ def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:
 
     Not of a tenant whose clock is `history`: what it is sent is of the past.
     """
-    return _start_at(campaign, row.now.replace(microsecond=0) if row.clock == "live" else None)
+    now = row.now.replace(microsecond=0) if row.clock == "live" else None
+    return _start_as(campaign, Schedule(starts_at=now))
 
 
 def keep_start(campaign: Campaign, row: CampaignRow) -> Campaign:
     """The next version of a launched campaign: where it does not say when it starts, as the one before does."""
-    return _start_at(campaign, read_definition(row).schedule.starts_at)
+    return _start_as(campaign, read_definition(row).schedule)
 
 
-def _start_at(campaign: Campaign, at: datetime | None) -> Campaign:
+def _start_as(campaign: Campaign, other: Schedule) -> Campaign:
     schedule = campaign.schedule
-    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, starts_at=at))
+    start = {"starts_at": other.starts_at, "starts_on": other.starts_on}
+    return campaign if schedule.starts_at else replace(campaign, schedule=replace(schedule, **start))
 
 
 def plan_end(campaign: Campaign, now: datetime) -> Campaign:
@@ -69,4 +71,4 @@ def plan_end(campaign: Campaign, now: datetime) -> Campaign:
     ends_at = campaign.schedule.ends_at
     if ends_at and ends_at <= now:
         return campaign
-    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now))
+    return replace(campaign, schedule=replace(campaign.schedule, ends_at=now, ends_on=None))

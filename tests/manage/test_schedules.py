@@ -1,0 +1,99 @@
+"""Schedules as the trade says them: days of the tenant's calendar."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from httpx import AsyncClient
+
+from fillip.manage.api.tenants import NewTenant, add_tenant
+from fillip.manage.store.postgres import transaction
+from tests.manage.conftest import ALL_SCOPES, Plane
+from tests.manage.shop import ANY, CASHBACK, PURCHASE, draft
+
+ANYTHING = CASHBACK | {"rule": "true"}
+
+
+async def open_cafe(plane: Plane, time_zone: str = "Asia/Beirut") -> AsyncClient:
+    """A client of a tenant of this zone, with an action."""
+    async with transaction(plane.owner) as connection:
+        await add_tenant(
+            connection, NewTenant(tenant_id="cafe", name="Café", time_zone=time_zone, currency="EUR", clock="history")
+        )
+    client = await plane.client(await plane.make_key("cafe", *ALL_SCOPES))
+    await client.put("/v1/actions/PURCHASE", json={"schema": PURCHASE})
+    return client
+
+
+async def ask(client: AsyncClient, at: str) -> tuple[str, str]:
+    """What campaign c says of a purchase at an instant: the reason, and its sentence about the schedule."""
+    event = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1}, "time": at}
+    answer = (await client.post("/v1/campaigns/c/explain", json=event)).json()
+    return answer["reason"], next(each["message"] for each in answer["checks"] if each["check"] == "schedule")
+
+
+async def find_schedule(client: AsyncClient) -> dict[str, Any]:
+    """Of campaign c, as it shows it."""
+    found: dict[str, Any] = (await client.get("/v1/campaigns/c")).json()["definition"]["schedule"]
+    return found
+
+
+async def test_a_day_is_all_of_it_in_the_zone_of_the_tenant(plane: Plane) -> None:
+    """Given days in Beirut whose first hour there is not, and whose last hour comes twice."""
+    cafe = await open_cafe(plane)
+    await draft(cafe, "c", ANYTHING | {"schedule": {"starts_at": "2026-03-29", "ends_at": "2026-10-24"}})
+    await cafe.post("/v1/campaigns/c/launch", headers=ANY)
+    instants = [
+        "2026-03-28T21:59:59.999999Z",
+        "2026-03-28T22:00:00Z",
+        "2026-10-24T21:59:59.999999Z",
+        "2026-10-24T22:00:00Z",
+    ]
+    assert [(await ask(cafe, at))[0] for at in instants] == ["not_started", "granted", "granted", "ended"]
+
+
+async def test_it_shows_the_day_that_was_given_until_another_end_is(plane: Plane) -> None:
+    cafe = await open_cafe(plane)
+    days = {"starts_at": "2026-03-29", "ends_at": "2026-10-24"}
+    made = await draft(cafe, "c", ANYTHING | {"schedule": days})
+    assert made["definition"]["schedule"] == await find_schedule(cafe) == days
+    await cafe.post("/v1/campaigns/c/launch", headers=ANY)
+    again = await cafe.put("/v1/campaigns/c", json=made["definition"], headers=ANY)
+    assert (again.status_code, await find_schedule(cafe)) == (200, days)
+    await cafe.put("/v1/campaigns/c", json=ANYTHING | {"schedule": {"ends_at": "2026-12-31T12:00:00Z"}}, headers=ANY)
+    assert await find_schedule(cafe) == days | {"ends_at": "2026-12-31T12:00:00Z"}, "the start stays, as it was given"
+    await cafe.put("/v1/campaigns/c", json=ANYTHING | {"schedule": {"ends_at": "2999-12-31"}}, headers=ANY)
+    await cafe.post("/v1/campaigns/c/end", headers=ANY)
+    assert datetime.fromisoformat((await find_schedule(cafe))["ends_at"]) < datetime.now(UTC)
+    shown = (await cafe.get("/v1/campaigns/c/versions")).json()["items"]
+    assert [each["definition"]["schedule"]["ends_at"][:10] for each in shown[:4]] == [
+        "2026-10-24", "2026-10-24", "2026-12-31", "2999-12-31"
+    ]  # fmt: skip
+
+
+async def test_a_day_decides_what_state_a_campaign_is_in(acme: AsyncClient) -> None:
+    await acme.put("/v1/actions/PURCHASE", json={"schema": PURCHASE})
+    today = datetime.now(UTC).date()
+    for campaign_id, days, state in [
+        ("later", {"starts_at": today + timedelta(2), "ends_at": today + timedelta(2)}, "scheduled"),
+        ("now", {"starts_at": today - timedelta(2), "ends_at": today + timedelta(2)}, "running"),
+        ("over", {"starts_at": today - timedelta(4), "ends_at": today - timedelta(2)}, None),
+    ]:
+        schedule = {name: str(day) for name, day in days.items()}
+        await draft(acme, campaign_id, ANYTHING | {"rule": "true", "schedule": schedule})
+        moved = await acme.post(f"/v1/campaigns/{campaign_id}/launch", headers=ANY)
+        assert (moved.json().get("state"), moved.status_code) == (state, 200 if state else 409)
+
+
+async def test_a_day_that_there_is_not_is_refused_with_its_place(acme: AsyncClient) -> None:
+    await acme.put("/v1/actions/PURCHASE", json={"schema": PURCHASE})
+    for schedule, at in [
+        ({"ends_at": "2026-02-29"}, "ends_at"),
+        ({"starts_at": "2026-6-19"}, "starts_at"),
+        ({"starts_at": "9999-01-01"}, "starts_at"),
+        ({"starts_at": "2026-06-20", "ends_at": "2026-06-19"}, "ends_at"),
+        ({"starts_on": "2026-06-20"}, "starts_on"),
+    ]:
+        definition = ANYTHING | {"schedule": schedule}
+        answer = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})
+        assert answer.status_code == 422
+        assert [fault["at"].rpartition("/schedule/")[2] for fault in answer.json()["errors"]] == [at], schedule
