@@ -37,7 +37,7 @@ INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kin
 SELECT tenant_id, id, user_id, 'P0', mine + 1, CASE WHEN mine % 9 = 0 THEN 'spend' ELSE 'grant' END, 'issued', 'active', 1, '{}',
        'x', 0, 0, at FROM n;
 INSERT INTO wallet_lot (tenant_id, lot_id, user_id, currency, amount, remaining, seq, reversed, expires_at)
-SELECT tenant_id, id, user_id, 'P' || mine, 2, mine % 2, 1, 0, at + interval '1 year' FROM n;
+SELECT tenant_id, id, user_id, 'P1', 2, 1 + mine % 2, mine + 1, 0, CASE WHEN mine % 3 > 0 THEN now() + interval '1 year' END FROM n;
 INSERT INTO wallet_draw (tenant_id, user_id, currency, seq, transfer_id, owed, since, part)
 SELECT tenant_id, user_id, 'P' || mine, 1, id, 1, at, 0 FROM n;
 INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id, outcome, reason,

@@ -62,6 +62,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/users/u1/inbox": {},
     "/v1/users/u1/quests": {"campaign_id": "c1"},
     "/v1/users/u1/wallets": {},
+    "/v1/users/u1/wallets/P1/lots": {},
     "/v1/users/u1/wallets/P0/transfers": {"kind": "spend"},
 }
 """Every list of the API, with each of its filters."""
@@ -143,7 +144,14 @@ def test_every_list_and_every_filter_is_looked_at():
         if "cursor" in names:
             listed[path] = names - {"cursor", "limit"}
     filled = {path.partition("?")[0]: set(filters) for path, filters in LISTS.items() if "?" not in path}
-    named = {"c0": "{campaign_id}", "p0": "{pool_id}", "l0": "{limit_id}", "u1": "{user_id}", "P0": "{currency}"}
+    named = {
+        "c0": "{campaign_id}",
+        "p0": "{pool_id}",
+        "l0": "{limit_id}",
+        "u1": "{user_id}",
+        "P0": "{currency}",
+        "P1": "{currency}",
+    }
     written = {
         "/".join(
             "{cohort_id}" if "cohorts" in path and part == "c0" else named.get(part, part) for part in path.split("/")

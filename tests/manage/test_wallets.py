@@ -222,6 +222,64 @@ async def test_nothing_expires_by_itself_in_a_history_tenant(acme: AsyncClient, 
     await give(acme, 3)
 
 
+async def list_lots(client: AsyncClient, limit: int = 2) -> list[dict[str, Any]]:
+    """All lots of ada, read page by page."""
+    lots: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await client.get(f"{PURSE}/lots?limit={limit}{cursor and f'&cursor={cursor}'}")).json()
+        assert len(page["items"]) <= limit
+        lots, cursor = lots + page["items"], page["next_cursor"]
+    return lots
+
+
+async def test_the_lots_say_what_remains_of_what_and_when_it_expires_in_the_order_it_is_spent(
+    acme: AsyncClient, database: str
+) -> None:
+    for name, amount, days in (
+        ("old", 9, 1),
+        ("a", 10, None),
+        ("b", 20, 9),
+        ("c", 30, 3),
+        ("d", 40, None),
+        ("e", 7, 3),
+    ):
+        await give(acme, amount, name, **({} if days is None else {"expires_at": in_(days)}))
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE wallet_lot SET expires_at = now() WHERE amount = 9")
+        owner.execute("UPDATE wallet_lot SET available_at = now() + '1 day' WHERE amount = 20")
+        owner.execute("UPDATE wallet SET active = active - 20, pending = 20")
+    assert await spend(acme, 12) == 201
+    lots = await list_lots(acme)
+    assert [(lot["source_id"], lot["kind"], lot["state"], lot["amount"], lot["remaining"]) for lot in lots] == [
+        ("c", "adjust", "active", 30, 18),
+        ("e", "adjust", "active", 7, 7),
+        ("b", "adjust", "pending", 20, 20),
+        ("a", "adjust", "active", 10, 10),
+        ("d", "adjust", "active", 40, 40),
+    ]
+    assert [lot["expires_at"] is None for lot in lots] == [False, False, False, True, True]
+    assert [lot["available_at"] is None for lot in lots] == [True, True, False, True, True]
+    purse = (await acme.get(PURSE)).json()
+    assert sum(lot["remaining"] for lot in lots) == purse["pending"] + purse["active"]
+    assert purse["next_expiry"] == {"at": lots[0]["expires_at"], "amount": 18}
+    assert (await acme.get("/v1/users/eve/wallets/POINTS/lots")).status_code == 404
+    assert (await acme.get(f"{PURSE}/lots?cursor=x")).status_code == 422
+
+
+async def test_lots_that_are_yet_to_give_for_a_large_spend_are_shown_without_what_they_owe(
+    acme: AsyncClient, database: str
+) -> None:
+    await give(acme, 1)
+    fill(database, 500)
+    assert await spend(acme, 450) == 201
+    assert look(database, "SELECT owed FROM wallet") == [(250,)]
+    before = await list_lots(acme, 200)
+    assert sum(lot["remaining"] for lot in before) == 50
+    await sweep_all(database)
+    assert await list_lots(acme, 200) == before
+
+
 def fill(database: str, lots: int) -> None:
     """As many lots of one point, one younger than the other, the first of which expires first."""
     with psycopg.connect(database) as owner:

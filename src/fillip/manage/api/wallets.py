@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -18,7 +18,7 @@ from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
-from fillip.manage.wallet import postgres
+from fillip.manage.wallet import lots_postgres, postgres
 from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet
 from fillip.manage.wallet.refund_postgres import find_refund, read_portions, refund_portion
 
@@ -69,6 +69,23 @@ class TransferAnswer(BaseModel):
     pending_after: int
     active_after: int
     made_at: datetime
+
+
+class LotAnswer(BaseModel):
+    """Points that came together, by the transfer of `kind` and `source_id`; `remaining` of `amount` are there yet, spent in this order.
+
+    `pending` ones can be spent from `available_at` on. What expires at `expires_at` (null: never) is what remains by then. Both `kind`
+    and `source_id` are null while the user is being erased.
+    """
+
+    lot_id: UUID
+    state: Literal["pending", "active"]
+    amount: int
+    remaining: int
+    kind: TransferKind | None
+    source_id: str | None
+    available_at: datetime | None
+    expires_at: datetime | None
 
 
 class SpendPart(Part):
@@ -140,6 +157,14 @@ async def list_transfers(
     """The statement of a wallet, the newest first."""
     key = _name(work, user_id, currency)
     return answer_page(TransferAnswer, await postgres.list_transfers(work.connection, key, kind, pages))
+
+
+@router.get("/{currency}/lots")
+async def list_lots(work: Reading, user_id: UserId, currency: Currency, pages: Pages) -> Page[LotAnswer]:
+    """What the balance is made of and when each part expires, in the order in which it is spent: lots of which something remains."""
+    now = datetime.now(UTC)
+    shown = await postgres.find_wallet(work.connection, work.caller, user_id, currency, now)
+    return answer_page(LotAnswer, await lots_postgres.list_lots(work.connection, shown, now, pages))
 
 
 @router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
