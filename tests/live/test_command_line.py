@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -74,12 +75,12 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> str:
 def test_ctrl_c_stops_all_and_starting_again_resumes(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running_up(state) as (process, api):
-        key = run_fillip("tenant", "create", "acme", "--state", str(state)).stdout.strip()
+        key = run_fillip("tenants", "create", "acme", "--state", str(state)).stdout.strip()
         with ApiClient(api, key) as client:
             client.put("/v1/actions/BUY", {"schema": {"type": "object", "properties": {}}})
-        quotas = run_fillip("tenant", "quotas", "acme", "lists=3", "--state", str(state)).stdout
+        quotas = run_fillip("tenants", "quotas", "acme", "lists=3", "--state", str(state)).stdout
         assert re.search(r"^lists +3 +\(default 100\) +0 used$", quotas, re.MULTILINE), quotas
-        assert_one_clear_line(run_fillip("tenant", "quotas", "acme", "list=3", "--state", str(state)), "list")
+        assert_one_clear_line(run_fillip("tenants", "quotas", "acme", "list=3", "--state", str(state)), "list")
         assert_one_clear_line(run_fillip("up", "--state", str(state)), str(state), str(process.pid))
         assert "the state is kept" in press_ctrl_c(process)
     assert find_processes(state) == []
@@ -117,6 +118,33 @@ def test_nothing_runs_here(tmp_path: Path) -> None:
     assert_one_clear_line(run_fillip("tenant", "create", "acme", "--state", str(tmp_path)), "fillip up")
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["campaigns", "list"], 2, "FILLIP_KEY"),
+        (["campaigns", "list", "--key", "k", "--url", "127.0.0.1:1"], 1, "no address of an API"),
+        (["campaigns", "list", "--key", "k", "--url", "http://127.0.0.1:1"], 1, "Connection refused; is the API up"),
+        (["events", "send", "nothing.ndjson", "--key", "k"], 1, "nothing.ndjson can't be read: No such file"),
+        (["explain", "--key", "k"], 2, "--decision"),
+        (["keys", "create"], 2, "--url"),
+    ],
+)
+def test_a_command_that_can_reach_no_api_says_what_is_in_the_way(words: list[str], code: int, said: str) -> None:
+    done = run_fillip(*words)
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_version_is_told_and_the_shell_can_complete() -> None:
+    assert run_fillip("--version").stdout == f"fillip {version('fillip')}\n"
+    completed = subprocess.run(
+        Path(sys.executable).with_name("fillip"),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"_FILLIP_COMPLETE": "complete_bash", "COMP_WORDS": "fillip ev", "COMP_CWORD": "1"},
+    )
+    assert completed.stdout.split() == ["events"]
+
+
 def find_processes(folder: Path) -> list[str]:
     """Command lines that name the folder: servers that were left behind."""
     found = []
@@ -151,10 +179,10 @@ def test_a_tenant_is_made_on_the_servers_that_the_environment_names(database: st
         Settings(postgres_dsn="postgresql://me:hidden@127.0.0.1:1/x").model_dump_json()
     )
     with set_in_environment(postgres_dsn=database) as environment:
-        done = run_with(environment, "tenant", "create", "acme", folder=tmp_path)
-        more = run_with(environment, "key", "create", "acme", folder=tmp_path)
-        quotas = run_with(environment, "tenant", "quotas", "acme", folder=tmp_path)
-        named = run_with(environment, "key", "create", "acme", "--state", str(state), folder=tmp_path)
+        done = run_with(environment, "tenants", "create", "acme", folder=tmp_path)
+        more = run_with(environment, "keys", "create", "acme", folder=tmp_path)
+        quotas = run_with(environment, "tenants", "quotas", "acme", folder=tmp_path)
+        named = run_with(environment, "keys", "create", "acme", "--state", str(state), folder=tmp_path)
     assert (done.returncode, more.returncode, quotas.returncode) == (0, 0, 0), done.stderr
     assert done.stdout.startswith("fk_live_")
     where = database.rpartition("@")[2]
@@ -188,11 +216,11 @@ def test_positions_are_those_of_the_servers_that_the_environment_names(
     [
         *(
             (command, wrong)
-            for command in ("migrate", "tenant create acme", "tenant quotas acme", "worker")
+            for command in ("migrate", "tenants create acme", "tenants quotas acme", "worker")
             for wrong in ("database", "password")
         ),
         ("up", "database"),
-        ("key create acme", "port"),
+        ("keys create acme", "port"),
     ],
 )
 def test_a_wrong_database_login_or_port_is_one_line(
@@ -270,6 +298,8 @@ def test_in_the_background_of_a_script_it_stops_when_told_to(tmp_path: Path, how
 def list_helps(command: Any, *names: str) -> Iterator[tuple[str, str]]:
     """(the words of a command, its help) of every command below a group."""
     for name, each in getattr(command, "commands", {}).items():
+        if each.hidden:
+            continue
         yield from list_helps(each, *names, name)
     if not hasattr(command, "commands"):
         yield " ".join(names), command.help or ""
@@ -277,6 +307,6 @@ def list_helps(command: Any, *names: str) -> Iterator[tuple[str, str]]:
 
 def test_the_help_of_each_command_has_an_example() -> None:
     helps = dict(list_helps(typer.main.get_command(app)))
-    assert {"up", "tenant create", "positions restart"} <= helps.keys()
+    assert {"up", "tenants create", "events send", "positions restart"} <= helps.keys()
     for words, text in helps.items():
         assert f"fillip {words}" in text.partition("Example")[2], words

@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 from websockets.asyncio.client import ClientConnection, connect
 
+from fillip.app.cli import app
 from fillip.app.up import Stack
 from fillip.client.book import ANY, launch_campaigns
 from fillip.client.phone import Incentive, Phone, Trace, connected
+from fillip.core.errors import Crash
 from tests.live.conftest import CASHBACK, Shop
 from tests.live.running import fetch, open_ledger, send, wait_for, wait_until_settled
 
@@ -50,6 +54,46 @@ async def test_an_event_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop:
         steps = (trace.taken_at_us, trace.granted_at_us, trace.committed_at_us, trace.published_at_us)
         assert sorted(steps) == list(steps)
         assert trace.published_at_us <= trace.pushed_at_us
+
+
+async def test_a_shop_is_run_from_a_command_line_elsewhere(stack: Stack, shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "orders.ndjson"
+    orders = [shop.buy("o1"), shop.buy("o2", amount=99), shop.buy("o3", amount="many")]
+    file.write_text("".join(json.dumps(order) + "\n" for order in orders))
+
+    def run(*words: str, key: str = shop.key) -> Result:
+        found = CliRunner().invoke(app, words, env={"FILLIP_URL": stack.doors.api, "FILLIP_KEY": key})
+        assert found.exception is None or isinstance(found.exception, SystemExit | Crash), found.exception
+        return found
+
+    said = await asyncio.to_thread(run, "status")
+    assert said.exit_code == 0 and f"{stack.doors.api}: ready\ntenant {shop.tenant}" in said.stdout
+    till = (await asyncio.to_thread(run, "keys", "create", "--name", "till", "--scope", "events:write")).stdout.strip()
+
+    sent = await asyncio.to_thread(run, "events", "send", str(file), key=till)
+    assert (sent.exit_code, sent.stdout) == (1, "2 events are in the log, 1 were refused\n")
+    assert "line 3: /data/amount:" in sent.stderr
+    await wait_until_settled(stack)
+
+    told = (await asyncio.to_thread(run, "explain", "o1")).stdout
+    assert told.startswith("cashback: ") and "  yes  rule" in told
+    assert "no campaign has decided" in str((await asyncio.to_thread(run, "explain", "o2")).exception)
+    shown = json.loads((await asyncio.to_thread(run, "campaigns", "show", "cashback", "--json")).stdout)
+    assert (shown["state"], shown["definition"]["rule"]) == ("running", CASHBACK["rule"])
+
+    assert "paused" in (await asyncio.to_thread(run, "campaigns", "pause", "cashback")).stdout
+    listed = (await asyncio.to_thread(run, "campaigns", "list", "--state", "paused", "--json")).stdout.splitlines()
+    assert [json.loads(each)["campaign_id"] for each in listed] == ["cashback"]
+
+    tills = [json.loads(each) for each in (await asyncio.to_thread(run, "keys", "list", "--json")).stdout.splitlines()]
+    [key_id] = [each["key_id"] for each in tills if each["name"] == "till"]
+    assert (await asyncio.to_thread(run, "keys", "revoke", key_id)).exit_code == 0
+    lacking = await asyncio.to_thread(run, "campaigns", "list", key="fk_live_none")
+    assert "401" in str(lacking.exception) and "FILLIP_KEY" in str(lacking.exception)
+    operator = stack.settings.operator_key or ""
+    assert shop.tenant in (await asyncio.to_thread(run, "tenants", "list", key=operator)).stdout
+    made = await asyncio.to_thread(run, "tenants", "create", f"{shop.tenant}-2", key=operator)
+    assert f"tenant {shop.tenant}-2" in (await asyncio.to_thread(run, "status", key=made.stdout.strip())).stdout
 
 
 async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:

@@ -1,28 +1,35 @@
 """The command `fillip`."""
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from fillip.app.operator_commands import keys, positions, screen, tell, tenants
+from fillip.app.commands.campaigns import campaigns, explain
+from fillip.app.commands.events import events
+from fillip.app.commands.operator import keys, positions, tell, tenants
+from fillip.app.commands.remote import screen
+from fillip.app.commands.status import status
 from fillip.core.errors import Crash, FillipError
 
 HELP = """Fillip: real events in, exact incentives out, pushed at once.
 
-Settings come from the environment (`FILLIP_…`, see docs/reference/settings.md); every command heeds them. Exit codes: 0 done,
-1 it could not be done (one line on stderr says why), 2 wrong use of the command, 130 interrupted.
+Settings come from the environment (`FILLIP_…`, see docs/reference/settings.md); every command heeds them. Commands with `--url`
+talk to an API, wherever it is (`FILLIP_URL`, `FILLIP_KEY`). Exit codes: 0 done, 1 it could not be done (one line on stderr says
+why), 2 wrong use of the command, 130 interrupted.
 """
 
-app = typer.Typer(
-    help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
-)
-app.add_typer(tenants, name="tenant")
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
+app.add_typer(campaigns, name="campaigns")
+app.add_typer(events, name="events")
 app.add_typer(positions, name="positions")
-app.add_typer(keys, name="key")
+for group, old_name in ((tenants, "tenant"), (keys, "key")):  # as scripts of before call them
+    app.add_typer(group, name=old_name, hidden=True)
 
 StateDir = Annotated[
     Path | None,
@@ -71,6 +78,21 @@ def _fail(message: str) -> None:
     screen.print("[red]fillip:[/] ", end="")
     screen.print(message, markup=False, highlight=False, soft_wrap=True)
     sys.exit(1)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fillip {version('fillip')}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 @app.command()
@@ -274,6 +296,10 @@ def analyse() -> None:
     from fillip.app.processes import serve
 
     serve("analyse", run_analyse)
+
+
+app.command()(explain)
+app.command()(status)
 
 
 if __name__ == "__main__":

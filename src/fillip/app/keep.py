@@ -52,7 +52,7 @@ def describe(stack: Stack) -> Panel:
         f"reports    {doors.analyse}/v1/reports/campaign-days\n"
         f"{metrics}\n"
         f"state      {stack.state_dir}\n\n"
-        f"next       fillip tenant create acme --state {stack.state_dir}\n"
+        f"next       fillip tenants create acme --state {stack.state_dir}\n"
         "stop       Ctrl-C",
         title="Fillip is up",
     )

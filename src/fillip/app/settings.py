@@ -52,7 +52,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {
 """The roles that each process logs in as. The API's operator needs the owner besides."""
 
 LOOKS_LIKE = 0.85
-_ELSEWHERE = {"FILLIP_CACHE", "FILLIP_TEST_CLICKHOUSE_URL"}
+_ELSEWHERE = {"FILLIP_CACHE", "FILLIP_KEY", "FILLIP_TEST_CLICKHOUSE_URL", "FILLIP_URL"}
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_")
 """What it tells each container of a service that is called fillip-…"""
 
