@@ -21,8 +21,10 @@ from fillip.core.quota import Quotas
 from fillip.embedded.addresses import Addresses
 from fillip.ingest import Ingest
 from fillip.ingest.http import events_route
+from fillip.ingest.refused import DoorRefusals
 from fillip.ingest.seen_events import SeenEvents
 from fillip.limit.rates_valkey import ValkeyRates
+from fillip.limit.refused_valkey import ValkeyRefusedEvents
 from fillip.stream.belt import Record
 from fillip.stream.kafka import KafkaProducer, Tail, ensure_topics, read_last
 from fillip.stream.topics import Topics
@@ -79,7 +81,8 @@ async def open_door(
     books.books[SLOW] = make_book(SLOW)
     # not by Fillip's own client, which gives up after 50 ms
     async with Redis.from_url(valkey_url) as valkey:
-        app = Starlette(routes=[events_route(Keys(), ValkeyRates(valkey), books, producer, topic)])
+        refusals = DoorRefusals(ValkeyRefusedEvents(valkey))
+        app = Starlette(routes=[events_route(Keys(), ValkeyRates(valkey), books, producer, topic, refusals)])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             yield Door(bootstrap, topic, client)
 

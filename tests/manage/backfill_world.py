@@ -18,6 +18,7 @@ from fillip.analyse import Queries
 from fillip.analyse.duckdb.bay import DuckdbBay
 from fillip.analyse.event import add_events
 from fillip.analyse.facts import Load
+from fillip.analyse.own_doors.event_http import event_route
 from fillip.analyse.own_doors.history_http import history_route
 from fillip.analyse.own_doors.received_http import received_route
 from fillip.analyse.own_doors.seen_http import seen_route
@@ -151,7 +152,7 @@ async def open_backfill_world(plane: Plane, acme: AsyncClient, folder: Path) -> 
         queries = await stack.enter_async_context(Queries.open(bay.day_files))
         received = Topics().received
         routes = [history_route(queries, KEY), received_route(bay.read_positions, received, KEY)]
-        routes.append(seen_route(queries, bay.read_positions, received, KEY))
+        routes += [each(queries, bay.read_positions, received, KEY) for each in (seen_route, event_route)]
         port = choose_free_port()
         serving = asyncio.create_task(
             serve_http(Starlette(routes=routes, exception_handlers=HANDLERS), "127.0.0.1", port, stop)

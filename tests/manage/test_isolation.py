@@ -46,6 +46,8 @@ CREATING = {  # make rival's own: tested below
 }
 NEEDING_VALKEY = {"/v1/campaigns/{campaign_id}/live"}
 """Here is none: see test_live."""
+NEEDING_ANALYSE = {"/v1/events/{source}/{event_id}"}
+"""To say that there is no such event; here is none: see test_story."""
 LISTS = (
     "users",
     "actions",
@@ -89,6 +91,8 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     key = await acme.post("/v1/keys", json={"name": "k", "scopes": ["manage:read"]})
     ids = {
         "user_id": "ada",
+        "source": "%2Ftill",
+        "event_id": "e1",
         "name": "OWN",
         "cohort_id": "vip",
         "list_id": "sweets",
@@ -138,7 +142,7 @@ async def test_a_stranger_finds_nothing_and_changes_nothing(
     for method, path in list_operations(plane):
         given = BODIES.get((method, path), {})
         headers = ANY | ({"Content-Type": "text/csv"} if "content" in given else {})
-        for client, wanted in ((rival, 404), (nobody, 401)):
+        for client, wanted in ((rival, 503 if path in NEEDING_ANALYSE else 404), (nobody, 401)):
             answer = await client.request(method, path.format(**ids), headers=headers, **given)
             nothing = answer.status_code == 200 and answer.json().get("items") == []  # the inbox of anyone
             assert answer.status_code == wanted or (client is rival and nothing), (method, path, answer.text)

@@ -12,6 +12,7 @@ from fillip.analyse.clickhouse.writing import list_writers
 from fillip.analyse.day_files.erasing_duckdb import erase
 from fillip.analyse.duckdb.bay import DuckdbBay, sources
 from fillip.analyse.own_doors.erasures_http import Store, erasures_route
+from fillip.analyse.own_doors.event_http import event_route
 from fillip.analyse.own_doors.history_http import history_route
 from fillip.analyse.own_doors.received_http import received_route
 from fillip.analyse.own_doors.seen_http import seen_route
@@ -54,7 +55,9 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
         Queries.open(bay.day_files) as user_queries,  # of their own: no analyst waits behind a cohort
     ):
         stores = [Store(bay.read_positions, partial(erase, bay.day_files)), *second_stores]
-        own = list_own_routes(stores, user_queries, topics, settings.analyse_key) if settings.analyse_key else []
+        own = (
+            list_own_routes(stores, queries, user_queries, topics, settings.analyse_key) if settings.analyse_key else []
+        )
         routes = [*list_health_routes(health), *page_routes(), *own]
         app = build_app(clickhouse or bay, queries, PostgresKeyRing(engine), ValkeyRates(valkey), extra_routes=routes)
         counted = Counted(app, [route.path for route in app.routes if isinstance(route, Route)])
@@ -75,8 +78,12 @@ async def run_analyse(settings: Settings, stop: asyncio.Event, health: Health) -
             await valkey.aclose()
 
 
-def list_own_routes(stores: Sequence[Store], user_queries: Queries, topics: Topics, key: str) -> list[Route]:
-    """The doors that open to the installation's own processes; events lie in the first of the stores."""
+def list_own_routes(
+    stores: Sequence[Store], queries: Queries, user_queries: Queries, topics: Topics, key: str
+) -> list[Route]:
+    """The doors that open to the installation's own processes; events lie in the first of the stores. Who asks for one event is a person
+    who waits, as an analyst is.
+    """
     received = received_route(stores[0].read_positions, topics.received, key)
     seen = seen_route(user_queries, stores[0].read_positions, topics.received, key)
     return [
@@ -84,6 +91,7 @@ def list_own_routes(stores: Sequence[Store], user_queries: Queries, topics: Topi
         history_route(user_queries, key),
         received,
         seen,
+        event_route(queries, stores[0].read_positions, topics.received, key),
         erasures_route(stores, key),
     ]
 

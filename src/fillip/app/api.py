@@ -18,12 +18,15 @@ from fillip.app.settings import Settings
 from fillip.app.valkey import connect_valkey
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
+from fillip.ingest.refused import DoorRefusals
 from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
 from fillip.limit.rates_valkey import ValkeyRates
+from fillip.limit.refused_valkey import ValkeyRefusedEvents
 from fillip.manage.analyse_http import open_client
 from fillip.manage.app import build_app, list_paths
 from fillip.manage.campaign.analyse_http import AnalyseSeenCounts
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries
+from fillip.manage.event.analyse_http import AnalyseReceivedEvents
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, reach_engine
 from fillip.match.keeper_postgres import BookKeeper
@@ -58,11 +61,15 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         valkey = connect_valkey(settings.valkey_url)
         stack.push_async_callback(valkey.aclose)
         rates = ValkeyRates(valkey)
-        user_queries, seen_counts = None, None
+        refused = ValkeyRefusedEvents(valkey)
+        ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)
+        user_queries, seen_counts, received = None, None, None
         if settings.analyse_key:
             asking = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
             user_queries, seen_counts = AnalyseUserQueries(asking), AnalyseSeenCounts(engine, asking)
-        door = events_route(keys, rates, books, producer, topics.received)
+            received = AnalyseReceivedEvents(asking, ends.read)
+        refusals = DoorRefusals(refused)
+        door = events_route(keys, rates, books, producer, topics.received, refusals)
         app = build_app(
             engine,
             owner_engine,
@@ -75,13 +82,14 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             live_counts=ValkeyLiveCounts(valkey),
             user_queries=user_queries,
             seen_counts=seen_counts,
+            received_events=received,
+            refused_events=refused,
             hot_campaigns=ValkeyHotCampaigns(valkey, settings.hot_terms),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )
-        ends = LogEnds(settings.kafka_bootstrap, [topics.received], settings.kafka_security)
         health.watch("PostgreSQL", partial(reach_engine, engine))
         health.watch("Kafka", ends.read)
-        async with follow(books):
+        async with follow(books), follow(refusals):
             counted = Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS]))
             await serve_http(counted, settings.host, settings.api_port, stop)
 

@@ -1,16 +1,22 @@
-"""Books that follow their changes while a process runs."""
+"""What runs beside a server: books that follow their changes, refusals that are remembered."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
-from fillip.match.keeper_postgres import BookKeeper
+
+class Runner(Protocol):
+    """What runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Never ends by itself."""
 
 
 @asynccontextmanager
-async def follow(books: BookKeeper) -> AsyncIterator[None]:
-    """Keep the books up to date meanwhile."""
-    following = asyncio.create_task(books.run())
+async def follow(runner: Runner) -> AsyncIterator[None]:
+    """Let it run meanwhile."""
+    following = asyncio.create_task(runner.run())
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -148,6 +148,58 @@ class KeyRing(Protocol):
 
     async def authenticate(self, key: str) -> Caller | None:
         """The caller of a live key, None for any other. Raises Retry when unknown here and the store is away."""
+
+
+class ReceivedEvent(Struct, frozen=True):
+    """An event as it was sent, and where in the log it stands."""
+
+    source: str
+    id: str
+    user_id: str
+    action: str
+    occurred_at: _Instant
+    received_at: _Instant
+    data: dict[str, Any]
+    partition: int
+    log_offset: int
+
+
+class ReceivedEvents(Protocol):
+    """Events of the log, whatever came of them but a rejection."""
+
+    async def find(self, tenant_id: str, source: str, event_id: str, since: datetime) -> ReceivedEvent | None:
+        """The one of this name that was received since then; None: none was, up to the call. Raises Retry."""
+
+
+class DoorRefusal(Struct, frozen=True):
+    """When and why the HTTP door refused an event: the answer's status and kind of problem, and where in the event."""
+
+    refused_at: _Instant
+    status: int
+    kind: str
+    detail: str
+    at: str | None = None
+
+
+class RefusedEvent(Struct, frozen=True):
+    """An event that was refused, by its key; whose it is, as far as it says so."""
+
+    event_key: UUID
+    user_id: str | None
+    refusal: DoorRefusal
+
+
+class RefusedEvents(Protocol):
+    """What the HTTP door refused: the newest of each tenant, for a day. All raise Retry where it can't be told."""
+
+    async def keep(self, tenant_id: str, refused: Sequence[RefusedEvent]) -> None:
+        """Remember these; of one name the last counts."""
+
+    async def find(self, tenant_id: str, event_key: UUID) -> DoorRefusal | None:
+        """Why an event was refused the last time."""
+
+    async def forget(self, tenant_id: str, user_id: str) -> None:
+        """Forget what was refused of a user."""
 
 
 class EventLog(Protocol):

@@ -84,3 +84,13 @@ def name_live_campaign(tenant_id: str, run_id: str, campaign_id: str) -> str:
 def name_live_instant(run_id: str) -> str:
     """Until when (Unix seconds) the hours of a run have all that was committed; of no tenant."""
     return f"live:as_of:{run_id}"
+
+
+def name_refused(tenant_id: str) -> str:
+    """The hash of the events that the HTTP door refused: key -> whose it is, as a digest, and the refusal as JSON."""
+    return f"refused:{{{tenant_id}}}"
+
+
+def name_refused_order(tenant_id: str) -> str:
+    """The sorted set of their keys, by when (Unix milliseconds)."""
+    return f"refused:{{{tenant_id}}}:order"

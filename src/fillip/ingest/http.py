@@ -25,6 +25,7 @@ from fillip.http.errors import Conflict, Forbidden, HttpRefused, Invalid, TooFas
 from fillip.http.problems import answer_refused, answer_retry, find_trace_id
 from fillip.ingest.decode import clean_detail, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
+from fillip.ingest.refused import DoorRefusals
 from fillip.ingest.seen_events import SeenEvents
 from fillip.stream.belt import StreamError
 
@@ -66,12 +67,14 @@ class _TakenEvent(Struct, frozen=True):
     value: bytes
 
 
-def events_route(keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str) -> Route:
+def events_route(
+    keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str, refusals: DoorRefusals
+) -> Route:
     """POST /v1/events: one CloudEvent or an array of at most 1,000; 202 once the broker has them all, else nothing.
 
     Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
     """
-    return Route("/v1/events", _EventsDoor(keys, rates, book, producer, topic), methods=["POST"])
+    return Route("/v1/events", _EventsDoor(keys, rates, book, producer, topic, refusals), methods=["POST"])
 
 
 class EventEntry:
@@ -97,7 +100,16 @@ class EventEntry:
 
 
 class _EventsDoor:
-    def __init__(self, keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        rates: Rates,
+        book: CampaignBook,
+        producer: Producer,
+        topic: str,
+        refusals: DoorRefusals,
+    ) -> None:
+        self._refusals = refusals
         self._keys = keys
         self._rates = rates
         self._book = book
@@ -132,8 +144,12 @@ class _EventsDoor:
             raise TooFast("events_per_s", per_s, count, taking)
         tenant_id = caller.tenant_id
         books = await _pin_book(self._book, tenant_id)
-        taken = await _read_all(values, tenant_id, books, single=single)
-        said = self._find_conflicts(taken, single=single)
+        try:
+            taken = await _read_all(values, tenant_id, books, single=single)
+            said = self._find_conflicts(taken, single=single)
+        except HttpRefused as refused:
+            self._refusals.note(tenant_id, values, refused, single=single)
+            raise
         messages = [(self._topic, f"{tenant_id}:{each.event.user_id}", each.value) for each in taken]
         await self._producer.send_many(messages)
         self._recent.keep(said)

@@ -7,7 +7,17 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from fillip.core.ports import EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, SeenCounts, UserQueries
+from fillip.core.ports import (
+    EventLog,
+    HotCampaigns,
+    KeyRing,
+    LiveCounts,
+    Rates,
+    ReceivedEvents,
+    RefusedEvents,
+    SeenCounts,
+    UserQueries,
+)
 from fillip.http.problems import ProblemMiddleware
 from fillip.manage.api import (
     actions,
@@ -22,6 +32,7 @@ from fillip.manage.api import (
     coupon_pools,
     decisions,
     erasures,
+    events,
     explain,
     hot,
     incentives,
@@ -55,6 +66,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cohort_rules.router,
     lists.router,
     explain.router,
+    events.router,
     backfills.router,
     backtests.router,
     campaigns.router,
@@ -126,6 +138,8 @@ def build_app(
     live_counts: LiveCounts | None = None,
     user_queries: UserQueries | None = None,
     seen_counts: SeenCounts | None = None,
+    received_events: ReceivedEvents | None = None,
+    refused_events: RefusedEvents | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
 ) -> FastAPI:
@@ -135,6 +149,7 @@ def build_app(
     `rates` keeps tenants to their requests a second; without it they send as they like.
     `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `user_queries` whom a query
     selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
+    `received_events` and `refused_events` know events that are recorded nowhere; without them the story of such a one is answered 503.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
     """
@@ -160,6 +175,8 @@ def build_app(
         live_counts,
         user_queries,
         seen_counts,
+        received_events,
+        refused_events,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

@@ -1,6 +1,5 @@
 """The door for live hours: how many events a campaign has seen. It opens to the installation's key."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,15 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from fillip.analyse.own_doors.erasures_http import ReadPositions
 from fillip.analyse.own_doors.own_door import read_question, send_answer
-from fillip.analyse.own_doors.received_http import read_offsets
+from fillip.analyse.own_doors.received_http import wait_until_loaded
 from fillip.analyse.query.queries import Queries
 from fillip.analyse.query.task import LIVE
-from fillip.core.errors import Retry
 from fillip.core.instant import MIN_TIME
 from fillip.http.seen_query import PATH, SeenQuery
 
-LOOKS, LOOK_EVERY_S = 20, 0.2
-"""Loads are a second apart."""
 _SQL = Path(__file__).with_name("seen.sql").read_text(encoding="utf-8")
 
 
@@ -40,16 +36,8 @@ class SeenDoor:
         """Answer one request. Raises HttpRefused, Refused, and Retry where events are not loaded so far."""
         request = Request(scope, receive)
         asked = await read_question(request, self._key, SeenQuery)
-        await self._wait_until_loaded(asked)
+        await wait_until_loaded(self._read_positions, self._topic, asked.list_ends())
         spans = msgspec.json.encode(asked.spans).decode()
         given = {"spans": spans, "since_us": (asked.since - MIN_TIME) // timedelta(microseconds=1)}
         async with self._queries.answer(asked.tenant_id, _SQL, "history", LIVE, parameters=given) as answer:
             await send_answer(request, answer, "application/jsonl", send)
-
-    async def _wait_until_loaded(self, asked: SeenQuery) -> None:
-        ends = asked.list_ends()
-        for _ in range(LOOKS):
-            if (await read_offsets(self._read_positions, self._topic)).reach(ends):
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-        raise Retry("events are not loaded so far yet")

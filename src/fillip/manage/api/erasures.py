@@ -1,17 +1,19 @@
 """Erasures: a user's names, attributes and what was sent of them go; what was decided stays, under a pseudonym."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.erasure import ANSWERS_KEEP_FOR, MEMORY_KEEPS_FOR, TOPICS_KEEP_FOR
+from fillip.core.errors import Retry
 from fillip.http.fields import UserId
 from fillip.manage.erasure import postgres
 from fillip.manage.erasure.postgres import ErasureRow, erasures
-from fillip.manage.request.route import Posting, Reading, Route
+from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 
 router = APIRouter(tags=["users"], route_class=Route)
 
@@ -40,7 +42,7 @@ class ErasureAnswer(BaseModel):
 
 
 @router.post("/users/{user_id}/erasure", status_code=202)
-async def erase_user(user_id: UserId, work: Posting, response: Response) -> ErasureAnswer:
+async def erase_user(user_id: UserId, work: Posting, request: Request, response: Response) -> ErasureAnswer:
     """Erase a user for good: follow it at its Location. While one runs, asking again tells of that one.
 
     Names and attributes go, and all that was sent of the user; decisions, incentives and points stay, under a pseudonym that
@@ -49,6 +51,9 @@ async def erase_user(user_id: UserId, work: Posting, response: Response) -> Eras
     """
     row = await postgres.ask_erasure(work.connection, work.caller, user_id)
     response.headers["Location"] = f"/v1/erasures/{row.erasure_id}"
+    if refused := find_app_state(request).refused:
+        with suppress(Retry):  # Valkey being away, where a day removes it
+            await refused.forget(work.caller.tenant_id, user_id)
     return _answer(row)
 
 

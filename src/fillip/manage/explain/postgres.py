@@ -117,12 +117,14 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
         )
     ).one()
     state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
-    tenant = await _recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
-    action = await _recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
+    tenant = await recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
+    action = await recall_document(connection, caller, decision.book_version, "action", occurrence.action)
+    campaign_version = await know_lists(connection, caller, read_stored_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
-    context = _build(caller, _read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, [])
+    context = build_context(
+        caller, read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, []
+    )
     return structs.replace(context, user_revision=decision.user_revision)
 
 
@@ -157,8 +159,8 @@ async def load_current(
     """The context of an event before a campaign (its row) as it stands now."""
     user = build_coercer(derive_type(current.tenant["user_schema"]))(current.attributes)
     limits = await list_limits(connection, caller, row.campaign_id)
-    (campaign_version,), tenant = await read_versions(connection, caller, [row]), _read_tenant(current.tenant)
-    context = _build(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
+    (campaign_version,), tenant = await read_versions(connection, caller, [row]), read_tenant(current.tenant)
+    context = build_context(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
     event = structs.replace(context.event, book=book)
@@ -290,7 +292,7 @@ async def read_versions(connection: Connection, caller: Caller, rows: Sequence[R
     earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
     campaign_versions = []
     for row in rows:
-        versions = [_read_version(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
+        versions = [read_stored_version(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
         campaign_versions.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
     return campaign_versions
 
@@ -299,7 +301,7 @@ def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
     return [row for row in earlier if row.campaign_id == campaign_id]
 
 
-def _read_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
+def read_stored_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
     """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
     definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
     return _keep_version(row.campaign_id, row.version, state, definition, checked)
@@ -308,7 +310,7 @@ def _read_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
 _keep_version = lru_cache(maxsize=256)(read_version)
 
 
-def _build(
+def build_context(
     caller: Caller,
     tenant: Tenant,
     campaign_version: CampaignVersion,
@@ -318,6 +320,7 @@ def _build(
     cohorts: frozenset[str],
     limits: Iterable[Limit],
 ) -> EventContext:
+    """An event before one campaign of a book that has nothing else but `limits`; `schema` is that of its action, `user` typed."""
     typed = build_coercer(derive_type(schema))(occurrence.attributes)
     book = Book(
         tenant,
@@ -335,13 +338,15 @@ def _build(
     return EventContext(campaign_version, event, user, cohorts)
 
 
-def _read_tenant(document: Mapping[str, Any]) -> Tenant:
+def read_tenant(document: Mapping[str, Any]) -> Tenant:
+    """The tenant of a row or of a document of its book."""
     return Tenant(**{name: document[name] for name in Tenant.__struct_fields__ if name in document})  # of older ones
 
 
-async def _recall_document(
+async def recall_document(
     connection: Connection, caller: Caller, book_version: int, kind: str, object_id: str
 ) -> dict[str, Any]:
+    """A part of the book as it stood at a version, at which it was there."""
     change = book_tables.book_change.c
     mine = (change.tenant_id == caller.tenant_id) & (change.kind == kind) & (change.object_id == object_id)
     statement = select(change.document).where(mine, change.book_version <= book_version)

@@ -30,6 +30,7 @@ STOCK: dict[str, str] = {
 """By the reason of a decision that was denied behind its limits."""
 
 WAITING = "the event waits until the campaign's backfill has decided what came before it"
+CHANGED = "nothing stands in its way as its user stands now, so the user's attributes or cohorts were others when it was looked at"
 SHADOW = "the campaign is in shadow: this is what it would give by itself, before limits and other campaigns"
 
 
@@ -127,6 +128,13 @@ def tell_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> st
     if retained and not lapsed:
         message += f": instance {retained.name} goes on under version {retained.campaign_version}"
     return message
+
+
+def tell_traces(given: Sequence[tuple[str, int]], begun: int) -> str:
+    """What an event that earned nothing yet left in a quest: what it gave to steps, and how many instances it began."""
+    told = [f"gave {amount} to step {step}" for step, amount in given]
+    told += [f"began {begun} {'instance' if begun == 1 else 'instances'} of the quest"] if begun else []
+    return f"the event {' and '.join(told)}"
 
 
 def tell_conflict(winner: str | None) -> str:

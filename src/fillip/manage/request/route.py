@@ -17,7 +17,18 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from fillip.core.errors import Crash
-from fillip.core.ports import Caller, EventLog, HotCampaigns, KeyRing, LiveCounts, Rates, SeenCounts, UserQueries
+from fillip.core.ports import (
+    Caller,
+    EventLog,
+    HotCampaigns,
+    KeyRing,
+    LiveCounts,
+    Rates,
+    ReceivedEvents,
+    RefusedEvents,
+    SeenCounts,
+    UserQueries,
+)
 from fillip.http.address import check_parameters, read_segment
 from fillip.http.bearer import authenticate, check_scope, read_bearer, take_request
 from fillip.http.body import JsonRequest
@@ -46,7 +57,7 @@ class AppState:
     written, in `builds` are those that nobody waits for, `aside` is where what takes long is computed, `rates` says how
     fast tenants may send (None: as they like), `hot` which campaigns are hot, `live` what they
     decide hour by hour (None: nobody counts), `user_queries` whom a tenant's queries select (None: nobody knows), `seen` how many events campaigns have seen
-    (None: nobody knows).
+    (None: nobody knows), `received` what came into the log and `refused` what the door refused (None: nobody knows).
     """
 
     engine: Engine
@@ -60,6 +71,8 @@ class AppState:
     live: LiveCounts | None = None
     user_queries: UserQueries | None = None
     seen: SeenCounts | None = None
+    received: ReceivedEvents | None = None
+    refused: RefusedEvents | None = None
     coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
     builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))
