@@ -26,6 +26,7 @@ from fillip.core.quest.instance import Instance
 from fillip.core.quest.user_instances import UserInstances
 from fillip.core.rule import RuleError
 from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.reader import build_event_coercer
 from fillip.core.schema.types import derive_type
 from fillip.manage.campaign.expressions import check_expression
 from tests.builders import T0, build_book, build_campaign, build_event, build_version
@@ -114,7 +115,7 @@ BATCHES = st.lists(st.tuples(st.sampled_from(["keep", "migrate"]), st.lists(TOLD
 
 def write_match(campaign_version: CampaignVersion, number: int, told: tuple[str, int, dict[str, Any]]) -> Match:
     action, at_s, data = told
-    actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
+    actions = {name: Action(name, SCHEMA, build_event_coercer(SCHEMA)) for name in SHAPES}
     event = build_event(
         build_book(campaign_version, actions=actions),
         f"e{number}",

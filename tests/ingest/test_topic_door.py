@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fillip.core.book.book import Unbuilt
 from fillip.core.event import Event, Rejection, fingerprint
-from fillip.core.instant import MAX_TIME, MIN_TIME
+from fillip.core.instant import MAX_TIME, MIN_TIME, count_ns
 from fillip.ingest import Ingest
 from fillip.ingest.stage import give_up
 from fillip.stream.belt import Record
@@ -46,7 +46,13 @@ def test_a_good_event_is_typed_and_keeps_what_was_sent() -> None:
     assert event.occurred_at.tzinfo is UTC
     assert event.received_at == NOW
     assert event.attributes == {"amount": 500, "rate": 2, "undeclared": 10**30}
-    assert event.typed == {"amount": 500, "category": None, "rate": 2.0, "tags": []}
+    assert event.typed == {
+        "amount": 500,
+        "category": None,
+        "rate": 2.0,
+        "tags": [],
+        "time": count_ns(event.occurred_at),
+    }
     assert type(event.typed["rate"]) is float
     assert (event.place.partition, event.place.offset, event.original) == (3, 10, value)
     assert fingerprint(event) == fingerprint(event)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fillip.core.book.book import Action, Book, Unbuilt
-from fillip.core.schema.reader import build_reader
+from fillip.core.schema.reader import build_event_reader
 from tests.builders import build_book, build_tenant
 
 SCHEMA = {
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
 def make_book(tenant_id: str) -> Book:
-    actions = {"PURCHASE": Action("PURCHASE", SCHEMA, build_reader(SCHEMA))}
+    actions = {"PURCHASE": Action("PURCHASE", SCHEMA, build_event_reader(SCHEMA))}
     return build_book(tenant=build_tenant(tenant_id=tenant_id, currency="EUR", clock="live"), actions=actions)
 
 

@@ -65,3 +65,14 @@ async def test_a_schema_that_would_break_a_running_campaign_is_refused(acme: Asy
     answer = await acme.put("/v1/actions/PURCHASE", json={"schema": text_now}, headers={"If-Match": "*"})
     assert (answer.status_code, "big" in answer.json()["detail"]) == (409, True)
     assert (await acme.get("/v1/actions/PURCHASE")).json()["schema"] == SCHEMA
+
+
+async def test_the_time_of_events_stays_what_it_is(acme: AsyncClient) -> None:
+    timed = {"type": "object", "properties": {"time": {"type": "string", "format": "date-time"}}}
+    for name, before, after in (("PURCHASE", SCHEMA, timed), ("VISIT", timed, SCHEMA)):
+        await acme.put(f"/v1/actions/{name}", json={"schema": before})
+        changed = {"schema": after, "compatibility": "none"}
+        answer = await acme.put(f"/v1/actions/{name}", json=changed, headers={"If-Match": "*"})
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (409, "/schema/properties/time")
+        assert "`event.time` reads" in answer.json()["detail"]
+        assert (await acme.get(f"/v1/actions/{name}")).json()["schema"] == before

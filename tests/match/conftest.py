@@ -134,7 +134,7 @@ class Shop:
     async def event(self, user_id: str = "u1", *, after: timedelta = timedelta(), **attributes: Any) -> Event:
         """A BUY under the newest book."""
         book = await self.book()
-        typed = book.actions["BUY"].read(attributes)
+        typed = book.actions["BUY"].read(attributes, T0 + after)
         return build_event(book, user_id=user_id, at=T0 + after, received_at=T0, attributes=attributes, typed=typed)
 
     async def meet(self, events: Sequence[Event]) -> list[Match]:

@@ -75,6 +75,10 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "tiers": _simple("More for more", rewards=[{"kind": "points", "formula": {"of": "10000 / (event.amount - 99)",
         "tiers": [{"at_least": 80, "value": 9}, {"at_least": 100, "percent": "7.5"}], "rounding": "half_up"}}]),
     "early": _simple("A badge", rewards=[{"kind": "badge", "badge": "early"}, {"kind": "points", "value": 5}]),
+    "night": _simple("After eleven at night, and on Sundays", 'event.time.getHours("America/New_York") == 23 || '
+        'event.time.getDayOfWeek("America/New_York") == 0', 15),
+    "soon": _quest("Soon after joining", [BUY | {"rule": 'event.amount > 99 && event.time - start.time < duration("2h")'}],
+        start={"at": "event", "action": "JOIN"}, instance="event", window_s=2 * DAY_S),
     "kept": _simple("Used for good, with a date", rewards=[DATED, {"kind": "points", "value": 5}], give_back=False),
     "saved": _quest("A sum", [{"name": "spend", "action": "BUY", "sum": "event.amount - 50", "more_than": 200}],
         repeatable=True),

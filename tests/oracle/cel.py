@@ -1,6 +1,7 @@
 """Rules by Google's CEL library, untyped: attributes are maps, so nothing of the product's types is leaned on."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,13 @@ def evaluate(source: str, **roots: Any) -> Any:
     if answer.type() == cel.Type.ERROR:
         raise RuleFails(source)
     return answer.value()
+
+
+def read_event(schema: Mapping[str, Any], attributes: Mapping[str, Any], occurred_at: datetime) -> dict[str, Any]:
+    """What rules see of an event: its attributes, and when it happened."""
+    instant = Timestamp()
+    instant.FromDatetime(occurred_at)
+    return {"time": instant} | read_attributes(schema, attributes)
 
 
 def read_attributes(schema: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A fault patches the product in this process while `planted`; nothing broken is ever stored.
 """
 
+import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
 from fillip.core.quest import reversal as undoing
+from fillip.core.schema import reader
 from fillip.core.tenant import Tenant, start_window
 from fillip.manage.api import campaigns
 from fillip.match import stage as match_stage
@@ -313,6 +315,7 @@ FAULTS = [
         _attribute(charge, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
+    Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),
     Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
     Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one)),
     Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on)),

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.oracle.cel import RuleFails, evaluate, read_attributes
+from tests.oracle.cel import RuleFails, evaluate, read_attributes, read_event
 from tests.oracle.claim import Claim, Document, Touch, is_counted, set_against
 from tests.oracle.ids import draw_variant, hash_parts, is_held_out, name_event
 from tests.oracle.quest import Meeting, QuestLog
@@ -343,15 +343,15 @@ def _leave_start_out(part: Document) -> str:
     return " && ".join(term for term in terms if "start." not in term) or "true"
 
 
-def _admits(seen: Seen, quest: Document, step: int, start: Document | None) -> bool:
-    """Whether the rule of a step holds for an instance that was opened by an event with this data."""
+def _admits(seen: Seen, quest: Document, step: int, start: Document | None, started_at: datetime) -> bool:
+    """Whether the rule of a step holds for an instance that was opened by an event with this data, at this time."""
     part = quest["steps"][step]
     if not _reads_start(part):
         return True
     opening = quest["start"]["action"] if quest.get("start", {}).get("at") == "event" else quest["steps"][0]["action"]
     with suppress(RuleFails):
         if start is not None:
-            read = read_attributes(seen.book.actions[opening], start)
+            read = read_event(seen.book.actions[opening], start, started_at)
             return evaluate(part["rule"], start=read, **read_roots(seen)) is True
     return False
 
@@ -360,7 +360,7 @@ def read_roots(seen: Seen) -> dict[str, Any]:
     """What a rule can read of an event."""
     book, user = seen.book, seen.event["subject"]
     return {
-        "event": read_attributes(book.actions[seen.event["type"]], seen.event["data"]),
+        "event": read_event(book.actions[seen.event["type"]], seen.event["data"], seen.occurred_at),
         "user": read_attributes(book.tenant.get("user_schema", {}), book.users.get(user, {})),
         "cohorts": sorted(cohort for cohort, members in book.cohorts.items() if user in members),
         "lists": {list_id: list(items) for list_id, items in book.lists.items()},
@@ -422,7 +422,7 @@ def _read_meeting(
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
         data=seen.event["data"] if any(map(_reads_start, quest["steps"])) else None,
-        admits=lambda step, start: _admits(seen, quest, step, start),
+        admits=lambda step, *start: _admits(seen, quest, step, *start),
     )
     if isinstance(quest.get("instance"), dict) and meeting.opens:
         meeting = replace(meeting, key=read_key(seen, quest["instance"]["key"]))

@@ -35,7 +35,7 @@ class Meeting:
     campaign_starts_at: datetime | None
     campaign_ends_at: datetime | None
     data: Mapping[str, Any] | None = None
-    admits: Callable[[int, Mapping[str, Any] | None], bool] = lambda step, start: True
+    admits: Callable[[int, Mapping[str, Any] | None, datetime], bool] = lambda step, start, started_at: True
 
     @property
     def start_at(self) -> str:
@@ -230,7 +230,9 @@ def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None
     if not instance.takes(meeting):
         return None
     waiting = [0] if meeting.ordered else meeting.amounts
-    admitted = any(step in meeting.amounts and meeting.admits(step, instance.data) for step in waiting)
+    admitted = any(
+        step in meeting.amounts and meeting.admits(step, instance.data, instance.started_at) for step in waiting
+    )
     return instance if admitted or meeting.start_at != "first_step" else None
 
 
@@ -255,7 +257,7 @@ def _count(meeting: Meeting, instance: Instance) -> bool:
     waiting = [index for index in after.list_waiting(ordered=meeting.ordered) if index in meeting.amounts]
     steps = after.quest["steps"]
     waiting = [index for index in waiting if not meeting.comes_too_late(steps[index], after.steps[index])]
-    met = [index for index in waiting if meeting.admits(index, instance.data)]
+    met = [index for index in waiting if meeting.admits(index, instance.data, instance.started_at)]
     gifts = [Given(index, meeting.event, meeting.amounts[index], meeting.day) for index in met]
     given = [each for each in gifts if after.add(each.step, each.amount, each.day)]
     if not given:

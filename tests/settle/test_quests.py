@@ -24,6 +24,7 @@ from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest import instance
 from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.reader import build_event_coercer
 from fillip.core.schema.types import derive_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.settle import Settle
@@ -61,7 +62,7 @@ class Offers:
     def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: Any) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""
         match = self.world.match(event_id, after=timedelta(seconds=at), source=source, **attributes)
-        actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
+        actions = {name: Action(name, SCHEMA, build_event_coercer(SCHEMA)) for name in SHAPES}
         book = replace(match.event.book, actions=actions)
         event = replace(match.event, action=action, typed=READ(attributes), book=book)
         candidates = [

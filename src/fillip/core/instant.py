@@ -56,6 +56,12 @@ def read_instant_ns(text: str) -> int:
     return check_instant_ns(whole_s * SECOND_NS + (int(fraction[:9].ljust(9, "0")) if fraction else 0))
 
 
+def count_ns(instant: datetime) -> int:
+    """Nanoseconds since 1970 UTC, as rules reckon."""
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_NS + since.microseconds * 1_000
+
+
 def check_instant_ns(instant_ns: int) -> int:
     """The same instant, or ValueError outside the years 1 to 9999."""
     if MIN_INSTANT_NS <= instant_ns <= MAX_INSTANT_NS:

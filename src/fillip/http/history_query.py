@@ -71,7 +71,7 @@ class HistoryEvent(_Received, frozen=True, gc=False):
         """The event under this book, as if it came from that place now; None where the book's schemas refuse it."""
         action = book.actions.get(self.action)
         try:
-            typed = action.read(self.data) if action else None
+            typed = action.read(self.data, self.occurred_at) if action else None
         except Unreadable:
             typed = None
         if typed is None:

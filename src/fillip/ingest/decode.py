@@ -4,7 +4,7 @@ Reasons after those of the envelope, in the order in which they are looked for: 
 schema_violation, in_future. `undecidable` stands for what is no fault of the event.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place
 from fillip.core.ledger.reversal import read_reversal
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+from fillip.core.schema.reader import ReadEvent
 
 MAX_DETAIL = 500  # characters
 
@@ -46,7 +47,7 @@ def read_event(
     if isinstance(book, Unbuilt):
         raise Unreadable("undecidable", f"the tenant's definitions can't be read: {book.why}")
     try:
-        typed = _find_reader(book, envelope.type)(envelope.data)
+        typed = _find_reader(book, envelope.type)(envelope.data, occurred_at)
     except Unreadable as error:
         at = error.at if error.reason == "unknown_action" else f"/data{error.at or ''}"
         raise Unreadable(error.reason, str(error), at=at) from None
@@ -60,7 +61,7 @@ def read_event(
     )  # fmt: skip
 
 
-def _find_reader(book: Book, action: str) -> Callable[[Mapping[str, object]], dict[str, object]]:
+def _find_reader(book: Book, action: str) -> ReadEvent:
     if action == REVERSAL:
         return _check_reversal
     known = book.actions.get(action)
@@ -69,7 +70,7 @@ def _find_reader(book: Book, action: str) -> Callable[[Mapping[str, object]], di
     return known.read
 
 
-def _check_reversal(data: Mapping[str, object]) -> dict[str, object]:
+def _check_reversal(data: Mapping[str, object], _: datetime) -> dict[str, object]:
     read_reversal(data)
     return {}
 

@@ -20,7 +20,7 @@ from fillip.core.errors import Retry
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
-from fillip.core.schema.reader import build_reader
+from fillip.core.schema.reader import build_event_reader
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.match.members_postgres import PostgresMembers
@@ -220,7 +220,7 @@ def _read_actions(rows: Iterable[asyncpg.Record], old: Book | None) -> dict[str,
         schema = msgspec.json.decode(row["schema"])
         known = old.actions.get(row["name"]) if old else None
         same = known is not None and known.schema == schema
-        actions[row["name"]] = known if known and same else Action(row["name"], schema, build_reader(schema))
+        actions[row["name"]] = known if known and same else Action(row["name"], schema, build_event_reader(schema))
     return actions
 
 

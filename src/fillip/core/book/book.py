@@ -13,15 +13,16 @@ from fillip.core.cohort import Cohort
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule
+from fillip.core.schema.reader import ReadEvent
 from fillip.core.tenant import Tenant
 
 
 class Action(Struct, frozen=True):
-    """A verb and its JSON Schema. `read` validates and coerces attributes for rules; it raises Unreadable."""
+    """A verb and its JSON Schema. `read` validates an event's attributes and gives what rules read; it raises Unreadable."""
 
     name: str
     schema: Mapping[str, object]
-    read: Callable[[Mapping[str, object]], dict[str, object]]
+    read: ReadEvent
 
 
 class Book(Struct, frozen=True, dict=True):

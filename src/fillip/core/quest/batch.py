@@ -280,7 +280,7 @@ def _read_start(event: Event, candidate: Candidate, instance: Instance) -> Mappi
     action = event.book.actions.get((quest and quest.opening_action) or "")
     if instance.start is None or action is None:
         return None
-    return event.typed if instance.start_event_key == event.key else action.read(instance.start)
+    return event.typed if instance.start_event_key == event.key else action.read(instance.start, instance.started_at)
 
 
 def _read_progress(instance: Instance, index: int) -> dict[str, object]:

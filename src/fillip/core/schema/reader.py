@@ -1,20 +1,24 @@
 """Attributes of events and users under the JSON Schema that they must meet."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 
+from fillip.core.instant import count_ns
 from fillip.core.problem import Fault
 from fillip.core.schema.coerce import SchemaViolation, build_coercer
-from fillip.core.schema.types import derive_type
+from fillip.core.schema.types import TIME, derive_type, has_own_time
 from fillip.core.schema.validate import Validator, Violation
 
 MAX_ATTRIBUTES_BYTES = 32_768
 MAX_FAULTS = 20
 
 Read: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
+ReadEvent: TypeAlias = Callable[[Mapping[str, object], datetime], dict[str, object]]
+"""From an event's attributes, and when it happened, to what rules read: see core.schema.types.derive_event_type."""
 
 
 class AttributeReader:
@@ -50,6 +54,28 @@ class AttributeReader:
 def build_reader(schema: Mapping[str, object]) -> Read:
     """The function that reads attributes under `schema`: see AttributeReader, also for its errors."""
     return AttributeReader(schema).read
+
+
+def build_event_reader(schema: Mapping[str, object]) -> ReadEvent:
+    """The function that reads events of an action with this schema: see AttributeReader, also for its errors."""
+    return _tell_time(schema, AttributeReader(schema).read)
+
+
+def build_event_coercer(schema: Mapping[str, object]) -> ReadEvent:
+    """As build_event_reader, of events that were found valid before: it raises SchemaViolation for types alone."""
+    return _tell_time(schema, build_coercer(derive_type(schema)))
+
+
+def _tell_time(schema: Mapping[str, object], read: Read) -> ReadEvent:
+    if has_own_time(schema):
+        return lambda attributes, _: read(attributes)
+
+    def read_event(attributes: Mapping[str, object], occurred_at: datetime) -> dict[str, object]:
+        typed = read(attributes)
+        typed[TIME] = count_ns(occurred_at)
+        return typed
+
+    return read_event
 
 
 def find_faults(schema: Mapping[str, object], attributes: Mapping[str, object], at: str = "/attributes") -> list[Fault]:

@@ -79,6 +79,8 @@ ANNOTATIONS = frozenset(
 )
 """The keywords of a schema that ask nothing of a value."""
 EMPTY = ObjectType(())
+TIME = "time"
+"""The field of an event, beside its attributes, that tells when it happened: `event.time`."""
 _KINDS = {"boolean": Kind.BOOL, "integer": Kind.INT, "number": Kind.DOUBLE, "string": Kind.STRING}
 
 
@@ -99,6 +101,22 @@ def derive_type(schema: Mapping[str, object]) -> ObjectType:
     if not isinstance(root, ObjectType):
         raise SchemaUnusable("", "the top must be of type 'object'")
     return root
+
+
+def derive_event_type(schema: Mapping[str, object]) -> ObjectType:
+    """What rules read of an event whose attributes meet `schema`: these, and the instant at which it happened as TIME.
+
+    A schema with an attribute of that name keeps it: then there is no other. Raises SchemaUnusable as derive_type does.
+    """
+    attributes = derive_type(schema)
+    if has_own_time(schema):
+        return attributes
+    return ObjectType((*attributes.fields, Field(TIME, Scalar(Kind.TIMESTAMP, nullable=False))))
+
+
+def has_own_time(schema: Mapping[str, object]) -> bool:
+    """Whether TIME is an attribute that events bring, by their action's schema."""
+    return TIME in find_part(schema, "properties")
 
 
 def _derive(schema: object, pointer: str, *, nullable: bool, depth: int) -> AttributeType:

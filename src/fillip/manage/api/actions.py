@@ -10,6 +10,7 @@ from fillip.core.event import RESERVED_PREFIX
 from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import MAX_FAULTS
+from fillip.core.schema.types import derive_event_type
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId, Part
@@ -18,7 +19,7 @@ from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book
 from fillip.manage.request.route import Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
-from fillip.manage.schema.schema import JsonSchema
+from fillip.manage.schema.schema import JsonSchema, refuse_other_time
 
 MAX_ACTIONS = 1000
 
@@ -52,7 +53,7 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
     """
     if name.startswith(RESERVED_PREFIX):
         raise Invalid(f"names that begin with {RESERVED_PREFIX} are Fillip's own: choose another", at="/name")
-    shape = await work.compute(check_schema, given.shape)
+    await work.compute(check_schema, given.shape)
     before = await actions.seek(work.connection, work.caller, name, lock=True)
     if before is None:
         if await actions.count(work.connection, work.caller.tenant_id) >= MAX_ACTIONS:
@@ -60,7 +61,8 @@ async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work:
         response.status_code = 201
     else:
         if_match.require(before.revision)
-        await recheck_campaigns(work, name, shape)
+        refuse_other_time(before.schema, given.shape)
+        await recheck_campaigns(work, name, derive_event_type(given.shape))
         asks = given.compatibility == "backward"
         if asks and (faults := await work.compute(find_breaks, before.schema, given.shape)):
             raise Conflict(

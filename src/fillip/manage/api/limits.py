@@ -19,7 +19,7 @@ from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
-from fillip.core.schema.types import derive_type
+from fillip.core.schema.types import derive_event_type
 from fillip.core.tenant import LIFETIME
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
@@ -215,7 +215,7 @@ async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
     if not limit.key:
         return limit
     lists = await read_list_types(work.connection, work.caller)
-    key_checked = await work.compute(check_key, limit, derive_type(schemas[limit.action]), lists)
+    key_checked = await work.compute(check_key, limit, derive_event_type(schemas[limit.action]), lists)
     return replace(limit, key_checked=key_checked)
 
 

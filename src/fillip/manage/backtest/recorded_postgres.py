@@ -15,7 +15,7 @@ from fillip.core.errors import Refused
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists, NamedList
 from fillip.core.schema.coerce import build_coercer
-from fillip.core.schema.reader import build_reader
+from fillip.core.schema.reader import build_event_reader
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.manage.backtest.past_postgres import PastLedger
@@ -134,4 +134,4 @@ def _know_lists(campaign_version: CampaignVersion, lists: Lists) -> CampaignVers
 
 def _read_action(text: str) -> Action:
     document = _KEYED.decode(text)
-    return Action(document["name"], document["schema"], build_reader(document["schema"]))
+    return Action(document["name"], document["schema"], build_event_reader(document["schema"]))

@@ -10,7 +10,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
-from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_event_type, derive_type
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import book as book_tables
@@ -27,7 +27,7 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
     pools = await _find(connection, book_tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, book_tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
-    types = {name: derive_type(schema) for name, schema in actions.items()}
+    types = {name: derive_event_type(schema) for name, schema in actions.items()}
     return Vocabulary(
         currency=row.currency,
         types=TypeContext(actions=types, user=derive_type(row.user_schema), lists=lists, cohorts=found),

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Text, Uuid, bindparam, delete, func, insert, select,
 
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
-from fillip.core.schema.types import ObjectType, derive_type
+from fillip.core.schema.types import ObjectType, derive_event_type
 from fillip.core.tally import CohortRule
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound
 from fillip.manage.book.postgres import lock_tenant
@@ -47,7 +47,7 @@ async def find_action(connection: Connection, caller: Caller, row: Row[Any], def
     others = mine.where(cohort_rule.c.tenant_id == caller.tenant_id, cohort_rule.c.cohort_id != row.cohort_id)
     if (await connection.execute(others)).scalar_one() >= MAX_RULES:
         raise Conflict(f"{MAX_RULES} cohorts have a rule already: delete one, or let cohorts follow from others")
-    return derive_type(actions[definition.action])
+    return derive_event_type(actions[definition.action])
 
 
 async def save_rule(connection: Connection, caller: Caller, cohort_id: str, rule: CheckedCohortRule) -> Row[Any]:

@@ -20,6 +20,7 @@ from fillip.core.ports import Caller
 from fillip.core.quest.batch import find_due
 from fillip.core.quest.instance import Instance, QuestEvent
 from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.reader import build_event_coercer
 from fillip.core.schema.types import derive_type
 from fillip.core.tenant import Tenant
 from fillip.http.errors import NotFound
@@ -188,7 +189,7 @@ async def know_opening(connection: Connection, caller: Caller, context: EventCon
     actions = {}
     for opening in {quest.opening_action for quest in asking if quest and quest.opening_action}:
         schema = await _find_schema(connection, caller, opening)
-        actions[opening] = Action(opening, schema, build_coercer(derive_type(schema)))
+        actions[opening] = Action(opening, schema, build_event_coercer(schema))
     event = structs.replace(context.event, book=structs.replace(book, actions=actions))
     return structs.replace(context, event=event) if actions else context
 
@@ -321,7 +322,7 @@ def build_context(
     limits: Iterable[Limit],
 ) -> EventContext:
     """An event before one campaign of a book that has nothing else but `limits`; `schema` is that of its action, `user` typed."""
-    typed = build_coercer(derive_type(schema))(occurrence.attributes)
+    typed = build_event_coercer(schema)(occurrence.attributes, occurrence.occurred_at)
     book = Book(
         tenant,
         0,

@@ -11,7 +11,7 @@ from fillip.core.limit import Limit
 from fillip.core.problem import Fault
 from fillip.core.quest.check_route import check_route
 from fillip.core.rule import RuleRefused, decode_rule
-from fillip.core.schema.types import ObjectType, derive_type
+from fillip.core.schema.types import ObjectType, derive_event_type, derive_type
 from fillip.http.errors import Conflict, DefinitionRefused
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_checked, read_definition
@@ -33,7 +33,7 @@ _Changed = tuple[CampaignRow, Campaign, dict[str, CheckedExpression]]
 async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape: ObjectType) -> None:
     """Check every launched campaign and every limit's key against a schema about to be saved.
 
-    `action_name` is the action that gets `new_shape`, None when it is the tenant's users. Call it in the transaction
+    `action_name` is the action whose events get `new_shape`, None when it is the tenant's users. Call it in the transaction
     of the change, before or after the update. Where a rule reads differently under the new types, the campaign gets a
     new version (same definition) and is announced; an earlier version in force can't change. Raises Conflict that names all that would break.
     """
@@ -44,7 +44,7 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
     campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
     kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]
     used = {each.action for _, campaign in [*campaigns, *kept] for each in campaign.expressions}
-    actions = {n: derive_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
+    actions = {n: derive_event_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
     user = derive_type(row.user_schema)
     if action_name is None:
         user = new_shape

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from fillip.core.schema.types import ListOf, ObjectType, Scalar, derive_type
+from fillip.core.schema.types import ListOf, ObjectType, Scalar, derive_type, has_own_time
 from fillip.http.errors import Conflict
 
 JsonSchema = Annotated[
@@ -33,6 +33,16 @@ def refuse_retyping(old: Mapping[str, object], new: ObjectType) -> None:
                 " old one: add a new attribute",
                 at=f"/user_schema/properties/{field.name}",
             )
+
+
+def refuse_other_time(old: Mapping[str, object], new: Mapping[str, object]) -> None:
+    """Raise Conflict where `event.time` would mean another thing: an attribute from now on, or no longer."""
+    before, after = has_own_time(old), has_own_time(new)
+    if before != after:
+        now = "an attribute" if before else "when the event happened"
+        message = f"`event.time` reads {now}, and would read something else: "
+        cure = "keep the attribute 'time'" if before else "give the attribute another name than 'time'"
+        raise Conflict(f"{message}{cure}, or use a new action", at="/schema/properties/time")
 
 
 def _widens(old: object, new: object) -> bool:
