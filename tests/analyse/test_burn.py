@@ -175,9 +175,27 @@ async def test_what_can_not_be_read_is_set_aside(budgets: Bay) -> None:
 
 def test_windows_are_those_of_the_tenants_calendar() -> None:
     asked = ask_burn("acme", "America/New_York", datetime(2026, 3, 8, 4, 30, tzinfo=UTC), 1, ("", ""))
-    assert (asked.day, asked.week, asked.month) == (date(2026, 3, 7), date(2026, 3, 2), date(2026, 3, 1))
-    assert asked.day_ends == datetime(2026, 3, 8, 5, tzinfo=UTC)
-    assert (asked.week_ends, asked.month_ends.month) == (datetime(2026, 3, 9, 4, tzinfo=UTC), 4)
+    found = {(each.span, each.week_starts_on): (each.start, each.ends_at) for each in asked.windows}
+    assert found["day", None] == (date(2026, 3, 7), datetime(2026, 3, 8, 5, tzinfo=UTC))
+    assert found["week", "monday"] == (date(2026, 3, 2), datetime(2026, 3, 9, 4, tzinfo=UTC))
+    assert found["week", "saturday"] == (date(2026, 3, 7), datetime(2026, 3, 14, 4, tzinfo=UTC))
+    assert found["month", None] == (date(2026, 3, 1), datetime(2026, 4, 1, 4, tzinfo=UTC))
+    assert found["lifetime", None] == (date(1970, 1, 1), None)
+
+
+async def test_each_limit_has_its_own_window_of_now(budgets: Bay) -> None:
+    weeks = {day: limit(day, 9, span="week", week_starts_on=day) for day in ("monday", "wednesday")}
+    first = {"plain": "2026-03-09", "monday": "2026-03-09", "wednesday": "2026-03-04", "yearly": "2026-01-01"}
+    uses = [use(name, 3, 1, 1, window_start=start) for name, start in first.items()]
+    plain, yearly = limit("plain", 9, span="week"), limit("yearly", 9, span="year")
+    await load(budgets, *weeks.values(), plain, yearly, *uses, first=30)
+    lines = {line.limit_id: line for line in await ask(budgets)}
+    assert {name: (lines[name].used, str(lines[name].window_start)) for name in first} == {
+        name: (3, start) for name, start in first.items()
+    }
+    assert lines["wednesday"].window_ends_at == datetime(2026, 3, 11, tzinfo=UTC)
+    assert lines["yearly"].window_ends_at == datetime(2027, 1, 1, tzinfo=UTC)
+    assert (lines["wednesday"].span, lines["yearly"].span) == ("week", "year")
 
 
 @given(st.integers(-(2**63), 2**63), st.integers(0, 2**63), st.floats(0, 1e6), st.one_of(st.none(), st.floats(0, 1e6)))

@@ -20,7 +20,7 @@ from fillip.core.instant import (
     read_instant_ns,
 )
 from fillip.core.quest.instance import Instance, QuestEvent, advance
-from fillip.core.tenant import start_window
+from fillip.core.tenant import end_window, start_window
 from tests.builders import build_tenant
 
 ENDS = st.sampled_from([MIN_TIME, MAX_TIME, MAX_TIME - timedelta(days=1), MIN_TIME + timedelta(days=40)])
@@ -29,11 +29,13 @@ ZONES = st.sampled_from(sorted(list_zones()))
 SPANS = st.integers(0, 10 * 366 * 86_400)
 
 
-@given(TIMES, ZONES, st.sampled_from(["day", "week", "month", "lifetime"]))
+@given(TIMES, ZONES, st.sampled_from(["day", "week", "month", "year", "lifetime"]))
 def test_a_window_of_every_limit_can_be_told(instant: datetime, zone: str, span: str) -> None:
     day = build_tenant(time_zone=zone).local_day(instant)
     assert abs(day - instant.date()) <= timedelta(days=1)
-    assert timedelta() <= day - start_window(span, day) or span == "lifetime"
+    start = start_window(span, day)
+    ends_at = end_window(span, start, zone)
+    assert (start <= day and ends_at and instant < ends_at <= LAST_TIME + timedelta(days=1)) or span == "lifetime"
 
 
 @given(TIMES | st.just(LAST_TIME), SPANS)

@@ -107,12 +107,12 @@ def put_reversal(
     return reversal_id
 
 
-def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int) -> None:
-    """Record the use of a lifetime limit."""
+def put_counter(dsn: str, limit_id: str, user_id: str, key: str, used: int, window_start: str = "1970-01-01") -> None:
+    """Record the use of a limit, for its lifetime unless said."""
     with psycopg.connect(dsn) as owner:
         owner.execute(
-            "INSERT INTO limit_counter VALUES ('acme', %s, %s, %s, '1970-01-01', %s, 1000, %s)",
-            [limit_id, user_id, key, used, used],
+            "INSERT INTO limit_counter VALUES ('acme', %s, %s, %s, %s, %s, 1000, %s)",
+            [limit_id, user_id, key, window_start, used, used],
         )
 
 

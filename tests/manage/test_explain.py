@@ -60,12 +60,13 @@ async def test_a_denied_decision_names_the_limit_and_its_use_then(acme: AsyncCli
     await launch(acme, "c", CASHBACK)
     put_event(database, "e1", {"amount_cents": 9000, "coupon": "K1"})
     full = {"limit_id": "once", "key": "K1", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1}
-    limits = [full | {"cap": 1}]
+    limits = [full | {"cap": 1, "resets_at": "2026-02-01T23:00:00Z"}]
     denied = put_decision(database, "e1", outcome="denied", reason="limit", limits=limits, reward_values=[])
     answer = await acme.get(f"/v1/decisions/{denied}/explain")
     (use,) = checks(answer)["limits"]["limits"]
-    assert (use["fits"], use["used_before"], use["cap"]) == (False, 1, 1)
-    assert "limit once for key K1 has 0 of 1 left, this grant needs 1" in answer.json()["summary"]
+    assert (use["fits"], use["used_before"], use["cap"], use["resets_at"]) == (False, 1, 1, "2026-02-01T23:00:00Z")
+    told = "limit once for key K1 has 0 of 1 left, this grant needs 1; it counts anew from 2026-02-01 23:00:00 UTC"
+    assert told in answer.json()["summary"]
     assert (answer.json()["outcome"], answer.json()["reason"]) == ("denied", "limit")
 
 

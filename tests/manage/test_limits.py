@@ -57,7 +57,9 @@ async def test_a_limit_is_made_read_listed_and_announced(acme: AsyncClient, data
         (ONCE | {"key": "user.tier"}, "/key"),
         (ONCE | {"cap": -1}, "/cap"),
         (ONCE | {"cap": 1.5}, "/cap"),
-        (ONCE | {"span": "year"}, "/span"),
+        (ONCE | {"span": "decade"}, "/span"),
+        (ONCE | {"week_starts_on": "sunday"}, "/week_starts_on"),
+        (DAILY | {"span": "week", "week_starts_on": "Sunday"}, "/week_starts_on"),
         (ONCE | {"currency": "POINTS"}, "/currency"),
         (DAILY | {"currency": "CHF"}, "/currency"),
         (DAILY | {"reward_kind": "custom", "currency": "EUR"}, "/currency"),
@@ -102,8 +104,8 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
     for user_id in ("ada", "bob"):
         put_counter(database, "once", user_id, "K1", 1)
     used = (await acme.get("/v1/limits/once/usage?user_id=ada")).json()["items"]
-    one = {"user_id": "ada", "key": "K1", "window_start": None, "used": 1, "cap": 1, "currency": None, "changes": 1}
-    assert used == [one]
+    one = {"user_id": "ada", "key": "K1", "used": 1, "cap": 1, "currency": None, "changes": 1}
+    assert used == [one | {"window_start": None, "resets_at": None}]
     first = (await acme.get("/v1/limits/once/usage?limit=1")).json()
     rest = (await acme.get(f"/v1/limits/once/usage?limit=1&cursor={first['next_cursor']}")).json()
     assert [item["user_id"] for item in first["items"] + rest["items"]] == ["ada", "bob"]
@@ -112,6 +114,28 @@ async def test_a_used_limit_shows_its_use_and_is_not_deleted(acme: AsyncClient, 
     assert (await acme.get("/v1/limits/once")).status_code == 200
     assert (await acme.delete("/v1/limits/daily", headers=ANY)).status_code == 204
     assert (await acme.get("/v1/limits/daily")).status_code == 404
+
+
+async def test_use_says_when_its_window_is_over_in_the_tenants_zone(acme: AsyncClient, database: str) -> None:
+    await open_with_campaign(acme)
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE tenant SET time_zone = 'Europe/Berlin'")
+    told = {}
+    for name, window in {
+        "day": ({"span": "day"}, "2026-03-29"),
+        "sundays": ({"span": "week", "week_starts_on": "sunday"}, "2026-03-29"),
+        "year": ({"span": "year"}, "1970-01-01"),
+    }.items():
+        made = await cap(acme, name, **DAILY | window[0])
+        assert made["week_starts_on"] == window[0].get("week_starts_on")
+        put_counter(database, name, "", "", 5, window_start=window[1])
+        [use] = (await acme.get(f"/v1/limits/{name}/usage")).json()["items"]
+        told[name] = (use["window_start"], use["resets_at"])
+    assert told == {
+        "day": ("2026-03-29", "2026-03-29T22:00:00Z"),
+        "sundays": ("2026-03-29", "2026-04-04T22:00:00Z"),
+        "year": ("1970-01-01", "1970-12-31T23:00:00Z"),
+    }
 
 
 async def test_a_limit_by_value_names_the_currency_that_it_adds_up(acme: AsyncClient, database: str) -> None:

@@ -15,7 +15,9 @@ WITH granted AS (
     SELECT l.limit_id, l.measure, g.decision_id, g.value, g.gone,
            CASE WHEN l.scope IN ('user', 'user_in_campaign') THEN g.user_id ELSE '' END AS user_id,
            coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') AS key,
-           CASE l.span WHEN 'lifetime' THEN date '1970-01-01' ELSE date_trunc(l.span, g.local_time)::date END AS day
+           CASE WHEN l.span = 'lifetime' THEN date '1970-01-01'
+                WHEN l.week_starts_on = 'sunday' THEN date_trunc('week', g.local_time + interval '1 day')::date - 1
+                ELSE date_trunc(l.span, g.local_time)::date END AS day
     FROM spending_limit l
     JOIN granted g ON (l.campaign_id IS NULL OR l.campaign_id = g.campaign_id) AND (l.action IS NULL OR l.action = g.action)
                   AND (l.reward_kind IS NULL OR l.reward_kind = g.kind)

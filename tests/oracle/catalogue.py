@@ -160,7 +160,13 @@ LIMITS: dict[str, dict[str, Any]] = {
     "budget": {"scope": "tenant", "measure": "value", "span": "lifetime", "reward_kind": "cashback"},
     "daily": {"scope": "tenant", "measure": "count", "span": "day"},
     "each-day": {"scope": "user", "measure": "count", "span": "day"},
-    "each-week": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "cashback"},
+    "each-week": {
+        "scope": "user",
+        "measure": "value",
+        "span": "week",
+        "week_starts_on": "sunday",
+        "reward_kind": "cashback",
+    },
     "points": {
         "scope": "tenant",
         "measure": "value",
@@ -168,7 +174,7 @@ LIMITS: dict[str, dict[str, Any]] = {
         "reward_kind": "points",
         "currency": "POINTS",
     },
-    "miles": {"scope": "user", "measure": "value", "span": "week", "reward_kind": "points", "currency": "MILES"},
+    "miles": {"scope": "user", "measure": "value", "span": "year", "reward_kind": "points", "currency": "MILES"},
     "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
 }
 CAPS = {

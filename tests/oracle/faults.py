@@ -312,7 +312,7 @@ FAULTS = [
     Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
     Fault(
         "windows by the worker's clock",
-        _attribute(charge, "start_window", lambda span, day: _start_window(span, date.today())),  # noqa: DTZ011
+        _attribute(charge, "start_window", lambda span, day, *rest: _start_window(span, date.today())),  # noqa: DTZ011
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
     Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),

@@ -384,7 +384,7 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
     key = read_key(seen, limit["key"]) if limit.get("key") else ""
     user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
-    return user, key, start_window(limit["span"], local_day(seen))
+    return user, key, start_window(limit["span"], local_day(seen), limit.get("week_starts_on"))
 
 
 def local_day(seen: Seen) -> date:
@@ -392,11 +392,12 @@ def local_day(seen: Seen) -> date:
     return seen.occurred_at.astimezone(ZoneInfo(seen.book.tenant["time_zone"])).date()
 
 
-def start_window(span: str, day: date) -> date:
-    """First day of the window that holds `day`; weeks begin on Monday."""
+def start_window(span: str, day: date, week_starts_on: str | None = None) -> date:
+    """First day of the window that holds `day`; weeks begin on Monday unless another day is named."""
     if span == "week":
-        return day - timedelta(days=day.weekday())
-    return {"day": day, "month": day.replace(day=1), "lifetime": LIFETIME}[span]
+        week = [day - timedelta(days=ago) for ago in range(7)]
+        return next(each for each in week if each.strftime("%A").lower() == (week_starts_on or "monday"))
+    return {"day": day, "month": day.replace(day=1), "year": day.replace(month=1, day=1), "lifetime": LIFETIME}[span]
 
 
 def _read_meeting(

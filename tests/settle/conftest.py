@@ -60,14 +60,14 @@ class World:
         given = {"scope": "tenant", "measure": "count", "span": "lifetime"} | fields
         self.limits[limit_id] = Limit(limit_id=limit_id, cap=cap, **given)
         self.owner.execute(
-            "INSERT INTO spending_limit (tenant_id, limit_id, campaign_id, scope, measure, span, reward_kind, currency, cap)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO spending_limit"
+            " (tenant_id, limit_id, campaign_id, scope, measure, span, week_starts_on, reward_kind, currency, cap)"
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 limit_id,
                 fields.get("campaign_id"),
                 *[given[k] for k in ("scope", "measure", "span")],
-                fields.get("reward_kind"),
-                fields.get("currency"),
+                *[fields.get(k) for k in ("week_starts_on", "reward_kind", "currency")],
                 cap,
             ),
         )

@@ -153,6 +153,21 @@ async def test_a_cap_a_user_a_day_counts_by_event_time(world: World):
     assert world.rows("SELECT event_id FROM decision WHERE outcome = 'denied'") == [("e3",)]
 
 
+async def test_a_refusal_says_when_its_window_is_over(world: World):
+    spans = {"day": {}, "week": {"week_starts_on": "sunday"}, "year": {}, "lifetime": {}}
+    for span, said in spans.items():
+        world.add_limit(span, 1, span=span, **said)
+    await world.play(world.match("e1"), world.match("e2"))
+    told = world.rows(
+        "SELECT l ->> 'limit_id', (l ->> 'resets_at')::timestamptz FROM decision, jsonb_array_elements(limits) AS l"
+        " WHERE outcome = 'denied'"
+    )
+    midnight = T0.replace(hour=0, minute=0, second=0, microsecond=0)
+    sunday = midnight + timedelta(days=6 - midnight.weekday() or 7)
+    ends = (midnight + timedelta(days=1), sunday, midnight.replace(year=T0.year + 1, month=1, day=1), None)
+    assert dict(told) == dict(zip(spans, ends, strict=True))
+
+
 async def test_a_cap_lowered_below_its_use_refuses_the_rest_and_breaks_nothing(world: World):
     world.add_limit("all", 10)
     await world.play(*[world.match(f"e{i}") for i in range(3)])

@@ -1,30 +1,33 @@
 """How fast limits are used up, and until when they last. Pure."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from fillip.core.instant import find_zone
-from fillip.core.tenant import start_window
+from fillip.core.tenant import WEEKDAYS, Weekday, end_window, start_window
 
 DAY_H, WEEK_H = 24, 168
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
+class BurnWindow(Struct, frozen=True):
+    """The window of now of all limits of a span, of weeks those that begin on one day: its first day, and when it is over."""
+
+    span: str
+    week_starts_on: Weekday | None
+    start: date
+    ends_at: datetime | None
+
+
 class BurnQuestion(Struct, frozen=True):
-    """Of one tenant's limits that users share, as of `now`: up to `count` lines after (limit, key). `day`, `week` and `month`
-    are the first days of the windows of now, each `_ends` is when it is over.
-    """
+    """Of one tenant's limits that users share, as of `now`: up to `count` lines after (limit, key)."""
 
     tenant_id: str
     now: datetime
-    day: date
-    day_ends: datetime
-    week: date
-    week_ends: datetime
-    month: date
-    month_ends: datetime
+    windows: Sequence[BurnWindow]
     count: int
     after_limit: str
     after_key: str
@@ -105,16 +108,10 @@ class LimitUse(Struct, frozen=True):
 def ask_burn(tenant_id: str, zone: str, now: datetime, count: int, after: tuple[str, str]) -> BurnQuestion:
     """The question for a tenant of this time zone: windows are those that settle would count in now."""
     day = now.astimezone(find_zone(zone)).date()
-    week, month = start_window("week", day), start_window("month", day)
     return BurnQuestion(
         tenant_id=tenant_id,
         now=now,
-        day=day,
-        day_ends=_begin_day(day + timedelta(days=1), zone),
-        week=week,
-        week_ends=_begin_day(week + timedelta(days=7), zone),
-        month=month,
-        month_ends=_begin_day((month + timedelta(days=31)).replace(day=1), zone),
+        windows=list(_list_windows(day, zone)),
         count=count,
         after_limit=after[0],
         after_key=after[1],
@@ -163,5 +160,8 @@ def tell_limit(now: datetime, line: LimitUse) -> LimitBurn:
 MOST_HOURS = 100 * 365.25 * 24
 
 
-def _begin_day(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time.min, find_zone(zone)).astimezone(UTC)
+def _list_windows(day: date, zone: str) -> Iterator[BurnWindow]:
+    for span in ("day", "week", "month", "year", "lifetime"):
+        for weekday in WEEKDAYS if span == "week" else (None,):
+            start = start_window(span, day, weekday)
+            yield BurnWindow(span, weekday, start, end_window(span, start, zone))

@@ -1,14 +1,16 @@
 """Limits, their counters, and the arithmetic of who still fits under all of them."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
 
+from fillip.core.tenant import Weekday
+
 Scope = Literal["tenant", "campaign", "user", "user_in_campaign"]
 Measure = Literal["count", "value"]
-Span = Literal["day", "week", "month", "lifetime"]
+Span = Literal["day", "week", "month", "year", "lifetime"]
 
 
 class Limit(Struct, frozen=True):
@@ -16,7 +18,8 @@ class Limit(Struct, frozen=True):
 
     `currency` is set where points or cashback are counted by value: amounts of different currencies are never added up.
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
-    for the campaign scopes; `action`, where set, restricts the limit to events of that action.
+    for the campaign scopes; `action`, where set, restricts the limit to events of that action. `week_starts_on` is of
+    weeks: None is Monday.
     """
 
     limit_id: str
@@ -30,6 +33,7 @@ class Limit(Struct, frozen=True):
     action: str | None = None
     key: str | None = None
     key_checked: bytes | None = None
+    week_starts_on: Weekday | None = None
 
     @property
     def per_user(self) -> bool:
@@ -59,15 +63,19 @@ class Counter(Struct):
 
 
 class LimitCharge(Struct, frozen=True):
-    """What a grant would take from one counter; `cap` is the limit's cap in force."""
+    """What a grant would take from one counter; `cap` is the limit's cap in force, `resets_at` when the window is over."""
 
     counter: CounterKey
     amount: int
     cap: int
+    resets_at: datetime | None = None
 
 
 class CounterUse(Struct, frozen=True):
-    """The proof of one limit's part in a decision: use and version of the counter before it."""
+    """The proof of one limit's part in a decision: use and version of the counter before it.
+
+    `resets_at` is when its window is over; None for lifetime, and where that was not recorded yet.
+    """
 
     limit_id: str
     key: str
@@ -76,6 +84,7 @@ class CounterUse(Struct, frozen=True):
     used_before: int
     amount: int
     cap: int
+    resets_at: datetime | None = None
 
     @property
     def fits(self) -> bool:
@@ -100,4 +109,13 @@ def take(charges: Sequence[LimitCharge], counters: MutableMapping[CounterKey, Co
 
 def _use(charge: LimitCharge, before: Counter) -> CounterUse:
     key = charge.counter
-    return CounterUse(key.limit_id, key.key, key.window_start, before.version, before.used, charge.amount, charge.cap)
+    return CounterUse(
+        limit_id=key.limit_id,
+        key=key.key,
+        window_start=key.window_start,
+        version=before.version,
+        used_before=before.used,
+        amount=charge.amount,
+        cap=charge.cap,
+        resets_at=charge.resets_at,
+    )

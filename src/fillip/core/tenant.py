@@ -1,16 +1,20 @@
 """A tenant: an organisation that owns users, campaigns and everything decided for them."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from fillip.core.identity import identify
+from fillip.core.instant import LAST_TIME, find_zone
 
 _HALF_A_DAY = timedelta(hours=12)
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: Sequence[Weekday] = get_args(Weekday)
 LIFETIME = date(1970, 1, 1)
 """The start of the one window of a lifetime limit; not date.min, which asyncpg stores as '-infinity'."""
 
@@ -47,13 +51,32 @@ class Tenant(Struct, frozen=True):
         return () if self.time_zone == "UTC" else _list_skipped_days(self.time_zone)
 
 
-def start_window(span: str, day: date) -> date:
-    """First day of the window (`day`, `week` from Monday, `month`, `lifetime`) that holds `day`."""
+def start_window(span: str, day: date, week_starts_on: Weekday | None = None) -> date:
+    """First day of the window (`day`, `week`, `month`, `year`, `lifetime`) that holds `day`; weeks begin on Monday unless said."""
     if span == "day":
         return day
     if span == "week":
-        return day - timedelta(days=day.weekday())
+        return day - timedelta(days=(day.weekday() - WEEKDAYS.index(week_starts_on or "monday")) % 7)
+    if span == "year":
+        return day.replace(month=1, day=1)
     return day.replace(day=1) if span == "month" else LIFETIME
+
+
+@lru_cache(maxsize=4096)
+def end_window(span: str, start: date, time_zone: str) -> datetime | None:
+    """The instant at which the window that begins on `start` is over in a zone, in UTC; None for `lifetime`.
+
+    That is when the next day begins: at midnight, or where clocks are put forward then, when they are.
+    """
+    if span == "lifetime":
+        return None
+    if span == "year":
+        after = start.replace(year=start.year + 1) if start.year < LAST_TIME.year else LAST_TIME.date()
+    elif span == "month":
+        after = (start + timedelta(days=31)).replace(day=1)
+    else:
+        after = start + timedelta(days=7 if span == "week" else 1)
+    return datetime.combine(after, time.min, find_zone(time_zone)).astimezone(UTC)
 
 
 @lru_cache(maxsize=1024)

@@ -195,9 +195,12 @@ class ClickhouseBay:
     async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
         """See Bay."""
         asked = {name: getattr(question, name) for name in ("tenant_id", "count", "after_limit", "after_key")}
-        days = {name: count_days(getattr(question, name)) for name in ("day", "week", "month")}
+        windows: dict[str, object] = {
+            "windows": [f"{each.span} {each.week_starts_on or ''}" for each in question.windows],
+            "starts": [count_days(each.start) for each in question.windows],
+        }
         since = zip(("day_since", "week_since"), map(count_us, list_since(question.now)), strict=True)
-        rows = await self._report("limit_burn", asked | days | dict(since))
+        rows = await self._report("limit_burn", asked | windows | dict(since))
         return [tell_limit(question.now, _read_use(question, row)) for row in rows]
 
     async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:
@@ -276,7 +279,7 @@ class ClickhouseBay:
         """The client, connected and with the tables made. Two threads may do it at once."""
         if self._client is None:
             client = self._connect()
-            for name in ("schema", "schema_set_aside"):
+            for name in ("schema", "schema_week", "schema_set_aside"):
                 client.command(SQL[name])
             for kind, since in _fetch_state(client).since.items():
                 client.command(SQL["drop_forgotten"], parameters={"kind": kind, "since": since})
@@ -372,10 +375,10 @@ def _ask_instants(question: LiabilityQuestion | LimitHoursQuestion | FunnelQuest
 
 
 def _read_use(question: BurnQuestion, row: Sequence[Any]) -> LimitUse:
-    limit_id, key, span, measure, start, cap, used, first_us, *rates = row
-    ends = {"day": question.day_ends, "week": question.week_ends, "month": question.month_ends}
+    limit_id, key, span, measure, place, cap, used, first_us, *rates = row
+    window = question.windows[place - 1]  # counted from 1
     first_hour = _tell_instant(first_us) if first_us else None
-    told = [limit_id, key, span, measure, _tell_day(start), ends.get(span), cap, used, first_hour, *map(_fit, rates)]
+    told = [limit_id, key, span, measure, window.start, window.ends_at, cap, used, first_hour, *map(_fit, rates)]
     return LimitUse(*told)
 
 

@@ -67,6 +67,7 @@ class FactRow(Struct, frozen=True):
     time_zone: str = ""
     state: str = ""
     lots: Sequence[tuple[int | None, int]] = ()
+    week_starts_on: str = ""
 
 
 class Told(Struct, frozen=True):

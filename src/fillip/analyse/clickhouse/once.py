@@ -176,6 +176,7 @@ class LimitDocument(Struct, frozen=True):
     scope: str | None = None
     measure: str | None = None
     span: str | None = None
+    week_starts_on: str | None = None
     key: object = None
     cap: Count | None = None
 
@@ -208,6 +209,7 @@ class BookChange(Struct, frozen=True):
                 scope=limit.scope or "",
                 measure=limit.measure or "",
                 span=limit.span or "",
+                week_starts_on=limit.week_starts_on or "",
                 split=limit.key is not None,
                 amount=limit.cap or 0,
             )

@@ -190,8 +190,14 @@ class DuckdbBay:
     async def report_limit_burn(self, question: BurnQuestion) -> Sequence[LimitBurn]:
         """See Bay."""
         day_since, week_since = list_since(question.now)
-        asked = {name: value for name, value in asdict(question).items() if name != "now"}
-        rows = await self._report("limit_burn", asked | {"day_since": day_since, "week_since": week_since})
+        asked = {name: value for name, value in asdict(question).items() if name not in ("now", "windows")}
+        windows = {
+            "spans": [each.span for each in question.windows],
+            "weekdays": [each.week_starts_on for each in question.windows],
+            "starts": [each.start for each in question.windows],
+            "ends": [each.ends_at for each in question.windows],
+        }
+        rows = await self._report("limit_burn", asked | windows | {"day_since": day_since, "week_since": week_since})
         return [tell_limit(question.now, _read_use(row)) for row in rows]
 
     async def report_limit_hours(self, question: LimitHoursQuestion) -> Sequence[LimitHour]:

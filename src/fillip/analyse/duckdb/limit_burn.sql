@@ -1,13 +1,14 @@
 -- What is used of limits that users share, by limit and key, in the windows of now and in the last day and week: a page.
 -- Of a split limit the keys are those that are used in its window of now or were in the last week.
-WITH terms AS (
-    SELECT limit_id, t.span, t.measure, t.split, t.cap,
-           CASE t.span WHEN 'day' THEN $day WHEN 'week' THEN $week WHEN 'month' THEN $month ELSE DATE '1970-01-01' END AS start,
-           CASE t.span WHEN 'day' THEN $day_ends WHEN 'week' THEN $week_ends WHEN 'month' THEN $month_ends END AS ends_at
+WITH windows AS (
+    SELECT unnest($spans) AS span, unnest($weekdays) AS weekday, unnest($starts) AS start, unnest($ends) AS ends_at
+), terms AS (
+    SELECT limit_id, t.span, t.measure, t.split, t.cap, w.start, w.ends_at
     FROM (
-        SELECT limit_id, arg_max(struct_pack(deleted, scope, span, measure, split, cap), book_version) AS t
+        SELECT limit_id, arg_max(struct_pack(deleted, scope, span, week_starts_on, measure, split, cap), book_version) AS t
         FROM limit_fact WHERE tenant_id = $tenant_id AND limit_id >= $after_limit GROUP BY limit_id
-    ) WHERE NOT t.deleted AND t.scope IN ('tenant', 'campaign')
+    ) JOIN windows w ON w.span = t.span AND (w.span <> 'week' OR w.weekday = coalesce(t.week_starts_on, 'monday'))
+    WHERE NOT t.deleted AND t.scope IN ('tenant', 'campaign')
 ), counters AS (
     SELECT c.limit_id, c.key, c.used FROM counter_fact c JOIN terms ON terms.limit_id = c.limit_id AND terms.start = c.window_start
     WHERE c.tenant_id = $tenant_id

@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS limit_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, book_version bigint NOT NULL,
     deleted boolean NOT NULL, scope varchar, measure varchar, span varchar, split boolean NOT NULL, cap bigint
 );
+ALTER TABLE limit_fact ADD COLUMN IF NOT EXISTS week_starts_on varchar;
 CREATE TABLE IF NOT EXISTS zone_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, book_version bigint NOT NULL, time_zone varchar NOT NULL
 );

@@ -8,7 +8,7 @@ from fillip.core.event import Event
 from fillip.core.limit import CounterKey, Limit, LimitCharge
 from fillip.core.naming import MAX_ID_BYTES, fits
 from fillip.core.rule import RuleError
-from fillip.core.tenant import start_window
+from fillip.core.tenant import end_window, start_window
 
 
 def list_charges(
@@ -27,7 +27,7 @@ def list_charges(
     key = campaign_version.campaign_id, campaign_version.version, variant
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
     charges = [
-        LimitCharge(_name_counter(event, limit, user, cohorts), measure(limit, rewards, values), limit.cap)
+        _charge(event, limit, _name_counter(event, limit, user, cohorts), measure(limit, rewards, values))
         for limit in limits
         if limit.action is None or limit.action == event.action
     ]
@@ -42,9 +42,15 @@ def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) 
     return sum(values[index] for index in counted)
 
 
+def _charge(event: Event, limit: Limit, counter: CounterKey, amount: int) -> LimitCharge:
+    resets_at = end_window(limit.span, counter.window_start, event.book.tenant.time_zone)
+    return LimitCharge(counter, amount, limit.cap, resets_at)
+
+
 def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:
     key = str(event.book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     user_id = event.user_id if limit.per_user else ""
-    return CounterKey(event.tenant_id, limit.limit_id, user_id, key, start_window(limit.span, event.day))
+    window_start = start_window(limit.span, event.day, limit.week_starts_on)
+    return CounterKey(event.tenant_id, limit.limit_id, user_id, key, window_start)

@@ -20,7 +20,7 @@ from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
 from fillip.core.schema.types import derive_event_type
-from fillip.core.tenant import LIFETIME
+from fillip.core.tenant import Weekday, end_window
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
@@ -33,6 +33,7 @@ from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import limits
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
+from fillip.manage.tenant.postgres import find_tenant
 
 MAX_LIMITS = 1_000
 """Most limits of a tenant."""
@@ -67,7 +68,8 @@ class LimitPart(Part):
     limit_id: ObjectId
     scope: Scope
     measure: Measure
-    span: Span = Field(description="Windows go by the event's day in the tenant's zone; weeks begin on Monday")
+    span: Span = Field(description="Windows go by the event's day in the tenant's zone")
+    week_starts_on: Weekday | None = Field(None, description="For span week, and only for it; Monday if left out")
     cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
     reward_kind: RewardKind | None = Field(None, description="Needed by value")
@@ -87,6 +89,7 @@ class LimitAnswer(BaseModel):
     scope: Scope
     measure: Measure
     span: Span
+    week_starts_on: Weekday | None
     cap: int
     campaign_id: ObjectId | None
     reward_kind: RewardKind | None
@@ -99,7 +102,8 @@ class LimitAnswer(BaseModel):
 
 
 class UsageAnswer(BaseModel):
-    """Use of a limit in one window. `user_id` is null where all users share it, `window_start` null for lifetime.
+    """Use of a limit in one window, until `resets_at`. `user_id` is null where all users share it; `window_start` and `resets_at`
+    are null for lifetime.
 
     `used` are grants, or by value minor units or points of `currency`.
     """
@@ -107,6 +111,7 @@ class UsageAnswer(BaseModel):
     user_id: str | None
     key: str | None
     window_start: date | None
+    resets_at: datetime | None
     used: int
     cap: int
     currency: Currency | None
@@ -179,12 +184,14 @@ async def list_usage(
 ) -> Page[UsageAnswer]:
     """Every counter of a limit: by window, user and key."""
     limit = postgres.read_limit(await limits.find(work.connection, work.caller, limit_id))
+    tenant = await find_tenant(work.connection, work.caller.tenant_id)
     rows, cursor = await postgres.list_counters(work.connection, work.caller, limit_id, user_id, pages)
     items = [
         UsageAnswer(
             user_id=row.user_id if limit.per_user else None,
             key=row.key if limit.key else None,
-            window_start=None if row.window_start == LIFETIME else row.window_start,
+            window_start=None if limit.span == "lifetime" else row.window_start,
+            resets_at=end_window(limit.span, row.window_start, tenant.time_zone),
             used=row.used,
             cap=limit.cap,
             currency=limit.currency,

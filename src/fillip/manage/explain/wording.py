@@ -148,7 +148,8 @@ def tell_limits(full: CounterUse | None, count: int) -> str:
         return f"there is room under {count} of {count} limits" if count else "no limit caps it"
     split = f" for key {full.key}" if full.key else ""
     left = max(full.cap - full.used_before, 0)
-    return f"limit {full.limit_id}{split} has {left} of {full.cap} left, this grant needs {full.amount}"
+    said = f"limit {full.limit_id}{split} has {left} of {full.cap} left, this grant needs {full.amount}"
+    return said + (f"; it counts anew from {_show(full.resets_at)}" if full.resets_at else "")
 
 
 def tell_key_error(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """How the use of a limit is answered, of a decision and in an explanation."""
 
-from datetime import date
+from datetime import date, datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class UseAnswer(BaseModel):
@@ -15,3 +15,6 @@ class UseAnswer(BaseModel):
     used_before: int
     amount: int
     cap: int
+    resets_at: datetime | None = Field(
+        None, description="When its window is over; null for lifetime, and of decisions from before this was recorded"
+    )

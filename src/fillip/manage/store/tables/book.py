@@ -29,6 +29,7 @@ spending_limit = make_table(
     key("tenant_id", "limit_id"),
     text("campaign_id", "reward_kind", "currency", "action", "key", null=True),
     text("scope", "measure", "span"),
+    text("week_starts_on", null=True),
     octets("key_checked", null=True),
     count("cap"),
     revised(),

@@ -1,0 +1,13 @@
+"""Limits by the year, and by weeks that begin on a chosen day."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0022"
+down_revision = "0019"
+
+
+def upgrade() -> None:
+    """Run the SQL file of this revision."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
