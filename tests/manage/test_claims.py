@@ -72,6 +72,24 @@ async def test_an_idempotent_claim_gets_its_answer_again(acme: AsyncClient, give
     assert (await acme.post(f"/v1/incentives/{given}/claim", headers=key)).json() == first.json()
 
 
+async def test_a_code_is_redeemed_in_any_spelling_and_shown_as_it_was_given(acme: AsyncClient, given: UUID) -> None:
+    for typed in ("spring-1", "Spring-1", "%20SPRING-1%20"):
+        assert (await acme.get(f"/v1/coupons/{typed}")).json()["coupon_code"] == "SPRING-1", typed
+    assert (await acme.post("/v1/coupons/sPrInG-1/redeem")).json()["state"] == "claimed"
+    assert (await acme.get("/v1/coupons/spring-2")).status_code == 409
+
+
+async def test_codes_of_a_case_sensitive_pool_are_redeemed_as_they_are_spelt(
+    acme: AsyncClient, plane: Plane, given: UUID
+) -> None:
+    with psycopg.connect(plane.dsn) as owner:
+        owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'exact', 'Exact', now(), true)")
+        for code, incentive_id in (("aB", given), ("Ab", None)):
+            statement = "INSERT INTO coupon (tenant_id, code, pool_id, incentive_id, case_sensitive) VALUES ('acme', %s, 'exact', %s, true)"
+            owner.execute(statement, [code, incentive_id])
+    assert [(await acme.get(f"/v1/coupons/{typed}")).status_code for typed in ("aB", "Ab", "ab")] == [200, 409, 404]
+
+
 async def test_what_is_gone_or_was_never_there(acme: AsyncClient, plane: Plane, given: UUID) -> None:
     set_incentive(plane, expires_at="2026-02-01T00:00:00Z")
     expired = await acme.post(f"{CODE}/redeem")

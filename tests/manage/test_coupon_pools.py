@@ -53,6 +53,8 @@ async def test_codes_are_imported_once(acme: AsyncClient, plane: Plane) -> None:
         (b"A\n" + b"x" * 65 + b"\n", "text/csv", "line 2"),
         (b'{"code": "A"}\n{"kode": "B"}\n', "application/x-ndjson", "line 2"),
         (b'{"code": "A"}\nnull\n', "application/x-ndjson", "line 2"),
+        (b"code\nA-b\nC\nC\na-B\nc\n", "text/csv", "line 5"),
+        (b'{"code": "A"}\n{"code": "B"}\n{"code": "a"}\n', "application/x-ndjson", "line 3"),
     ],
 )
 async def test_a_broken_line_is_named_and_nothing_is_added(
@@ -70,6 +72,38 @@ async def test_a_code_of_another_pool_refuses_the_whole_file(acme: AsyncClient) 
     assert await count(acme) == (0, 0, 0)
     assert (await add(acme, b"A\n", "winter")).status_code == 404
     assert (await add(acme, b"A\n", **{"Content-Type": "application/json"})).status_code == 415
+
+
+async def test_a_pool_tells_upper_and_lower_case_apart_only_where_it_says_so(acme: AsyncClient) -> None:
+    """Given codes as they were given, then the same in another spelling adds none, but to a pool that is case-sensitive."""
+    exact = {"pool_id": "exact", "name": "Exact", "case_sensitive": True}
+    assert (await acme.post("/v1/coupon-pools", json=exact)).json()["case_sensitive"] is True
+    assert (await acme.get("/v1/coupon-pools/spring")).json()["case_sensitive"] is False
+    assert (await add(acme, b"Ab-1\n")).json() == {"added": 1, "duplicates": 0}
+    assert (await add(acme, b"aB-1\n")).json() == {"added": 0, "duplicates": 1}
+    assert (await add(acme, b"X\nx\n", "exact")).json() == {"added": 2, "duplicates": 0}
+    for pool, code, names in (
+        ("exact", "ab-1", "Ab-1 is in pool spring"),
+        ("autumn", "ab-1", "Ab-1 is in pool spring"),
+    ):
+        answer = await add(acme, f"free\n{code}\n".encode(), pool)
+        assert answer.status_code == 409 and names in answer.json()["detail"], answer.text
+        assert f"{code} would be taken for it" in answer.json()["detail"]
+    for code in ("X", "x"):
+        answer = await add(acme, code.encode())
+        assert answer.status_code == 409 and "is in pool exact" in answer.json()["detail"]
+    assert [(await count(acme, pool))[0] for pool in ("spring", "exact", "autumn")] == [1, 2, 0]
+
+
+async def test_of_two_imports_that_clash_by_case_each_code_is_taken_by_one(acme: AsyncClient, plane: Plane) -> None:
+    """Given the same codes in two spellings for two pools at once, of which one is case-sensitive, then no two stand for one."""
+    await acme.post("/v1/coupon-pools", json={"pool_id": "exact", "name": "Exact", "case_sensitive": True})
+    codes = b"".join(b"code-%06d\n" % number for number in range(10_000))
+    answers = await asyncio.gather(add(acme, codes.upper()), add(acme, codes, "exact"))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert (await count(acme))[0] + (await count(acme, "exact"))[0] == 10_000
+    with psycopg.connect(plane.dsn) as owner:
+        assert owner.execute("SELECT count(DISTINCT folded) FROM coupon").fetchone() == (10_000,)
 
 
 async def test_codes_come_in_portions_and_a_file_again_adds_what_is_missing(

@@ -57,6 +57,20 @@ async def test_codes_that_collide_are_made_up_for(world: World, due_codes: Postg
     assert world.rows("SELECT made, finished_at IS NOT NULL FROM coupon_generation") == [(2, True)]
 
 
+async def test_no_code_is_made_that_would_be_taken_for_another(world: World, due_codes: PostgresDueCodes):
+    """Given codes of this and of a case-sensitive pool that differ from the pattern's by case alone, then these are left out."""
+    world.owner.execute("INSERT INTO coupon_pool VALUES ('acme', 'exact', 'Exact', now(), true)")
+    for pool, exact, codes in (("spring", False, "23456789abcdefgh"), ("exact", True, "jklmnpqrstuvwx")):
+        world.owner.execute(
+            "INSERT INTO coupon (tenant_id, code, pool_id, case_sensitive) SELECT 'acme', 'x' || s, %s, %s FROM unnest(%s::text[]) s",
+            [pool, exact, list(codes)],
+        )
+    order(world, 2, "X#")
+    while await due_codes.move_due(T0):
+        pass
+    assert world.rows("SELECT code FROM coupon WHERE code < 'a' ORDER BY code") == [("XY",), ("XZ",)]
+
+
 async def test_two_publishers_share_the_work_and_count_it_once(world: World, due_codes: PostgresDueCodes):
     order(world, 3 * PORTION_CODES)
     while sum(await asyncio.gather(due_codes.move_due(T0), due_codes.move_due(T0))):

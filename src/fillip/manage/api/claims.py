@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
@@ -31,7 +31,15 @@ _STATUS = {
 router = APIRouter(tags=["claims"], route_class=Route)
 Looking = Annotated[UnitOfWork, begin("claims:write")]
 Claiming = Annotated[UnitOfWork, begin_once("claims:write")]
-Code = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["SPRING-7K2M-Q9RT-XW4D"])]
+Code = Annotated[
+    str,
+    BeforeValidator(str.strip),
+    Path(
+        pattern="^[A-Za-z0-9._-]{1,64}$",
+        description="In any mixture of upper and lower case, unless its pool is `case_sensitive`",
+        examples=["SPRING-7K2M-Q9RT-XW4D"],
+    ),
+]
 ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"]), NO_DOTS]
 Move = Callable[[ClaimableIncentive, datetime], ClaimableIncentive]
 
@@ -96,7 +104,7 @@ async def release_reservation(work: Claiming, incentive_id: UUID, reservation_id
 @router.get("/coupons/{code}", tags=["coupons"])
 async def check_coupon(work: Looking, code: Code) -> ClaimAnswer:
     """Whether a coupon can be redeemed now: `state` is `granted`."""
-    incentive_id = await postgres.find_coupon(work.connection, code)
+    incentive_id = await postgres.find_coupon(work.connection, work.caller, code)
     row, hold = await postgres.read_stored(work.connection, work.caller, incentive_id)
     return _describe_claim(row, hold, await postgres.read_clock(work.connection))
 
@@ -104,25 +112,29 @@ async def check_coupon(work: Looking, code: Code) -> ClaimAnswer:
 @router.post("/coupons/{code}/redeem", tags=["coupons"])
 async def redeem_coupon(work: Claiming, code: Code) -> ClaimAnswer:
     """Redeem it at once. Of many at the same time one wins, the others get 409."""
-    return await claim_incentive(work, await postgres.find_coupon(work.connection, code))
+    return await claim_incentive(work, await postgres.find_coupon(work.connection, work.caller, code))
 
 
 @router.post("/coupons/{code}/reservations", status_code=201, tags=["coupons"])
 async def reserve_coupon(work: Claiming, code: Code, body: ReservationPart) -> ClaimAnswer:
     """Keep a coupon for one checkout until the time-out."""
-    return await reserve_incentive(work, await postgres.find_coupon(work.connection, code), body)
+    return await reserve_incentive(work, await postgres.find_coupon(work.connection, work.caller, code), body)
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/confirm", tags=["coupons"])
 async def confirm_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Redeem a coupon that is reserved."""
-    return await confirm_reservation(work, await postgres.find_coupon(work.connection, code), reservation_id)
+    return await confirm_reservation(
+        work, await postgres.find_coupon(work.connection, work.caller, code), reservation_id
+    )
 
 
 @router.post("/coupons/{code}/reservations/{reservation_id}/release", tags=["coupons"])
 async def release_coupon(work: Claiming, code: Code, reservation_id: ReservationId) -> ClaimAnswer:
     """Give a coupon up before the time-out."""
-    return await release_reservation(work, await postgres.find_coupon(work.connection, code), reservation_id)
+    return await release_reservation(
+        work, await postgres.find_coupon(work.connection, work.caller, code), reservation_id
+    )
 
 
 async def _move(work: UnitOfWork, incentive_id: UUID, move: Move) -> ClaimAnswer:

@@ -292,9 +292,9 @@ class Sending:
             spool = spool_upload(
                 self._request, coming, reader, most_lines=MAX_LINES, most_bytes=MAX_LIST_BYTES, tell_broken=tell_broken
             )
-            file, rows = await stack.enter_async_context(spool)
-            build_id, path = await self._begin(cohort_id, change, rows, rejections)
-            upload = Upload(self._caller, cohort_id, build_id, change, file, rows, check)
+            file, read = await stack.enter_async_context(spool)
+            build_id, path = await self._begin(cohort_id, change, read.rows, rejections)
+            upload = Upload(self._caller, cohort_id, build_id, change, file, read.rows, check)
             taking = take_upload(self._app_state.engine, self._app_state.uploads, upload)
             if self._is_waited_for:
                 switched, work = await taking, find_unit_of_work(self._request)

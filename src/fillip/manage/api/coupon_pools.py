@@ -17,7 +17,8 @@ from fillip.manage.coupon.postgres import pools
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
 from fillip.manage.store.postgres import transaction
 from fillip.manage.tenant.postgres import take_codes
-from fillip.manage.upload.staging_postgres import stage_lines
+from fillip.manage.upload.csv_lines import UploadBroken
+from fillip.manage.upload.staging_postgres import Elsewhere, Spellings, stage_lines
 from fillip.manage.upload.upload import check_upload, spool_upload
 
 MAX_POOLS = 1_000
@@ -30,10 +31,11 @@ router = APIRouter(prefix="/coupon-pools", tags=["coupons"], route_class=Route)
 
 
 class NewPool(Part):
-    """A pool before its first codes."""
+    """A pool before its first codes. `case_sensitive`, for good: its codes are compared as they are spelt, so that AbC and abc are two."""
 
     pool_id: ObjectId
     name: Title
+    case_sensitive: bool = Field(False, strict=True)
 
 
 class Pool(NewPool):
@@ -94,7 +96,7 @@ async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
     """Make a pool without codes."""
     if await pools.count(work.connection, work.caller.tenant_id) >= MAX_POOLS:
         raise Conflict(f"there are {MAX_POOLS} coupon pools, more are not taken")
-    row = await pools.insert(work.connection, work.caller, body.pool_id, {"name": body.name})
+    row = await pools.insert(work.connection, work.caller, body.pool_id, body.model_dump(exclude={"pool_id"}))
     response.headers["Location"] = f"/v1/coupon-pools/{body.pool_id}"
     return Pool.model_validate(row, from_attributes=True)
 
@@ -130,28 +132,45 @@ async def import_codes(
 ) -> Imported:
     """Add the codes of a CSV (one column, a header `code` or none) or NDJSON file, at most 1,000,000 and 64 MiB.
 
-    A broken line is named by its number, a code of another pool by itself, and nothing is added. Then they are added in
-    portions, and can be given as they come. The same file again adds none, or what is missing after a breakdown.
+    A broken line is named by its number, as is a code that comes twice in two spellings, a code of another pool by itself, and
+    nothing is added. Then they are added in portions, and can be given as they come. The same file again adds none, or what is
+    missing after a breakdown.
     """
     media = check_upload(request, "text/csv", "application/x-ndjson")
     app_state = find_app_state(request)
     async with transaction(app_state.engine, caller) as connection:
-        await pools.find(connection, caller, pool_id)
+        exact = bool((await pools.find(connection, caller, pool_id)).case_sensitive)
     reader = CodeReader if media == "text/csv" else CodeObjectReader
     async with (
-        spool_upload(request, app_state.coming, reader, most_lines=MAX_IMPORTED) as (file, lines),
+        spool_upload(request, app_state.coming, reader, most_lines=MAX_IMPORTED) as (file, read),
         app_state.uploads,
         stage_lines(app_state.engine, caller, file) as staging,
     ):
         count, added = await staging.number_codes(), 0
-        elsewhere = await staging.find_elsewhere(pool_id)
+        if not exact and (twice := await staging.find_spellings()):
+            raise _tell_twice(twice, read.lines_read - read.rows)
+        elsewhere = await staging.find_elsewhere(pool_id, case_sensitive=exact)
         if elsewhere is None:
-            added = await staging.add_codes(pool_id, count, caller.quotas.coupon_codes)
-            elsewhere = await staging.find_elsewhere(pool_id)  # taken by another import meanwhile
+            added = await staging.add_codes(pool_id, count, caller.quotas.coupon_codes, case_sensitive=exact)
+            elsewhere = await staging.find_elsewhere(pool_id, case_sensitive=exact)  # taken by another import meanwhile
         if elsewhere:
-            done = f"{added} others were added" if added else "nothing was added"
-            raise Conflict(f"the code {elsewhere[0]} is in pool {elsewhere[1]} already: {done}")
-    return Imported(added=added, duplicates=lines - added)
+            raise _tell_elsewhere(elsewhere, added)
+    return Imported(added=added, duplicates=read.rows - added)
+
+
+def _tell_twice(twice: Spellings, header: int) -> UploadBroken:
+    """`header` lines stand before the first code."""
+    same = f"the code {twice.first_line} of line {twice.first_number + header}"
+    reason = f"{twice.line} is {same} in another spelling: leave one out, or take a pool that is case_sensitive"
+    return UploadBroken(twice.number + header, reason)
+
+
+def _tell_elsewhere(elsewhere: Elsewhere, added: int) -> Conflict:
+    done = f"{added} others were added" if added else "nothing was added"
+    there = f"the code {elsewhere.code} is in pool {elsewhere.pool_id} already"
+    if elsewhere.line != elsewhere.code:
+        there += f", and {elsewhere.line} would be taken for it, as one of the two pools is not case_sensitive"
+    return Conflict(f"{there}: {done}")
 
 
 @router.post("/{pool_id}/generations", status_code=202)

@@ -80,9 +80,15 @@ async def list_inbox(connection: Connection, caller: Caller, user_id: str, pages
     return await read_page(connection, statement, [inbox.c.seq], pages)
 
 
-async def find_coupon(connection: Connection, code: str) -> UUID:
-    """The incentive that a code belongs to; raises NotFound, or Conflict where nobody was given it."""
-    row = (await connection.execute(select(coupon.c.incentive_id).where(coupon.c.code == code))).one_or_none()
+async def find_coupon(connection: Connection, caller: Caller, code: str) -> UUID:
+    """The incentive that a code belongs to, whatever the case of its letters unless its pool is case-sensitive.
+
+    Raises NotFound, or Conflict where nobody was given it.
+    """
+    same = select(coupon.c.incentive_id).where(coupon.c.tenant_id == caller.tenant_id, coupon.c.folded == code.lower())
+    exact = same.where(coupon.c.case_sensitive, coupon.c.code == code)
+    either = same.where(~coupon.c.case_sensitive).union_all(exact)  # an index each
+    row = (await connection.execute(either)).one_or_none()
     if row is None:
         raise NotFound(f"there is no coupon {code}")
     if row.incentive_id is None:

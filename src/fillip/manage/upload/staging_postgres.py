@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from asyncpg import Connection, Record
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,8 +23,27 @@ NAMES = (
     "add_codes",
     "count_codes",
     "find_elsewhere",
+    "find_spellings",
+    "hold_codes",
 )
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n\n") for name in NAMES}
+
+
+class Elsewhere(NamedTuple):
+    """A code of another pool that the staged code `line` would be taken for."""
+
+    code: str
+    pool_id: str
+    line: str
+
+
+class Spellings(NamedTuple):
+    """A line whose code an earlier line has in another spelling; lines are counted from 1, without a header."""
+
+    number: int
+    line: str
+    first_number: int
+    first_line: str
 
 
 class Staging:
@@ -41,7 +60,14 @@ class Staging:
                 await self.driver.execute(statement)
             return int(await self.driver.fetchval("SELECT count(*) FROM staged_part"))
 
-    async def add_codes(self, pool_id: str, count: int, quota: int) -> int:
+    async def find_spellings(self) -> Spellings | None:
+        """The first line with a code that an earlier one has in another spelling."""
+        with retryable():
+            exists, find = SQL["find_spellings"]
+            found = await self.driver.fetchrow(find) if await self.driver.fetchval(exists) else None
+        return Spellings(*found) if found else None
+
+    async def add_codes(self, pool_id: str, count: int, quota: int, *, case_sensitive: bool) -> int:
         """Add the codes to a pool; how many were new to the tenant.
 
         Raises QuotaExceeded for the portion with which the tenant would have more than `quota`; those before it stay.
@@ -50,21 +76,22 @@ class Staging:
         with retryable():
             for start in range(1, count + 1, PORTION_CODES):
                 async with self.enter():
-                    (statement,) = SQL["add_codes"]
-                    more = await self.driver.fetchval(statement, self.tenant_id, pool_id, start, start + PORTION_CODES)
+                    await self.driver.execute(*SQL["hold_codes"], self.tenant_id)
+                    (statement,), until = SQL["add_codes"], start + PORTION_CODES
+                    more = await self.driver.fetchval(statement, self.tenant_id, pool_id, start, until, case_sensitive)
                     used = await self.driver.fetchval(*SQL["count_codes"], self.tenant_id, more)
                     if more and used > quota:
                         raise QuotaExceeded("coupon_codes", quota, used - more, more)
                     added += more
         return added
 
-    async def find_elsewhere(self, pool_id: str) -> tuple[str, str] | None:
-        """(code, pool) of one that is in another pool."""
+    async def find_elsewhere(self, pool_id: str, *, case_sensitive: bool) -> Elsewhere | None:
+        """One that would be taken for a code of another pool."""
         with retryable():
             async with self.enter():
                 (statement,) = SQL["find_elsewhere"]
-                found = await self.driver.fetchrow(statement, self.tenant_id, pool_id)
-        return (found["code"], found["pool_id"]) if found else None
+                found = await self.driver.fetchrow(statement, self.tenant_id, pool_id, case_sensitive)
+        return Elsewhere(*found) if found else None
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:

@@ -38,8 +38,8 @@ async def spool_upload(
     most_lines: int,
     most_bytes: int = MAX_UPLOAD_BYTES,
     tell_broken: Callable[[str], Awaitable[None]] | None = None,
-) -> AsyncIterator[tuple[BinaryIO, int]]:
-    """The ids as a temporary file of COPY rows, and their number; raises UploadBroken, Malformed or TooLarge.
+) -> AsyncIterator[tuple[BinaryIO, CsvReader]]:
+    """The ids as a temporary file of COPY rows, and what has read them; raises UploadBroken, Malformed or TooLarge.
 
     `coming` is held while it comes in; Retry is raised where as many as may come at once are on their way. `tell_broken` is told
     why one that began to come can't be taken as a whole, and where.
@@ -63,7 +63,7 @@ async def spool_upload(
                 await tell_broken(_describe(error, reader.lines_read))
             raise
         file.seek(0)
-        yield file, reader.rows
+        yield file, reader
 
 
 async def _read_pieces(request: Request) -> AsyncIterator[bytes]:

@@ -48,5 +48,7 @@ class PostgresDueCodes:
                 if order is None:  # another sweep is at it
                     return 0
                 codes = make_codes(order["pattern"], min(order["missing"], PORTION_CODES))
-                await connection.execute(SQL["add_codes"], tenant_id, generation_id, order["pool_id"], codes)
+                await connection.execute(SQL["hold_codes"], tenant_id)
+                pool_id, exact = order["pool_id"], order["case_sensitive"]
+                await connection.execute(SQL["add_codes"], tenant_id, generation_id, pool_id, codes, exact)
         return len(codes)

@@ -2,7 +2,19 @@
 
 from sqlalchemy import ARRAY, Column, FetchedValue, Integer
 
-from fillip.manage.store.tables.kinds import count, instant, integer, json, key, make_table, octets, revised, text, uuid
+from fillip.manage.store.tables.kinds import (
+    count,
+    flag,
+    instant,
+    integer,
+    json,
+    key,
+    make_table,
+    octets,
+    revised,
+    text,
+    uuid,
+)
 
 action = make_table("action", key("tenant_id", "name"), json("schema"), revised())
 campaign = make_table(
@@ -49,13 +61,17 @@ book_change = make_table(
     uuid("changed_by", null=True),
     instant("changed_at"),
 )
-coupon_pool = make_table("coupon_pool", key("tenant_id", "pool_id"), text("name"), instant("created_at"))
+coupon_pool = make_table(
+    "coupon_pool", key("tenant_id", "pool_id"), text("name"), instant("created_at"), flag("case_sensitive")
+)
 coupon = make_table(
     "coupon",
     key("tenant_id", "code"),
     text("pool_id"),
     uuid("incentive_id", null=True),
     instant("redeemed_at", null=True),
+    flag("case_sensitive"),
+    text("folded", given=False),
 )
 coupon_generation = make_table(
     "coupon_generation",
