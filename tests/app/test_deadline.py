@@ -47,7 +47,7 @@ def build_doors() -> dict[str, Any]:
     )
     absent: Any = None
     return {
-        "events": Starlette(routes=[events_route(Keys(), rates, absent, absent, "t", absent)]),
+        "events": Starlette(routes=[events_route(Keys(), rates, absent, absent, "t", waits=absent, refusals=absent)]),
         "manage": build_app(away, away, "operator", Keys(), gateway_url="ws://127.0.0.1"),
         "analyse": build_reports(absent, absent, Keys(), rates),
     }

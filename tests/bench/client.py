@@ -60,14 +60,14 @@ class Line(asyncio.Protocol):
         self._transport.write(request)
 
 
-def encode_requests(key: str, size: int, count: int, start: int) -> list[bytes]:
+def encode_requests(key: str, size: int, count: int, start: int, query: str = "") -> list[bytes]:
     """`count` requests of `size` events each; a single event goes without an array."""
     events = [json.encode(event) for event in draw_events(size * count, start)]
     requests = []
     for at in range(0, len(events), size):
         body = events[at] if size == 1 else b"[" + b",".join(events[at : at + size]) + b"]"
         head = (
-            "POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"POST /v1/events{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         requests.append(head.encode() + body)

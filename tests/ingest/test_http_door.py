@@ -31,6 +31,7 @@ from fillip.stream.topics import Topics
 from tests.ingest.world import Books, make_book, make_event
 
 URL = "/v1/events"
+NOBODY_WAITS: Any = None
 SLOW = f"slow-{uuid.uuid4().hex}"
 
 
@@ -62,12 +63,12 @@ class Door:
     client: httpx.AsyncClient
     headers: dict[str, str] = field(default_factory=lambda: {"authorization": "Bearer good"})
 
-    async def send(self, body: Any, **headers: str) -> httpx.Response:
+    async def send(self, body: Any, query: str = "", **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         given = (
             {"content-type": "application/json"} | self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
         )
-        return await self.client.post(URL, content=content, headers=given)
+        return await self.client.post(URL + query, content=content, headers=given)
 
     async def count(self) -> int:
         last = await read_last(self.bootstrap, [self.topic])
@@ -82,7 +83,8 @@ async def open_door(
     # not by Fillip's own client, which gives up after 50 ms
     async with Redis.from_url(valkey_url) as valkey:
         refusals = DoorRefusals(ValkeyRefusedEvents(valkey))
-        app = Starlette(routes=[events_route(Keys(), ValkeyRates(valkey), books, producer, topic, refusals)])
+        route = events_route(Keys(), ValkeyRates(valkey), books, producer, topic, waits=NOBODY_WAITS, refusals=refusals)
+        app = Starlette(routes=[route])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             yield Door(bootstrap, topic, client)
 
@@ -308,3 +310,13 @@ async def test_a_request_beyond_the_quota_is_refused_whole_and_told_when_to_come
 async def test_a_request_that_can_never_fit_is_told_how_much_does(door: Door) -> None:
     refused = await door.send([fresh() for _ in range(11)], authorization="Bearer slow")
     assert "at most 10 at once" in assert_problem(refused, 429, "quota-exceeded")["detail"]
+
+
+async def test_a_wrong_wait_is_refused_with_place_and_cure_and_nothing_is_taken(door: Door) -> None:
+    cures = dict.fromkeys(["?wait=0", "?wait=2001", "?wait=1.5", "?wait=", "?wait=%2B5", "?wait=05"], "from 1 to 2000")
+    cures |= {"?wait=1&wait=1": "send it once", "?wait=5&more=1": "known here: wait", "?Wait=5": "known here: wait"}
+    for query, cure in cures.items():
+        [error] = assert_problem(await door.send(fresh(), query), 422, "invalid")["errors"]
+        assert cure in error["message"], query
+        assert error["at"] == ("more" if "more" in query else query[1:5]), query
+    assert await door.count() == 0

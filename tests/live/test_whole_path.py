@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from fillip.app.cli import app
 from fillip.app.up import Stack
 from fillip.client.book import ANY, launch_campaigns
+from fillip.client.events import decide_events
 from fillip.client.phone import Incentive, Phone, Trace, connected
 from fillip.core.errors import Crash
 from tests.live.conftest import CASHBACK, Shop
@@ -169,6 +170,51 @@ async def listening(shop: Shop, user: str, frames: list[dict[str, Any]]) -> Asyn
         listener = group.create_task(listen(socket))
         yield
         listener.cancel()
+
+
+async def test_an_event_that_waits_is_told_what_it_brought_in_the_same_call(stack: Stack, shop: Shop) -> None:
+    shop.client.post("/v1/coupon-pools", {"pool_id": "spring", "name": "Spring"})
+    shop.client.post("/v1/coupon-pools/spring/codes", b"SPRING-1\n")
+    gift = CASHBACK | {"rule": "event.amount >= 500", "rewards": [{"kind": "coupon", "pool": "spring"}]}
+    launch_campaigns(shop.client, {"visits": VISITS, "gift": gift}, [])
+    sent = [
+        shop.buy("e1", amount=1),
+        shop.buy("e2", amount=100),
+        shop.buy("e3", amount=500),
+        shop.buy("e4", amount=500),
+    ]
+
+    async def decide() -> list[dict[str, Any]] | None:
+        told = decide_events(shop.client, sent, wait_ms=2000)
+        return told if all(each["state"] == "decided" for each in told) else None
+
+    told = await wait_for("all decisions", decide)
+    assert [each["event_id"] for each in told] == ["e1", "e2", "e3", "e4"]
+    assert [{made["campaign_id"]: made["reason"] for made in each["decisions"]} for each in told] == [
+        {},
+        {"cashback": "granted"},
+        {"cashback": "granted", "gift": "granted", "visits": "granted"},
+        {"cashback": "granted", "gift": "pool_empty"},
+    ]
+    [code] = [made["coupon_code"] for d in told[2]["decisions"] for made in d["incentives"] if made["coupon_code"]]
+    assert code == "SPRING-1"
+    assert [each["balances"] for each in told] == [[], [], [{"currency": "POINTS", "pending": 0, "active": 50}], []]
+    [stored] = [each for each in shop.client.get("/v1/users/ann/quests")["items"] if each["occurrence"] == 1]
+    assert told[2]["quests"][0] == {"instance": "1"} | {
+        name: stored[name] for name in told[2]["quests"][0] if name != "instance"
+    }
+    for told_of in [made for each in told for made in each["decisions"]]:
+        decision = shop.client.get(f"/v1/decisions/{told_of['decision_id']}")
+        assert told_of == {name: decision.get(name, told_of[name]) for name in told_of}
+        for incentive in told_of["incentives"]:
+            stored = shop.client.get(f"/v1/incentives/{incentive['incentive_id']}")
+            assert incentive == {name: stored[name] for name in incentive}
+    assert decide_events(shop.client, sent, wait_ms=2000) == told
+    wallet = shop.client.get("/v1/users/ann/wallets/POINTS")
+    assert (wallet["active"], len(await fetch(stack, "SELECT FROM incentive WHERE tenant_id = $1", shop.tenant))) == (
+        50,
+        5,
+    )
 
 
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:

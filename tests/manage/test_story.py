@@ -86,9 +86,10 @@ async def story(plane: Plane, acme: AsyncClient, tmp_path: Path, servers: Addres
         plane.app.state.app_state = replace(state, received=received, refused=refused)
         refusals = DoorRefusals(refused)
         running = asyncio.create_task(refusals.run())
-        route = events_route(
-            state.keys, ValkeyRates(valkey), world.worker.books, cast(Producer, NoProducer()), "t", refusals
-        )
+        nobody_waits: Any = None
+        producer = cast(Producer, NoProducer())
+        rates, books = ValkeyRates(valkey), world.worker.books
+        route = events_route(state.keys, rates, books, producer, "t", waits=nobody_waits, refusals=refusals)
         headers = {"Authorization": f"Bearer {plane.keys['acme']}"}
         transport = httpx.ASGITransport(Starlette(routes=[route]))
         door = AsyncClient(transport=transport, base_url="http://door", headers=headers)

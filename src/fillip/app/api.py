@@ -17,6 +17,8 @@ from fillip.app.requests import Counted
 from fillip.app.settings import Settings
 from fillip.app.valkey import connect_valkey
 from fillip.http.health import HEALTH_PATHS
+from fillip.ingest.answer.postgres import PostgresAnswers
+from fillip.ingest.answer.wait import Waits
 from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
 from fillip.ingest.refused import DoorRefusals
 from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
@@ -48,7 +50,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
     sys.setswitchinterval(SWITCH_S)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=4, command_timeout=5)
+            asyncpg.create_pool(settings.dsn("fillip_worker"), min_size=0, max_size=5, command_timeout=5)
         )
         engine = open_engine(settings.dsn("fillip_api"))
         owner_engine = open_engine(settings.owner_dsn) if settings.operator_key else engine  # else nobody may ask it
@@ -68,8 +70,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             asking = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
             user_queries, seen_counts = AnalyseUserQueries(asking), AnalyseSeenCounts(engine, asking)
             received = AnalyseReceivedEvents(asking, ends.read)
-        refusals = DoorRefusals(refused)
-        door = events_route(keys, rates, books, producer, topics.received, refusals)
+        refusals, waits = DoorRefusals(refused), Waits(PostgresAnswers(pool, topics.received))
+        door = events_route(keys, rates, books, producer, topics.received, waits=waits, refusals=refusals)
         app = build_app(
             engine,
             owner_engine,
@@ -89,7 +91,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
         )
         health.watch("PostgreSQL", partial(reach_engine, engine))
         health.watch("Kafka", ends.read)
-        async with follow(books), follow(refusals):
+        async with follow(books), follow(waits), follow(refusals):
             counted = Counted(ExpressLane(door, app), list_paths([door.path, *HEALTH_PATHS]))
             await serve_http(counted, settings.host, settings.api_port, stop)
 

@@ -1,4 +1,4 @@
-"""What runs beside a server: books that follow their changes, refusals that are remembered."""
+"""What runs beside a server: books that follow their changes, answers that are awaited, refusals that are remembered."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -16,12 +16,18 @@ from fillip.app.monitor import answer_health
 from fillip.embedded.ports import require_free_port
 from fillip.http.health import HEALTH_PATHS
 
+CONNECTIONS = 512
+"""Open at a time, idle ones too; more wait to be accepted. Of requests that wait for decisions there are fewer (see ingest/answer)."""
+
 
 async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:  # noqa: ANN401  # any ASGI app
     """Serve an ASGI application until `stop`. Raises Crash naming what holds the port when it is taken."""
     require_free_port(port, "HTTP")
     whole = BodyDeadline(Drain(app))
-    server = Server(whole, address=host, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+    server = Server(
+        whole, address=host, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False,
+        backlog=CONNECTIONS, backpressure=CONNECTIONS,
+    )  # fmt: skip
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

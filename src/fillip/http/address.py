@@ -28,15 +28,20 @@ def read_segment(segment: str) -> str:
     return unquote(segment)
 
 
-def list_parameters(query: bytes) -> list[str]:
-    """The names of the parameters of a query string, in order; raises Malformed for what no table can hold."""
+def read_parameters(query: bytes) -> list[tuple[str, str]]:
+    """The parameters of a query string, in order; raises Malformed for what no table can hold."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise _say_encoding() from None
     for name, value in pairs:
         _refuse_nul(name + value)
-    return [name for name, _ in pairs]
+    return pairs
+
+
+def list_parameters(query: bytes) -> list[str]:
+    """Their names alone."""
+    return [name for name, _ in read_parameters(query)]
 
 
 def find_parameter_faults(names: Iterable[str], known: Collection[str]) -> list[Fault]:

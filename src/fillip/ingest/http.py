@@ -1,9 +1,14 @@
-"""The HTTP door: POST /v1/events, answered when the broker has every event of the request."""
+"""The HTTP door: POST /v1/events, answered when the broker has every event of the request.
+
+With `wait` it is answered when they are decided too, or the time is over: then it tells what they came to.
+"""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, json
@@ -18,11 +23,14 @@ from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.ports import CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
-from fillip.http.address import check_parameters
+from fillip.http.address import find_parameter_faults, read_parameters
 from fillip.http.bearer import authenticate, check_scope, read_bearer
 from fillip.http.body import JsonRequest, explain_malformed
 from fillip.http.errors import Conflict, Forbidden, HttpRefused, Invalid, TooFast, TooLarge, UnsupportedMedia
 from fillip.http.problems import answer_refused, answer_retry, find_trace_id
+from fillip.ingest.answer.answer import EventAnswer, EventsAnswer
+from fillip.ingest.answer.receipt import Receipt, point_at
+from fillip.ingest.answer.wait import Waits
 from fillip.ingest.decode import clean_detail, read_event
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.refused import DoorRefusals
@@ -33,9 +41,14 @@ __all__ = ["EVENTS_OPENAPI", "EventEntry", "events_route"]
 
 MAX_EVENTS = 1_000
 MAX_FAULTS = 20
+MAX_WAIT_MS = 2_000
 SCOPE = "events:write"
 MEDIA_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
 
+Message: TypeAlias = tuple[str, bytes | str | None, bytes | str | None]
+"""Topic, key and value."""
+
+_WAIT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _CONFLICT = "an event of this id and source said something else"
 _items = json.Decoder(list[msgspec.Raw])
 _item = json.Decoder(msgspec.Raw)
@@ -56,8 +69,11 @@ class InvalidEvents(Invalid):
 class Producer(Protocol):
     """Puts messages into the log."""
 
-    async def send_many(self, messages: Sequence[tuple[str, bytes | str | None, bytes | str | None]]) -> None:
+    async def send_many(self, messages: Sequence[Message]) -> None:
         """Return when all (topic, key, value) are in the log. Raises StreamError."""
+
+    async def send_placed(self, messages: Sequence[Message]) -> list[tuple[int, int]]:
+        """The same; partition and offset of each."""
 
 
 class _TakenEvent(Struct, frozen=True):
@@ -68,13 +84,22 @@ class _TakenEvent(Struct, frozen=True):
 
 
 def events_route(
-    keys: KeyRing, rates: Rates, book: CampaignBook, producer: Producer, topic: str, refusals: DoorRefusals
+    keys: KeyRing,
+    rates: Rates,
+    book: CampaignBook,
+    producer: Producer,
+    topic: str,
+    *,
+    waits: Waits,
+    refusals: DoorRefusals,
 ) -> Route:
     """POST /v1/events: one CloudEvent or an array of at most 1,000; 202 once the broker has them all, else nothing.
 
+    With `wait` (ms) 200 and what came of each, once the ledger has all; 202 with what is known when the time is over.
     Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
     """
-    return Route("/v1/events", _EventsDoor(keys, rates, book, producer, topic, refusals), methods=["POST"])
+    door = _EventsDoor(keys, rates, book, producer, topic, waits=waits, refusals=refusals)
+    return Route("/v1/events", door, methods=["POST"])
 
 
 class EventEntry:
@@ -107,6 +132,8 @@ class _EventsDoor:
         book: CampaignBook,
         producer: Producer,
         topic: str,
+        *,
+        waits: Waits,
         refusals: DoorRefusals,
     ) -> None:
         self._refusals = refusals
@@ -115,13 +142,14 @@ class _EventsDoor:
         self._book = book
         self._producer = producer
         self._topic = topic
+        self._waits = waits
         self._recent = SeenEvents()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
         request = JsonRequest(scope, receive)
         try:
-            accepted = await self._accept(request)
+            status, body = await self._accept(request)
         except ClientDisconnect:
             return
         except HttpRefused as refused:
@@ -130,13 +158,13 @@ class _EventsDoor:
             answer = answer_retry(request, Retry(f"{away}. Send the same request again later."))
         else:
             traced = {"Trace-Id": find_trace_id(request)}
-            answer = Response(b'{"accepted":%d}' % accepted, 202, traced, "application/json")
+            answer = Response(body, status, traced, "application/json")
         await answer(scope, receive, send)
 
-    async def _accept(self, request: JsonRequest) -> int:
+    async def _accept(self, request: JsonRequest) -> tuple[int, bytes]:
         caller = await authenticate(self._keys, read_bearer(request.headers))
         check_scope(caller, SCOPE)
-        check_parameters(request.scope["query_string"])
+        wait_ms = _read_wait(request.scope["query_string"])
         values, single = await _read_values(request)
         per_s, count = caller.quotas.events_per_s, max(1, len(values))
         taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
@@ -151,9 +179,28 @@ class _EventsDoor:
             self._refusals.note(tenant_id, values, refused, single=single)
             raise
         messages = [(self._topic, f"{tenant_id}:{each.event.user_id}", each.value) for each in taken]
+        if wait_ms:
+            return await self._decide(taken, messages, said, wait_ms)
         await self._producer.send_many(messages)
         self._recent.keep(said)
-        return len(taken)
+        return 202, b'{"accepted":%d}' % len(taken)
+
+    async def _decide(
+        self, taken: Sequence[_TakenEvent], messages: Sequence[Message], said: dict[int, int], wait_ms: int
+    ) -> tuple[int, bytes]:
+        """Send, and tell what the ledger makes of it within `wait_ms` from when the log has it: 200 where all is told."""
+        with self._waits.begin(taken[0].event.tenant_id, len(taken)) if taken else nullcontext() as wait:
+            spots = await self._producer.send_placed(messages)
+            self._recent.keep(said)
+            answers: Mapping[int, EventAnswer] = {}
+            if wait is not None:
+                events = [each.event for each in taken]
+                places = [Place(self._topic, *spot) for spot in spots]
+                receipts = [_receive(index, *each) for index, each in enumerate(zip(events, places, strict=True))]
+                answers = await self._waits.finish(wait, receipts, wait_ms / 1000)
+        told = [answers.get(index) or _put_off(each.event) for index, each in enumerate(taken)]
+        status = 202 if any(each.state == "pending" for each in told) else 200
+        return status, json.encode(EventsAnswer(len(taken), told))
 
     def _find_conflicts(self, taken: Sequence[_TakenEvent], *, single: bool) -> dict[int, int]:
         said: dict[int, int] = {}
@@ -167,6 +214,31 @@ class _EventsDoor:
             message = "this event id was already used for different content"
             raise ConflictingDuplicate(message, faults=faults[:MAX_FAULTS])
         return said
+
+
+def _read_wait(query: bytes) -> int:
+    """How long the request wants to wait, in ms; 0 where it does not. Raises Invalid."""
+    if not query:
+        return 0
+    given = read_parameters(query)
+    faults = find_parameter_faults([name for name, _ in given], {"wait"})
+    wrong = [value for _, value in given if not _WAIT.fullmatch(value) or int(value) > MAX_WAIT_MS]
+    if wrong and not faults:
+        faults = [
+            Fault("wait", f"a whole number of milliseconds from 1 to {MAX_WAIT_MS}: send ?wait=200, or leave it out")
+        ]
+    if faults:
+        raise Invalid("the request does not fit: see errors", faults=faults)
+    return int(given[0][1])
+
+
+def _receive(index: int, event: Event, place: Place) -> Receipt:
+    return Receipt(event.tenant_id, event.key, event.event_id, event.source, event.user_id, place, index)
+
+
+def _put_off(event: Event) -> EventAnswer:
+    """What is told of an event as long as nothing is known of it."""
+    return EventAnswer(event.event_id, event.source, "pending", see=point_at(event.event_id, event.source))
 
 
 def _digest_event(event: Event) -> tuple[int, int]:

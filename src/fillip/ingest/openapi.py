@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from msgspec import json
+
+from fillip.ingest.answer.answer import EventsAnswer
+
 _BYTES = "At most 256 bytes in UTF-8"
 _SEGMENT = f"{_BYTES}, not . or .."
 _EVENT: dict[str, Any] = {
@@ -54,10 +58,41 @@ def _problem(description: str, **extra: object) -> dict[str, Any]:
     return _answer(description, {"$ref": "#/components/schemas/Problem"}, "application/problem+json", **extra)
 
 
+_UNSAID = ("title", "default")
+
+
+def _describe_told() -> dict[str, Any]:
+    """The answer to who waits, as its structs declare it, in one piece: these are no components."""
+    [whole], parts = json.schema_components([EventsAnswer], ref_template="{name}")
+
+    def inline(schema: Any) -> Any:  # noqa: ANN401  # any JSON
+        if isinstance(schema, dict):
+            part = parts.get(schema.get("$ref", ""))
+            return (
+                inline(part) if part else {name: inline(value) for name, value in schema.items() if name not in _UNSAID}
+            )
+        return [inline(each) for each in schema] if isinstance(schema, list) else schema
+
+    described: dict[str, Any] = inline(whole)
+    return described
+
+
+_WAIT = {
+    "name": "wait",
+    "in": "query",
+    "description": "Milliseconds to wait for the committed decisions, from when the log has the events",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 2000},
+    "example": 200,
+}
+_TOLD = _describe_told()
 _ACCEPTED = {
     "type": "object",
+    "description": "With `wait` also what is known of each event so far, as in the answer 200",
     "required": ["accepted"],
-    "properties": {"accepted": {"type": "integer", "minimum": 0}},
+    "properties": {
+        "accepted": {"type": "integer", "minimum": 0},
+        "events": {"type": "array", "items": {"type": "object"}},
+    },
     "examples": [{"accepted": 1}],
 }
 _SLOW_DOWN = {
@@ -74,9 +109,10 @@ EVENTS_OPENAPI: dict[str, Any] = {
         "tags": ["events"],
         "operationId": "send_events",
         "summary": "Send events",
-        "description": "One event or up to 1,000, all or none. Answered once they are safely in the log; "
-        "repeat freely, an event of the same source and id counts once. Needs the scope events:write.",
+        "description": "One event or up to 1,000, all or none. Answered once they are safely in the log, with `wait` "
+        "once they are decided; repeat freely, an event of the same source and id counts once. Needs the scope events:write.",
         "security": [{"ApiKey": []}],
+        "parameters": [_WAIT],
         "requestBody": {
             "required": True,
             "content": {
@@ -86,7 +122,12 @@ EVENTS_OPENAPI: dict[str, Any] = {
             },
         },
         "responses": {
-            "202": _answer("All events are in the log", _ACCEPTED, "application/json"),
+            "200": _answer("With `wait`: what came of each event, as it is committed", _TOLD, "application/json"),
+            "202": _answer(
+                "All events are in the log; with `wait`: the time was over for some of them",
+                _ACCEPTED,
+                "application/json",
+            ),
             "400": _problem("The body is not JSON, or the address not UTF-8"),
             "401": _problem("No live API key"),
             "403": _problem("The key lacks the scope, or an event names another tenant"),
@@ -95,7 +136,7 @@ EVENTS_OPENAPI: dict[str, Any] = {
             "413": _problem("More than 1 MiB or 1,000 events"),
             "415": _problem("Another media type"),
             "422": _problem(
-                "Some events are invalid, or a parameter is sent; `errors` names each, and nothing was taken"
+                "Some events are invalid, or a parameter is unknown or wrong; `errors` names each, and nothing was taken"
             ),
             "429": _problem("More events than the tenant's quota allows; nothing was taken", **_SLOW_DOWN),
             "503": _problem("The log or the key store is away; nothing is lost, send again", **_RETRY_AFTER),

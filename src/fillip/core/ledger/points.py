@@ -144,6 +144,11 @@ class PointsReversal(Struct, frozen=True):
     short: int = 0
 
 
+def identify_grant(wallet: WalletKey, incentive_id: UUID) -> UUID:
+    """Id of the transfer that grants an incentive's points."""
+    return identify("grant", *wallet, incentive_id.hex)
+
+
 def identify_reversal(taking: PointsToReverse) -> UUID:
     """Id of the transfer that takes an incentive's points back for one reversal."""
     return identify("reverse", *taking.wallet, taking.reversal.hex, taking.incentive_id.hex)

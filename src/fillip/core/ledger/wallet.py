@@ -49,6 +49,7 @@ from fillip.core.ledger.points import (
     Transfer,
     TransferKind,
     WalletKey,
+    identify_grant,
     identify_reversal,
 )
 
@@ -90,7 +91,7 @@ class Wallet:
         account: Account = "pending" if available_at else "active"
         lot = Lot(incentive_id, amount, left, self.balance.last_seq + 1, 0, available_at, expires_at)
         self._put(lot)
-        transfer_id, changes = identify("grant", *self.key, incentive_id.hex), {incentive_id.hex: left}
+        transfer_id, changes = identify_grant(self.key, incentive_id), {incentive_id.hex: left}
         self._move(transfer_id, "grant", "issued", account, amount, changes, incentive_id.hex, at)
         if available_at and not self._is_pending(lot):
             self._activate(lot, at)

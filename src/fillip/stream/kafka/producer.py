@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -18,6 +19,9 @@ Outgoing: TypeAlias = tuple[str, Text, Text] | tuple[str, Text, Text, int]
 BY_KEY = -1
 Offsets: TypeAlias = dict[Partition, int]
 """The offset behind the last of some messages, by where they went."""
+
+Spot: TypeAlias = tuple[int, int]
+"""Partition and offset of one message."""
 
 MAX_WAITING = 500_000  # messages in librdkafka's queue
 FLUSH_S = 5.0
@@ -44,6 +48,12 @@ class _Delivery:
         self.left -= 1
         if not self.left:
             self.settled.append(self)
+
+    def place(self, spots: dict[int, Spot], index: int, error: KafkaError | None, message: Message) -> None:
+        """Note one delivery report, and where the message of this index went; on the polling thread."""
+        if error is None:
+            spots[index] = message.partition(), message.offset()  # type: ignore[assignment]
+        self(error, message)
 
     def resolve(self) -> None:
         """Wake who waits; on the loop."""
@@ -97,13 +107,23 @@ class KafkaProducer:
         """Send all, in order, queued before the first await; return when the broker has them all. Raises as send."""
         await self.post(messages)
 
-    def post(self, messages: Sequence[Outgoing]) -> "asyncio.Future[Offsets]":
-        """Queue all now, in order; the future is done when the broker has them all, or fails as send does."""
+    async def send_placed(self, messages: Sequence[Outgoing]) -> list[Spot]:
+        """Send all as `send_many` does; where each of them stands."""
+        spots: dict[int, Spot] = {}
+        await self.post(messages, spots)
+        return [spots[index] for index in range(len(messages))]
+
+    def post(self, messages: Sequence[Outgoing], spots: dict[int, Spot] | None = None) -> "asyncio.Future[Offsets]":
+        """Queue all now, in order; the future is done when the broker has them all, or fails as send does.
+
+        `spots` gets where each of them stands, by its index.
+        """
         delivery = _Delivery(len(messages), self._settled)
         produce, queued = self._producer.produce, 0
         try:
             for message in messages:
-                produce(message[0], message[2], message[1], BY_KEY if len(message) == 3 else message[3], delivery)
+                report = delivery if spots is None else partial(delivery.place, spots, queued)
+                produce(message[0], message[2], message[1], BY_KEY if len(message) == 3 else message[3], report)
                 queued += 1
         except (BufferError, KafkaException) as error:  # full, or a message larger than the broker takes
             raise Unsent(f"Kafka takes no more: {error}; {queued} of {len(messages)} messages were queued") from None

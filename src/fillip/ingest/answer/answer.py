@@ -1,0 +1,119 @@
+"""What is told of an event, in the nouns of GET /v1/decisions, /v1/incentives and /v1/quests/progress.
+
+Of decisions and incentives only what never changes is told, so that a request that is sent again is told the same.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Raw, Struct
+
+
+def _list_of(component: str) -> Meta:
+    return Meta(extra_json_schema={"type": "array", "items": {"$ref": f"#/components/schemas/{component}"}})
+
+
+State = Literal["decided", "rejected", "pending"]
+Rewards = Annotated[Raw, _list_of("RewardValue")]
+Limits = Annotated[Raw, _list_of("UseAnswer")]
+Payload = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]})]
+
+
+class IncentiveTold(Struct, frozen=True, gc=False):
+    """One reward that the event brought: `value` in minor units of `currency`, in points, or 0."""
+
+    incentive_id: UUID
+    reward_index: int
+    kind: str
+    value: int
+    currency: str | None
+    payload: Payload
+    coupon_code: str | None
+    expires_at: datetime | None
+
+
+class DecisionTold(Struct, frozen=True):
+    """The answer of one campaign; `rewards` and `limits` are as the ledger has them."""
+
+    decision_id: UUID
+    campaign_id: str
+    campaign_version: int
+    instance: str
+    outcome: str
+    reason: str
+    outranked_by: str | None
+    variant: str | None
+    local_day: date
+    rewards: Rewards
+    shadow: bool
+    limits: Limits
+    book_version: int
+    decided_at: datetime
+    incentives: Sequence[IncentiveTold] = ()
+
+
+class BalanceTold(Struct, frozen=True, gc=False):
+    """A wallet as the event's last grant into it left it."""
+
+    currency: str
+    pending: int
+    active: int
+
+
+class StepTold(Struct, frozen=True, gc=False):
+    """How far a step is, of how far it must come."""
+
+    name: str
+    done: int
+    needed: int
+
+
+class QuestTold(Struct, frozen=True):
+    """A quest instance that the event began or counted for, as it stands when it is told."""
+
+    campaign_id: str
+    campaign_version: int
+    instance: str
+    state: str
+    started_at: datetime
+    ends_at: datetime | None
+    steps: Sequence[StepTold]
+    revision: int
+
+
+class RejectionTold(Struct, frozen=True, gc=False):
+    """Why the event could not be decided."""
+
+    rejection_id: UUID
+    reason: str
+    detail: str
+
+
+class ReversalTold(Struct, frozen=True, gc=False):
+    """Of an event that takes another one back: what came of it so far."""
+
+    state: str
+    reason: str
+
+
+class EventAnswer(Struct, frozen=True, omit_defaults=True):
+    """What came of one event. `see` is where to look: of one that is pending, or of which not all decisions are told."""
+
+    event_id: str
+    event_source: str
+    state: State
+    decisions: Sequence[DecisionTold] | None = None
+    balances: Sequence[BalanceTold] | None = None
+    quests: Sequence[QuestTold] | None = None
+    reversal: ReversalTold | None = None
+    rejection: RejectionTold | None = None
+    see: str | None = None
+
+
+class EventsAnswer(Struct, frozen=True):
+    """What came of a request: its events in their order."""
+
+    accepted: int
+    events: Sequence[EventAnswer]

@@ -1,0 +1,200 @@
+"""Answers read in PostgreSQL, as role fillip_worker, over a connection of their own."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from msgspec import Raw, json
+
+from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.errors import Retry
+from fillip.core.identity import name_instance
+from fillip.core.ledger.points import identify_grant
+from fillip.ingest.answer.answer import (
+    BalanceTold,
+    DecisionTold,
+    EventAnswer,
+    IncentiveTold,
+    QuestTold,
+    RejectionTold,
+    ReversalTold,
+    StepTold,
+)
+from fillip.ingest.answer.receipt import Receipt, point_at
+from fillip.ingest.answer.wait import End, Ends
+from fillip.rows.columns import to_columns
+from fillip.rows.transient_postgres import TRANSIENT_ERRORS
+
+MOST_DECISIONS, MOST_ROWS, MOST_INSTANCES = 100, 1_000, 100
+"""Decisions told of an event; rows read at once, of all events together; quest instances told of an event."""
+
+SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+_steps = json.Decoder(list[StepTold])
+
+
+class PostgresAnswers:
+    """Ledger of the waits. `topic` is where events are received."""
+
+    def __init__(self, pool: asyncpg.Pool, topic: str) -> None:
+        self._pool = pool
+        self._topic = topic
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["AnswersView"]:
+        """A connection for as long as it is read. Raises Retry."""
+        with _retrying():
+            async with self._pool.acquire() as connection:
+                yield AnswersView(connection, self._topic)
+
+
+class AnswersView:
+    """View."""
+
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", topic: str) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._tenants = ""
+
+    async def read_ends(self) -> Ends:
+        """Up to where each partition is decided now."""
+        rows = await self._connection.fetch(SQL["read_ends"], self._topic)
+        return {partition: End(generation, next_offset) for partition, generation, next_offset in rows}
+
+    async def read_answers(self, receipts: Sequence[Receipt], ends: Ends) -> Sequence[EventAnswer]:
+        """What came of decided events, of all or of the first ones: one at least."""
+        await self._see({receipt.tenant_id for receipt in receipts})
+        places = ((r.place.partition, ends[r.place.partition].generation, r.place.offset) for r in receipts)
+        names = ((receipt.tenant_id, receipt.event_key, receipt.user_id) for receipt in receipts)
+        columns = to_columns((name + place for name, place in zip(names, places, strict=True)), 6)
+        limits = MOST_DECISIONS + 1, MOST_ROWS
+        rows = await self._connection.fetch(SQL["read_outcomes"], *columns, *limits, self._topic)
+        by_receipt = [(receipts[number - 1], list(found)) for number, found in groupby(rows, lambda row: row["number"])]
+        if len(rows) == MOST_ROWS:  # the last one's may not be all
+            by_receipt.pop()
+        return await self._describe(by_receipt)
+
+    async def _see(self, tenant_ids: set[str]) -> None:
+        """Name tenants to row-level security, for this session: it serves nothing else."""
+        named = ",".join(sorted(tenant_ids))
+        if named != self._tenants:
+            await self._connection.execute("SELECT set_config('app.tenants', $1, false)", named)
+            self._tenants = named
+
+    async def _describe(self, found: Sequence[tuple[Receipt, list[asyncpg.Record]]]) -> list[EventAnswer]:
+        granted = [(r, row) for r, rows in found for row in rows if row["outcome"] == "granted"]
+        incentives = await self._read_incentives(granted) if granted else {}
+        balances = await self._read_balances(granted, incentives)
+        counted = [receipt for receipt, rows in found if rows[0]["counted"]]
+        quests = await self._read_quests(counted) if counted else {}
+        return [
+            _answer(receipt, rows, incentives, balances.get(receipt, ()), quests.get(receipt, ()))
+            for receipt, rows in found
+        ]
+
+    async def _read_incentives(
+        self, granted: Iterable[tuple[Receipt, asyncpg.Record]]
+    ) -> Mapping[UUID, Sequence[IncentiveTold]]:
+        """By decision, in the order of the rewards."""
+        keys = {(r.tenant_id, r.user_id, row["decided_at"], row["decision_id"]) for r, row in granted}
+        incentives = defaultdict[UUID, list[IncentiveTold]](list)
+        for decision_id, *given in await self._connection.fetch(SQL["read_incentives"], *to_columns(keys, 4)):
+            incentives[decision_id].append(_read_incentive(given))
+        return incentives
+
+    async def _read_balances(
+        self, granted: Iterable[tuple[Receipt, asyncpg.Record]], incentives: Mapping[UUID, Sequence[IncentiveTold]]
+    ) -> Mapping[Receipt, Sequence[BalanceTold]]:
+        """By receipt, of the last of its grants into each wallet."""
+        owners = defaultdict[UUID, list[Receipt]](list)  # an event may have come twice
+        for receipt, row in granted:
+            for each in incentives[row["decision_id"]]:
+                currency = KINDS[each.kind].find_wallet(each.currency)
+                if currency and each.value:
+                    wallet = receipt.tenant_id, receipt.user_id, currency
+                    owners[identify_grant(wallet, each.incentive_id)].append(receipt)
+        if not owners:
+            return {}
+        keys = to_columns(((of[0].tenant_id, transfer_id) for transfer_id, of in owners.items()), 2)
+        last = defaultdict[Receipt, dict[str, BalanceTold]](dict)
+        for transfer_id, currency, pending, active in await self._connection.fetch(SQL["read_balances"], *keys):
+            for receipt in owners[transfer_id]:
+                last[receipt][currency] = BalanceTold(currency, pending, active)
+        return {receipt: [by_currency[c] for c in sorted(by_currency)] for receipt, by_currency in last.items()}
+
+    async def _read_quests(self, counted: Sequence[Receipt]) -> Mapping[Receipt, Sequence[QuestTold]]:
+        keys = to_columns(((receipt.tenant_id, receipt.event_key, receipt.user_id) for receipt in counted), 3)
+        quests = defaultdict[Receipt, list[QuestTold]](list)
+        for row in await self._connection.fetch(SQL["read_progress"], *keys, MOST_INSTANCES):
+            quests[counted[row["number"] - 1]].append(_read_quest(row))
+        return quests
+
+
+def _answer(
+    receipt: Receipt,
+    rows: Sequence[asyncpg.Record],
+    incentives: Mapping[UUID, Sequence[IncentiveTold]],
+    balances: Sequence[BalanceTold],
+    quests: Sequence[QuestTold],
+) -> EventAnswer:
+    first, see = rows[0], point_at(receipt.event_id, receipt.event_source)
+    if first["rejection_id"]:
+        rejection = RejectionTold(first["rejection_id"], first["rejected_for"], first["detail"])
+        return EventAnswer(receipt.event_id, receipt.event_source, "rejected", rejection=rejection)
+    if first["put_off"]:
+        return EventAnswer(receipt.event_id, receipt.event_source, "pending", see=see)
+    decisions = [_read_decision(row, incentives) for row in rows[:MOST_DECISIONS] if row["decision_id"]]
+    reversal = first["reversal_state"] and ReversalTold(first["reversal_state"], first["reversal_reason"])
+    more = see if len(rows) > MOST_DECISIONS else None
+    return EventAnswer(
+        receipt.event_id, receipt.event_source, "decided", decisions, balances, quests, reversal or None, see=more
+    )
+
+
+def _read_decision(row: asyncpg.Record, incentives: Mapping[UUID, Sequence[IncentiveTold]]) -> DecisionTold:
+    names = [name for name in DecisionTold.__struct_fields__ if name not in ("rewards", "limits", "incentives")]
+    return DecisionTold(
+        **{name: row[name] for name in names},
+        rewards=Raw(row["reward_values"]),
+        limits=Raw(row["limits"]),
+        incentives=incentives.get(row["decision_id"], ()),
+    )
+
+
+def _read_incentive(row: Sequence[Any]) -> IncentiveTold:
+    incentive_id, reward_index, kind, value, currency, payload, coupon_code, expires_at = row
+    return IncentiveTold(
+        incentive_id=incentive_id,
+        reward_index=reward_index,
+        kind=kind,
+        value=value,
+        currency=currency,
+        payload=Raw(payload or "null"),
+        coupon_code=coupon_code,
+        expires_at=expires_at,
+    )
+
+
+def _read_quest(row: asyncpg.Record) -> QuestTold:
+    return QuestTold(
+        campaign_id=row["campaign_id"],
+        campaign_version=row["campaign_version"],
+        instance=name_instance(row["instance_key"], row["occurrence"]),
+        state=row["state"],
+        started_at=row["started_at"],
+        ends_at=row["ends_at"],
+        steps=_steps.decode(row["steps"]),
+        revision=row["revision"],
+    )
+
+
+@contextmanager
+def _retrying() -> Iterator[None]:
+    try:
+        yield
+    except TRANSIENT_ERRORS as error:
+        raise Retry(f"{type(error).__name__}: {error}") from error
