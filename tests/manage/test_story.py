@@ -30,7 +30,7 @@ from fillip.manage.event.analyse_http import AnalyseReceivedEvents
 from tests.conftest import run_sql
 from tests.manage.backfill_world import KEY, NOW, BackfillWorld, buy, open_backfill_world, take_back
 from tests.manage.conftest import Plane
-from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+from tests.manage.shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 ALL = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 
@@ -175,6 +175,24 @@ async def test_campaigns_come_in_pages_by_the_definitions_that_the_event_was_dec
     now = await story.tell("e1")
     assert (now["as_of"], now["book_version"] > first["book_version"]) == ("now", True)
     assert by_campaign(now) == dict.fromkeys(("a", "b", "c", "d"), ("no_match", "changed"))
+
+
+async def test_of_a_quest_it_is_told_what_the_event_gave_also_under_a_version_that_is_kept(story: StoryWorld) -> None:
+    client = story.world.client
+    await launch(client, "visits", QUEST)
+    await story.world.refresh()
+    await story.world.happen(buy("first", "ada"), load=False)
+    step = {"name": "visit", "action": "PURCHASE", "count": 2, "rule": "event.amount_cents >= 5000"}
+    changed = QUEST | {"schedule": {"starts_at": LONG_AGO}, "quest": QUEST["quest"] | {"steps": [step]}}
+    saved = await client.put("/v1/campaigns/visits?open_instances=keep", json=changed, headers=ANY)
+    assert saved.status_code == 200, saved.text
+    await story.world.refresh()
+    await story.world.happen(buy("second", "ada"), buy("other", "linus"))
+    kept, other = await story.tell("second"), await story.tell("other")
+    assert by_campaign(kept) == {"visits": ("progress", "quest")}
+    assert "gave 1 to step visit" in kept["campaigns"]["items"][0]["summary"]
+    # what the kept version alone would take has met the quest, and found no instance
+    assert (other["state"], by_campaign(other)) == ("decided", {"visits": ("no_match", "quest")})
 
 
 async def test_an_event_that_met_nothing_is_told_once_it_is_loaded_and_never_denied_before(

@@ -18,7 +18,7 @@ from fillip.core.ports import DoorRefusal, RefusedEvent, RefusedEvents
 from fillip.http.errors import HttpRefused
 from fillip.ingest.decode import clean_detail
 
-WAITING, WAITING_OF_TENANT = 16, 2
+WAITING, WAITING_OF_TENANT = 32, 8
 """Requests, of a megabyte at most, that wait to be remembered."""
 WITH_OTHERS = "some events of its request can't be taken, so none was: the answer named the first 20"
 """Of an event of which the answer said nothing."""

@@ -120,7 +120,7 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
     state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
     tenant = await recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
     action = await recall_document(connection, caller, decision.book_version, "action", occurrence.action)
-    campaign_version = await know_lists(connection, caller, read_stored_version(row, state), decision.book_version)
+    campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
     context = build_context(
@@ -293,7 +293,7 @@ async def read_versions(connection: Connection, caller: Caller, rows: Sequence[R
     earlier = await list_kept(connection, caller) if any(row.kept for row in rows) else []
     campaign_versions = []
     for row in rows:
-        versions = [read_stored_version(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
+        versions = [_read_version(each, row.shown) for each in (*_choose(earlier, row.campaign_id), row)]
         campaign_versions.append(join_versions([await know_lists(connection, caller, each) for each in versions]))
     return campaign_versions
 
@@ -302,7 +302,7 @@ def _choose(earlier: Iterable[Row[Any]], campaign_id: str) -> list[Row[Any]]:
     return [row for row in earlier if row.campaign_id == campaign_id]
 
 
-def read_stored_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
+def _read_version(row: Row[Any], state: CampaignState) -> CampaignVersion:
     """The campaign version that a row holds, in `state`; of the same content the same, with its compiled rules."""
     definition, checked = msgspec.json.encode(row.definition), msgspec.json.encode(row.checked)
     return _keep_version(row.campaign_id, row.version, state, definition, checked)

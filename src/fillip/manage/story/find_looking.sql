@@ -13,7 +13,7 @@ WITH newest AS MATERIALIZED (
            OR jsonb_path_exists(d.definition, '$.quest.steps[*] ? (@.action == $action)', jsonb_build_object('action', CAST(:action AS text))))
 )
 SELECT c.object_id AS campaign_id, CAST(c.document ->> 'version' AS integer) AS version, c.document ->> 'state' AS state,
-       c.document -> 'kept' AS kept, c.document -> 'definition' AS definition, c.document -> 'checked' AS checked,
+       c.document -> 'kept' AS kept, CAST(c.document -> 'definition' AS text) AS definition, CAST(c.document -> 'checked' AS text) AS checked,
        (SELECT count(*) FROM looking) AS looking
 FROM (SELECT * FROM looking WHERE object_id > :after ORDER BY object_id LIMIT :most) l
 JOIN book_change c ON c.tenant_id = :tenant_id AND c.book_version = l.book_version

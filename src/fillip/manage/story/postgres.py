@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 from sqlalchemy import and_, func, select, text
 
-from fillip.core.book.version import CampaignVersion, join_versions
+from fillip.core.book.version import CampaignVersion
 from fillip.core.erasure import is_erased
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller, ReceivedEvent
@@ -20,7 +20,6 @@ from fillip.manage.explain.checks import EventContext
 from fillip.manage.explain.postgres import (
     ExplainedEvent,
     build_context,
-    read_stored_version,
     read_tenant,
     recall_document,
 )
@@ -39,6 +38,7 @@ from fillip.manage.story.record import (
     QuestTraces,
     Settled,
     StoredRejection,
+    StoredVersion,
 )
 from fillip.rows.campaign.postgres import name_lists
 
@@ -150,7 +150,7 @@ async def list_waiting(
 async def list_looking(
     connection: Connection, caller: Caller, action: str, book_version: int, *, after: str, most: int
 ) -> LookingCampaigns:
-    """Campaigns that look at an action, as they and the lists of their rules stood at a version of the book."""
+    """Campaigns that look at an action, as they stood at a version of the book."""
     given = {
         "tenant_id": caller.tenant_id,
         "book_version": book_version,
@@ -159,25 +159,29 @@ async def list_looking(
         "most": most + 1,
     }
     rows = (await connection.execute(_LOOKING, given)).all()
-    page = rows[:most]
-    earlier: dict[str, list[CampaignVersion]] = {}
-    if wanted := [(row.campaign_id, version) for row in page for version in row.kept or ()]:
-        states = {row.campaign_id: row.state for row in page}
+    newest = [msgspec.convert(row._mapping, StoredVersion) for row in rows[:most]]
+    kept: list[StoredVersion] = []
+    if wanted := [(each.campaign_id, version) for each in newest for version in each.kept or ()]:
+        states = {each.campaign_id: each.state for each in newest}
         asked = {"campaign_ids": [each for each, _ in wanted], "versions": [version for _, version in wanted]}
-        for row in await connection.execute(_RETAINED, asked | {"tenant_id": caller.tenant_id}):
-            earlier.setdefault(row.campaign_id, []).append(read_stored_version(row, states[row.campaign_id]))
-    versions = [join_versions([*earlier.get(row.campaign_id, ()), read_stored_version(row, row.state)]) for row in page]
+        found = await connection.execute(_RETAINED, asked | {"tenant_id": caller.tenant_id})
+        kept = [StoredVersion(**row._mapping, state=states[row.campaign_id]) for row in found]
+    last = newest[-1].campaign_id if len(rows) > most else None
+    return LookingCampaigns(newest, kept, rows[0].looking if rows else 0, last)
+
+
+async def know_all_lists(
+    connection: Connection, caller: Caller, versions: Sequence[CampaignVersion], book_version: int
+) -> list[CampaignVersion]:
+    """The campaigns with the lists that their rules read, as they were at a version of the book."""
     named = {list_id for each in versions for one in (each, *each.retained) for list_id in name_lists(one)}
     lists = await read_lists(connection, caller, named, book_version)
 
     def know(version: CampaignVersion) -> CampaignVersion:
-        mine = {list_id: lists[list_id] for list_id in name_lists(version) if list_id in lists}
+        mine = {list_id: lists[list_id] for list_id in name_lists(version)}
         return structs.replace(version, lists=mine, retained=tuple(map(know, version.retained)))
 
-    total = rows[0].looking if rows else 0
-    return LookingCampaigns(
-        [know(each) for each in versions], total, page[-1].campaign_id if len(rows) > most else None
-    )
+    return [know(each) for each in versions] if named else list(versions)
 
 
 async def load_context(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.campaign import CampaignState
 from fillip.core.ledger.decision import DecisionReason, Outcome
 from fillip.core.limit import CounterUse
 from fillip.manage.explain.postgres import ExplainedEvent
@@ -66,10 +66,24 @@ class Settled(Struct, frozen=True):
     book_version: int | None
 
 
-class LookingCampaigns(Struct, frozen=True):
-    """A page of the campaigns that look at an action, how many there are in all, and the id behind which the next page begins."""
+class StoredVersion(Struct, frozen=True):
+    """A version of a campaign, its definition and compiled rules as JSON; `kept` are earlier ones that open instances go on under."""
 
-    versions: Sequence[CampaignVersion]
+    campaign_id: str
+    version: int
+    definition: str
+    checked: str
+    state: CampaignState
+    kept: Sequence[int] | None = None
+
+
+class LookingCampaigns(Struct, frozen=True):
+    """A page of the campaigns that look at an action, the earlier versions that they keep, and how many there are in all; behind `last`
+    the next page begins.
+    """
+
+    newest: Sequence[StoredVersion]
+    kept: Sequence[StoredVersion]
     total: int
     last: str | None
 

@@ -24,7 +24,7 @@ from fillip.manage.story.answer import (
 )
 from fillip.manage.story.finding import FoundEvent
 from fillip.manage.story.record import EventDecision, QuestTraces
-from fillip.manage.story.told import CampaignFacts, tell_campaigns
+from fillip.manage.story.told import CampaignFacts, read_campaigns, tell_campaigns
 
 PORTION = 10
 """Campaigns that are explained at once: between portions other tenants have their turns."""
@@ -50,7 +50,7 @@ async def tell_story(
     looked, told = None, list[CampaignTold]()
     if found.event:
         async with transaction(engine, caller) as connection:
-            looked = await _look(connection, caller, found, found.event, after=after, most=most)
+            looked = await _look(connection, aside, caller, found, found.event, after=after, most=most)
         for first in range(0, len(looked.facts), PORTION):
             portion = looked.facts[first : first + PORTION]
             told += await aside.run(caller.tenant_id, tell_campaigns, portion, datetime.now(UTC))
@@ -76,7 +76,14 @@ async def tell_story(
 
 
 async def _look(
-    connection: Connection, caller: Caller, found: FoundEvent, event: ExplainedEvent, *, after: str, most: int
+    connection: Connection,
+    aside: Aside,
+    caller: Caller,
+    found: FoundEvent,
+    event: ExplainedEvent,
+    *,
+    after: str,
+    most: int,
 ) -> _Looked:
     pinned = found.settled and found.settled.book_version
     version = pinned or await postgres.find_book_version(connection, caller)
@@ -89,13 +96,13 @@ async def _look(
         reversals = await postgres.list_reversals_of(connection, caller, found.name.key)
         looked = structs.replace(looked, decisions=decisions, reversals=reversals)
     page = await postgres.list_looking(connection, caller, event.action, version, after=after, most=most)
-    if not page.versions:
+    if not page.newest:
         return looked
+    campaigns = await aside.run(caller.tenant_id, read_campaigns, page)
+    campaigns = await postgres.know_all_lists(connection, caller, campaigns, version)
     recorded = next((each for each in decisions if each.user_attributes is not None), None)
-    context = await postgres.load_context(connection, caller, event, version, page.versions[0], recorded)
-    mine, waiting, traces = await _list_recorded(
-        connection, caller, found, [each.campaign_id for each in page.versions]
-    )
+    context = await postgres.load_context(connection, caller, event, version, campaigns[0], recorded)
+    mine, waiting, traces = await _list_recorded(connection, caller, found, [each.campaign_id for each in campaigns])
     facts = [
         CampaignFacts(
             context=structs.replace(context, campaign_version=each),
@@ -104,7 +111,7 @@ async def _look(
             waits=each.campaign_id in waiting,
             recorded=found.ledger.event is not None,
         )
-        for each in page.versions
+        for each in campaigns
     ]
     return structs.replace(looked, facts=facts, total=page.total, last=page.last, recorded=recorded)
 

@@ -5,11 +5,13 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from fillip.core.book.version import CampaignVersion, join_versions
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, Outcome
 from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, describe_conflict
 from fillip.manage.story.answer import CampaignTold
-from fillip.manage.story.record import EventDecision, QuestTraces
+from fillip.manage.story.record import EventDecision, LookingCampaigns, QuestTraces, StoredVersion
+from fillip.rows.campaign.postgres import read_version
 
 _BEFORE_REWARD = ("paused", "holdout", "control", "late")
 """Reasons of denials that a check of eligibility has too."""
@@ -23,6 +25,18 @@ class CampaignFacts(Struct, frozen=True):
     traces: QuestTraces
     waits: bool
     recorded: bool
+
+
+def read_campaigns(looking: LookingCampaigns) -> list[CampaignVersion]:
+    """The campaigns of a page, each with those that it keeps, without the lists that their rules read."""
+    kept: dict[str, list[CampaignVersion]] = {}
+    for each in looking.kept:
+        kept.setdefault(each.campaign_id, []).append(_read_version_of(each))
+    return [join_versions([*kept.get(each.campaign_id, ()), _read_version_of(each)]) for each in looking.newest]
+
+
+def _read_version_of(stored: StoredVersion) -> CampaignVersion:
+    return read_version(stored.campaign_id, stored.version, stored.state, stored.definition, stored.checked)
 
 
 def tell_campaigns(told: Sequence[CampaignFacts], now: datetime) -> list[CampaignTold]:
