@@ -160,14 +160,14 @@ async def list_looking(
     }
     rows = (await connection.execute(_LOOKING, given)).all()
     newest = [msgspec.convert(row._mapping, StoredVersion) for row in rows[:most]]
-    kept: list[StoredVersion] = []
+    retained: list[StoredVersion] = []
     if wanted := [(each.campaign_id, version) for each in newest for version in each.kept or ()]:
         states = {each.campaign_id: each.state for each in newest}
         asked = {"campaign_ids": [each for each, _ in wanted], "versions": [version for _, version in wanted]}
         found = await connection.execute(_RETAINED, asked | {"tenant_id": caller.tenant_id})
-        kept = [StoredVersion(**row._mapping, state=states[row.campaign_id]) for row in found]
+        retained = [StoredVersion(**row._mapping, state=states[row.campaign_id]) for row in found]
     last = newest[-1].campaign_id if len(rows) > most else None
-    return LookingCampaigns(newest, kept, rows[0].looking if rows else 0, last)
+    return LookingCampaigns(newest, retained, rows[0].looking if rows else 0, last)
 
 
 async def know_all_lists(

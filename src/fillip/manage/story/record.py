@@ -78,12 +78,12 @@ class StoredVersion(Struct, frozen=True):
 
 
 class LookingCampaigns(Struct, frozen=True):
-    """A page of the campaigns that look at an action, the earlier versions that they keep, and how many there are in all; behind `last`
+    """A page of the campaigns that look at an action, the earlier versions that their open instances go on under, and how many there are in all; behind `last`
     the next page begins.
     """
 
     newest: Sequence[StoredVersion]
-    kept: Sequence[StoredVersion]
+    retained: Sequence[StoredVersion]
     total: int
     last: str | None
 

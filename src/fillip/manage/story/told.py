@@ -28,11 +28,11 @@ class CampaignFacts(Struct, frozen=True):
 
 
 def read_campaigns(looking: LookingCampaigns) -> list[CampaignVersion]:
-    """The campaigns of a page, each with those that it keeps, without the lists that their rules read."""
-    kept: dict[str, list[CampaignVersion]] = {}
-    for each in looking.kept:
-        kept.setdefault(each.campaign_id, []).append(_read_version_of(each))
-    return [join_versions([*kept.get(each.campaign_id, ()), _read_version_of(each)]) for each in looking.newest]
+    """The campaigns of a page, each with its retained versions, without the lists that their rules read."""
+    retained: dict[str, list[CampaignVersion]] = {}
+    for each in looking.retained:
+        retained.setdefault(each.campaign_id, []).append(_read_version_of(each))
+    return [join_versions([*retained.get(each.campaign_id, ()), _read_version_of(each)]) for each in looking.newest]
 
 
 def _read_version_of(stored: StoredVersion) -> CampaignVersion:
