@@ -190,6 +190,7 @@ def test_the_oracle_and_the_product_know_nothing_of_each_other():
         "ids",
         "ledger",
         "limits",
+        "list_functions",
         "model",
         "quest",
         "reversal",

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
 from google.protobuf.any_pb2 import Any as Envelope
 from rich.markup import escape
 
@@ -32,6 +33,10 @@ FEATURES = {
     "lists and maps of mixed types": re.compile(r"the type of this is not known"),
     "string(double)": re.compile(r"'string' of \(double\)"),
     "matches() with a computed pattern": re.compile(r"pattern of matches\(\) must be written out"),
+    "math.least and math.greatest of several types": re.compile(r"'math\.(least|greatest)' of"),
+    "what else the libraries math and strings have": re.compile(
+        r"'(math\.\w+|strings\.quote|format|charAt|indexOf|lastIndexOf|reverse)' of"
+    ),
     "comparing whole objects": re.compile(r"objects cannot be compared"),
 }
 _TYPES = {
@@ -81,7 +86,7 @@ def try_case(case: Case) -> str | None:
         raise Unsupported("messages")
     if given.get("disableCheck"):
         raise Unsupported("rules that are not type-checked")
-    wanted = ERROR if "evalError" in given else read_value(given["value"])
+    wanted = ERROR if "evalError" in given else read_value(given.get("value", {"boolValue": True}))
     bound = {name: read_value(held["value"]) for name, held in given.get("bindings", {}).items()}
     try:
         root = compile_case(given, bound)
@@ -100,7 +105,8 @@ def try_case(case: Case) -> str | None:
 def compile_case(given: dict[str, Any], bound: dict[str, Any]) -> Node:
     """The tree of a case, its variables read from the event."""
     variables = {each["name"]: read_type(each["ident"]["type"]) for each in given.get("typeEnv", [])}
-    environment = cel.NewEnv(variables=variables, container=given.get("container") or None)
+    extensions = [ext_strings.ExtStrings(), ext_math.ExtMath()]
+    environment = cel.NewEnv(variables=variables, container=given.get("container") or None, extensions=extensions)
     checked = Envelope.FromString(environment.compile(given["expr"]).serialize()).value
     return bind(decode_rule(checked).root, frozenset(bound))
 

@@ -13,7 +13,7 @@ VERSION = "0.6.1"
 FOLDER = Path("build/cel-spec")
 CORE = frozenset(
     {"basic", "comparisons", "conversions", "fp_math", "integer_math", "lists", "logic", "macros", "namespace"}
-    | {"parse", "plumbing", "string", "timestamps", "type_deduction", "unknowns", "fields"}
+    | {"parse", "plumbing", "string", "timestamps", "type_deduction", "unknowns", "fields", "string_ext", "math_ext"}
 )
 _PRINT = (
     "import {tests} from '@bufbuild/cel-spec/testdata/conformance.js'; process.stdout.write(JSON.stringify(tests));"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
@@ -12,40 +13,54 @@ from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_type
 from fillip.manage.rule.checker import check_rule
 from fillip.manage.rule.descriptor import PACKAGE, build_pool
+from tests.oracle.list_functions import FUNCTIONS
 
+_TEXT: dict[str, Any] = {"type": "string"}
 _PURCHASE: dict[str, dict[str, Any]] = {
     "qty": {"type": "integer"},
     "stock": {"type": ["integer", "null"]},
     "price": {"type": "number"},
     "rate": {"type": ["number", "null"]},
-    "category": {"type": "string"},
+    "category": _TEXT,
     "coupon": {"type": ["string", "null"]},
     "gift": {"type": "boolean"},
     "member": {"type": ["boolean", "null"]},
     "at": {"type": "string", "format": "date-time"},
-    "tags": {"type": "array", "items": {"type": "string"}},
+    "tags": {"type": "array", "items": _TEXT},
     "scores": {"type": "array", "items": {"type": "number"}},
     "lines": {
         "type": "array",
         "items": {
             "type": "object",
             "required": ["sku"],
-            "properties": {"sku": {"type": "string"}, "n": {"type": "integer"}},
+            "properties": {"sku": _TEXT, "n": {"type": "integer"}},
         },
     },
 }
 
 
-def make_action(max_items: int) -> ObjectType:
-    """The shop's purchase, with lists that may be as long."""
-    parts = {
-        name: part | {"maxItems": max_items} if part["type"] == "array" else part for name, part in _PURCHASE.items()
-    }
-    return derive_type({"type": "object", "required": list(_PURCHASE), "properties": parts})
+def make_action(max_items: int, max_length: int | None = None) -> ObjectType:
+    """The shop's purchase, with lists and texts that may be as long."""
+    return derive_type(
+        _bound({"type": "object", "required": list(_PURCHASE), "properties": _PURCHASE}, max_items, max_length)
+    )
 
 
-ACTION, WIDE = make_action(8), make_action(256)
-USER = derive_type({"type": "object", "properties": {"tier": {"type": "string"}, "vip": {"type": "boolean"}}})
+def _bound(schema: dict[str, Any], max_items: int, max_length: int | None) -> dict[str, Any]:
+    made = schema | ({"maxItems": max_items} if schema["type"] == "array" else {})
+    if "string" in schema["type"] and max_length is not None and "format" not in schema:
+        made["maxLength"] = max_length
+    if "items" in schema:
+        made["items"] = _bound(schema["items"], max_items, max_length)
+    if "properties" in schema:
+        made["properties"] = {name: _bound(part, max_items, max_length) for name, part in schema["properties"].items()}
+    return made
+
+
+ACTION, WIDE = make_action(8, 40), make_action(256)
+USER = derive_type(
+    {"type": "object", "properties": {"tier": {"type": "string", "maxLength": 40}, "vip": {"type": "boolean"}}}
+)
 
 read_event = build_coercer(ACTION)
 read_user = build_coercer(USER)
@@ -71,6 +86,8 @@ ENVIRONMENT = cel.NewEnv(
         "cohorts": cel.Type.List(cel.Type.STRING),
         "lists": cel.Type(f"{PACKAGE}.lists"),
     },
+    functions=FUNCTIONS,
+    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
 )
 BASKET = {
     "qty": 2,

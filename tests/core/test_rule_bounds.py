@@ -3,7 +3,8 @@
 import pytest
 
 from fillip.core.rule import RuleRefused, decode_rule
-from fillip.core.rule.cost import MAX_COST, estimate, measure
+from fillip.core.rule.cost import MAX_COST, estimate
+from fillip.core.rule.extent import measure
 from fillip.core.schema.coerce import SchemaViolation, build_coercer
 from fillip.core.schema.types import SchemaUnusable, derive_type
 from fillip.manage.rule.checker import check_rule

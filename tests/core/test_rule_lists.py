@@ -87,6 +87,9 @@ def test_where_there_is_no_list_at_all_none_is_known():
         "event.tags.exists(t, t in lists.words + ['x'])",
         "event.category in (event.gift ? lists.words : lists.none)",
         "lists.words == event.tags + lists.none",
+        "sum(lists.numbers) > 1",
+        "event.category in lists.words.distinct()",
+        "event.category == lists.words.max()",
     ],
 )
 def test_going_through_a_list_costs_as_much_as_the_longest_has_items(source):

@@ -75,6 +75,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "tiers": _simple("More for more", rewards=[{"kind": "points", "formula": {"of": "10000 / (event.amount - 99)",
         "tiers": [{"at_least": 80, "value": 9}, {"at_least": 100, "percent": "7.5"}], "rounding": "half_up"}}]),
     "early": _simple("A badge", rewards=[{"kind": "badge", "badge": "early"}, {"kind": "points", "value": 5}]),
+    "reckoned": _simple("What is big twice, up to a bound", rewards=[{"kind": "points", "formula": {"of":
+        "sum([event.amount, 99, event.amount].filter(n, n > 99)) / 2 + math.least(event.amount, 150)"}}]),
     "night": _simple("After eleven at night, and on Sundays", 'event.time.getHours("America/New_York") == 23 || '
         'event.time.getDayOfWeek("America/New_York") == 0', 15),
     "soon": _quest("Soon after joining", [BUY | {"rule": 'event.amount > 99 && event.time - start.time < duration("2h")'}],
@@ -175,7 +177,13 @@ LIMITS: dict[str, dict[str, Any]] = {
         "currency": "POINTS",
     },
     "miles": {"scope": "user", "measure": "value", "span": "year", "reward_kind": "points", "currency": "MILES"},
-    "shops": {"scope": "tenant", "measure": "count", "span": "month", "action": "BUY", "key": "event.shop"},
+    "shops": {
+        "scope": "tenant",
+        "measure": "count",
+        "span": "month",
+        "action": "BUY",
+        "key": "event.shop.upperAscii()",
+    },
 }
 CAPS = {
     "budget": [100, 170, 400, 5000, 5000],

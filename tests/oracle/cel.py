@@ -6,11 +6,16 @@ from functools import cache
 from typing import Any
 
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.oracle.list_functions import FUNCTIONS
 
 ENVIRONMENT = cel.NewEnv(
     variables=dict.fromkeys(("event", "user", "start", "lists"), cel.Type.DYN)
-    | {"cohorts": cel.Type.List(cel.Type.STRING)}
+    | {"cohorts": cel.Type.List(cel.Type.STRING)},
+    functions=FUNCTIONS,
+    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
 )
 
 

@@ -23,6 +23,8 @@ from fillip.core.rule.tree import (
 _PRIMITIVES = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
 _WELL_KNOWN = {2: "timestamp", 3: "duration"}
 _DYN = CelType("dyn")
+_WRITTEN = {"math.@min": "math.least", "math.@max": "math.greatest"}
+"""Functions that the checker's macros call by another name."""
 _SHORT_CIRCUITS: dict[str, FoldKind] = {"_&&_": "all", "_||_": "exists"}
 
 
@@ -83,12 +85,14 @@ class _Decoder:
     def decode_call_expr(self, expr: wire.Expr, offset: int, type_: CelType) -> Node:
         call = expr.call_expr
         args = ([call.target] if call.HasField("target") else []) + list(call.args)
+        name = _WRITTEN.get(call.function, call.function)
         overloads = self.references[expr.id].overload_id if expr.id in self.references else []
         supported = [overload for overload in overloads if overload in TEMPLATES]
         if len(overloads) != 1 or not supported:
             of = ", ".join(self.read_type(arg).kind for arg in args)
-            raise self.refuse(expr, f"function '{call.function}' of ({of}) is not supported")
-        node = Call(offset, type_, call.function, overloads[0], tuple(self.decode(arg) for arg in args))
+            mixed = ": give them one type, 5.0 beside doubles" if call.function in _WRITTEN else ""
+            raise self.refuse(expr, f"function '{name}' of ({of}) is not supported{mixed}")
+        node = Call(offset, type_, name, overloads[0], tuple(self.decode(arg) for arg in args))
         if call.function == "matches":
             self.check_pattern(args[-1])
         if node.overload in ("equals", "not_equals") and any(arg.type.holds("object") for arg in node.args):

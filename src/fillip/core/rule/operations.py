@@ -10,12 +10,14 @@ from typing import Any
 
 from fillip.core import pattern
 from fillip.core.instant import read_instant_ns, write_instant, write_span
-from fillip.core.rule import arithmetic, calendar
+from fillip.core.rule import arithmetic, calendar, lists, texts
 
 _COMPARED = ("bool", "int64", "uint64", "double", "string", "timestamp", "duration")
 _ORDERS = {"less": "<", "less_equals": "<=", "greater": ">", "greater_equals": ">="}
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*"}
 _SIZES = ("size_string", "string_size", "size_list", "list_size", "size_map", "map_size")
+_OF_LISTS = {"sum": "sum_ints", "min": "find_least", "max": "find_greatest", "distinct": "drop_repeats"}
+_OF_DOUBLES = {"sum": "sum_doubles", "distinct": "drop_repeated_doubles"}
 _SAME = ("int64_to_int64", "uint64_to_uint64", "double_to_double", "string_to_string", "bool_to_bool",
          "timestamp_to_timestamp", "duration_to_duration")  # fmt: skip
 
@@ -28,6 +30,8 @@ NAMESPACE: dict[str, Any] = {
     "__builtins__": {},
     **_list_functions(arithmetic),
     **_list_functions(calendar),
+    **_list_functions(lists),
+    **_list_functions(texts),
     "find_pattern": pattern.find_pattern,
     "read_instant_ns": read_instant_ns,
     "write_instant": write_instant,
@@ -64,6 +68,17 @@ TEMPLATES: dict[str, str] = {
     "contains_string": "contains({0}, {1})",
     "starts_with_string": "{0}.startswith({1})",
     "ends_with_string": "{0}.endswith({1})",
+    "string_lower_ascii": "lower_ascii({0})",
+    "string_upper_ascii": "upper_ascii({0})",
+    "string_trim": "trim({0})",
+    "string_substring_int": "substring({0}, {1})",
+    "string_substring_int_int": "substring({0}, {1}, need({2}))",
+    "string_split_string": "split({0}, {1})",
+    "string_split_string_int": "split({0}, {1}, {2})",
+    "string_replace_string_string": "replace({0}, {1}, {2})",
+    "string_replace_string_string_int": "replace({0}, {1}, {2}, {3})",
+    "list_join": "join({0})",
+    "list_join_string": "join({0}, {1})",
     "double_to_int64": "double_to_int({0})",
     "uint64_to_int64": "check_int({0})",
     "string_to_int64": "read_int({0})",
@@ -97,6 +112,15 @@ def _fill() -> None:
         TEMPLATES[f"{word}_double"] = f"({{0}} {sign} {{1}})"
     TEMPLATES.update(dict.fromkeys(_SIZES, "len({0})"))
     TEMPLATES.update(dict.fromkeys(_SAME, "need({0})"))
+    for kind in ("int", "uint", "double"):
+        for word, find in (("min", "find_least"), ("max", "find_greatest")):
+            TEMPLATES[f"math_@{word}_{kind}"] = "need({0})"
+            TEMPLATES[f"math_@{word}_{kind}_{kind}"] = f"{find}(({{0}}, {{1}}))"
+            TEMPLATES[f"math_@{word}_list_{kind}"] = f"{find}({{0}})"
+    for name, kinds in lists.LIST_FUNCTIONS.items():
+        for kind in kinds:
+            function = _OF_DOUBLES.get(name) if kind == "double" else None
+            TEMPLATES.update(dict.fromkeys(lists.name_overloads(name, kind), f"{function or _OF_LISTS[name]}({{0}})"))
     for part in calendar.INSTANT_PARTS:
         TEMPLATES[f"timestamp_to_{part}"] = f"tell_part({part!r}, {{0}})"
         TEMPLATES[f"timestamp_to_{part}_with_tz"] = f"tell_part({part!r}, {{0}}, {{1}})"

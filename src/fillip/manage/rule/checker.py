@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
 from google.protobuf.any_pb2 import Any as Envelope
 from google.protobuf.message import DecodeError
 
@@ -14,6 +15,7 @@ from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.rule import checked_pb2 as wire
 from fillip.core.rule.compile import prove_compiles
 from fillip.core.rule.cost import check_cost
+from fillip.core.rule.lists import LIST_FUNCTIONS, name_overloads
 from fillip.core.rule.split import LATE_NAMES
 from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
 from fillip.core.schema.types import EMPTY, ObjectType
@@ -32,7 +34,7 @@ _OF_LISTS = re.compile(r"(?<![\w.])lists\s*$")
 _OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
 
 _DEFAULTED = {"bool": cel.Type.BOOL, "int64": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
-# CEL has no null default; `orValue` is our one extension, declared here.
+# CEL has no null default.
 _OR_VALUE = cel.FunctionDecl(
     "orValue",
     [
@@ -40,6 +42,30 @@ _OR_VALUE = cel.FunctionDecl(
         for name, kind in _DEFAULTED.items()
     ],
 )
+
+_ITEMS = {
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "timestamp": cel.Type.TIMESTAMP,
+    "duration": cel.Type.DURATION,
+}
+
+
+def _declare_of_lists(name: str) -> cel.FunctionDecl:
+    """sum, min, max or distinct: what Kubernetes and CEL's own `lists` know as methods, as a function too."""
+    overloads = []
+    for kind in LIST_FUNCTIONS[name]:
+        given, made = [cel.Type.List(_ITEMS[kind])], _ITEMS[kind] if name != "distinct" else cel.Type.List(_ITEMS[kind])
+        function, method = name_overloads(name, kind)
+        overloads.append(cel.Overload(function, return_type=made, parameters=given, is_member=False))
+        overloads.append(cel.Overload(method, return_type=made, parameters=given, is_member=True))
+    return cel.FunctionDecl(name, overloads)
+
+
+_FUNCTIONS = [_OR_VALUE, *map(_declare_of_lists, LIST_FUNCTIONS)]
+_EXTENSIONS = [ext_strings.ExtStrings(), ext_math.ExtMath()]
 
 Expected = Literal["bool", "int", "string", "key"]
 ResultKind = Literal["bool", "int", "string"]
@@ -148,7 +174,9 @@ def _name_lists(tree: Tree) -> tuple[str, ...]:
 def _build_environment(roots: tuple[tuple[str, ObjectType], ...]) -> cel.Env:
     variables = {name: cel.Type(f"{PACKAGE}.{name}") for name, _ in roots}
     variables["cohorts"] = cel.Type.List(cel.Type.STRING)
-    return cel.NewEnv(descriptor_pool=build_pool(**dict(roots)), variables=variables, functions=[_OR_VALUE])
+    return cel.NewEnv(
+        descriptor_pool=build_pool(**dict(roots)), variables=variables, functions=_FUNCTIONS, extensions=_EXTENSIONS
+    )
 
 
 def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
@@ -210,6 +238,9 @@ def _read_faults(message: str, text: str) -> list[_Fault]:
 def _clean(said: str) -> str:
     """The library's words without its inner names."""
     said = _ENDING.sub("", said)
+    said = said.replace("math.@min", "math.least").replace("math.@max", "math.greatest")
     said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
+    if said == "undeclared reference to 'count'":
+        return f"{said}: size() counts"
     hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
     return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint
