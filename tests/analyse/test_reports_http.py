@@ -295,7 +295,9 @@ async def test_who_may_not_ask(desk: Desk) -> None:
 
 async def test_questions_beyond_the_tenants_rate_are_refused(desk: Desk, database: str) -> None:
     await set_quotas(database, "acme", QuotasPart(requests_per_s=1))
-    statuses = [(await desk.ask("watermark")).status_code for _ in range(10)]
+    answers = [await desk.ask("watermark") for _ in range(10)]
+    statuses = [answer.status_code for answer in answers]
+    assert answers[0].headers["RateLimit"] == '"requests_per_s";r=9'
     refused = await desk.ask("watermark")
     while refused.status_code == 200:  # a second has passed: there is one more
         refused = await desk.ask("watermark")

@@ -296,7 +296,12 @@ async def test_the_callers_trace_comes_back(door: Door) -> None:
 async def test_a_request_beyond_the_quota_is_refused_whole_and_told_when_to_come_again(door: Door) -> None:
     """One event a second: ten at once are taken; of ten more none is, and another tenant does not notice."""
     slow = {"authorization": "Bearer slow"}
-    assert (await door.send([fresh() for _ in range(10)], **slow)).json() == {"accepted": 10}
+    taken = await door.send([fresh() for _ in range(10)], **slow)
+    assert taken.json() == {"accepted": 10}
+    assert (taken.headers["ratelimit-policy"], taken.headers["ratelimit"]) == (
+        '"events_per_s";q=10;w=10',
+        '"events_per_s";r=0',
+    )
     refused = await door.send([fresh() for _ in range(10)], **slow)
     assert "1 events a second" in assert_problem(refused, 429, "quota-exceeded")["detail"]
     assert refused.headers["ratelimit-policy"] == '"events_per_s";q=10;w=10'

@@ -42,6 +42,12 @@ async def test_what_never_fits_takes_nothing(rates_valkey: Redis, tenant: str):
     assert (await rates.take(tenant, "events_per_s", 1, 10)).wait_s == 0
 
 
+async def test_what_is_left_is_told_from_what_was_last_seen(rates_valkey: Redis, tenant: str):
+    """A process that has taken tokens ahead tells the bucket's rest besides."""
+    rates = ValkeyRates(rates_valkey)
+    assert [(await rates.take(tenant, "events_per_s", 100, 1)).left for _ in range(3)] == [999, 998, 997]
+
+
 async def test_two_processes_together_get_no_more_than_one(rates_valkey: Redis, tenant: str):
     """What is taken ahead and not used is not given twice: 40 clients of two processes want more than there is."""
     one, two, per_s = ValkeyRates(rates_valkey), ValkeyRates(rates_valkey), 50

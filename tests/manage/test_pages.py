@@ -140,6 +140,8 @@ def crowd(plane: Plane) -> Plane:
 def test_every_list_and_every_filter_is_looked_at():
     listed = {}
     for path, item in describe_api()["paths"].items():
+        if "servers" in item:
+            continue
         names = {p["name"] for p in item.get("get", {}).get("parameters", ()) if p["in"] == "query"}
         if "cursor" in names:
             listed[path] = names - {"cursor", "limit"}

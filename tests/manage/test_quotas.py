@@ -103,6 +103,8 @@ async def test_requests_beyond_the_rate_are_refused_of_that_tenant_alone(plane: 
         answers = await asyncio.gather(*(client.get("/v1/lists") for _ in range(30)))
         refused = [answer for answer in answers if answer.status_code == 429]
         assert 10 <= len(answers) - len(refused) <= 20, "ten, and one for each second that this took"
+        room = [answer.headers["RateLimit"] for answer in answers if answer.status_code == 200]
+        assert set(room) == {f'"requests_per_s";r={left}' for left in range(10)}, "each is told what is left"
         assert refused[0].json()["type"] == "https://fillip.dev/problems/quota-exceeded"
         assert refused[0].headers["RateLimit-Policy"] == '"requests_per_s";q=10;w=10'
         assert int(refused[0].headers["Retry-After"]) >= 1

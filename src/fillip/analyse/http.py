@@ -200,7 +200,9 @@ class ReportsDoor:
         """The rows of one SELECT over the tenant's events, decisions, incentives, their reversals, and rejections."""
         caller = await self._admit(request, query_http.SCOPE)
         parameters.refuse_parameters(request, set())
-        return await query_http.answer_query(request, self._queries, caller.tenant_id)
+        answer = await query_http.answer_query(request, self._queries, caller.tenant_id)
+        answer.headers.update(request.state.room)
+        return answer
 
     async def _answer_page(
         self,
@@ -221,13 +223,14 @@ class ReportsDoor:
 
     async def _admit(self, request: Request, scope: str = SCOPE) -> Caller:
         caller = await authenticate(self._keys, read_bearer(request.headers))
-        await take_request(self._rates, caller)
+        request.state.room = await take_request(self._rates, caller)
         check_scope(caller, scope)
         return caller
 
 
 def _answer_report(request: Request, report: Struct) -> Response:
-    return Response(msgspec.json.encode(report), 200, {"Trace-Id": find_trace_id(request)}, "application/json")
+    headers = {"Trace-Id": find_trace_id(request), **request.state.room}
+    return Response(msgspec.json.encode(report), 200, headers, "application/json")
 
 
 async def _answer_crash(request: Request, error: Exception) -> Response:

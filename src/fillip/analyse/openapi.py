@@ -11,6 +11,7 @@ from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query.query_http import FORMS, Query, QueryAnswer
 from fillip.analyse.report import CampaignDay, CampaignVariant, RejectionDay, Watermark
 from fillip.analyse.times import CampaignTimes
+from fillip.analyse.uplift import Uplift
 from fillip.analyse.uplift_http import DEFAULT_WINDOW_DAYS, MAX_WINDOW_DAYS
 from fillip.core.problem import MEDIA_TYPE, Problem
 
@@ -33,6 +34,7 @@ def describe_reports() -> dict[str, Any]:
         CampaignTimes,
         LimitBurn,
         LimitHour,
+        Uplift,
         Watermark,
         Query,
         QueryAnswer,
@@ -56,6 +58,7 @@ def describe_reports() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fillip: reports", "version": "1", "description": DESCRIPTION},
+        "servers": [{"url": "/", "description": "Where this document is served"}],
         "paths": _describe_paths(),
         "components": {
             "schemas": schemas,
@@ -64,6 +67,14 @@ def describe_reports() -> dict[str, Any]:
             },
         },
     }
+
+
+def describe_reports_at(base: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Paths and schemas of the reports for the document of the API, which says that they are served at `base`."""
+    reports = describe_reports()
+    servers = [{"url": base, "description": "The analyse process"}]
+    paths = {path: {"servers": servers, **item} for path, item in reports["paths"].items()}
+    return paths, reports["components"]["schemas"]
 
 
 def _describe_paths() -> dict[str, Any]:
@@ -175,7 +186,7 @@ def _describe_report(summary: str, description: str, schema: str, parameters: li
     return {
         "get": {
             "tags": ["reports"],
-            "operationId": schema,
+            "operationId": f"report{schema}",
             "summary": summary,
             "description": description,
             "security": [{"ApiKey": []}],
@@ -242,7 +253,7 @@ def _describe_query() -> dict[str, Any]:
     return {
         "post": {
             "tags": ["queries"],
-            "operationId": "Query",
+            "operationId": "queryFacts",
             "summary": "Ask by SQL",
             "description": "One SELECT in DuckDB's SQL over your own `events`, `decisions`, `incentives`,"
             " `incentive_reversals` and `rejections`. At most 10,000 rows, 16 MiB, 30 seconds and 512 MB of memory; one at"

@@ -9,6 +9,7 @@ import asyncpg
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fillip.analyse.openapi import describe_reports_at
 from fillip.app.follow import follow
 from fillip.app.health import Health
 from fillip.app.http import list_health_routes, serve_http
@@ -72,13 +73,15 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             received = AnalyseReceivedEvents(asking, ends.read)
         refusals, waits = DoorRefusals(refused), Waits(PostgresAnswers(pool, topics.received))
         door = events_route(keys, rates, books, producer, topics.received, waits=waits, refusals=refusals)
+        paths, schemas = describe_reports_at(settings.analyse_base)
         app = build_app(
             engine,
             owner_engine,
             settings.operator_key or "",
             keys,
             extra_routes=[door, *list_health_routes(health), *page_routes()],
-            extra_paths={"/v1/events": EVENTS_OPENAPI},
+            extra_paths={"/v1/events": EVENTS_OPENAPI, **paths},
+            extra_schemas=schemas,
             event_log=EventEntry(books, producer, topics.received),
             rates=rates,
             live_counts=ValkeyLiveCounts(valkey),

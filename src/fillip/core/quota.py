@@ -45,7 +45,7 @@ class Quotas(Struct, frozen=True):
 
 
 class RateAnswer(Struct, frozen=True):
-    """What came of asking a bucket: `left` in it, and `wait_s` until there is enough; 0 when it was given."""
+    """What came of asking a bucket: `left` in it when it was last looked at, and `wait_s` until there is enough; 0 when it was given."""
 
     left: int
     wait_s: float = 0.0
@@ -67,14 +67,18 @@ class Bucket:
         return RateAnswer(int(self._tokens), (count - self._tokens) / per_s)
 
 
-def describe_rate(name: RateName, per_s: int, answer: RateAnswer) -> dict[str, str]:
-    """The headers of a refusal: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), Retry-After."""
-    wait_s = max(1, ceil(answer.wait_s))
+def describe_room(name: RateName, per_s: int, answer: RateAnswer) -> dict[str, str]:
+    """The headers of an answer to what was let in: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11)."""
     return {
         "RateLimit-Policy": f'"{name}";q={per_s * BURST_S};w={BURST_S}',
-        "RateLimit": f'"{name}";r={answer.left};t={wait_s}',
-        "Retry-After": str(wait_s),
+        "RateLimit": f'"{name}";r={answer.left}',
     }
+
+
+def describe_rate(name: RateName, per_s: int, answer: RateAnswer) -> dict[str, str]:
+    """The headers of a refusal: as of what was let in, with the seconds until there is room, and Retry-After."""
+    wait_s, room = max(1, ceil(answer.wait_s)), describe_room(name, per_s, answer)
+    return room | {"RateLimit": f"{room['RateLimit']};t={wait_s}", "Retry-After": str(wait_s)}
 
 
 def explain_rate(name: RateName, per_s: int, count: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fillip.core.ports import Caller, KeyRing, Rates
+from fillip.core.quota import describe_room
 from fillip.http.errors import Forbidden, TooFast, Unauthorized
 
 
@@ -28,9 +29,10 @@ def check_scope(caller: Caller, scope: str) -> None:
         raise Forbidden(f"this key lacks the scope {scope}")
 
 
-async def take_request(rates: Rates, caller: Caller) -> None:
-    """Count one request of the caller's tenant; raises TooFast."""
+async def take_request(rates: Rates, caller: Caller) -> dict[str, str]:
+    """Count one request of the caller's tenant; the headers that tell how much room there is. Raises TooFast."""
     per_s = caller.quotas.requests_per_s
     taking = await rates.take(caller.tenant_id, "requests_per_s", per_s, 1)
     if taking.wait_s:
         raise TooFast("requests_per_s", per_s, 1, taking)
+    return describe_room("requests_per_s", per_s, taking)

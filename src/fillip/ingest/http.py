@@ -23,6 +23,7 @@ from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import Event, Place, fingerprint
 from fillip.core.ports import CampaignBook, KeyRing, Rates
 from fillip.core.problem import Fault
+from fillip.core.quota import describe_room
 from fillip.http.address import find_parameter_faults, read_parameters
 from fillip.http.bearer import authenticate, check_scope, read_bearer
 from fillip.http.body import JsonRequest, explain_malformed
@@ -157,7 +158,7 @@ class _EventsDoor:
         except (Retry, StreamError) as away:
             answer = answer_retry(request, Retry(f"{away}. Send the same request again later."))
         else:
-            traced = {"Trace-Id": find_trace_id(request)}
+            traced = {"Trace-Id": find_trace_id(request), **request.state.room}
             answer = Response(body, status, traced, "application/json")
         await answer(scope, receive, send)
 
@@ -170,6 +171,7 @@ class _EventsDoor:
         taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
         if taking.wait_s:  # the tenant's quota has no room for all of the request
             raise TooFast("events_per_s", per_s, count, taking)
+        request.state.room = describe_room("events_per_s", per_s, taking)
         tenant_id = caller.tenant_id
         books = await _pin_book(self._book, tenant_id)
         try:

@@ -95,6 +95,12 @@ _ACCEPTED = {
     },
     "examples": [{"accepted": 1}],
 }
+_ROOM = {
+    "headers": {
+        "RateLimit": {"schema": {"type": "string"}, "example": '"events_per_s";r=199000'},
+        "RateLimit-Policy": {"schema": {"type": "string"}, "example": '"events_per_s";q=200000;w=10'},
+    }
+}
 _SLOW_DOWN = {
     "headers": {
         "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until as many events are let in"},
@@ -107,7 +113,7 @@ _RETRY_AFTER = {"headers": {"Retry-After": {"schema": {"type": "integer"}, "desc
 EVENTS_OPENAPI: dict[str, Any] = {
     "post": {
         "tags": ["events"],
-        "operationId": "send_events",
+        "operationId": "sendEvents",
         "summary": "Send events",
         "description": "One event or up to 1,000, all or none. Answered once they are safely in the log, with `wait` "
         "once they are decided; repeat freely, an event of the same source and id counts once. Needs the scope events:write.",
@@ -122,11 +128,14 @@ EVENTS_OPENAPI: dict[str, Any] = {
             },
         },
         "responses": {
-            "200": _answer("With `wait`: what came of each event, as it is committed", _TOLD, "application/json"),
+            "200": _answer(
+                "With `wait`: what came of each event, as it is committed", _TOLD, "application/json", **_ROOM
+            ),
             "202": _answer(
                 "All events are in the log; with `wait`: the time was over for some of them",
                 _ACCEPTED,
                 "application/json",
+                **_ROOM,
             ),
             "400": _problem("The body is not JSON, or the address not UTF-8"),
             "401": _problem("No live API key"),

@@ -24,10 +24,11 @@ log = structlog.get_logger()
 
 
 class _Purse(Struct):
-    """Tokens that this process has taken ahead, and its own bucket for when Valkey is away."""
+    """Tokens that this process has taken ahead, what the bucket held after that, and its own bucket for when Valkey is away."""
 
     lock: asyncio.Lock
     tokens: int = 0
+    behind: int = 0
     own: Bucket | None = None
 
 
@@ -54,7 +55,7 @@ class ValkeyRates:
             if purse.tokens < count:
                 return await self._fill(purse, tenant_id, name, per_s, count)
             purse.tokens -= count
-            return RateAnswer(purse.tokens)
+            return RateAnswer(purse.tokens + purse.behind)
 
     async def _fill(self, purse: _Purse, tenant_id: str, name: RateName, per_s: int, count: int) -> RateAnswer:
         """Take what is missing, and some more ahead."""
@@ -68,6 +69,7 @@ class ValkeyRates:
             log.warning("rates are kept by each process alone, Valkey is away", error=str(error))
             self._away_until_s = time.monotonic() + AWAY_FOR_S
             return self._take_own(purse, per_s, count)
+        purse.behind = left
         if not given:
             return RateAnswer(purse.tokens + left, wait_ms / 1000)
         purse.tokens += given - count

@@ -142,6 +142,7 @@ def build_app(
     refused_events: RefusedEvents | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
+    extra_schemas: Mapping[str, object] | None = None,
 ) -> FastAPI:
     """The application on role fillip_api's `engine`; the operator's routes work on `owner_engine`.
 
@@ -151,7 +152,7 @@ def build_app(
     selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
     `received_events` and `refused_events` know events that are recorded nowhere; without them the story of such a one is answered 503.
     `extra_routes` are served beside it and answer for themselves;
-    `extra_paths` describe them: OpenAPI path -> item. The engines stay the caller's to dispose of.
+    `extra_paths` describe them, and what other processes serve: OpenAPI path -> item, with `extra_schemas` that they name. The engines stay the caller's to dispose of.
     """
     app = FastAPI(
         title="Fillip",
@@ -161,6 +162,8 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": "/", "description": "Where this document is served"}],
+        generate_unique_id_function=_name_operation,
         exception_handlers=HANDLERS,
     )
     app.state.app_state = AppState(
@@ -182,7 +185,7 @@ def build_app(
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)
     app.add_middleware(ProblemMiddleware, bare={route.path for route in app.router.routes if isinstance(route, Route)})
-    _extend_openapi(app, dict(extra_paths or {}))
+    _extend_openapi(app, dict(extra_paths or {}), dict(extra_schemas or {}))
     return app
 
 
@@ -193,14 +196,21 @@ def list_paths(extra: Iterable[str] = ()) -> list[str]:
     ] + [*extra]
 
 
-def _extend_openapi(app: FastAPI, paths: dict[str, object]) -> None:
+def _name_operation(route: APIRoute) -> str:
+    """What clients that are generated call it: `listCampaigns` for the function list_campaigns."""
+    first, *more = route.name.split("_")
+    return first + "".join(map(str.capitalize, more))
+
+
+def _extend_openapi(app: FastAPI, paths: dict[str, object], schemas: dict[str, object]) -> None:
     """Add what FastAPI cannot derive: the shape of problems, and the routes that are not its own."""
     derive = app.openapi
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = derive()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+            components = schema.setdefault("components", {})
+            components["schemas"] = schemas | components.get("schemas", {}) | {"Problem": _PROBLEM}
             schema["paths"] |= paths
             app.openapi_schema = schema
         return app.openapi_schema

@@ -191,7 +191,7 @@ class Backtest(BacktestSummary):
 
 
 @router.post("/backtests", status_code=202)
-async def ask_backtest(new: NewBacktest, request: Request, work: Posting, response: Response) -> BacktestSummary:
+async def create_backtest(new: NewBacktest, request: Request, work: Posting, response: Response) -> BacktestSummary:
     """Find out what a campaign, a draft too, would have granted for past events, as if it had run then. Grants nothing.
 
     One runs at a time, up to ten wait. The key needs `facts:read` too.

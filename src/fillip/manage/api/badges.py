@@ -87,6 +87,6 @@ async def change_badge(
 
 
 @router.get("/users/{user_id}/badges", tags=["users"])
-async def list_shelf(work: Reading, user_id: str, pages: Pages) -> Page[HeldBadge]:
+async def list_user_badges(work: Reading, user_id: str, pages: Pages) -> Page[HeldBadge]:
     """The badges that a user holds, by id."""
     return answer_page(HeldBadge, await list_held(work.connection, work.caller, user_id, pages))

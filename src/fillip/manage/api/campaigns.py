@@ -149,7 +149,7 @@ async def read_campaign(work: Reading, campaign_id: str, response: Response) -> 
 
 
 @router.get("/{campaign_id}/versions")
-async def list_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
+async def list_campaign_versions(work: Reading, campaign_id: str, pages: Pages) -> Page[VersionAnswer]:
     """All versions of a campaign, the first one first."""
     await postgres.find_campaign(work.connection, work.caller, campaign_id)
     return answer_page(VersionAnswer, await postgres.list_versions(work.connection, work.caller, campaign_id, pages))

@@ -55,7 +55,7 @@ class SelectionPreview(BaseModel):
 
 
 @router.post("/cohort-previews")
-async def preview_query(
+async def preview_cohort_query(
     selection: UserSelection, request: Request, caller: Annotated[Caller, require(FACTS)]
 ) -> SelectionPreview:
     """Run a query as a cohort's would be run, and tell what came of it; nothing is stored.
@@ -67,7 +67,7 @@ async def preview_query(
 
 
 @router.put("/cohorts/{cohort_id}/query")
-async def save_query(
+async def save_cohort_query(
     cohort_id: CohortId,
     query: CohortQuery,
     if_match: Match,
@@ -98,7 +98,7 @@ async def save_query(
 
 
 @router.post("/cohorts/{cohort_id}/run", status_code=202)
-async def run_query(cohort_id: CohortId, work: Posting, response: Response) -> Build:
+async def run_cohort_query(cohort_id: CohortId, work: Posting, response: Response) -> Build:
     """Run a cohort's query as soon as there is room. The answer is the build, or that of the run that goes on already."""
     build_id: UUID = await query_postgres.ask_run(work.connection, work.caller, cohort_id)
     response.headers["Location"] = f"/v1/cohorts/{cohort_id}/builds/{build_id}"

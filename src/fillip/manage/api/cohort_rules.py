@@ -58,7 +58,7 @@ class StoredRule(EventRule):
 
 
 @router.put("/cohorts/{cohort_id}/rule")
-async def save_rule(
+async def save_cohort_rule(
     cohort_id: CohortId, given: EventRule, if_match: Match, work: Writing, response: Response
 ) -> Cohort:
     """Let users join and leave a cohort by their events. A cohort whose list was uploaded can't have a rule.
@@ -76,7 +76,7 @@ async def save_rule(
 
 
 @router.get("/cohorts/{cohort_id}/rule")
-async def read_rule(cohort_id: CohortId, work: Reading) -> StoredRule:
+async def read_cohort_rule(cohort_id: CohortId, work: Reading) -> StoredRule:
     """The rule of a cohort: how its list follows it, and how far behind the events that is."""
     await cohorts.find(work.connection, work.caller, cohort_id)
     row = await rule_postgres.find_rule(work.connection, work.caller, cohort_id)

@@ -167,7 +167,7 @@ async def list_cohorts(work: Reading, pages: Pages) -> Page[Cohort]:
 
 
 @router.put("/cohorts/{cohort_id}/combination")
-async def change_combination(
+async def change_cohort_combination(
     cohort_id: CohortId, combination: CombinationPart, if_match: Match, work: Writing, response: Response
 ) -> Cohort:
     """Let a cohort follow from other cohorts than before; one with a list of its own stays as it is (409)."""
@@ -198,7 +198,7 @@ async def delete_cohort(cohort_id: CohortId, if_match: Match, work: Writing) -> 
 
 
 @router.get("/cohorts/{cohort_id}/members")
-async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Member]:
+async def list_cohort_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Member]:
     """The users of the list in force, in the order in which a cohort of the tenant first named them."""
     row = await cohorts.find(work.connection, work.caller, cohort_id)
     page = await members_postgres.list_members(work.connection, work.caller, row.content_id, pages)
@@ -206,7 +206,7 @@ async def list_members(cohort_id: CohortId, work: Reading, pages: Pages) -> Page
 
 
 @router.get("/cohorts/{cohort_id}/overlap")
-async def read_overlap(
+async def read_cohort_overlap(
     cohort_id: CohortId, work: Reading, other: Annotated[CohortId, Query(description="The other cohort")]
 ) -> Overlap:
     """How many users a cohort has in common with another; exact."""
@@ -216,14 +216,14 @@ async def read_overlap(
 
 
 @router.get("/cohorts/{cohort_id}/builds")
-async def list_builds(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Build]:
+async def list_cohort_builds(cohort_id: CohortId, work: Reading, pages: Pages) -> Page[Build]:
     """The newest hundred builds of a cohort, the newest first: how each goes or ended."""
     await cohorts.find(work.connection, work.caller, cohort_id)
     return answer_page(Build, await build_postgres.list_builds(work.connection, work.caller, cohort_id, pages))
 
 
 @router.get("/cohorts/{cohort_id}/builds/{build_id}")
-async def read_build(cohort_id: CohortId, build_id: UUID, work: Reading) -> Build:
+async def read_cohort_build(cohort_id: CohortId, build_id: UUID, work: Reading) -> Build:
     """One build: how it goes, or how it ended."""
     row = await build_postgres.find_build(work.connection, work.caller, cohort_id, build_id)
     return Build.model_validate(row, from_attributes=True)
@@ -236,7 +236,7 @@ async def read_build(cohort_id: CohortId, build_id: UUID, work: Reading) -> Buil
         200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": "line,reason,text\n3,empty,\n"}}}
     },
 )
-async def read_rejected(cohort_id: CohortId, build_id: UUID, work: Reading) -> Response:
+async def read_rejected_lines(cohort_id: CohortId, build_id: UUID, work: Reading) -> Response:
     """The lines of an upload that can't be taken, the first 10,000, as CSV: number, reason, text."""
     found = await build_postgres.read_rejections(work.connection, work.caller, cohort_id, build_id)
     return Response(found, media_type="text/csv; charset=utf-8")
@@ -344,7 +344,7 @@ Sent = Annotated[Sending, Depends()]
 
 
 @router.put("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
-async def replace_members(cohort_id: CohortId, if_match: Match, sent: Sent) -> Build:
+async def replace_cohort_members(cohort_id: CohortId, if_match: Match, sent: Sent) -> Build:
     """Replace the list by the users of a file: CSV of one column, with a header `user_id` or none, or NDJSON.
 
     At most 20,000,000 lines and 1 GiB, as they are or with `Content-Encoding: gzip`. Lines that can't be taken are listed
@@ -360,7 +360,7 @@ async def replace_members(cohort_id: CohortId, if_match: Match, sent: Sent) -> B
 
 
 @router.post("/cohorts/{cohort_id}/members", openapi_extra=_LIST_BODY, responses=_LATER)
-async def change_members(
+async def change_cohort_members(
     cohort_id: CohortId,
     change: Annotated[Literal["add", "remove"], Query(description="What becomes of the users of the file")],
     sent: Sent,

@@ -92,7 +92,7 @@ class GenerationAnswer(BaseModel):
 
 
 @router.post("", status_code=201)
-async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
+async def create_coupon_pool(work: Posting, body: NewPool, response: Response) -> Pool:
     """Make a pool without codes."""
     if await pools.count(work.connection, work.caller.tenant_id) >= MAX_POOLS:
         raise Conflict(f"there are {MAX_POOLS} coupon pools, more are not taken")
@@ -102,13 +102,13 @@ async def create_pool(work: Posting, body: NewPool, response: Response) -> Pool:
 
 
 @router.get("")
-async def list_pools(work: Reading, pages: Pages) -> Page[Pool]:
+async def list_coupon_pools(work: Reading, pages: Pages) -> Page[Pool]:
     """The tenant's pools by id; one by itself comes with its counts."""
     return answer_page(Pool, await pools.list(work.connection, work.caller, pages))
 
 
 @router.get("/{pool_id}")
-async def read_pool(work: Reading, pool_id: ObjectId) -> PoolAnswer:
+async def read_coupon_pool(work: Reading, pool_id: ObjectId) -> PoolAnswer:
     """A pool and how many of its codes are free, assigned and redeemed."""
     pool = Pool.model_validate(await pools.find(work.connection, work.caller, pool_id), from_attributes=True)
     codes = await postgres.count_codes(work.connection, work.caller, pool_id)
@@ -127,7 +127,7 @@ _LINES: dict[str, Any] = {
 
 
 @router.post("/{pool_id}/codes", openapi_extra=_LINES)
-async def import_codes(
+async def import_coupon_codes(
     pool_id: ObjectId, request: Request, caller: Annotated[Caller, require("manage:write")]
 ) -> Imported:
     """Add the codes of a CSV (one column, a header `code` or none) or NDJSON file, at most 1,000,000 and 64 MiB.
@@ -174,7 +174,9 @@ def _tell_elsewhere(elsewhere: Elsewhere, added: int) -> Conflict:
 
 
 @router.post("/{pool_id}/generations", status_code=202)
-async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, response: Response) -> GenerationAnswer:
+async def generate_coupon_codes(
+    work: Posting, pool_id: ObjectId, body: NewGeneration, response: Response
+) -> GenerationAnswer:
     """Order up to a million codes; they are made in the background and can be given as they come."""
     await pools.find(work.connection, work.caller, pool_id)
     if await postgres.count_running(work.connection, work.caller) >= MAX_OPEN:
@@ -186,14 +188,14 @@ async def generate_codes(work: Posting, pool_id: ObjectId, body: NewGeneration, 
 
 
 @router.get("/{pool_id}/generations")
-async def list_generations(work: Reading, pool_id: ObjectId, pages: Pages) -> Page[GenerationAnswer]:
+async def list_code_generations(work: Reading, pool_id: ObjectId, pages: Pages) -> Page[GenerationAnswer]:
     """The generations of a pool, the newest first."""
     await pools.find(work.connection, work.caller, pool_id)
     return answer_page(GenerationAnswer, await postgres.list_generations(work.connection, work.caller, pool_id, pages))
 
 
 @router.get("/{pool_id}/generations/{generation_id}")
-async def read_generation(work: Reading, pool_id: ObjectId, generation_id: UUID) -> GenerationAnswer:
+async def read_code_generation(work: Reading, pool_id: ObjectId, generation_id: UUID) -> GenerationAnswer:
     """How far a generation has come."""
     row = await postgres.find_generation(work.connection, work.caller, pool_id, generation_id)
     return GenerationAnswer.model_validate(row, from_attributes=True)

@@ -78,7 +78,7 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
 
 
 @router.get("/campaigns/{campaign_id}/explain")
-async def explain_recorded(
+async def explain_recorded_event(
     work: Reading, campaign_id: str, event_id: EventId, event_source: EventSource = None
 ) -> ExplanationAnswer:
     """What a recorded event earned from this campaign and why; without a decision, what it would earn now.

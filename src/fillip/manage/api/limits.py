@@ -142,7 +142,7 @@ async def list_limits(work: Reading, pages: Pages, campaign_id: ObjectId | None 
 
 
 @router.get("/{limit_id}")
-async def read_one_limit(work: Reading, limit_id: str, response: Response) -> LimitAnswer:
+async def read_limit(work: Reading, limit_id: str, response: Response) -> LimitAnswer:
     """One limit."""
     return answer_tagged(LimitAnswer, await limits.find(work.connection, work.caller, limit_id), response)
 
@@ -179,7 +179,7 @@ async def delete_limit(work: Writing, limit_id: str, if_match: Match) -> None:
 
 
 @router.get("/{limit_id}/usage")
-async def list_usage(
+async def list_limit_usage(
     work: Reading, limit_id: str, pages: Pages, user_id: Annotated[str | None, Query(max_length=256)] = None
 ) -> Page[UsageAnswer]:
     """Every counter of a limit: by window, user and key."""

@@ -55,7 +55,7 @@ class LiveAnswer(BaseModel):
 
 
 @router.get("/campaigns/{campaign_id}/live")
-async def read_live(
+async def read_live_hours(
     request: Request, caller: Annotated[Caller, require("manage:read")], campaign_id: str
 ) -> LiveAnswer:
     """What a campaign saw, granted and denied in each hour of the last day; decisions about a second behind, as the ledger has them."""

@@ -43,7 +43,7 @@ class ProgressAnswer(BaseModel):
     updated_at: datetime
 
 
-@router.get("/quests/progress")
+@router.get("/quests/progress", name="list_quest_progress")
 async def list_progress(
     work: Reading, pages: Pages, user_id: IdFilter = None, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:

@@ -197,7 +197,7 @@ async def list_reversals(
     return Page(items=[_describe_reversal(row) for row in rows], next_cursor=cursor)
 
 
-@router.get("/{reversal_id}")
+@router.get("/{reversal_id}", name="read_reversal")
 async def read_reversal_answer(
     work: Reading, reversal_id: str, reversal_source: ReversalSource = None
 ) -> ReversalAnswer:

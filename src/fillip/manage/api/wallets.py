@@ -168,7 +168,7 @@ async def list_lots(work: Reading, user_id: UserId, currency: Currency, pages: P
 
 
 @router.post("/{currency}/spends", status_code=201, responses=_AGAIN)
-async def spend(
+async def spend_points(
     work: Posting, user_id: UserId, currency: Currency, body: SpendPart, response: Response
 ) -> TransferAnswer:
     """Spend active points, those that expire first first; 409 `not-enough-points` where they are not there."""
@@ -187,7 +187,7 @@ async def spend(
 
 
 @router.post("/{currency}/spends/{spend_id}/refund", status_code=201, responses=_AGAIN)
-async def refund(
+async def refund_spend(
     work: Posting,
     user_id: UserId,
     currency: Currency,
@@ -220,7 +220,7 @@ async def refund(
 
 
 @router.post("/{currency}/adjustments", status_code=201, responses=_AGAIN)
-async def adjust(
+async def adjust_points(
     work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
 ) -> TransferAnswer:
     """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""

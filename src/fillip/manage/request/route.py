@@ -159,8 +159,9 @@ class Route(APIRoute):
             app_state, key = find_app_state(request), read_bearer(request.headers)
             is_operator = compare_digest(key.encode(), app_state.operator_key.encode())
             request.state.caller = caller = None if is_operator else await authenticate(app_state.keys, key)
+            room = {}
             if caller is not None and app_state.rates is not None:
-                await take_request(app_state.rates, caller)
+                room = await take_request(app_state.rates, caller)
             request.state.work = work = UnitOfWork(app_state.aside)
             segments = request.scope["path_params"].items()
             request.scope["path_params"] = {name: read_segment(segment) for name, segment in segments}
@@ -174,6 +175,7 @@ class Route(APIRoute):
                 response = await run(taken)
                 await work.commit(response)
             except Replay as replay:
+                replay.response.headers.update(room)
                 return replay.response
             finally:
                 await work.close()
@@ -182,6 +184,7 @@ class Route(APIRoute):
                 if is_in_force and work.when_in_force:
                     response.body = await work.compute(work.when_in_force, bytes(response.body))
                     response.headers["Content-Length"] = str(len(response.body))
+            response.headers.update(room)
             return response
 
         return serve
