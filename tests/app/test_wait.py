@@ -168,6 +168,32 @@ async def test_what_is_sent_again_gets_the_same_answer_and_has_no_effect(
         assert sorted(granted) == [("e1",), ("e2",)]
 
 
+async def test_of_an_erased_user_nothing_is_told(book_shop: Shop, database: str, servers: Addresses) -> None:
+    book_shop.launch("all")
+    async with open_both(book_shop, database, servers) as (door, _):
+        event = write("e1")
+        assert [len(each["decisions"]) for each in await door.decide(event)] == [1]
+        book_shop.owner.execute("UPDATE decision SET user_id = 'pseudonym'")  # as an erasure leaves it
+        assert [each["decisions"] for each in await door.decide(event)] == [[]]
+
+
+async def test_what_waits_for_a_backfill_is_pending(book_shop: Shop, database: str, servers: Addresses) -> None:
+    book_shop.launch("all")
+    async with open_both(book_shop, database, servers) as (door, _):
+        event = write("e1")
+        await door.decide(event)
+        book_shop.owner.execute(
+            "INSERT INTO backfill (tenant_id, campaign_id, from_at, book_version) VALUES ('acme', 'all', now(), 1)"
+        )
+        book_shop.owner.execute(
+            "INSERT INTO backfill_waiting (tenant_id, campaign_id, event_key)"
+            " SELECT tenant_id, 'all', event_key FROM event_met WHERE event_id = 'e1'"
+        )
+        assert (await door.send(event)).json()["events"][0]["state"] == "pending"
+        book_shop.owner.execute("UPDATE backfill SET handed_over_at = now()")
+        assert [each["state"] for each in await door.decide(event)] == ["decided"]
+
+
 async def test_while_nobody_decides_the_answer_is_202_with_where_to_look(
     book_shop: Shop, database: str, servers: Addresses
 ) -> None:

@@ -215,6 +215,9 @@ async def test_an_event_that_waits_is_told_what_it_brought_in_the_same_call(stac
         50,
         5,
     )
+    back = shop.buy("r1") | {"type": "fillip.reversal", "data": {"event_id": "e1"}}
+    [undone] = await wait_for("the reversal", lambda: _decide(shop, back))
+    assert undone["reversal"]["state"] == "applied"
 
 
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
@@ -278,6 +281,11 @@ async def test_kill_minus_nine_in_the_middle_of_a_batch(stack: Stack, shop: Shop
     assert dict(used) == {"budget": 2_500, "once": 50}
     inbox = await fetch(stack, "SELECT user_id, seq FROM inbox WHERE tenant_id = $1", shop.tenant)
     assert (len(inbox), {seq for _, seq in inbox}) == (50, {1})
+
+
+async def _decide(shop: Shop, event: dict[str, Any]) -> list[dict[str, Any]] | None:
+    told = decide_events(shop.client, [event], wait_ms=2000)
+    return told if told[0]["state"] == "decided" else None
 
 
 async def _count(frames: list[Any], wanted: int) -> bool:

@@ -204,11 +204,17 @@ def pick(told: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     return {name: told[name] for name in like} | {"incentives": incentives + told["incentives"][len(incentives) :]}
 
 
+def prove_wait(kills: int, tell: Callable[[str], None]) -> list[Figure]:
+    """Run it on a set of its own."""
+    with running_stack() as stack:
+        return asyncio.run(prove(stack, kills, tell))
+
+
 def main(kills: int) -> int:
     """Run it; 0 when every figure holds."""
     screen = open_screen()
-    with stop_on_signals(), running_stack() as stack:
-        figures = asyncio.run(prove(stack, kills, lambda said: screen.print(f"[dim]{said}[/]", highlight=False)))
+    with stop_on_signals():
+        figures = prove_wait(kills, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
         return 0 if show_figures("proof: the answer in the same call", "wait-proof", figures, screen) else 1
 
 

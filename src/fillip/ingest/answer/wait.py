@@ -28,6 +28,8 @@ MOST_REQUESTS, MOST_REQUESTS_OF_TENANT = 256, 128
 """That wait at a time in this process, each on a connection of the 512 that the server takes; what is more is answered at once."""
 MOST_EVENTS, MOST_EVENTS_OF_TENANT = 5_000, 2_000
 """Of these requests."""
+MOST_DECISIONS = 2_000
+"""Told to one request; of its further events it is told where to look."""
 MOST_AT_ONCE = 200
 """Events of which is read in one set of queries."""
 
@@ -70,12 +72,14 @@ class Wait:
         self.tenant_id, self.count, self.before = tenant_id, count, before
         self.answers: dict[int, EventAnswer] = {}
         self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._left = count
+        self._left, self._room = count, MOST_DECISIONS
 
     def tell(self, index: int, answer: EventAnswer | None) -> None:
         """Note what came of an event; None: that will not be known."""
         if answer is not None:
-            self.answers[index] = answer
+            self._room -= len(answer.decisions or ())
+            if self._room >= 0:
+                self.answers[index] = answer
         self._left -= 1
         if not self._left and not self.told.done():
             self.told.set_result(None)
