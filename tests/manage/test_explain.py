@@ -277,3 +277,47 @@ async def test_a_trial_of_what_is_no_event_is_refused(acme: AsyncClient) -> None
         answer = await acme.post("/v1/campaigns/c/explain", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at)
     assert (await acme.post("/v1/campaigns/c/explain", json={"event_id": "e1"})).status_code == 404
+
+
+async def test_a_draft_tells_what_it_would_earn_and_what_stands_in_its_way_apart(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await draft(acme, "c", CASHBACK | {"rewards": [{"kind": "points", "value": 5}]})
+    found = await attempt(acme, BIG)
+    assert (found["outcome"], found["reason"]) == ("no_match", "draft")
+    assert [each["reason"] for each in found["obstacles"]] == ["draft"]
+    assert (found["would"]["outcome"], found["would"]["rewards"][0]["value"]) == ("granted", 5)
+    assert (
+        found["summary"] == "ada would earn 5 POINTS from 'Big baskets', but the campaign is draft and grants nothing."
+    )
+    small = await attempt(acme, BIG | {"attributes": {"amount_cents": 1200}})
+    assert (small["would"]["outcome"], small["would"]["reason"], small["would"]["rewards"]) == ("no_match", "rule", [])
+    await cap(acme, "none", **ONCE | {"cap": 0})
+    assert (await attempt(acme, BIG))["would"]["reason"] == "limit"
+    await launch(acme, "open", CASHBACK)
+    granted = await attempt(acme, BIG, "open")
+    assert (granted["obstacles"], granted["would"]) == ([], None)
+
+
+async def test_an_event_is_tried_at_another_instant(acme: AsyncClient, database: str) -> None:
+    """By schedule, lateness and the limits' windows of then; an instant that has not come is an obstacle, and no rejection."""
+    await open_shop(acme)
+    soon = datetime.now(UTC) + timedelta(days=40)
+    schedule = {"starts_at": (soon - timedelta(days=1)).isoformat(), "ends_at": (soon + timedelta(days=1)).isoformat()}
+    await launch(acme, "c", CASHBACK | {"schedule": schedule})
+    assert (await attempt(acme, BIG))["reason"] == "not_started"
+    found = await attempt(acme, BIG | {"at": soon.isoformat()})
+    assert (found["outcome"], found["reason"], found["would"]["outcome"]) == ("no_match", "in_future", "granted")
+    assert [each["check"] for each in found["obstacles"]] == ["time"]
+    assert "would earn 100 EUR from 'Big baskets', but the event of" in found["summary"]
+    after = await attempt(acme, BIG | {"at": (soon + timedelta(days=2)).isoformat()})
+    assert (after["reason"], after["would"]["reason"]) == ("ended", "ended")
+    # of the past: late when it comes now, and not when it had come then
+    await launch(acme, "old", CASHBACK)
+    past = (datetime.now(UTC) - timedelta(days=20)).isoformat()
+    assert (await attempt(acme, BIG | {"time": past}, "old"))["reason"] == "late"
+    then = await attempt(acme, BIG | {"at": past}, "old")
+    assert (then["outcome"], then["would"]) == ("granted", None)
+    # a recorded one, moved
+    put_event(database, "e1", {"amount_cents": 9000})
+    moved = await attempt(acme, {"event_id": "e1", "at": soon.isoformat()})
+    assert (moved["event"]["event_id"], moved["would"]["outcome"]) == ("e1", "granted")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
+from msgspec import structs
 from pydantic import Field
 
 from fillip.core.erasure import is_erased
@@ -22,10 +23,10 @@ from fillip.manage.backfill.postgres import is_waiting
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import decisions, find_first
 from fillip.manage.explain import postgres, wording
-from fillip.manage.explain.answer import Check, ExplanationAnswer, Outcome
+from fillip.manage.explain.answer import Check, ExplanationAnswer, Outcome, WouldAnswer
 from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, check_shadow, describe_instance
 from fillip.manage.explain.conflict import check_conflict_now
-from fillip.manage.explain.explanation import build_explanation, check_decided
+from fillip.manage.explain.explanation import build_explanation, check_decided, is_obstacle
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
@@ -37,15 +38,17 @@ router = APIRouter(tags=["explain"], route_class=Route)
 
 
 class ExplainPart(Part):
-    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (now) and `attributes`.
+    """An event to try: either `event_id` of a recorded one, or `user_id`, `action`, `time` (when it comes) and `attributes`.
 
-    `event_source` is needed where several sources have an event of this id.
+    `event_source` is needed where several sources have an event of this id. `at` (now) is when it comes; of a recorded one also when it
+    happens.
     """
 
     model_config = give_examples(
         {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 1200}},
         {"event_id": "order-7"},
         {"event_id": "1", "event_source": "/shop/till-7"},
+        {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000}, "at": "2026-12-24T12:00:00Z"},
     )
 
     event_id: OwnId | None = None
@@ -53,6 +56,7 @@ class ExplainPart(Part):
     user_id: UserId | None = None
     action: str | None = Field(None, min_length=1, max_length=100)
     time: Instant | None = None
+    at: Instant | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -100,8 +104,8 @@ async def explain_recorded_event(
 async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> ExplanationAnswer:
     """What an event would earn from this campaign as everything stands now, with the current use of its limits.
 
-    A draft is tried as if it were running, but for its state. A recorded event is tried as if it came for the first time. Of a
-    quest, `campaign_version` is the one that the user's instance goes on under.
+    A draft is tried as if it were running, but for its state: `would` tells what it would earn without such `obstacles`. With `at` it is tried
+    as if it came at that instant, under what stands now. A recorded event is tried as if it came for the first time. Of a quest, `campaign_version` is the one that the user's instance goes on under.
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
@@ -119,7 +123,11 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         known = await postgres.find_instances(work.connection, work.caller, quest_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         context = context if is_barred(context.event, context.campaign_version) else trial.context
-    checks = await work.compute(check_eligibility, context, datetime.now(UTC)) + ([trial.check] if trial else [])
+    now = datetime.now(UTC)
+    checks = await work.compute(check_eligibility, context, now) + ([trial.check] if trial else [])
+    if body.at and body.at > now:
+        ahead = Check(check="time", passed=False, reason="in_future", message=wording.tell_ahead(body.at))
+        checks = [ahead if each.check == "time" and each.passed else each for each in checks]
     worth, appraisal = await work.compute(check_worth, context)
     checks += [worth, *check_shadow(context.campaign_version)]
     if not context.campaign_version.is_shadow:
@@ -127,12 +135,27 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     if appraisal.refused is None and not context.campaign_version.is_shadow:
         checks.append(await _check_current_limits(work, context, appraisal.values))
     outcome, reason = _conclude(context, checks, trial)
-    if occurrence.event_id and await is_waiting(work.connection, work.caller, campaign_id, context.event.key):
+    would = _tell_would(context, checks, trial)
+    if (
+        occurrence.event_id
+        and not body.at
+        and await is_waiting(work.connection, work.caller, campaign_id, context.event.key)
+    ):
         checks.append(Check(check="backfill", passed=True, message=wording.WAITING))
-    return build_explanation(context, checks, outcome, reason, as_of="now")
+    return build_explanation(context, checks, outcome, reason, as_of="now", would=would)
 
 
-def _conclude(context: EventContext, checks: list[Check], trial: Trial | None) -> tuple[Outcome, str]:
+def _tell_would(context: EventContext, checks: Sequence[Check], trial: Trial | None) -> WouldAnswer | None:
+    """What a trial would come to without its obstacles; None where it has none."""
+    others = [check for check in checks if not is_obstacle(check)]
+    if len(others) == len(checks):
+        return None
+    outcome, reason = _conclude(context, others, trial)
+    rewards = next((check.rewards for check in checks if check.check == "reward"), None) or []
+    return WouldAnswer(outcome=outcome, reason=reason, rewards=rewards if outcome == "granted" else [])
+
+
+def _conclude(context: EventContext, checks: Sequence[Check], trial: Trial | None) -> tuple[Outcome, str]:
     """(outcome, reason) of a trial: a pause, a holdout, a control and what comes after the rule leave a denial, but not a quest's `late`."""
     failed = next((check for check in checks if not check.passed), None)
     reason = failed.reason if failed else None
@@ -156,15 +179,16 @@ async def _find_occurrence(work: UnitOfWork, body: ExplainPart) -> postgres.Expl
     if body.event_id is not None:
         if body.user_id or body.action or body.time or body.attributes:
             raise Invalid("give an event_id, or the parts of an event, not both", at="/event_id")
-        return await postgres.find_event(work.connection, work.caller, body.event_id, body.event_source)
+        found = await postgres.find_event(work.connection, work.caller, body.event_id, body.event_source)
+        return structs.replace(found, occurred_at=body.at, received_at=body.at) if body.at else found
     if body.event_source is not None:
         raise Invalid("it goes with an event_id: of which source the recorded event is", at="/event_source")
     if body.user_id is None or body.action is None:
         missing = [name for name in ("user_id", "action") if getattr(body, name) is None]
         faults = [Fault(f"/{name}", "needed without an event_id") for name in missing]
         raise Invalid("an event needs its user_id and action", faults=faults)
-    now = datetime.now(UTC)
-    return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or now, now, body.attributes)
+    at = body.at or datetime.now(UTC)
+    return postgres.ExplainedEvent("", "", body.user_id, body.action, body.time or at, at, body.attributes)
 
 
 async def _check_current_limits(work: UnitOfWork, context: EventContext, values: Sequence[int]) -> Check:

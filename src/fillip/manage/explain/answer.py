@@ -118,6 +118,14 @@ class Check(BaseModel):
     limits: list[LimitUse] | None = None
 
 
+class WouldAnswer(BaseModel):
+    """What it would be without the obstacles; `rewards` where it would be granted."""
+
+    outcome: Outcome
+    reason: str
+    rewards: list[WorthAnswer]
+
+
 class EventAnswer(BaseModel):
     """The event that is explained."""
 
@@ -173,3 +181,9 @@ class ExplanationAnswer(BaseModel):
     )
     event: EventAnswer
     checks: list[Check]
+    obstacles: list[Check] = Field(
+        [],
+        description="Of a trial, those failed checks that are not the event's or its user's: the campaign is a draft, in shadow, paused or"
+        " archived, or the event lies in the future",
+    )
+    would: WouldAnswer | None = Field(None, description="Null where there is no obstacle")

@@ -7,7 +7,7 @@ from uuid import UUID
 from fillip.core.ledger.decision import DecisionReason
 from fillip.core.limit import CounterUse
 from fillip.manage.explain import wording
-from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome
+from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome, WouldAnswer
 from fillip.manage.explain.checks import EventContext, check_limits, check_shadow, describe_conflict
 from fillip.manage.explain.rewards import check_worth
 
@@ -31,6 +31,11 @@ def check_decided(
     return checks
 
 
+def is_obstacle(check: Check) -> bool:
+    """Whether it failed for what the campaign's state is or when the event lies: neither is the event's fault or its user's."""
+    return not check.passed and (check.check in ("state", "shadow") or check.reason == "in_future")
+
+
 def build_explanation(
     context: EventContext,
     checks: list[Check],
@@ -39,12 +44,17 @@ def build_explanation(
     *,
     as_of: Literal["decision", "now", "backtest"],
     decision_id: UUID | None = None,
+    would: WouldAnswer | None = None,
 ) -> ExplanationAnswer:
-    """The whole."""
+    """The whole; `would` is of a trial with obstacles."""
     event, campaign_version = context.event, context.campaign_version
+    name, obstacles = campaign_version.campaign.name, [each for each in checks if is_obstacle(each)] if would else []
+    summary = wording.summarise(event.user_id, name, checks, outcome)
+    if would and would.outcome == "granted":
+        summary = wording.tell_would(event.user_id, name, would.rewards, obstacles)
     return ExplanationAnswer(
         as_of=as_of,
-        summary=wording.summarise(event.user_id, campaign_version.campaign.name, checks, outcome),
+        summary=summary,
         outcome=outcome,
         reason=reason,
         campaign_id=campaign_version.campaign_id,
@@ -61,4 +71,6 @@ def build_explanation(
             attributes=dict(event.attributes),
         ),
         checks=checks,
+        obstacles=obstacles,
+        would=would,
     )

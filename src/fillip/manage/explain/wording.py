@@ -12,7 +12,7 @@ from fillip.core.event import ACCEPTED_FOR, MAX_AHEAD
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import CounterUse
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER, Instance, Transition
-from fillip.manage.explain.answer import Check, LeafAnswer, Outcome, RuleAnswer
+from fillip.manage.explain.answer import Check, LeafAnswer, Outcome, RuleAnswer, WorthAnswer
 
 REWARDS = {
     None: "every reward has a value",
@@ -46,6 +46,18 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome
     if outcome == "denied" and failed:
         return f"{user_id} meets the conditions of '{name}', but the reward is refused: {failed.message}."
     return f"{user_id} gets nothing from '{name}': {failed.message if failed else 'no decision was made'}."
+
+
+def tell_would(user_id: str, name: str, rewards: Sequence[WorthAnswer], obstacles: Sequence[Check]) -> str:
+    """What the user would earn, but for the obstacles."""
+    given = [f"{each.value} {each.currency or each.kind}" if each.value else f"a {each.kind}" for each in rewards]
+    why = ", and ".join(each.message for each in obstacles)
+    return f"{user_id} would earn {' and '.join(given) or 'nothing'} from '{name}', but {why}."
+
+
+def tell_ahead(at: datetime) -> str:
+    """That a trial is of an instant that has not come."""
+    return f"the event of {_show(at)} lies in the future"
 
 
 def tell_state(state: CampaignState, *, grants: bool) -> str:
