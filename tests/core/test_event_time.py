@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fillip.core.rule import RuleRefused, compile_rule, explain_rule
+from fillip.core.index import RuleIndex, read_clauses
+from fillip.core.rule import RuleRefused, compile_rule, decode_rule, explain_rule
 from fillip.core.schema.reader import build_event_coercer, build_event_reader
 from fillip.core.schema.types import EMPTY, derive_event_type
 from fillip.manage.rule.checker import check_rule
@@ -54,6 +55,15 @@ def test_the_event_that_opened_a_quest_has_its_own():
     start = read({}, datetime(2026, 3, 27, 15, 30, 1, tzinfo=UTC))
     assert rule(read({}, FRIDAY), {}, frozenset(), start) is True
     assert rule(read({}, datetime(2026, 3, 27, 16, 30, 1, tzinfo=UTC)), {}, frozenset(), start) is False
+
+
+def test_it_is_looked_up_where_it_is_compared_with_a_literal():
+    source = "event.time < timestamp('2026-03-27T17:00:00Z') && event.amount > 0"
+    root = decode_rule(check_rule(source, derive_event_type(SCHEMA), EMPTY).checked).root
+    index, read = RuleIndex([read_clauses(root)]), build_event_coercer(SCHEMA)
+    assert index.exact == [True]
+    assert list(index.find(read({"amount": 1}, FRIDAY), {}, frozenset())) == [0]
+    assert not index.find(read({"amount": 1}, datetime(2026, 3, 27, 17, tzinfo=UTC)), {}, frozenset())
 
 
 def test_an_explanation_shows_it():

@@ -176,7 +176,7 @@ async def test_a_changed_rule_keeps_the_list_until_its_own_is_there(acme: AsyncC
 
 async def test_a_schema_under_which_a_rule_would_not_hold_is_refused(acme: AsyncClient, plane: Plane) -> None:
     await open_shop(acme)
-    await define(acme, rule="event.amount_cents > 5")
+    await define(acme, rule="event.amount_cents > 5 && event.time > timestamp('2020-01-01T00:00:00Z')")
     schema = {**PURCHASE, "properties": {**PURCHASE["properties"], "amount_cents": {"type": "string"}}}
     body = {"schema": schema, "compatibility": "none"}
     refused = await acme.put("/v1/actions/PURCHASE", json=body, headers=ANY)

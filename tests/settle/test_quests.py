@@ -23,9 +23,8 @@ from fillip.core.match.quest_candidate import build_quest_candidate
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest import instance
 from fillip.core.quest.instance import MAX_TOGETHER
-from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.reader import build_event_coercer
-from fillip.core.schema.types import derive_type
+from fillip.core.schema.types import derive_event_type
 from fillip.manage.campaign.expressions import check_expression
 from fillip.settle import Settle
 from fillip.settle.postgres import PostgresLedger, PostgresTransaction
@@ -35,8 +34,8 @@ from tests.builders import build_campaign, build_version
 from tests.settle.conftest import World
 
 SCHEMA = {"type": "object", "properties": {"offer": {"type": "integer"}, "cents": {"type": "integer"}}}
-SHAPES = dict.fromkeys(("OFFER", "BUY"), derive_type(SCHEMA))
-READ = build_coercer(derive_type(SCHEMA))
+SHAPES = dict.fromkeys(("OFFER", "BUY"), derive_event_type(SCHEMA))
+READ = build_event_coercer(SCHEMA)
 DISCOUNT = Quest(
     steps=(Step("spend", "BUY", sum="event.cents", at_least=1000),),
     start=Start("event", "OFFER", "event.offer == 1"),
@@ -62,9 +61,10 @@ class Offers:
     def event(self, event_id: str, action: str, at: int, *, source: str = "/till", **attributes: Any) -> Match:
         """A match of one event of user u1 `at` seconds after T0."""
         match = self.world.match(event_id, after=timedelta(seconds=at), source=source, **attributes)
-        actions = {name: Action(name, SCHEMA, build_event_coercer(SCHEMA)) for name in SHAPES}
+        actions = {name: Action(name, SCHEMA, READ) for name in SHAPES}
         book = replace(match.event.book, actions=actions)
-        event = replace(match.event, action=action, typed=READ(attributes), book=book)
+        typed = READ(attributes, match.event.occurred_at)
+        event = replace(match.event, action=action, typed=typed, book=book)
         candidates = [
             c for campaign_version in self.campaign_versions if (c := self._nominate(event, campaign_version))
         ]
@@ -136,6 +136,23 @@ async def test_a_rule_reads_the_enrolling_event_and_the_progress(world: World, t
     assert world.rows("SELECT start_event_id, steps #>> '{0,done}' FROM quest_instance WHERE state = 'open'") == [
         ("r8", "0")
     ]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+async def test_a_rule_reads_when_the_enrolling_event_happened(world: World, together: bool):
+    rule = "event.time - start.time < duration('20s') && event.time.getSeconds() != 2"
+    soon = replace(DISCOUNT, steps=(Step("buy", "BUY", rule),))
+    offers = Offers(world, soon=soon)
+    events = [
+        offers.event("r1", "OFFER", 0, offer=1),
+        offers.event("r2", "OFFER", 10, offer=1),
+        offers.event("p1", "BUY", 2),
+        offers.event("p2", "BUY", 25),
+        offers.event("p3", "BUY", 30),
+    ]
+    for batch in [events] if together else [[event] for event in events]:
+        await world.play(*batch)
+    assert granted(world) == [("p2", "soon", "r2#1")]
 
 
 async def test_an_instance_over_the_most_that_may_be_open_is_denied_with_the_reason(world: World):
