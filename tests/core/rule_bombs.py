@@ -67,6 +67,7 @@ CLAUSES: dict[str, tuple[str, str]] = {
     "joined texts that double": ("event.tags" + ".map(x, [x, x].join())" * 20 + ".exists(x, x == 'a')", DEAR),
     "a list summed for each item": ("event.lines.all(l, sum(event.lines.map(m, m.n)) > l.n)", DEAR),
     "a list's values told apart for each item": ("event.tags.all(t, size(event.tags.distinct()) > 1)", DEAR),
+    "cohorts told apart": (" || ".join(["'a' in cohorts.distinct()"] * 4), DEAR),
     "texts looked for in texts": (" || ".join(["event.category.split(event.coupon).size() > 2"] * 3), DEAR),
     "long texts in lower case": (" || ".join(["event.category.lowerAscii().trim() == 'a'"] * 99), DEAR),
     "a long list": ("event.qty in [" + ", ".join(map(str, range(1000))) + "]", LONG),

@@ -74,6 +74,7 @@ def test_other_kinds_of_items_too(source):
         f"sum([-{FULL}, -event.qty]) < 0",
         "sum([event.qty, event.stock]) == 2",
         "min([event.stock]) == 1",
+        "max([event.stock]) == 1",
         "max([event.stock, event.qty]) == 2",
         "size(distinct([event.stock])) == 1",
         "size(distinct([event.rate])) == 1",
