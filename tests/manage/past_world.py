@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import psycopg
+from msgspec import to_builtins
 
 from fillip.core.backtest.past import PastGrant, build_past_book
 from fillip.core.backtest.question import BacktestQuestion, Definitions
@@ -17,7 +18,7 @@ from fillip.core.backtest.simulation import Decided
 from fillip.core.backtest.tally import Tally
 from fillip.core.book.book import Book
 from fillip.core.event import REVERSAL
-from fillip.core.limit import CounterKey
+from fillip.core.limit import CounterKey, Frame
 from fillip.http.history_query import HistoryEvent, HistoryReversal
 from fillip.manage.backtest.live_postgres import Comparison, LiveDecisions, load_others_use
 from fillip.manage.backtest.past_postgres import PastLedger
@@ -176,20 +177,26 @@ class PastWorld:
         ).fetchall()
         return int(found)
 
-    def list_counters(self) -> dict[CounterKey, int]:
-        """What is used of all limits."""
+    def list_counters(self) -> dict[tuple[CounterKey, int | None], int]:
+        """What is used of all limits; of those by rolling windows by part."""
         rows = self.owner.execute(
-            "SELECT tenant_id, limit_id, user_id, key, window_start, used FROM limit_counter WHERE tenant_id = %s",
+            "SELECT c.tenant_id, c.limit_id, c.user_id, c.key, c.window_start, p.part, coalesce(p.used, c.used)"
+            " FROM limit_counter c LEFT JOIN limit_part p USING (tenant_id, limit_id, user_id, key, window_start)"
+            " WHERE c.tenant_id = %s",
             (self.shop.tenant_id,),
         )
-        return {CounterKey(*row[:5]): row[5] for row in rows.fetchall()}
+        return {(CounterKey(*row[:5]), row[5]): row[6] for row in rows.fetchall()}
 
-    async def read_own_use(self, campaign_id: str) -> dict[CounterKey, int]:
+    async def read_own_use(self, campaign_id: str) -> dict[tuple[CounterKey, int | None], int]:
         """What a backtest of a campaign takes for its own of them."""
         book, ledger, used = await self.load(), PastLedger(self.pool, self.shop.tenant_id), self.list_counters()
         live = LiveDecisions(ledger, BacktestQuestion(self.shop.tenant_id, campaign_id, 1, FIRST, UNTIL))
         others = await load_others_use(ledger, live, self.shop.tenant_id, book.limits)
-        return {key: used[key] - each.used for key, each in (await others.read_counters(used)).items()}
+        plain = await others.read_counters({key for key, part in used if part is None})
+        parts = await others.read_parts({Frame(key, part, part) for key, part in used if part is not None})
+        theirs: dict[tuple[CounterKey, int | None], int] = {(key, None): each.used for key, each in plain.items()}
+        theirs |= {(key, part): amount for key, each in parts.items() for part, amount in each.items()}
+        return {place: used[place] - amount for place, amount in theirs.items()}
 
     async def load(self) -> Book:
         """The book as it stands."""
@@ -244,18 +251,7 @@ def _name(decided: Decided) -> Name:
 
 def _tell(decided: Decided) -> Said:
     decision = decided.decision
-    uses = [
-        {
-            "key": use.key,
-            "limit_id": use.limit_id,
-            "window_start": str(use.window_start),
-            "used_before": use.used_before,
-            "amount": use.amount,
-            "cap": use.cap,
-        }
-        for use in decision.uses
-    ]
-    return decision.outcome, decision.reason, uses
+    return decision.outcome, decision.reason, [_strip(to_builtins(use)) for use in decision.uses]
 
 
 def _strip(use: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ async def test_it_decides_as_the_worker_has_decided(past_world: PastWorld) -> No
         await past_world.shop.cap({"limit_id": f"daily-{campaign_id}", **own, **daily})
         weekly = {"scope": "user_in_campaign", "measure": "count", "span": "week", "cap": 4}
         await past_world.shop.cap({"limit_id": f"weekly-{campaign_id}", **own, **weekly})
+        rolling = weekly | {"span": "rolling", "rolling_s": 2 * 86_400, "cap": 3}
+        await past_world.shop.cap({"limit_id": f"rolling-{campaign_id}", **own, **rolling})
     past_world.say(300, seed=7)
     await past_world.live()
     said: Counter[str] = Counter()
@@ -126,6 +128,8 @@ async def test_what_was_taken_back_is_taken_back_in_its_turn(past_world: PastWor
         await past_world.shop.cap(daily | {"measure": "count", "cap": cap})
     spent = {"scope": "user_in_campaign", "measure": "value", "span": "week", "reward_kind": "cashback", "cap": 170}
     await past_world.shop.cap({"limit_id": "weekly-any", "campaign_id": "any", **spent})
+    rolling = spent | {"span": "rolling", "rolling_s": 2 * 86_400, "cap": 140}
+    await past_world.shop.cap({"limit_id": "rolling-any", "campaign_id": "any", **rolling})
     past_world.say(200, seed=12, taken_back=0.4)
     await past_world.live()
     changed = {"any", "twice", "ladder", "pair", "raced", "joined"}
@@ -206,6 +210,7 @@ async def test_what_campaigns_took_of_shared_limits_adds_up_to_what_is_used_afte
         ("all", {"scope": "tenant", "span": "lifetime", "measure": "count", "cap": 10**6}),
         ("each", {"scope": "user", "span": "week", **value}),
         ("shops", {"scope": "tenant", "span": "month", "action": "BUY", "key": "event.shop", **value}),
+        ("rolling", {"scope": "user", "span": "rolling", "rolling_s": 3600, **value}),
     ):
         await past_world.shop.cap({"limit_id": limit_id, **limit})
     past_world.say(200, seed=14, taken_back=0.4)

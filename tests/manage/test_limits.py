@@ -1,6 +1,7 @@
 """Limits: what goes together, keys, caps that change, and use."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -60,6 +61,12 @@ async def test_a_limit_is_made_read_listed_and_announced(acme: AsyncClient, data
         (ONCE | {"span": "decade"}, "/span"),
         (ONCE | {"week_starts_on": "sunday"}, "/week_starts_on"),
         (DAILY | {"span": "week", "week_starts_on": "Sunday"}, "/week_starts_on"),
+        (DAILY | {"span": "rolling"}, "/rolling_s"),
+        (DAILY | {"rolling_s": 3600}, "/rolling_s"),
+        (DAILY | {"span": "rolling", "rolling_s": 59}, "/rolling_s"),
+        (DAILY | {"span": "rolling", "rolling_s": 31_622_401}, "/rolling_s"),
+        (DAILY | {"span": "rolling", "rolling_s": 3600, "week_starts_on": "sunday"}, "/week_starts_on"),
+        (DAILY | {"span": "rolling", "rolling_s": 3600, "time_zone": "UTC"}, "/time_zone"),
         (ONCE | {"currency": "POINTS"}, "/currency"),
         (DAILY | {"currency": "CHF"}, "/currency"),
         (DAILY | {"reward_kind": "custom", "currency": "EUR"}, "/currency"),
@@ -136,6 +143,27 @@ async def test_use_says_when_its_window_is_over_in_the_tenants_zone(acme: AsyncC
         "sundays": ("2026-03-29", "2026-04-04T22:00:00Z"),
         "year": ("1970-01-01", "1970-12-31T23:00:00Z"),
     }
+
+
+async def test_use_of_a_rolling_limit_is_of_the_window_that_ends_now(acme: AsyncClient, database: str) -> None:
+    await open_with_campaign(acme)
+    made = await cap(acme, "hourly", **ONCE | {"span": "rolling", "rolling_s": 3600, "cap": 9})
+    assert made["rolling_s"] == 3600
+    now = int(datetime.now(UTC).timestamp()) // 10  # parts of 10 s
+    for user_id, parts in {"ada": {-400: 5, -300: 2, -30: 1}, "bob": {-900: 1}}.items():
+        put_counter(database, "hourly", user_id, "", sum(parts.values()))
+        with psycopg.connect(database) as owner:
+            for part, used in parts.items():
+                values = "('acme', 'hourly', %s, '', '1970-01-01', %s, %s)"
+                owner.execute(f"INSERT INTO limit_part VALUES {values}", [user_id, now + part, used])
+    told = (await acme.get("/v1/limits/hourly/usage")).json()["items"]
+    assert [(use["user_id"], use["used"], use["window_start"]) for use in told] == [("ada", 3, None), ("bob", 0, None)]
+    ends_at = datetime.fromtimestamp((now - 300 + 361) * 10, UTC)
+    assert [use["resets_at"] for use in told] == [ends_at.isoformat().replace("+00:00", "Z"), None]
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE tenant SET clock = 'history'")
+    told = (await acme.get("/v1/limits/hourly/usage")).json()["items"]
+    assert [use["used"] for use in told] == [3, 1], "of a tenant whose events are of the past, up to the newest use"
 
 
 async def test_a_limit_by_value_names_the_currency_that_it_adds_up(acme: AsyncClient, database: str) -> None:

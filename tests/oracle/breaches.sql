@@ -15,7 +15,7 @@ WITH granted AS (
     SELECT l.limit_id, l.measure, g.decision_id, g.value, g.gone,
            CASE WHEN l.scope IN ('user', 'user_in_campaign') THEN g.user_id ELSE '' END AS user_id,
            coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') AS key,
-           CASE WHEN l.span = 'lifetime' THEN date '1970-01-01'
+           CASE WHEN l.span IN ('rolling', 'lifetime') THEN date '1970-01-01'
                 WHEN l.week_starts_on = 'sunday' THEN date_trunc('week', g.local_time + interval '1 day')::date - 1
                 ELSE date_trunc(l.span, g.local_time)::date END AS day
     FROM spending_limit l

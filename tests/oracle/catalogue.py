@@ -177,6 +177,7 @@ LIMITS: dict[str, dict[str, Any]] = {
         "currency": "POINTS",
     },
     "miles": {"scope": "user", "measure": "value", "span": "year", "reward_kind": "points", "currency": "MILES"},
+    "rolling": {"scope": "user", "measure": "count", "span": "rolling", "rolling_s": 2 * 86_400},
     "shops": {
         "scope": "tenant",
         "measure": "count",

@@ -15,13 +15,14 @@ CounterName = tuple[str, str, str, date]
 @dataclass(frozen=True)
 class Touch:
     """What a grant would take from one counter; `counts` are the kind and currency of the rewards whose value is counted,
-    None: grants are.
+    None: grants are. `part` is the number of the part of a rolling window, and how many parts behind it count it too.
     """
 
     counter: CounterName
     amount: int
     cap: int
     counts: tuple[str, str | None] | None = None
+    part: tuple[int, int] | None = None
 
 
 def is_counted(reward: Document, counts: tuple[str, str | None]) -> bool:

@@ -1,6 +1,6 @@
 """Limits of the reference model: who still fits, one claim after the other, and what reversals take back of grants."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -50,6 +50,7 @@ class Tills:
     """All counters, from nothing, and all that was granted, with the share of each grant that was taken back."""
 
     used: dict[CounterName, int] = field(default_factory=lambda: defaultdict(int))
+    rolling: dict[CounterName, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))  # by part
     granted: dict[Name, Claim] = field(default_factory=dict)
     taken: dict[Name, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
@@ -60,7 +61,7 @@ class Tills:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
         if claim.among is not None:
             claim = find_tried_before(claim, self.granted.values(), claim.among)
-        before = {touch.counter: self.used[touch.counter] for touch in claim.touches}
+        before = {touch.counter: self._weigh(touch) for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
         outranked = "outranked" if claim.rivals & self.granted.keys() else None
         crowded = "too_many_grants" if len(claim.earlier & self.granted.keys()) >= MOST_GRANTS else None
@@ -70,7 +71,7 @@ class Tills:
             self.granted[claim.name] = claim
             self.held |= claim.badges
             for touch in claim.touches:
-                self.used[touch.counter] += touch.amount
+                self._use(touch, touch.amount)
         elif reason == "shadow":
             self.told.add(claim.name)
         return Verdict(claim, reason, before, refused_by)
@@ -88,21 +89,34 @@ class Tills:
             return Return(undoing, "nothing", "earned_nothing")
         self.pasts[reversal.event] = past
         given: dict[CounterName, list[int]] = defaultdict(list)
+        before_all = dict(self.used)
         told: list[tuple[Name, int, int]] = []
         for name, share in shares.items():
             claim, before = self.granted[name], self.taken[name]
             for touch in claim.touches if claim.gives_back else ():
                 if amount := _return(claim, touch, share) - _return(claim, touch, before):
                     given[touch.counter].append(amount)
+                    self._use(touch, -amount)
             for reward in claim.rewards:
                 value = reach(claim, reward, share) - reach(claim, reward, before)
                 told += [(name, reward["index"], value)] if value or share == 1 else []
             self.taken[name] = share
             self.held -= claim.badges if share == 1 else set()
-        used = {counter: self.used[counter] for counter in given}
-        for counter, amounts in given.items():
-            self.used[counter] -= sum(amounts)
+        used = {counter: before_all[counter] for counter in given}
         return Return(undoing, "applied", "applied", given, used, tuple(told))
+
+    def _weigh(self, touch: Touch) -> int:
+        """What is used; of rolling windows the most in any of so many parts that hold the event's."""
+        if touch.part is None:
+            return self.used[touch.counter]
+        (mine, reach), uses = touch.part, self.rolling[touch.counter]
+        windows = [range(first, first + reach + 1) for first in range(mine - reach, mine + 1)]
+        return max(sum(amount for part, amount in uses.items() if part in window) for window in windows)
+
+    def _use(self, touch: Touch, amount: int) -> None:
+        self.used[touch.counter] += amount
+        if touch.part:
+            self.rolling[touch.counter][touch.part[0]] += amount
 
     def _list_earned(self, undoing: Undoing, share: Fraction) -> Iterator[tuple[Name, Fraction]]:
         """What was granted for the event itself, and by quests that it leaves incomplete: those go in whole."""

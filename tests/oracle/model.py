@@ -6,6 +6,7 @@ replays the limits over these, in the order in which their counters were taken.
 """
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -378,13 +379,21 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
         if counted:
             by_value = limit["measure"] == "value"
             amount = sum(each.get("value", 0) for each in counted) if by_value else 1
-            yield Touch((limit_id, *_name_counter(seen, limit)), amount, limit["cap"], counts if by_value else None)
+            place = _find_part(seen, limit["rolling_s"]) if "rolling_s" in limit else None
+            name = (limit_id, *_name_counter(seen, limit))
+            yield Touch(name, amount, limit["cap"], counts if by_value else None, place)
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
     key = read_key(seen, limit["key"]) if limit.get("key") else ""
     user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
     return user, key, start_window(limit["span"], local_day(seen), limit.get("week_starts_on"))
+
+
+def _find_part(seen: Seen, rolling_s: int) -> tuple[int, int]:
+    """In which part of a rolling window an event lies, and how many parts behind count it: a part is a 360th, in whole seconds."""
+    part_s = max(1, math.ceil(rolling_s / 360))
+    return math.floor(seen.occurred_at.timestamp() / part_s), math.ceil(rolling_s / part_s)
 
 
 def local_day(seen: Seen) -> date:
@@ -397,7 +406,7 @@ def start_window(span: str, day: date, week_starts_on: str | None = None) -> dat
     if span == "week":
         week = [day - timedelta(days=ago) for ago in range(7)]
         return next(each for each in week if each.strftime("%A").lower() == (week_starts_on or "monday"))
-    return {"day": day, "month": day.replace(day=1), "year": day.replace(month=1, day=1), "lifetime": LIFETIME}[span]
+    return {"day": day, "month": day.replace(day=1), "year": day.replace(month=1, day=1)}.get(span, LIFETIME)
 
 
 def _read_meeting(

@@ -34,6 +34,7 @@ SUMS = (
     "SELECT array_agg(incentive_id ORDER BY incentive_id) FROM incentive",
     "SELECT kind, currency, state, count(*), sum(value), sum(reversed_value) FROM incentive GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "SELECT limit_id, window_start, count(*), sum(used), sum(version) FROM limit_counter GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT limit_id, count(*), sum(used), array_agg(part ORDER BY part) FROM limit_part GROUP BY 1 ORDER BY 1",
     "SELECT currency, count(*), sum(pending), sum(active), sum(spent), sum(expired), sum(reversed) FROM wallet GROUP BY 1 ORDER BY 1",
     "SELECT kind, debit, credit, count(*), sum(amount) FROM wallet_transfer GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "SELECT count(*), sum(remaining), sum(reversed) FROM wallet_lot",
@@ -67,6 +68,7 @@ async def live(world: World) -> None:
         "UPDATE campaign_version SET definition = %s", [json.encode(build_campaign(quest=QUEST)).decode()]
     )
     world.add_limit("mine", 4, scope="user")
+    world.add_limit("rolling", 100, scope="user", span="rolling", rolling_s=600)
     world.add_limit("all", 100)
     rewards = (POINTS, CASH, BADGE)
     told: dict[str, Any] = {"name": "canary Ann", "amount": 7}

@@ -39,6 +39,7 @@ WRITTEN: dict[str, list[Fields]] = {
     "write_pins": [Pin.__struct_fields__],
     "lock_counters": [CounterKey.__struct_fields__],
     "read_counters": [CounterKey.__struct_fields__],
+    "write_parts": [rows.PartRow.__struct_fields__],
     "write_instances": [quest.INSTANCE_ROW, quest.CONTRIBUTION_ROW],
     "write_wallets": [wallet.WALLET_ROW, wallet.LOT_ROW, wallet.TRANSFER_ROW],
     "write_draws": [wallet.DRAW_ROW, wallet.PART_ROW],

@@ -6,11 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from fillip.core.rolling import Part, Parts, tell_end
 from fillip.core.tenant import Weekday
 
 Scope = Literal["tenant", "campaign", "user", "user_in_campaign"]
 Measure = Literal["count", "value"]
-Span = Literal["day", "week", "month", "year", "lifetime"]
+Span = Literal["day", "week", "month", "year", "rolling", "lifetime"]
 
 
 class Limit(Struct, frozen=True):
@@ -19,7 +20,7 @@ class Limit(Struct, frozen=True):
     `currency` is set where points or cashback are counted by value: amounts of different currencies are never added up.
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
     for the campaign scopes; `action`, where set, restricts the limit to events of that action. `week_starts_on` is of
-    weeks: None is Monday.
+    weeks: None is Monday. `rolling_s` is how long a rolling window is.
     """
 
     limit_id: str
@@ -34,6 +35,7 @@ class Limit(Struct, frozen=True):
     key: str | None = None
     key_checked: bytes | None = None
     week_starts_on: Weekday | None = None
+    rolling_s: int | None = None
 
     @property
     def per_user(self) -> bool:
@@ -55,26 +57,49 @@ class CounterKey(Struct, frozen=True, order=True):
     window_start: date
 
 
+class Frame(Struct, frozen=True, order=True):
+    """Of a counter by rolling windows the parts from a first to a last number."""
+
+    counter: CounterKey
+    first: int
+    last: int
+
+
 class Counter(Struct):
-    """Use of one limit in one window: `used` so far, `version` = changes so far (grants and returns)."""
+    """Use of one limit in one window: `used` so far, `version` = changes so far (grants and returns).
+
+    Of one by rolling windows `used` is all that ever was, and `parts` when.
+    """
 
     used: int
     version: int
+    parts: Parts | None = None
 
 
 class LimitCharge(Struct, frozen=True):
-    """What a grant would take from one counter; `cap` is the limit's cap in force, `resets_at` when the window is over."""
+    """What a grant would take from one counter; `cap` is the limit's cap in force, `resets_at` when the window is over.
+
+    `part` is where it counts in rolling windows.
+    """
 
     counter: CounterKey
     amount: int
     cap: int
     resets_at: datetime | None = None
+    part: Part | None = None
+
+    @property
+    def frames(self) -> list[Frame]:
+        """What has to be known of a counter by rolling windows; nothing of others."""
+        return [Frame(self.counter, *each) for each in self.part.frames] if self.part else []
 
 
 class CounterUse(Struct, frozen=True):
     """The proof of one limit's part in a decision: use and version of the counter before it.
 
-    `resets_at` is when its window is over; None for lifetime, and where that was not recorded yet.
+    `resets_at` is when its window is over; None for lifetime, and where that was not recorded yet. In rolling windows
+    `used_before` is the most in one that holds the event, `part` the number of its part, and `resets_at` is when the first of that
+    counts no more; None where nothing is used.
     """
 
     limit_id: str
@@ -85,6 +110,7 @@ class CounterUse(Struct, frozen=True):
     amount: int
     cap: int
     resets_at: datetime | None = None
+    part: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -103,19 +129,41 @@ def weigh(
 def take(charges: Sequence[LimitCharge], counters: MutableMapping[CounterKey, Counter]) -> None:
     """Charge the counters of a grant. Call only when `weigh` found that all fit: no half grants."""
     for charge in charges:
-        before = counters[charge.counter]
-        counters[charge.counter] = Counter(before.used + charge.amount, before.version + 1)
+        _move(charge.counter, charge.amount, charge.part.number if charge.part else None, counters)
+
+
+def put_back(
+    counter: CounterKey, amount: int, part: int | None, counters: MutableMapping[CounterKey, Counter]
+) -> Counter:
+    """Give a counter back what was taken of it, in rolling windows of one part; as it was before."""
+    before = counters[counter]
+    _move(counter, -amount, part, counters)
+    return before
+
+
+def _move(key: CounterKey, amount: int, part: int | None, counters: MutableMapping[CounterKey, Counter]) -> None:
+    before = counters[key]
+    parts = before.parts
+    if part is not None:
+        parts = parts or Parts()
+        parts.add(part, amount)
+    counters[key] = Counter(before.used + amount, before.version + 1, parts)
 
 
 def _use(charge: LimitCharge, before: Counter) -> CounterUse:
-    key = charge.counter
+    key, part = charge.counter, charge.part
+    used, resets_at = before.used, charge.resets_at
+    if part:
+        used, oldest = before.parts.weigh(part) if before.parts else (0, None)
+        resets_at = None if oldest is None else tell_end(part, oldest)
     return CounterUse(
         limit_id=key.limit_id,
         key=key.key,
         window_start=key.window_start,
         version=before.version,
-        used_before=before.used,
+        used_before=used,
         amount=charge.amount,
         cap=charge.cap,
-        resets_at=charge.resets_at,
+        resets_at=resets_at,
+        part=part.number if part else None,
     )

@@ -52,7 +52,10 @@ class Tenant(Struct, frozen=True):
 
 
 def start_window(span: str, day: date, week_starts_on: Weekday | None = None) -> date:
-    """First day of the window (`day`, `week`, `month`, `year`, `lifetime`) that holds `day`; weeks begin on Monday unless said."""
+    """First day of the window (`day`, `week`, `month`, `year`, `rolling`, `lifetime`) that holds `day`; weeks begin on Monday unless said.
+
+    The last two have but one.
+    """
     if span == "day":
         return day
     if span == "week":
@@ -64,11 +67,11 @@ def start_window(span: str, day: date, week_starts_on: Weekday | None = None) ->
 
 @lru_cache(maxsize=4096)
 def end_window(span: str, start: date, time_zone: str) -> datetime | None:
-    """The instant at which the window that begins on `start` is over in a zone, in UTC; None for `lifetime`.
+    """The instant at which the window that begins on `start` is over in a zone, in UTC; None for `rolling` and `lifetime`.
 
     That is when the next day begins: at midnight, or where clocks are put forward then, when they are.
     """
-    if span == "lifetime":
+    if span in ("rolling", "lifetime"):
         return None
     if span == "year":
         after = start.replace(year=start.year + 1) if start.year < LAST_TIME.year else LAST_TIME.date()

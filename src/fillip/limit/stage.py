@@ -12,7 +12,10 @@ from fillip.stream.belt import take_portions
 
 
 class Hint:
-    """Stage: marks matches with the counters that look full. Settle confirms each; a missing hint costs only time."""
+    """Stage: marks matches with the counters that look full. Settle confirms each; a missing hint costs only time.
+
+    There are none for rolling windows: what is full then is no one number.
+    """
 
     def __init__(self, hints: LimitHints, count_met: Callable[[Sequence[Match | Rejection]], None]) -> None:
         """`hints` reads the projection; `count_met` counts the campaigns that events meet, at once."""
@@ -25,7 +28,7 @@ class Hint:
             self._count_met(portion)
             for item in portion:
                 if isinstance(item, Match):
-                    wanted.update({t.counter: (t.amount, t.cap) for t in item.charges})
+                    wanted.update({t.counter: (t.amount, t.cap) for t in item.charges if not t.part})
         full = await self._hints.find_full(wanted) if wanted else frozenset()
         return [_mark(item, full) if full and isinstance(item, Match) else item for item in items]
 

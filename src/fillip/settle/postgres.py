@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from fillip.core.ledger.points import WalletKey
 from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import BadgeKey, PoolKey
 from fillip.core.ledger.wallet import Wallet
-from fillip.core.limit import Counter, CounterKey
+from fillip.core.limit import Counter, CounterKey, Frame
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.rows.columns import list_columns, to_columns
-from fillip.rows.limit.postgres import lock_counters, read_counters
+from fillip.rows.limit.postgres import know_parts, lock_counters, read_counters
 from fillip.settle.pace import cut_evenly
 from fillip.settle.pins import Pin
 from fillip.settle.quest import PostgresQuests
@@ -32,6 +32,7 @@ from fillip.settle.rows import (
     CounterRow,
     EventRow,
     InboxHeadRow,
+    PartRow,
     RejectionRow,
     list_decisions,
     list_incentives,
@@ -216,6 +217,10 @@ class PostgresTransaction:
         """Counters, locked in the order of their keys; a missing one is at 0."""
         return await lock_counters(self._connection, counters)
 
+    async def know_parts(self, counters: MutableMapping[CounterKey, Counter], frames: Collection[Frame]) -> None:
+        """See LedgerTransaction."""
+        await know_parts(self._connection, counters, frames)
+
     async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
         """Wallets, locked in the order of their keys, without their lots; a missing one is fresh."""
         return await self._wallets.lock(keys)
@@ -247,6 +252,7 @@ class PostgresTransaction:
         await self._wallets.write(outcome.wallets)
         if outcome.settled or outcome.reversed:
             await self._write_settled(batch, outcome)
+        await self._write("write_parts", PartRow, outcome.parts)
         if outcome.reversed:
             await self.reversals.write(outcome.reversed)
         await self._write_given(outcome)

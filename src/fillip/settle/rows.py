@@ -63,6 +63,18 @@ class CounterRow(Struct, frozen=True, gc=False):
     fresh: bool
 
 
+class PartRow(Struct, frozen=True, gc=False):
+    """Of limit_part."""
+
+    tenant_id: str
+    limit_id: str
+    user_id: str
+    key: str
+    window_start: date
+    part: int
+    used: int
+
+
 class BadgeRow(Struct, frozen=True, gc=False):
     """Of badge_held."""
 

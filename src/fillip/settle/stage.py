@@ -5,7 +5,7 @@ is decided in between is pure (fillip.core.ledger.settlement). A batch with reve
 need; then each event and each reversal is decided in its turn, as they stand in the log, and all is written at once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -16,6 +16,7 @@ from msgspec.structs import asdict, replace
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
 from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.points import WalletKey
+from fillip.core.ledger.reversal import CounterCredit
 from fillip.core.ledger.settlement import (
     GrantRequest,
     Settled,
@@ -27,7 +28,7 @@ from fillip.core.ledger.settlement import (
 )
 from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
 from fillip.core.ledger.wallet import Wallet
-from fillip.core.limit import Counter, CounterKey
+from fillip.core.limit import Counter, CounterKey, Frame
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey, InstancesToLock, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import Contribution, Instance
@@ -45,7 +46,7 @@ from fillip.settle.reversal import (
     note_short,
     read_pending_reversal,
 )
-from fillip.settle.rows import CounterRow, InboxHeadRow
+from fillip.settle.rows import CounterRow, InboxHeadRow, PartRow
 from fillip.settle.waiting import CampaignKey, Handovers, WaitingRow, put_off
 from fillip.settle.wallet.posting import Terms, list_wallets, post_in_turn, post_points
 from fillip.stream.belt import Batch
@@ -79,6 +80,7 @@ class Outcome(Struct, frozen=True):
     pins: Sequence[Pin] = ()
     waiting: Sequence[WaitingRow] = ()
     reversed: Sequence[SettledReversal] = ()
+    parts: Sequence[PartRow] = ()  # of rolling counters, those that moved
 
 
 class LedgerTransaction(Protocol):
@@ -133,6 +135,9 @@ class LedgerTransaction(Protocol):
 
     async def lock_codes(self, wanted: Mapping[PoolKey, int]) -> Mapping[PoolKey, Sequence[str]]:
         """That many free codes of each pool, locked until commit or rollback; fewer only where there are no more."""
+
+    async def know_parts(self, counters: MutableMapping[CounterKey, Counter], frames: Collection[Frame]) -> None:
+        """Add to counters, which are locked, what they have used when: of all parts of these frames."""
 
     async def write(self, batch: Batch, outcome: Outcome) -> None:
         """Store the outcome. Raises Retry when another writer made one of its rows first."""
@@ -263,7 +268,7 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     limit_terms = await ledger.reversals.share_limit_terms(limits) if limits else {}
     caps = {limit: terms.cap for limit, terms in limit_terms.items()}
     instances = await _lock_instances(ledger, fresh)
-    locked = await _lock(ledger, requests, found, found.list_counters(limit_terms))
+    locked = await _lock(ledger, requests, found, found.list_credits(limit_terms))
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
     reversal_batch = ReversalBatch(
         ledger.reversals,
@@ -327,6 +332,12 @@ def _sum_up(
             for key, counter in counters.items()
             if counter != found[key]
         ],
+        parts=[
+            PartRow(**asdict(key), part=part, used=used)
+            for key, counter in counters.items()
+            if counter.parts
+            for part, used in counter.parts.changed.items()
+        ],
         inbox_heads=[
             InboxHeadRow(tenant_id=user[0], user_id=user[1], last_seq=last, fresh=user not in heads)
             for user, last in inbox_heads.items()
@@ -343,14 +354,17 @@ async def _lock(
     ledger: LedgerTransaction,
     requests: Sequence[GrantRequest],
     found: ReversalContext = NOTHING,
-    returned: Collection[CounterKey] = (),
+    credits_: Sequence[CounterCredit] = (),
 ) -> _Locked:
     """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest.
 
     What is barred or in shadow takes nothing of them.
     """
     requests = [request for request in requests if not request.takes_nothing]
-    charged = sorted({charge.counter for request in requests for charge in request.charges}.union(returned))
+    charges = [charge for request in requests for charge in request.charges]
+    frames = {frame for charge in charges for frame in charge.frames}
+    frames |= {Frame(each.counter, each.part, each.part) for each in credits_ if each.part is not None}
+    charged = sorted({each.counter for each in charges} | {each.counter for each in credits_})
     own = [counter for counter in charged if counter.user_id]
     shared = [counter for counter in charged if not counter.user_id]
     counters = await ledger.lock_counters(own) if own else {}
@@ -364,4 +378,6 @@ async def _lock(
     stock = Stock(await ledger.lock_codes(codes) if codes else {}, held)
     if shared:
         counters |= await ledger.lock_counters(shared)
+    if frames:
+        await ledger.know_parts(counters, frames)
     return _Locked(counters, wallets, inbox_heads, stock)

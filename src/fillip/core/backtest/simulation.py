@@ -4,7 +4,7 @@ Quests and the campaign's own limits begin empty. Of a limit that it shares with
 granted in the same window, before or after the event, has left: what others were granted stays granted.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import chain
@@ -18,10 +18,11 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
 from fillip.core.ledger.settlement import GrantRequest, Settled, decide, list_requests
 from fillip.core.ledger.stock import BadgeKey, Stock, count_codes, list_badges
-from fillip.core.limit import Counter, CounterKey
+from fillip.core.limit import Counter, CounterKey, Frame, put_back
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import Instance
+from fillip.core.rolling import Parts
 
 _END = datetime.max.replace(tzinfo=UTC)
 
@@ -107,6 +108,7 @@ class Simulation:
         self._book = book
         self._terms = _read_terms(book)
         self._counters: dict[CounterKey, Counter] = {}
+        self._frames: set[Frame] = set()
         self._instances = _Instances()
         self._held: set[BadgeKey] = set()
         self.reversals = ReversalLedger(set())
@@ -125,9 +127,25 @@ class Simulation:
         charged = {charge.counter for match in matches for charge in match.charges}
         return {key for key in charged if key.limit_id in shared and key not in self._counters}
 
+    def list_unknown_frames(self, matches: Iterable[Match]) -> set[Frame]:
+        """Of these counters those by rolling windows, with the parts of which it is not known yet what was used in them."""
+        shared = self._terms.shared
+        if not shared:
+            return set()
+        charges = (charge for match in matches for charge in match.charges if charge.part)
+        return {frame for each in charges if each.counter.limit_id in shared for frame in each.frames} - self._frames
+
     def know(self, used: Mapping[CounterKey, Counter]) -> None:
         """Take note of what was used of counters in fact."""
         self._counters |= used
+
+    def know_frames(self, frames: Collection[Frame], used: Mapping[CounterKey, Mapping[int, int]]) -> None:
+        """Take note of what was used in these frames in fact, by counter, which are known, and part."""
+        self._frames.update(frames)
+        for key, parts in used.items():
+            counter = self._counters[key]
+            counter.parts = counter.parts or Parts()
+            counter.parts.learn(parts)
 
     def begin(self, matches: Sequence[Match]) -> None:
         """A portion of events comes, to be decided in one or more runs."""
@@ -144,6 +162,9 @@ class Simulation:
             return self._decide_on(instances, matches, granted)
         except BaseException:
             instances.roll_back()
+            for counter in self._counters.values():
+                if counter.parts:
+                    counter.parts.roll_back()
             raise
 
     def reverse(self, reversal: PastReversal, book: Book) -> Sequence[TakenBack]:
@@ -154,8 +175,8 @@ class Simulation:
         for each in undone.instances:
             self._instances.put(each.place, each.instance)
         for credit in undone.credits:
-            before = self._counters[credit.counter]
-            self._counters[credit.counter] = Counter(before.used - credit.amount, before.version + 1)
+            put_back(credit.counter, credit.amount, credit.part, self._counters)
+            self._keep_parts([credit.counter])
         self._held -= undone.badges
         return undone.taken
 
@@ -220,10 +241,16 @@ class Simulation:
 
     def _keep(self, settled: Sequence[Settled], counters: Mapping[CounterKey, Counter]) -> None:
         self._counters.update((key, counter) for key, counter in counters.items() if counter.version)
+        self._keep_parts(counters)
         self._instances.keep()
         for each in settled:
             if each.decision.outcome == "granted":
                 self._held |= list_badges([each.request.wanted])
+
+    def _keep_parts(self, counters: Iterable[CounterKey]) -> None:
+        for key in counters:
+            if (counter := self._counters.get(key)) and counter.parts:
+                counter.parts.keep()
 
 
 def _read_terms(book: Book) -> _Terms:

@@ -25,6 +25,9 @@ def check_limit(limit: Limit) -> list[Fault]:
         faults.append(Fault("/currency", f"goes with {amounts} by value only"))
     if limit.week_starts_on and limit.span != "week":
         faults.append(Fault("/week_starts_on", f"goes with span 'week', not '{limit.span}': leave it out"))
+    if (limit.span == "rolling") != (limit.rolling_s is not None):
+        word = "needs rolling_s: how many seconds a window has" if limit.span == "rolling" else "has no rolling_s"
+        faults.append(Fault("/rolling_s", f"span '{limit.span}' {word}"))
     return faults
 
 

@@ -152,10 +152,11 @@ class InboxUpdate(Struct, frozen=True):
 
 
 class CounterCredit(Struct, frozen=True):
-    """`amount` given back to a counter."""
+    """`amount` given back to a counter, in rolling windows to the `part` that it was taken of."""
 
     counter: CounterKey
     amount: int
+    part: int | None = None
 
 
 def read_reversal(data: Mapping[str, object]) -> ReversalRequest:
@@ -242,7 +243,7 @@ def give_back(
             if amount:
                 owner = grant.user_id if terms.per_user else ""
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
-                credited.append(CounterCredit(counter, amount))
+                credited.append(CounterCredit(counter, amount, use.part))
     return credited
 
 

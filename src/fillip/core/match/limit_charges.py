@@ -7,6 +7,7 @@ from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event
 from fillip.core.limit import CounterKey, Limit, LimitCharge
 from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.rolling import find_part
 from fillip.core.rule import RuleError
 from fillip.core.tenant import end_window, start_window
 
@@ -44,7 +45,8 @@ def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) 
 
 def _charge(event: Event, limit: Limit, counter: CounterKey, amount: int) -> LimitCharge:
     resets_at = end_window(limit.span, counter.window_start, event.book.tenant.time_zone)
-    return LimitCharge(counter, amount, limit.cap, resets_at)
+    part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
+    return LimitCharge(counter, amount, limit.cap, resets_at, part)
 
 
 def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:

@@ -19,8 +19,9 @@ from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Scope, Span
 from fillip.core.problem import Fault
+from fillip.core.rolling import MAX_SPAN_S, MIN_SPAN_S
 from fillip.core.schema.types import derive_event_type
-from fillip.core.tenant import Weekday, end_window
+from fillip.core.tenant import Weekday
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
@@ -68,8 +69,15 @@ class LimitPart(Part):
     limit_id: ObjectId
     scope: Scope
     measure: Measure
-    span: Span = Field(description="Windows go by the event's day in the tenant's zone")
+    span: Span = Field(description="Windows go by the event's day in the tenant's zone, rolling ones by its time")
     week_starts_on: Weekday | None = Field(None, description="For span week, and only for it; Monday if left out")
+    rolling_s: int | None = Field(
+        None,
+        ge=MIN_SPAN_S,
+        le=MAX_SPAN_S,
+        strict=True,
+        description="For span rolling, and only for it: the window in seconds",
+    )
     cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
     reward_kind: RewardKind | None = Field(None, description="Needed by value")
@@ -90,6 +98,7 @@ class LimitAnswer(BaseModel):
     measure: Measure
     span: Span
     week_starts_on: Weekday | None
+    rolling_s: int | None
     cap: int
     campaign_id: ObjectId | None
     reward_kind: RewardKind | None
@@ -103,7 +112,8 @@ class LimitAnswer(BaseModel):
 
 class UsageAnswer(BaseModel):
     """Use of a limit in one window, until `resets_at`. `user_id` is null where all users share it; `window_start` and `resets_at`
-    are null for lifetime.
+    are null for lifetime. Of rolling windows it is the one that ends now (for a tenant with clock history, with the newest use), `window_start` is null,
+    and `resets_at` is when the first of what is used counts no more.
 
     `used` are grants, or by value minor units or points of `currency`.
     """
@@ -186,18 +196,19 @@ async def list_limit_usage(
     limit = postgres.read_limit(await limits.find(work.connection, work.caller, limit_id))
     tenant = await find_tenant(work.connection, work.caller.tenant_id)
     rows, cursor = await postgres.list_counters(work.connection, work.caller, limit_id, user_id, pages)
+    standing = await postgres.read_standing(work.connection, work.caller, limit, rows, tenant)
     items = [
         UsageAnswer(
             user_id=row.user_id if limit.per_user else None,
             key=row.key if limit.key else None,
-            window_start=None if limit.span == "lifetime" else row.window_start,
-            resets_at=end_window(limit.span, row.window_start, tenant.time_zone),
-            used=row.used,
+            window_start=None if limit.span in ("rolling", "lifetime") else row.window_start,
+            resets_at=resets_at,
+            used=used,
             cap=limit.cap,
             currency=limit.currency,
             changes=row.version,
         )
-        for row in rows
+        for row, (used, resets_at) in zip(rows, standing, strict=True)
     ]
     return Page(items=items, next_cursor=cursor)
 

@@ -19,7 +19,7 @@ from fillip.core.backtest.simulation import Decided
 from fillip.core.event import Event
 from fillip.core.ledger.decision import identify_incentive
 from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, give_back, read_terms
-from fillip.core.limit import Counter, CounterKey, CounterUse, Limit
+from fillip.core.limit import Counter, CounterKey, CounterUse, Frame, Limit
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backtest.past_postgres import PastLedger
 from fillip.rows.connection import Row
@@ -114,24 +114,38 @@ class Comparison:
         return self._tally.sum_up()
 
 
+_Place = tuple[CounterKey, int | None]
+"""A counter, and of one by rolling windows the number of a part."""
+
+
 class OthersUse:
     """What others than the campaign itself have used of limits that it shares."""
 
-    def __init__(self, ledger: PastLedger, own: Mapping[CounterKey, int]) -> None:
+    def __init__(self, ledger: PastLedger, own: Mapping[_Place, int]) -> None:
         self._ledger = ledger
         self._own = own
 
     async def read_counters(self, asked: Collection[CounterKey]) -> Mapping[CounterKey, Counter]:
         """What is used of them now, without what the campaign took for the time asked. Raises Retry."""
         found = await self._ledger.read_counters(asked)
-        return {key: Counter(max(0, each.used - self._own.get(key, 0)), each.version) for key, each in found.items()}
+        return {
+            key: Counter(max(0, each.used - self._own.get((key, None), 0)), each.version) for key, each in found.items()
+        }
+
+    async def read_parts(self, frames: Collection[Frame]) -> Mapping[CounterKey, Mapping[int, int]]:
+        """The same of counters by rolling windows in these frames, by part. Raises Retry."""
+        found = await self._ledger.read_parts(frames)
+        return {
+            key: {part: max(0, used - self._own.get((key, part), 0)) for part, used in parts.items()}
+            for key, parts in found.items()
+        }
 
 
 async def load_others_use(
     ledger: PastLedger, live: LiveDecisions, tenant_id: str, limits: Mapping[str, Limit]
 ) -> OthersUse:
     """Add up what the campaign's grants took of those `limits` that are shared, less what was given back of it. Raises Retry."""
-    own: Sums[CounterKey] = Sums()
+    own: Sums[_Place] = Sums()
     shared = read_terms({limit_id: limit for limit_id, limit in limits.items() if limit.campaign_id is None})
     if not shared:
         return OthersUse(ledger, own)
@@ -142,7 +156,7 @@ async def load_others_use(
             own.update(_add_up(tenant_id, grant, shared))
             reversed_share = row["decision_id"] in lost if grant.instance else Fraction(row["share"] or 0)
             for credit in give_back(tenant_id, grant, shared, Fraction(0), Fraction(reversed_share)):
-                own[credit.counter] -= credit.amount
+                own[credit.counter, credit.part] -= credit.amount
     return OthersUse(ledger, own)
 
 
@@ -158,13 +172,13 @@ async def _find_lost(ledger: PastLedger, tenant_id: str, rows: Sequence[Row]) ->
     return {decisions[row["incentive_id"]] for row in found}
 
 
-def _add_up(tenant_id: str, grant: Grant, shared: Mapping[str, LimitTerms]) -> Sums[CounterKey]:
+def _add_up(tenant_id: str, grant: Grant, shared: Mapping[str, LimitTerms]) -> Sums[_Place]:
     """What a grant took of shared limits."""
-    taken: Sums[CounterKey] = Sums()
+    taken: Sums[_Place] = Sums()
     for use in grant.uses:
         if terms := shared.get(use.limit_id):
             owner = grant.user_id if terms.per_user else ""
-            taken[CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)] += use.amount
+            taken[CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start), use.part] += use.amount
     return taken
 
 

@@ -11,10 +11,10 @@ from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.errors import Refused, Retry
-from fillip.core.limit import Counter, CounterKey
+from fillip.core.limit import Counter, CounterKey, Frame
 from fillip.rows.campaign.postgres import name_lists, read_version
 from fillip.rows.connection import Connection, Row
-from fillip.rows.limit.postgres import read_counters
+from fillip.rows.limit.postgres import read_counters, read_parts
 from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
 _VERSION = Path(__file__).with_name("read_version.sql").read_text(encoding="utf-8")
@@ -49,6 +49,11 @@ class PastLedger:
         """What is used of them now. Raises Retry."""
         async with self._read() as connection:
             return await read_counters(connection, asked)
+
+    async def read_parts(self, frames: Collection[Frame]) -> Mapping[CounterKey, Mapping[int, int]]:
+        """What is used of counters by rolling windows in these frames now, by part. Raises Retry."""
+        async with self._read() as connection:
+            return await read_parts(connection, frames)
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[Connection]:

@@ -18,7 +18,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.errors import Retry
 from fillip.core.event import Event, Place, Rejection
 from fillip.core.limit import Counter as LimitCounter
-from fillip.core.limit import CounterKey
+from fillip.core.limit import CounterKey, Frame
 from fillip.core.match.candidate import Match
 from fillip.core.ports import UserNumbers
 from fillip.http.history_query import HistoryEvent, HistoryReversal
@@ -49,6 +49,10 @@ class Counters(Protocol):
 
     async def read_counters(self, asked: Collection[CounterKey]) -> Mapping[CounterKey, LimitCounter]:
         """What is used of them now. Raises Retry."""
+        ...
+
+    async def read_parts(self, frames: Collection[Frame]) -> Mapping[CounterKey, Mapping[int, int]]:
+        """What is used of counters by rolling windows in these frames now, by part. Raises Retry."""
         ...
 
 
@@ -190,6 +194,8 @@ class Replay:
             matches = [match for match in met if isinstance(match, Match) and match.candidates]
             if unknown := self._simulation.list_unknown(matches):
                 self._simulation.know(await self._counters.read_counters(unknown))
+            if frames := self._simulation.list_unknown_frames(matches):
+                self._simulation.know_frames(frames, await self._counters.read_parts(frames))
         except (Retry, MemoryError):
             raise
         except Exception:  # noqa: BLE001 - foreseen or not: one event does not keep the others out

@@ -38,7 +38,7 @@ from fillip.manage.store.tables import cohort as cohort_tables
 from fillip.manage.store.tables import ledger as ledger_tables
 from fillip.manage.store.tables import tenant as tenant_tables
 from fillip.rows.campaign.postgres import name_lists, read_version
-from fillip.rows.limit.postgres import read_counters
+from fillip.rows.limit.postgres import know_parts, read_counters
 from fillip.rows.quest.postgres import read_instance
 
 MAX_GIVEN = 1_000
@@ -256,9 +256,13 @@ def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence
     ]
 
 
-async def read_charged(connection: Connection, charges: Iterable[LimitCharge]) -> dict[CounterKey, Counter]:
+async def read_charged(connection: Connection, charges: Sequence[LimitCharge]) -> dict[CounterKey, Counter]:
     """The counters that these charges name, as they stand, without a lock; one that was never used is at 0."""
-    return await read_counters(DriverConnection(connection), {charge.counter for charge in charges})
+    driver = DriverConnection(connection)
+    counters = await read_counters(driver, {charge.counter for charge in charges})
+    if frames := {frame for charge in charges for frame in charge.frames}:
+        await know_parts(driver, counters, frames)
+    return counters
 
 
 async def list_limits(connection: Connection, caller: Caller, campaign_id: str | None = None) -> list[Limit]:

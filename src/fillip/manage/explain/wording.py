@@ -161,6 +161,8 @@ def tell_limits(full: CounterUse | None, count: int) -> str:
     split = f" for key {full.key}" if full.key else ""
     left = max(full.cap - full.used_before, 0)
     said = f"limit {full.limit_id}{split} has {left} of {full.cap} left, this grant needs {full.amount}"
+    if full.part is not None and full.resets_at:
+        return f"{said}; the first of what is used counts no more from {_show(full.resets_at)}"
     return said + (f"; it counts anew from {_show(full.resets_at)}" if full.resets_at else "")
 
 

@@ -6,7 +6,10 @@ from pydantic import BaseModel, Field
 
 
 class UseAnswer(BaseModel):
-    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes."""
+    """A limit as it stood under the lock: it fits when `used_before + amount <= cap`; `version` counts its changes.
+
+    In rolling windows `used_before` is the most in any that holds the event, and `window_start` 1970-01-01 as for lifetime.
+    """
 
     limit_id: str
     key: str
@@ -16,5 +19,7 @@ class UseAnswer(BaseModel):
     amount: int
     cap: int
     resets_at: datetime | None = Field(
-        None, description="When its window is over; null for lifetime, and of decisions from before this was recorded"
+        None,
+        description="When its window is over, of a rolling one when the first of what is used counts no more; null for lifetime, and of"
+        " decisions from before this was recorded",
     )

@@ -1,5 +1,8 @@
 """Limits as stored: reading, and writing with the book change."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,10 +13,13 @@ from fillip.core.campaign.check_limit import check_key_action
 from fillip.core.limit import Limit
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
+from fillip.core.rolling import find_part, tell_end
+from fillip.core.tenant import end_window
 from fillip.http.errors import Conflict, refuse
 from fillip.http.paging import Paging
 from fillip.manage.book.postgres import change_book
 from fillip.manage.object.postgres import Objects
+from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import spending_limit
@@ -21,6 +27,7 @@ from fillip.manage.store.tables.ledger import limit_counter
 
 limits = Objects(spending_limit, "limit_id", "there is no limit '{}'")
 _limit = spending_limit.c
+_READ_ROLLING = Path(__file__).with_name("read_rolling.sql").read_text(encoding="utf-8")
 
 
 async def list_counters(
@@ -32,6 +39,27 @@ async def list_counters(
     if user_id is not None:
         statement = statement.where(counter.user_id == user_id)
     return await read_page(connection, statement, [counter.user_id, counter.key, counter.window_start], pages)
+
+
+async def read_standing(
+    connection: Connection, caller: Caller, limit: Limit, rows: Sequence[Row[Any]], tenant: Row[Any]
+) -> list[tuple[int, datetime | None]]:
+    """Of each of these counters of a limit what is used now, and until when."""
+    if limit.rolling_s is None:
+        return [(row.used, end_window(limit.span, row.window_start, tenant.time_zone)) for row in rows]
+    part = find_part(limit.rolling_s, datetime.now(UTC))
+    last = part.number if tenant.clock == "live" else None
+    users, keys = [row.user_id for row in rows], [row.key for row in rows]
+    uses = await DriverConnection(connection).fetch(
+        _READ_ROLLING, caller.tenant_id, limit.limit_id, users, keys, last, part.reach
+    )
+    found = {(use["user_id"], use["key"]): use for use in uses}
+    standing: list[tuple[int, datetime | None]] = []
+    for row in rows:
+        use = found.get((row.user_id, row.key))
+        oldest = use["oldest"] if use else None
+        standing.append((use["used"] if use else 0, None if oldest is None else tell_end(part, oldest)))
+    return standing
 
 
 def read_limit(row: Row[Any]) -> Limit:

@@ -32,7 +32,7 @@ from fillip.core.ledger.reversal import (
 )
 from fillip.core.ledger.settlement import Settled, UserKey
 from fillip.core.ledger.stock import Stock
-from fillip.core.limit import Counter, CounterKey
+from fillip.core.limit import Counter, CounterKey, put_back
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
 from fillip.core.quest.instance import Contribution, Instance, replay
@@ -204,9 +204,8 @@ class ReversalBatch:
         ]
 
     def _credit(self, credit: CounterCredit) -> CounterCreditUse:
-        key, counters = credit.counter, self._state.counters
-        before = counters[key]
-        counters[key] = Counter(before.used - credit.amount, before.version + 1)
+        key = credit.counter
+        before = put_back(key, credit.amount, credit.part, self._state.counters)
         return CounterCreditUse(
             limit_id=key.limit_id,
             user_id=key.user_id,

@@ -21,6 +21,7 @@ from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
 from fillip.core.ledger.points import PointsToReverse, WalletKey
 from fillip.core.ledger.reversal import (
+    CounterCredit,
     Grant,
     InboxUpdate,
     IncentiveReversal,
@@ -35,7 +36,6 @@ from fillip.core.ledger.reversal import (
 from fillip.core.ledger.settlement import UserKey
 from fillip.core.ledger.stock import BadgeKey
 from fillip.core.ledger.wallet import Wallet
-from fillip.core.limit import CounterKey
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal
@@ -198,14 +198,14 @@ class ReversalContext(Struct, frozen=True):
             if (currency := KINDS[incentive.kind].find_wallet(incentive.currency))
         }
 
-    def list_counters(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> set[CounterKey]:
-        """Which may be given back to."""
+    def list_credits(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> list[CounterCredit]:
+        """All that may be given back at most."""
         none, whole = Fraction(0), Fraction(1)
-        return {
-            returned.counter
+        return [
+            returned
             for key, grant in self._grants()
             for returned in give_back(key[0], grant, terms_of(key[0], limit_terms), none, whole)
-        }
+        ]
 
     def _grants(self) -> Iterator[tuple[EventKey, Grant]]:
         return ((key, grant) for key, some in self.grants.items() for grant in some)

@@ -42,6 +42,7 @@ spending_limit = make_table(
     text("campaign_id", "reward_kind", "currency", "action", "key", null=True),
     text("scope", "measure", "span"),
     text("week_starts_on", null=True),
+    count("rolling_s", null=True),
     octets("key_checked", null=True),
     count("cap"),
     revised(),
