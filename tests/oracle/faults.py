@@ -28,6 +28,7 @@ from fillip.core.identity import identify_event
 from fillip.core.ledger import reversal, settlement
 from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.decision import DecisionReason, identify_decision
+from fillip.core.ledger.reversal import CounterCredit
 from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take, weigh
 from fillip.core.match import candidate as match_candidate
 from fillip.core.match import limit_charges as charge
@@ -35,6 +36,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
 from fillip.core.quest import instance
 from fillip.core.quest import reversal as undoing
+from fillip.core.rolling import Part, Parts
 from fillip.core.schema import reader
 from fillip.core.tenant import Tenant, start_window
 from fillip.manage.api import campaigns
@@ -209,6 +211,11 @@ def _forget_grant(self: ReversalBatch, key: Any, settled: settlement.Settled) ->
 
 def _forget_contributions(self: ReversalBatch, key: Any) -> None:
     """A reversal does not see what its own batch gave to quests."""
+
+
+def _weigh_before(self: Parts, part: Part) -> tuple[int, None]:
+    first = part.number - part.reach
+    return sum(used for number, used in self._used.items() if first <= number <= part.number), None
 
 
 def _credit_late(self: ReversalBatch, credit: Any) -> Any:
@@ -410,6 +417,11 @@ FAULTS = [
     Fault(
         "points of every currency under one cap",
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
+    ),
+    Fault("a rolling window that ends with its event", _attribute(Parts, "weigh", _weigh_before)),
+    Fault(
+        "rolling windows that stay used",
+        _attribute(reversal, "CounterCredit", lambda counter, amount, part: CounterCredit(counter, amount)),
     ),
     Fault("points of every currency given back", _attribute(reversal, "_measure_credit", _credit_of_each)),
     Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False)),
