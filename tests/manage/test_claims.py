@@ -90,6 +90,51 @@ async def test_codes_of_a_case_sensitive_pool_are_redeemed_as_they_are_spelt(
     assert [(await acme.get(f"/v1/coupons/{typed}")).status_code for typed in ("aB", "Ab", "ab")] == [200, 409, 404]
 
 
+async def test_many_are_redeemed_in_one_call_each_by_itself(acme: AsyncClient, given: UUID) -> None:
+    """Given one that can be redeemed among others that can't, then each has its own outcome, and the call again has the same."""
+    body = {"redemptions": [{"code": code} for code in ("SPRING-9", " spring-1", "SPRING-2", "SPRING-1")]}
+    key = {"Idempotency-Key": "basket-1"}
+    first = (await acme.post("/v1/coupons/redemptions", json=body, headers=key)).json()
+    assert (first["redeemed"], [each["index"] for each in first["outcomes"]]) == (1, [0, 1, 2, 3])
+    claimed = [each["claimed"] and each["claimed"]["coupon_code"] for each in first["outcomes"]]
+    refused = [each["refused"] and each["refused"]["type"].rpartition("/")[2] for each in first["outcomes"]]
+    assert claimed == [None, "SPRING-1", None, None]
+    assert refused == ["not-found", None, "conflict", "already-claimed"]
+    assert (await acme.post("/v1/coupons/redemptions", json=body, headers=key)).json() == first
+    again = (await acme.post("/v1/coupons/redemptions", json=body)).json()
+    assert (again["redeemed"], again["outcomes"][1]["refused"]["status"]) == (0, 409)
+    assert (await acme.get(CODE)).json() == first["outcomes"][1]["claimed"]
+    for codes, at in ((["A B"], "/redemptions/0/code"), ([], "/redemptions"), (["A"] * 101, "/redemptions")):
+        wrong = await acme.post("/v1/coupons/redemptions", json={"redemptions": [{"code": code} for code in codes]})
+        assert (wrong.status_code, wrong.json()["errors"][0]["at"]) == (422, at)
+
+
+async def test_baskets_that_cross_redeem_each_coupon_once(acme: AsyncClient, plane: Plane, given: UUID) -> None:
+    """Given tills that send the same coupons in opposite orders at once, then each is redeemed by one, and nobody waits for ever."""
+    codes = ["SPRING-1"]
+    with psycopg.connect(plane.dsn) as rows:
+        for number in range(20):
+            event_id, code = f"many-{number}", f"MANY-{number}"
+            incentive_id = put_incentive(plane.dsn, put_decision(plane.dsn, event_id), event_id, number + 2)
+            rows.execute(
+                "UPDATE incentive SET kind = 'coupon', coupon_code = %s WHERE incentive_id = %s", [code, incentive_id]
+            )
+            rows.execute("INSERT INTO coupon VALUES ('acme', %s, 'spring', %s)", [code, incentive_id])
+            codes.append(code)
+    tills = [codes, codes[::-1]] * 2
+    bodies = [{"redemptions": [{"code": code} for code in till]} for till in tills]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(plane.dsn) as owner, psycopg.connect(plane.dsn, autocommit=True) as onlooker:
+        with owner.transaction():  # holds one in the middle until all tills have locked what they lock before it
+            owner.execute("SELECT FROM incentive ORDER BY incentive_id OFFSET 10 LIMIT 1 FOR UPDATE")
+            posting = [asyncio.create_task(acme.post("/v1/coupons/redemptions", json=body)) for body in bodies]
+            while onlooker.execute(waiting).fetchone() != (len(tills),) and not any(each.done() for each in posting):
+                await asyncio.sleep(0.01)
+        answers = await asyncio.gather(*posting)
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert sum(answer.json()["redeemed"] for answer in answers) == len(codes)
+
+
 async def test_what_is_gone_or_was_never_there(acme: AsyncClient, plane: Plane, given: UUID) -> None:
     set_incentive(plane, expires_at="2026-02-01T00:00:00Z")
     expired = await acme.post(f"{CODE}/redeem")

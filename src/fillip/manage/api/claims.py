@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.ledger.claim import ClaimableIncentive, ClaimRefused, claim, confirm, release, reserve
+from fillip.core.problem import PROBLEM_TYPE
 from fillip.http.errors import HttpRefused
 from fillip.http.fields import NO_DOTS, Part
 from fillip.manage.incentive import postgres
@@ -17,6 +18,7 @@ from fillip.manage.request.route import Route, UnitOfWork, begin, begin_once
 
 RESERVED_FOR_S = 900
 MAX_RESERVED_FOR_S = 86_400
+MAX_REDEMPTIONS = 100
 _GONE, _CONFLICT, _UNFIT = 410, 409, 422
 _STATUS = {
     "already-claimed": _CONFLICT,
@@ -28,18 +30,26 @@ _STATUS = {
     "not-claimable": _UNFIT,
 }
 
+_CODE = "^[A-Za-z0-9._-]{1,64}$"
+
+
+def _strip(code: object) -> object:
+    return code.strip() if isinstance(code, str) else code
+
+
 router = APIRouter(tags=["claims"], route_class=Route)
 Looking = Annotated[UnitOfWork, begin("claims:write")]
 Claiming = Annotated[UnitOfWork, begin_once("claims:write")]
 Code = Annotated[
     str,
-    BeforeValidator(str.strip),
+    BeforeValidator(_strip),
     Path(
-        pattern="^[A-Za-z0-9._-]{1,64}$",
+        pattern=_CODE,
         description="In any mixture of upper and lower case, unless its pool is `case_sensitive`",
         examples=["SPRING-7K2M-Q9RT-XW4D"],
     ),
 ]
+TypedCode = Annotated[str, BeforeValidator(_strip), Field(pattern=_CODE, examples=["SPRING-7K2M-Q9RT-XW4D"])]
 ReservationId = Annotated[str, Field(pattern="^[A-Za-z0-9._:-]{1,100}$", examples=["till-7:4711"]), NO_DOTS]
 Move = Callable[[ClaimableIncentive, datetime], ClaimableIncentive]
 
@@ -74,6 +84,42 @@ class ClaimAnswer(BaseModel):
     reserved_until: datetime | None
     expires_at: datetime | None
     claimed_at: datetime | None
+
+
+class Redemption(Part):
+    """A coupon to be redeemed."""
+
+    code: TypedCode
+
+
+class Redemptions(Part):
+    """Coupons to be redeemed at once, each by itself."""
+
+    redemptions: list[Redemption] = Field(min_length=1, max_length=MAX_REDEMPTIONS)
+
+
+class Refusal(BaseModel):
+    """Why a coupon was not redeemed: the problem that it would be by itself."""
+
+    type: str = Field(examples=["https://fillip.dev/problems/already-claimed"])
+    status: int
+    detail: str
+
+
+class RedemptionOutcome(BaseModel):
+    """What came of one redemption: `claimed` where it was redeemed, else `refused`. `code` is as it was sent, without spaces around it."""
+
+    index: int
+    code: str
+    claimed: ClaimAnswer | None
+    refused: Refusal | None
+
+
+class RedemptionOutcomes(BaseModel):
+    """An outcome for each redemption, in their order; `redeemed` of them were."""
+
+    redeemed: int
+    outcomes: list[RedemptionOutcome]
 
 
 @router.post("/incentives/{incentive_id}/claim")
@@ -115,6 +161,30 @@ async def redeem_coupon(work: Claiming, code: Code) -> ClaimAnswer:
     return await claim_incentive(work, await postgres.find_coupon(work.connection, work.caller, code))
 
 
+@router.post("/coupons/redemptions", tags=["coupons"])
+async def redeem_coupons(work: Claiming, body: Redemptions) -> RedemptionOutcomes:
+    """Redeem up to 100 coupons, each by itself: a refusal of one keeps no other back. A coupon that stands twice is redeemed once.
+
+    With an Idempotency-Key the same request gets the same outcomes.
+    """
+    codes = [each.code for each in body.redemptions]
+    found = await postgres.find_coupons(work.connection, work.caller, set(codes))
+    given = {incentive_id for incentive_id in found.values() if incentive_id}
+    held = await postgres.lock_stored(work.connection, work.caller, given)
+    now = await postgres.read_clock(work.connection)
+    outcomes = [RedemptionOutcome(index=i, code=code, claimed=None, refused=None) for i, code in enumerate(codes)]
+    for outcome in outcomes:
+        try:
+            incentive_id = postgres.want_given(found, outcome.code)
+            row, hold = held[incentive_id]
+            held[incentive_id] = row, await _store_move(work, row, hold, claim, now)
+            outcome.claimed = _describe_claim(row, held[incentive_id][1], now)
+        except HttpRefused as refused:
+            kind, detail = f"{PROBLEM_TYPE}{refused.kind}", str(refused)
+            outcome.refused = Refusal(type=kind, status=refused.status, detail=detail)
+    return RedemptionOutcomes(redeemed=sum(1 for each in outcomes if each.claimed), outcomes=outcomes)
+
+
 @router.post("/coupons/{code}/reservations", status_code=201, tags=["coupons"])
 async def reserve_coupon(work: Claiming, code: Code, body: ReservationPart) -> ClaimAnswer:
     """Keep a coupon for one checkout until the time-out."""
@@ -141,12 +211,19 @@ async def _move(work: UnitOfWork, incentive_id: UUID, move: Move) -> ClaimAnswer
     """Decide on the locked row, then write. The clock is read under the lock, however long that was waited for."""
     row, hold = await postgres.read_stored(work.connection, work.caller, incentive_id, lock=True)
     now = await postgres.read_clock(work.connection)
+    return _describe_claim(row, await _store_move(work, row, hold, move, now), now)
+
+
+async def _store_move(
+    work: UnitOfWork, row: postgres.IncentiveRow, hold: ClaimableIncentive, move: Move, now: datetime
+) -> ClaimableIncentive:
+    """Move a locked incentive; raises NotNow, and nothing is written then."""
     try:
         moved = move(hold, now)
     except ClaimRefused as refused:
         raise NotNow(refused) from None
     await postgres.store_claim(work.connection, work.caller, row, hold, moved)
-    return _describe_claim(row, moved, now)
+    return moved
 
 
 def _describe_claim(row: postgres.IncentiveRow, hold: ClaimableIncentive, now: datetime) -> ClaimAnswer:

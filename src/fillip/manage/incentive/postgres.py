@@ -1,5 +1,6 @@
 """Incentives as stored, their coupons and inboxes: reading with the state that the clock gives, and claiming."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -80,21 +81,34 @@ async def list_inbox(connection: Connection, caller: Caller, user_id: str, pages
     return await read_page(connection, statement, [inbox.c.seq], pages)
 
 
-async def find_coupon(connection: Connection, caller: Caller, code: str) -> UUID:
-    """The incentive that a code belongs to, whatever the case of its letters unless its pool is case-sensitive.
+async def find_coupons(connection: Connection, caller: Caller, codes: Collection[str]) -> dict[str, UUID | None]:
+    """The incentives that codes belong to, by the code as given, whatever the case of its letters unless its pool is case-sensitive.
 
-    Raises NotFound, or Conflict where nobody was given it.
+    None: nobody was given it; a code that is not there is missing.
     """
-    same = select(coupon.c.incentive_id).where(coupon.c.tenant_id == caller.tenant_id, coupon.c.folded == code.lower())
-    exact = same.where(coupon.c.case_sensitive, coupon.c.code == code)
-    either = same.where(~coupon.c.case_sensitive).union_all(exact)  # an index each
-    row = (await connection.execute(either)).one_or_none()
-    if row is None:
+    folded = sorted({code.lower() for code in codes})
+    asked = select(coupon.c.code, coupon.c.folded, coupon.c.case_sensitive, coupon.c.incentive_id)
+    same = asked.where(coupon.c.tenant_id == caller.tenant_id, coupon.c.folded.in_(folded))
+    exact = same.where(coupon.c.case_sensitive, coupon.c.code.in_(sorted(codes)))
+    rows = (await connection.execute(same.where(~coupon.c.case_sensitive).union_all(exact))).all()  # an index each
+    found = {row.code if row.case_sensitive else row.folded: row.incentive_id for row in rows}
+    spelt = {code: code if code in found else code.lower() for code in codes}
+    return {code: found[stored] for code, stored in spelt.items() if stored in found}
+
+
+def want_given(found: Mapping[str, UUID | None], code: str) -> UUID:
+    """The incentive of a code among those `found`; raises NotFound, or Conflict where nobody was given it."""
+    if code not in found:
         raise NotFound(f"there is no coupon {code}")
-    if row.incentive_id is None:
+    incentive_id = found[code]
+    if incentive_id is None:
         raise Conflict(f"the coupon {code} was not given to anyone")
-    found: UUID = row.incentive_id
-    return found
+    return incentive_id
+
+
+async def find_coupon(connection: Connection, caller: Caller, code: str) -> UUID:
+    """The incentive that a code belongs to; raises as `want_given`."""
+    return want_given(await find_coupons(connection, caller, [code]), code)
 
 
 async def read_stored(
@@ -104,7 +118,16 @@ async def read_stored(
     statement = select(incentive).where(*_is_same(caller, incentive_id))
     found = await connection.execute(statement.with_for_update() if lock else statement)
     row = _want(found.one_or_none(), incentive_id)
-    return row, ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
+    return row, _read_claimable(row)
+
+
+async def lock_stored(
+    connection: Connection, caller: Caller, incentive_ids: Collection[UUID]
+) -> dict[UUID, tuple[IncentiveRow, ClaimableIncentive]]:
+    """As `read_stored`, of several that are there; locked in the order of their ids, as everybody locks several."""
+    mine = (incentive.c.tenant_id == caller.tenant_id) & incentive.c.incentive_id.in_(sorted(incentive_ids))
+    found = await connection.execute(select(incentive).where(mine).order_by(incentive.c.incentive_id).with_for_update())
+    return {row.incentive_id: (row, _read_claimable(row)) for row in found}
 
 
 async def read_clock(connection: Connection) -> datetime:
@@ -128,6 +151,10 @@ async def store_claim(
 
 def _is_same(caller: Caller, incentive_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return incentive.c.tenant_id == caller.tenant_id, incentive.c.incentive_id == incentive_id
+
+
+def _read_claimable(row: IncentiveRow) -> ClaimableIncentive:
+    return ClaimableIncentive(**{name: row._mapping[name] for name in ClaimableIncentive.__struct_fields__})
 
 
 def _want(row: IncentiveRow | None, incentive_id: UUID) -> IncentiveRow:
