@@ -182,7 +182,7 @@ def test_rules_cohorts_and_schedules_admit_what_the_answer_key_admits(stream: li
     for event in chain((e for e in stream if e["type"] == "REDEEM"), sample.pairs()):
         instant = datetime.fromisoformat(str(event["time"]))
         for rule, cohort, schedule in coupons:
-            if event["subject"] in cohort and not schedule.refuse(instant):
+            if event["subject"] in cohort and not schedule.refuse(instant, "UTC"):
                 admitted[str(event["id"])[:4]] += rule(event["data"], {}, frozenset()) is True
     assert admitted == {"cj-r": 2_102, "cj-x": 26}
 

@@ -13,6 +13,9 @@ from tests.manage.shop import ANY, CASHBACK, PURCHASE, draft
 ANYTHING = CASHBACK | {"rule": "true"}
 
 
+FRIDAYS = {"weekdays": ["friday"], "from": "17:00", "until": "19:00"}
+
+
 async def open_cafe(plane: Plane, time_zone: str = "Asia/Beirut") -> AsyncClient:
     """A client of a tenant of this zone, with an action."""
     async with transaction(plane.owner) as connection:
@@ -53,7 +56,7 @@ async def test_a_day_is_all_of_it_in_the_zone_of_the_tenant(plane: Plane) -> Non
 
 async def test_it_shows_the_day_that_was_given_until_another_end_is(plane: Plane) -> None:
     cafe = await open_cafe(plane)
-    days = {"starts_at": "2026-03-29", "ends_at": "2026-10-24"}
+    days = {"starts_at": "2026-03-29", "ends_at": "2026-10-24", "recurring": []}
     made = await draft(cafe, "c", ANYTHING | {"schedule": days})
     assert made["definition"]["schedule"] == await find_schedule(cafe) == days
     await cafe.post("/v1/campaigns/c/launch", headers=ANY)
@@ -68,6 +71,29 @@ async def test_it_shows_the_day_that_was_given_until_another_end_is(plane: Plane
     assert [each["definition"]["schedule"]["ends_at"][:10] for each in shown[:4]] == [
         "2026-10-24", "2026-10-24", "2026-12-31", "2999-12-31"
     ]  # fmt: skip
+
+
+async def test_hours_of_the_week_go_by_the_clocks_of_the_tenant(plane: Plane) -> None:
+    """Given a bar in Berlin that is open on saturday nights, on the night on which the clock goes back from 3 to 2."""
+    bar = await open_cafe(plane, "Europe/Berlin")
+    late = {"weekdays": ["saturday"], "from": "22:00", "until": "02:30"}
+    made = await draft(bar, "c", ANYTHING | {"schedule": {"recurring": [late, {"from": "17:00", "until": "19:00"}]}})
+    assert made["definition"]["schedule"]["recurring"] == [late, {"weekdays": [], "from": "17:00", "until": "19:00"}]
+    assert (await bar.put("/v1/campaigns/c", json=made["definition"], headers=ANY)).status_code == 200
+    await bar.post("/v1/campaigns/c/launch", headers=ANY)
+    for at, reason in {
+        "2026-10-24T19:59:59.999999Z": "outside_hours",
+        "2026-10-24T20:00:00Z": "granted",
+        "2026-10-25T00:29:59Z": "granted",
+        "2026-10-25T00:30:00Z": "outside_hours",
+        "2026-10-25T01:00:00Z": "granted",  # it is 2 o'clock once more
+        "2026-10-25T01:30:00Z": "outside_hours",
+    }.items():
+        assert (await ask(bar, at))[0] == reason, at
+    assert (await ask(bar, "2026-10-25T01:30:00Z"))[1] == (
+        "the event of Sunday, 2026-10-25 02:30:00 in Europe/Berlin lies outside the campaign's hours:"
+        " it is next open from 2026-10-25 16:00:00 UTC"
+    )
 
 
 async def test_a_day_decides_what_state_a_campaign_is_in(acme: AsyncClient) -> None:
@@ -92,6 +118,10 @@ async def test_a_day_that_there_is_not_is_refused_with_its_place(acme: AsyncClie
         ({"starts_at": "9999-01-01"}, "starts_at"),
         ({"starts_at": "2026-06-20", "ends_at": "2026-06-19"}, "ends_at"),
         ({"starts_on": "2026-06-20"}, "starts_on"),
+        ({"recurring": [{"from": "24:00", "until": "02:00"}]}, "recurring/0/from"),
+        ({"recurring": [{"from": "17:00"}]}, "recurring/0/until"),
+        ({"recurring": [{"from": "17:00", "until": "19:00", "weekdays": ["someday"]}]}, "recurring/0/weekdays/0"),
+        ({"starts_at": "2026-06-20", "ends_at": "2026-06-21", "recurring": [FRIDAYS]}, "recurring"),
     ]:
         definition = ANYTHING | {"schedule": schedule}
         answer = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})

@@ -10,6 +10,7 @@ from pyroaring import BitMap
 
 from fillip.core.book.book import index_triggers
 from fillip.core.campaign.campaign import CheckedExpression, Schedule
+from fillip.core.campaign.hours import Hours
 from fillip.core.cohort import Cohort
 from fillip.core.index import cells, rules
 from fillip.core.rule import compile_rule
@@ -21,6 +22,13 @@ from tests.builders import T0, build_campaign, build_version
 from tests.match.conftest import BUY
 
 HOURS = st.none() | st.integers(0, 5).map(lambda hours: T0 + timedelta(hours=hours))
+ZONE = "America/St_Johns"
+RECURRING = st.builds(
+    Hours,
+    *[st.integers(5, 15).map(lambda hour: f"{hour:02}:30")] * 2,
+    st.sampled_from([(), ("tuesday",), ("wednesday",)]),
+)
+"""T0 is half past eight there, on a wednesday."""
 NUMBERS = {"u1": 0, "u2": 70_000}
 COHORTS = {"a": Cohort(1, BitMap([0, 70_000])), "b": Cohort(1, BitMap([70_000]))}  # "gone" was deleted
 SOURCES = ["true", "event.amount > 1", "event.coupon == 'x'", "event.amount == 1 || event.coupon == 'y'",
@@ -36,8 +44,11 @@ def campaigns(draw):
     starts_at, ends_at = draw(HOURS), draw(HOURS)
     if starts_at and ends_at and ends_at < starts_at:
         starts_at, ends_at = ends_at, starts_at
+    recurring = tuple(draw(st.lists(RECURRING, max_size=2)))
     rule, cohorts = draw(st.sampled_from(SOURCES)), draw(st.sets(st.sampled_from(["a", "b", "gone"]), max_size=2))
-    campaign = build_campaign(rule=rule, schedule=Schedule(starts_at, ends_at), cohorts=tuple(cohorts))
+    campaign = build_campaign(
+        rule=rule, schedule=Schedule(starts_at, ends_at, recurring=recurring), cohorts=tuple(cohorts)
+    )
     return campaign, draw(st.sampled_from(["running", "running", "ended", "paused"]))
 
 
@@ -50,7 +61,7 @@ EVENTS = st.tuples(
 
 def refuse(campaign, user_id, at):
     """Asking one campaign, as its definition says; that it is paused closes nothing: what it meets is denied later."""
-    if reason := campaign.schedule.refuse(at):
+    if reason := campaign.schedule.refuse(at, ZONE):
         return reason
     if campaign.cohorts and not any(COHORTS[c].holds(NUMBERS.get(user_id)) for c in campaign.cohorts if c in COHORTS):
         return "not_in_cohort"
@@ -72,7 +83,7 @@ def compare(made, events):
         build_version(f"c{n:02}", c, state=state, checked={"rule": CHECKED[c.rule]})
         for n, (c, state) in enumerate(made)
     ]
-    index = index_triggers(campaign_versions, {})["BUY"]
+    index = index_triggers(campaign_versions, {}, ZONE)["BUY"]
     refusals, counts = Refusals(), Counter[str]()
     for user_id, at, attributes in events:
         typed, open_set, mine = READ(attributes), index.open_at(at), index.list_mine(NUMBERS.get(user_id), COHORTS)
@@ -99,7 +110,7 @@ def test_an_index_is_kept_when_another_action_changes():
         return build_version(name, build_campaign(name=name, action=action), checked={"rule": CHECKED["true"]})
 
     one, two = make("one", "BUY"), make("two", "RETURN")
-    before = index_triggers([one, two], {})
-    after = index_triggers([one, make("two", "RETURN")], before)
+    before = index_triggers([one, two], {}, ZONE)
+    after = index_triggers([one, make("two", "RETURN")], before, ZONE)
     assert after["BUY"] is before["BUY"]
     assert after["RETURN"] is not before["RETURN"]

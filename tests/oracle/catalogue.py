@@ -53,6 +53,9 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
     "gold": _simple("Gold users", 'user.tier == "gold" && event.amount / (event.amount - 99) >= 0', 30),
     "vips": _simple("A cohort, in a schedule", cohorts=["vip"], schedule={"starts_at": _at(0), "ends_at": _at(24)}),
+    "nights": _simple("In some hours, until a day", value=35, schedule={"ends_at": "2036-03-01", "recurring": [
+        {"weekdays": ["friday"], "from": "22:00", "until": "23:00"}, {"weekdays": ["saturday"], "from": "23:00", "until": "22:00"},
+        {"weekdays": ["tuesday"], "from": "22:30", "until": "01:30"}]}),
     "two": _simple("Three rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
         {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 30},
         {"kind": "points", "value": 40, "currency": "MILES"}]),

@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from fillip.core import event as core_event
 from fillip.core.backfill import narrow_book
-from fillip.core.book import route
+from fillip.core.book import route, timeline
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.hours import tell_minute
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.identity import identify_event
@@ -30,6 +31,7 @@ from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.decision import DecisionReason, identify_decision
 from fillip.core.ledger.reversal import CounterCredit
 from fillip.core.limit import Counter, CounterUse, Limit, LimitCharge, take, weigh
+from fillip.core.local_day import find_last
 from fillip.core.match import candidate as match_candidate
 from fillip.core.match import limit_charges as charge
 from fillip.core.match.candidate import Match
@@ -40,6 +42,7 @@ from fillip.core.rolling import Part, Parts
 from fillip.core.schema import reader
 from fillip.core.tenant import Tenant, start_window
 from fillip.manage.api import campaigns
+from fillip.manage.campaign import definition
 from fillip.match import stage as match_stage
 from fillip.rows.limit import postgres as limit_rows
 from fillip.settle import postgres, rows, stage
@@ -323,6 +326,8 @@ FAULTS = [
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
     Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),
+    Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC"))),
+    Fault("a day that ends in UTC", _attribute(definition, "find_last", lambda day, time_zone: find_last(day, "UTC"))),
     Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
     Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one)),
     Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on)),

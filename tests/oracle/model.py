@@ -291,13 +291,26 @@ def _is_over(seen: Seen, reward: Document) -> bool:
 
 def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
     """State, then schedule by event time with both ends included, then cohort. The campaign's end holds for all."""
-    (starts_at, ends_at), (_, over_at) = read_schedule(definition), read_schedule(campaign["definition"])
+    zone = seen.book.tenant["time_zone"]
+    (starts_at, ends_at), (_, over_at) = read_schedule(definition, zone), read_schedule(campaign["definition"], zone)
     if campaign["state"] in REFUSING or (starts_at and seen.occurred_at < starts_at):
         return False
     if any(end and seen.occurred_at > end for end in (ends_at, over_at)):
         return False
+    recurring = (definition.get("schedule") or {}).get("recurring")
+    if recurring and not any(_lies_in(seen.occurred_at.astimezone(ZoneInfo(zone)), hours) for hours in recurring):
+        return False
     wanted = definition.get("cohorts", [])
     return not wanted or any(seen.event["subject"] in seen.book.cohorts.get(c, ()) for c in wanted)
+
+
+def _lies_in(local: datetime, hours: Document) -> bool:
+    """Whether a clock on the wall shows a time within hours of the week, which begin on their weekday and may end on the next."""
+    began = local if hours["from"] <= f"{local:%H:%M}" else local - timedelta(days=1)
+    if f"{began:%A}".lower() not in hours["weekdays"]:
+        return False
+    ends_on = began.date() + timedelta(days=hours["until"] <= hours["from"])
+    return (local.date(), f"{local:%H:%M}") < (ends_on, hours["until"])
 
 
 def give_start(definition: Document, at: str | None) -> Document:
@@ -309,11 +322,13 @@ def give_start(definition: Document, at: str | None) -> Document:
     }
 
 
-def read_schedule(definition: Document) -> tuple[datetime | None, datetime | None]:
-    """Start and end of a campaign; None is open."""
+def read_schedule(definition: Document, zone: str) -> tuple[datetime | None, datetime | None]:
+    """Start and end of a campaign; None is open. It ends on a day with the last moment of that in the tenant's zone."""
     schedule = definition.get("schedule") or {}
     starts_at, ends_at = (schedule.get(name) for name in ("starts_at", "ends_at"))
-    return starts_at and read_instant(starts_at), ends_at and read_instant(ends_at)
+    if ends_at and "T" not in ends_at:
+        ends_at = f"{datetime.fromisoformat(ends_at).replace(hour=23, minute=59, second=59, tzinfo=ZoneInfo(zone))}"
+    return read_instant(starts_at) if starts_at else None, read_instant(ends_at) if ends_at else None
 
 
 def _list_roles(seen: Seen, definition: Document) -> list[str | int]:
@@ -416,7 +431,7 @@ def _read_meeting(
     quest = definition.get("quest")
     if quest is None:
         return None
-    starts_at, ends_at = read_schedule(definition)
+    starts_at, ends_at = read_schedule(definition, seen.book.tenant["time_zone"])
     meeting = Meeting(
         name=(campaign_id + (f"~{number}" if _is_in_shadow(seen, campaign_id) else ""), seen.event["subject"]),
         event=seen.name,

@@ -96,4 +96,6 @@ class BackfillResult(Struct, frozen=True):
 def narrow_book(book: Book, campaign_id: str) -> Book:
     """The book with this campaign alone, as it is in force."""
     mine = book.campaign_versions[campaign_id]
-    return replace(book, campaign_versions={campaign_id: mine}, by_action=index_triggers([mine], {}))
+    return replace(
+        book, campaign_versions={campaign_id: mine}, by_action=index_triggers([mine], {}, book.tenant.time_zone)
+    )

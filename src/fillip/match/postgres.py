@@ -162,7 +162,7 @@ class PostgresBooks:
             actions=_read_actions(rows.actions, old),
             read_user=build_coercer(derive_type(msgspec.json.decode(tenant["user_schema"]))),
             campaign_versions=campaign_versions,
-            by_action=index_triggers(campaign_versions.values(), old.by_action if old else {}),
+            by_action=index_triggers(campaign_versions.values(), old.by_action if old else {}, tenant["time_zone"]),
             limits={limit["limit_id"]: Limit(**dict(limit)) for limit in rows.limits},
             cohorts=cohorts,
             lists=rows.lists,

@@ -5,8 +5,9 @@ from collections.abc import Set
 from typing import Literal
 
 from fillip.core.book.eligibility import EligibilityIndex, OpenSet
+from fillip.core.campaign.campaign import ScheduleReason
 
-Reason = Literal["not_started", "ended", "not_in_cohort", "rule_error", "key_error"]
+Reason = ScheduleReason | Literal["not_in_cohort", "rule_error", "key_error"]
 Counts = Counter[Reason]
 """How often a campaign did not take an event, by reason."""
 

@@ -38,7 +38,9 @@ def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: 
     running = replace(asked, state="running", campaign=campaign, retained=())
     versions = {asked.campaign_id: running}
     mine = {n: limit for n, limit in book.limits.items() if limit.campaign_id in (None, asked.campaign_id)}
-    return replace(book, campaign_versions=versions, by_action=index_triggers([running], {}), limits=mine)
+    return replace(
+        book, campaign_versions=versions, by_action=index_triggers([running], {}, book.tenant.time_zone), limits=mine
+    )
 
 
 def list_actions(versions: Iterable[CampaignVersion]) -> list[str]:

@@ -86,9 +86,9 @@ def _choose_limits(
 
 
 def index_triggers(
-    campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex]
+    campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex], time_zone: str
 ) -> dict[str, EligibilityIndex]:
-    """The triggers of a book by action; an index of `old` is kept where nothing has changed."""
+    """The triggers of a book by action, of a tenant in a zone; an index of `old` is kept where nothing has changed."""
     triggers: dict[str, list[Trigger]] = {}
     for campaign_version in campaign_versions:
         for trigger in campaign_version.triggers:
@@ -97,5 +97,5 @@ def index_triggers(
     for action, each in triggers.items():
         index = old.get(action)
         kept = index and len(index.triggers) == len(each) and all(map(is_, index.triggers, each))
-        indexes[action] = index if index and kept else EligibilityIndex(each)
+        indexes[action] = index if index and kept else EligibilityIndex(each, time_zone)
     return indexes

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
 from fillip.core.book.timeline import Interval, Timeline
 from fillip.core.book.version import Trigger
+from fillip.core.campaign.campaign import ScheduleReason
 from fillip.core.cohort import Cohort, list_mine
 from fillip.core.index import RuleIndex
 from fillip.core.index.cells import set_bits
 
-ScheduleReason = Literal["not_started", "ended"]
-"""Why its schedule keeps a campaign from taking an event."""
 MAX_OPEN_SETS = 256
 """Most intervals of the timeline kept ready; 100 µs and 3 kB each for 10,000 campaigns."""
 
@@ -38,7 +36,7 @@ class OpenSet(Struct, frozen=True, eq=False):
 class EligibilityIndex:
     """Triggers at slots 0, 1, …, with the index of their rules. Immutable except for its cache."""
 
-    def __init__(self, triggers: Sequence[Trigger]) -> None:
+    def __init__(self, triggers: Sequence[Trigger], time_zone: str) -> None:
         """About 10 µs a trigger, and 0.1 ms for each whose rule was not read before."""
         self.triggers = tuple(triggers)
         campaign_versions = [trigger.campaign_version for trigger in triggers]
@@ -46,8 +44,9 @@ class EligibilityIndex:
         self.index = RuleIndex([trigger.clauses for trigger in triggers], lists)
         self.targets = [frozenset(campaign_version.campaign.cohorts) for campaign_version in campaign_versions]
         self.targeted = sorted(frozenset[str]().union(*self.targets))
-        self._timeline = Timeline([campaign_version.campaign.schedule for campaign_version in campaign_versions])
-        self._rows_timeline = Timeline([campaign_versions[slot].campaign.schedule for slot in self.index.loose])
+        schedules = [campaign_version.campaign.schedule for campaign_version in campaign_versions]
+        self._timeline = Timeline(schedules, time_zone)
+        self._rows_timeline = Timeline([schedules[slot] for slot in self.index.loose], time_zone)
         ids = [campaign_version.campaign_id for campaign_version in campaign_versions]
         self._first = self._mark(slot == 0 or ids[slot] != ids[slot - 1] for slot in range(len(ids)))
         self._users = self._mark(trigger.uses_user for trigger in triggers)
@@ -74,11 +73,15 @@ class EligibilityIndex:
         return open_set
 
     def _open(self, interval: Interval, instant: datetime) -> OpenSet:
-        waiting, ended = self._timeline.tell(interval)
-        slots = ((1 << len(self.triggers)) - 1) & ~(waiting | ended)
+        waiting, ended, outside = self._timeline.tell(interval)
+        slots = ((1 << len(self.triggers)) - 1) & ~(waiting | ended | outside)
         closed = sum(self._rows_timeline.tell(self._rows_timeline.find_interval(instant)))
         rows = ((1 << len(self.index.loose)) - 1) & ~closed
-        refused: list[tuple[ScheduleReason, int]] = [("not_started", waiting), ("ended", ended)]
+        refused: list[tuple[ScheduleReason, int]] = [
+            ("not_started", waiting),
+            ("ended", ended),
+            ("outside_hours", outside),
+        ]
         counted = tuple((reason, mask & self._first) for reason, mask in refused if mask)
         octets = slots.to_bytes(len(self.triggers) // 8 + 1, "little")
         return OpenSet(

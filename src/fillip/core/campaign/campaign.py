@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.expression import Expression
+from fillip.core.campaign.hours import Hours, Week, tell_minute
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import Variant
@@ -42,19 +43,40 @@ UNLAUNCHED: frozenset[CampaignState] = frozenset({"draft", "shadow"})
 """What is free to change as a whole: nothing was granted."""
 
 
-class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """By event time, both ends included; None is open. An end that was given as a day stands in `starts_on` or `ends_on` too."""
+ScheduleReason = Literal["not_started", "ended", "outside_hours"]
+"""Why its schedule keeps a campaign from taking an event."""
+
+
+class Schedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+    """By event time, both ends included; None is open. An end that was given as a day stands in `starts_on` or `ends_on` too.
+
+    With `recurring` it is open in these hours of each week alone.
+    """
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     starts_on: date | None = None
     ends_on: date | None = None
+    recurring: tuple[Hours, ...] = ()
 
-    def refuse(self, instant: datetime) -> str | None:
-        """`not_started`, `ended`, or None when `instant` is inside."""
+    @cached_property
+    def week(self) -> Week:
+        """Its hours, where it has any."""
+        return Week(self.recurring)
+
+    def refuse(self, instant: datetime, time_zone: str) -> ScheduleReason | None:
+        """Why it does not take what happened at an instant, or None where it does; `time_zone` is the tenant's."""
         if self.starts_at and instant < self.starts_at:
             return "not_started"
-        return "ended" if self.ends_at and instant > self.ends_at else None
+        if self.ends_at and instant > self.ends_at:
+            return "ended"
+        return None if not self.recurring or self.week.is_open(tell_minute(instant, time_zone)) else "outside_hours"
+
+    def find_next(self, instant: datetime, time_zone: str) -> datetime | None:
+        """The first instant, from this one on, that it takes; None where there is none soon."""
+        begin = max(instant, self.starts_at) if self.starts_at else instant
+        found = self.week.find_next(begin, time_zone) if self.recurring else begin
+        return None if found and self.ends_at and found > self.ends_at else found
 
 
 class Exclusive(Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
 
 def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
     """All that is wrong with a definition but for what its expressions say, each at its JSON pointer."""
-    faults = [*_check_kind(campaign), *_check_schedule(campaign), *_check_names(campaign, vocabulary)]
+    faults = [*_check_kind(campaign), *_check_schedule(campaign, vocabulary), *_check_names(campaign, vocabulary)]
     faults += [*check_rewards(campaign, vocabulary), *check_variants(campaign)]
     return faults + (check_quest(campaign.quest, campaign, vocabulary.now) if campaign.quest else [])
 
@@ -51,10 +51,12 @@ def _check_kind(campaign: Campaign) -> Iterator[Fault]:
         yield Fault("/action" if campaign.action else "/rule", "a QUEST has its actions and rules in its steps")
 
 
-def _check_schedule(campaign: Campaign) -> Iterator[Fault]:
+def _check_schedule(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:
     starts_at, ends_at = campaign.schedule.starts_at, campaign.schedule.ends_at
     if starts_at and ends_at and ends_at < starts_at:
         yield Fault("/schedule/ends_at", "the schedule ends before it starts")
+    elif starts_at and ends_at and campaign.schedule.find_next(starts_at, vocabulary.time_zone) is None:
+        yield Fault("/schedule/recurring", "the schedule ends before any of these hours comes")
 
 
 def _check_names(campaign: Campaign, vocabulary: Vocabulary) -> Iterator[Fault]:

@@ -24,8 +24,8 @@ class TypeContext(Struct, frozen=True):
 class Vocabulary(Struct, frozen=True):
     """What a definition may name: the tenant's currency, and what its expressions may read.
 
-    `points` are its currencies of points, `pools` and `badges` what may be given; `now` is None where its clock is
-    `history`.
+    `points` are its currencies of points, `pools` and `badges` what may be given, `time_zone` is that of its calendar; `now` is None
+    where its clock is `history`.
     """
 
     currency: str
@@ -34,3 +34,4 @@ class Vocabulary(Struct, frozen=True):
     pools: Collection[str] = ()
     badges: Collection[str] = ()
     now: datetime | None = None
+    time_zone: str = "UTC"

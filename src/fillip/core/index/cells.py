@@ -64,6 +64,14 @@ def set_bits(places: Iterable[int]) -> int:
     return int.from_bytes(octets, "little")
 
 
+def flip_bits(places: Sequence[int]) -> int:
+    """An integer with those of these bits that are named an odd number of times."""
+    octets = bytearray(max(places, default=0) // 8 + 1)
+    for place in places:
+        octets[place >> 3] ^= 1 << (place & 7)
+    return int.from_bytes(octets, "little")
+
+
 def build_read(key: Key, lists: Lists) -> Read:
     """How the value of a key is read from the event's or the user's attributes."""
     path = key.path

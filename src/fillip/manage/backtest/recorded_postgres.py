@@ -87,7 +87,7 @@ class RecordedBooks:
             actions={action.name: action for action in map(_read_action, documents["action"])},
             read_user=build_coercer(derive_type(tenant["user_schema"])),
             campaign_versions={each.campaign_id: each for each in known},
-            by_action=index_triggers(known, {}),
+            by_action=index_triggers(known, {}, tenant["time_zone"]),
             limits=mine,
             lists=lists,
         )

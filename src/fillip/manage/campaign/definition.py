@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
+from fillip.core.campaign.hours import Weekday
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.local_day import find_last, start_day
 from fillip.http.fields import ActionName, InstantOrDay, ObjectId, Part, Payload, Percent, RuleText, give_examples
@@ -18,6 +19,7 @@ from fillip.manage.campaign.postgres import CampaignRow
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S
 MAX_INT = 2**63 - 1
+ClockTime = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["17:00"])]
 
 
 class TierPart(Part):
@@ -123,6 +125,19 @@ class QuestPart(Part):
     repeatable: bool = Field(False, strict=True)
 
 
+class HoursPart(Part):
+    """Hours of each week, by the clocks of the tenant's zone: from a time until before another, on these weekdays (empty: on each).
+
+    Where `until` is not later than `from`, it is that of the next day: from 22:00 until 02:00 on friday ends on saturday.
+    """
+
+    model_config = give_examples({"weekdays": ["saturday", "sunday"], "from": "17:00", "until": "19:00"})
+
+    weekdays: list[Weekday] = Field([], max_length=7)
+    opens: ClockTime = Field(alias="from")
+    closes: ClockTime = Field(alias="until")
+
+
 class SchedulePart(Part):
     """By event time, both ends included; an absent end is open. A day, such as 2026-06-19, is all of it in the tenant's zone."""
 
@@ -131,6 +146,7 @@ class SchedulePart(Part):
         description="Absent: the second of the launch, from which on it stands here; open where the clock is history",
     )
     ends_at: InstantOrDay | None = Field(None, examples=["2026-06-19"])
+    recurring: list[HoursPart] = Field([], max_length=7, description="Empty: at any hour")
 
 
 SIMPLE_EXAMPLE: dict[str, Any] = {
@@ -192,7 +208,7 @@ class DefinitionPart(Part):
 
     def to_campaign(self, time_zone: str) -> Campaign:
         """The same as the noun that the path works with; `time_zone` is the tenant's, in which days are instants."""
-        given = self.model_dump()
+        given = self.model_dump(by_alias=True)
         given["schedule"] |= _place_day(given["schedule"], "starts", partial(start_day, time_zone=time_zone))
         given["schedule"] |= _place_day(given["schedule"], "ends", partial(find_last, time_zone=time_zone))
         return msgspec.convert(given, Campaign)

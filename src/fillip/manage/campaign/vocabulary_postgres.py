@@ -35,6 +35,7 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
         pools=pools,
         badges=badges,
         now=datetime.now(UTC) if row.clock == "live" else None,
+        time_zone=row.time_zone,
     )
 
 

@@ -103,8 +103,9 @@ def describe_conflict(winner: str | None) -> Check:
 
 def _check_schedule(context: EventContext) -> Check:
     schedule, at = context.campaign_version.campaign.schedule, context.event.occurred_at
-    reason = schedule.refuse(at)
-    message = wording.tell_schedule(schedule, at, reason)
+    time_zone = context.event.book.tenant.time_zone
+    reason = schedule.refuse(at, time_zone)
+    message = wording.tell_schedule(schedule, at, reason, time_zone)
     return Check(check="schedule", passed=reason is None, reason=reason, message=message)
 
 

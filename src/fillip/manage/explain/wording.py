@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from fillip.core.campaign.campaign import CampaignState, Schedule
+from fillip.core.campaign.campaign import CampaignState, Schedule, ScheduleReason
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.variant import Variant
@@ -78,12 +79,16 @@ def tell_variant(user_id: str, variants: Sequence[Variant], variant: str, *, con
     return who + (": a control, which gets nothing" if control else "")
 
 
-def tell_schedule(schedule: Schedule, at: datetime, reason: str | None) -> str:
-    """How an event of `at` lies to the schedule, which refuses it for `reason`: not_started, ended or None."""
+def tell_schedule(schedule: Schedule, at: datetime, reason: ScheduleReason | None, time_zone: str) -> str:
+    """How an event of `at` lies to the schedule of a tenant in this zone, which refuses it for `reason`."""
     if reason == "not_started":
         return f"the event of {_show(at)} comes before the campaign's start on {_show(schedule.starts_at)}"
     if reason == "ended":
         return f"the event of {_show(at)} comes after the campaign's end on {_show(schedule.ends_at)}"
+    if reason == "outside_hours":
+        local, opens_at = at.astimezone(ZoneInfo(time_zone)), schedule.find_next(at, time_zone)
+        opens = f"it is next open from {_show(opens_at)}" if opens_at else "it is not open again"
+        return f"the event of {local:%A, %F %T} in {time_zone} lies outside the campaign's hours: {opens}"
     return f"the event of {_show(at)} lies in the campaign's schedule"
 
 
