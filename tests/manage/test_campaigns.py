@@ -378,3 +378,23 @@ async def test_an_answer_says_whether_a_rule_is_indexed_and_why_not(
     made = await draft(acme, "c", CASHBACK | {"rule": rule})
     assert made["lookups"] == [{"path": "rule", "action": "PURCHASE", "indexed": indexed, "by": by, "why": why}]
     assert (await acme.get("/v1/campaigns/c")).json()["lookups"] == made["lookups"]
+
+
+async def test_a_list_by_id_is_narrowed_to_those_that_begin_alike(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    for campaign_id in ("spring_1", "spring-2", "springtime", "summer"):
+        await draft(acme, campaign_id, CASHBACK)
+    await acme.put("/v1/users/a%25b", json={"attributes": {}})
+    await acme.put("/v1/users/acb", json={"attributes": {}})
+
+    async def list_ids(path: str, name: str, prefix: str, **more: str) -> list[str]:
+        found = await acme.get(path, params={"prefix": prefix, **more})
+        assert found.status_code == 200, found.text
+        return [item[name] for item in found.json()["items"]]
+
+    assert await list_ids("/v1/campaigns", "campaign_id", "spring") == ["spring-2", "spring_1", "springtime"]
+    assert await list_ids("/v1/campaigns", "campaign_id", "spring_") == ["spring_1"], "each character stands for itself"
+    assert await list_ids("/v1/campaigns", "campaign_id", "spring", state="running") == []
+    assert await list_ids("/v1/users", "user_id", "a%") == ["a%b"]
+    assert await list_ids("/v1/users", "user_id", "it's \\ :x") == []
+    assert (await acme.get("/v1/campaigns", params={"prefix": ""})).status_code == 422

@@ -1,5 +1,7 @@
 """Queries of the ledger: decisions, incentives, inbox, quest progress, rejections."""
 
+import csv
+import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
@@ -38,6 +40,47 @@ async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: Asyn
     assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL], [])
     assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
     assert (await acme.get("/v1/decisions/17")).status_code == 422
+
+
+async def test_lists_by_time_are_narrowed_to_a_period(acme: AsyncClient, database: str) -> None:
+    for event_id in ("e1", "e2", "e3"):
+        put_decision(database, event_id)
+    decided = [item["decided_at"] for item in (await acme.get("/v1/decisions")).json()["items"]][::-1]
+
+    async def list_between(**period: str) -> list[str]:
+        found = await acme.get("/v1/decisions", params=period | {"user_id": "ada"})
+        return [item["event_id"] for item in found.json()["items"]]
+
+    assert await list_between(**{"from": decided[1]}) == ["e3", "e2"], "from then on"
+    assert await list_between(to=decided[1]) == ["e1"], "and before"
+    assert await list_between(**{"from": decided[0], "to": decided[2]}) == ["e2", "e1"]
+    for wrong in ({"from": "yesterday"}, {"since": decided[0]}):
+        assert (await acme.get("/v1/decisions", params=wrong)).status_code == 422
+
+
+async def test_decisions_and_incentives_come_as_csv_to_who_asks(acme: AsyncClient, database: str) -> None:
+    decision = put_decision(database, "=cmd|e1", user_id="a,b")
+    put_incentive(database, decision, "=cmd|e1", 1)
+    put_decision(database, "e2", outcome="denied", reason="limit", limits=[FULL], reward_values=[])
+
+    first = await acme.get("/v1/decisions?limit=1&outcome=denied", headers={"Accept": "text/csv"})
+    assert first.headers["content-type"] == "text/csv; charset=utf-8"
+    [line] = csv.DictReader(first.text.splitlines())
+    assert (line["event_id"], line["outcome"], line["shadow"], json.loads(line["limits"])) == (
+        "e2",
+        "denied",
+        "false",
+        [FULL],
+    )
+
+    first = await acme.get("/v1/decisions?limit=1", headers={"Accept": "text/csv, */*"})
+    following = first.headers["link"].removeprefix("<").removesuffix('>; rel="next"')
+    rest = await acme.get(following, headers={"Accept": "text/csv"})
+    [line] = csv.DictReader(rest.text.splitlines())
+    assert (line["event_id"], line["user_id"], "link" in rest.headers) == ("'=cmd|e1", "a,b", False)
+    [line] = csv.DictReader((await acme.get("/v1/incentives", headers={"Accept": "text/csv"})).text.splitlines())
+    assert (line["event_id"], line["state"], line["coupon_code"]) == ("'=cmd|e1", "granted", "")
+    assert (await acme.get("/v1/incentives", headers={"Accept": "*/*, text/csv"})).json()["next_cursor"] is None
 
 
 async def test_decisions_of_one_id_from_two_sources_are_told_apart(acme: AsyncClient, database: str) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query
+from msgspec.structs import replace
 from pydantic import BaseModel
 
+from fillip.http.fields import Instant
 from fillip.http.paging import Paging
 
 Item = TypeVar("Item")
@@ -28,6 +30,32 @@ def read_paging(
 
 
 Pages = Annotated[Paging, Depends(read_paging)]
+
+
+def read_named_paging(
+    paging: Pages,
+    prefix: Annotated[
+        str | None,
+        Query(min_length=1, max_length=256, description="Of the id: those that begin so", examples=["spring-"]),
+    ] = None,
+) -> Paging:
+    """What a request for a list by id asks for."""
+    return replace(paging, prefix=prefix)
+
+
+def read_timed_paging(
+    paging: Pages,
+    since: Annotated[
+        Instant | None, Query(alias="from", description="From this instant on, by the time that orders the list")
+    ] = None,
+    until: Annotated[Instant | None, Query(alias="to", description="And before this one")] = None,
+) -> Paging:
+    """What a request for a list by time asks for."""
+    return replace(paging, since=since, until=until)
+
+
+NamedPages = Annotated[Paging, Depends(read_named_paging)]
+TimedPages = Annotated[Paging, Depends(read_timed_paging)]
 
 
 def answer_page(kind: type[Answer], page: tuple[Sequence[object], str | None]) -> Page[Answer]:

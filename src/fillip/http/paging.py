@@ -1,10 +1,18 @@
 """What a list request asks for."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 
 class Paging(Struct, frozen=True):
-    """At most `limit` items behind `cursor`, which the page before has told; None: the first page."""
+    """At most `limit` items behind `cursor`, which the page before has told; None: the first page.
+
+    Of the first column that orders the list: texts that begin with `prefix`, instants from `since` on and before `until`.
+    """
 
     limit: int
     cursor: str | None
+    prefix: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None

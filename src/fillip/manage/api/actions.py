@@ -14,7 +14,7 @@ from fillip.core.schema.types import derive_event_type
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId, Part
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book
 from fillip.manage.request.route import Reading, Route, Writing
@@ -82,6 +82,6 @@ async def read_action(name: ActionId, work: Reading, response: Response) -> Acti
 
 
 @router.get("/actions")
-async def list_actions(work: Reading, pages: Pages) -> Page[Action]:
+async def list_actions(work: Reading, pages: NamedPages) -> Page[Action]:
     """All actions, by name."""
     return answer_page(Action, await actions.list(work.connection, work.caller, pages))

@@ -5,13 +5,14 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
+from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.fields import give_examples
 from fillip.http.filters import IdFilter, SourceFilter
-from fillip.http.page import Page, Pages
+from fillip.http.page import Page, TimedPages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer
 from fillip.manage.request.route import Reading, Route, UnitOfWork
@@ -91,17 +92,18 @@ class DecisionAnswer(BaseModel):
     reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
 
 
-@router.get("")
+@router.get("", response_model=Page[DecisionAnswer], responses=CSV_TOO)
 async def list_decisions(
+    request: Request,
     work: Reading,
-    pages: Pages,
+    pages: TimedPages,
     user_id: IdFilter = None,
     campaign_id: IdFilter = None,
     event_id: IdFilter = None,
     event_source: SourceFilter = None,
     outcome: Literal["granted", "denied"] | None = None,
-) -> Page[DecisionAnswer]:
-    """Decisions, the newest first; an `event_id` may be that of events of several sources."""
+) -> Page[DecisionAnswer] | Response:
+    """Decisions, the newest first, with `Accept: text/csv` as CSV; an `event_id` may be that of events of several sources."""
     rows, cursor = await postgres.list_decisions(
         work.connection,
         work.caller,
@@ -112,7 +114,8 @@ async def list_decisions(
         event_source=event_source,
         outcome=outcome,
     )
-    return Page(items=await _describe_decisions(work, rows), next_cursor=cursor)
+    page: Page[DecisionAnswer] = Page(items=await _describe_decisions(work, rows), next_cursor=cursor)
+    return answer_as_asked(request, DecisionAnswer, page)
 
 
 @router.get("/{decision_id}")

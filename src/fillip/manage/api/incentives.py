@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import RewardKind
+from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.filters import IdFilter
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TimedPages, answer_page
 from fillip.manage.incentive import postgres
 from fillip.manage.request.route import Reading, Route
 
@@ -52,19 +53,20 @@ class InboxAnswer(BaseModel):
     incentive: IncentiveAnswer
 
 
-@router.get("/incentives")
+@router.get("/incentives", response_model=Page[IncentiveAnswer], responses=CSV_TOO)
 async def list_incentives(
+    request: Request,
     work: Reading,
-    pages: Pages,
+    pages: TimedPages,
     user_id: IdFilter = None,
     campaign_id: IdFilter = None,
     state: IncentiveState | None = None,
-) -> Page[IncentiveAnswer]:
-    """Incentives, the newest first."""
+) -> Page[IncentiveAnswer] | Response:
+    """Incentives, the newest first, with `Accept: text/csv` as CSV."""
     page = await postgres.list_incentives(
         work.connection, work.caller, pages, user_id=user_id, campaign_id=campaign_id, state=state
     )
-    return answer_page(IncentiveAnswer, page)
+    return answer_as_asked(request, IncentiveAnswer, answer_page(IncentiveAnswer, page))
 
 
 @router.get("/incentives/{incentive_id}")

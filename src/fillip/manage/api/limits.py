@@ -25,7 +25,7 @@ from fillip.core.tenant import Weekday
 from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import NamedPages, Page, Pages, answer_page
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign, list_kept
@@ -146,7 +146,7 @@ async def create_limit(work: Posting, body: LimitPart, response: Response) -> Li
 
 
 @router.get("")
-async def list_limits(work: Reading, pages: Pages, campaign_id: ObjectId | None = None) -> Page[LimitAnswer]:
+async def list_limits(work: Reading, pages: NamedPages, campaign_id: ObjectId | None = None) -> Page[LimitAnswer]:
     """The tenant's limits by id."""
     return answer_page(LimitAnswer, await limits.list(work.connection, work.caller, pages, campaign_id=campaign_id))
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.http.filters import IdFilter, SourceFilter
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import Page, TimedPages, answer_page
 from fillip.manage.rejection import postgres
 from fillip.manage.request.route import Reading, Route
 
@@ -38,7 +38,11 @@ class RejectionWhole(RejectionAnswer):
 
 @router.get("")
 async def list_rejections(
-    work: Reading, pages: Pages, reason: IdFilter = None, event_id: IdFilter = None, event_source: SourceFilter = None
+    work: Reading,
+    pages: TimedPages,
+    reason: IdFilter = None,
+    event_id: IdFilter = None,
+    event_source: SourceFilter = None,
 ) -> Page[RejectionAnswer]:
     """The tenant's rejected events, the newest first. What names no known tenant is the operator's to see."""
     page = await postgres.list_rejections(

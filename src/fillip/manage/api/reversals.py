@@ -17,7 +17,7 @@ from fillip.core.quest.instance import QuestState
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import OwnId, Part, Source, UserId, give_examples
 from fillip.http.filters import IdFilter, SourceFilter
-from fillip.http.page import Page, Pages
+from fillip.http.page import Page, TimedPages
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.reversal import postgres
@@ -184,7 +184,7 @@ async def create_reversal(
 @router.get("")
 async def list_reversals(
     work: Reading,
-    pages: Pages,
+    pages: TimedPages,
     state: Literal["waiting", "applied", "nothing", "refused"] | None = None,
     event_id: IdFilter = None,
     event_source: SourceFilter = None,

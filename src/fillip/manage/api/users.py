@@ -12,7 +12,7 @@ from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Part, UserId
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
 from fillip.manage.tenant.postgres import hold_user_schema
@@ -108,7 +108,7 @@ async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
 
 @router.get("/users")
 async def list_users(
-    work: Reading, pages: Pages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
+    work: Reading, pages: NamedPages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
 ) -> Page[User]:
     """All users, by id; or one of them."""
     return answer_page(User, await users.list(work.connection, work.caller, pages, user_id=user_id))

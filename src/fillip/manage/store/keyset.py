@@ -1,5 +1,6 @@
 """Lists by keyset: the rows after those of the page before, found by an index however far the list has been read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -34,7 +35,7 @@ async def read_page(
     if paging.cursor is not None:
         place = read_cursor(paging.cursor, order)
         statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
-    statement = statement.order_by(*_direct(order, descending))
+    statement = statement.where(*_narrow(order[0], paging)).order_by(*_direct(order, descending))
     if wanted := {name: value for name, value in (sift or {}).items() if value is not None}:
         looked_at = statement.limit(inline_count(MAX_SIFTED)).subquery()
         order = [looked_at.c[column.key or ""] for column in order]
@@ -62,6 +63,20 @@ def split_filters(
     if first is None:
         return [], {}
     return [table.c[first] == given[first]], {name: value for name, value in given.items() if name != first}
+
+
+def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bool]]:
+    """Conditions that the index in the list's order serves."""
+    narrowed: list[ColumnElement[bool]] = []
+    if paging.prefix is not None:
+        pattern = re.sub(r"([\\%_])", r"\\\1", paging.prefix) + "%"
+        # in the statement's text: only where it knows the pattern can the planner look between two ids
+        narrowed.append(column.like(bindparam("prefix", pattern, unique=True, literal_execute=True)))
+    if paging.since is not None:
+        narrowed.append(column >= paging.since)
+    if paging.until is not None:
+        narrowed.append(column < paging.until)
+    return narrowed
 
 
 def _direct(order: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
