@@ -148,6 +148,22 @@ async def test_a_batch_is_answered_in_its_order_with_what_the_ledger_has(
         assert told[1]["balances"] == [{"currency": "POINTS", "pending": 0, "active": 3}]
 
 
+async def test_who_waits_and_goes_on_is_told_of_the_good_and_of_the_bad(
+    book_shop: Shop, database: str, servers: Addresses
+) -> None:
+    book_shop.launch("five", "event.amount == 5")
+    async with open_both(book_shop, database, servers) as (door, _):
+        answer = await door.send(b'[{"id": "no event"},%s]' % write("e1", amount=5), "?on_error=continue&wait=2000")
+        told = answer.json()
+        assert (answer.status_code, told["accepted"]) == (200, 1)
+        assert [(each["event_id"], each["state"], len(each["decisions"])) for each in told["events"]] == [
+            ("e1", "decided", 1)
+        ]
+        assert [each["index"] for each in told["refused"]] == [0]
+        none = await door.send(b'[{"id": "no event"}]', "?on_error=continue&wait=2000")
+        assert (none.status_code, none.json()["events"], len(none.json()["refused"])) == (200, [], 1)
+
+
 async def test_what_is_sent_again_gets_the_same_answer_and_has_no_effect(
     book_shop: Shop, database: str, servers: Addresses
 ) -> None:

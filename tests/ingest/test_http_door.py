@@ -293,6 +293,26 @@ async def test_the_callers_trace_comes_back(door: Door) -> None:
     assert assert_problem(traced, 400, "malformed")["trace_id"] == trace_id
 
 
+async def test_of_a_batch_that_goes_on_the_good_is_taken_and_the_bad_named_by_index(door: Door) -> None:
+    first = fresh()
+    other = {**first, "time": "2026-01-01T00:00:00Z"}
+    batch = [first, {**fresh(), "subject": ""}, other, {**fresh(), "tenantid": "rival"}, 7, fresh(), first]
+    answer = await door.send(batch, "?on_error=continue")
+    assert answer.status_code == 202
+    told = answer.json()
+    assert (told["accepted"], [each["index"] for each in told["refused"]]) == (3, [1, 2, 3, 4])
+    assert [each["errors"][0]["at"] for each in told["refused"]] == ["/subject", "/id", "", ""]
+    assert "conflicting_duplicate" in told["refused"][1]["errors"][0]["message"]
+    assert await door.count() == 3, "nothing of the bad ones is in the log"
+
+    again = (await door.send([other], "?on_error=continue")).json()
+    assert (again["accepted"], again["refused"][0]["index"]) == (0, 0), "the name stands for what was taken before"
+    assert (await door.send(fresh(), "?on_error=continue")).json() == {"accepted": 1, "refused": []}
+    assert_problem(await door.send(b"[", "?on_error=continue"), 400, "malformed")
+    wrong = await door.send(fresh(), "?on_error=stop")
+    assert assert_problem(wrong, 422, "invalid")["errors"][0]["at"] == "on_error"
+
+
 async def test_a_request_beyond_the_quota_is_refused_whole_and_told_when_to_come_again(door: Door) -> None:
     """One event a second: ten at once are taken; of ten more none is, and another tenant does not notice."""
     slow = {"authorization": "Bearer slow"}

@@ -19,8 +19,8 @@ MAX_DOCUMENT_BYTES = 64 * 2**20
 """Of events that stand in one JSON document instead of line by line: it is read whole."""
 MAX_WAIT_S = 300
 """How long one batch is tried again while the API says that it can't take it now."""
-_OF_EVENTS = (400, 409, 413, 422)
-"""Statuses that tell of the events themselves; others tell of the key, the API or the way to it."""
+_OF_EVENTS = (400, 413)
+"""Statuses that tell of the events themselves, and not which; others tell of the key, the API or the way to it."""
 _BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
 _raw = json.Decoder(msgspec.Raw)
@@ -47,6 +47,20 @@ class SentEvents(Struct):
     accepted: int = 0
     refused: int = 0
     line: int = 0
+
+
+class _RefusedIndex(Struct, frozen=True):
+    """What the API says of an event that it has not taken."""
+
+    index: int
+    errors: tuple[Fault, ...]
+
+
+class _Answer(Struct, frozen=True):
+    """What the API says of a batch."""
+
+    accepted: int
+    refused: tuple[_RefusedIndex, ...]
 
 
 def read_events(source: BinaryIO) -> Iterator[SourceEvent]:
@@ -131,34 +145,30 @@ def _find_fault(text: bytes) -> Fault | None:
 def _send_batch(
     client: ApiClient, batch: list[SourceEvent], sent: SentEvents, refuse: Callable[[RefusedEvent], None]
 ) -> None:
-    """Send those of a batch that are taken: the API takes all or none, so what it names is left out and the rest sent again."""
-    while batch:
-        try:
-            _post(client, batch)
-        except CallRefused as refused:
-            if refused.status not in _OF_EVENTS and not _is_too_many(refused, len(batch)):
-                raise
-            named = _sort_faults(refused.faults, len(batch)) if refused.status in _OF_EVENTS else {}
-            if not named and len(batch) > 1:  # something in it, and nobody says what
-                _send_batch(client, batch[: len(batch) // 2], sent, refuse)
-                batch = batch[len(batch) // 2 :]
-                continue
-            named = named or {0: [Fault("", str(refused))]}
-            for index, faults in sorted(named.items()):
-                refuse(RefusedEvent(batch[index].line, tuple(faults)))
-            batch = [event for index, event in enumerate(batch) if index not in named]
-        else:
-            sent.accepted += len(batch)
-            return
+    """Send those of a batch that can be taken, and tell the others."""
+    try:
+        answer = _post(client, batch)
+    except CallRefused as refused:
+        if refused.status not in _OF_EVENTS and not _is_too_many(refused, len(batch)):
+            raise
+        if len(batch) == 1:
+            refuse(RefusedEvent(batch[0].line, (Fault("", str(refused)),)))
+        else:  # something in it, and nobody says what; or it is too many
+            _send_batch(client, batch[: len(batch) // 2], sent, refuse)
+            _send_batch(client, batch[len(batch) // 2 :], sent, refuse)
+    else:
+        sent.accepted += answer.accepted
+        for each in answer.refused:
+            refuse(RefusedEvent(batch[each.index].line, each.errors))
 
 
-def _post(client: ApiClient, batch: list[SourceEvent]) -> None:
+def _post(client: ApiClient, batch: list[SourceEvent]) -> _Answer:
     """Send a batch, again for as long as the API asks for patience; raises CallFailed."""
     body = b"[" + b",".join(event.text for event in batch) + b"]"
     until = time.monotonic() + MAX_WAIT_S
     while True:
         try:
-            client.post("/v1/events", body, _BATCH)
+            return msgspec.convert(client.post("/v1/events?on_error=continue", body, _BATCH), _Answer)
         except CallRefused as refused:
             after = refused.headers.get("Retry-After", "")
             wait_s = int(after) if after.isdecimal() else 1
@@ -166,22 +176,9 @@ def _post(client: ApiClient, batch: list[SourceEvent]) -> None:
             if refused.status not in (429, 503) or too_many or time.monotonic() + wait_s > until:
                 raise
             time.sleep(wait_s)
-        else:
-            return
 
 
 def _is_too_many(refused: CallRefused, count: int) -> bool:
     """Whether the tenant's rate never has room for so many events at once, however long one waits."""
     room = re.search(r";q=(\d+)", refused.headers.get("RateLimit-Policy", ""))
     return refused.status == 429 and count > 1 and room is not None and count > int(room[1])
-
-
-def _sort_faults(faults: tuple[Fault, ...], count: int) -> dict[int, list[Fault]]:
-    """The faults of each event of a batch by its index, at their places within the event."""
-    found: dict[int, list[Fault]] = {}
-    for fault in faults:
-        _, _, place = fault.at.partition("/")
-        index, _, rest = place.partition("/")
-        if index.isdecimal() and int(index) < count:
-            found.setdefault(int(index), []).append(Fault(f"/{rest}" if rest else "", fault.message))
-    return found

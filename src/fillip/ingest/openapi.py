@@ -85,15 +85,11 @@ _WAIT = {
     "example": 200,
 }
 _TOLD = _describe_told()
-_ACCEPTED = {
-    "type": "object",
-    "description": "With `wait` also what is known of each event so far, as in the answer 200",
-    "required": ["accepted"],
-    "properties": {
-        "accepted": {"type": "integer", "minimum": 0},
-        "events": {"type": "array", "items": {"type": "object"}},
-    },
-    "examples": [{"accepted": 1}],
+_ON_ERROR = {
+    "name": "on_error",
+    "in": "query",
+    "description": "`continue`: the good events are taken, the others named; all or none where it is left out",
+    "schema": {"type": "string", "enum": ["continue"]},
 }
 _ROOM = {
     "headers": {
@@ -115,10 +111,10 @@ EVENTS_OPENAPI: dict[str, Any] = {
         "tags": ["events"],
         "operationId": "sendEvents",
         "summary": "Send events",
-        "description": "One event or up to 1,000, all or none. Answered once they are safely in the log, with `wait` "
+        "description": "One event or up to 1,000, all or none, unless `on_error=continue`. Answered once they are safely in the log, with `wait` "
         "once they are decided; repeat freely, an event of the same source and id counts once. Needs the scope events:write.",
         "security": [{"ApiKey": []}],
-        "parameters": [_WAIT],
+        "parameters": [_WAIT, _ON_ERROR],
         "requestBody": {
             "required": True,
             "content": {
@@ -132,8 +128,8 @@ EVENTS_OPENAPI: dict[str, Any] = {
                 "With `wait`: what came of each event, as it is committed", _TOLD, "application/json", **_ROOM
             ),
             "202": _answer(
-                "All events are in the log; with `wait`: the time was over for some of them",
-                _ACCEPTED,
+                "The events are in the log; with `wait`: the time was over for some of them",
+                _TOLD | {"examples": [{"accepted": 1}]},
                 "application/json",
                 **_ROOM,
             ),

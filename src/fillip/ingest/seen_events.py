@@ -1,5 +1,7 @@
 """What was accepted lately, to tell a repeated event from a conflicting one before it enters the log."""
 
+from collections.abc import Mapping
+
 MAX_EVENTS = 200_000
 
 
@@ -16,7 +18,7 @@ class SeenEvents:
         said = self._now.get(key)
         return self._before.get(key) if said is None else said
 
-    def keep(self, events: dict[int, int]) -> None:
+    def keep(self, events: Mapping[int, int]) -> None:
         """Remember accepted events: hash of the key -> hash of what it says."""
         self._now |= events
         if len(self._now) > self._half:

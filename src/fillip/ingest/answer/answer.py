@@ -8,7 +8,9 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from fillip.core.problem import Fault
 
 
 def _list_of(component: str) -> Meta:
@@ -112,8 +114,16 @@ class EventAnswer(Struct, frozen=True, omit_defaults=True):
     see: str | None = None
 
 
+class RefusedEvent(Struct, frozen=True):
+    """An event of a request that was not taken, by its index in it from 0 on, and why; places are within the event."""
+
+    index: int
+    errors: Sequence[Fault]
+
+
 class EventsAnswer(Struct, frozen=True):
-    """What came of a request: its events in their order."""
+    """What came of a request: how many of its events were taken. `events` are these, in their order, for who waits; `refused` the others, for who goes on."""
 
     accepted: int
-    events: Sequence[EventAnswer]
+    events: Sequence[EventAnswer] | UnsetType = UNSET
+    refused: Sequence[RefusedEvent] | UnsetType = UNSET
