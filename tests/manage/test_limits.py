@@ -48,6 +48,9 @@ async def test_a_limit_is_made_read_listed_and_announced(acme: AsyncClient, data
     ("limit", "at"),
     [
         (ONCE | {"campaign_id": None}, "/campaign_id"),
+        (ONCE | {"pool": "none"}, "/pool"),
+        (ONCE | {"pool": "spring", "reward_kind": "badge"}, "/pool"),
+        (DAILY | {"pool": "spring", "currency": "EUR"}, "/pool"),
         (ONCE | {"campaign_id": "nothing"}, "/campaign_id"),
         (DAILY | {"campaign_id": "c"}, "/campaign_id"),
         (DAILY | {"reward_kind": None}, "/reward_kind"),

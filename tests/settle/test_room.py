@@ -20,6 +20,15 @@ def fill_pool(world: World, *codes: str) -> None:
         world.owner.execute("INSERT INTO coupon VALUES ('acme', %s, 'spring')", [code])
 
 
+async def insist(world: World, *items: Match) -> None:
+    """Settle these as one batch, again for as long as another is in the way."""
+    while True:
+        try:
+            return await world.play(*items)
+        except Retry as retry:
+            assert not isinstance(retry, Fenced)
+
+
 async def test_each_grant_takes_a_code_of_its_own(world: World):
     fill_pool(world, "A", "B", "C")
     await world.play(*[world.match(f"e{i}", rewards=COUPON * (i + 1)) for i in range(2)])
@@ -74,19 +83,41 @@ async def test_concurrent_batches_empty_a_pool_exactly(world: World):
     zero = [world.match(f"a{i}", f"u{i}", rewards=COUPON) for i in range(8)]
     one = [world.match(f"b{i}", f"v{i}", partition=1, rewards=COUPON) for i in range(8)]
 
-    async def insist(*items: Match) -> None:
-        while True:
-            try:
-                return await world.play(*items)
-            except Retry as retry:
-                assert not isinstance(retry, Fenced)
-
-    await asyncio.gather(insist(*zero), insist(*one))
+    await asyncio.gather(insist(world, *zero), insist(world, *one))
     assert world.rows("SELECT count(DISTINCT coupon_code), count(*) FROM incentive") == [(10, 10)]
     assert world.rows("SELECT reason, count(*) FROM decision GROUP BY 1 ORDER BY 1") == [
         ("granted", 10),
         ("pool_empty", 6),
     ]
+
+
+async def test_a_user_gets_one_code_of_a_pool_and_another_when_that_was_taken_back(world: World):
+    """Given a limit of the pool, then what else the user is granted does not count, two codes are too many, and others have their own."""
+    fill_pool(world, "A", "B", "C", "D")
+    world.add_limit("one-each", 1, scope="user", pool="spring")
+    await world.play(world.match("e1"), world.match("e2", rewards=COUPON * 2), world.match("e3", rewards=COUPON))
+    await world.play(world.match("e4", rewards=COUPON), world.match("e5", "u2", rewards=COUPON), world.match("e6"))
+    await world.play(world.reversal("r3", "e3"), world.match("e7", rewards=COUPON), world.match("e8", rewards=COUPON))
+    reasons = world.rows("SELECT event_id, reason FROM decision WHERE outcome = 'denied' ORDER BY 1")
+    assert reasons == [("e2", "limit"), ("e4", "limit"), ("e8", "limit")]
+    assert world.rows("SELECT event_id, coupon_code FROM incentive WHERE kind = 'coupon' ORDER BY 1") == [
+        ("e3", "A"),
+        ("e5", "B"),
+        ("e7", "C"),
+    ]
+    assert world.rows("SELECT user_id, used FROM limit_counter ORDER BY 1") == [("u1", 1), ("u2", 1)]
+
+
+async def test_of_a_users_events_in_two_logs_at_once_one_gets_the_code(world: World):
+    fill_pool(world, *[f"C{i:02}" for i in range(20)])
+    world.add_limit("one-each", 1, scope="user", pool="spring")
+    zero = [world.match(f"a{i}", f"u{i % 4}", rewards=COUPON) for i in range(8)]
+    one = [world.match(f"b{i}", f"u{i % 4}", partition=1, rewards=COUPON) for i in range(8)]
+    await asyncio.gather(insist(world, *zero), insist(world, *one))
+    assert world.rows("SELECT user_id, count(*) FROM incentive GROUP BY 1 ORDER BY 1") == [
+        (f"u{i}", 1) for i in range(4)
+    ]
+    assert world.rows("SELECT reason, count(*) FROM decision GROUP BY 1 ORDER BY 1") == [("granted", 4), ("limit", 12)]
 
 
 async def test_a_badge_is_held_once(world: World):

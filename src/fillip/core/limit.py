@@ -15,7 +15,7 @@ Span = Literal["day", "week", "month", "year", "rolling", "lifetime"]
 
 
 class Limit(Struct, frozen=True):
-    """A HARD cap: at most `cap` (grants, or minor units / points of `reward_kind`) a window, a subject and a key.
+    """A HARD cap: at most `cap` (grants, codes of `pool`, or minor units / points of `reward_kind`) a window, a subject and a key.
 
     `currency` is set where points or cashback are counted by value: amounts of different currencies are never added up.
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
@@ -36,6 +36,7 @@ class Limit(Struct, frozen=True):
     key_checked: bytes | None = None
     week_starts_on: Weekday | None = None
     rolling_s: int | None = None
+    pool: str | None = None
 
     @property
     def per_user(self) -> bool:

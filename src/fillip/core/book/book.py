@@ -78,10 +78,12 @@ def _choose_limits(
     campaign_id: str, rewards: Iterable[Reward], by_campaign: Mapping[str | None, list[Limit]]
 ) -> tuple[Limit, ...]:
     units: set[tuple[str | None, str | None]] = {(None, None)}
+    pools: set[str | None] = {None}
     for reward in rewards:
         units |= {(reward.kind, None), (reward.kind, reward.currency)}
+        pools.add(reward.pool)
     limits = [*by_campaign[None], *by_campaign.get(campaign_id, ())]
-    mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units)
+    mine = (limit for limit in limits if (limit.reward_kind, limit.currency) in units and limit.pool in pools)
     return tuple(sorted(mine, key=lambda limit: limit.limit_id))
 
 

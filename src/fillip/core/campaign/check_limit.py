@@ -20,6 +20,12 @@ def check_limit(limit: Limit) -> list[Fault]:
         faults.append(Fault("/campaign_id", f"scope '{limit.scope}' {word} a campaign_id"))
     if limit.measure == "value" and limit.reward_kind is None:
         faults.append(Fault("/reward_kind", "a limit by value needs the kind of reward whose values it adds up"))
+    if limit.pool and limit.measure != "count":
+        faults.append(Fault("/pool", "a limit of a pool counts its codes: make measure 'count'"))
+    if limit.pool and limit.reward_kind and "pool" not in KINDS[limit.reward_kind].members:
+        faults.append(
+            Fault("/pool", f"{KINDS[limit.reward_kind].label} takes no code of a pool: leave reward_kind out")
+        )
     if limit.currency and not _find_lister(limit):
         amounts = " or ".join(kind for kind, traits in KINDS.items() if traits.list_currencies)
         faults.append(Fault("/currency", f"goes with {amounts} by value only"))

@@ -36,7 +36,11 @@ def list_charges(
 
 
 def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) -> int:
-    """What one grant of these rewards, by their index, takes from a limit: 1, or the values of those of its kind and currency."""
+    """What one grant of these rewards, by their index, takes from a limit: 1, the codes of its pool, or the values of those of its
+    kind and currency.
+    """
+    if limit.pool:
+        return sum(1 for reward in rewards.values() if reward.pool == limit.pool)
     if limit.measure == "count":
         return 1
     counted = (index for index, reward in rewards.items() if limit.adds_up(reward.kind, reward.currency))

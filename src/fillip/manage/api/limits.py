@@ -30,6 +30,7 @@ from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign, list_kept
 from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_types, read_points
+from fillip.manage.coupon.postgres import pools
 from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import limits
@@ -43,7 +44,7 @@ router = APIRouter(prefix="/limits", tags=["limits"], route_class=Route)
 
 
 class LimitPart(Part):
-    """At most `cap` grants (count) or units of `reward_kind` (value) a window, per subject of `scope` and per key."""
+    """At most `cap` grants or codes of `pool` (count) or units of `reward_kind` (value) a window, per subject of `scope` and per key."""
 
     model_config = give_examples(
         {
@@ -88,6 +89,9 @@ class LimitPart(Part):
     )
     action: ActionName | None = Field(None, description="Only events of this action count; a key reads this action")
     key: RuleText | None = Field(None, description="A text or whole number of `event`: each value has its own cap")
+    pool: ObjectId | None = Field(
+        None, description="By count: the codes of this coupon pool are counted, in place of grants"
+    )
 
 
 class LimitAnswer(BaseModel):
@@ -105,6 +109,7 @@ class LimitAnswer(BaseModel):
     currency: Currency | None
     action: str | None
     key: str | None
+    pool: str | None
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -216,6 +221,8 @@ async def list_limit_usage(
 async def _check_names(work: UnitOfWork, limit: Limit) -> Limit:
     """The limit with its action and checked key; raises DefinitionRefused where it names what does not exist."""
     campaign, kept = None, []
+    if limit.pool and await pools.seek(work.connection, work.caller, limit.pool) is None:
+        raise DefinitionRefused([Fault("/pool", f"unknown pool '{limit.pool}': make it first by /v1/coupon-pools")])
     if limit.campaign_id:
         try:
             campaign = read_definition(await find_campaign(work.connection, work.caller, limit.campaign_id))

@@ -46,6 +46,7 @@ spending_limit = make_table(
     octets("key_checked", null=True),
     count("cap"),
     revised(),
+    text("pool", null=True),
 )
 named_list = make_table(
     "named_list", key("tenant_id", "list_id"), text("name", "kind"), count("version"), integer("size"), revised()
