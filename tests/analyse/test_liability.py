@@ -57,12 +57,12 @@ async def load(bay: Bay, *messages: dict[str, Any], first: int = 0) -> None:
 
 async def test_what_users_hold_at_an_instant_is_what_was_made_by_then(life: DuckdbBay) -> None:
     assert await life.report_liability(ask(end=day(1, 0))) == []
-    assert await life.report_liability(ask(end=day(1))) == [Liability("POINTS", 100, 0, 100)]
-    assert await life.report_liability(ask(end=day(4))) == [Liability("POINTS", 0, 80, 80)]
-    debt = Liability("POINTS", 0, -10, -10)
-    assert await life.report_liability(ask()) == [debt, Liability("STARS", 0, 7, 7)]
+    assert await life.report_liability(ask(end=day(1))) == [Liability("POINTS", 100, 0, 0, 100)]
+    assert await life.report_liability(ask(end=day(4))) == [Liability("POINTS", 0, 80, 0, 80)]
+    debt = Liability("POINTS", 0, -10, 0, -10)
+    assert await life.report_liability(ask()) == [debt, Liability("STARS", 0, 7, 0, 7)]
     assert await life.report_liability(ask(count=1)) == [debt]
-    assert await life.report_liability(ask(after="POINTS")) == [Liability("STARS", 0, 7, 7)]
+    assert await life.report_liability(ask(after="POINTS")) == [Liability("STARS", 0, 7, 0, 7)]
 
 
 async def test_opening_and_what_moved_give_the_closing(life: DuckdbBay) -> None:
@@ -81,7 +81,7 @@ async def test_each_transfer_counts_once_and_a_snapshot_replaces_them(life: Duck
     anew["source"] = anew["source"] | {"epoch": "e2"}
     records = [record(40, emptied("wallet_transfer", 0, "e2"), TOPICS.moved), record(41, anew, TOPICS.moved)]
     await life.load(sift(records, await life.read_positions()))
-    assert await life.report_liability(ask()) == [Liability("POINTS", 0, 3, 3)]
+    assert await life.report_liability(ask()) == [Liability("POINTS", 0, 3, 0, 3)]
 
 
 async def test_a_transfer_that_can_not_be_read_is_set_aside(life: DuckdbBay) -> None:
@@ -182,3 +182,20 @@ async def test_lots_that_can_not_be_read_are_set_aside_with_their_transfer(lots:
     await lots.load(sifted)
     assert len(sifted.asides) == 3
     assert (await lots.report_liability(ask()))[0].outstanding == sum((await tell_expiries(lots, day(25))).values())
+
+
+async def test_what_is_held_is_owed_until_it_is_captured_and_expires_in_no_month(store: Bay) -> None:
+    await load(
+        store,
+        transfer(1, *GRANT, 100, lots={"a": 100}, expiries=[MAY]),
+        transfer(2, "hold", "active", "held", 60, lots={"a": -60}, expiries=[MAY]),
+        transfer(3, "capture", "held", "spent", 40),
+        transfer(4, "release", "held", "active", 20, lots={"a": 20}, expiries=[MAY]),
+    )
+    assert await store.report_liability(ask(end=day(2))) == [Liability("POINTS", 0, 40, 60, 100)]
+    assert await store.report_liability(ask(end=day(3))) == [Liability("POINTS", 0, 40, 20, 60)]
+    assert await store.report_liability(ask()) == [Liability("POINTS", 0, 60, 0, 60)]
+    (moved,) = await store.report_liability_movements(ask())
+    assert moved == LiabilityMovement("POINTS", 0, 100, 0, 0, 40, 0, 0, 60)
+    assert await tell_expiries(store, day(2)) == {"2026-05": 40, "held": 60}
+    assert await tell_expiries(store, day(4)) == {"2026-05": 60}

@@ -51,7 +51,7 @@ def refund(wallet: Wallet, spent: Transfer, number: int, at: datetime = T0) -> N
     owed = draw.owed if draw else 0
     given = {**spent.lots, **{name: part for each in wallet.parts for name, part in each.lots.items()}}
     spare = [lot.lot_id for lot in wallet.lots.values() if lot.used]
-    wallet.refund(UUID(int=number), spent, "rest", Portion(spent.amount, given, owed, spare=spare), at)
+    wallet.give_back(UUID(int=number), spent, "rest", Portion(spent.amount, given, owed, spare=spare), at)
 
 
 def pay(wallet: Wallet, page: int = 99) -> None:
@@ -178,7 +178,7 @@ def test_what_stays_spent_after_a_refund_in_pieces_is_what_a_smaller_spend_would
     spent = wallet.transfers[-1]
     for number, (begin, end, retained) in enumerate([(17, 25, [0, 3, 10]), (16, 17, [0, 4, 10]), (4, 16, [6, 10, 10])]):
         shares = wallet.cut_shares(spent.lots, begin, end)
-        wallet.refund(UUID(int=77 + number), spent, f"r{number}", Portion(end - begin, shares), T0)
+        wallet.give_back(UUID(int=77 + number), spent, f"r{number}", Portion(end - begin, shares), T0)
         assert list(left(wallet).values()) == retained
     assert tell(wallet) == Balance(active=26, spent=4, last_seq=7)
     assert [each.reason for each in wallet.transfers[-3:]] == ["r0", "r1", "r2"]
@@ -244,7 +244,7 @@ def test_a_refund_takes_what_is_owed_off_and_what_of_it_has_expired_meanwhile_is
     assert spend(wallet, 14, page=0)
     spent = wallet.transfers[-1]
     wallet.mature(T0 + DAY, list_due(wallet, T0 + DAY))
-    wallet.refund(UUID(int=77), spent, "rest", Portion(14, {}, owed=14, late=10), T0 + DAY)
+    wallet.give_back(UUID(int=77), spent, "rest", Portion(14, {}, owed=14, late=10), T0 + DAY)
     assert tell(wallet) == Balance(active=10, expired=10, last_seq=5)
     assert not any(draw.owed for draw in wallet.draws.values())
 

@@ -34,6 +34,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/badges/{badge_id}"): {"json": {"name": "Eve"}},
     ("POST", "/v1/incentives/{incentive_id}/reservations"): {"json": {"reservation_id": "r"}},
     ("POST", "/v1/coupons/{code}/reservations"): {"json": {"reservation_id": "r"}},
+    ("POST", "/v1/users/{user_id}/wallets/{currency}/holds"): {"json": {"hold_id": "h2", "amount": 1}},
     ("POST", "/v1/users/{user_id}/wallets/{currency}/spends"): {"json": {"spend_id": "s2", "amount": 1}},
 }
 CREATING = {  # make rival's own: tested below
@@ -105,6 +106,7 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         "badge_id": "regular",
         "currency": "POINTS",
         "spend_id": "s1",
+        "hold_id": "h1",
     }
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
@@ -178,8 +180,8 @@ async def test_the_same_names_live_side_by_side(acme: AsyncClient, rival: AsyncC
     await fill_list(rival, "sweets", 7)
     assert (await acme.get("/v1/lists/sweets")).json()["items"] == ["A-1", "A-7"]
     await fill_wallet(rival, 7)
-    assert (await rival.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 6
-    assert (await acme.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 49
+    assert (await rival.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 5
+    assert (await acme.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 48
     cursor = (await acme.get("/v1/keys", params={"limit": 1})).json()["next_cursor"]
     keys = (await rival.get("/v1/keys", params={"cursor": cursor})).json()["items"]
     assert len(keys) <= 1
@@ -213,6 +215,7 @@ async def fill_wallet(client: AsyncClient, amount: int) -> None:
     body = {"adjustment_id": "a", "amount": amount, "reason": "x"}
     assert (await client.post(f"{purse}/adjustments", json=body)).status_code == 201
     assert (await client.post(f"{purse}/spends", json={"spend_id": "s1", "amount": 1})).status_code == 201
+    assert (await client.post(f"{purse}/holds", json={"hold_id": "h1", "amount": 1})).status_code == 201
 
 
 def put_rejection(dsn: str) -> UUID:
@@ -253,6 +256,7 @@ def dump(dsn: str) -> list[object]:
         "wallet",
         "wallet_lot",
         "wallet_transfer",
+        "wallet_hold",
     )
     with psycopg.connect(dsn) as owner:
         return [

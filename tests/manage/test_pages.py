@@ -64,6 +64,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/users/u1/inbox": {},
     "/v1/users/u1/quests": {"campaign_id": "c1"},
     "/v1/users/u1/wallets": {},
+    "/v1/users/u1/wallets/P0/holds": {},
     "/v1/users/u1/wallets/P1/lots": {},
     "/v1/users/u1/wallets/P0/transfers": {"kind": "spend"},
 }

@@ -46,8 +46,8 @@ WITH applied AS (
     SELECT f.transfer_id, f.refund_id, f.returned, s.user_id, s.currency, s.source_id, s.amount AS spent
     FROM wallet_refund f JOIN transfer s USING (transfer_id) WHERE f.tenant_id = $1
 ), given_back AS (
-    SELECT user_id, currency, source_id, reason AS refund_id, sum(amount) AS amount
-    FROM transfer WHERE kind = 'refund' GROUP BY 1, 2, 3, 4
+    SELECT user_id, currency, source_id, coalesce(reason, '') AS refund_id, sum(amount) AS amount -- what a hold gives back has no id
+    FROM transfer WHERE kind IN ('refund', 'release') GROUP BY 1, 2, 3, 4
 )
 SELECT
     (SELECT count(*) FROM earned e LEFT JOIN taken_of t USING (incentive_id)

@@ -1,9 +1,11 @@
 """An erased user's rows stay under a pseudonym: no table tells of the user, and all sums are what they were."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import psycopg
 import pytest
 from msgspec import json
@@ -13,10 +15,14 @@ from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import RejectReason
 from fillip.core.event import Place, Rejection
+from fillip.core.ledger.hold import PointsHold, StoredHold
+from fillip.core.ledger.points import identify_adjustment, identify_spend
 from fillip.core.ports import Caller
 from fillip.manage.erasure import postgres
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.migrations import role_dsn
+from fillip.rows.wallet.hold_postgres import HoldRows
+from fillip.settle.wallet.due_holds_postgres import PostgresDueHolds
 from tests.builders import T0, build_campaign
 from tests.oracle.compare import count_breaches
 from tests.settle.conftest import TOPIC, World
@@ -27,6 +33,7 @@ ESCAPED = json.encode(USER).decode().strip('"').replace("å", "\\u00e5")
 RULE = UUID(int=9)
 ACME = Caller(None, "acme", frozenset())
 POINTS, CASH, BADGE = Reward("points", 10), Reward("cashback", 50, "USD"), Reward("badge", badge="saver")
+HOUR = timedelta(hours=1)
 QUEST = Quest(steps=(Step("visit", "BUY", count=2),), instance="event")
 SUMS = (
     "SELECT outcome, reason, campaign_id, local_day, count(*) FROM decision GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
@@ -35,9 +42,11 @@ SUMS = (
     "SELECT kind, currency, state, count(*), sum(value), sum(reversed_value) FROM incentive GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "SELECT limit_id, window_start, count(*), sum(used), sum(version) FROM limit_counter GROUP BY 1, 2 ORDER BY 1, 2",
     "SELECT limit_id, count(*), sum(used), array_agg(part ORDER BY part) FROM limit_part GROUP BY 1 ORDER BY 1",
-    "SELECT currency, count(*), sum(pending), sum(active), sum(spent), sum(expired), sum(reversed) FROM wallet GROUP BY 1 ORDER BY 1",
+    "SELECT currency, count(*), sum(pending), sum(active), sum(held), sum(spent), sum(expired), sum(reversed) FROM wallet GROUP BY 1 ORDER BY 1",
     "SELECT kind, debit, credit, count(*), sum(amount) FROM wallet_transfer GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "SELECT count(*), sum(remaining), sum(reversed) FROM wallet_lot",
+    "SELECT state, count(*), sum(amount), sum(captured) FROM wallet_hold GROUP BY 1 ORDER BY 1",
+    "SELECT count(*), sum(amount), sum(returned) FROM wallet_refund",
     "SELECT state, count(*) FROM quest_instance GROUP BY 1 ORDER BY 1",
     "SELECT count(*), sum(amount), sum(reversed) FROM quest_step_met",
     "SELECT state, reason, share, count(*) FROM reversal WHERE state NOT IN ('refused', 'waiting') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
@@ -90,6 +99,7 @@ async def live(world: World) -> None:
         place = Place(TOPIC, 0, world.ends[0])
         world.ends[0] += 1
         await world.play(Rejection(place, reason, "canary", told_bytes, T0, "acme", "canary-x", "/canary"))
+    await hold_points(world)
     execute = world.owner.execute
     execute("INSERT INTO end_user (tenant_id, user_id, attributes) VALUES ('acme', %s, '{\"n\": \"canary\"}')", [USER])
     execute("INSERT INTO tenant_usage (tenant_id, stored_bytes) VALUES ('acme', 15)")
@@ -112,6 +122,30 @@ async def live(world: World) -> None:
         execute(backtest, ["done", json.encode(result).decode(), None, None])
     execute(backtest, ["running", None, RULE, T0])
     execute("UPDATE incentive SET reservation_id = 'canary-basket' WHERE user_id = %s AND kind = 'cashback'", [USER])
+
+
+async def hold_points(world: World) -> None:
+    """Points by hand, and two holds of them: one that was captured in part, one that is open."""
+    [(currency,)] = world.rows(f"SELECT currency FROM wallet WHERE user_id = '{USER}'")
+    key, now = ("acme", USER, currency), datetime.now(UTC)
+    for name, captured in (("canary-a", 0), ("canary-h1", 3), ("canary-h2", 0)):
+        async with world.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
+            rows = HoldRows(connection)
+            wallet = (await rows.lock([key]))[key]
+            if name == "canary-a":
+                wallet.adjust(identify_adjustment(key, name), name, 20, "canary", now, None)
+                await rows.store([wallet])
+                continue
+            await rows.open_pages({key: wallet}, {key: wallet.balance.expired_to})
+            transfer_id = identify_spend(key, name)
+            assert wallet.hold(transfer_id, name, 5, now)
+            made = wallet.transfers[-1]
+            hold = PointsHold(transfer_id, made.seq, name, 5, held_until=now + HOUR, due_at=now + HOUR)
+            await rows.make_hold(wallet, hold)
+            if captured:
+                again = (await rows.lock([key]))[key]
+                await rows.end_hold(again, StoredHold(hold, made), hold.capture(captured, now), now)
 
 
 def dump(dsn: str) -> str:
@@ -162,6 +196,10 @@ async def test_nothing_tells_of_an_erased_user_and_all_sums_are_what_they_were(
     assert world.rows("SELECT stored_bytes FROM tenant_usage WHERE tenant_id = 'acme'") == [(0,)]
     [(pseudonym,)] = world.rows("SELECT DISTINCT user_id FROM decision WHERE user_id <> 'other'")
     assert pseudonym.startswith("erased-") and pseudonym not in str(world.rows("SELECT t FROM erasure t"))
+    async with asyncpg.create_pool(role_dsn(database, "fillip_sweep"), min_size=1, max_size=1) as sweep:
+        assert await PostgresDueHolds(sweep, world.pool).move_due(datetime.now(UTC) + HOUR) == 1
+    assert world.rows("SELECT sum(held) FROM wallet") == [(0,)], "what it held has come back to the pseudonym"
+    assert breaches(database) == set()
 
 
 async def test_what_is_sent_again_grants_nothing_and_what_is_new_is_a_new_users(

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from fillip.manage.wallet import postgres as wallet_postgres
-from fillip.manage.wallet import refund_postgres
-from fillip.rows.wallet.postgres import WalletRows
+from fillip.rows.wallet.hold_postgres import HoldRows
 from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase
@@ -25,6 +24,8 @@ EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgiven", "too late"} | {
     "refunds in part",
     "reversals in part",
+    "captures in part",
+    "timed out",
 }
 
 
@@ -32,9 +33,8 @@ BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgi
 def wallet_site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own."""
     with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
-        for place in (wallet_postgres, refund_postgres):
-            patch.setattr(place, "PAGE_LOTS", PAGE_LOTS)
-        patch.setattr(wallet_postgres, "WalletRows", partial(WalletRows, page_lots=PAGE_LOTS, few_lots=FEW_LOTS))
+        patch.setattr(wallet_postgres, "PAGE_LOTS", PAGE_LOTS)
+        patch.setattr(wallet_postgres, "HoldRows", partial(HoldRows, page_lots=PAGE_LOTS, few_lots=FEW_LOTS))
         small_pages = partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
         patch.setattr(reversal_postgres, "PostgresWallets", small_pages)
         made = Site(dsn)
@@ -67,6 +67,15 @@ def test_the_machine_bites(wallet_site: Site):
         machine.spend(1, 8)
         machine.refund(1, 0, 3)
         machine.refund(1, 1, None)
+        machine.nothing_is_wrong()
+        machine.grant(20, None, 2)
+        machine.grant(20, None, None)
+        for number, amount in enumerate((5, 30, 2)):
+            machine.hold(number, amount, 1)
+        machine.end_hold(0, 2, takes=True)
+        machine.do_at_once([("hold", 3, 1), ("end_hold", 2, None, False), ("end_hold", 2, None, True), ("sweep",)])
+        machine.let_days_pass(2, then="sweep")
+        machine.end_hold(1, None, takes=True)
         machine.nothing_is_wrong()
         machine.teardown()
     assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites

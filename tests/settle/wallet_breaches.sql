@@ -13,7 +13,7 @@ WITH posting AS (
     SELECT p.* FROM wallet_part p JOIN transfer t USING (transfer_id) WHERE p.tenant_id = $1
 ), balance AS (
     SELECT p.user_id, p.currency, a.account, a.amount
-    FROM purse p CROSS JOIN LATERAL (VALUES ('pending', p.pending), ('active', p.active), ('spent', p.spent),
+    FROM purse p CROSS JOIN LATERAL (VALUES ('pending', p.pending), ('active', p.active), ('held', p.held), ('spent', p.spent),
                                             ('expired', p.expired), ('reversed', p.reversed)) AS a (account, amount)
 ), summed AS (
     SELECT user_id, currency, account, sum(amount) AS amount FROM posting WHERE account <> 'issued' GROUP BY 1, 2, 3
@@ -35,7 +35,14 @@ WITH posting AS (
            coalesce((SELECT -sum(c.value::bigint) FROM jsonb_each_text(t.lots) c), 0)
            + coalesce((SELECT sum(p.amount) FROM part p WHERE p.transfer_id = t.transfer_id), 0)
            + coalesce((SELECT d.owed FROM draw d WHERE d.transfer_id = t.transfer_id), 0) AS given
-    FROM transfer t WHERE t.kind = 'spend'
+    FROM transfer t WHERE t.kind IN ('spend', 'hold')
+), hold AS (
+    SELECT h.*, h.captured + coalesce((
+        SELECT sum(r.returned) FROM wallet_refund r
+        WHERE r.tenant_id = h.tenant_id AND r.transfer_id = h.transfer_id AND r.refund_id = ''), 0) AS gone
+    FROM wallet_hold h WHERE h.tenant_id = $1 AND ($2::text IS NULL OR h.user_id = $2)
+), holding AS (
+    SELECT user_id, currency, sum(amount - gone) AS held FROM hold GROUP BY 1, 2
 ), told AS (
     SELECT user_id, currency, count(*) AS count, min(seq) AS first, max(seq) AS last,
            (array_agg(pending_after ORDER BY seq DESC))[1] AS pending,
@@ -53,7 +60,7 @@ SELECT
     (SELECT count(*) FROM balance FULL JOIN summed USING (user_id, currency, account)
      WHERE coalesce(balance.amount, 0) <> coalesce(summed.amount, 0)) AS "I10: balances unlike the sum of their postings",
     (SELECT count(*) FROM purse LEFT JOIN points_currency c ON c.tenant_id = $1 AND c.currency = purse.currency
-     WHERE active < c.floor OR active < purse.floor OR least(pending, spent, expired, reversed) < 0)
+     WHERE active < c.floor OR active < purse.floor OR least(pending, held, spent, expired, reversed) < 0)
         AS "I10: accounts under their floor",
     (SELECT count(*) FROM lot LEFT JOIN recount USING (lot_id)
      WHERE lot.remaining IS DISTINCT FROM recount.remaining) AS "lots unlike the recount from transfers",
@@ -75,7 +82,7 @@ SELECT
         AS "draws that the sweep would not come to",
     (SELECT count(*) FROM drawn WHERE given <> amount AND given + coalesce(
         (SELECT sum(r.amount) FROM transfer r JOIN transfer s USING (user_id, currency, source_id)
-         WHERE s.transfer_id = drawn.transfer_id AND r.kind = 'refund'), 0) < amount)
+         WHERE s.transfer_id = drawn.transfer_id AND r.kind IN ('refund', 'release')), 0) < amount)
         AS "spends that lots gave too little for",
     (SELECT count(*) FROM purse JOIN told USING (user_id, currency)
      WHERE (told.first, told.count) <> (1, told.last) OR told.last <> purse.last_seq
@@ -83,9 +90,19 @@ SELECT
     (SELECT count(*) FROM earned FULL JOIN posted USING (incentive_id)
      WHERE earned.value IS DISTINCT FROM posted.amount) AS "I3: incentives of points not posted once",
     (SELECT count(*) FROM (
-        SELECT r.user_id, r.currency, r.source_id, sum(r.amount) AS amount FROM transfer r WHERE r.kind = 'refund'
+        SELECT r.user_id, r.currency, r.source_id, sum(r.amount) AS amount FROM transfer r WHERE r.kind IN ('refund', 'release')
         GROUP BY 1, 2, 3) AS r
      WHERE NOT EXISTS (
-        SELECT FROM transfer o WHERE o.kind = 'spend' AND o.amount >= r.amount
+        SELECT FROM transfer o WHERE o.kind IN ('spend', 'hold') AND o.amount >= r.amount
                                  AND (o.user_id, o.currency, o.source_id) = (r.user_id, r.currency, r.source_id)))
-        AS "refunds beyond their spend"
+        AS "refunds beyond their spend",
+    (SELECT count(*) FROM purse LEFT JOIN holding USING (user_id, currency) WHERE coalesce(holding.held, 0) <> purse.held)
+        AS "wallets that hold another sum than their holds",
+    (SELECT count(*) FROM hold h
+     WHERE (h.amount, h.captured) IS DISTINCT FROM (
+        (SELECT t.amount FROM transfer t WHERE t.kind = 'hold' AND t.transfer_id = h.transfer_id),
+        (SELECT coalesce(sum(t.amount), 0)::bigint FROM transfer t
+         WHERE t.kind = 'capture' AND (t.user_id, t.currency, t.source_id) = (h.user_id, h.currency, h.hold_id))))
+        AS "holds unlike their transfers",
+    (SELECT count(*) FROM hold WHERE (due_at IS NULL) <> (gone = amount) OR (state = 'held') <> (due_at IS NOT DISTINCT FROM held_until))
+        AS "holds that the sweep would not come to"

@@ -34,8 +34,9 @@ TIMES = {
     "wallet": ("activated_to", "expired_to", "due_at"),
     "wallet_lot": ("expires_at", "available_at"),
     "wallet_draw": ("since",),
+    "wallet_hold": ("held_until", "due_at", "ended_at"),
 }
-SUMS = ("pending", "active", "spent", "expired", "reversed")
+SUMS = ("pending", "active", "held", "spent", "expired", "reversed")
 
 amounts = st.integers(1, 20)
 numbers = st.integers(0, 4)
@@ -56,6 +57,8 @@ operations = st.one_of(
     st.tuples(st.just("refund"), numbers, numbers, some),
     st.tuples(st.just("reverse"), numbers, parts),
     st.tuples(st.just("adjust"), amounts.map(lambda amount: amount - 10).filter(bool)),
+    st.tuples(st.just("hold"), numbers, amounts),
+    st.tuples(st.just("end_hold"), numbers, some, st.booleans()),
     st.tuples(st.just("sweep")),
 )
 
@@ -113,6 +116,45 @@ class WalletMachine(RuleBasedStateMachine):
             assert after["spent"] == before["spent"] - back
             self.bites["refunds in part"] += back < known
 
+    @rule(number=numbers, amount=amounts, days=st.integers(1, 3))
+    def hold(self, number: int, amount: int, days: int) -> None:
+        """A hold, new or again, sets aside what could be spent."""
+        before, known = self._look(), self._find("hold", f"h{number}")
+        status = self._run(self._hold(number, amount, days))
+        if known:
+            assert status == (200 if known == amount else 409), status
+        else:
+            assert status == (404 if before is None else 201 if before["active"] >= amount else 409), (status, before)
+            self._expect(before, active=-amount, held=amount) if status == 201 else self._expect(before)
+
+    @rule(number=numbers, amount=some, takes=st.booleans())
+    def end_hold(self, number: int, amount: int | None, takes: bool) -> None:
+        """A capture spends what it says, once and in time; what it leaves comes back, and all of a hold that is voided."""
+        before, hold = self._look(), self._find_hold(number)
+        status = self._run(self._end_hold(number, amount, takes))
+        if before is None or hold is None:
+            assert status == 404, status
+            return
+        asked, is_late = amount or hold["amount"], hold["held_until"] <= datetime.now(UTC)
+        if hold["state"] != "held" or (is_late and takes):
+            again = hold["state"] == "captured" and amount in (None, hold["captured"])
+            gone = hold["state"] == "timed_out" or (hold["state"] == "held" and is_late)
+            no = 410 if gone else 409
+            assert status == ((200 if again else no) if takes else 409 if hold["state"] == "captured" else 200), (
+                status,
+                hold,
+            )
+            self._expect(before)
+            return
+        taken = asked if takes else 0
+        assert status == (200 if taken <= hold["amount"] else 409), (status, hold)
+        if status == 200:
+            after = self._look()
+            assert after and sum(after.values()) == sum(before.values())
+            assert after["held"] == before["held"] - hold["amount"]
+            assert after["spent"] == before["spent"] + taken
+            self.bites["captures in part"] += 0 < taken < hold["amount"]
+
     @rule(number=numbers, part=parts)
     def reverse(self, number: int, part: dict[str, Any]) -> None:
         """A reversal takes its part of what is there, and no more than the floor allows."""
@@ -169,9 +211,19 @@ class WalletMachine(RuleBasedStateMachine):
         if then == "spend" and before:
             self._spend_all(before, 1)
             return
-        while then == "sweep" and (moved := self._run(self.site.due.move_due(datetime.now(UTC)))):
+        if then != "sweep":
+            self._expect(before)
+            return
+        while moved := self._run(self.site.due.move_due(datetime.now(UTC))):
             self.bites["swept"] += moved
         self._expect(before)
+        late = self._count_late()
+        while moved := self._run(self.site.due_holds.move_due(datetime.now(UTC))):
+            self.bites["timed out"] += moved
+        after = self._look()
+        if before and after:
+            assert after["held"] == before["held"] - late
+            assert sum(after.values()) == sum(before.values())
 
     @rule(left=st.integers(0, 9), days=st.integers(0, 2), number=numbers, back=st.integers(0, 9))
     def let_lots_fall_behind(self, left: int, days: int, number: int, back: int) -> None:
@@ -225,6 +277,7 @@ class WalletMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end reports and frames say what wallets say. Leave nothing due behind: the next example would count it."""
         self.site.owner.execute("UPDATE wallet SET due_at = NULL")
+        self.site.owner.execute("UPDATE wallet_hold SET due_at = NULL")
         self._run(self.site.told.read())
         assert self._run(self.site.told.report()) == self.site.told.recount()
         self._run(self.site.told.check_liability(self.user))
@@ -270,6 +323,17 @@ class WalletMachine(RuleBasedStateMachine):
         body = {"refund_id": f"r{name}"} | ({} if amount is None else {"amount": amount})
         return (await self._post(f"spends/{spend}{number}/refund", body)).status_code
 
+    async def _hold(self, number: int, amount: int, days: int = 1) -> int:
+        body = {"hold_id": f"h{number}", "amount": amount, "hold_for_s": days * DAY_S}
+        return (await self._post("holds", body)).status_code
+
+    async def _end_hold(self, number: int, amount: int | None, takes: bool) -> int:
+        if not takes:
+            return (await self._post(f"holds/h{number}/void", None)).status_code
+        return (
+            await self._post(f"holds/h{number}/capture", None if amount is None else {"amount": amount})
+        ).status_code
+
     async def _adjust(self, amount: int) -> int:
         self.made += 1
         body = {"adjustment_id": f"a{self.made}", "amount": amount, "reason": "test"}
@@ -313,7 +377,8 @@ class WalletMachine(RuleBasedStateMachine):
                 jobs.append(self._reverse(lots[given[0] % len(lots)]["event_id"], given[1], partitions.pop()))
             elif kind == "sweep":
                 jobs.append(self.site.due.move_due(datetime.now(UTC)))
-            elif kind in ("spend", "refund", "adjust"):
+                jobs.append(self.site.due_holds.move_due(datetime.now(UTC)))
+            elif kind in ("spend", "refund", "adjust", "hold", "end_hold"):
                 jobs.append(getattr(self, f"_{kind}")(*given))
         for answer in await asyncio.gather(*jobs):
             assert not isinstance(answer, int) or answer < 500, answer
@@ -342,11 +407,22 @@ class WalletMachine(RuleBasedStateMachine):
         found = self.site.owner.execute(query, (self.user, kind, source_id)).fetchone()
         return found[0] if found else 0
 
+    def _find_hold(self, number: int) -> dict[str, Any] | None:
+        cursor = self.site.owner.cursor(row_factory=dict_row)
+        query = "SELECT * FROM wallet_hold WHERE user_id = %s AND hold_id = %s"
+        return cursor.execute(query, (self.user, f"h{number}")).fetchone()
+
+    def _count_late(self) -> int:
+        """What is held by holds that have timed out."""
+        query = "SELECT coalesce(sum(amount), 0)::bigint FROM wallet_hold WHERE user_id = %s AND state = 'held' AND held_until <= now()"
+        [[late]] = self.site.owner.execute(query, (self.user,)).fetchall()
+        return int(late)
+
     def _list_refunds(self, spend_id: str) -> dict[str, int]:
         """What refunds of a spend were asked for, by id."""
         query = (
             "SELECT f.refund_id, f.amount FROM wallet_refund f JOIN wallet_transfer t USING (tenant_id, transfer_id)"
-            " WHERE t.user_id = %s AND t.source_id = %s"
+            " WHERE t.user_id = %s AND t.source_id = %s AND t.kind = 'spend'"
         )
         return dict(self.site.owner.execute(query, (self.user, spend_id)).fetchall())
 

@@ -13,6 +13,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
+from fillip.settle.wallet.due_holds_postgres import PostgresDueHolds
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 from tests.settle.conftest import World
 from tests.settle.wallet_told import Told
@@ -38,6 +39,7 @@ class Site:
         self.pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=8)
         finder = await asyncpg.create_pool(role_dsn(dsn, "fillip_sweep"), min_size=1, max_size=2)
         self.due = PostgresDueWallets(finder, self.pool, PAGE_LOTS, FEW_LOTS)
+        self.due_holds = PostgresDueHolds(finder, self.pool, PAGE_LOTS, FEW_LOTS)
         self.world = World(self.pool, self.owner)
         self.world.add_limit("budget", 2**40, scope="user", measure="value", reward_kind="points")
         self.told = Told(dsn)

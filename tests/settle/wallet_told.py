@@ -45,8 +45,9 @@ INSTANTS = """
 """
 OUTSTANDING = """
     SELECT currency, coalesce(sum(amount) FILTER (WHERE account = 'pending'), 0)::bigint,
-           coalesce(sum(amount) FILTER (WHERE account = 'active'), 0)::bigint, sum(amount)::bigint
-    FROM wallet_posting WHERE tenant_id = 'acme' AND account IN ('pending', 'active') AND made_at <= %s
+           coalesce(sum(amount) FILTER (WHERE account = 'active'), 0)::bigint,
+           coalesce(sum(amount) FILTER (WHERE account = 'held'), 0)::bigint, sum(amount)::bigint
+    FROM wallet_posting WHERE tenant_id = 'acme' AND account IN ('pending', 'active', 'held') AND made_at <= %s
     GROUP BY currency ORDER BY currency
 """
 
@@ -138,7 +139,8 @@ class Told:
             assert lines == self._reader.execute(OUTSTANDING, [at]).fetchall(), at
             asked_when = ask_expiries("acme", "Asia/Kathmandu", at, 1_000, ("", ""))
             by_month = [astuple(line) for line in await self._bay.report_liability_expiries(asked_when)]
-            settled = [line for line in by_month if line[1] != "unsettled"]
+            assert {c: n for c, expires, n in by_month if expires == "held"} == {c: n for c, _, _, n, _ in lines if n}
+            settled = [line for line in by_month if line[1] not in ("held", "unsettled")]
             assert settled == self._reader.execute(LASTING, {"at": at}).fetchall(), at
             held = Counter({currency: 0 for currency, *_ in lines})
             for currency, _, outstanding in by_month:

@@ -26,12 +26,13 @@ class LiabilityQuestion(Struct, frozen=True):
 class Liability(Struct, frozen=True):
     """Points of one currency that users hold at an instant, by all transfers made by then.
 
-    `outstanding` is `pending` and `active` together. What users owe after reversals is taken off `active`.
+    `outstanding` is `pending`, `active` and `held` together: what a checkout holds is not spent. What users owe after reversals is taken off `active`.
     """
 
     currency: str
     pending: int
     active: int
+    held: int
     outstanding: int
 
 
@@ -73,8 +74,8 @@ class ExpiryQuestion(Struct, frozen=True):
 class LiabilityExpiry(Struct, frozen=True):
     """Points of one currency that users hold at an instant, and that expire in one month if nobody uses them.
 
-    `expires` is a month of the tenant's calendar such as 2026-05, `later` (in more than 50 years), or `never`; or `unsettled`: what
-    is outstanding without lying in a lot that lasts on, so that all lines of a currency add up to what is outstanding. Above 0 it
+    `expires` is a month of the tenant's calendar such as 2026-05, `later` (in more than 50 years), or `never`; or `held`: what holds
+    keep from expiring until they end; or `unsettled`: what is outstanding without lying in a lot that lasts on, so that all lines of a currency add up to what is outstanding. Above 0 it
     is points whose time has come, until they are expired a moment later; below 0 what users owe after reversals, and what large
     spends are still to take out of lots.
     """

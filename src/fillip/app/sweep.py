@@ -24,9 +24,10 @@ from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
 from fillip.settle.sweep import sweep
+from fillip.settle.wallet.due_holds_postgres import PostgresDueHolds
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
-DUES = (PostgresDueWallets, PostgresDueIncentives, PostgresDueCodes, PostgresFormerMembers)
+DUES = (PostgresDueWallets, PostgresDueHolds, PostgresDueIncentives, PostgresDueCodes, PostgresFormerMembers)
 
 RUNS_AT_ONCE = 2
 """Queries of cohorts: analyse answers so many at once."""

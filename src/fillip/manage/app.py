@@ -34,6 +34,7 @@ from fillip.manage.api import (
     erasures,
     events,
     explain,
+    holds,
     hot,
     incentives,
     keys,
@@ -84,6 +85,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tickets.router,
     points.router,
     wallets.router,
+    holds.router,
 )
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.

@@ -1,5 +1,6 @@
 -- What users of a tenant hold at an instant, by currency and by the month in which it expires, a page of them. Lots are summed by
--- spans of `span_us` first, which no month cuts. What no lot that lasts on stands for is `unsettled`.
+-- spans of `span_us` first, which no month cuts. What holds have set aside is `held`, what else no lot
+-- that lasts on stands for is `unsettled`.
 WITH lots AS (
     SELECT currency, if(expires_us IS NULL, NULL, intDiv(expires_us - 1, {span_us:Int64})) AS span, sum(toInt128(change)) AS held
     FROM (
@@ -16,8 +17,9 @@ WITH lots AS (
            sum(held) AS outstanding
     FROM lots GROUP BY currency, expires
 ), owing AS (
-    SELECT currency, sum(if(credit IN ('pending', 'active'), toInt128(amount), toInt128(0))
-                         - if(debit IN ('pending', 'active'), toInt128(amount), toInt128(0))) AS outstanding
+    SELECT currency, sum(if(credit IN ('pending', 'active', 'held'), toInt128(amount), toInt128(0))
+                         - if(debit IN ('pending', 'active', 'held'), toInt128(amount), toInt128(0))) AS outstanding,
+           sum(multiIf(credit = 'held', toInt128(amount), debit = 'held', -toInt128(amount), toInt128(0))) AS held
     FROM fact
     WHERE kind = 'transfer' AND tenant_id = {tenant_id:String} AND load <= {newest:UInt64}
       AND load >= {since_transfer:Array(UInt64)}[partition + 1]
@@ -26,8 +28,10 @@ WITH lots AS (
 ), lines AS (
     SELECT currency, expires, outstanding FROM lasting
     UNION ALL
+    SELECT currency, 'held' AS expires, held AS outstanding FROM owing
+    UNION ALL
     SELECT currency, 'unsettled' AS expires, sum(left) AS outstanding
-    FROM (SELECT currency, outstanding AS left FROM owing UNION ALL SELECT currency, -outstanding AS left FROM lasting)
+    FROM (SELECT currency, outstanding - held AS left FROM owing UNION ALL SELECT currency, -outstanding AS left FROM lasting)
     GROUP BY currency
 )
 SELECT currency, expires, outstanding FROM lines

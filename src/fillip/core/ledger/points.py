@@ -14,8 +14,10 @@ PAGE_LOTS = 200
 FEW_LOTS = 100
 """Up to so many lots that fall due together have a transfer each; more share one."""
 
-Account = Literal["issued", "pending", "active", "spent", "expired", "reversed"]
-TransferKind = Literal["grant", "activate", "spend", "refund", "expire", "reverse", "adjust"]
+Account = Literal["issued", "pending", "active", "held", "spent", "expired", "reversed"]
+TransferKind = Literal[
+    "grant", "activate", "spend", "refund", "expire", "reverse", "adjust", "hold", "capture", "release"
+]
 WalletKey = tuple[str, str, str]
 """(tenant, user, currency); sorted = lock order."""
 Expiries = Sequence[datetime | None] | None
@@ -45,6 +47,7 @@ class Balance(Struct, frozen=True):
     activated_to: datetime = _EPOCH
     expired_to: datetime = _EPOCH
     due_at: datetime | None = None
+    held: int = 0
 
 
 class Lot(Struct, frozen=True):
@@ -60,7 +63,7 @@ class Lot(Struct, frozen=True):
 
     @property
     def used(self) -> int:
-        """What of it was spent, lent to a reversal, or covered a debt."""
+        """What of it was spent, is held, was lent to a reversal, or covered a debt."""
         return self.amount - self.remaining - self.reversed
 
     @property
@@ -93,9 +96,9 @@ class Part(Struct, frozen=True):
 
 
 class Portion(Struct, frozen=True):
-    """What a refund gives back at once of a spend, `amount`: first of what no lot has given yet (`owed`, of which `late` is
+    """What a refund gives back at once of a spend, or a release of a hold, `amount`: first of what no lot has given yet (`owed`, of which `late` is
     from lots that expired since), then what lots gave (`shares`, below 0, by id in hex, in the order in which lots are
-    spent). `spare`: see Wallet.refund.
+    spent). `spare`: see Wallet.give_back.
     """
 
     amount: int
@@ -155,12 +158,17 @@ def identify_reversal(taking: PointsToReverse) -> UUID:
 
 
 def identify_spend(wallet: WalletKey, spend_id: str) -> UUID:
-    """Id of the transfer of a spend that the tenant calls `spend_id`."""
+    """Id of the transfer of a spend, or of a hold that may become one, that the tenant calls `spend_id`."""
     return identify("spend", *wallet, spend_id)
 
 
+def identify_capture(hold: UUID) -> UUID:
+    """Id of the transfer that spends what was held by this one."""
+    return identify("capture", hold.hex)
+
+
 def identify_refund(spend: UUID, returned: int) -> UUID:
-    """Id of the transfer that gives points of a spend back, of which `returned` came back before."""
+    """Id of the transfer that gives points of a spend or a hold back, of which `returned` came back before."""
     return identify("refund", spend.hex, str(returned))
 
 

@@ -1,6 +1,6 @@
 """Wallets: points as a double-entry ledger per tenant and currency, and what each operation moves.
 
-A user's wallet of a currency has five accounts: pending, active, spent, expired, reversed; against them stands `issued`,
+A user's wallet of a currency has six accounts: pending, active, held, spent, expired, reversed; against them stands `issued`,
 the tenant's issuing account. A transfer moves an amount from its debit account to its credit account, so it sums to
 zero by its shape. Points come in lots, one an incentive or upward adjustment; the lot that expires first is spent first,
 ties by age. No operation looks at all lots of a wallet, however many there are:
@@ -49,6 +49,7 @@ from fillip.core.ledger.points import (
     Transfer,
     TransferKind,
     WalletKey,
+    identify_capture,
     identify_grant,
     identify_reversal,
 )
@@ -125,15 +126,23 @@ class Wallet:
 
     def spend(self, transfer_id: UUID, source_id: str, amount: int, at: datetime) -> bool:
         """Spend active points, those that expire first first; False, and nothing spent, where they are not enough."""
-        if amount > self.balance.active:
-            return False
-        changes, owed = self._draw(amount)
-        self._move(transfer_id, "spend", "active", "spent", amount, changes, source_id, at, owed=owed)
-        return True
+        return self._take("spend", "spent", transfer_id, source_id, amount, at)
 
-    def refund(self, transfer_id: UUID, spent: Transfer, refund_id: str, portion: Portion, at: datetime) -> None:
-        """Undo one portion of a spend for the refund of this id. It pays the debt, then fills the lots that gave it, with
-        their expiry: what is past that expires at once.
+    def hold(self, transfer_id: UUID, source_id: str, amount: int, at: datetime) -> bool:
+        """Set points aside that a spend would take now; False, and nothing held, where they are not enough. Until they are
+        captured or released they do not expire.
+        """
+        return self._take("hold", "held", transfer_id, source_id, amount, at)
+
+    def capture(self, held: Transfer, amount: int, at: datetime) -> None:
+        """Spend so much of what a hold has set aside."""
+        self._move(identify_capture(held.transfer_id), "capture", "held", "spent", amount, {}, held.source_id, at)
+
+    def give_back(
+        self, transfer_id: UUID, spent: Transfer, refund_id: str | None, portion: Portion, at: datetime
+    ) -> None:
+        """Undo one portion of a spend, or of a captured hold, for the refund of this id; None: release it of what is held yet.
+        It pays the debt, then fills the lots that gave it, with their expiry: what is past that expires at once.
 
         Where a reversal left those lots no room, what stood in for them comes back: other draws are owed less, then
         `spare` lots that were used are filled, then a lot of its own that does not expire.
@@ -153,7 +162,11 @@ class Wallet:
         if left:
             self._put(Lot(transfer_id, left, left, self.balance.last_seq + 1))
             changes[transfer_id.hex] = left
-        self._move(transfer_id, "refund", "spent", "active", portion.amount, changes, spent.source_id, at, refund_id)
+        source_id, amount = spent.source_id, portion.amount
+        if refund_id is None:
+            self._move(transfer_id, "release", "held", "active", amount, changes, source_id, at)
+        else:
+            self._move(transfer_id, "refund", "spent", "active", amount, changes, source_id, at, refund_id)
         for lot in [self.lots[UUID(name)] for name in changes]:
             if self._is_over(lot):
                 self._expire(lot, changes[lot.lot_id.hex], at)
@@ -227,6 +240,15 @@ class Wallet:
         for draw in draws:
             if changes := self._draw_page(draw.owed):
                 self._pay(draw, changes, at)
+
+    def _take(
+        self, kind: TransferKind, credit: Account, transfer_id: UUID, source_id: str, amount: int, at: datetime
+    ) -> bool:
+        if amount > self.balance.active:
+            return False
+        changes, owed = self._draw(amount)
+        self._move(transfer_id, kind, "active", credit, amount, changes, source_id, at, owed=owed)
+        return True
 
     def _pay(self, draw: Draw, changes: Mapping[str, int], at: datetime) -> None:
         paid = replace(draw, owed=draw.owed + sum(changes.values()), part=draw.part + 1)

@@ -19,16 +19,11 @@ from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_exam
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import lots_postgres, postgres
-from fillip.manage.wallet.postgres import find_transfer, lock_wallet, open_page, store_wallet
-from fillip.manage.wallet.refund_postgres import find_refund, read_portions, refund_portion
+from fillip.manage.wallet.errors import NotEnough
+from fillip.manage.wallet.postgres import find_rows, find_transfer, lock_wallet, open_page, store_wallet
+from fillip.manage.wallet.refund_postgres import find_refund
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
-
-
-class NotEnough(Conflict):
-    """409: the wallet has fewer points than asked for; nothing was moved."""
-
-    kind = "not-enough-points"
 
 
 class NextExpiry(BaseModel):
@@ -39,12 +34,16 @@ class NextExpiry(BaseModel):
 
 
 class WalletAnswer(BaseModel):
-    """A wallet as of now. `active` can be spent; below zero it is what a reversal of spent points left to be paid."""
+    """A wallet as of now. `active` can be spent; below zero it is what a reversal of spent points left to be paid.
+
+    `held` is set aside by holds: it can't be spent, and does not expire, until they end.
+    """
 
     user_id: str = Field(examples=["ada"])
     currency: str = Field(examples=["POINTS"])
     pending: int
     active: int
+    held: int
     spent: int
     expired: int
     reversed: int
@@ -132,6 +131,7 @@ class AdjustmentPart(Part):
         return amount
 
 
+_ACCOUNTS = ("pending", "active", "held", "spent", "expired", "reversed")
 _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "description": "Done before"}}
 
 
@@ -176,12 +176,16 @@ async def spend_points(
     held = await lock_wallet(work.connection, _name(work, user_id, currency), now)
     transfer_id = identify_spend(held.key, body.spend_id)
     if before := await find_transfer(work.connection, work.caller, transfer_id):
+        if before.kind == "hold":
+            raise Conflict(
+                f"'{body.spend_id}' is a hold: capture it, or give the spend an id of its own", at="/spend_id"
+            )
         _check_same(before, body.amount, body.spend_id)
         response.status_code = 200
         return _describe_transfer(before)
     await open_page(work.connection, held)
     if not held.spend(transfer_id, body.spend_id, body.amount, now):
-        raise _lacks(held, body.amount)
+        raise NotEnough(held, body.amount)
     await store_wallet(work.connection, held)
     return _describe_transfer(held.transfers[-1])
 
@@ -207,14 +211,17 @@ async def refund_spend(
         spent = await find_transfer(work.connection, work.caller, identify_spend(key, spend_id))
         if spent is None:
             raise NotFound(f"there is no spend '{spend_id}' in this wallet")
+        if spent.kind == "hold":
+            await _require_captured(work, held, spent)
         done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
-        if done.last_id and done.returned == done.amount:
+        if done.last_id and done.is_done:
             response.status_code = 200
             return await _tell_again(work, held, done.last_id)
+        rows = find_rows(work.connection)
         if portions is None or portions.top != spent.amount - returned:
-            portions = await read_portions(work.connection, held, spent, returned)
-        given = await refund_portion(work.connection, held, spent, done, portions, now)
-        if done.returned == done.amount:
+            portions = await rows.read_portions(held, spent, returned)
+        given = await rows.refund_portion(held, spent, done, portions, now)
+        if done.is_done:
             return _tell(held, given)
         await work.save()
 
@@ -244,9 +251,15 @@ async def adjust_points(
     if body.amount < 0:
         await open_page(work.connection, held)
     if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
-        raise _lacks(held, -body.amount)
+        raise NotEnough(held, -body.amount)
     await store_wallet(work.connection, held)
     return _tell(held, transfer_id)
+
+
+async def _require_captured(work: UnitOfWork, held: Wallet, spent: Transfer) -> None:
+    stored = await find_rows(work.connection).find_hold(held.key, spent.transfer_id)
+    if stored is None or not stored.hold.captured:
+        raise Conflict(f"hold '{spent.source_id}' was not captured: void it to have its points back")
 
 
 def _name(work: UnitOfWork, user_id: str, currency: str) -> WalletKey:
@@ -261,15 +274,11 @@ def _check_same(before: Transfer, amount: int, name: str) -> None:
         )
 
 
-def _lacks(held: Wallet, amount: int) -> NotEnough:
-    return NotEnough(f"{amount} {held.key[2]} are asked for, {max(held.balance.active, 0)} can be spent", at="/amount")
-
-
 async def _describe_wallets(work: UnitOfWork, shown: Sequence[Wallet]) -> list[WalletAnswer]:
     expiries = await postgres.find_next_expiries(work.connection, shown)
     answers = []
     for held in shown:
-        balance = {name: getattr(held.balance, name) for name in ("pending", "active", "spent", "expired", "reversed")}
+        balance = {name: getattr(held.balance, name) for name in _ACCOUNTS}
         when, amount = expiries.get(held.key[2], (None, 0))
         expiry = NextExpiry(at=when, amount=amount) if when else None
         answers.append(WalletAnswer(user_id=held.key[1], currency=held.key[2], next_expiry=expiry, **balance))

@@ -21,15 +21,16 @@ from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import points_currency
 from fillip.manage.store.tables.tenant import tenant
 from fillip.manage.store.tables.wallet import wallet, wallet_transfer
-from fillip.rows.wallet.postgres import WalletRows, read_wallet
+from fillip.rows.wallet.hold_postgres import HoldRows
+from fillip.rows.wallet.postgres import read_wallet
 
 _KEY = ("tenant_id", "user_id", "currency")
 _NEXT_EXPIRIES = text(Path(__file__).with_name("next_expiries.sql").read_text(encoding="utf-8"))
 
 
-def find_rows(connection: Connection) -> WalletRows:
-    """The wallets of the connection's transaction."""
-    return WalletRows(DriverConnection(connection))
+def find_rows(connection: Connection) -> HoldRows:
+    """The wallets of the connection's transaction, with their refunds and holds."""
+    return HoldRows(DriverConnection(connection))
 
 
 async def lock_wallet(connection: Connection, key: WalletKey, at: datetime) -> Wallet:

@@ -78,7 +78,7 @@ class WalletRows:
         """The oldest 100 draws of each of these locked wallets, by age; no key where there are none."""
         draws: dict[WalletKey, list[Draw]] = {}
         for row in await self._connection.fetch(SQL["read_draws"], *to_columns(keys, 3), MAX_DRAWS) if keys else ():
-            draws.setdefault(name_wallet(row), []).append(Draw(*(row[name] for name in _DRAW_FIELDS)))
+            draws.setdefault(name_wallet(row), []).append(read_draw(row))
         return draws
 
     async def store(self, wallets: Iterable[Wallet]) -> None:
@@ -117,10 +117,20 @@ def name_wallet(row: Row) -> WalletKey:
     return row["tenant_id"], row["user_id"], row["currency"]
 
 
+def read_lot(row: Row) -> Lot:
+    """The lot that a row of `wallet_lot` holds."""
+    return Lot(*(row[name] for name in _LOT_FIELDS))
+
+
+def read_draw(row: Row) -> Draw:
+    """The draw that a row of `wallet_draw` holds."""
+    return Draw(*(row[name] for name in _DRAW_FIELDS))
+
+
 def _group_lots(rows: Iterable[Row]) -> dict[WalletKey, list[Lot]]:
     lots: dict[WalletKey, list[Lot]] = {}
     for row in rows:
-        lots.setdefault(name_wallet(row), []).append(Lot(*(row[name] for name in _LOT_FIELDS)))
+        lots.setdefault(name_wallet(row), []).append(read_lot(row))
     return lots
 
 

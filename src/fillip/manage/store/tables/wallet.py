@@ -7,7 +7,7 @@ from fillip.manage.store.tables.kinds import count, instant, integer, json, key,
 wallet = make_table(
     "wallet",
     key("tenant_id", "user_id", "currency"),
-    count("pending", "active", "spent", "expired", "reversed", "floor", "last_seq", "owed"),
+    count("pending", "active", "held", "spent", "expired", "reversed", "floor", "last_seq", "owed"),
     instant("activated_to", "expired_to", "updated_at"),
     instant("due_at", null=True),
 )
@@ -56,4 +56,13 @@ wallet_refund = make_table(
     uuid("transfer_id", key=True),
     count("amount", "returned"),
     uuid("last_id"),
+)
+wallet_hold = make_table(
+    "wallet_hold",
+    key("tenant_id"),
+    uuid("transfer_id", key=True),
+    text("user_id", "currency", "hold_id", "state"),
+    count("seq", "amount", "captured"),
+    instant("held_until"),
+    instant("ended_at", "due_at", null=True),
 )
