@@ -11,6 +11,7 @@ from httpx import AsyncClient
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.rule import compile_rule
+from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
 NOW = datetime.now(UTC)
@@ -398,3 +399,36 @@ async def test_a_list_by_id_is_narrowed_to_those_that_begin_alike(acme: AsyncCli
     assert await list_ids("/v1/users", "user_id", "a%") == ["a%b"]
     assert await list_ids("/v1/users", "user_id", "it's \\ :x") == []
     assert (await acme.get("/v1/campaigns", params={"prefix": ""})).status_code == 422
+
+
+async def test_a_draft_can_be_deleted_and_what_decided_can_not(acme: AsyncClient, plane: Plane) -> None:
+    await open_shop(acme)
+    for campaign_id in ("a", "b", "c"):
+        await draft(acme, campaign_id, CASHBACK)
+    limit = {
+        "limit_id": "once",
+        "scope": "campaign",
+        "measure": "count",
+        "span": "lifetime",
+        "cap": 1,
+        "campaign_id": "a",
+    }
+    assert (await acme.post("/v1/limits", json=limit)).status_code == 201
+    assert (await acme.delete("/v1/campaigns/a")).status_code == 428
+    assert (await acme.delete("/v1/campaigns/a", headers={"If-Match": '"7"'})).status_code == 412
+    named = await acme.delete("/v1/campaigns/a", headers=ANY)
+    assert named.status_code == 409 and "once" in named.json()["detail"]
+    assert (await acme.delete("/v1/limits/once", headers=ANY)).status_code == 204
+    assert (await acme.delete("/v1/campaigns/a", headers=ANY)).status_code == 204
+    assert (await acme.get("/v1/campaigns/a")).status_code == 404
+    await draft(acme, "a", CASHBACK)  # the id is free again
+
+    assert (await acme.post("/v1/campaigns/b/launch", headers=ANY)).status_code == 200
+    assert (await acme.post("/v1/campaigns/c/shadow", headers=ANY)).status_code == 200
+    assert (await acme.post("/v1/campaigns/c/withdraw", headers=ANY)).status_code == 200
+    for campaign_id, why in (("b", "is running"), ("c", "was in shadow")):
+        refused = await acme.delete(f"/v1/campaigns/{campaign_id}", headers=ANY)
+        assert refused.status_code == 409 and why in refused.json()["detail"]
+    with psycopg.connect(plane.dsn) as owner:
+        query = "SELECT document -> 'deleted' FROM book_change WHERE kind = 'campaign' AND object_id = 'a' ORDER BY book_version"
+        assert [deleted for (deleted,) in owner.execute(query)] == [None, True, None], "it is announced"

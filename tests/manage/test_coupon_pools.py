@@ -178,3 +178,22 @@ async def test_a_badge_is_changed_and_stands_on_the_shelf(acme: AsyncClient, pla
     [held] = (await acme.get("/v1/users/ada/badges")).json()["items"]
     assert (held["badge_id"], held["name"], held["image_url"]) == ("regular", "Patron", "https://shop.example/p.svg")
     assert (await acme.get("/v1/users/bob/badges")).json()["items"] == []
+
+
+async def test_a_pool_that_nobody_gives_from_and_that_never_had_codes_can_be_deleted(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    await draft(acme, "coupons", COUPON)
+    refused = await acme.delete("/v1/coupon-pools/spring")
+    assert refused.status_code == 409 and "coupons" in refused.json()["detail"]
+    assert (await acme.delete("/v1/campaigns/coupons", headers=ANY)).status_code == 204
+
+    assert (await add(acme, b"A\n")).status_code == 200
+    full = await acme.delete("/v1/coupon-pools/spring")
+    assert full.status_code == 409 and "has codes" in full.json()["detail"]
+    await acme.post("/v1/coupon-pools/autumn/generations", json={"count": 1})
+    assert (await acme.delete("/v1/coupon-pools/autumn")).status_code == 409, "codes are on their way"
+
+    await acme.post("/v1/coupon-pools", json={"pool_id": "winter", "name": "Winter"})
+    assert (await acme.delete("/v1/coupon-pools/winter")).status_code == 204
+    assert (await acme.get("/v1/coupon-pools/winter")).status_code == 404
+    assert (await acme.delete("/v1/coupon-pools/winter")).status_code == 404

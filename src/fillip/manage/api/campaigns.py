@@ -192,6 +192,20 @@ async def change_campaign(
     return ChangeAnswer(**dict(await _answer_campaign(work, row, response)), open_instances=told)
 
 
+@router.delete("/{campaign_id}", status_code=204)
+async def delete_campaign(work: Writing, campaign_id: str, if_match: Match) -> None:
+    """Delete a draft that was never in shadow and that no limit names; all others are archived."""
+    await lock_tenant(work.connection, work.caller)
+    row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
+    if_match.require(row.revision)
+    if row.state != "draft" or row.version > 1:  # a draft changes in place: of a later version it was in shadow
+        was = "was in shadow" if row.state == "draft" else f"is {row.shown}"
+        raise Conflict(f"campaign '{campaign_id}' {was}: what it decided goes on naming it, so it can be archived only")
+    if limits := await postgres.list_limited(work.connection, work.caller, campaign_id):
+        raise Conflict(f"campaign '{campaign_id}' is named by limits: {', '.join(limits)}; delete them first")
+    await postgres.remove_draft(work.connection, work.caller, campaign_id)
+
+
 @router.post("/{campaign_id}/{order:order}")
 async def move_campaign(
     work: Posting,

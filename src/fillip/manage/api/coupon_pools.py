@@ -11,10 +11,12 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.fields import ObjectId, Part, Title
 from fillip.http.page import NamedPages, Page, Pages, answer_page
+from fillip.manage.book.postgres import lock_tenant
+from fillip.manage.campaign.postgres import list_giving
 from fillip.manage.coupon import postgres
 from fillip.manage.coupon.codes import CodeObjectReader, CodeReader
 from fillip.manage.coupon.postgres import pools
-from fillip.manage.request.route import Posting, Reading, Route, find_app_state, require
+from fillip.manage.request.route import Posting, Reading, Route, Writing, find_app_state, require
 from fillip.manage.store.postgres import transaction
 from fillip.manage.tenant.postgres import take_codes
 from fillip.manage.upload.csv_lines import UploadBroken
@@ -105,6 +107,20 @@ async def create_coupon_pool(work: Posting, body: NewPool, response: Response) -
 async def list_coupon_pools(work: Reading, pages: NamedPages) -> Page[Pool]:
     """The tenant's pools by id; one by itself comes with its counts."""
     return answer_page(Pool, await pools.list(work.connection, work.caller, pages))
+
+
+@router.delete("/{pool_id}", status_code=204)
+async def delete_coupon_pool(work: Writing, pool_id: ObjectId) -> None:
+    """Delete a pool that has no codes, had none ordered, and that no campaign gives from, archived ones aside. It never changes: no If-Match."""
+    await lock_tenant(work.connection, work.caller)
+    await pools.find(work.connection, work.caller, pool_id)
+    if campaigns := await list_giving(work.connection, work.caller, pool_id):
+        raise Conflict(
+            f"coupon pool {pool_id} is given from by campaigns: {', '.join(campaigns)}; change or archive them first"
+        )
+    if await postgres.has_codes(work.connection, work.caller, pool_id):
+        raise Conflict(f"coupon pool {pool_id} has codes, or had some ordered: codes that users may hold stay known")
+    await pools.remove(work.connection, work.caller, pool_id)
 
 
 @router.get("/{pool_id}")

@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import DateTime, Integer, Row, Select, any_, bindparam, case, cast, func, literal, or_, select
+from sqlalchemy import DateTime, Integer, Row, Select, any_, bindparam, case, cast, delete, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from fillip.core.campaign.campaign import Campaign, CampaignState, CheckedExpression
@@ -23,8 +24,11 @@ from fillip.manage.store.tables import ledger as ledger_tables
 from fillip.manage.store.tables import tenant as tenant_tables
 
 _campaign, _version, _tenant = book_tables.campaign, book_tables.campaign_version, tenant_tables.tenant
+_limit = book_tables.spending_limit
 DEFINITION = _version.c.definition
 LATENESS_S = func.coalesce(cast(DEFINITION[("quest", "lateness_s")].astext, Integer), 0)
+MAX_NAMED = 20
+"""Objects that a refusal names."""
 _OVER_FOR_GOOD = timedelta(days=7) + ACCEPTED_FOR
 """So long after its window, an instance takes nothing more: the most lateness, and the oldest event that is taken."""
 _starts_at = cast(DEFINITION[("schedule", "starts_at")].astext, DateTime(timezone=True))
@@ -220,6 +224,31 @@ async def count_standing(connection: Connection, caller: Caller, row: CampaignRo
         .group_by(instance.campaign_version)
     )
     return {found[0]: found[1] for found in await connection.execute(statement)}
+
+
+async def list_limited(connection: Connection, caller: Caller, campaign_id: str) -> list[str]:
+    """Some of the limits of a campaign."""
+    mine = (_limit.c.tenant_id == caller.tenant_id) & (_limit.c.campaign_id == campaign_id)
+    found = select(_limit.c.limit_id).where(mine).order_by(_limit.c.limit_id)
+    return list((await connection.execute(found.limit(MAX_NAMED))).scalars())
+
+
+async def list_giving(connection: Connection, caller: Caller, pool_id: str) -> list[str]:
+    """Some of the campaigns, archived ones aside, of which a version in force has a reward from a coupon pool."""
+    path = cast("$.rewards[*].pool ? (@ == $pool_id)", JSONPATH)
+    names = func.jsonb_path_exists(DEFINITION, path, func.jsonb_build_object("pool_id", pool_id))
+    mine = (_campaign.c.tenant_id == caller.tenant_id) & (_campaign.c.state != "archived")
+    found = select(_campaign.c.campaign_id).join(_version, IS_IN_FORCE).where(mine, names).distinct()
+    return list((await connection.execute(found.order_by(_campaign.c.campaign_id).limit(MAX_NAMED))).scalars())
+
+
+async def remove_draft(connection: Connection, caller: Caller, campaign_id: str) -> None:
+    """Delete a campaign that nothing was ever decided by, and announce it."""
+    for table in (_version, _campaign):
+        mine = (table.c.tenant_id == caller.tenant_id) & (table.c.campaign_id == campaign_id)
+        await connection.execute(delete(table).where(mine))
+    document = {"campaign_id": campaign_id, "deleted": True}
+    await change_book(connection, caller, "campaign", campaign_id, document, growing=False)
 
 
 async def count_campaigns(connection: Connection, tenant_id: str) -> int:

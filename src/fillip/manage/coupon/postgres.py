@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Row, case, func, insert, select
+from sqlalchemy import Row, case, exists, func, insert, or_, select
 
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
@@ -35,6 +35,15 @@ async def count_codes(connection: Connection, caller: Caller, pool_id: str) -> C
     left = (await connection.execute(free)).scalar_one()
     taken, redeemed = (await connection.execute(given)).one()
     return CodeCounts(free=left, assigned=taken - redeemed, redeemed=redeemed)
+
+
+async def has_codes(connection: Connection, caller: Caller, pool_id: str) -> bool:
+    """Whether a pool has a code, given or not, or codes were ever ordered for it."""
+    codes = exists().where(coupon.c.tenant_id == caller.tenant_id, coupon.c.pool_id == pool_id)
+    free = codes.where(coupon.c.incentive_id.is_(None))
+    given = codes.where(coupon.c.incentive_id.is_not(None))
+    ordered = exists().where(_made.tenant_id == caller.tenant_id, _made.pool_id == pool_id)
+    return bool((await connection.execute(select(or_(ordered, free, given)))).scalar_one())
 
 
 async def count_running(connection: Connection, caller: Caller) -> int:
