@@ -22,9 +22,8 @@ At every moment
 Every operation but a grant comes after `mature`. So no answer depends on when the sweep last ran. Ids are functions of
 what they stand for: nothing moves twice.
 
-A reversal takes up to so many points of an incentive back: what is still there of it, else of the user's other points,
-else into debt down to the currency's floor. What has expired, or was reversed before, is not taken again. Whatever is not
-taken is `short`.
+A reversal takes up to so many points of an incentive back: what is still there of it, else of the user's other points, else into
+debt down to the currency's floor. What has expired, or was reversed before, is not taken again. Whatever is not taken is `short`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
