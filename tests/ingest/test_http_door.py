@@ -339,7 +339,11 @@ async def test_a_request_that_can_never_fit_is_told_how_much_does(door: Door) ->
 
 async def test_a_wrong_wait_is_refused_with_place_and_cure_and_nothing_is_taken(door: Door) -> None:
     cures = dict.fromkeys(["?wait=0", "?wait=2001", "?wait=1.5", "?wait=", "?wait=%2B5", "?wait=05"], "from 1 to 2000")
-    cures |= {"?wait=1&wait=1": "send it once", "?wait=5&more=1": "known here: wait", "?Wait=5": "known here: wait"}
+    cures |= {
+        "?wait=1&wait=1": "send it once",
+        "?wait=5&more=1": "known here: on_error, wait",
+        "?Wait=5": "known here: on_error, wait",
+    }
     for query, cure in cures.items():
         [error] = assert_problem(await door.send(fresh(), query), 422, "invalid")["errors"]
         assert cure in error["message"], query

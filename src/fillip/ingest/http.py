@@ -29,11 +29,11 @@ from fillip.ingest.answer.wait import Waits
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.refused import DoorRefusals
 from fillip.ingest.request import (
-    Taken,
+    AcceptedEvents,
     conflicting,
     digest_event,
-    read_asked,
     read_one,
+    read_query,
     read_values,
     take_all,
     take_good,
@@ -142,7 +142,7 @@ class _EventsDoor:
     async def _accept(self, request: JsonRequest) -> tuple[int, bytes]:
         caller = await authenticate(self._keys, read_bearer(request.headers))
         check_scope(caller, SCOPE)
-        asked = read_asked(request.scope["query_string"])
+        query = read_query(request.scope["query_string"])
         values, single = await read_values(request)
         per_s, count = caller.quotas.events_per_s, max(1, len(values))
         taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
@@ -150,7 +150,7 @@ class _EventsDoor:
             raise TooFast("events_per_s", per_s, count, taking)
         request.state.room = describe_room("events_per_s", per_s, taking)
         books = await _pin_book(self._book, caller.tenant_id)
-        if asked.goes_on:
+        if query.goes_on:
             taken = await take_good(values, caller.tenant_id, books, self._recent)
             if taken.refused:
                 bad = [values[each.index] for each in taken.refused]
@@ -161,18 +161,18 @@ class _EventsDoor:
             except HttpRefused as refused:
                 self._refusals.note(caller.tenant_id, values, refused, single=single)
                 raise
-        count, refused_events = len(taken.events), taken.refused if asked.goes_on else UNSET
-        if asked.wait_ms:
-            told = await self._decide(caller.tenant_id, taken, asked.wait_ms)
+        count, refused_events = len(taken.events), taken.refused if query.goes_on else UNSET
+        if query.wait_ms:
+            told = await self._decide(caller.tenant_id, taken, query.wait_ms)
             status = 202 if any(each.state == "pending" for each in told) else 200
             return status, json.encode(EventsAnswer(count, told, refused_events))
         await self._producer.send_many(self._write(taken))
         self._recent.keep(taken.said)
-        if asked.goes_on:
+        if query.goes_on:
             return 202, json.encode(EventsAnswer(count, refused=refused_events))
         return 202, b'{"accepted":%d}' % count
 
-    async def _decide(self, tenant_id: str, taken: Taken, wait_ms: int) -> Sequence[EventAnswer]:
+    async def _decide(self, tenant_id: str, taken: AcceptedEvents, wait_ms: int) -> Sequence[EventAnswer]:
         """Send, and tell what the ledger makes of it within `wait_ms` from when the log has it; all in the order of the request."""
         with self._waits.begin(tenant_id, len(taken.events)) if taken.events else nullcontext() as wait:
             spots = await self._producer.send_placed(self._write(taken))
@@ -185,7 +185,7 @@ class _EventsDoor:
                 answers = await self._waits.finish(wait, receipts, wait_ms / 1000)
         return [answers.get(index) or _put_off(each.event) for index, each in enumerate(taken.events)]
 
-    def _write(self, taken: Taken) -> list[Message]:
+    def _write(self, taken: AcceptedEvents) -> list[Message]:
         return [(self._topic, f"{each.event.tenant_id}:{each.event.user_id}", each.value) for each in taken.events]
 
 

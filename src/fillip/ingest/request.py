@@ -43,7 +43,7 @@ class InvalidEvents(Invalid):
     kind = "invalid-events"
 
 
-class Asked(Struct, frozen=True):
+class EventsQuery(Struct, frozen=True):
     """How long the request waits for what its events come to (0: not at all), and whether the good is taken without the bad."""
 
     wait_ms: int = 0
@@ -57,7 +57,7 @@ class TakenEvent(Struct, frozen=True):
     value: bytes
 
 
-class Taken(Struct, frozen=True):
+class AcceptedEvents(Struct, frozen=True):
     """The events of a request that are taken, the digest of what each name `said`, and those that are not."""
 
     events: Sequence[TakenEvent]
@@ -65,10 +65,10 @@ class Taken(Struct, frozen=True):
     refused: Sequence[RefusedEvent] = ()
 
 
-def read_asked(query: bytes) -> Asked:
+def read_query(query: bytes) -> EventsQuery:
     """The parameters of a request. Raises Invalid."""
     if not query:
-        return Asked()
+        return EventsQuery()
     given = read_parameters(query)
     faults = find_parameter_faults([name for name, _ in given], {"wait", "on_error"})
     values = dict(given)
@@ -80,7 +80,7 @@ def read_asked(query: bytes) -> Asked:
         faults.append(Fault("on_error", "continue, or left out: all or none"))
     if faults:
         raise Invalid("the request does not fit: see errors", faults=faults)
-    return Asked(int(wait or 0), on_error is not None)
+    return EventsQuery(int(wait or 0), on_error is not None)
 
 
 async def read_values(request: JsonRequest) -> tuple[list[bytes], bool]:
@@ -101,7 +101,7 @@ async def read_values(request: JsonRequest) -> tuple[list[bytes], bool]:
 
 async def take_all(
     values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], recent: SeenEvents, *, single: bool
-) -> Taken:
+) -> AcceptedEvents:
     """Every event, or InvalidEvents or ConflictingDuplicate that names those that can't be: nothing is taken by halves."""
     now = datetime.now(UTC)
     taken, faults = [], []
@@ -114,10 +114,12 @@ async def take_all(
     if faults:
         text = f"{len(faults)} of {len(values)} events cannot be taken, so none was"
         raise InvalidEvents(text, faults=faults[:MAX_FAULTS])
-    return Taken(taken, _find_conflicts(taken, recent, single=single))
+    return AcceptedEvents(taken, _find_conflicts(taken, recent, single=single))
 
 
-async def take_good(values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], recent: SeenEvents) -> Taken:
+async def take_good(
+    values: Sequence[bytes], tenant_id: str, books: Mapping[str, Book], recent: SeenEvents
+) -> AcceptedEvents:
     """The events that can be taken, and the others with what is wrong. Of two that differ under one name, the first is taken."""
     now = datetime.now(UTC)
     taken, said, refused = [], dict[int, int](), []
@@ -134,7 +136,7 @@ async def take_good(values: Sequence[bytes], tenant_id: str, books: Mapping[str,
         else:
             said[key] = says
             taken.append(read)
-    return Taken(taken, said, refused)
+    return AcceptedEvents(taken, said, refused)
 
 
 def tell_refused(refused: Sequence[RefusedEvent]) -> InvalidEvents:

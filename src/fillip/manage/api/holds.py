@@ -57,7 +57,9 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": HoldAnswer, "descripti
 
 
 @router.post("", status_code=201, responses=_AGAIN)
-async def hold(work: Posting, user_id: UserId, currency: Currency, body: HoldPart, response: Response) -> HoldAnswer:
+async def hold_points(
+    work: Posting, user_id: UserId, currency: Currency, body: HoldPart, response: Response
+) -> HoldAnswer:
     """Set points aside that a spend would take now: nobody else can spend them, and they do not expire, until the hold ends."""
     now = datetime.now(UTC)
     wallet = await lock_wallet(work.connection, _name(work, user_id, currency), now)
@@ -95,7 +97,7 @@ async def read_hold(work: Reading, user_id: UserId, currency: Currency, hold_id:
 
 
 @router.post("/{hold_id}/capture")
-async def capture(
+async def capture_hold(
     work: Posting, user_id: UserId, currency: Currency, hold_id: OwnId, body: CapturePart | None = None
 ) -> HoldAnswer:
     """Spend what is held, or an `amount` of it, once; the rest comes back. The same again gets the same answer.
@@ -107,7 +109,7 @@ async def capture(
 
 
 @router.post("/{hold_id}/void")
-async def void(work: Posting, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
+async def void_hold(work: Posting, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
     """Give a hold up: its points come back with the expiry they had. Once more, or after its time-out: nothing happens."""
     return await _end(work, _name(work, user_id, currency), hold_id, lambda hold, now: hold.void(now))
 
