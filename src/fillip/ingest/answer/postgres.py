@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import groupby
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from msgspec import Raw, json
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Retry
 from fillip.core.identity import name_instance
+from fillip.core.ledger.decision import identify_incentive
 from fillip.core.ledger.points import identify_grant
 from fillip.ingest.answer.answer import (
     BalanceTold,
@@ -32,6 +34,8 @@ from fillip.rows.transient_postgres import TRANSIENT_ERRORS
 
 MOST_DECISIONS, MOST_ROWS, MOST_INSTANCES = 100, 1_000, 100
 """Decisions told of an event; rows read at once, of all events together; quest instances told of an event."""
+PLANS_FOR_S = 1.0
+"""A plan of a table that was empty may walk over all of a tenant's rows: none is kept for long."""
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _steps = json.Decoder(list[StepTold])
@@ -59,6 +63,7 @@ class AnswersView:
         self._connection = connection
         self._topic = topic
         self._tenants = ""
+        self._planned_at = monotonic()
 
     async def read_ends(self) -> Ends:
         """Up to where each partition is decided now."""
@@ -79,7 +84,10 @@ class AnswersView:
         return await self._describe(by_receipt)
 
     async def _see(self, tenant_ids: set[str]) -> None:
-        """Name tenants to row-level security, for this session: it serves nothing else."""
+        """Name tenants to row-level security, for this session: it serves nothing else. Drops plans that are old."""
+        if monotonic() - self._planned_at > PLANS_FOR_S:
+            await self._connection.execute("DISCARD PLANS")
+            self._planned_at = monotonic()
         named = ",".join(sorted(tenant_ids))
         if named != self._tenants:
             await self._connection.execute("SELECT set_config('app.tenants', $1, false)", named)
@@ -100,9 +108,13 @@ class AnswersView:
         self, granted: Iterable[tuple[Receipt, asyncpg.Record]]
     ) -> Mapping[UUID, Sequence[IncentiveTold]]:
         """By decision, in the order of the rewards."""
-        keys = {(r.tenant_id, r.user_id, row["decided_at"], row["decision_id"]) for r, row in granted}
+        keys = {
+            (receipt.tenant_id, identify_incentive(row["decision_id"], index))
+            for receipt, row in granted
+            for index in range(row["rewards"] or 0)
+        }
         incentives = defaultdict[UUID, list[IncentiveTold]](list)
-        for decision_id, *given in await self._connection.fetch(SQL["read_incentives"], *to_columns(keys, 4)):
+        for decision_id, *given in await self._connection.fetch(SQL["read_incentives"], *to_columns(keys, 2)):
             incentives[decision_id].append(_read_incentive(given))
         return incentives
 
