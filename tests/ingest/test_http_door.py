@@ -21,7 +21,7 @@ from fillip.core.quota import Quotas
 from fillip.embedded.addresses import Addresses
 from fillip.ingest import Ingest
 from fillip.ingest.http import events_route
-from fillip.ingest.refused import DoorRefusals
+from fillip.ingest.refused import LOST, WAITING_OF_TENANT, DoorRefusals
 from fillip.ingest.seen_events import SeenEvents
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.limit.refused_valkey import ValkeyRefusedEvents
@@ -223,6 +223,16 @@ async def test_what_nobody_reads_and_what_is_said_twice_is_refused_at_its_place(
     faults = assert_problem(await door.send(endless), 422, "invalid-events")["errors"]
     assert [fault["at"] for fault in faults] == ["/0/data/amount"]
     assert await door.count() == 0
+
+
+async def test_a_refusal_is_lost_rather_than_waited_for(door: Door) -> None:
+    """Here nobody remembers what waits; another tenant has its own room."""
+    lost = LOST._value.get()
+    for _ in range(WAITING_OF_TENANT + 3):
+        assert_problem(await door.send(fresh(type="NONE")), 422, "invalid-events")
+    assert LOST._value.get() == lost + 3
+    assert_problem(await door.send(fresh(type="NONE"), authorization="Bearer other"), 422, "invalid-events")
+    assert LOST._value.get() == lost + 3
 
 
 async def test_a_body_without_a_length_is_bounded_too(door: Door) -> None:

@@ -324,6 +324,9 @@ async def test_who_may_ask_and_what_is_no_question(story: StoryWorld, rival: Asy
         assert (await rival.get(f"/v1/events/%2Ftill/{event_id}")).status_code == 404
         await story.tell(event_id, source="/other", status=404)
     assert "%2F" in (await story.tell("never", status=404))["detail"]
+    odd = "https://till.example/a b?n=1&m=%2F#50%"  # a source is any text
+    await story.refuse(read(buy("é/;x", "ada"), source=odd, type="NONE"))
+    assert (await story.tell("é/;x", source=odd))["event_source"] == odd
     writer = await world.plane.client(await world.plane.make_key("acme", "events:write"))
     assert (await writer.get("/v1/events/%2Ftill/met")).status_code == 403
     assert (await story.tell("met", status=422, colour="red"))["errors"][0]["at"] == "colour"

@@ -6,7 +6,7 @@ from datetime import datetime
 import httpx
 import msgspec
 
-from fillip.core.errors import Retry
+from fillip.core.errors import Refused, Retry
 from fillip.core.ports import ReceivedEvent
 from fillip.http.event_query import PATH, EventQuery
 from fillip.manage.analyse_http import ask
@@ -33,8 +33,8 @@ class AnalyseReceivedEvents:
         except StreamError as away:
             raise Retry(str(away)) from away
         asked = EventQuery(tenant_id=tenant_id, source=source, id=event_id, since=since, ends=ends)
-        line = await ask(self._client, PATH, asked, ANSWER_WITHIN_S)
         try:
+            line = await ask(self._client, PATH, asked, ANSWER_WITHIN_S)
             return _event.decode(line) if line.strip() else None
-        except msgspec.MsgspecError as error:
-            raise Retry(f"analyse's answer can't be read: {error}") from error
+        except (Refused, msgspec.MsgspecError) as error:  # it was looked for too long, or the answer is none
+            raise Retry(f"what met nothing can't be told now: {error}") from error
