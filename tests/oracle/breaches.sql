@@ -1,5 +1,5 @@
 -- Breaches of the invariants in one tenant's ledger, each recounted from events and incentives: every column has to be 0.
--- Keys of limits are recounted where they are an attribute of the event.
+-- Keys of limits are recounted where they are an attribute of the event, as it is or in upper case.
 WITH granted AS (
     SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.currency,
            i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
@@ -14,7 +14,8 @@ WITH granted AS (
 ), subject AS (
     SELECT l.limit_id, l.measure, g.decision_id, g.value, g.gone,
            CASE WHEN l.scope IN ('user', 'user_in_campaign') THEN g.user_id ELSE '' END AS user_id,
-           coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') AS key,
+           CASE WHEN l.key ~ '^event\.\w+\.upperAscii\(\)$' THEN upper(g.attributes ->> substring(l.key FROM '^event\.(\w+)'))
+                ELSE coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') END AS key,
            CASE WHEN l.span IN ('rolling', 'lifetime') THEN date '1970-01-01'
                 WHEN l.week_starts_on = 'sunday' THEN date_trunc('week', g.local_time + interval '1 day')::date - 1
                 ELSE date_trunc(l.span, g.local_time)::date END AS day
