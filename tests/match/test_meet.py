@@ -163,6 +163,22 @@ async def test_a_control_meets_what_others_meet_and_takes_nothing(book_shop: Sho
     assert (len(met), found) == (20, {("none", (0,), 0), ("some", (5,), 1)})
 
 
+async def test_a_limit_of_a_pool_is_charged_the_codes_that_a_campaign_gives_of_it(book_shop: Shop):
+    book_shop.launch("both", rewards=[{"kind": "coupon", "pool": pool} for pool in ("spring", "spring", "autumn")])
+    book_shop.launch("none", rewards=[{"kind": "points", "value": 5}])
+    for pool in ("spring", "autumn", "winter"):
+        book_shop.owner.execute(
+            "INSERT INTO spending_limit (tenant_id, limit_id, scope, measure, span, cap, pool)"
+            " VALUES ('acme', %s, 'user', 'count', 'lifetime', 5, %s)",
+            [pool, pool],
+        )
+    (match,) = await book_shop.meet([await book_shop.event(amount=500)])
+    charged = {
+        c.campaign_version.campaign_id: [(e.counter.limit_id, e.amount) for e in c.charges] for c in match.candidates
+    }
+    assert charged == {"both": [("autumn", 1), ("spring", 2)], "none": []}
+
+
 async def test_a_rule_that_fails_matches_nothing_and_is_counted(book_shop: Shop):
     book_shop.launch("odd", "100 / event.amount > 1")
     assert await book_shop.meets(amount=0) == []
