@@ -21,6 +21,7 @@ from fillip.app.up import Stack
 from fillip.client.book import ANY, launch_campaigns
 from fillip.client.events import decide_events
 from fillip.client.phone import Incentive, Phone, Trace, connected
+from fillip.client.tail import tail_events
 from fillip.core.errors import Crash
 from tests.live.conftest import CASHBACK, Shop
 from tests.live.running import fetch, open_ledger, send, wait_for, wait_until_settled
@@ -95,6 +96,18 @@ async def test_a_shop_is_run_from_a_command_line_elsewhere(stack: Stack, shop: S
     assert shop.tenant in (await asyncio.to_thread(run, "tenants", "list", key=operator)).stdout
     made = await asyncio.to_thread(run, "tenants", "create", f"{shop.tenant}-2", key=operator)
     assert f"tenant {shop.tenant}-2" in (await asyncio.to_thread(run, "status", key=made.stdout.strip())).stdout
+
+
+async def test_what_becomes_of_events_is_told_once_each(stack: Stack, shop: Shop) -> None:
+    left_out: list[str] = []
+    tail = tail_events(shop.client, datetime.now(UTC), 0.2, left_out.append)
+    first = shop.buy("e1")
+    await send(stack, [first, shop.buy("e2", amount="many"), shop.buy("e3", amount=1)])
+    found = [await asyncio.to_thread(next, tail) for _ in range(2)]
+    assert {each["event_id"]: each.get("outcome") for each in found} == {"e1": "granted", "e2": None}
+    await send(stack, [first, shop.buy("e4")])
+    assert (await asyncio.to_thread(next, tail))["event_id"] == "e4", "neither what was told nor what met nothing"
+    assert left_out == []
 
 
 async def test_a_reversal_by_http_becomes_a_frame_on_the_phone(stack: Stack, shop: Shop) -> None:

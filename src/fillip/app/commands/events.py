@@ -1,9 +1,10 @@
-"""`fillip events`: sends events to an API."""
+"""`fillip events`: sends events to an API, and shows what becomes of them."""
 
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,8 +13,10 @@ from fillip.app.commands.remote import USUAL_URL, AsJson, Key, Url, calling, say
 from fillip.client.api import CallFailed
 from fillip.client.sending import RefusedEvent, SentEvents, read_events
 from fillip.client.sending import send_events as send
+from fillip.client.tail import tail_events
 from fillip.core.errors import Crash
 
+ASK_EVERY_S = 1.0
 events = typer.Typer(help="Events of a tenant, by the API.", no_args_is_help=True)
 
 
@@ -72,6 +75,50 @@ def send_events(
     else:
         typer.echo(f"{sent.accepted:,} events are in the log, {sent.refused:,} were refused")
     raise typer.Exit(1 if sent.refused else 0)
+
+
+@events.command("tail")
+def tail(url: Url = USUAL_URL, key: Key = "", as_json: AsJson = False) -> None:
+    """Show what becomes of events from now on: each decision and rejection, about a second after it is stored. Ctrl-C ends it.
+
+    An event that met no campaign is not recorded, and not shown. It asks once a second: for more than some hundred
+    a second read the topics instead.
+
+    Examples:
+
+        fillip events tail
+
+        fillip events tail --json | jq 'select(.outcome == "denied")'
+    """
+    with calling(url, key) as client:
+        for each in tail_events(client, datetime.now(UTC), ASK_EVERY_S, _tell_left_out):
+            if as_json:
+                say(each)
+            else:
+                _tell_event(each)
+
+
+def _tell_left_out(path: str) -> None:
+    screen.print(f"more of {path} than can be shown: the older ones are left out", highlight=False, soft_wrap=True)
+
+
+def _tell_event(found: dict[str, Any]) -> None:
+    if "decision_id" in found:
+        rewards = ", ".join(
+            f"{each['kind']} {each['value']} {each['currency'] or ''}".strip() for each in found["rewards"]
+        )
+        what = rewards if found["outcome"] == "granted" else found["reason"]
+        line = (found["decided_at"], found["outcome"], found["user_id"], found["campaign_id"], found["event_id"], what)
+    else:
+        line = (
+            found["rejected_at"],
+            "rejected",
+            "-",
+            "-",
+            found["event_id"] or "-",
+            f"{found['reason']}: {found['detail']}",
+        )
+    typer.echo("  ".join(line))
 
 
 def _say_refused(refused: RefusedEvent) -> None:
