@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillip.core.campaign.reward import Reward
-from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge, take, weigh
-from fillip.core.match.limit_charges import measure
+from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge, cut, take, weigh
+from fillip.core.match.limit_charges import find_counted
 
 
 def counter_key(limit_id="budget", user_id="", key=""):
@@ -65,6 +65,32 @@ def test_no_sequence_exceeds_a_cap_and_no_refusal_is_needless(amounts, cap):
         assert all(counters[t.counter].used <= t.cap for t in charges)
 
 
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30), st.sampled_from(["partial", "refuse"])), max_size=3),
+)
+def test_what_is_left_is_given_to_the_last_unit_of_the_least_room_and_each_reward_has_some(values, limits):
+    every = tuple(range(len(values)))
+    keys = [counter_key(f"l{number}") for number in range(len(limits))]
+    counters = {key: Counter(used, 1) for key, (used, _, _) in zip(keys, limits, strict=True)}
+    charges = [
+        LimitCharge(key, sum(values), cap, counted=every, over=over)
+        for key, (_, cap, over) in zip(keys, limits, strict=True)
+    ]
+    given_charges, given_values = cut(charges, values, counters)
+    refused_by = weigh(given_charges, counters)[1]
+    rooms = {over: [cap - used for used, cap, each in limits if each == over] for over in ("partial", "refuse")}
+    least = min([sum(values), *rooms["partial"]])
+    enough = least >= len(values)
+    assert (refused_by is None) == (enough and all(least <= room for room in rooms["refuse"]))
+    assert sum(given_values) == (least if enough else sum(values))
+    assert all(1 <= given <= value for given, value in zip(given_values, values, strict=True))
+    if list(given_values) != values:
+        assert {(charge.amount, charge.wanted) for charge in given_charges} == {(least, sum(values))}
+    first_cut = next((n for n in every if given_values[n] < values[n]), len(values))
+    assert all(given == 1 for given in given_values[first_cut + 1 :]), "the last ones give up first"
+
+
 REWARDS = st.lists(
     st.builds(
         Reward,
@@ -80,7 +106,7 @@ REWARDS = st.lists(
 def test_limits_of_each_currency_share_the_values_out_among_themselves(rewards):
     def count(kind, currency):
         limit = Limit("l", "user", "value", "day", 9, reward_kind=kind, currency=currency)
-        return measure(limit, dict(enumerate(rewards)), [reward.value for reward in rewards])
+        return sum(rewards[index].value for index in find_counted(limit, dict(enumerate(rewards))) or ())
 
     of_each = {unit: count(*unit) for unit in {(reward.kind, reward.currency) for reward in rewards}}
     assert sum(of_each.values()) == sum(reward.value for reward in rewards)

@@ -228,6 +228,26 @@ async def test_a_trial_weighs_limits_as_they_stand_and_takes_nothing(acme: Async
     assert (none["outcome"], none["reason"]) == ("no_match", "key_error"), "an event without its key is not granted"
 
 
+async def test_a_trial_says_what_a_limit_gives_of_what_it_has_left(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", CASHBACK)
+    left = {"measure": "value", "span": "lifetime", "reward_kind": "cashback", "over": "partial"}
+    assert (await cap(acme, "all", scope="tenant", cap=150, **left))["over"] == "partial"
+    put_counter(database, "all", "", "", 110)
+    found = await attempt(acme, BIG)
+    told = "limit all has 40 of 150 left and gives that, instead of 100"
+    assert (found["outcome"], found["summary"]) == (
+        "granted",
+        f"ada earns a part of the reward of 'Big baskets': {told}.",
+    )
+    [use] = found["checks"][-1]["limits"]
+    assert (use["used_before"], use["amount"], use["wanted"], use["fits"]) == (110, 40, 100, True)
+    put_counter(database, "all", "bob", "", 1)
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE limit_counter SET used = 150")
+    assert (await attempt(acme, BIG))["reason"] == "limit"
+
+
 async def test_a_trial_moves_a_quest_on_paper_only(acme: AsyncClient, database: str) -> None:
     await open_shop(acme)
     await launch(acme, "q", QUEST)

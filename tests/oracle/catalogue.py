@@ -162,7 +162,13 @@ MOST_KEPT = 8
 SHOP_LISTS: list[tuple[str, ...]] = [("x",), ("y",), ("y", "x"), ()]
 
 LIMITS: dict[str, dict[str, Any]] = {
-    "budget": {"scope": "tenant", "measure": "value", "span": "lifetime", "reward_kind": "cashback"},
+    "budget": {
+        "scope": "tenant",
+        "measure": "value",
+        "span": "lifetime",
+        "reward_kind": "cashback",
+        "over": "partial",
+    },
     "daily": {"scope": "tenant", "measure": "count", "span": "day"},
     "each-day": {"scope": "user", "measure": "count", "span": "day"},
     "each-week": {

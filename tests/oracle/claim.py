@@ -16,6 +16,7 @@ CounterName = tuple[str, str, str, date]
 class Touch:
     """What a grant would take from one counter; `counts` are the kind and currency of the rewards whose value is counted,
     None: grants are. `part` is the number of the part of a rolling window, and how many parts behind it count it too.
+    `partial`: where less is left, that is given.
     """
 
     counter: CounterName
@@ -23,6 +24,7 @@ class Touch:
     cap: int
     counts: tuple[str, str | None] | None = None
     part: tuple[int, int] | None = None
+    partial: bool = False
 
 
 def is_counted(reward: Document, counts: tuple[str, str | None]) -> bool:

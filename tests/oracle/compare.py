@@ -72,14 +72,12 @@ def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredR
             yield f"{name} should be under version {turn.version}, not {said.version}"
         if isinstance(turn, Claim) and isinstance(said, Stored) and turn.variant != said.variant:
             yield f"{name} should be of variant {turn.variant}, not {said.variant}"
-        if isinstance(turn, Claim) and isinstance(said, Stored):
-            yield from _compare_worth(turn, said)
+        if isinstance(turn, Claim) and isinstance(said, Stored) and turn.shadow != said.shadow:
+            yield f"{name} should be of a shadow: {turn.shadow}, not {said.shadow}"
 
 
 def _compare_worth(claim: Claim, said: Stored) -> Iterator[str]:
     """What a decision says that it gives, or would were its campaign not in shadow."""
-    if claim.shadow != said.shadow:
-        yield f"{claim.name} should be of a shadow: {claim.shadow}, not {said.shadow}"
     gives = said.reason in ("granted", "shadow")
     worth = [(each["kind"], each.get("value", 0), _read_currency(each)) for each in claim.rewards if gives]
     if worth != list(said.worth):
@@ -115,9 +113,10 @@ def compare_in_sequence(
         answers[name] = answer
         if said.reason != answer.reason:
             yield f"L2: {name} should be {answer}, the ledger says {said}"
-        elif isinstance(answer, Verdict):
+        elif isinstance(answer, Verdict) and isinstance(said, Stored):
             yield from _compare_uses(answer, said)
-        elif isinstance(said, StoredReversal):
+            yield from _compare_worth(answer.claim, said)
+        elif isinstance(answer, Return) and isinstance(said, StoredReversal):
             yield from _compare_given(answer, said)
 
 
@@ -208,7 +207,7 @@ def _compare_inboxes(turns: Turns, answers: Answers, inboxes: Inbox) -> Iterator
     for name, turn in turns.items():
         answer = answers.get(name)
         if isinstance(turn, Claim) and isinstance(answer, Verdict) and answer.outcome == "granted":
-            rewards = [(each["index"], each["kind"], each.get("value", 0), "") for each in turn.rewards]
+            rewards = [(each["index"], each["kind"], each.get("value", 0), "") for each in answer.claim.rewards]
             wanted[turn.user] += [(*turn.name, *each) for each in rewards]
         elif isinstance(turn, Undoing) and isinstance(answer, Return):
             told = [(*claim, index, "reversed", value, turn.name) for claim, index, value in answer.told]

@@ -423,6 +423,7 @@ FAULTS = [
         "points of every currency under one cap",
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
     ),
+    Fault("what is left refused", _attribute(settlement, "cut", lambda charges, values, counters: (charges, values))),
     Fault("a rolling window that ends with its event", _attribute(Parts, "weigh", _weigh_before)),
     Fault(
         "rolling windows that stay used",

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from tests.oracle.claim import Claim, CounterName, Document, Name, Touch, find_tried_before, is_counted
@@ -61,6 +61,7 @@ class Tills:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
         if claim.among is not None:
             claim = find_tried_before(claim, self.granted.values(), claim.among)
+        claim = self._cut(claim)
         before = {touch.counter: self._weigh(touch) for touch in claim.touches}
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
         outranked = "outranked" if claim.rivals & self.granted.keys() else None
@@ -104,6 +105,24 @@ class Tills:
             self.held -= claim.badges if share == 1 else set()
         used = {counter: before_all[counter] for counter in given}
         return Return(undoing, "applied", "applied", given, used, tuple(told))
+
+    def _cut(self, claim: Claim) -> Claim:
+        """The claim with what the limits have left that give that: the last rewards give up first, none all of it."""
+        values = [reward.get("value", 0) for reward in claim.rewards]
+        for touch in claim.touches:
+            if touch.partial and touch.counts:
+                mine = [n for n, reward in enumerate(claim.rewards) if is_counted(reward, touch.counts)]
+                while sum(values[n] for n in mine) > max(touch.cap - self._weigh(touch), 0):
+                    longest = [n for n in mine if values[n] > 1]
+                    if not longest:
+                        return claim
+                    values[longest[-1]] -= 1
+        rewards = tuple({**r, "value": v} if "value" in r else r for r, v in zip(claim.rewards, values, strict=True))
+        touches = tuple(
+            replace(t, amount=sum(r.get("value", 0) for r in rewards if is_counted(r, t.counts))) if t.counts else t
+            for t in claim.touches
+        )
+        return replace(claim, rewards=rewards, touches=touches)
 
     def _weigh(self, touch: Touch) -> int:
         """What is used; of rolling windows the most in any of so many parts that hold the event's."""

@@ -396,7 +396,7 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
             amount = sum(each.get("value", 0) for each in counted) if by_value else 1
             place = _find_part(seen, limit["rolling_s"]) if "rolling_s" in limit else None
             name = (limit_id, *_name_counter(seen, limit))
-            yield Touch(name, amount, limit["cap"], counts if by_value else None, place)
+            yield Touch(name, amount, limit["cap"], counts if by_value else None, place, limit.get("over") == "partial")
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:

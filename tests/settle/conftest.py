@@ -61,14 +61,16 @@ class World:
         self.limits[limit_id] = Limit(limit_id=limit_id, cap=cap, **given)
         self.owner.execute(
             "INSERT INTO spending_limit"
-            " (tenant_id, limit_id, campaign_id, scope, measure, span, week_starts_on, rolling_s, reward_kind, currency, pool, cap)"
-            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " (tenant_id, limit_id, campaign_id, scope, measure, span, week_starts_on, rolling_s, reward_kind, currency, pool, cap,"
+            ' "over")'
+            " VALUES ('acme', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 limit_id,
                 fields.get("campaign_id"),
                 *[given[k] for k in ("scope", "measure", "span")],
                 *[fields.get(k) for k in ("week_starts_on", "rolling_s", "reward_kind", "currency", "pool")],
                 cap,
+                fields.get("over", "refuse"),
             ),
         )
 

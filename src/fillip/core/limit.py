@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fillip.core.rolling import Part, Parts, tell_end
 from fillip.core.tenant import Weekday
@@ -12,6 +13,8 @@ from fillip.core.tenant import Weekday
 Scope = Literal["tenant", "campaign", "user", "user_in_campaign"]
 Measure = Literal["count", "value"]
 Span = Literal["day", "week", "month", "year", "rolling", "lifetime"]
+Over = Literal["refuse", "partial"]
+"""What becomes of a grant for which there is not room enough: it is refused, or gives what is left."""
 
 
 class Limit(Struct, frozen=True):
@@ -20,7 +23,8 @@ class Limit(Struct, frozen=True):
     `currency` is set where points or cashback are counted by value: amounts of different currencies are never added up.
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
     for the campaign scopes; `action`, where set, restricts the limit to events of that action. `week_starts_on` is of
-    weeks: None is Monday. `rolling_s` is how long a rolling window is.
+    weeks: None is Monday. `rolling_s` is how long a rolling window is. `over` is
+    `partial` by value only.
     """
 
     limit_id: str
@@ -37,6 +41,7 @@ class Limit(Struct, frozen=True):
     week_starts_on: Weekday | None = None
     rolling_s: int | None = None
     pool: str | None = None
+    over: Over = "refuse"
 
     @property
     def per_user(self) -> bool:
@@ -80,7 +85,8 @@ class Counter(Struct):
 class LimitCharge(Struct, frozen=True):
     """What a grant would take from one counter; `cap` is the limit's cap in force, `resets_at` when the window is over.
 
-    `part` is where it counts in rolling windows.
+    `part` is where it counts in rolling windows. `counted` are the indexes of the rewards whose values are `amount`; None where it is
+    the grant that counts. `over` is the limit's. `wanted` is what was asked where `amount` is what was left.
     """
 
     counter: CounterKey
@@ -88,6 +94,9 @@ class LimitCharge(Struct, frozen=True):
     cap: int
     resets_at: datetime | None = None
     part: Part | None = None
+    counted: tuple[int, ...] | None = None
+    over: Over = "refuse"
+    wanted: int | None = None
 
     @property
     def frames(self) -> list[Frame]:
@@ -100,7 +109,7 @@ class CounterUse(Struct, frozen=True):
 
     `resets_at` is when its window is over; None for lifetime, and where that was not recorded yet. In rolling windows
     `used_before` is the most in one that holds the event, `part` the number of its part, and `resets_at` is when the first of that
-    counts no more; None where nothing is used.
+    counts no more; None where nothing is used. `wanted` is set where `amount` is less: the limit gave what was left.
     """
 
     limit_id: str
@@ -112,6 +121,7 @@ class CounterUse(Struct, frozen=True):
     cap: int
     resets_at: datetime | None = None
     part: int | None = None
+    wanted: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -125,6 +135,34 @@ def weigh(
     """Look at every counter that a grant would take from: all uses, and the first that does not fit (None when all fit)."""
     uses = [_use(charge, counters[charge.counter]) for charge in charges]
     return uses, next((use for use in uses if not use.fits), None)
+
+
+def cut(
+    charges: Sequence[LimitCharge], values: Sequence[int], counters: Mapping[CounterKey, Counter]
+) -> tuple[Sequence[LimitCharge], Sequence[int]]:
+    """Charges and values of a grant as far as the limits that are `partial` have room for them: the least room counts.
+
+    The last rewards give up first, and none all of its value: where there is not even 1 for each, it is left for `weigh` to refuse.
+    """
+    if all(charge.over == "refuse" for charge in charges):
+        return charges, values
+    left = list(values)
+    for charge in charges:
+        if charge.over == "partial" and charge.counted:
+            room = charge.cap - _use(charge, counters[charge.counter]).used_before
+            missing = sum(left[index] for index in charge.counted) - room
+            if missing > sum(max(left[index] - 1, 0) for index in charge.counted):
+                return charges, values
+            for index in reversed(charge.counted):
+                lost = min(max(missing, 0), max(left[index] - 1, 0))
+                left[index] -= lost
+                missing -= lost
+    return (charges, values) if left == list(values) else ([_recount(charge, left) for charge in charges], left)
+
+
+def _recount(charge: LimitCharge, values: Sequence[int]) -> LimitCharge:
+    amount = charge.amount if charge.counted is None else sum(values[index] for index in charge.counted)
+    return charge if amount == charge.amount else replace(charge, amount=amount, wanted=charge.amount)
 
 
 def take(charges: Sequence[LimitCharge], counters: MutableMapping[CounterKey, Counter]) -> None:
@@ -167,4 +205,5 @@ def _use(charge: LimitCharge, before: Counter) -> CounterUse:
         cap=charge.cap,
         resets_at=resets_at,
         part=part.number if part else None,
+        wanted=charge.wanted,
     )

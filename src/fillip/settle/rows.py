@@ -17,10 +17,13 @@ from fillip.rows.columns import Columns
 from fillip.settle.reversal import read_pending_reversal
 
 
-class _RewardValue(Struct, gc=False):
+class _RewardValue(Struct, gc=False, omit_defaults=True):
+    """`wanted` is set where a limit gave what was left of it."""
+
     kind: str
     value: int
     currency: str | None
+    wanted: int | None = None
 
 
 class EventRow(Struct, frozen=True, gc=False):
@@ -236,7 +239,12 @@ def _list_values(settled: Settled) -> list[_RewardValue]:
     if settled.decision.reason not in ("granted", "shadow"):
         return []
     values, rewards = settled.request.values, settled.request.rewards
-    return [_RewardValue(reward.kind, values[index], reward.currency) for index, reward in rewards.items()]
+    wanted = settled.request.wanted_values or values
+    return [
+        _RewardValue(reward.kind, value, reward.currency, wanted[index] if wanted[index] != value else None)
+        for index, reward in rewards.items()
+        for value in (values[index],)
+    ]
 
 
 def _encode(value: object) -> str:

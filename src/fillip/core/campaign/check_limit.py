@@ -29,6 +29,9 @@ def check_limit(limit: Limit) -> list[Fault]:
     if limit.currency and not _find_lister(limit):
         amounts = " or ".join(kind for kind, traits in KINDS.items() if traits.list_currencies)
         faults.append(Fault("/currency", f"goes with {amounts} by value only"))
+    if limit.over == "partial" and not _find_lister(limit):
+        amounts = " or ".join(kind for kind, traits in KINDS.items() if traits.list_currencies)
+        faults.append(Fault("/over", f"'partial' goes with {amounts} by value only: nothing else can be given in part"))
     if limit.week_starts_on and limit.span != "week":
         faults.append(Fault("/week_starts_on", f"goes with span 'week', not '{limit.span}': leave it out"))
     if (limit.span == "rolling") != (limit.rolling_s is not None):

@@ -13,7 +13,7 @@ from fillip.core.campaign.reward import Reward
 from fillip.core.ledger.conflict import Winners, rank
 from fillip.core.ledger.decision import Decision, DecisionReason, Outcome, identify_decision, identify_incentive
 from fillip.core.ledger.stock import Stock, WantedRewards
-from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, take, weigh
+from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, cut, take, weigh
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.reward_values import ValueRefusal
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
@@ -29,6 +29,7 @@ class GrantRequest(Struct, frozen=True):
     """A campaign that would grant `values`, one for each of all its rewards, for this event, unless `refused` for them.
 
     `rewards` are those that the user's `variant` gets, by their index; all where the campaign has no variants.
+    `wanted_values` are what `values` were before limits gave what was left.
     `instance` names the quest instance that it completes, '' for SIMPLE; `place` is where that stands in the ledger,
     `since` the place in the log of the event that it began with.
     """
@@ -43,6 +44,7 @@ class GrantRequest(Struct, frozen=True):
     instance: str = ""
     place: InstanceKey | None = None
     since: int = 0
+    wanted_values: Sequence[int] | None = None
 
     @property
     def wanted(self) -> WantedRewards:
@@ -114,8 +116,14 @@ def list_all_requests(matches: Sequence[Match]) -> list[GrantRequest]:
 def refuse_early(
     request: GrantRequest, caps: Mapping[tuple[str, str], int], seen: Mapping[CounterKey, Counter]
 ) -> CounterUse | None:
-    """The first counter, of those `seen` by a plain read because a hint called them full, that has no room indeed."""
-    return weigh([charge for charge in _cap(request, caps) if charge.counter in seen], seen)[1]
+    """The first counter, of those `seen` by a plain read because a hint called them full, that has no room indeed.
+
+    Where limits may give what is left, those by value are not asked early: how much they will be asked for depends on all of them.
+    """
+    charges = _cap(request, caps)
+    if any(charge.over == "partial" for charge in charges):
+        charges = [charge for charge in charges if charge.counted is None]
+    return weigh([charge for charge in charges if charge.counter in seen], seen)[1]
 
 
 def decide(
@@ -142,14 +150,16 @@ def decide(
         if request.match is not match:
             match, winners = request.match, open_winners(request)
         charges = _cap(request, caps)
-        turn = _take_turn(request.campaign_version, charges, winners, counters, refused_by)
+        turn = _take_turn(request.campaign_version, charges, request.values, winners, counters, refused_by)
         if reason := _find_reason(request, turn.passed_over, turn.refused_by) or stock.refuse(request.wanted):
             if request.place and reason != "shadow":  # which stays complete, as it would be
                 instances.deny(request.place)
             yield Settled(request, _record(request, "denied", reason, turn.uses, at, turn.winner))
             continue
         winners.add(request.campaign_version)
-        take(charges, counters)
+        take(turn.charges, counters)
+        if turn.values is not request.values:
+            request = replace(request, values=turn.values, wanted_values=request.values)
         decision = _record(request, "granted", "granted", turn.uses, at)
         yield Settled(request, decision, _number(request, decision, inbox_heads), stock.take(request.wanted))
 
@@ -164,29 +174,32 @@ def find_winner(
     """
     winners = Winners()
     for candidate in rank(candidates):
-        turn = _take_turn(candidate.campaign_version, candidate.charges, winners, counters)
+        turn = _take_turn(candidate.campaign_version, candidate.charges, candidate.values, winners, counters)
         if candidate.campaign_version is asked:
             return turn.winner
         if not turn.passed_over and not turn.refused_by:
             winners.add(candidate.campaign_version)
-            take(candidate.charges, counters)
+            take(turn.charges, counters)
     return None
 
 
 class _Turn(Struct, frozen=True):
     """What one campaign's turn at an event comes to: the `winner` that outranks it or why else it is passed over, else
-    its limits and the first without room.
+    its limits and the first without room, with what it takes and gives.
     """
 
     winner: str | None
     passed_over: Literal["outranked", "too_many_grants"] | None
     uses: Sequence[CounterUse]
     refused_by: CounterUse | None
+    charges: Sequence[LimitCharge] = ()
+    values: Sequence[int] = ()
 
 
 def _take_turn(
     campaign_version: CampaignVersion,
     charges: Sequence[LimitCharge],
+    values: Sequence[int],
     winners: Winners,
     counters: Mapping[CounterKey, Counter],
     refused_by: CounterUse | None = None,
@@ -198,8 +211,9 @@ def _take_turn(
         return _Turn(None, "too_many_grants", (), refused_by)
     uses = [refused_by] if refused_by else []
     if not refused_by:
+        charges, values = cut(charges, values, counters)
         uses, refused_by = weigh(charges, counters)
-    return _Turn(None, None, uses, refused_by)
+    return _Turn(None, None, uses, refused_by, charges, values)
 
 
 def _find_reason(

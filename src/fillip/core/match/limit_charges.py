@@ -28,29 +28,41 @@ def list_charges(
     key = campaign_version.campaign_id, campaign_version.version, variant
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
     charges = [
-        _charge(event, limit, _name_counter(event, limit, user, cohorts), measure(limit, rewards, values))
+        _charge(event, limit, _name_counter(event, limit, user, cohorts), rewards, values)
         for limit in limits
         if limit.action is None or limit.action == event.action
     ]
     return tuple(charges)
 
 
-def measure(limit: Limit, rewards: Mapping[int, Reward], values: Sequence[int]) -> int:
-    """What one grant of these rewards, by their index, takes from a limit: 1, the codes of its pool, or the values of those of its
-    kind and currency.
+def find_counted(limit: Limit, rewards: Mapping[int, Reward]) -> tuple[int, ...] | None:
+    """Of these rewards, by their index, those of its kind and currency, whose values a limit adds up; None where it counts grants, or
+    codes.
     """
-    if limit.pool:
-        return sum(1 for reward in rewards.values() if reward.pool == limit.pool)
     if limit.measure == "count":
-        return 1
-    counted = (index for index, reward in rewards.items() if limit.adds_up(reward.kind, reward.currency))
-    return sum(values[index] for index in counted)
+        return None
+    return tuple(index for index, reward in rewards.items() if limit.adds_up(reward.kind, reward.currency))
 
 
-def _charge(event: Event, limit: Limit, counter: CounterKey, amount: int) -> LimitCharge:
+def _charge(
+    event: Event, limit: Limit, counter: CounterKey, rewards: Mapping[int, Reward], values: Sequence[int]
+) -> LimitCharge:
+    counted = find_counted(limit, rewards)
+    if counted is not None:
+        amount = sum(values[index] for index in counted)
+    else:
+        amount = sum(1 for reward in rewards.values() if reward.pool == limit.pool) if limit.pool else 1
     resets_at = end_window(limit.span, counter.window_start, event.book.tenant.time_zone)
     part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
-    return LimitCharge(counter, amount, limit.cap, resets_at, part)
+    return LimitCharge(
+        counter=counter,
+        amount=amount,
+        cap=limit.cap,
+        resets_at=resets_at,
+        part=part,
+        counted=counted,
+        over=limit.over,
+    )
 
 
 def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:

@@ -26,6 +26,7 @@ class RewardValue(BaseModel):
     kind: RewardKind
     value: int
     currency: str | None = None
+    wanted: int | None = Field(None, description="What it would have been; set where a limit gave what was left")
 
 
 class DecisionAnswer(BaseModel):

@@ -11,7 +11,7 @@ from msgspec import structs
 from pydantic import Field
 
 from fillip.core.erasure import is_erased
-from fillip.core.limit import CounterUse, weigh
+from fillip.core.limit import CounterUse, cut, weigh
 from fillip.core.match.candidate import is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.problem import Fault
@@ -198,5 +198,6 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
         )
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=wording.tell_key_error(error))
-    uses, _ = weigh(charges, await postgres.read_charged(work.connection, charges))
+    counters = await postgres.read_charged(work.connection, charges)
+    uses, _ = weigh(cut(charges, values, counters)[0], counters)
     return check_limits(uses)

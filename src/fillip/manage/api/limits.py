@@ -17,7 +17,7 @@ from fillip.core.campaign.check_limit import (
 )
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import RewardKind
-from fillip.core.limit import Limit, Measure, Scope, Span
+from fillip.core.limit import Limit, Measure, Over, Scope, Span
 from fillip.core.problem import Fault
 from fillip.core.rolling import MAX_SPAN_S, MIN_SPAN_S
 from fillip.core.schema.types import derive_event_type
@@ -80,6 +80,9 @@ class LimitPart(Part):
         description="For span rolling, and only for it: the window in seconds",
     )
     cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
+    over: Over = Field(
+        "refuse", description="When less is left than a grant takes: refuse it, or give what is left (by value only)"
+    )
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
     reward_kind: RewardKind | None = Field(None, description="Needed by value")
     currency: Currency | None = Field(
@@ -104,6 +107,7 @@ class LimitAnswer(BaseModel):
     week_starts_on: Weekday | None
     rolling_s: int | None
     cap: int
+    over: Over
     campaign_id: ObjectId | None
     reward_kind: RewardKind | None
     currency: Currency | None

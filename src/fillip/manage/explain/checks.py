@@ -77,7 +77,7 @@ def check_limits(uses: Sequence[CounterUse]) -> Check:
         check="limits",
         passed=full is None,
         reason="limit" if full else None,
-        message=wording.tell_limits(full, len(uses)),
+        message=wording.tell_limits(full, uses),
         limits=[LimitUse(**structs.asdict(use), fits=use.fits) for use in uses],
     )
 

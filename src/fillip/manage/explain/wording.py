@@ -40,6 +40,8 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome
     failed = next((check for check in checks if not check.passed), None)
     if any(check.check == "backfill" for check in checks):
         return f"{user_id} gets nothing from '{name}' yet: {WAITING}."
+    if outcome == "granted" and (left := _find_cut(checks)):
+        return f"{user_id} earns a part of the reward of '{name}': {left}."
     if outcome == "granted":
         return f"{user_id} earns the reward of '{name}': every condition holds and every limit has room."
     if outcome == "progress":
@@ -59,6 +61,12 @@ def tell_would(user_id: str, name: str, rewards: Sequence[WorthAnswer], obstacle
 def tell_ahead(at: datetime) -> str:
     """That a trial is of an instant that has not come."""
     return f"the event of {_show(at)} lies in the future"
+
+
+def _find_cut(checks: Sequence[Check]) -> str | None:
+    """What the limits say where one of them gave what was left."""
+    uses = ((check.message, use) for check in checks for use in check.limits or ())
+    return next((message for message, use in uses if use.wanted is not None), None)
 
 
 def tell_state(state: CampaignState, *, grants: bool) -> str:
@@ -159,9 +167,15 @@ def tell_conflict(winner: str | None) -> str:
     return f"campaign {winner} wins the event instead" if winner else "no other campaign wins the event instead"
 
 
-def tell_limits(full: CounterUse | None, count: int) -> str:
-    """The limit without room, or that all of them have it."""
+def tell_limits(full: CounterUse | None, uses: Sequence[CounterUse]) -> str:
+    """The limit without room, or that all of them have it, or which gives what is left."""
     if full is None:
+        for use in uses:
+            if use.wanted is not None and use.used_before + use.amount == use.cap:
+                return (
+                    f"limit {use.limit_id} has {use.amount} of {use.cap} left and gives that, instead of {use.wanted}"
+                )
+        count = len(uses)
         return f"there is room under {count} of {count} limits" if count else "no limit caps it"
     split = f" for key {full.key}" if full.key else ""
     left = max(full.cap - full.used_before, 0)

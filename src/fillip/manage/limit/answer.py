@@ -18,6 +18,7 @@ class UseAnswer(BaseModel):
     used_before: int
     amount: int
     cap: int
+    wanted: int | None = Field(None, description="Set where `amount` is less than that: the limit gave what was left")
     resets_at: datetime | None = Field(
         None,
         description="When its window is over, of a rolling one when the first of what is used counts no more; null for lifetime, and of"

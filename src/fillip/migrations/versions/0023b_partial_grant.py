@@ -1,0 +1,13 @@
+"""Limits that give what is left."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0023b"
+down_revision = "0023"
+
+
+def upgrade() -> None:
+    """Run the SQL file of this revision."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
