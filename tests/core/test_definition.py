@@ -85,6 +85,18 @@ def test_an_unknown_action_is_told_once_where_it_stands():
         ({"kind": "points", "value": 5, "currency": "MOONS"}, "currency"),
         ({"kind": "points", "value": 5, "pending_for_s": 9, "expires_after_s": 9}, "expires_after_s"),
         ({"kind": "badge", "badge": "first", "pending_for_s": 9}, "pending_for_s"),
+        ({"kind": "badge", "badge": "first", "available": {"end_of": "day"}}, "available"),
+        (POINTS | {"expires_after_s": 9, "expires": {"end_of": "day"}}, "expires"),
+        (POINTS | {"expires_at": "2027-01-01T00:00:00Z", "expires": {"end_of": "day"}}, "expires"),
+        (POINTS | {"pending_for_s": 9, "available_at": "2027-01-01T00:00:00Z"}, "available_at"),
+        (POINTS | {"expires": {"end_of": "year", "after": 11}}, "expires/after"),
+        (POINTS | {"available": {"end_of": "month", "after": 121}}, "available/after"),
+        (POINTS | {"expires_at": "2026-03-01T00:00:00Z"}, "expires_at"),  # it is launched then, or later
+        (POINTS | {"available": {"end_of": "month"}, "expires": {"end_of": "month"}}, "expires"),
+        (POINTS | {"available": {"end_of": "year"}, "expires": {"end_of": "month"}}, "expires"),
+        (POINTS | {"available": {"end_of": "day", "after": 31}, "expires": {"end_of": "month"}}, "expires"),
+        (POINTS | {"pending_for_s": 31 * 86_400, "expires": {"end_of": "month"}}, "expires"),
+        (POINTS | {"available": {"end_of": "month"}, "expires_at": "2026-04-01T00:00:00Z"}, "expires_at"),
         ({"kind": "coupon"}, "pool"),
         ({"kind": "coupon", "pool": "autumn"}, "pool"),
         ({"kind": "badge", "badge": "second"}, "badge"),
@@ -95,6 +107,35 @@ def test_an_unknown_action_is_told_once_where_it_stands():
 )
 def test_a_reward_that_can_not_be_given_is_refused(reward: dict[str, Any], at: str):
     assert refused(simple(rewards=[POINTS, reward])) == [f"/rewards/1/{at}"]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"available": {"end_of": "month"}, "expires": {"end_of": "month", "after": 1}},
+        {"available": {"end_of": "day", "after": 29}, "expires": {"end_of": "month"}},  # of what is earned on the 1st
+        {"pending_for_s": 31 * 86_400 - 1, "expires": {"end_of": "month"}},
+        {"available": {"end_of": "day"}, "expires_after_s": 2},
+        {"available_at": "2027-01-01T00:00:00Z", "expires": {"end_of": "year"}},  # the campaign goes on
+        {"expires_at": "2026-03-01T00:00:01Z"},
+    ],
+)
+def test_points_that_can_be_spent_for_a_time_are_taken(dates: dict[str, Any]):
+    assert refused(simple(rewards=[POINTS | dates])) == []
+
+
+def test_points_must_last_for_some_event_of_their_campaign():
+    """Given some that would do, in a campaign that is over before, or that begins when it is too late."""
+    week = {"starts_at": "2026-03-02T00:00:00Z", "ends_at": "2026-03-09T00:00:00Z"}
+    found: list[tuple[dict[str, Any], str]] = [
+        ({"available_at": "2027-01-01T00:00:00Z", "expires": {"end_of": "year"}}, "expires"),
+        ({"expires_at": "2026-03-02T00:00:00Z"}, "expires_at"),
+        ({"available": {"end_of": "day", "after": 29}, "expires": {"end_of": "month"}}, "expires"),
+    ]
+    for dates, place in found:
+        assert refused(simple(rewards=[POINTS | dates], schedule=week)) == [f"/rewards/0/{place}"]
+    late = {"starts_at": "9998-12-30T00:00:00Z"}
+    assert refused(simple(rewards=[POINTS | {"expires": {"end_of": "year", "after": 10}}], schedule=late)) == []
 
 
 def test_a_badge_is_given_once():

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from fillip.core.campaign.check_rewards import check_rewards
+from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.campaign.reward import Reward, RewardKind
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.campaign.reward_kind.traits import KindTraits, StockRefusal
@@ -25,13 +27,17 @@ KNOWN = Vocabulary(
     currency="EUR", types=TypeContext(actions={}), points=("STARS",), pools=("spring",), badges=("first",)
 )
 GOOD = {
-    "points": Reward("points", 5, pending_for_s=9, expires_after_s=10),
-    "cashback": Reward("cashback", 100, "EUR"),
-    "coupon": Reward("coupon", pool="spring"),
-    "badge": Reward("badge", badge="first"),
-    "custom": Reward("custom", payload={"name": "a"}),
+    "points": [
+        Reward("points", 5, pending_for_s=9, expires_after_s=10),
+        Reward("points", 5, available_at=NOW, expires_after_s=10),
+        Reward("points", 5, available=PeriodEnd("day"), expires=PeriodEnd("month")),
+    ],
+    "cashback": [Reward("cashback", 100, "EUR")],
+    "coupon": [Reward("coupon", pool="spring")],
+    "badge": [Reward("badge", badge="first")],
+    "custom": [Reward("custom", payload={"name": "a"})],
 }
-"""One of each kind, with all members that go with that kind only."""
+"""Some of each kind, with all members that go with that kind only."""
 
 
 def check(reward: Reward) -> list[str]:
@@ -75,14 +81,15 @@ def test_what_goes_into_a_wallet_is_an_amount_and_is_not_claimed(traits: KindTra
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_takes_what_is_its_own_and_refuses_what_goes_with_another(kind: str):
-    good = GOOD[kind]
     members = {name for traits in KINDS.values() for name in traits.members}
-    assert {name for name in members if getattr(good, name)} == set(KINDS[kind].members)
-    assert check(good) == []
-    for each in GOOD.values():
-        foreign = {name: getattr(each, name) for name in set(KINDS[each.kind].members) - set(KINDS[kind].members)}
-        assert check(replace(good, **foreign)) == sorted(f"/rewards/0/{name}" for name in foreign)
-    assert check(replace(good, currency="XXX")) == ["/rewards/0/currency"]
+    assert {name for good in GOOD[kind] for name in members if getattr(good, name)} == set(KINDS[kind].members)
+    for good in GOOD[kind]:
+        assert check(good) == []
+        for each in chain(*GOOD.values()):
+            named = set(KINDS[each.kind].members) - set(KINDS[kind].members)
+            foreign = {name: getattr(each, name) for name in named if getattr(each, name)}
+            assert check(replace(good, **foreign)) == sorted(f"/rewards/0/{name}" for name in foreign)
+        assert check(replace(good, currency="XXX")) == ["/rewards/0/currency"]
 
 
 def test_every_refusal_of_stock_has_a_sentence_of_one_kind_and_is_a_reason():

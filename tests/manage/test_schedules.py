@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 from httpx import AsyncClient
 
 from fillip.manage.api.tenants import NewTenant, add_tenant
@@ -94,6 +95,26 @@ async def test_hours_of_the_week_go_by_the_clocks_of_the_tenant(plane: Plane) ->
         "the event of Sunday, 2026-10-25 02:30:00 in Europe/Berlin lies outside the campaign's hours:"
         " it is next open from 2026-10-25 16:00:00 UTC"
     )
+
+
+async def test_a_reward_expires_with_a_day_or_with_an_end_of_the_calendar_as_it_was_given(plane: Plane) -> None:
+    cafe = await open_cafe(plane)
+    dated = {"kind": "points", "value": 5, "available_at": "2026-03-29", "expires_at": "2026-10-24"}
+    ending = {
+        "kind": "points",
+        "value": 5,
+        "available": {"end_of": "day", "after": 14},
+        "expires": {"end_of": "year", "after": 1},
+    }
+    made = await draft(cafe, "c", ANYTHING | {"rewards": [dated, ending]})
+    shown = [{name: value for name, value in each.items() if value} for each in made["definition"]["rewards"]]
+    assert shown == [dated | {"currency": "POINTS"}, ending | {"currency": "POINTS"}]
+    assert (await cafe.put("/v1/campaigns/c", json=made["definition"], headers=ANY)).status_code == 200
+    with psycopg.connect(plane.dsn) as owner:
+        stored = "SELECT definition -> 'rewards' -> 0 FROM campaign_version"
+        (reward,) = owner.execute(stored).fetchone() or ()
+    instants = datetime.fromisoformat(reward["available_at"]), datetime.fromisoformat(reward["expires_at"])
+    assert instants == (datetime(2026, 3, 28, 22, tzinfo=UTC), datetime(2026, 10, 24, 22, tzinfo=UTC))
 
 
 async def test_a_day_decides_what_state_a_campaign_is_in(acme: AsyncClient) -> None:

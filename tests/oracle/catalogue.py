@@ -56,6 +56,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "nights": _simple("In some hours, until a day", value=35, schedule={"ends_at": "2036-03-01", "recurring": [
         {"weekdays": ["friday"], "from": "22:00", "until": "23:00"}, {"weekdays": ["saturday"], "from": "23:00", "until": "22:00"},
         {"weekdays": ["tuesday"], "from": "22:30", "until": "01:30"}]}),
+    "ending": _simple("A reward that ends with a day", rewards=[
+        {"kind": "cashback", "value": 15, "currency": "EUR", "expires": {"end_of": "day", "after": 3}}]),
     "two": _simple("Three rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
         {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 30},
         {"kind": "points", "value": 40, "currency": "MILES"}]),

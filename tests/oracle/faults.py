@@ -23,6 +23,7 @@ from fillip.core.book import route, timeline
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.hours import tell_minute
+from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.identity import identify_event
@@ -259,6 +260,7 @@ _list_values = rows._list_values
 _meet, _advance = instance.meet, instance.advance
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _read_past, _narrow_book = BackfillWalk._read_event, narrow_book
+_find_end = PeriodEnd.find
 _open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
 
 
@@ -327,6 +329,10 @@ FAULTS = [
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
     Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),
     Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC"))),
+    Fault(
+        "rewards that end with a day in UTC",
+        _attribute(PeriodEnd, "find", lambda self, at, zone: _find_end(self, at, "UTC")),
+    ),
     Fault("a day that ends in UTC", _attribute(definition, "find_last", lambda day, time_zone: find_last(day, "UTC"))),
     Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
     Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one)),
@@ -436,7 +442,7 @@ FAULTS = [
         _attribute(
             Reward,
             "is_over",
-            lambda self, at, received_at, clock: (self.expire_at(at, clock) or received_at) < received_at,
+            lambda self, at, received_at, tenant: (self.expire_at(at, tenant) or received_at) < received_at,
         ),
     ),
     Fault(

@@ -284,7 +284,13 @@ def _is_held_out(seen: Seen) -> bool:
 
 def _is_over(seen: Seen, reward: Document) -> bool:
     """Whether a reward had expired when the broker took the event that would earn it."""
-    if seen.book.tenant["clock"] == "history" or "expires_after_s" not in reward:
+    if seen.book.tenant["clock"] == "history":
+        return False
+    if "expires" in reward:  # with a day so many after the event's
+        assert reward["expires"]["end_of"] == "day"
+        last = local_day(seen) + timedelta(days=reward["expires"]["after"])
+        return last < seen.received_at.astimezone(ZoneInfo(seen.book.tenant["time_zone"])).date()
+    if "expires_after_s" not in reward:
         return False
     return seen.occurred_at + timedelta(seconds=reward["expires_after_s"]) <= seen.received_at
 

@@ -1,12 +1,13 @@
 """Points in the settle transaction: posted once, taken back once, sums that hold."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import psycopg
 import pytest
 
+from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.match.candidate import Match
@@ -63,6 +64,22 @@ async def test_lots_go_by_event_time_and_never_expire_in_a_history_tenant(world:
     assert world.rows("SELECT pending, active FROM wallet") == [(5, 0)]
     await world.play(world.match("e2", clock="live", rewards=(Reward("points", 5, expires_after_s=90),)))
     assert world.rows("SELECT expires_at FROM wallet_lot WHERE available_at IS NULL") == [(T0 + timedelta(seconds=90),)]
+
+
+async def test_lots_end_with_months_and_years_of_the_calendar(world: World):
+    """Given the same months for many: what is earned in march is there from april on, and until the end of may."""
+    ends = Reward("points", 5, available=PeriodEnd("month"), expires=PeriodEnd("month", 2))
+    fixed = Reward("points", 5, available_at=T0 + timedelta(days=1), expires_at=T0 + timedelta(days=9))
+    await world.play(
+        world.match("e1", clock="live", rewards=(ends, fixed)), world.match("e2", clock="live", rewards=(ends,))
+    )
+    april, june = datetime(2017, 4, 1, tzinfo=UTC), datetime(2017, 6, 1, tzinfo=UTC)
+    assert world.rows("SELECT available_at, expires_at FROM wallet_lot ORDER BY 1 DESC") == [
+        (april, june),
+        (april, june),
+        (T0 + timedelta(days=1), T0 + timedelta(days=9)),
+    ]
+    assert world.rows("SELECT expires_at FROM incentive ORDER BY 1 DESC")[:2] == [(june,), (june,)]
 
 
 async def test_two_first_grants_of_one_wallet_at_once_both_count_in_the_end(world: World):

@@ -292,4 +292,4 @@ def _list_badges(tenant_id: str, kept: _Kept, taken: Sequence[IncentiveReversal]
 
 def may_fall_short(reward: Reward) -> bool:
     """Whether less might have been taken of it in fact: it had expired, or the points were spent."""
-    return reward.expires_after_s is not None or KINDS[reward.kind].find_wallet(reward.currency) is not None
+    return reward.is_dated or KINDS[reward.kind].find_wallet(reward.currency) is not None

@@ -93,7 +93,7 @@ class CampaignVersion(Struct, frozen=True, dict=True):
     def fixed_values(self) -> Mapping[str | None, tuple[int, ...]]:
         """The value of each reward by variant, 0 for those of other variants, where that is so whatever event comes."""
         rewards = self.campaign.rewards
-        if any(reward.formula or reward.expires_after_s is not None for reward in rewards):
+        if any(reward.formula or reward.is_dated for reward in rewards):
             return {}
         by_variant = self.campaign.rewards_by_variant
         return {

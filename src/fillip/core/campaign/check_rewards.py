@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.check_dates import check_dates
 from fillip.core.campaign.formula import Formula
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.reward_kind import KINDS
@@ -21,7 +22,11 @@ def check_rewards(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
             # a grant of nothing would use up limits all the same
             message = f"a reward of {reward.kind} needs a value of 1 or more, or a formula"
             faults.append(Fault(f"{at}/value", message))
-        faults += [*traits.check(reward, at, vocabulary), *_check_members(reward, at)]
+        faults += [
+            *traits.check(reward, at, vocabulary),
+            *_check_members(reward, at),
+            *check_dates(reward, at, campaign.schedule, vocabulary),
+        ]
     return [*faults, *_check_formulas(campaign), *_check_badges(campaign)]
 
 

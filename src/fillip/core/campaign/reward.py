@@ -1,12 +1,14 @@
 """Rewards: what a campaign gives."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
 
 from fillip.core.campaign.formula import Formula
+from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.instant import add_span
+from fillip.core.tenant import Tenant
 
 RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
 
@@ -16,9 +18,10 @@ class Reward(Struct, frozen=True, omit_defaults=True):
 
     `formula` takes the place of `value` where the event tells how much.
 
-    From the event's time on: points are pending for `pending_for_s` and can't be spent, and it is the user's for
-    `expires_after_s` (None: for ever). A coupon with `pool` comes with a code of that pool; `badge` names one that a
-    user can hold once. `variants` are those of the campaign's that get it; empty: all.
+    By the event's time: points are pending for `pending_for_s`, until `available_at`, or until the end `available`, and can't be
+    spent; it is the user's for `expires_after_s`, until `expires_at`, or until the end `expires`, one of them at most (none: for
+    ever). What was given as a day stands in `available_on` or `expires_on` too. A coupon with `pool` comes with a code of that pool;
+    `badge` names one that a user can hold once. `variants` are those of the campaign's that get it; empty: all.
     """
 
     kind: RewardKind
@@ -31,16 +34,37 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     expires_after_s: int | None = None
     formula: Formula | None = None
     variants: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    expires_on: date | None = None
+    expires: PeriodEnd | None = None
+    available_at: datetime | None = None
+    available_on: date | None = None
+    available: PeriodEnd | None = None
 
-    def expire_at(self, occurred_at: datetime, clock: str) -> datetime | None:
+    @property
+    def is_dated(self) -> bool:
+        """Whether it expires."""
+        return self.expires_after_s is not None or self.expires_at is not None or self.expires is not None
+
+    def find_expiry(self, occurred_at: datetime, time_zone: str) -> datetime | None:
+        """When what an event of this time earned expires, by the clock and in a zone; None: never."""
+        if self.expires:
+            return self.expires.find(occurred_at, time_zone)
+        return self.expires_at if self.expires_after_s is None else add_span(occurred_at, self.expires_after_s)
+
+    def find_available(self, occurred_at: datetime, time_zone: str) -> datetime | None:
+        """Until when the points of an event of this time are pending, in a zone; None: not at all."""
+        if self.available:
+            return self.available.find(occurred_at, time_zone)
+        return self.available_at if self.pending_for_s is None else add_span(occurred_at, self.pending_for_s)
+
+    def expire_at(self, occurred_at: datetime, tenant: Tenant) -> datetime | None:
         """When what an event of this time earned expires; never in a tenant with the clock `history`."""
-        if self.expires_after_s is None or clock == "history":
-            return None
-        return add_span(occurred_at, self.expires_after_s)
+        return None if tenant.clock == "history" else self.find_expiry(occurred_at, tenant.time_zone)
 
-    def is_over(self, occurred_at: datetime, received_at: datetime, clock: str) -> bool:
+    def is_over(self, occurred_at: datetime, received_at: datetime, tenant: Tenant) -> bool:
         """Whether it had expired when the broker took the event: nobody could ever claim it."""
-        expires_at = self.expire_at(occurred_at, clock)
+        expires_at = self.expire_at(occurred_at, tenant)
         return expires_at is not None and expires_at <= received_at
 
 

@@ -48,7 +48,7 @@ def value_rewards(
             continue
         if not 0 < values[index] <= MAX_VALUE:
             refused = refused or ("no_value" if values[index] <= 0 else "value_too_large")
-    when = event.occurred_at, event.received_at, event.book.tenant.clock
+    when = event.occurred_at, event.received_at, event.book.tenant
     if refused is None and any(reward.is_over(*when) for reward in given.values()):
         refused = "expired"
     return RewardValues(tuple(values), refused)

@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, Field
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.hours import Weekday
+from fillip.core.campaign.period_end import MOST_AFTER, Period
 from fillip.core.campaign.reward import RewardKind
-from fillip.core.local_day import find_last, start_day
+from fillip.core.local_day import end_day, find_last, start_day
 from fillip.http.fields import ActionName, InstantOrDay, ObjectId, Part, Payload, Percent, RuleText, give_examples
 from fillip.manage.campaign.postgres import CampaignRow
 
@@ -44,8 +45,21 @@ class FormulaPart(Part):
     tiers: list[TierPart] = Field([], max_length=20)
 
 
+class PeriodEndPart(Part):
+    """The end of the day, month or year of the event, or of the one so many `after` it, in the tenant's time zone."""
+
+    model_config = give_examples({"end_of": "month", "after": 3})
+
+    end_of: Period
+    after: int = Field(0, ge=0, le=max(MOST_AFTER.values()), strict=True)
+
+
 class RewardPart(Part):
-    """What is given: `value` in minor units of `currency` (cashback), or in points; or what `formula` gives."""
+    """What is given: `value` in minor units of `currency` (cashback), or in points; or what `formula` gives.
+
+    It expires in one way at most: `expires_after_s`, `expires_at` or `expires`; points are available by `pending_for_s`, `available_at`
+    or `available`.
+    """
 
     kind: RewardKind
     value: int = Field(
@@ -60,7 +74,15 @@ class RewardPart(Part):
     pending_for_s: int | None = Field(
         None, ge=1, le=MAX_SPAN_S, strict=True, description="Points can be spent only so long after the event"
     )
+    available_at: InstantOrDay | None = Field(
+        None, description="Points can be spent from then on; a day: from its beginning"
+    )
+    available: PeriodEndPart | None = Field(
+        None, description="Points can be spent from the end of the day, month or year on"
+    )
     expires_after_s: int | None = Field(None, ge=1, le=MAX_SPAN_S, strict=True, description="Counted from the event")
+    expires_at: InstantOrDay | None = Field(None, description="A day: with its end", examples=["2026-12-31"])
+    expires: PeriodEndPart | None = None
     formula: FormulaPart | None = None
     pool: ObjectId | None = Field(
         None, description="Each coupon comes with a code of this pool; one without says by its payload what it is"
@@ -209,8 +231,11 @@ class DefinitionPart(Part):
     def to_campaign(self, time_zone: str) -> Campaign:
         """The same as the noun that the path works with; `time_zone` is the tenant's, in which days are instants."""
         given = self.model_dump(by_alias=True)
-        given["schedule"] |= _place_day(given["schedule"], "starts", partial(start_day, time_zone=time_zone))
-        given["schedule"] |= _place_day(given["schedule"], "ends", partial(find_last, time_zone=time_zone))
+        start, end, last = (partial(place, time_zone=time_zone) for place in (start_day, end_day, find_last))
+        schedule = given["schedule"]
+        schedule |= _place_day(schedule, "starts", start) | _place_day(schedule, "ends", last)
+        for reward in given["rewards"]:
+            reward |= _place_day(reward, "available", start) | _place_day(reward, "expires", end)
         return msgspec.convert(given, Campaign)
 
 
@@ -224,7 +249,8 @@ def _show_days(definition: Any) -> Any:  # noqa: ANN401 - what a validator takes
     """A stored definition with the days that were given, in place of their instants."""
     if not isinstance(definition, dict):
         return definition
-    return definition | {"schedule": _show_day(definition.get("schedule", {}))}
+    rewards = [_show_day(reward) for reward in definition["rewards"]]
+    return definition | {"schedule": _show_day(definition.get("schedule", {})), "rewards": rewards}
 
 
 def _show_day(part: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fillip.core.instant import add_span
 from fillip.core.ledger.points import PointsReversal, PointsToReverse, WalletKey, identify_reversal
 from fillip.core.ledger.settlement import GrantRequest, Settled
 from fillip.core.ledger.wallet import Wallet
@@ -53,8 +52,8 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
                     incentive_id=made.incentive_id,
                     amount=value,
                     at=done.decision.decided_at,
-                    available_at=add_span(event.occurred_at, reward.pending_for_s) if reward.pending_for_s else None,
-                    expires_at=reward.expire_at(event.occurred_at, event.book.tenant.clock),
+                    available_at=reward.find_available(event.occurred_at, event.book.tenant.time_zone),
+                    expires_at=reward.expire_at(event.occurred_at, event.book.tenant),
                 )
 
 

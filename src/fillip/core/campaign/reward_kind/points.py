@@ -9,19 +9,17 @@ from fillip.core.problem import Fault
 
 
 def _check(reward: Reward, at: str, vocabulary: Vocabulary) -> Iterator[Fault]:
-    """Whether they are in a currency of theirs and can be spent some time."""
+    """Whether they are in a currency of theirs."""
     if reward.currency not in (None, POINTS, *vocabulary.points):
         yield Fault(
             f"{at}/currency", f"unknown currency of points '{reward.currency}': PUT /v1/points/{reward.currency}"
         )
-    if reward.pending_for_s and reward.expires_after_s and reward.expires_after_s <= reward.pending_for_s:
-        yield Fault(f"{at}/expires_after_s", "the points would expire before they can be spent: raise it")
 
 
 TRAITS = KindTraits(
     label="points",
     check=_check,
-    members=("pending_for_s",),
+    members=("pending_for_s", "available_at", "available"),
     list_currencies=lambda money, points: (POINTS, *points),
     wallet=POINTS,
     unclaimable="points are in the user's wallet: spend them there",

@@ -26,7 +26,7 @@ class KindTraits(Struct, frozen=True):
 
     `label` is the kind in a sentence.
     `check` finds what is wrong with such a reward when it is saved, besides what holds for all kinds.
-    `members` are those of a reward that go with this kind only: of pending_for_s, pool and badge. What has a pool takes a
+    `members` are those of a reward that go with this kind only: of pending_for_s, available_at, available, pool and badge. What has a pool takes a
     code of it from stock; what has a badge is held once, until it is reversed.
     `list_currencies`: the value is an amount of one of these: it can't be 0, a reversal of a part takes a part of it, and a
     limit adds it up within its currency. None: it is no amount.
