@@ -29,7 +29,7 @@ PATTERNS = [
     (Hours("17:00", "19:00", ("monday", "saturday")),),
     (Hours("22:00", "02:00", ("friday", "saturday")), Hours("01:30", "03:10", ("sunday",))),
     (Hours("00:00", "00:00", ("sunday",)), Hours("00:00", "00:30")),
-    (Hours("23:30", "23:29"),),
+    (Hours("01:30", "02:30"), Hours("02:45", "03:15")),  # which open when clocks change, forward or back
 ]
 
 
