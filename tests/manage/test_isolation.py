@@ -34,6 +34,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/badges/{badge_id}"): {"json": {"name": "Eve"}},
     ("POST", "/v1/incentives/{incentive_id}/reservations"): {"json": {"reservation_id": "r"}},
     ("POST", "/v1/coupons/{code}/reservations"): {"json": {"reservation_id": "r"}},
+    ("POST", "/v1/users/{user_id}/wallets/{currency}/gifts"): {
+        "json": {"gift_id": "g", "to_user_id": "eve", "amount": 1}
+    },
     ("POST", "/v1/users/{user_id}/wallets/{currency}/holds"): {"json": {"hold_id": "h2", "amount": 1}},
     ("POST", "/v1/users/{user_id}/wallets/{currency}/spends"): {"json": {"spend_id": "s2", "amount": 1}},
 }

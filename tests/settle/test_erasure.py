@@ -16,7 +16,7 @@ from fillip.core.campaign.reward import Reward
 from fillip.core.errors import RejectReason
 from fillip.core.event import Place, Rejection
 from fillip.core.ledger.hold import PointsHold, StoredHold
-from fillip.core.ledger.points import identify_adjustment, identify_spend
+from fillip.core.ledger.points import identify_adjustment, identify_gift, identify_spend
 from fillip.core.ports import Caller
 from fillip.manage.erasure import postgres
 from fillip.manage.store.postgres import open_engine, transaction
@@ -125,10 +125,10 @@ async def live(world: World) -> None:
 
 
 async def hold_points(world: World) -> None:
-    """Points by hand, and two holds of them: one that was captured in part, one that is open."""
+    """Points by hand, some of them given away, and two holds: one that was captured in part, one that is open."""
     [(currency,)] = world.rows(f"SELECT currency FROM wallet WHERE user_id = '{USER}'")
     key, now = ("acme", USER, currency), datetime.now(UTC)
-    for name, captured in (("canary-a", 0), ("canary-h1", 3), ("canary-h2", 0)):
+    for name, captured in (("canary-a", 0), ("canary-g", 0), ("canary-h1", 3), ("canary-h2", 0)):
         async with world.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
             rows = HoldRows(connection)
@@ -138,6 +138,14 @@ async def hold_points(world: World) -> None:
                 await rows.store([wallet])
                 continue
             await rows.open_pages({key: wallet}, {key: wallet.balance.expired_to})
+            if name == "canary-g":
+                gift, friend = (
+                    identify_gift(key, name),
+                    (await rows.lock([("acme", "other", currency)]))["acme", "other", currency],
+                )
+                friend.receive(gift, wallet.give(gift, name, 4, now), now)
+                await rows.store([wallet, friend])
+                continue
             transfer_id = identify_spend(key, name)
             assert wallet.hold(transfer_id, name, 5, now)
             made = wallet.transfers[-1]

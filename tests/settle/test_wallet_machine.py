@@ -26,6 +26,7 @@ BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgi
     "reversals in part",
     "captures in part",
     "timed out",
+    "gifts",
 }
 
 
@@ -73,6 +74,9 @@ def test_the_machine_bites(wallet_site: Site):
         for number, amount in enumerate((5, 30, 2)):
             machine.hold(number, amount, 1)
         machine.end_hold(0, 2, takes=True)
+        machine.let_days_pass(0, then="sweep")  # until no lot is behind
+        machine.give(0, 1, back=False)
+        machine.give(0, 1, back=True)
         machine.do_at_once([("hold", 3, 1), ("end_hold", 2, None, False), ("end_hold", 2, None, True), ("sweep",)])
         machine.let_days_pass(2, then="sweep")
         machine.end_hold(1, None, takes=True)

@@ -96,6 +96,14 @@ SELECT
         SELECT FROM transfer o WHERE o.kind IN ('spend', 'hold') AND o.amount >= r.amount
                                  AND (o.user_id, o.currency, o.source_id) = (r.user_id, r.currency, r.source_id)))
         AS "refunds beyond their spend",
+    (SELECT count(*) FROM transfer g WHERE g.kind = 'receive' AND g.amount IS DISTINCT FROM (
+        SELECT o.amount FROM wallet_transfer o
+        WHERE o.tenant_id = $1 AND o.kind = 'give' AND o.made_at = g.made_at AND o.transfer_id = g.source_id::uuid
+          AND o.amount = (SELECT -sum(c.value::bigint) FROM jsonb_each_text(o.lots) c)))
+        AS "gifts received otherwise than they were given",
+    (SELECT count(*) FROM transfer g WHERE g.kind = 'give' AND NOT EXISTS (
+        SELECT FROM wallet_transfer o WHERE o.tenant_id = $1 AND o.kind = 'receive' AND o.source_id = replace(g.transfer_id::text, '-', '')))
+        AS "gifts that nobody received",
     (SELECT count(*) FROM purse LEFT JOIN holding USING (user_id, currency) WHERE coalesce(holding.held, 0) <> purse.held)
         AS "wallets that hold another sum than their holds",
     (SELECT count(*) FROM hold h

@@ -59,6 +59,8 @@ operations = st.one_of(
     st.tuples(st.just("adjust"), amounts.map(lambda amount: amount - 10).filter(bool)),
     st.tuples(st.just("hold"), numbers, amounts),
     st.tuples(st.just("end_hold"), numbers, some, st.booleans()),
+    st.tuples(st.just("give"), numbers, amounts),
+    st.tuples(st.just("take"), numbers, amounts),
     st.tuples(st.just("sweep")),
 )
 
@@ -75,6 +77,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.site.users += 1
         self.user, self.currency, self.made = f"user-{self.site.users}", currency, 0
         self.purse = f"/v1/users/{self.user}/wallets/{currency}"
+        self.friend = f"/v1/users/{self.user}-friend/wallets/{currency}"
         for pending, lasts in ((None, 1), (1, None), (None, None), (None, 2), (None, 2), (1, 3)):
             self._run(self._settle(self._earn(5, pending, lasts)))
 
@@ -154,6 +157,26 @@ class WalletMachine(RuleBasedStateMachine):
             assert after["held"] == before["held"] - hold["amount"]
             assert after["spent"] == before["spent"] + taken
             self.bites["captures in part"] += 0 < taken < hold["amount"]
+
+    @rule(number=numbers, amount=amounts, back=st.booleans())
+    def give(self, number: int, amount: int, back: bool) -> None:
+        """A gift to a friend, or of the friend's, takes what could be spent, and is told once."""
+        purses = (self.friend, self.purse) if back else (self.purse, self.friend)
+        before, known = [self._look(purse) for purse in purses], self._find_gift(number, back)
+        status = self._run(self._give(number, amount, back))
+        there = before[0]["active"] if before[0] else 0
+        if known:
+            assert status == (200 if known == amount else 409), status
+        else:
+            assert status == (404 if before[0] is None else 409 if there < amount else 201) or (
+                status == 409 and self._count_lots(back) > 2
+            )
+        after = [self._look(purse) for purse in purses]
+        given = amount if status == 201 else 0
+        assert before[0] is None or after[0] == before[0] | {"active": there - given}
+        theirs = before[1] or dict.fromkeys(SUMS, 0)
+        assert (after[1] or dict.fromkeys(SUMS, 0)) == theirs | {"active": theirs["active"] + given}
+        self.bites["gifts"] += bool(given)
 
     @rule(number=numbers, part=parts)
     def reverse(self, number: int, part: dict[str, Any]) -> None:
@@ -271,8 +294,9 @@ class WalletMachine(RuleBasedStateMachine):
         if self.site.users:
             cursor = self.site.owner.cursor(row_factory=dict_row)
             for query in BREACHES:
-                breaches = cursor.execute(query, {"tenant": "acme", "user": self.user}).fetchone()
-                assert breaches and not any(breaches.values()), breaches
+                for user in (self.user, f"{self.user}-friend"):
+                    breaches = cursor.execute(query, {"tenant": "acme", "user": user}).fetchone()
+                    assert breaches and not any(breaches.values()), breaches
 
     def teardown(self) -> None:
         """In the end reports and frames say what wallets say. Leave nothing due behind: the next example would count it."""
@@ -334,6 +358,13 @@ class WalletMachine(RuleBasedStateMachine):
             await self._post(f"holds/h{number}/capture", None if amount is None else {"amount": amount})
         ).status_code
 
+    async def _give(self, number: int, amount: int, back: bool = False) -> int:
+        body = {"gift_id": f"g{number}", "to_user_id": self.user + ("" if back else "-friend"), "amount": amount}
+        return (await self.site.client.post(f"{self.friend if back else self.purse}/gifts", json=body)).status_code
+
+    async def _take(self, number: int, amount: int) -> int:
+        return await self._give(number, amount, back=True)
+
     async def _adjust(self, amount: int) -> int:
         self.made += 1
         body = {"adjustment_id": f"a{self.made}", "amount": amount, "reason": "test"}
@@ -378,7 +409,7 @@ class WalletMachine(RuleBasedStateMachine):
             elif kind == "sweep":
                 jobs.append(self.site.due.move_due(datetime.now(UTC)))
                 jobs.append(self.site.due_holds.move_due(datetime.now(UTC)))
-            elif kind in ("spend", "refund", "adjust", "hold", "end_hold"):
+            elif kind in ("spend", "refund", "adjust", "hold", "end_hold", "give", "take"):
                 jobs.append(getattr(self, f"_{kind}")(*given))
         for answer in await asyncio.gather(*jobs):
             assert not isinstance(answer, int) or answer < 500, answer
@@ -392,9 +423,9 @@ class WalletMachine(RuleBasedStateMachine):
     def _run(self, work: Any) -> Any:
         return self.site.runner.run(work)
 
-    def _look(self) -> dict[str, int] | None:
+    def _look(self, purse: str = "") -> dict[str, int] | None:
         """The balances as the API shows them."""
-        answer = self._run(self.site.client.get(self.purse))
+        answer = self._run(self.site.client.get(purse or self.purse))
         return {name: answer.json()[name] for name in SUMS} if answer.status_code == 200 else None
 
     def _expect(self, before: dict[str, int] | None, **changes: int) -> None:
@@ -406,6 +437,17 @@ class WalletMachine(RuleBasedStateMachine):
         query = "SELECT amount FROM wallet_transfer WHERE user_id = %s AND kind = %s AND source_id = %s"
         found = self.site.owner.execute(query, (self.user, kind, source_id)).fetchone()
         return found[0] if found else 0
+
+    def _find_gift(self, number: int, back: bool) -> int:
+        query = "SELECT amount FROM wallet_transfer WHERE user_id = %s AND kind = 'give' AND source_id = %s"
+        found = self.site.owner.execute(query, (self.user + ("-friend" if back else ""), f"g{number}")).fetchone()
+        return found[0] if found else 0
+
+    def _count_lots(self, back: bool) -> int:
+        """Lots of which something remains, 9 where some are behind: how many gifts may be refused for."""
+        query = "SELECT CASE WHEN sum(w.owed) > 0 THEN 9 ELSE count(*) END FROM wallet w JOIN wallet_lot l USING (tenant_id, user_id, currency) WHERE l.remaining > 0 AND l.user_id = %s"
+        [[count]] = self.site.owner.execute(query, (self.user + ("-friend" if back else ""),)).fetchall()
+        return int(count)
 
     def _find_hold(self, number: int) -> dict[str, Any] | None:
         cursor = self.site.owner.cursor(row_factory=dict_row)

@@ -34,6 +34,7 @@ from fillip.manage.api import (
     erasures,
     events,
     explain,
+    gifts,
     holds,
     hot,
     incentives,
@@ -86,6 +87,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     points.router,
     wallets.router,
     holds.router,
+    gifts.router,
 )
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.

@@ -16,7 +16,18 @@ FEW_LOTS = 100
 
 Account = Literal["issued", "pending", "active", "held", "spent", "expired", "reversed"]
 TransferKind = Literal[
-    "grant", "activate", "spend", "refund", "expire", "reverse", "adjust", "hold", "capture", "release"
+    "grant",
+    "activate",
+    "spend",
+    "refund",
+    "expire",
+    "reverse",
+    "adjust",
+    "hold",
+    "capture",
+    "release",
+    "give",
+    "receive",
 ]
 WalletKey = tuple[str, str, str]
 """(tenant, user, currency); sorted = lock order."""
@@ -51,7 +62,7 @@ class Balance(Struct, frozen=True):
 
 
 class Lot(Struct, frozen=True):
-    """Points that came together; `lot_id` is that of the incentive or adjustment, `seq` of the transfer: its age."""
+    """Points that came together; `lot_id` is that of the incentive or adjustment, or of a share of a gift, `seq` of the transfer: its age."""
 
     lot_id: UUID
     amount: int
@@ -170,6 +181,16 @@ def identify_capture(hold: UUID) -> UUID:
 def identify_refund(spend: UUID, returned: int) -> UUID:
     """Id of the transfer that gives points of a spend or a hold back, of which `returned` came back before."""
     return identify("refund", spend.hex, str(returned))
+
+
+def identify_gift(wallet: WalletKey, gift_id: str) -> UUID:
+    """Id of the transfer that lets points of a gift go, which the tenant calls `gift_id`."""
+    return identify("give", *wallet, gift_id)
+
+
+def identify_receipt(given: UUID) -> UUID:
+    """Id of the transfer that takes in what this one let go, in another wallet."""
+    return identify("receive", given.hex)
 
 
 def identify_adjustment(wallet: WalletKey, adjustment_id: str) -> UUID:

@@ -26,7 +26,7 @@ A reversal takes up to so many points of an incentive back: what is still there 
 debt down to the currency's floor. What has expired, or was reversed before, is not taken again. Whatever is not taken is `short`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -37,9 +37,7 @@ from fillip.core.ledger.points import (
     MANY,
     NEVER,
     Account,
-    Balance,
     Draw,
-    Expiries,
     Lot,
     Part,
     PointsReversal,
@@ -47,36 +45,16 @@ from fillip.core.ledger.points import (
     Portion,
     Transfer,
     TransferKind,
-    WalletKey,
     identify_capture,
     identify_grant,
+    identify_receipt,
     identify_reversal,
 )
+from fillip.core.ledger.wallet_state import WalletState
 
 
-class Wallet:
-    """One wallet, locked, with the lots that an operation needs; collects what is to be written."""
-
-    def __init__(self, key: WalletKey, balance: Balance | None) -> None:
-        """`balance` None: it has no row yet."""
-        self.key = key
-        self.fresh = balance is None
-        self.balance = balance or Balance()
-        self.lots: dict[UUID, Lot] = {}
-        self.changed: set[UUID] = set()
-        self.transfers: list[Transfer] = []
-        self.draws: dict[UUID, Draw] = {}
-        self.parts: list[Part] = []
-        self._page: list[UUID] = []
-
-    def name_lots(self, lots: Iterable[Lot]) -> None:
-        """Hand in lots that an operation names; what was moved before stays moved."""
-        self.lots = {lot.lot_id: lot for lot in lots} | self.lots
-
-    def turn_to(self, page: Sequence[Lot]) -> None:
-        """Hand in the open active lots that come first: in the order they are spent in, none left out in between."""
-        self.name_lots(page)
-        self._page = [lot.lot_id for lot in page]
+class Wallet(WalletState):
+    """One wallet, locked, and what each operation moves in it."""
 
     def grant(
         self, incentive_id: UUID, amount: int, at: datetime, available_at: datetime | None, expires_at: datetime | None
@@ -170,6 +148,35 @@ class Wallet:
             if self._is_over(lot):
                 self._expire(lot, changes[lot.lot_id.hex], at)
         self._expire(None, late, at)
+
+    def measure_page(self) -> int:
+        """How much the lots of the page have."""
+        return sum(self.lots[lot_id].remaining for lot_id in self._page)
+
+    def give(self, transfer_id: UUID, gift_id: str, amount: int, at: datetime) -> dict[datetime | None, int]:
+        """Let active points go to another user, of lots of the page, which have them; how much of them expires when."""
+        changes = self._draw_page(amount)
+        self._move(transfer_id, "give", "active", "issued", amount, changes, gift_id, at)
+        shares: dict[datetime | None, int] = {}
+        for lot_id, change in changes.items():
+            expires_at = self.lots[UUID(lot_id)].expires_at
+            shares[expires_at] = shares.get(expires_at, 0) - change
+        return shares
+
+    def receive(self, given: UUID, shares: Mapping[datetime | None, int], at: datetime) -> None:
+        """Take in what another user's transfer `given` has let go: a lot for each date of expiry. What expires first pays the debt first."""
+        transfer_id, seq, amount = identify_receipt(given), self.balance.last_seq + 1, sum(shares.values())
+        debt, changes = self._measure_debt(amount), dict[str, int]()
+        for expires_at, share in sorted(shares.items(), key=lambda each: each[0] or NEVER):
+            paid = min(debt, share)
+            debt -= paid
+            lot_id = identify("lot", transfer_id.hex, expires_at.isoformat() if expires_at else "")
+            self._put(Lot(lot_id, share, share - paid, seq, expires_at=expires_at))
+            changes[lot_id.hex] = share - paid
+        self._move(transfer_id, "receive", "issued", "active", amount, changes, given.hex, at)
+        for lot in [self.lots[UUID(name)] for name in changes]:
+            if self._is_over(lot):
+                self._expire(lot, lot.remaining, at)
 
     def cut_shares(self, shares: Mapping[str, int], begin: int, end: int) -> dict[str, int]:
         """What of the `shares` of lots (below 0) lies from `begin` to `end`, counted in the order in which lots are spent."""
@@ -338,63 +345,3 @@ class Wallet:
             self.draws[transfer_id] = replace(draw, owed=draw.owed - amount)
             self.balance = replace(self.balance, owed=self.balance.owed - (amount - late))
         return amount
-
-    def _list_expiries(self, changes: Mapping[str, int]) -> Expiries:
-        expiries = [self.lots[UUID(name)].expires_at for name in sorted(changes)]
-        return expiries if any(expiries) else None
-
-    def _measure_debt(self, incoming: int) -> int:
-        """What of `incoming` active points pays the debt."""
-        return min(incoming, max(0, -self.balance.active))
-
-    def _is_pending(self, lot: Lot) -> bool:
-        return lot.available_at is not None and lot.available_at > self.balance.activated_to
-
-    def _is_over(self, lot: Lot) -> bool:
-        return lot.end <= self.balance.expired_to
-
-    def _put(self, lot: Lot) -> None:
-        self.lots[lot.lot_id] = lot
-        self.changed.add(lot.lot_id)
-        if lot.remaining and not self._is_over(lot):
-            times = (self.balance.due_at, lot.expires_at, lot.available_at if self._is_pending(lot) else None)
-            self.balance = replace(self.balance, due_at=min((time for time in times if time), default=None))
-
-    def _move(
-        self,
-        transfer_id: UUID,
-        kind: TransferKind,
-        debit: Account,
-        credit: Account,
-        amount: int,
-        lots: Mapping[str, int],
-        source_id: str,
-        at: datetime,
-        reason: str | None = None,
-        owed: int = 0,
-    ) -> None:
-        sums = {name: getattr(self.balance, name) for name in (debit, credit) if name != "issued"}
-        sums |= {name: total + (amount if name == credit else -amount) for name, total in sums.items()}
-        after = replace(self.balance, last_seq=self.balance.last_seq + 1, **sums)
-        # A debt only shrinks but by a reversal: the database's CHECK stands behind every spend.
-        self.balance = after = replace(after, floor=max(after.floor, min(after.active, 0)))
-        transfer = Transfer(
-            transfer_id=transfer_id,
-            seq=after.last_seq,
-            kind=kind,
-            debit=debit,
-            credit=credit,
-            amount=amount,
-            lots=lots,
-            source_id=source_id,
-            reason=reason,
-            pending_after=after.pending,
-            active_after=after.active,
-            made_at=at,
-            expiries=self._list_expiries(lots),
-        )
-        self.transfers.append(transfer)
-        if owed:
-            self.draws[transfer_id] = Draw(transfer_id, after.last_seq, owed, after.expired_to)
-            due_at = min(at, after.due_at or at)
-            self.balance = replace(after, owed=after.owed + owed, due_at=due_at)

@@ -20,7 +20,8 @@ from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import lots_postgres, postgres
 from fillip.manage.wallet.errors import NotEnough
-from fillip.manage.wallet.postgres import find_rows, find_transfer, lock_wallet, open_page, store_wallet
+from fillip.manage.wallet.gift_postgres import find_others
+from fillip.manage.wallet.postgres import find_rows, find_transfer, lock_wallet, open_page, store_wallets
 from fillip.manage.wallet.refund_postgres import find_refund
 
 router = APIRouter(prefix="/users/{user_id}/wallets", tags=["wallets"], route_class=Route)
@@ -54,7 +55,7 @@ class TransferAnswer(BaseModel):
     """`amount` points from the account `debit` to `credit`. `seq` runs 1, 2, 3 … in a wallet without a gap.
 
     `source_id` is the incentive's id in hex, or the `spend_id` or `adjustment_id`, or empty where more than 100 lots
-    become active or expire together; `reason` is an adjustment's, or the id of the reversal or refund. `pending_after` and
+    become active or expire together; of a gift the `gift_id` where it is given, the id of that transfer where it is received; `reason` is an adjustment's, or the id of the reversal or refund. `pending_after` and
     `active_after` are the balances after it; as the answer to what was asked for, after all that it brought about.
     """
 
@@ -68,6 +69,7 @@ class TransferAnswer(BaseModel):
     pending_after: int
     active_after: int
     made_at: datetime
+    other_user_id: str | None = Field(None, description="Who received or gave the points of a gift; in the statement")
 
 
 class LotAnswer(BaseModel):
@@ -155,8 +157,12 @@ async def list_transfers(
     work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
 ) -> Page[TransferAnswer]:
     """The statement of a wallet, the newest first."""
-    key = _name(work, user_id, currency)
-    return answer_page(TransferAnswer, await postgres.list_transfers(work.connection, key, kind, pages))
+    transfers, cursor = await postgres.list_transfers(work.connection, _name(work, user_id, currency), kind, pages)
+    others = await find_others(work.connection, work.caller, transfers)
+    items = [TransferAnswer.model_validate(each, from_attributes=True) for each in transfers]
+    for item, transfer in zip(items, transfers, strict=True):
+        item.other_user_id = others.get(transfer.transfer_id)
+    return Page(items=items, next_cursor=cursor)
 
 
 @router.get("/{currency}/lots")
@@ -186,7 +192,7 @@ async def spend_points(
     await open_page(work.connection, held)
     if not held.spend(transfer_id, body.spend_id, body.amount, now):
         raise NotEnough(held, body.amount)
-    await store_wallet(work.connection, held)
+    await store_wallets(work.connection, held)
     return _describe_transfer(held.transfers[-1])
 
 
@@ -252,7 +258,7 @@ async def adjust_points(
         await open_page(work.connection, held)
     if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
         raise NotEnough(held, -body.amount)
-    await store_wallet(work.connection, held)
+    await store_wallets(work.connection, held)
     return _tell(held, transfer_id)
 
 

@@ -17,6 +17,12 @@ class NotEnough(Conflict):
         super().__init__(f"{amount} {wallet.key[2]} are asked for, {there} can be spent", at="/amount")
 
 
+class TooManyLots(Conflict):
+    """409: so many points lie in more lots than go to another user at once; nothing was moved."""
+
+    kind = "too-many-lots"
+
+
 class HoldNotNow(HttpRefused):
     """409 or 410: why a hold can't be captured or voided."""
 

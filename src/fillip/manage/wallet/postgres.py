@@ -43,15 +43,23 @@ async def lock_wallet(connection: Connection, key: WalletKey, at: datetime) -> W
     return wallets[key]
 
 
+async def lock_wallets(connection: Connection, keys: Sequence[WalletKey], at: datetime) -> dict[WalletKey, Wallet]:
+    """Wallets (sorted), locked in this order until the transaction ends and brought up to `at`; fresh where they are not there."""
+    rows = find_rows(connection)
+    wallets = await rows.lock(keys)
+    await rows.mature(wallets, at)
+    return wallets
+
+
 async def open_page(connection: Connection, held: Wallet) -> None:
     """Hand a locked wallet the lots that are spent first; where lots owe already, theirs come before."""
     if not held.balance.owed:
         await find_rows(connection).open_pages({held.key: held}, {held.key: held.balance.expired_to})
 
 
-async def store_wallet(connection: Connection, moved: Wallet) -> None:
-    """Write what was moved in a locked wallet: its balance, lots, transfers and draws."""
-    await find_rows(connection).store([moved])
+async def store_wallets(connection: Connection, *moved: Wallet) -> None:
+    """Write what was moved in locked wallets: their balances, lots, transfers and draws."""
+    await find_rows(connection).store(moved)
 
 
 async def make_wallet(connection: Connection, key: WalletKey) -> None:
@@ -105,6 +113,14 @@ async def find_transfer(connection: Connection, caller: Caller, transfer_id: UUI
     mine = (column.tenant_id == caller.tenant_id) & (column.transfer_id == transfer_id)
     row = (await connection.execute(select(wallet_transfer).where(mine))).one_or_none()
     return None if row is None else _read_transfer(row)
+
+
+async def find_owners(connection: Connection, caller: Caller, transfer_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Whose wallets these transfers of the caller's tenant are in."""
+    column = wallet_transfer.c
+    mine = (column.tenant_id == caller.tenant_id) & column.transfer_id.in_(transfer_ids)
+    rows = await connection.execute(select(column.transfer_id, column.user_id).where(mine)) if transfer_ids else ()
+    return {row[0]: row[1] for row in rows}
 
 
 async def find_end(connection: Connection, key: WalletKey, transfer: Transfer) -> Transfer:
