@@ -14,7 +14,6 @@ PLACES = {
     "user": ("PUT", f"/v1/users/{quote(LONG)}", {"attributes": {}}),
     "users": ("POST", "/v1/users:bulk", {"users": [{"user_id": LONG, "attributes": {}}]}),
     "ticket": ("POST", "/v1/tickets", {"user_id": LONG}),
-    "event": ("GET", f"/v1/events/%2Ftill/{quote(LONG)}", None),
     "wallet": ("GET", f"/v1/users/{quote(LONG)}/wallets", None),
     "spend": ("POST", "/v1/users/ada/wallets/POINTS/spends", {"spend_id": LONG, "amount": 1}),
     "adjustment": (
