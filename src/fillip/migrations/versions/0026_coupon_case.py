@@ -6,7 +6,7 @@ import structlog
 from alembic import op
 
 revision = "0026"
-down_revision = "0024"
+down_revision = "0025"
 _SHOWN = 20
 _FOUND = "SELECT tenant_id, pool_id FROM coupon_pool WHERE case_sensitive ORDER BY tenant_id, pool_id"
 log = structlog.get_logger()
