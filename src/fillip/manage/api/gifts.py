@@ -35,7 +35,7 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "descr
 
 
 @router.post("", status_code=201, responses=_AGAIN)
-async def give(
+async def give_points(
     work: Posting, user_id: UserId, currency: Currency, body: GiftPart, response: Response
 ) -> TransferAnswer:
     """Give active points to another user, those that expire first first; they expire when they would have.
