@@ -167,7 +167,7 @@ async def test_rejections(desk: Desk) -> None:
 
 async def test_points_outstanding(desk: Desk) -> None:
     """At an instant, from one to another, and page by page."""
-    held = {"currency": "POINTS", "pending": 0, "active": 9, "outstanding": 9}
+    held = {"currency": "POINTS", "pending": 0, "active": 9, "held": 0, "outstanding": 9}
     assert (await desk.ask("liability", at="2026-03-02T00:00:00Z")).json() == {"items": [held], "next_cursor": None}
     span: dict[str, Any] = {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
     moved = await desk.ask("liability-movements", **span)

@@ -65,7 +65,7 @@ async def test_a_shadow_tells_what_it_would_grant_and_its_launch_begins_fresh(st
         assert [row[0] for row in used] == [2]
         assert (await http.get("/v1/users/ann/quests")).json()["items"] == []
         (told,) = (await http.get("/v1/decisions?campaign_id=twice")).json()["items"]
-        assert told["rewards"] == [{"kind": "points", "value": 50, "currency": "POINTS"}]
+        assert told["rewards"] == [{"kind": "points", "value": 50, "currency": "POINTS", "wanted": None}]
         explained = (await http.get(f"/v1/decisions/{told['decision_id']}/explain")).json()
         assert {check["check"] for check in explained["checks"] if not check["passed"]} == {"shadow"}
         (quest,) = [check for check in explained["checks"] if check["check"] == "quest"]

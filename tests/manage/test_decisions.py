@@ -4,6 +4,7 @@ import csv
 import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -17,6 +18,7 @@ from tests.manage.ledger_rows import SOURCE, put_decision, put_event, put_incent
 from tests.manage.shop import CASHBACK, QUEST, launch, open_shop
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
+TOLD: dict[str, Any] = {"wanted": None, "resets_at": None}
 
 
 async def list_ids(client: AsyncClient, path: str, name: str) -> list[str]:
@@ -37,7 +39,7 @@ async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: Asyn
     assert await list_ids(acme, "/v1/decisions?event_id=e1", "event_id") == ["e1"]
     assert await list_ids(acme, "/v1/decisions?outcome=denied", "event_id") == ["e2"]
     one = (await acme.get(f"/v1/decisions/{denied}")).json()
-    assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL], [])
+    assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL | TOLD], [])
     assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
     assert (await acme.get("/v1/decisions/17")).status_code == 422
 
@@ -70,7 +72,7 @@ async def test_decisions_and_incentives_come_as_csv_to_who_asks(acme: AsyncClien
         "e2",
         "denied",
         "false",
-        [FULL],
+        [FULL | TOLD],
     )
 
     first = await acme.get("/v1/decisions?limit=1", headers={"Accept": "text/csv, */*"})

@@ -109,6 +109,7 @@ async def test_what_a_path_does_not_take_names_what_it_takes(app: FastAPI, clien
     taken: dict[str, set[str]] = {}
     for method, path, _ in list_operations(app):
         taken.setdefault(path, set()).add(method)
+    taken["/v1/coupons/redemptions"].add("get")  # a code may be called so
     for path, methods in taken.items():
         for method in METHODS - methods:
             answer = await client.request(method, path)

@@ -16,6 +16,8 @@ PLACES = {
     "ticket": ("POST", "/v1/tickets", {"user_id": LONG}),
     "wallet": ("GET", f"/v1/users/{quote(LONG)}/wallets", None),
     "spend": ("POST", "/v1/users/ada/wallets/POINTS/spends", {"spend_id": LONG, "amount": 1}),
+    "hold": ("POST", "/v1/users/ada/wallets/POINTS/holds", {"hold_id": LONG, "amount": 1}),
+    "gift": ("POST", "/v1/users/ada/wallets/POINTS/gifts", {"gift_id": LONG, "to_user_id": "eve", "amount": 1}),
     "adjustment": (
         "POST",
         "/v1/users/ada/wallets/POINTS/adjustments",
@@ -137,7 +139,7 @@ def replace(body: object, dots: str) -> object:
 def test_every_id_of_a_path_is_one_of_these_or_has_a_plain_pattern() -> None:
     """To add one, say above how it can be named."""
     names = {name for router in ROUTERS for route in router.routes for name in route.param_convertors}  # type: ignore[attr-defined]
-    free = {"user_id", "spend_id", "reversal_id", "event_id", "source"}
+    free = {"user_id", "spend_id", "hold_id", "reversal_id", "event_id", "source"}
     plain = {"name", "cohort_id", "list_id", "tenant_id", "campaign_id", "limit_id", "pool_id", "badge_id", "currency"}
     dotted = {"code", "reservation_id"}
     assert names == free | plain | dotted | {"order"} | {

@@ -66,7 +66,7 @@ async def test_points_and_limits_are_announced_as_they_move(site: Site) -> None:
 async def test_a_truncated_table_is_told_to_each_partition_once_between_what_came_before_and_after(site: Site) -> None:
     async with site.publishing():
         counters = [rows.COUNTER.replace("%(user)s", f"'user {number}'") for number in range(12)]
-        for statement in (*counters, "TRUNCATE limit_counter, wallet_transfer", *counters):
+        for statement in (*counters, "TRUNCATE limit_counter, limit_part, wallet_transfer", *counters):
             site.run(statement)
         await site.read(site.topics.used, 28, emptied=True)
         await site.read(site.topics.moved, 4, emptied=True)

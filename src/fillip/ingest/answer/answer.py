@@ -12,14 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fillip.core.problem import Fault
 
-
-def _list_of(component: str) -> Meta:
-    return Meta(extra_json_schema={"type": "array", "items": {"$ref": f"#/components/schemas/{component}"}})
-
-
 State = Literal["decided", "rejected", "pending"]
-Rewards = Annotated[Raw, _list_of("RewardValue")]
-Limits = Annotated[Raw, _list_of("UseAnswer")]
 Payload = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]})]
 
 
@@ -36,6 +29,29 @@ class IncentiveTold(Struct, frozen=True, gc=False):
     expires_at: datetime | None
 
 
+class RewardTold(Struct, frozen=True, gc=False):
+    """What a reward was worth; `wanted` is what it would have been, where a limit gave what was left."""
+
+    kind: str
+    value: int
+    currency: str | None = None
+    wanted: int | None = None
+
+
+class UseTold(Struct, frozen=True, gc=False):
+    """A limit as it stood before the grant: what was used of its cap, and what the grant asked for; see GET /v1/decisions."""
+
+    limit_id: str
+    key: str
+    window_start: str
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+    wanted: int | None = None
+    resets_at: str | None = None
+
+
 class DecisionTold(Struct, frozen=True):
     """The answer of one campaign; `rewards` and `limits` are as the ledger has them."""
 
@@ -48,9 +64,9 @@ class DecisionTold(Struct, frozen=True):
     outranked_by: str | None
     variant: str | None
     local_day: date
-    rewards: Rewards
+    rewards: Sequence[RewardTold]
     shadow: bool
-    limits: Limits
+    limits: Sequence[UseTold]
     book_version: int
     decided_at: datetime
     incentives: Sequence[IncentiveTold] = ()

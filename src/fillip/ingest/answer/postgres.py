@@ -25,7 +25,9 @@ from fillip.ingest.answer.answer import (
     QuestTold,
     RejectionTold,
     ReversalTold,
+    RewardTold,
     StepTold,
+    UseTold,
 )
 from fillip.ingest.answer.receipt import Receipt, point_at
 from fillip.ingest.answer.wait import End, Ends
@@ -38,7 +40,7 @@ PLANS_FOR_S = 1.0
 """A plan of a table that was empty may walk over all of a tenant's rows: none is kept for long."""
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
-_steps = json.Decoder(list[StepTold])
+_rewards, _uses, _steps = json.Decoder(list[RewardTold]), json.Decoder(list[UseTold]), json.Decoder(list[StepTold])
 
 
 class PostgresAnswers:
@@ -171,8 +173,8 @@ def _read_decision(row: asyncpg.Record, incentives: Mapping[UUID, Sequence[Incen
     names = [name for name in DecisionTold.__struct_fields__ if name not in ("rewards", "limits", "incentives")]
     return DecisionTold(
         **{name: row[name] for name in names},
-        rewards=Raw(row["reward_values"]),
-        limits=Raw(row["limits"]),
+        rewards=_rewards.decode(row["reward_values"]),
+        limits=_uses.decode(row["limits"]),
         incentives=incentives.get(row["decision_id"], ()),
     )
 

@@ -2,7 +2,7 @@
 ALTER TABLE coupon_pool ADD COLUMN case_sensitive boolean NOT NULL DEFAULT false;
 ALTER TABLE coupon
     ADD COLUMN case_sensitive boolean NOT NULL DEFAULT false,  -- as its pool, which never changes
-    ADD COLUMN folded text COLLATE "C" NOT NULL GENERATED ALWAYS AS (lower(code)) STORED;
+    ADD COLUMN folded text COLLATE "C" NOT NULL GENERATED ALWAYS AS (lower(code)) STORED CHECK (octet_length(folded) <= 64);
 
 -- Pools with codes that only their case tells apart, in whatever pools these are, go on as they were.
 ALTER TABLE coupon_pool NO FORCE ROW LEVEL SECURITY;
