@@ -335,7 +335,7 @@ async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
     await source.close()
     await walking
     assert_all_once_in_order(ledger, 800)
-    assert sizes[-2] == 40 or sizes[-3] == 40
+    assert max(sizes[len(sizes) // 2 :]) == 40  # the last ones are what the log had at the time
 
 
 async def test_batches_grow_again_when_more_works(log: Log) -> None:
