@@ -318,15 +318,13 @@ async def test_a_size_that_works_is_remembered(log: Log) -> None:
 
 
 async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
-    ledger, commits, sizes = Ledger(), 0, list[int]()
+    ledger, tried = Ledger(), list[list[int]]()
 
     async def commit(batch: Batch, items: Sequence[Record]) -> None:
-        nonlocal commits
-        commits += 1
-        if commits % 2:
+        tried.append([record.offset for record in items])
+        if len(tried) % 2:
             raise TimeoutError("another was first")
         await ledger.commit(batch, items)
-        sizes.append(len(items))
 
     await log.append(0, 800)
     source = log.join(ledger, max_records=40)
@@ -335,7 +333,9 @@ async def test_a_lost_race_makes_no_batch_smaller(log: Log) -> None:
     await source.close()
     await walking
     assert_all_once_in_order(ledger, 800)
-    assert max(sizes[len(sizes) // 2 :]) == 40  # the last ones are what the log had at the time
+    assert tried[::2] == tried[1::2], "the whole is tried again"
+    sizes = [len(offsets) for offsets in tried[1::2]]
+    assert max(sizes[len(sizes) // 2 :]) == 40, "and what comes behind is as large, where the log has so much"
 
 
 async def test_batches_grow_again_when_more_works(log: Log) -> None:
