@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -16,8 +16,16 @@ AWAY_FOR_S = 5.0
 ASIDE_FOR_S = 300.0
 Key = tuple[object, ...]
 """What tells a row that is due from the others; the tenant comes first."""
+Columns = list[list[object]]
 
 log = structlog.get_logger()
+
+
+class _Row(Protocol):
+    def __getitem__(self, column: int, /) -> object: ...
+
+
+Row = TypeVar("Row", bound=_Row)
 
 
 class Due(Protocol):
@@ -33,22 +41,29 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.after = ""
+        self._after = ""
         self._aside: dict[Key, float] = {}
 
-    def list_aside(self, width: int) -> list[list[object]]:
+    def _list_aside(self, width: int) -> Columns:
         """The columns of the keys that are set aside now."""
         now = monotonic()
         self._aside = {key: until for key, until in self._aside.items() if until > now}
         return [[key[column] for key in self._aside] for column in range(width)]
 
-    def note(self, tenant_ids: Sequence[str], wanted: int) -> bool:
-        """Remember the tenants of a portion's rows, in their order; fewer than `wanted`: the round is over.
+    async def find(
+        self, width: int, most: int, ask: Callable[[str, Columns], Awaitable[Sequence[Row]]]
+    ) -> Sequence[Row]:
+        """At most `most` rows that are due, of the tenants whose turn it is; none where there are none of any tenant.
 
-        False where nobody was left in this round: ask again from the first tenant on.
+        `ask` gives those of the tenants behind the one named, by tenant, without those of the keys of `width` columns; a row begins
+        with its tenant. Fewer than `most`: the round is over. Where nobody was left in it, the first tenant is asked again.
         """
-        began, self.after = self.after, tenant_ids[-1] if len(tenant_ids) >= wanted else ""
-        return bool(tenant_ids) or not began
+        while True:
+            began = self._after
+            rows = await ask(began, self._list_aside(width))
+            self._after = str(rows[-1][0]) if len(rows) >= most else ""
+            if rows or not began:
+                return rows
 
     async def move(self, keys: Sequence[Key], move: Callable[[Sequence[Key]], Awaitable[int]]) -> int:
         """Move these rows in one transaction; how many. One by which it fails is found by halving and set aside.

@@ -30,3 +30,12 @@ def retry_transient() -> Iterator[None]:
         raise
     except TRANSIENT_ERRORS as error:
         raise Retry(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def retry_sweep(failed: str) -> Iterator[None]:
+    """Raise Retry, which says what `failed`, for whatever the server answers: the sweep comes again."""
+    try:
+        yield
+    except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
+        raise Retry(f"{failed}: {type(error).__name__}: {error}") from error

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import asyncpg
 
-from fillip.core.errors import Retry
 from fillip.settle.coupons.codes import make_codes
-from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
+from fillip.settle.sweep import Columns, Key, Turns
+from fillip.settle.transient_postgres import retry_sweep, retry_transient
 
 PORTION_CODES = 2_000
 """Made in some 3 ms, so that what shares the event loop does not notice."""
@@ -27,17 +26,13 @@ class PostgresDueCodes:
 
     async def move_due(self, at: datetime) -> int:
         """Add one portion to a generation, tenants in turn. What was added is counted in the same transaction."""
-        try:
-            found = await self._find()
+        with retry_sweep("coupon codes were not made"):
+            found = [tuple(row) for row in await self._turns.find(2, 1, self._find)]
             return await self._turns.move(found, self._add) if found else 0
-        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
-            raise Retry(f"coupon codes were not made: {type(error).__name__}: {error}") from error
 
-    async def _find(self) -> list[Key]:
-        while True:
-            rows = await self._finder.fetch(SQL["find_open"], self._turns.after, 1, *self._turns.list_aside(2))
-            if self._turns.note([row["tenant_id"] for row in rows], 1):
-                return [tuple(row) for row in rows]
+    async def _find(self, after: str, aside: Columns) -> Sequence[asyncpg.Record]:
+        found: Sequence[asyncpg.Record] = await self._finder.fetch(SQL["find_open"], after, 1, *aside)
+        return found
 
     async def _add(self, keys: Sequence[Key]) -> int:
         ((tenant_id, generation_id),) = keys

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import asyncpg
 
-from fillip.core.errors import Retry
-from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
+from fillip.settle.sweep import Columns, Key, Turns
+from fillip.settle.transient_postgres import retry_sweep, retry_transient
 
 PORTION, OF_A_TENANT = 500, 100
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
@@ -26,18 +25,16 @@ class PostgresDueIncentives:
 
     async def move_due(self, at: datetime) -> int:
         """Expire those that have been due longest and that nobody is changing, and tell their users."""
-        try:
-            due = await self._find(at)
+        with retry_sweep("due incentives were not moved"):
+            rows = await self._turns.find(2, PORTION, partial(self._find, at))
+            due = [tuple(row) for row in rows]
             return await self._turns.move(due, partial(self._expire, at=at)) if due else 0
-        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
-            raise Retry(f"due incentives were not moved: {type(error).__name__}: {error}") from error
 
-    async def _find(self, at: datetime) -> list[Key]:
-        while True:
-            aside = self._turns.list_aside(2)
-            rows = await self._finder.fetch(SQL["find_due"], at, self._turns.after, OF_A_TENANT, PORTION, *aside)
-            if self._turns.note([row["tenant_id"] for row in rows], PORTION):
-                return [tuple(row) for row in rows]
+    async def _find(self, at: datetime, after: str, aside: Columns) -> Sequence[asyncpg.Record]:
+        found: Sequence[asyncpg.Record] = await self._finder.fetch(
+            SQL["find_due"], at, after, OF_A_TENANT, PORTION, *aside
+        )
+        return found
 
     async def _expire(self, due: Sequence[Key], at: datetime) -> int:
         tenants, ids = [str(tenant) for tenant, _ in due], [incentive_id for _, incentive_id in due]

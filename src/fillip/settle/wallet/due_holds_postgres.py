@@ -7,11 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
-from fillip.core.errors import Retry
 from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS
 from fillip.rows.wallet.hold_postgres import HoldRows
-from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
+from fillip.settle.sweep import Columns, Key, Turns
+from fillip.settle.transient_postgres import retry_sweep, retry_transient
 from fillip.settle.wallet.postgres import SQL
 
 PORTION_HOLDS, OF_A_TENANT = 50, 20
@@ -32,18 +31,16 @@ class PostgresDueHolds:
 
     async def move_due(self, at: datetime) -> int:
         """Release what holds have to give back, in wallets that nobody holds."""
-        try:
-            keys = await self._find(at)
+        with retry_sweep("holds that timed out were not released"):
+            rows = await self._turns.find(4, PORTION_HOLDS, partial(self._find, at))
+            keys = [tuple(row) for row in rows]
             return await self._turns.move(keys, partial(self._move, at=at)) if keys else 0
-        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
-            raise Retry(f"holds that timed out were not released: {type(error).__name__}: {error}") from error
 
-    async def _find(self, at: datetime) -> list[Key]:
-        while True:
-            after, aside = self._turns.after, self._turns.list_aside(4)
-            rows = await self._finder.fetch(SQL["find_due_holds"], at, after, OF_A_TENANT, PORTION_HOLDS, *aside)
-            if self._turns.note([row["tenant_id"] for row in rows], PORTION_HOLDS):
-                return [tuple(row.values()) for row in rows]
+    async def _find(self, at: datetime, after: str, aside: Columns) -> Sequence[asyncpg.Record]:
+        found: Sequence[asyncpg.Record] = await self._finder.fetch(
+            SQL["find_due_holds"], at, after, OF_A_TENANT, PORTION_HOLDS, *aside
+        )
+        return found
 
     async def _move(self, keys: Sequence[Key], at: datetime) -> int:
         return sum([await self._release(str(k[0]), str(k[1]), str(k[2]), UUID(str(k[3])), at=at) for k in keys])

@@ -6,10 +6,9 @@ from functools import partial
 
 import asyncpg
 
-from fillip.core.errors import Retry
 from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS
-from fillip.settle.sweep import Key, Turns
-from fillip.settle.transient_postgres import TRANSIENT_ERRORS, retry_transient
+from fillip.settle.sweep import Columns, Key, Turns
+from fillip.settle.transient_postgres import retry_sweep, retry_transient
 from fillip.settle.wallet.postgres import SQL, PostgresWallets
 
 PORTION_WALLETS, OF_A_TENANT = 50, 20
@@ -30,18 +29,17 @@ class PostgresDueWallets:
 
     async def move_due(self, at: datetime) -> int:
         """Activate and expire what is due, and let lots pay what draws are owed, in wallets that nobody holds."""
-        try:
-            portions, move = self._divide(await self._find(at)), partial(self._move, at=at)
+        with retry_sweep("due points were not moved"):
+            rows = await self._turns.find(3, PORTION_WALLETS, partial(self._find, at))
+            portions, move = self._divide(rows), partial(self._move, at=at)
             return sum([await self._turns.move(portion, move) for portion in portions])
-        except (*TRANSIENT_ERRORS, asyncpg.PostgresError, Retry) as error:
-            raise Retry(f"due points were not moved: {type(error).__name__}: {error}") from error
 
-    async def _find(self, at: datetime) -> list[asyncpg.Record]:
-        while True:
-            few, after, aside = self._few_lots + 1, self._turns.after, self._turns.list_aside(3)
-            rows = await self._finder.fetch(SQL["find_due"], at, few, after, OF_A_TENANT, PORTION_WALLETS, *aside)
-            if self._turns.note([row["tenant_id"] for row in rows], PORTION_WALLETS):
-                return list(rows)
+    async def _find(self, at: datetime, after: str, aside: Columns) -> Sequence[asyncpg.Record]:
+        few = self._few_lots + 1
+        found: Sequence[asyncpg.Record] = await self._finder.fetch(
+            SQL["find_due"], at, few, after, OF_A_TENANT, PORTION_WALLETS, *aside
+        )
+        return found
 
     def _divide(self, rows: Sequence[asyncpg.Record]) -> Iterator[list[Key]]:
         """Wallets (sorted) that together have no more lots due than a page; one with many is by itself."""
