@@ -1,4 +1,4 @@
-"""Holds of points: what a checkout sets aside."""
+"""Holds of points: what a checkout sets aside. Gifts, from one user to another."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
--- Holds: points that a checkout sets aside. Locks wallets and transfers of points for as long as the latter are checked.
+-- Holds: points that a checkout sets aside; gifts: points that go from one user to another. Locks wallets and transfers of points for as long as the latter are checked.
 ALTER TABLE wallet ADD COLUMN held bigint NOT NULL DEFAULT 0 CHECK (held >= 0); -- set aside by holds
 ALTER TABLE wallet_transfer
     DROP CONSTRAINT wallet_transfer_kind_check, DROP CONSTRAINT wallet_transfer_debit_check, DROP CONSTRAINT wallet_transfer_credit_check,
     ADD CONSTRAINT wallet_transfer_kind_check CHECK (kind IN (
-        'grant', 'activate', 'spend', 'refund', 'expire', 'reverse', 'adjust', 'hold', 'capture', 'release')),
+        'grant', 'activate', 'spend', 'refund', 'expire', 'reverse', 'adjust', 'hold', 'capture', 'release', 'give', 'receive')),
     ADD CONSTRAINT wallet_transfer_debit_check CHECK (debit IN ('issued', 'pending', 'active', 'held', 'spent', 'expired', 'reversed')),
     ADD CONSTRAINT wallet_transfer_credit_check CHECK (credit IN ('issued', 'pending', 'active', 'held', 'spent', 'expired', 'reversed'));
 
@@ -72,7 +72,8 @@ BEGIN
     )
     UPDATE wallet_transfer t SET user_id = pseudonym,
         reason = CASE t.kind WHEN 'adjust' THEN 'erased' ELSE erase_text(t.reason, salt) END,
-        source_id = CASE WHEN t.kind IN ('spend', 'refund', 'adjust', 'hold', 'capture', 'release') THEN erase_text(t.source_id, salt) ELSE t.source_id END
+        source_id = CASE WHEN t.kind IN ('spend', 'refund', 'adjust', 'hold', 'capture', 'release', 'give') THEN erase_text(t.source_id, salt)
+            ELSE t.source_id END
     FROM page WHERE t.tenant_id = of_tenant AND t.transfer_id = page.transfer_id;
     GET DIAGNOSTICS many = ROW_COUNT; moved := moved + many;
 
