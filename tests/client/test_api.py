@@ -1,12 +1,12 @@
 """The client of the API: what it does about a broken connection, and what it says of a refusal."""
 
 import http.server
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from fillip.client.api import ApiClient, CallFailed
+from tests.client.doors import serve
 
 
 class _Door(http.server.BaseHTTPRequestHandler):
@@ -34,13 +34,8 @@ class _Door(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def breaking_door() -> Iterator[str]:
     _Door.seen.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(_Door) as url:
+        yield url
 
 
 def test_a_broken_connection_is_retried_under_the_same_idempotency_key(breaking_door: str) -> None:

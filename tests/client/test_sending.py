@@ -3,7 +3,6 @@
 import http.server
 import io
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from fillip.core.errors import Crash
 
 ROOM = 300
 """Events that the door's quota has room for at once."""
+from tests.client.doors import serve
 
 
 class _Door(http.server.BaseHTTPRequestHandler):
@@ -58,13 +58,8 @@ class _Door(http.server.BaseHTTPRequestHandler):
 def events_door() -> Iterator[str]:
     _Door.taken.clear()
     _Door.busy.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(_Door) as url:
+        yield url
 
 
 def send(door: str, text: str) -> tuple[SentEvents, list[RefusedEvent]]:
