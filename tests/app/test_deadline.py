@@ -22,7 +22,7 @@ from fillip.app.valkey import connect_valkey
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.embedded.ports import choose_free_port
-from fillip.ingest.http import events_route
+from fillip.ingest.http import EventsDoor
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.manage.app import build_app
 from fillip.manage.store.postgres import open_engine
@@ -47,7 +47,9 @@ def build_doors() -> dict[str, Any]:
     )
     absent: Any = None
     return {
-        "events": Starlette(routes=[events_route(Keys(), rates, absent, absent, "t", waits=absent, refusals=absent)]),
+        "events": Starlette(
+            routes=[EventsDoor(Keys(), rates, absent, absent, "t", waits=absent, refusals=absent).route]
+        ),
         "manage": build_app(away, away, "operator", Keys(), gateway_url="ws://127.0.0.1"),
         "analyse": build_reports(absent, absent, Keys(), rates),
     }

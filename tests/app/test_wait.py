@@ -21,7 +21,7 @@ from fillip.embedded.addresses import Addresses
 from fillip.ingest.answer import wait
 from fillip.ingest.answer.postgres import PostgresAnswers
 from fillip.ingest.answer.wait import Waits
-from fillip.ingest.http import events_route
+from fillip.ingest.http import EventsDoor
 from fillip.ingest.refused import DoorRefusals
 from fillip.limit.rates_valkey import ValkeyRates
 from fillip.limit.refused_valkey import ValkeyRefusedEvents
@@ -77,7 +77,7 @@ async def open_door(shop: Shop, database: str, servers: Addresses, topics: Topic
         waits = Waits(PostgresAnswers(pool, topics.received))
         books = PostgresBooks(shop.pool)
         rates, refusals = ValkeyRates(valkey), DoorRefusals(ValkeyRefusedEvents(valkey))
-        route = events_route(Keys(), rates, books, producer, topics.received, waits=waits, refusals=refusals)
+        route = EventsDoor(Keys(), rates, books, producer, topics.received, waits=waits, refusals=refusals).route
         transport = httpx.ASGITransport(Starlette(routes=[route]))
         async with follow(waits), httpx.AsyncClient(transport=transport, base_url="http://door") as client:
             async with asyncio.timeout(WITHIN_S):

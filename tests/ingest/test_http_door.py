@@ -20,7 +20,7 @@ from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.embedded.addresses import Addresses
 from fillip.ingest import Ingest
-from fillip.ingest.http import events_route
+from fillip.ingest.http import EventsDoor
 from fillip.ingest.refused import LOST, WAITING_OF_TENANT, DoorRefusals
 from fillip.ingest.seen_events import SeenEvents
 from fillip.limit.rates_valkey import ValkeyRates
@@ -83,7 +83,9 @@ async def open_door(
     # not by Fillip's own client, which gives up after 50 ms
     async with Redis.from_url(valkey_url) as valkey:
         refusals = DoorRefusals(ValkeyRefusedEvents(valkey))
-        route = events_route(Keys(), ValkeyRates(valkey), books, producer, topic, waits=NOBODY_WAITS, refusals=refusals)
+        route = EventsDoor(
+            Keys(), ValkeyRates(valkey), books, producer, topic, waits=NOBODY_WAITS, refusals=refusals
+        ).route
         app = Starlette(routes=[route])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             yield Door(bootstrap, topic, client)

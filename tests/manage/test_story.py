@@ -21,7 +21,7 @@ from fillip.analyse.own_doors import received_http
 from fillip.core.identity import identify_event
 from fillip.core.ports import RefusedEvents
 from fillip.embedded.addresses import Addresses
-from fillip.ingest.http import Producer, events_route
+from fillip.ingest.http import EventsDoor, Producer
 from fillip.ingest.refused import DoorRefusals
 from fillip.limit import refused_valkey
 from fillip.limit.rates_valkey import ValkeyRates
@@ -94,7 +94,7 @@ async def story(plane: Plane, acme: AsyncClient, tmp_path: Path, servers: Addres
         nobody_waits: Any = None
         producer = cast(Producer, NoProducer())
         rates, books = ValkeyRates(valkey), world.worker.books
-        route = events_route(state.keys, rates, books, producer, "t", waits=nobody_waits, refusals=refusals)
+        route = EventsDoor(state.keys, rates, books, producer, "t", waits=nobody_waits, refusals=refusals).route
         headers = {"Authorization": f"Bearer {plane.keys['acme']}"}
         transport = httpx.ASGITransport(Starlette(routes=[route]))
         door = AsyncClient(transport=transport, base_url="http://door", headers=headers)

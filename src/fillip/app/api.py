@@ -20,7 +20,7 @@ from fillip.app.valkey import connect_valkey
 from fillip.http.health import HEALTH_PATHS
 from fillip.ingest.answer.postgres import PostgresAnswers
 from fillip.ingest.answer.wait import Waits
-from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, events_route
+from fillip.ingest.http import EVENTS_OPENAPI, EventEntry, EventsDoor
 from fillip.ingest.refused import DoorRefusals
 from fillip.limit.hot_campaigns_valkey import ValkeyHotCampaigns
 from fillip.limit.rates_valkey import ValkeyRates
@@ -72,7 +72,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             user_queries, seen_counts = AnalyseUserQueries(asking), AnalyseSeenCounts(engine, asking)
             received = AnalyseReceivedEvents(asking, ends.read)
         refusals, waits = DoorRefusals(refused), Waits(PostgresAnswers(pool, topics.received))
-        door = events_route(keys, rates, books, producer, topics.received, waits=waits, refusals=refusals)
+        door = EventsDoor(keys, rates, books, producer, topics.received, waits=waits, refusals=refusals).route
         paths, schemas = describe_reports_at(settings.analyse_base)
         app = build_app(
             engine,

@@ -42,7 +42,7 @@ from fillip.ingest.request import (
 from fillip.ingest.seen_events import SeenEvents
 from fillip.stream.belt import StreamError
 
-__all__ = ["EVENTS_OPENAPI", "EventEntry", "events_route"]
+__all__ = ["EVENTS_OPENAPI", "EventEntry", "EventsDoor"]
 
 SCOPE = "events:write"
 
@@ -58,26 +58,6 @@ class Producer(Protocol):
 
     async def send_placed(self, messages: Sequence[Message]) -> list[tuple[int, int]]:
         """The same; partition and offset of each."""
-
-
-def events_route(
-    keys: KeyRing,
-    rates: Rates,
-    book: CampaignBook,
-    producer: Producer,
-    topic: str,
-    *,
-    waits: Waits,
-    refusals: DoorRefusals,
-) -> Route:
-    """POST /v1/events: one CloudEvent or an array of at most 1,000; 202 once the broker has them all, else nothing.
-
-    With `wait` (ms) 200 and what came of each, once the ledger has all; 202 with what is known when the time is over.
-    With `on_error=continue` the good ones are taken, and the others told by index.
-    Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
-    """
-    door = _EventsDoor(keys, rates, book, producer, topic, waits=waits, refusals=refusals)
-    return Route("/v1/events", door, methods=["POST"])
 
 
 class EventEntry:
@@ -102,7 +82,14 @@ class EventEntry:
         self._recent.keep({key: says})
 
 
-class _EventsDoor:
+class EventsDoor:
+    """POST /v1/events: one CloudEvent or an array of at most 1,000; 202 once the broker has them all, else nothing.
+
+    With `wait` (ms) 200 and what came of each, once the ledger has all; 202 with what is known when the time is over.
+    With `on_error=continue` the good ones are taken, and the others told by index.
+    Answers 400, 401, 403, 409, 413, 415, 422, 429 and 503 as problems (RFC 9457) that name each faulty event.
+    """
+
     def __init__(
         self,
         keys: KeyRing,
@@ -122,6 +109,11 @@ class _EventsDoor:
         self._waits = waits
         self._refusals = refusals
         self._recent = SeenEvents()
+
+    @property
+    def route(self) -> Route:
+        """Where it stands."""
+        return Route("/v1/events", self, methods=["POST"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
