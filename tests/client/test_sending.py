@@ -11,10 +11,10 @@ import pytest
 from fillip.client.api import ApiClient, CallRefused
 from fillip.client.sending import RefusedEvent, SentEvents, read_events, send_events
 from fillip.core.errors import Crash
+from tests.client.doors import serve
 
 ROOM = 300
 """Events that the door's quota has room for at once."""
-from tests.client.doors import serve
 
 
 class _Door(http.server.BaseHTTPRequestHandler):

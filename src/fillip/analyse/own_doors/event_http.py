@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.routing import Route
 
 from fillip.analyse.own_doors.erasures_http import ReadPositions
-from fillip.analyse.own_doors.loaded_door import LoadedDoor, Wanted
+from fillip.analyse.own_doors.loaded_door import LoadedDoor, LoadedQuery
 from fillip.analyse.query.queries import Queries
 from fillip.core.instant import MIN_TIME
 from fillip.http.event_query import PATH, EventQuery
@@ -22,6 +22,6 @@ def event_route(queries: Queries, read_positions: ReadPositions, topic: str, key
     return Route(PATH, door, methods=["POST"])
 
 
-def _read(asked: EventQuery) -> Wanted:
+def _read(asked: EventQuery) -> LoadedQuery:
     since_us = (asked.since - MIN_TIME) // timedelta(microseconds=1)
-    return Wanted(asked.tenant_id, asked.ends, {"source": asked.source, "id": asked.id, "since_us": since_us})
+    return LoadedQuery(asked.tenant_id, asked.ends, {"source": asked.source, "id": asked.id, "since_us": since_us})

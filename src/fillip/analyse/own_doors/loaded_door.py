@@ -15,7 +15,7 @@ from fillip.analyse.query.queries import Queries
 from fillip.analyse.query.task import LIVE
 
 
-class Wanted(Struct, frozen=True):
+class LoadedQuery(Struct, frozen=True):
     """Of which tenant, up to which offsets events have to be loaded, and what the query is given."""
 
     tenant_id: str
@@ -33,7 +33,7 @@ class LoadedDoor(Generic[Question]):
     key: str
     kind: type[Question]
     sql: str
-    read: Callable[[Question], Wanted]
+    read: Callable[[Question], LoadedQuery]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HttpRefused, Refused, and Retry where events are not loaded so far."""

@@ -7,7 +7,7 @@ import msgspec
 from starlette.routing import Route
 
 from fillip.analyse.own_doors.erasures_http import ReadPositions
-from fillip.analyse.own_doors.loaded_door import LoadedDoor, Wanted
+from fillip.analyse.own_doors.loaded_door import LoadedDoor, LoadedQuery
 from fillip.analyse.query.queries import Queries
 from fillip.core.instant import MIN_TIME
 from fillip.http.seen_query import PATH, SeenQuery
@@ -23,7 +23,7 @@ def seen_route(queries: Queries, read_positions: ReadPositions, topic: str, key:
     return Route(PATH, door, methods=["POST"])
 
 
-def _read(asked: SeenQuery) -> Wanted:
+def _read(asked: SeenQuery) -> LoadedQuery:
     spans = msgspec.json.encode(asked.spans).decode()
     since_us = (asked.since - MIN_TIME) // timedelta(microseconds=1)
-    return Wanted(asked.tenant_id, asked.list_ends(), {"spans": spans, "since_us": since_us})
+    return LoadedQuery(asked.tenant_id, asked.list_ends(), {"spans": spans, "since_us": since_us})
