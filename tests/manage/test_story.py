@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -32,6 +31,8 @@ from tests.conftest import run_sql
 from tests.manage.backfill_world import KEY, NOW, BackfillWorld, buy, open_backfill_world, take_back
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, LONG_AGO, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
+
+pytestmark = pytest.mark.xdist_group("story")  # what is refused is remembered under the tenant's name, which all have
 
 ALL = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 
@@ -75,11 +76,7 @@ async def story(plane: Plane, acme: AsyncClient, tmp_path: Path, servers: Addres
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_backfill_world(plane, acme, tmp_path))
         asking = await stack.enter_async_context(open_client(world.analyse_url, KEY))
-        own = 1 + int(
-            os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-        )  # tests beside this one have an acme too
-        url = f"{servers.valkey_url.rpartition('/')[0]}/{own}"
-        valkey = await stack.enter_async_context(Redis.from_url(url))
+        valkey = await stack.enter_async_context(Redis.from_url(servers.valkey_url))
         await valkey.delete("refused:{acme}", "refused:{acme}:order")
         refused = ValkeyRefusedEvents(valkey)
 
