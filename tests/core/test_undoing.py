@@ -18,13 +18,17 @@ STEPS = (
     Step("spend", "BUY", sum="event.cents", at_least=20),
     Step("visit", "BUY", count=3),
     Step("come", "BUY", streak=Streak(2, "day", 1)),
+    Step("friend", "BUY", distinct="event.friend", count=3),
 )
 EVENTS = st.lists(
     st.builds(
-        lambda day, steps, cents: quest_event(day * 86_400, steps=tuple(sorted(steps)), amounts={0: cents}),
+        lambda day, steps, cents, friend: quest_event(
+            day * 86_400, steps=tuple(sorted(steps)), amounts={0: cents}, distinct={3: friend}
+        ),
         st.integers(0, 6),
-        st.sets(st.integers(0, 2), min_size=1),
+        st.sets(st.integers(0, 3), min_size=1),
         st.integers(-9, 15),
+        st.sampled_from(["bo", "cy", "di", "ed"]),
     ),
     min_size=1,
     max_size=12,

@@ -71,6 +71,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         "at_least": 150}], start={"at": "event", "action": "BUY", "rule": "event.amount == 101"}, instance="event",
         window_s=DAY_S, lateness_s=3600),
     "by-shop": _quest("Two in a shop", [BUY | {"count": 2}], instance={"key": "event.shop"}, repeatable=True),
+    "shops": _quest("Two shops, then another purchase", [BUY | {"distinct": "event.shop", "count": 2},
+        {"name": "then", "action": "BUY", "rule": "event.amount == 101"}], repeatable=True),
     "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}],
         lateness_s=75 * 3600),
     "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
@@ -152,6 +154,10 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
             BUY | {"rule": "event.shop == start.shop"},
             BUY | {"name": "more", "rule": 'event.amount > 100 && event.shop == start.shop'}],
             start={"at": "event", "action": "BUY", "rule": "event.amount >= 100"}, instance="event", ordered=False),
+    ],
+    "shops": [
+        _quest("In any order, small purchases too", [BUY | {"rule": "true", "distinct": "event.shop", "count": 2},
+            {"name": "then", "action": "BUY"}], ordered=False, window_s=2 * DAY_S),
     ],
     "streak": [
         _quest("Three days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 3}}], lateness_s=75 * 3600),

@@ -37,7 +37,7 @@ from fillip.core.match import candidate as match_candidate
 from fillip.core.match import limit_charges as charge
 from fillip.core.match.candidate import Match
 from fillip.core.quest import batch as questing
-from fillip.core.quest import instance
+from fillip.core.quest import instance, step
 from fillip.core.quest import reversal as undoing
 from fillip.core.rolling import Part, Parts
 from fillip.core.schema import reader
@@ -151,6 +151,12 @@ def _close_behind(form: Any, newest: date | None, day: date, due_day: date) -> b
     return newest is not None and day < newest
 
 
+def _forget_repeats(part: Any, state: step.StepState, *given: Any) -> step.StepState | None:
+    """An event of a value that was counted gives nothing, so it is not there when the other is taken back."""
+    after = _add_event(part, state, *given)
+    return None if part.distinct and after is state else after
+
+
 def _find_for_first(self: route.Route, steps: Iterable[int], *rest: Any) -> tuple[int, ...]:
     """Only what asks for the first step that the event meets is found."""
     return _find_route(self, list(steps)[:1], *rest)
@@ -257,7 +263,7 @@ _drop_duplicates, _decide, _number = stage._drop_duplicates, settlement.decide, 
 _list_requests_of, _build_candidate = settlement._list_requests_of, match_stage._build_candidate
 _find_reason, _record, _weigh = settlement._find_reason, settlement._record, weigh
 _list_values = rows._list_values
-_meet, _advance = instance.meet, instance.advance
+_meet, _advance, _add_event = instance.meet, instance.advance, step.add_event
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _read_past, _narrow_book = BackfillWalk._read_event, narrow_book
 _find_end = PeriodEnd.find
@@ -343,6 +349,8 @@ FAULTS = [
     ),
     Fault("late days of a streak that never join", _attribute(instance, "is_closed", _close_behind)),
     Fault("late days of a streak that always join", _attribute(instance, "is_closed", lambda *said: False)),
+    Fault("a value that counts twice", _attribute(step, "add_value", lambda marks, value: (*marks, value))),
+    Fault("a reversal that forgets who else had the value", _attribute(instance, "add_event", _forget_repeats)),
     Fault("an instance that another follows goes on", _attribute(instance, "_close", lambda each, follower: each)),
     Fault(
         "kept instances under the newest version", _attribute(instance.QuestEvent, "under", lambda self, version: self)

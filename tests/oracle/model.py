@@ -438,6 +438,7 @@ def _read_meeting(
     if quest is None:
         return None
     starts_at, ends_at = read_schedule(definition, seen.book.tenant["time_zone"])
+    amounts, values = _read_amounts(seen, quest, roles), _read_values(seen, quest, roles)
     meeting = Meeting(
         name=(campaign_id + (f"~{number}" if _is_in_shadow(seen, campaign_id) else ""), seen.event["subject"]),
         event=seen.name,
@@ -448,7 +449,10 @@ def _read_meeting(
         zone=seen.book.tenant["time_zone"],
         offset=seen.offset,
         starts="start" in roles,
-        amounts=_read_amounts(seen, quest, roles),
+        amounts={
+            step: amount for step, amount in amounts.items() if step in values or "distinct" not in quest["steps"][step]
+        },
+        values=values,
         key=_name_key(seen) if quest.get("instance") == "event" else "",
         campaign_starts_at=starts_at,
         campaign_ends_at=ends_at,
@@ -476,6 +480,16 @@ def _read_amounts(seen: Seen, quest: Document, roles: list[str | int]) -> dict[i
                 term = quest["steps"][role].get("sum")
                 amounts[role] = int(evaluate(term, **read_roots(seen))) if term else 1
     return amounts
+
+
+def _read_values(seen: Seen, quest: Document, roles: list[str | int]) -> dict[int, str]:
+    """Of the steps that count different values those that the event has; one without is not met."""
+    values = {}
+    for role in roles:
+        if isinstance(role, int) and (source := quest["steps"][role].get("distinct")):
+            with suppress(RuleFails):
+                values[role] = read_key(seen, source)
+    return values
 
 
 def read_key(seen: Seen, source: str) -> str:

@@ -16,7 +16,7 @@ MOST_OPEN = 100
 class Meeting:
     """What one event is to one quest: whether it meets the start's rule, the steps whose rule holds, and their terms.
 
-    `amounts` are the terms of the steps that sum; `key` is that of the instance which the event would open; `clock_at`
+    `amounts` are the terms of the steps that sum, `values` those of the steps that count different ones; `key` is that of the instance which the event would open; `clock_at`
     is the time that tells whether it comes too late. `data` is what is kept of an event that opens an instance, None
     where no rule reads it; `admits` asks the rule of a step that does.
     """
@@ -35,6 +35,7 @@ class Meeting:
     campaign_starts_at: datetime | None
     campaign_ends_at: datetime | None
     data: Mapping[str, Any] | None = None
+    values: Mapping[int, str] = field(default_factory=dict)
     admits: Callable[[int, Mapping[str, Any] | None, datetime], bool] = lambda step, start, started_at: True
 
     @property
@@ -77,11 +78,14 @@ class Meeting:
 
 @dataclass
 class Progress:
-    """How far a step is; of a streak, the first days of all its units, in the order in which they came."""
+    """How far a step is; of a streak, the first days of all its units, in the order in which they came; of one that counts
+    different values, those.
+    """
 
     done: int = 0
     met: bool = False
     units: tuple[date, ...] = ()
+    values: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -92,6 +96,7 @@ class Given:
     event: str
     amount: int
     day: date
+    value: str = ""
     reversed: int = 0
 
 
@@ -140,11 +145,15 @@ class Instance:
             return False
         return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
 
-    def add(self, index: int, amount: int, day: date) -> bool:
+    def add(self, index: int, amount: int, day: date, value: str = "") -> bool:
         """Count once more for a step; whether the event gave anything."""
         step, progress = self.quest["steps"][index], self.steps[index]
         streak = step.get("streak")
-        if streak is None:
+        if "distinct" in step:
+            if value not in progress.values:
+                progress.values |= {value}
+                progress.done = min(len(progress.values), needed(step))
+        elif streak is None:
             progress.done += amount
         else:
             unit, known = start_unit(streak, day), progress.units
@@ -258,8 +267,10 @@ def _count(meeting: Meeting, instance: Instance) -> bool:
     steps = after.quest["steps"]
     waiting = [index for index in waiting if not meeting.comes_too_late(steps[index], after.steps[index])]
     met = [index for index in waiting if meeting.admits(index, instance.data, instance.started_at)]
-    gifts = [Given(index, meeting.event, meeting.amounts[index], meeting.day) for index in met]
-    given = [each for each in gifts if after.add(each.step, each.amount, each.day)]
+    gifts = [
+        Given(index, meeting.event, meeting.amounts[index], meeting.day, meeting.values.get(index, "")) for index in met
+    ]
+    given = [each for each in gifts if after.add(each.step, each.amount, each.day, each.value)]
     if not given:
         return False
     instance.version, instance.quest, instance.steps = after.version, after.quest, after.steps

@@ -81,7 +81,7 @@ def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> Non
             instance.steps[index] = Progress()
     for given in left:
         if given.step in instance.list_waiting(ordered=ordered):
-            instance.add(given.step, given.amount - given.reversed, given.day)
+            instance.add(given.step, given.amount - given.reversed, given.day, given.value)
     if not instance.is_met:
         instance.state = instance.state if instance.state in ("lapsed", "closed") else "open"
     elif instance.state != "completed":

@@ -9,6 +9,7 @@ import asyncpg
 import psycopg
 import pytest
 from msgspec import json
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.campaign.quest import Quest, Step
@@ -34,7 +35,7 @@ RULE = UUID(int=9)
 ACME = Caller(None, "acme", frozenset())
 POINTS, CASH, BADGE = Reward("points", 10), Reward("cashback", 50, "USD"), Reward("badge", badge="saver")
 HOUR = timedelta(hours=1)
-QUEST = Quest(steps=(Step("visit", "BUY", count=2),), instance="event")
+QUEST = Quest(steps=(Step("friend", "BUY", count=2, distinct="event.friend"),), instance="event")
 SUMS = (
     "SELECT outcome, reason, campaign_id, local_day, count(*) FROM decision GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
     "SELECT array_agg(decision_id ORDER BY decision_id) FROM decision",
@@ -83,9 +84,9 @@ async def live(world: World) -> None:
     told: dict[str, Any] = {"name": "canary Ann", "amount": 7}
     mine = [world.match(f"canary-{n}", USER, rewards=rewards, source="/canary", **told) for n in range(6)]
     await world.play(*mine, world.match("o1", "other", rewards=(POINTS, CASH)))
-    await world.play(
-        *(world.match(f"canary-q{n}", USER, rewards=rewards, quest=QUEST, source="/canary") for n in range(3))
-    )
+    invited = [world.match(f"canary-q{n}", USER, rewards=rewards, quest=QUEST, source="/canary") for n in range(3)]
+    friends = [[replace(each.candidates[0], distinct={0: f"canary bo {n}"})] for n, each in enumerate(invited)]
+    await world.play(*(replace(each, candidates=named) for each, named in zip(invited, friends, strict=True)))
     take: dict[str, Any] = {"source": "/canary", "reason": "canary"}
     line: dict[str, Any] = {"lines": [{"line": "canary-sku", "amount": 1, "of": 2}], "of": 4}
     await world.play(
@@ -178,6 +179,7 @@ async def test_nothing_tells_of_an_erased_user_and_all_sums_are_what_they_were(
     before = [world.rows(each) for each in SUMS]
     assert all(before[:-1]), before
     assert dump(database).count("canary") > 100
+    assert "canary bo" in dump(database)
     assert breaches(database) == set()
 
     await ask(engine)
@@ -195,6 +197,8 @@ async def test_nothing_tells_of_an_erased_user_and_all_sums_are_what_they_were(
     assert [world.rows(each) for each in SUMS] == before
     assert breaches(database) == set()
     assert world.rows("SELECT count(*) FROM reversal WHERE state = 'waiting'") == [(0,)]
+    marks = "SELECT count(*) FROM quest_instance WHERE steps::text LIKE '%values%'"
+    assert world.rows(marks) == [(0,)], "hashes of friends' names, which could be told from whom they are"
     backtests = world.rows("SELECT state, result - 'granted' FROM backtest ORDER BY state, backtest_id")
     assert backtests == [
         ("done", {"samples": [], "differences": None}),

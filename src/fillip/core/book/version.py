@@ -64,6 +64,11 @@ class CampaignVersion(Struct, frozen=True, dict=True):
         return {each.index: self.rules[each.path] for each in self.campaign.expressions if each.kind == "sum"}
 
     @cached_property
+    def distinct(self) -> dict[int, Rule]:
+        """Compiled, what steps count different values of, by the index of their step."""
+        return {each.index: self.rules[each.path] for each in self.campaign.expressions if each.kind == "distinct"}
+
+    @cached_property
     def late_rules(self) -> dict[int, Rule]:
         """The rest of those steps' rules that read the instance, by the index of the step."""
         steps = {each.path: each.index for each in self.campaign.expressions if each.kind == "step"}

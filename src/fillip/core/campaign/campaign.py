@@ -142,6 +142,8 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             yield Expression("step", step.action, step.rule, index, opening_action)
             if step.sum is not None:
                 yield Expression("sum", step.action, step.sum, index)
+            if step.distinct is not None:
+                yield Expression("distinct", step.action, step.distinct, index)
         if isinstance(self.quest.instance, Keyed):
             yield Expression("key", opening_action or "", self.quest.instance.key)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from fillip.core.campaign.campaign import Campaign
-from fillip.core.campaign.quest import Keyed, Quest, Step
+from fillip.core.campaign.quest import MAX_DISTINCT, Keyed, Quest, Step
 from fillip.core.instant import add_span
 from fillip.core.problem import Fault
 
@@ -33,8 +33,8 @@ def check_quest_change(before: Quest, after: Quest) -> list[Fault]:
     return [*faults, *(Fault(f"/quest/steps/{index}", message) for index in changed)]
 
 
-def _name_measure(step: Step) -> tuple[str | None, str | None]:
-    return step.sum, step.streak.unit if step.streak else None
+def _name_measure(step: Step) -> tuple[str | None, str | None, str | None]:
+    return step.sum, step.distinct, step.streak.unit if step.streak else None
 
 
 def _check_steps(quest: Quest) -> Iterator[Fault]:
@@ -52,8 +52,21 @@ def _check_steps(quest: Quest) -> Iterator[Fault]:
         measures = [name for name, is_given in given.items() if is_given]
         if len(measures) > 1:
             yield Fault(f"{at}/{measures[1]}", f"a step has one measure: it can't have a {measures[0]} too")
+        yield from _check_distinct(step, at)
         if step.streak and step.streak.freeze >= step.streak.length:
             yield Fault(f"{at}/streak/freeze", "must be less than the length: there would be no streak")
+
+
+def _check_distinct(step: Step, at: str) -> Iterator[Fault]:
+    if step.distinct is None:
+        return
+    if step.sum is not None or step.streak:
+        other = "sum" if step.sum is not None else "streak"
+        yield Fault(f"{at}/distinct", f"counts different values: it goes with a count, not with a {other}")
+    elif step.count == 1:
+        yield Fault(f"{at}/count", "say how many different values, 2 or more: any event would meet the step")
+    elif step.count > MAX_DISTINCT:
+        yield Fault(f"{at}/count", f"at most {MAX_DISTINCT} different values: each is remembered")
 
 
 def _check_start(quest: Quest) -> Iterator[Fault]:

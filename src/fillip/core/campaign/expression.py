@@ -4,14 +4,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-ExpressionKind = Literal["rule", "start", "step", "sum", "key", "formula"]
-"""The rule of a SIMPLE campaign, of a quest's start or of a step; a step's sum; the instance's key; a reward's formula."""
+ExpressionKind = Literal["rule", "start", "step", "sum", "distinct", "key", "formula"]
+"""The rule of a SIMPLE campaign, of a quest's start or of a step; a step's sum, or what it counts; the instance's key; a reward's formula."""
 
 _PATHS: dict[ExpressionKind, str] = {
     "rule": "rule",
     "start": "quest.start.rule",
     "step": "quest.steps.{}.rule",
     "sum": "quest.steps.{}.sum",
+    "distinct": "quest.steps.{}.distinct",
     "key": "quest.instance.key",
     "formula": "rewards.{}.formula.of",
 }

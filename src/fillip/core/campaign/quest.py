@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from fillip.core.schema.types import Field, Kind, ObjectType, Scalar
 
+MAX_DISTINCT = 500
+"""Most different values that a step can count: an instance carries a mark of each, of 16 characters."""
+
 
 class Streak(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`length` days or weeks (from Monday) in a row in the tenant's zone, each with an event.
@@ -23,13 +26,15 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Met by events of `action` for which `rule` holds: `count` of them, or such that `sum` adds up, or a streak.
 
     `sum` is an int expression over each event; its terms may be negative. The step is met for good the first time that
-    they reach `at_least`, or exceed `more_than`.
+    they reach `at_least`, or exceed `more_than`. With `distinct`, a string or int expression over each event, `count` is how
+    many different values of it there must be.
     """
 
     name: str
     action: str
     rule: str = "true"
     count: int = 1
+    distinct: str | None = None
     sum: str | None = None
     at_least: int | None = None
     more_than: int | None = None
@@ -37,7 +42,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
     @property
     def needed(self) -> int:
-        """How far the step must come: events, the least sum, or days or weeks."""
+        """How far the step must come: events, different values, the least sum, or days or weeks."""
         if self.streak:
             return self.streak.length
         if self.sum is None:

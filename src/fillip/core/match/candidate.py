@@ -28,7 +28,7 @@ class Candidate(Struct, frozen=True):
 
     `values` has one for each reward, 0 for those of other variants; where they can't be granted, `refused` says why and nothing is charged, nor where
     it is barred, or in shadow.
-    For quests: whether the event starts it, the steps it meets with the terms of their sums, the key of the instance
+    For quests: whether the event starts it, the steps it meets with the terms of their sums and the values that they count, the key of the instance
     that it would open, the routes of those it can count for (see core.route), and the user's typed attributes and
     cohorts for the rules that settle runs.
     `retained` has one for each earlier version that instances go on under, the earliest first: what the event means there.
@@ -41,6 +41,7 @@ class Candidate(Struct, frozen=True):
     starts: bool = False
     steps: tuple[int, ...] = ()
     amounts: dict[int, int] = {}
+    distinct: dict[int, str] = {}
     key: str = ""
     routes: tuple[int, ...] = ()
     user: Mapping[str, object] = {}

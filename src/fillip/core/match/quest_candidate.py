@@ -1,6 +1,7 @@
-"""What an event means for a quest: whether it starts it, its steps with the terms of their sums, its key."""
+"""What an event means for a quest: whether it starts it, its steps with the terms of their sums or the values they count, its key."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from fillip.core.limit import LimitCharge
 from fillip.core.match.candidate import Candidate
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.naming import MAX_ID_BYTES, fits
-from fillip.core.rule import RuleError
+from fillip.core.rule import Rule, RuleError
 
 _KEY = name_path("key")
 
@@ -27,7 +28,7 @@ def build_quest_candidate(
 ) -> tuple[Candidate | None, int]:
     """The candidate that these triggers of one quest make, and how many expressions failed.
 
-    A step whose term fails is not met; an event that would open an instance whose key fails has no effect on the quest.
+    A step whose term or value fails is not met; an event that would open an instance whose key fails has no effect on the quest.
     """
     campaign_version = triggers[0].campaign_version
     quest = campaign_version.campaign.quest
@@ -36,12 +37,17 @@ def build_quest_candidate(
     amounts, failed = _read_amounts(event, triggers, user, cohorts) if sums else ({}, 0)
     met = [trigger.step for trigger in triggers if trigger.step is not None]
     steps = tuple([step for step in met if step in amounts or step not in sums] if sums else met)
+    distinct: dict[int, str] = {}
+    if rules := campaign_version.distinct:
+        distinct = _read_distinct(event, {step: rules[step] for step in steps if step in rules})
+        steps, read = tuple([step for step in steps if step in distinct or step not in rules]), len(steps)
+        failed += read - len(steps)
     starts = len(met) < len(triggers)  # what is no step is the start
     if not starts and not steps:
         return None, failed
     if isinstance(quest.instance, Keyed) and quest.opens(starts=starts, steps=steps):
         try:
-            key = _read_key(event, triggers[0])
+            key = _read_key(event, campaign_version.rules[_KEY])
         except RuleError:
             return None, failed + 1
     routes = campaign_version.route.find(steps, event.typed, user, cohorts) if campaign_version.route else ()
@@ -53,6 +59,7 @@ def build_quest_candidate(
         starts=starts,
         steps=steps,
         amounts=amounts,
+        distinct=distinct,
         key=key,
         routes=routes,
         user=user,
@@ -85,8 +92,17 @@ def _read_amounts(
     return amounts, failed
 
 
-def _read_key(event: Event, trigger: Trigger) -> str:
-    key = str(trigger.campaign_version.rules[_KEY](event.typed, {}, frozenset()))
+def _read_distinct(event: Event, rules: Mapping[int, Rule]) -> dict[int, str]:
+    """The value of each step; without those that fail."""
+    found = {}
+    for step, rule in rules.items():
+        with suppress(RuleError):
+            found[step] = _read_key(event, rule)
+    return found
+
+
+def _read_key(event: Event, rule: Rule) -> str:
+    key = str(rule(event.typed, {}, frozenset()))
     if not fits(key) or "\0" in key:
         raise RuleError(f"the key is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     return key

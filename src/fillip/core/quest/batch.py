@@ -247,6 +247,8 @@ def read_quest_event(event: Event, candidate: Candidate) -> QuestEvent:
         key=name_key(event.event_id, event.key) if quest.instance == "event" else candidate.key,
         schedule=campaign_version.campaign.schedule,
     )
+    if candidate.distinct:
+        met = replace(met, distinct=candidate.distinct)
     if campaign_version.late_rules:  # a quest without has no route either
         met = replace(
             met,

@@ -80,13 +80,17 @@ class Instance(Struct, frozen=True):
 
 
 class Contribution(Struct, frozen=True):
-    """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken."""
+    """What an event gave to a step: 1, or the term of its sum, and how much of it reversals have taken.
+
+    `value` is the event's, of a step that counts different ones.
+    """
 
     step: str
     event_key: UUID
     amount: int
     day: date
     reversed: int = 0
+    value: str = ""
 
     @property
     def left(self) -> int:
@@ -98,7 +102,7 @@ class QuestEvent(Struct, frozen=True):
     """What one event means for one version of a quest.
 
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
-    `amounts` the terms of their sums; `late_rule_holds(instance, step)` runs the part of the rule that reads `start` or
+    `amounts` the terms of their sums, `distinct` the values of those that count different ones; `late_rule_holds(instance, step)` runs the part of the rule that reads `start` or
     `progress`. `key` is that of the instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
     `routes` where those are that it can count for. `retained` is what it means for earlier versions in force, the first first.
     """
@@ -116,6 +120,7 @@ class QuestEvent(Struct, frozen=True):
     steps: tuple[int, ...] = ()
     starts: bool = False
     amounts: dict[int, int] = {}
+    distinct: dict[int, str] = {}
     key: str = ""
     start: dict[str, object] | None = None
     schedule: Schedule = Schedule()
@@ -229,13 +234,14 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition | None:
         if step.streak and is_closed(step.streak, states[index].last, day, quest_event.due_day):
             continue
         amount, skipped = quest_event.amounts.get(index, 1), quest_event.tenant.skipped_days if step.streak else ()
+        value = quest_event.distinct.get(index, "")
         if quest_event.late_rule_holds(taken, index) and (
-            state := add_event(step, states[index], amount, day, skipped)
+            state := add_event(step, states[index], amount, day, value, skipped)
         ):
             total, peak = state.total + amount, max(state.peak, state.total)
             met_at = quest_event.occurred_at if state.met else None
             states[index] = replace(state, total=total, peak=peak, left=state.left + 1, met_at=met_at)
-            met.append(Contribution(state.name, quest_event.event_key, amount, day))
+            met.append(Contribution(state.name, quest_event.event_key, amount, day, value=value))
     if not met:
         return None
     if list_waiting(quest, states):
@@ -257,7 +263,7 @@ def replay(
     for each in contributions:
         for index in list_waiting(quest, states) if each.left else ():
             if states[index].name == each.step and (
-                state := add_event(quest.steps[index], states[index], each.left, each.day, skipped)
+                state := add_event(quest.steps[index], states[index], each.left, each.day, each.value, skipped)
             ):
                 states[index] = state
     return tuple(states)

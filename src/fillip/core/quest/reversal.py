@@ -6,8 +6,8 @@ version that it stands under; a step that was met and lost nothing stays met, al
 Where it was complete and no longer is, its reward has lost its ground; nothing completes by a reversal alone.
 
 Counting anew needs no event as long as order decides nothing: a count or a sum that no event but the last can have
-brought to its goal has come as far as its events add up to (StepState.total, .peak). Otherwise, and for streaks, the
-events of a step are replayed in their order.
+brought to its goal has come as far as its events add up to (StepState.total, .peak). Otherwise, for streaks, and where different
+values count, the events of a step are replayed in their order: of one whose value is left another may have it too.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -101,7 +101,7 @@ def recount(lowering: Lowering) -> Recount:
         if state.name in standing:
             now = state
         elif state.left and not waits:
-            if step.streak or state.peak >= step.needed or recounted:
+            if step.streak or step.distinct is not None or state.peak >= step.needed or recounted:
                 replayed.add(state.name)
             else:
                 now = replace(now, done=state.total)

@@ -7,13 +7,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.quest import Quest, Step
+from fillip.core.quest.distinct import add_value
 from fillip.core.quest.streak import join_day, measure
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step has come of how far it must: events, the sum, or days or weeks.
+    """How far a step has come of how far it must: events, different values, the sum, or days or weeks.
 
-    Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak).
+    Of a streak `last` is the first day of its newest unit, and `days` the units up to it (see core.streak). `values` are
+    marks of those counted (see core.quest.distinct).
     What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
     `total`; the sum before the last of them, and before any other, was at most `peak`. `met_at` is when the event
     happened that met it; None too where it was met by a change of the quest, or counted anew after a reversal.
@@ -24,6 +26,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     needed: int
     last: date | None = None
     days: str = ""
+    values: tuple[str, ...] = ()
     total: int = 0
     peak: int = 0
     left: int = 0
@@ -56,8 +59,13 @@ def list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:
     return waiting
 
 
-def add_event(step: Step, state: StepState, amount: int, day: date, skipped: Collection[date]) -> StepState | None:
-    """The step with one event more; None where the event gives nothing. A second one of a streak's day keeps it."""
+def add_event(
+    step: Step, state: StepState, amount: int, day: date, value: str, skipped: Collection[date]
+) -> StepState | None:
+    """The step with one event more; None where the event gives nothing. A second one of a streak's day, or of a value, keeps it."""
+    if step.distinct is not None:
+        values = add_value(state.values, value)
+        return replace(state, done=min(len(values), state.needed), values=values) if values else state
     if not step.streak:
         return replace(state, done=state.done + amount) if amount else None
     joined = join_day(step.streak, state.last, state.days, day, skipped)

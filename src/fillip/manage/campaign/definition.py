@@ -103,14 +103,19 @@ class StreakPart(Part):
 
 
 class StepPart(Part):
-    """Met by events of `action` for which `rule` holds: `count` of them, or such that `sum` reaches `at_least` or
-    exceeds `more_than`, or a `streak`. The rule may also read `start` and `progress`.
+    """Met by events of `action` for which `rule` holds: `count` of them, or of different values of `distinct`, or such that
+    `sum` reaches `at_least` or exceeds `more_than`, or a `streak`. The rule may also read `start` and `progress`.
     """
 
     name: str = Field(min_length=1, max_length=100, examples=["visit"])
     action: ActionName
     rule: RuleText = "true"
     count: int = Field(1, ge=1, le=10_000, strict=True)
+    distinct: RuleText | None = Field(
+        None,
+        description="A string or int expression over the event: `count`, 2 to 500, is how many different values of it there must be",
+        examples=["event.friend_id"],
+    )
     sum: RuleText | None = Field(None, description="An int expression; terms may be negative")
     at_least: int | None = Field(None, ge=1, le=MAX_VALUE, strict=True)
     more_than: int | None = Field(None, ge=0, le=MAX_VALUE, strict=True)

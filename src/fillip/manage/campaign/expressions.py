@@ -42,11 +42,11 @@ def check_cost(expressions: Sequence[Expression], checked: Mapping[str, CheckedE
 def check_expression(expression: Expression, types: TypeContext) -> CheckedExpression:
     """The expression, typed; raises RuleRefused with line and column.
 
-    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key the event and
-    lists alone.
+    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key, and what
+    a step counts different values of, the event and lists alone.
     """
     source, action = expression.source, types.actions[expression.action]
-    if expression.kind == "key":
+    if expression.kind in ("key", "distinct"):
         rule = check_rule(source, action, EMPTY, expect="key", lists=types.lists)
         if rule.uses_cohorts:
             raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")

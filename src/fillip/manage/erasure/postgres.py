@@ -33,6 +33,7 @@ _ORIGINALS = text(_FOLDER.with_name("find_originals.sql").read_text(encoding="ut
 )
 _HISTORY = text("SELECT erase_history(:tenant_id, :user_id, :pseudonym, :salt, :before, :most)")
 _USER = text("SELECT moved, cut_at FROM erase_user(:tenant_id, :user_id, :pseudonym, :salt)")
+_VALUES = text("SELECT erase_values(:tenant_id, :pseudonym)")
 _EVENTS = text("SELECT last, moved FROM erase_events(:tenant_id, :user_id, :pseudonym, :cut_at, :after, :most)")
 _UNCOUNTED = text(_FOLDER.with_name("find_uncounted.sql").read_text(encoding="utf-8")).bindparams(
     bindparam("ends", type_=JSONB)
@@ -159,6 +160,7 @@ async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:
         if not await _is_at(connection, held):
             return
         moved, cut_at = (await connection.execute(_USER, held.names)).one()
+        await connection.execute(_VALUES, {name: held.names[name] for name in ("tenant_id", "pseudonym")})
         values = {"changed": erasure.c.changed + moved, "cut_at": cut_at, "erased_at": func.now(), "step": "events"}
         await _set(connection, held, values | {"held_until": None, "error": None})
 

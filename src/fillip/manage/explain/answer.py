@@ -81,6 +81,7 @@ class GivenAnswer(BaseModel):
     amount: int
     reversed: int
     day: date
+    value: str | None = Field(None, description="Of a step that counts different values: the event's")
 
 
 class StepAnswer(BaseModel):

@@ -239,10 +239,11 @@ async def list_given(
     named = (event.tenant_id == caller.tenant_id) & event.event_key.in_({row.event_key for row in rows})
     names = await connection.execute(select(event.event_key, event.event_id, event.event_source).where(named))
     by_key = {name.event_key: {"event_id": name.event_id, "event_source": name.event_source} for name in names}
-    return [
-        (row.step, GivenAnswer(**by_key[row.event_key], amount=row.amount, reversed=row.reversed, day=row.day))
-        for row in rows
-    ]
+    return [(row.step, GivenAnswer(**by_key[row.event_key], **_read_given(row))) for row in rows]
+
+
+def _read_given(row: Row[Any]) -> dict[str, Any]:
+    return {"amount": row.amount, "reversed": row.reversed, "day": row.day, "value": row.value or None}
 
 
 def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401

@@ -60,7 +60,7 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
         check = Check(check="quest", passed=False, reason="quest", message=message, instances=instances or None)
         return Trial(views[version], check, False, met)
     first = next((each for each in moved if each.instance.state == "completed"), moved[0])
-    message = wording.tell_moved(moved, newest.version)
+    message = wording.tell_moved(moved, newest.version, known)
     instances = [describe_instance(each.instance) for each in moved]
     check = Check(check="quest", passed=True, message=message, instances=instances)
     return Trial(views[first.version], check, first.instance.state == "completed", met)

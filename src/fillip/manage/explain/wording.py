@@ -141,9 +141,9 @@ def tell_completed(instance: Instance) -> str:
     return f"the event completed instance {instance.name} of the quest, which began at {instance.started_at:%F %T}"
 
 
-def tell_moved(moved: Sequence[Transition], newest: int) -> str:
-    """How an event moves instances on, of a quest whose newest version is `newest`."""
-    return "the event " + "; ".join(_tell_move(each, newest) for each in moved)
+def tell_moved(moved: Sequence[Transition], newest: int, known: Sequence[Instance] = ()) -> str:
+    """How an event moves instances on, of a quest whose newest version is `newest`; `known` are those of before."""
+    return "the event " + "; ".join(_tell_move(each, newest, known) for each in moved)
 
 
 def tell_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> str:
@@ -203,9 +203,16 @@ def _tell_read(name: str, value: Any) -> str:  # noqa: ANN401 - whatever an attr
     return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _tell_move(moved: Transition, newest: int) -> str:
+def _tell_move(moved: Transition, newest: int, known: Sequence[Instance]) -> str:
     instance = moved.instance
-    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
+    before = {(step.name, step.values) for each in known if each.name == instance.name for step in each.steps}
+    values = {each.step: each.value for each in moved.met}
+    repeated = {step.name for step in instance.steps if step.values and (step.name, step.values) in before}
+    steps = ", ".join(
+        f"{step.name} {step.done} of {step.needed}"
+        + (f", which counts '{values[step.name]}' already" if step.name in repeated & values.keys() else "")
+        for step in instance.steps
+    )
     verb = "completes" if instance.state == "completed" else "moves on"
     retained = f" under version {moved.version}" if moved.version != newest else ""
     return f"{verb} instance {instance.name} of the quest{retained}: {steps}"

@@ -20,7 +20,7 @@ _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).p
 _PLACE = ("tenant_id", "campaign_id", "user_id", "instance_key", "occurrence")
 _WRITTEN = tuple(name for name in PLAIN if name != "occurrence")
 INSTANCE_ROW = (*_PLACE, *_WRITTEN, "steps", "start_attributes", "fresh")
-CONTRIBUTION_ROW = (*_PLACE, "step", "event_key", "amount", "day")
+CONTRIBUTION_ROW = (*_PLACE, "step", "event_key", "amount", "day", "value")
 
 
 class PostgresQuests:

@@ -27,11 +27,13 @@ WITH moved AS (
     ON CONFLICT DO NOTHING
     RETURNING 1
 ), counted AS (
-    INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, amount, day)
-    SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence, m.step, m.event_key, m.amount, m.day
+    INSERT INTO quest_step_met (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, amount, day,
+                                value)
+    SELECT m.tenant_id, m.campaign_id, m.user_id, m.instance_key, m.occurrence, m.step, m.event_key, m.amount, m.day,
+           m.value
     FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::int[], $24::text[], $25::uuid[], $26::bigint[],
-                $27::date[]) WITH ORDINALITY
-      AS m (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, amount, day, place)
+                $27::date[], $28::text[]) WITH ORDINALITY
+      AS m (tenant_id, campaign_id, user_id, instance_key, occurrence, step, event_key, amount, day, value, place)
     ORDER BY m.place
 )
 SELECT (SELECT count(*) FROM changed) + (SELECT count(*) FROM made)

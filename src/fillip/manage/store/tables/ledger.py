@@ -48,6 +48,7 @@ quest_step_met = make_table(
     uuid("event_key", key=True),
     count("amount", "reversed", "sequence"),
     day("day"),
+    text("value"),
 )
 limit_counter = make_table(
     "limit_counter",
