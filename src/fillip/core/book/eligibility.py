@@ -9,7 +9,7 @@ from fillip.core.book.timeline import Interval, Timeline
 from fillip.core.book.version import Trigger
 from fillip.core.campaign.campaign import ScheduleReason
 from fillip.core.cohort import Cohort, list_mine
-from fillip.core.index import RuleIndex
+from fillip.core.index import Amount, Near, Path, RuleIndex
 from fillip.core.index.cells import set_bits
 
 MAX_OPEN_SETS = 256
@@ -109,14 +109,31 @@ class EligibilityIndex:
         Attributes as compiled rules take them; `user` is None where it can't be read, and nothing is sure that asks it.
         """
         triggers, exact = self.triggers, self.index.exact
-        if not self.targeted:
-            found = self.index.find(event, user, cohorts, open_set.rows)
-        else:
-            found = self.index.find(event, user, cohorts, open_set.rows & _unite(self._rows_by_cohort, mine))
+        found = self.index.find(event, user, cohorts, self._open_rows(open_set, mine))
         slots: Iterable[int] = sorted(found) if len(found) > 1 else found
         if open_set.refused or self.targeted:
             slots = [slot for slot in slots if self._is_open(slot, open_set, mine)]
         return [(triggers[slot], found[slot] and exact[slot]) for slot in slots]
+
+    def list_near(
+        self,
+        open_set: OpenSet,
+        mine: Set[str],
+        event: Mapping[str, object],
+        user: Mapping[str, object] | None,
+        cohorts: Set[str],
+        amounts: Mapping[Path, Amount],
+    ) -> list[tuple[Trigger, Sequence[Near], bool]]:
+        """The open triggers that the event may miss by one of `amounts` alone, in their order, each with what it lacks: one of these
+        will do, and the least of them does for sure where that is told. The rest as `find`.
+        """
+        triggers, exact = self.triggers, self.index.exact
+        found = self.index.list_near(event, user, cohorts, amounts, self._open_rows(open_set, mine))
+        slots = [slot for slot in sorted(found) if self._is_open(slot, open_set, mine)]
+        return [(triggers[slot], found[slot], exact[slot] and all(near.sure for near in found[slot])) for slot in slots]
+
+    def _open_rows(self, open_set: OpenSet, mine: Set[str]) -> int:
+        return open_set.rows & _unite(self._rows_by_cohort, mine) if self.targeted else open_set.rows
 
     def _is_open(self, slot: int, open_set: OpenSet, mine: Set[str]) -> bool:
         """What was found by a hash has not been asked yet."""

@@ -2,6 +2,7 @@
 
 from fillip.core.index.atom import read_clauses
 from fillip.core.index.clause import Clauses, Leftover
+from fillip.core.index.near import Amount, Near, Path
 from fillip.core.index.rules import RuleIndex
 
-__all__ = ["Clauses", "Leftover", "RuleIndex", "read_clauses"]
+__all__ = ["Amount", "Clauses", "Leftover", "Near", "Path", "RuleIndex", "read_clauses"]

@@ -207,18 +207,20 @@ class Cells:
 
     def __init__(self, rows: Sequence[Row], lists: Lists) -> None:
         self.slots = [row.slot for row in rows]
+        self.wants = [row.wants for row in rows]
         wants: dict[Key, dict[int, Want]] = {}
         for place, row in enumerate(rows):
             for key, want in row.wants.items():
                 wants.setdefault(key, {})[place] = want
         self.every = every = (1 << len(rows)) - 1
         keys = sorted(wants, key=lambda key: -len(wants[key]))  # what most ask leaves fewest
-        dials = {key: _DIALS[key.look](key, build_read(key, lists), every, wants[key]) for key in keys}
+        self.dials: Mapping[Key, Dial]
+        self.dials = dials = {key: _DIALS[key.look](key, build_read(key, lists), every, wants[key]) for key in keys}
         self._of_event = [dial.turn for key, dial in dials.items() if key.root == "event"]
         self._of_user = [dial.turn for key, dial in dials.items() if key.root == "user"]
         self._of_cohorts = [dial.turn for key, dial in dials.items() if key.root == "cohorts"]
         inexact = {place for dial in dials.values() for place in dial.inexact}
-        self._exact = [row.exact and place not in inexact for place, row in enumerate(rows)]
+        self.exact = [row.exact and place not in inexact for place, row in enumerate(rows)]
 
     def collect(
         self, found: dict[int, bool], mask: int, event: Value, user: Mapping[str, object] | None, cohorts: Value
@@ -238,7 +240,7 @@ class Cells:
             mask &= turn(cohorts)
         if not mask:
             return
-        slots, exact = self.slots, self._exact
+        slots, exact = self.slots, self.exact
         for place in list_bits(mask):
             slot = slots[place]
             found[slot] = exact[place] or found.get(slot, False)

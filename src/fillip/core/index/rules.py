@@ -9,6 +9,7 @@ from itertools import chain
 
 from fillip.core.index.cells import Cells, Read, Row, build_read
 from fillip.core.index.clause import Choice, Clauses, Key, Members, Value, Want
+from fillip.core.index.near import Amount, Near, Path, find_near
 from fillip.core.named_list import NO_LISTS, Lists
 
 MAX_PINS = 4
@@ -68,6 +69,32 @@ class RuleIndex:
             return dict.fromkeys(range(self._slots), False)
         return found
 
+    def list_near(
+        self,
+        event: Mapping[str, object],
+        user: Mapping[str, object] | None,
+        cohorts: Set[str],
+        amounts: Mapping[Path, Amount],
+        open_rows: int = -1,
+    ) -> Mapping[int, Sequence[Near]]:
+        """The slots of which the event may miss the rule by one of `amounts` alone, which it has: see find_near.
+
+        The rest as `find`; also slots whose rule is true by another clause. What a value of many that was hashed would have to be
+        is not told.
+        """
+        found: dict[int, list[Near]] = {}
+        try:
+            for cells, mask in self._list_cells(event, open_rows):
+                for slot, near in find_near(cells, mask, event, user, cohorts, amounts) if mask else ():
+                    found.setdefault(slot, []).append(near)
+        except (KeyError, TypeError):
+            return {}
+        return found
+
+    def _list_cells(self, event: Mapping[str, object], open_rows: int) -> list[tuple[Cells, int]]:
+        hashed = [(cells, cells.every) for pin in self._pins for cells in pin.find(event)]
+        return [(self._rest, open_rows & self._rest.every), *hashed]
+
 
 class _Pin:
     """The cells of each value of one attribute, built when the value is first met."""
@@ -86,6 +113,12 @@ class _Pin:
             rows = self.table.setdefault(value, [])
             assert isinstance(rows, list)
             rows.append(Row(row.slot, wants, row.exact))
+
+    def find(self, event: Mapping[str, object]) -> list[Cells]:
+        """The cells of the value, or of each of the values, that an event has."""
+        value = self.read(event)
+        known = [each for each in (value if self.many else (value,)) if each in self.table]
+        return [cells if isinstance(cells := self.table[each], Cells) else self.build(each) for each in known]
 
     def build(self, value: Value) -> Cells:
         """The cells of a value that was not met before."""
