@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillip.core.index import RuleIndex, read_clauses
+from fillip.core.index import Amount, Path, RuleIndex, read_clauses
 from fillip.core.rule import compile_rule, decode_rule
 from tests.core.index_world import RULES, SITUATIONS, hold
 from tests.core.rule_shop import LISTS, check, is_cheap, read_event, read_user
@@ -93,7 +93,7 @@ def test_an_upper_bound_on_the_same_attribute_holds_too():
 def test_a_rule_that_misses_two_amounts_is_not_near():
     codes = [check("event.qty >= 5 && event.stock >= 5")]
     index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)
-    amounts = {("qty",): 2, ("stock",): 3}
+    amounts: dict[Path, Amount] = {("qty",): 2, ("stock",): 3}
     assert index.list_near({"qty": 2, "stock": 3}, {}, frozenset(), amounts) == {}
     assert [
         near.less for near in index.list_near({"qty": 2, "stock": 7}, {}, frozenset(), amounts | {("stock",): 7})[0]

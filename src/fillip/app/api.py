@@ -32,6 +32,7 @@ from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.event.analyse_http import AnalyseReceivedEvents
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.store.postgres import open_engine, reach_engine
+from fillip.match import meet_alone
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
 from fillip.publish.live_valkey import ValkeyLiveCounts
@@ -89,6 +90,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             seen_counts=seen_counts,
             received_events=received,
             refused_events=refused,
+            books=books,
+            meet=meet_alone,
             hot_campaigns=ValkeyHotCampaigns(valkey, settings.hot_terms),
             gateway_url=settings.gateway_url or f"ws://{settings.host}:{settings.gateway_port}/v1/stream",
         )

@@ -9,9 +9,11 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from fillip.core.book.book import Book, Unbuilt
+from fillip.core.event import Event
 from fillip.core.hot import HotCampaign, HotTerms, HotUsers
 from fillip.core.limit import CounterKey
 from fillip.core.live import LiveHours, SeenEvents
+from fillip.core.match.candidate import Match
 from fillip.core.quota import Quotas, RateAnswer, RateName
 
 _Instant = Annotated[datetime, Meta(tz=True)]
@@ -54,6 +56,13 @@ class UserNumbers(Protocol):
 
         Raises Busy or Retry.
         """
+
+
+class MeetEvent(Protocol):
+    """What an event meets, as the worker finds it."""
+
+    def __call__(self, event: Event, stored: StoredUser | None, cohorts: frozenset[str]) -> Match | None:
+        """Of a user with this row, in all these cohorts; None where it meets nothing. May be called beside the event loop."""
 
 
 class LimitHints(Protocol):

@@ -8,10 +8,12 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import (
+    CampaignBook,
     EventLog,
     HotCampaigns,
     KeyRing,
     LiveCounts,
+    MeetEvent,
     Rates,
     ReceivedEvents,
     RefusedEvents,
@@ -31,6 +33,7 @@ from fillip.manage.api import (
     cohorts,
     coupon_pools,
     decisions,
+    eligibility,
     erasures,
     events,
     explain,
@@ -68,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cohort_rules.router,
     lists.router,
     explain.router,
+    eligibility.router,
     events.router,
     backfills.router,
     backtests.router,
@@ -144,6 +148,8 @@ def build_app(
     seen_counts: SeenCounts | None = None,
     received_events: ReceivedEvents | None = None,
     refused_events: RefusedEvents | None = None,
+    books: CampaignBook | None = None,
+    meet: MeetEvent | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     extra_paths: Mapping[str, object] | None = None,
     extra_schemas: Mapping[str, object] | None = None,
@@ -155,6 +161,7 @@ def build_app(
     `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `user_queries` whom a query
     selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
     `received_events` and `refused_events` know events that are recorded nowhere; without them the story of such a one is answered 503.
+    `books` are in force, and `meet` matches an event with one; without them what a user can earn is answered 503.
     `extra_routes` are served beside it and answer for themselves;
     `extra_paths` describe them, and what other processes serve: OpenAPI path -> item, with `extra_schemas` that they name. The engines stay the caller's to dispose of.
     """
@@ -184,6 +191,8 @@ def build_app(
         seen_counts,
         received_events,
         refused_events,
+        books,
+        meet,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

@@ -80,6 +80,17 @@ class Meet:
         return await self._numbers.find(users, books)
 
 
+def meet_alone(event: Event, stored: StoredUser | None, cohorts: frozenset[str]) -> Match | None:
+    """What the stage would make of one event by itself, of a user with this row in all these cohorts; None where it meets nothing."""
+    found = _find_open(event)
+    if found is None:
+        return None
+    if found.uses_number:
+        mine = cohorts.intersection(found.index.targeted)
+        found = _Eligibility(event, found.index, found.open_set, mine, cohorts if found.open_set.uses_cohorts else NONE)
+    return _meet(found, {(event.tenant_id, event.user_id): stored} if stored else {}, Refusals())
+
+
 def _represent(unmet: Mapping["_Part", Event], met: Sequence[Match | Rejection]) -> list[Match | Rejection]:
     """One event of each part of the log of which none has met a campaign."""
     events = [each.event for each in met if isinstance(each, Match) and each.event.action != REVERSAL]
@@ -144,8 +155,11 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     versions: Mapping[str, int] = {}
     if eligibility.index.targeted or cohorts:
         campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
-        targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts if cohort in book.cohorts]
-        versions = {cohort: book.cohorts[cohort].version for cohort in [*targeted, *cohorts]}
+        targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts]
+        known = [
+            cohort for cohort in [*targeted, *cohorts] if cohort in book.cohorts
+        ]  # of a book without members there is none
+        versions = {cohort: book.cohorts[cohort].version for cohort in known}
     revision = stored.revision if stored else None
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 

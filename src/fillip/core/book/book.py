@@ -9,6 +9,7 @@ from msgspec import Struct
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion, Trigger
 from fillip.core.campaign.reward import Reward
+from fillip.core.campaign.worth import weigh_rewards
 from fillip.core.cohort import Cohort
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
@@ -60,6 +61,25 @@ class Book(Struct, frozen=True, dict=True):
             for each in versions
             for variant, rewards in each.campaign.rewards_by_variant.items()
         }
+
+    @cached_property
+    def by_worth(self) -> tuple[CampaignVersion, ...]:
+        """The campaigns by what their rewards are worth where no event tells, the most first: see weigh_rewards."""
+        versions = self.campaign_versions.values()
+        worth = {
+            each.campaign_id: weigh_rewards(zip(each.campaign.rewards, each.values, strict=True)) for each in versions
+        }
+        return tuple(sorted(versions, key=lambda each: (worth[each.campaign_id], each.campaign_id)))
+
+    @cached_property
+    def has_quests(self) -> bool:
+        """Whether any campaign has one."""
+        return any(each.campaign.quest for each in self.campaign_versions.values())
+
+    @cached_property
+    def cohort_names(self) -> frozenset[str]:
+        """The cohorts that campaigns are for."""
+        return frozenset(name for each in self.campaign_versions.values() for name in each.campaign.cohorts)
 
     @cached_property
     def key_rules(self) -> dict[str, Rule]:

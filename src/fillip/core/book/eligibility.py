@@ -45,6 +45,7 @@ class EligibilityIndex:
         self.targets = [frozenset(campaign_version.campaign.cohorts) for campaign_version in campaign_versions]
         self.targeted = sorted(frozenset[str]().union(*self.targets))
         schedules = [campaign_version.campaign.schedule for campaign_version in campaign_versions]
+        self.all_stack = all(campaign_version.campaign.stackable for campaign_version in campaign_versions)
         self._timeline = Timeline(schedules, time_zone)
         self._rows_timeline = Timeline([schedules[slot] for slot in self.index.loose], time_zone)
         ids = [campaign_version.campaign_id for campaign_version in campaign_versions]

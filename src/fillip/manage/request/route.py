@@ -19,10 +19,12 @@ from fastapi.security import HTTPBearer
 from fillip.core.errors import Crash
 from fillip.core.ports import (
     Caller,
+    CampaignBook,
     EventLog,
     HotCampaigns,
     KeyRing,
     LiveCounts,
+    MeetEvent,
     Rates,
     ReceivedEvents,
     RefusedEvents,
@@ -57,7 +59,8 @@ class AppState:
     written, in `builds` are those that nobody waits for, `aside` is where what takes long is computed, `rates` says how
     fast tenants may send (None: as they like), `hot` which campaigns are hot, `live` what they
     decide hour by hour (None: nobody counts), `user_queries` whom a tenant's queries select (None: nobody knows), `seen` how many events campaigns have seen
-    (None: nobody knows), `received` what came into the log and `refused` what the door refused (None: nobody knows).
+    (None: nobody knows), `received` what came into the log and `refused` what the door refused (None: nobody knows). `books` are in force, and
+    `meet` is how the worker matches an event with one (None: nobody can).
     """
 
     engine: Engine
@@ -73,6 +76,8 @@ class AppState:
     seen: SeenCounts | None = None
     received: ReceivedEvents | None = None
     refused: RefusedEvents | None = None
+    books: CampaignBook | None = None
+    meet: MeetEvent | None = None
     coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
     builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))

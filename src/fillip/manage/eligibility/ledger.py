@@ -1,0 +1,134 @@
+"""What the ledger has to say for a trial, and the trial itself: settled on paper, by the code that settles. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fillip.core.ledger.settlement import Settled, decide, list_all_requests, list_requests
+from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
+from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge, cut, weigh
+from fillip.core.match.candidate import Match
+from fillip.core.quest.batch import InstanceBatch, QuestKey, list_instances_to_lock
+from fillip.core.quest.instance import MAX_TOGETHER, Instance
+from fillip.manage.eligibility.near import NearMiss
+
+
+class Needed(Struct, frozen=True):
+    """What has to be known to settle some matches: counters by what they are charged, free codes, badges, instances by quest.
+
+    `first` is the least end of an instance that may still count.
+    """
+
+    charges: Sequence[LimitCharge] = ()
+    codes: Mapping[PoolKey, int] = {}
+    badges: Collection[BadgeKey] = ()
+    quests: Collection[QuestKey] = ()
+    first: datetime | None = None
+
+
+class Holdings(Struct, frozen=True):
+    """What the ledger has of that."""
+
+    counters: Mapping[CounterKey, Counter] = {}
+    codes: Mapping[PoolKey, int] = {}
+    badges: Collection[BadgeKey] = ()
+    instances: Mapping[QuestKey, Sequence[Instance]] = {}
+
+    def join(self, other: "Holdings") -> "Holdings":
+        """Both together."""
+        return Holdings(
+            counters={**self.counters, **other.counters},
+            codes={**self.codes, **other.codes},
+            badges={*self.badges, *other.badges},
+            instances={**self.instances, **other.instances},
+        )
+
+
+class Paper(Struct, frozen=True):
+    """What settling a match would leave: its decisions, and the instances that it would have moved."""
+
+    settled: Sequence[Settled] = ()
+    moved: Mapping[QuestKey, Sequence[Instance]] = {}
+
+
+def list_needed(matches: Sequence[Match]) -> Needed:
+    """What settling each of these, by itself, may ask for."""
+    requests = list_all_requests(matches)
+    wanted = [request.wanted for request in requests]
+    instances = list_instances_to_lock(matches)
+    return Needed(
+        charges=[charge for request in requests for charge in request.charges],
+        codes={
+            pool: count * MAX_TOGETHER for pool, count in count_codes(wanted).items()
+        },  # of a quest, for each instance
+        badges=list_badges(wanted),
+        quests=list(instances.quests),
+        first=min((span.first for span in instances.quests.values()), default=None),
+    )
+
+
+def settle_on_paper(match: Match, holdings: Holdings, at: datetime) -> Paper:
+    """Decide an event as settle would with what is there; `holdings` stay as they are."""
+    instances = InstanceBatch(holdings.instances)
+    requests = [(request, None) for some in list_requests([match], instances) for request in some]
+    book = match.event.book
+    caps = {(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()}
+    counters = dict(holdings.counters)
+    stock = Stock({pool: ["-"] * count for pool, count in holdings.codes.items()}, holdings.badges)
+    settled = list(decide(requests, counters, caps, {}, stock, instances, at))
+    for counter in holdings.counters.values():
+        if counter.parts:
+            counter.parts.roll_back()
+    moved: dict[QuestKey, list[Instance]] = {}
+    for place, instance in instances.changed.items():
+        moved.setdefault(place[:3], []).append(instance)
+    return Paper(settled, moved)
+
+
+def stands_alone(miss: NearMiss, *, all_stack: bool) -> bool:
+    """Whether nothing that other campaigns are granted for the event can keep this one from it, but a limit that both are under."""
+    campaign = miss.campaign_version.campaign
+    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
+    return (
+        all_stack
+        and campaign.stackable
+        and campaign.exclusive is None
+        and not any(reward.pool or reward.badge for reward in given)
+    )
+
+
+def find_roomy(
+    limits: Mapping[str, Limit],
+    granted: Sequence[Match],
+    misses: Sequence[NearMiss],
+    holdings: Holdings,
+    *,
+    quests: bool,
+) -> frozenset[CounterKey]:
+    """The counters that have room for all that may be taken of them together: whoever is granted first, nobody is refused.
+
+    What a quest may take is not known before its instances are moved, nor what a formula gives for an event with more of an amount:
+    counters of these are left out. `quests`: other quests may be moved then, so that only limits of one campaign can be told.
+    """
+    totals: dict[CounterKey, LimitCharge] = {}
+    unsure: set[CounterKey] = set()
+    candidates = [version for match in granted for candidate in match.candidates for version in candidate.versions]
+    possible = [(each.campaign_version, charge) for each in candidates for charge in each.charges]
+    possible += [(miss.campaign_version, charge) for miss in misses for charge in miss.charges]
+    for version, charge in possible:
+        before = totals.get(charge.counter)
+        totals[charge.counter] = replace(before, amount=before.amount + charge.amount) if before else charge
+        mine = limits[charge.counter.limit_id].campaign_id is not None
+        if version.campaign.quest or ((quests or (charge.counted is not None and version.formulas)) and not mine):
+            unsure.add(charge.counter)
+    uses, _ = weigh(list(totals.values()), holdings.counters)
+    fitting = (counter for counter, use in zip(totals, uses, strict=True) if use.fits)
+    return frozenset(fitting) - unsure
+
+
+def cut_alone(miss: NearMiss, holdings: Holdings) -> bool:
+    """Whether its limits have room for some of it at least, if nobody else takes any."""
+    charges, _ = cut(miss.charges, miss.values, holdings.counters)
+    return weigh(charges, holdings.counters)[1] is None

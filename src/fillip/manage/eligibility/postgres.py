@@ -1,0 +1,69 @@
+"""What a trial needs of a user, and of the ledger: read as it stands, without a lock; nothing is written."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from fillip.core.ports import Caller, StoredUser
+from fillip.core.quest.batch import QuestKey
+from fillip.core.quest.instance import Instance
+from fillip.manage.cohort.members_postgres import list_cohorts
+from fillip.manage.eligibility.ledger import Holdings, Needed
+from fillip.manage.explain.postgres import read_charged
+from fillip.manage.store.driver_postgres import DriverConnection
+from fillip.manage.store.postgres import Connection
+from fillip.rows.quest.postgres import read_instance
+
+_SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+
+
+class UserFacts(Struct, frozen=True):
+    """A user's row, their cohorts, and their open instances by the quest's id (CampaignVersion.quest_id), the newest 1,000."""
+
+    stored: StoredUser | None
+    cohorts: frozenset[str]
+    instances: dict[str, list[Instance]]
+
+
+async def read_user(
+    connection: Connection, caller: Caller, user_id: str, *, with_cohorts: bool, with_quests: bool
+) -> UserFacts:
+    """What is known of a user; of one that nobody knows, nothing."""
+    driver, named = DriverConnection(connection), (caller.tenant_id, user_id)
+    rows = await driver.fetch(_SQL["find_user"], *named)
+    stored = StoredUser(rows[0]["revision"], rows[0]["attributes"]) if rows else None
+    cohorts = await list_cohorts(connection, caller, user_id) if with_cohorts else frozenset()
+    instances: dict[str, list[Instance]] = {}
+    for row in await driver.fetch(_SQL["list_open"], *named) if with_quests else ():
+        instances.setdefault(row["campaign_id"], []).append(read_instance(row))
+    return UserFacts(stored, cohorts, instances)
+
+
+async def read_holdings(connection: Connection, caller: Caller, user_id: str, needed: Needed) -> Holdings:
+    """What the ledger has of what is needed."""
+    driver, tenant_id = DriverConnection(connection), caller.tenant_id
+    counters = await read_charged(connection, needed.charges) if needed.charges else {}
+    codes, badges = {}, set()
+    if needed.codes:
+        pools = [pool for _, pool in needed.codes]
+        for row in await driver.fetch(_SQL["count_free"], tenant_id, pools, list(needed.codes.values())):
+            codes[tenant_id, row["pool_id"]] = row["free"]
+    if needed.badges:
+        asked = [badge for _, _, badge in needed.badges]
+        rows = await driver.fetch(_SQL["find_held"], tenant_id, user_id, asked)
+        badges = {(tenant_id, user_id, row["badge_id"]) for row in rows}
+    instances = await _find_instances(driver, needed.quests, needed.first)
+    return Holdings(counters, codes, badges, instances)
+
+
+async def _find_instances(
+    driver: DriverConnection, quests: Collection[QuestKey], first: datetime | None
+) -> dict[QuestKey, Sequence[Instance]]:
+    found: dict[QuestKey, list[Instance]] = {quest: [] for quest in quests}
+    for tenant_id, user_id in {(tenant_id, user_id) for tenant_id, _, user_id in quests}:
+        asked = [quest_id for _, quest_id, _ in quests]
+        for row in await driver.fetch(_SQL["find_instances"], tenant_id, user_id, asked, first):
+            found[tenant_id, row["campaign_id"], user_id].append(read_instance(row))
+    return dict(found)

@@ -1,0 +1,144 @@
+"""How a user stands to the campaigns before any event: who may take part, how far quests are, what limits have left. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from fillip.core.book.book import Book
+from fillip.core.book.version import CampaignVersion
+from fillip.core.event import Event
+from fillip.core.instant import add_span
+from fillip.core.limit import Counter, CounterKey, CounterUse, Limit, LimitCharge, weigh
+from fillip.core.match.candidate import is_barred
+from fillip.core.match.limit_charges import find_counted
+from fillip.core.quest.instance import Instance
+from fillip.core.quest.step import fresh_steps
+from fillip.core.rolling import find_part
+from fillip.core.tenant import end_window, start_window
+from fillip.manage.eligibility.answer import BarAnswer, LimitLeft, MissingAnswer
+from fillip.manage.explain.answer import StepAnswer
+
+MAX_BARS = 20
+"""Most instances told of one quest."""
+
+
+class Rooms(Struct, frozen=True):
+    """What limits have left, by their ids: those whose counters can be named before an event."""
+
+    uses: Mapping[str, CounterUse]
+
+    def let(self, event: Event, campaign_version: CampaignVersion) -> bool:
+        """Whether the least that the campaign could grant still fits under all of them."""
+        return all(
+            use.used_before + _count_least(event, campaign_version, limit) <= use.cap
+            for limit, use in self._list(event, campaign_version)
+        )
+
+    def tell(self, event: Event, campaign_version: CampaignVersion) -> list[LimitLeft]:
+        """Those that a grant of the campaign falls under."""
+        return [tell_use(use) for _, use in self._list(event, campaign_version)]
+
+    def _list(self, event: Event, campaign_version: CampaignVersion) -> list[tuple[Limit, CounterUse]]:
+        limits = list_limits(event, campaign_version)
+        return [(limit, self.uses[limit.limit_id]) for limit in limits if limit.limit_id in self.uses]
+
+
+def list_limits(event: Event, campaign_version: CampaignVersion) -> Sequence[Limit]:
+    """The limits that a grant to the event's user may touch, whatever event earns it."""
+    variant = event.find_variant(campaign_version)
+    named = campaign_version.campaign_id, campaign_version.version, variant
+    limits = event.book.limits_by_version.get(named, ())
+    granting = campaign_version.campaign.granting_action()
+    return [limit for limit in limits if limit.action is None or granting in (None, limit.action)]
+
+
+def charge_standing(event: Event, limits: Iterable[Limit]) -> dict[str, LimitCharge]:
+    """Of each limit without a key the counter that a grant at the event's time would be charged, by the limit's id; for nothing."""
+    tenant, charges = event.book.tenant, {}
+    for limit in limits:
+        if limit.key:
+            continue
+        start = start_window(limit.span, event.day, limit.week_starts_on)
+        counter = CounterKey(event.tenant_id, limit.limit_id, event.user_id if limit.per_user else "", "", start)
+        resets_at = end_window(limit.span, start, tenant.time_zone)
+        part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
+        charges[limit.limit_id] = LimitCharge(counter, 0, limit.cap, resets_at, part)
+    return charges
+
+
+def find_rooms(charges: Mapping[str, LimitCharge], counters: Mapping[CounterKey, Counter]) -> Rooms:
+    """What these limits have left."""
+    return Rooms(dict(zip(charges, weigh(list(charges.values()), counters)[0], strict=True)))
+
+
+def tell_use(use: CounterUse) -> LimitLeft:
+    """A limit before a grant, as it is answered."""
+    left = max(use.cap - use.used_before, 0)
+    return LimitLeft(limit_id=use.limit_id, key=use.key, cap=use.cap, left=left, resets_at=use.resets_at)
+
+
+def _count_least(event: Event, campaign_version: CampaignVersion, limit: Limit) -> int:
+    rewards = campaign_version.campaign.list_rewards(event.find_variant(campaign_version))
+    counted = find_counted(limit, rewards)
+    if counted is None:
+        return sum(reward.pool == limit.pool for reward in rewards.values()) if limit.pool else 1
+    if limit.over == "partial":
+        return len(counted)
+    return sum(1 if rewards[index].formula else rewards[index].value for index in counted)
+
+
+def is_open(event: Event, campaign_version: CampaignVersion, cohorts: frozenset[str]) -> bool:
+    """Whether state, schedule and cohort let the user take part, and neither a holdout nor a variant keeps everything from them."""
+    campaign = campaign_version.campaign
+    if campaign_version.is_shadow or (campaign.cohorts and cohorts.isdisjoint(campaign.cohorts)):
+        return False
+    if campaign.schedule.refuse(event.occurred_at, event.book.tenant.time_zone):
+        return False
+    return not is_barred(event, campaign_version)
+
+
+def list_standing(
+    book: Book, instances: Sequence[Instance], campaign_version: CampaignVersion, at: datetime
+) -> list[Instance]:
+    """Those of a quest's instances for which events of now may still count, in order of their start."""
+    quest = campaign_version.campaign.quest
+    live = book.tenant.clock == "live"
+    found = [
+        each
+        for each in instances
+        if each.state == "open"
+        and not (live and quest and each.ends_at and at > add_span(each.ends_at, quest.lateness_s))
+    ]
+    return sorted(found, key=lambda each: each.start_offset)
+
+
+def describe_bar(instance: Instance, *, moved: bool) -> BarAnswer:
+    """An instance as a bar."""
+    steps = [StepAnswer(name=step.name, done=step.done, needed=step.needed) for step in instance.steps]
+    return BarAnswer(
+        instance=instance.name,
+        campaign_version=instance.campaign_version,
+        started_at=instance.started_at,
+        ends_at=instance.ends_at,
+        moved=moved,
+        steps=steps,
+    )
+
+
+def describe_fresh(campaign_version: CampaignVersion) -> list[BarAnswer]:
+    """The bar of a quest that would begin; none of a campaign without a quest."""
+    quest = campaign_version.campaign.quest
+    if quest is None:
+        return []
+    steps = [StepAnswer(name=step.name, done=step.done, needed=step.needed) for step in fresh_steps(quest)]
+    return [BarAnswer(campaign_version=campaign_version.version, steps=steps)]
+
+
+def list_missing(bar: BarAnswer) -> list[MissingAnswer]:
+    """What the steps of a quest still need."""
+    return [
+        MissingAnswer(step=step.name, have=step.done, need=step.needed, missing=step.needed - step.done)
+        for step in bar.steps
+        if step.done < step.needed
+    ]

@@ -1,0 +1,73 @@
+"""Tells what a user can earn: what is read of the ledger, in turns with what is computed beside the event loop; nothing is written."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fillip.core.event import Event
+from fillip.core.ports import MeetEvent
+from fillip.manage.eligibility import postgres
+from fillip.manage.eligibility.ledger import Needed
+from fillip.manage.eligibility.standing import charge_standing, find_rooms, list_limits
+from fillip.manage.eligibility.told import Standing, tell_all
+from fillip.manage.eligibility.trial import begin, try_amounts, weigh_misses
+from fillip.manage.request.route import UnitOfWork
+
+
+async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: datetime, most: int) -> bytes:
+    """The answer for an event that was not sent, as JSON."""
+    connection, caller, book = work.connection, work.caller, event.book
+    index = book.by_action.get(event.action)
+    asks_cohorts = index is not None and bool(index.targeted or index.open_at(event.occurred_at).uses_cohorts)
+    user = await postgres.read_user(
+        connection, caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests
+    )
+    begun = await work.compute(begin, event, user.stored, user.cohorts, meet)
+    standing_limits = {
+        limit.limit_id: limit
+        for quest_id in user.instances
+        if quest_id in book.campaign_versions
+        for limit in list_limits(event, book.campaign_versions[quest_id])
+    }
+    standing = charge_standing(event, standing_limits.values())
+    needed = replace(begun.needed, charges=[*begun.needed.charges, *standing.values()])
+    holdings = await postgres.read_holdings(connection, caller, event.user_id, needed)
+    weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, holdings, now)
+    misses = list(weighed.sure)
+    if weighed.tried:
+        more = await postgres.read_holdings(connection, caller, event.user_id, weighed.needed)
+        misses += await work.compute(try_amounts, weighed, holdings.join(more), now)
+    known = Standing(
+        event=event,
+        is_event=True,
+        user=begun.user or {},
+        user_revision=user.stored.revision if user.stored else None,
+        cohorts=user.cohorts,
+        instances=user.instances,
+        rooms=find_rooms(standing, holdings.counters),
+        counters=holdings.counters,
+        paper=weighed.paper,
+        misses=misses,
+    )
+    return await work.compute(tell_all, known, now, most)
+
+
+async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, most: int) -> bytes:
+    """The answer before any event: `instant` is one of no action, that tells the user and the time."""
+    connection, caller, book = work.connection, work.caller, instant.book
+    user = await postgres.read_user(
+        connection, caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
+    )
+    standing = charge_standing(instant, book.limits.values())
+    holdings = await postgres.read_holdings(connection, caller, instant.user_id, Needed(list(standing.values())))
+    known = Standing(
+        event=instant,
+        is_event=False,
+        user={},
+        user_revision=user.stored.revision if user.stored else None,
+        cohorts=user.cohorts,
+        instances=user.instances,
+        rooms=find_rooms(standing, holdings.counters),
+        counters=holdings.counters,
+    )
+    return await work.compute(tell_all, known, now, most)

@@ -1,0 +1,127 @@
+"""An event that was not sent, tried: what it would meet and come to, and what it would come to with more of an amount. Pure.
+
+In turns, between which the ledger is read: `begin` meets campaigns and finds near misses; `weigh_misses` settles the event on paper and
+tells near misses that nothing else can keep from being granted; `try_amounts` settles the event once more for those left.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct, json
+from msgspec.structs import replace
+
+from fillip.core.book.eligibility import NONE
+from fillip.core.errors import Unreadable
+from fillip.core.event import Event, is_late
+from fillip.core.index import Amount, Path
+from fillip.core.ledger.settlement import MAX_GRANTS, Settled
+from fillip.core.match.candidate import Match
+from fillip.core.ports import MeetEvent, StoredUser
+from fillip.core.quest.instance import MAX_TOGETHER
+from fillip.manage.eligibility.ledger import (
+    Holdings,
+    Needed,
+    Paper,
+    cut_alone,
+    find_roomy,
+    list_needed,
+    settle_on_paper,
+    stands_alone,
+)
+from fillip.manage.eligibility.near import Amounts, NearMiss, find_near_misses
+
+MAX_TRIED = 16
+"""Most amounts with which the event is settled as a whole once more: the nearest."""
+
+
+class Begun(Struct, frozen=True):
+    """What an event meets, and what it misses by one amount alone; `quests` are how many steps and starts more of one may meet."""
+
+    event: Event
+    user: Mapping[str, object] | None
+    match: Match | None
+    misses: Sequence[NearMiss]
+    quests: int
+    needed: Needed
+
+
+class Weighed(Struct, frozen=True):
+    """What the event comes to on paper; the near misses that are sure; and those that are settled with all else that it would meet then."""
+
+    paper: Paper
+    sure: Sequence[NearMiss]
+    left: Sequence[NearMiss] = ()
+    tried: Mapping[tuple[Path, Amount], Match] = {}
+    needed: Needed = Needed()
+
+
+def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent) -> Begun:
+    """What it would meet of a user with this row in these cohorts, and what it nearly would."""
+    match, user = meet(event, stored, cohorts), _read_user(event, stored)
+    needed = list_needed([match] if match else [])
+    index = event.book.by_action.get(event.action)
+    if index is None or is_late(event):
+        return Begun(event, user, match, (), 0, needed)
+    open_set = index.open_at(event.occurred_at)
+    met = {candidate.campaign_version.campaign_id for candidate in match.candidates} if match else set()
+    misses, quests = find_near_misses(
+        Amounts(event),
+        event,
+        index,
+        open_set,
+        cohorts.intersection(index.targeted),
+        user,
+        cohorts if open_set.uses_cohorts else NONE,
+        met,
+    )
+    charges = [*needed.charges, *(charge for miss in misses for charge in miss.charges)]
+    return Begun(event, user, match, misses, len(quests), replace(needed, charges=charges))
+
+
+def _read_user(event: Event, stored: StoredUser | None) -> Mapping[str, object] | None:
+    """The attributes as rules read them; None where they lack what the schema requires."""
+    try:
+        return event.book.read_user(json.decode(stored.attributes) if stored else {})
+    except Unreadable:
+        return None
+
+
+def weigh_misses(
+    begun: Begun, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent, holdings: Holdings, at: datetime
+) -> Weighed:
+    """Settle the event, and find the near misses that would be granted whatever else the event meets then."""
+    match, candidates = begun.match, begun.match.candidates if begun.match else ()
+    paper = settle_on_paper(match, holdings, at) if match else Paper()
+    fitting = [miss for miss in begun.misses if cut_alone(miss, holdings)]
+    roomy = find_roomy(begun.event.book.limits, [match] if match else [], fitting, holdings, quests=begun.quests > 0)
+    index, sure, left = begun.event.book.by_action.get(begun.event.action), list[NearMiss](), list[NearMiss]()
+    moving = begun.quests + sum(each.campaign_version.campaign.quest is not None for each in candidates)
+    few = len(fitting) + len(candidates) + moving * MAX_TOGETHER < MAX_GRANTS
+    for miss in fitting:
+        alone = few and index is not None and stands_alone(miss, all_stack=index.all_stack)
+        (sure if alone and all(charge.counter in roomy for charge in miss.charges) else left).append(miss)
+    left.sort(key=lambda miss: miss.near.distance)
+    amounts = dict.fromkeys((miss.near.path, miss.near.need) for miss in left)
+    tried: dict[tuple[Path, Amount], Match] = {}
+    events = {(miss.near.path, miss.near.need): miss.event for miss in left}
+    for amount in list(amounts)[:MAX_TRIED]:
+        if found := meet(events[amount], stored, cohorts):
+            tried[amount] = found
+    return Weighed(paper, sure, left, tried, list_needed(list(tried.values())))
+
+
+def try_amounts(weighed: Weighed, holdings: Holdings, at: datetime) -> list[NearMiss]:
+    """Of the near misses that are left those that are granted when the event is settled with what they need, with what they would give."""
+    papers = {amount: settle_on_paper(match, holdings, at) for amount, match in weighed.tried.items()}
+    found = []
+    for miss in weighed.left:
+        paper = papers.get((miss.near.path, miss.near.need))
+        settled = paper and _find_granted(paper.settled, miss.campaign_version.campaign_id)
+        if settled:
+            found.append(replace(miss, values=settled.request.values))
+    return found
+
+
+def _find_granted(settled: Sequence[Settled], campaign_id: str) -> Settled | None:
+    mine = (each for each in settled if each.request.campaign_version.campaign_id == campaign_id)
+    return next((each for each in mine if each.decision.outcome == "granted"), None)
