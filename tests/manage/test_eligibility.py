@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
+import psycopg
 import pytest
 
 from fillip.app.follow import follow
@@ -15,6 +18,7 @@ from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
 from tests.conftest import run_sql
 from tests.manage.conftest import Plane
+from tests.manage.ledger_rows import put_counter, put_instance
 from tests.manage.shop import CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
 
 BASKET = CASHBACK | {"rule": "event.amount_cents >= 5000"}
@@ -65,3 +69,174 @@ async def test_a_cart_earns_nearly_earns_or_earns_nothing(shop: httpx.AsyncClien
         "reason": "rule",
         "message": 'the rule does not hold: wanted user.tier == "silver" (user.tier = "gold")',
     }
+
+
+async def test_more_that_a_full_limit_would_refuse_is_not_near(shop: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(shop, "big", BASKET)
+    await cap(shop, "one-a-day", scope="user", measure="count", span="day", cap=1)
+    near = by_campaign(await ask(shop, {"amount_cents": 4280}))["big"]
+    assert (near["outcome"], near["limits"][0]["left"], near["limits"][0]["limit_id"]) == ("nearly", 1, "one-a-day")
+    put_counter(plane.dsn, "one-a-day", "ada", "", 1, str(datetime.now(ZoneInfo("Europe/Berlin")).date()))
+    refused = by_campaign(await ask(shop, {"amount_cents": 9000}))["big"]
+    assert (refused["outcome"], refused["failed"]["check"], refused["limits"][0]["left"]) == ("not_earned", "limits", 0)
+    assert by_campaign(await ask(shop, {"amount_cents": 4280}))["big"]["outcome"] == "not_earned"
+
+
+async def test_near_is_told_only_of_what_wins_the_event_with_more(shop: httpx.AsyncClient) -> None:
+    one_of = {"exclusive": {"group": "best", "pick": "priority"}}
+    await launch(shop, "first", BASKET | one_of | {"rule": "event.amount_cents >= 5000", "priority": 2})
+    await launch(shop, "second", BASKET | one_of | {"rule": "event.amount_cents >= 4500", "priority": 1})
+    await launch(shop, "third", BASKET | one_of | {"rule": "event.amount_cents >= 6000"})
+    told = by_campaign(await ask(shop, {"amount_cents": 4000}))
+    assert {name: each["outcome"] for name, each in told.items()} == {
+        "first": "nearly",
+        "second": "nearly",
+        "third": "not_earned",
+    }
+    told = by_campaign(await ask(shop, {"amount_cents": 9000}))
+    assert (told["first"]["outcome"], told["second"]["failed"]["message"]) == (
+        "earned",
+        "campaign first wins the event instead",
+    )
+
+
+async def test_what_a_limit_leaves_is_shared_by_all_that_the_cart_earns(shop: httpx.AsyncClient) -> None:
+    for name, least in (("a", 1000), ("b", 2000), ("c", 5000)):
+        await launch(shop, name, BASKET | {"rule": f"event.amount_cents >= {least}"})
+    await cap(shop, "two", scope="user", measure="count", span="lifetime", cap=2)
+    told = by_campaign(await ask(shop, {"amount_cents": 4000}))
+    assert {name: each["outcome"] for name, each in told.items()} == {"a": "earned", "b": "earned", "c": "not_earned"}
+
+
+async def test_the_dearest_comes_first_and_then_the_nearest(shop: httpx.AsyncClient) -> None:
+    for name, least, rewards in (
+        ("points", 5000, POINTS),
+        ("money", 9000, CASHBACK["rewards"]),
+        ("nearer", 8000, CASHBACK["rewards"]),
+    ):
+        await launch(shop, name, BASKET | {"rule": f"event.amount_cents >= {least}", "rewards": rewards})
+    found = await ask(shop, {"amount_cents": 4000}, limit=2)
+    assert [each["campaign_id"] for each in found["campaigns"]] == ["nearer", "money"]
+    assert (found["total"], found["counts"]["nearly"]) == (3, 3)
+
+
+async def test_rewards_are_worth_what_the_amount_that_is_needed_gives(shop: httpx.AsyncClient) -> None:
+    formula = [{"kind": "points", "formula": {"of": "event.amount_cents", "percent": "1", "rounding": "down"}}]
+    await launch(shop, "percent", BASKET | {"rewards": formula})
+    near = by_campaign(await ask(shop, {"amount_cents": 4000}))["percent"]
+    assert near["rewards"] == [{"kind": "points", "currency": "POINTS", "value": 50}]
+
+
+async def test_a_quest_is_told_with_its_bar(shop: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(shop, "visits", QUEST)
+    fresh = by_campaign(await ask(shop))["visits"]
+    assert (fresh["outcome"], fresh["quests"][0]["steps"]) == (
+        "open",
+        [{"name": "visit", "done": 0, "needed": 3, "given": []}],
+    )
+    moved = by_campaign(await ask(shop, {"amount_cents": 1}))["visits"]
+    assert (moved["outcome"], moved["quests"][0]["moved"], moved["missing"][0]["missing"]) == ("open_quest", True, 2)
+    put_instance(plane.dsn, "visits", "open", 2, started_at=datetime.now(UTC) - timedelta(hours=1))
+    standing = by_campaign(await ask(shop))["visits"]
+    assert (standing["outcome"], standing["missing"]) == (
+        "open_quest",
+        [{"attribute": None, "step": "visit", "have": 2, "need": 3, "missing": 1}],
+    )
+    earned = by_campaign(await ask(shop, {"amount_cents": 1}))["visits"]
+    assert (earned["outcome"], earned["rewards"][0]["value"]) == ("earned", 50)
+
+
+async def test_before_any_event_it_is_open_to_whom_schedule_cohort_and_limits_let_in(
+    shop: httpx.AsyncClient, plane: Plane
+) -> None:
+    await open_cohort(shop, "vip", "bob")
+    await launch(shop, "all", BASKET)
+    await launch(shop, "vips", BASKET | {"cohorts": ["vip"]})
+    await launch(shop, "later", BASKET | {"schedule": {"starts_at": "2090-01-01T00:00:00Z"}})
+    await launch(shop, "full", BASKET)
+    await cap(shop, "one", scope="user_in_campaign", campaign_id="full", measure="count", span="lifetime", cap=1)
+    put_counter(plane.dsn, "one", "ada", "", 1)
+    found = await ask(shop)
+    told = by_campaign(found)
+    assert found["counts"] == {"earned": 0, "nearly": 0, "open_quest": 0, "open": 1, "not_earned": 3}
+    assert (told["all"]["outcome"], told["all"]["actions"]) == ("open", ["PURCHASE"])
+    assert {name: each["failed"]["check"] for name, each in told.items() if each["failed"]} == {
+        "vips": "cohort",
+        "later": "schedule",
+        "full": "limits",
+    }
+    bob = await shop.post("/v1/eligibility", json={"user_id": "bob"})
+    assert by_campaign(bob.json())["vips"]["outcome"] == "open"
+    cart = {"action": "PURCHASE", "attributes": {"amount_cents": 4280}}
+    bob = await shop.post("/v1/eligibility", json={"user_id": "bob", "event": cart})
+    assert by_campaign(bob.json())["vips"]["missing"][0]["missing"] == 720
+
+
+async def test_an_empty_pool_and_a_badge_that_is_held_are_no_grants(shop: httpx.AsyncClient, plane: Plane) -> None:
+    assert (await shop.post("/v1/coupon-pools", json={"pool_id": "ten", "name": "Ten"})).status_code == 201
+    await launch(shop, "code", BASKET | {"rewards": [{"kind": "coupon", "pool": "ten"}]})
+    told = by_campaign(await ask(shop, {"amount_cents": 9000}))["code"]
+    assert (told["outcome"], told["failed"]["reason"]) == ("not_earned", "pool_empty")
+    assert by_campaign(await ask(shop, {"amount_cents": 4000}))["code"]["outcome"] == "not_earned"
+    run_sql(plane.dsn, "INSERT INTO coupon (tenant_id, code, pool_id) VALUES ('acme', 'A1', 'ten')")
+    assert by_campaign(await ask(shop, {"amount_cents": 9000}))["code"]["outcome"] == "earned"
+    assert by_campaign(await ask(shop, {"amount_cents": 4000}))["code"]["outcome"] == "nearly"
+
+
+async def test_an_answer_writes_nothing(shop: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(shop, "big", BASKET)
+    await launch(shop, "visits", QUEST)
+    await cap(shop, "daily", scope="user", measure="count", span="day", cap=1)
+    for _ in range(3):
+        assert by_campaign(await ask(shop, {"amount_cents": 9000}))["big"]["outcome"] == "earned"
+    tables = ("event_met", "decision", "incentive", "limit_counter", "quest_instance", "inbox")
+    with psycopg.connect(plane.dsn) as owner:
+        counts = {each: owner.execute(f"SELECT count(*) FROM {each}").fetchone() for each in tables}
+    assert set(counts.values()) == {(0,)}
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        ({}, "/user_id"),
+        ({"user_id": "ada", "evnt": {}}, "/evnt"),
+        ({"user_id": "ada", "limit": 0}, "/limit"),
+        ({"user_id": "ada", "event": {"attributes": {}}}, "/event/action"),
+        ({"user_id": "ada", "event": {"action": "SALE"}}, "/event/action"),
+        (
+            {"user_id": "ada", "event": {"action": "PURCHASE", "attributes": {"amount_cents": "1"}}},
+            "/event/attributes/amount_cents",
+        ),
+        ({"user_id": "ada", "event": {"action": "PURCHASE"}}, "/event/attributes"),
+        (
+            {
+                "user_id": "ada",
+                "event": {
+                    "action": "PURCHASE",
+                    "attributes": {"amount_cents": 1},
+                    "occurred_at": "2090-01-01T00:00:00Z",
+                },
+            },
+            "/event/occurred_at",
+        ),
+    ],
+)
+async def test_what_is_no_question_is_refused_with_its_place(
+    shop: httpx.AsyncClient, body: dict[str, Any], at: str
+) -> None:
+    answer = await shop.post("/v1/eligibility", json=body)
+    assert answer.status_code == 422, answer.text
+    assert at in [each["at"] for each in answer.json()["errors"]], answer.text
+
+
+async def test_it_needs_the_scope_to_read_and_tells_of_the_own_tenant_alone(
+    shop: httpx.AsyncClient, plane: Plane, rival: httpx.AsyncClient
+) -> None:
+    await launch(shop, "big", BASKET)
+    writer = await plane.client(await plane.make_key("acme", "events:write"))
+    assert (await writer.post("/v1/eligibility", json={"user_id": "ada"})).status_code == 403
+    assert (await rival.post("/v1/eligibility", json={"user_id": "ada"})).json()["total"] == 0
+
+
+async def test_without_books_it_is_not_told(acme: httpx.AsyncClient) -> None:
+    assert (await acme.post("/v1/eligibility", json={"user_id": "ada"})).status_code == 503
