@@ -26,7 +26,7 @@ POINTS = [{"kind": "points", "value": 5}]
 
 
 @pytest.fixture
-async def shop(plane: Plane, acme: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
+async def checkout(plane: Plane, acme: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
     """A client of acme, with the books that the API has; the shop is open."""
     async with asyncpg.create_pool(role_dsn(plane.dsn, "fillip_worker"), min_size=0, max_size=5) as pool:
         books = BookKeeper(PostgresBooks(pool, with_members=False), pool, decides=False)
@@ -52,12 +52,12 @@ def by_campaign(found: dict[str, Any]) -> dict[str, Any]:
     return {each["campaign_id"]: each for each in found["campaigns"]}
 
 
-async def test_a_cart_earns_nearly_earns_or_earns_nothing(shop: httpx.AsyncClient) -> None:
-    await launch(shop, "small", BASKET | {"rule": "event.amount_cents >= 1000"})
-    await launch(shop, "big", BASKET)
-    await launch(shop, "gold", CASHBACK | {"rule": 'user.tier == "silver"'})
-    await draft(shop, "draft", BASKET)
-    found = await ask(shop, {"amount_cents": 4280})
+async def test_a_cart_earns_nearly_earns_or_earns_nothing(checkout: httpx.AsyncClient) -> None:
+    await launch(checkout, "small", BASKET | {"rule": "event.amount_cents >= 1000"})
+    await launch(checkout, "big", BASKET)
+    await launch(checkout, "gold", CASHBACK | {"rule": 'user.tier == "silver"'})
+    await draft(checkout, "draft", BASKET)
+    found = await ask(checkout, {"amount_cents": 4280})
     assert found["counts"] == {"earned": 1, "nearly": 1, "open_quest": 0, "open": 0, "not_earned": 1}
     assert [each["campaign_id"] for each in found["campaigns"]] == ["small", "big", "gold"]
     told = by_campaign(found)
@@ -71,92 +71,92 @@ async def test_a_cart_earns_nearly_earns_or_earns_nothing(shop: httpx.AsyncClien
     }
 
 
-async def test_more_that_a_full_limit_would_refuse_is_not_near(shop: httpx.AsyncClient, plane: Plane) -> None:
-    await launch(shop, "big", BASKET)
-    await cap(shop, "one-a-day", scope="user", measure="count", span="day", cap=1)
-    near = by_campaign(await ask(shop, {"amount_cents": 4280}))["big"]
+async def test_more_that_a_full_limit_would_refuse_is_not_near(checkout: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(checkout, "big", BASKET)
+    await cap(checkout, "one-a-day", scope="user", measure="count", span="day", cap=1)
+    near = by_campaign(await ask(checkout, {"amount_cents": 4280}))["big"]
     assert (near["outcome"], near["limits"][0]["left"], near["limits"][0]["limit_id"]) == ("nearly", 1, "one-a-day")
     put_counter(plane.dsn, "one-a-day", "ada", "", 1, str(datetime.now(ZoneInfo("Europe/Berlin")).date()))
-    refused = by_campaign(await ask(shop, {"amount_cents": 9000}))["big"]
+    refused = by_campaign(await ask(checkout, {"amount_cents": 9000}))["big"]
     assert (refused["outcome"], refused["failed"]["check"], refused["limits"][0]["left"]) == ("not_earned", "limits", 0)
-    assert by_campaign(await ask(shop, {"amount_cents": 4280}))["big"]["outcome"] == "not_earned"
+    assert by_campaign(await ask(checkout, {"amount_cents": 4280}))["big"]["outcome"] == "not_earned"
 
 
-async def test_near_is_told_only_of_what_wins_the_event_with_more(shop: httpx.AsyncClient) -> None:
+async def test_near_is_told_only_of_what_wins_the_event_with_more(checkout: httpx.AsyncClient) -> None:
     one_of = {"exclusive": {"group": "best", "pick": "priority"}}
-    await launch(shop, "first", BASKET | one_of | {"rule": "event.amount_cents >= 5000", "priority": 2})
-    await launch(shop, "second", BASKET | one_of | {"rule": "event.amount_cents >= 4500", "priority": 1})
-    await launch(shop, "third", BASKET | one_of | {"rule": "event.amount_cents >= 6000"})
-    told = by_campaign(await ask(shop, {"amount_cents": 4000}))
+    await launch(checkout, "first", BASKET | one_of | {"rule": "event.amount_cents >= 5000", "priority": 2})
+    await launch(checkout, "second", BASKET | one_of | {"rule": "event.amount_cents >= 4500", "priority": 1})
+    await launch(checkout, "third", BASKET | one_of | {"rule": "event.amount_cents >= 6000"})
+    told = by_campaign(await ask(checkout, {"amount_cents": 4000}))
     assert {name: each["outcome"] for name, each in told.items()} == {
         "first": "nearly",
         "second": "nearly",
         "third": "not_earned",
     }
-    told = by_campaign(await ask(shop, {"amount_cents": 9000}))
+    told = by_campaign(await ask(checkout, {"amount_cents": 9000}))
     assert (told["first"]["outcome"], told["second"]["failed"]["message"]) == (
         "earned",
         "campaign first wins the event instead",
     )
 
 
-async def test_what_a_limit_leaves_is_shared_by_all_that_the_cart_earns(shop: httpx.AsyncClient) -> None:
+async def test_what_a_limit_leaves_is_shared_by_all_that_the_cart_earns(checkout: httpx.AsyncClient) -> None:
     for name, least in (("a", 1000), ("b", 2000), ("c", 5000)):
-        await launch(shop, name, BASKET | {"rule": f"event.amount_cents >= {least}"})
-    await cap(shop, "two", scope="user", measure="count", span="lifetime", cap=2)
-    told = by_campaign(await ask(shop, {"amount_cents": 4000}))
+        await launch(checkout, name, BASKET | {"rule": f"event.amount_cents >= {least}"})
+    await cap(checkout, "two", scope="user", measure="count", span="lifetime", cap=2)
+    told = by_campaign(await ask(checkout, {"amount_cents": 4000}))
     assert {name: each["outcome"] for name, each in told.items()} == {"a": "earned", "b": "earned", "c": "not_earned"}
 
 
-async def test_the_dearest_comes_first_and_then_the_nearest(shop: httpx.AsyncClient) -> None:
+async def test_the_dearest_comes_first_and_then_the_nearest(checkout: httpx.AsyncClient) -> None:
     for name, least, rewards in (
         ("points", 5000, POINTS),
         ("money", 9000, CASHBACK["rewards"]),
         ("nearer", 8000, CASHBACK["rewards"]),
     ):
-        await launch(shop, name, BASKET | {"rule": f"event.amount_cents >= {least}", "rewards": rewards})
-    found = await ask(shop, {"amount_cents": 4000}, limit=2)
+        await launch(checkout, name, BASKET | {"rule": f"event.amount_cents >= {least}", "rewards": rewards})
+    found = await ask(checkout, {"amount_cents": 4000}, limit=2)
     assert [each["campaign_id"] for each in found["campaigns"]] == ["nearer", "money"]
     assert (found["total"], found["counts"]["nearly"]) == (3, 3)
 
 
-async def test_rewards_are_worth_what_the_amount_that_is_needed_gives(shop: httpx.AsyncClient) -> None:
+async def test_rewards_are_worth_what_the_amount_that_is_needed_gives(checkout: httpx.AsyncClient) -> None:
     formula = [{"kind": "points", "formula": {"of": "event.amount_cents", "percent": "1", "rounding": "down"}}]
-    await launch(shop, "percent", BASKET | {"rewards": formula})
-    near = by_campaign(await ask(shop, {"amount_cents": 4000}))["percent"]
+    await launch(checkout, "percent", BASKET | {"rewards": formula})
+    near = by_campaign(await ask(checkout, {"amount_cents": 4000}))["percent"]
     assert near["rewards"] == [{"kind": "points", "currency": "POINTS", "value": 50}]
 
 
-async def test_a_quest_is_told_with_its_bar(shop: httpx.AsyncClient, plane: Plane) -> None:
-    await launch(shop, "visits", QUEST)
-    fresh = by_campaign(await ask(shop))["visits"]
+async def test_a_quest_is_told_with_its_bar(checkout: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(checkout, "visits", QUEST)
+    fresh = by_campaign(await ask(checkout))["visits"]
     assert (fresh["outcome"], fresh["quests"][0]["steps"]) == (
         "open",
         [{"name": "visit", "done": 0, "needed": 3, "given": []}],
     )
-    moved = by_campaign(await ask(shop, {"amount_cents": 1}))["visits"]
+    moved = by_campaign(await ask(checkout, {"amount_cents": 1}))["visits"]
     assert (moved["outcome"], moved["quests"][0]["moved"], moved["missing"][0]["missing"]) == ("open_quest", True, 2)
     put_instance(plane.dsn, "visits", "open", 2, started_at=datetime.now(UTC) - timedelta(hours=1))
-    standing = by_campaign(await ask(shop))["visits"]
+    standing = by_campaign(await ask(checkout))["visits"]
     assert (standing["outcome"], standing["missing"]) == (
         "open_quest",
         [{"attribute": None, "step": "visit", "have": 2, "need": 3, "missing": 1}],
     )
-    earned = by_campaign(await ask(shop, {"amount_cents": 1}))["visits"]
+    earned = by_campaign(await ask(checkout, {"amount_cents": 1}))["visits"]
     assert (earned["outcome"], earned["rewards"][0]["value"]) == ("earned", 50)
 
 
 async def test_before_any_event_it_is_open_to_whom_schedule_cohort_and_limits_let_in(
-    shop: httpx.AsyncClient, plane: Plane
+    checkout: httpx.AsyncClient, plane: Plane
 ) -> None:
-    await open_cohort(shop, "vip", "bob")
-    await launch(shop, "all", BASKET)
-    await launch(shop, "vips", BASKET | {"cohorts": ["vip"]})
-    await launch(shop, "later", BASKET | {"schedule": {"starts_at": "2090-01-01T00:00:00Z"}})
-    await launch(shop, "full", BASKET)
-    await cap(shop, "one", scope="user_in_campaign", campaign_id="full", measure="count", span="lifetime", cap=1)
+    await open_cohort(checkout, "vip", "bob")
+    await launch(checkout, "all", BASKET)
+    await launch(checkout, "vips", BASKET | {"cohorts": ["vip"]})
+    await launch(checkout, "later", BASKET | {"schedule": {"starts_at": "2090-01-01T00:00:00Z"}})
+    await launch(checkout, "full", BASKET)
+    await cap(checkout, "one", scope="user_in_campaign", campaign_id="full", measure="count", span="lifetime", cap=1)
     put_counter(plane.dsn, "one", "ada", "", 1)
-    found = await ask(shop)
+    found = await ask(checkout)
     told = by_campaign(found)
     assert found["counts"] == {"earned": 0, "nearly": 0, "open_quest": 0, "open": 1, "not_earned": 3}
     assert (told["all"]["outcome"], told["all"]["actions"]) == ("open", ["PURCHASE"])
@@ -165,30 +165,30 @@ async def test_before_any_event_it_is_open_to_whom_schedule_cohort_and_limits_le
         "later": "schedule",
         "full": "limits",
     }
-    bob = await shop.post("/v1/eligibility", json={"user_id": "bob"})
+    bob = await checkout.post("/v1/eligibility", json={"user_id": "bob"})
     assert by_campaign(bob.json())["vips"]["outcome"] == "open"
     cart = {"action": "PURCHASE", "attributes": {"amount_cents": 4280}}
-    bob = await shop.post("/v1/eligibility", json={"user_id": "bob", "event": cart})
+    bob = await checkout.post("/v1/eligibility", json={"user_id": "bob", "event": cart})
     assert by_campaign(bob.json())["vips"]["missing"][0]["missing"] == 720
 
 
-async def test_an_empty_pool_and_a_badge_that_is_held_are_no_grants(shop: httpx.AsyncClient, plane: Plane) -> None:
-    assert (await shop.post("/v1/coupon-pools", json={"pool_id": "ten", "name": "Ten"})).status_code == 201
-    await launch(shop, "code", BASKET | {"rewards": [{"kind": "coupon", "pool": "ten"}]})
-    told = by_campaign(await ask(shop, {"amount_cents": 9000}))["code"]
+async def test_an_empty_pool_and_a_badge_that_is_held_are_no_grants(checkout: httpx.AsyncClient, plane: Plane) -> None:
+    assert (await checkout.post("/v1/coupon-pools", json={"pool_id": "ten", "name": "Ten"})).status_code == 201
+    await launch(checkout, "code", BASKET | {"rewards": [{"kind": "coupon", "pool": "ten"}]})
+    told = by_campaign(await ask(checkout, {"amount_cents": 9000}))["code"]
     assert (told["outcome"], told["failed"]["reason"]) == ("not_earned", "pool_empty")
-    assert by_campaign(await ask(shop, {"amount_cents": 4000}))["code"]["outcome"] == "not_earned"
+    assert by_campaign(await ask(checkout, {"amount_cents": 4000}))["code"]["outcome"] == "not_earned"
     run_sql(plane.dsn, "INSERT INTO coupon (tenant_id, code, pool_id) VALUES ('acme', 'A1', 'ten')")
-    assert by_campaign(await ask(shop, {"amount_cents": 9000}))["code"]["outcome"] == "earned"
-    assert by_campaign(await ask(shop, {"amount_cents": 4000}))["code"]["outcome"] == "nearly"
+    assert by_campaign(await ask(checkout, {"amount_cents": 9000}))["code"]["outcome"] == "earned"
+    assert by_campaign(await ask(checkout, {"amount_cents": 4000}))["code"]["outcome"] == "nearly"
 
 
-async def test_an_answer_writes_nothing(shop: httpx.AsyncClient, plane: Plane) -> None:
-    await launch(shop, "big", BASKET)
-    await launch(shop, "visits", QUEST)
-    await cap(shop, "daily", scope="user", measure="count", span="day", cap=1)
+async def test_an_answer_writes_nothing(checkout: httpx.AsyncClient, plane: Plane) -> None:
+    await launch(checkout, "big", BASKET)
+    await launch(checkout, "visits", QUEST)
+    await cap(checkout, "daily", scope="user", measure="count", span="day", cap=1)
     for _ in range(3):
-        assert by_campaign(await ask(shop, {"amount_cents": 9000}))["big"]["outcome"] == "earned"
+        assert by_campaign(await ask(checkout, {"amount_cents": 9000}))["big"]["outcome"] == "earned"
     tables = ("event_met", "decision", "incentive", "limit_counter", "quest_instance", "inbox")
     with psycopg.connect(plane.dsn) as owner:
         counts = {each: owner.execute(f"SELECT count(*) FROM {each}").fetchone() for each in tables}
@@ -222,17 +222,17 @@ async def test_an_answer_writes_nothing(shop: httpx.AsyncClient, plane: Plane) -
     ],
 )
 async def test_what_is_no_question_is_refused_with_its_place(
-    shop: httpx.AsyncClient, body: dict[str, Any], at: str
+    checkout: httpx.AsyncClient, body: dict[str, Any], at: str
 ) -> None:
-    answer = await shop.post("/v1/eligibility", json=body)
+    answer = await checkout.post("/v1/eligibility", json=body)
     assert answer.status_code == 422, answer.text
     assert at in [each["at"] for each in answer.json()["errors"]], answer.text
 
 
 async def test_it_needs_the_scope_to_read_and_tells_of_the_own_tenant_alone(
-    shop: httpx.AsyncClient, plane: Plane, rival: httpx.AsyncClient
+    checkout: httpx.AsyncClient, plane: Plane, rival: httpx.AsyncClient
 ) -> None:
-    await launch(shop, "big", BASKET)
+    await launch(checkout, "big", BASKET)
     writer = await plane.client(await plane.make_key("acme", "events:write"))
     assert (await writer.post("/v1/eligibility", json={"user_id": "ada"})).status_code == 403
     assert (await rival.post("/v1/eligibility", json={"user_id": "ada"})).json()["total"] == 0

@@ -28,7 +28,7 @@ class Needed(Struct, frozen=True):
     first: datetime | None = None
 
 
-class Holdings(Struct, frozen=True):
+class LedgerState(Struct, frozen=True):
     """What the ledger has of that."""
 
     counters: Mapping[CounterKey, Counter] = {}
@@ -36,9 +36,9 @@ class Holdings(Struct, frozen=True):
     badges: Collection[BadgeKey] = ()
     instances: Mapping[QuestKey, Sequence[Instance]] = {}
 
-    def join(self, other: "Holdings") -> "Holdings":
+    def join(self, other: "LedgerState") -> "LedgerState":
         """Both together."""
-        return Holdings(
+        return LedgerState(
             counters={**self.counters, **other.counters},
             codes={**self.codes, **other.codes},
             badges={*self.badges, *other.badges},
@@ -69,16 +69,16 @@ def list_needed(matches: Sequence[Match]) -> Needed:
     )
 
 
-def settle_on_paper(match: Match, holdings: Holdings, at: datetime) -> Paper:
-    """Decide an event as settle would with what is there; `holdings` stay as they are."""
-    instances = InstanceBatch(holdings.instances)
+def settle_on_paper(match: Match, ledger: LedgerState, at: datetime) -> Paper:
+    """Decide an event as settle would with what is there; `ledger` stay as they are."""
+    instances = InstanceBatch(ledger.instances)
     requests = [(request, None) for some in list_requests([match], instances) for request in some]
     book = match.event.book
     caps = {(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()}
-    counters = dict(holdings.counters)
-    stock = Stock({pool: ["-"] * count for pool, count in holdings.codes.items()}, holdings.badges)
+    counters = dict(ledger.counters)
+    stock = Stock({pool: ["-"] * count for pool, count in ledger.codes.items()}, ledger.badges)
     settled = list(decide(requests, counters, caps, {}, stock, instances, at))
-    for counter in holdings.counters.values():
+    for counter in ledger.counters.values():
         if counter.parts:
             counter.parts.roll_back()
     moved: dict[QuestKey, list[Instance]] = {}
@@ -103,7 +103,7 @@ def find_roomy(
     limits: Mapping[str, Limit],
     granted: Sequence[Match],
     misses: Sequence[NearMiss],
-    holdings: Holdings,
+    ledger: LedgerState,
     *,
     quests: bool,
 ) -> frozenset[CounterKey]:
@@ -123,12 +123,12 @@ def find_roomy(
         mine = limits[charge.counter.limit_id].campaign_id is not None
         if version.campaign.quest or ((quests or (charge.counted is not None and version.formulas)) and not mine):
             unsure.add(charge.counter)
-    uses, _ = weigh(list(totals.values()), holdings.counters)
+    uses, _ = weigh(list(totals.values()), ledger.counters)
     fitting = (counter for counter, use in zip(totals, uses, strict=True) if use.fits)
     return frozenset(fitting) - unsure
 
 
-def cut_alone(miss: NearMiss, holdings: Holdings) -> bool:
+def cut_alone(miss: NearMiss, ledger: LedgerState) -> bool:
     """Whether its limits have room for some of it at least, if nobody else takes any."""
-    charges, _ = cut(miss.charges, miss.values, holdings.counters)
-    return weigh(charges, holdings.counters)[1] is None
+    charges, _ = cut(miss.charges, miss.values, ledger.counters)
+    return weigh(charges, ledger.counters)[1] is None

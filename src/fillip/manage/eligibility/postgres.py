@@ -10,7 +10,7 @@ from fillip.core.ports import Caller, StoredUser
 from fillip.core.quest.batch import QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.manage.cohort.members_postgres import list_cohorts
-from fillip.manage.eligibility.ledger import Holdings, Needed
+from fillip.manage.eligibility.ledger import LedgerState, Needed
 from fillip.manage.explain.postgres import read_charged
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.postgres import Connection
@@ -41,7 +41,7 @@ async def read_user(
     return UserFacts(stored, cohorts, instances)
 
 
-async def read_holdings(connection: Connection, caller: Caller, user_id: str, needed: Needed) -> Holdings:
+async def read_ledger(connection: Connection, caller: Caller, user_id: str, needed: Needed) -> LedgerState:
     """What the ledger has of what is needed."""
     driver, tenant_id = DriverConnection(connection), caller.tenant_id
     counters = await read_charged(connection, needed.charges) if needed.charges else {}
@@ -55,7 +55,7 @@ async def read_holdings(connection: Connection, caller: Caller, user_id: str, ne
         rows = await driver.fetch(_SQL["find_held"], tenant_id, user_id, asked)
         badges = {(tenant_id, user_id, row["badge_id"]) for row in rows}
     instances = await _find_instances(driver, needed.quests, needed.first)
-    return Holdings(counters, codes, badges, instances)
+    return LedgerState(counters, codes, badges, instances)
 
 
 async def _find_instances(

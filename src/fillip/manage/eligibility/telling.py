@@ -31,12 +31,12 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
     }
     standing = charge_standing(event, standing_limits.values())
     needed = replace(begun.needed, charges=[*begun.needed.charges, *standing.values()])
-    holdings = await postgres.read_holdings(connection, caller, event.user_id, needed)
-    weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, holdings, now)
+    ledger = await postgres.read_ledger(connection, caller, event.user_id, needed)
+    weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, ledger, now)
     misses = list(weighed.sure)
     if weighed.tried:
-        more = await postgres.read_holdings(connection, caller, event.user_id, weighed.needed)
-        misses += await work.compute(try_amounts, weighed, holdings.join(more), now)
+        more = await postgres.read_ledger(connection, caller, event.user_id, weighed.needed)
+        misses += await work.compute(try_amounts, weighed, ledger.join(more), now)
     known = Standing(
         event=event,
         is_event=True,
@@ -44,8 +44,8 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
         user_revision=user.stored.revision if user.stored else None,
         cohorts=user.cohorts,
         instances=user.instances,
-        rooms=find_rooms(standing, holdings.counters),
-        counters=holdings.counters,
+        rooms=find_rooms(standing, ledger.counters),
+        counters=ledger.counters,
         paper=weighed.paper,
         misses=misses,
     )
@@ -59,7 +59,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         connection, caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
     )
     standing = charge_standing(instant, book.limits.values())
-    holdings = await postgres.read_holdings(connection, caller, instant.user_id, Needed(list(standing.values())))
+    ledger = await postgres.read_ledger(connection, caller, instant.user_id, Needed(list(standing.values())))
     known = Standing(
         event=instant,
         is_event=False,
@@ -67,7 +67,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         user_revision=user.stored.revision if user.stored else None,
         cohorts=user.cohorts,
         instances=user.instances,
-        rooms=find_rooms(standing, holdings.counters),
-        counters=holdings.counters,
+        rooms=find_rooms(standing, ledger.counters),
+        counters=ledger.counters,
     )
     return await work.compute(tell_all, known, now, most)

@@ -19,7 +19,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.ports import MeetEvent, StoredUser
 from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.manage.eligibility.ledger import (
-    Holdings,
+    LedgerState,
     Needed,
     Paper,
     cut_alone,
@@ -87,13 +87,13 @@ def _read_user(event: Event, stored: StoredUser | None) -> Mapping[str, object] 
 
 
 def weigh_misses(
-    begun: Begun, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent, holdings: Holdings, at: datetime
+    begun: Begun, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent, ledger: LedgerState, at: datetime
 ) -> Weighed:
     """Settle the event, and find the near misses that would be granted whatever else the event meets then."""
     match, candidates = begun.match, begun.match.candidates if begun.match else ()
-    paper = settle_on_paper(match, holdings, at) if match else Paper()
-    fitting = [miss for miss in begun.misses if cut_alone(miss, holdings)]
-    roomy = find_roomy(begun.event.book.limits, [match] if match else [], fitting, holdings, quests=begun.quests > 0)
+    paper = settle_on_paper(match, ledger, at) if match else Paper()
+    fitting = [miss for miss in begun.misses if cut_alone(miss, ledger)]
+    roomy = find_roomy(begun.event.book.limits, [match] if match else [], fitting, ledger, quests=begun.quests > 0)
     index, sure, left = begun.event.book.by_action.get(begun.event.action), list[NearMiss](), list[NearMiss]()
     moving = begun.quests + sum(each.campaign_version.campaign.quest is not None for each in candidates)
     few = len(fitting) + len(candidates) + moving * MAX_TOGETHER < MAX_GRANTS
@@ -110,9 +110,9 @@ def weigh_misses(
     return Weighed(paper, sure, left, tried, list_needed(list(tried.values())))
 
 
-def try_amounts(weighed: Weighed, holdings: Holdings, at: datetime) -> list[NearMiss]:
+def try_amounts(weighed: Weighed, ledger: LedgerState, at: datetime) -> list[NearMiss]:
     """Of the near misses that are left those that are granted when the event is settled with what they need, with what they would give."""
-    papers = {amount: settle_on_paper(match, holdings, at) for amount, match in weighed.tried.items()}
+    papers = {amount: settle_on_paper(match, ledger, at) for amount, match in weighed.tried.items()}
     found = []
     for miss in weighed.left:
         paper = papers.get((miss.near.path, miss.near.need))
