@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion, Trigger
+from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.worth import weigh_rewards
 from fillip.core.cohort import Cohort
@@ -70,6 +71,12 @@ class Book(Struct, frozen=True, dict=True):
             each.campaign_id: weigh_rewards(zip(each.campaign.rewards, each.values, strict=True)) for each in versions
         }
         return tuple(sorted(versions, key=lambda each: (worth[each.campaign_id], each.campaign_id)))
+
+    @cached_property
+    def most_value(self) -> int:
+        """The most that one grant can come to, all its rewards together."""
+        rewards = [each.campaign.rewards for each in self.campaign_versions.values()]
+        return max((sum(MAX_VALUE if each.formula else each.value for each in some) for some in rewards), default=0)
 
     @cached_property
     def has_quests(self) -> bool:

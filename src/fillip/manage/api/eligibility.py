@@ -40,7 +40,7 @@ class EligibilityPart(Part):
 
     user_id: UserId
     event: EventPart | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_TOLD)] = 100
+    limit: Annotated[int, Field(ge=1, le=MAX_TOLD)] = 50
 
 
 @router.post("/eligibility", response_model=EligibilityAnswer)

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from fillip.core.ledger.settlement import Settled, decide, list_all_requests, list_requests
+from fillip.core.ledger.settlement import MAX_GRANTS, Settled, decide, list_all_requests, list_requests
 from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
-from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge, cut, weigh
+from fillip.core.limit import Counter, CounterKey, LimitCharge, cut, weigh
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import MAX_TOGETHER, Instance
@@ -73,8 +72,7 @@ def settle_on_paper(match: Match, ledger: LedgerState, at: datetime) -> Paper:
     """Decide an event as settle would with what is there; `ledger` stay as they are."""
     instances = InstanceBatch(ledger.instances)
     requests = [(request, None) for some in list_requests([match], instances) for request in some]
-    book = match.event.book
-    caps = {(book.tenant.tenant_id, limit_id): limit.cap for limit_id, limit in book.limits.items()}
+    caps = {(charge.counter.tenant_id, charge.counter.limit_id): charge.cap for charge in match.charges}
     counters = dict(ledger.counters)
     stock = Stock({pool: ["-"] * count for pool, count in ledger.codes.items()}, ledger.badges)
     settled = list(decide(requests, counters, caps, {}, stock, instances, at))
@@ -87,48 +85,28 @@ def settle_on_paper(match: Match, ledger: LedgerState, at: datetime) -> Paper:
     return Paper(settled, moved)
 
 
-def stands_alone(miss: NearMiss, *, all_stack: bool) -> bool:
-    """Whether nothing that other campaigns are granted for the event can keep this one from it, but a limit that both are under."""
-    campaign = miss.campaign_version.campaign
-    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
-    return (
-        all_stack
-        and campaign.stackable
-        and campaign.exclusive is None
-        and not any(reward.pool or reward.badge for reward in given)
-    )
+def stands_alone(miss: NearMiss, ledger: LedgerState, *, all_stack: bool) -> bool:
+    """Whether nothing that other campaigns are granted for the same event can keep this one from its grant.
 
-
-def find_roomy(
-    limits: Mapping[str, Limit],
-    granted: Sequence[Match],
-    misses: Sequence[NearMiss],
-    ledger: LedgerState,
-    *,
-    quests: bool,
-) -> frozenset[CounterKey]:
-    """The counters that have room for all that may be taken of them together: whoever is granted first, nobody is refused.
-
-    What a quest may take is not known before its instances are moved, nor what a formula gives for an event with more of an amount:
-    counters of these are left out. `quests`: other quests may be moved then, so that only limits of one campaign can be told.
+    An event is granted MAX_GRANTS at most: what has room for so many grants is short for none.
     """
-    totals: dict[CounterKey, LimitCharge] = {}
-    unsure: set[CounterKey] = set()
-    candidates = [version for match in granted for candidate in match.candidates for version in candidate.versions]
-    possible = [(each.campaign_version, charge) for each in candidates for charge in each.charges]
-    possible += [(miss.campaign_version, charge) for miss in misses for charge in miss.charges]
-    for version, charge in possible:
-        before = totals.get(charge.counter)
-        totals[charge.counter] = replace(before, amount=before.amount + charge.amount) if before else charge
-        mine = limits[charge.counter.limit_id].campaign_id is not None
-        if version.campaign.quest or ((quests or (charge.counted is not None and version.formulas)) and not mine):
-            unsure.add(charge.counter)
-    uses, _ = weigh(list(totals.values()), ledger.counters)
-    fitting = (counter for counter, use in zip(totals, uses, strict=True) if use.fits)
-    return frozenset(fitting) - unsure
+    campaign, book = miss.campaign_version.campaign, miss.event.book
+    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
+    if not (all_stack and campaign.stackable and campaign.exclusive is None):
+        return False
+    if any(reward.pool or reward.badge for reward in given):
+        return False
+    uses, _ = weigh(miss.charges, ledger.counters)
+    for charge, use in zip(miss.charges, uses, strict=True):
+        most = charge.amount  # a limit of its own is charged by nobody else
+        if book.limits[use.limit_id].campaign_id is None:
+            most = MAX_GRANTS * (1 if charge.counted is None else book.most_value)
+        if use.used_before + most > use.cap:
+            return False
+    return True
 
 
-def cut_alone(miss: NearMiss, ledger: LedgerState) -> bool:
+def fits_alone(miss: NearMiss, ledger: LedgerState) -> bool:
     """Whether its limits have room for some of it at least, if nobody else takes any."""
     charges, _ = cut(miss.charges, miss.values, ledger.counters)
     return weigh(charges, ledger.counters)[1] is None

@@ -98,8 +98,8 @@ def find_near_misses(
     user: Mapping[str, object] | None,
     cohorts: frozenset[str],
     met: Set[str],
-) -> tuple[list[NearMiss], list[Trigger]]:
-    """The near misses, of what the event has not `met`; and the triggers of quests that another amount may fire.
+) -> list[NearMiss]:
+    """The near misses, of what the event has not `met`.
 
     `mine` are of the user's cohorts those campaigns are for; `user` is None where the attributes can't be read. Of a campaign it is
     what is nearest by its part of what is needed.
@@ -107,7 +107,6 @@ def find_near_misses(
     lacking = index.list_near(open_set, mine, event.typed, user, cohorts, read_amounts(event))
     if user is None:
         lacking = [each for each in lacking if not each[0].uses_user]
-    quests = [trigger for trigger, _, _ in lacking if trigger.expression.kind != "rule"]
     simple = [
         (trigger, sorted(nears, key=lambda near: near.distance), sure)
         for trigger, nears, sure in lacking
@@ -121,7 +120,7 @@ def find_near_misses(
             if miss := _try(amounts, trigger, near, user or {}, cohorts, sure=sure):
                 found.append(miss)
                 break
-    return found, quests
+    return found
 
 
 def _may_earn(event: Event, trigger: Trigger, met: Set[str]) -> bool:

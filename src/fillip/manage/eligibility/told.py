@@ -36,7 +36,7 @@ from fillip.manage.eligibility.standing import (
     tell_use,
 )
 from fillip.manage.explain.answer import Check
-from fillip.manage.explain.checks import EventContext, check_eligibility
+from fillip.manage.explain.checks import EventContext, make_checks
 from fillip.manage.explain.explanation import check_decided
 
 _ORDER: Sequence[EligibilityOutcome] = ("earned", "nearly", "open_quest", "open", "not_earned")
@@ -218,13 +218,12 @@ def _find_reason(standing: Standing, entry: _Entry, now: datetime) -> ReasonAnsw
     """The first check that fails, as an explanation has it."""
     event = standing.event
     context = EventContext(entry.campaign_version, event, standing.user, standing.cohorts, standing.user_revision)
-    checks = check_eligibility(context, now)
-    if not standing.is_event:
-        checks = [each for each in checks if each.check not in _OF_EVENTS]
-    if entry.settled:
-        decision = entry.settled[0].decision
-        checks += check_decided(context, decision.reason, decision.outranked_by, decision.uses)
+    checks = (each for each in make_checks(context, now) if standing.is_event or each.check not in _OF_EVENTS)
     failed = next((each for each in checks if not each.passed), None)
+    if failed is None and entry.settled:
+        decision = entry.settled[0].decision
+        decided = check_decided(context, decision.reason, decision.outranked_by, decision.uses)
+        failed = next((each for each in decided if not each.passed), None)
     if failed is None:
         failed = _find_left(standing, entry)
     return ReasonAnswer(check=failed.check, reason=failed.reason, message=failed.message)

@@ -17,31 +17,28 @@ from fillip.core.index import Amount, Path
 from fillip.core.ledger.settlement import MAX_GRANTS, Settled
 from fillip.core.match.candidate import Match
 from fillip.core.ports import MeetEvent, StoredUser
-from fillip.core.quest.instance import MAX_TOGETHER
 from fillip.manage.eligibility.ledger import (
     LedgerState,
     Needed,
     Paper,
-    cut_alone,
-    find_roomy,
+    fits_alone,
     list_needed,
     settle_on_paper,
     stands_alone,
 )
 from fillip.manage.eligibility.near import Amounts, NearMiss, find_near_misses
 
-MAX_TRIED = 16
-"""Most amounts with which the event is settled as a whole once more: the nearest."""
+MAX_TRIED, MAX_AGAIN = 64, 150
+"""Most amounts with which the event is settled as a whole once more, the nearest; and most grants that are weighed so, all together."""
 
 
 class Begun(Struct, frozen=True):
-    """What an event meets, and what it misses by one amount alone; `quests` are how many steps and starts more of one may meet."""
+    """What an event meets, and what it misses by one amount alone."""
 
     event: Event
     user: Mapping[str, object] | None
     match: Match | None
     misses: Sequence[NearMiss]
-    quests: int
     needed: Needed
 
 
@@ -61,10 +58,10 @@ def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet
     needed = list_needed([match] if match else [])
     index = event.book.by_action.get(event.action)
     if index is None or is_late(event):
-        return Begun(event, user, match, (), 0, needed)
+        return Begun(event, user, match, (), needed)
     open_set = index.open_at(event.occurred_at)
     met = {candidate.campaign_version.campaign_id for candidate in match.candidates} if match else set()
-    misses, quests = find_near_misses(
+    misses = find_near_misses(
         Amounts(event),
         event,
         index,
@@ -75,7 +72,7 @@ def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet
         met,
     )
     charges = [*needed.charges, *(charge for miss in misses for charge in miss.charges)]
-    return Begun(event, user, match, misses, len(quests), replace(needed, charges=charges))
+    return Begun(event, user, match, misses, replace(needed, charges=charges))
 
 
 def _read_user(event: Event, stored: StoredUser | None) -> Mapping[str, object] | None:
@@ -90,24 +87,31 @@ def weigh_misses(
     begun: Begun, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent, ledger: LedgerState, at: datetime
 ) -> Weighed:
     """Settle the event, and find the near misses that would be granted whatever else the event meets then."""
-    match, candidates = begun.match, begun.match.candidates if begun.match else ()
+    match, index = begun.match, begun.event.book.by_action.get(begun.event.action)
     paper = settle_on_paper(match, ledger, at) if match else Paper()
-    fitting = [miss for miss in begun.misses if cut_alone(miss, ledger)]
-    roomy = find_roomy(begun.event.book.limits, [match] if match else [], fitting, ledger, quests=begun.quests > 0)
-    index, sure, left = begun.event.book.by_action.get(begun.event.action), list[NearMiss](), list[NearMiss]()
-    moving = begun.quests + sum(each.campaign_version.campaign.quest is not None for each in candidates)
-    few = len(fitting) + len(candidates) + moving * MAX_TOGETHER < MAX_GRANTS
+    fitting = [miss for miss in begun.misses if fits_alone(miss, ledger)]
+    few = len(fitting) + len(paper.settled) < MAX_GRANTS // 2  # so that MAX_GRANTS keeps none from its grant
+    all_stack = few and index is not None and index.all_stack
+    sure, left = list[NearMiss](), list[NearMiss]()
     for miss in fitting:
-        alone = few and index is not None and stands_alone(miss, all_stack=index.all_stack)
-        (sure if alone and all(charge.counter in roomy for charge in miss.charges) else left).append(miss)
+        (sure if stands_alone(miss, ledger, all_stack=all_stack) else left).append(miss)
     left.sort(key=lambda miss: miss.near.distance)
-    amounts = dict.fromkeys((miss.near.path, miss.near.need) for miss in left)
-    tried: dict[tuple[Path, Amount], Match] = {}
-    events = {(miss.near.path, miss.near.need): miss.event for miss in left}
-    for amount in list(amounts)[:MAX_TRIED]:
-        if found := meet(events[amount], stored, cohorts):
-            tried[amount] = found
+    tried = _meet_again(left, stored, cohorts, meet)
     return Weighed(paper, sure, left, tried, list_needed(list(tried.values())))
+
+
+def _meet_again(
+    left: Sequence[NearMiss], stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent
+) -> dict[tuple[Path, Amount], Match]:
+    """What the event meets with what the nearest of these lack."""
+    events = {(miss.near.path, miss.near.need): miss.event for miss in left}
+    tried: dict[tuple[Path, Amount], Match] = {}
+    weighed = 0
+    for amount in list(events)[:MAX_TRIED]:
+        if weighed < MAX_AGAIN and (found := meet(events[amount], stored, cohorts)):
+            tried[amount] = found
+            weighed += len(found.candidates)
+    return tried
 
 
 def try_amounts(weighed: Weighed, ledger: LedgerState, at: datetime) -> list[NearMiss]:

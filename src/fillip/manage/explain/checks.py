@@ -1,6 +1,6 @@
 """Why and why not: every check of one campaign on one event, in the order of the path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, structs
@@ -39,16 +39,19 @@ class EventContext(Struct, frozen=True):
 
 def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
     """The checks that come before quest and limits; `now` is only used to tell an event from the future."""
-    return [
-        _check_state(context.campaign_version),
-        _check_schedule(context),
-        _check_action(context),
-        _check_cohort(context),
-        _check_rules(context),
-        *_check_holdout(context.event),
-        *_check_variant(context),
-        _check_time(context.event, now),
-    ]
+    return list(make_checks(context, now))
+
+
+def make_checks(context: EventContext, now: datetime) -> Iterator[Check]:
+    """As check_eligibility, each when it is asked for."""
+    yield _check_state(context.campaign_version)
+    yield _check_schedule(context)
+    yield _check_action(context)
+    yield _check_cohort(context)
+    yield _check_rules(context)
+    yield from _check_holdout(context.event)
+    yield from _check_variant(context)
+    yield _check_time(context.event, now)
 
 
 def is_earned(context: EventContext, now: datetime) -> bool:
