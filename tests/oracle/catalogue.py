@@ -48,6 +48,9 @@ BUY = {"name": "buy", "action": "BUY", "rule": "event.amount >= 100"}
 DATED = {"kind": "cashback", "value": 60, "currency": "EUR", "expires_after_s": 76 * 3600}
 """Over when an event of a live tenant comes that occurred 24 hours after NOON or before, and not an hour later."""
 THREE = [{"variant_id": name, "percent": percent} for name, percent in (("none", 30), ("some", 30), ("most", 40))]
+OWN = {"name": "each", "scope": "user_in_campaign", "measure": "count", "span": "week"}
+OWN_BUDGET = {"name": "all", "scope": "campaign", "measure": "value", "reward_kind": "cashback", "currency": "EUR",
+    "span": "lifetime", "cap": 100, "over": "partial"}  # fmt: skip
 CAMPAIGNS: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase"),
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
@@ -84,6 +87,7 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "early": _simple("A badge", rewards=[{"kind": "badge", "badge": "early"}, {"kind": "points", "value": 5}]),
     "reckoned": _simple("What is big twice, up to a bound", rewards=[{"kind": "points", "formula": {"of":
         "sum([event.amount, 99, event.amount].filter(n, n > 99)) / 2 + math.least(event.amount, 150)"}}]),
+    "capped": _simple("Capped by its own definition", value=30, limits=[OWN | {"cap": 2}, OWN_BUDGET]),
     "night": _simple("After eleven at night, and on Sundays", 'event.time.getHours("America/New_York") == 23 || '
         'event.time.getDayOfWeek("America/New_York") == 0', 15),
     "soon": _quest("Soon after joining", [BUY | {"rule": 'event.amount > 99 && event.time - start.time < duration("2h")'}],
@@ -124,6 +128,10 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
     "pair": [
         _quest("Any purchase, and joining", [BUY | {"rule": "true"}, {"name": "join", "action": "JOIN"}],
             ordered=False, window_s=2 * DAY_S),
+    ],
+    "capped": [
+        _simple("With room for one more", value=30, limits=[OWN | {"cap": 3}, OWN_BUDGET]),
+        _simple("With less than there was", value=20, limits=[OWN | {"cap": 1}, OWN_BUDGET | {"cap": 500}]),
     ],
     "split": [
         _simple("The other way round, and a badge", variants=THREE, rewards=[

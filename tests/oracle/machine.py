@@ -400,7 +400,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_open and self.shop.book.limits)
     @rule(which=NUMBERS, data=st.data())
     def cap(self, which: int, data: st.DataObject) -> None:
-        limits = self.shop.book.limits
+        """The cap of a limit changes; those within definitions do so with these alone."""
+        limits = {name: limit for name, limit in self.shop.book.limits.items() if name in LIMITS}
         limit = limits[sorted(limits)[which % len(limits)]]
         self._run(self.shop.cap({**limit, "cap": data.draw(list_caps(limit["limit_id"]))}))
 

@@ -101,7 +101,9 @@ class Shop:
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
         launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
-        await self._note(campaigns={campaign_id: launched | {"written": definition}})
+        await self._note(
+            campaigns={campaign_id: launched | {"written": definition}}, limits=_list_own(campaign_id, definition)
+        )
 
     async def launch_past(self, campaign_id: str, definition: Mapping[str, Any], since: datetime) -> None:
         """Make a campaign and let it run, with a backfill of what it missed."""
@@ -109,7 +111,9 @@ class Shop:
         at = since.isoformat()
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch", {"backfill_from": at})
         launched = {"state": "running", "definition": give_start(definition, at), "version": 1}
-        await self._note(campaigns={campaign_id: launched | {"written": definition}})
+        await self._note(
+            campaigns={campaign_id: launched | {"written": definition}}, limits=_list_own(campaign_id, definition)
+        )
 
     async def try_out(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
         """Make a campaign that is in shadow: it does not start before whatever comes."""
@@ -127,7 +131,8 @@ class Shop:
         answer = await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
         assert answer["version"] == campaign["version"] + 1
         launched = {"state": "running", "definition": give_start(campaign["definition"], launched_at)}
-        await self._note(campaigns={campaign_id: {**campaign, **launched, "version": answer["version"]}})
+        limits = _list_own(campaign_id, campaign["definition"])
+        await self._note(campaigns={campaign_id: {**campaign, **launched, "version": answer["version"]}}, limits=limits)
 
     async def change(self, campaign_id: str, policy: str | None, definition: Mapping[str, Any]) -> None:
         """Make a new version of a running campaign, which starts when it says, or when the one before did.
@@ -142,7 +147,8 @@ class Shop:
         kept = {version: before[version] for version in answer["kept_versions"]}
         assert (campaign["version"] in kept) == (policy == "keep")
         changed = {"state": campaign["state"], "definition": changed_to, "version": answer["version"], "kept": kept}
-        await self._note(campaigns={campaign_id: changed | {"written": definition}})
+        limits = _list_own(campaign_id, definition) if campaign["state"] != "shadow" else {}
+        await self._note(campaigns={campaign_id: changed | {"written": definition}}, limits=limits)
 
     async def toggle(self, campaign_id: str) -> None:
         """Pause a running campaign, resume a paused one."""
@@ -191,3 +197,9 @@ class Shop:
         async with transaction(self.owner) as connection:
             self.version = (await connection.execute(query)).scalar_one()
         self.books[self.version] = self.book
+
+
+def _list_own(campaign_id: str, definition: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The limits of a launched campaign's definition, by id."""
+    named = {f"{campaign_id}.{each['name']}": each for each in definition.get("limits", ())}
+    return {name: {**each, "limit_id": name, "campaign_id": campaign_id} for name, each in named.items()}

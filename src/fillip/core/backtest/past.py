@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from fillip.core.book.book import Book, index_triggers
 from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.campaign_limit import is_of_definition
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -30,14 +31,16 @@ class PastGrant(Struct, frozen=True):
 
 def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: datetime) -> Book:
     """The book with this version alone, as if it had been running from `first` until before `until`, whatever its state and
-    schedule are.
+    schedule are, under the limits of its definition.
     """
     campaign = replace(
         asked.campaign, schedule=replace(asked.campaign.schedule, starts_at=first, ends_at=until - _INSTANT)
     )
     running = replace(asked, state="running", campaign=campaign, retained=())
     versions = {asked.campaign_id: running}
-    mine = {n: limit for n, limit in book.limits.items() if limit.campaign_id in (None, asked.campaign_id)}
+    apart = {n: limit for n, limit in book.limits.items() if not is_of_definition(n)}
+    mine = {n: limit for n, limit in apart.items() if limit.campaign_id in (None, asked.campaign_id)}
+    mine |= {limit.limit_id: limit for limit in asked.limits}
     return replace(
         book, campaign_versions=versions, by_action=index_triggers([running], {}, book.tenant.time_zone), limits=mine
     )

@@ -13,6 +13,7 @@ from fillip.core.campaign.formula import Formula
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.identity import name_shadow
 from fillip.core.index import Clauses, read_clauses
+from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
 from fillip.core.rule import Rule, compile_rule, decode_rule, split_rule
 
@@ -105,6 +106,11 @@ class CampaignVersion(Struct, frozen=True, dict=True):
             variant: tuple(value if index in given else 0 for index, value in enumerate(self.values))
             for variant, given in by_variant.items()
         }
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """Those of its definition, as they are in force once it is launched."""
+        return self.campaign.list_limits(self.campaign_id, self.checked)
 
     @cached_property
     def wallets(self) -> dict[int, str]:

@@ -8,11 +8,13 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fillip.core.campaign.expression import Expression
+from fillip.core.campaign.campaign_limit import CampaignLimit
+from fillip.core.campaign.expression import Expression, name_path
 from fillip.core.campaign.hours import Hours, Week, tell_minute
 from fillip.core.campaign.quest import Keyed, Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import Variant
+from fillip.core.limit import Limit
 
 CampaignState = Literal["draft", "shadow", "scheduled", "running", "paused", "ended", "archived"]
 
@@ -106,13 +108,15 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     exclusive: Exclusive | None = None
     give_back: bool = True
     variants: tuple[Variant, ...] = ()
+    limits: tuple[CampaignLimit, ...] = ()
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:
-        """All that it asks of events: its rule, or its quest's in the order of the steps, then the formulas."""
+        """All that it asks of events: its rule, or its quest's in the order of the steps, then the formulas and the limits' keys."""
         action, rewards = self.granting_action() or "", enumerate(self.rewards)
         formulas = (Expression("formula", action, each.formula.of, index) for index, each in rewards if each.formula)
-        return (*self._list_conditions(), *formulas)
+        keys = (Expression("limit", action, each.key, index) for index, each in enumerate(self.limits) if each.key)
+        return (*self._list_conditions(), *formulas, *keys)
 
     @cached_property
     def rewards_by_variant(self) -> Mapping[str | None, Mapping[int, Reward]]:
@@ -130,6 +134,14 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     def list_rewards(self, variant: str | None) -> Mapping[int, Reward]:
         """What a user of this variant gets, by the index of the reward; nothing where there are variants and this is none."""
         return self.rewards_by_variant.get(variant, {})
+
+    def list_limits(self, campaign_id: str, checked: Mapping[str, "CheckedExpression"]) -> tuple[Limit, ...]:
+        """Those of its definition, as they cap grants once it is launched; `checked` are its expressions by path."""
+        keys = {index: checked.get(name_path("limit", index)) for index in range(len(self.limits))}
+        return tuple(
+            each.to_limit(campaign_id, self.granting_action(), key.code if (key := keys[index]) else None)
+            for index, each in enumerate(self.limits)
+        )
 
     def _list_conditions(self) -> Iterator[Expression]:
         if self.quest is None:

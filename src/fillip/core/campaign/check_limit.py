@@ -89,6 +89,11 @@ def check_key_action(
     return []
 
 
+def counts_amounts(limit: Limit) -> bool:
+    """Whether it adds up amounts of a currency."""
+    return _find_lister(limit) is not None
+
+
 def _find_lister(limit: Limit) -> ListCurrencies | None:
     """Where it counts amounts by value: what lists their currencies."""
     return KINDS[limit.reward_kind].list_currencies if limit.measure == "value" and limit.reward_kind else None

@@ -4,8 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-ExpressionKind = Literal["rule", "start", "step", "sum", "distinct", "key", "formula"]
-"""The rule of a SIMPLE campaign, of a quest's start or of a step; a step's sum, or what it counts; the instance's key; a reward's formula."""
+ExpressionKind = Literal["rule", "start", "step", "sum", "distinct", "key", "formula", "limit"]
+"""The rule of a SIMPLE campaign, of a quest's start or of a step; a step's sum, or what it counts; the instance's key; a reward's formula; a limit's key."""
 
 _PATHS: dict[ExpressionKind, str] = {
     "rule": "rule",
@@ -15,18 +15,19 @@ _PATHS: dict[ExpressionKind, str] = {
     "distinct": "quest.steps.{}.distinct",
     "key": "quest.instance.key",
     "formula": "rewards.{}.formula.of",
+    "limit": "limits.{}.key",
 }
 
 
 def name_path(kind: ExpressionKind, index: int = -1) -> str:
-    """The path that a checked expression is stored by; `index` is that of its step or reward."""
+    """The path that a checked expression is stored by; `index` is that of its step, reward or limit."""
     return _PATHS[kind].format(index)
 
 
 class Expression(Struct, frozen=True):
     """One expression of a campaign over events of `action`; that is empty where no single action is known.
 
-    `index` is that of the step or reward that it belongs to. `opening_action` is the one whose events a step's rule
+    `index` is that of the step, reward or limit that it belongs to. `opening_action` is the one whose events a step's rule
     reads as `start`; None where the campaign opens instances, or events of several actions do.
     """
 

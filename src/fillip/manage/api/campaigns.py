@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign.campaign import UNLAUNCHED, Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.check_campaign_limits import check_limit_keys, fill_limit_currencies
 from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.quest.check_route import check_route, list_warnings
@@ -33,6 +34,7 @@ from fillip.manage.campaign.definition import (
 from fillip.manage.campaign.life_cycle import Order, check_backfill, find_next, keep_start, plan_end, plan_launch
 from fillip.manage.campaign.open_instances import OpenInstances, plan_change
 from fillip.manage.campaign.vocabulary_postgres import read_vocabulary
+from fillip.manage.limit.definition_postgres import hold_changing, put_in_force
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing, find_app_state
 from fillip.manage.rule.index_report import Lookup, list_lookups
@@ -169,6 +171,8 @@ async def change_campaign(
     Without `starts_at` a launched campaign keeps its start. In shadow a quest begins anew with each version.
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
+    caps = {f"{campaign_id}.{each.name}": each.cap for each in body.limits}
+    held = await hold_changing(work.connection, work.caller, campaign_id, caps)
     tenant = await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     if_match.require(row.revision)
@@ -182,11 +186,17 @@ async def change_campaign(
     if launched:
         refuse(check_change(read_definition(row), campaign))
         refuse(check_route(campaign, read_checked(row), checked))
+        own = campaign.list_limits(campaign_id, checked)
+        await put_in_force(work.connection, work.caller, campaign_id, own, held=held)
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await postgres.save_version(work.connection, work.caller, row, campaign, checked, plan)
-    kept = await postgres.list_kept(work.connection, work.caller, campaign_id)
-    refuse(check_retained(campaign, map(read_definition, kept)))
+    kept = {
+        each.version: read_definition(each)
+        for each in await postgres.list_kept(work.connection, work.caller, campaign_id)
+    }
+    refuse(check_retained(campaign, kept.values()))
+    refuse(check_limit_keys(campaign, campaign_id, kept))
     await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
     return ChangeAnswer(**dict(await _answer_campaign(work, row, response)), open_instances=told)
@@ -239,6 +249,8 @@ async def move_campaign(
         campaign = plan_launch(campaign, row) if order == "launch" else campaign
         campaign, checked = await _check(work, campaign_id, campaign)
         await require_lists(work.connection, work.caller, campaign, checked)
+        own = campaign.list_limits(campaign_id, checked) if order == "launch" else ()
+        await put_in_force(work.connection, work.caller, campaign_id, own)
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
     elif order == "withdraw":  # so that what was decided in shadow keeps its version
         row = await postgres.save_version(work.connection, work.caller, row, campaign, row.checked, growing=False)
@@ -268,7 +280,7 @@ async def _check(
 ) -> tuple[Campaign, dict[str, CheckedExpression]]:
     """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
     vocabulary = await read_vocabulary(work.connection, work.caller, campaign)
-    campaign = fill_currency(campaign, vocabulary.currency)
+    campaign = fill_limit_currencies(fill_currency(campaign, vocabulary.currency))
     checked = await work.compute(check_campaign, campaign, vocabulary)
     await check_conflict(work.connection, work.caller, campaign_id, campaign)
     return campaign, checked

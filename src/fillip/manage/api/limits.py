@@ -15,16 +15,13 @@ from fillip.core.campaign.check_limit import (
     fill_limit_currency,
     list_currencies,
 )
-from fillip.core.campaign.formula import MAX_VALUE
-from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Over, Scope, Span
 from fillip.core.problem import Fault
-from fillip.core.rolling import MAX_SPAN_S, MIN_SPAN_S
 from fillip.core.schema.types import derive_event_type
 from fillip.core.tenant import Weekday
-from fillip.http.errors import Conflict, DefinitionRefused, NotFound, refuse
+from fillip.http.errors import DefinitionRefused, NotFound, refuse
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import ActionName, Currency, ObjectId, Part, RuleText, give_examples
+from fillip.http.fields import Currency, ObjectId, give_examples
 from fillip.http.page import NamedPages, Page, Pages, answer_page
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_definition
@@ -33,17 +30,15 @@ from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_t
 from fillip.manage.coupon.postgres import pools
 from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
+from fillip.manage.limit.part import CapPart
 from fillip.manage.limit.postgres import limits
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.tenant.postgres import find_tenant
 
-MAX_LIMITS = 1_000
-"""Most limits of a tenant."""
-
 router = APIRouter(prefix="/limits", tags=["limits"], route_class=Route)
 
 
-class LimitPart(Part):
+class LimitPart(CapPart):
     """At most `cap` grants or codes of `pool` (count) or units of `reward_kind` (value) a window, per subject of `scope` and per key."""
 
     model_config = give_examples(
@@ -69,38 +64,13 @@ class LimitPart(Part):
 
     limit_id: ObjectId
     scope: Scope
-    measure: Measure
-    span: Span = Field(description="Windows go by the event's day in the tenant's zone, rolling ones by its time")
-    week_starts_on: Weekday | None = Field(None, description="For span week, and only for it; Monday if left out")
-    rolling_s: int | None = Field(
-        None,
-        ge=MIN_SPAN_S,
-        le=MAX_SPAN_S,
-        strict=True,
-        description="For span rolling, and only for it: the window in seconds",
-    )
-    cap: int = Field(ge=0, le=MAX_VALUE, strict=True, description="Grants, or minor units / points by value")
-    over: Over = Field(
-        "refuse", description="When less is left than a grant takes: refuse it, or give what is left (by value only)"
-    )
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
-    reward_kind: RewardKind | None = Field(None, description="Needed by value")
-    currency: Currency | None = Field(
-        None,
-        description="Of points or cashback by value: whose values are added up. The tenant's, or its currency of points;"
-        " needed where it has several",
-    )
-    action: ActionName | None = Field(None, description="Only events of this action count; a key reads this action")
-    key: RuleText | None = Field(None, description="A text or whole number of `event`: each value has its own cap")
-    pool: ObjectId | None = Field(
-        None, description="By count: the codes of this coupon pool are counted, in place of grants"
-    )
 
 
 class LimitAnswer(BaseModel):
     """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
 
-    limit_id: ObjectId
+    limit_id: str = Field(description="Of one within a campaign's definition that of the campaign, a dot, and its name")
     scope: Scope
     measure: Measure
     span: Span
@@ -109,11 +79,14 @@ class LimitAnswer(BaseModel):
     cap: int
     over: Over
     campaign_id: ObjectId | None
-    reward_kind: RewardKind | None
+    reward_kind: str | None
     currency: Currency | None
     action: str | None
     key: str | None
     pool: str | None
+    in_definition: bool = Field(
+        description="Whether it is part of its campaign's definition, and changes with that alone"
+    )
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -143,8 +116,7 @@ async def create_limit(work: Posting, body: LimitPart, response: Response) -> Li
     limit = Limit(**body.model_dump())
     refuse(check_limit(limit))
     tenant = await lock_tenant(work.connection, work.caller)
-    if await limits.count(work.connection, work.caller.tenant_id) >= MAX_LIMITS:
-        raise Conflict(f"the tenant has {MAX_LIMITS} limits: delete some first")
+    await postgres.require_limits(work.connection, work.caller, 1)
     known = list_currencies(limit, tenant.currency, await read_points(work.connection, work.caller))
     limit = fill_limit_currency(limit, known)
     refuse(check_limit_currency(limit, known))
@@ -175,6 +147,7 @@ async def change_limit(
     await lock_tenant(work.connection, work.caller)
     row = await limits.find(work.connection, work.caller, limit_id)
     if_match.require(row.revision)
+    postgres.require_apart(row)
     limit, wanted = postgres.read_limit(row), body.model_dump()
     faults = [
         Fault(f"/{name}", f"can't change from '{getattr(limit, name)}': make another limit")
@@ -194,6 +167,7 @@ async def delete_limit(work: Writing, limit_id: str, if_match: Match) -> None:
     await lock_tenant(work.connection, work.caller)
     row = await limits.find(work.connection, work.caller, limit_id)
     if_match.require(row.revision)
+    postgres.require_apart(row)
     await postgres.remove_limit(work.connection, work.caller, limit_id)
 
 

@@ -14,8 +14,19 @@ from fillip.core.campaign.hours import Weekday
 from fillip.core.campaign.period_end import MOST_AFTER, Period
 from fillip.core.campaign.reward import RewardKind
 from fillip.core.local_day import end_day, find_last, start_day
-from fillip.http.fields import ActionName, InstantOrDay, ObjectId, Part, Payload, Percent, RuleText, give_examples
+from fillip.http.fields import (
+    ActionName,
+    Currency,
+    InstantOrDay,
+    ObjectId,
+    Part,
+    Payload,
+    Percent,
+    RuleText,
+    give_examples,
+)
 from fillip.manage.campaign.postgres import CampaignRow
+from fillip.manage.limit.part import CapPart
 
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S
@@ -200,6 +211,28 @@ class ExclusivePart(Part):
     pick: Literal["priority", "value"]
 
 
+class CampaignLimitPart(CapPart):
+    """A cap on what this campaign grants, to all users or to each: in force with the launch, as limit `<campaign_id>.<name>`."""
+
+    model_config = give_examples(
+        {"name": "daily", "scope": "user_in_campaign", "measure": "count", "span": "day", "cap": 1},
+        {
+            "name": "budget",
+            "scope": "campaign",
+            "measure": "value",
+            "reward_kind": "cashback",
+            "span": "month",
+            "cap": 10_000,
+        },
+    )
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9_-]{0,31}$", examples=["daily"])
+    scope: Literal["campaign", "user_in_campaign"]
+    currency: Currency | None = Field(
+        None, description="Of points or cashback by value: which rewards are added up; needed where they are of several"
+    )
+
+
 class VariantPart(Part):
     """So many percent of the users: by a hash of tenant, campaign and user, so the same for ever.
 
@@ -231,6 +264,10 @@ class DefinitionPart(Part):
     )
     variants: list[VariantPart] = Field(
         [], max_length=8, description="None, or 2 to 8 whose percentages come to 100; they stay when it was launched"
+    )
+
+    limits: list[CampaignLimitPart] = Field(
+        [], max_length=10, description="Of a launched campaign their caps may change"
     )
 
     def to_campaign(self, time_zone: str) -> Campaign:

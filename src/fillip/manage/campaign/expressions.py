@@ -10,6 +10,7 @@ from fillip.core.index import read_clauses
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import EMPTY
+from fillip.manage.limit.checks import MAX_KEY_COST
 from fillip.manage.rule.checker import CheckedRule, check_rule
 from fillip.manage.rule.names import read_cohorts, refuse_unknown_cohorts
 from fillip.manage.rule.source_limits import count_tokens
@@ -42,12 +43,18 @@ def check_cost(expressions: Sequence[Expression], checked: Mapping[str, CheckedE
 def check_expression(expression: Expression, types: TypeContext) -> CheckedExpression:
     """The expression, typed; raises RuleRefused with line and column.
 
-    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key, and what
-    a step counts different values of, the event and lists alone.
+    The rule of a step may also read `start` (where one action opens instances) and `progress`, a key of instances or
+    limits, and what a step counts different values of, the event and lists alone.
     """
     source, action = expression.source, types.actions[expression.action]
-    if expression.kind in ("key", "distinct"):
+    if expression.kind in ("key", "distinct", "limit"):
         rule = check_rule(source, action, EMPTY, expect="key", lists=types.lists)
+        if expression.kind == "limit" and rule.cost > MAX_KEY_COST:
+            raise RuleRefused(
+                1,
+                1,
+                f"the key may cost {rule.cost:,} steps an event, at most {MAX_KEY_COST:,}: a tenant may have many limits",
+            )
         if rule.uses_cohorts:
             raise RuleRefused(1, 1, "a key goes by the event alone: 'cohorts' can't be used")
         return CheckedExpression(rule.checked, uses_lists=rule.uses_lists, cost=rule.cost)

@@ -38,7 +38,8 @@ async def _find_candidates(work: UnitOfWork, context: EventContext) -> AsyncIter
     campaign_version, event = context.campaign_version, context.event
     others = await postgres.list_others(connection, caller, campaign_version.campaign_id, event.action)
     campaign_versions = [campaign_version, *others]
-    limits = {limit.limit_id: limit for limit in await postgres.list_limits(connection, caller)}
+    standing = [*await postgres.list_limits(connection, caller), *postgres.list_limits_to_come(campaign_version)]
+    limits = {limit.limit_id: limit for limit in standing}
     lists = await read_lists(connection, caller, find_key_lists(limits.values()))
     book = structs.replace(
         event.book, campaign_versions={e.campaign_id: e for e in campaign_versions}, limits=limits, lists=lists

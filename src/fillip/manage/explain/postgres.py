@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Row, Select, Text, and_, bindparam, cast, 
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
-from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
+from fillip.core.campaign.campaign import REFUSING, UNLAUNCHED, Campaign, CampaignState
 from fillip.core.event import Event, Place
 from fillip.core.identity import name_shadow
 from fillip.core.ledger.conflict import collide
@@ -159,8 +159,9 @@ async def load_current(
 ) -> EventContext:
     """The context of an event before a campaign (its row) as it stands now."""
     user = build_coercer(derive_type(current.tenant["user_schema"]))(current.attributes)
-    limits = await list_limits(connection, caller, row.campaign_id)
     (campaign_version,), tenant = await read_versions(connection, caller, [row]), read_tenant(current.tenant)
+    limits = await list_limits(connection, caller, row.campaign_id)
+    limits += list_limits_to_come(campaign_version)
     context = build_context(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
@@ -273,6 +274,11 @@ async def list_limits(connection: Connection, caller: Caller, campaign_id: str |
     if campaign_id:
         statement = statement.where(or_(limit.campaign_id.is_(None), limit.campaign_id == campaign_id))
     return [read_limit(row) for row in await connection.execute(statement)]
+
+
+def list_limits_to_come(campaign_version: CampaignVersion) -> Sequence[Limit]:
+    """Those of the definition of a campaign that is not launched yet: with it they will be in force."""
+    return campaign_version.limits if campaign_version.state in UNLAUNCHED else ()
 
 
 async def may_collide(connection: Connection, caller: Caller, campaign: CampaignVersion) -> bool:

@@ -25,6 +25,8 @@ from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import spending_limit
 from fillip.manage.store.tables.ledger import limit_counter
 
+MAX_LIMITS = 1_000
+"""Most limits of a tenant."""
 limits = Objects(spending_limit, "limit_id", "there is no limit '{}'")
 _limit = spending_limit.c
 _READ_ROLLING = Path(__file__).with_name("read_rolling.sql").read_text(encoding="utf-8")
@@ -88,12 +90,27 @@ async def check_keys(connection: Connection, caller: Caller, campaign_id: str, c
         refuse([Fault(at, f"limit '{limit.limit_id}' {reads}: {fault.message}") for fault in faults])
 
 
-async def add_limit(connection: Connection, caller: Caller, limit: Limit) -> Row[Any]:
-    """Store a new limit; raises Conflict when the id is taken."""
+async def require_limits(connection: Connection, caller: Caller, more: int) -> None:
+    """Raise Conflict where a tenant may not have so many more."""
+    if await limits.count(connection, caller.tenant_id) + more > MAX_LIMITS:
+        raise Conflict(f"a tenant may have {MAX_LIMITS} limits: delete some first")
+
+
+async def add_limit(connection: Connection, caller: Caller, limit: Limit, *, in_definition: bool = False) -> Row[Any]:
+    """Store a new limit, made apart or within a campaign's definition; raises Conflict when the id is taken."""
     if await limits.seek(connection, caller, limit.limit_id):
         raise Conflict(f"limit '{limit.limit_id}' exists: choose another id, or change it by PUT")
-    values = {name: getattr(limit, name) for name in Limit.__struct_fields__}
+    values = {name: getattr(limit, name) for name in Limit.__struct_fields__} | {"in_definition": in_definition}
     return await _announce(connection, caller, await limits.insert(connection, caller, limit.limit_id, values))
+
+
+def require_apart(row: Row[Any]) -> None:
+    """Raise Conflict where a limit is part of its campaign's definition."""
+    if row.in_definition:
+        path = f"/v1/campaigns/{row.campaign_id}"
+        raise Conflict(
+            f"limit '{row.limit_id}' is part of the definition of campaign '{row.campaign_id}': change it there, by PUT {path}"
+        )
 
 
 async def save_limit(connection: Connection, caller: Caller, limit: Limit) -> Row[Any]:
@@ -105,10 +122,15 @@ async def save_limit(connection: Connection, caller: Caller, limit: Limit) -> Ro
 async def remove_limit(connection: Connection, caller: Caller, limit_id: str) -> None:
     """Delete a limit that was never used; raises Conflict when grants were counted on it."""
     await limits.remove(connection, caller, limit_id)
-    used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
-    if (await connection.execute(select(used))).scalar_one():
+    if await has_counted(connection, caller, limit_id):
         raise Conflict(f"limit '{limit_id}' has counted grants, which must stay provable: raise its cap instead")
     await change_book(connection, caller, "limit", limit_id, {"limit_id": limit_id, "deleted": True}, growing=False)
+
+
+async def has_counted(connection: Connection, caller: Caller, limit_id: str) -> bool:
+    """Whether grants were counted on a limit."""
+    used = exists().where(limit_counter.c.tenant_id == caller.tenant_id, limit_counter.c.limit_id == limit_id)
+    return bool((await connection.execute(select(used))).scalar_one())
 
 
 async def _announce(connection: Connection, caller: Caller, row: Row[Any]) -> Row[Any]:

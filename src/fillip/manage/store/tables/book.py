@@ -47,6 +47,7 @@ spending_limit = make_table(
     count("cap"),
     revised(),
     text("pool", null=True),
+    flag("in_definition"),
 )
 named_list = make_table(
     "named_list", key("tenant_id", "list_id"), text("name", "kind"), count("version"), integer("size"), revised()
