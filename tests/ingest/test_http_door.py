@@ -273,6 +273,30 @@ async def test_source_and_id_stand_for_one_event(door: Door) -> None:
     assert await door.count() == 6
 
 
+@pytest.mark.parametrize(
+    ("changes", "at", "told"),
+    [
+        (
+            {"type": "fillip.redemption"},
+            "/type",
+            "unknown_action: actions that begin with fillip. are Fillip's own: ask for one by POST /v1/redemptions",
+        ),
+        ({"type": "fillip.redemption", "source": "fillip.redemption"}, "/type", "ask for one by POST /v1/redemptions"),
+        ({"type": "fillip.bonus"}, "/type", "use an action of yours"),
+        ({"source": "fillip.redemption"}, "/source", "not_an_event: sources that begin with fillip. are Fillip's own"),
+    ],
+)
+async def test_events_of_fillips_own_come_by_its_routes_alone(
+    door: Door, changes: dict[str, Any], at: str, told: str
+) -> None:
+    refused = await door.send(make_event(**changes))
+    [error] = refused.json()["errors"]
+    assert (refused.status_code, error["at"]) == (422, at)
+    assert told in error["message"]
+    gone_on = await door.send([make_event(**changes), make_event()], "?on_error=continue")
+    assert (gone_on.status_code, gone_on.json()["accepted"], len(gone_on.json()["refused"])) == (202, 1, 1)
+
+
 def test_the_memory_of_ids_is_bounded() -> None:
     seen = SeenEvents(max_events=10)
     for key in range(100):

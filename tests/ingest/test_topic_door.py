@@ -272,3 +272,11 @@ def test_attributes_come_through_as_sent(data: dict[str, Any]) -> None:
         assert event.attributes == json.loads(json.dumps(data))
     else:
         assert event.reason in {"undecodable", "too_deep", "nul_character", "too_large"}
+
+
+def test_an_event_of_fillips_own_must_have_its_own_source() -> None:
+    data = {"amount": 1}
+    [refused] = decode(dump(type="fillip.redemption", data=data))
+    assert isinstance(refused, Rejection)
+    assert refused.reason == "unknown_action"
+    assert "events of fillip.redemption are Fillip's own: ask for one by POST /v1/redemptions" in refused.detail

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import asyncpg
 
+from fillip.ingest.answer.postgres import PostgresAnswers
+from fillip.ingest.answer.wait import Waits
 from fillip.ingest.http import EventEntry
 from fillip.match.postgres import PostgresBooks
 from fillip.migrations import role_dsn
@@ -22,6 +24,7 @@ async def open_event_log(dsn: str, bootstrap: str) -> AsyncIterator[tuple[EventE
         producer = KafkaProducer(bootstrap)
         try:
             async with asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=0, max_size=2) as pool:
-                yield EventEntry(PostgresBooks(pool), producer, topics.received), topics.received
+                waits = Waits(PostgresAnswers(pool, topics.received))
+                yield EventEntry(PostgresBooks(pool), producer, topics.received, waits), topics.received
         finally:
             await producer.close()

@@ -83,7 +83,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             extra_routes=[door, *list_health_routes(health), *page_routes()],
             extra_paths={"/v1/events": EVENTS_OPENAPI, **paths},
             extra_schemas=schemas,
-            event_log=EventEntry(books, producer, topics.received),
+            event_log=EventEntry(books, producer, topics.received, waits),
             rates=rates,
             live_counts=ValkeyLiveCounts(valkey),
             user_queries=user_queries,

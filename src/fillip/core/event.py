@@ -11,7 +11,7 @@ from msgspec import Struct, json
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.variant import choose_variant
-from fillip.core.errors import RejectReason
+from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
 
 ACCEPTED_FOR = timedelta(days=7)
@@ -104,10 +104,10 @@ def is_late(event: Event) -> bool:
 def fingerprint(event: Event) -> bytes:
     """16 bytes, equal when two events say the same of user, action, instant and attributes.
 
-    BLAKE2b of their JSON with sorted keys. The instant of a reversal decides nothing and is left out, so that one may be
-    asked for again later.
+    BLAKE2b of their JSON with sorted keys. The instant of a reversal decides nothing, and that of what was asked of the API is when it was
+    asked: it is left out, so that they may be asked for again later.
     """
-    instant = None if event.action == REVERSAL else event.occurred_at
+    instant = None if event.action.startswith(RESERVED_PREFIX) else event.occurred_at
     said = (event.user_id, event.action, instant, event.attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
 
@@ -130,4 +130,31 @@ REVERSAL = "fillip.reversal"
 
 
 RESERVED_PREFIX = "fillip."
-"""Tenants may not define actions that begin so."""
+"""Actions and sources that begin so are Fillip's own."""
+
+REDEMPTION = "fillip.redemption"
+"""The action of an event that redeems a public code for a user."""
+
+ASKED_BY = {REDEMPTION: "POST /v1/redemptions"}
+"""Own events, by action, and the route that puts each into the log. Its source is its action, and its id is given by who asks."""
+
+
+def check_own(action: str, source: str) -> None:
+    """Whether an event of Fillip's own has its own source, so that its name is apart from those of all senders. Raises Unreadable."""
+    if (route := ASKED_BY.get(action)) and source != action:
+        raise Unreadable("unknown_action", f"events of {action} are Fillip's own: ask for one by {route}", at="/type")
+
+
+def check_sender(action: str, source: str) -> None:
+    """Whether a sender may send an event of this action from this source: of Fillip's own, reversals alone. Raises Unreadable."""
+    if action == REVERSAL or not action.startswith(RESERVED_PREFIX):
+        if source.startswith(RESERVED_PREFIX):
+            raise Unreadable(
+                "not_an_event", f"sources that begin with {RESERVED_PREFIX} are Fillip's own: use another", at="/source"
+            )
+        return
+    route = ASKED_BY.get(action)
+    cure = f"ask for one by {route}" if route else "use an action of yours"
+    raise Unreadable(
+        "unknown_action", f"actions that begin with {RESERVED_PREFIX} are Fillip's own: {cure}", at="/type"
+    )

@@ -219,3 +219,6 @@ class EventLog(Protocol):
 
         Raises Unreadable, also for a `conflicting_duplicate` of what was put a while ago; and Retry.
         """
+
+    async def decide(self, tenant_id: str, event: bytes, within_s: float) -> bool:
+        """As `put`; whether the ledger has decided it within so long: else that is still to come, or can't be seen from here."""

@@ -13,7 +13,7 @@ from msgspec import UNSET, DecodeError, Struct, json
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.envelope import Envelope, read_time
 from fillip.core.errors import Unreadable
-from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place
+from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place, check_own
 from fillip.core.ledger.reversal import read_reversal
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 from fillip.core.schema.reader import ReadEvent
@@ -46,6 +46,7 @@ def read_event(
         raise Unreadable("unknown_tenant", "there is no such tenant", at="/tenantid")
     if isinstance(book, Unbuilt):
         raise Unreadable("undecidable", f"the tenant's definitions can't be read: {book.why}")
+    check_own(envelope.type, envelope.source)
     try:
         typed = _find_reader(book, envelope.type)(envelope.data, occurred_at)
     except Unreadable as error:

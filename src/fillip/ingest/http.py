@@ -30,6 +30,7 @@ from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.refused import DoorRefusals
 from fillip.ingest.request import (
     AcceptedEvents,
+    TakenEvent,
     conflicting,
     digest_event,
     read_one,
@@ -63,23 +64,40 @@ class Producer(Protocol):
 class EventEntry:
     """EventLog: events of the control plane's own making."""
 
-    def __init__(self, book: CampaignBook, producer: Producer, topic: str) -> None:
+    def __init__(self, book: CampaignBook, producer: Producer, topic: str, waits: Waits) -> None:
         self._book = book
         self._producer = producer
         self._topic = topic
+        self._waits = waits
         self._recent = SeenEvents()
 
     async def put(self, tenant_id: str, event: bytes) -> None:
         """See EventLog."""
+        await self._send(await self._take(tenant_id, event))
+
+    async def decide(self, tenant_id: str, event: bytes, within_s: float) -> bool:
+        """See EventLog."""
+        taken = await self._take(tenant_id, event)
+        with self._waits.begin(tenant_id, 1) as wait:
+            place = await self._send(taken)
+            told = await self._waits.finish(wait, [_receive(0, taken.event, place)], within_s) if wait else {}
+        return 0 in told and told[0].state != "pending"
+
+    async def _take(self, tenant_id: str, event: bytes) -> TakenEvent:
         taken = read_one(event, tenant_id, await _pin_book(self._book, tenant_id), datetime.now(UTC))
         key, says = digest_event(taken.event)
         if self._recent.find(key) not in (None, says):
             raise conflicting()
+        return taken
+
+    async def _send(self, taken: TakenEvent) -> Place:
+        key, says = digest_event(taken.event)
         try:
-            await self._producer.send_many([(self._topic, f"{tenant_id}:{taken.event.user_id}", taken.value)])
+            [spot] = await self._producer.send_placed([_write(self._topic, taken)])
         except StreamError as away:
             raise Retry(f"{away}. Send the same request again later.") from away
         self._recent.keep({key: says})
+        return Place(self._topic, *spot)
 
 
 class EventsDoor:
@@ -178,7 +196,7 @@ class EventsDoor:
         return [answers.get(index) or _put_off(each.event) for index, each in enumerate(taken.events)]
 
     def _write(self, taken: AcceptedEvents) -> list[Message]:
-        return [(self._topic, f"{each.event.tenant_id}:{each.event.user_id}", each.value) for each in taken.events]
+        return [_write(self._topic, each) for each in taken.events]
 
 
 async def _pin_book(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
@@ -187,6 +205,10 @@ async def _pin_book(book: CampaignBook, tenant_id: str) -> dict[str, Book]:
     if isinstance(found, Unbuilt):
         raise Retry("the tenant's definitions can't be read: the operator has been told")
     return {tenant_id: found} if found else {}
+
+
+def _write(topic: str, taken: TakenEvent) -> Message:
+    return topic, f"{taken.event.tenant_id}:{taken.event.user_id}", taken.value
 
 
 def _receive(index: int, event: Event, place: Place) -> Receipt:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, json
 from fillip.core.book.book import Book
 from fillip.core.envelope import MAX_EVENT_BYTES, check_size, open_envelope
 from fillip.core.errors import Refused, Unreadable
-from fillip.core.event import Event, Place, fingerprint
+from fillip.core.event import Event, Place, check_own, check_sender, fingerprint
 from fillip.core.problem import Fault
 from fillip.http.address import find_parameter_faults, read_parameters
 from fillip.http.body import JsonRequest, explain_malformed
@@ -107,7 +107,7 @@ async def take_all(
     taken, faults = [], []
     async for index, value in _take_turns(values):
         try:
-            taken.append(read_one(value, tenant_id, books, now))
+            taken.append(read_one(value, tenant_id, books, now, check_sender))
         except Unreadable as error:
             detail = clean_detail(f"{error.reason}: {error}")
             faults.append(Fault(_point_at_event(index, error.at or "", single=single), detail))
@@ -125,7 +125,7 @@ async def take_good(
     taken, said, refused = [], dict[int, int](), []
     async for index, value in _take_turns(values):
         try:
-            read = read_one(value, tenant_id, books, now)
+            read = read_one(value, tenant_id, books, now, check_sender)
             key, says = digest_event(read.event)
             if said.get(key, recent.find(key)) not in (None, says):
                 raise conflicting()
@@ -147,9 +147,16 @@ def tell_refused(refused: Sequence[RefusedEvent]) -> InvalidEvents:
     return InvalidEvents(f"{len(refused)} events cannot be taken; the others of the request were", faults=faults)
 
 
-def read_one(value: bytes, tenant_id: str, books: Mapping[str, Book], now: datetime) -> TakenEvent:
-    """An event by its JSON text. Raises Unreadable, or Forbidden where it is another tenant's."""
+def read_one(
+    value: bytes,
+    tenant_id: str,
+    books: Mapping[str, Book],
+    now: datetime,
+    check: Callable[[str, str], None] = check_own,
+) -> TakenEvent:
+    """An event by its JSON text; `check` is told its action and source. Raises Unreadable, or Forbidden where it is another tenant's."""
     envelope = open_envelope(value)
+    check(envelope.type, envelope.source)
     if envelope.tenantid is UNSET:
         value = json.encode({"tenantid": tenant_id})[:-1] + b"," + value[1:]
         check_size(value)  # what enters the log must pass the topic door too
