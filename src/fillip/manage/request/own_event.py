@@ -5,10 +5,8 @@ So workers decide them in the order of the log, under limits, like all others; t
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct, json
-from sqlalchemy import Row
 
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.ports import Caller
@@ -37,12 +35,12 @@ class OwnEvent(Struct, frozen=True):
         return json.encode(name | {"subject": self.user_id, "time": datetime.now(UTC), "data": self.data})
 
 
-async def find_known(connection: Connection, caller: Caller, own: OwnEvent, at: str) -> Row[Any] | None:
-    """The event as it was recorded when it was asked for before. Raises Conflict, with the id's place, where it said something else."""
+async def is_known(connection: Connection, caller: Caller, own: OwnEvent, at: str) -> bool:
+    """Whether it was asked for before, and is recorded. Raises Conflict, with the id's place, where it said something else."""
     row = await find_recorded(connection, caller, own.own_id, own.action)
     if row is not None and (row.user_id != own.user_id or _read_said(row.attributes) != _read_said(own.data)):
         raise _tell_conflict(own, at)
-    return row
+    return row is not None
 
 
 async def decide_own(app_state: AppState, caller: Caller, own: OwnEvent, at: str) -> bool:
@@ -60,7 +58,7 @@ async def decide_own(app_state: AppState, caller: Caller, own: OwnEvent, at: str
         raise
     if decided:  # another process may have been asked something else under this id a moment before
         async with transaction(app_state.engine, caller) as connection:
-            await find_known(connection, caller, own, at)
+            await is_known(connection, caller, own, at)
     return decided
 
 
