@@ -13,6 +13,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
+from fillip.core.redemption import REDEMPTION, name_code
 
 ACCEPTED_FOR = timedelta(days=7)
 """Acceptance horizon of a live tenant: an event older than this, by broker time, is LATE."""
@@ -58,6 +59,11 @@ class Event(Struct, frozen=True, dict=True):
         if known is None:
             known = self.__dict__["_key"] = identify_event(self.tenant_id, self.source, self.event_id)
         return known
+
+    @property
+    def found_by(self) -> str:
+        """Under which name its book has the triggers that it may fire: its action, of a redemption with the code."""
+        return name_code(str(self.attributes.get("code"))) if self.action == REDEMPTION else self.action
 
     @property
     def day(self) -> date:
@@ -131,9 +137,6 @@ REVERSAL = "fillip.reversal"
 
 RESERVED_PREFIX = "fillip."
 """Actions and sources that begin so are Fillip's own."""
-
-REDEMPTION = "fillip.redemption"
-"""The action of an event that redeems a public code for a user."""
 
 ASKED_BY = {REDEMPTION: "POST /v1/redemptions"}
 """Own events, by action, and the route that puts each into the log. Its source is its action, and its id is given by who asks."""

@@ -10,7 +10,9 @@ from msgspec import Struct
 
 BURST_S = 10
 """Seconds of a rate that a full bucket holds."""
-RateName = Literal["events_per_s", "requests_per_s"]
+RateName = Literal["events_per_s", "requests_per_s", "wrong_codes_per_s"]
+"""The last is one user's, of codes that are nobody's: it is no quota, the same for all."""
+WRONG_CODES_PER_S = 1
 QuotaName = Literal[
     "events_per_s",
     "requests_per_s",

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
-from fillip.core.quota import QuotaName, RateAnswer, RateName, describe_rate, describe_stock, explain_rate
+from fillip.core.quota import (
+    WRONG_CODES_PER_S,
+    QuotaName,
+    RateAnswer,
+    RateName,
+    describe_rate,
+    describe_stock,
+    explain_rate,
+)
 
 
 class HttpRefused(Refused):
@@ -111,6 +119,19 @@ class TooFast(HttpRefused):
     def __init__(self, name: RateName, per_s: int, count: int, taking: RateAnswer) -> None:
         super().__init__(explain_rate(name, per_s, count), at=name)
         self.headers = describe_rate(name, per_s, taking)
+
+
+class Guessing(HttpRefused):
+    """429: a user who has entered too many codes that are nobody's."""
+
+    status = 429
+    kind = "too-many-wrong-codes"
+
+    def __init__(self, user_id: str, taking: RateAnswer) -> None:
+        super().__init__(
+            f"{user_id} has entered too many codes that do not exist: wait as Retry-After says", at="/code"
+        )
+        self.headers = describe_rate("wrong_codes_per_s", WRONG_CODES_PER_S, taking)
 
 
 class RevisionMissing(HttpRefused):

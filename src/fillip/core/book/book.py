@@ -14,6 +14,7 @@ from fillip.core.campaign.worth import weigh_rewards
 from fillip.core.cohort import Cohort
 from fillip.core.limit import Limit
 from fillip.core.named_list import Lists
+from fillip.core.redemption import name_code
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.reader import ReadEvent
 from fillip.core.tenant import Tenant
@@ -28,7 +29,7 @@ class Action(Struct, frozen=True):
 
 
 class Book(Struct, frozen=True, dict=True):
-    """`by_action` has, for each action, the triggers that its events may fire: only these are looked at.
+    """`by_action` has, for each action, of redemptions for each code, the triggers that its events may fire: only these are looked at.
 
     `numbered` is how many of the tenant's users had a number; whoever got one later is in none of these cohorts. `backfilling` are
     campaigns whose events may still have to wait for their backfill: the ledger knows.
@@ -117,14 +118,20 @@ def _choose_limits(
 def index_triggers(
     campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex], time_zone: str
 ) -> dict[str, EligibilityIndex]:
-    """The triggers of a book by action, of a tenant in a zone; an index of `old` is kept where nothing has changed."""
+    """The triggers of a book by action (see Event.found_by), of a tenant in a zone; an index of `old` is kept where nothing has changed."""
     triggers: dict[str, list[Trigger]] = {}
     for campaign_version in campaign_versions:
         for trigger in campaign_version.triggers:
-            triggers.setdefault(trigger.expression.action, []).append(trigger)
-    indexes = {}
-    for action, each in triggers.items():
-        index = old.get(action)
-        kept = index and len(index.triggers) == len(each) and all(map(is_, index.triggers, each))
-        indexes[action] = index if index and kept else EligibilityIndex(each, time_zone)
+            codes = trigger.campaign_version.campaign.codes
+            for name in map(name_code, codes) if codes else (trigger.expression.action,):
+                triggers.setdefault(name, []).append(trigger)
+    indexes: dict[str, EligibilityIndex] = {}
+    same: dict[tuple[int, ...], EligibilityIndex] = {}  # the codes of a campaign share one
+    for name, each in triggers.items():
+        index, these = old.get(name), tuple(map(id, each))
+        if index and len(index.triggers) == len(each) and all(map(is_, index.triggers, each)):
+            same[these] = index
+        elif these not in same:
+            same[these] = EligibilityIndex(each, time_zone)
+        indexes[name] = same[these]
     return indexes

@@ -92,7 +92,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """One version of a campaign. SIMPLE has `action` and `rule`; QUEST has `quest`. Empty `cohorts` = everyone.
 
     Not `stackable`: for an event it grants alone or not at all. `give_back`: whether a reversal gives limits back what the grant took.
-    With `variants` each user gets what theirs does, else all get all `rewards`.
+    With `variants` each user gets what theirs does, else all get all `rewards`. With `codes` its events are redemptions of these alone.
     """
 
     kind: Literal["SIMPLE", "QUEST"]
@@ -109,6 +109,7 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     give_back: bool = True
     variants: tuple[Variant, ...] = ()
     limits: tuple[CampaignLimit, ...] = ()
+    codes: tuple[str, ...] = ()
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_campaign_limits import check_campaign_limits
+from fillip.core.campaign.check_codes import check_codes
 from fillip.core.campaign.check_quest import check_quest, check_quest_change
 from fillip.core.campaign.check_rewards import check_rewards
 from fillip.core.campaign.check_variants import check_variants, check_variants_change
@@ -26,7 +27,12 @@ def fill_currency(campaign: Campaign, currency: str) -> Campaign:
 
 def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
     """All that is wrong with a definition but for what its expressions say, each at its JSON pointer."""
-    faults = [*_check_kind(campaign), *_check_schedule(campaign, vocabulary), *_check_names(campaign, vocabulary)]
+    faults = [
+        *_check_kind(campaign),
+        *check_codes(campaign),
+        *_check_schedule(campaign, vocabulary),
+        *_check_names(campaign, vocabulary),
+    ]
     faults += [*check_rewards(campaign, vocabulary), *check_variants(campaign), *check_campaign_limits(campaign)]
     return faults + (check_quest(campaign.quest, campaign, vocabulary.now) if campaign.quest else [])
 

@@ -68,5 +68,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
         return expires_at is not None and expires_at <= received_at
 
 
+MAX_REWARDS = 10
+"""Of a campaign, most."""
 POINTS = "POINTS"
 """The currency that every tenant has, and that a reward of points without a currency is in."""

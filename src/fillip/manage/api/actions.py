@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.event import RESERVED_PREFIX
+from fillip.core.redemption import REDEMPTION, check_redemption_schema
 from fillip.core.schema.check_schema import check_schema
 from fillip.core.schema.compatibility import find_breaks
 from fillip.core.schema.reader import MAX_FAULTS
@@ -49,10 +50,13 @@ class Action(BaseModel):
 async def put_action(name: ActionId, given: ActionSchema, if_match: Match, work: Writing, response: Response) -> Action:
     """Define an action (201), or give it another schema (200, If-Match).
 
-    Launched campaigns must still fit, and what is valid today must stay so unless `compatibility` is `none`.
+    Launched campaigns must still fit, and what is valid today must stay so unless `compatibility` is `none`. The schema of
+    `fillip.redemption` says what comes with redemptions of public codes.
     """
-    if name.startswith(RESERVED_PREFIX):
+    if name.startswith(RESERVED_PREFIX) and name != REDEMPTION:
         raise Invalid(f"names that begin with {RESERVED_PREFIX} are Fillip's own: choose another", at="/name")
+    if name == REDEMPTION and not check_redemption_schema(given.shape):
+        raise Invalid('a redemption has its code: "code" must be a required "string"', at="/schema/properties/code")
     await work.compute(check_schema, given.shape)
     before = await actions.seek(work.connection, work.caller, name, lock=True)
     if before is None:

@@ -24,6 +24,7 @@ from fillip.manage.backfill.postgres import add_backfill
 from fillip.manage.book.postgres import find_force, lock_tenant
 from fillip.manage.campaign import postgres
 from fillip.manage.campaign.checks import check_campaign, check_conflict, require_lists
+from fillip.manage.campaign.codes_postgres import drop_codes, take_codes
 from fillip.manage.campaign.definition import (
     SIMPLE_EXAMPLE,
     DefinitionPart,
@@ -188,6 +189,7 @@ async def change_campaign(
         refuse(check_route(campaign, read_checked(row), checked))
         own = campaign.list_limits(campaign_id, checked)
         await put_in_force(work.connection, work.caller, campaign_id, own, held=held)
+        await take_codes(work.connection, work.caller, campaign_id, campaign)
     await check_keys(work.connection, work.caller, campaign_id, campaign)
     plan = await plan_change(work.connection, work.caller, row, open_instances)
     row = await postgres.save_version(work.connection, work.caller, row, campaign, checked, plan)
@@ -245,6 +247,8 @@ async def move_campaign(
             body.backfill_from, order, campaign, row, is_set_up=find_app_state(request).user_queries is not None
         )
         campaign = replace(campaign, schedule=replace(campaign.schedule, starts_at=body.backfill_from))
+    if order == "shadow" and campaign.codes:
+        raise Conflict("a campaign with codes can't be in shadow: try a code by POST /v1/redemptions/check")
     if order in ("shadow", "launch"):
         campaign = plan_launch(campaign, row) if order == "launch" else campaign
         campaign, checked = await _check(work, campaign_id, campaign)
@@ -252,10 +256,13 @@ async def move_campaign(
         own = campaign.list_limits(campaign_id, checked) if order == "launch" else ()
         await put_in_force(work.connection, work.caller, campaign_id, own)
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
+        await take_codes(work.connection, work.caller, campaign_id, campaign)
     elif order == "withdraw":  # so that what was decided in shadow keeps its version
         row = await postgres.save_version(work.connection, work.caller, row, campaign, row.checked, growing=False)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)
+    elif order == "archive":
+        await drop_codes(work.connection, work.caller, campaign_id)
     row = await postgres.move(
         work.connection, work.caller, campaign_id, state, row.version, row.kept, launches=order == "launch"
     )

@@ -12,8 +12,9 @@ from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.hours import Weekday
 from fillip.core.campaign.period_end import MOST_AFTER, Period
-from fillip.core.campaign.reward import RewardKind
+from fillip.core.campaign.reward import MAX_REWARDS, RewardKind
 from fillip.core.local_day import end_day, find_last, start_day
+from fillip.core.redemption import REDEMPTION
 from fillip.http.fields import (
     ActionName,
     Currency,
@@ -31,6 +32,7 @@ from fillip.manage.limit.part import CapPart
 MAX_WINDOW_S = 366 * 86_400
 MAX_SPAN_S = 10 * MAX_WINDOW_S
 MAX_INT = 2**63 - 1
+PublicCode = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["SPRING"])]
 ClockTime = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["17:00"])]
 
 
@@ -250,7 +252,7 @@ class DefinitionPart(Part):
 
     kind: Literal["SIMPLE", "QUEST"]
     name: str = Field(min_length=1, max_length=200)
-    rewards: list[RewardPart] = Field(min_length=1, max_length=10)
+    rewards: list[RewardPart] = Field(min_length=1, max_length=MAX_REWARDS)
     action: ActionName | None = None
     rule: RuleText = "true"
     quest: QuestPart | None = None
@@ -265,6 +267,11 @@ class DefinitionPart(Part):
     variants: list[VariantPart] = Field(
         [], max_length=8, description="None, or 2 to 8 whose percentages come to 100; they stay when it was launched"
     )
+    codes: list[PublicCode] = Field(
+        [],
+        max_length=20,
+        description="Public codes, compared without their case: it grants for their redemptions alone",
+    )
 
     limits: list[CampaignLimitPart] = Field(
         [], max_length=10, description="Of a launched campaign their caps may change"
@@ -273,6 +280,8 @@ class DefinitionPart(Part):
     def to_campaign(self, time_zone: str) -> Campaign:
         """The same as the noun that the path works with; `time_zone` is the tenant's, in which days are instants."""
         given = self.model_dump(by_alias=True)
+        if self.codes and self.action is None and self.kind == "SIMPLE":
+            given["action"] = REDEMPTION
         start, end, last = (partial(place, time_zone=time_zone) for place in (start_day, end_day, find_last))
         schedule = given["schedule"]
         schedule |= _place_day(schedule, "starts", start) | _place_day(schedule, "ends", last)

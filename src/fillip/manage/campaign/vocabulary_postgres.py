@@ -10,8 +10,10 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.named_list import MAX_LIST_ITEMS
 from fillip.core.ports import Caller
+from fillip.core.redemption import REDEMPTION, REDEMPTION_SCHEMA
 from fillip.core.schema.types import Field, Kind, ListOf, ObjectType, Scalar, derive_event_type, derive_type
-from fillip.manage.book.postgres import lock_tenant
+from fillip.manage.action.postgres import actions
+from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables import book as book_tables
 from fillip.manage.store.tables import cohort as cohort_tables
@@ -20,14 +22,16 @@ from fillip.manage.store.tables import cohort as cohort_tables
 async def read_vocabulary(connection: Connection, caller: Caller, campaign: Campaign) -> Vocabulary:
     """What is there of all that `campaign` names; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
-    actions = await read_actions(connection, caller, {each.action for each in campaign.expressions})
+    if campaign.codes:
+        await _define_redemption(connection, caller)
+    schemas = await read_actions(connection, caller, {each.action for each in campaign.expressions})
     cohorts = select(cohort_tables.cohort.c.cohort_id).where(cohort_tables.cohort.c.tenant_id == caller.tenant_id)
     found = (await connection.execute(cohorts)).scalars().all()
     currencies = await read_points(connection, caller)
     pools = await _find(connection, book_tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, book_tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
-    types = {name: derive_event_type(schema) for name, schema in actions.items()}
+    types = {name: derive_event_type(schema) for name, schema in schemas.items()}
     return Vocabulary(
         currency=row.currency,
         types=TypeContext(actions=types, user=derive_type(row.user_schema), lists=lists, cohorts=found),
@@ -37,6 +41,14 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
         now=datetime.now(UTC) if row.clock == "live" else None,
         time_zone=row.time_zone,
     )
+
+
+async def _define_redemption(connection: Connection, caller: Caller) -> None:
+    """Give the tenant the action of redemptions, where it has none yet."""
+    if await actions.seek(connection, caller, REDEMPTION) is None:
+        await actions.insert(connection, caller, REDEMPTION, {"schema": REDEMPTION_SCHEMA})
+        document = {"name": REDEMPTION, "schema": REDEMPTION_SCHEMA}
+        await change_book(connection, caller, "action", REDEMPTION, document)
 
 
 async def read_points(connection: Connection, caller: Caller) -> Sequence[str]:

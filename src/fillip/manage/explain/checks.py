@@ -11,6 +11,7 @@ from fillip.core.event import MAX_AHEAD, Event, is_late
 from fillip.core.limit import CounterUse
 from fillip.core.match.candidate import is_barred, is_control
 from fillip.core.quest.instance import Instance
+from fillip.core.redemption import takes_code
 from fillip.core.rule import RuleError, explain_rule
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, InstanceAnswer, LeafAnswer, LimitUse, RuleAnswer, StepAnswer
@@ -114,8 +115,12 @@ def _check_schedule(context: EventContext) -> Check:
 
 def _check_action(context: EventContext) -> Check:
     actions = sorted({trigger.expression.action for trigger in list_triggers(context.campaign_version)})
-    looks = context.event.action in actions
-    message = wording.tell_action(actions, None if looks else context.event.action)
+    looks, event = context.event.action in actions, context.event
+    message = wording.tell_action(actions, None if looks else event.action)
+    codes = context.campaign_version.campaign.codes
+    if looks and codes and not takes_code(codes, event.attributes.get("code")):
+        message = wording.tell_code(codes, event.attributes.get("code"))
+        return Check(check="action", passed=False, reason="other_code", message=message)
     return Check(check="action", passed=looks, reason=None if looks else "other_action", message=message)
 
 

@@ -105,6 +105,11 @@ def tell_action(actions: Sequence[str], other: str | None) -> str:
     return f"the campaign looks at {', '.join(actions)}" + (f", not at {other}" if other else "")
 
 
+def tell_code(codes: Sequence[str], other: object) -> str:
+    """Which codes a campaign is for, and what was entered."""
+    return f"the campaign is for the code {' or '.join(codes)}, not for {other}"
+
+
 def tell_cohort(user_id: str, wanted: Sequence[str], cohorts: Collection[str]) -> str:
     """Which of the cohorts that a campaign is for the user is in."""
     if not wanted:

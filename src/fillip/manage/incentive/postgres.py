@@ -1,14 +1,16 @@
 """Incentives as stored, their coupons and inboxes: reading with the state that the clock gives, and claiming."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
 
+from fillip.core.campaign.reward import MAX_REWARDS
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.ledger.claim import ClaimableIncentive
+from fillip.core.ledger.decision import identify_incentive
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
@@ -68,6 +70,13 @@ async def find_incentive(connection: Connection, caller: Caller, incentive_id: U
     """One incentive in its state as of now; raises NotFound."""
     statement = select(*_SHOWN).where(*_is_same(caller, incentive_id))
     return _want((await connection.execute(statement)).one_or_none(), incentive_id)
+
+
+async def list_made(connection: Connection, caller: Caller, decision_id: UUID) -> Sequence[IncentiveRow]:
+    """What a decision granted, in the order of the rewards, in the states as of now."""
+    possible = [identify_incentive(decision_id, index) for index in range(MAX_REWARDS)]
+    mine = (incentive.c.tenant_id == caller.tenant_id) & incentive.c.incentive_id.in_(possible)
+    return (await connection.execute(select(*_SHOWN).where(mine).order_by(incentive.c.reward_index))).all()
 
 
 async def list_inbox(connection: Connection, caller: Caller, user_id: str, pages: Paging) -> RowPage:

@@ -49,6 +49,7 @@ spending_limit = make_table(
     text("pool", null=True),
     flag("in_definition"),
 )
+public_code = make_table("public_code", key("tenant_id", "folded"), text("campaign_id"))
 named_list = make_table(
     "named_list", key("tenant_id", "list_id"), text("name", "kind"), count("version"), integer("size"), revised()
 )
