@@ -171,7 +171,7 @@ async def test_points_outstanding(desk: Desk) -> None:
     assert (await desk.ask("liability", at="2026-03-02T00:00:00Z")).json() == {"items": [held], "next_cursor": None}
     span: dict[str, Any] = {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
     moved = await desk.ask("liability-movements", **span)
-    nothing = {"granted": 0, "adjusted": 0, "refunded": 0, "expired": 0, "reversed": 0}
+    nothing = {"granted": 0, "adjusted": 0, "imported": 0, "refunded": 0, "expired": 0, "reversed": 0}
     points = {"currency": "POINTS", "opening": 9, **nothing, "spent": 4, "closing": 5}
     assert moved.json()["items"][0] == points
     page = (await desk.ask("liability", limit=1)).json()

@@ -47,6 +47,7 @@ CREATING = {  # make rival's own: tested below
     ("PUT", "/v1/lists/{list_id}"),
     ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
     ("POST", "/v1/users/{user_id}/erasure"),
+    ("PUT", "/v1/balance-imports/{import_id}"),
 }
 NEEDING_VALKEY = {"/v1/campaigns/{campaign_id}/live"}
 """Here is none: see test_live."""
@@ -66,6 +67,7 @@ LISTS = (
     "points",
     "reversals",
     "backtests",
+    "balance-imports",
 )
 
 
@@ -123,6 +125,10 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
         owner.execute(
             "INSERT INTO backfill (tenant_id, campaign_id, from_at, book_version) VALUES ('acme', 'c', now(), 1)"
         )
+    csv = {"Content-Type": "text/csv"}
+    sent = await acme.put("/v1/balance-imports/legacy", content="user_id,amount\nada,1", headers=csv)
+    assert sent.status_code == 202, sent.text
+    made["import_id"] = "legacy"
     made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     with psycopg.connect(dsn) as owner:

@@ -33,6 +33,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/actions": {"prefix": "A"},
     "/v1/backtests": {},
     "/v1/badges": {"prefix": "b"},
+    "/v1/balance-imports": {"prefix": "i"},
     "/v1/campaigns": {"state": "running", "kind": "SIMPLE", "prefix": "c1"},
     "/v1/campaigns/c0/versions": {},
     "/v1/cohorts": {"prefix": "c"},

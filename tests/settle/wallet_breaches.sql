@@ -16,7 +16,7 @@ WITH posting AS (
     FROM purse p CROSS JOIN LATERAL (VALUES ('pending', p.pending), ('active', p.active), ('held', p.held), ('spent', p.spent),
                                             ('expired', p.expired), ('reversed', p.reversed)) AS a (account, amount)
 ), summed AS (
-    SELECT user_id, currency, account, sum(amount) AS amount FROM posting WHERE account <> 'issued' GROUP BY 1, 2, 3
+    SELECT user_id, currency, account, sum(amount) AS amount FROM posting WHERE account NOT IN ('issued', 'imported') GROUP BY 1, 2, 3
 ), recount AS (
     SELECT c.key::uuid AS lot_id, sum(c.value::bigint) AS remaining
     FROM (SELECT lots FROM transfer UNION ALL SELECT lots FROM part) t, jsonb_each_text(t.lots) c GROUP BY 1

@@ -57,6 +57,7 @@ operations = st.one_of(
     st.tuples(st.just("refund"), numbers, numbers, some),
     st.tuples(st.just("reverse"), numbers, parts),
     st.tuples(st.just("adjust"), amounts.map(lambda amount: amount - 10).filter(bool)),
+    st.tuples(st.just("bring_in"), amounts),
     st.tuples(st.just("hold"), numbers, amounts),
     st.tuples(st.just("end_hold"), numbers, some, st.booleans()),
     st.tuples(st.just("give"), numbers, amounts),
@@ -223,6 +224,13 @@ class WalletMachine(RuleBasedStateMachine):
         assert status == (201 if up or there >= amount else 409 if before else 404), (status, there)
         self._expect(before or dict.fromkeys(SUMS, 0), active=signed) if status == 201 else self._expect(before)
 
+    @rule(amount=amounts, pending=spans, lasts=spans)
+    def bring_in(self, amount: int, pending: int | None, lasts: int | None) -> None:
+        """A file brings in what the user held before: a lot as it says, and another that is there at once, for good."""
+        before = self._look() or dict.fromkeys(SUMS, 0)
+        self._run(self._bring_in(amount, pending, None if lasts is None else lasts + (pending or 0)))
+        self._expect(before, **({"active": amount + 1} if pending is None else {"pending": amount, "active": 1}))
+
     @rule(days=st.integers(1, 3), then=st.sampled_from(("sweep", "spend", "nothing")))
     def let_days_pass(self, days: int, then: str) -> None:
         """The clock can't be moved, so the times of the lots are. What is shown needs no sweep, nor does a spend."""
@@ -370,6 +378,19 @@ class WalletMachine(RuleBasedStateMachine):
         body = {"adjustment_id": f"a{self.made}", "amount": amount, "reason": "test"}
         return (await self._post("adjustments", body)).status_code
 
+    async def _bring_in(self, amount: int, pending: int | None = None, lasts: int | None = None) -> None:
+        self.made += 1
+        path, now = f"/v1/balance-imports/{self.user}-{self.made}", datetime.now(UTC)
+        times = ["" if days is None else (now + timedelta(days=days)).isoformat() for days in (pending, lasts)]
+        lines = (
+            f"user_id,amount,currency,available_at,expires_at\n{self.user},{amount},{self.currency},{','.join(times)}\n"
+        )
+        lines += f"{self.user},1,{self.currency},,\n"
+        sent = await self.site.client.put(path, content=lines, headers={"Content-Type": "text/csv"})
+        assert sent.status_code == 202, sent.text
+        while (await self.site.client.get(path)).json()["state"] != "done":
+            await self.site.imports.take_portion()
+
     async def _reverse(self, event_id: str, part: dict[str, Any], partition: int = 0) -> dict[str, Any]:
         """What is stored of a reversal, with its event."""
         self.made += 1
@@ -409,7 +430,7 @@ class WalletMachine(RuleBasedStateMachine):
             elif kind == "sweep":
                 jobs.append(self.site.due.move_due(datetime.now(UTC)))
                 jobs.append(self.site.due_holds.move_due(datetime.now(UTC)))
-            elif kind in ("spend", "refund", "adjust", "hold", "end_hold", "give", "take"):
+            elif kind in ("spend", "refund", "adjust", "bring_in", "hold", "end_hold", "give", "take"):
                 jobs.append(getattr(self, f"_{kind}")(*given))
         for answer in await asyncio.gather(*jobs):
             assert not isinstance(answer, int) or answer < 500, answer

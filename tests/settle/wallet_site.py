@@ -9,6 +9,7 @@ import psycopg
 
 from fillip.manage.api.keys import NewKey
 from fillip.manage.app import build_app
+from fillip.manage.balance_import.run import ImportRuns
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key
 from fillip.manage.store.postgres import open_engine
@@ -45,6 +46,8 @@ class Site:
         self.told = Told(dsn)
         await self.told.open()
         engines = open_engine(role_dsn(dsn, "fillip_api")), open_engine(dsn)
+        seeing_all = open_engine(role_dsn(dsn, "fillip_sweep"))
+        self.imports = ImportRuns(seeing_all, engines[0])
         app = build_app(*engines, "operator", PostgresKeyRing(engines[0], cache_for_s=600), gateway_url="ws://none")
         key = (await create_key(dsn, "acme", NewKey(name="k", scopes=["manage:read", "manage:write"]))).key
         headers = {"Authorization": f"Bearer {key}"}
@@ -55,7 +58,9 @@ class Site:
         async def close() -> None:
             await self.client.aclose()
             await self.told.close()
-            await asyncio.gather(self.pool.close(), finder.close(), *(engine.dispose() for engine in engines))
+            await asyncio.gather(
+                self.pool.close(), finder.close(), *(each.dispose() for each in (*engines, seeing_all))
+            )
 
         self._close = close
 

@@ -147,7 +147,7 @@ class Told:
                 held[currency] += outstanding
             assert held == {currency: outstanding for currency, *_, outstanding in lines}
             for moved in await self._bay.report_liability_movements(asked):
-                came = moved.granted + moved.adjusted + moved.refunded
+                came = moved.granted + moved.adjusted + moved.imported + moved.refunded
                 assert moved.opening == before.get(moved.currency, 0)
                 assert moved.closing == moved.opening + came - moved.spent - moved.expired - moved.reversed
             began, before = at, {currency: outstanding for currency, *_, outstanding in lines}

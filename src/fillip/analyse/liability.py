@@ -39,14 +39,15 @@ class Liability(Struct, frozen=True):
 class LiabilityMovement(Struct, frozen=True):
     """How the outstanding points of one currency went from `opening` to `closing`.
 
-    `closing` = `opening` + `granted` + `adjusted` + `refunded` - `spent` - `expired` - `reversed`. Only `adjusted`, which is
-    by hand, may be below zero, and what is outstanding, where users owe more than they hold.
+    `closing` = `opening` + `granted` + `adjusted` + `imported` + `refunded` - `spent` - `expired` - `reversed`. Only `adjusted`,
+    which is by hand, may be below zero, and what is outstanding, where users owe more than they hold.
     """
 
     currency: str
     opening: int
     granted: int
     adjusted: int
+    imported: int
     refunded: int
     spent: int
     expired: int

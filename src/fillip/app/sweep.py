@@ -1,5 +1,5 @@
-"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, runs cohorts' queries, erases users,
-and starts backtests and backfills.
+"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, posts balance imports, runs cohorts'
+queries, erases users, and starts backtests and backfills.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from fillip.app.settings import Settings
 from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill import run as backfills
 from fillip.manage.backtest.run import BacktestRuns, name_command
+from fillip.manage.balance_import.run import ImportRuns
 from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.cohort.query_run import CohortRuns
 from fillip.manage.erasure.analyse_http import AnalyseErasures
@@ -53,18 +54,19 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
 
 
 async def open_runs(settings: Settings, stack: AsyncExitStack) -> list[Coroutine[None, None, None]]:
-    """What runs the queries of cohorts, what erases users, and what starts backtests and backfills."""
+    """What posts balance imports, runs the queries of cohorts, erases users, and what starts backtests and backfills."""
     engines: list[Engine] = []
     for role, connections in (("fillip_sweep", 2), ("fillip_api", 10)):
         engines.append(open_engine(settings.dsn(role), connections=connections))
         stack.push_async_callback(engines[-1].dispose)
     finder, engine = engines
+    imports = ImportRuns(finder, engine).keep_running()
     if settings.analyse_key is None:
-        return [ErasureRuns(finder, engine, ErasureTopics(settings), None).keep_running()]
+        return [imports, ErasureRuns(finder, engine, ErasureTopics(settings), None).keep_running()]
     client = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
     runs = CohortRuns(finder, engine, AnalyseUserQueries(client))
     erasures = ErasureRuns(finder, engine, ErasureTopics(settings), AnalyseErasures(client))
     backtests = BacktestRuns(finder, engine, name_command(), settings.list_for("backtest"))
     turns = backfills.BackfillTurns(finder, engine, backfills.name_command(), settings.list_for("backfill"))
-    others = [erasures.keep_running(), backtests.keep_running(), turns.keep_running()]
+    others = [imports, erasures.keep_running(), backtests.keep_running(), turns.keep_running()]
     return [*(runs.keep_running() for _ in range(RUNS_AT_ONCE)), *others]

@@ -26,6 +26,7 @@ from fillip.manage.api import (
     backfills,
     backtests,
     badges,
+    balance_imports,
     campaigns,
     claims,
     cohort_queries,
@@ -92,6 +93,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tickets.router,
     points.router,
     wallets.router,
+    balance_imports.router,
     holds.router,
     gifts.router,
 )

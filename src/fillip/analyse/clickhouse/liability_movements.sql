@@ -9,6 +9,7 @@ WITH moved AS (
 )
 SELECT currency, sumIf(change, NOT within) AS opening,
        sumIf(change, within AND movement = 'grant') AS granted, sumIf(change, within AND movement = 'adjust') AS adjusted,
+       sumIf(change, within AND movement = 'import') AS imported,
        sumIf(change, within AND movement = 'refund') AS refunded, -sumIf(change, within AND movement IN ('spend', 'capture')) AS spent,
        -sumIf(change, within AND movement = 'expire') AS expired, -sumIf(change, within AND movement = 'reverse') AS reversed,
        sum(change) AS closing

@@ -14,7 +14,9 @@ PAGE_LOTS = 200
 FEW_LOTS = 100
 """Up to so many lots that fall due together have a transfer each; more share one."""
 
-Account = Literal["issued", "pending", "active", "held", "spent", "expired", "reversed"]
+Account = Literal["issued", "imported", "pending", "active", "held", "spent", "expired", "reversed"]
+OUTSIDE: frozenset[Account] = frozenset({"issued", "imported"})
+"""The tenant's own accounts, against which wallets stand: their balances are the sums of their postings."""
 TransferKind = Literal[
     "grant",
     "activate",
@@ -28,6 +30,7 @@ TransferKind = Literal[
     "release",
     "give",
     "receive",
+    "import",
 ]
 WalletKey = tuple[str, str, str]
 """(tenant, user, currency); sorted = lock order."""
@@ -62,7 +65,7 @@ class Balance(Struct, frozen=True):
 
 
 class Lot(Struct, frozen=True):
-    """Points that came together; `lot_id` is that of the incentive or adjustment, or of a share of a gift, `seq` of the transfer: its age."""
+    """Points that came together; `lot_id` is that of the incentive, adjustment or import, or of a share of a gift, `seq` of the transfer: its age."""
 
     lot_id: UUID
     amount: int
@@ -139,6 +142,18 @@ class Transfer(Struct, frozen=True):
     expiries: Expiries = None
 
 
+class ImportedRow(Struct, frozen=True, array_like=True):
+    """A line of a balance import: a lot that a user held before. `row_id` is its own id in the file, where it has one."""
+
+    line: int
+    user_id: str
+    currency: str
+    amount: int
+    available_at: datetime | None
+    expires_at: datetime | None
+    row_id: str | None
+
+
 class PointsToReverse(Struct, frozen=True):
     """A wish to take `amount` points of one incentive back. `reversal` is the key of the reversal's event."""
 
@@ -196,3 +211,9 @@ def identify_receipt(given: UUID) -> UUID:
 def identify_adjustment(wallet: WalletKey, adjustment_id: str) -> UUID:
     """Id of the transfer, and of the lot, of an adjustment that the tenant calls `adjustment_id`."""
     return identify("adjust", *wallet, adjustment_id)
+
+
+def identify_import(tenant_id: str, import_id: str, line: int, row_id: str | None) -> UUID:
+    """Id of the transfer, and of the lot, of a row of a balance import: by the row's own id, or its line where it has none."""
+    name = ("line", str(line)) if row_id is None else ("id", row_id)
+    return identify("import", tenant_id, import_id, *name)

@@ -1,9 +1,9 @@
 """Wallets: points as a double-entry ledger per tenant and currency, and what each operation moves.
 
-A user's wallet of a currency has six accounts: pending, active, held, spent, expired, reversed; against them stands `issued`,
-the tenant's issuing account. A transfer moves an amount from its debit account to its credit account, so it sums to
-zero by its shape. Points come in lots, one an incentive or upward adjustment; the lot that expires first is spent first,
-ties by age. No operation looks at all lots of a wallet, however many there are:
+A user's wallet of a currency has six accounts: pending, active, held, spent, expired, reversed; against them stand two of the
+tenant's: `issued`, and `imported` for what users held before Fillip. A transfer moves an amount from its debit account to its
+credit account, so it sums to zero by its shape. Points come in lots, one an incentive, upward adjustment or imported row; the lot
+that expires first is spent first, ties by age. No operation looks at all lots of a wallet, however many there are:
 
 - A lot is not written when it becomes active or expires. The wallet remembers how far it was brought up to its time: a
   lot is pending while it is available after `activated_to`, and has expired when it expires by `expired_to`. `mature`
@@ -38,6 +38,7 @@ from fillip.core.ledger.points import (
     NEVER,
     Account,
     Draw,
+    ImportedRow,
     Lot,
     Part,
     PointsReversal,
@@ -47,6 +48,7 @@ from fillip.core.ledger.points import (
     TransferKind,
     identify_capture,
     identify_grant,
+    identify_import,
     identify_receipt,
     identify_reversal,
 )
@@ -63,18 +65,23 @@ class Wallet(WalletState):
 
         What the wallet was brought past already becomes active, or expires, at once.
         """
-        if available_at and expires_at:
-            available_at = min(available_at, expires_at)
-        left = amount if available_at else amount - self._measure_debt(amount)
+        lot = self._make_lot(incentive_id, amount, available_at, expires_at)
         account: Account = "pending" if available_at else "active"
-        lot = Lot(incentive_id, amount, left, self.balance.last_seq + 1, 0, available_at, expires_at)
-        self._put(lot)
-        transfer_id, changes = identify_grant(self.key, incentive_id), {incentive_id.hex: left}
+        transfer_id, changes = identify_grant(self.key, incentive_id), {incentive_id.hex: lot.remaining}
         self._move(transfer_id, "grant", "issued", account, amount, changes, incentive_id.hex, at)
-        if available_at and not self._is_pending(lot):
-            self._activate(lot, at)
-        if self._is_over(lot):
-            self._expire(lot, self.lots[lot.lot_id].remaining, at)
+        self._bring_up(lot, at)
+
+    def bring_in(self, import_id: str, row: ImportedRow, at: datetime) -> None:
+        """Take in what the user held before, as a row of a balance import says: as a grant does, but from `imported`."""
+        lot_id = identify_import(self.key[0], import_id, row.line, row.row_id)
+        available_at = row.available_at if row.available_at and row.available_at > at else None
+        lot = self._make_lot(lot_id, row.amount, available_at, row.expires_at)
+        account: Account = "pending" if available_at else "active"
+        source_id = row.row_id or str(row.line)
+        self._move(
+            lot_id, "import", "imported", account, row.amount, {lot_id.hex: lot.remaining}, source_id, at, import_id
+        )
+        self._bring_up(lot, at)
 
     def mature(self, at: datetime, due: Sequence[Lot]) -> None:
         """Bring the wallet up to `at`: due pending lots become active, due lots expire, in the order of their times.
@@ -246,6 +253,22 @@ class Wallet(WalletState):
         for draw in draws:
             if changes := self._draw_page(draw.owed):
                 self._pay(draw, changes, at)
+
+    def _make_lot(self, lot_id: UUID, amount: int, available_at: datetime | None, expires_at: datetime | None) -> Lot:
+        """A lot of what comes in next: pending where it is `available_at` a time, else less the debt that it pays."""
+        if available_at and expires_at:
+            available_at = min(available_at, expires_at)
+        left = amount if available_at else amount - self._measure_debt(amount)
+        lot = Lot(lot_id, amount, left, self.balance.last_seq + 1, 0, available_at, expires_at)
+        self._put(lot)
+        return lot
+
+    def _bring_up(self, lot: Lot, at: datetime) -> None:
+        """What the wallet was brought past already becomes active, or expires."""
+        if lot.available_at and not self._is_pending(lot):
+            self._activate(lot, at)
+        if self._is_over(lot):
+            self._expire(lot, self.lots[lot.lot_id].remaining, at)
 
     def _take(
         self, kind: TransferKind, credit: Account, transfer_id: UUID, source_id: str, amount: int, at: datetime

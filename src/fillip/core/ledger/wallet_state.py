@@ -6,7 +6,18 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from fillip.core.ledger.points import Account, Balance, Draw, Expiries, Lot, Part, Transfer, TransferKind, WalletKey
+from fillip.core.ledger.points import (
+    OUTSIDE,
+    Account,
+    Balance,
+    Draw,
+    Expiries,
+    Lot,
+    Part,
+    Transfer,
+    TransferKind,
+    WalletKey,
+)
 
 
 class WalletState:
@@ -67,7 +78,7 @@ class WalletState:
         reason: str | None = None,
         owed: int = 0,
     ) -> None:
-        sums = {name: getattr(self.balance, name) for name in (debit, credit) if name != "issued"}
+        sums = {name: getattr(self.balance, name) for name in (debit, credit) if name not in OUTSIDE}
         sums |= {name: total + (amount if name == credit else -amount) for name, total in sums.items()}
         after = replace(self.balance, last_seq=self.balance.last_seq + 1, **sums)
         # A debt only shrinks but by a reversal: the database's CHECK stands behind every spend.

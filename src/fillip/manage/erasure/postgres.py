@@ -9,7 +9,21 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct, structs
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Row, Text, bindparam, cast, func, or_, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +35,7 @@ from fillip.manage.store.tables.cohort import cohort_build
 from fillip.manage.store.tables.ledger import rejection
 from fillip.manage.store.tables.past import backfill, backtest
 from fillip.manage.store.tables.tenant import erasure
+from fillip.manage.store.tables.wallet import balance_import
 
 HELD_FOR = timedelta(seconds=15)
 HISTORY_PORTION, EVENTS_PORTION, ORIGINALS_PORTION = 300, 2_000, 100
@@ -140,6 +155,14 @@ async def are_counted(engine: AsyncEngine, held: Erasure) -> bool:
     async with transaction(engine, held.caller) as connection:
         asked = {"tenant_id": held.tenant_id, "ends": held.ends or {}}
         return not (await connection.execute(_UNCOUNTED, asked)).scalar_one()
+
+
+async def are_imported(engine: AsyncEngine, held: Erasure) -> bool:
+    """Whether the tenant's balance imports from before the erasure are in wallets: their rows may name the user. Raises Retry."""
+    before = balance_import.c.created_at <= select(erasure.c.requested_at).where(*_match(held)).scalar_subquery()
+    open_ = (balance_import.c.tenant_id == held.tenant_id) & balance_import.c.next_at.is_not(None)
+    async with transaction(engine, held.caller) as connection:
+        return not (await connection.execute(select(exists().where(open_, before)))).scalar_one()
 
 
 async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:

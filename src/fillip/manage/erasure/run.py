@@ -80,6 +80,10 @@ class ErasureRuns:
             await postgres.end_step(self._engine, held, ends=await self._topics.read_received())
         elif not await self._topics.are_settled(held.ends):
             await postgres.end_step(self._engine, held, WAIT, error="events sent before it are still to be decided")
+        elif not await postgres.are_imported(self._engine, held):
+            await postgres.end_step(
+                self._engine, held, WAIT, error="balance imports from before it are still to be posted"
+            )
         elif await postgres.are_counted(self._engine, held):
             await postgres.end_step(self._engine, held, step="ledger", ends=None)
         else:

@@ -1,6 +1,7 @@
-"""A list of user ids as CSV of one column, read as it streams in: every line is good, or named by its number."""
+"""Lines as they stream in, however they are cut into pieces; a list of user ids as CSV of one column: every line is good, or named."""
 
 import re
+from abc import ABC, abstractmethod
 from typing import BinaryIO
 
 from fillip.core.naming import DOTS, MAX_ID_BYTES, fits
@@ -8,7 +9,7 @@ from fillip.core.problem import Fault
 from fillip.http.errors import Invalid
 from fillip.manage.upload.rejections import Rejections
 
-_MAX_LINE_BYTES = 4096
+MAX_LINE_BYTES = 4096
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _FORMS = {
     b"\xff\xfe": "the file is UTF-16: save it as UTF-8",
@@ -29,23 +30,11 @@ class UploadBroken(Invalid):
         super().__init__(f"line {line}: {reason}{more}", faults=[Fault(f"line {line}", reason)])
 
 
-class CsvReader:
-    """Feed it pieces of bytes; it writes the ids to `out` as rows of COPY's text format. Raises UploadBroken.
+class LineReader(ABC):
+    """Feed it pieces of bytes; it takes whole lines. `rows` counts those that are taken. Raises UploadBroken."""
 
-    A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma, a semicolon, a tab or a quote stands
-    in quotes. Where there are `rejections`, a line that is wrong by itself goes there, and the next one is read.
-    """
-
-    header = "user_id"
-    mistaken = frozenset({"user", "users", "userid", "uid", "id", "customer", "customerid", "member", "memberid"})
-    """What a first line says, without spaces, dashes and underscores, that is likely meant as a header."""
-    plain = re.compile(rb"(?:(?!\.\.?\n)[A-Za-z0-9_.:@-]{1,256}\n)+")
-    """Lines that need no second look."""
-
-    def __init__(self, out: BinaryIO, rejections: Rejections | None = None) -> None:
+    def __init__(self) -> None:
         self.rows = 0
-        self._out = out
-        self._rejections = rejections
         self._line = 0
         self._rest = b""
 
@@ -60,14 +49,37 @@ class CsvReader:
         self._rest = rest
         if end:
             self._take(taken + end)
-        if len(rest) > _MAX_LINE_BYTES:
-            raise UploadBroken(self._line + 1, f"longer than {_MAX_LINE_BYTES} bytes")
+        if len(rest) > MAX_LINE_BYTES:
+            raise UploadBroken(self._line + 1, f"longer than {MAX_LINE_BYTES} bytes")
 
     def finish(self) -> None:
         """The upload has ended: take what came after the last line feed."""
         if self._rest:
             self._take(self._rest + b"\n")
             self._rest = b""
+
+    @abstractmethod
+    def _take(self, lines: bytes) -> None:
+        """Take lines, each with its line feed, and count them in `_line`."""
+
+
+class CsvReader(LineReader):
+    """It writes the ids to `out` as rows of COPY's text format.
+
+    A first line `user_id` is a header. Lines end with LF or CRLF. An id with a comma, a semicolon, a tab or a quote stands
+    in quotes. Where there are `rejections`, a line that is wrong by itself goes there, and the next one is read.
+    """
+
+    header = "user_id"
+    mistaken = frozenset({"user", "users", "userid", "uid", "id", "customer", "customerid", "member", "memberid"})
+    """What a first line says, without spaces, dashes and underscores, that is likely meant as a header."""
+    plain = re.compile(rb"(?:(?!\.\.?\n)[A-Za-z0-9_.:@-]{1,256}\n)+")
+    """Lines that need no second look."""
+
+    def __init__(self, out: BinaryIO, rejections: Rejections | None = None) -> None:
+        super().__init__()
+        self._out = out
+        self._rejections = rejections
 
     def _take(self, lines: bytes) -> None:
         if self._line and self.plain.fullmatch(lines):
@@ -77,14 +89,13 @@ class CsvReader:
             self._out.write(lines)
             return
         if not self._line:
-            _refuse_form(lines)
+            refuse_form(lines)
         for line in lines[:-1].split(b"\n"):
             self._line += 1
             user_id = self._read(line)
             if user_id is not None:
                 self.rows += 1
-                escaped = user_id.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")
-                self._out.write(escaped.encode() + b"\n")
+                self._out.write(escape(user_id).encode() + b"\n")
 
     def _read(self, line: bytes) -> str | None:
         """The id of a line; None for the header."""
@@ -116,10 +127,16 @@ class CsvReader:
 
     def check(self, user_id: str) -> str:
         """The id as it is; raises ValueError for what can't be one."""
-        return _check_id(user_id)
+        return check_id(user_id)
 
 
-def _check_id(user_id: str) -> str:
+def escape(text: str) -> str:
+    """A text as a cell of COPY's text format."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")
+
+
+def check_id(user_id: str) -> str:
+    """The id as it is; raises ValueError for what can't be one."""
     if not user_id.strip():
         raise ValueError("empty")
     if "\0" in user_id:
@@ -131,7 +148,7 @@ def _check_id(user_id: str) -> str:
     return user_id
 
 
-def _refuse_form(start: bytes) -> None:
+def refuse_form(start: bytes) -> None:
     """Raise UploadBroken for a file that is no text in UTF-8 from its first byte on."""
     for mark, what in _FORMS.items():
         if start.startswith(mark):

@@ -102,17 +102,14 @@ class Staging:
 
 
 @asynccontextmanager
-async def stage_lines(engine: AsyncEngine, caller: Caller, rows: BinaryIO) -> AsyncIterator[Staging]:
-    """Stage `rows` (COPY text, one column) for the length of the context, on a connection of its own. Raises Retry."""
+async def open_staging(engine: AsyncEngine, caller: Caller) -> AsyncIterator[Staging]:
+    """A session for the length of the context, on a connection of its own: what is staged in it ends with it. Raises Retry."""
     connection = engine.connect()
     await reach(connection.start())
     try:
         driver = (await connection.get_raw_connection()).driver_connection
         if not isinstance(driver, Connection):
             raise Crash(f"the control plane needs the driver asyncpg, not {type(driver).__name__}")
-        with retryable():
-            await driver.execute(*SQL["stage_lines"])
-            await driver.copy_to_table("staged_line", source=rows, columns=["line"], timeout=STAGED_WITHIN_S)
         yield Staging(driver, caller.tenant_id)
         with retryable():
             await driver.execute("DISCARD TEMP")
@@ -121,6 +118,16 @@ async def stage_lines(engine: AsyncEngine, caller: Caller, rows: BinaryIO) -> As
         raise
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def stage_lines(engine: AsyncEngine, caller: Caller, rows: BinaryIO) -> AsyncIterator[Staging]:
+    """Stage `rows` (COPY text, one column) for the length of the context. Raises Retry."""
+    async with open_staging(engine, caller) as staging:
+        with retryable():
+            await staging.driver.execute(*SQL["stage_lines"])
+            await staging.driver.copy_to_table("staged_line", source=rows, columns=["line"], timeout=STAGED_WITHIN_S)
+        yield staging
 
 
 @contextmanager

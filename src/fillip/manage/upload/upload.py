@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from fillip.core.errors import Retry
 from fillip.http.errors import HttpRefused, TooLarge, UnsupportedMedia
-from fillip.manage.upload.csv_lines import CsvReader, UploadBroken
+from fillip.manage.upload.csv_lines import LineReader, UploadBroken
 from fillip.manage.upload.inflate import Inflater
 
 MAX_UPLOAD_BYTES = 64 * 1_048_576
+Reader = TypeVar("Reader", bound=LineReader)
 
 
 def check_upload(request: Request, *media: str, most_bytes: int = MAX_UPLOAD_BYTES) -> str:
@@ -33,13 +34,13 @@ def check_upload(request: Request, *media: str, most_bytes: int = MAX_UPLOAD_BYT
 async def spool_upload(
     request: Request,
     coming: asyncio.Semaphore,
-    read: Callable[[BinaryIO], CsvReader] = CsvReader,
+    read: Callable[[BinaryIO], Reader],
     *,
     most_lines: int,
     most_bytes: int = MAX_UPLOAD_BYTES,
     tell_broken: Callable[[str], Awaitable[None]] | None = None,
-) -> AsyncIterator[tuple[BinaryIO, CsvReader]]:
-    """The ids as a temporary file of COPY rows, and what has read them; raises UploadBroken, Malformed or TooLarge.
+) -> AsyncIterator[tuple[BinaryIO, Reader]]:
+    """The lines as a temporary file of COPY rows, and what has read them; raises UploadBroken, Malformed or TooLarge.
 
     `coming` is held while it comes in; Retry is raised where as many as may come at once are on their way. `tell_broken` is told
     why one that began to come can't be taken as a whole, and where.
@@ -55,9 +56,9 @@ async def spool_upload(
                     if taken > most_bytes:
                         raise _too_large(most_bytes)
                     reader.feed(piece)
-                    if reader.rows > most_lines:
-                        raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
+                    _bound_lines(reader, most_lines)
             reader.finish()
+            _bound_lines(reader, most_lines)
         except (HttpRefused, ClientDisconnect) as error:
             if tell_broken:
                 await tell_broken(_describe(error, reader.lines_read))
@@ -81,6 +82,11 @@ async def _read_pieces(request: Request) -> AsyncIterator[bytes]:
 
 def _read_encoding(request: Request) -> str:
     return request.headers.get("content-encoding", "").strip().lower()
+
+
+def _bound_lines(reader: LineReader, most_lines: int) -> None:
+    if reader.rows > most_lines:
+        raise TooLarge(f"the list has more than {most_lines:,} lines, more are not taken at once")
 
 
 def _too_large(most_bytes: int) -> TooLarge:

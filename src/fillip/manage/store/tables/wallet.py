@@ -2,7 +2,7 @@
 
 from sqlalchemy import ARRAY, Column, DateTime
 
-from fillip.manage.store.tables.kinds import count, instant, integer, json, key, make_table, text, uuid
+from fillip.manage.store.tables.kinds import count, instant, integer, json, key, make_table, octets, text, uuid
 
 wallet = make_table(
     "wallet",
@@ -65,4 +65,15 @@ wallet_hold = make_table(
     count("seq", "amount", "captured"),
     instant("held_until"),
     instant("ended_at", "due_at", null=True),
+)
+balance_import = make_table(
+    "balance_import",
+    key("tenant_id", "import_id"),
+    octets("content_hash"),
+    count("rows", "users", "posted_rows"),
+    json("sums", "posted"),
+    integer("posted_portions"),
+    instant("created_at"),
+    instant("next_at", "ended_at", null=True),
+    text("error", null=True),
 )
