@@ -21,6 +21,7 @@ from tests.bench import (
     heavy,
     hot,
     http,
+    imports,
     index,
     ledger,
     limits,
@@ -68,6 +69,7 @@ ALL: dict[str, Callable[[Site], list[Figure]]] = {
     "users": users.bench,
     "hot": hot.bench,
     "wallet": wallet.bench,
+    "imports": imports.bench,
     "bytes": memory.bench,
     "worker": worker.bench,
 }

@@ -11,6 +11,7 @@ from httpx import AsyncClient
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.rule import compile_rule
+from fillip.manage.store import keyset
 from tests.manage.conftest import Plane
 from tests.manage.shop import ANY, CASHBACK, PURCHASE, QUEST, cap, draft, launch, open_cohort, open_shop
 
@@ -399,6 +400,36 @@ async def test_a_list_by_id_is_narrowed_to_those_that_begin_alike(acme: AsyncCli
     assert await list_ids("/v1/users", "user_id", "a%") == ["a%b"]
     assert await list_ids("/v1/users", "user_id", "it's \\ :x") == []
     assert (await acme.get("/v1/campaigns", params={"prefix": ""})).status_code == 422
+
+
+async def test_a_list_is_narrowed_to_names_that_begin_alike_in_any_case(
+    acme: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyset, "MAX_SIFTED", 2)  # so that what is looked for lies beyond the first page
+    await open_shop(acme)
+    names = ("Summer", "Autumn", "SPRING sale", "Spring_ing", "spring 100%")
+    for number, name in enumerate(names):
+        await draft(acme, f"c{number}", CASHBACK | {"name": name})
+        await acme.post("/v1/badges", json={"badge_id": f"c{number}", "name": name})
+        await acme.post("/v1/cohorts", json={"cohort_id": f"c{number}", "name": name})
+        await acme.post("/v1/coupon-pools", json={"pool_id": f"c{number}", "name": name})
+        await acme.put(f"/v1/lists/c{number}", json={"name": name, "items": [1]})
+
+    async def count(path: str, **asked: str) -> int:
+        found, cursor = 0, None
+        while True:
+            page = await acme.get(path, params=asked | ({"cursor": cursor} if cursor else {}))
+            assert page.status_code == 200, page.text
+            found, cursor = found + len(page.json()["items"]), page.json()["next_cursor"]
+            if cursor is None:
+                return found
+
+    for path in ("campaigns", "badges", "cohorts", "coupon-pools", "lists"):
+        assert await count(f"/v1/{path}", name_prefix="spring") == 3
+        assert await count(f"/v1/{path}", name_prefix="spring_") == 1, "each character stands for itself"
+        assert await count(f"/v1/{path}", name_prefix="spring", prefix="c3") == 1
+    assert await count("/v1/campaigns", name_prefix="spring", state="running") == 0
+    assert (await acme.get("/v1/users", params={"name_prefix": "a"})).status_code == 422
 
 
 async def test_a_draft_can_be_deleted_and_what_decided_can_not(acme: AsyncClient, plane: Plane) -> None:

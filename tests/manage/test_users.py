@@ -1,6 +1,9 @@
 """Users: typed attributes, single and in bulk."""
 
+import pytest
 from httpx import AsyncClient
+
+from fillip.manage.store import keyset
 
 ANY = {"If-Match": "*"}
 
@@ -63,3 +66,46 @@ async def test_bulk_is_bounded(acme: AsyncClient) -> None:
     many = [{"user_id": str(n), "attributes": {}} for n in range(1001)]
     assert (await acme.post("/v1/users:bulk", json={"users": many})).status_code == 422
     assert (await acme.post("/v1/users:bulk", json={"users": many[:1000]})).json()["stored"] == 1000
+
+
+async def test_users_are_found_by_their_attributes_page_by_page(
+    acme: AsyncClient, rival: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given users of whom every third is gold, and pages that look at four users each."""
+    monkeypatch.setattr(keyset, "MAX_SIFTED", 4)
+    for n in range(9):
+        attributes = {"age": 30 + n} | ({"tier": "gold"} if n % 3 == 0 else {})
+        await acme.put(f"/v1/users/u{n}", json={"attributes": attributes})
+    await rival.put("/v1/users/u9", json={"attributes": {"tier": "gold"}})
+
+    async def find(**asked: str) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            answer = await acme.get("/v1/users", params=asked | ({"cursor": cursor} if cursor else {}))
+            assert answer.status_code == 200, answer.text
+            found += [user["user_id"] for user in answer.json()["items"]]
+            cursor = answer.json()["next_cursor"]
+        return found
+
+    assert await find(attributes='{"tier": "gold"}') == ["u0", "u3", "u6"]
+    assert await find(attributes='{"tier": "gold", "age": 33}') == ["u3"]
+    assert await find(attributes='{"tier": "gold"}', prefix="u6") == ["u6"]
+    assert await find(attributes='{"age": 1}') == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ("gold", "is not a JSON object"),
+        ("[1]", "must be a JSON object"),
+        ("{}", "must be a JSON object"),
+        ('{"tier": "gold", "tier": "gold"}', "stands twice"),
+        ('{"tier": "\\u0000"}', "NUL"),
+        ('{"tier": 5}', "string"),
+    ],
+)
+async def test_attributes_that_no_user_can_have_are_refused(acme: AsyncClient, attributes: str, message: str) -> None:
+    answer = await acme.get("/v1/users", params={"attributes": attributes})
+    assert answer.status_code == 422 and message in answer.text, answer.text
+    assert answer.json()["errors"][0]["at"].startswith("attributes")

@@ -43,6 +43,22 @@ def read_named_paging(
     return replace(paging, prefix=prefix)
 
 
+def read_titled_paging(
+    paging: Annotated[Paging, Depends(read_named_paging)],
+    name_prefix: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description="Of the name: those that begin so, in any case",
+            examples=["Spring"],
+        ),
+    ] = None,
+) -> Paging:
+    """What a request for a list by id asks for whose objects have names."""
+    return replace(paging, name_prefix=name_prefix)
+
+
 def read_timed_paging(
     paging: Pages,
     since: Annotated[
@@ -55,6 +71,7 @@ def read_timed_paging(
 
 
 NamedPages = Annotated[Paging, Depends(read_named_paging)]
+TitledPages = Annotated[Paging, Depends(read_titled_paging)]
 TimedPages = Annotated[Paging, Depends(read_timed_paging)]
 
 

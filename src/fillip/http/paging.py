@@ -9,6 +9,7 @@ class Paging(Struct, frozen=True):
     """At most `limit` items behind `cursor`, which the page before has told; None: the first page.
 
     Of the first column that orders the list: texts that begin with `prefix`, instants from `since` on and before `until`.
+    Of the column `name`: texts that begin with `name_prefix`, in any case.
     """
 
     limit: int
@@ -16,3 +17,4 @@ class Paging(Struct, frozen=True):
     prefix: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    name_prefix: str | None = None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.page import NamedPages, Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.badge.postgres import badges, list_held
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 
@@ -64,7 +64,7 @@ async def create_badge(work: Posting, body: NewBadge, response: Response) -> Bad
 
 
 @router.get("/badges")
-async def list_badges(work: Reading, pages: NamedPages) -> Page[BadgeAnswer]:
+async def list_badges(work: Reading, pages: TitledPages) -> Page[BadgeAnswer]:
     """The tenant's badges by id."""
     return answer_page(BadgeAnswer, await badges.list(work.connection, work.caller, pages))
 

@@ -19,7 +19,7 @@ from fillip.core.quest.check_route import check_route, list_warnings
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
-from fillip.http.page import NamedPages, Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.backfill.postgres import add_backfill
 from fillip.manage.book.postgres import find_force, lock_tenant
 from fillip.manage.campaign import postgres
@@ -133,7 +133,7 @@ async def create_campaign(work: Posting, body: NewCampaign, response: Response) 
 @router.get("")
 async def list_campaigns(
     work: Reading,
-    pages: NamedPages,
+    pages: TitledPages,
     state: Annotated[CampaignState | None, Query(description="As of now")] = None,
     kind: Literal["SIMPLE", "QUEST"] | None = None,
 ) -> Page[CampaignAnswer]:

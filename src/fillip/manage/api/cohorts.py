@@ -17,7 +17,7 @@ from fillip.core.ports import Caller
 from fillip.http.errors import Conflict, HttpRefused, TooLarge
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import CohortId, Part, Title, UserId, give_examples
-from fillip.http.page import NamedPages, Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres, rule_postgres
 from fillip.manage.cohort.build_postgres import BuildState, BuildStep, Change, Progress
@@ -161,7 +161,7 @@ async def read_cohort(cohort_id: CohortId, work: Reading, response: Response) ->
 
 
 @router.get("/cohorts")
-async def list_cohorts(work: Reading, pages: NamedPages) -> Page[Cohort]:
+async def list_cohorts(work: Reading, pages: TitledPages) -> Page[Cohort]:
     """All cohorts, by id."""
     return answer_page(Cohort, await cohorts.list(work.connection, work.caller, pages))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.fields import ObjectId, Part, Title
-from fillip.http.page import NamedPages, Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.campaign.postgres import list_giving
 from fillip.manage.coupon import postgres
@@ -104,7 +104,7 @@ async def create_coupon_pool(work: Posting, body: NewPool, response: Response) -
 
 
 @router.get("")
-async def list_coupon_pools(work: Reading, pages: NamedPages) -> Page[Pool]:
+async def list_coupon_pools(work: Reading, pages: TitledPages) -> Page[Pool]:
     """The tenant's pools by id; one by itself comes with its counts."""
     return answer_page(Pool, await pools.list(work.connection, work.caller, pages))
 

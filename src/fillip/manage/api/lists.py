@@ -14,7 +14,7 @@ from fillip.core.rule.arithmetic import INT64_MAX, INT64_MIN
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import ListId, Part, Title, give_examples
-from fillip.http.page import NamedPages, Page, answer_page
+from fillip.http.page import Page, TitledPages, answer_page
 from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.named_list import postgres
 from fillip.manage.named_list.postgres import lists
@@ -105,7 +105,7 @@ async def read_list(list_id: ListId, work: Reading, response: Response) -> Whole
 
 
 @router.get("")
-async def list_lists(work: Reading, pages: NamedPages) -> Page[ListAnswer]:
+async def list_lists(work: Reading, pages: TitledPages) -> Page[ListAnswer]:
     """All lists without their items, by id."""
     return answer_page(ListAnswer, await lists.list(work.connection, work.caller, pages))
 

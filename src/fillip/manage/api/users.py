@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field
 
 from fillip.core.problem import Fault
 from fillip.core.schema.reader import find_faults
-from fillip.http.errors import Invalid
+from fillip.http.body import decode_json
+from fillip.http.errors import HttpRefused, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Part, UserId
 from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
-from fillip.manage.tenant.postgres import hold_user_schema
+from fillip.manage.tenant.postgres import find_tenant, hold_user_schema
 from fillip.manage.user import postgres
 from fillip.manage.user.postgres import users
 
@@ -108,10 +109,22 @@ async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
 
 @router.get("/users")
 async def list_users(
-    work: Reading, pages: NamedPages, user_id: Annotated[UserId | None, Query(description="Only this user")] = None
+    work: Reading,
+    pages: NamedPages,
+    user_id: Annotated[UserId | None, Query(description="Only this user")] = None,
+    attributes: Annotated[
+        str | None,
+        Query(
+            max_length=2000,
+            description='Only users whose attributes hold all of these: a JSON object such as `{"tier": "gold"}`',
+            examples=['{"tier": "gold"}'],
+        ),
+    ] = None,
 ) -> Page[User]:
-    """All users, by id; or one of them."""
-    return answer_page(User, await users.list(work.connection, work.caller, pages, user_id=user_id))
+    """All users, by id; or one of them, or those with certain attributes."""
+    wanted = None if attributes is None else await _read_wanted(work, attributes)
+    page = await users.list(work.connection, work.caller, pages, sift={"attributes": wanted}, user_id=user_id)
+    return answer_page(User, page)
 
 
 @router.delete("/users/{user_id}", status_code=204)
@@ -155,6 +168,20 @@ async def _check_attributes(work: UnitOfWork, attributes: Mapping[str, object]) 
     schema = await hold_user_schema(work.connection, work.caller.tenant_id)
     if faults := find_faults(schema, attributes):
         raise Invalid("the attributes do not fit the tenant's user schema", faults=faults)
+
+
+async def _read_wanted(work: UnitOfWork, attributes: str) -> Mapping[str, object]:
+    """The attributes that are asked for; raises Invalid for those that no user can have."""
+    try:
+        wanted = decode_json(attributes.encode())
+    except HttpRefused as refused:
+        raise Invalid(f"is not a JSON object: {refused}", at="attributes") from None
+    if not isinstance(wanted, dict) or not wanted:
+        raise Invalid('must be a JSON object with what is asked for, such as {"tier": "gold"}', at="attributes")
+    schema = (await find_tenant(work.connection, work.caller.tenant_id)).user_schema
+    if faults := find_faults({**schema, "required": []}, wanted, "attributes"):
+        raise Invalid("no user can have these attributes by the tenant's user schema", faults=faults)
+    return wanted
 
 
 def _merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

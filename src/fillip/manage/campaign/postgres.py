@@ -99,7 +99,8 @@ async def list_campaigns(
     connection: Connection, caller: Caller, pages: Paging, *, shown: CampaignState | None, kind: str | None
 ) -> RowPage:
     """A page of the caller's campaigns by id, all or those shown in a state or of a kind."""
-    statement = select_campaigns(caller).add_columns(DEFINITION["kind"].astext.label("kind"))
+    names = [DEFINITION[name].astext.label(name) for name in ("kind", "name")]
+    statement = select_campaigns(caller).add_columns(*names)
     sift = {"shown": shown, "kind": kind}
     return await read_page(connection, statement, [_campaign.c.campaign_id], pages, sift=sift)
 

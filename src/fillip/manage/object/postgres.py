@@ -42,11 +42,19 @@ class Objects:
             raise NotFound(self.missing.format(object_id))
         return row
 
-    async def list(self, connection: Connection, caller: Caller, pages: Paging, **wanted: object) -> RowPage:
-        """A page of the caller's by id; of those `wanted` by column, None for all."""
+    async def list(
+        self,
+        connection: Connection,
+        caller: Caller,
+        pages: Paging,
+        sift: Mapping[str, object] | None = None,
+        **wanted: object,
+    ) -> RowPage:
+        """A page of the caller's by id; of those `wanted` by column, None for all. `sift`: see read_page."""
         mine = [self.table.c.tenant_id == caller.tenant_id]
         mine += [self.table.c[name] == value for name, value in wanted.items() if value is not None]
-        return await read_page(connection, select(self.table).where(*mine), [self.table.c[self.id_column]], pages)
+        order = [self.table.c[self.id_column]]
+        return await read_page(connection, select(self.table).where(*mine), order, pages, sift=sift)
 
     async def count(self, connection: Connection, tenant_id: str) -> int:
         """How many a tenant has."""

@@ -30,16 +30,19 @@ async def read_page(
     """One page of `statement`.
 
     `order` are columns that `statement` selects and that tell its rows apart. `sift` are filters by name of a column that
-    no index serves (None: any value): of the next 1,000 rows those that pass. Raises Invalid for another list's cursor.
+    no index serves (None: any value; of JSON, what it has to hold), and so is `name_prefix`: of the next 1,000 rows those that
+    pass. Raises Invalid for another list's cursor.
     """
     if paging.cursor is not None:
         place = read_cursor(paging.cursor, order)
         statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
     statement = statement.where(*_narrow(order[0], paging)).order_by(*_direct(order, descending))
-    if wanted := {name: value for name, value in (sift or {}).items() if value is not None}:
+    wanted = {name: value for name, value in (sift or {}).items() if value is not None}
+    is_sifted = bool(wanted) or paging.name_prefix is not None
+    if is_sifted:
         looked_at = statement.limit(inline_count(MAX_SIFTED)).subquery()
         order = [looked_at.c[column.key or ""] for column in order]
-        passed = select(looked_at).where(*(looked_at.c[name] == value for name, value in wanted.items()))
+        passed = select(looked_at).where(*_sift(looked_at, wanted, paging.name_prefix))
         statement, end = (
             passed.order_by(*_direct(order, descending)),
             select(*order).offset(inline_count(MAX_SIFTED - 1)),
@@ -48,7 +51,7 @@ async def read_page(
     if len(rows) > paging.limit:
         last = rows[paging.limit - 1]._mapping
         return rows[: paging.limit], cursors.write_cursor([last[column] for column in order])
-    reached = (await connection.execute(end.limit(inline_count(1)))).one_or_none() if wanted else None
+    reached = (await connection.execute(end.limit(inline_count(1)))).one_or_none() if is_sifted else None
     return rows, None if reached is None else cursors.write_cursor(list(reached))
 
 
@@ -77,6 +80,17 @@ def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bo
     if paging.until is not None:
         narrowed.append(column < paging.until)
     return narrowed
+
+
+def _sift(looked_at: FromClause, wanted: Mapping[str, object], name_prefix: str | None) -> list[ColumnElement[bool]]:
+    """What rows have to pass that no index serves."""
+    sifted: list[ColumnElement[bool]] = []
+    for name, value in wanted.items():
+        column = looked_at.c[name]
+        sifted.append(column.contains(value) if isinstance(value, Mapping) else column == value)
+    if name_prefix is not None:
+        sifted.append(looked_at.c["name"].istartswith(name_prefix, autoescape=True))
+    return sifted
 
 
 def _direct(order: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
