@@ -4,6 +4,7 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from tests.manage.conftest import Plane
+from tests.manage.shop import draft
 
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
 
@@ -76,3 +77,49 @@ async def test_the_time_of_events_stays_what_it_is(acme: AsyncClient) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["at"]) == (409, "/schema/properties/time")
         assert "`event.time` reads" in answer.json()["detail"]
         assert (await acme.get(f"/v1/actions/{name}")).json()["schema"] == before
+
+
+async def test_an_action_goes_once_nothing_names_it_and_never_one_that_was_decided_by(acme: AsyncClient) -> None:
+    """Given actions named by an archived campaign, by the step and the start of quests, by a limit's key, by a cohort, and by nothing."""
+    any_ = {"If-Match": "*"}
+    uses = ("ARCHIVED", "STEP", "START", "KEYED", "COUNTED", "EARLIER", "UNUSED")
+    for name in uses:
+        await acme.put(f"/v1/actions/{name}", json={"schema": SCHEMA})
+    simple = {"kind": "SIMPLE", "name": "C", "rule": "event.amount > 3", "rewards": [{"kind": "points", "value": 1}]}
+    await draft(acme, "once", simple | {"action": "EARLIER"})
+    changed = await acme.put("/v1/campaigns/once", json=simple | {"action": "ARCHIVED"}, headers=any_)
+    assert changed.status_code == 200, changed.text
+    for order in ("launch", "end", "archive"):
+        moved = await acme.post(f"/v1/campaigns/once/{order}", headers=any_)
+        assert moved.status_code == 200, moved.text
+    quest = {
+        "steps": [{"name": "visit", "action": "STEP", "count": 3}],
+        "window_s": 604_800,
+        "start": {"at": "event", "action": "START"},
+    }
+    await draft(acme, "quest", {"kind": "QUEST", "name": "Q", "quest": quest, "rewards": simple["rewards"]})
+    limit = {"limit_id": "l", "scope": "tenant", "measure": "count", "span": "day", "cap": 1}
+    keyed = limit | {"action": "KEYED", "key": "string(event.amount)"}
+    assert (await acme.post("/v1/limits", json=keyed)).status_code == 201
+    await acme.post("/v1/cohorts", json={"cohort_id": "often", "name": "Often"})
+    counted = await acme.put("/v1/cohorts/often/rule", json={"action": "COUNTED", "window_s": 86_400}, headers=any_)
+    assert counted.status_code == 200, counted.text
+
+    told = {}
+    for name in uses:
+        assert (await acme.delete(f"/v1/actions/{name}")).status_code == 428
+        gone = await acme.delete(f"/v1/actions/{name}", headers=any_)
+        told[name] = (
+            gone.json()["detail"].partition(" is named by ")[2].partition(":")[0] if gone.content else gone.status_code
+        )
+    assert told == {
+        "ARCHIVED": "campaign once",
+        "STEP": "campaign quest",
+        "START": "campaign quest",
+        "KEYED": "limit l",
+        "COUNTED": "cohort often",
+        "EARLIER": 204,
+        "UNUSED": 204,
+    }
+    assert (await acme.get("/v1/actions/UNUSED")).status_code == 404
+    assert (await acme.put("/v1/actions/UNUSED", json={"schema": {"type": "object"}})).status_code == 201

@@ -197,3 +197,16 @@ async def test_a_pool_that_nobody_gives_from_and_that_never_had_codes_can_be_del
     assert (await acme.delete("/v1/coupon-pools/winter")).status_code == 204
     assert (await acme.get("/v1/coupon-pools/winter")).status_code == 404
     assert (await acme.delete("/v1/coupon-pools/winter")).status_code == 404
+
+
+async def test_a_badge_goes_as_long_as_no_campaign_has_named_it(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    for badge in ("named", "unused"):
+        await acme.post("/v1/badges", json={"badge_id": badge, "name": badge})
+    await draft(acme, "c", CASHBACK | {"rewards": [{"kind": "badge", "badge": "named"}]})
+    kept = await acme.delete("/v1/badges/named", headers=ANY)
+    assert (kept.status_code, "campaign c" in kept.json()["detail"]) == (409, True)
+    assert (await acme.delete("/v1/badges/unused", headers=ANY)).status_code == 204
+    assert (await acme.get("/v1/badges/unused")).status_code == 404
+    assert (await acme.delete("/v1/campaigns/c", headers=ANY)).status_code == 204
+    assert (await acme.delete("/v1/badges/named", headers=ANY)).status_code == 204

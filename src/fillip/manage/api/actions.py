@@ -16,8 +16,8 @@ from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId, Part
 from fillip.http.page import NamedPages, Page, answer_page
-from fillip.manage.action.postgres import actions
-from fillip.manage.book.postgres import change_book
+from fillip.manage.action.postgres import actions, list_uses
+from fillip.manage.book.postgres import change_book, lock_tenant
 from fillip.manage.request.route import Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_other_time
@@ -89,3 +89,17 @@ async def read_action(name: ActionId, work: Reading, response: Response) -> Acti
 async def list_actions(work: Reading, pages: NamedPages) -> Page[Action]:
     """All actions, by name."""
     return answer_page(Action, await actions.list(work.connection, work.caller, pages))
+
+
+@router.delete("/actions/{name}", status_code=204)
+async def delete_action(name: ActionId, if_match: Match, work: Writing) -> None:
+    """Delete an action that no campaign has ever named in any of its versions, nor a limit or a cohort now: no decision needs its schema.
+
+    Its events are refused from then on as those of an unknown action.
+    """
+    if_match.require((await actions.find(work.connection, work.caller, name, lock=True)).revision)
+    await lock_tenant(work.connection, work.caller)
+    if uses := await list_uses(work.connection, work.caller, name):
+        raise Conflict(f"action {name} is named by {', '.join(uses)}: what was decided or drafted with it stays known")
+    await actions.remove(work.connection, work.caller, name)
+    await change_book(work.connection, work.caller, "action", name, {"name": name, "deleted": True}, growing=False)

@@ -10,7 +10,8 @@ from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ObjectId, Part, Title
 from fillip.http.page import Page, Pages, TitledPages, answer_page
-from fillip.manage.badge.postgres import badges, list_held
+from fillip.manage.badge.postgres import badges, list_held, list_uses
+from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 
 MAX_BADGES = 1_000
@@ -84,6 +85,18 @@ async def change_badge(
     if_match.require(row.revision)
     row = await badges.change(work.connection, work.caller, badge_id, body.model_dump())
     return answer_tagged(BadgeAnswer, row, response)
+
+
+@router.delete("/badges/{badge_id}", status_code=204)
+async def delete_badge(work: Writing, badge_id: ObjectId, if_match: Match) -> None:
+    """Delete a badge that no campaign has ever named in any of its versions: so no user holds it, or held it."""
+    await lock_tenant(work.connection, work.caller)
+    if_match.require((await badges.find(work.connection, work.caller, badge_id, lock=True)).revision)
+    if uses := await list_uses(work.connection, work.caller, badge_id):
+        raise Conflict(
+            f"badge {badge_id} is named by {', '.join(uses)}: what was decided or drafted with it stays known"
+        )
+    await badges.remove(work.connection, work.caller, badge_id)
 
 
 @router.get("/users/{user_id}/badges", tags=["users"])

@@ -84,7 +84,7 @@ class RecordedBooks:
             self._now,
             version=version,
             tenant=Tenant(tenant_id, *(tenant[name] for name in Tenant.__struct_fields__[1:])),
-            actions={action.name: action for action in map(_read_action, documents["action"])},
+            actions={action.name: action for each in documents["action"] if (action := _read_action(each))},
             read_user=build_coercer(derive_type(tenant["user_schema"])),
             campaign_versions={each.campaign_id: each for each in known},
             by_action=index_triggers(known, {}, tenant["time_zone"]),
@@ -132,6 +132,9 @@ def _know_lists(campaign_version: CampaignVersion, lists: Lists) -> CampaignVers
     return replace(campaign_version, lists=mine, retained=retained)
 
 
-def _read_action(text: str) -> Action:
+def _read_action(text: str) -> Action | None:
+    """None where it was deleted."""
     document = _KEYED.decode(text)
+    if document.get("deleted"):
+        return None
     return Action(document["name"], document["schema"], build_event_reader(document["schema"]))

@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from fillip.core.ports import Caller
 from fillip.http.paging import Paging
+from fillip.manage.campaign.postgres import list_naming
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
@@ -11,6 +12,11 @@ from fillip.manage.store.tables.book import badge
 from fillip.manage.store.tables.ledger import badge_held
 
 badges = Objects(badge, "badge_id", "there is no badge {}")
+
+
+async def list_uses(connection: Connection, caller: Caller, badge_id: str) -> list[str]:
+    """What names a badge and keeps it from being deleted, some of it where there is much."""
+    return [f"campaign {each}" for each in await list_naming(connection, caller, badge_id, "$.rewards[*].badge")]
 
 
 async def list_held(connection: Connection, caller: Caller, user_id: str, pages: Paging) -> RowPage:

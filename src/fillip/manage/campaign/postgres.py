@@ -243,6 +243,17 @@ async def list_giving(connection: Connection, caller: Caller, pool_id: str) -> l
     return list((await connection.execute(found.order_by(_campaign.c.campaign_id).limit(MAX_NAMED))).scalars())
 
 
+async def list_naming(connection: Connection, caller: Caller, name: str, *paths: str) -> list[str]:
+    """Some of the campaigns, archived ones too, of which any version has `name` at one of these paths of its definition.
+
+    What was decided under a version, and what is drafted in one, can be explained only as long as it has all that it names.
+    """
+    told = func.jsonb_build_object("name", name)
+    names = [func.jsonb_path_exists(DEFINITION, cast(f"{path} ? (@ == $name)", JSONPATH), told) for path in paths]
+    found = select(_version.c.campaign_id).where(_version.c.tenant_id == caller.tenant_id, or_(*names)).distinct()
+    return list((await connection.execute(found.order_by(_version.c.campaign_id).limit(MAX_NAMED))).scalars())
+
+
 async def remove_draft(connection: Connection, caller: Caller, campaign_id: str) -> None:
     """Delete a campaign that nothing was ever decided by, and announce it."""
     for table in (_version, _campaign):
