@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from msgspec import json
@@ -9,8 +10,9 @@ from msgspec import json
 from fillip.app.operate import create_key
 from fillip.app.up import Stack
 from fillip.figures import Figure, at_most, expect, note
+from tests.bench.cpu import Cost, Costs, compare
 from tests.bench.load import TENANT, write_book
-from tests.bench.site import Site, read_cpu_s
+from tests.bench.site import Site
 from tests.bench.wait_client import Tally
 from tests.live.running import running_stack
 
@@ -29,9 +31,9 @@ def bench(site: Site) -> list[Figure]:
         key = create_key(dsn, TENANT, "bench")
         send(stack, key, WARM, 0, QUERY)
         site.tell(f"{RATE:,} events/s, all of which wait")
-        waiting, cpu = measure(stack, key, 1_000_000, QUERY)
+        waiting, cpu, ended = measure(stack, key, 1_000_000, QUERY)
         site.tell(f"{RATE:,} events/s, none of which waits")
-        plain, plain_cpu = measure(stack, key, 2_000_000, "")
+        plain, plain_cpu, plain_ended = measure(stack, key, 2_000_000, "")
     p50, p99 = (waiting.took_ms[int(COUNT * part)] for part in (0.5, 0.99))
     return [
         at_most(f"decided in the same call at {RATE:,} events/s, p50", P50_MS, round(p50, 1), "ms"),
@@ -39,23 +41,31 @@ def bench(site: Site) -> list[Figure]:
         expect("answers with all decisions", COUNT, waiting.statuses.get("200", 0)),
         note("without waiting, p50", round(plain.took_ms[COUNT // 2], 1), "ms"),
         note("without waiting, p99", round(plain.took_ms[int(COUNT * 0.99)], 1), "ms"),
-        *[
-            note(
-                f"CPU of {name}, waiting and not",
-                f"{100 * cpu[name]:.0f} and {100 * plain_cpu[name]:.0f}",
-                "% of a core",
-            )
-            for name in cpu
-        ],
+        note(
+            "CPU of all servers and the load, waiting and not",
+            f"{sum_cpu(cpu):.0f} and {sum_cpu(plain_cpu):.0f}",
+            "µs an event",
+        ),
+        note(
+            "transactions of PostgreSQL, waiting and not",
+            f"{ended / COUNT:.2f} and {plain_ended / COUNT:.2f}",
+            "an event",
+        ),
+        *(note(name, got, "µs of CPU; switches an event") for name, got in compare(cpu, plain_cpu, COUNT)),
     ]
 
 
-def measure(stack: Stack, key: str, start: int, query: str) -> tuple[Tally, dict[str, float]]:
-    """One run, and the cores that the API and the worker used."""
-    pids = {name: stack.pids()[name] for name in ("api", "worker")}
-    before = {name: read_cpu_s(pid) for name, pid in pids.items()}
+def measure(stack: Stack, key: str, start: int, query: str) -> tuple[Tally, dict[str, Cost], int]:
+    """One run; what each process has cost, and PostgreSQL's transactions."""
+    costs = Costs(stack)
     tally = send(stack, key, COUNT, start, query)
-    return tally, {name: (read_cpu_s(pid) - before[name]) / (COUNT / RATE) for name, pid in pids.items()}
+    by_process, ended = costs.read()
+    return tally, {"the load itself": Cost(tally.cpu_s, 0), **by_process}, ended
+
+
+def sum_cpu(costs: Mapping[str, Cost]) -> float:
+    """Of all, in µs an event."""
+    return sum(each.cpu_s for each in costs.values()) / COUNT * 1e6
 
 
 def send(stack: Stack, key: str, count: int, start: int, query: str) -> Tally:
