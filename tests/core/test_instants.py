@@ -55,7 +55,7 @@ def test_a_quest_opens_and_lapses_at_every_instant(
     known: list[Instance] = []
     for number, instant in enumerate((first, second)):
         day = tenant.local_day(instant)
-        quest_event = QuestEvent(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, tenant, day, number, (0,))
+        quest_event = QuestEvent(quest, 1, uuid4(), "/till", f"e{number}", instant, instant, zone, day, number, (0,))
         known = [moved.instance for moved in advance(known, quest_event).moved] or known
     assert known
     assert all(instance.ends_at and instance.ends_at <= LAST_TIME for instance in known)

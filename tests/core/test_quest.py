@@ -46,7 +46,7 @@ def quest_event(
         event_id="e",
         occurred_at=at,
         clock_at=at if received_after_s is None else T0 + timedelta(seconds=received_after_s),
-        tenant=GREENWICH,
+        time_zone=GREENWICH.time_zone,
         day=GREENWICH.local_day(at),
         sequence=0,
         steps=steps,

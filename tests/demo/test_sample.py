@@ -166,7 +166,7 @@ def _visit(quest: Quest, event: Event) -> QuestEvent:
     at = datetime.fromisoformat(str(event["time"]))
     name = (str(event["source"]), str(event["id"]))
     return QuestEvent(
-        quest, 1, identify_event("grocer", *name), *name, at, at, TENANT, TENANT.local_day(at), 0, steps=(0,)
+        quest, 1, identify_event("grocer", *name), *name, at, at, TENANT.time_zone, TENANT.local_day(at), 0, steps=(0,)
     )
 
 

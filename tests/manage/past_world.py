@@ -45,7 +45,7 @@ async def open_past_shop(plane: Plane, clock: str) -> Shop:
     """A shop in New York with a cohort, a list, a badge and a holdout."""
     shop = await plane.open_shop(clock, "America/New_York")
     await shop.enlist("vip", frozenset({"ann"}))
-    await shop.describe("ann", {"tier": "gold"})
+    await shop.describe("ann", {"tier": "gold"}, "Pacific/Kiritimati")
     await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
     await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
     await shop.fill("shops", SHOP_LISTS[0])

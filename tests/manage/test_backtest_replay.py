@@ -50,9 +50,9 @@ async def test_it_decides_as_the_worker_has_decided(past_world: PastWorld) -> No
         own = {"campaign_id": campaign_id}
         daily = {"scope": "campaign", "measure": "count", "span": "day", "cap": 5}
         await past_world.shop.cap({"limit_id": f"daily-{campaign_id}", **own, **daily})
-        weekly = {"scope": "user_in_campaign", "measure": "count", "span": "week", "cap": 4}
+        weekly = {"scope": "user_in_campaign", "measure": "count", "span": "week", "cap": 4, "zone": "user"}
         await past_world.shop.cap({"limit_id": f"weekly-{campaign_id}", **own, **weekly})
-        rolling = weekly | {"span": "rolling", "rolling_s": 2 * 86_400, "cap": 3}
+        rolling = weekly | {"span": "rolling", "rolling_s": 2 * 86_400, "cap": 3, "zone": "tenant"}
         await past_world.shop.cap({"limit_id": f"rolling-{campaign_id}", **own, **rolling})
     past_world.say(300, seed=7)
     await past_world.live()

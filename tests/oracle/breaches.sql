@@ -3,7 +3,7 @@
 WITH granted AS (
     SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.currency,
            i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
-           g.back AND i.state = 'reversed' AS gone, e.occurred_at AT TIME ZONE t.time_zone AS local_time
+           g.back AND i.state = 'reversed' AS gone, e.occurred_at, t.time_zone, d.limits
     FROM incentive i
     JOIN decision d USING (tenant_id, decision_id)
     JOIN campaign_version v ON v.tenant_id = d.tenant_id AND v.campaign_id = d.campaign_id AND v.version = d.campaign_version
@@ -17,12 +17,15 @@ WITH granted AS (
            CASE WHEN l.key ~ '^event\.\w+\.upperAscii\(\)$' THEN upper(g.attributes ->> substring(l.key FROM '^event\.(\w+)'))
                 ELSE coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') END AS key,
            CASE WHEN l.span IN ('rolling', 'lifetime') THEN date '1970-01-01'
-                WHEN l.week_starts_on = 'sunday' THEN date_trunc('week', g.local_time + interval '1 day')::date - 1
-                ELSE date_trunc(l.span, g.local_time)::date END AS day
+                WHEN l.week_starts_on = 'sunday' THEN date_trunc('week', local.at + interval '1 day')::date - 1
+                ELSE date_trunc(l.span, local.at)::date END AS day
     FROM spending_limit l
     JOIN granted g ON (l.campaign_id IS NULL OR l.campaign_id = g.campaign_id) AND (l.action IS NULL OR l.action = g.action)
                   AND (l.reward_kind IS NULL OR l.reward_kind = g.kind)
                   AND (l.currency IS NULL OR l.currency = g.currency)
+    CROSS JOIN LATERAL (SELECT g.occurred_at AT TIME ZONE coalesce(
+        (SELECT u ->> 'time_zone' FROM jsonb_array_elements(g.limits) AS u WHERE l.zone = 'user' AND u ->> 'limit_id' = l.limit_id),
+        g.time_zone) AS at) AS local
     WHERE l.tenant_id = %(tenant)s
 ), recount AS (
     SELECT limit_id, user_id, key, day,

@@ -15,6 +15,8 @@ HOURS = [LONG_AGO, -69, -68, 0, 0, 1, 24, 24, 25, 48]
 """Event times after NOON, many of them a window of a day apart; of a live tenant, what is before -68 hours is late.
 
 The day of hour 24 was over 74 hours before what is received; that of hour 0 was 98 hours before."""
+OWN_ZONES = [None, "Pacific/Kiritimati", "Pacific/Honolulu", "Asia/Kolkata"]
+"""Of users: at NOON it is the day after, the same or the same day there, a day apart from New York's or not."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
 PARTS: list[dict[str, Any]] = [
     {},
@@ -78,6 +80,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         {"name": "then", "action": "BUY", "rule": "event.amount == 101"}], repeatable=True),
     "streak": _quest("Two days in a row", [{"name": "day", "action": "BUY", "streak": {"length": 2}}],
         lateness_s=75 * 3600),
+    "own-streak": _quest("Two days in a row where the user lives", [
+        {"name": "day", "action": "BUY", "streak": {"length": 2}}], lateness_s=75 * 3600, zone="user", repeatable=True),
     "most": _simple("The best of two", value=90, exclusive={"group": "one", "pick": "value"}),
     "least": _simple("The other", "event.amount > 99", 20, priority=9, exclusive={"group": "one", "pick": "value"}),
     "share": _simple("A part of each basket", rewards=[{"kind": "cashback", "currency": "EUR",
@@ -187,6 +191,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     },
     "daily": {"scope": "tenant", "measure": "count", "span": "day"},
     "each-day": {"scope": "user", "measure": "count", "span": "day"},
+    "own-day": {"scope": "user", "measure": "count", "span": "day", "zone": "user"},
     "each-week": {
         "scope": "user",
         "measure": "value",

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from fillip.core import event as core_event
 from fillip.core.backfill import narrow_book
 from fillip.core.book import route, timeline
+from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.hours import tell_minute
@@ -337,6 +338,10 @@ FAULTS = [
         _attribute(charge, "start_window", lambda span, day, *rest: _start_window(span, date.today())),  # noqa: DTZ011
     ),
     Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
+    Fault(
+        "users' own days in the tenant's zone", _attribute(core_event.Event, "find_day", lambda self, zone: self.day)
+    ),
+    Fault("a book that asks for nobody's zone", _attribute(Book, "zoned_actions", frozenset())),
     Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),
     Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC"))),
     Fault(

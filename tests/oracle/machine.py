@@ -32,6 +32,7 @@ from tests.oracle.catalogue import (
     CHANGED,
     LIMITS,
     MOST_KEPT,
+    OWN_ZONES,
     RECEIVED_AT,
     SHOP_LISTS,
     STARTING,
@@ -262,7 +263,7 @@ class Machine(RuleBasedStateMachine):
         readable = self._readable()
         self._consume(readable[which % len(readable)])
 
-    @precondition(lambda self: self.is_open and "streak" in self.shop.book.campaigns)
+    @precondition(lambda self: self.is_open and self.shop.book.campaigns.keys() & {"streak", "own-streak"})
     @rule(user=st.sampled_from(USERS), hours=st.permutations([24, 25, 48, 49]), newest_first=st.booleans())
     def come_daily(self, user: str, hours: Sequence[int], newest_first: bool) -> None:
         """A user buys on two days in a row, as told in any order: where the newer day comes first, the other is late."""
@@ -599,6 +600,21 @@ class Machine(RuleBasedStateMachine):
         elif what == "user":
             self._run(self.shop.describe(user, [{}, {"tier": "gold"}, {"tier": "blue"}][which % 4 % 3]))
 
+    @precondition(
+        lambda self: (
+            self.is_open
+            and (self.shop.book.campaigns.keys() | self.shop.book.limits.keys()) & {"own-streak", "own-day"}
+        )
+    )
+    @rule(said=SAID, zones=st.lists(st.sampled_from(OWN_ZONES), min_size=1, max_size=3), times=st.integers(1, 2))
+    def travel(self, said: Said, zones: Sequence[str | None], times: int) -> None:
+        """A user does the same in one zone after another; the last of it is taken back where the user is by then."""
+        for zone in zones:
+            self.produce([(said[0], "BUY", AMOUNTS[-1], *said[3:])] * times)
+            self._drain()
+            self._run(self.shop.describe(said[0], self.shop.book.users.get(said[0], {}), zone))
+        self.produce([NEWEST, said])
+
     @rule(which=NUMBERS)
     def learn(self, which: int) -> None:
         """The news of changed campaigns, limits and lists reaches one worker."""
@@ -754,7 +770,9 @@ class Machine(RuleBasedStateMachine):
         await worker.source.rewind()
         batch = await asyncio.wait_for(anext(worker.source), READ_WITHIN_S)
         prepared = await worker.prepare(batch, self.shop.tenant_id)
-        prepared.book = replace(self.shop.books[prepared.version], users=self.shop.book.users)
+        prepared.book = replace(
+            self.shop.books[prepared.version], users=self.shop.book.users, zones=self.shop.book.zones
+        )
         return prepared
 
     async def _rewind(self) -> None:

@@ -43,6 +43,7 @@ class Book:
     cohorts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, Document] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    zones: Mapping[str, str | None] = field(default_factory=dict)  # of users who have one of their own
 
 
 @dataclass(frozen=True)
@@ -408,7 +409,7 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
     key = read_key(seen, limit["key"]) if limit.get("key") else ""
     user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
-    return user, key, start_window(limit["span"], local_day(seen), limit.get("week_starts_on"))
+    return user, key, start_window(limit["span"], local_day(seen, limit.get("zone")), limit.get("week_starts_on"))
 
 
 def _find_part(seen: Seen, rolling_s: int) -> tuple[int, int]:
@@ -417,9 +418,15 @@ def _find_part(seen: Seen, rolling_s: int) -> tuple[int, int]:
     return math.floor(seen.occurred_at.timestamp() / part_s), math.ceil(rolling_s / part_s)
 
 
-def local_day(seen: Seen) -> date:
-    """The event's day in the tenant's zone."""
-    return seen.occurred_at.astimezone(ZoneInfo(seen.book.tenant["time_zone"])).date()
+def local_day(seen: Seen, zone: str | None = None) -> date:
+    """The event's day in the tenant's zone, or in its `user`'s."""
+    return seen.occurred_at.astimezone(ZoneInfo(find_zone(seen, zone))).date()
+
+
+def find_zone(seen: Seen, zone: str | None) -> str:
+    """The name of the tenant's zone, or of the `user`'s own, if any."""
+    own = seen.book.zones.get(seen.event["subject"]) if zone == "user" else None
+    return own or str(seen.book.tenant["time_zone"])
 
 
 def start_window(span: str, day: date, week_starts_on: str | None = None) -> date:
@@ -446,7 +453,7 @@ def _read_meeting(
         quest=quest,
         occurred_at=seen.occurred_at,
         clock_at=seen.received_at if seen.book.tenant["clock"] == "live" else seen.occurred_at,
-        zone=seen.book.tenant["time_zone"],
+        zone=find_zone(seen, quest.get("zone")),
         offset=seen.offset,
         starts="start" in roles,
         amounts={

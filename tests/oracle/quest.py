@@ -57,7 +57,7 @@ class Meeting:
 
     @property
     def day(self) -> date:
-        """Its day in the tenant's zone."""
+        """Its day in the quest's zone."""
         return self.occurred_at.astimezone(ZoneInfo(self.zone)).date()
 
     def comes_too_late(self, step: Mapping[str, Any], progress: "Progress") -> bool:
@@ -113,7 +113,7 @@ class Instance:
     opened_by: str | None
     offset: int
     steps: list[Progress]
-    zone: str  # the tenant's
+    zone: str  # whose calendar may leave days out: none by users' own days
     state: str = "open"
     given: list[Given] = field(default_factory=list)
     completed_by: str = ""
@@ -233,9 +233,8 @@ def _open(meetings: Sequence[Meeting], known: list[Instance]) -> Instance | None
     occurrence = newest.occurrence + 1 if newest else 1
     opened_by = None if meeting.start_at == "campaign" else meeting.event
     place = (started_at, ends_at, opened_by, meeting.offset)
-    instance = Instance(
-        meeting.key, occurrence, meeting.version, meeting.quest, *place, steps, meeting.zone, data=meeting.data
-    )
+    zone = "UTC" if meeting.quest.get("zone") == "user" else meeting.zone
+    instance = Instance(meeting.key, occurrence, meeting.version, meeting.quest, *place, steps, zone, data=meeting.data)
     if not instance.takes(meeting):
         return None
     waiting = [0] if meeting.ordered else meeting.amounts

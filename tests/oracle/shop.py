@@ -185,10 +185,11 @@ class Shop:
         await self.call("PUT", f"/v1/lists/{list_id}", {"name": list_id, "items": items})
         await self._note(lists={list_id: items})
 
-    async def describe(self, user_id: str, attributes: Mapping[str, Any]) -> None:
-        """Store a user's attributes: seen at once, they belong to no version."""
-        await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes})
-        self.book = replace(self.book, users=dict(self.book.users) | {user_id: attributes})
+    async def describe(self, user_id: str, attributes: Mapping[str, Any], time_zone: str | None = None) -> None:
+        """Store a user's attributes and zone: seen at once, they belong to no version."""
+        await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes, "time_zone": time_zone})
+        users, zones = dict(self.book.users) | {user_id: attributes}, dict(self.book.zones) | {user_id: time_zone}
+        self.book = replace(self.book, users=users, zones=zones)
 
     async def _note(self, **changed: Mapping[str, Any]) -> None:
         parts = {name: dict(getattr(self.book, name)) | dict(new) for name, new in changed.items()}

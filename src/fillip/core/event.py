@@ -13,6 +13,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
+from fillip.core.local_day import Zone, find_day
 from fillip.core.redemption import REDEMPTION, name_code
 
 ACCEPTED_FOR = timedelta(days=7)
@@ -35,7 +36,8 @@ class Event(Struct, frozen=True, dict=True):
     `attributes` are as sent (JSON values); `typed` are what rules read (coerced once, here).
     `occurred_at` is the producer's event time, `received_at` the broker's append time, both UTC.
     `original` are the bytes as they came; `taken_at` is when the worker took the batch: telemetry, it decides nothing.
-    `book` is the tenant's campaigns, limits and cohorts as pinned for this event's batch.
+    `book` is the tenant's campaigns, limits and cohorts as pinned for this event's batch. `user_time_zone` is what its user has as an own
+    zone, where match has asked: see Book.zoned_actions.
     """
 
     tenant_id: str
@@ -51,6 +53,7 @@ class Event(Struct, frozen=True, dict=True):
     taken_at: datetime
     book: Book
     original: bytes = b""
+    user_time_zone: str | None = None
 
     @property
     def key(self) -> UUID:
@@ -72,6 +75,14 @@ class Event(Struct, frozen=True, dict=True):
         if known is None:
             known = self.__dict__["_day"] = self.book.tenant.local_day(self.occurred_at)
         return known
+
+    def tell_time_zone(self, zone: Zone) -> str:
+        """The IANA name of the zone by whose days something goes."""
+        return (self.user_time_zone if zone == "user" else None) or self.book.tenant.time_zone
+
+    def find_day(self, zone: Zone) -> date:
+        """Its calendar day, the tenant's or its user's."""
+        return find_day(self.occurred_at, self.user_time_zone) if zone == "user" and self.user_time_zone else self.day
 
     @property
     def clock_at(self) -> datetime:

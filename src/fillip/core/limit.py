@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.local_day import Zone
 from fillip.core.rolling import Part, Parts, tell_end
 from fillip.core.tenant import Weekday
 
@@ -24,7 +25,7 @@ class Limit(Struct, frozen=True):
     A user scope has a counter per user; `key` splits further, by an expression of the event. `campaign_id` is set
     for the campaign scopes; `action`, where set, restricts the limit to events of that action. `week_starts_on` is of
     weeks: None is Monday. `rolling_s` is how long a rolling window is. `over` is
-    `partial` by value only.
+    `partial` by value only. `zone` says whose days make a window; `user` goes with user scopes.
     """
 
     limit_id: str
@@ -42,6 +43,7 @@ class Limit(Struct, frozen=True):
     rolling_s: int | None = None
     pool: str | None = None
     over: Over = "refuse"
+    zone: Zone = "tenant"
 
     @property
     def per_user(self) -> bool:
@@ -87,6 +89,7 @@ class LimitCharge(Struct, frozen=True):
 
     `part` is where it counts in rolling windows. `counted` are the indexes of the rewards whose values are `amount`; None where it is
     the grant that counts. `over` is the limit's. `wanted` is what was asked where `amount` is what was left.
+    `time_zone` is the user's own where the window goes by that.
     """
 
     counter: CounterKey
@@ -97,6 +100,7 @@ class LimitCharge(Struct, frozen=True):
     counted: tuple[int, ...] | None = None
     over: Over = "refuse"
     wanted: int | None = None
+    time_zone: str | None = None
 
     @property
     def frames(self) -> list[Frame]:
@@ -110,6 +114,7 @@ class CounterUse(Struct, frozen=True):
     `resets_at` is when its window is over; None for lifetime, and where that was not recorded yet. In rolling windows
     `used_before` is the most in one that holds the event, `part` the number of its part, and `resets_at` is when the first of that
     counts no more; None where nothing is used. `wanted` is set where `amount` is less: the limit gave what was left.
+    `time_zone` is the user's own where the window went by that.
     """
 
     limit_id: str
@@ -122,6 +127,7 @@ class CounterUse(Struct, frozen=True):
     resets_at: datetime | None = None
     part: int | None = None
     wanted: int | None = None
+    time_zone: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -206,4 +212,5 @@ def _use(charge: LimitCharge, before: Counter) -> CounterUse:
         resets_at=resets_at,
         part=part.number if part else None,
         wanted=charge.wanted,
+        time_zone=charge.time_zone,
     )

@@ -2,9 +2,12 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Literal
 
 from fillip.core.instant import find_zone
 
+Zone = Literal["tenant", "user"]
+"""Whose days count: the tenant's, or those of each user's own time zone; of who has none the tenant's."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9998, 12, 30)
 """What may be given as a day: every zone has it between the years 1970 and 9998."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -22,6 +25,11 @@ def read_day(text: str) -> date:
     if FIRST_DAY <= (day := date.fromisoformat(text)) <= LAST_DAY:
         return day
     raise ValueError("must lie between the years 1970 and 9998")
+
+
+def find_day(instant: datetime, time_zone: str) -> date:
+    """The calendar day of an instant in a zone."""
+    return instant.astimezone(find_zone(time_zone)).date()
 
 
 def start_day(day: date, time_zone: str) -> datetime:

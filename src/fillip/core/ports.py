@@ -30,10 +30,11 @@ class CampaignBook(Protocol):
 
 
 class StoredUser(Struct, frozen=True, gc=False):
-    """A user's attributes, as JSON, at one revision."""
+    """A user's attributes, as JSON, at one revision, and the time zone of their own, if any."""
 
     revision: int
     attributes: bytes
+    time_zone: str | None = None
 
 
 class UserAttributes(Protocol):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from fillip.core.identity import identify
 from fillip.core.instant import LAST_TIME, find_zone
+from fillip.core.local_day import find_day
 
 _HALF_A_DAY = timedelta(hours=12)
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -34,7 +35,7 @@ class Tenant(Struct, frozen=True):
 
     def local_day(self, instant: datetime) -> date:
         """The calendar day of `instant` in the tenant's zone."""
-        return instant.astimezone(UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)).date()
+        return find_day(instant, self.time_zone)
 
     def holds_out(self, user_id: str) -> bool:
         """Whether a user is in the holdout: by a hash of tenant and user alone, so the same for every campaign, for ever.
@@ -44,11 +45,6 @@ class Tenant(Struct, frozen=True):
         if not self.holdout_percent:
             return False
         return identify("holdout", self.tenant_id, user_id).int % 2**32 * 100 < self.holdout_percent * 2**32
-
-    @property
-    def skipped_days(self) -> Sequence[date]:
-        """The days since 1970 that the calendar of the tenant's zone left out, such as Samoa's 30 December 2011."""
-        return () if self.time_zone == "UTC" else _list_skipped_days(self.time_zone)
 
 
 def start_window(span: str, day: date, week_starts_on: Weekday | None = None) -> date:
@@ -83,8 +79,10 @@ def end_window(span: str, start: date, time_zone: str) -> datetime | None:
 
 
 @lru_cache(maxsize=1024)
-def _list_skipped_days(time_zone: str) -> Sequence[date]:
-    """A zone that leaves a day out is a day ahead from then on: so only months between which it gains hours are looked at.
+def list_skipped_days(time_zone: str) -> Sequence[date]:
+    """The days since 1970 that the calendar of a zone left out, such as Samoa's 30 December 2011.
+
+    A zone that leaves a day out is a day ahead from then on: so only months between which it gains hours are looked at.
 
     To 2037, where the rules that are known end.
     """

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from fillip.core.instant import bound_time, read_instant
+from fillip.core.instant import bound_time, list_zones, read_instant
 from fillip.core.local_day import is_day, read_day
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
 
@@ -52,6 +52,12 @@ def _read_instant_or_day(value: object) -> object:
     return read_day(value) if isinstance(value, str) and is_day(value) else _read_instant(value)
 
 
+def _want_zone(name: str) -> str:
+    if name in list_zones():
+        return name
+    raise ValueError("not an IANA time zone such as Europe/Berlin")
+
+
 def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
@@ -68,6 +74,8 @@ OwnId = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_BYTES, description=_BOUND, examples=["order-4711"]), _IN_BYTES, NO_DOTS
 ]
 """An id that the tenant gives: of an event, a reversal, a spend or an adjustment."""
+TimeZone = Annotated[str, AfterValidator(_want_zone), Field(examples=["Europe/Berlin"])]
+"""The name of a time zone."""
 Source = Annotated[
     str,
     Field(

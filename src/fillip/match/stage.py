@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import NONE, EligibilityIndex, OpenSet
@@ -50,7 +51,7 @@ class Meet:
         if numbered := [each.event for each in found if each and each.uses_number]:
             numbers = await self._find_numbers(numbered)
             found = [_find_cohorts(each, numbers) if each and each.uses_number else each for each in found]
-        wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.open_set.uses_user}
+        wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.asks_user}
         users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
         unmet: dict[_Part, Event] = {}
@@ -112,6 +113,10 @@ class _Eligibility(Struct, frozen=True, gc=False):
     cohorts: frozenset[str] = NONE
 
     @property
+    def asks_user(self) -> bool:
+        return self.open_set.uses_user or self.event.action in self.event.book.zoned_actions
+
+    @property
     def uses_number(self) -> bool:
         return bool(self.index.targeted or self.open_set.uses_cohorts)
 
@@ -133,7 +138,10 @@ def _find_cohorts(found: _Eligibility, numbers: Mapping[str, Mapping[str, int]])
 def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser], refusals: Refusals) -> Match | None:
     event, book = eligibility.event, eligibility.event.book
     refusals.add_closed(eligibility.index, eligibility.open_set, eligibility.mine)
-    stored = users.get((event.tenant_id, event.user_id)) if eligibility.open_set.uses_user else None
+    known = users.get((event.tenant_id, event.user_id))
+    if known and known.time_zone:
+        event = replace(event, user_time_zone=known.time_zone)
+    stored = known if eligibility.open_set.uses_user else None
     user: Attributes | None = json.decode(stored.attributes) if stored else None
     typed_user: Attributes | None = {}
     if eligibility.open_set.uses_user:
@@ -156,10 +164,10 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     if eligibility.index.targeted or cohorts:
         campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
         targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts]
-        known = [
-            cohort for cohort in [*targeted, *cohorts] if cohort in book.cohorts
+        present = [
+            each for each in [*targeted, *cohorts] if each in book.cohorts
         ]  # of a book without members there is none
-        versions = {cohort: book.cohorts[cohort].version for cohort in known}
+        versions = {cohort: book.cohorts[cohort].version for cohort in present}
     revision = stored.revision if stored else None
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 

@@ -1,11 +1,13 @@
 """Users' attributes, kept in the worker and checked against PostgreSQL before each batch, as role fillip_worker."""
 
 from collections.abc import Collection, Mapping
+from sys import intern
 
 import asyncpg
 from prometheus_client import Counter
 
 from fillip.core.errors import Busy, Retry
+from fillip.core.instant import list_zones
 from fillip.core.ports import StoredUser
 from fillip.match.kept_users import KeptUsers, UserKey
 from fillip.match.postgres import Connection
@@ -63,4 +65,12 @@ class PostgresUsers:
     async def fetch(self, connection: Connection, users: Collection[UserKey]) -> dict[UserKey, StoredUser]:
         """What these users have now."""
         rows = await connection.fetch(SQL["users"], [user[0] for user in users], [user[1] for user in users])
-        return {(row["tenant_id"], row["user_id"]): StoredUser(row["revision"], row["attributes"]) for row in rows}
+        return {
+            (row["tenant_id"], row["user_id"]): StoredUser(row["revision"], row["attributes"], _share(row["time_zone"]))
+            for row in rows
+        }
+
+
+def _share(time_zone: str | None) -> str | None:
+    """The same text for all users of a zone, so that it takes no room; none where this process does not know the zone."""
+    return intern(time_zone) if time_zone in list_zones() else None

@@ -32,6 +32,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
 from fillip.core.quest.instance import Contribution, Instance, replay
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, close, lower, recount
+from fillip.core.quest.streak import list_left_out
 
 
 class PastReversal(Struct, frozen=True):
@@ -191,7 +192,7 @@ class ReversalLedger:
         if counted.replayed:
             left = (given | {key: _join(given.get(key, ()), lowering.lowered)}).values()
             asked = [each for some in left for each in some if each.step in counted.replayed]
-            steps = replay(history.quest, steps, asked, book.tenant.skipped_days)
+            steps = replay(history.quest, steps, asked, list_left_out(history.quest, book.tenant.time_zone))
         return close(place, lowering, steps)
 
     def _write(

@@ -90,6 +90,19 @@ class Book(Struct, frozen=True, dict=True):
         return frozenset(name for each in self.campaign_versions.values() for name in each.campaign.cohorts)
 
     @cached_property
+    def zoned_actions(self) -> frozenset[str]:
+        """The actions whose events may go by the days of their user's own zone, which has to be known then."""
+        own = [key for key, limits in self.limits_by_version.items() if any(limit.zone == "user" for limit in limits)]
+        capped = {(campaign_id, version) for campaign_id, version, _ in own}
+        return frozenset(
+            trigger.expression.action
+            for campaign_version in self.campaign_versions.values()
+            for trigger in campaign_version.triggers
+            if trigger.campaign_version.campaign.has_user_days
+            or (trigger.campaign_version.campaign_id, trigger.campaign_version.version) in capped
+        )
+
+    @cached_property
     def key_rules(self) -> dict[str, Rule]:
         """Compiled key expressions by limit id."""
         keyed = ((limit.limit_id, limit.key_checked) for limit in self.limits.values() if limit.key_checked)

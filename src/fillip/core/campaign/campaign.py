@@ -119,6 +119,11 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         keys = (Expression("limit", action, each.key, index) for index, each in enumerate(self.limits) if each.key)
         return (*self._list_conditions(), *formulas, *keys)
 
+    @property
+    def has_user_days(self) -> bool:
+        """Whether it goes by the days of each user's own zone."""
+        return self.quest is not None and self.quest.zone == "user"
+
     @cached_property
     def rewards_by_variant(self) -> Mapping[str | None, Mapping[int, Reward]]:
         """What the users of each variant get, by the index of the reward; without variants, what all get, under None."""

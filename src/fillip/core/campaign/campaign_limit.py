@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from fillip.core.limit import Limit, Measure, Over, Span
+from fillip.core.local_day import Zone
 from fillip.core.tenant import Weekday
 
 
@@ -28,6 +29,7 @@ class CampaignLimit(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     key: str | None = None
     week_starts_on: Weekday | None = None
     rolling_s: int | None = None
+    zone: Zone = "tenant"
     pool: str | None = None
     over: Over = "refuse"
 

@@ -34,6 +34,11 @@ def check_limit(limit: Limit) -> list[Fault]:
         faults.append(Fault("/over", f"'partial' goes with {amounts} by value only: nothing else can be given in part"))
     if limit.week_starts_on and limit.span != "week":
         faults.append(Fault("/week_starts_on", f"goes with span 'week', not '{limit.span}': leave it out"))
+    if limit.zone == "user" and limit.span in ("rolling", "lifetime"):
+        faults.append(Fault("/zone", f"span '{limit.span}' has no days: leave zone out"))
+    if limit.zone == "user" and not limit.per_user:
+        message = f"scope '{limit.scope}' is shared by users of all zones, who have no day together: leave zone out"
+        faults.append(Fault("/zone", f"{message}, or make the scope 'user' or 'user_in_campaign'"))
     if (limit.span == "rolling") != (limit.rolling_s is not None):
         word = "needs rolling_s: how many seconds a window has" if limit.span == "rolling" else "has no rolling_s"
         faults.append(Fault("/rolling_s", f"span '{limit.span}' {word}"))

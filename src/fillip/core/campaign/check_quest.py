@@ -24,6 +24,8 @@ def check_quest_change(before: Quest, after: Quest) -> list[Fault]:
     if before.instance != after.instance or before.start.at != after.start.at:
         message = "a launched quest keeps its start and instances: end it and make another"
         faults.append(Fault("/quest/instance", message))
+    if before.zone != after.zone:
+        faults.append(Fault("/quest/zone", "a launched quest keeps whose days it goes by: end it and make another"))
     if [step.name for step in before.steps] != [step.name for step in after.steps]:
         message = "a launched quest keeps its steps by name: end it and make another"
         return [*faults, Fault("/quest/steps", message)]
@@ -80,6 +82,8 @@ def _check_start(quest: Quest) -> Iterator[Fault]:
     elif isinstance(quest.instance, Keyed) and not at_event and quest.opening_action is None:
         message = "events of several actions may open the quest: no key can be read; start it at one event"
         yield Fault("/quest/instance/key", message)
+    if quest.zone == "user" and not any(step.streak for step in quest.steps):
+        yield Fault("/quest/zone", "no step of the quest has a streak, so nothing goes by days: leave zone out")
     if quest.instance == "event" and quest.repeatable:
         yield Fault("/quest/repeatable", "every opening event has an instance of its own already")
 

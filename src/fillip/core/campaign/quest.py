@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from fillip.core.local_day import Zone
 from fillip.core.schema.types import Field, Kind, ObjectType, Scalar
 
 MAX_DISTINCT = 500
@@ -11,7 +12,7 @@ MAX_DISTINCT = 500
 
 
 class Streak(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`length` days or weeks (from Monday) in a row in the tenant's zone, each with an event.
+    """`length` days or weeks (from Monday) in a row in the zone of the quest, each with an event.
 
     `freeze` units may be missed between them; they do not count towards the length. One more, and as many of the first
     fall away as must: it is always the longest that ends with the newest, and met once one of the length has been.
@@ -69,7 +70,7 @@ class Quest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
     `instance`: one at a time for each user, one for each opening event, or one at a time for each value of a key.
     An event dated inside the window counts until `lateness_s` after its end, by the event's clock time; one of a day
-    before the newest of a streak until `lateness_s` after the end of that day.
+    before the newest of a streak until `lateness_s` after the end of that day. `zone` says whose days those of its streaks are.
     """
 
     steps: tuple[Step, ...]
@@ -79,6 +80,7 @@ class Quest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     lateness_s: int = 0
     ordered: bool = True
     repeatable: bool = False
+    zone: Zone = "tenant"
 
     @property
     def opening_action(self) -> str | None:

@@ -52,7 +52,7 @@ def _charge(
         amount = sum(values[index] for index in counted)
     else:
         amount = sum(1 for reward in rewards.values() if reward.pool == limit.pool) if limit.pool else 1
-    resets_at = end_window(limit.span, counter.window_start, event.book.tenant.time_zone)
+    resets_at = end_window(limit.span, counter.window_start, event.tell_time_zone(limit.zone))
     part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
     return LimitCharge(
         counter=counter,
@@ -62,6 +62,7 @@ def _charge(
         part=part,
         counted=counted,
         over=limit.over,
+        time_zone=event.user_time_zone if limit.zone == "user" else None,
     )
 
 
@@ -70,5 +71,5 @@ def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohort
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
     user_id = event.user_id if limit.per_user else ""
-    window_start = start_window(limit.span, event.day, limit.week_starts_on)
+    window_start = start_window(limit.span, event.find_day(limit.zone), limit.week_starts_on)
     return CounterKey(event.tenant_id, limit.limit_id, user_id, key, window_start)

@@ -28,9 +28,9 @@ from fillip.core.campaign.campaign import Schedule
 from fillip.core.campaign.quest import Quest
 from fillip.core.identity import name_instance
 from fillip.core.instant import add_span
+from fillip.core.local_day import find_day
 from fillip.core.quest.step import StepState, add_event, carry, fresh_steps, list_waiting
-from fillip.core.quest.streak import is_closed
-from fillip.core.tenant import Tenant
+from fillip.core.quest.streak import is_closed, list_left_out
 
 QuestState = Literal["open", "completed", "denied", "lapsed", "closed", "reversed"]
 
@@ -104,7 +104,7 @@ class QuestEvent(Struct, frozen=True):
     `starts`: it meets the start's rule. `steps` are the indexes of the steps whose rule holds as far as match can tell,
     `amounts` the terms of their sums, `distinct` the values of those that count different ones; `late_rule_holds(instance, step)` runs the part of the rule that reads `start` or
     `progress`. `key` is that of the instance it would open, `start` what that keeps of its attributes. `route` is how the version's instances are found,
-    `routes` where those are that it can count for. `retained` is what it means for earlier versions in force, the first first.
+    `routes` where those are that it can count for. `time_zone` and `day` are the tenant's, or the user's where the quest goes by that. `retained` is what it means for earlier versions in force, the first first.
     """
 
     quest: Quest
@@ -114,7 +114,7 @@ class QuestEvent(Struct, frozen=True):
     event_id: str
     occurred_at: datetime
     clock_at: datetime
-    tenant: Tenant
+    time_zone: str
     day: date
     sequence: int
     steps: tuple[int, ...] = ()
@@ -141,7 +141,7 @@ class QuestEvent(Struct, frozen=True):
     @property
     def due_day(self) -> date:
         """The first day that is not over by more than the lateness when it comes."""
-        return self.tenant.local_day(self.clock_at - timedelta(seconds=self.quest.lateness_s))
+        return find_day(self.clock_at - timedelta(seconds=self.quest.lateness_s), self.time_zone)
 
     @property
     def opens(self) -> bool:
@@ -233,8 +233,8 @@ def meet(instance: Instance, quest_event: QuestEvent) -> Transition | None:
             continue
         if step.streak and is_closed(step.streak, states[index].last, day, quest_event.due_day):
             continue
-        amount, skipped = quest_event.amounts.get(index, 1), quest_event.tenant.skipped_days if step.streak else ()
-        value = quest_event.distinct.get(index, "")
+        amount, value = quest_event.amounts.get(index, 1), quest_event.distinct.get(index, "")
+        skipped = list_left_out(quest, quest_event.time_zone) if step.streak else ()
         if quest_event.late_rule_holds(taken, index) and (
             state := add_event(step, states[index], amount, day, value, skipped)
         ):

@@ -1,19 +1,27 @@
 """Streaks: the days or weeks that have an event, and how many of them stand in a row. Pure.
 
 A streak is what its days are, in whatever order they came. `days` are those up to the newest, as the bits of a number in
-hexadecimal: the lowest is the newest, the next the one before it. A day that the tenant's calendar left out has no bit.
+hexadecimal: the lowest is the newest, the next the one before it. A day that the calendar left out has no bit: see list_left_out.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 
-from fillip.core.campaign.quest import Streak
-from fillip.core.tenant import start_window
+from fillip.core.campaign.quest import Quest, Streak
+from fillip.core.tenant import list_skipped_days, start_window
 
 MAX_UNITS = 1_000
 """Days (or weeks) up to the newest that a streak knows; one further back counts for nothing. The longest takes 731."""
 _KNOWN = (1 << MAX_UNITS) - 1
+
+
+def list_left_out(quest: Quest, time_zone: str) -> Sequence[date]:
+    """The days that the calendar of a quest's streaks left out, of a tenant in a zone.
+
+    None by the users' own zones: users move, and what one zone left out another had.
+    """
+    return list_skipped_days(time_zone) if quest.zone == "tenant" else ()
 
 
 def join_day(
@@ -21,7 +29,7 @@ def join_day(
 ) -> tuple[date, str] | None:
     """(first day of the newest unit, the days) with one day more; None where it lies too far back.
 
-    `skipped` are the days that the tenant's calendar left out.
+    `skipped` are the days that the calendar left out.
     """
     unit = start_window(streak.unit, day)
     if newest is None:

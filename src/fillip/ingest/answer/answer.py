@@ -49,6 +49,7 @@ class UseTold(Struct, frozen=True, gc=False):
     amount: int
     cap: int
     wanted: int | None = None
+    time_zone: str | None = None
     resets_at: str | None = None
 
 

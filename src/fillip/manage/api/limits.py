@@ -16,6 +16,7 @@ from fillip.core.campaign.check_limit import (
     list_currencies,
 )
 from fillip.core.limit import Limit, Measure, Over, Scope, Span
+from fillip.core.local_day import Zone
 from fillip.core.problem import Fault
 from fillip.core.schema.types import derive_event_type
 from fillip.core.tenant import Weekday
@@ -76,6 +77,7 @@ class LimitAnswer(BaseModel):
     span: Span
     week_starts_on: Weekday | None
     rolling_s: int | None
+    zone: Zone
     cap: int
     over: Over
     campaign_id: ObjectId | None
@@ -95,7 +97,7 @@ class LimitAnswer(BaseModel):
 class UsageAnswer(BaseModel):
     """Use of a limit in one window, until `resets_at`. `user_id` is null where all users share it; `window_start` and `resets_at`
     are null for lifetime. Of rolling windows it is the one that ends now (for a tenant with clock history, with the newest use), `window_start` is null,
-    and `resets_at` is when the first of what is used counts no more.
+    and `resets_at` is when the first of what is used counts no more. By users' own days `resets_at` is in the zone that the user has now.
 
     `used` are grants, or by value minor units or points of `currency`.
     """

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from fillip.core.instant import list_zones
 from fillip.core.schema.check_schema import check_schema
 from fillip.http.etag import Match, answer_tagged, tag
-from fillip.http.fields import Part, TenantId, Title
+from fillip.http.fields import Part, TenantId, TimeZone, Title
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
@@ -22,12 +21,6 @@ from fillip.manage.tenant.iso4217 import CURRENCIES
 NO_ATTRIBUTES: dict[str, Any] = {"type": "object", "properties": {}}
 
 router = APIRouter(tags=["tenants"], route_class=Route)
-
-
-def _want_zone(name: str) -> str:
-    if name in list_zones():
-        return name
-    raise ValueError("not an IANA time zone such as Europe/Berlin")
 
 
 def _want_currency(code: str) -> str:
@@ -46,7 +39,7 @@ class NewTenant(Part):
 
     tenant_id: TenantId
     name: Title
-    time_zone: Annotated[str, AfterValidator(_want_zone), Field(examples=["Europe/Berlin"])]
+    time_zone: TimeZone
     currency: Annotated[str, AfterValidator(_want_currency), Field(examples=["EUR"])]
     clock: Literal["live", "history"] = "live"
     user_schema: JsonSchema = NO_ATTRIBUTES

@@ -1,4 +1,4 @@
-"""Users: the tenant's end customers and their attributes, typed by the tenant's user schema."""
+"""Users: the tenant's end customers, their attributes, typed by the tenant's user schema, and their time zones."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,36 +12,54 @@ from fillip.core.schema.reader import find_faults
 from fillip.http.body import decode_json
 from fillip.http.errors import HttpRefused, Invalid
 from fillip.http.etag import Match, answer_tagged
-from fillip.http.fields import Part, UserId
+from fillip.http.fields import Part, TimeZone, UserId
 from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
 from fillip.manage.tenant.postgres import find_tenant, hold_user_schema
 from fillip.manage.user import postgres
-from fillip.manage.user.postgres import users
+from fillip.manage.user.postgres import UserState, users
 
 MAX_BULK = 1000
 
 router = APIRouter(tags=["users"], route_class=Route)
 
 
-class UserAttributes(Part):
-    """The attributes of a user."""
+OwnTimeZone = Annotated[
+    TimeZone | None,
+    Field(
+        description="An IANA name: by its days go limits and streaks of zone 'user'. Null or left out: the tenant's zone",
+        examples=["America/New_York"],
+    ),
+]
+
+
+class UserPart(Part):
+    """The attributes of a user, and the time zone of their own, if any."""
 
     attributes: Attributes
+    time_zone: OwnTimeZone = None
+
+
+class UserChange(Part):
+    """What to merge into a user. `time_zone` stays if it is left out, and is removed by null."""
+
+    attributes: Attributes = Field(default_factory=dict)
+    time_zone: OwnTimeZone = None
 
 
 class User(BaseModel):
-    """A user as stored."""
+    """A user as stored; without a time zone of their own the tenant's days are theirs."""
 
     user_id: UserId
     attributes: Attributes
+    time_zone: str | None
     revision: int
     created_at: datetime
     updated_at: datetime
 
 
-class BulkUser(UserAttributes):
+class BulkUser(UserPart):
     """One user of a bulk request."""
 
     user_id: UserId
@@ -77,28 +95,29 @@ class BulkAnswer(BaseModel):
 
 
 @router.put("/users/{user_id}", responses={201: {"model": User, "description": "Created"}})
-async def put_user(user_id: UserId, given: UserAttributes, if_match: Match, work: Writing, response: Response) -> User:
-    """Create a user (201), or replace its attributes (200, If-Match)."""
+async def put_user(user_id: UserId, given: UserPart, if_match: Match, work: Writing, response: Response) -> User:
+    """Create a user (201), or replace its attributes and time zone (200, If-Match)."""
     await _check_attributes(work, given.attributes)
-    row = await postgres.insert_user(work.connection, work.caller, user_id, given.attributes)
+    state = UserState(given.attributes, given.time_zone)
+    row = await postgres.insert_user(work.connection, work.caller, user_id, state)
     if row is not None:
         response.status_code = 201
     else:
         if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
-        row = await postgres.change_user(work.connection, work.caller, user_id, given.attributes)
+        row = await postgres.change_user(work.connection, work.caller, user_id, state)
     return answer_tagged(User, row, response)
 
 
 @router.patch("/users/{user_id}")
-async def merge_user(
-    user_id: UserId, given: UserAttributes, if_match: Match, work: Writing, response: Response
-) -> User:
-    """Merge attributes into a user's (RFC 7396): null removes one, objects merge, all else replaces."""
+async def merge_user(user_id: UserId, given: UserChange, if_match: Match, work: Writing, response: Response) -> User:
+    """Merge into a user (RFC 7396): null removes an attribute or the time zone, objects merge, all else replaces."""
     row = await users.find(work.connection, work.caller, user_id, lock=True)
     merged = _merge(row.attributes, given.attributes)
     await _check_attributes(work, merged)
     if_match.require(row.revision)
-    return answer_tagged(User, await postgres.change_user(work.connection, work.caller, user_id, merged), response)
+    time_zone = given.time_zone if "time_zone" in given.model_fields_set else row.time_zone
+    state = UserState(merged, time_zone)
+    return answer_tagged(User, await postgres.change_user(work.connection, work.caller, user_id, state), response)
 
 
 @router.get("/users/{user_id}")
@@ -129,7 +148,7 @@ async def list_users(
 
 @router.delete("/users/{user_id}", status_code=204)
 async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
-    """Delete a user's attributes. What was decided for the user stays in the ledger, and cohort lists keep the id: see the user's erasure."""
+    """Delete a user's attributes and time zone. What was decided for the user stays in the ledger, and cohort lists keep the id: see the user's erasure."""
     if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
     await postgres.delete_user(work.connection, work.caller, user_id)
 
@@ -139,7 +158,8 @@ async def put_users(bulk: BulkUsers, work: Posting) -> BulkAnswer:
     """Create or replace up to 1,000 users. The answer says which items failed and why; the others are stored."""
     schema = await hold_user_schema(work.connection, work.caller.tenant_id)
     faults = await work.compute(_find_bulk_faults, schema, bulk.users)
-    good = {user.user_id: user.attributes for user, wrong in zip(bulk.users, faults, strict=True) if not wrong}
+    pairs = zip(bulk.users, faults, strict=True)
+    good = {user.user_id: UserState(user.attributes, user.time_zone) for user, wrong in pairs if not wrong}
     created = await postgres.upsert_users(work.connection, work.caller, good)
     results = [
         BulkResult(

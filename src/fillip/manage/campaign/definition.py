@@ -13,7 +13,7 @@ from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.hours import Weekday
 from fillip.core.campaign.period_end import MOST_AFTER, Period
 from fillip.core.campaign.reward import MAX_REWARDS, RewardKind
-from fillip.core.local_day import end_day, find_last, start_day
+from fillip.core.local_day import Zone, end_day, find_last, start_day
 from fillip.core.redemption import REDEMPTION
 from fillip.http.fields import (
     ActionName,
@@ -105,7 +105,7 @@ class RewardPart(Part):
 
 
 class StreakPart(Part):
-    """`length` days or weeks (from Monday) in a row, in the tenant's zone, each with an event; `freeze` may be missed.
+    """`length` days or weeks (from Monday) in a row, in the quest's `zone`, each with an event; `freeze` may be missed.
 
     An event of a day before the newest one counts until the quest's `lateness_s` after the end of that day.
     """
@@ -163,6 +163,9 @@ class QuestPart(Part):
     lateness_s: int = Field(0, ge=0, le=7 * 86_400, strict=True)
     ordered: bool = Field(True, strict=True)
     repeatable: bool = Field(False, strict=True)
+    zone: Zone = Field(
+        "tenant", description="Whose days the streaks count: the tenant's, or those of each user's own time zone"
+    )
 
 
 class HoursPart(Part):

@@ -33,7 +33,7 @@ async def read_user(
     """What is known of a user; of one that nobody knows, nothing."""
     driver, named = DriverConnection(connection), (caller.tenant_id, user_id)
     rows = await driver.fetch(_SQL["find_user"], *named)
-    stored = StoredUser(rows[0]["revision"], rows[0]["attributes"]) if rows else None
+    stored = StoredUser(**rows[0]) if rows else None
     cohorts = await list_cohorts(connection, caller, user_id) if with_cohorts else frozenset()
     instances: dict[str, list[Instance]] = {}
     for row in await driver.fetch(_SQL["list_open"], *named) if with_quests else ():

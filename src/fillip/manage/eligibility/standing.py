@@ -55,13 +55,13 @@ def list_limits(event: Event, campaign_version: CampaignVersion) -> Sequence[Lim
 
 def charge_standing(event: Event, limits: Iterable[Limit]) -> dict[str, LimitCharge]:
     """Of each limit without a key the counter that a grant at the event's time would be charged, by the limit's id; for nothing."""
-    tenant, charges = event.book.tenant, {}
+    charges = {}
     for limit in limits:
         if limit.key:
             continue
-        start = start_window(limit.span, event.day, limit.week_starts_on)
+        start = start_window(limit.span, event.find_day(limit.zone), limit.week_starts_on)
         counter = CounterKey(event.tenant_id, limit.limit_id, event.user_id if limit.per_user else "", "", start)
-        resets_at = end_window(limit.span, start, tenant.time_zone)
+        resets_at = end_window(limit.span, start, event.tell_time_zone(limit.zone))
         part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
         charges[limit.limit_id] = LimitCharge(counter, 0, limit.cap, resets_at, part)
     return charges

@@ -22,6 +22,7 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
     user = await postgres.read_user(
         connection, caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests
     )
+    event = _place(event, user)
     begun = await work.compute(begin, event, user.stored, user.cohorts, meet)
     standing_limits = {
         limit.limit_id: limit
@@ -58,6 +59,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
     user = await postgres.read_user(
         connection, caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
     )
+    instant = _place(instant, user)
     standing = charge_standing(instant, book.limits.values())
     ledger = await postgres.read_ledger(connection, caller, instant.user_id, Needed(list(standing.values())))
     known = Standing(
@@ -71,3 +73,8 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         counters=ledger.counters,
     )
     return await work.compute(tell_all, known, now, most)
+
+
+def _place(event: Event, user: postgres.UserFacts) -> Event:
+    """The event where its user lives."""
+    return replace(event, user_time_zone=user.stored.time_zone) if user.stored else event

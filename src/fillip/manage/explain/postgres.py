@@ -74,6 +74,7 @@ def _select_context() -> Select[Any]:
         select(action.schema).where(named).scalar_subquery().label("schema"),
         select(user.attributes).where(mine).scalar_subquery().label("attributes"),
         select(user.revision).where(mine).scalar_subquery().label("user_revision"),
+        select(user.time_zone).where(mine).scalar_subquery().label("user_time_zone"),
     ).where(tenant_tables.tenant.c.tenant_id == tenant_id)
 
 
@@ -136,6 +137,7 @@ class CurrentContext(Struct, frozen=True):
     schema: dict[str, Any]
     attributes: Mapping[str, Any]
     user_revision: int | None
+    user_time_zone: str | None
     cohorts: frozenset[str]
 
 
@@ -150,6 +152,7 @@ async def read_current_context(connection: Connection, caller: Caller, occurrenc
         schema=row.schema,
         attributes=row.attributes or {},
         user_revision=row.user_revision,
+        user_time_zone=row.user_time_zone,
         cohorts=await list_cohorts(connection, caller, occurrence.user_id),
     )
 
@@ -165,7 +168,7 @@ async def load_current(
     context = build_context(caller, tenant, campaign_version, occurrence, current.schema, user, current.cohorts, limits)
     lists = await read_lists(connection, caller, find_key_lists(limits))
     book = structs.replace(context.event.book, lists=lists)
-    event = structs.replace(context.event, book=book)
+    event = structs.replace(context.event, book=book, user_time_zone=current.user_time_zone)
     context = structs.replace(context, event=event, user_revision=current.user_revision)
     return await know_opening(connection, caller, context)
 

@@ -187,7 +187,8 @@ def tell_limits(full: CounterUse | None, uses: Sequence[CounterUse]) -> str:
     said = f"limit {full.limit_id}{split} has {left} of {full.cap} left, this grant needs {full.amount}"
     if full.part is not None and full.resets_at:
         return f"{said}; the first of what is used counts no more from {_show(full.resets_at)}"
-    return said + (f"; it counts anew from {_show(full.resets_at)}" if full.resets_at else "")
+    own = f", by the user's days in {full.time_zone}" if full.time_zone else ""
+    return said + (f"; it counts anew from {_show(full.resets_at)}{own}" if full.resets_at else "")
 
 
 def tell_key_error(error: Exception) -> str:

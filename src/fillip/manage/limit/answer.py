@@ -19,6 +19,9 @@ class UseAnswer(BaseModel):
     amount: int
     cap: int
     wanted: int | None = Field(None, description="Set where `amount` is less than that: the limit gave what was left")
+    time_zone: str | None = Field(
+        None, description="The user's own, where the window went by that; else it was the tenant's"
+    )
     resets_at: datetime | None = Field(
         None,
         description="When its window is over, of a rolling one when the first of what is used counts no more; null for lifetime, and of"

@@ -1,6 +1,6 @@
 """Limits as stored: reading, and writing with the book change."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import spending_limit
 from fillip.manage.store.tables.ledger import limit_counter
+from fillip.manage.store.tables.tenant import end_user
 
 MAX_LIMITS = 1_000
 """Most limits of a tenant."""
@@ -48,7 +49,9 @@ async def read_standing(
 ) -> list[tuple[int, datetime | None]]:
     """Of each of these counters of a limit what is used now, and until when."""
     if limit.rolling_s is None:
-        return [(row.used, end_window(limit.span, row.window_start, tenant.time_zone)) for row in rows]
+        zones = await _find_zones(connection, caller, {row.user_id for row in rows}) if limit.zone == "user" else {}
+        windows = [(row, zones.get(row.user_id) or tenant.time_zone) for row in rows]
+        return [(row.used, end_window(limit.span, row.window_start, time_zone)) for row, time_zone in windows]
     part = find_part(limit.rolling_s, datetime.now(UTC))
     last = part.number if tenant.clock == "live" else None
     users, keys = [row.user_id for row in rows], [row.key for row in rows]
@@ -62,6 +65,15 @@ async def read_standing(
         oldest = use["oldest"] if use else None
         standing.append((use["used"] if use else 0, None if oldest is None else tell_end(part, oldest)))
     return standing
+
+
+async def _find_zones(connection: Connection, caller: Caller, user_ids: Collection[str]) -> dict[str, str | None]:
+    """What these users have as their own time zone now."""
+    user = end_user.c
+    statement = select(user.user_id, user.time_zone).where(
+        user.tenant_id == caller.tenant_id, user.user_id.in_(user_ids)
+    )
+    return {row.user_id: row.time_zone for row in await connection.execute(statement)}
 
 
 def read_limit(row: Row[Any]) -> Limit:

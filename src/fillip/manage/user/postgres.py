@@ -1,10 +1,11 @@
-"""Users as stored: every write counts the bytes by which their attributes have grown or shrunk."""
+"""Users as stored, with the time zone of their own: every write counts the bytes by which their attributes have grown or shrunk."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, structs
 from sqlalchemy import Integer, Row, Text, bindparam, delete, func, literal_column, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,15 +22,22 @@ _GROWN: ColumnElement[int] = literal_column(
 ).label("grown")
 """Of a statement that writes users, in RETURNING: by how many bytes of JSON one has grown."""
 _UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="utf-8")).bindparams(
-    bindparam("user_ids", type_=ARRAY(Text)), bindparam("attributes", type_=ARRAY(Text))
+    bindparam("user_ids", type_=ARRAY(Text)),
+    bindparam("attributes", type_=ARRAY(Text)),
+    bindparam("time_zones", type_=ARRAY(Text)),
 )
 
 
-async def insert_user(
-    connection: Connection, caller: Caller, user_id: str, attributes: Mapping[str, object]
-) -> Row[Any] | None:
+class UserState(Struct, frozen=True):
+    """What a tenant says of a user: attributes, and an IANA time zone where it is not the tenant's."""
+
+    attributes: Mapping[str, object]
+    time_zone: str | None = None
+
+
+async def insert_user(connection: Connection, caller: Caller, user_id: str, state: UserState) -> Row[Any] | None:
     """Store a new user; None where the user is there already. Raises QuotaExceeded."""
-    new = {"tenant_id": caller.tenant_id, "user_id": user_id, "attributes": attributes}
+    new = {"tenant_id": caller.tenant_id, "user_id": user_id, **structs.asdict(state)}
     added = insert(end_user).values(new).on_conflict_do_nothing().returning(*end_user.c, _GROWN)
     row = (await connection.execute(added)).one_or_none()
     if row is not None:
@@ -37,28 +45,25 @@ async def insert_user(
     return row
 
 
-async def change_user(
-    connection: Connection, caller: Caller, user_id: str, attributes: Mapping[str, object]
-) -> Row[Any]:
-    """Replace a user's attributes; raises QuotaExceeded."""
-    values = {"attributes": attributes, "revision": end_user.c.revision + 1, "updated_at": func.now()}
+async def change_user(connection: Connection, caller: Caller, user_id: str, state: UserState) -> Row[Any]:
+    """Replace what is said of a user; raises QuotaExceeded."""
+    values = {**structs.asdict(state), "revision": end_user.c.revision + 1, "updated_at": func.now()}
     statement = update(end_user).where(*_is_same(caller, user_id)).values(values).returning(*end_user.c, _GROWN)
     row = (await connection.execute(statement)).one()
     await _count_grown(connection, caller, row.grown)
     return row
 
 
-async def upsert_users(
-    connection: Connection, caller: Caller, attributes: Mapping[str, Mapping[str, object]]
-) -> set[str]:
-    """Store attributes by user, in the order of the ids (so that two bulks can't deadlock); the ids that are new.
+async def upsert_users(connection: Connection, caller: Caller, states: Mapping[str, UserState]) -> set[str]:
+    """Store what is said of each user, in the order of the ids (so that two bulks can't deadlock); the ids that are new.
 
     Raises QuotaExceeded.
     """
     given = {
         "tenant_id": caller.tenant_id,
-        "user_ids": sorted(attributes),
-        "attributes": [msgspec.json.encode(attributes[user_id]).decode() for user_id in sorted(attributes)],
+        "user_ids": sorted(states),
+        "attributes": [msgspec.json.encode(states[user_id].attributes).decode() for user_id in sorted(states)],
+        "time_zones": [states[user_id].time_zone for user_id in sorted(states)],
     }
     rows = (await connection.execute(_UPSERT, given)).all()
     await _count_grown(connection, caller, sum(row.grown for row in rows))

@@ -38,6 +38,7 @@ from fillip.core.quest.batch import InstanceBatch, InstanceKey
 from fillip.core.quest.instance import Contribution, Instance, replay
 from fillip.core.quest.reversal import InstanceHistory, InstanceReversal, Recount, close, lower, recount
 from fillip.core.quest.step import StepState
+from fillip.core.quest.streak import list_left_out
 from fillip.core.tenant import Tenant
 from fillip.settle.reversal.stage import (
     ContributionsByInstance,
@@ -279,7 +280,7 @@ class ReversalBatch:
         return reversed_instances
 
     async def _replay(self, place: InstanceKey, quest: Quest, counted: Recount) -> tuple[StepState, ...]:
-        steps, skipped = counted.steps, self._tenants[place.tenant_id].skipped_days
+        steps, skipped = counted.steps, list_left_out(quest, self._tenants[place.tenant_id].time_zone)
 
         def take(page: Iterable[Contribution]) -> None:
             nonlocal steps

@@ -41,6 +41,7 @@ spending_limit = make_table(
     key("tenant_id", "limit_id"),
     text("campaign_id", "reward_kind", "currency", "action", "key", null=True),
     text("scope", "measure", "span", "over"),
+    text("zone", given=False),
     text("week_starts_on", null=True),
     count("rolling_s", null=True),
     octets("key_checked", null=True),

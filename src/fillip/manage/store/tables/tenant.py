@@ -24,7 +24,9 @@ api_key = make_table(
     instant("created_at"),
     instant("expires_at", "revoked_at", null=True),
 )
-end_user = make_table("end_user", key("tenant_id", "user_id"), json("attributes"), revised())
+end_user = make_table(
+    "end_user", key("tenant_id", "user_id"), json("attributes"), revised(), text("time_zone", null=True)
+)
 idempotency = make_table(
     "idempotency",
     key("tenant_id", "key"),

@@ -1,0 +1,13 @@
+"""Users have a time zone of their own, by whose days limits may go."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0031"
+down_revision = "0030"
+
+
+def upgrade() -> None:
+    """Run the SQL file of this revision."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
