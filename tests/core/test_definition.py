@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from fillip.core.campaign.campaign import Campaign
+from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.check_definition import check_change, check_definition, fill_currency
 from fillip.core.campaign.check_exclusive import check_exclusive, check_group, check_retained
+from fillip.core.campaign.check_returns import check_reevaluated
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
 from fillip.core.problem import Fault
 from fillip.core.schema.types import EMPTY
@@ -210,3 +211,36 @@ def test_a_group_picks_alike_and_compares_like_with_like():
     assert places(check_group(mine, "other", simple(exclusive=by_value, rewards=[cashback]))) == ["/exclusive/group"]
     assert places(check_retained(mine, [simple(), simple(rewards=[cashback])])) == ["/exclusive/pick"]
     assert check_retained(mine, [simple()]) == []
+
+
+def on_partial(policy: str, **reward: Any) -> dict[str, Any]:
+    return POINTS | reward | {"on_partial": policy}
+
+
+def test_what_a_reward_says_of_returns_in_part_can_be_done():
+    formula = {"value": 0, "formula": {"of": "event.n"}}
+    fine = [on_partial("keep"), on_partial("prorate"), on_partial("reevaluate", **formula)]
+    assert refused(simple(rewards=fine)) == []
+    badge = {"kind": "badge", "badge": "first", "value": 0}
+    assert (
+        refused(simple(rule="event.n > 1", rewards=[on_partial("reevaluate"), on_partial("reevaluate", **badge)])) == []
+    )
+    assert refused(simple(rewards=[POINTS, on_partial("prorate", **badge)])) == ["/rewards/1/on_partial"]
+    [fault] = check_definition(simple(rewards=[on_partial("reevaluate")]), VOCABULARY)
+    assert (fault.at, "nothing could change" in fault.message) == ("/rewards/0/on_partial", True)
+    [fault] = check_definition(
+        convert({"kind": "QUEST", "name": "q", "rewards": [on_partial("keep")], "quest": {"steps": [BUY]}}, Campaign),
+        VOCABULARY,
+    )
+    assert (fault.at, "leave it out" in fault.message) == ("/rewards/0/on_partial", True)
+
+
+def test_what_is_asked_again_reads_no_cohorts():
+    """No decision keeps who was in them."""
+    formula = {"value": 0, "formula": {"of": "event.n"}}
+    campaign = simple(rule="a", rewards=[on_partial("reevaluate", **formula), on_partial("keep", **formula)])
+    plain, asks = CheckedExpression(b""), CheckedExpression(b"", uses_cohorts=True)
+    paths = [each.path for each in campaign.expressions]
+    assert places(check_reevaluated(campaign, dict.fromkeys(paths, plain))) == []
+    assert places(check_reevaluated(campaign, dict.fromkeys(paths, asks))) == ["/rule", "/rewards/0/formula/of"]
+    assert places(check_reevaluated(simple(rewards=[POINTS]), {"rule": asks})) == []

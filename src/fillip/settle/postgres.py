@@ -185,7 +185,7 @@ class PostgresTransaction:
     async def _lock_events(self, events: Collection[EventKey]) -> dict[EventKey, RecordedEvent]:
         """Those of these events that have come, all of them locked."""
         rows = await self._connection.fetch(SQL["lock_events"], *to_columns(sorted(events), 2))
-        return {(tenant, event): RecordedEvent(user, action) for tenant, event, user, action, come in rows if come}
+        return {(tenant, event): RecordedEvent(*told) for tenant, event, *told, come in rows if come}
 
     async def _read_fingerprints(self, events: Collection[EventKey]) -> dict[EventKey, bytes]:
         found = await self._connection.fetch(SQL["read_fingerprints"], *to_columns(events, 2))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import date
+from datetime import date, datetime
 from heapq import heappop, heappush
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from fillip.core.book.book import Book
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.reward_kind import KINDS
+from fillip.core.ledger.reevaluation import DecidedBy, is_readable, is_reevaluated, reevaluate, tell_decided_by
 from fillip.core.ledger.reversal import (
     CounterCredit,
     Grant,
@@ -98,11 +99,12 @@ class ReversalOutcome(Struct, frozen=True):
 
 
 class _Kept(Struct, frozen=True):
-    """A grant of a day as it stands, with the reward of each incentive."""
+    """A grant of a day as it stands, with the reward of each incentive; `decided_by` where parts ask for any of these again."""
 
     grant: Grant
     day: date
     rewards: Mapping[UUID, Reward]
+    decided_by: DecidedBy | None = None
     is_whole: bool = True
 
 
@@ -112,6 +114,7 @@ class ReversalLedger:
     def __init__(self, users: Set[str]) -> None:
         self._users = users
         self._so_far: dict[UUID, ReversedSoFar] = {}
+        self._expected: dict[UUID, tuple[str, datetime]] = {}
         self._simple: dict[UUID, _Kept] = {}
         self._completing: dict[InstanceKey, _Kept] = {}
         self._instances: dict[InstanceKey, Instance] = {}
@@ -122,9 +125,10 @@ class ReversalLedger:
         self._quests: dict[int, Quest] = {}
         self._terms: tuple[Book, Mapping[str, LimitTerms]] | None = None
 
-    def expect(self, original: UUID) -> None:
+    def expect(self, original: UUID, action: str, occurred_at: datetime) -> None:
         """An event comes that will be taken back: to be told before it is kept."""
         self._so_far[original] = ReversedSoFar()
+        self._expected[original] = action, occurred_at
 
     def holds(self, original: UUID) -> bool:
         """Whether something may be taken of what the event gave."""
@@ -160,12 +164,17 @@ class ReversalLedger:
         after = weigh_reversal(reversal.request, before)
         if not isinstance(after, ReversedSoFar):
             return None
+        if not is_readable(reversal.request, *self._expected[key], book):
+            return None
+        if simple and simple.decided_by:
+            known = {simple.grant.decision_id: simple.decided_by}
+            after = reevaluate(reversal.request, [simple.grant], known, before, after)
         undone = [each for place in places if (each := self._reverse_instance(place, key, after, book))]
         places_lost = [each.place for each in undone if each.completed_by]
         lost = [self._completing[place] for place in places_lost if place in self._completing]
         tenant_id, grants = book.tenant.tenant_id, [simple.grant] if simple else []
         taken, credited = take_event_back(
-            tenant_id, grants, [each.grant for each in lost], self._read_terms(book), before.share, after.share
+            tenant_id, grants, [each.grant for each in lost], self._read_terms(book), before, after
         )
         by_decision: dict[UUID, list[IncentiveReversal]] = defaultdict(list)
         for grant, part in taken:
@@ -215,6 +224,7 @@ class ReversalLedger:
             self._so_far[key] = after
             return
         self._so_far.pop(key)  # nothing is left of it
+        self._expected.pop(key)
         self._simple.pop(key, None)
         self._places.pop(key, None)
 
@@ -239,10 +249,12 @@ class ReversalLedger:
     def _keep_grant(self, settled: Settled) -> None:
         request, day = settled.request, settled.decision.local_day
         rewards = {each.incentive_id: request.rewards[each.reward_index] for each in settled.incentives}
+        grant = read_grant(settled)
         if request.place:
-            self._completing[request.place] = _Kept(read_grant(settled), day, rewards)
+            self._completing[request.place] = _Kept(grant, day, rewards)
         elif request.match.event.key in self._so_far:
-            self._simple[request.match.event.key] = _Kept(read_grant(settled), day, rewards)
+            decided_by = tell_decided_by(settled) if is_reevaluated(grant) else None
+            self._simple[request.match.event.key] = _Kept(grant, day, rewards, decided_by)
 
 
 def cut_at_turns(

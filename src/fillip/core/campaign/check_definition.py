@@ -8,6 +8,7 @@ from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.check_campaign_limits import check_campaign_limits
 from fillip.core.campaign.check_codes import check_codes
 from fillip.core.campaign.check_quest import check_quest, check_quest_change
+from fillip.core.campaign.check_returns import check_returns
 from fillip.core.campaign.check_rewards import check_rewards
 from fillip.core.campaign.check_variants import check_variants, check_variants_change
 from fillip.core.campaign.reward_kind import KINDS
@@ -33,7 +34,12 @@ def check_definition(campaign: Campaign, vocabulary: Vocabulary) -> list[Fault]:
         *_check_schedule(campaign, vocabulary),
         *_check_names(campaign, vocabulary),
     ]
-    faults += [*check_rewards(campaign, vocabulary), *check_variants(campaign), *check_campaign_limits(campaign)]
+    faults += [
+        *check_rewards(campaign, vocabulary),
+        *check_returns(campaign),
+        *check_variants(campaign),
+        *check_campaign_limits(campaign),
+    ]
     return faults + (check_quest(campaign.quest, campaign, vocabulary.now) if campaign.quest else [])
 
 

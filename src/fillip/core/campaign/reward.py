@@ -12,6 +12,10 @@ from fillip.core.tenant import Tenant
 
 RewardKind = Literal["points", "cashback", "coupon", "badge", "custom"]
 
+OnPartial = Literal["keep", "prorate", "reevaluate"]
+"""What a return of a part of the event takes of a reward: nothing, its share, or what the rule and the formula, asked again for
+what is left of the event, no longer give."""
+
 
 class Reward(Struct, frozen=True, omit_defaults=True):
     """What a campaign gives: `value` in minor units of `currency` (cashback), in points, or 0; `payload` is free JSON.
@@ -21,7 +25,8 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     By the event's time: points are pending for `pending_for_s`, until `available_at`, or until the end `available`, and can't be
     spent; it is the user's for `expires_after_s`, until `expires_at`, or until the end `expires`, one of them at most (none: for
     ever). What was given as a day stands in `available_on` or `expires_on` too. A coupon with `pool` comes with a code of that pool;
-    `badge` names one that a user can hold once. `variants` are those of the campaign's that get it; empty: all.
+    `badge` names one that a user can hold once. `variants` are those of the campaign's that get it; empty: all. `on_partial` None is
+    `prorate` of amounts and `keep` of all else.
     """
 
     kind: RewardKind
@@ -40,6 +45,7 @@ class Reward(Struct, frozen=True, omit_defaults=True):
     available_at: datetime | None = None
     available_on: date | None = None
     available: PeriodEnd | None = None
+    on_partial: OnPartial | None = None
 
     @property
     def is_dated(self) -> bool:

@@ -4,10 +4,11 @@ A part is a share of the original event: `amount` of `of`, or lines whose amount
 up exactly, as fractions. So do the pieces of one line: they may reach the whole of the line, where one of them has told
 it (nobody has at the purchase), and in any case the whole of the original.
 
-Of the amounts (points, cashback) of SIMPLE campaigns a part takes floor(value x share so far) less what was to be taken before, so
-that parts never take more than the whole and the last one takes the rest. What can't be divided (coupon, badge, custom;
-a use that counts grants) goes with the whole alone; the reward of a quest goes, in whole, when its instance is no longer
-complete (core.quest.reversal).
+Of the rewards of SIMPLE campaigns a part takes by what each says `on_partial`: `prorate`, which amounts (points, cashback)
+do where they say nothing, floor(value x share so far) less what was to be taken before, so that parts never take more than
+the whole and the last one takes the rest; `keep`, as all else does, nothing before the whole; `reevaluate` what
+core.ledger.reevaluation finds. A use that counts grants goes with the whole grant alone; the reward of a quest goes, in whole,
+when its instance is no longer complete (core.quest.reversal).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import replace
 
+from fillip.core.campaign.reward import OnPartial
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Unreadable
 from fillip.core.ledger.settlement import Settled
@@ -40,6 +43,7 @@ ReversalReason = Literal[
     "other_line_whole",
     "other_user",
     "is_a_reversal",
+    "unreadable_after",
 ]
 _Amount = Annotated[int, Meta(ge=1, le=2**53)]
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
@@ -57,7 +61,8 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a reversal event says: of `event_id` take back all, or `amount` or `lines` of `of` (one unit for all).
 
-    Without `event_source` the original is of the reversal's own source.
+    Without `event_source` the original is of the reversal's own source. `after` are the attributes of the original as they are
+    when a part is gone.
     """
 
     event_id: _Name
@@ -65,6 +70,7 @@ class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     amount: _Amount | None = None
     lines: Annotated[tuple[Line, ...], Meta(max_length=200)] = ()
     of: _Amount | None = None
+    after: dict[str, object] | None = None
     reason: Annotated[str, Meta(max_length=500)] | None = None
 
     @property
@@ -87,15 +93,35 @@ class TakenLine(Struct, frozen=True):
     whole: Fraction | None = None
 
 
+class Reevaluation(Struct, frozen=True):
+    """What asking again for one incentive came to: whether the campaign's rule was `met` by what is left of the event, and what the
+    reward would be `worth` for it, 0 where the rule is not met; None where the reversal did not tell what is left.
+
+    `taken` is what all reversals so far were to take of it, `whole`: nothing is left of it, for good.
+    """
+
+    incentive_id: UUID
+    met: bool | None
+    worth: int | None
+    taken: int
+    whole: bool = False
+
+
 class ReversedSoFar(Struct, frozen=True):
-    """What reversals have taken of one original so far; of `lines` at least those that are asked for now."""
+    """What reversals have taken of one original so far; of `lines` at least those that are asked for now, and of each
+    incentive that parts ask for again what that came to.
+    """
 
     share: Fraction = Fraction(0)
     lines: Mapping[str, TakenLine] = {}
+    reevaluated: Mapping[UUID, Reevaluation] = {}
+
+
+NOTHING_YET, WHOLE = ReversedSoFar(), ReversedSoFar(Fraction(1))
 
 
 class GrantedIncentive(Struct, frozen=True):
-    """An incentive as it stands."""
+    """An incentive as it stands; `on_partial` as its reward says it, None: as is usual for its kind."""
 
     incentive_id: UUID
     kind: str
@@ -103,6 +129,8 @@ class GrantedIncentive(Struct, frozen=True):
     currency: str | None
     reversed_value: int
     state: str
+    reward_index: int
+    on_partial: OnPartial | None = None
 
 
 class Grant(Struct, frozen=True):
@@ -180,6 +208,9 @@ def read_reversal(data: Mapping[str, object]) -> ReversalRequest:
         raise Unreadable(
             "schema_violation", "a part needs amount or lines, and of: the whole in the same unit", at="/of"
         )
+    if request.after is not None and not parts:
+        message = "goes with a part, of which it tells what is left: what takes the whole back leaves nothing"
+        raise Unreadable("schema_violation", message, at="/after")
     if len(request.line_names) < len(request.lines):
         raise Unreadable("schema_violation", "line names must be unique", at="/lines")
     if (request.share or 0) > 1:
@@ -198,7 +229,7 @@ def weigh_reversal(
     if so_far.share == 1:
         return "nothing", "already_reversed"
     if request.share is None:
-        return ReversedSoFar(Fraction(1), so_far.lines)
+        return replace(so_far, share=Fraction(1))
     lines = dict(so_far.lines)
     for line in request.lines:
         piece = _weigh_line(line, request.of or 1, lines.get(line.line, TakenLine()))
@@ -211,26 +242,36 @@ def weigh_reversal(
     sums = [share, *(lines[line.line].share for line in request.lines)]
     if any(each.denominator.bit_length() > MOST_DENOMINATOR_BITS for each in sums):
         return "refused", "too_many_wholes"
-    return ReversedSoFar(share, lines)
+    return replace(so_far, share=share, lines=lines)
 
 
-def take_back(grant: Grant, before: Fraction, share: Fraction) -> list[IncentiveReversal]:
-    """What is taken of a grant's incentives when the share reversed goes from `before` to `share`; of an expired one
+def reach(incentive: GrantedIncentive, grant: Grant, so_far: ReversedSoFar) -> tuple[int, bool]:
+    """What is to be taken of an incentive in all by then, and whether nothing is left of it."""
+    if so_far.share == 1:
+        return incentive.value, True
+    if asked := so_far.reevaluated.get(incentive.incentive_id):
+        return asked.taken, asked.whole
+    divisible = bool(KINDS[incentive.kind].list_currencies) and not grant.instance and incentive.on_partial != "keep"
+    return int(incentive.value * so_far.share) if divisible else 0, False
+
+
+def take_back(grant: Grant, before: ReversedSoFar, after: ReversedSoFar) -> list[IncentiveReversal]:
+    """What is taken of a grant's incentives when what is reversed goes from `before` to `after`; of an expired one
     nothing. What came short before is not asked for again.
     """
     taken = []
     for incentive in grant.incentives:
-        more = _reach(incentive, grant, share) - _reach(incentive, grant, before)
-        value = 0 if incentive.state == "expired" else more
-        if incentive.state != "reversed" and (value > 0 or share == 1):
-            taken.append(IncentiveReversal(incentive.incentive_id, value, share == 1, incentive.state))
+        (reached, whole), (reached_before, _) = (reach(incentive, grant, each) for each in (after, before))
+        value = 0 if incentive.state == "expired" else reached - reached_before
+        if incentive.state != "reversed" and (value > 0 or whole):
+            taken.append(IncentiveReversal(incentive.incentive_id, value, whole, incentive.state))
     return taken
 
 
 def give_back(
-    tenant_id: str, grant: Grant, limit_terms: Mapping[str, LimitTerms], before: Fraction, share: Fraction
+    tenant_id: str, grant: Grant, limit_terms: Mapping[str, LimitTerms], before: ReversedSoFar, after: ReversedSoFar
 ) -> list[CounterCredit]:
-    """What the counters of a grant get back when the share reversed goes from `before` to `share`.
+    """What the counters of a grant get back when what is reversed goes from `before` to `after`.
 
     A counter gets back what its own window gave, however long ago; a limit that is gone counts nothing.
     """
@@ -239,7 +280,7 @@ def give_back(
     credited = []
     for use in grant.uses:
         if terms := limit_terms.get(use.limit_id):
-            amount = _measure_credit(use, terms, grant, share) - _measure_credit(use, terms, grant, before)
+            amount = _measure_credit(use, terms, grant, after) - _measure_credit(use, terms, grant, before)
             if amount:
                 owner = grant.user_id if terms.per_user else ""
                 counter = CounterKey(tenant_id, use.limit_id, owner, use.key, use.window_start)
@@ -274,6 +315,8 @@ def read_grant(settled: Settled) -> Grant:
                 currency=rewards[made.reward_index].currency,
                 reversed_value=0,
                 state="granted",
+                reward_index=made.reward_index,
+                on_partial=rewards[made.reward_index].on_partial,
             )
             for made in settled.incentives
         ],
@@ -285,16 +328,16 @@ def take_event_back(
     grants: Sequence[Grant],
     lost: Sequence[Grant],
     limit_terms: Mapping[str, LimitTerms],
-    before: Fraction,
-    share: Fraction,
+    before: ReversedSoFar,
+    after: ReversedSoFar,
 ) -> tuple[list[tuple[Grant, IncentiveReversal]], list[CounterCredit]]:
-    """What is taken of the SIMPLE `grants` of an event when the share reversed goes from `before` to `share`, and in whole of
+    """What is taken of the SIMPLE `grants` of an event when what is reversed goes from `before` to `after`, and in whole of
     those that quests have `lost` by it; and what counters get back for that.
     """
-    earned = [(grant, before, share) for grant in grants]
-    earned += [(grant, Fraction(0), Fraction(1)) for grant in lost]
-    taken = [(grant, each) for grant, *shares in earned for each in take_back(grant, *shares)]
-    return taken, [each for grant, *shares in earned for each in give_back(tenant_id, grant, limit_terms, *shares)]
+    earned = [(grant, before, after) for grant in grants]
+    earned += [(grant, NOTHING_YET, WHOLE) for grant in lost]
+    taken = [(grant, each) for grant, *change in earned for each in take_back(grant, *change)]
+    return taken, [each for grant, *change in earned for each in give_back(tenant_id, grant, limit_terms, *change)]
 
 
 def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalReason:
@@ -308,17 +351,11 @@ def _weigh_line(line: Line, of: int, before: TakenLine) -> TakenLine | ReversalR
     return TakenLine(share, whole)
 
 
-def _reach(incentive: GrantedIncentive, grant: Grant, share: Fraction) -> int:
-    if share == 1:
-        return incentive.value
-    divisible = KINDS[incentive.kind].list_currencies and not grant.instance
-    return int(incentive.value * share) if divisible else 0
-
-
-def _measure_credit(use: CounterUse, terms: LimitTerms, grant: Grant, share: Fraction) -> int:
-    if share == 1:
+def _measure_credit(use: CounterUse, terms: LimitTerms, grant: Grant, so_far: ReversedSoFar) -> int:
+    nothing_left = bool(grant.incentives) and all(reach(each, grant, so_far)[1] for each in grant.incentives)
+    if so_far.share == 1 or nothing_left:
         return use.amount
     if terms.measure == "count":
         return 0
     counted = [h for h in grant.incentives if h.kind == terms.reward_kind and terms.currency in (None, h.currency)]
-    return sum(_reach(incentive, grant, share) for incentive in counted)
+    return sum(reach(incentive, grant, so_far)[0] for incentive in counted)

@@ -28,6 +28,8 @@ from fillip.manage.explain.checks import EventContext, check_eligibility, check_
 from fillip.manage.explain.conflict import check_conflict_now
 from fillip.manage.explain.explanation import build_explanation, check_decided, is_obstacle
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
+from fillip.manage.explain.returns import explain_returns
+from fillip.manage.explain.returns_postgres import read_returns, recall_reader
 from fillip.manage.explain.rewards import check_worth
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
@@ -78,7 +80,13 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
         checks.append(Check(check="quest", passed=True, message=message, instances=[described]))
     uses = msgspec.convert(row.limits, list[CounterUse])
     checks += await work.compute(check_decided, context, row.reason, row.outranked_by, uses)
-    return build_explanation(context, checks, row.outcome, row.reason, as_of="decision", decision_id=decision_id)
+    explanation = build_explanation(context, checks, row.outcome, row.reason, as_of="decision", decision_id=decision_id)
+    rewards = context.campaign_version.campaign.rewards
+    asks = row.outcome == "granted" and any(reward.on_partial == "reevaluate" for reward in rewards)
+    if asks and (returns := await read_returns(work.connection, work.caller, row)):
+        read = await recall_reader(work.connection, work.caller, row, context.event.action)
+        explanation.returns = await work.compute(explain_returns, context, read, returns)
+    return explanation
 
 
 @router.get("/campaigns/{campaign_id}/explain")

@@ -1,7 +1,7 @@
 """Reversals: asked for here or by an event of action `fillip.reversal`, and what came of them."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -14,10 +14,12 @@ from fillip.core.event import REVERSAL
 from fillip.core.ledger.reversal import ReversalRequest, read_reversal
 from fillip.core.problem import Fault
 from fillip.core.quest.instance import QuestState
+from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import OwnId, Part, Source, UserId, give_examples
 from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, TimedPages
+from fillip.manage.action.postgres import actions
 from fillip.manage.event.postgres import find_recorded
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.reversal import postgres
@@ -60,6 +62,7 @@ class ReversalPart(Part):
             "lines": [{"line": "sku-1", "amount": 500, "of": 1000}],
             "of": 2000,
         },
+        {"reversal_id": "return-11", "event_id": "order-9", "amount": 500, "of": 2000, "after": {"amount_cents": 1500}},
     )
 
     reversal_id: OwnId = Field(description="An id of yours, apart from those of events: asked twice, it counts once")
@@ -69,6 +72,11 @@ class ReversalPart(Part):
     amount: Amount | None = None
     lines: list[LinePart] = Field([], max_length=200)
     of: Amount | None = None
+    after: dict[str, Any] | None = Field(
+        None,
+        description="With a part: all attributes of the original as they are when it is gone, by the schema of its action. Rewards that are"
+        " `reevaluate` on returns in part go by it",
+    )
     reason: str | None = Field(None, max_length=500)
 
 
@@ -118,6 +126,20 @@ class StepTakenAnswer(BaseModel):
     done: int
 
 
+class ReevaluationAnswer(BaseModel):
+    """What asking again for an incentive came to: whether the campaign's rule was `met` by what is left of the event, and what the
+    reward would be `worth` for that; null where the reversal did not tell what is left.
+
+    `taken` is what this reversal and those before it were to take of the incentive, `whole`: nothing is left of it.
+    """
+
+    incentive_id: UUID
+    met: bool | None
+    worth: int | None
+    taken: int
+    whole: bool
+
+
 class UndoneAnswer(BaseModel):
     """A quest instance that the original, or a part of it, was taken out of, with its state before and after."""
 
@@ -139,10 +161,12 @@ class ReversalAnswer(BaseModel):
     amount: int | None
     lines: list[LinePart]
     of: int | None
+    after: dict[str, Any] | None
     note: str | None = Field(description="The reason that was sent with it")
     state: Literal["waiting", "applied", "nothing", "refused"]
     reason: str = Field(examples=["applied"])
     incentives: list[TakenAnswer]
+    reevaluations: list[ReevaluationAnswer]
     limits: list[ReturnAnswer]
     quests: list[UndoneAnswer]
     received_at: datetime
@@ -158,7 +182,8 @@ async def create_reversal(
     422 where the event's source is needed and was not given: several sources have an event of this id (named), or it has
     not come yet. 409 where the same `reversal_id` was asked for before with another body.
     """
-    data = body.model_dump(exclude={"reversal_id", "user_id"}, exclude_none=True)
+    data = body.model_dump(exclude={"reversal_id", "user_id", "after"}, exclude_none=True)
+    data |= {} if body.after is None else {"after": body.after}  # with its nulls
     try:
         order = read_reversal(data)
     except Unreadable as error:
@@ -166,6 +191,8 @@ async def create_reversal(
     if known := await _find_known(work, body, order):
         return known
     event_source, user_id = await _find_original(work, body)
+    if body.after is not None:
+        await _check_after(work, body.event_id, event_source, body.after)
     data["event_source"] = event_source  # the log decides alone, whatever comes of this id before it is read
     event_log = find_app_state(request).event_log
     if event_log is None:
@@ -242,7 +269,16 @@ async def _find_original(work: UnitOfWork, body: ReversalPart) -> tuple[str, str
     return body.event_source or "", body.user_id or ""
 
 
+async def _check_after(work: UnitOfWork, event_id: str, event_source: str, after: dict[str, Any]) -> None:
+    """Raises Invalid where what is left is none of the original's action; of an original that has not come a worker finds it."""
+    known = await find_recorded(work.connection, work.caller, event_id, event_source)
+    action = await actions.seek(work.connection, work.caller, known.action) if known else None
+    if action and (wrong := find_faults(action.schema, after, "/after")):
+        raise Invalid("what is left of the event does not meet its action's schema", faults=wrong)
+
+
 def _describe_reversal(row: postgres.ReversalRow) -> ReversalAnswer:
-    asked = {"amount": None, "lines": [], "of": None, "reason": None} | row.request
-    parts = {name: asked[name] for name in ("amount", "lines", "of")}
-    return ReversalAnswer(**row._mapping, **parts, note=asked["reason"], limits=row.counters)
+    asked = {"amount": None, "lines": [], "of": None, "after": None, "reason": None} | row.request
+    parts = {name: asked[name] for name in ("amount", "lines", "of", "after")}
+    told = dict(row._mapping) | {"reevaluations": row.reevaluations or []}
+    return ReversalAnswer(**told, **parts, note=asked["reason"], limits=row.counters)

@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter as Sums
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,17 @@ from fillip.core.backtest.result import Difference, Differences, Said, Worth
 from fillip.core.backtest.simulation import Decided
 from fillip.core.event import Event
 from fillip.core.ledger.decision import identify_incentive
-from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, give_back, read_terms
+from fillip.core.ledger.reversal import (
+    NOTHING_YET,
+    WHOLE,
+    Grant,
+    GrantedIncentive,
+    LimitTerms,
+    Reevaluation,
+    ReversedSoFar,
+    give_back,
+    read_terms,
+)
 from fillip.core.limit import Counter, CounterKey, CounterUse, Frame, Limit
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backtest.past_postgres import PastLedger
@@ -34,6 +44,7 @@ _SQL = {
 _FIRST = datetime(1, 1, 2, tzinfo=UTC), UUID(int=0)
 _LOW_BITS = 2**64 - 1
 _read_worth = msgspec.json.Decoder(list[Worth]).decode
+_read_reevaluations = msgspec.json.Decoder(list[Reevaluation]).decode
 _read_uses = msgspec.json.Decoder(list[CounterUse]).decode
 
 
@@ -154,8 +165,7 @@ async def load_others_use(
         for row in rows:
             grant = _read_grant(row)
             own.update(_add_up(tenant_id, grant, shared))
-            reversed_share = row["decision_id"] in lost if grant.instance else Fraction(row["share"] or 0)
-            for credit in give_back(tenant_id, grant, shared, Fraction(0), Fraction(reversed_share)):
+            for credit in give_back(tenant_id, grant, shared, NOTHING_YET, _read_reversed(row, lost)):
                 own[credit.counter, credit.part] -= credit.amount
     return OthersUse(ledger, own)
 
@@ -184,7 +194,7 @@ def _add_up(tenant_id: str, grant: Grant, shared: Mapping[str, LimitTerms]) -> S
 
 def _read_grant(row: Row) -> Grant:
     """As it was granted."""
-    worth = _read_worth(row["reward_values"])
+    rewards = zip(row["given"], _read_worth(row["reward_values"]), strict=True)
     return Grant(
         decision_id=row["decision_id"],
         campaign_id=row["campaign_id"],
@@ -200,10 +210,20 @@ def _read_grant(row: Row) -> Grant:
                 currency=each.currency,
                 reversed_value=0,
                 state="granted",
+                reward_index=index,
+                on_partial=row["on_partial"][index],
             )
-            for index, each in enumerate(worth)
+            for index, each in rewards
         ],
     )
+
+
+def _read_reversed(row: Row, lost: Set[UUID]) -> ReversedSoFar:
+    """What was taken back of a grant; of a quest's all, or nothing."""
+    if row["instance"]:
+        return WHOLE if row["decision_id"] in lost else NOTHING_YET
+    asked = _read_reevaluations(row["reevaluations"] or "[]")
+    return ReversedSoFar(Fraction(row["share"] or 0), {}, {each.incentive_id: each for each in asked})
 
 
 def _tell_grant(row: Row) -> Difference:

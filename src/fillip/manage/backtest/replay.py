@@ -163,7 +163,7 @@ class Replay:
             if each.user_id in self._queue.users:
                 is_reversed, waiting = self._queue.meet(event.key, each.mark)
                 if is_reversed:
-                    self._simulation.reversals.expect(event.key)
+                    self._simulation.reversals.expect(event.key, event.action, event.occurred_at)
                 turns += [Turn(self.events, reversal, book) for reversal in waiting]
         await self._decide_under(book, events, granted, turns)
 

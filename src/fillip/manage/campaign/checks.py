@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.check_definition import check_definition
 from fillip.core.campaign.check_exclusive import check_exclusive, check_group
+from fillip.core.campaign.check_returns import check_reevaluated
 from fillip.core.campaign.vocabulary import Vocabulary
 from fillip.core.ports import Caller
 from fillip.core.problem import Fault
@@ -34,6 +35,7 @@ def check_campaign(campaign: Campaign, vocabulary: Vocabulary) -> dict[str, Chec
                 break
     refuse(faults)
     refuse(check_cost(campaign.expressions, checked))
+    refuse(list(check_reevaluated(campaign, checked)))
     return checked
 
 

@@ -12,7 +12,7 @@ from fillip.core.campaign.campaign import Campaign, CheckedExpression
 from fillip.core.campaign.formula import MAX_VALUE, Rounding
 from fillip.core.campaign.hours import Weekday
 from fillip.core.campaign.period_end import MOST_AFTER, Period
-from fillip.core.campaign.reward import MAX_REWARDS, RewardKind
+from fillip.core.campaign.reward import MAX_REWARDS, OnPartial, RewardKind
 from fillip.core.local_day import Zone, end_day, find_last, start_day
 from fillip.core.redemption import REDEMPTION
 from fillip.http.fields import (
@@ -102,6 +102,11 @@ class RewardPart(Part):
     )
     badge: ObjectId | None = Field(None, description="A badge of /v1/badges, which a user can hold once")
     variants: list[ObjectId] = Field([], max_length=8, description="Those of the campaign's that get it; empty: all")
+    on_partial: OnPartial | None = Field(
+        None,
+        description="What a return of a part of the event takes: nothing before the whole (keep), its share (prorate), or what the rule and"
+        " the formula, asked again for what is left, no longer give (reevaluate); of points and cashback prorate, else keep",
+    )
 
 
 class StreakPart(Part):

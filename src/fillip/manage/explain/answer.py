@@ -139,6 +139,19 @@ class EventAnswer(BaseModel):
     attributes: dict[str, Any]
 
 
+class AskedAgainAnswer(BaseModel):
+    """A return in part that asked again: the attributes that the event was left with, and what the rule and the rewards come to for them.
+
+    What it took is in `reevaluations` of the reversal.
+    """
+
+    reversal_id: str
+    reversal_source: str
+    attributes: dict[str, Any]
+    rules: list[RuleAnswer]
+    rewards: list[WorthAnswer]
+
+
 class ExplanationAnswer(BaseModel):
     """Why an event earned something from a campaign, or why not. `summary` says it in a sentence.
 
@@ -188,3 +201,6 @@ class ExplanationAnswer(BaseModel):
         " archived, or the event lies in the future",
     )
     would: WouldAnswer | None = Field(None, description="Null where there is no obstacle")
+    returns: list[AskedAgainAnswer] = Field(
+        [], description="Of a decision, the newest 20 returns in part that asked again, the earliest first"
+    )

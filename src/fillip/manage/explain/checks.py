@@ -132,10 +132,15 @@ def _check_cohort(context: EventContext) -> Check:
 
 
 def _check_rules(context: EventContext) -> Check:
-    rules = [_explain_trigger(context, trigger) for trigger in context.triggers]
+    rules = explain_rules(context)
     met = any(rule.met for rule in rules)
     message = wording.tell_rules(rules)
     return Check(check="rule", passed=met, reason=None if met else "rule", message=message, rules=rules)
+
+
+def explain_rules(context: EventContext) -> list[RuleAnswer]:
+    """Each rule that looks at the event, with its conditions."""
+    return [_explain_trigger(context, trigger) for trigger in context.triggers]
 
 
 def _explain_trigger(context: EventContext, trigger: Trigger) -> RuleAnswer:

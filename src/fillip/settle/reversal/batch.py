@@ -13,10 +13,12 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.book.book import Book
 from fillip.core.campaign.quest import Quest
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.ledger.points import PointsToReverse
+from fillip.core.ledger.reevaluation import is_readable, is_reevaluated, reevaluate, tell_decided_by
 from fillip.core.ledger.reversal import (
     CounterCredit,
     Grant,
@@ -85,6 +87,7 @@ class ReversalBatch:
         every = (incentive for some in self._grants.values() for grant in some for incentive in grant.incentives)
         self._incentives = {incentive.incentive_id: incentive for incentive in every}
         self._badges = dict(found.badges_by_incentive)
+        self._decided_by = dict(found.decided_by)
         self._lowered: dict[tuple[InstanceKey, str, UUID], int] = {}
         self._versions: dict[Version, Quest] = {}
         for place, history in self._histories.items():
@@ -119,7 +122,7 @@ class ReversalBatch:
         for version in (each.campaign_version for candidate in match.candidates for each in candidate.versions):
             if quest := version.campaign.quest:
                 self._versions[event.tenant_id, version.campaign_id, version.version] = quest
-        self._known[key] = RecordedEvent(event.user_id, event.action)
+        self._known[key] = RecordedEvent(event.user_id, event.action, event.occurred_at)
         self._note_contributions(key)
         for each in settled:
             self._note_grant(key, each)
@@ -134,15 +137,20 @@ class ReversalBatch:
         """At the time of the event that brings it about: its own, or the original that it waited for."""
         tenant = self._tenants[event.tenant_id] = event.book.tenant
         at = event.occurred_at if tenant.clock == "history" else event.received_at
-        done = await self._reverse(pending, at)
+        done = await self._reverse(pending, event.book, at)
         self._done.pop(pending.key, None)
         self._done[pending.key] = done
 
-    async def _reverse(self, pending: PendingReversal, at: datetime) -> SettledReversal:
+    async def _reverse(self, pending: PendingReversal, book: Book, at: datetime) -> SettledReversal:
         before = self._so_far.get(pending.original, ReversedSoFar())
+        grants = [grant for grant in self._read_grants(pending.original) if not grant.instance]
         after = self._weigh(pending, before)
         if not isinstance(after, ReversedSoFar):
             return SettledReversal(pending, *after)
+        original = self._known.get(pending.original)
+        if original and not is_readable(pending.request, original.action, original.occurred_at, book):
+            return SettledReversal(pending, "refused", "unreadable_after")
+        after = reevaluate(pending.request, grants, self._decided_by, before, after)
         places = sorted(self._contributions.get(pending.original, ()))
         standing = [place for place in places if self._find(place).state != "reversed"]
         histories = {place: await self._find_history(place) for place in standing}
@@ -151,12 +159,11 @@ class ReversalBatch:
             for place, history in histories.items()
             if (each := await self._reverse_instance(pending, place, history, after.share))
         ]
-        grants = [grant for grant in self._read_grants(pending.original) if not grant.instance]
         if not grants and not histories:
             return SettledReversal(pending, "nothing", "earned_nothing")
         self._so_far[pending.original] = after
         lost, mine = self._list_lost(pending, reversed_instances), terms_of(pending.tenant_id, self._state.limit_terms)
-        taken, credited = take_event_back(pending.tenant_id, grants, lost, mine, before.share, after.share)
+        taken, credited = take_event_back(pending.tenant_id, grants, lost, mine, before, after)
         given = [self._credit(each) for each in credited]
         told = [each for grant, some in taken for each in self._take(pending, grant, some, at)]
         return SettledReversal(pending, "applied", "applied", taken, given, reversed_instances, told, after)
@@ -184,6 +191,8 @@ class ReversalBatch:
         for made in settled.incentives:
             if badge := rewards[made.reward_index].badge:
                 self._badges[made.incentive_id] = (*settled.request.user, badge)
+        if is_reevaluated(grant):
+            self._decided_by[grant.decision_id] = tell_decided_by(settled)
         self._incentives |= {each.incentive_id: each for each in grant.incentives}
         self._grants.setdefault(key, []).append(grant)
 

@@ -1,8 +1,12 @@
 -- What was granted for these events. Locks nothing: decisions never change. Whether caps are given back goes by the version of the campaign that granted.
--- `rewards` is how many reward indexes its incentives may have: what a variant was given may be the last of the version's rewards.
+-- `rewards` is how many reward indexes its incentives may have: what a variant was given may be the last of the version's rewards; `on_partial` is what each of
+-- these says of returns in part.
 SELECT d.tenant_id, d.event_key, d.decision_id, d.campaign_id, d.user_id, d.instance, d.limits::text AS limits,
        jsonb_array_length(CASE WHEN d.variant IS NULL THEN d.reward_values ELSE v.definition -> 'rewards' END) AS rewards,
-       coalesce((v.definition ->> 'give_back')::bool, true) AS give_back
+       coalesce((v.definition ->> 'give_back')::bool, true) AS give_back,
+       ARRAY(
+           SELECT reward ->> 'on_partial' FROM jsonb_array_elements(v.definition -> 'rewards') WITH ORDINALITY AS r (reward, place) ORDER BY place
+       ) AS on_partial
 FROM unnest($1::text[], $2::uuid[]) AS asked (tenant_id, event_key)
 CROSS JOIN LATERAL (
     SELECT * FROM decision g

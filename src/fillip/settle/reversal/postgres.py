@@ -3,22 +3,39 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 from msgspec import json
 
+from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.quest import Quest
+from fillip.core.errors import Unreadable
 from fillip.core.ledger.decision import identify_incentive
 from fillip.core.ledger.points import PointsToReverse, WalletKey
-from fillip.core.ledger.reversal import Grant, GrantedIncentive, LimitTerms, ReversalRequest, ReversedSoFar, TakenLine
+from fillip.core.ledger.reevaluation import DecidedBy
+from fillip.core.ledger.reversal import (
+    Grant,
+    GrantedIncentive,
+    LimitTerms,
+    Reevaluation,
+    ReversalRequest,
+    ReversedSoFar,
+    TakenLine,
+)
 from fillip.core.ledger.stock import BadgeKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import CounterUse
+from fillip.core.named_list import NamedList
 from fillip.core.quest.batch import InstanceKey
 from fillip.core.quest.instance import Contribution
 from fillip.core.quest.reversal import InstanceHistory
+from fillip.core.schema.coerce import build_coercer
+from fillip.core.schema.reader import Read, ReadEvent, build_event_coercer
+from fillip.core.schema.types import derive_type
+from fillip.rows.campaign.postgres import know_lists, name_lists, read_version
 from fillip.rows.columns import to_columns
 from fillip.rows.quest.postgres import read_instance
 from fillip.settle.reversal.rows import list_inbox_updates, list_lines, list_lowered, list_reversals, list_taken
@@ -37,7 +54,11 @@ SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).pa
 _requests = json.Decoder(ReversalRequest)
 _uses = json.Decoder(list[CounterUse])
 _quests = json.Decoder(Quest)
+_reevaluations = json.Decoder(list[Reevaluation])
+_keep_version = lru_cache(maxsize=256)(read_version)
+"""Of the same content the same, with its compiled rules."""
 PAGE = 1_000  # contributions replayed at a time
+_INCENTIVE = GrantedIncentive.__struct_fields__[:-1]
 _PLACE = (*InstanceKey._fields[:3], "instance_key", "occurrence")
 
 
@@ -66,14 +87,17 @@ class PostgresReversals:
     async def read_reversed_so_far(self, pending: Sequence[PendingReversal]) -> Mapping[EventKey, ReversedSoFar]:
         """See Reversals."""
         rows = await self._fetch("read_reversed_shares", sorted({each.original for each in pending}))
-        shares = {(tenant, event): Fraction(share) for tenant, event, share in rows}
+        shares = {(row["tenant_id"], row["event_key"]): row for row in rows}
         lines: dict[EventKey, dict[str, TakenLine]] = {}
         if wanted := sorted({(*each.original, line) for each in pending for line in each.request.line_names}):
             for row in await self._connection.fetch(SQL["read_lines"], *to_columns(wanted, 3)):
                 whole = None if row["whole"] is None else Fraction(row["whole"])
                 of_event = lines.setdefault((row["tenant_id"], row["event_key"]), {})
                 of_event[row["line"]] = TakenLine(Fraction(row["share"]), whole)
-        return {key: ReversedSoFar(share, lines.get(key, {})) for key, share in shares.items()}
+        return {
+            key: ReversedSoFar(Fraction(row["share"]), lines.get(key, {}), _read_reevaluated(row["reevaluations"]))
+            for key, row in shares.items()
+        }
 
     async def lock_histories(self, originals: Sequence[EventKey]) -> InstanceHistories:
         """See Reversals."""
@@ -110,6 +134,31 @@ class PostgresReversals:
             )
             grants.setdefault((row["tenant_id"], row["event_key"]), []).append(grant)
         return grants
+
+    async def read_decided_by(self, grants: Sequence[tuple[str, Grant]]) -> Mapping[UUID, DecidedBy]:
+        """See Reversals."""
+        rows = await self._fetch("read_decided_by", sorted((tenant, grant.decision_id) for tenant, grant in grants))
+        versions = {row["decision_id"]: _read_version(row) for row in rows}
+        asked = sorted(
+            {
+                (row["tenant_id"], name, row["book_version"])
+                for row in rows
+                for name in name_lists(versions[row["decision_id"]])
+            }
+        )
+        lists: dict[tuple[str, int], dict[str, NamedList]] = {}
+        for row in await self._connection.fetch(SQL["read_lists_then"], *to_columns(asked, 3)) if asked else ():
+            then = lists.setdefault((row["tenant_id"], row["book_version"]), {})
+            then[row["list_id"]] = NamedList(row["version"], json.decode(row["items"]))
+        return {
+            row["decision_id"]: DecidedBy(
+                know_lists(versions[row["decision_id"]], lists.get((row["tenant_id"], row["book_version"]), {})),
+                _read_user(row),
+                row["occurred_at"],
+                _build_event_coercer(row["schema"]),
+            )
+            for row in rows
+        }
 
     async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """See Reversals."""
@@ -150,6 +199,7 @@ class PostgresReversals:
                 await self._connection.execute(SQL[name], *(column for each in tables for column in each.values()))
 
     async def _lock_incentives(self, rows: Sequence[asyncpg.Record]) -> dict[tuple[str, UUID], list[GrantedIncentive]]:
+        policies = {(row["tenant_id"], row["decision_id"]): row["on_partial"] for row in rows}
         ids = sorted(
             (row["tenant_id"], identify_incentive(row["decision_id"], index))
             for row in rows
@@ -157,12 +207,40 @@ class PostgresReversals:
         )
         incentives: dict[tuple[str, UUID], list[GrantedIncentive]] = {}
         for row in await self._fetch("lock_incentives", ids) if ids else ():
-            each = GrantedIncentive(*(row[name] for name in GrantedIncentive.__struct_fields__))
-            incentives.setdefault((row["tenant_id"], row["decision_id"]), []).append(each)
+            decision = (row["tenant_id"], row["decision_id"])
+            on_partial = policies[decision][row["reward_index"]] if policies[decision] else None
+            each = GrantedIncentive(**{name: row[name] for name in _INCENTIVE}, on_partial=on_partial)
+            incentives.setdefault(decision, []).append(each)
         return incentives
 
     async def _fetch(self, name: str, keys: Collection[tuple[object, ...]], *more: object) -> list[asyncpg.Record]:
         return await self._connection.fetch(SQL[name], *to_columns(keys, 2), *more)
+
+
+def _read_reevaluated(text: str | None) -> dict[UUID, Reevaluation]:
+    found = _reevaluations.decode(text) if text else []
+    return {each.incentive_id: each for each in found}
+
+
+def _read_version(row: asyncpg.Record) -> CampaignVersion:
+    return _keep_version(row["campaign_id"], row["campaign_version"], "running", row["definition"], row["checked"])
+
+
+def _read_user(row: asyncpg.Record) -> Mapping[str, object]:
+    try:
+        return _build_user_coercer(row["user_schema"])(json.decode(row["user_attributes"] or "{}"))
+    except Unreadable:  # no rule has read it then
+        return {}
+
+
+@lru_cache(maxsize=256)
+def _build_user_coercer(schema: str) -> Read:
+    return build_coercer(derive_type(json.decode(schema)))
+
+
+@lru_cache(maxsize=256)
+def _build_event_coercer(schema: str) -> ReadEvent:
+    return build_event_coercer(json.decode(schema))
 
 
 def _read_place(row: asyncpg.Record) -> InstanceKey:

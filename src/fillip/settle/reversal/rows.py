@@ -31,6 +31,7 @@ def list_reversals(reversed_: Sequence[SettledReversal]) -> Columns:
         "counters": [_encode(done.given) for done in reversed_],
         "quests": [_encode([_describe(undone) for undone in done.instances]) for done in reversed_],
         "share": [None if done.so_far is None else str(done.so_far.share) for done in reversed_],
+        "reevaluations": [_list_reevaluations(done) for done in reversed_],
         "occurred_at": [pending.occurred_at for pending in everyone],
         "received_at": [pending.received_at for pending in everyone],
     }
@@ -106,6 +107,12 @@ def list_inbox_updates(reversed_: Sequence[SettledReversal]) -> Columns:
         "reversal_id": [pending.reversal_id for pending, _ in told],
         "reversal_source": [pending.source for pending, _ in told],
     }
+
+
+def _list_reevaluations(done: SettledReversal) -> str | None:
+    """None where nothing was asked again."""
+    found = done.so_far.reevaluated if done.so_far else {}
+    return _encode(list(found.values())) if found else None
 
 
 def _describe(undone: InstanceReversal) -> dict[str, object]:

@@ -7,7 +7,6 @@ is decided in fillip.settle.reversal.batch.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from fractions import Fraction
 from functools import cached_property
 from typing import Protocol
 from uuid import UUID
@@ -20,7 +19,10 @@ from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.event import REVERSAL, Event
 from fillip.core.identity import identify_event
 from fillip.core.ledger.points import PointsToReverse, WalletKey
+from fillip.core.ledger.reevaluation import DecidedBy, is_reevaluated
 from fillip.core.ledger.reversal import (
+    NOTHING_YET,
+    WHOLE,
     CounterCredit,
     Grant,
     InboxUpdate,
@@ -96,6 +98,7 @@ class RecordedEvent(Struct, frozen=True):
 
     user_id: str
     action: str
+    occurred_at: datetime
 
 
 class CounterCreditUse(Struct, frozen=True):
@@ -145,6 +148,9 @@ class Reversals(Protocol):
     async def find_grants(self, originals: Collection[EventKey]) -> Mapping[EventKey, Sequence[Grant]]:
         """What was granted for these, the incentives locked."""
 
+    async def read_decided_by(self, grants: Sequence[tuple[str, Grant]]) -> Mapping[UUID, DecidedBy]:
+        """By decision, what these (tenant, grant) were decided by."""
+
     async def share_limit_terms(self, limits: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], LimitTerms]:
         """(tenant, limit) → what it counts, which does not change until commit or rollback."""
 
@@ -177,6 +183,7 @@ class ReversalContext(Struct, frozen=True):
     instances: InstanceHistories = InstanceHistories()
     grants: Mapping[EventKey, Sequence[Grant]] = {}
     badges_by_incentive: Mapping[UUID, BadgeKey] = {}
+    decided_by: Mapping[UUID, DecidedBy] = {}
 
     @property
     def limits(self) -> set[tuple[str, str]]:
@@ -200,11 +207,10 @@ class ReversalContext(Struct, frozen=True):
 
     def list_credits(self, limit_terms: Mapping[tuple[str, str], LimitTerms]) -> list[CounterCredit]:
         """All that may be given back at most."""
-        none, whole = Fraction(0), Fraction(1)
         return [
             returned
             for key, grant in self._grants()
-            for returned in give_back(key[0], grant, terms_of(key[0], limit_terms), none, whole)
+            for returned in give_back(key[0], grant, terms_of(key[0], limit_terms), NOTHING_YET, WHOLE)
         ]
 
     def _grants(self) -> Iterator[tuple[EventKey, Grant]]:
@@ -225,6 +231,8 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
         if history.instance.completed_by
     }
     grants = await ledger.find_grants(sorted({*originals, *completing}))
+    asked = [(key[0], grant) for key, some in grants.items() for grant in some if is_reevaluated(grant)]
+    decided_by = await ledger.read_decided_by(asked) if asked else {}
     badges = sorted(
         (key[0], grant.user_id, incentive.incentive_id)
         for key, some in grants.items()
@@ -233,7 +241,7 @@ async def look_up(ledger: Reversals, events: Iterable[Event], awaited: Collectio
         if "badge" in KINDS[incentive.kind].members
     )
     badges_by_incentive = await ledger.find_badges(badges) if badges else {}
-    return ReversalContext(pending, waiting, so_far, instances, grants, badges_by_incentive)
+    return ReversalContext(pending, waiting, so_far, instances, grants, badges_by_incentive, decided_by)
 
 
 def note_short(reversed_: Sequence[SettledReversal], short: Mapping[tuple[UUID, UUID], int]) -> list[SettledReversal]:

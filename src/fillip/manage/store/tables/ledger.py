@@ -116,6 +116,7 @@ reversal = make_table(
     uuid("event_key"),
     json("request", "incentives", "counters", "quests"),
     text("share", null=True),
+    json("reevaluations", null=True),
     instant("occurred_at", "received_at", "recorded_at"),
     instant("decided_at", null=True),
 )
