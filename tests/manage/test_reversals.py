@@ -49,6 +49,25 @@ async def test_a_reversal_of_a_known_event_goes_into_the_log_behind_its_users_ev
     assert (await acme.get("/v1/reversals/r1")).status_code == 404  # no worker runs here
 
 
+async def test_what_a_part_leaves_is_an_event_of_the_original_s_action_and_goes_into_the_log_as_it_is(
+    acme: httpx.AsyncClient, plane: Plane, servers: Addresses, topic: str
+) -> None:
+    await open_shop(acme)
+    put_event(plane.dsn, "e1", {"amount_cents": 6000})
+    part = {"reversal_id": "r1", "event_id": "e1", "amount": 500, "of": 2000}
+    for after, at in (
+        ({"amount_cents": "little"}, "/after/amount_cents"),
+        ({"amount_cents": None}, "/after/amount_cents"),
+    ):
+        refused = await acme.post("/v1/reversals", json=part | {"after": after})
+        assert (refused.status_code, [fault["at"] for fault in refused.json()["errors"]]) == (422, [at])
+    whole = await acme.post("/v1/reversals", json={"reversal_id": "r1", "event_id": "e1", "after": {"amount_cents": 1}})
+    assert (whole.status_code, whole.json()["errors"][0]["at"]) == (422, "/after")
+    left = {"amount_cents": 4500, "note": None}
+    assert (await acme.post("/v1/reversals", json=part | {"after": left})).status_code == 202
+    assert (await read_sent(servers, topic))["data"]["after"] == left
+
+
 async def test_of_an_unknown_event_the_source_and_the_user_are_needed(
     acme: httpx.AsyncClient, plane: Plane, topic: str
 ) -> None:

@@ -18,6 +18,13 @@ The day of hour 24 was over 74 hours before what is received; that of hour 0 was
 OWN_ZONES = [None, "Pacific/Kiritimati", "Pacific/Honolulu", "Asia/Kolkata"]
 """Of users: at NOON it is the day after, the same or the same day there, a day apart from New York's or not."""
 AMOUNTS = [0, 99, 100, 101, 200, 250]
+LEFT: list[dict[str, Any]] = [
+    {"amount": 1, "of": 4, "after": {"amount": 200, "shop": "x"}},
+    {"amount": 1, "of": 6, "after": {"amount": 150, "shop": "x"}},
+    {"amount": 1, "of": 4, "after": {"amount": 99, "shop": None}},
+    {"amount": 1, "of": 2, "after": {"shop": "y"}},
+]
+"""What reversals of a part say of it, and of what is left; the last leaves no purchase."""
 PARTS: list[dict[str, Any]] = [
     {},
     {},
@@ -28,6 +35,7 @@ PARTS: list[dict[str, Any]] = [
     {"lines": [{"line": "a", "amount": 2, "of": 3}], "of": 4},
     {"lines": [{"line": "a", "amount": 1, "of": 3}, {"line": "b", "amount": 1}], "of": 4},
     {"lines": [{"line": "a", "amount": 2, "of": 2}], "of": 4},
+    *LEFT,
 ]
 """What reversals say besides the event."""
 
@@ -107,6 +115,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "split": _simple("One reward, two, or none", "event.amount > 99", variants=THREE, rewards=[
         {"kind": "points", "value": 20, "variants": ["most"]},
         {"kind": "cashback", "value": 35, "currency": "EUR", "variants": ["some", "most"]}]),
+    "returned": _simple("What is left is asked again", 'event.amount > 99 && (user.tier == "gold" || event.shop in lists.shops)', rewards=[
+        {"kind": "points", "on_partial": "reevaluate", "formula": {"of": "event.amount", "tiers": [
+            {"at_least": 100, "value": 20}, {"at_least": 151, "percent": "25"}], "rounding": "down"}},
+        {"kind": "points", "value": 7, "currency": "MILES", "on_partial": "keep"}]),
+    "spoilt": _simple("All or nothing of what is left", "event.amount >= 100", rewards=[
+        {"kind": "badge", "badge": "early", "on_partial": "reevaluate"},
+        {"kind": "cashback", "value": 25, "currency": "EUR", "on_partial": "reevaluate"}]),
     "raced": _quest("Two purchases, for one thing or another or nothing", [BUY | {"count": 2}], window_s=DAY_S,
         repeatable=True) | {"variants": THREE, "rewards": [{"kind": "points", "value": 15, "variants": ["some"]},
         {"kind": "cashback", "currency": "EUR", "formula": {"of": "event.amount", "percent": "50", "rounding": "down"},
@@ -142,6 +157,10 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
             {"kind": "badge", "badge": "early", "variants": ["most"]},
             {"kind": "cashback", "value": 25, "currency": "EUR", "variants": ["some"]},
             {"kind": "points", "value": 10, "variants": ["some", "most"]}]),
+    ],
+    "returned": [
+        _simple("What is left is asked again, otherwise", "event.amount >= 200", rewards=[
+            {"kind": "points", "on_partial": "reevaluate", "formula": {"of": "event.amount"}}]),
     ],
     "raced": [
         _quest("One is enough, and the winner is given to both", [BUY], window_s=DAY_S, repeatable=True)

@@ -1,7 +1,7 @@
 """Claims of the reference model: what would be granted for an event, and which claims of it stand against each other."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -33,6 +33,10 @@ def is_counted(reward: Document, counts: tuple[str, str | None]) -> bool:
     return reward["kind"] == kind and currency in (None, reward.get("currency", "POINTS"))
 
 
+Answer = tuple[bool, Mapping[int, int]]
+"""Whether the rule holds for what is left of an event, and the value of each reward for it, by index, 0 where there is none."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A campaign that would grant for this event, if all its limits have room."""
@@ -49,6 +53,8 @@ class Claim:
     gives_back: bool = True
     variant: str | None = None
     shadow: bool = False  # its campaign only tells what it would grant
+    ask: Callable[[Document], Answer] | None = field(default=None, compare=False, repr=False)
+    """Asks the campaign again, as it was decided, for other data of its event."""
     rivals: frozenset[Name] = frozenset()
     """Claims of the same event that are tried before it, any of which leaves it nothing when granted."""
     earlier: frozenset[Name] = frozenset()

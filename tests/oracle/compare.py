@@ -243,6 +243,7 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
     for stored in read_reversals(connection, tenant_id):
         applied = stored.state == "applied"
         bites[f"reversals {stored.reason}"] += 1
+        bites["reversals that asked again and found less"] += applied and stored.found_less
         bites["reversals applied in part"] += applied and stored.in_part
         bites["reversals applied after waiting"] += applied and seen[stored.name] > 1
         bites["quest rewards taken back"] += sum(was == "completed" != state for *_, was, state, _ in stored.quests)

@@ -28,7 +28,7 @@ from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.identity import identify_event
-from fillip.core.ledger import reversal, settlement
+from fillip.core.ledger import reevaluation, reversal, settlement
 from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.decision import DecisionReason, identify_decision
 from fillip.core.ledger.reversal import CounterCredit
@@ -255,13 +255,28 @@ async def _put_nothing(*said: Any, **more: Any) -> None:
     """Limits of definitions are said and never made."""
 
 
+def _reach_nothing(
+    incentive: reversal.GrantedIncentive, grant: reversal.Grant, so_far: reversal.ReversedSoFar
+) -> tuple[int, bool]:
+    """What returns before have taken, as far as asking again knows."""
+    return (0, False) if so_far.reevaluated else _reach(incentive, grant, so_far)
+
+
+def _reach_although_kept(incentive: reversal.GrantedIncentive, *rest: Any) -> tuple[int, bool]:
+    """A part takes its share of all that can be divided."""
+    return _reach(replace(incentive, on_partial=None), *rest)
+
+
 _OWN_SOURCE = property(lambda self: self.source)
 _IS_NEWEST = (
     "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (i.tenant_id, i.campaign_id))"
 )
+_IS_NEWEST_OF_DECIDED = (
+    "v.version = (SELECT c.version FROM campaign c WHERE (c.tenant_id, c.campaign_id) = (d.tenant_id, d.campaign_id))"
+)
 _ALL_TAKEN = "SELECT unnest($4::uuid[]) AS event_key, $1::text, $2::text, $3::int"
 _ALL_INDEXES = "CASE WHEN d.variant IS NULL THEN d.reward_values ELSE v.definition -> 'rewards' END"
-_weigh_reversal, _weigh_line = reversal.weigh_reversal, reversal._weigh_line
+_weigh_reversal, _weigh_line, _reach = reversal.weigh_reversal, reversal._weigh_line, reversal.reach
 _lower, _credit = undoing._lower, ReversalBatch._credit
 _is_void, _list_taken = undoing._is_void, undoing._list_taken
 _drop_duplicates, _decide, _number = stage._drop_duplicates, settlement.decide, settlement._number
@@ -453,6 +468,19 @@ FAULTS = [
         "rolling windows that stay used",
         _attribute(reversal, "CounterCredit", lambda counter, amount, part: CounterCredit(counter, amount)),
     ),
+    Fault(
+        "what is left asked of today's version",
+        _sql("read_decided_by", "v.version = d.campaign_version", _IS_NEWEST_OF_DECIDED, reversal_postgres.SQL),
+    ),
+    Fault(
+        "what is left asked of today's lists",
+        _sql("read_lists_then", "n.version <= asked.book_version", "true", reversal_postgres.SQL),
+    ),
+    Fault("a return that gives again what one before it took", _attribute(reevaluation, "reach", _reach_nothing)),
+    Fault("what is left that is not asked", _attribute(reevaluation, "read_left", lambda *said: None)),
+    Fault("the rule not asked of what is left", _attribute(reevaluation, "hold_rule", lambda *said: True)),
+    Fault("a reward that is kept, taken in part", _attribute(reversal, "reach", _reach_although_kept)),
+    Fault("what is left taken whatever it is", _attribute(reversal_batch, "is_readable", lambda *said: True)),
     Fault("points of every currency given back", _attribute(reversal, "_measure_credit", _credit_of_each)),
     Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False)),
     Fault(

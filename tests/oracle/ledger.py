@@ -59,7 +59,9 @@ def _read_reversal(row: Mapping[str, Any]) -> StoredReversal:
     quests = tuple((q["campaign_id"], q["instance"], q["was"], q["state"], _read_taken(q)) for q in row["quests"])
     in_part = "of" in row["request"]
     name = name_event(row["reversal_source"], row["reversal_id"])
-    return StoredReversal(name, row["state"], row["reason"], in_part, uses, counters, quests)
+    found_less = any(each["worth"] and each["taken"] for each in row["reevaluations"] or ())
+    who = {"name": name, "state": row["state"], "reason": row["reason"], "in_part": in_part}
+    return StoredReversal(**who, uses=uses, counters=counters, quests=quests, found_less=found_less)
 
 
 def _read_taken(quest: Mapping[str, Any]) -> dict[str, tuple[int, int, int]]:

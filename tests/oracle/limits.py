@@ -45,14 +45,22 @@ class Return:
     told: tuple[tuple[Name, int, int], ...] = ()
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What was taken back of a grant: its share, and of each reward that was asked for again (value, whether it is gone), by index."""
+
+    share: Fraction = Fraction(0)
+    again: Mapping[int, tuple[int, bool]] = field(default_factory=dict)
+
+
 @dataclass
 class Tills:
-    """All counters, from nothing, and all that was granted, with the share of each grant that was taken back."""
+    """All counters, from nothing, and all that was granted, with what was taken back of each grant."""
 
     used: dict[CounterName, int] = field(default_factory=lambda: defaultdict(int))
     rolling: dict[CounterName, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))  # by part
     granted: dict[Name, Claim] = field(default_factory=dict)
-    taken: dict[Name, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    taken: dict[Name, "Taken"] = field(default_factory=lambda: defaultdict(Taken))
     pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
     told: set[Name] = field(default_factory=set)  # what would be granted of what is in shadow
     held: set[tuple[str, str]] = field(default_factory=set)  # (user, badge)
@@ -85,6 +93,8 @@ class Tills:
         past = self.pasts[reversal.event].weigh(reversal)
         if isinstance(past, tuple):
             return Return(undoing, *past)
+        if not undoing.readable:
+            return Return(undoing, "refused", "unreadable_after")
         shares = dict(self._list_earned(undoing, past.share))
         if not shares and not undoing.involved:
             return Return(undoing, "nothing", "earned_nothing")
@@ -94,15 +104,22 @@ class Tills:
         told: list[tuple[Name, int, int]] = []
         for name, share in shares.items():
             claim, before = self.granted[name], self.taken[name]
+            after = ask_again(claim, before, share, reversal.after)
             for touch in claim.touches if claim.gives_back else ():
-                if amount := _return(claim, touch, share) - _return(claim, touch, before):
+                if amount := _return(claim, touch, after) - _return(claim, touch, before):
                     given[touch.counter].append(amount)
                     self._use(touch, -amount)
             for reward in claim.rewards:
-                value = reach(claim, reward, share) - reach(claim, reward, before)
-                told += [(name, reward["index"], value)] if value or share == 1 else []
-            self.taken[name] = share
-            self.held -= claim.badges if share == 1 else set()
+                (value, gone), (value_before, gone_before) = reach(claim, reward, after), reach(claim, reward, before)
+                told += (
+                    [(name, reward["index"], value - value_before)]
+                    if value > value_before or gone > gone_before
+                    else []
+                )
+                self.held -= (
+                    {(claim.user, reward["badge"])} if gone and not gone_before and "badge" in reward else set()
+                )
+            self.taken[name] = after
         used = {counter: before_all[counter] for counter in given}
         return Return(undoing, "applied", "applied", given, used, tuple(told))
 
@@ -147,14 +164,43 @@ class Tills:
                 yield name, WHOLE
 
 
-def reach(claim: Claim, reward: Document, share: Fraction) -> int:
-    """What a share takes of a reward: all, or of what can be divided its part, rounded down."""
-    divisible = reward["kind"] in DIVISIBLE and not claim.instance
-    return int(reward.get("value", 0) * (share if share == 1 or divisible else NONE))
+def ask_again(claim: Claim, before: Taken, share: Fraction, left: Document | None) -> Taken:
+    """What will have been taken of a grant once so much of its event is gone, and this is left of it, where that is told.
+
+    Of several returns the least counts: what is gone stays gone.
+    """
+    again = dict(before.again)
+    for reward in claim.rewards:
+        if reward.get("on_partial") != "reevaluate" or share == 1:
+            continue
+        index, granted = reward["index"], reward.get("value", 0)
+        value, gone = reach(claim, reward, before)
+        due, lost = _prorate(claim, reward, share), False
+        if left is not None and claim.ask:
+            met, worth = claim.ask(left)
+            less = granted - min(granted, max(worth[index], 0) if "formula" in reward else granted)
+            lost = not met or (granted > 0 and less == granted)
+            due = granted if lost else less if reward["kind"] in DIVISIBLE else 0
+        again[index] = max(value, due), gone or lost
+    return Taken(share, again)
 
 
-def _return(claim: Claim, touch: Touch, share: Fraction) -> int:
-    """What a counter gets back for a share: of a value its parts, of a grant that counts one nothing but the whole."""
-    if share == 1:
+def reach(claim: Claim, reward: Document, taken: Taken) -> tuple[int, bool]:
+    """What is taken of a reward, and whether it is gone: all, what asking again came to, or its part where it can be divided."""
+    if taken.share == 1:
+        return reward.get("value", 0), True
+    return taken.again.get(reward["index"]) or (_prorate(claim, reward, taken.share), False)
+
+
+def _prorate(claim: Claim, reward: Document, share: Fraction) -> int:
+    """Its part, rounded down, of what can be divided and is not kept."""
+    divisible = reward["kind"] in DIVISIBLE and not claim.instance and reward.get("on_partial") != "keep"
+    return int(reward.get("value", 0) * (share if divisible else NONE))
+
+
+def _return(claim: Claim, touch: Touch, taken: Taken) -> int:
+    """What a counter gets back: of a value its parts, of a grant that counts one nothing before all of it is gone."""
+    reached = [(each, *reach(claim, each, taken)) for each in claim.rewards]
+    if all(gone for *_, gone in reached):
         return touch.amount
-    return sum(reach(claim, each, share) for each in claim.rewards if touch.counts and is_counted(each, touch.counts))
+    return sum(value for each, value, _ in reached if touch.counts and is_counted(each, touch.counts))

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.oracle.cel import RuleFails, evaluate, read_attributes, read_event
-from tests.oracle.claim import Claim, Document, Touch, is_counted, set_against
+from tests.oracle.claim import Answer, Claim, Document, Touch, is_counted, set_against
 from tests.oracle.ids import draw_variant, hash_parts, is_held_out, name_event
 from tests.oracle.quest import Meeting, QuestLog
 from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
@@ -116,7 +117,7 @@ class Model:
                 self.books[seen.name] = seen.book
                 self.turns += self._turns_of(seen, met)
                 waited = self.desk.call(seen.name)
-                self.turns += [self.desk.take(reversal, self.said) for reversal in waited]
+                self.turns += [self.desk.take(reversal, self.said, seen.book.actions) for reversal in waited]
 
     def _fill_back(self, seen: Seen, campaign_id: str, run: int) -> Iterator[Claim]:
         """What one campaign of today would have for an event of before its launch, unless something stands in the way."""
@@ -148,7 +149,7 @@ class Model:
 
     def _turns_of(self, seen: Seen, met: Sequence[Sequence["Version"]]) -> Iterator[Claim | Undoing]:
         if seen.event["type"] == REVERSAL:
-            yield self.desk.take(read_reversal(seen.event), self.said)
+            yield self.desk.take(read_reversal(seen.event), self.said, seen.book.actions)
             return
         ranked = sorted(chain(*(self._claims_of(seen, each) for each in met)), key=lambda each: each[0])
         newest = {name: campaign["definition"] for name, campaign in seen.book.campaigns.items()}
@@ -190,6 +191,7 @@ class Model:
                 gives_back=version.definition.get("give_back", True),
                 variant=_find_variant(seen, version.campaign, version.definition),
                 shadow=shadow,
+                ask=None if instance else partial(_ask, seen, version.campaign, version.definition),
             )
             yield (-newest.definition.get("priority", 0), since, version.campaign, place), claim
 
@@ -198,6 +200,14 @@ class Model:
         yield from ((instance.offset, instance.name, None, version) for instance, version in done)
         if refused:
             yield refused.offset, refused.name, "too_many_open", meetings[-1].version
+
+
+def _ask(seen: Seen, campaign_id: str, definition: Document, data: Document) -> Answer:
+    """The rule and the rewards of a campaign, for an event with this data in place of its own."""
+    left = replace(seen, event={**seen.event, "data": data})
+    variant = _find_variant(seen, campaign_id, definition)
+    rewards, _ = appraise(definition, variant, seen.event["type"], read_roots(left))
+    return _holds(left, definition), {each["index"]: each.get("value", 0) for each in rewards}
 
 
 def _say(seen: Seen) -> tuple[object, ...]:

@@ -31,6 +31,15 @@ class Reversal:
     event: str
     share: Fraction | None
     lines: Pieces
+    after: Mapping[str, Any] | None = None
+    """What is left of the event, where it is told."""
+
+    def is_readable(self, schema: Mapping[str, Any]) -> bool:
+        """Whether what is left is an event of an action with this schema."""
+        told = self.after or {}
+        types = {name: each["type"] for name, each in schema["properties"].items()}
+        right = all(_is_of(told[name], types[name]) for name in told.keys() & types.keys())
+        return self.after is None or (right and set(schema.get("required", [])) <= told.keys())
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Undoing:
     refusal: tuple[str, str] | None = None
     involved: bool = False
     undone: tuple[Undone, ...] = ()
+    readable: bool = True
+    """What is left of the event, as far as it is told."""
 
     @property
     def name(self) -> str:
@@ -90,8 +101,12 @@ class Desk:
             set()
         )  # the first reversal of an event that is not refused here is not refused by its grants either
 
-    def take(self, reversal: Reversal, said: Mapping[str, tuple[Any, ...]]) -> Undoing:
-        """A reversal whose turn has come; `said` are the events that are recorded: (user, action, …) by id."""
+    def take(
+        self, reversal: Reversal, said: Mapping[str, tuple[Any, ...]], actions: Mapping[str, Mapping[str, Any]]
+    ) -> Undoing:
+        """A reversal whose turn has come; `said` are the events that are recorded: (user, action, …) by id, `actions` the
+        schemas in force.
+        """
         if reversal.event not in said:
             self._waiting[reversal.event].append(reversal)
             return Undoing(reversal, ("waiting", "unknown_event"))
@@ -100,8 +115,10 @@ class Desk:
             return Undoing(reversal, ("refused", "other_user"))
         if action == REVERSAL:
             return Undoing(reversal, ("refused", "is_a_reversal"))
-        self._reversed.add(reversal.event)
-        return self._undo(reversal)
+        readable = reversal.is_readable(actions[action])
+        if readable:
+            self._reversed.add(reversal.event)
+        return self._undo(reversal, readable)
 
     def holds(self, event: str) -> bool:
         """Whether some of an event was taken back, or a reversal of it waits."""
@@ -111,13 +128,15 @@ class Desk:
         """The reversals that have been waiting for an event that was recorded just now: their turn comes again."""
         return self._waiting.pop(event, [])
 
-    def _undo(self, reversal: Reversal) -> Undoing:
+    def _undo(self, reversal: Reversal, readable: bool) -> Undoing:
         instances = [each for each in self._quests.list_of(reversal.user) if "~" not in each[0]]  # not of a shadow
         if not any(involves(instance, reversal.event) for _, instance in instances):
-            return Undoing(reversal)
+            return Undoing(reversal, readable=readable)
         past = self._pasts[reversal.event].weigh(reversal)
         if isinstance(past, tuple):
             return Undoing(reversal, past)
+        if not readable:
+            return Undoing(reversal, ("refused", "unreadable_after"))
         self._pasts[reversal.event] = past
         return Undoing(reversal, None, True, tuple(undo(instances, reversal.event, past.share)))
 
@@ -130,13 +149,18 @@ def read_reversal(event: Mapping[str, Any]) -> Reversal:
     share = Fraction(amount, data["of"]) if "of" in data else None
     pieces = {line["line"]: _read_piece(line, data["of"]) for line in lines}
     name, original = name_event(event["source"], event["id"]), name_original(event)
-    return Reversal(name, event["subject"], original, share, pieces)
+    return Reversal(name, event["subject"], original, share, pieces, data.get("after"))
 
 
 def name_original(event: Mapping[str, Any]) -> str:
     """The event that a reversal takes back: of its own source, unless it names one."""
     data = event["data"]
     return name_event(data.get("event_source", event["source"]), data["event_id"])
+
+
+def _is_of(value: object, types: str | list[str]) -> bool:
+    kinds = {"string": str, "integer": int, "number": int | float, "null": type(None)}
+    return any(isinstance(value, kinds[each]) for each in ([types] if isinstance(types, str) else types))
 
 
 def _read_piece(line: Mapping[str, Any], of: int) -> tuple[Fraction, Fraction | None]:

@@ -56,6 +56,8 @@ class StoredReversal:
     counters: tuple[CounterName, ...]
     quests: tuple[tuple[str, str, str, str, Mapping[str, tuple[int, int, int]]], ...]
     moves: bool = True
+    found_less: bool = False
+    """Whether asking again for what was left of its event found less than was granted, and more than nothing."""
 
 
 class Unordered(Exception):

@@ -36,12 +36,9 @@ def compare_standing(
 
 def _list_incentives(tills: Tills) -> Standing:
     for name, claim in tills.granted.items():
-        share = tills.taken[name]
         for reward in claim.rewards:
-            yield (
-                ("incentive", *name, reward["index"]),
-                ["reversed" if share == 1 else "granted", reach(claim, reward, share)],
-            )
+            value, gone = reach(claim, reward, tills.taken[name])
+            yield ("incentive", *name, reward["index"]), ["reversed" if gone else "granted", value]
 
 
 def _list_counters(tills: Tills) -> Standing:
@@ -56,7 +53,7 @@ def _list_wallets(tills: Tills) -> Standing:
     for name, claim in tills.granted.items():
         for reward in claim.rewards:
             if reward["kind"] == "points":
-                taken = reach(claim, reward, tills.taken[name])
+                taken, _ = reach(claim, reward, tills.taken[name])
                 wallet = claim.user, reward.get("currency", "POINTS")
                 active, reversed_ = sums[wallet]
                 sums[wallet] = [active + reward["value"] - taken, reversed_ + taken]
