@@ -10,6 +10,7 @@ from msgspec import Struct, json
 
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
+from fillip.core.by_hand import GRANT
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
@@ -149,7 +150,7 @@ REVERSAL = "fillip.reversal"
 RESERVED_PREFIX = "fillip."
 """Actions and sources that begin so are Fillip's own."""
 
-ASKED_BY = {REDEMPTION: "POST /v1/redemptions"}
+ASKED_BY = {REDEMPTION: "POST /v1/redemptions", GRANT: "POST /v1/grants"}
 """Own events, by action, and the route that puts each into the log. Its source is its action, and its id is given by who asks."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import UNSET, DecodeError, Struct, json
 
 from fillip.core.book.book import Book, Unbuilt
+from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.envelope import Envelope, read_time
 from fillip.core.errors import Unreadable
 from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place, check_own
@@ -65,6 +66,8 @@ def read_event(
 def _find_reader(book: Book, action: str) -> ReadEvent:
     if action == REVERSAL:
         return _check_reversal
+    if action == GRANT:
+        return _check_grant
     known = book.actions.get(action)
     if known is None:
         raise Unreadable("unknown_action", f"the tenant has no action {action[:100]!r}", at="/type")
@@ -73,6 +76,11 @@ def _find_reader(book: Book, action: str) -> ReadEvent:
 
 def _check_reversal(data: Mapping[str, object], _: datetime) -> dict[str, object]:
     read_reversal(data)
+    return {}
+
+
+def _check_grant(data: Mapping[str, object], _: datetime) -> dict[str, object]:
+    read_grant(data)
     return {}
 
 

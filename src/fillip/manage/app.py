@@ -39,6 +39,7 @@ from fillip.manage.api import (
     events,
     explain,
     gifts,
+    grants,
     holds,
     hot,
     incentives,
@@ -96,6 +97,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     balance_imports.router,
     holds.router,
     gifts.router,
+    grants.router,
 )
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import NONE, EligibilityIndex, OpenSet
 from fillip.core.book.version import Trigger
+from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.cohort import list_mine
 from fillip.core.errors import Unreadable
 from fillip.core.event import REVERSAL, Event, Rejection, is_late
@@ -65,7 +66,9 @@ class Meet:
                     met.append(item)
                 elif item.action == REVERSAL:  # meets no campaign, and is settled all the same
                     met.append(Match(item, ()))
-                elif eligibility and (match := _meet(eligibility, users, refusals)):
+                elif (item.action == GRANT and (match := _meet_by_hand(item, refusals))) or (
+                    eligibility and (match := _meet(eligibility, users, refusals))
+                ):
                     met.append(match)
                 else:
                     unmet.setdefault((item.tenant_id, item.place.topic, item.place.partition), item)
@@ -170,6 +173,15 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
         versions = {cohort: book.cohorts[cohort].version for cohort in present}
     revision = stored.revision if stored else None
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
+
+
+def _meet_by_hand(event: Event, refusals: Refusals) -> Match | None:
+    """The campaign that a grant by hand asks for, whatever its rule, schedule and cohorts are; None where it can grant nothing so."""
+    campaign_version = event.book.campaign_versions.get(read_grant(event.attributes).campaign_id)
+    if campaign_version is None or campaign_version.is_shadow or campaign_version.campaign.quest:
+        return None
+    candidate = _build_version_candidate(event, campaign_version.triggers, {}, NONE, refusals)
+    return Match(event, [candidate], late=is_late(event)) if candidate else None
 
 
 def _apply_rules(

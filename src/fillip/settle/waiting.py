@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fillip.core.by_hand import GRANT
 from fillip.core.match.candidate import Match, is_barred
 
 CampaignKey = tuple[str, str]
@@ -47,7 +48,7 @@ def put_off(
 ) -> tuple[Sequence[Match], Sequence[WaitingRow]]:
     """The matches without the candidates of these campaigns, and what waits for them, in order.
 
-    What is denied whatever else stands does not wait: it moves no quest.
+    What is denied whatever else stands does not wait, nor what is granted by hand: it moves no quest.
     """
     if not backfilling:
         return matches, ()
@@ -57,7 +58,7 @@ def put_off(
         event, now = match.event, []
         for candidate in match.candidates:
             campaign = event.tenant_id, candidate.campaign_version.campaign_id
-            if campaign in backfilling and not is_barred(event, candidate.campaign_version):
+            if campaign in backfilling and event.action != GRANT and not is_barred(event, candidate.campaign_version):
                 waiting.append(WaitingRow(*campaign, event.key))
             else:
                 now.append(candidate)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fillip.core.book.version import CampaignVersion
+from fillip.core.by_hand import GRANT
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event
 from fillip.core.limit import CounterKey, Limit, LimitCharge
@@ -21,16 +22,19 @@ def list_charges(
 ) -> tuple[LimitCharge, ...]:
     """One charge per limit that a grant of `campaign_version` for this event falls under; `values` has one for each reward.
 
-    Raises RuleError from a key expression.
+    A grant by hand falls under those of whatever action the campaign looks at. Raises RuleError from a key expression.
     """
     book, variant = event.book, event.find_variant(campaign_version)
     rewards = campaign_version.campaign.list_rewards(variant)
     key = campaign_version.campaign_id, campaign_version.version, variant
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
+    actions = (
+        {each.action for each in campaign_version.campaign.expressions} if event.action == GRANT else {event.action}
+    )
     charges = [
         _charge(event, limit, _name_counter(event, limit, user, cohorts), rewards, values)
         for limit in limits
-        if limit.action is None or limit.action == event.action
+        if limit.action is None or limit.action in actions
     ]
     return tuple(charges)
 
@@ -67,6 +71,8 @@ def _charge(
 
 
 def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:
+    if limit.key and event.action == GRANT:
+        raise RuleError(f"limit {limit.limit_id} counts by {limit.key}, which a grant by hand does not have")
     key = str(event.book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from fillip.core.book.version import CampaignVersion
+from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.campaign.formula import MAX_VALUE, evaluate
 from fillip.core.event import Event
 from fillip.core.rule import RuleError
@@ -27,7 +28,7 @@ def value_rewards(
     """Evaluate the formulas of what the user gets, and whether it can still be claimed, once for the whole grant.
 
     It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
-    is given.
+    is given. Of a grant by hand, what formulas would give is what it says.
     """
     variant = event.find_variant(campaign_version)
     if fixed := campaign_version.fixed_values.get(variant):
@@ -35,18 +36,22 @@ def value_rewards(
     given = campaign_version.campaign.list_rewards(variant)
     refused: ValueRefusal | None = None
     formulas = campaign_version.formulas
-    if formulas and event.action != campaign_version.campaign.granting_action():
+    order = read_grant(event.attributes) if event.action == GRANT else None
+    if formulas and not order and event.action != campaign_version.campaign.granting_action():
         formulas = {}  # an event that can't complete the quest is not asked: its attributes may be of another type
     values = [value if index in given else 0 for index, value in enumerate(campaign_version.values)]
     for index, (formula, rule) in formulas.items():
         if index not in given:
             continue
         try:
-            _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
+            if order:
+                values[index] = order.find_value(index) or 0
+            else:
+                _, values[index] = evaluate(formula, rule, event.typed, user, cohorts)
         except RuleError:
             refused = refused or "value_error"
             continue
-        if not 0 < values[index] <= MAX_VALUE:
+        if not 0 < values[index] <= ((order and formula.max) or MAX_VALUE):
             refused = refused or ("no_value" if values[index] <= 0 else "value_too_large")
     when = event.occurred_at, event.received_at, event.book.tenant
     if refused is None and any(reward.is_over(*when) for reward in given.values()):

@@ -1,8 +1,8 @@
 """Decisions: what was granted and denied, with the proof of every limit that was weighed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -15,6 +15,7 @@ from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, TimedPages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer
+from fillip.manage.request.own_event import BY
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)
@@ -27,6 +28,13 @@ class RewardValue(BaseModel):
     value: int
     currency: str | None = None
     wanted: int | None = Field(None, description="What it would have been; set where a limit gave what was left")
+
+
+class ByHand(BaseModel):
+    """Who asked for a grant by hand, and why."""
+
+    key_id: UUID
+    reason: str
 
 
 class DecisionAnswer(BaseModel):
@@ -90,6 +98,7 @@ class DecisionAnswer(BaseModel):
         None, description="Of the attributes that were read; null where there are none, or no rule asked for them"
     )
     decided_at: datetime
+    by_hand: ByHand | None = Field(None, description="Of a grant by hand, until its user is erased")
     reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
 
 
@@ -128,7 +137,17 @@ async def read_decision(work: Reading, decision_id: UUID) -> DecisionAnswer:
 
 async def _describe_decisions(work: UnitOfWork, rows: Sequence[postgres.DecisionRow]) -> list[DecisionAnswer]:
     reversals = await postgres.list_applied(work.connection, work.caller, rows)
+    by_hand = await postgres.list_by_hand(work.connection, work.caller, rows)
     return [
-        DecisionAnswer(rewards=row.reward_values, reversals=reversals.get(row.event_key, []), **row._mapping)
+        DecisionAnswer(
+            rewards=row.reward_values,
+            reversals=reversals.get(row.event_key, []),
+            by_hand=_describe_order(by_hand[row.event_key]) if row.event_key in by_hand else None,
+            **row._mapping,
+        )
         for row in rows
     ]
+
+
+def _describe_order(data: Mapping[str, Any]) -> ByHand:
+    return ByHand(key_id=data[BY], reason=data["reason"])

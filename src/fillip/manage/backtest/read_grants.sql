@@ -1,4 +1,4 @@
--- Some of a campaign's grants for what happened in a time, behind a mark, in the order of deciding; what was taken back of the event by
+-- Some of a campaign's grants, but for those by hand, for what happened in a time, behind a mark, in the order of deciding; what was taken back of the event by
 -- the last reversal of it, whether limits get that back, how many reward indexes incentives may have, those that were `given` to its variant, and
 -- what each reward says of returns in part. Locks nothing.
 SELECT d.decided_at, d.decision_id, d.campaign_id, d.event_key, d.event_source, d.event_id, d.user_id, d.occurred_at, d.partition,
@@ -14,7 +14,7 @@ SELECT d.decided_at, d.decision_id, d.campaign_id, d.event_key, d.event_source, 
        ) AS given, newest.share, newest.reevaluations::text AS reevaluations
 FROM (
     SELECT * FROM decision g
-    WHERE g.tenant_id = $1 AND g.campaign_id = $2 AND g.outcome = 'granted' AND g.occurred_at >= $3 AND g.occurred_at < $4
+    WHERE g.tenant_id = $1 AND g.campaign_id = $2 AND g.outcome = 'granted' AND g.event_source <> 'fillip.grant' AND g.occurred_at >= $3 AND g.occurred_at < $4
       AND (g.decided_at, g.decision_id) > ($5, $6)
     ORDER BY g.decided_at, g.decision_id
     LIMIT $7

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, select
 
+from fillip.core.by_hand import GRANT
 from fillip.core.hot import HotUsers, UserTally
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
@@ -15,7 +16,7 @@ from fillip.manage.event.postgres import split_name
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.keyset import RowPage, inline_count, read_page, split_filters
 from fillip.manage.store.postgres import Connection
-from fillip.manage.store.tables.ledger import decision, reversal
+from fillip.manage.store.tables.ledger import decision, event_met, reversal
 
 MOST_TALLIED, MOST_TOLD = 10_000, 100
 """Decisions that are counted by user for one answer, and users that are told."""
@@ -93,3 +94,16 @@ async def list_applied(connection: Connection, caller: Caller, rows: Sequence[De
     for event_key, reversal_id in await connection.execute(statement.order_by(found.number)):
         reversals.setdefault(event_key, []).append(reversal_id)
     return reversals
+
+
+async def list_by_hand(
+    connection: Connection, caller: Caller, rows: Sequence[DecisionRow]
+) -> dict[UUID, dict[str, Any]]:
+    """Of those of these decisions that were asked for by hand what was said then, by event; of erased users' nothing is left."""
+    keys = {row.event_key for row in rows if row.event_source == GRANT}
+    if not keys:
+        return {}
+    event = event_met.c
+    mine = (event.tenant_id == caller.tenant_id) & (event.action == GRANT)
+    found = await connection.execute(select(event.event_key, event.attributes).where(mine, event.event_key.in_(keys)))
+    return {row.event_key: row.attributes for row in found}

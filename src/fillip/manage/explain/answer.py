@@ -16,6 +16,7 @@ CheckName = Literal[
     "state",
     "schedule",
     "action",
+    "by_hand",
     "cohort",
     "rule",
     "holdout",

@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from fillip.core.book.version import CampaignVersion, Trigger, list_triggers
+from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.campaign.campaign import REFUSING
 from fillip.core.event import MAX_AHEAD, Event, is_late
 from fillip.core.limit import CounterUse
@@ -46,10 +47,13 @@ def check_eligibility(context: EventContext, now: datetime) -> list[Check]:
 def make_checks(context: EventContext, now: datetime) -> Iterator[Check]:
     """As check_eligibility, each when it is asked for."""
     yield _check_state(context.campaign_version)
-    yield _check_schedule(context)
-    yield _check_action(context)
-    yield _check_cohort(context)
-    yield _check_rules(context)
+    if context.event.action == GRANT:
+        yield _check_by_hand(context)
+    else:
+        yield _check_schedule(context)
+        yield _check_action(context)
+        yield _check_cohort(context)
+        yield _check_rules(context)
     yield from _check_holdout(context.event)
     yield from _check_variant(context)
     yield _check_time(context.event, now)
@@ -122,6 +126,14 @@ def _check_action(context: EventContext) -> Check:
         message = wording.tell_code(codes, event.attributes.get("code"))
         return Check(check="action", passed=False, reason="other_code", message=message)
     return Check(check="action", passed=looks, reason=None if looks else "other_action", message=message)
+
+
+def _check_by_hand(context: EventContext) -> Check:
+    """In place of schedule, action, cohort and rule, which a grant by hand does without."""
+    order = read_grant(context.event.attributes)
+    mine = order.campaign_id == context.campaign_version.campaign_id
+    message = wording.tell_by_hand(order) if mine else f"the grant by hand is of campaign {order.campaign_id}"
+    return Check(check="by_hand", passed=mine, reason=None if mine else "other_campaign", message=message)
 
 
 def _check_cohort(context: EventContext) -> Check:

@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, Row, Select, Text, and_, bindparam, cast, 
 
 from fillip.core.book.book import Action, Book
 from fillip.core.book.version import CampaignVersion, join_versions
+from fillip.core.by_hand import GRANT, GRANT_SCHEMA
 from fillip.core.campaign.campaign import REFUSING, UNLAUNCHED, Campaign, CampaignState
 from fillip.core.event import Event, Place
 from fillip.core.identity import name_shadow
@@ -120,13 +121,15 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
     ).one()
     state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
     tenant = await recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
-    action = await recall_document(connection, caller, decision.book_version, "action", occurrence.action)
+    schema = GRANT_SCHEMA
+    if occurrence.action != GRANT:
+        schema = (await recall_document(connection, caller, decision.book_version, "action", occurrence.action))[
+            "schema"
+        ]
     campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
-    context = build_context(
-        caller, read_tenant(tenant), campaign_version, occurrence, action["schema"], user, cohorts, []
-    )
+    context = build_context(caller, read_tenant(tenant), campaign_version, occurrence, schema, user, cohorts, [])
     return structs.replace(context, user_revision=decision.user_revision)
 
 
@@ -145,11 +148,12 @@ async def read_current_context(connection: Connection, caller: Caller, occurrenc
     """What an event meets now; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
     row = (await connection.execute(_CURRENT_CONTEXT, given)).one()
-    if row.schema is None:
+    schema = GRANT_SCHEMA if occurrence.action == GRANT else row.schema
+    if schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
     return CurrentContext(
         tenant=row._mapping,
-        schema=row.schema,
+        schema=schema,
         attributes=row.attributes or {},
         user_revision=row.user_revision,
         user_time_zone=row.user_time_zone,

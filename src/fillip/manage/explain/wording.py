@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from fillip.core.by_hand import GrantOrder
 from fillip.core.campaign.campaign import CampaignState, Schedule, ScheduleReason
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward_kind import KINDS
@@ -103,6 +104,12 @@ def tell_schedule(schedule: Schedule, at: datetime, reason: ScheduleReason | Non
 def tell_action(actions: Sequence[str], other: str | None) -> str:
     """What the campaign looks at, and what it does not."""
     return f"the campaign looks at {', '.join(actions)}" + (f", not at {other}" if other else "")
+
+
+def tell_by_hand(order: GrantOrder) -> str:
+    """Who asked for a grant by hand, and why."""
+    by = f"key {order.by}" if order.by else "a key that is not known"
+    return f"it was granted by hand, without rule and schedule, by {by}: {order.reason}"
 
 
 def tell_code(codes: Sequence[str], other: object) -> str:
