@@ -41,6 +41,8 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome
     failed = next((check for check in checks if not check.passed), None)
     if any(check.check == "backfill" for check in checks):
         return f"{user_id} gets nothing from '{name}' yet: {WAITING}."
+    if outcome == "granted" and any(check.check == "by_hand" for check in checks):
+        return f"{user_id} was granted the reward of '{name}' by hand."
     if outcome == "granted" and (left := _find_cut(checks)):
         return f"{user_id} earns a part of the reward of '{name}': {left}."
     if outcome == "granted":
