@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from httpx import AsyncClient
 
@@ -119,6 +120,19 @@ async def test_they_can_not_be_changed_apart_from_the_campaign(acme: AsyncClient
     assert (await acme.post("/v1/limits", json=body)).status_code == 422, "no id of its own has a dot"
     await cap(acme, "once", scope="user", measure="count", span="lifetime", cap=9)
     assert await find_caps(acme) == {"c.once": 1, "once": 9}
+
+
+async def test_a_change_waits_for_batches_where_it_changes_caps_and_only_there(
+    acme: AsyncClient, database: str
+) -> None:
+    await open_shop(acme)
+    await launch(acme, "c", ALL | {"limits": [ONCE]})
+    with psycopg.connect(database) as batch:
+        batch.execute("SELECT share_limits('{acme}')")
+        await change(acme, ONCE, ONCE | {"name": "daily", "span": "day"}, name="Bigger baskets")
+        refused = await change(acme, ONCE | {"cap": 2}, status=503)
+        assert "nothing has changed" in refused["detail"]
+    assert await find_caps(acme) == {"c.once": 1, "c.daily": 1}
 
 
 async def test_a_trial_and_a_backtest_of_a_draft_count_by_them(limits_world: BackfillWorld) -> None:

@@ -15,6 +15,7 @@ from fillip.core.campaign.check_limit import (
     fill_limit_currency,
     list_currencies,
 )
+from fillip.core.campaign.reward import RewardKind
 from fillip.core.limit import Limit, Measure, Over, Scope, Span
 from fillip.core.local_day import Zone
 from fillip.core.problem import Fault
@@ -81,7 +82,7 @@ class LimitAnswer(BaseModel):
     cap: int
     over: Over
     campaign_id: ObjectId | None
-    reward_kind: str | None
+    reward_kind: RewardKind | None
     currency: Currency | None
     action: str | None
     key: str | None
