@@ -19,6 +19,7 @@ from tests.accept import (
     completejourney,
     contract,
     debezium,
+    eligibility,
     extreme_rows,
     extremes,
     fuzz,
@@ -30,7 +31,12 @@ from tests.live.running import running_stack
 Accept = Callable[[Stack, Callable[[str], None]], Coroutine[None, None, list[Figure]]]
 Tell = Callable[[str], None]
 
-PURE: dict[str, Callable[[Tell], list[Figure]]] = {"cel": cel.accept, "fuzz": fuzz.accept, "index": index.accept}
+PURE: dict[str, Callable[[Tell], list[Figure]]] = {
+    "cel": cel.accept,
+    "fuzz": fuzz.accept,
+    "index": index.accept,
+    "eligibility": eligibility.accept,
+}
 """What needs no servers."""
 ALL: dict[str, Accept] = {
     "completejourney": completejourney.accept,

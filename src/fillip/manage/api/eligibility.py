@@ -9,14 +9,15 @@ from pydantic import Field
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.event import MAX_AHEAD, Event, Place
-from fillip.core.ports import CampaignBook
+from fillip.core.ports import Caller, CampaignBook
 from fillip.core.schema.reader import find_faults
 from fillip.http.errors import Invalid
 from fillip.http.fields import ActionName, Instant, Part, UserId, give_examples
 from fillip.manage.eligibility.answer import EligibilityAnswer
 from fillip.manage.eligibility.telling import tell_with_event, tell_without_event
 from fillip.manage.explain import wording
-from fillip.manage.request.route import Reading, Route, find_app_state
+from fillip.manage.request.route import Route, find_app_state, require
+from fillip.manage.store.postgres import transaction
 
 MAX_TOLD = 500
 router = APIRouter(tags=["explain"], route_class=Route)
@@ -44,7 +45,9 @@ class EligibilityPart(Part):
 
 
 @router.post("/eligibility", response_model=EligibilityAnswer)
-async def tell_eligibility(request: Request, work: Reading, body: EligibilityPart) -> Response:
+async def tell_eligibility(
+    request: Request, caller: Annotated[Caller, require("manage:read")], body: EligibilityPart
+) -> Response:
     """What a user can earn now: every campaign in force, by outcome, worth and nearness. Nothing is decided, counted or stored.
 
     With an `event`, decided on paper with all that it meets: `earned`, or `nearly`, with how much of one amount is missing (decided again
@@ -54,14 +57,25 @@ async def tell_eligibility(request: Request, work: Reading, body: EligibilityPar
     app_state = find_app_state(request)
     if app_state.books is None or app_state.meet is None:
         raise Retry("this process has no books of campaigns")
-    now, book = datetime.now(UTC), await _pin_book(app_state.books, work.caller.tenant_id)
+    book = await _pin_book(
+        app_state.books, caller.tenant_id
+    )  # before the transaction: to read a large one takes a while
+    now, aside = datetime.now(UTC), app_state.aside
     if body.event is None:
         instant = _build_event(book, body.user_id, "", now, now, {}, {})
-        return _answer(await tell_without_event(work, instant, now, body.limit))
-    action = book.actions.get(body.event.action)
+        async with transaction(app_state.engine, caller) as connection:
+            return _answer(await tell_without_event(connection, aside, caller, instant, now, body.limit))
+    event = _read_event(book, body.user_id, body.event, now)
+    async with transaction(app_state.engine, caller) as connection:
+        return _answer(await tell_with_event(connection, aside, caller, event, app_state.meet, now, body.limit))
+
+
+def _read_event(book: Book, user_id: str, sent: EventPart, now: datetime) -> Event:
+    """The event as a worker would read it. Raises Invalid."""
+    action = book.actions.get(sent.action)
     if action is None:
-        raise Invalid(f"there is no action '{body.event.action}'", at="/event/action")
-    occurred_at, attributes = body.event.occurred_at or now, body.event.attributes
+        raise Invalid(f"there is no action '{sent.action}'", at="/event/action")
+    occurred_at, attributes = sent.occurred_at or now, sent.attributes
     if occurred_at > now + MAX_AHEAD:
         raise Invalid(wording.tell_future(occurred_at), at="/event/occurred_at")
     if wrong := find_faults(action.schema, attributes, "/event/attributes"):
@@ -70,8 +84,7 @@ async def tell_eligibility(request: Request, work: Reading, body: EligibilityPar
         typed = action.read(attributes, occurred_at)
     except Unreadable as error:
         raise Invalid(str(error), at=f"/event/attributes{error.at or ''}") from error
-    event = _build_event(book, body.user_id, body.event.action, occurred_at, now, attributes, typed)
-    return _answer(await tell_with_event(work, event, app_state.meet, now, body.limit))
+    return _build_event(book, user_id, sent.action, occurred_at, now, attributes, typed)
 
 
 async def _pin_book(books: CampaignBook, tenant_id: str) -> Book:
