@@ -80,6 +80,10 @@ async def stage_import(engine: AsyncEngine, caller: Caller, rows: BinaryIO) -> A
     """Stage `rows` (COPY text, columns STAGED) for the length of the context. Raises Retry."""
     async with open_staging(engine, caller) as staging:
         with retryable():
-            await staging.driver.execute(*_SQL["stage_rows"])
-            await staging.driver.copy_to_table("staged_balance", source=rows, columns=STAGED, timeout=STAGED_WITHIN_S)
+            async with staging.enter():
+                await staging.driver.execute(_AT_LENGTH)
+                await staging.driver.execute(*_SQL["stage_rows"])
+                await staging.driver.copy_to_table(
+                    "staged_balance", source=rows, columns=STAGED, timeout=STAGED_WITHIN_S
+                )
         yield StagedImport(staging)
