@@ -8,6 +8,7 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -22,13 +23,15 @@ from fillip.core.backtest.past import list_actions
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book
 from fillip.core.errors import FillipError, Retry
-from fillip.core.event import MAX_AHEAD
+from fillip.core.event import MAX_AHEAD, Event, Rejection
+from fillip.core.match.candidate import Match
 from fillip.manage.analyse_http import open_client
 from fillip.manage.backfill.analyse_http import read_offsets
 from fillip.manage.backfill.told import AllDone, BackfillFailed, BackfillTold, GoesOn, Waits
 from fillip.manage.backtest.history_http import AnalyseHistory
-from fillip.match import Meet
+from fillip.match import Meet, Resolve
 from fillip.match.keeper_postgres import BookKeeper
+from fillip.match.merged_postgres import PostgresMerged
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
@@ -71,7 +74,12 @@ async def take_turn(settings: Settings, order: BackfillOrder) -> BackfillTold:
         if not (await read_offsets(client)).reach(progress.bounds.ends):
             return Waits("analyse has not loaded all that was received before the launch")
         meet = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
-        walk = BackfillWalk(order, progress.bounds, meet, SettlePast(backfill, order))
+        resolve = Resolve(PostgresMerged(pool))
+
+        async def meet_resolved(events: Sequence[Event | Rejection]) -> Sequence[Match | Rejection]:
+            return await meet(await resolve(events))
+
+        walk = BackfillWalk(order, progress.bounds, meet_resolved, SettlePast(backfill, order))
         books = walk.books = BookKeeper(PostgresBooks(pool), pool, decides=True, drain=walk.drain, spoil=walk.spoil)
         following = asyncio.create_task(books.run())
         try:

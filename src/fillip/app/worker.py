@@ -28,8 +28,9 @@ from fillip.ingest.stage import give_up
 from fillip.limit import Hint
 from fillip.limit.hot_valkey import HotCounts
 from fillip.limit.valkey import ValkeyLimitHints
-from fillip.match import Meet
+from fillip.match import Meet, Resolve
 from fillip.match.keeper_postgres import BookKeeper
+from fillip.match.merged_postgres import PostgresMerged
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
@@ -70,6 +71,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, health: Health | N
     refusals, hot = RefusalMetrics(), HotCounts(valkey, settings.hot_terms)
     stages: list[Stage] = [
         Ingest(books),
+        Resolve(PostgresMerged(pool)),
         Meet(PostgresUsers(pool), PostgresNumbers(pool), refusals.add),
         Hint(ValkeyLimitHints(valkey), hot.count_met),
     ]

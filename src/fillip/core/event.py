@@ -37,6 +37,7 @@ class Event(Struct, frozen=True, dict=True):
     `attributes` are as sent (JSON values); `typed` are what rules read (coerced once, here).
     `occurred_at` is the producer's event time, `received_at` the broker's append time, both UTC.
     `original` are the bytes as they came; `taken_at` is when the worker took the batch: telemetry, it decides nothing.
+    `sent_as` is the id that its user came under, where that was merged into `user_id`.
     `book` is the tenant's campaigns, limits and cohorts as pinned for this event's batch. `user_time_zone` is what its user has as an own
     zone, where match has asked: see Book.zoned_actions.
     """
@@ -55,6 +56,7 @@ class Event(Struct, frozen=True, dict=True):
     book: Book
     original: bytes = b""
     user_time_zone: str | None = None
+    sent_as: str | None = None
 
     @property
     def key(self) -> UUID:
@@ -123,10 +125,10 @@ def fingerprint(event: Event) -> bytes:
     """16 bytes, equal when two events say the same of user, action, instant and attributes.
 
     BLAKE2b of their JSON with sorted keys. The instant of a reversal decides nothing, and that of what was asked of the API is when it was
-    asked: it is left out, so that they may be asked for again later.
+    asked: it is left out, so that they may be asked for again later. The user is who it was sent as, so that an event is known again after a merge.
     """
     instant = None if event.action.startswith(RESERVED_PREFIX) else event.occurred_at
-    said = (event.user_id, event.action, instant, event.attributes)
+    said = (event.sent_as or event.user_id, event.action, instant, event.attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
 
 

@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL, as role fillip_worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -135,6 +135,7 @@ class PostgresTransaction:
         self._quests = PostgresQuests(connection)
         self._wallets = PostgresWallets(connection)
         self._heard_at = monotonic()
+        self._merging: Collection[str] = ()
 
     async def stay(self) -> None:
         """Let others run, and show the server every half second that the session lives."""
@@ -152,7 +153,17 @@ class PostgresTransaction:
         if moved != len(spans):
             raise Fenced(f"{len(spans) - moved} of {len(spans)} partitions of the batch were settled by another")
         if tenant_ids:
-            await self._connection.execute(SQL["hold_limits"], list(tenant_ids))
+            await self.share_tenants(tenant_ids)
+
+    async def share_tenants(self, tenant_ids: Collection[str]) -> None:
+        """Lock the limits of tenants, and keep their users unmerged, until commit or rollback."""
+        merging = await self._connection.fetch(SQL["share_merged"], list(tenant_ids))
+        self._merging = {tenant_id for (tenant_id,) in merging}
+
+    async def has_merged(self, events: Iterable[Event]) -> bool:
+        """See LedgerTransaction. Tenants that have merged nobody cost nothing."""
+        users = sorted({(each.tenant_id, each.user_id) for each in events if each.tenant_id in self._merging})
+        return bool(users and await self._connection.fetchval(SQL["find_merged"], *to_columns(users, 2)))
 
     async def find_backfilling(self, campaigns: Collection[CampaignKey]) -> Collection[CampaignKey]:
         """Of these campaigns, those whose events wait for their backfill, under the lock that `fence` has taken."""

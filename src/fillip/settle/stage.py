@@ -5,7 +5,7 @@ is decided in between is pure (fillip.core.ledger.settlement). A batch with reve
 need; then each event and each reversal is decided in its turn, as they stand in the log, and all is written at once.
 """
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from fillip.core.errors import Fenced
 from fillip.core.event import REVERSAL, Event, Rejection, fingerprint
 from fillip.core.ledger.conflict import Winners
 from fillip.core.ledger.points import WalletKey
@@ -98,6 +99,9 @@ class LedgerTransaction(Protocol):
         Raises Fenced unless all offsets stood at the starts.
         """
 
+    async def has_merged(self, events: Iterable[Event]) -> bool:
+        """Whether the user of one of these events was merged into another; that stays so until commit or rollback."""
+
     async def find_backfilling(self, campaigns: Collection[CampaignKey]) -> Collection[CampaignKey]:
         """Of these campaigns, those whose events wait for their backfill; that stays so until commit or rollback."""
 
@@ -181,6 +185,8 @@ class Settle:
         asked = self._handovers.list_asked(matches)
         async with self._ledger.open() as ledger:
             await ledger.fence(batch, tenants)
+            if await ledger.has_merged(match.event for match in matches):
+                raise Fenced("a user of the batch was merged into another after it was taken")
             backfilling = await ledger.find_backfilling(asked) if asked else ()
             self._handovers.keep(asked, backfilling)
             new, conflicts, recorded = await _drop_duplicates(ledger, matches)

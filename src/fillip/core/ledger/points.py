@@ -31,6 +31,7 @@ TransferKind = Literal[
     "give",
     "receive",
     "import",
+    "merge",
 ]
 WalletKey = tuple[str, str, str]
 """(tenant, user, currency); sorted = lock order."""

@@ -33,6 +33,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from fillip.core.identity import identify
+from fillip.core.ledger.merge import MergingWallet
 from fillip.core.ledger.points import (
     MANY,
     NEVER,
@@ -52,10 +53,9 @@ from fillip.core.ledger.points import (
     identify_receipt,
     identify_reversal,
 )
-from fillip.core.ledger.wallet_state import WalletState
 
 
-class Wallet(WalletState):
+class Wallet(MergingWallet):
     """One wallet, locked, and what each operation moves in it."""
 
     def grant(

@@ -12,6 +12,7 @@ from fillip.http.fields import ObjectId, Part, Title
 from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.badge.postgres import badges, list_held, list_uses
 from fillip.manage.book.postgres import lock_tenant
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Posting, Reading, Route, Writing
 
 MAX_BADGES = 1_000
@@ -102,4 +103,5 @@ async def delete_badge(work: Writing, badge_id: ObjectId, if_match: Match) -> No
 @router.get("/users/{user_id}/badges", tags=["users"])
 async def list_user_badges(work: Reading, user_id: str, pages: Pages) -> Page[HeldBadge]:
     """The badges that a user holds, by id."""
-    return answer_page(HeldBadge, await list_held(work.connection, work.caller, user_id, pages))
+    owner = await share_user(work.connection, work.caller, user_id)
+    return answer_page(HeldBadge, await list_held(work.connection, work.caller, owner, pages))

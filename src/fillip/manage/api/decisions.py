@@ -15,6 +15,7 @@ from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, TimedPages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer
+from fillip.manage.merge.postgres import list_own_ids
 from fillip.manage.request.own_event import BY
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
@@ -118,7 +119,7 @@ async def list_decisions(
         work.connection,
         work.caller,
         pages,
-        user_id=user_id,
+        user_ids=await list_own_ids(work.connection, work.caller, user_id),
         campaign_id=campaign_id,
         event_id=event_id,
         event_source=event_source,

@@ -13,6 +13,7 @@ from fillip.core.errors import Retry
 from fillip.http.fields import UserId
 from fillip.manage.erasure import postgres
 from fillip.manage.erasure.postgres import ErasureRow, erasures
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 
 router = APIRouter(tags=["users"], route_class=Route)
@@ -47,8 +48,9 @@ async def erase_user(user_id: UserId, work: Posting, request: Request, response:
 
     Names and attributes go, and all that was sent of the user; decisions, incentives and points stay, under a pseudonym that
     nothing leads to. What is sent under the id later is of a new user, who has nothing; an event that was decided before and is sent
-    again grants nothing.
+    again grants nothing. Ids that were merged into the user go with it, and of one that was merged into another, all of that one's.
     """
+    user_id = await share_user(work.connection, work.caller, user_id)
     row = await postgres.ask_erasure(work.connection, work.caller, user_id)
     response.headers["Location"] = f"/v1/erasures/{row.erasure_id}"
     if refused := find_app_state(request).refused:

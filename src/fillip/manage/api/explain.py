@@ -31,6 +31,7 @@ from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_ques
 from fillip.manage.explain.returns import explain_returns
 from fillip.manage.explain.returns_postgres import read_returns, recall_reader
 from fillip.manage.explain.rewards import check_worth
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 _UP_TO_RULE = ("schedule", "action", "cohort", "rule")
@@ -72,21 +73,25 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
         )
     context = await postgres.load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
-    if instance := await postgres.find_completed(work.connection, work.caller, row):
+    now = await share_user(work.connection, work.caller, row.user_id)
+    if instance := await postgres.find_completed(work.connection, work.caller, row, now):
         described = describe_instance(instance)
-        for step, given in await postgres.list_given(work.connection, work.caller, row, instance):
+        for step, given in await postgres.list_given(work.connection, work.caller, row, now, instance):
             next(each for each in described.steps if each.name == step).given.append(given)
         message = wording.tell_completed(instance)
         checks.append(Check(check="quest", passed=True, message=message, instances=[described]))
     uses = msgspec.convert(row.limits, list[CounterUse])
     checks += await work.compute(check_decided, context, row.reason, row.outranked_by, uses)
-    explanation = build_explanation(context, checks, row.outcome, row.reason, as_of="decision", decision_id=decision_id)
+    told = build_explanation(context, checks, row.outcome, row.reason, as_of="decision", decision_id=decision_id)
     rewards = context.campaign_version.campaign.rewards
     asks = row.outcome == "granted" and any(reward.on_partial == "reevaluate" for reward in rewards)
     if asks and (returns := await read_returns(work.connection, work.caller, row)):
         read = await recall_reader(work.connection, work.caller, row, context.event.action)
-        explanation.returns = await work.compute(explain_returns, context, read, returns)
-    return explanation
+        told.returns = await work.compute(explain_returns, context, read, returns)
+    if now != row.user_id:
+        told.event.merged_into = now
+        told.summary += f" '{row.user_id}' is '{now}' by now."
+    return told
 
 
 @router.get("/campaigns/{campaign_id}/explain")
@@ -117,6 +122,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
     """
     row = await find_campaign(work.connection, work.caller, campaign_id)
     occurrence = await _find_occurrence(work, body)
+    occurrence = structs.replace(occurrence, user_id=await share_user(work.connection, work.caller, occurrence.user_id))
     try:
         current = await postgres.read_current_context(work.connection, work.caller, occurrence)
     except NotFound as unknown:

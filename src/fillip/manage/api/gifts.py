@@ -13,6 +13,7 @@ from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, OwnId, Part, UserId, give_examples
 from fillip.manage.api.wallets import TransferAnswer
+from fillip.manage.merge.postgres import find_made, share_purse
 from fillip.manage.request.route import Posting, Route
 from fillip.manage.wallet.errors import NotEnough, TooManyLots
 from fillip.manage.wallet.gift_postgres import find_others
@@ -42,19 +43,22 @@ async def give_points(
 
     409 `not-enough-points` where they are not there, `too-many-lots` where they lie in more than 200 lots. The answer is the giver's transfer.
     """
-    if body.to_user_id == user_id:
-        raise Invalid("points are given to another user than who has them", at="/to_user_id")
-    mine, theirs = ((work.caller.tenant_id, owner, currency) for owner in (user_id, body.to_user_id))
-    transfer_id = identify_gift(mine, body.gift_id)
     while True:
         now = datetime.now(UTC)
+        purse = await share_purse(work.connection, work.caller, user_id, currency)
+        mine, theirs = purse.key, (await share_purse(work.connection, work.caller, body.to_user_id, currency)).key
+        if mine == theirs:
+            raise Invalid("points are given to another user than who has them", at="/to_user_id")
+        _, transfer_id = await find_made(
+            work.connection, work.caller, purse, lambda key: identify_gift(key, body.gift_id)
+        )
         wallets = await lock_wallets(work.connection, sorted([mine, theirs]), now)
         giver, receiver = wallets[mine], wallets[theirs]
         if giver.fresh:
             raise NotFound(f"user '{user_id}' has no wallet of {currency}")
         if before := await find_transfer(work.connection, work.caller, transfer_id):
             others = await find_others(work.connection, work.caller, [before])
-            if (before.amount, others.get(transfer_id)) != (body.amount, body.to_user_id):
+            if before.amount != body.amount or others.get(transfer_id) not in (body.to_user_id, theirs[1]):
                 raise Conflict(
                     f"gift '{body.gift_id}' was made before, of {before.amount} or to another: give each one an id of its own"
                 )

@@ -13,6 +13,7 @@ from fillip.core.ledger.points import WalletKey, identify_spend
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.fields import Currency, OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages
+from fillip.manage.merge.postgres import find_made, share_purse
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet.errors import HoldNotNow, NotEnough
 from fillip.manage.wallet.holds_postgres import list_holds as read_holds
@@ -62,9 +63,12 @@ async def hold_points(
 ) -> HoldAnswer:
     """Set points aside that a spend would take now: nobody else can spend them, and they do not expire, until the hold ends."""
     now = datetime.now(UTC)
-    wallet = await lock_wallet(work.connection, _name(work, user_id, currency), now)
-    rows, transfer_id = find_rows(work.connection), identify_spend(wallet.key, body.hold_id)
-    if before := await rows.find_hold(wallet.key, transfer_id):
+    purse = await share_purse(work.connection, work.caller, user_id, currency)
+    wallet, rows = await lock_wallet(work.connection, purse.key, now), find_rows(work.connection)
+    key, transfer_id = await find_made(
+        work.connection, work.caller, purse, lambda key: identify_spend(key, body.hold_id)
+    )
+    if before := await rows.find_hold(key, transfer_id):
         if before.hold.amount != body.amount:
             message = f"hold '{body.hold_id}' was made before of {before.hold.amount}: give each one an id of its own"
             raise Conflict(message, at="/amount")
@@ -92,7 +96,7 @@ async def list_holds(work: Reading, user_id: UserId, currency: Currency, pages: 
 @router.get("/{hold_id}")
 async def read_hold(work: Reading, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
     """One hold."""
-    stored = await _find(work, _name(work, user_id, currency), hold_id)
+    stored = await _find(work, await _find_key(work, user_id, currency, hold_id), hold_id)
     return _describe(stored.hold, datetime.now(UTC))
 
 
@@ -105,21 +109,21 @@ async def capture_hold(
     410 `hold-timed-out` where it comes too late. What was captured is refunded as the spend of this id.
     """
     amount = body.amount if body else None
-    return await _end(work, _name(work, user_id, currency), hold_id, lambda hold, now: hold.capture(amount, now))
+    return await _end(work, (user_id, currency), hold_id, lambda hold, now: hold.capture(amount, now))
 
 
 @router.post("/{hold_id}/void")
 async def void_hold(work: Posting, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
     """Give a hold up: its points come back with the expiry they had. Once more, or after its time-out: nothing happens."""
-    return await _end(work, _name(work, user_id, currency), hold_id, lambda hold, now: hold.void(now))
+    return await _end(work, (user_id, currency), hold_id, lambda hold, now: hold.void(now))
 
 
 async def _end(
-    work: UnitOfWork, key: WalletKey, hold_id: str, end: Callable[[PointsHold, datetime], PointsHold]
+    work: UnitOfWork, owner: tuple[str, str], hold_id: str, end: Callable[[PointsHold, datetime], PointsHold]
 ) -> HoldAnswer:
-    """End a hold; of many lots portion by portion, each in a transaction of its own."""
+    """End a hold of (user, currency); of many lots portion by portion, each in a transaction of its own."""
     while True:
-        now = datetime.now(UTC)
+        now, key = datetime.now(UTC), await _find_key(work, *owner, hold_id)
         wallet = await lock_wallet(work.connection, key, now)
         stored = await _find(work, key, hold_id)
         try:
@@ -132,6 +136,12 @@ async def _end(
         if hold.due_at is None:
             return _describe(hold, now)
         await work.save()
+
+
+async def _find_key(work: UnitOfWork, user_id: str, currency: str, hold_id: str) -> WalletKey:
+    """In which wallet a hold was made: one of before a merge has ended there."""
+    purse = await share_purse(work.connection, work.caller, user_id, currency)
+    return (await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, hold_id)))[0]
 
 
 async def _find(work: UnitOfWork, key: WalletKey, hold_id: str) -> StoredHold:

@@ -12,6 +12,7 @@ from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.filters import IdFilter
 from fillip.http.page import Page, Pages, TimedPages, answer_page
 from fillip.manage.incentive import postgres
+from fillip.manage.merge.postgres import list_own_ids
 from fillip.manage.request.route import Reading, Route
 
 IncentiveState = Literal["granted", "delivered", "claimed", "reversed", "expired"]
@@ -64,7 +65,12 @@ async def list_incentives(
 ) -> Page[IncentiveAnswer] | Response:
     """Incentives, the newest first, with `Accept: text/csv` as CSV."""
     page = await postgres.list_incentives(
-        work.connection, work.caller, pages, user_id=user_id, campaign_id=campaign_id, state=state
+        work.connection,
+        work.caller,
+        pages,
+        user_ids=await list_own_ids(work.connection, work.caller, user_id),
+        campaign_id=campaign_id,
+        state=state,
     )
     return answer_as_asked(request, IncentiveAnswer, answer_page(IncentiveAnswer, page))
 

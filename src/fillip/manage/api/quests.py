@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from fillip.core.quest.instance import QuestState
 from fillip.http.filters import IdFilter
 from fillip.http.page import Page, Pages, answer_page
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest import postgres
 from fillip.manage.request.route import Reading, Route
 
@@ -57,4 +58,4 @@ async def list_user_quests(
     work: Reading, pages: Pages, user_id: str, campaign_id: IdFilter = None
 ) -> Page[ProgressAnswer]:
     """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
-    return await list_progress(work, pages, user_id, campaign_id)
+    return await list_progress(work, pages, await share_user(work.connection, work.caller, user_id), campaign_id)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from fillip.http.fields import Part, UserId, give_examples
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Route, UnitOfWork, begin, find_app_state
 from fillip.manage.ticket.postgres import insert_ticket
 
@@ -35,7 +36,8 @@ class TicketAnswer(BaseModel):
 async def create_ticket(
     work: Annotated[UnitOfWork, begin("tickets:write")], body: TicketPart, request: Request
 ) -> TicketAnswer:
-    """Admit one end customer once, within 60 seconds; only a hash is kept. The user need not be known yet."""
+    """Admit one end customer once, within 60 seconds; only a hash is kept. The user need not be known yet; one that was merged into another is admitted as that one."""
     ticket = token_urlsafe(32)
-    expires_at = await insert_ticket(work.connection, work.caller, sha256(ticket.encode()).digest(), body.user_id)
+    user_id = await share_user(work.connection, work.caller, body.user_id)
+    expires_at = await insert_ticket(work.connection, work.caller, sha256(ticket.encode()).digest(), user_id)
     return TicketAnswer(ticket=ticket, expires_at=expires_at, url=find_app_state(request).gateway_url)

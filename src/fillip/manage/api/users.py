@@ -14,6 +14,7 @@ from fillip.http.errors import HttpRefused, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Part, TimeZone, UserId
 from fillip.http.page import NamedPages, Page, answer_page
+from fillip.manage.merge.postgres import share_user, share_users
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.schema.schema import Attributes
 from fillip.manage.tenant.postgres import find_tenant, hold_user_schema
@@ -97,6 +98,7 @@ class BulkAnswer(BaseModel):
 @router.put("/users/{user_id}", responses={201: {"model": User, "description": "Created"}})
 async def put_user(user_id: UserId, given: UserPart, if_match: Match, work: Writing, response: Response) -> User:
     """Create a user (201), or replace its attributes and time zone (200, If-Match)."""
+    user_id = await share_user(work.connection, work.caller, user_id)
     await _check_attributes(work, given.attributes)
     state = UserState(given.attributes, given.time_zone)
     row = await postgres.insert_user(work.connection, work.caller, user_id, state)
@@ -111,6 +113,7 @@ async def put_user(user_id: UserId, given: UserPart, if_match: Match, work: Writ
 @router.patch("/users/{user_id}")
 async def merge_user(user_id: UserId, given: UserChange, if_match: Match, work: Writing, response: Response) -> User:
     """Merge into a user (RFC 7396): null removes an attribute or the time zone, objects merge, all else replaces."""
+    user_id = await share_user(work.connection, work.caller, user_id)
     row = await users.find(work.connection, work.caller, user_id, lock=True)
     merged = _merge(row.attributes, given.attributes)
     await _check_attributes(work, merged)
@@ -122,7 +125,8 @@ async def merge_user(user_id: UserId, given: UserChange, if_match: Match, work: 
 
 @router.get("/users/{user_id}")
 async def read_user(user_id: UserId, work: Reading, response: Response) -> User:
-    """One user."""
+    """One user; one that was merged into another is that one."""
+    user_id = await share_user(work.connection, work.caller, user_id)
     return answer_tagged(User, await users.find(work.connection, work.caller, user_id), response)
 
 
@@ -149,6 +153,7 @@ async def list_users(
 @router.delete("/users/{user_id}", status_code=204)
 async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
     """Delete a user's attributes and time zone. What was decided for the user stays in the ledger, and cohort lists keep the id: see the user's erasure."""
+    user_id = await share_user(work.connection, work.caller, user_id)
     if_match.require((await users.find(work.connection, work.caller, user_id, lock=True)).revision)
     await postgres.delete_user(work.connection, work.caller, user_id)
 
@@ -156,15 +161,16 @@ async def delete_user(user_id: UserId, if_match: Match, work: Writing) -> None:
 @router.post("/users:bulk")
 async def put_users(bulk: BulkUsers, work: Posting) -> BulkAnswer:
     """Create or replace up to 1,000 users. The answer says which items failed and why; the others are stored."""
+    now = await share_users(work.connection, work.caller, [user.user_id for user in bulk.users])
     schema = await hold_user_schema(work.connection, work.caller.tenant_id)
-    faults = await work.compute(_find_bulk_faults, schema, bulk.users)
+    faults = await work.compute(_find_bulk_faults, schema, bulk.users, now)
     pairs = zip(bulk.users, faults, strict=True)
-    good = {user.user_id: UserState(user.attributes, user.time_zone) for user, wrong in pairs if not wrong}
+    good = {now[user.user_id]: UserState(user.attributes, user.time_zone) for user, wrong in pairs if not wrong}
     created = await postgres.upsert_users(work.connection, work.caller, good)
     results = [
         BulkResult(
             user_id=user.user_id,
-            status="failed" if wrong else ("created" if user.user_id in created else "replaced"),
+            status="failed" if wrong else ("created" if now[user.user_id] in created else "replaced"),
             errors=[BulkFault(at=fault.at, message=fault.message) for fault in wrong],
         )
         for user, wrong in zip(bulk.users, faults, strict=True)
@@ -172,11 +178,13 @@ async def put_users(bulk: BulkUsers, work: Posting) -> BulkAnswer:
     return BulkAnswer(stored=len(good), failed=len(results) - len(good), results=results)
 
 
-def _find_bulk_faults(schema: Mapping[str, object], users: Sequence[BulkUser]) -> list[list[Fault]]:
+def _find_bulk_faults(
+    schema: Mapping[str, object], users: Sequence[BulkUser], now: Mapping[str, str]
+) -> list[list[Fault]]:
     seen: dict[str, int] = {}
     faults = []
     for index, user in enumerate(users):
-        first = seen.setdefault(user.user_id, index)
+        first = seen.setdefault(now[user.user_id], index)
         if first != index:
             faults.append([Fault(f"/users/{index}/user_id", f"the same user as item {first}")])
         else:

@@ -17,6 +17,7 @@ from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
+from fillip.manage.merge.postgres import find_made, share_purse, share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import lots_postgres, postgres
 from fillip.manage.wallet.errors import NotEnough
@@ -141,14 +142,16 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": TransferAnswer, "descr
 async def list_wallets(work: Reading, user_id: UserId, pages: Pages) -> Page[WalletAnswer]:
     """A user's wallets by currency; empty for a user who never had points."""
     now = datetime.now(UTC)
-    shown, cursor = await postgres.list_wallets(work.connection, work.caller, user_id, now, pages)
+    owner = await share_user(work.connection, work.caller, user_id)
+    shown, cursor = await postgres.list_wallets(work.connection, work.caller, owner, now, pages)
     return Page(items=await _describe_wallets(work, shown), next_cursor=cursor)
 
 
 @router.get("/{currency}")
 async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> WalletAnswer:
     """One wallet, with what is due by now activated and expired."""
-    shown = await postgres.find_wallet(work.connection, work.caller, user_id, currency, datetime.now(UTC))
+    owner = await share_user(work.connection, work.caller, user_id)
+    shown = await postgres.find_wallet(work.connection, work.caller, owner, currency, datetime.now(UTC))
     return (await _describe_wallets(work, [shown]))[0]
 
 
@@ -169,7 +172,8 @@ async def list_transfers(
 async def list_lots(work: Reading, user_id: UserId, currency: Currency, pages: Pages) -> Page[LotAnswer]:
     """What the balance is made of and when each part expires, in the order in which it is spent: lots of which something remains."""
     now = datetime.now(UTC)
-    shown = await postgres.find_wallet(work.connection, work.caller, user_id, currency, now)
+    owner = await share_user(work.connection, work.caller, user_id)
+    shown = await postgres.find_wallet(work.connection, work.caller, owner, currency, now)
     return answer_page(LotAnswer, await lots_postgres.list_lots(work.connection, shown, now, pages))
 
 
@@ -179,8 +183,11 @@ async def spend_points(
 ) -> TransferAnswer:
     """Spend active points, those that expire first first; 409 `not-enough-points` where they are not there."""
     now = datetime.now(UTC)
-    held = await lock_wallet(work.connection, _name(work, user_id, currency), now)
-    transfer_id = identify_spend(held.key, body.spend_id)
+    purse = await share_purse(work.connection, work.caller, user_id, currency)
+    held = await lock_wallet(work.connection, purse.key, now)
+    _, transfer_id = await find_made(
+        work.connection, work.caller, purse, lambda key: identify_spend(key, body.spend_id)
+    )
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         if before.kind == "hold":
             raise Conflict(
@@ -210,15 +217,17 @@ async def refund_spend(
     Points come back with the expiry they had, those that expire last first; what is past that expires at once. A refund
     over more than 200 lots comes in several transfers, the last of which is the answer.
     """
-    key, asked, portions = _name(work, user_id, currency), body or RefundPart(refund_id=None, amount=None), None
+    asked, portions = body or RefundPart(refund_id=None, amount=None), None
     while True:
         now = datetime.now(UTC)
-        held = await lock_wallet(work.connection, key, now)
-        spent = await find_transfer(work.connection, work.caller, identify_spend(key, spend_id))
+        purse = await share_purse(work.connection, work.caller, user_id, currency)
+        held = await lock_wallet(work.connection, purse.key, now)
+        key, name = await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, spend_id))
+        spent = await find_transfer(work.connection, work.caller, name)
         if spent is None:
             raise NotFound(f"there is no spend '{spend_id}' in this wallet")
         if spent.kind == "hold":
-            await _require_captured(work, held, spent)
+            await _require_captured(work, key, spent)
         done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
         if done.last_id and done.is_done:
             response.status_code = 200
@@ -237,7 +246,7 @@ async def adjust_points(
     work: Posting, user_id: UserId, currency: Currency, body: AdjustmentPart, response: Response
 ) -> TransferAnswer:
     """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""
-    key, now = _name(work, user_id, currency), datetime.now(UTC)
+    purse, now = await share_purse(work.connection, work.caller, user_id, currency), datetime.now(UTC)
     if body.amount > 0:
         if currency != POINTS and not await postgres.has_currency(work.connection, work.caller, currency):
             raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
@@ -245,9 +254,11 @@ async def adjust_points(
             raise Invalid(
                 "nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at"
             )
-        await postgres.make_wallet(work.connection, key)
-    held = await lock_wallet(work.connection, key, now)
-    transfer_id = identify_adjustment(key, body.adjustment_id)
+        await postgres.make_wallet(work.connection, purse.key)
+    held = await lock_wallet(work.connection, purse.key, now)
+    _, transfer_id = await find_made(
+        work.connection, work.caller, purse, lambda key: identify_adjustment(key, body.adjustment_id)
+    )
     if before := await find_transfer(work.connection, work.caller, transfer_id):
         _check_same(before, body.amount, body.adjustment_id)
         response.status_code = 200
@@ -262,8 +273,8 @@ async def adjust_points(
     return _tell(held, transfer_id)
 
 
-async def _require_captured(work: UnitOfWork, held: Wallet, spent: Transfer) -> None:
-    stored = await find_rows(work.connection).find_hold(held.key, spent.transfer_id)
+async def _require_captured(work: UnitOfWork, key: WalletKey, spent: Transfer) -> None:
+    stored = await find_rows(work.connection).find_hold(key, spent.transfer_id)
     if stored is None or not stored.hold.captured:
         raise Conflict(f"hold '{spent.source_id}' was not captured: void it to have its points back")
 
@@ -302,7 +313,8 @@ async def _tell_again(work: UnitOfWork, held: Wallet, transfer_id: UUID) -> Tran
     transfer = await find_transfer(work.connection, work.caller, transfer_id)
     if transfer is None:
         raise Crash(f"transfer {transfer_id} is not there")
-    end = await postgres.find_end(work.connection, held.key, transfer)
+    owner = (await postgres.find_owners(work.connection, work.caller, [transfer_id]))[transfer_id]  # as it was then
+    end = await postgres.find_end(work.connection, (held.key[0], owner, held.key[2]), transfer)
     return _describe_transfer(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
 
 

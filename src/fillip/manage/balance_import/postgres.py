@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from msgspec import Struct, json
+from msgspec import Struct, json, structs
 from sqlalchemy import Row, case, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,6 +15,7 @@ from fillip.core.ledger.wallet import Wallet
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.manage.balance_import.lines import ImportTerms
+from fillip.manage.merge.postgres import share_users
 from fillip.manage.object.postgres import Objects
 from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.store.tables.book import points_currency
@@ -100,7 +101,9 @@ async def put_off(engine: AsyncEngine, due: DueImport, pause: timedelta, error: 
 
 
 async def _bring_in(connection: Connection, due: DueImport, rows: Sequence[ImportedRow]) -> list[Wallet]:
-    """Post rows to their wallets, which are locked in the order of all wallets; these."""
+    """Post rows to the wallets of who their users are by now, which are locked in the order of all wallets; these."""
+    now = await share_users(connection, due.caller, sorted({row.user_id for row in rows}))
+    rows = [structs.replace(row, user_id=now[row.user_id]) for row in rows]
     keys = sorted({(due.tenant_id, row.user_id, row.currency) for row in rows})
     wallets, at = await find_rows(connection).lock(keys), datetime.now(UTC)
     for row in rows:

@@ -11,6 +11,7 @@ from fillip.manage.eligibility.ledger import Needed
 from fillip.manage.eligibility.standing import charge_standing, find_rooms, list_limits
 from fillip.manage.eligibility.told import Standing, tell_all
 from fillip.manage.eligibility.trial import begin, try_amounts, weigh_misses
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.aside import Aside
 from fillip.manage.store.postgres import Connection
 
@@ -19,6 +20,7 @@ async def tell_with_event(
     connection: Connection, aside: Aside, caller: Caller, event: Event, meet: MeetEvent, now: datetime, most: int
 ) -> bytes:
     """The answer for an event that was not sent, as JSON. Raises Retry."""
+    event = replace(event, user_id=await share_user(connection, caller, event.user_id))
     book, tenant_id = event.book, caller.tenant_id
     index = book.by_action.get(event.action)
     asks_cohorts = index is not None and bool(index.targeted or index.open_at(event.occurred_at).uses_cohorts)
@@ -60,6 +62,7 @@ async def tell_without_event(
     connection: Connection, aside: Aside, caller: Caller, instant: Event, now: datetime, most: int
 ) -> bytes:
     """The answer before any event, as JSON: `instant` is one of no action, that tells the user and the time. Raises Retry."""
+    instant = replace(instant, user_id=await share_user(connection, caller, instant.user_id))
     book = instant.book
     user = await postgres.read_user(
         connection, caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests

@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Text,
+    and_,
     bindparam,
     cast,
     exists,
@@ -49,6 +50,7 @@ _ORIGINALS = text(_FOLDER.with_name("find_originals.sql").read_text(encoding="ut
 _HISTORY = text("SELECT erase_history(:tenant_id, :user_id, :pseudonym, :salt, :before, :most)")
 _USER = text("SELECT moved, cut_at FROM erase_user(:tenant_id, :user_id, :pseudonym, :salt)")
 _VALUES = text("SELECT erase_values(:tenant_id, :pseudonym)")
+_MERGES = text("SELECT erase_merges(:tenant_id, :user_id, :pseudonym)")
 _EVENTS = text("SELECT last, moved FROM erase_events(:tenant_id, :user_id, :pseudonym, :cut_at, :after, :most)")
 _UNCOUNTED = text(_FOLDER.with_name("find_uncounted.sql").read_text(encoding="utf-8")).bindparams(
     bindparam("ends", type_=JSONB)
@@ -88,10 +90,10 @@ class Erasure(Struct, frozen=True):
         return {name: getattr(self, name) for name in ("tenant_id", "user_id", "pseudonym", "salt")}
 
 
-async def ask_erasure(connection: Connection, caller: Caller, user_id: str) -> ErasureRow:
-    """Store that a user is to be erased; the one that runs already where there is one."""
+async def ask_erasure(connection: Connection, caller: Caller, user_id: str, part_of: UUID | None = None) -> ErasureRow:
+    """Store that a user is to be erased, as a part of another erasure where one is named; the one that runs already where there is one."""
     new = {"tenant_id": caller.tenant_id, "user_id": user_id, "pseudonym": name_erased(secrets.token_bytes(16))}
-    added = insert(erasure).values(new | {"salt": UUID(bytes=secrets.token_bytes(16))})
+    added = insert(erasure).values(new | {"salt": UUID(bytes=secrets.token_bytes(16)), "part_of": part_of})
     same = added.on_conflict_do_update(
         index_elements=["tenant_id", "user_id"],
         index_where=erasure.c.user_id.is_not(None),
@@ -150,6 +152,15 @@ async def _erase_backtests(connection: Connection, held: Erasure) -> None:
     await connection.execute(update(backfill).where(theirs).values(anew))  # which goes on, with events read anew
 
 
+async def has_parts(engine: AsyncEngine, held: Erasure) -> bool:
+    """Whether an id that was merged into the user is still to be erased. Raises Retry."""
+    parts = and_(
+        erasure.c.tenant_id == held.tenant_id, erasure.c.part_of == held.erasure_id, erasure.c.state == "running"
+    )
+    async with transaction(engine, held.caller) as connection:
+        return bool((await connection.execute(select(exists().where(parts)))).scalar_one())
+
+
 async def are_counted(engine: AsyncEngine, held: Erasure) -> bool:
     """Whether the tenant's cohorts by events, where there are any, know all events before `ends`. Raises Retry."""
     async with transaction(engine, held.caller) as connection:
@@ -184,6 +195,10 @@ async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:
             return
         moved, cut_at = (await connection.execute(_USER, held.names)).one()
         await connection.execute(_VALUES, {name: held.names[name] for name in ("tenant_id", "pseudonym")})
+        for user_id in (
+            (await connection.execute(_MERGES, held.names)).scalars().all()
+        ):  # who is another user from now on
+            await ask_erasure(connection, held.caller, user_id, held.erasure_id)
         values = {"changed": erasure.c.changed + moved, "cut_at": cut_at, "erased_at": func.now(), "step": "events"}
         await _set(connection, held, values | {"held_until": None, "error": None})
 

@@ -121,7 +121,11 @@ class ErasureRuns:
             rejections,
         )
         answer = await self._reports.erase(order)
-        if answer.done:
+        if answer.done and await postgres.has_parts(self._engine, held):
+            await postgres.end_step(
+                self._engine, held, WAIT, error="ids that were merged into it are still to be erased"
+            )
+        elif answer.done:
             await postgres.finish(self._engine, held)
         else:
             await postgres.end_step(self._engine, held, WAIT, error=answer.pending)

@@ -138,6 +138,7 @@ class EventAnswer(BaseModel):
     occurred_at: datetime
     received_at: datetime
     attributes: dict[str, Any]
+    merged_into: str | None = Field(None, description="Who the user is by now, where it was merged into another since")
 
 
 class AskedAgainAnswer(BaseModel):

@@ -226,22 +226,24 @@ async def find_instances(
     return [read_instance(row._mapping) for row in rows]
 
 
-async def find_completed(connection: Connection, caller: Caller, decision: Row[Any]) -> Instance | None:
-    """The instance of a quest that a decision's event completed, as it stands; None where it is no more, or was none."""
+async def find_completed(connection: Connection, caller: Caller, decision: Row[Any], user_id: str) -> Instance | None:
+    """The instance of a quest that a decision's event completed, as it stands with who its user is by now; None where it is no
+    more, or was none.
+    """
     if not decision.instance:
         return None
     key, _, occurrence = decision.instance.rpartition("#")
-    mine = _is_of(ledger_tables.quest_instance.c, caller, decision, key, int(occurrence))
+    mine = _is_of(ledger_tables.quest_instance.c, caller, decision, user_id, key, int(occurrence))
     row = (await connection.execute(select(*_INSTANCE).where(*mine))).one_or_none()
     return read_instance(row._mapping) if row else None
 
 
 async def list_given(
-    connection: Connection, caller: Caller, decision: Row[Any], instance: Instance
+    connection: Connection, caller: Caller, decision: Row[Any], user_id: str, instance: Instance
 ) -> list[tuple[str, GivenAnswer]]:
     """What events gave to each step of a decision's instance, with the step, in the order in which they counted."""
     met, event = ledger_tables.quest_step_met.c, ledger_tables.event_met.c
-    mine = _is_of(met, caller, decision, instance.key, instance.occurrence)
+    mine = _is_of(met, caller, decision, user_id, instance.key, instance.occurrence)
     statement = select(ledger_tables.quest_step_met).where(*mine).order_by(met.sequence).limit(MAX_GIVEN)
     rows = (await connection.execute(statement)).all()
     named = (event.tenant_id == caller.tenant_id) & event.event_key.in_({row.event_key for row in rows})
@@ -254,12 +256,12 @@ def _read_given(row: Row[Any]) -> dict[str, Any]:
     return {"amount": row.amount, "reversed": row.reversed, "day": row.day, "value": row.value or None}
 
 
-def _is_of(column: Any, caller: Caller, decision: Row[Any], key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
+def _is_of(column: Any, caller: Caller, decision: Row[Any], user_id: str, key: str, occurrence: int) -> list[Any]:  # noqa: ANN401
     campaign_id = decision.campaign_id
     return [
         column.tenant_id == caller.tenant_id,
         column.campaign_id == (name_shadow(campaign_id, decision.campaign_version) if decision.shadow else campaign_id),
-        column.user_id == decision.user_id,
+        column.user_id == user_id,
         column.instance_key == key,
         column.occurrence == occurrence,
     ]

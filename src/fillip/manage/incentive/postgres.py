@@ -51,12 +51,12 @@ async def list_incentives(
     caller: Caller,
     pages: Paging,
     *,
-    user_id: str | None,
+    user_ids: list[str] | None,
     campaign_id: str | None,
     state: str | None,
 ) -> RowPage:
-    """A page of incentives in their states as of now, the newest first, and the next cursor."""
-    asked, sift = split_filters(incentive, {"user_id": user_id, "campaign_id": campaign_id})
+    """A page of incentives, of `user_ids` alone where they are given, in their states as of now, the newest first, and the next cursor."""
+    asked, sift = split_filters(incentive, {"user_id": user_ids, "campaign_id": campaign_id})
     statement = select(*_SHOWN).where(incentive.c.tenant_id == caller.tenant_id, *asked)
     if state in _MOVED and not asked:
         statement = statement.where(incentive.c.state == bindparam("moved", state, literal_execute=True))

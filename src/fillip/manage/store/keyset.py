@@ -60,12 +60,20 @@ def split_filters(
 ) -> tuple[list[ColumnElement[bool]], dict[str, object]]:
     """The first filter given, which its index serves, as a condition, and the others to sift by.
 
-    `given` are columns and the values asked for, the one that leaves the fewest rows first.
+    `given` are columns and the values asked for, any of a list, the one that leaves the fewest rows first.
     """
     first = next((name for name, value in given.items() if value is not None), None)
     if first is None:
         return [], {}
-    return [table.c[first] == given[first]], {name: value for name, value in given.items() if name != first}
+    return [_is(table.c[first], given[first])], {name: value for name, value in given.items() if name != first}
+
+
+def _is(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
+    return (
+        column.in_(value)
+        if isinstance(value, list) and len(value) > 1
+        else column == (value[0] if isinstance(value, list) else value)
+    )
 
 
 def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bool]]:
@@ -87,7 +95,7 @@ def _sift(looked_at: FromClause, wanted: Mapping[str, object], name_prefix: str 
     sifted: list[ColumnElement[bool]] = []
     for name, value in wanted.items():
         column = looked_at.c[name]
-        sifted.append(column.contains(value) if isinstance(value, Mapping) else column == value)
+        sifted.append(column.contains(value) if isinstance(value, Mapping) else _is(column, value))
     if name_prefix is not None:
         sifted.append(looked_at.c["name"].istartswith(name_prefix, autoescape=True))
     return sifted

@@ -2,7 +2,7 @@
 ALTER TABLE wallet_transfer
     DROP CONSTRAINT wallet_transfer_kind_check, DROP CONSTRAINT wallet_transfer_debit_check,
     ADD CONSTRAINT wallet_transfer_kind_check CHECK (kind IN (
-        'grant', 'activate', 'spend', 'refund', 'expire', 'reverse', 'adjust', 'hold', 'capture', 'release', 'give', 'receive', 'import')),
+        'grant', 'activate', 'spend', 'refund', 'expire', 'reverse', 'adjust', 'hold', 'capture', 'release', 'give', 'receive', 'merge', 'import')),
     ADD CONSTRAINT wallet_transfer_debit_check CHECK (debit IN (
         'issued', 'imported', 'pending', 'active', 'held', 'spent', 'expired', 'reversed'));
 

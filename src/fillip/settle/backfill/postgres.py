@@ -103,8 +103,7 @@ class PostgresPast(PostgresTransaction, PastTransaction):
             raise Fenced("the backfill is another's by now")
         if alone:
             await self._connection.execute(SQL["hold_alone"], order.tenant_id)
-        else:
-            await self._connection.execute(LEDGER_SQL["hold_limits"], [order.tenant_id])
+        await self.share_tenants([order.tenant_id])
         return _RESULT.decode(result)
 
     async def take_past(self, order: BackfillOrder, events: Sequence[Event], prints: Sequence[bytes]) -> Told:

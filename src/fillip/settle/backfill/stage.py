@@ -19,6 +19,7 @@ from msgspec import Struct
 from fillip.core.backfill import BackfillOrder, BackfillResult, PassedOver
 from fillip.core.backtest.past import Mark
 from fillip.core.book.version import CampaignVersion
+from fillip.core.errors import Busy
 from fillip.core.event import Event, fingerprint
 from fillip.core.ledger.conflict import EarlierGrant, Winners, stand_among
 from fillip.core.ledger.settlement import GrantRequest
@@ -123,6 +124,7 @@ class SettlePast:
         async with self._ledger.open() as ledger:
             before = await ledger.fence_past(self._order, portion.done)
             events = [match.event for match in portion.matches]
+            await _require_unmerged(ledger, events)
             told = Told((), {})
             if events:
                 told = await ledger.take_past(self._order, events, [fingerprint(event) for event in events])
@@ -147,6 +149,7 @@ class SettlePast:
             passed_over = Counter(each.passed_over for each in waiting if each.passed_over)
             mine = [each for each in waiting if each.passed_over is None]
             met = await meet([each.event for each in mine])
+            await _require_unmerged(ledger, [match.event for match in met.matches])
             unreadable = {each.key for each, event in zip(mine, met.events, strict=True) if event is None}
             gone = [each.key for each in waiting if each.key not in unreadable]
             fresh = await ledger.take_waiting(self._order, [match.event.key for match in met.matches], gone)
@@ -179,6 +182,12 @@ class SettlePast:
         outcome = await settle_matches(ledger, matches, _Standing(granted, others).open_winners)
         await ledger.write(Batch((), (), datetime.now(UTC)), outcome)
         return outcome
+
+
+async def _require_unmerged(ledger: PastTransaction, events: Sequence[Event]) -> None:
+    """Raises Busy where a user was merged since the events were met: they are met anew then."""
+    if await ledger.has_merged(events):
+        raise Busy("a user of the past was merged into another just now")
 
 
 class _Standing:

@@ -30,5 +30,5 @@ WITH noted AS (
     RETURNING i.tenant_id, i.user_id, i.incentive_id, i.kind, i.state
 )
 DELETE FROM badge_held b USING taken t
-WHERE t.kind = 'badge' AND t.state = 'reversed'
-  AND b.tenant_id = t.tenant_id AND b.user_id = t.user_id AND b.incentive_id = t.incentive_id
+WHERE t.kind = 'badge' AND t.state = 'reversed' AND b.tenant_id = t.tenant_id AND b.incentive_id = t.incentive_id
+  AND b.user_id = coalesce((SELECT u.merged_into FROM user_merge u WHERE u.tenant_id = t.tenant_id AND u.user_id = t.user_id), t.user_id)

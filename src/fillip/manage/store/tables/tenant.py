@@ -48,11 +48,19 @@ erasure = make_table(
     key("tenant_id"),
     uuid("erasure_id", key=True),
     text("user_id", "pseudonym", "error", "commit_lsn", null=True),
-    uuid("salt", null=True),
+    uuid("salt", "part_of", null=True),
     text("state", "step", given=False),
     count("changed"),
     json("ends", null=True),
     instant("requested_at"),
     instant("cut_at", "erased_at", "ended_at", null=True),
     instant("next_at", "held_until", null=True),
+)
+user_merge = make_table(
+    "user_merge",
+    key("tenant_id", "user_id"),
+    text("merge_id", "asked_into", "merged_into"),
+    text("reason", null=True),
+    json("moved"),
+    instant("merged_at"),
 )

@@ -1,0 +1,100 @@
+"""Merges over HTTP: who was known under two ids is one, and the old id still answers."""
+
+import asyncio
+from typing import Any
+
+from httpx import AsyncClient
+
+from tests.manage.test_wallets import in_
+
+ANON, ADA = "/v1/users/anon", "/v1/users/ada"
+PURSE = "wallets/POINTS"
+
+
+async def join(client: AsyncClient, name: str = "m1", gone: str = "anon", into: str = ADA) -> tuple[int, Any]:
+    answer = await client.post(f"{into}/merges", json={"merge_id": name, "from": gone, "reason": "signed up"})
+    return answer.status_code, answer.json()
+
+
+async def adjust(client: AsyncClient, user: str, amount: int, name: str, **parts: Any) -> int:
+    body = {"adjustment_id": name, "amount": amount, "reason": "a test"} | parts
+    return (await client.post(f"{user}/{PURSE}/adjustments", json=body)).status_code
+
+
+async def spend(client: AsyncClient, user: str, amount: int, name: str) -> int:
+    return (await client.post(f"{user}/{PURSE}/spends", json={"spend_id": name, "amount": amount})).status_code
+
+
+async def test_an_anonymous_user_becomes_a_known_one(acme: AsyncClient) -> None:
+    await acme.put(ANON, json={"attributes": {"tier": "gold", "age": 30}})
+    await adjust(acme, ANON, 30, "a1", expires_at=in_(3))
+    status, merge = await join(acme)
+    assert (status, merge["user_id"], merge["from_user_id"]) == (201, "ada", "anon")
+    assert merge["moved"] == {"points": {"POINTS": 30}, "counters": 0, "instances": 0, "badges": 0}
+    for asked in (ANON, ADA):
+        user = (await acme.get(asked)).json()
+        assert (user["user_id"], user["attributes"]) == ("ada", {"tier": "gold", "age": 30})
+        assert [each["user_id"] for each in (await acme.get(f"{asked}/wallets")).json()["items"]] == ["ada"]
+    [lot] = (await acme.get(f"{ANON}/{PURSE}/lots")).json()["items"]
+    assert (lot["remaining"], lot["kind"], lot["expires_at"] is None) == (30, "merge", False)
+    assert (await acme.get(f"{ANON}/{PURSE}/transfers")).json()["items"][0]["kind"] == "merge"
+    assert await join(acme) == (200, merge)
+    assert [each["merge_id"] for each in (await acme.get(f"{ANON}/merges")).json()["items"]] == ["m1"]
+
+
+async def test_what_the_known_user_says_of_itself_stands(acme: AsyncClient) -> None:
+    await acme.put(ANON, json={"attributes": {"tier": "gold", "age": 30}})
+    await acme.put(ADA, json={"attributes": {"tier": "silver"}})
+    await join(acme)
+    assert (await acme.get(ADA)).json()["attributes"] == {"tier": "silver", "age": 30}
+    await acme.patch(ANON, json={"attributes": {"age": 31}}, headers={"If-Match": "*"})
+    assert (await acme.get(ADA)).json()["attributes"]["age"] == 31
+
+
+async def test_what_was_asked_under_the_old_id_is_done_once(acme: AsyncClient) -> None:
+    await adjust(acme, ANON, 50, "a1")
+    await adjust(acme, ADA, 5, "a1")
+    assert await spend(acme, ANON, 20, "order-1") == 201
+    await join(acme)
+    assert [await spend(acme, ANON, 20, "order-1"), await spend(acme, ADA, 20, "order-1")] == [200, 200]
+    assert await adjust(acme, ANON, 50, "a1") == 200
+    back = await acme.post(f"{ANON}/{PURSE}/spends/order-1/refund", json={"refund_id": "r1", "amount": 15})
+    assert back.status_code == 201, back.text
+    again = await acme.post(f"{ADA}/{PURSE}/spends/order-1/refund", json={"refund_id": "r1", "amount": 15})
+    assert again.status_code == 200, again.text
+    purse = (await acme.get(f"{ADA}/{PURSE}")).json()
+    assert (purse["active"], purse["spent"]) == (50, 5)
+
+
+async def test_a_merge_that_would_be_half_is_refused(acme: AsyncClient) -> None:
+    await adjust(acme, ANON, 50, "a1")
+    hold = await acme.post(f"{ANON}/{PURSE}/holds", json={"hold_id": "h1", "amount": 10, "hold_for_s": 600})
+    assert hold.status_code == 201, hold.text
+    status, problem = await join(acme)
+    assert status == 409 and "held" in problem["detail"]
+    await acme.post(f"{ANON}/{PURSE}/holds/h1/void")
+    assert (await join(acme, gone="ada"))[0] == 422
+    assert (await join(acme))[0] == 201
+    assert (await acme.post(f"{ANON}/{PURSE}/holds/h1/void")).json()["state"] == "voided"
+    assert (await join(acme, "m2", gone="ada", into=ANON))[0] == 409
+    assert (await join(acme, "m1", gone="eve"))[0] == 409
+
+
+async def test_points_that_come_under_the_old_id_while_it_is_merged_are_not_lost(acme: AsyncClient) -> None:
+    given = [adjust(acme, user, 10, f"{user}-{n}") for n in range(8) for user in (ANON, ADA)]
+    joining = asyncio.create_task(join(acme))
+    answers = await asyncio.gather(*given)
+    assert set(answers) == {201}
+    assert (await joining)[0] in (201, 503)
+    done = len(answers)
+    assert (await acme.get(f"{ANON}/{PURSE}")).json()["active"] == 10 * done
+    assert (await join(acme))[0] in (200, 201)
+    assert (await acme.get(f"{ANON}/{PURSE}")).json()["active"] == 10 * done
+
+
+async def test_an_erasure_takes_the_ids_that_were_merged_along(acme: AsyncClient) -> None:
+    await adjust(acme, ANON, 50, "a1")
+    await join(acme)
+    one, other = [(await acme.post(f"{user}/erasure")).json()["erasure_id"] for user in (ANON, ADA)]
+    assert one == other
+    assert (await join(acme, "m2", gone="eve"))[0] == 409
