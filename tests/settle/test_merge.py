@@ -18,6 +18,7 @@ from fillip.core.match.candidate import Match
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
+from fillip.manage.erasure import postgres as erasures
 from fillip.manage.merge.postgres import MergeRequest, merge_users
 from fillip.manage.store.postgres import open_engine, transaction
 from fillip.match.merged_postgres import PostgresMerged
@@ -25,6 +26,7 @@ from fillip.match.resolve import Resolve
 from fillip.migrations import role_dsn
 from tests.builders import build_campaign
 from tests.settle.conftest import World
+from tests.settle.test_erasure import dump
 from tests.settle.wallet_machine import BREACHES
 
 ACME = Caller(None, "acme", frozenset())
@@ -40,16 +42,16 @@ BALANCES = "SELECT user_id, active, reversed FROM wallet ORDER BY 1"
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[AsyncEngine]:
+async def plain_api(database: str) -> AsyncIterator[AsyncEngine]:
     """The API's connections."""
     engine = open_engine(role_dsn(database, "fillip_api"))
     yield engine
     await engine.dispose()
 
 
-async def merge(api: AsyncEngine, gone: str = "anon", into: str = "ada", name: str = "m1") -> dict[str, Any]:
+async def merge(plain_api: AsyncEngine, gone: str = "anon", into: str = "ada", name: str = "m1") -> dict[str, Any]:
     """What was moved."""
-    async with transaction(api, ACME) as connection:
+    async with transaction(plain_api, ACME) as connection:
         row, _ = await merge_users(connection, ACME, MergeRequest(name, gone, into, None), datetime.now(UTC))
     return dict(row.moved)
 
@@ -97,13 +99,13 @@ def find_breaches(world: World) -> set[str]:
     return {name for name, count in found.items() if count}
 
 
-async def test_points_keep_their_sum_and_limits_are_added_up(world: World, api: AsyncEngine) -> None:
+async def test_points_keep_their_sum_and_limits_are_added_up(world: World, plain_api: AsyncEngine) -> None:
     world.add_limit("mine", 5, scope="user")
     world.add_limit("rolling", 100, scope="user", span="rolling", rolling_s=600)
     await world.play(*(world.match(f"a{n}", "anon", rewards=(POINTS, BADGE)[: 2 if n == 0 else 1]) for n in range(3)))
     await world.play(*(world.match(f"b{n}", "ada", rewards=(POINTS,)) for n in range(3)))
     before = read_sums(world)
-    assert await merge(api) == {"points": {"POINTS": 30}, "counters": 2, "instances": 0, "badges": 1}
+    assert await merge(plain_api) == {"points": {"POINTS": 30}, "counters": 2, "instances": 0, "badges": 1}
     assert read_sums(world) == before
     assert world.rows("SELECT user_id, active FROM wallet ORDER BY 1") == [("ada", 60), ("anon", 0)]
     assert world.rows("SELECT DISTINCT user_id FROM wallet_lot") == [("ada",)]
@@ -114,9 +116,9 @@ async def test_points_keep_their_sum_and_limits_are_added_up(world: World, api: 
     assert not find_breaches(world)
 
 
-async def test_an_event_that_was_decided_before_is_known_again(world: World, api: AsyncEngine) -> None:
+async def test_an_event_that_was_decided_before_is_known_again(world: World, plain_api: AsyncEngine) -> None:
     await world.play(world.match("e1", "anon", rewards=(POINTS,)))
-    await merge(api)
+    await merge(plain_api)
     await play(world, world.match("e1", "anon", rewards=(POINTS,)), world.match("e2", "anon", rewards=(POINTS,)))
     await play(world, world.match("e2", "anon", rewards=(POINTS,)))
     assert world.duplicates == [0, 1, 1]
@@ -124,10 +126,10 @@ async def test_an_event_that_was_decided_before_is_known_again(world: World, api
     assert world.rows("SELECT active FROM wallet WHERE user_id = 'ada'") == [(20,)]
 
 
-async def test_a_batch_that_was_taken_before_the_merge_is_taken_anew(world: World, api: AsyncEngine) -> None:
+async def test_a_batch_that_was_taken_before_the_merge_is_taken_anew(world: World, plain_api: AsyncEngine) -> None:
     await world.play(world.match("e1", "anon", rewards=(POINTS,)))
     taken = await resolve(world, world.match("e2", "anon", rewards=(POINTS,)))
-    await merge(api)
+    await merge(plain_api)
     with pytest.raises(Fenced, match="merged"):
         await world.play(*taken)
     assert world.rows("SELECT event_id FROM decision") == [("e1",)]
@@ -135,11 +137,13 @@ async def test_a_batch_that_was_taken_before_the_merge_is_taken_anew(world: Worl
     assert world.rows("SELECT user_id FROM decision WHERE event_id = 'e2'") == [("ada",)]
 
 
-async def test_what_was_earned_before_is_taken_back_of_who_the_user_is_now(world: World, api: AsyncEngine) -> None:
+async def test_what_was_earned_before_is_taken_back_of_who_the_user_is_now(
+    world: World, plain_api: AsyncEngine
+) -> None:
     world.add_limit("mine", 5, scope="user")
     await world.play(*(world.match(f"e{n}", "anon", rewards=(POINTS, BADGE)[: 2 - n]) for n in range(2)))
     await world.play(world.reversal("r0", "coming", "anon"))
-    await merge(api)
+    await merge(plain_api)
     await play(world, world.reversal("r1", "e0", "anon"), world.reversal("r2", "e1", "ada"))
     await play(world, world.match("coming", "anon", rewards=(POINTS,)))
     assert world.rows("SELECT state, reason FROM reversal ORDER BY reversal_id") == [("applied", "applied")] * 3
@@ -151,10 +155,10 @@ async def test_what_was_earned_before_is_taken_back_of_who_the_user_is_now(world
     assert not find_breaches(world)
 
 
-async def test_a_quest_goes_on_and_is_completed_once(world: World, api: AsyncEngine) -> None:
+async def test_a_quest_goes_on_and_is_completed_once(world: World, plain_api: AsyncEngine) -> None:
     make_quest(world)
     await world.play(world.match("e1", "anon", quest=TWICE, rewards=(POINTS,)))
-    assert (await merge(api))["instances"] == 1
+    assert (await merge(plain_api))["instances"] == 1
     await play(world, world.match("e2", "ada", quest=TWICE, rewards=(POINTS,)))
     assert read_instances(world) == [("ada", 1, "completed")]
     await play(world, *(world.match(f"e{n}", "anon", quest=TWICE, rewards=(POINTS,)) for n in (3, 4)))
@@ -164,10 +168,10 @@ async def test_a_quest_goes_on_and_is_completed_once(world: World, api: AsyncEng
     assert world.rows(BALANCES) == [("ada", 0, 10)]
 
 
-async def test_of_one_quest_the_known_users_instance_goes_on(world: World, api: AsyncEngine) -> None:
+async def test_of_one_quest_the_known_users_instance_goes_on(world: World, plain_api: AsyncEngine) -> None:
     make_quest(world)
     await world.play(*(world.match(f"{user}1", user, quest=TWICE, rewards=(POINTS,)) for user in ("ada", "anon")))
-    assert (await merge(api))["instances"] == 0
+    assert (await merge(plain_api))["instances"] == 0
     assert read_instances(world) == [("ada", 1, "open"), ("anon", 1, "closed")]
     await play(world, world.match("e2", "anon", quest=TWICE, rewards=(POINTS,)))
     assert read_instances(world)[0] == ("ada", 1, "completed")
@@ -176,12 +180,12 @@ async def test_of_one_quest_the_known_users_instance_goes_on(world: World, api: 
 
 
 @pytest.mark.parametrize("who", ["ada", "anon"])
-async def test_what_either_has_completed_is_not_completed_again(world: World, api: AsyncEngine, who: str) -> None:
+async def test_what_either_has_completed_is_not_completed_again(world: World, plain_api: AsyncEngine, who: str) -> None:
     make_quest(world)
     other = "anon" if who == "ada" else "ada"
     await world.play(*(world.match(f"e{n}", who, quest=TWICE, rewards=(POINTS,)) for n in range(2)))
     await world.play(world.match("f1", other, quest=TWICE, rewards=(POINTS,)))
-    await merge(api)
+    await merge(plain_api)
     await play(world, *(world.match(f"g{n}", "anon", quest=TWICE, rewards=(POINTS,)) for n in range(3)))
     assert [state for user, _, state in read_instances(world) if user == "ada" and state != "closed"] == ["completed"]
     assert world.rows("SELECT sum(active) FROM wallet") == [(10,)]
@@ -190,23 +194,56 @@ async def test_what_either_has_completed_is_not_completed_again(world: World, ap
 
 
 async def test_whoever_was_merged_goes_along_and_nobody_is_merged_twice_or_in_a_circle(
-    world: World, api: AsyncEngine
+    world: World, plain_api: AsyncEngine
 ) -> None:
     await world.play(*(world.match(f"e{n}", f"u{n}", rewards=(POINTS,)) for n in range(3)))
-    await merge(api, "u0", "u1", "m1")
-    assert (await merge(api, "u0", "u1", "m1"))["points"] == {"POINTS": 10}  # once
+    await merge(plain_api, "u0", "u1", "m1")
+    assert (await merge(plain_api, "u0", "u1", "m1"))["points"] == {"POINTS": 10}  # once
     for gone, into in (("u0", "u2"), ("u1", "u0"), ("u1", "u1")):
         with pytest.raises(Conflict):
-            await merge(api, gone, into, "m2")
+            await merge(plain_api, gone, into, "m2")
     with pytest.raises(Conflict):
-        await merge(api, "u2", "u1", "m1")
-    await merge(api, "u1", "u2", "m2")
+        await merge(plain_api, "u2", "u1", "m1")
+    await merge(plain_api, "u1", "u2", "m2")
     await play(world, world.match("late", "u0", rewards=(POINTS,)))
     assert world.rows("SELECT user_id, merged_into FROM user_merge ORDER BY 1") == [("u0", "u2"), ("u1", "u2")]
     assert world.rows("SELECT user_id, active FROM wallet WHERE active > 0") == [("u2", 40)]
 
 
-async def test_of_merges_beside_batches_nothing_is_lost_and_nothing_given_twice(world: World, api: AsyncEngine) -> None:
+async def test_an_erasure_takes_all_ids_that_are_one(world: World, plain_api: AsyncEngine, database: str) -> None:
+    world.add_limit("mine", 5, scope="user")
+    make_quest(world)
+    gone, into = "canary anon", "canary ada"
+    await world.play(*(world.match(f"canary{n}", (gone, into)[n % 2], rewards=(POINTS,)) for n in range(4)))
+    await world.play(
+        world.match("canary-q", gone, quest=TWICE, rewards=(POINTS,)), world.reversal("canary-r", "canary0", gone)
+    )
+    await merge(plain_api, gone, into)
+    await play(world, world.match("canary-late", gone, rewards=(POINTS,)))
+    before = read_sums(world)
+    sweep = open_engine(role_dsn(database, "fillip_sweep"))
+    async with transaction(plain_api, ACME) as connection:
+        await erasures.ask_erasure(connection, ACME, into)
+    waited = []
+    while held := await erasures.begin_step(sweep, plain_api):
+        if held.step == "settling":
+            await erasures.erase_ledger(plain_api, held)
+        elif await erasures.has_parts(plain_api, held):
+            waited.append(held.user_id)
+            await erasures.end_step(plain_api, held)
+        else:
+            await erasures.erase_events(plain_api, held)
+            await erasures.finish(plain_api, held)
+    await sweep.dispose()
+    assert "canary" not in dump(database)
+    assert read_sums(world)[0] == before[0] and read_sums(world)[1] == before[1]
+    assert world.rows("SELECT state, count(*) FROM erasure GROUP BY 1") == [("done", 2)]
+    assert not find_breaches(world)
+
+
+async def test_of_merges_beside_batches_nothing_is_lost_and_nothing_given_twice(
+    world: World, plain_api: AsyncEngine
+) -> None:
     world.add_limit("mine", 40, scope="user")
     users = [f"u{n}" for n in range(8)]
 
@@ -225,7 +262,7 @@ async def test_of_merges_beside_batches_nothing_is_lost_and_nothing_given_twice(
 
     async def join() -> None:
         for n, (gone, into) in enumerate([(7, 6), (5, 4), (6, 4), (3, 2), (4, 0), (2, 0), (1, 0)]):
-            await merge(api, users[gone], users[into], f"m{n}")
+            await merge(plain_api, users[gone], users[into], f"m{n}")
             await asyncio.sleep(0)
 
     await asyncio.gather(send(0), send(1), join())

@@ -25,7 +25,7 @@ class MergePart(Part):
     reason: str | None = Field(None, min_length=1, max_length=500)
 
 
-class Moved(BaseModel):
+class Brought(BaseModel):
     """What a merge brought: points, pending and active ones, by currency; counters of limits; quest instances; badges."""
 
     points: dict[str, int]
@@ -42,7 +42,7 @@ class MergeAnswer(BaseModel):
     asked_user_id: str
     user_id: str
     reason: str | None
-    moved: Moved
+    brought: Brought
     merged_at: datetime
 
 
@@ -79,6 +79,6 @@ def _answer(row: MergeRow) -> MergeAnswer:
         asked_user_id=row.asked_into,
         user_id=row.merged_into,
         reason=row.reason,
-        moved=row.moved,
+        brought=row.moved,
         merged_at=row.merged_at,
     )
