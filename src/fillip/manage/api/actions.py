@@ -16,8 +16,9 @@ from fillip.http.errors import Conflict, Invalid
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import ActionId, Part
 from fillip.http.page import NamedPages, Page, answer_page
-from fillip.manage.action.postgres import actions, list_uses
+from fillip.manage.action.postgres import actions
 from fillip.manage.book.postgres import change_book, lock_tenant
+from fillip.manage.campaign.action_uses_postgres import list_uses
 from fillip.manage.request.route import Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_other_time
