@@ -84,6 +84,8 @@ async def test_a_return_below_the_threshold_takes_what_the_lower_tier_or_no_tier
     give_back(past_shop, "e1", "r4", after=left(99))
     await past_shop.live()
     assert taken(past_shop) == [("c", "points", 40, 40, "reversed")], "the rule no longer holds"
+    [last] = (await past_shop.shop.call("GET", "/v1/reversals/r4?reversal_source=till"))["incentives"]
+    assert (last["value"], last["short"]) == (10, 0), "no more is asked of the wallet than is there"
     give_back(past_shop, "e1", "r5", whole=True)
     await past_shop.live()
     assert taken(past_shop) == [("c", "points", 40, 40, "reversed")]
