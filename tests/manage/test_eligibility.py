@@ -19,7 +19,7 @@ from fillip.migrations import role_dsn
 from tests.conftest import run_sql
 from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_counter, put_instance
-from tests.manage.shop import CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
+from tests.manage.shop import ANY, CASHBACK, QUEST, cap, draft, launch, open_cohort, open_shop
 
 BASKET = CASHBACK | {"rule": "event.amount_cents >= 5000"}
 POINTS = [{"kind": "points", "value": 5}]
@@ -240,3 +240,17 @@ async def test_it_needs_the_scope_to_read_and_tells_of_the_own_tenant_alone(
 
 async def test_without_books_it_is_not_told(acme: httpx.AsyncClient) -> None:
     assert (await acme.post("/v1/eligibility", json={"user_id": "ada"})).status_code == 503
+
+
+async def test_what_is_left_today_is_of_the_users_own_day(checkout: httpx.AsyncClient) -> None:
+    await launch(checkout, "big", BASKET)
+    await cap(checkout, "own", scope="user", measure="count", span="day", zone="user", cap=3)
+    resets = []
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12", None):
+        placed = await checkout.patch("/v1/users/ada", json={"time_zone": zone}, headers=ANY)
+        assert placed.is_success, placed.text
+        for attributes in ({"amount_cents": 9000}, None):
+            [limit] = by_campaign(await ask(checkout, attributes))["big"]["limits"]
+            resets.append(datetime.fromisoformat(limit["resets_at"]).hour)
+    assert resets == [10, 10, 12, 12, *resets[4:]]
+    assert resets[4] == resets[5] not in (10, 12), "who has no zone has the tenant's"
