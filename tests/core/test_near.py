@@ -105,3 +105,9 @@ def test_amounts_that_a_dial_can_not_tell_apart_are_found_all_the_same():
     index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)
     found = index.list_near({"qty": 1_000}, {}, frozenset(), {("qty",): 1_000})
     assert {slot: near.need for slot, (near,) in found.items()} == {n: n for n in range(1_001, 3_000)}
+
+
+def test_an_amount_that_is_barred_is_passed_over():
+    codes = [check("(event.qty > 0 || event.qty > 2) && event.qty != 1")]
+    index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)
+    assert min(near.need for near in index.list_near({"qty": 0}, {}, frozenset(), {("qty",): 0})[0]) == 2

@@ -93,6 +93,11 @@ def _find_least(wants: Mapping[Key, Want], path: Path, have: Amount) -> Amount |
     if low is None or any(key.look == "listed" for key, _ in mine):
         return None
     least: Amount = low.value if low.included else _step(low.value)
+    barred = frozenset[Value]().union(
+        *(want.values for _, want in mine if isinstance(want, Choice) and not want.inside)
+    )
+    while least in barred:
+        least = _step(least)
     return least if least > have and all(_takes(key, want, least) for key, want in mine) else None
 
 
