@@ -62,6 +62,22 @@ async def test_topics_are_made_once_and_stay(servers: Addresses, topics: Topics,
     assert [record.value for record in last.values() if record] == [b"1"]
 
 
+class Broken(dict[int, tuple[int, int]]):
+    """Where nothing can be noted."""
+
+    def __setitem__(self, *noted: object) -> None:
+        raise ValueError("a fault in a report")
+
+
+async def test_a_report_that_can_not_be_taken_keeps_no_others_from_their_own(
+    topics: Topics, producer: KafkaProducer
+) -> None:
+    producer.post([(topics.received, "a:b", b"1")], Broken())
+    async with asyncio.timeout(WITHIN_S):
+        await producer.send(topics.received, "a:b", b"2")
+        await producer.send(topics.received, "a:b", b"3")
+
+
 async def test_a_user_keeps_the_partition_that_java_producers_give_it(
     servers: Addresses, topics: Topics, producer: KafkaProducer
 ) -> None:

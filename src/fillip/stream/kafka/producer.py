@@ -139,7 +139,10 @@ class KafkaProducer:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(TURN_S)
+            try:
+                self._producer.poll(TURN_S)
+            except Exception:  # noqa: BLE001 - whatever a report raised: without this thread all later ones would be waited for in vain
+                log.exception("a report of Kafka's on what was sent could not be taken")
             if settled := self._settled.copy():
                 del self._settled[: len(settled)]
                 try:
