@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from fillip.core.identity import identify
-from fillip.core.ledger.points import Account, Lot
+from fillip.core.ledger.points import OUTSIDE, Account, Lot
 from fillip.core.ledger.wallet_state import WalletState
 
 _ISSUED: Account = "issued"
@@ -47,7 +47,7 @@ class MergingWallet(WalletState):
             account: Account = "pending" if lot.available_at and lot.available_at > at else "active"
             done[lot.lot_id] = self._pass_on(into, account, lot.remaining, lot, (merge_id, at))
         for account in get_args(Account):
-            if account not in (_ISSUED, "pending", "active") and (amount := getattr(self.balance, account)):
+            if account not in OUTSIDE | {"pending", "active"} and (amount := getattr(self.balance, account)):
                 over = [lot_id for lot_id, seq in done.items() if not seq]
                 number = self._pass_on(into, account, amount, None, (merge_id, at), over)
                 done |= dict.fromkeys(over, number)
