@@ -265,7 +265,9 @@ async def test_of_merges_beside_batches_nothing_is_lost_and_nothing_given_twice(
             await merge(plain_api, users[gone], users[into], f"m{n}")
             await asyncio.sleep(0)
 
-    await asyncio.gather(send(0), send(1), join())
+    async with asyncio.TaskGroup() as tasks:
+        for part in (send(0), send(1), join()):
+            tasks.create_task(part)
     granted = world.rows("SELECT count(*) FROM decision WHERE outcome = 'granted'")[0][0]
     assert world.rows("SELECT user_id, active FROM wallet WHERE active <> 0") == [("u0", granted * 10)]
     assert world.rows("SELECT sum(used) FROM limit_counter") == [(granted,)]
