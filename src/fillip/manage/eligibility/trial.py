@@ -26,6 +26,7 @@ from fillip.manage.eligibility.ledger import (
     settle_on_paper,
     stands_alone,
 )
+from fillip.manage.eligibility.narrow import Narrowing
 from fillip.manage.eligibility.near import Amounts, NearMiss, find_near_misses
 
 MAX_TRIED, MAX_AGAIN = 64, 150
@@ -96,20 +97,27 @@ def weigh_misses(
     for miss in fitting:
         (sure if stands_alone(miss, ledger, all_stack=all_stack) else left).append(miss)
     left.sort(key=lambda miss: miss.near.distance)
-    tried = _meet_again(left, stored, cohorts, meet)
+    tried = _meet_again(left, stored, cohorts, meet, Narrowing(ledger.counters))
     return Weighed(paper, sure, left, tried, list_needed(list(tried.values())))
 
 
 def _meet_again(
-    left: Sequence[NearMiss], stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent
+    left: Sequence[NearMiss],
+    stored: StoredUser | None,
+    cohorts: frozenset[str],
+    meet: MeetEvent,
+    narrowing: Narrowing,
 ) -> dict[tuple[Path, Amount], Match]:
-    """What the event meets with what the nearest of these lack."""
+    """What the event meets with what the nearest of these lack, as far as it bears on them."""
     events = {(miss.near.path, miss.near.need): miss.event for miss in left}
+    lacking: dict[tuple[Path, Amount], set[str]] = {}
+    for miss in left:
+        lacking.setdefault((miss.near.path, miss.near.need), set()).add(miss.campaign_version.campaign_id)
     tried: dict[tuple[Path, Amount], Match] = {}
     weighed = 0
     for amount in list(events)[:MAX_TRIED]:
         if weighed < MAX_AGAIN and (found := meet(events[amount], stored, cohorts)):
-            tried[amount] = found
+            tried[amount] = narrowing.narrow(found, lacking[amount])
             weighed += len(found.candidates)
     return tried
 
