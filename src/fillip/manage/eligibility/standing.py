@@ -30,10 +30,18 @@ class Rooms(Struct, frozen=True):
 
     def let(self, event: Event, campaign_version: CampaignVersion) -> bool:
         """Whether the least that the campaign could grant still fits under all of them."""
-        return all(
+        return not self.uses or all(
             use.used_before + _count_least(event, campaign_version, limit) <= use.cap
             for limit, use in self._list(event, campaign_version)
         )
+
+    def find_short(self, limits: Mapping[str, Limit]) -> "Rooms":
+        """Those that may have no room for a grant: of those that count grants only the full ones."""
+
+        def lets_any(limit: Limit, use: CounterUse) -> bool:
+            return limit.measure == "count" and not limit.pool and use.used_before < use.cap
+
+        return Rooms({name: use for name, use in self.uses.items() if not lets_any(limits[name], use)})
 
     def tell(self, event: Event, campaign_version: CampaignVersion) -> list[LimitLeft]:
         """Those that a grant of the campaign falls under."""

@@ -1,6 +1,6 @@
 """Puts the answer together: every campaign counted, the first of them told, by outcome, worth and nearness. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 
 from msgspec import Struct
@@ -85,6 +85,12 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
     for entry in entries:
         setattr(counts, entry.outcome, getattr(counts, entry.outcome) + 1)
     told = {entry.campaign_version.campaign_id for entry in entries}
+    if not standing.is_event:
+        open_now = _list_open(standing, told)
+        counts.open = len(open_now)
+        told.update(each.campaign_id for each in open_now)
+        entered = (_enter(standing, "open", each) for each in _choose(open_now, most))
+        entries += sorted(entered, key=lambda entry: entry.place)
     counts.not_earned = len(book.campaign_versions) - len(told)
     page = [_tell(standing, entry, now) for entry in entries[:most]]
     denied = _list_settled(standing)
@@ -110,7 +116,7 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
 
 
 def _list_entries(standing: Standing) -> Iterator[_Entry]:
-    """All campaigns but those not earned."""
+    """All campaigns but those not earned, and those that are only open."""
     versions, event = standing.event.book.campaign_versions, standing.event
     told: set[str] = set()
     for campaign_id, settled in _list_settled(standing).items():
@@ -133,14 +139,22 @@ def _list_entries(standing: Standing) -> Iterator[_Entry]:
         if open_now := list_standing(event.book, instances, found, event.occurred_at):
             told.add(campaign_id)
             yield _enter(standing, "open_quest", found, instances=open_now)
-    if not standing.is_event:
-        for each in event.book.by_worth:
-            if (
-                each.campaign_id not in told
-                and is_open(event, each, standing.cohorts)
-                and standing.rooms.let(event, each)
-            ):
-                yield _enter(standing, "open", each)
+
+
+def _list_open(standing: Standing, told: Set[str]) -> list[CampaignVersion]:
+    """Before an event, the other campaigns that the user may take part in, by worth where they have no variants."""
+    event, short = standing.event, standing.rooms.find_short(standing.event.book.limits)
+    return [
+        each
+        for each in event.book.by_worth
+        if each.campaign_id not in told and is_open(event, each, standing.cohorts) and short.let(event, each)
+    ]
+
+
+def _choose(versions: Sequence[CampaignVersion], most: int) -> list[CampaignVersion]:
+    """Those among which the first `most` are: what a variant is worth only its user tells."""
+    fixed = [each for each in versions if not each.campaign.variants]
+    return [*fixed[:most], *(each for each in versions if each.campaign.variants)]
 
 
 def _enter(
