@@ -48,6 +48,7 @@ BOUNDED = {
     "fillip_analyse_day_files": {"why": ("written", "merged")},
     "fillip_analyse_query_seconds": {"outcome": ("answered", "refused", "stopped")},
     "fillip_cohort_runs": {"outcome": ("done", "refused", "failed")},
+    "fillip_balance_import_portions": {"outcome": ("posted", "failed")},
     "fillip_backtests": {"outcome": ("done", "failed")},
     "fillip_backfill_turns": {"outcome": ("done", "goes_on", "waits", "failed", "broken")},
     "fillip_erasure_steps": {

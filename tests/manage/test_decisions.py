@@ -18,7 +18,7 @@ from tests.manage.ledger_rows import SOURCE, put_decision, put_event, put_incent
 from tests.manage.shop import CASHBACK, QUEST, launch, open_shop
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
-TOLD: dict[str, Any] = {"wanted": None, "resets_at": None}
+TOLD: dict[str, Any] = {"wanted": None, "resets_at": None, "time_zone": None}
 
 
 async def list_ids(client: AsyncClient, path: str, name: str) -> list[str]:

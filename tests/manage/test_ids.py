@@ -140,7 +140,18 @@ def test_every_id_of_a_path_is_one_of_these_or_has_a_plain_pattern() -> None:
     """To add one, say above how it can be named."""
     names = {name for router in ROUTERS for route in router.routes for name in route.param_convertors}  # type: ignore[attr-defined]
     free = {"user_id", "spend_id", "hold_id", "reversal_id", "event_id", "source"}
-    plain = {"name", "cohort_id", "list_id", "tenant_id", "campaign_id", "limit_id", "pool_id", "badge_id", "currency"}
+    plain = {
+        "name",
+        "cohort_id",
+        "list_id",
+        "tenant_id",
+        "campaign_id",
+        "limit_id",
+        "pool_id",
+        "badge_id",
+        "currency",
+        "import_id",
+    }
     dotted = {"code", "reservation_id"}
     assert names == free | plain | dotted | {"order"} | {
         "incentive_id", "generation_id", "build_id", "backtest_id", "erasure_id", "decision_id", "key_id", "rejection_id",

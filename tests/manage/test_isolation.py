@@ -47,6 +47,7 @@ CREATING = {  # make rival's own: tested below
     ("PUT", "/v1/lists/{list_id}"),
     ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
     ("POST", "/v1/users/{user_id}/erasure"),
+    ("POST", "/v1/users/{user_id}/merges"),
     ("PUT", "/v1/balance-imports/{import_id}"),
 }
 NEEDING_VALKEY = {"/v1/campaigns/{campaign_id}/live"}
@@ -116,6 +117,8 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     made = {"key_id": key.json()["key_id"], "decision_id": decision_id, "rejection_id": put_rejection(dsn)}
     made["reversal_id"] = put_reversal(dsn, "r1", "e1")
     made["erasure_id"] = (await acme.post("/v1/users/gone/erasure")).json()["erasure_id"]
+    merged = await acme.post("/v1/users/ada/merges", json={"merge_id": "m1", "from": "anon"})
+    assert merged.status_code == 201, merged.text
     builds = (await acme.get("/v1/cohorts/vip/builds")).json()["items"]
     made["build_id"] = builds[0]["build_id"]
     with psycopg.connect(dsn) as owner:

@@ -63,6 +63,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/users": {"user_id": "u1", "prefix": "u1", "attributes": '{"tier": "gold"}'},
     "/v1/users/u1/badges": {},
     "/v1/users/u1/inbox": {},
+    "/v1/users/u1/merges": {},
     "/v1/users/u1/quests": {"campaign_id": "c1"},
     "/v1/users/u1/wallets": {},
     "/v1/users/u1/wallets/P0/holds": {},

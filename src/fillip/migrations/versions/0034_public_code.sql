@@ -1,8 +1,8 @@
 -- Which campaign a public code brings: the newest that was launched with it. Locks nothing that was there.
 CREATE TABLE public_code (
-    tenant_id     text NOT NULL,
+    tenant_id     text NOT NULL CHECK (octet_length(tenant_id) <= 63),
     folded        text NOT NULL CHECK (octet_length(folded) <= 64),  -- as codes are compared
-    campaign_id   text NOT NULL,
+    campaign_id   text NOT NULL CHECK (octet_length(campaign_id) <= 63),
     PRIMARY KEY (tenant_id, folded),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign
 );
