@@ -3,9 +3,10 @@
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import psycopg
@@ -28,6 +29,7 @@ from fillip.match import Meet
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
+from fillip.migrations import role_dsn
 from fillip.stream.memory import MemoryLog
 from tests.oracle.catalogue import AMOUNTS, NOON, PARTS, RECEIVED_AT, SHOP_LISTS
 from tests.oracle.said import SHOPS, USERS, write_event, write_reversal
@@ -256,3 +258,20 @@ def _tell(decided: Decided) -> Said:
 
 def _strip(use: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in use.items() if name != "version"}
+
+
+World = TypeVar("World", bound=PastWorld)
+
+
+@asynccontextmanager
+async def open_past_world(database: str, clock: str, kind: type[World]) -> AsyncIterator[World]:
+    """A shop as open_past_shop makes it, in which nothing has come yet."""
+    plane = Plane(database)
+    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
+    shop = await open_past_shop(plane, clock)
+    with psycopg.connect(database, autocommit=True) as owner:
+        world = kind(plane, shop, pool, owner)
+        yield world
+    await world.close()
+    await pool.close()
+    await plane.close()

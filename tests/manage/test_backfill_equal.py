@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -16,14 +14,13 @@ from fillip.http.history_query import HistoryEvent
 from fillip.manage.backfill.postgres import ask_again, end_turn
 from fillip.manage.backfill.told import AllDone
 from fillip.manage.store.postgres import transaction
-from fillip.migrations import role_dsn
 from fillip.settle.backfill import BackfillWalk, Portion, SettlePast, walk
 from fillip.settle.backfill import postgres as backfill_postgres
 from tests.manage.backfilled_world import BackfilledWorld, Pages
-from tests.manage.past_world import open_past_shop, write_past
+from tests.manage.past_world import open_past_world, write_past
 from tests.manage.test_backtest_replay import APART
 from tests.oracle.catalogue import CAMPAIGNS
-from tests.oracle.shop import ANY, Plane
+from tests.oracle.shop import ANY
 
 
 class LaunchedWorld(BackfilledWorld):
@@ -69,13 +66,8 @@ async def launched_world(
     monkeypatch.setattr(walk, "MOST", 40)
     monkeypatch.setattr(walk, "LONGEST_REST_S", 0.0)
     monkeypatch.setattr(walk, "BUSY_PAUSE_S", 0.001)
-    plane = Plane(database)
-    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await open_past_shop(plane, request.param)
-    with psycopg.connect(database, autocommit=True) as owner:
-        yield LaunchedWorld(plane, shop, pool, owner)
-    await pool.close()
-    await plane.close()
+    async with open_past_world(database, request.param, LaunchedWorld) as world:
+        yield world
 
 
 async def draft(world: LaunchedWorld, campaigns: Sequence[str]) -> None:

@@ -4,17 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
 
 from fillip.core.backtest.past import PastGrant
 from fillip.core.backtest.question import Definitions
 from fillip.core.backtest.result import Differences, Spend, Worth
-from fillip.migrations import role_dsn
-from tests.manage.past_world import Name, PastWorld, Said, open_past_shop
+from tests.manage.past_world import Name, PastWorld, Said, open_past_world
 from tests.oracle.catalogue import CAMPAIGNS, CHANGED, SHOP_LISTS
-from tests.oracle.shop import Plane
 
 APART = sorted(CAMPAIGNS.keys() - {"vips", "most", "least", "alone", "spoilt"})
 """Those that no other campaign, and no schedule of their own, has a say in: `spoilt` gives the badge that `early` gives."""
@@ -24,15 +20,8 @@ NONE = Differences(0, 0, 0, [])
 @pytest.fixture(params=["history", "live"])
 async def past_world(request: pytest.FixtureRequest, database: str) -> AsyncIterator[PastWorld]:
     """A shop in New York with a cohort, a list, a badge and a holdout."""
-    plane = Plane(database)
-    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await open_past_shop(plane, request.param)
-    with psycopg.connect(database, autocommit=True) as owner:
-        world = PastWorld(plane, shop, pool, owner)
+    async with open_past_world(database, request.param, PastWorld) as world:
         yield world
-    await world.close()
-    await pool.close()
-    await plane.close()
 
 
 def add_up(spend: Iterable[Spend]) -> Counter[tuple[str, str | None, str]]:

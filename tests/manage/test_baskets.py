@@ -6,13 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
 
-from fillip.migrations import role_dsn
-from tests.manage.past_world import PastWorld, open_past_shop
-from tests.oracle.shop import Plane
+from tests.manage.past_world import PastWorld, open_past_world
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "campaigns.md"
 ITEM = {
@@ -38,21 +34,15 @@ def read_guide() -> list[dict[str, Any]]:
 @pytest.fixture
 async def shop_world(database: str) -> AsyncIterator[PastWorld]:
     """A shop with the guide's campaigns running."""
-    plane = Plane(database)
-    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await open_past_shop(plane, "history")
     tea, coupons, limit, happy, both = read_guide()
-    await shop.call("PUT", "/v1/actions/PURCHASE", {"schema": PURCHASE})
-    for campaign_id, definition in {"tea": tea, "coupons": coupons, "happy": happy, "both": both}.items():
-        await shop.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
-        await shop.call("POST", f"/v1/campaigns/{campaign_id}/launch")
-    await shop.call("POST", "/v1/limits", limit)
-    with psycopg.connect(database, autocommit=True) as owner:
-        world = PastWorld(plane, shop, pool, owner)
+    async with open_past_world(database, "history", PastWorld) as world:
+        shop = world.shop
+        await shop.call("PUT", "/v1/actions/PURCHASE", {"schema": PURCHASE})
+        for campaign_id, definition in {"tea": tea, "coupons": coupons, "happy": happy, "both": both}.items():
+            await shop.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
+            await shop.call("POST", f"/v1/campaigns/{campaign_id}/launch")
+        await shop.call("POST", "/v1/limits", limit)
         yield world
-        await world.close()
-    await pool.close()
-    await plane.close()
 
 
 def buy(world: PastWorld, event_id: str, items: dict[str, int], *, at: str = EVENING, **more: Any) -> None:

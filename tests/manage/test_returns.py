@@ -3,15 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
 
-from fillip.migrations import role_dsn
-from tests.manage.past_world import PastWorld
+from tests.manage.past_world import PastWorld, open_past_world
 from tests.oracle.catalogue import NOON, RECEIVED_AT
 from tests.oracle.reversal import REVERSAL
-from tests.oracle.shop import Plane
 
 TIERS = {"of": "event.amount", "tiers": [{"at_least": 100, "value": 10}, {"at_least": 200, "value": 40}]}
 FORMULA = {"kind": "points", "formula": TIERS, "on_partial": "reevaluate"}
@@ -24,16 +20,9 @@ TAKEN = (
 @pytest.fixture
 async def past_shop(database: str) -> AsyncIterator[PastWorld]:
     """A shop whose events the worker's own stages decide, and which a backtest can decide once more."""
-    plane = Plane(database)
-    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await plane.open_shop("history", "America/New_York")
-    await shop.call("POST", "/v1/badges", {"badge_id": "early", "name": "Early"})
-    with psycopg.connect(database, autocommit=True) as owner:
-        past_shop = PastWorld(plane, shop, pool, owner)
+    async with open_past_world(database, "history", PastWorld) as past_shop:
+        await past_shop.shop.hold_out(0)
         yield past_shop
-    await past_shop.close()
-    await pool.close()
-    await plane.close()
 
 
 def buy(past_shop: PastWorld, event_id: str, amount: int, shop: str | None = "x") -> None:

@@ -3,18 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
 from httpx import AsyncClient
 
 from fillip.core.limit import CounterKey
-from fillip.migrations import role_dsn
-from tests.manage.past_world import PastWorld, open_past_shop
+from tests.manage.past_world import PastWorld, open_past_world
 from tests.manage.shop import ANY, QUEST, cap, draft, open_shop
 from tests.oracle.catalogue import CAMPAIGNS
 from tests.oracle.said import write_event, write_reversal
-from tests.oracle.shop import Plane
 
 OWN_DAY: dict[str, Any] = {"scope": "user", "measure": "count", "span": "day", "zone": "user", "cap": 1}
 STREAK: dict[str, Any] = QUEST | {
@@ -88,19 +84,12 @@ async def test_whose_days_count_is_said_once(acme: AsyncClient) -> None:
 @pytest.fixture
 async def zone_world(database: str) -> AsyncIterator[PastWorld]:
     """A shop in New York, of whose users ann lives on Kiritimati: at 3 o'clock in UTC it is two dates later there."""
-    plane = Plane(database)
-    pool = await asyncpg.create_pool(role_dsn(database, "fillip_worker"), min_size=1, max_size=5)
-    shop = await open_past_shop(plane, "live")
-    await shop.hold_out(0)
-    await shop.launch("any", CAMPAIGNS["any"])
-    await shop.launch("own-streak", CAMPAIGNS["own-streak"])
-    await shop.cap({"limit_id": "own-day", "campaign_id": "any", **OWN_DAY, "scope": "user_in_campaign"})
-    with psycopg.connect(database, autocommit=True) as owner:
-        world = PastWorld(plane, shop, pool, owner)
+    async with open_past_world(database, "live", PastWorld) as world:
+        await world.shop.hold_out(0)
+        await world.shop.launch("any", CAMPAIGNS["any"])
+        await world.shop.launch("own-streak", CAMPAIGNS["own-streak"])
+        await world.shop.cap({"limit_id": "own-day", "campaign_id": "any", **OWN_DAY, "scope": "user_in_campaign"})
         yield world
-    await world.close()
-    await pool.close()
-    await plane.close()
 
 
 async def buy(world: PastWorld, *hours: int, user: str = "ann") -> None:
