@@ -287,7 +287,7 @@ _meet, _advance, _add_event = instance.meet, instance.advance, step.add_event
 _find_route, _measure_credit = route.Route.find, reversal._measure_credit
 _read_past, _narrow_book = BackfillWalk._read_event, narrow_book
 _find_end = PeriodEnd.find
-_open, _start_window, _name_counter = postgres.PostgresLedger.open, start_window, charge._name_counter
+_open, _start_window, _read_key = postgres.PostgresLedger.open, start_window, charge._read_key
 
 
 def _advance_although(
@@ -318,7 +318,8 @@ def _tell_shadow_first(request: settlement.GrantRequest, *rest: Any) -> Decision
 
 
 def _ignore_key(event: Any, limit: Any, *rest: Any) -> Any:
-    return replace(_name_counter(event, limit, *rest), key="")
+    _read_key(event, limit, *rest)
+    return ""
 
 
 def _credit_of_each(use: CounterUse, terms: reversal.LimitTerms, *rest: Any) -> int:
@@ -381,7 +382,7 @@ FAULTS = [
     ),
     Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
     Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
-    Fault("a limit's key ignored", _attribute(charge, "_name_counter", _ignore_key)),
+    Fault("a limit's key ignored", _attribute(charge, "_read_key", _ignore_key)),
     Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
     Fault("granted although held out", _attribute(Tenant, "holds_out", lambda self, user_id: False)),
     Fault("steps of a user who is held out", _attribute(settlement, "_list_requests_of", _advance_held_out)),

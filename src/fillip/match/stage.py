@@ -167,9 +167,8 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     if eligibility.index.targeted or cohorts:
         campaign_versions = [version.campaign_version for candidate in candidates for version in candidate.versions]
         targeted = [cohort for each in campaign_versions for cohort in each.campaign.cohorts]
-        present = [
-            each for each in [*targeted, *cohorts] if each in book.cohorts
-        ]  # of a book without members there is none
+        # of a book without members there is none
+        present = [each for each in [*targeted, *cohorts] if each in book.cohorts]
         versions = {cohort: book.cohorts[cohort].version for cohort in present}
     revision = stored.revision if stored else None
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))

@@ -32,11 +32,28 @@ def list_charges(
         {each.action for each in campaign_version.campaign.expressions} if event.action == GRANT else {event.action}
     )
     charges = [
-        _charge(event, limit, _name_counter(event, limit, user, cohorts), rewards, values)
+        _charge(event, limit, _read_key(event, limit, user, cohorts), rewards, values)
         for limit in limits
         if limit.action is None or limit.action in actions
     ]
     return tuple(charges)
+
+
+def charge_counter(
+    event: Event, limit: Limit, key: str, amount: int, counted: tuple[int, ...] | None = None
+) -> LimitCharge:
+    """What takes `amount` from the counter that a limit has for the event's user and instant; `key` is '' where it is not split."""
+    window_start = start_window(limit.span, event.find_day(limit.zone), limit.week_starts_on)
+    return LimitCharge(
+        counter=CounterKey(event.tenant_id, limit.limit_id, event.user_id if limit.per_user else "", key, window_start),
+        amount=amount,
+        cap=limit.cap,
+        resets_at=end_window(limit.span, window_start, event.tell_time_zone(limit.zone)),
+        part=find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None,
+        counted=counted,
+        over=limit.over,
+        time_zone=event.user_time_zone if limit.zone == "user" else None,
+    )
 
 
 def find_counted(limit: Limit, rewards: Mapping[int, Reward]) -> tuple[int, ...] | None:
@@ -48,34 +65,19 @@ def find_counted(limit: Limit, rewards: Mapping[int, Reward]) -> tuple[int, ...]
     return tuple(index for index, reward in rewards.items() if limit.adds_up(reward.kind, reward.currency))
 
 
-def _charge(
-    event: Event, limit: Limit, counter: CounterKey, rewards: Mapping[int, Reward], values: Sequence[int]
-) -> LimitCharge:
+def _charge(event: Event, limit: Limit, key: str, rewards: Mapping[int, Reward], values: Sequence[int]) -> LimitCharge:
     counted = find_counted(limit, rewards)
     if counted is not None:
         amount = sum(values[index] for index in counted)
     else:
         amount = sum(1 for reward in rewards.values() if reward.pool == limit.pool) if limit.pool else 1
-    resets_at = end_window(limit.span, counter.window_start, event.tell_time_zone(limit.zone))
-    part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
-    return LimitCharge(
-        counter=counter,
-        amount=amount,
-        cap=limit.cap,
-        resets_at=resets_at,
-        part=part,
-        counted=counted,
-        over=limit.over,
-        time_zone=event.user_time_zone if limit.zone == "user" else None,
-    )
+    return charge_counter(event, limit, key, amount, counted)
 
 
-def _name_counter(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> CounterKey:
+def _read_key(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> str:
     if limit.key and event.action == GRANT:
         raise RuleError(f"limit {limit.limit_id} counts by {limit.key}, which a grant by hand does not have")
     key = str(event.book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")
-    user_id = event.user_id if limit.per_user else ""
-    window_start = start_window(limit.span, event.find_day(limit.zone), limit.week_starts_on)
-    return CounterKey(event.tenant_id, limit.limit_id, user_id, key, window_start)
+    return key

@@ -57,9 +57,8 @@ async def tell_eligibility(
     app_state = find_app_state(request)
     if app_state.books is None or app_state.meet is None:
         raise Retry("this process has no books of campaigns")
-    book = await _pin_book(
-        app_state.books, caller.tenant_id
-    )  # before the transaction: to read a large one takes a while
+    # before the transaction: to read a large one takes a while
+    book = await _pin_book(app_state.books, caller.tenant_id)
     now, aside = datetime.now(UTC), app_state.aside
     if body.event is None:
         instant = _build_event(book, body.user_id, "", now, now, {}, {})

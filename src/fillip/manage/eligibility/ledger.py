@@ -5,12 +5,13 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from fillip.core.ledger.settlement import MAX_GRANTS, Settled, decide, list_all_requests, list_requests
+from fillip.core.ledger.settlement import Settled, decide, list_all_requests, list_requests
 from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
 from fillip.core.limit import Counter, CounterKey, LimitCharge, cut, weigh
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import MAX_TOGETHER, Instance
+from fillip.manage.eligibility.narrow import has_room
 from fillip.manage.eligibility.near import NearMiss
 
 
@@ -88,7 +89,7 @@ def settle_on_paper(match: Match, ledger: LedgerState, at: datetime) -> Paper:
 def stands_alone(miss: NearMiss, ledger: LedgerState, *, all_stack: bool) -> bool:
     """Whether nothing that other campaigns are granted for the same event can keep this one from its grant.
 
-    An event is granted MAX_GRANTS at most: what has room for so many grants is short for none.
+    A limit of its own is charged by nobody else; what others share must have room for all that an event may be granted.
     """
     campaign, book = miss.campaign_version.campaign, miss.event.book
     given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
@@ -96,14 +97,10 @@ def stands_alone(miss: NearMiss, ledger: LedgerState, *, all_stack: bool) -> boo
         return False
     if any(reward.pool or reward.badge for reward in given):
         return False
-    uses, _ = weigh(miss.charges, ledger.counters)
-    for charge, use in zip(miss.charges, uses, strict=True):
-        most = charge.amount  # a limit of its own is charged by nobody else
-        if book.limits[use.limit_id].campaign_id is None:
-            most = MAX_GRANTS * (1 if charge.counted is None else book.most_value)
-        if use.used_before + most > use.cap:
-            return False
-    return True
+    shared = (each for each in miss.charges if book.limits[each.counter.limit_id].campaign_id is None)
+    return weigh(miss.charges, ledger.counters)[1] is None and all(
+        has_room(book, each, ledger.counters) for each in shared
+    )
 
 
 def fits_alone(miss: NearMiss, ledger: LedgerState) -> bool:

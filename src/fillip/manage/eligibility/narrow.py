@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from fillip.core.book.book import Book
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import Counter, CounterKey, LimitCharge, weigh
 from fillip.core.match.candidate import Candidate, Match
@@ -56,15 +57,18 @@ class Narrowing:
                     yield charge.counter
 
     def _is_short(self, match: Match, charge: LimitCharge) -> bool:
-        """Whether the counter has no room for all that one event may be granted."""
+        """Whether the counter may have no room for all that one event may be granted."""
         known = charge.counter, charge.counted is None
         if known not in self._short:
-            self._short[known] = charge.counter not in self._counters or not _has_room(match, charge, self._counters)
+            self._short[known] = charge.counter not in self._counters or not has_room(
+                match.event.book, charge, self._counters
+            )
         return self._short[known]
 
 
-def _has_room(match: Match, charge: LimitCharge, counters: Mapping[CounterKey, Counter]) -> bool:
-    most = MAX_GRANTS * (1 if charge.counted is None else match.event.book.most_value)
+def has_room(book: Book, charge: LimitCharge, counters: Mapping[CounterKey, Counter]) -> bool:
+    """Whether a counter has room for all that one event may be granted: then it is short for none of it."""
+    most = MAX_GRANTS * (1 if charge.counted is None else book.most_value)
     (use,), _ = weigh([charge], counters)
     return use.used_before + most <= use.cap
 

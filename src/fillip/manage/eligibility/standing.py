@@ -11,11 +11,9 @@ from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.limit import Counter, CounterKey, CounterUse, Limit, LimitCharge, weigh
 from fillip.core.match.candidate import is_barred
-from fillip.core.match.limit_charges import find_counted
+from fillip.core.match.limit_charges import charge_counter, find_counted
 from fillip.core.quest.instance import Instance
 from fillip.core.quest.step import fresh_steps
-from fillip.core.rolling import find_part
-from fillip.core.tenant import end_window, start_window
 from fillip.manage.eligibility.answer import BarAnswer, LimitLeft, MissingAnswer
 from fillip.manage.explain.answer import StepAnswer
 
@@ -63,16 +61,7 @@ def list_limits(event: Event, campaign_version: CampaignVersion) -> Sequence[Lim
 
 def charge_standing(event: Event, limits: Iterable[Limit]) -> dict[str, LimitCharge]:
     """Of each limit without a key the counter that a grant at the event's time would be charged, by the limit's id; for nothing."""
-    charges = {}
-    for limit in limits:
-        if limit.key:
-            continue
-        start = start_window(limit.span, event.find_day(limit.zone), limit.week_starts_on)
-        counter = CounterKey(event.tenant_id, limit.limit_id, event.user_id if limit.per_user else "", "", start)
-        resets_at = end_window(limit.span, start, event.tell_time_zone(limit.zone))
-        part = find_part(limit.rolling_s, event.occurred_at) if limit.rolling_s else None
-        charges[limit.limit_id] = LimitCharge(counter, 0, limit.cap, resets_at, part)
-    return charges
+    return {limit.limit_id: charge_counter(event, limit, key="", amount=0) for limit in limits if not limit.key}
 
 
 def find_rooms(charges: Mapping[str, LimitCharge], counters: Mapping[CounterKey, Counter]) -> Rooms:

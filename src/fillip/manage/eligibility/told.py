@@ -46,7 +46,7 @@ _Given = Sequence[tuple[Reward, int | None]]
 
 
 class Standing(Struct, frozen=True):
-    """All that is known: the event (a plain instant where `is_sent` is not), its user, and what came of the trial."""
+    """All that is known: the event (a plain instant where `is_event` is not), its user, and what came of the trial."""
 
     event: Event
     is_event: bool

@@ -195,9 +195,8 @@ async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:
             return
         moved, cut_at = (await connection.execute(_USER, held.names)).one()
         await connection.execute(_VALUES, {name: held.names[name] for name in ("tenant_id", "pseudonym")})
-        for user_id in (
-            (await connection.execute(_MERGES, held.names)).scalars().all()
-        ):  # who is another user from now on
+        was_merged = (await connection.execute(_MERGES, held.names)).scalars().all()
+        for user_id in was_merged:
             await ask_erasure(connection, held.caller, user_id, held.erasure_id)
         values = {"changed": erasure.c.changed + moved, "cut_at": cut_at, "erased_at": func.now(), "step": "events"}
         await _set(connection, held, values | {"held_until": None, "error": None})
