@@ -48,6 +48,25 @@ async def test_a_code_is_redeemed_once_a_user_in_any_spelling_and_told_the_same_
         assert (await world.decide(PATH, enter("r4")))["state"] == "granted", "a reversal gives the limit back"
 
 
+async def test_who_was_merged_redeems_as_who_that_is_by_now_and_is_told_the_same_again(
+    database: str, servers: Addresses
+) -> None:
+    async with open_world(database, servers) as world:
+        await world.launch("spring", codes=["SPRING"])
+        before = await world.decide(PATH, enter("r1", user="anon"))
+        await world.post("/v1/users/ada/merges", {"merge_id": "login", "from": "anon"}, 201)
+        after = await world.decide(PATH, enter("r1", user="anon"))
+        assert after | {"message": before["message"]} == before, "the message says who anon is by now"
+        for user in ("anon", "anon", "ada"):
+            told = await world.decide(PATH, enter("r2", user=user))
+            assert (told["state"], told["balances"]) == (
+                "granted",
+                [{"currency": "POINTS", "pending": 0, "active": 100}],
+            )
+        other = await world.client.post(PATH, json=enter("r2", user="bob"))
+        assert (other.status_code, other.json()["errors"][0]["at"]) == (409, "/redemption_id")
+
+
 async def test_what_is_refused_says_why_and_a_code_that_is_nobodys_leaves_no_trace(
     database: str, servers: Addresses
 ) -> None:

@@ -19,6 +19,7 @@ from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, pu
 from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain import postgres
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.own_event import BY, OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import Connection, transaction
@@ -99,7 +100,8 @@ async def _require_grantable(connection: Connection, caller: Caller, body: Grant
         raise Invalid("the rewards of a QUEST follow from its steps: take a SIMPLE campaign", at="/campaign_id")
     if faults := _find_wrong_values(campaign, body):
         raise Invalid("the values do not go with the rewards: see errors", faults=faults)
-    occurrence = postgres.ExplainedEvent(GRANT, own.own_id, own.user_id, GRANT, at, at, dict(own.data))
+    user_id = await share_user(connection, caller, own.user_id)
+    occurrence = postgres.ExplainedEvent(GRANT, own.own_id, user_id, GRANT, at, at, dict(own.data))
     current = await postgres.read_current_context(connection, caller, occurrence)
     context = await postgres.load_current(connection, caller, row, occurrence, current)
     event, campaign_version = context.event, context.campaign_version

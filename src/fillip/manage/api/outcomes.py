@@ -17,6 +17,7 @@ from fillip.manage.api.explain import explain_decision
 from fillip.manage.api.incentives import IncentiveAnswer
 from fillip.manage.incentive.postgres import IncentiveRow, list_made
 from fillip.manage.limit.answer import UseAnswer
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.own_event import OwnEvent
 from fillip.manage.request.route import UnitOfWork
 from fillip.manage.story.postgres import list_event_decisions
@@ -80,7 +81,7 @@ async def find_outcome(work: UnitOfWork, own: OwnEvent) -> OutcomeAnswer | None:
         campaign_id=decision.campaign_id,
         decision_id=decision.decision_id,
         incentives=[IncentiveAnswer.model_validate(row, from_attributes=True) for row in made],
-        balances=await _read_balances(work, own.user_id, made),
+        balances=await _read_balances(work, await share_user(work.connection, work.caller, own.user_id), made),
         limits=[_describe_use(use) for use in decision.limits],
         resets_at=full.resets_at if full else None,
         see=point_at(own),

@@ -21,7 +21,7 @@ from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, TimedPages
 from fillip.manage.action.postgres import actions
 from fillip.manage.event.postgres import find_recorded
-from fillip.manage.merge.postgres import share_users
+from fillip.manage.merge.postgres import are_same
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.reversal import postgres
 
@@ -245,7 +245,8 @@ async def _find_known(work: UnitOfWork, body: ReversalPart, order: ReversalReque
     if row is None:
         return None
     said = replace(order, event_source=order.event_source or row.event_source)
-    if said != convert(row.request, ReversalRequest) or not await _is_same_user(work, body.user_id, row.user_id):
+    user_id, same = body.user_id or row.user_id, said == convert(row.request, ReversalRequest)
+    if not same or not await are_same(work.connection, work.caller, user_id, row.user_id):
         raise _tell_conflict(body.reversal_id)
     name = {"event_id": row.event_id, "event_source": row.event_source}
     return AcceptedAnswer(reversal_id=body.reversal_id, **name, user_id=row.user_id)
@@ -260,7 +261,8 @@ async def _find_original(work: UnitOfWork, body: ReversalPart) -> tuple[str, str
     """(source, user) of the original."""
     known = await find_recorded(work.connection, work.caller, body.event_id, body.event_source)
     if known is not None:
-        if not await _is_same_user(work, body.user_id, known.user_id):
+        user_id = body.user_id or known.user_id
+        if not await are_same(work.connection, work.caller, user_id, known.user_id):
             raise Invalid("the original is another user's", at="/user_id")
         return known.event_source, known.user_id
     missing = [name for name in ("event_source", "user_id") if getattr(body, name) is None]
@@ -276,14 +278,6 @@ async def _check_after(work: UnitOfWork, event_id: str, event_source: str, after
     action = await actions.seek(work.connection, work.caller, known.action) if known else None
     if action and (wrong := find_faults(action.schema, after, "/after")):
         raise Invalid("what is left of the event does not meet its action's schema", faults=wrong)
-
-
-async def _is_same_user(work: UnitOfWork, asked: str | None, stored: str) -> bool:
-    """Whether nobody is asked for, or who the other is by now."""
-    if asked in (None, stored):
-        return True
-    now = await share_users(work.connection, work.caller, [asked or "", stored])
-    return len(set(now.values())) == 1
 
 
 def _describe_reversal(row: postgres.ReversalRow) -> ReversalAnswer:

@@ -67,6 +67,11 @@ async def share_user(connection: Connection, caller: Caller, user_id: str) -> st
     return (await share_users(connection, caller, [user_id]))[user_id]
 
 
+async def are_same(connection: Connection, caller: Caller, one: str, other: str) -> bool:
+    """Whether two ids are of one user by now."""
+    return one == other or len(set((await share_users(connection, caller, [one, other])).values())) == 1
+
+
 async def list_ids(connection: Connection, caller: Caller, user_id: str) -> list[str]:
     """The user's id, and those that were merged into it."""
     mine = (user_merge.c.tenant_id == caller.tenant_id) & (user_merge.c.merged_into == user_id)

@@ -12,6 +12,7 @@ from fillip.core.errors import Retry, Unreadable
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.manage.event.postgres import find_recorded
+from fillip.manage.merge.postgres import are_same
 from fillip.manage.request.route import AppState
 from fillip.manage.store.postgres import Connection, transaction
 
@@ -38,9 +39,12 @@ class OwnEvent(Struct, frozen=True):
 async def is_known(connection: Connection, caller: Caller, own: OwnEvent, at: str) -> bool:
     """Whether it was asked for before, and is recorded. Raises Conflict, with the id's place, where it said something else."""
     row = await find_recorded(connection, caller, own.own_id, own.action)
-    if row is not None and (row.user_id != own.user_id or _read_said(row.attributes) != _read_said(own.data)):
+    if row is None:
+        return False
+    same = _read_said(row.attributes) == _read_said(own.data)
+    if not same or not await are_same(connection, caller, own.user_id, row.user_id):
         raise _tell_conflict(own, at)
-    return row is not None
+    return True
 
 
 async def decide_own(app_state: AppState, caller: Caller, own: OwnEvent, at: str) -> bool:
