@@ -133,6 +133,20 @@ async def test_the_same_file_is_imported_once_and_another_under_its_name_is_refu
     assert await look(acme, "ada") == [0, 12]
 
 
+async def test_what_a_merged_user_held_is_of_who_that_is_by_now(
+    acme: AsyncClient, plane: Plane, runs: ImportRuns
+) -> None:
+    """The file came before the merge, and is posted behind it."""
+    sent = await send(acme, "user_id,amount", "anon,30", "bob,5", "ada,2")
+    merged = await acme.post("/v1/users/ada/merges", json={"merge_id": "login", "from": "anon"})
+    assert (sent.status_code, merged.status_code) == (202, 201)
+    await post_all(runs)
+    [sums] = (await acme.get(PATH)).json()["sums"]
+    assert (sums["posted_rows"], sums["posted_amount"]) == (sums["rows"], sums["amount"]) == (3, 37)
+    assert [await look(acme, user) for user in ("ada", "anon", "bob")] == [[0, 32], [0, 32], [0, 5]]
+    assert not await find_breaches(plane)
+
+
 async def test_a_dry_run_sums_up_and_stores_nothing(acme: AsyncClient, runs: ImportRuns) -> None:
     checked = await send(acme, "user_id,amount", "ada,5", "ada,6", "grace,1", dry_run="true")
     assert (checked.status_code, checked.json()["state"], checked.json()["users"]) == (200, "checked", 2)
