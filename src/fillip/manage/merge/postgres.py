@@ -97,8 +97,9 @@ async def find_made(
     """
     tenant_id, _, currency = purse.key
     named = {name((tenant_id, user_id, currency)): (tenant_id, user_id, currency) for user_id in purse.others}
-    made = [each for each in named if each in await find_owners(connection, caller, list(named))] if named else []
-    return (named[made[0]], made[0]) if made else (purse.key, name(purse.key))
+    owners = await find_owners(connection, caller, list(named))
+    made = next((each for each in named if each in owners), None)
+    return (purse.key, name(purse.key)) if made is None else (named[made], made)
 
 
 async def list_merges(connection: Connection, caller: Caller, user_id: str, pages: Paging) -> RowPage:
