@@ -21,7 +21,7 @@ from fillip.stream.topics import Topics
 from tests.bench.explain import send
 from tests.bench.http import await_ready
 from tests.bench.site import Site, read_cpu_s
-from tests.core.index_book import ACTION, COUPONS, HIGHEST, KINDS, SKUS, STORES, TAGS, TIERS, USER, make_rules
+from tests.core.index_book import ACTION, TIERS, USER, draw_attributes, make_rules
 
 TOPICS = Topics("bench-eligibility.")
 TENANT, CAMPAIGNS, USERS = "large", 10_000, 200
@@ -94,16 +94,7 @@ def draw_bodies(count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Carts as index_book has events."""
     dice = random.Random(seed)
     for _ in range(count):
-        attributes = {
-            "sku": f"sku-{dice.randrange(SKUS)}",
-            "store": f"store-{dice.randrange(STORES)}",
-            "category": f"kind-{dice.randrange(KINDS)}",
-            "amount": min(int(dice.expovariate(1 / 6_000)), HIGHEST),
-            "rating": round(dice.random() * 5, 2),
-            "member": dice.random() < 0.5,
-            "tags": [f"tag-{number}" for number in dice.sample(range(TAGS), dice.randrange(4))],
-            **({"coupon": f"coupon-{dice.randrange(COUPONS)}"} if dice.random() < 0.3 else {}),
-        }
+        attributes = {name: value for name, value in draw_attributes(dice).items() if value is not None}
         yield {"user_id": f"u{dice.randrange(USERS)}", "event": {"action": "BUY", "attributes": attributes}}
 
 

@@ -1,5 +1,6 @@
 """Explanations over HTTP: why a rule of four leaves holds, or does not, with limits and conflicts as they stand."""
 
+import asyncio
 import http.client
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from msgspec import json
 from fillip.app.operate import create_key
 from fillip.embedded.ports import choose_free_port
 from fillip.figures import Figure, at_most, expect, note
+from fillip.stream.kafka import ensure_topics
 from fillip.stream.topics import Topics
 from tests.bench.http import await_ready
 from tests.bench.load import ACTION, RULES, TENANT, name_campaign
@@ -24,6 +26,7 @@ SHOE = {"amount": 310, "rating": 3.0, "category": "shoe", "store": "web", "membe
 def bench(site: Site) -> list[Figure]:
     """One request after the other on one connection; an event that meets the rule, and one that does not, in turns."""
     port = choose_free_port()
+    asyncio.run(ensure_topics(site.addresses.kafka_bootstrap, TOPICS))
     with (
         site.database() as dsn,
         site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api") as api,

@@ -83,20 +83,25 @@ def make_unindexed(count: int) -> list[Made]:
     return [_make(UNINDEXED, {15: number}) for number in range(count)]
 
 
+def draw_attributes(dice: random.Random) -> dict[str, Any]:
+    """Those of an event, as its sender says them."""
+    return {
+        "sku": f"sku-{dice.randrange(SKUS)}",
+        "store": f"store-{dice.randrange(STORES)}",
+        "category": f"kind-{dice.randrange(KINDS)}",
+        "amount": min(int(dice.expovariate(1 / 6_000)), HIGHEST),
+        "rating": round(dice.random() * 5, 2),
+        "member": dice.random() < 0.5,
+        "tags": [f"tag-{number}" for number in dice.sample(range(TAGS), dice.randrange(4))],
+        "coupon": f"coupon-{dice.randrange(COUPONS)}" if dice.random() < 0.3 else None,
+    }
+
+
 def make_situations(count: int, seed: int = 1) -> Iterator[tuple[dict[str, Any], dict[str, Any], frozenset[str]]]:
     """(event, user, cohorts) as compiled rules take them."""
     dice, read_event, read_user = random.Random(seed), build_coercer(ACTION), build_coercer(USER)
     for _ in range(count):
-        event = {
-            "sku": f"sku-{dice.randrange(SKUS)}",
-            "store": f"store-{dice.randrange(STORES)}",
-            "category": f"kind-{dice.randrange(KINDS)}",
-            "amount": min(int(dice.expovariate(1 / 6_000)), HIGHEST),
-            "rating": round(dice.random() * 5, 2),
-            "member": dice.random() < 0.5,
-            "tags": [f"tag-{number}" for number in dice.sample(range(TAGS), dice.randrange(4))],
-            "coupon": f"coupon-{dice.randrange(COUPONS)}" if dice.random() < 0.3 else None,
-        }
+        event = draw_attributes(dice)
         user = {"tier": dice.choice(TIERS), "age": dice.randrange(18, 80)}
         cohorts = frozenset(f"cohort-{number}" for number in dice.sample(range(COHORTS), 2))
         yield read_event(event), read_user(user), cohorts
