@@ -71,6 +71,21 @@ async def test_a_cart_earns_nearly_earns_or_earns_nothing(checkout: httpx.AsyncC
     }
 
 
+async def test_a_code_in_the_cart_brings_its_campaign(checkout: httpx.AsyncClient) -> None:
+    schema = {"type": "object", "properties": {"code": {"type": "string"}, "cart_cents": {"type": "integer"}}}
+    await checkout.put("/v1/actions/fillip.redemption", json={"schema": schema | {"required": ["code"]}})
+    await open_cohort(checkout, "vip", "ada")
+    spring = {"kind": "SIMPLE", "name": "Spring", "codes": ["SPRING"], "cohorts": ["vip"], "rewards": POINTS}
+    await launch(checkout, "spring", spring | {"rule": "event.cart_cents >= 5000"})
+    for cart_cents, outcome in ((5000, "earned"), (4280, "nearly")):
+        event = {"action": "fillip.redemption", "attributes": {"code": " spring", "cart_cents": cart_cents}}
+        told = by_campaign(await ask(checkout, event=event))["spring"]
+        assert (told["outcome"], [each["missing"] for each in told["missing"]]) == (
+            outcome,
+            [720] if outcome == "nearly" else [],
+        )
+
+
 async def test_more_that_a_full_limit_would_refuse_is_not_near(checkout: httpx.AsyncClient, plane: Plane) -> None:
     await launch(checkout, "big", BASKET)
     await cap(checkout, "one-a-day", scope="user", measure="count", span="day", cap=1)

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct, json
 
 from fillip.core.book.book import Book
+from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion
 from fillip.core.by_hand import GRANT
 from fillip.core.campaign.variant import choose_variant
@@ -67,9 +68,10 @@ class Event(Struct, frozen=True, dict=True):
         return known
 
     @property
-    def found_by(self) -> str:
-        """Under which name its book has the triggers that it may fire: its action, of a redemption with the code."""
-        return name_code(str(self.attributes.get("code"))) if self.action == REDEMPTION else self.action
+    def index(self) -> EligibilityIndex | None:
+        """The triggers that it may fire: those of its action, of a redemption those of its code. None where nothing looks at it."""
+        name = name_code(str(self.attributes.get("code"))) if self.action == REDEMPTION else self.action
+        return self.book.by_action.get(name)
 
     @property
     def day(self) -> date:

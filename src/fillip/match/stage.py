@@ -125,7 +125,7 @@ class _Eligibility(Struct, frozen=True, gc=False):
 
 
 def _find_open(event: Event) -> _Eligibility | None:
-    index = event.book.by_action.get(event.found_by)
+    index = event.index
     return _Eligibility(event, index, index.open_at(event.occurred_at)) if index else None
 
 

@@ -131,7 +131,7 @@ def _choose_limits(
 def index_triggers(
     campaign_versions: Iterable[CampaignVersion], old: Mapping[str, EligibilityIndex], time_zone: str
 ) -> dict[str, EligibilityIndex]:
-    """The triggers of a book by action (see Event.found_by), of a tenant in a zone; an index of `old` is kept where nothing has changed."""
+    """The triggers of a book by action (see Event.index), of a tenant in a zone; an index of `old` is kept where nothing has changed."""
     triggers: dict[str, list[Trigger]] = {}
     for campaign_version in campaign_versions:
         for trigger in campaign_version.triggers:

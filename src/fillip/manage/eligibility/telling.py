@@ -22,7 +22,7 @@ async def tell_with_event(
     """The answer for an event that was not sent, as JSON. Raises Retry."""
     event = replace(event, user_id=await share_user(connection, caller, event.user_id))
     book, tenant_id = event.book, caller.tenant_id
-    index = book.by_action.get(event.action)
+    index = event.index
     asks_cohorts = index is not None and bool(index.targeted or index.open_at(event.occurred_at).uses_cohorts)
     user = await postgres.read_user(
         connection, caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests

@@ -57,7 +57,7 @@ def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet
     """What it would meet of a user with this row in these cohorts, and what it nearly would."""
     match, user = meet(event, stored, cohorts), _read_user(event, stored)
     needed = list_needed([match] if match else [])
-    index = event.book.by_action.get(event.action)
+    index = event.index
     if index is None or is_late(event):
         return Begun(event, user, match, (), needed)
     open_set = index.open_at(event.occurred_at)
@@ -88,7 +88,7 @@ def weigh_misses(
     begun: Begun, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent, ledger: LedgerState, at: datetime
 ) -> Weighed:
     """Settle the event, and find the near misses that would be granted whatever else the event meets then."""
-    match, index = begun.match, begun.event.book.by_action.get(begun.event.action)
+    match, index = begun.match, begun.event.index
     paper = settle_on_paper(match, ledger, at) if match else Paper()
     fitting = [miss for miss in begun.misses if fits_alone(miss, ledger)]
     few = len(fitting) + len(paper.settled) < MAX_GRANTS // 2  # so that MAX_GRANTS keeps none from its grant
