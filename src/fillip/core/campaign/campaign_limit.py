@@ -15,6 +15,11 @@ def is_of_definition(limit_id: str) -> bool:
     return "." in limit_id
 
 
+def name_limit(campaign_id: str, name: str) -> str:
+    """The id of a limit within a campaign's definition."""
+    return f"{campaign_id}.{name}"
+
+
 class CampaignLimit(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a `Limit` is, of the campaign that defines it; `name` is its own within the campaign."""
 
@@ -39,4 +44,4 @@ class CampaignLimit(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         name = terms.pop("name")
         if self.key:
             terms["action"] = self.action or granting_action
-        return Limit(limit_id=f"{campaign_id}.{name}", campaign_id=campaign_id, key_checked=key_checked, **terms)
+        return Limit(limit_id=name_limit(campaign_id, name), campaign_id=campaign_id, key_checked=key_checked, **terms)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from fillip.core.campaign.campaign import UNLAUNCHED, Campaign, CampaignState, CheckedExpression
+from fillip.core.campaign.campaign_limit import name_limit
 from fillip.core.campaign.check_campaign_limits import check_limit_keys, fill_limit_currencies
 from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
@@ -172,7 +173,7 @@ async def change_campaign(
     Without `starts_at` a launched campaign keeps its start. In shadow a quest begins anew with each version.
     Open instances of a quest go over to the new version (`migrate`), or on under the one they stand under (`keep`).
     """
-    caps = {f"{campaign_id}.{each.name}": each.cap for each in body.limits}
+    caps = {name_limit(campaign_id, each.name): each.cap for each in body.limits}
     held = await hold_changing(work.connection, work.caller, campaign_id, caps)
     tenant = await lock_tenant(work.connection, work.caller)
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)

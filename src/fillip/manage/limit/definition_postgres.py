@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from fillip.core.campaign.campaign_limit import name_limit
 from fillip.core.campaign.check_campaign_limits import check_limits_change
 from fillip.core.errors import Retry
 from fillip.core.limit import Limit
@@ -49,7 +50,7 @@ async def put_in_force(
     await postgres.require_limits(connection, caller, len(added) - len(left))
     for limit_id in sorted(left):
         if await postgres.has_counted(connection, caller, limit_id):
-            name = limit_id.removeprefix(f"{campaign_id}.")
+            name = limit_id.removeprefix(name_limit(campaign_id, ""))
             message = f"limit '{name}' has counted grants, which must stay provable: keep it, and raise its cap instead"
             refuse([Fault("/limits", message)])
         await postgres.remove_limit(connection, caller, limit_id)

@@ -69,11 +69,12 @@ def split_filters(
 
 
 def _is(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
-    return (
-        column.in_(value)
-        if isinstance(value, list) and len(value) > 1
-        else column == (value[0] if isinstance(value, list) else value)
-    )
+    """Whether a column has a value, or one of a list; of JSON, whether it holds what a mapping has."""
+    if isinstance(value, Mapping):
+        return column.contains(value)
+    if isinstance(value, list):
+        return column.in_(value) if len(value) > 1 else column == value[0]
+    return column == value
 
 
 def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bool]]:
@@ -92,10 +93,7 @@ def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bo
 
 def _sift(looked_at: FromClause, wanted: Mapping[str, object], name_prefix: str | None) -> list[ColumnElement[bool]]:
     """What rows have to pass that no index serves."""
-    sifted: list[ColumnElement[bool]] = []
-    for name, value in wanted.items():
-        column = looked_at.c[name]
-        sifted.append(column.contains(value) if isinstance(value, Mapping) else _is(column, value))
+    sifted = [_is(looked_at.c[name], value) for name, value in wanted.items()]
     if name_prefix is not None:
         sifted.append(looked_at.c["name"].istartswith(name_prefix, autoescape=True))
     return sifted
