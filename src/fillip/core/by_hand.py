@@ -5,21 +5,21 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, ValidationError, convert
 
+from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.errors import Unreadable
+from fillip.core.problem import read_fault
 
 GRANT = "fillip.grant"
 """The action of an event that asks for a grant by hand."""
 GRANT_SCHEMA: dict[str, object] = {"type": "object"}
 """Rules read nothing of it: its data is read by `read_grant`."""
-MAX_GIVEN = 10**12
-"""Most that one reward may give."""
 
 
 class GivenValue(Struct, frozen=True, forbid_unknown_fields=True):
     """What a reward is worth whose value would follow from an event."""
 
     reward_index: Annotated[int, Meta(ge=0, le=100)]
-    value: Annotated[int, Meta(ge=1, le=MAX_GIVEN)]
+    value: Annotated[int, Meta(ge=1, le=MAX_VALUE)]
 
 
 class GrantOrder(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +40,5 @@ def read_grant(data: Mapping[str, object]) -> GrantOrder:
     try:
         return convert(data, GrantOrder)
     except ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        at = "".join(f"/{part}" for part in place.rstrip("`").replace("[", ".").replace("]", "").split(".") if part)
-        raise Unreadable("schema_violation", message, at=at or None) from None
+        fault = read_fault(error)
+        raise Unreadable("schema_violation", fault.message, at=fault.at or None) from None

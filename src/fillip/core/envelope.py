@@ -3,23 +3,22 @@
 Reasons why not, in the order in which they are looked for: too_large, undecodable, too_deep, nul_character, not_an_event.
 """
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, json
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, json
 
 from fillip.core.errors import Unreadable
 from fillip.core.instant import read_instant
 from fillip.core.json_text import count_colons, explain_broken, find_excess, find_repeated, repeats_name
 from fillip.core.naming import DOTS, MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+from fillip.core.problem import read_fault
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEPTH = 16
 
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 _NAMES = (("id", MAX_ID_BYTES), ("subject", MAX_ID_BYTES), ("type", MAX_ID_BYTES), ("source", MAX_SOURCE_BYTES))
-_AT = re.compile(r" - at `\$(.*)`$")
 
 
 class Envelope(Struct, frozen=True, omit_defaults=True):
@@ -103,10 +102,8 @@ def _explain_undecodable(value: bytes, error: Exception) -> Unreadable:
     except (DecodeError, UnicodeDecodeError) as broken:
         fault = explain_broken(value, broken)
         return Unreadable("undecodable", fault.message, at=fault.at or None)
-    message = str(error)
-    where = _AT.search(message)
-    at = where[1].replace(".", "/") if where and isinstance(error, ValidationError) else None
-    return Unreadable("not_an_event", message.partition(" - at `")[0], at=at)
+    fault = read_fault(error)
+    return Unreadable("not_an_event", fault.message, at=fault.at or None)
 
 
 def _too_deep() -> Unreadable:

@@ -1,5 +1,6 @@
 """The one shape of every error that leaves by HTTP or a socket: a problem as in RFC 9457."""
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -8,6 +9,8 @@ from msgspec import Struct
 
 PROBLEM_TYPE = "https://fillip.dev/problems/"
 MEDIA_TYPE = "application/problem+json"
+_NAMES = re.compile(r"[^.\[\]`]+")
+"""The names and positions in a place as msgspec writes it: .lines[0].amount, with a ` behind it."""
 
 
 class Fault(Struct, frozen=True):
@@ -40,6 +43,12 @@ def describe_problem(
 def encode_problem(problem: Problem) -> bytes:
     """The JSON body, to be sent as `application/problem+json`."""
     return msgspec.json.encode(problem)
+
+
+def read_fault(error: Exception) -> Fault:
+    """What msgspec's ValidationError says, at its JSON pointer; '' where it is about the whole."""
+    message, _, place = str(error).partition(" - at `$")
+    return Fault(write_pointer(_NAMES.findall(place)), message)
 
 
 def write_pointer(path: Iterable[str | int]) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from fillip.analyse.query.queries import Answer, Queries
 from fillip.analyse.query.task import Column, Form
 from fillip.core.ports import Freshness
+from fillip.core.problem import read_fault
 from fillip.http.body import JsonRequest
 from fillip.http.errors import HttpRefused, Invalid
 from fillip.http.problems import find_trace_id
@@ -59,8 +60,8 @@ async def read_query(request: Request) -> str:
     try:
         return msgspec.convert(await taken.json(), Query).sql
     except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(" - at `$")
-        raise Invalid(said, at=where.rstrip("`").replace(".", "/")) from None
+        fault = read_fault(error)
+        raise Invalid(fault.message, at=fault.at) from None
 
 
 def choose_form(request: Request) -> tuple[str, Form]:

@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from fillip.core.by_hand import GRANT, MAX_GIVEN
+from fillip.core.by_hand import GRANT
 from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
+from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
 from fillip.core.ports import Caller
@@ -39,7 +40,7 @@ class ValuePart(Part):
 
     reward_index: int = Field(ge=0, le=100, strict=True)
     value: int = Field(
-        ge=1, le=MAX_GIVEN, strict=True, description="In the unit of the reward, at most its formula's `max`"
+        ge=1, le=MAX_VALUE, strict=True, description="In the unit of the reward, at most its formula's `max`"
     )
 
 
