@@ -92,7 +92,9 @@ class Settings(BaseModel):
     )
     clickhouse_ca: FilePath | None = None
     topic_prefix: str = Field(default="", description="put before every topic's name")
-    partitions: int = Field(default=8, ge=1, le=1000, description="partitions of the topics that are keyed by user")
+    partitions: int = Field(
+        default=8, ge=1, le=1000, description="partitions of the topics that are keyed by user; on the embedded Kafka 2"
+    )
     operator_key: str | None = Field(
         default=None, repr=False, description="the operator's key for /v1/tenants; none: refused"
     )

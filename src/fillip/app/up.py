@@ -28,6 +28,8 @@ DOORS = {"api": "api_port", "gateway": "gateway_port", "analyse": "analyse_port"
 USUAL_PORTS = {"api": 8080, "gateway": 8081, "analyse": 8082}
 USUAL_METRICS_PORT = 8090
 """Of the first process; the others follow. One that is taken is replaced by a free one."""
+EMBEDDED_PARTITIONS = 2
+"""Of each topic that is keyed by user: as many workers find work. The broker's cost goes by requests, and a producer sends one a partition."""
 READY_WITHIN_S = 90
 STOP_WITHIN_S = 10
 
@@ -169,6 +171,8 @@ class Stack:
             changes |= dict.fromkeys(("valkey_ca", "valkey_cert", "valkey_key"))
         if outside.kafka_bootstrap is None:
             changes |= dict.fromkeys(KAFKA_SECURITY)
+            if "partitions" not in self._given.model_fields_set:
+                changes["partitions"] = EMBEDDED_PARTITIONS
         settings = self._given.model_copy(update=changes)
         note_running(self.state_dir, settings)
         return settings
