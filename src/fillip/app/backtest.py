@@ -18,7 +18,7 @@ import msgspec
 
 from fillip.app.log import set_up_logs
 from fillip.app.settings import Settings, read_settings
-from fillip.core.backtest.past import build_past_book, list_actions
+from fillip.core.backtest.past import build_past_book, list_replayed
 from fillip.core.backtest.question import BacktestQuestion
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import FillipError, Retry
@@ -90,7 +90,7 @@ async def run_backtest(settings: Settings, question: BacktestQuestion) -> Worked
         comparison = Comparison(live) if was_launched and await live.has_any() else None
         others_use = await load_others_use(ledger, live, question.tenant_id, book.limits)
         replay = Replay(book, whole.campaign_versions, meet, others_use, datetime.now(UTC), recorded, comparison)
-        history = AnalyseHistory(client, question, list_actions(versions))
+        history = AnalyseHistory(client, question, list_replayed(versions))
         await replay.play(history, _Progress(await history.count()).tell)
         result = await replay.sum_up(numbers, {str(reason): n for reason, n in refused.items()}, began_at_s)
         passed_over = replay.list_not_considered(result)

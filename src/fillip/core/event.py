@@ -17,6 +17,7 @@ from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
 from fillip.core.local_day import Zone, find_day
 from fillip.core.redemption import REDEMPTION, name_code
+from fillip.core.repair import REPAIR, read_repair
 
 ACCEPTED_FOR = timedelta(days=7)
 """Acceptance horizon of a live tenant: an event older than this, by broker time, is LATE."""
@@ -91,8 +92,10 @@ class Event(Struct, frozen=True, dict=True):
 
     @property
     def clock_at(self) -> datetime:
-        """What the tenant's clock showed when it came."""
-        return self.received_at if self.book.tenant.clock == "live" else self.occurred_at
+        """What the tenant's clock showed when it came; to a history a repair comes as if on its day."""
+        if self.book.tenant.clock == "live":
+            return self.received_at
+        return read_repair(self.attributes).clock_at if self.action == REPAIR else self.occurred_at
 
     @property
     def held_out(self) -> bool:
@@ -154,7 +157,7 @@ REVERSAL = "fillip.reversal"
 RESERVED_PREFIX = "fillip."
 """Actions and sources that begin so are Fillip's own."""
 
-ASKED_BY = {REDEMPTION: "POST /v1/redemptions", GRANT: "POST /v1/grants"}
+ASKED_BY = {REDEMPTION: "POST /v1/redemptions", GRANT: "POST /v1/grants", REPAIR: "POST /v1/quest-repairs"}
 """Own events, by action, and the route that puts each into the log. Its source is its action, and its id is given by who asks."""
 
 

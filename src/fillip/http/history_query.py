@@ -1,6 +1,6 @@
 """What Fillip's own processes ask analyse for: a tenant's past events in the order of their receipt, some at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import Event, Place
 from fillip.core.identity import identify_event
 from fillip.core.ledger.reversal import read_reversal
+from fillip.core.repair import REPAIR, read_repair
 
 PATH = "/internal/history"
 MAX_EVENTS = 250_000
@@ -70,8 +71,11 @@ class HistoryEvent(_Received, frozen=True, gc=False):
     def read(self, book: Book, place: Place) -> Event | None:
         """The event under this book, as if it came from that place now; None where the book's schemas refuse it."""
         action = book.actions.get(self.action)
+        typed: Mapping[str, object] | None
         try:
             typed = action.read(self.data, self.occurred_at) if action else None
+            if self.action == REPAIR and read_repair(self.data):
+                typed = {}
         except Unreadable:
             typed = None
         if typed is None:

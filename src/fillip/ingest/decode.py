@@ -17,6 +17,7 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import MAX_AHEAD, REVERSAL, Event, Place, check_own
 from fillip.core.ledger.reversal import read_reversal
 from fillip.core.naming import MAX_ID_BYTES, MAX_SOURCE_BYTES, fits
+from fillip.core.repair import REPAIR, read_repair
 from fillip.core.schema.reader import ReadEvent
 
 MAX_DETAIL = 500  # characters
@@ -68,6 +69,8 @@ def _find_reader(book: Book, action: str) -> ReadEvent:
         return _check_reversal
     if action == GRANT:
         return _check_grant
+    if action == REPAIR:
+        return _check_repair
     known = book.actions.get(action)
     if known is None:
         raise Unreadable("unknown_action", f"the tenant has no action {action[:100]!r}", at="/type")
@@ -81,6 +84,11 @@ def _check_reversal(data: Mapping[str, object], _: datetime) -> dict[str, object
 
 def _check_grant(data: Mapping[str, object], _: datetime) -> dict[str, object]:
     read_grant(data)
+    return {}
+
+
+def _check_repair(data: Mapping[str, object], _: datetime) -> dict[str, object]:
+    read_repair(data)
     return {}
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import NONE, EligibilityIndex, OpenSet
-from fillip.core.book.version import Trigger
+from fillip.core.book.version import CampaignVersion, Trigger
 from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.cohort import list_mine
 from fillip.core.errors import Unreadable
@@ -17,14 +17,17 @@ from fillip.core.event import REVERSAL, Event, Rejection, is_late
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
-from fillip.core.match.reward_values import value_rewards
+from fillip.core.match.reward_values import RewardValues, value_rewards
 from fillip.core.ports import StoredUser, UserAttributes, UserNumbers
+from fillip.core.repair import REPAIR, read_repair
 from fillip.core.rule import RuleError
 from fillip.match.refusals import Refusals
 from fillip.stream.belt import take_portions
 
 SLICE_S = 0.01
 
+_ASKED = frozenset({GRANT, REPAIR})
+"""Events that name a campaign, which meets them without its rule."""
 Attributes = Mapping[str, object]
 _Part = tuple[str, str, int]
 """(tenant, topic, partition)"""
@@ -53,6 +56,9 @@ class Meet:
             numbers = await self._find_numbers(numbered)
             found = [_find_cohorts(each, numbers) if each and each.uses_number else each for each in found]
         wanted = {(each.event.tenant_id, each.event.user_id) for each in found if each and each.asks_user}
+        wanted |= {
+            (each.tenant_id, each.user_id) for each in items if isinstance(each, Event) and each.action in _ASKED
+        }
         users = await self._users.read(wanted) if wanted else {}
         met: list[Match | Rejection] = []
         unmet: dict[_Part, Event] = {}
@@ -66,7 +72,7 @@ class Meet:
                     met.append(item)
                 elif item.action == REVERSAL:  # meets no campaign, and is settled all the same
                     met.append(Match(item, ()))
-                elif (item.action == GRANT and (match := _meet_by_hand(item, refusals))) or (
+                elif (item.action in _ASKED and (match := _meet_asked(item, users, refusals))) or (
                     eligibility and (match := _meet(eligibility, users, refusals))
                 ):
                     met.append(match)
@@ -174,13 +180,30 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 
 
-def _meet_by_hand(event: Event, refusals: Refusals) -> Match | None:
-    """The campaign that a grant by hand asks for, whatever its rule, schedule and cohorts are; None where it can grant nothing so."""
+def _meet_asked(event: Event, users: Mapping[tuple[str, str], StoredUser], refusals: Refusals) -> Match | None:
+    """The campaign that a grant by hand or a repair names, whatever its rule, schedule and cohorts are; None where it can do nothing so."""
+    known = users.get((event.tenant_id, event.user_id))
+    if known and known.time_zone:
+        event = replace(event, user_time_zone=known.time_zone)
+    find = _find_granted if event.action == GRANT else _find_repaired
+    candidate = find(event, refusals)
+    return Match(event, [candidate], late=is_late(event)) if candidate else None
+
+
+def _find_granted(event: Event, refusals: Refusals) -> Candidate | None:
     campaign_version = event.book.campaign_versions.get(read_grant(event.attributes).campaign_id)
     if campaign_version is None or campaign_version.is_shadow or campaign_version.campaign.quest:
         return None
-    candidate = _build_version_candidate(event, campaign_version.triggers, {}, NONE, refusals)
-    return Match(event, [candidate], late=is_late(event)) if candidate else None
+    return _build_version_candidate(event, campaign_version.triggers, {}, NONE, refusals)
+
+
+def _find_repaired(event: Event, refusals: Refusals) -> Candidate | None:
+    """None too where a limit of one of its versions counts by a part of the event."""
+    newest = event.book.campaign_versions.get(read_repair(event.attributes).campaign_id)
+    if newest is None or newest.is_shadow or newest.campaign.quest is None:
+        return None
+    found = {each.version: _price(event, each, {}, NONE, refusals) for each in (newest, *newest.retained)}
+    return join_candidates(newest, found) if all(found.values()) else None
 
 
 def _apply_rules(
@@ -217,7 +240,24 @@ def _build_candidate(
 def _build_version_candidate(
     event: Event, triggers: Sequence[Trigger], user: Attributes, cohorts: frozenset[str], refusals: Refusals
 ) -> Candidate | None:
-    campaign_version = triggers[0].campaign_version
+    priced = _price(event, triggers[0].campaign_version, user, cohorts, refusals)
+    if priced is None or priced.campaign_version.campaign.quest is None:
+        return priced
+    worth = RewardValues(priced.values, priced.refused)
+    candidate, failed = build_quest_candidate(event, priced.charges, worth, triggers, user, cohorts)
+    for _ in range(failed):
+        refusals.add("rule_error")
+    return candidate
+
+
+def _price(
+    event: Event,
+    campaign_version: CampaignVersion,
+    user: Attributes,
+    cohorts: frozenset[str],
+    refusals: Refusals,
+) -> Candidate | None:
+    """What a grant would give and take, without what the event means for a quest; None where the key of a limit fails."""
     reward_values = value_rewards(event, campaign_version, user, cohorts)
     try:
         nothing = reward_values.refused or campaign_version.is_shadow or is_barred(event, campaign_version)
@@ -225,9 +265,4 @@ def _build_version_candidate(
     except RuleError:
         refusals.add("key_error")
         return None
-    if campaign_version.campaign.quest is None:
-        return Candidate(campaign_version, charges, reward_values.values, reward_values.refused)
-    candidate, failed = build_quest_candidate(event, charges, reward_values, triggers, user, cohorts)
-    for _ in range(failed):
-        refusals.add("rule_error")
-    return candidate
+    return Candidate(campaign_version, charges, reward_values.values, reward_values.refused)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from fillip.core.by_hand import GRANT
 from fillip.core.match.candidate import Match, is_barred
+from fillip.core.repair import REPAIR
 
 CampaignKey = tuple[str, str]
 """(tenant, campaign)"""
@@ -48,7 +49,8 @@ def put_off(
 ) -> tuple[Sequence[Match], Sequence[WaitingRow]]:
     """The matches without the candidates of these campaigns, and what waits for them, in order.
 
-    What is denied whatever else stands does not wait, nor what is granted by hand: it moves no quest.
+    What is denied whatever else stands does not wait, nor what is granted by hand, which moves no quest, nor a repair: an operator asks
+    for it, who is told to wait (see manage.api.repairs).
     """
     if not backfilling:
         return matches, ()
@@ -58,7 +60,8 @@ def put_off(
         event, now = match.event, []
         for candidate in match.candidates:
             campaign = event.tenant_id, candidate.campaign_version.campaign_id
-            if campaign in backfilling and event.action != GRANT and not is_barred(event, candidate.campaign_version):
+            asked = event.action in (GRANT, REPAIR)
+            if campaign in backfilling and not asked and not is_barred(event, candidate.campaign_version):
                 waiting.append(WaitingRow(*campaign, event.key))
             else:
                 now.append(candidate)

@@ -1,6 +1,6 @@
 """The past as a backtest reads it: events, and what other campaigns were granted for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from fillip.core.book.book import Book, index_triggers
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign_limit import is_of_definition
+from fillip.core.repair import REPAIR
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -49,3 +50,10 @@ def build_past_book(book: Book, asked: CampaignVersion, first: datetime, until: 
 def list_actions(versions: Iterable[CampaignVersion]) -> list[str]:
     """The actions whose events may concern these versions of a campaign."""
     return sorted({each.action for version in versions for each in version.campaign.expressions if each.is_rule})
+
+
+def list_replayed(versions: Sequence[CampaignVersion]) -> list[str]:
+    """The actions of these and, where one has streaks, what repairs them."""
+    quests = [version.campaign.quest for version in versions]
+    has_streaks = any(step.streak for quest in quests if quest for step in quest.steps)
+    return [*list_actions(versions), *([REPAIR] if has_streaks else ())]

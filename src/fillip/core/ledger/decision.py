@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from fillip.core.identity import identify
 from fillip.core.limit import CounterUse
+from fillip.core.repair import RepairRefusal
 
 Outcome = Literal["granted", "denied"]
-DecisionReason = Literal[
+_GrantReason = Literal[
     "granted",
     "paused",
     "holdout",
@@ -29,6 +30,7 @@ DecisionReason = Literal[
     "too_many_open",
     "too_many_grants",
 ]
+DecisionReason = Literal[_GrantReason, RepairRefusal]
 
 
 class Decision(Struct, frozen=True):

@@ -17,6 +17,7 @@ from fillip.core.limit import Counter, CounterKey, CounterUse, LimitCharge, cut,
 from fillip.core.match.candidate import Candidate, Match, is_barred
 from fillip.core.match.reward_values import ValueRefusal
 from fillip.core.quest.batch import InstanceBatch, InstanceKey
+from fillip.core.repair import REPAIR, RepairRefusal
 
 MAX_GRANTS = 1_000
 """Most grants of one event; what it would earn beyond, as it is ranked, is denied `too_many_grants`."""
@@ -40,7 +41,7 @@ class GrantRequest(Struct, frozen=True):
     values: Sequence[int]
     rewards: Mapping[int, Reward]
     variant: str | None = None
-    refused: ValueRefusal | Literal["too_many_open"] | None = None
+    refused: ValueRefusal | Literal["too_many_open"] | RepairRefusal | None = None
     instance: str = ""
     place: InstanceKey | None = None
     since: int = 0
@@ -246,6 +247,8 @@ def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBat
     event, campaign_version = match.event, candidate.campaign_version
     if campaign_version.campaign.quest is None or is_barred(event, campaign_version):
         yield _build_request(match, candidate)
+    elif event.action == REPAIR:
+        yield from _list_repaired(match, candidate, instances)
     elif not match.late:
         completed, crowded = instances.advance(event, candidate)
         for one, version in completed:
@@ -253,6 +256,19 @@ def _list_requests_of(match: Match, candidate: Candidate, instances: InstanceBat
             yield replace(_build_request(match, version), instance=one.name, place=place, since=one.start_offset)
         if crowded:
             yield replace(_build_request(match, candidate), instance=crowded.name, charges=(), refused="too_many_open")
+
+
+def _list_repaired(match: Match, candidate: Candidate, instances: InstanceBatch) -> Iterator[GrantRequest]:
+    """The request of a repair that completes its instance, or is refused; none of one that the streak only goes on by."""
+    repaired = instances.repair(match.event, candidate)
+    one, request = repaired.instance, _build_request(match, repaired.candidate)
+    if repaired.refused:
+        name = one.name if one else ""
+        yield replace(request, instance=name, charges=(), refused=repaired.refused)
+    elif one and one.state == "completed":
+        quest = (match.event.tenant_id, candidate.campaign_version.quest_id, match.event.user_id)
+        place = InstanceKey(*quest, one.key, one.occurrence)
+        yield replace(request, instance=one.name, place=place, since=one.start_offset)
 
 
 def _build_request(match: Match, candidate: Candidate) -> GrantRequest:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from fillip.core.book.version import CampaignVersion
 from fillip.core.by_hand import GRANT
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.reward import Reward
 from fillip.core.event import Event
 from fillip.core.limit import CounterKey, Limit, LimitCharge
 from fillip.core.naming import MAX_ID_BYTES, fits
+from fillip.core.repair import REPAIR, read_repair
 from fillip.core.rolling import find_part
 from fillip.core.rule import RuleError
 from fillip.core.tenant import end_window, start_window
@@ -22,21 +24,30 @@ def list_charges(
 ) -> tuple[LimitCharge, ...]:
     """One charge per limit that a grant of `campaign_version` for this event falls under; `values` has one for each reward.
 
-    A grant by hand falls under those of whatever action the campaign looks at. Raises RuleError from a key expression.
+    A grant by hand falls under those of whatever action the campaign looks at, a repair under those of its step's. Raises RuleError from a key
+    expression.
     """
     book, variant = event.book, event.find_variant(campaign_version)
     rewards = campaign_version.campaign.list_rewards(variant)
     key = campaign_version.campaign_id, campaign_version.version, variant
     limits = book.limits_by_version[key] if rewards else ()  # nobody's variant, and nothing is given
-    actions = (
-        {each.action for each in campaign_version.campaign.expressions} if event.action == GRANT else {event.action}
-    )
+    actions = _list_actions(event, campaign_version.campaign)
     charges = [
         _charge(event, limit, _read_key(event, limit, user, cohorts), rewards, values)
         for limit in limits
         if limit.action is None or limit.action in actions
     ]
     return tuple(charges)
+
+
+def _list_actions(event: Event, campaign: Campaign) -> set[str]:
+    """Of which actions the limits count it."""
+    if event.action == GRANT:
+        return {each.action for each in campaign.expressions}
+    if event.action == REPAIR and campaign.quest:
+        repaired = read_repair(event.attributes).step
+        return {step.action for step in campaign.quest.steps if step.name == repaired}
+    return {event.action}
 
 
 def charge_counter(
@@ -75,8 +86,9 @@ def _charge(event: Event, limit: Limit, key: str, rewards: Mapping[int, Reward],
 
 
 def _read_key(event: Event, limit: Limit, user: Mapping[str, object], cohorts: frozenset[str]) -> str:
-    if limit.key and event.action == GRANT:
-        raise RuleError(f"limit {limit.limit_id} counts by {limit.key}, which a grant by hand does not have")
+    if limit.key and event.action in (GRANT, REPAIR):
+        what = "grant by hand" if event.action == GRANT else "repair"
+        raise RuleError(f"limit {limit.limit_id} counts by {limit.key}, which a {what} does not have")
     key = str(event.book.key_rules[limit.limit_id](event.typed, user, cohorts)) if limit.key else ""
     if key and (not fits(key) or "\0" in key):
         raise RuleError(f"the key of limit {limit.limit_id} is longer than {MAX_ID_BYTES} bytes, or holds a NUL")

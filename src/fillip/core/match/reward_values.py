@@ -9,6 +9,7 @@ from fillip.core.book.version import CampaignVersion
 from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.campaign.formula import MAX_VALUE, evaluate
 from fillip.core.event import Event
+from fillip.core.repair import REPAIR
 from fillip.core.rule import RuleError
 
 ValueRefusal = Literal["value_error", "no_value", "value_too_large", "expired"]
@@ -28,7 +29,7 @@ def value_rewards(
     """Evaluate the formulas of what the user gets, and whether it can still be claimed, once for the whole grant.
 
     It is refused whole or not at all: where one of its rewards had expired already when the broker took the event, nothing
-    is given. Of a grant by hand, what formulas would give is what it says.
+    is given. Of a grant by hand, what formulas would give is what it says; for a repair they give nothing.
     """
     variant = event.find_variant(campaign_version)
     if fixed := campaign_version.fixed_values.get(variant):
@@ -53,6 +54,8 @@ def value_rewards(
             continue
         if not 0 < values[index] <= ((order and formula.max) or MAX_VALUE):
             refused = refused or ("no_value" if values[index] <= 0 else "value_too_large")
+    if event.action == REPAIR and campaign_version.formulas.keys() & given.keys():
+        refused = "no_value"
     when = event.occurred_at, event.received_at, event.book.tenant
     if refused is None and any(reward.is_over(*when) for reward in given.values()):
         refused = "expired"

@@ -11,8 +11,10 @@ from fillip.core.errors import Unreadable
 from fillip.core.event import Event
 from fillip.core.identity import OF_SHADOW, name_key
 from fillip.core.match.candidate import Candidate, Match, is_barred
-from fillip.core.quest.instance import Contribution, Instance, QuestEvent, advance
+from fillip.core.quest.instance import Contribution, Instance, QuestEvent, Transition, advance
+from fillip.core.quest.repair import choose_instance, repair
 from fillip.core.quest.user_instances import Name, UserInstances
+from fillip.core.repair import REPAIR, RepairRefusal, read_repair
 from fillip.core.rule import RuleError
 
 QuestKey = tuple[str, str, str]
@@ -66,6 +68,16 @@ class InstancesToLock(Struct, frozen=True):
     openings: Sequence[tuple[QuestKey, str]] = ()
 
 
+class Repaired(Struct, frozen=True):
+    """What came of a repair: the instance that it is for, as it stands now, the candidate of the version that it goes by, and why the day is
+    not repaired, if so.
+    """
+
+    instance: Instance | None
+    candidate: Candidate
+    refused: RepairRefusal | None = None
+
+
 class InstanceBatch:
     """The instances that a batch works on, and what it changes; `fresh` are those that it made.
 
@@ -102,22 +114,37 @@ class InstanceBatch:
         version that it does so under, and one refused for room.
         """
         quest = (event.tenant_id, candidate.campaign_version.quest_id, event.user_id)
-        quest_event = read_quest_event(event, candidate)
-        mine, completed = self._of_user(quest), []
-        done = advance(mine.find(quest_event), quest_event, self._open.get(quest, 0))
+        quest_event, completed = read_quest_event(event, candidate), list[Transition]()
+        done = advance(self._of_user(quest).find(quest_event), quest_event, self._open.get(quest, 0))
         for moved in done.moved:
-            instance = moved.instance
-            place = InstanceKey(*quest, instance.key, instance.occurrence)
-            if self._put(mine, place, instance) is None:
-                self.fresh.add(place)
-            for each in moved.met:
-                self.met.append((place, each))
-            if instance.state == "completed":
+            self._move(quest, moved)
+            if moved.instance.state == "completed":
                 completed.append(moved)
         if not completed:  # mostly
             return [], done.refused
         versions = {version.campaign_version.version: version for version in candidate.versions}
         return [(moved.instance, versions[moved.version]) for moved in completed], done.refused
+
+    def repair(self, event: Event, candidate: Candidate) -> "Repaired":
+        """Let an event repair a streak: of the instance that it names, under the version that this goes on under."""
+        quest = (event.tenant_id, candidate.campaign_version.quest_id, event.user_id)
+        order, quest_event = read_repair(event.attributes), read_quest_event(event, candidate)
+        instance = choose_instance(order, self._of_user(quest).instances.values())
+        under = quest_event.under(instance.campaign_version) if instance else quest_event
+        moved = repair(instance, order, under)
+        if not isinstance(moved, Transition):
+            return Repaired(instance, candidate, moved)
+        version = next(each for each in candidate.versions if each.campaign_version.version == moved.version)
+        if moved.instance.state == "completed" and version.refused == "no_value":
+            return Repaired(instance, candidate, "no_value")
+        self._move(quest, moved)
+        return Repaired(moved.instance, version)
+
+    def _move(self, quest: QuestKey, moved: Transition) -> None:
+        place = InstanceKey(*quest, moved.instance.key, moved.instance.occurrence)
+        if self._put(self._of_user(quest), place, moved.instance) is None:
+            self.fresh.add(place)
+        self.met += [(place, each) for each in moved.met]
 
     def find(self, place: InstanceKey) -> Instance | None:
         """An instance as it stands now, where this batch has locked it for its events or changed it."""
@@ -213,6 +240,8 @@ def list_instances_to_lock(matches: Sequence[Match]) -> InstancesToLock:
             found = quest_event.list_routes()
             whole |= {place} if found is None else set()
             routes |= {(place, route) for route in found or ()}
+            if match.event.action == REPAIR:
+                keys |= {(place, read_repair(match.event.attributes).instance_key)}
             if quest_event.opens:
                 keys |= {(place, quest_event.key)} if quest_event.quest.instance != "event" else set()
                 openings |= {(place, quest_event.key)} if found else set()

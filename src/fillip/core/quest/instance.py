@@ -218,7 +218,7 @@ def _are_too_many(current: Sequence[Instance], opened: Instance, quest_event: Qu
     if len(current) < MAX_TOGETHER:
         return False
     alike = (each for each in current if quest_event.route is None or each.route in (EVERYWHERE, opened.route))
-    return sum(each.is_unfinished and not _is_over(each.ends_at, quest_event) for each in alike) >= MAX_TOGETHER
+    return sum(each.is_unfinished and not is_over(each.ends_at, quest_event) for each in alike) >= MAX_TOGETHER
 
 
 def meet(instance: Instance, quest_event: QuestEvent) -> Transition | None:
@@ -296,17 +296,18 @@ def _takes(instance: Instance, quest_event: QuestEvent) -> bool:
         return False
     if instance.ends_at is None:
         return True
-    return quest_event.occurred_at <= instance.ends_at and not _is_over(instance.ends_at, quest_event)
+    return quest_event.occurred_at <= instance.ends_at and not is_over(instance.ends_at, quest_event)
 
 
-def _is_over(ends_at: datetime | None, quest_event: QuestEvent) -> bool:
+def is_over(ends_at: datetime | None, quest_event: QuestEvent) -> bool:
+    """Whether an event comes later than the end of a window and the lateness."""
     if ends_at is None or quest_event.clock_at <= ends_at:  # mostly: to add a span takes longer
         return False
     return quest_event.clock_at > add_span(ends_at, quest_event.quest.lateness_s)
 
 
 def _lapse(instance: Instance, quest_event: QuestEvent) -> Instance:
-    over = instance.state == "open" and _is_over(instance.ends_at, quest_event)
+    over = instance.state == "open" and is_over(instance.ends_at, quest_event)
     return replace(instance, state="lapsed") if over else instance
 
 
@@ -352,7 +353,7 @@ def _blocks(instance: Instance, newest: Instance | None, quest_event: QuestEvent
     quest = quest_event.quest
     if not instance.is_unfinished:
         return instance is newest and instance.state != "reversed" and not quest.repeatable
-    if _is_over(instance.ends_at, quest_event.under(instance.campaign_version)):
+    if is_over(instance.ends_at, quest_event.under(instance.campaign_version)):
         return instance is newest and quest.start.at == "campaign"
     within = instance.ends_at is None or quest_event.occurred_at <= instance.ends_at
     return within or (instance is newest and not quest.repeatable)

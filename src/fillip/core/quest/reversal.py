@@ -86,6 +86,8 @@ def lower(history: InstanceHistory, given: Sequence[Contribution], event_key: UU
         return None
     taken = {new.step: new.reversed - old.reversed for old, new in changed}
     steps = tuple(_lower_sums(state, changed) for state in history.instance.steps)
+    if share == 1:  # a repair that is taken back is none: there may be another
+        steps = tuple(replace(each, repaired_by=None) if each.repaired_by == event_key else each for each in steps)
     return Lowering(history, steps, tuple(new for _, new in changed), taken, event_key if share == 1 else None)
 
 
@@ -158,7 +160,7 @@ def _is_void(lowering: Lowering) -> bool:
     quest = lowering.history.quest
     enrolling = quest.start.at == "event" and lowering.history.instance.start_event_key == lowering.gone
     first = lowering.steps[:1] if quest.ordered else lowering.steps
-    nothing_left = quest.start.at == "first_step" and not any(state.left for state in first)
+    nothing_left = quest.start.at == "first_step" and not any(state.begun for state in first)
     return lowering.gone is not None and (enrolling or nothing_left)
 
 

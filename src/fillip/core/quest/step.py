@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     What events gave to it in all, whatever became of `done`: `left` of them have something left, which adds up to
     `total`; the sum before the last of them, and before any other, was at most `peak`. `met_at` is when the event
     happened that met it; None too where it was met by a change of the quest, or counted anew after a reversal.
+    `repaired_by` is the key of the event that repaired its streak, as long as that is not taken back.
     """
 
     name: str
@@ -31,6 +33,12 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     peak: int = 0
     left: int = 0
     met_at: datetime | None = None
+    repaired_by: UUID | None = None
+
+    @property
+    def begun(self) -> int:
+        """How many events have given to it that an instance can begin with: a repair is none."""
+        return self.left - (self.repaired_by is not None)
 
     @property
     def met(self) -> bool:
@@ -45,7 +53,7 @@ def fresh_steps(quest: Quest) -> tuple[StepState, ...]:
 
 def restart(step: Step, state: StepState) -> StepState:
     """The step at its beginning, before anything is counted anew; what events gave to it in all stays known."""
-    return StepState(step.name, 0, step.needed, total=state.total, peak=state.peak, left=state.left)
+    return replace(state, name=step.name, done=0, needed=step.needed, last=None, days="", values=(), met_at=None)
 
 
 def list_waiting(quest: Quest, states: Sequence[StepState]) -> list[int]:

@@ -32,7 +32,7 @@ class RewardValue(BaseModel):
 
 
 class ByHand(BaseModel):
-    """Who asked for a grant by hand, and why."""
+    """Who asked for a grant by hand, or for a repair of a streak, and why."""
 
     key_id: UUID
     reason: str
@@ -83,7 +83,7 @@ class DecisionAnswer(BaseModel):
     outcome: Literal["granted", "denied"]
     reason: str = Field(
         description="granted, paused, holdout, control, late, no_value, value_error, value_too_large, expired, shadow, outranked, limit, pool_empty"
-        ", already_held, too_many_open or too_many_grants"
+        ", already_held, too_many_open or too_many_grants; of a [repair](#tag/quests) why the day is not counted"
     )
     outranked_by: str | None = Field(None, description="The campaign that won the event instead")
     variant: str | None = Field(
@@ -99,7 +99,7 @@ class DecisionAnswer(BaseModel):
         None, description="Of the attributes that were read; null where there are none, or no rule asked for them"
     )
     decided_at: datetime
-    by_hand: ByHand | None = Field(None, description="Of a grant by hand, until its user is erased")
+    by_hand: ByHand | None = Field(None, description="Of a grant by hand, or a repair, until its user is erased")
     reversals: list[str] = Field(description="What took the event back since, in full or in part: see /v1/reversals")
 
 

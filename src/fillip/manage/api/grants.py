@@ -25,12 +25,13 @@ from fillip.manage.request.own_event import BY, OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import Connection, transaction
 
-_CURES: dict[CampaignState, str] = {
+CURES: dict[CampaignState, str] = {
     "draft": "launch it first",
     "shadow": "launch it first",
     "paused": "resume it first",
     "archived": "it grants nothing any more: take another",
 }
+"""What can be done about a campaign in a state in which it does nothing for whoever asks."""
 _CHANGED = "the campaign, or a limit of it, was changed while the grant was under way, so nothing was granted: ask for it again"
 router = APIRouter(prefix="/grants", tags=["grants"], route_class=Route)
 
@@ -95,7 +96,7 @@ async def _require_grantable(connection: Connection, caller: Caller, body: Grant
     """Raise Conflict or Invalid, with the cure, where the campaign can't be granted by hand now: then it takes no id either."""
     row = await find_campaign(connection, caller, body.campaign_id)
     if row.shown in REFUSING:
-        raise Conflict(f"campaign '{body.campaign_id}' is {row.shown}: {_CURES[row.shown]}", at="/campaign_id")
+        raise Conflict(f"campaign '{body.campaign_id}' is {row.shown}: {CURES[row.shown]}", at="/campaign_id")
     campaign, at = read_definition(row), datetime.now(UTC)
     if campaign.quest:
         raise Invalid("the rewards of a QUEST follow from its steps: take a SIMPLE campaign", at="/campaign_id")

@@ -1,16 +1,19 @@
 """Quest progress: how far users have come."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
+from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fillip.core.quest.instance import QuestState
 from fillip.http.filters import IdFilter
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import Page, Pages
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest import postgres
-from fillip.manage.request.route import Reading, Route
+from fillip.manage.request.own_event import BY
+from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 router = APIRouter(tags=["quests"], route_class=Route)
 
@@ -21,6 +24,17 @@ class StepProgress(BaseModel):
     name: str = Field(examples=["visit"])
     done: int = Field(description="Events, the sum so far, or days or weeks in a row")
     needed: int
+
+
+class RepairTold(BaseModel):
+    """A day of a streak that counts as if it had been met: who asked for that, why, and when."""
+
+    repair_id: str = Field(examples=["ticket-815"])
+    step: str = Field(examples=["visit"])
+    day: date
+    reason: str
+    key_id: UUID | None
+    repaired_at: datetime
 
 
 class ProgressAnswer(BaseModel):
@@ -40,6 +54,7 @@ class ProgressAnswer(BaseModel):
     start_event_id: str | None
     start_event_source: str | None
     steps: list[StepProgress]
+    repair: RepairTold | None = Field(None, description="Of a streak of it, until its user is erased")
     revision: int = Field(description="Grows with each change of the instance: of two states the higher one is newer")
     updated_at: datetime
 
@@ -50,7 +65,8 @@ async def list_progress(
 ) -> Page[ProgressAnswer]:
     """Instances by campaign, user, key and occurrence."""
     wanted = {"user_id": user_id, "campaign_id": campaign_id}
-    return answer_page(ProgressAnswer, await postgres.list_instances(work.connection, work.caller, wanted, pages))
+    rows, cursor = await postgres.list_instances(work.connection, work.caller, wanted, pages)
+    return Page(items=await describe_progress(work, rows), next_cursor=cursor)
 
 
 @router.get("/users/{user_id}/quests", tags=["users"])
@@ -59,3 +75,25 @@ async def list_user_quests(
 ) -> Page[ProgressAnswer]:
     """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
     return await list_progress(work, pages, await share_user(work.connection, work.caller, user_id), campaign_id)
+
+
+async def describe_progress(work: UnitOfWork, rows: Sequence[postgres.QuestRow]) -> list[ProgressAnswer]:
+    """Instances, each with the repair of its streak."""
+    repairs = await postgres.list_repairs(work.connection, work.caller, rows)
+    return [ProgressAnswer(**row._mapping, repair=_find_repair(row, repairs)) for row in rows]
+
+
+def _find_repair(row: postgres.QuestRow, repairs: dict[UUID, postgres.QuestRow]) -> RepairTold | None:
+    keys = (UUID(step["repaired_by"]) for step in row.steps if "repaired_by" in step)
+    found = next((repairs[key] for key in keys if key in repairs), None)
+    if found is None:
+        return None
+    said = found.attributes
+    return RepairTold(
+        repair_id=found.event_id,
+        step=said["step"],
+        day=said["day"],
+        reason=said["reason"],
+        key_id=said.get(BY),
+        repaired_at=found.received_at,
+    )

@@ -11,6 +11,7 @@ from fillip.core.by_hand import GRANT
 from fillip.core.hot import HotUsers, UserTally
 from fillip.core.identity import identify_event
 from fillip.core.ports import Caller
+from fillip.core.repair import REPAIR
 from fillip.http.paging import Paging
 from fillip.manage.event.postgres import split_name
 from fillip.manage.object.postgres import Objects
@@ -99,11 +100,11 @@ async def list_applied(connection: Connection, caller: Caller, rows: Sequence[De
 async def list_by_hand(
     connection: Connection, caller: Caller, rows: Sequence[DecisionRow]
 ) -> dict[UUID, dict[str, Any]]:
-    """Of those of these decisions that were asked for by hand what was said then, by event; of erased users' nothing is left."""
-    keys = {row.event_key for row in rows if row.event_source == GRANT}
+    """Of those of these decisions that were asked for by hand, grants and repairs, what was said then, by event; of erased users' nothing is left."""
+    keys = {row.event_key for row in rows if row.event_source in (GRANT, REPAIR)}
     if not keys:
         return {}
     event = event_met.c
-    mine = (event.tenant_id == caller.tenant_id) & (event.action == GRANT)
+    mine = (event.tenant_id == caller.tenant_id) & event.action.in_((GRANT, REPAIR))
     found = await connection.execute(select(event.event_key, event.attributes).where(mine, event.event_key.in_(keys)))
     return {row.event_key: row.attributes for row in found}

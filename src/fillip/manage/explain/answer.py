@@ -17,6 +17,7 @@ CheckName = Literal[
     "schedule",
     "action",
     "by_hand",
+    "repair",
     "cohort",
     "rule",
     "holdout",

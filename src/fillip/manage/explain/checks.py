@@ -13,6 +13,7 @@ from fillip.core.limit import CounterUse
 from fillip.core.match.candidate import is_barred, is_control
 from fillip.core.quest.instance import Instance
 from fillip.core.redemption import takes_code
+from fillip.core.repair import REPAIR, read_repair
 from fillip.core.rule import RuleError, explain_rule
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, InstanceAnswer, LeafAnswer, LimitUse, RuleAnswer, StepAnswer
@@ -49,6 +50,8 @@ def make_checks(context: EventContext, now: datetime) -> Iterator[Check]:
     yield _check_state(context.campaign_version)
     if context.event.action == GRANT:
         yield _check_by_hand(context)
+    elif context.event.action == REPAIR:
+        yield _check_repair(context)
     else:
         yield _check_schedule(context)
         yield _check_action(context)
@@ -134,6 +137,14 @@ def _check_by_hand(context: EventContext) -> Check:
     mine = order.campaign_id == context.campaign_version.campaign_id
     message = wording.tell_by_hand(order) if mine else f"the grant by hand is of campaign {order.campaign_id}"
     return Check(check="by_hand", passed=mine, reason=None if mine else "other_campaign", message=message)
+
+
+def _check_repair(context: EventContext) -> Check:
+    """In place of the same, which a repair does without."""
+    order = read_repair(context.event.attributes)
+    mine = order.campaign_id == context.campaign_version.campaign_id
+    message = wording.tell_repair(order) if mine else f"the repair is of campaign {order.campaign_id}"
+    return Check(check="repair", passed=mine, reason=None if mine else "other_campaign", message=message)
 
 
 def _check_cohort(context: EventContext) -> Check:

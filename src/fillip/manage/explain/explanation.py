@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fillip.core.ledger.decision import DecisionReason
 from fillip.core.limit import CounterUse
+from fillip.core.repair import REPAIR, RepairRefusal
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check, EventAnswer, ExplanationAnswer, Outcome, WouldAnswer
 from fillip.manage.explain.checks import EventContext, check_limits, check_shadow, describe_conflict
@@ -18,6 +19,8 @@ def check_decided(
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
     if reason in ("paused", "holdout", "control", "late"):
         return []
+    if context.event.action == REPAIR and reason in wording.REPAIRS:
+        return [describe_refused(reason)]
     worth, _ = check_worth(context)
     if not worth.passed:
         return [worth]
@@ -29,6 +32,11 @@ def check_decided(
     if reason in wording.STOCK:
         checks.append(Check(check="room", passed=False, reason=reason, message=wording.STOCK[reason]))
     return checks
+
+
+def describe_refused(reason: RepairRefusal | DecisionReason) -> Check:
+    """The check of a repair that was refused."""
+    return Check(check="quest", passed=False, reason=reason, message=wording.REPAIRS[reason])
 
 
 def is_obstacle(check: Check) -> bool:

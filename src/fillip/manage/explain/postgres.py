@@ -20,6 +20,7 @@ from fillip.core.limit import Counter, CounterKey, Limit, LimitCharge
 from fillip.core.ports import Caller
 from fillip.core.quest.batch import find_due
 from fillip.core.quest.instance import Instance, QuestEvent
+from fillip.core.repair import REPAIR, REPAIR_SCHEMA
 from fillip.core.schema.coerce import build_coercer
 from fillip.core.schema.reader import build_event_coercer
 from fillip.core.schema.types import derive_type
@@ -43,6 +44,8 @@ from fillip.rows.limit.postgres import know_parts, read_counters
 from fillip.rows.quest.postgres import read_instance
 
 MAX_GIVEN = 1_000
+_SCHEMAS: Mapping[str, dict[str, Any]] = {GRANT: GRANT_SCHEMA, REPAIR: REPAIR_SCHEMA}
+"""Of own events that the tenant has no action for."""
 _campaign, _version = book_tables.campaign.c, book_tables.campaign_version.c
 _OTHERS = (
     select(_version.definition)
@@ -121,11 +124,10 @@ async def load_recorded(connection: Connection, caller: Caller, decision: Row[An
     ).one()
     state: CampaignState = "paused" if decision.reason == "paused" else "shadow" if decision.shadow else "running"
     tenant = await recall_document(connection, caller, decision.book_version, "tenant", caller.tenant_id)
-    schema = GRANT_SCHEMA
-    if occurrence.action != GRANT:
-        schema = (await recall_document(connection, caller, decision.book_version, "action", occurrence.action))[
-            "schema"
-        ]
+    schema = _SCHEMAS.get(occurrence.action)
+    if schema is None:
+        document = await recall_document(connection, caller, decision.book_version, "action", occurrence.action)
+        schema = document["schema"]
     campaign_version = await know_lists(connection, caller, _read_version(row, state), decision.book_version)
     user = build_coercer(derive_type(tenant["user_schema"]))(decision.user_attributes or {})
     cohorts = await _recall_cohorts(connection, caller, decision)
@@ -148,7 +150,7 @@ async def read_current_context(connection: Connection, caller: Caller, occurrenc
     """What an event meets now; raises NotFound for an unknown action."""
     given = {"tenant_id": caller.tenant_id, "action": occurrence.action, "user_id": occurrence.user_id}
     row = (await connection.execute(_CURRENT_CONTEXT, given)).one()
-    schema = GRANT_SCHEMA if occurrence.action == GRANT else row.schema
+    schema = _SCHEMAS.get(occurrence.action, row.schema)
     if schema is None:
         raise NotFound(f"there is no action '{occurrence.action}'")
     return CurrentContext(

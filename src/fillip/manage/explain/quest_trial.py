@@ -9,10 +9,13 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest.batch import read_quest_event
-from fillip.core.quest.instance import Instance, QuestEvent, advance
+from fillip.core.quest.instance import Instance, QuestEvent, Transition, advance
+from fillip.core.quest.repair import choose_instance, repair
+from fillip.core.repair import REPAIR, read_repair
 from fillip.manage.explain import wording
 from fillip.manage.explain.answer import Check
 from fillip.manage.explain.checks import EventContext, describe_instance, is_met, is_open
+from fillip.manage.explain.explanation import describe_refused
 
 MAX_SHOWN = 20
 """Most open instances shown of a user whom the event moves on in none."""
@@ -44,6 +47,8 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
     Explained under the version of the first instance completed; else moved; else open; else under the newest.
     """
     newest = context.campaign_version
+    if context.event.action == REPAIR:
+        return _try_repair(context, quest_event, known)
     met = any(each.starts or each.steps for each in (quest_event, *quest_event.retained))
     views = {view.campaign_version.version: view for view in context.views}
     done = advance(known, quest_event).moved
@@ -64,6 +69,29 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
     instances = [describe_instance(each.instance) for each in moved]
     check = Check(check="quest", passed=True, message=message, instances=instances)
     return Trial(views[first.version], check, first.instance.state == "completed", met)
+
+
+def _try_repair(context: EventContext, quest_event: QuestEvent, known: Sequence[Instance]) -> Trial:
+    """One that has counted is told as it did; another is tried."""
+    order = read_repair(context.event.attributes)
+    instance = choose_instance(order, known)
+    if instance and any(step.repaired_by == context.event.key for step in instance.steps):
+        told = describe_instance(instance)
+        return Trial(
+            context,
+            Check(check="quest", passed=True, message=wording.tell_repaired(instance), instances=[told]),
+            False,
+            True,
+        )
+    under = quest_event.under(instance.campaign_version) if instance else quest_event
+    moved = repair(instance, order, under)
+    views = {view.campaign_version.version: view for view in context.views}
+    view = views[under.campaign_version]
+    if not isinstance(moved, Transition):
+        return Trial(view, describe_refused(moved), False, True)
+    message = wording.tell_moved([moved], context.campaign_version.version, known)
+    check = Check(check="quest", passed=True, message=message, instances=[describe_instance(moved.instance)])
+    return Trial(view, check, moved.instance.state == "completed", True)
 
 
 def _nominate(view: EventContext) -> Candidate | None:

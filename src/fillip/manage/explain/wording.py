@@ -14,6 +14,8 @@ from fillip.core.event import ACCEPTED_FOR, MAX_AHEAD
 from fillip.core.ledger.settlement import MAX_GRANTS
 from fillip.core.limit import CounterUse
 from fillip.core.quest.instance import MAX_OPEN, MAX_TOGETHER, Instance, Transition
+from fillip.core.quest.streak import MAX_UNITS
+from fillip.core.repair import RepairOrder
 from fillip.manage.explain.answer import Check, LeafAnswer, Outcome, RuleAnswer, WorthAnswer
 
 REWARDS = {
@@ -30,6 +32,21 @@ STOCK: dict[str, str] = {
     "too_many_open": f"{MAX_TOGETHER} instances that the event finds were open already, or {MAX_OPEN} in all",
 }
 """By the reason of a decision that was denied behind its limits."""
+
+REPAIRS: dict[str, str] = {
+    "no_instance": "the user has no such instance of the quest",
+    "already_repaired": "a streak of the instance was repaired before: once for each instance",
+    "instance_over": "the instance has ended, or its window and lateness are over",
+    "no_streak": "the quest has no step of that name with a streak",
+    "step_not_waiting": "the step is met already, or its turn has not come",
+    "outside_window": "the day is no part of the instance's window",
+    "day_not_over": "the day is not over yet, so it can still be met",
+    "too_far_back": f"the day lies too far back: a streak knows the last {MAX_UNITS:,} up to its newest",
+    "already_counted": "the day is counted already",
+    "joins_nothing": "the streak would be no longer with that day",
+    "no_value": "the day would complete the quest, and what a reward is worth follows from the event that does so: repair an earlier day",
+}
+"""By the reason why a day of a streak is not repaired."""
 
 WAITING = "the event waits until the campaign's backfill has decided what came before it"
 CHANGED = "nothing stands in its way as its user stands now, so the user's attributes or cohorts were others when it was looked at"
@@ -112,6 +129,18 @@ def tell_by_hand(order: GrantOrder) -> str:
     """Who asked for a grant by hand, and why."""
     by = f"key {order.by}" if order.by else "a key that is not known"
     return f"it was granted by hand, without rule and schedule, by {by}: {order.reason}"
+
+
+def tell_repair(order: RepairOrder) -> str:
+    """Who asked for a repair, of what, and why."""
+    by = f"key {order.by}" if order.by else "a key that is not known"
+    return f"{order.day} of step {order.step} is repaired by {by}: {order.reason}"
+
+
+def tell_repaired(instance: Instance) -> str:
+    """That a repair has counted for an instance, as that stands now."""
+    steps = ", ".join(f"{step.name} {step.done} of {step.needed}" for step in instance.steps)
+    return f"the repair counted for instance {instance.name} of the quest, which is now: {steps}"
 
 
 def tell_code(codes: Sequence[str], other: object) -> str:

@@ -1,18 +1,22 @@
 """Instances of quests as stored: how far users have come, in the state that the clock gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
 
-from sqlalchemy import and_, case, func, literal, select
+from sqlalchemy import Row, and_, case, func, literal, select
 
 from fillip.core.ports import Caller
+from fillip.core.repair import REPAIR
 from fillip.http.paging import Paging
 from fillip.manage.campaign.postgres import DEFINITION, LATENESS_S
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import campaign_version
-from fillip.manage.store.tables.ledger import quest_instance
+from fillip.manage.store.tables.ledger import event_met, quest_instance, quest_step_met
 from fillip.manage.store.tables.tenant import tenant
 
+QuestRow: TypeAlias = Row[Any]
 _is_own_version = and_(
     *(campaign_version.c[name] == quest_instance.c[name] for name in ("tenant_id", "campaign_id")),
     campaign_version.c.version == quest_instance.c.campaign_version,
@@ -26,7 +30,7 @@ _SHOWN = case(
 
 
 async def list_instances(
-    connection: Connection, caller: Caller, wanted: Mapping[str, str | None], pages: Paging
+    connection: Connection, caller: Caller, wanted: Mapping[str, str | int | None], pages: Paging
 ) -> RowPage:
     """A page of instances by campaign, user, key and occurrence, each with its campaign's `name`, and the next cursor.
 
@@ -43,3 +47,20 @@ async def list_instances(
     )
     order = [instance.campaign_id, instance.user_id, instance.instance_key, instance.occurrence]
     return await read_page(connection, statement, order, pages)
+
+
+async def list_repairs(connection: Connection, caller: Caller, rows: Sequence[QuestRow]) -> dict[UUID, QuestRow]:
+    """The repairs of these instances' streaks as recorded, by the key of their event; of erased users nothing is left."""
+    keys = {UUID(step["repaired_by"]) for row in rows for step in row.steps if "repaired_by" in step}
+    if not keys:
+        return {}
+    mine = (event_met.c.tenant_id == caller.tenant_id) & (event_met.c.event_source == REPAIR)
+    found = await connection.execute(select(event_met).where(mine, event_met.c.event_key.in_(keys)))
+    return {row.event_key: row for row in found}
+
+
+async def find_given(connection: Connection, caller: Caller, event_key: UUID) -> QuestRow | None:
+    """What an event gave to a step, the first of it, with the instance that it is of; None where it gave nothing."""
+    met = quest_step_met.c
+    mine = (met.tenant_id == caller.tenant_id) & (met.event_key == event_key)
+    return (await connection.execute(select(quest_step_met).where(mine).order_by(met.sequence).limit(1))).one_or_none()

@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from fillip.core.event import REVERSAL
 from fillip.core.ports import Caller
+from fillip.core.repair import REPAIR, read_repair
 from fillip.http import cursor as cursors
 from fillip.manage.explain.answer import EventAnswer
 from fillip.manage.explain.postgres import ExplainedEvent
@@ -153,6 +154,9 @@ def _summarise(found: FoundEvent, looked: _Looked) -> str:
         return f"{what} is in the log, and has not been looked at yet: ask again in a moment."
     if event.action == REVERSAL:
         return f"{event.user_id}'s reversal: GET /v1/reversals/{found.name.event_id} tells what came of it."
+    if not looked.decisions and event.action == REPAIR and found.state == "decided":
+        order = read_repair(event.attributes)
+        return f"{what} counted {order.day} for step {order.step} of {order.campaign_id}: {order.reason}."
     if not looked.decisions:
         nothing = "met no campaign" if found.state == "met_nothing" else "earned nothing yet"
         return f"{what} {nothing}: of each campaign that looks at it, the first check that fails is told."
