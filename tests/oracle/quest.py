@@ -98,6 +98,7 @@ class Given:
     day: date
     value: str = ""
     reversed: int = 0
+    repairs: bool = False
 
 
 @dataclass
@@ -145,6 +146,11 @@ class Instance:
             return False
         return self.ends_at is None or (meeting.occurred_at <= self.ends_at and not meeting.is_over(self.ends_at))
 
+    @property
+    def is_repaired(self) -> bool:
+        """Whether a day of it was repaired, and that was not taken back."""
+        return any(given.repairs and given.reversed < given.amount for given in self.given)
+
     def add(self, index: int, amount: int, day: date, value: str = "") -> bool:
         """Count once more for a step; whether the event gave anything."""
         step, progress = self.quest["steps"][index], self.steps[index]
@@ -182,6 +188,47 @@ class QuestLog:
     """Every instance that there ever was, by (campaign, user), in order of start."""
 
     instances: dict[tuple[str, str], list[Instance]] = field(default_factory=dict)
+
+    def repair(self, meeting: Meeting, step: str, day: date) -> str:
+        """What comes of the repair of a day, of the newest instance of the meeting's key: "repaired", or why not.
+
+        `meeting` is the event that asks for it: its own day is that on which it was asked for.
+        """
+        instance = _newest(self.instances.get(meeting.name, []), meeting.key)
+        if instance is None:
+            return "no_instance"
+        if instance.is_repaired:
+            return "already_repaired"
+        if not instance.is_unfinished or meeting.is_over(instance.ends_at):
+            return "instance_over"
+        steps = instance.quest["steps"]
+        index = next((n for n, each in enumerate(steps) if each["name"] == step and "streak" in each), None)
+        if index is None:
+            return "no_streak"
+        if index not in instance.list_waiting(ordered=meeting.ordered):
+            return "step_not_waiting"
+        streak, progress, zone = steps[index]["streak"], instance.steps[index], ZoneInfo(meeting.zone)
+        week = streak.get("unit") == "week"
+        of_unit = [start_unit(streak, day) + timedelta(n) for n in range(7 if week else 1)]
+        window = [instance.started_at.astimezone(zone).date()]
+        window += [instance.ends_at.astimezone(zone).date()] if instance.ends_at else [date.max]
+        if day not in _list_units({}, day, day, instance.zone) or not any(
+            window[0] <= each <= window[1] for each in of_unit
+        ):
+            return "outside_window"
+        if meeting.day <= of_unit[-1]:
+            return "day_not_over"
+        if of_unit[0] in progress.units:
+            return "already_counted"
+        if progress.units and len(_list_units(streak, of_unit[0], max(progress.units), instance.zone)) > DAYS_KNOWN:
+            return "too_far_back"
+        if _count_streak(streak, (*progress.units, of_unit[0]), instance.zone) <= progress.done:
+            return "joins_nothing"
+        instance.add(index, 1, day)
+        instance.given.append(Given(index, meeting.event, 1, day, repairs=True))
+        instance.state = "completed" if instance.is_met else "open"
+        instance.completed_by = meeting.event if instance.is_met else ""
+        return "repaired"
 
     def list_of(self, user: str) -> list[tuple[str, Instance]]:
         """A user's instances, each with its campaign."""

@@ -70,7 +70,9 @@ def _recount(instance: Instance, lost: Collection[str], gone: str | None) -> Non
     at = instance.quest.get("start", {}).get("at", "first_step")
     steps, ordered = instance.quest["steps"], bool(instance.quest.get("ordered", True))
     left = [given for given in instance.given if given.amount != given.reversed]
-    begun = [given for given in left if given.step == 0 or not ordered]  # what could have opened it
+    begun = [
+        given for given in left if (given.step == 0 or not ordered) and not given.repairs
+    ]  # what could have opened it
     if gone and ((at == "event" and instance.opened_by == gone) or (at == "first_step" and not begun)):
         instance.state, instance.steps = "reversed", [Progress() for _ in instance.steps]
         return
