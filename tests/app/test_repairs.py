@@ -130,14 +130,30 @@ async def test_what_is_asked_for_goes_by_the_users_own_days(database: str, serve
         await open_quest(world, zone="user")
         answer = await world.client.put("/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"})
         assert answer.status_code in (200, 201), answer.text
-        await world.launch("simple", action="VISIT", rule="false")
+        until = {"end_of": "day", "zone": "user"}
+        cashback = [{"kind": "cashback", "value": 100, "currency": "EUR", "expires": until}]
+        await world.launch("simple", action="VISIT", rule="false", rewards=cashback)
         limit = {"limit_id": "own", "scope": "user", "measure": "count", "span": "day", "cap": 2, "zone": "user"}
         assert (await world.client.post("/v1/limits", json=limit)).status_code == 201
         grant = {"grant_id": "g1", "user_id": "ada", "campaign_id": "simple", "reason": "asked"}
         told = await world.decide("/v1/grants", grant)
         assert told["limits"][0]["time_zone"] == "Pacific/Kiritimati"
+        [given] = told["incentives"]
+        island = ZoneInfo("Pacific/Kiritimati")
+        day = datetime.fromisoformat(given["occurred_at"]).astimezone(island).date()
+        ends_at = datetime.combine(day + timedelta(days=1), time(), island)
+        assert datetime.fromisoformat(given["expires_at"]) == ends_at
+        await world.client.put(
+            "/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Honolulu"}, headers={"If-Match": "*"}
+        )
+        assert (await world.decide("/v1/grants", grant))["incentives"] == [given], (
+            "it stays where it is when the user moves"
+        )
+        await world.client.put(
+            "/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"}, headers={"If-Match": "*"}
+        )
         await visit(world, 4, 2)
-        there = datetime.now(ZoneInfo("Pacific/Kiritimati")).date()
+        there = datetime.now(island).date()
         today = await world.decide(PATH, ask("r1", 0) | {"day": there.isoformat()})
         assert today["reason"] == "day_not_over"
         between = await world.decide(PATH, ask("r2", 2))

@@ -96,6 +96,7 @@ def test_an_unknown_action_is_told_once_where_it_stands():
         (POINTS | {"available": {"end_of": "month"}, "expires": {"end_of": "month"}}, "expires"),
         (POINTS | {"available": {"end_of": "year"}, "expires": {"end_of": "month"}}, "expires"),
         (POINTS | {"available": {"end_of": "day", "after": 31}, "expires": {"end_of": "month"}}, "expires"),
+        (POINTS | {"available": {"end_of": "day"}, "expires": {"end_of": "month", "zone": "user"}}, "available/zone"),
         (POINTS | {"pending_for_s": 31 * 86_400, "expires": {"end_of": "month"}}, "expires"),
         (POINTS | {"available": {"end_of": "month"}, "expires_at": "2026-04-01T00:00:00Z"}, "expires_at"),
         ({"kind": "coupon"}, "pool"),

@@ -29,16 +29,28 @@ from tests.builders import build_tenant
     ],
 )
 def test_an_end_is_that_of_the_calendar_of_the_zone(at: str, zone: str, period: Any, after: int, ends_at: str) -> None:
-    assert PeriodEnd(period, after).find(datetime.fromisoformat(at), zone) == datetime.fromisoformat(ends_at)
+    assert PeriodEnd(period, after).find(datetime.fromisoformat(at), zone, None) == datetime.fromisoformat(ends_at)
 
 
 @pytest.mark.parametrize("period", MOST_AFTER)
 def test_no_event_is_too_early_or_too_late_for_an_end(period: Any) -> None:
     for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
         last = datetime(9998, 12, 31, 23, 59, 59, 999_999, UTC)
-        found = [PeriodEnd(period, after).find(last, zone) for after in (0, MOST_AFTER[period])]
+        found = [PeriodEnd(period, after).find(last, zone, None) for after in (0, MOST_AFTER[period])]
         assert last <= found[0] <= found[1] == LAST_TIME
-        assert PeriodEnd(period).find(datetime(1970, 1, 1, tzinfo=UTC), zone).year in (1969, 1970, 1971)
+        assert PeriodEnd(period).find(datetime(1970, 1, 1, tzinfo=UTC), zone, None).year in (1969, 1970, 1971)
+
+
+def test_an_end_goes_by_the_users_own_calendar_where_it_says_so() -> None:
+    """Given a new year that New York, Berlin and Auckland are in at other times, and a user without a zone."""
+    at, berlin = datetime(2026, 12, 31, 12, tzinfo=UTC), "Europe/Berlin"
+    for zone, ends_at in (
+        ("America/New_York", datetime(2027, 1, 1, 5, tzinfo=UTC)),
+        ("Pacific/Auckland", datetime(2027, 12, 31, 11, tzinfo=UTC)),
+        (None, datetime(2026, 12, 31, 23, tzinfo=UTC)),
+    ):
+        assert PeriodEnd("year", zone="user").find(at, berlin, zone) == ends_at
+        assert PeriodEnd("year").find(at, berlin, zone) == datetime(2026, 12, 31, 23, tzinfo=UTC)
 
 
 def test_what_an_event_earned_is_over_when_it_comes_after_the_end() -> None:
@@ -49,7 +61,7 @@ def test_what_an_event_earned_is_over_when_it_comes_after_the_end() -> None:
     )
     bought_at, end = datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 1, 31, 23, tzinfo=UTC)
     tick = timedelta(microseconds=1)
-    assert [points.is_over(bought_at, at, tenant) for at in (end - tick, end)] == [False, True]
+    assert [points.is_over(bought_at, at, tenant, None) for at in (end - tick, end)] == [False, True]
     fixed = Reward("points", 5, expires_at=end)
-    assert [fixed.is_over(bought_at, at, tenant) for at in (end - tick, end)] == [False, True]
-    assert not points.is_over(bought_at, end, build_tenant(time_zone="Europe/Berlin", clock="history"))
+    assert [fixed.is_over(bought_at, at, tenant, None) for at in (end - tick, end)] == [False, True]
+    assert not points.is_over(bought_at, end, build_tenant(time_zone="Europe/Berlin", clock="history"), None)

@@ -71,6 +71,8 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         {"weekdays": ["tuesday"], "from": "22:30", "until": "01:30"}]}),
     "ending": _simple("A reward that ends with a day", rewards=[
         {"kind": "cashback", "value": 15, "currency": "EUR", "expires": {"end_of": "day", "after": 3}}]),
+    "own-ending": _simple("A reward that ends with the user's day", rewards=[
+        {"kind": "cashback", "value": 25, "currency": "EUR", "expires": {"end_of": "day", "after": 3, "zone": "user"}}]),
     "two": _simple("Three rewards", '"vip" in cohorts || event.rate > 1.0', rewards=[
         {"kind": "cashback", "value": 60, "currency": "EUR"}, {"kind": "points", "value": 30},
         {"kind": "points", "value": 40, "currency": "MILES"}]),

@@ -362,7 +362,11 @@ FAULTS = [
     Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC"))),
     Fault(
         "rewards that end with a day in UTC",
-        _attribute(PeriodEnd, "find", lambda self, at, zone: _find_end(self, at, "UTC")),
+        _attribute(PeriodEnd, "find", lambda self, at, zone, own: _find_end(self, at, "UTC", "UTC")),
+    ),
+    Fault(
+        "rewards that end with the tenant's day where they end with the user's",
+        _attribute(PeriodEnd, "find", lambda self, at, zone, own: _find_end(self, at, zone, None)),
     ),
     Fault("a day that ends in UTC", _attribute(definition, "find_last", lambda day, time_zone: find_last(day, "UTC"))),
     Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
@@ -489,7 +493,7 @@ FAULTS = [
         _attribute(
             Reward,
             "is_over",
-            lambda self, at, received_at, tenant: (self.expire_at(at, tenant) or received_at) < received_at,
+            lambda self, at, received_at, tenant, own: (self.expire_at(at, tenant, own) or received_at) < received_at,
         ),
     ),
     Fault(

@@ -297,10 +297,10 @@ def _is_over(seen: Seen, reward: Document) -> bool:
     """Whether a reward had expired when the broker took the event that would earn it."""
     if seen.book.tenant["clock"] == "history":
         return False
-    if "expires" in reward:  # with a day so many after the event's
-        assert reward["expires"]["end_of"] == "day"
-        last = local_day(seen) + timedelta(days=reward["expires"]["after"])
-        return last < seen.received_at.astimezone(ZoneInfo(seen.book.tenant["time_zone"])).date()
+    if "expires" in reward:  # with a day, month or year so many after the event's
+        zone = reward["expires"].get("zone")
+        last = end_period(local_day(seen, zone), **{"after": 0} | reward["expires"])
+        return last < seen.received_at.astimezone(ZoneInfo(find_zone(seen, zone))).date()
     if "expires_after_s" not in reward:
         return False
     return seen.occurred_at + timedelta(seconds=reward["expires_after_s"]) <= seen.received_at
@@ -426,6 +426,20 @@ def _find_part(seen: Seen, rolling_s: int) -> tuple[int, int]:
     """In which part of a rolling window an event lies, and how many parts behind count it: a part is a 360th, in whole seconds."""
     part_s = max(1, math.ceil(rolling_s / 360))
     return math.floor(seen.occurred_at.timestamp() / part_s), math.ceil(rolling_s / part_s)
+
+
+def end_period(day: date, end_of: str, after: int, zone: str | None = None) -> date:
+    """The last day of the day, month or year so many after that of a day, in whatever zone that is one."""
+    if end_of == "day":
+        return day + timedelta(days=after)
+    while after >= 0:  # to the beginning of the next, once more each time
+        day = (
+            day.replace(year=day.year + 1, month=1, day=1)
+            if end_of == "year"
+            else (day.replace(day=28) + timedelta(4)).replace(day=1)
+        )
+        after -= 1
+    return day - timedelta(days=1)
 
 
 def local_day(seen: Seen, zone: str | None = None) -> date:

@@ -197,7 +197,7 @@ def list_incentives(settled: Sequence[Settled], taken_at: datetime) -> Columns:
         "taken_at": [taken_at] * len(granted),
         "granted_at": [decision.decided_at for decision in decisions],
         "coupon_code": [each.codes.get(made.reward_index) for each, made in granted],
-        "expires_at": [reward.expire_at(e.occurred_at, e.book.tenant) for reward, e in placed],
+        "expires_at": [reward.expire_at(e.occurred_at, e.book.tenant, e.user_time_zone) for reward, e in placed],
         "variant": [request.variant for request in requests],
     }
 

@@ -122,7 +122,8 @@ class Campaign(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     @property
     def has_user_days(self) -> bool:
         """Whether it goes by the days of each user's own zone."""
-        return self.quest is not None and self.quest.zone == "user"
+        by_streak = self.quest is not None and self.quest.zone == "user"
+        return by_streak or any(reward.has_user_days for reward in self.rewards)
 
     @cached_property
     def rewards_by_variant(self) -> Mapping[str | None, Mapping[int, Reward]]:

@@ -21,7 +21,7 @@ _TICK = timedelta(microseconds=1)
 
 def check_dates(reward: Reward, at: str, schedule: Schedule, vocabulary: Vocabulary) -> Iterator[Fault]:
     """What is wrong with the dates of the reward at a JSON pointer, in a campaign of this schedule."""
-    faults = [*_check_ways(reward, at), *_check_distance(reward, at)]
+    faults = [*_check_ways(reward, at), *_check_distance(reward, at), *_check_zones(reward, at)]
     yield from faults or _check_lasting(reward, at, schedule, vocabulary)
 
 
@@ -38,6 +38,12 @@ def _check_distance(reward: Reward, at: str) -> Iterator[Fault]:
             yield Fault(f"{at}/{name}/after", f"at most {MOST_AFTER[end.end_of]:,} {end.end_of}s, which are ten years")
 
 
+def _check_zones(reward: Reward, at: str) -> Iterator[Fault]:
+    if reward.expires and reward.available and reward.expires.zone != reward.available.zone:
+        message = f"the reward expires by the days of the {reward.expires.zone}: become available by the same, or for some users it never is"
+        yield Fault(f"{at}/available/zone", message)
+
+
 def _check_lasting(reward: Reward, at: str, schedule: Schedule, vocabulary: Vocabulary) -> Iterator[Fault]:
     expires_by = next((name for name in _EXPIRIES if getattr(reward, name) is not None), None)
     begin = schedule.starts_at or vocabulary.now or MIN_TIME
@@ -50,7 +56,7 @@ def _check_lasting(reward: Reward, at: str, schedule: Schedule, vocabulary: Voca
 
 
 def _lasts(reward: Reward, occurred_at: datetime, time_zone: str) -> bool:
-    expiry, available = (find(occurred_at, time_zone) for find in (reward.find_expiry, reward.find_available))
+    expiry, available = (find(occurred_at, time_zone, None) for find in (reward.find_expiry, reward.find_available))
     return expiry is None or available is None or expiry > available
 
 
@@ -59,5 +65,5 @@ def _list_instants(begin: datetime, schedule: Schedule, vocabulary: Vocabulary) 
     end = schedule.ends_at or _ONE_DAY
     yield from (begin, end)
     for after in range(_LOOKED_AT_MONTHS):
-        turn = PeriodEnd("month", after).find(begin, vocabulary.time_zone)
+        turn = PeriodEnd("month", after).find(begin, vocabulary.time_zone, None)
         yield from (each for each in (turn - _TICK, turn) if each <= end)

@@ -1,4 +1,4 @@
-"""Ends of days, months and years of a tenant's calendar."""
+"""Ends of days, months and years of a tenant's calendar, or a user's own."""
 
 from calendar import monthrange
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from fillip.core.instant import LAST_TIME, find_zone
-from fillip.core.local_day import LAST_DAY, end_day
+from fillip.core.local_day import LAST_DAY, Zone, end_day
 
 Period = Literal["day", "month", "year"]
 MOST_AFTER: Mapping[Period, int] = {"day": 3_660, "month": 120, "year": 10}
@@ -16,13 +16,20 @@ MOST_AFTER: Mapping[Period, int] = {"day": 3_660, "month": 120, "year": 10}
 
 
 class PeriodEnd(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The end of the day, month or year (`end_of`) that holds an instant, or of the one so many `after` it."""
+    """The end of the day, month or year (`end_of`) that holds an instant, or of the one so many `after` it, by the calendar of the tenant's
+    or the user's `zone`.
+    """
 
     end_of: Period
     after: int = 0
+    zone: Zone = "tenant"
 
-    def find(self, instant: datetime, time_zone: str) -> datetime:
-        """The instant behind it, by the calendar of a zone; LAST_TIME at most."""
+    def find(self, instant: datetime, time_zone: str, own_time_zone: str | None) -> datetime:
+        """The instant behind it, by the calendar of the tenant's zone or, where it goes by that, of the user's own, if there is one; LAST_TIME
+        at most.
+        """
+        if self.zone == "user" and own_time_zone:
+            time_zone = own_time_zone
         day = instant.astimezone(find_zone(time_zone)).date()
         last = _LASTS[self.end_of](day, self.after)
         return LAST_TIME if last > LAST_DAY else end_day(last, time_zone)

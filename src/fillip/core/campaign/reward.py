@@ -52,25 +52,30 @@ class Reward(Struct, frozen=True, omit_defaults=True):
         """Whether it expires."""
         return self.expires_after_s is not None or self.expires_at is not None or self.expires is not None
 
-    def find_expiry(self, occurred_at: datetime, time_zone: str) -> datetime | None:
-        """When what an event of this time earned expires, by the clock and in a zone; None: never."""
+    @property
+    def has_user_days(self) -> bool:
+        """Whether it expires or becomes available by the days of each user's own zone."""
+        return any(end is not None and end.zone == "user" for end in (self.expires, self.available))
+
+    def find_expiry(self, occurred_at: datetime, time_zone: str, own_time_zone: str | None) -> datetime | None:
+        """When what an event of this time earned expires, by the clock, in the tenant's zone or the user's own (see PeriodEnd); None: never."""
         if self.expires:
-            return self.expires.find(occurred_at, time_zone)
+            return self.expires.find(occurred_at, time_zone, own_time_zone)
         return self.expires_at if self.expires_after_s is None else add_span(occurred_at, self.expires_after_s)
 
-    def find_available(self, occurred_at: datetime, time_zone: str) -> datetime | None:
-        """Until when the points of an event of this time are pending, in a zone; None: not at all."""
+    def find_available(self, occurred_at: datetime, time_zone: str, own_time_zone: str | None) -> datetime | None:
+        """Until when the points of an event of this time are pending, as above; None: not at all."""
         if self.available:
-            return self.available.find(occurred_at, time_zone)
+            return self.available.find(occurred_at, time_zone, own_time_zone)
         return self.available_at if self.pending_for_s is None else add_span(occurred_at, self.pending_for_s)
 
-    def expire_at(self, occurred_at: datetime, tenant: Tenant) -> datetime | None:
+    def expire_at(self, occurred_at: datetime, tenant: Tenant, own_time_zone: str | None) -> datetime | None:
         """When what an event of this time earned expires; never in a tenant with the clock `history`."""
-        return None if tenant.clock == "history" else self.find_expiry(occurred_at, tenant.time_zone)
+        return None if tenant.clock == "history" else self.find_expiry(occurred_at, tenant.time_zone, own_time_zone)
 
-    def is_over(self, occurred_at: datetime, received_at: datetime, tenant: Tenant) -> bool:
+    def is_over(self, occurred_at: datetime, received_at: datetime, tenant: Tenant, own_time_zone: str | None) -> bool:
         """Whether it had expired when the broker took the event: nobody could ever claim it."""
-        expires_at = self.expire_at(occurred_at, tenant)
+        expires_at = self.expire_at(occurred_at, tenant, own_time_zone)
         return expires_at is not None and expires_at <= received_at
 
 

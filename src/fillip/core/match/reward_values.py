@@ -57,6 +57,6 @@ def value_rewards(
     if event.action == REPAIR and campaign_version.formulas.keys() & given.keys():
         refused = "no_value"
     when = event.occurred_at, event.received_at, event.book.tenant
-    if refused is None and any(reward.is_over(*when) for reward in given.values()):
+    if refused is None and any(reward.is_over(*when, event.user_time_zone) for reward in given.values()):
         refused = "expired"
     return RewardValues(tuple(values), refused)

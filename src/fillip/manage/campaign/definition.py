@@ -59,12 +59,16 @@ class FormulaPart(Part):
 
 
 class PeriodEndPart(Part):
-    """The end of the day, month or year of the event, or of the one so many `after` it, in the tenant's time zone."""
+    """The end of the day, month or year of the event, or of the one so many `after` it."""
 
     model_config = give_examples({"end_of": "month", "after": 3})
 
     end_of: Period
     after: int = Field(0, ge=0, le=max(MOST_AFTER.values()), strict=True)
+    zone: Zone = Field(
+        "tenant",
+        description="By whose calendar: the tenant's, or that of each user's own time zone when it was granted",
+    )
 
 
 class RewardPart(Part):

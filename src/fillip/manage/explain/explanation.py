@@ -22,6 +22,9 @@ def check_decided(
     if context.event.action == REPAIR and reason in wording.REPAIRS:
         return [describe_refused(reason)]
     worth, _ = check_worth(context)
+    if "expired" in (reason, worth.reason):  # the zone that the user had then is not kept: the decision tells
+        told = "expired" if reason == "expired" else None
+        worth = worth.model_copy(update={"reason": told, "passed": not told, "message": wording.REWARDS[told]})
     if not worth.passed:
         return [worth]
     if reason == "shadow":

@@ -52,8 +52,10 @@ def post_points(settled: Iterable[Settled], wallets: Mapping[WalletKey, Wallet])
                     incentive_id=made.incentive_id,
                     amount=value,
                     at=done.decision.decided_at,
-                    available_at=reward.find_available(event.occurred_at, event.book.tenant.time_zone),
-                    expires_at=reward.expire_at(event.occurred_at, event.book.tenant),
+                    available_at=reward.find_available(
+                        event.occurred_at, event.book.tenant.time_zone, event.user_time_zone
+                    ),
+                    expires_at=reward.expire_at(event.occurred_at, event.book.tenant, event.user_time_zone),
                 )
 
 
