@@ -118,11 +118,8 @@ class World:
             running = asyncio.create_task(
                 run_gateway(
                     inbox,
-                    lambda: self.tail(
-                        self.bootstrap, [*self.topics.told, self.topics.progressed, self.topics.unannounced]
-                    ),
-                    self.topics.progressed,
-                    self.topics.unannounced,
+                    lambda: self.tail(self.bootstrap, self.topics.pushed),
+                    self.topics,
                     "127.0.0.1",
                     self.port,
                     [ORIGIN],

@@ -25,6 +25,9 @@ SELECT tenant_id, md5(tenant_id)::uuid, mine, 1, '$MEMBERS' FROM n;
 INSERT INTO cohort_build (tenant_id, cohort_id, change, lines) SELECT tenant_id, 'c0', 'add', 1 FROM n;
 INSERT INTO named_list (tenant_id, list_id, name, kind, version, size) SELECT tenant_id, 'l' || mine, 'L', 'int', 1, 0 FROM n;
 INSERT INTO points_currency (tenant_id, currency, name) SELECT tenant_id, 'P' || mine, 'P' FROM n;
+INSERT INTO ladder (tenant_id, currency, span, names, thresholds) SELECT tenant_id, 'P' || mine, 'year', '{l}', '{0}' FROM n;
+INSERT INTO level_change (tenant_id, user_id, currency, number, direction, from_level, to_level, earned, changed_at)
+SELECT tenant_id, user_id, 'P0', mine + 1, 'up', 'k', 'l', 1, at FROM n;
 INSERT INTO coupon_pool (tenant_id, pool_id, name) SELECT tenant_id, 'p' || mine, 'P' FROM n;
 INSERT INTO coupon_generation (tenant_id, generation_id, pool_id, pattern, wanted, made, finished_at)
 SELECT tenant_id, id, 'p' || mine % 4, '#', 1, 1, at FROM n;

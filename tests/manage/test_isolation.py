@@ -44,6 +44,7 @@ CREATING = {  # make rival's own: tested below
     ("PUT", "/v1/users/{user_id}"),
     ("PUT", "/v1/actions/{name}"),
     ("PUT", "/v1/points/{currency}"),
+    ("PUT", "/v1/ladders/{currency}"),
     ("PUT", "/v1/lists/{list_id}"),
     ("POST", "/v1/users/{user_id}/wallets/{currency}/adjustments"),
     ("POST", "/v1/users/{user_id}/erasure"),
@@ -66,6 +67,7 @@ LISTS = (
     "quests/progress",
     "rejections",
     "points",
+    "ladders",
     "reversals",
     "backtests",
     "balance-imports",
@@ -223,6 +225,8 @@ def test_every_table_has_row_level_security_forced(database: str) -> None:
 async def fill_wallet(client: AsyncClient, amount: int) -> None:
     """Points for ada, of which she spends one."""
     await client.put("/v1/points/POINTS", json={"name": "Points"})
+    levels = [{"name": "bronze", "from": 0}, {"name": "silver", "from": 500}]
+    await client.put("/v1/ladders/POINTS", json={"span": "year", "levels": levels})
     purse = "/v1/users/ada/wallets/POINTS"
     body = {"adjustment_id": "a", "amount": amount, "reason": "x"}
     assert (await client.post(f"{purse}/adjustments", json=body)).status_code == 201
@@ -269,6 +273,7 @@ def dump(dsn: str) -> list[object]:
         "wallet_lot",
         "wallet_transfer",
         "wallet_hold",
+        "ladder",
     )
     with psycopg.connect(dsn) as owner:
         return [

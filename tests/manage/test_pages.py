@@ -52,6 +52,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/incentives": {"user_id": "u1", "campaign_id": "c1", "state": "delivered", **PERIOD},
     "/v1/incentives?state=claimed": {},
     "/v1/keys": {},
+    "/v1/ladders": {},
     "/v1/limits": {"campaign_id": "c1", "prefix": "l"},
     "/v1/limits/l0/usage": {"user_id": "u1"},
     "/v1/lists": {"prefix": "l", "name_prefix": "l"},
@@ -76,6 +77,7 @@ OF_THE_GATEWAY: dict[str, tuple[object, ...]] = {
     "standing": (TENANT, "u1"),
     "ack": (TENANT, "u1", 1, 3),
     "progress": (TENANT, "u1", ["c1"], ["57"], [1], 20),
+    "levels": (TENANT, "u1"),
 }
 PAGES = Path(fillip.migrations.__file__).parent / "versions" / "0001_pages.sql"
 

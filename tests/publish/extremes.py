@@ -309,14 +309,12 @@ async def check_frames(client: Any, seqs: int, outcome: Outcome) -> None:
 @asynccontextmanager
 async def open_gateway(site: Site) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     """A gateway; its URL and its task."""
-    (progressed, unannounced), stop = (site.topics.progressed, site.topics.unannounced), asyncio.Event()
+    stop = asyncio.Event()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with PostgresInbox.open(role_dsn(site.owner_dsn, "fillip_gateway")) as inbox:
-        open_tail = partial(Tail, site.addresses.kafka_bootstrap, [*site.topics.told, progressed, unannounced])
-        serving = asyncio.create_task(
-            run_gateway(inbox, open_tail, progressed, unannounced, "127.0.0.1", port, [], stop)
-        )
+        open_tail = partial(Tail, site.addresses.kafka_bootstrap, site.topics.pushed)
+        serving = asyncio.create_task(run_gateway(inbox, open_tail, site.topics, "127.0.0.1", port, [], stop))
         serving.set_name("gateway")
         yield f"ws://127.0.0.1:{port}/v1/stream", serving
         stop.set()

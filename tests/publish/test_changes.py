@@ -18,6 +18,10 @@ INSERT INTO wallet_transfer (tenant_id, transfer_id, user_id, currency, seq, kin
 VALUES (%(tenant)s, gen_random_uuid(), 'ann', 'POINTS', %(seq)s, 'grant', 'issued', 'active', 5, '{}', 'x', 0, 5, now())
 """
 
+LADDER = """
+INSERT INTO ladder (tenant_id, currency, span, names, thresholds, filled_to)
+VALUES (%(tenant)s, 'POINTS', 'lifetime', '{tin, silver}', '{0, 10}', NULL)
+"""
 PART = """
 INSERT INTO wallet_part (tenant_id, currency, transfer_id, part, amount, lots, expiries, made_at)
 VALUES (%(tenant)s, 'POINTS', gen_random_uuid(), %(part)s, 5, '{"b": -2, "a": -3}', '{2026-06-01 00:00+02, NULL}', now())
@@ -61,6 +65,22 @@ async def test_points_and_limits_are_announced_as_they_move(site: Site) -> None:
     assert used[2]["op"] == "d"
     assert used[2]["before"]["user_id"] == "ann"
     assert "used" not in used[2]["before"]
+
+
+async def test_each_change_of_a_level_is_announced_once_with_what_comes_next(site: Site) -> None:
+    """Given a user whom an incentive lifts to the second level, and who had none before."""
+    site.run(LADDER)
+    async with site.publishing():
+        for number in (7, 24):
+            site.grant(number)
+        [told] = await site.read(site.topics.levels, 1)
+        await site.read(site.topics.generated, 2)
+    site.run("SELECT pg_drop_replication_slot('fillip_' || current_database())")
+    async with site.publishing():
+        first, again = await site.read(site.topics.levels, 2)
+    assert (first, again["op"], again["after"]) == (told, "r", told["after"])
+    names = ("user_id", "number", "direction", "from_level", "to_level", "earned", "next_level", "next_threshold")
+    assert tell([told], *names) == [("c", "user 7 ü", 1, "up", "tin", "silver", 10, None, None)]
 
 
 async def test_a_truncated_table_is_told_to_each_partition_once_between_what_came_before_and_after(site: Site) -> None:

@@ -17,7 +17,7 @@ LIVE_FETCH_WAIT_MS = 100
 async def run_gateway(settings: Settings, stop: asyncio.Event, health: Health) -> None:
     """Serve WebSocket streams until `stop`."""
     topics, security = Topics(settings.topic_prefix), settings.kafka_security
-    pushed = [*topics.told, topics.progressed, topics.unannounced]
+    pushed = topics.pushed
     open_tail = partial(Tail, settings.kafka_bootstrap, pushed, fetch_wait_ms=LIVE_FETCH_WAIT_MS, extra=security)
     follower = Follower(open_tail)
     host, port, origins = settings.host, settings.gateway_port, settings.allowed_origins
@@ -27,8 +27,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event, health: Health) -
         await deliver.run_gateway(
             inbox,
             follower.open,
-            topics.progressed,
-            topics.unannounced,
+            topics,
             host,
             port,
             origins,

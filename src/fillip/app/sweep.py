@@ -1,4 +1,4 @@
-"""`fillip sweep`: moves what is due by the clock, makes the coupon codes that were ordered, posts balance imports, runs cohorts'
+"""`fillip sweep`: moves what is due by the clock, lets users follow their ladders, makes the coupon codes that were ordered, posts balance imports, runs cohorts'
 queries, erases users, and starts backtests and backfills.
 """
 
@@ -24,11 +24,20 @@ from fillip.manage.store.postgres import Engine, open_engine
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
 from fillip.settle.expiry.postgres import PostgresDueIncentives
+from fillip.settle.level.postgres import PostgresDueLadders, PostgresDueLevels
 from fillip.settle.sweep import sweep
 from fillip.settle.wallet.due_holds_postgres import PostgresDueHolds
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 
-DUES = (PostgresDueWallets, PostgresDueHolds, PostgresDueIncentives, PostgresDueCodes, PostgresFormerMembers)
+DUES = (
+    PostgresDueWallets,
+    PostgresDueHolds,
+    PostgresDueIncentives,
+    PostgresDueCodes,
+    PostgresDueLadders,
+    PostgresDueLevels,
+    PostgresFormerMembers,
+)
 
 RUNS_AT_ONCE = 2
 """Queries of cohorts: analyse answers so many at once."""

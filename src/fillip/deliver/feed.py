@@ -10,10 +10,11 @@ from itertools import chain
 import structlog
 from prometheus_client import Counter, Gauge
 
-from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_progress
+from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_level, read_progress
 from fillip.deliver.session import Session
 from fillip.stream.belt import Record
 from fillip.stream.pause import Pause
+from fillip.stream.topics import Topics
 
 OpenTail = Callable[[], AbstractAsyncContextManager[AsyncIterator[Sequence[Record]]]]
 """Opens the tail of the topics from their end; once it is entered, nothing produced later is missed."""
@@ -36,15 +37,16 @@ log = structlog.get_logger()
 class Feed:
     """The sessions by user, and the loop that feeds them. `live` tells whether the tail is open."""
 
-    def __init__(self, open_tail: OpenTail, progressed: str, unannounced: str) -> None:
-        """Of the topics of the tail `progressed` announces quest progress, and `unannounced` tells of rows that could not
-        be announced, whose users look into the ledger; the others announce inbox entries.
+    def __init__(self, open_tail: OpenTail, topics: Topics) -> None:
+        """Of the topics of the tail some announce states, and one tells of rows that could not be announced, whose users look
+        into the ledger; the others announce inbox entries.
         """
         self._open_tail = open_tail
-        self._progressed, self._unannounced = progressed, unannounced
+        self._progressed, self._levels, self._unannounced = topics.progressed, topics.levels, topics.unannounced
         self._sessions: defaultdict[bytes, list[Session]] = defaultdict(list)
         self._by_tenant: Tally[str] = Tally()
-        self._recent, self._recent_progress = NewestByUser(), NewestByUser()
+        self._recent = NewestByUser()
+        self._recent_states = {self._progressed: NewestByUser(), self._levels: NewestByUser()}
         self.live = False
         self.count = 0
 
@@ -64,7 +66,7 @@ class Feed:
         mates.append(session)
         self._count(1)
         # Announced just now, and perhaps not yet visible to those who read the ledger.
-        for recent in (self._recent, self._recent_progress):
+        for recent in (self._recent, *self._recent_states.values()):
             if record := recent.get(key):
                 self._hand_out(record, [session])
 
@@ -98,7 +100,7 @@ class Feed:
             await pause.take()
 
     async def _push_all(self, records: Sequence[Record]) -> None:
-        records = sorted(records, key=self._is_progress)  # incentives first, otherwise as they came
+        records = sorted(records, key=self._is_state)  # incentives first, otherwise as they came
         for start in range(0, len(records), RECORDS_A_TURN):
             for record in records[start : start + RECORDS_A_TURN]:
                 if record.key and record.value:
@@ -107,12 +109,12 @@ class Feed:
                 await asyncio.sleep(0)  # let the sockets breathe
         RECORDS.inc(len(records))
 
-    def _is_progress(self, record: Record) -> bool:
-        return record.topic == self._progressed
+    def _is_state(self, record: Record) -> bool:
+        return record.topic in self._recent_states
 
     def _take(self, record: Record, key: bytes) -> None:
         """Nothing is decoded unless someone listens."""
-        (self._recent_progress if self._is_progress(record) else self._recent).keep(key, record)
+        self._recent_states.get(record.topic, self._recent).keep(key, record)
         if key in self._sessions:
             self._hand_out(record, self._sessions[key])
 
@@ -123,10 +125,10 @@ class Feed:
             if record.topic == self._unannounced:
                 for session in sessions:
                     session.begin()
-            elif self._is_progress(record):
-                if progress := read_progress(value):
+            elif self._is_state(record):
+                if state := read_progress(value) if record.topic == self._progressed else read_level(value):
                     for session in sessions:
-                        session.progress.show(progress)
+                        session.progress.show(state)
             else:
                 live = read_announcement(value)
                 for session in sessions:

@@ -13,7 +13,7 @@ from fillip.core.identity import name_instance
 from fillip.core.json_text import find_repeated, repeats_name
 from fillip.core.problem import Problem, describe_problem
 from fillip.core.quest.instance import QuestState
-from fillip.deliver.inbox import Change, InboxEntry, Incentive, Progress, StepProgress, write_instant
+from fillip.deliver.inbox import Change, InboxEntry, Incentive, LevelChange, Progress, StepProgress, write_instant
 
 PATH = "/v1/stream"
 Seq = Annotated[int, Meta(ge=0, le=2**62)]
@@ -168,6 +168,23 @@ class _Move(Struct, frozen=True):
     after: _Instance | None
 
 
+class _Level(Struct, frozen=True):
+    currency: str
+    number: int
+    direction: Literal["up", "down", "renamed"]
+    from_level: str
+    to_level: str
+    earned: int
+    next_level: str | None
+    next_threshold: int | None
+    falls_at: datetime | None
+    changed_at: datetime
+
+
+class _LevelMove(Struct, frozen=True):
+    after: _Level | None
+
+
 class Live(Struct, frozen=True):
     """An announced inbox entry; `trace` comes with a grant. `pushed_after_s` is the time since it was announced."""
 
@@ -179,6 +196,7 @@ class Live(Struct, frozen=True):
 _INBOUND: msgspec.json.Decoder[Hello | Ack | Ping] = msgspec.json.Decoder(Hello | Ack | Ping)
 _ANNOUNCEMENT = msgspec.json.Decoder(_Announcement)
 _MOVE = msgspec.json.Decoder(_Move)
+_LEVEL_MOVE = msgspec.json.Decoder(_LevelMove)
 _SHORTENED = msgspec.json.Decoder(_Shortened)
 _ENCODER = msgspec.json.Encoder()
 encode_frame = _ENCODER.encode
@@ -234,6 +252,25 @@ def read_progress(value: bytes) -> Progress | None:
         started_at=write_instant(row.started_at),
         ends_at=write_instant(row.ends_at) if row.ends_at else None,
         revision=row.revision,
+    )
+
+
+def read_level(value: bytes) -> LevelChange | None:
+    """A message of level.changed, None for one of a removed row; raises msgspec.DecodeError."""
+    row = _LEVEL_MOVE.decode(value).after
+    if row is None:
+        return None
+    return LevelChange(
+        currency=row.currency,
+        number=row.number,
+        direction=row.direction,
+        from_level=row.from_level,
+        to_level=row.to_level,
+        earned=row.earned,
+        next_level=row.next_level,
+        next_threshold=row.next_threshold,
+        falls_at=write_instant(row.falls_at) if row.falls_at else None,
+        changed_at=write_instant(row.changed_at),
     )
 
 

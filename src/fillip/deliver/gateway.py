@@ -18,6 +18,7 @@ from fillip.deliver.session import CLOSED, Session
 from fillip.http.address import find_parameter_faults, list_parameters
 from fillip.http.errors import Malformed
 from fillip.http.health import HEALTH_PATHS, UNREAD, answer_readiness
+from fillip.stream.topics import Topics
 
 HELLO_WITHIN_S = 5.0
 MAX_INBOUND_BYTES = 16 * 1024
@@ -36,8 +37,7 @@ log = structlog.get_logger()
 async def run_gateway(
     inbox: Inbox,
     open_tail: OpenTail,
-    progressed: str,
-    unannounced: str,
+    topics: Topics,
     host: str,
     port: int,
     allowed_origins: Sequence[str],
@@ -47,12 +47,11 @@ async def run_gateway(
 ) -> None:
     """Serve until `stop` is set; then close every connection with 1001 so that clients resume elsewhere.
 
-    Of the topics that `open_tail` opens, `progressed` announces quest progress, `unannounced` tells of rows that could not
-    be announced, each other one announces inbox entries.
+    `open_tail` opens those of the `topics` that are pushed.
     Browsers are let in from exactly `allowed_origins`; a request without an Origin header is a native app's.
     `find_fault` says what else is amiss, for /readyz. Raises OSError when the port is taken.
     """
-    feed = Feed(open_tail, progressed, unannounced)
+    feed = Feed(open_tail, topics)
     gateway = Gateway(inbox, feed, find_fault)
     with _listen(host, port) as listener:
         feeding = asyncio.create_task(feed.run())

@@ -1,4 +1,4 @@
-"""What the gateway needs from the ledger: admission by ticket, each user's inbox, and how far the user's quests are."""
+"""What the gateway needs from the ledger: admission by ticket, each user's inbox, how far the user's quests are, and levels."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from fillip.core.quest.instance import QuestState
 
 InstanceId: TypeAlias = tuple[str, str]
-"""(campaign, name of the instance): one quest instance of a user."""
+"""(campaign, name of the instance): one quest instance of a user; ("", currency): the user's level on a ladder."""
 
 
 class User(Struct, frozen=True):
@@ -103,6 +103,42 @@ class Progress(Struct, frozen=True, tag="progress"):
         return self.campaign_id, self.instance
 
 
+LEVEL_NAMES = {"from_level": "from", "to_level": "to", "next_threshold": "next_from"}
+
+
+class LevelChange(Struct, frozen=True, tag="level", rename=LEVEL_NAMES):
+    """That a user's level on the ladder of a currency changed; as a frame, all that a client is shown of it.
+
+    `number` counts the changes of a user and currency, `earned` is what was earned in the window then; without `next_level`
+    there is none above. Instants are RFC 3339 in UTC with microseconds; without `falls_at` it does not fall by time alone.
+    """
+
+    currency: str
+    number: int
+    direction: Literal["up", "down", "renamed"]
+    from_level: str
+    to_level: str
+    earned: int
+    next_level: str | None
+    next_threshold: int | None
+    falls_at: str | None
+    changed_at: str
+
+    @property
+    def instance_id(self) -> InstanceId:
+        """What tells it from what else is shown."""
+        return "", self.currency
+
+    @property
+    def revision(self) -> int:
+        """Of two of a currency the higher one is newer."""
+        return self.number
+
+
+State: TypeAlias = Progress | LevelChange
+"""Of what is shown as it stands, and only the newest matters."""
+
+
 class Inbox(Protocol):
     """The inboxes of users, and their quests; every call raises Retry when they can't be reached."""
 
@@ -115,9 +151,9 @@ class Inbox(Protocol):
     async def ack(self, user: User, after_seq: int, through_seq: int) -> None:
         """Mark the entries in (after_seq, through_seq] as acked; those already acked keep their time."""
 
-    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[Progress]:
-        """The instances named, in whatever state, and up to `count` of those still open, the newest of them. One that
-        can't be shown is left out.
+    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[State]:
+        """The instances named, in whatever state, up to `count` of those still open, the newest of them, and the newest change
+        of the user's level on each ladder. One that can't be shown is left out.
         """
 
 

@@ -21,7 +21,9 @@ from fillip.deliver.inbox import (
     InboxEntry,
     Incentive,
     InstanceId,
+    LevelChange,
     Progress,
+    State,
     StepProgress,
     User,
     write_instant,
@@ -90,19 +92,25 @@ class PostgresInbox:
             await connection.execute(SQL["scope"], user.tenant_id)
             await connection.execute(SQL["ack"], user.tenant_id, user.user_id, after_seq, through_seq)
 
-    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[Progress]:
+    async def read_progress(self, user: User, named: Sequence[InstanceId], count: int) -> Sequence[State]:
         """See Inbox."""
-        split = [(campaign, *instance.rpartition("#")) for campaign, instance in named]
+        split = [(campaign, *instance.rpartition("#")) for campaign, instance in named if campaign]
         places = [c for c, *_ in split], [key for _, key, *_ in split], [int(number) for *_, number in split]
         async with self._transact() as connection:
             await connection.execute(SQL["scope"], user.tenant_id)
             rows = await connection.fetch(SQL["progress"], user.tenant_id, user.user_id, *places, count)
-        found = []
+            levels = await connection.fetch(SQL["levels"], user.tenant_id, user.user_id)
+        found = list[State]()
         for row in rows:
             try:
                 found.append(_read_progress(row))
             except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
                 _tell_unshown("progress", error, campaign=row["campaign_id"], instance=row["instance_key"])
+        for row in levels:
+            try:
+                found.append(_read_level(row))
+            except Exception as error:  # noqa: BLE001 - foreseen or not: one row does not hide the others
+                _tell_unshown("level", error, currency=row["currency"], number=row["number"])
         return found
 
     @asynccontextmanager
@@ -153,6 +161,21 @@ def _read_progress(row: asyncpg.Record) -> Progress:
         started_at=_read_instant(row["started_at"]),
         ends_at=row["ends_at"] and _read_instant(row["ends_at"]),
         revision=row["revision"],
+    )
+
+
+def _read_level(row: asyncpg.Record) -> LevelChange:
+    return LevelChange(
+        currency=row["currency"],
+        number=row["number"],
+        direction=row["direction"],
+        from_level=row["from_level"],
+        to_level=row["to_level"],
+        earned=row["earned"],
+        next_level=row["next_level"],
+        next_threshold=row["next_threshold"],
+        falls_at=row["falls_at"] and _read_instant(row["falls_at"]),
+        changed_at=_read_instant(row["changed_at"]),
     )
 
 

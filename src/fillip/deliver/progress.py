@@ -1,4 +1,4 @@
-"""How far the user's quests are, on one connection: state, of which only the newest matters, and never in the way.
+"""How far the user's quests are, and the user's levels, on one connection: state, of which only the newest matters, and never in the way.
 
 What is to be shown waits in one place for each instance, where a newer state replaces an older one, until the session
 is live and the client has read what was sent before. So a slow client misses states on the way, never the newest, and
@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fillip.core.errors import Retry
 from fillip.deliver.frames import encode_frame
-from fillip.deliver.inbox import Inbox, InstanceId, Progress, User
+from fillip.deliver.inbox import Inbox, InstanceId, State, User
 from fillip.deliver.single_task import SingleTask
 from fillip.stream.pause import Pause
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class ProgressWriter:
-    """Writes to one connection how far its user's quests are. Lives in the event loop's thread."""
+    """Writes to one connection how far its user's quests are, and how its levels change. Lives in the event loop's thread."""
 
     def __init__(self, connection: ServerConnection, inbox: Inbox, user: User, may_write: Callable[[], bool]) -> None:
         """`may_write` tells whether no incentive waits; when it has become true, call `resume`."""
@@ -36,13 +36,13 @@ class ProgressWriter:
         self._user = user
         self._may_write = may_write
         self._known: OrderedDict[InstanceId, int] = OrderedDict()  # the newest revision sent or waiting
-        self._waiting: dict[InstanceId, Progress] = {}
+        self._waiting: dict[InstanceId, State] = {}
         self._has_read = False  # until then what is known may be older than what the client saw on its last connection
         self._is_read_wanted = False
         self._reading = SingleTask(self._read)
         self._writing = SingleTask(self._write)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: State) -> None:
         """Send it as soon as it may be, unless it, or a newer state of the instance, has been shown before."""
         instance_id = progress.instance_id
         if progress.revision <= self._known.get(instance_id, 0):

@@ -22,7 +22,7 @@ from fillip.publish.pgoutput import EPOCH_OFFSET_US, Column, Relation, Row
 
 ANNOUNCED = (
     "book_change", "decision", "incentive", "incentive_change", "inbox", "rejection", "quest_instance",
-    "wallet_transfer", "wallet_part", "limit_counter",
+    "wallet_transfer", "wallet_part", "limit_counter", "level_change",
 )  # fmt: skip
 """Tables of a snapshot, in this order; each has a file snapshot_TABLE.sql."""
 

@@ -26,6 +26,7 @@ def list_routes(topics: Topics) -> Routes:
         ("wallet_transfer", "crudt", topics.moved),
         ("wallet_part", "crudt", topics.drawn),
         ("limit_counter", "crudt", topics.used),
+        ("level_change", "crudt", topics.levels),
         ("book_change", "crudt", topics.changed),
         ("end_user", "cudt", topics.users),
     )
@@ -34,4 +35,4 @@ def list_routes(topics: Topics) -> Routes:
 
 def list_urgent(topics: Topics) -> frozenset[str]:
     """The topics that a person waits for: their announcements go at once, the others may share their way."""
-    return frozenset({*topics.told, topics.changed, topics.unannounced, topics.schemas})
+    return frozenset({*topics.told, topics.levels, topics.changed, topics.unannounced, topics.schemas})

@@ -69,6 +69,11 @@ class Topics(Struct, frozen=True):
         return [self.generated, self.reversed, self.expired]
 
     @property
+    def pushed(self) -> list[str]:
+        """The topics that the gateway pushes to phones from."""
+        return [*self.told, self.progressed, self.levels, self.unannounced]
+
+    @property
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
         told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
@@ -88,6 +93,11 @@ class Topics(Struct, frozen=True):
     def progressed(self) -> str:
         """Announcements of quest progress."""
         return f"{self.prefix}quest.progressed"
+
+    @property
+    def levels(self) -> str:
+        """Announcements of changes of users' levels."""
+        return f"{self.prefix}level.changed"
 
     @property
     def changed(self) -> str:
@@ -116,7 +126,7 @@ class Topics(Struct, frozen=True):
 
     def count_partitions(self, wide: int) -> dict[str, int]:
         """Partitions by topic: `wide` where many users write, else 1."""
-        ledger = (self.decided, self.progressed, self.incentives, self.acked, self.moved, self.used)
+        ledger = (self.decided, self.progressed, self.incentives, self.acked, self.moved, self.used, self.levels)
         many = (self.received, *self.told, *ledger)
         single = (self.rejected, self.drawn, self.changed, self.unannounced, self.schemas, *self.brief)
         return dict.fromkeys(many, wide) | dict.fromkeys(single, 1)

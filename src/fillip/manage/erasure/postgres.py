@@ -51,6 +51,7 @@ _HISTORY = text("SELECT erase_history(:tenant_id, :user_id, :pseudonym, :salt, :
 _USER = text("SELECT moved, cut_at FROM erase_user(:tenant_id, :user_id, :pseudonym, :salt)")
 _VALUES = text("SELECT erase_values(:tenant_id, :pseudonym)")
 _MERGES = text("SELECT erase_merges(:tenant_id, :user_id, :pseudonym)")
+_LEVELS = text("SELECT erase_levels(:tenant_id, :user_id, :pseudonym)")
 _EVENTS = text("SELECT last, moved FROM erase_events(:tenant_id, :user_id, :pseudonym, :cut_at, :after, :most)")
 _UNCOUNTED = text(_FOLDER.with_name("find_uncounted.sql").read_text(encoding="utf-8")).bindparams(
     bindparam("ends", type_=JSONB)
@@ -195,6 +196,7 @@ async def erase_ledger(engine: AsyncEngine, held: Erasure) -> None:
             return
         moved, cut_at = (await connection.execute(_USER, held.names)).one()
         await connection.execute(_VALUES, {name: held.names[name] for name in ("tenant_id", "pseudonym")})
+        await connection.execute(_LEVELS, held.names)
         was_merged = (await connection.execute(_MERGES, held.names)).scalars().all()
         for user_id in was_merged:
             await ask_erasure(connection, held.caller, user_id, held.erasure_id)

@@ -35,6 +35,7 @@ _SHARE = text("SELECT user_id, merged_into FROM share_merges(:tenant_id, :users)
 _HOLD = text("SELECT hold_merges(:tenant_id)")
 _COUNT = text("SELECT count_merged_rows(:tenant_id, :user_id, :most)")
 _MERGE = text("SELECT merge_user(:tenant_id, :user_id, :into)")
+_LEVELS = text("SELECT merge_levels(:tenant_id, :user_id, :into)")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 MergeRow: TypeAlias = Row[Any]
@@ -131,6 +132,7 @@ async def merge_users(
     names = {"tenant_id": caller.tenant_id, "user_id": asked.user_id}
     moved = (await connection.execute(_MERGE, names | {"into": into})).scalar_one()
     points = await _merge_wallets(connection, caller, asked, into, at)
+    await connection.execute(_LEVELS, names | {"into": into})
     await _merge_attributes(connection, caller, asked.user_id, into)
     row = names | {"merge_id": asked.merge_id, "asked_into": asked.into, "merged_into": into, "reason": asked.reason}
     made = insert(user_merge).values(row | {"moved": moved | {"points": points}}).returning(*user_merge.c)

@@ -1,6 +1,6 @@
 """The tables of what a tenant defines, and how its book has changed."""
 
-from sqlalchemy import ARRAY, Column, FetchedValue, Integer
+from sqlalchemy import ARRAY, BigInteger, Column, FetchedValue, Integer, Text
 
 from fillip.manage.store.tables.kinds import (
     count,
@@ -49,6 +49,17 @@ spending_limit = make_table(
     revised(),
     text("pool", null=True),
     flag("in_definition"),
+)
+ladder = make_table(
+    "ladder",
+    key("tenant_id", "currency"),
+    text("span"),
+    count("rolling_s", null=True),
+    [Column("names", ARRAY(Text), nullable=False), Column("thresholds", ARRAY(BigInteger), nullable=False)],
+    text("filled_to", null=True, given=False),
+    text("followed_to", null=True),
+    flag("leaving"),
+    revised(),
 )
 public_code = make_table("public_code", key("tenant_id", "folded"), text("campaign_id"))
 named_list = make_table(

@@ -1,0 +1,189 @@
+"""Ladders: levels by points earned in a window, and where each user stands."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from fillip.core.campaign.reward import POINTS
+from fillip.core.ladder import (
+    MAX_LEVELS,
+    MAX_ROLLING_S,
+    MAX_THRESHOLD,
+    MIN_ROLLING_S,
+    LadderSpan,
+    Level,
+    check_ladder,
+)
+from fillip.http.errors import Conflict, refuse
+from fillip.http.etag import Match, answer_tagged
+from fillip.http.fields import Currency, ObjectId, Part, UserId, give_examples
+from fillip.http.page import Page, Pages, answer_page
+from fillip.manage.ladder.postgres import LadderRow, find_ladder, ladders, leave_ladder, read_levels
+from fillip.manage.merge.postgres import share_user
+from fillip.manage.points.postgres import currencies
+from fillip.manage.request.route import Reading, Route, Writing
+
+MAX_LADDERS = 20
+
+router = APIRouter(tags=["levels"], route_class=Route)
+Threshold = Annotated[int, Field(ge=0, le=MAX_THRESHOLD, strict=True, description="Points earned in the window")]
+
+
+class LevelPart(Part):
+    """A level, and from how many points earned in the window on a user has it."""
+
+    name: ObjectId
+    threshold: Threshold = Field(alias="from")
+
+
+class LadderPart(Part):
+    """The levels of a currency of points, lowest first."""
+
+    model_config = give_examples(
+        {
+            "span": "year",
+            "levels": [{"name": "bronze", "from": 0}, {"name": "silver", "from": 500}, {"name": "gold", "from": 2000}],
+        },
+        {
+            "span": "rolling",
+            "rolling_s": 31536000,
+            "levels": [{"name": "member", "from": 0}, {"name": "friend", "from": 300}],
+        },
+    )
+
+    span: LadderSpan = Field(description="The window: a month or year of the tenant's calendar, a rolling one, or ever")
+    rolling_s: int | None = Field(
+        None,
+        ge=MIN_ROLLING_S,
+        le=MAX_ROLLING_S,
+        strict=True,
+        description="For span rolling, and only for it: the window in seconds, of whole days",
+    )
+    levels: list[LevelPart] = Field(min_length=1, max_length=MAX_LEVELS)
+
+
+class LadderLevel(BaseModel):
+    """A level, and from how many points earned in the window on a user has it."""
+
+    name: ObjectId
+    threshold: int = Field(serialization_alias="from")
+
+
+class LadderAnswer(BaseModel):
+    """A ladder as stored."""
+
+    currency: Currency
+    span: LadderSpan
+    rolling_s: int | None
+    levels: list[LadderLevel]
+    is_following: bool = Field(
+        description="Users still follow the last change, in portions by the sweep: not all have the level that it gives them"
+    )
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserLevel(BaseModel):
+    """Where a user stands on a ladder."""
+
+    currency: Currency
+    level: ObjectId
+    threshold: int = Field(serialization_alias="from")
+    earned: int = Field(description="In the window, less what was taken back of it, whatever was spent or has expired")
+    since: datetime | None = Field(description="Null on the lowest level of who never had another")
+    next_level: ObjectId | None = Field(description="The level above, null on the highest")
+    missing: int | None = Field(description="How much is to be earned for the level above")
+    falls_at: datetime | None = Field(
+        description="When the level falls if nothing more is earned; null: not by time alone"
+    )
+    is_following: bool = Field(description="The ladder is new or was changed: `earned` may not be complete yet")
+
+
+class UserLevels(BaseModel):
+    """Where a user stands on each of the tenant's ladders, by currency."""
+
+    items: list[UserLevel]
+
+
+@router.put("/ladders/{currency}", responses={201: {"model": LadderAnswer, "description": "Created"}})
+async def put_ladder(
+    currency: Currency, body: LadderPart, if_match: Match, work: Writing, response: Response
+) -> LadderAnswer:
+    """Define the levels of a currency of points (201), or change them (200, If-Match). Users follow in portions, by the sweep, and what changes
+    of their levels is announced; who earns meanwhile follows at once.
+    """
+    levels = [Level(level.name, level.threshold) for level in body.levels]
+    refuse(check_ladder(body.span, body.rolling_s, levels))
+    if currency != POINTS:
+        await currencies.find(work.connection, work.caller, currency)
+    before = await ladders.seek(work.connection, work.caller, currency, lock=True)
+    values: dict[str, Any] = {
+        "span": body.span,
+        "rolling_s": body.rolling_s,
+        "names": [level.name for level in levels],
+        "thresholds": [level.threshold for level in levels],
+    }
+    if before is None:
+        if await ladders.count(work.connection, work.caller.tenant_id) >= MAX_LADDERS:
+            raise Conflict(f"there are {MAX_LADDERS} ladders: no more can be defined")
+        response.status_code = 201
+    elif before.leaving:
+        raise Conflict(f"the ladder of {currency} is being deleted: try again in a moment")
+    else:
+        if_match.require(before.revision)
+        values["followed_to"] = ""
+    row = await ladders.save(work.connection, work.caller, currency, values, before)
+    return _tell_tagged(row, response)
+
+
+@router.get("/ladders/{currency}")
+async def read_ladder(currency: Currency, work: Reading, response: Response) -> LadderAnswer:
+    """The levels of a currency of points."""
+    return _tell_tagged(await find_ladder(work.connection, work.caller, currency), response)
+
+
+@router.get("/ladders")
+async def list_ladders(work: Reading, pages: Pages) -> Page[LadderAnswer]:
+    """The tenant's ladders by currency."""
+    rows, cursor = await ladders.list(work.connection, work.caller, pages, leaving=False)
+    return answer_page(LadderAnswer, ([_tell(row) for row in rows], cursor))
+
+
+@router.delete("/ladders/{currency}", status_code=204)
+async def delete_ladder(currency: Currency, if_match: Match, work: Writing) -> None:
+    """Delete a ladder, and with it the levels of all users; nothing is announced of that."""
+    if_match.require((await find_ladder(work.connection, work.caller, currency, lock=True)).revision)
+    await leave_ladder(work.connection, work.caller, currency)
+
+
+@router.get("/users/{user_id}/levels", tags=["users"])
+async def read_user_levels(user_id: UserId, work: Reading) -> UserLevels:
+    """The level that a user has on each ladder: since when, how much is missing for the next one, and when it would fall."""
+    owner = await share_user(work.connection, work.caller, user_id)
+    rows = await read_levels(work.connection, work.caller, owner, datetime.now(UTC))
+    return UserLevels(items=_tell_levels(rows))
+
+
+def _tell(row: LadderRow) -> LadderAnswer:
+    levels = [
+        LadderLevel(name=name, threshold=threshold) for name, threshold in zip(row.names, row.thresholds, strict=True)
+    ]
+    is_following = row.filled_to is not None or row.followed_to is not None
+    return LadderAnswer.model_validate({**row._mapping, "levels": levels, "is_following": is_following})
+
+
+def _tell_tagged(row: LadderRow, response: Response) -> LadderAnswer:
+    return answer_tagged(LadderAnswer, _tell(row), response)
+
+
+def _tell_levels(rows: Sequence[LadderRow]) -> list[UserLevel]:
+    return [
+        UserLevel.model_validate(
+            {**row._mapping, "missing": None if row.next_threshold is None else row.next_threshold - row.earned}
+        )
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""Ladders of levels, and where users stand on them, as stored."""
