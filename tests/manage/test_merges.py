@@ -3,8 +3,13 @@
 import asyncio
 from typing import Any
 
+import psycopg
+import pytest
 from httpx import AsyncClient
 
+from fillip.manage.book import in_force
+from tests.manage.ledger_rows import put_counter, put_reversal
+from tests.manage.shop import cap, open_shop
 from tests.manage.test_wallets import in_
 
 ANON, ADA = "/v1/users/anon", "/v1/users/ada"
@@ -92,9 +97,45 @@ async def test_points_that_come_under_the_old_id_while_it_is_merged_are_not_lost
     assert (await acme.get(f"{ANON}/{PURSE}")).json()["active"] == 10 * done
 
 
+async def test_what_was_taken_back_and_used_before_is_told_of_who_the_user_is_now(
+    acme: AsyncClient, database: str
+) -> None:
+    await open_shop(acme)
+    await cap(acme, "mine", scope="user", measure="count", span="lifetime", cap=9)
+    for user in ("anon", "ada"):
+        put_reversal(database, f"of-{user}", f"e-{user}", user_id=user)
+        put_counter(database, "mine", user, "", 2)
+    await join(acme)
+    listed = (await acme.get("/v1/reversals?user_id=ada")).json()["items"]
+    assert {(each["reversal_id"], each["user_id"]) for each in listed} == {("of-anon", "anon"), ("of-ada", "ada")}
+    for user in ("anon", "ada"):
+        used = (await acme.get(f"/v1/limits/mine/usage?user_id={user}")).json()["items"]
+        assert [(each["user_id"], each["used"]) for each in used] == [("ada", 4)]
+
+
 async def test_an_erasure_takes_the_ids_that_were_merged_along(acme: AsyncClient) -> None:
     await adjust(acme, ANON, 50, "a1")
     await join(acme)
     one, other = [(await acme.post(f"{user}/erasure")).json()["erasure_id"] for user in (ANON, ADA)]
     assert one == other
     assert (await join(acme, "m2", gone="eve"))[0] == 409
+
+
+async def test_nobody_is_merged_before_all_who_decide_ask_for_merged_users(
+    acme: AsyncClient, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a worker that lives and has not taken the tenant's newest book; later it has."""
+    monkeypatch.setattr(in_force, "FORCE_WITHIN_S", 0.0)
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("INSERT INTO book_reader (reader_id, beat_at) VALUES (gen_random_uuid(), 'infinity')")
+        owner.execute(
+            "INSERT INTO book_held (reader_id, tenant_id, book_version) SELECT reader_id, 'acme', 1 FROM book_reader"
+        )
+        for _ in range(2):
+            status, problem = await join(acme)
+            assert (status, "try again" in problem["detail"]) == (503, True)
+        assert owner.execute("SELECT count(*) FROM user_merge").fetchone() == (0,)
+        tenant = await acme.get("/v1/tenant")
+        assert (tenant.json()["book_version"], tenant.headers["ETag"]) == (2, '"1"')
+        owner.execute("UPDATE book_held SET book_version = 2")
+    assert (await join(acme))[0] == 201

@@ -58,7 +58,8 @@ async def merge(plain_api: AsyncEngine, gone: str = "anon", into: str = "ada", n
 
 async def resolve(world: World, *matches: Match) -> list[Match]:
     """As a worker takes them: each under who its user is by now."""
-    events = await Resolve(PostgresMerged(world.pool))([match.event for match in matches])
+    known = [replace(each.event, book=replace(each.event.book, has_merged=True)) for each in matches]
+    events = await Resolve(PostgresMerged(world.pool))(known)
     return [_rename(match, event) for match, event in zip(matches, events, strict=True) if isinstance(event, Event)]
 
 
@@ -153,6 +154,34 @@ async def test_what_was_earned_before_is_taken_back_of_who_the_user_is_now(
     told = world.rows("SELECT user_id, count(*), max(seq) FROM inbox WHERE kind = 'reversed' GROUP BY 1")
     assert told == [("ada", 4, 5)]  # and that the one that came later was granted
     assert not find_breaches(world)
+
+
+@pytest.mark.parametrize("first", ["ada", "anon"])
+async def test_a_badge_that_both_had_earned_goes_with_the_last_of_what_earned_it(
+    world: World, plain_api: AsyncEngine, first: str
+) -> None:
+    await world.play(*(world.match(user, user, rewards=(BADGE,)) for user in ("anon", "ada")))
+    await merge(plain_api)
+    await play(world, world.reversal("r1", first, first), world.match("again", "ada", rewards=(BADGE,)))
+    assert world.rows("SELECT user_id FROM badge_held") == [("ada",)]
+    assert world.rows("SELECT reason FROM decision WHERE event_id = 'again'") == [("already_held",)]
+    await play(world, world.reversal("r2", "anon" if first == "ada" else "ada", "ada"))
+    assert world.rows("SELECT count(*) FROM badge_held") == [(0,)]
+    await play(world, world.match("anew", "anon", rewards=(BADGE,)))
+    assert world.rows("SELECT user_id FROM badge_held") == [("ada",)]
+
+
+async def test_a_badge_that_both_had_earned_is_gone_when_one_batch_takes_both_back(
+    world: World, plain_api: AsyncEngine
+) -> None:
+    await world.play(*(world.match(user, user, rewards=(BADGE,)) for user in ("anon", "ada", "eve")))
+    await merge(plain_api)
+    await merge(plain_api, "ada", "eve", "m2")
+    await play(world, *(world.reversal(f"r-{user}", user, user) for user in ("anon", "eve")))
+    assert world.rows("SELECT user_id FROM badge_held") == [("eve",)]
+    await play(world, world.reversal("r-ada", "ada", "ada"), world.match("anew", "anon", rewards=(BADGE,)))
+    assert world.rows("SELECT user_id FROM badge_held") == [("eve",)]
+    assert world.rows("SELECT outcome FROM decision WHERE event_id = 'anew'") == [("granted",)]
 
 
 async def test_a_quest_goes_on_and_is_completed_once(world: World, plain_api: AsyncEngine) -> None:

@@ -11,7 +11,7 @@ from fillip.match.transient_postgres import TOO_SLOW, TRANSIENT_ERRORS
 
 
 class PostgresMerged:
-    """MergedUsers: tenants that have merged nobody cost one question a batch, the others one more."""
+    """MergedUsers."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         """`pool` connects as fillip_worker."""
@@ -20,13 +20,9 @@ class PostgresMerged:
     async def find(self, users: Collection[UserKey]) -> Mapping[UserKey, str]:
         """See MergedUsers."""
         try:
-            rows = await self._pool.fetch(SQL["merging"], sorted({tenant_id for tenant_id, _ in users}))
-            merging = {row["tenant_id"] for row in rows}
-            asked = sorted(user for user in users if user[0] in merging)
-            if not asked:
-                return {}
+            asked, tenants = sorted(users), ",".join(sorted({tenant_id for tenant_id, _ in users}))
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                await connection.execute("SELECT set_config('app.tenants', $1, true)", ",".join(sorted(merging)))
+                await connection.execute("SELECT set_config('app.tenants', $1, true)", tenants)
                 found = await connection.fetch(SQL["merged"], [user[0] for user in asked], [user[1] for user in asked])
         except TOO_SLOW as error:
             raise Busy(f"merged users can't be read: {error}") from error

@@ -168,6 +168,7 @@ class PostgresBooks:
             lists=rows.lists,
             numbered=tenant["numbered"],
             backfilling=rows.backfilling,
+            has_merged=tenant["has_merged"],
         )
         _ = book.limits_by_version  # made at the first look otherwise, which is an event's
         return book

@@ -19,16 +19,18 @@ class MergedUsers(Protocol):
 class Resolve:
     """Stage: events in, the same out, under the users that theirs are by now.
 
-    Who is merged between this and settle, settle finds: the batch is taken anew then.
+    Events of tenants that have merged nobody, as their books say, cost nothing. Who is merged between this and settle, settle finds: the
+    batch is taken anew then.
     """
 
     def __init__(self, merged: MergedUsers) -> None:
-        """`merged` is asked once a batch."""
+        """`merged` is asked once a batch, of users of tenants that have merged any."""
         self._merged = merged
 
     async def __call__(self, items: Sequence[Event | Rejection]) -> list[Event | Rejection]:
         """Raises Retry when merged users can't be read."""
-        users = {(item.tenant_id, item.user_id) for item in items if isinstance(item, Event)}
+        events = [item for item in items if isinstance(item, Event)]
+        users = {(event.tenant_id, event.user_id) for event in events if event.book.has_merged}
         found = await self._merged.find(users) if users else {}
         if not found:
             return list(items)

@@ -32,7 +32,8 @@ class Book(Struct, frozen=True, dict=True):
     """`by_action` has, for each action, of redemptions for each code, the triggers that its events may fire: only these are looked at.
 
     `numbered` is how many of the tenant's users had a number; whoever got one later is in none of these cohorts. `backfilling` are
-    campaigns whose events may still have to wait for their backfill: the ledger knows.
+    campaigns whose events may still have to wait for their backfill: the ledger knows. `has_merged` is whether events may come under the id
+    of a user that was merged into another: the ledger knows of whom.
     """
 
     tenant: Tenant
@@ -46,6 +47,7 @@ class Book(Struct, frozen=True, dict=True):
     lists: Lists = {}
     numbered: int = 0
     backfilling: frozenset[str] = frozenset()
+    has_merged: bool = False
 
     @cached_property
     def limits_by_version(self) -> dict[tuple[str, int, str | None], tuple[Limit, ...]]:

@@ -34,6 +34,7 @@ from fillip.manage.limit import postgres
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.part import CapPart
 from fillip.manage.limit.postgres import limits
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing
 from fillip.manage.tenant.postgres import find_tenant
 
@@ -181,6 +182,8 @@ async def list_limit_usage(
     """Every counter of a limit: by window, user and key."""
     limit = postgres.read_limit(await limits.find(work.connection, work.caller, limit_id))
     tenant = await find_tenant(work.connection, work.caller.tenant_id)
+    if user_id:
+        user_id = await share_user(work.connection, work.caller, user_id)
     rows, cursor = await postgres.list_counters(work.connection, work.caller, limit_id, user_id, pages)
     standing = await postgres.read_standing(work.connection, work.caller, limit, rows, tenant)
     items = [

@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.http.errors import Invalid
 from fillip.http.fields import OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages
+from fillip.manage.merge.in_force import let_workers_ask
 from fillip.manage.merge.postgres import MergeRequest, MergeRow, list_merges, merge_users
-from fillip.manage.request.route import Posting, Reading, Route
+from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 
 router = APIRouter(prefix="/users/{user_id}/merges", tags=["users"], route_class=Route)
 
@@ -50,7 +51,9 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": MergeAnswer, "descript
 
 
 @router.post("", status_code=201, responses=_AGAIN)
-async def merge_other_user(work: Posting, user_id: UserId, body: MergePart, response: Response) -> MergeAnswer:
+async def merge_other_user(
+    work: Posting, user_id: UserId, body: MergePart, request: Request, response: Response
+) -> MergeAnswer:
     """Make another user this one, whole and at once; it need not be known yet.
 
     Points come with their expiry, uses of limits are added up, quests go on; events that come under the other id later are this user's. 409 where
@@ -58,6 +61,7 @@ async def merge_other_user(work: Posting, user_id: UserId, body: MergePart, resp
     """
     if body.from_user_id == user_id:
         raise Invalid("a user can't be merged into itself", at="/from")
+    await let_workers_ask(work, find_app_state(request).engine)
     asked = MergeRequest(body.merge_id, body.from_user_id, user_id, body.reason)
     row, was_made = await merge_users(work.connection, work.caller, asked, datetime.now(UTC))
     if was_made:

@@ -21,7 +21,7 @@ from fillip.http.filters import IdFilter, SourceFilter
 from fillip.http.page import Page, TimedPages
 from fillip.manage.action.postgres import actions
 from fillip.manage.event.postgres import find_recorded
-from fillip.manage.merge.postgres import are_same
+from fillip.manage.merge.postgres import are_same, list_own_ids
 from fillip.manage.request.route import Reading, Route, UnitOfWork, begin_once, find_app_state
 from fillip.manage.reversal import postgres
 
@@ -220,7 +220,13 @@ async def list_reversals(
 ) -> Page[ReversalAnswer]:
     """Reversals, the newest first; `state=waiting` lists those whose original has not come."""
     rows, cursor = await postgres.list_reversals(
-        work.connection, work.caller, pages, state=state, event_id=event_id, event_source=event_source, user_id=user_id
+        work.connection,
+        work.caller,
+        pages,
+        state=state,
+        event_id=event_id,
+        event_source=event_source,
+        user_ids=await list_own_ids(work.connection, work.caller, user_id),
     )
     return Page(items=[_describe_reversal(row) for row in rows], next_cursor=cursor)
 

@@ -124,6 +124,6 @@ async def change_tenant(change: TenantChange, if_match: Match, work: Writing, re
         await recheck_campaigns(work, None, shape)
     given = change.model_dump(exclude_none=True)
     await postgres.change_tenant(work.connection, row.tenant_id, given)
-    document = {name: getattr(row, name) for name in NewTenant.model_fields} | given
+    document = postgres.describe_tenant(row) | given
     await change_book(work.connection, work.caller, "tenant", row.tenant_id, document)
     return answer_tagged(TenantState, await postgres.find_tenant(work.connection, row.tenant_id), response)

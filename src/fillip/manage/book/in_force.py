@@ -16,15 +16,21 @@ LOOK_AGAIN_S = 0.005
 
 
 async def tell_force(engine: Engine, caller: Caller, version: int, response: Response) -> bool:
-    """Wait until a committed change is in force, at most FORCE_WITHIN_S, and say in the headers, and to the caller, whether it is."""
+    """Wait as await_force does, and say in the headers too what came of it."""
     response.headers["Fillip-Book-Version"] = str(version)
+    is_in_force = await await_force(engine, caller, version)
+    response.headers["Fillip-In-Force"] = "true" if is_in_force else "false"
+    return is_in_force
+
+
+async def await_force(engine: Engine, caller: Caller, version: int) -> bool:
+    """Wait until a committed change is in force, at most FORCE_WITHIN_S; whether it is."""
     began_at = time.monotonic()
     while not (is_in_force := await _is_in_force(engine, caller, version)):
         waited_s = time.monotonic() - began_at
         if waited_s > FORCE_WITHIN_S:
             break
         await asyncio.sleep(max(LOOK_AGAIN_S, min(waited_s / 4, 0.25)))
-    response.headers["Fillip-In-Force"] = "true" if is_in_force else "false"
     return is_in_force
 
 

@@ -23,11 +23,11 @@ async def list_reversals(
     state: str | None,
     event_id: str | None,
     event_source: str | None,
-    user_id: str | None,
+    user_ids: list[str] | None,
 ) -> RowPage:
-    """A page of reversals, the newest first, and the next cursor."""
+    """A page of reversals, of `user_ids` alone where they are given, the newest first, and the next cursor."""
     named, unserved = split_name(caller, event_id, event_source)
-    asked, sift = split_filters(reversal, named | {"user_id": user_id, "state": state})
+    asked, sift = split_filters(reversal, named | {"user_id": user_ids, "state": state})
     statement = select(reversal).where(reversal.c.tenant_id == caller.tenant_id, *asked)
     order = [reversal.c.recorded_at, reversal.c.reversal_key]
     return await read_page(connection, statement, order, pages, descending=True, sift=sift | unserved)

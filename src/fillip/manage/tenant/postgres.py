@@ -16,6 +16,7 @@ from fillip.manage.store.tables.tenant import tenant, tenant_quota, tenant_usage
 from fillip.manage.tenant.checks import require_room
 
 UNBOUNDED = 2**62
+_DESCRIBED = ("tenant_id", "name", "time_zone", "currency", "clock", "user_schema", "holdout_percent")
 
 
 async def find_tenant(connection: Connection, tenant_id: str) -> Row[Any]:
@@ -45,6 +46,11 @@ async def hold_tenant(connection: Connection, tenant_id: str) -> Row[Any]:
     """One tenant, kept from changing until the transaction ends; rows that name it may be added meanwhile."""
     statement = select(tenant).where(tenant.c.tenant_id == tenant_id)
     return (await connection.execute(statement.with_for_update(key_share=True))).one()
+
+
+def describe_tenant(row: Row[Any]) -> dict[str, object]:
+    """A tenant as a change of its book has it."""
+    return {name: row._mapping[name] for name in _DESCRIBED}
 
 
 async def hold_user_schema(connection: Connection, tenant_id: str) -> Mapping[str, Any]:

@@ -233,7 +233,7 @@ class ReversalBatch:
         reversed_value = incentive.reversed_value + taken.value
         state = "reversed" if taken.whole else incentive.state
         self._incentives[taken.incentive_id] = replace(incentive, reversed_value=reversed_value, state=state)
-        if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)):
+        if taken.whole and (badge := self._badges.pop(taken.incentive_id, None)) and badge not in self._badges.values():
             self._state.stock.put_back(badge)
         if taken.value and (currency := KINDS[incentive.kind].find_wallet(incentive.currency)):
             taking = PointsToReverse(

@@ -155,7 +155,7 @@ class Reversals(Protocol):
         """(tenant, limit) → what it counts, which does not change until commit or rollback."""
 
     async def find_badges(self, incentives: Sequence[Incentive]) -> Mapping[UUID, BadgeKey]:
-        """The badges that these incentives gave and that are held."""
+        """The badges that these incentives gave and that are held, and by what else their users hold the same: earned before they were merged."""
 
     async def read_quest(self, version: Version) -> Quest:
         """The quest of a campaign at a version."""

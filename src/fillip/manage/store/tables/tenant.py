@@ -1,6 +1,6 @@
 """The tables of tenants, their keys and users."""
 
-from sqlalchemy import ARRAY, Column, Text
+from sqlalchemy import ARRAY, BigInteger, Column, Text
 
 from fillip.manage.store.tables.kinds import count, instant, integer, json, key, make_table, octets, revised, text, uuid
 
@@ -12,6 +12,7 @@ tenant = make_table(
     count("book_version", "revision"),
     instant("created_at"),
     integer("holdout_percent"),
+    [Column("merged_since", BigInteger)],
 )
 tenant_quota = make_table("tenant_quota", key("tenant_id"), json("quotas"))
 tenant_usage = make_table("tenant_usage", key("tenant_id"), count("coupon_codes", "stored_bytes"))
