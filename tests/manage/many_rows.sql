@@ -47,6 +47,7 @@ INSERT INTO wallet_hold (tenant_id, transfer_id, user_id, currency, seq, hold_id
 SELECT tenant_id, id, user_id, 'P0', mine + 1, 'h' || mine, 1, at, 'held', 0 FROM n;
 INSERT INTO balance_import (tenant_id, import_id, content_hash, rows, users, sums, posted_rows, next_at, ended_at)
 SELECT tenant_id, 'i' || mine, sha256(''), 1, 1, '{}', 1, NULL, at FROM n;
+INSERT INTO leaderboard (tenant_id, leaderboard_id, measure, span, currency) SELECT tenant_id, 'l' || mine, 'value', 'day', 'POINTS' FROM n;
 INSERT INTO wallet_draw (tenant_id, user_id, currency, seq, transfer_id, owed, since, part)
 SELECT tenant_id, user_id, 'P' || mine, 1, id, 1, at, 0 FROM n;
 INSERT INTO decision (tenant_id, decision_id, campaign_id, campaign_version, event_key, event_id, event_source, user_id, outcome, reason,

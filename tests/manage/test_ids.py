@@ -151,6 +151,7 @@ def test_every_id_of_a_path_is_one_of_these_or_has_a_plain_pattern() -> None:
         "badge_id",
         "currency",
         "import_id",
+        "leaderboard_id",
     }
     dotted = {"code", "reservation_id"}
     assert names == free | plain | dotted | {"order"} | {

@@ -50,9 +50,14 @@ CREATING = {  # make rival's own: tested below
     ("POST", "/v1/users/{user_id}/erasure"),
     ("POST", "/v1/users/{user_id}/merges"),
     ("PUT", "/v1/balance-imports/{import_id}"),
+    ("PUT", "/v1/leaderboards/{leaderboard_id}"),
 }
-NEEDING_VALKEY = {"/v1/campaigns/{campaign_id}/live"}
-"""Here is none: see test_live."""
+NEEDING_VALKEY = {
+    "/v1/campaigns/{campaign_id}/live",
+    "/v1/leaderboards/{leaderboard_id}/ranks",
+    "/v1/leaderboards/{leaderboard_id}/users/{user_id}",
+}
+"""Here is none: see test_live and test_leaderboards."""
 NEEDING_ANALYSE = {"/v1/events/{source}/{event_id}"}
 """To say that there is no such event; here is none: see test_story."""
 LISTS = (
@@ -71,6 +76,7 @@ LISTS = (
     "reversals",
     "backtests",
     "balance-imports",
+    "leaderboards",
 )
 
 
@@ -134,6 +140,9 @@ async def make_objects(acme: AsyncClient, dsn: str) -> dict[str, str]:
     sent = await acme.put("/v1/balance-imports/legacy", content="user_id,amount\nada,1", headers=csv)
     assert sent.status_code == 202, sent.text
     made["import_id"] = "legacy"
+    made["leaderboard_id"] = "race"
+    board = await acme.put("/v1/leaderboards/race", json={"currency": "POINTS", "span": "day"})
+    assert board.status_code == 201, board.text
     made["generation_id"] = ordered.json()["generation_id"]
     made["incentive_id"] = put_incentive(dsn, decision_id, "e1", 1)
     with psycopg.connect(dsn) as owner:
@@ -193,6 +202,8 @@ async def test_the_same_names_live_side_by_side(acme: AsyncClient, rival: AsyncC
     assert (await acme.get("/v1/users/ada")).json()["attributes"] == {"tier": "gold"}
     await fill_list(rival, "sweets", 7)
     assert (await acme.get("/v1/lists/sweets")).json()["items"] == ["A-1", "A-7"]
+    board = await rival.put("/v1/leaderboards/race", json={"currency": "POINTS", "span": "year"})
+    assert (board.status_code, (await acme.get("/v1/leaderboards/race")).json()["span"]) == (201, "day")
     await fill_wallet(rival, 7)
     assert (await rival.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 5
     assert (await acme.get("/v1/users/ada/wallets/POINTS")).json()["active"] == 48
@@ -274,6 +285,7 @@ def dump(dsn: str) -> list[object]:
         "wallet_transfer",
         "wallet_hold",
         "ladder",
+        "leaderboard",
     )
     with psycopg.connect(dsn) as owner:
         return [

@@ -53,6 +53,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/incentives?state=claimed": {},
     "/v1/keys": {},
     "/v1/ladders": {},
+    "/v1/leaderboards": {"prefix": "l"},
     "/v1/limits": {"campaign_id": "c1", "prefix": "l"},
     "/v1/limits/l0/usage": {"user_id": "u1"},
     "/v1/lists": {"prefix": "l", "name_prefix": "l"},

@@ -36,6 +36,7 @@ from fillip.match import meet_alone
 from fillip.match.keeper_postgres import BookKeeper
 from fillip.match.postgres import PostgresBooks
 from fillip.publish.live_valkey import ValkeyLiveCounts
+from fillip.publish.ranks_valkey import ValkeyRanks
 from fillip.stream.kafka import KafkaProducer, LogEnds
 from fillip.stream.topics import Topics
 
@@ -86,6 +87,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, health: Health) -> No
             event_log=EventEntry(books, producer, topics.received, waits),
             rates=rates,
             live_counts=ValkeyLiveCounts(valkey),
+            board_ranks=ValkeyRanks(valkey),
             user_queries=user_queries,
             seen_counts=seen_counts,
             received_events=received,

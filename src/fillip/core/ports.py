@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.event import Event
 from fillip.core.hot import HotCampaign, HotTerms, HotUsers
+from fillip.core.leaderboard import BoardWindow, Leaderboard, Ranks
 from fillip.core.limit import CounterKey
 from fillip.core.live import LiveHours, SeenEvents
 from fillip.core.match.candidate import Match
@@ -93,6 +94,18 @@ class LiveCounts(Protocol):
 
         Raises Retry when they can't be told: Valkey is away, or they are being added up anew.
         """
+
+
+class BoardRanks(Protocol):
+    """Leaderboards as the publisher has them. Both raise Retry where that can't be told, and TooManyUsers."""
+
+    async def read_top(self, tenant_id: str, board: Leaderboard, window: BoardWindow, first: int, most: int) -> Ranks:
+        """At most so many users from a rank (from 0) on."""
+
+    async def read_around(
+        self, tenant_id: str, board: Leaderboard, window: BoardWindow, user_id: str, most: int
+    ) -> Ranks:
+        """A user and so many before and behind; none where the user does not stand there."""
 
 
 class SeenCounts(Protocol):

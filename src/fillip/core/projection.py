@@ -94,3 +94,31 @@ def name_refused(tenant_id: str) -> str:
 def name_refused_order(tenant_id: str) -> str:
     """The sorted set of their keys, by when (Unix milliseconds)."""
     return f"refused:{{{tenant_id}}}:order"
+
+
+def name_boards(tenant_id: str) -> str:
+    """The hash that says where the tenant's leaderboards stand.
+
+    `b:ID` -> "edition run mark" of a board that is whole, `e:EDITION` -> the run that began it, `n:EDITION:WINDOW` -> how many users stand
+    in a window, `behind` -> until when (Unix seconds) all is counted where that is less than of the run.
+    """
+    return f"board:{{{tenant_id}}}"
+
+
+def name_board(tenant_id: str, edition: str, window: date) -> str:
+    """The sorted set of one window of a leaderboard: members by their score, below zero so that the highest stands first."""
+    return f"board:{{{tenant_id}}}:{edition}:{window.isoformat()}"
+
+
+def name_board_users(tenant_id: str, edition: str, window: date) -> str:
+    """The hash of the same users: user -> the instant that its member begins with."""
+    return f"{name_board(tenant_id, edition, window)}:users"
+
+
+def name_boards_instant(run_id: str) -> str:
+    """Until when (Unix seconds) the boards of a run have all that was committed; of no tenant."""
+    return f"board:as_of:{run_id}"
+
+
+BOARD_TENANTS = "board:tenants"
+"""The set of tenants of which boards stand in Valkey."""

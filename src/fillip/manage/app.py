@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
 from fillip.core.ports import (
+    BoardRanks,
     CampaignBook,
     EventLog,
     HotCampaigns,
@@ -45,6 +46,7 @@ from fillip.manage.api import (
     incentives,
     keys,
     ladders,
+    leaderboards,
     limits,
     lists,
     live,
@@ -104,6 +106,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     holds.router,
     gifts.router,
     grants.router,
+    leaderboards.router,
 )
 
 DESCRIPTION = """The control plane of Fillip. Every key belongs to one tenant and sees that tenant alone.
@@ -156,6 +159,7 @@ def build_app(
     rates: Rates | None = None,
     hot_campaigns: HotCampaigns | None = None,
     live_counts: LiveCounts | None = None,
+    board_ranks: BoardRanks | None = None,
     user_queries: UserQueries | None = None,
     seen_counts: SeenCounts | None = None,
     received_events: ReceivedEvents | None = None,
@@ -170,8 +174,8 @@ def build_app(
 
     `gateway_url` (ws://…/v1/stream) goes into tickets. Reversals go into `event_log`; without it they are answered 503.
     `rates` keeps tenants to their requests a second; without it they send as they like.
-    `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `user_queries` whom a query
-    selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
+    `hot_campaigns` tells which campaigns are hot, `live_counts` what they decide hour by hour, `board_ranks` who stands where on
+    leaderboards, `user_queries` whom a query selects; without them that is answered 503. `seen_counts` tells how many events they have seen; without it that is null.
     `received_events` and `refused_events` know events that are recorded nowhere; without them the story of such a one is answered 503.
     `books` are in force, and `meet` matches an event with one; without them what a user can earn is answered 503.
     `extra_routes` are served beside it and answer for themselves;
@@ -205,6 +209,7 @@ def build_app(
         refused_events,
         books,
         meet,
+        board_ranks,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")

@@ -26,6 +26,7 @@ from fillip.publish.pgoutput import (
 )  # fmt: skip
 from fillip.publish.scribe import Message, Scribe, name_key
 from fillip.publish.spool import Spool
+from fillip.publish.touched import Touched, TouchReader
 
 REPLAY_ROWS, REPLAY_BYTES = 2_000, 2 * 1024 * 1024
 """About what a piece of a streamed transaction has; in bytes at most one row more."""
@@ -53,13 +54,14 @@ class WalPiece(Struct):
 
     `heartbeat` is the transaction of one that stands behind all of this. `committed_at_us` is of the oldest transaction
     with messages, `newest_us` of the newest of all, None where nothing is on its way. `decided` are the rows of decisions,
-    incentives and reversals, see RowCounter. `asides` are the rows that could not be announced; a message on the
+    incentives and reversals, see RowCounter; `touched` is for leaderboards. `asides` are the rows that could not be announced; a message on the
     topic for them stands for each.
     """
 
     messages: list[Message] = field(default_factory=list)
     counters: dict[CounterRow, CounterState] = field(default_factory=dict)
     decided: Rows = field(default_factory=dict)
+    touched: Touched = field(default_factory=Touched)
     asides: list[Aside] = field(default_factory=list)
     end_lsn: int = 0
     committed_at_us: int = 0
@@ -83,7 +85,7 @@ class Announcer:
         self._scribe = scribe
         self._done = done
         self._done_until = max(done.newest.values(), default=(0, 0))
-        self._decoder, self._row_counter = Decoder(), RowCounter()
+        self._decoder, self._row_counter, self._touch_reader = Decoder(), RowCounter(), TouchReader()
         self._begin: Begin | None = None
         self._may_be_done = False
         self._index = 0
@@ -176,9 +178,13 @@ class Announcer:
         message: Message | None
         try:
             table = self._scribe.find_table(self._decoder.find_relation(data))
-            if _OPS[data[:1]] not in table.ops:
+            is_announced = _OPS[data[:1]] in table.ops
+            if not is_announced and not self._touch_reader.wants(table.relation):
                 return
             row = self._decoder.decode_row(data)
+            self._touch_reader.read(row, place.begin.tx_id, piece.touched)
+            if not is_announced:
+                return
             if table.find_counter is not None and row.op != "d":
                 if not row.complete:
                     raise ValueError("the write-ahead log does not carry the whole counter")

@@ -107,6 +107,10 @@ class Visibility(Struct, frozen=True):
             return True
         return _precedes(tx_id, self.next_id) and tx_id not in self.open
 
+    def is_past(self, tx_id: int) -> bool:
+        """Whether all transactions that began before this one are over."""
+        return not _precedes(self.first_open, tx_id)
+
 
 def read_visibility(text: str) -> Visibility:
     """From what pg_current_snapshot() says: "xmin:xmax:xip,xip"."""

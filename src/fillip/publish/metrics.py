@@ -24,6 +24,9 @@ dropped_counters = Counter(
 projection_failures = Counter("fillip_publish_projection_failures_total", "Attempts at the projection that failed")
 rebuilds = Counter("fillip_publish_rebuilds_total", "Rebuilds of the projection")
 live_failures = Counter("fillip_publish_live_failures_total", "Attempts at the live hours that failed")
+board_users = Counter("fillip_publish_board_users_total", "Users whose scores were written into leaderboards")
+board_builds = Counter("fillip_publish_board_builds_total", "Times the leaderboards of a tenant were built")
+board_failures = Counter("fillip_publish_board_failures_total", "Attempts at leaderboards that failed")
 slot_room = Gauge(
     "fillip_publish_slot_room_bytes",
     "WAL that may still come before the server throws away what the slot needs; +Inf: any",

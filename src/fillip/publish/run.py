@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -14,6 +14,8 @@ from fillip.core.errors import Crash, Retry
 from fillip.publish import metrics
 from fillip.publish.announce import Announcer, Done, WalPiece
 from fillip.publish.aside import tell_asides
+from fillip.publish.board_postgres import PostgresScores
+from fillip.publish.board_valkey import ValkeyBoards
 from fillip.publish.duty import Duty
 from fillip.publish.envelope import SourceWriter, WalPlace
 from fillip.publish.in_flight import InFlight
@@ -144,8 +146,15 @@ class _Publisher:
                 in_flight = InFlight(slot.confirmed_lsn, ends)
                 projection = ValkeyProjection(self._valkey_url, PostgresCounters(self._dsn), epoch)
                 live = ValkeyLive(self._valkey_url, PostgresHours(self._dsn))
-                announcing = self._announce(link, announcer, in_flight, projection, live, scribe)
-                await self._follow(link, in_flight, stop, announcing, projection.run(), live.run())
+                boards = ValkeyBoards(self._valkey_url, PostgresScores(self._dsn))
+
+                def mirror(piece: WalPiece) -> None:
+                    projection.note(piece.counters)
+                    live.note(piece.decided, piece.newest_us)
+                    boards.note(piece.touched, piece.newest_us)
+
+                announcing = self._announce(link, announcer, in_flight, mirror, scribe)
+                await self._follow(link, in_flight, stop, announcing, projection.run(), live.run(), boards.run())
         finally:
             self._spool.close()
             await self._producer.close()
@@ -166,14 +175,12 @@ class _Publisher:
         link: Link,
         announcer: Announcer,
         in_flight: InFlight,
-        projection: ValkeyProjection,
-        live: ValkeyLive,
+        mirror: Callable[[WalPiece], None],
         scribe: Scribe,
     ) -> None:
         while True:
             for piece in announcer.read(await link.read(), time.time_ns() // 1000):
-                projection.note(piece.counters)
-                live.note(piece.decided, piece.newest_us)
+                mirror(piece)
                 tell_asides(piece.asides)
                 await in_flight.add(self._send(piece) if piece.messages else None, piece.end_lsn)
                 if piece.heartbeat is not None:

@@ -18,6 +18,7 @@ from fastapi.security import HTTPBearer
 
 from fillip.core.errors import Crash
 from fillip.core.ports import (
+    BoardRanks,
     Caller,
     CampaignBook,
     EventLog,
@@ -60,7 +61,7 @@ class AppState:
     fast tenants may send (None: as they like), `hot` which campaigns are hot, `live` what they
     decide hour by hour (None: nobody counts), `user_queries` whom a tenant's queries select (None: nobody knows), `seen` how many events campaigns have seen
     (None: nobody knows), `received` what came into the log and `refused` what the door refused (None: nobody knows). `books` are in force, and
-    `meet` is how the worker matches an event with one (None: nobody can).
+    `meet` is how the worker matches an event with one (None: nobody can). `ranks` tells who stands where on leaderboards (None: nobody knows).
     """
 
     engine: Engine
@@ -78,6 +79,7 @@ class AppState:
     refused: RefusedEvents | None = None
     books: CampaignBook | None = None
     meet: MeetEvent | None = None
+    ranks: BoardRanks | None = None
     coming: Semaphore = field(default_factory=lambda: Semaphore(MAX_COMING))
     builds: set[Task[object]] = field(default_factory=set)
     uploads: Semaphore = field(default_factory=lambda: Semaphore(MAX_UPLOADS))

@@ -104,3 +104,10 @@ badge = make_table(
 points_currency = make_table(
     "points_currency", key("tenant_id", "currency"), text("name"), count("floor", null=True, given=True), revised()
 )
+leaderboard = make_table(
+    "leaderboard",
+    key("tenant_id", "leaderboard_id"),
+    text("measure", "span"),
+    text("currency", "campaign_id", "week_starts_on", null=True),
+    revised(),
+)

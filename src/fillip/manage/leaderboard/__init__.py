@@ -1,0 +1,1 @@
+"""Leaderboards as the control plane defines them."""
