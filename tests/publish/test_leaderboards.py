@@ -4,18 +4,31 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from fillip.core.errors import Retry
-from fillip.core.leaderboard import MOST_SCORE, Leaderboard, TooManyUsers, list_windows, read_member, write_instant
+from fillip.core.leaderboard import (
+    MOST_SCORE,
+    BoardWindow,
+    Leaderboard,
+    TooManyUsers,
+    list_windows,
+    read_member,
+    write_instant,
+)
 from fillip.core.projection import BOARD_TENANTS, name_board, name_board_users, name_boards
+from fillip.migrations import role_dsn
 from fillip.publish import board_valkey
+from fillip.publish.board_postgres import PostgresScores
 from fillip.publish.ranks_valkey import ValkeyRanks
+from tests.publish import rows
 from tests.publish.conftest import Site, wait_until
 
 GRANT = """
@@ -138,7 +151,7 @@ async def test_who_was_granted_most_stands_first_and_of_two_who_reached_it_first
         define(site, *BOARDS)
         points, daily, grants, stars = await wait_for_truth(site, board_valkey_client, *BOARDS)
         assert [user for user, *_ in points] == ["cleo", "bob", "ann"]
-        assert ["cleo" in [user for user, *_ in rows] for rows in (points, daily)] == [True, False]
+        assert ["cleo" in [user for user, *_ in each] for each in (points, daily)] == [True, False]
         assert (grants[0][0], grants[0][2]) == ("cleo", 1)
         assert [user for user, *_ in stars] == ["dan"]
         # when more is granted, and some of it is taken back in part and in full
@@ -318,3 +331,73 @@ async def test_scores_and_instants_at_their_extremes_are_in_order(site: Site, bo
     assert [user for user, *_ in points] == [
         "above what is ordered", "all", "one less", "earlier", "Z same", "a tick later", "ä same", "low",
     ]  # fmt: skip
+
+
+class Given(NamedTuple):
+    """A grant as a person would note it down."""
+
+    user: int
+    value: int
+    minute: int
+    currency: str
+    campaign: str
+
+
+GIVEN = st.builds(
+    Given,
+    st.integers(0, 4),
+    st.integers(1, 3),
+    st.integers(0, 5),
+    st.sampled_from(["POINTS", "POINTS", "STARS"]),
+    st.sampled_from(["spring", "other"]),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    grants=st.lists(GIVEN, min_size=1, max_size=12),
+    taken=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 2)), max_size=8),
+    merged=st.sampled_from([{}, {0: 1}, {0: 2, 1: 2}]),
+)
+def test_scores_are_what_a_plain_reading_of_grants_and_reversals_says(
+    database: str, grants: list[Given], taken: list[tuple[int, int]], merged: dict[int, int]
+) -> None:
+    tenant, since, left = f"t-{uuid4().hex[:12]}", NOW - timedelta(days=1), [each.value for each in grants]
+    ids = [str(uuid4()) for _ in grants]
+    with psycopg.connect(database) as owner:
+        owner.execute(rows.TENANT, {"tenant": tenant})
+        for number, each in enumerate(grants):
+            asked = each._asdict() | {
+                "id": ids[number],
+                "decision": ids[number],
+                "kind": "points",
+                "user": f"u{each.user}",
+            }
+            owner.execute(GRANT, asked | {"tenant": tenant, "at": since + timedelta(minutes=each.minute)})
+        for number, value in taken:
+            if number < len(grants):
+                owner.execute(REVERSE, {"tenant": tenant, "id": ids[number], "value": value})
+                left[number] = max(0, left[number] - value)
+        for gone, into in merged.items():
+            owner.execute(MERGE, {"tenant": tenant, "user": f"u{gone}", "into": f"u{into}"})
+    for board in (POINTS, GRANTS, STARS):
+        wanted: dict[str, tuple[int, datetime]] = {}
+        for each, value in zip(grants, left, strict=True):
+            counts = board.currency in (None, each.currency) and board.campaign_id in (None, each.campaign)
+            if counts and value:
+                user = f"u{merged.get(each.user, each.user)}"
+                score, at = wanted.get(user, (0, since))
+                more = 1 if board.measure == "count" else value
+                wanted[user] = score + more, max(at, since + timedelta(minutes=each.minute))
+        lifetime = list_windows(POINTS, NOW.date(), "UTC")
+        assert asyncio.run(read_scores(database, tenant, board, lifetime)) == wanted, board
+
+
+async def read_scores(
+    dsn: str, tenant: str, board: Leaderboard, windows: list[BoardWindow]
+) -> dict[str, tuple[int, datetime]]:
+    """As the publisher reads the scores of all users of a tenant."""
+    async with PostgresScores(role_dsn(dsn, "fillip_publish")).open() as scores:
+        users = await scores.find_owners(tenant, await scores.list_users(tenant, "", 100))
+        [found] = await scores.read(tenant, board, windows, users)
+    return {each.user_id: (each.score, each.reached_at) for each in found}
