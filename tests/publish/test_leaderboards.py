@@ -118,7 +118,11 @@ async def tell(site: Site, client: Redis, board: Leaderboard) -> tuple[list[Any]
             ranks = await ValkeyRanks(client).read_top(site.tenant, board, window, 0, 1_000)
             assert [each.rank for each in ranks.found] == list(range(1, ranks.users + 1))
             told.append([(each.user_id, each.reached_at, each.score) for each in ranks.found])
-            asked = {"measure": board.measure, "currency": board.currency, "campaign": board.campaign_id}
+            asked: dict[str, Any] = {
+                "measure": board.measure,
+                "currency": board.currency,
+                "campaign": board.campaign_id,
+            }
             asked |= {"tenant": site.tenant, "since": window.starts_at, "until": window.ends_at}
             truth.append(owner.execute(TRUTH, asked).fetchall())
     return told, truth
@@ -245,7 +249,7 @@ async def test_a_publisher_that_is_killed_again_and_again_counts_each_grant_once
         with psycopg.connect(site.owner_dsn) as one, psycopg.connect(site.owner_dsn) as two:
             for number in range(120):
                 connection, given = (one, two)[number % 2], str(uuid4())
-                asked = {
+                asked: dict[str, Any] = {
                     "tenant": site.tenant,
                     "id": given,
                     "decision": str(uuid4()),
