@@ -409,7 +409,7 @@ FAULTS = [
     ),
     Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused)),
     Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
-    Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row: campaign)),
+    Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row, now: campaign)),
     Fault("a launch without the limits of its definition", _attribute(campaigns, "put_in_force", _put_nothing)),
     Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
     Fault("granted in shadow", _attribute(CampaignVersion, "is_shadow", property(lambda self: False))),

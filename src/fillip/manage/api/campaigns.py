@@ -1,12 +1,13 @@
 """Campaigns: drafts, launched versions, and the posts of the life cycle."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from secrets import token_hex
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
-from msgspec import json
+from msgspec import Struct, json
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -98,6 +99,13 @@ class CampaignAnswer(BaseModel):
     updated_at: datetime
 
 
+class Notes(Struct, frozen=True):
+    """What is told of a definition besides: how the index finds its rules, and what is seldom meant."""
+
+    lookups: list[Lookup]
+    warnings: list[WarningAnswer]
+
+
 class ChangeAnswer(CampaignAnswer):
     """A campaign after a change; null where it could have no open instances: a SIMPLE one, or one not launched."""
 
@@ -122,13 +130,13 @@ class VersionAnswer(BaseModel):
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
     tenant = await lock_tenant(work.connection, work.caller)
-    campaign, checked = await _check(work, body.campaign_id, body.definition.to_campaign(tenant.time_zone))
+    campaign, checked, notes = await _check(work, body.campaign_id, body.definition.to_campaign(tenant.time_zone))
     require_room(work.caller, "campaigns", await postgres.count_campaigns(work.connection, work.caller.tenant_id))
     words = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-")[:48].rstrip("-")
     campaign_id = body.campaign_id or f"{words or 'campaign'}-{token_hex(3)}"
     row = await postgres.add_campaign(work.connection, work.caller, campaign_id, campaign, checked)
     response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
-    return await _answer_campaign(work, row, response)
+    return _answer_campaign(work, row, notes, response)
 
 
 @router.get("")
@@ -141,7 +149,9 @@ async def list_campaigns(
     """The tenant's campaigns by id."""
     rows, cursor = await postgres.list_campaigns(work.connection, work.caller, pages, shown=state, kind=kind)
     held = await find_force(work.connection, work.caller)
-    return Page(items=await work.compute(lambda: [describe_campaign(row, held) for row in rows]), next_cursor=cursor)
+    notes = await work.compute(lambda: [_read_notes(row) for row in rows])
+    items = [describe_campaign(row, held, each) for row, each in zip(rows, notes, strict=True)]
+    return Page(items=items, next_cursor=cursor)
 
 
 @router.get("/{campaign_id}")
@@ -149,7 +159,8 @@ async def read_campaign(work: Reading, campaign_id: str, response: Response) -> 
     """One campaign in its current version."""
     row = await postgres.find_campaign(work.connection, work.caller, campaign_id)
     tag(response, row.revision)
-    return await work.compute(describe_campaign, row, await find_force(work.connection, work.caller))
+    held = await find_force(work.connection, work.caller)
+    return describe_campaign(row, held, await work.compute(_read_notes, row))
 
 
 @router.get("/{campaign_id}/versions")
@@ -180,7 +191,7 @@ async def change_campaign(
     if_match.require(row.revision)
     launched, campaign = row.state not in UNLAUNCHED, body.to_campaign(tenant.time_zone)
     campaign = keep_start(campaign, row) if launched else campaign
-    campaign, checked = await _check(work, campaign_id, campaign)
+    campaign, checked, notes = await _check(work, campaign_id, campaign)
     if row.shown in ("ended", "archived"):
         raise Conflict(f"campaign '{campaign_id}' is {row.shown}: it can't change any more, make another")
     if row.state != "draft":
@@ -202,7 +213,7 @@ async def change_campaign(
     refuse(check_limit_keys(campaign, campaign_id, kept))
     await _require_steps(work, row)
     told = OpenInstances(policy=plan.policy, open=plan.open) if plan else None
-    return ChangeAnswer(**dict(await _answer_campaign(work, row, response)), open_instances=told)
+    return ChangeAnswer(**dict(_answer_campaign(work, row, notes, response)), open_instances=told)
 
 
 @router.delete("/{campaign_id}", status_code=204)
@@ -248,11 +259,12 @@ async def move_campaign(
             body.backfill_from, order, campaign, row, is_set_up=find_app_state(request).user_queries is not None
         )
         campaign = replace(campaign, schedule=replace(campaign.schedule, starts_at=body.backfill_from))
+    notes = await work.compute(take_notes, campaign, read_checked(row))
     if order == "shadow" and campaign.codes:
         raise Conflict("a campaign with codes can't be in shadow: try a code by POST /v1/redemptions/check")
     if order in ("shadow", "launch"):
-        campaign = plan_launch(campaign, row) if order == "launch" else campaign
-        campaign, checked = await _check(work, campaign_id, campaign)
+        campaign = plan_launch(campaign, row, work.began_at) if order == "launch" else campaign
+        campaign, checked, notes = await _check(work, campaign_id, campaign)
         await require_lists(work.connection, work.caller, campaign, checked)
         own = campaign.list_limits(campaign_id, checked) if order == "launch" else ()
         await put_in_force(work.connection, work.caller, campaign_id, own)
@@ -273,7 +285,7 @@ async def move_campaign(
         )
     if order in ("shadow", "launch"):
         await _require_steps(work, row)
-    return await _answer_campaign(work, row, response)
+    return _answer_campaign(work, row, notes, response)
 
 
 async def _require_steps(work: UnitOfWork, row: postgres.CampaignRow) -> None:
@@ -285,21 +297,22 @@ async def _require_steps(work: UnitOfWork, row: postgres.CampaignRow) -> None:
 
 async def _check(
     work: UnitOfWork, campaign_id: str | None, campaign: Campaign
-) -> tuple[Campaign, dict[str, CheckedExpression]]:
-    """The campaign with its currency and its checked expressions; holds the tenant's lock from here on."""
-    vocabulary = await read_vocabulary(work.connection, work.caller, campaign)
+) -> tuple[Campaign, dict[str, CheckedExpression], Notes]:
+    """The campaign with its currency, its checked expressions, and what is told of them; holds the tenant's lock from here on."""
+    vocabulary = await read_vocabulary(work.connection, work.caller, campaign, work.began_at)
     campaign = fill_limit_currencies(fill_currency(campaign, vocabulary.currency))
     checked = await work.compute(check_campaign, campaign, vocabulary)
+    notes = await work.compute(take_notes, campaign, checked)
     await check_conflict(work.connection, work.caller, campaign_id, campaign)
-    return campaign, checked
+    return campaign, checked, notes
 
 
-async def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, response: Response) -> CampaignAnswer:
+def _answer_campaign(work: UnitOfWork, row: postgres.CampaignRow, notes: Notes, response: Response) -> CampaignAnswer:
     """What was changed; `active` is told once it is committed."""
     tag(response, row.revision)
     if row.state != "draft":
         work.when_in_force = mark_active
-    return await work.compute(describe_campaign, row, -1)
+    return describe_campaign(row, -1, notes)
 
 
 def mark_active(body: bytes) -> bytes:
@@ -307,8 +320,18 @@ def mark_active(body: bytes) -> bytes:
     return json.encode(json.decode(body) | {"active": True})
 
 
-def describe_campaign(row: postgres.CampaignRow, held: int | None) -> CampaignAnswer:
-    """The answer that a campaign is, with what its current version leads to: lookups and warnings.
+def take_notes(campaign: Campaign, checked: Mapping[str, CheckedExpression]) -> Notes:
+    """What is told of a definition; `checked` are its expressions by path."""
+    warnings = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]
+    return Notes(list_lookups(campaign, checked), warnings)
+
+
+def _read_notes(row: postgres.CampaignRow) -> Notes:
+    return take_notes(read_definition(row), read_checked(row))
+
+
+def describe_campaign(row: postgres.CampaignRow, held: int | None, notes: Notes) -> CampaignAnswer:
+    """The answer that a campaign is, with what its current version leads to.
 
     `held` is the version of the book that every running worker decides under; None where none runs, as the next one will have it.
     """
@@ -316,9 +339,6 @@ def describe_campaign(row: postgres.CampaignRow, held: int | None) -> CampaignAn
         name: row._mapping[name]
         for name in ("campaign_id", "version", "revision", "launched_at", "created_at", "updated_at")
     }
-    campaign, checked = read_definition(row), read_checked(row)
     shown = {"state": row.shown, "definition": row.definition, "kept_versions": row.kept}
     shown["active"] = row.state != "draft" and (held is None or held >= row.book_version)
-    shown["lookups"] = list_lookups(campaign, row.checked)
-    shown["warnings"] = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]
-    return CampaignAnswer(**fields, **shown)
+    return CampaignAnswer(**fields, **shown, lookups=notes.lookups, warnings=notes.warnings)

@@ -16,8 +16,7 @@ from fillip.http.fields import ActionName, Instant, Part, UserId, give_examples
 from fillip.manage.eligibility.answer import EligibilityAnswer
 from fillip.manage.eligibility.telling import tell_with_event, tell_without_event
 from fillip.manage.explain import wording
-from fillip.manage.request.route import Route, find_app_state, require
-from fillip.manage.store.postgres import transaction
+from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 
 MAX_TOLD = 500
 router = APIRouter(tags=["explain"], route_class=Route)
@@ -59,14 +58,14 @@ async def tell_eligibility(
         raise Retry("this process has no books of campaigns")
     # before the transaction: to read a large one takes a while
     book = await _pin_book(app_state.books, caller.tenant_id)
-    now, aside = datetime.now(UTC), app_state.aside
+    now, work = datetime.now(UTC), find_unit_of_work(request)
     if body.event is None:
         instant = _build_event(book, body.user_id, "", now, now, {}, {})
-        async with transaction(app_state.engine, caller) as connection:
-            return _answer(await tell_without_event(connection, aside, caller, instant, now, body.limit))
+        await work.open(app_state.engine, caller)
+        return _answer(await tell_without_event(work, instant, now, body.limit))
     event = _read_event(book, body.user_id, body.event, now)
-    async with transaction(app_state.engine, caller) as connection:
-        return _answer(await tell_with_event(connection, aside, caller, event, app_state.meet, now, body.limit))
+    await work.open(app_state.engine, caller)
+    return _answer(await tell_with_event(work, event, app_state.meet, now, body.limit))
 
 
 def _read_event(book: Book, user_id: str, sent: EventPart, now: datetime) -> Event:

@@ -8,7 +8,7 @@ from fillip.core.ports import Caller
 from fillip.http import cursor as cursors
 from fillip.http.fields import OwnId, Source
 from fillip.http.page import Pages
-from fillip.manage.request.route import Route, find_app_state, require
+from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 from fillip.manage.story.answer import StoryAnswer
 from fillip.manage.story.finding import Finding
 from fillip.manage.story.postgres import name_event
@@ -31,4 +31,6 @@ async def read_story(
     after = "" if pages.cursor is None else cursors.read_cursor(pages.cursor, [str])[0]
     finding = Finding(app_state.engine, app_state.refused, app_state.received)
     found = await finding.find(caller, name_event(caller, source, event_id))
-    return await tell_story(app_state.engine, app_state.aside, caller, found, after=after, most=pages.limit)
+    work = find_unit_of_work(request)
+    await work.open(app_state.engine, caller)
+    return await tell_story(work, found, after=after, most=pages.limit)

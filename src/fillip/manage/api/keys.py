@@ -80,7 +80,7 @@ async def create_key(new: NewKey, work: Annotated[UnitOfWork, begin_once("keys:w
 
 
 @router.get("/keys")
-async def list_keys(work: Annotated[UnitOfWork, begin("manage:read")], pages: Pages) -> Page[Key]:
+async def list_keys(work: Annotated[UnitOfWork, begin("manage:read", writes=False)], pages: Pages) -> Page[Key]:
     """The tenant's keys, the oldest first; revoked and expired ones too."""
     return answer_page(Key, await postgres.list_keys(work.connection, work.caller, pages))
 

@@ -101,7 +101,7 @@ async def redeem_code(caller: Sending, body: RedemptionPart, request: Request, r
 
 @router.post("/check")
 async def check_code(
-    work: Annotated[UnitOfWork, begin("events:write")], body: TrialPart, request: Request
+    work: Annotated[UnitOfWork, begin("events:write", writes=False)], body: TrialPart, request: Request
 ) -> TrialAnswer:
     """What a code would give a user now; nothing is redeemed, and nothing is taken or set aside."""
     data = body.read_data()

@@ -46,13 +46,12 @@ def check_backfill(since: datetime, order: Order, campaign: Campaign, row: Campa
         raise Invalid(f"the schedule starts at {told}: leave starts_at out, or give the same", at="/backfill_from")
 
 
-def plan_launch(campaign: Campaign, row: CampaignRow) -> Campaign:
-    """The campaign as it is launched now: where it does not say when it starts, in this second.
+def plan_launch(campaign: Campaign, row: CampaignRow, now: datetime) -> Campaign:
+    """The campaign as it is launched `now`: where it does not say when it starts, in this second.
 
     Not of a tenant whose clock is `history`: what it is sent is of the past.
     """
-    now = row.now.replace(microsecond=0) if row.clock == "live" else None
-    return _start_as(campaign, Schedule(starts_at=now))
+    return _start_as(campaign, Schedule(starts_at=now.replace(microsecond=0) if row.clock == "live" else None))
 
 
 def keep_start(campaign: Campaign, row: CampaignRow) -> Campaign:

@@ -1,7 +1,7 @@
 """What the tenant has defined, read under the lock that orders all changes of its book."""
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, select
@@ -19,14 +19,14 @@ from fillip.manage.store.tables import book as book_tables
 from fillip.manage.store.tables import cohort as cohort_tables
 
 
-async def read_vocabulary(connection: Connection, caller: Caller, campaign: Campaign) -> Vocabulary:
-    """What is there of all that `campaign` names; takes the tenant's lock."""
+async def read_vocabulary(connection: Connection, caller: Caller, campaign: Campaign, now: datetime) -> Vocabulary:
+    """What is there of all that `campaign` names, the same as long as nothing changes; takes the tenant's lock."""
     row = await lock_tenant(connection, caller)
     if campaign.codes:
         await _define_redemption(connection, caller)
     schemas = await read_actions(connection, caller, {each.action for each in campaign.expressions})
     cohorts = select(cohort_tables.cohort.c.cohort_id).where(cohort_tables.cohort.c.tenant_id == caller.tenant_id)
-    found = (await connection.execute(cohorts)).scalars().all()
+    found = frozenset((await connection.execute(cohorts)).scalars())
     currencies = await read_points(connection, caller)
     pools = await _find(connection, book_tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, book_tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
@@ -38,7 +38,7 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
         points=currencies,
         pools=pools,
         badges=badges,
-        now=datetime.now(UTC) if row.clock == "live" else None,
+        now=now if row.clock == "live" else None,
         time_zone=row.time_zone,
     )
 
@@ -51,16 +51,17 @@ async def _define_redemption(connection: Connection, caller: Caller) -> None:
         await change_book(connection, caller, "action", REDEMPTION, document)
 
 
-async def read_points(connection: Connection, caller: Caller) -> Sequence[str]:
+async def read_points(connection: Connection, caller: Caller) -> Collection[str]:
     """The currencies of points that the tenant has defined; POINTS is there without."""
     table = book_tables.points_currency.c
-    return (await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))).scalars().all()
+    found = await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))
+    return frozenset(found.scalars())
 
 
 async def _find(connection: Connection, column: Column[str], names: Collection[str | None]) -> Collection[str]:
     """Those of the names that exist; a definition without any asks nothing."""
     wanted = [name for name in names if name]
-    return (await connection.execute(select(column).where(column.in_(wanted)))).scalars().all() if wanted else ()
+    return frozenset((await connection.execute(select(column).where(column.in_(wanted)))).scalars() if wanted else ())
 
 
 async def read_actions(connection: Connection, caller: Caller, names: Collection[str]) -> dict[str, Any]:

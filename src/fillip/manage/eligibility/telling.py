@@ -5,30 +5,27 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from fillip.core.event import Event
-from fillip.core.ports import Caller, MeetEvent
+from fillip.core.ports import MeetEvent
 from fillip.manage.eligibility import postgres
 from fillip.manage.eligibility.ledger import Needed
 from fillip.manage.eligibility.standing import charge_standing, find_rooms, list_limits
 from fillip.manage.eligibility.told import Standing, tell_all
 from fillip.manage.eligibility.trial import begin, try_amounts, weigh_misses
 from fillip.manage.merge.postgres import share_user
-from fillip.manage.request.aside import Aside
-from fillip.manage.store.postgres import Connection
+from fillip.manage.request.route import UnitOfWork
 
 
-async def tell_with_event(
-    connection: Connection, aside: Aside, caller: Caller, event: Event, meet: MeetEvent, now: datetime, most: int
-) -> bytes:
+async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: datetime, most: int) -> bytes:
     """The answer for an event that was not sent, as JSON. Raises Retry."""
-    event = replace(event, user_id=await share_user(connection, caller, event.user_id))
-    book, tenant_id = event.book, caller.tenant_id
+    event = replace(event, user_id=await share_user(work.connection, work.caller, event.user_id))
+    book = event.book
     index = event.index
     asks_cohorts = index is not None and bool(index.targeted or index.open_at(event.occurred_at).uses_cohorts)
     user = await postgres.read_user(
-        connection, caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests
+        work.connection, work.caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests
     )
     event = _place(event, user)
-    begun = await aside.run(tenant_id, begin, event, user.stored, user.cohorts, meet)
+    begun = await work.compute(begin, event, user.stored, user.cohorts, meet)
     standing_limits = {
         limit.limit_id: limit
         for quest_id in user.instances
@@ -37,12 +34,12 @@ async def tell_with_event(
     }
     standing = charge_standing(event, standing_limits.values())
     needed = replace(begun.needed, charges=[*begun.needed.charges, *standing.values()])
-    ledger = await postgres.read_ledger(connection, caller, event.user_id, needed)
-    weighed = await aside.run(tenant_id, weigh_misses, begun, user.stored, user.cohorts, meet, ledger, now)
+    ledger = await postgres.read_ledger(work.connection, work.caller, event.user_id, needed)
+    weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, ledger, now)
     misses = list(weighed.sure)
     if weighed.tried:
-        more = await postgres.read_ledger(connection, caller, event.user_id, weighed.needed)
-        misses += await aside.run(tenant_id, try_amounts, weighed, ledger.join(more), now)
+        more = await postgres.read_ledger(work.connection, work.caller, event.user_id, weighed.needed)
+        misses += await work.compute(try_amounts, weighed, ledger.join(more), now)
     known = Standing(
         event=event,
         is_event=True,
@@ -55,21 +52,19 @@ async def tell_with_event(
         paper=weighed.paper,
         misses=misses,
     )
-    return await aside.run(tenant_id, tell_all, known, now, most)
+    return await work.compute(tell_all, known, now, most)
 
 
-async def tell_without_event(
-    connection: Connection, aside: Aside, caller: Caller, instant: Event, now: datetime, most: int
-) -> bytes:
+async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, most: int) -> bytes:
     """The answer before any event, as JSON: `instant` is one of no action, that tells the user and the time. Raises Retry."""
-    instant = replace(instant, user_id=await share_user(connection, caller, instant.user_id))
+    instant = replace(instant, user_id=await share_user(work.connection, work.caller, instant.user_id))
     book = instant.book
     user = await postgres.read_user(
-        connection, caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
+        work.connection, work.caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
     )
     instant = _place(instant, user)
     standing = charge_standing(instant, book.limits.values())
-    ledger = await postgres.read_ledger(connection, caller, instant.user_id, Needed(list(standing.values())))
+    ledger = await postgres.read_ledger(work.connection, work.caller, instant.user_id, Needed(list(standing.values())))
     known = Standing(
         event=instant,
         is_event=False,
@@ -80,7 +75,7 @@ async def tell_without_event(
         rooms=find_rooms(standing, ledger.counters),
         counters=ledger.counters,
     )
-    return await aside.run(caller.tenant_id, tell_all, known, now, most)
+    return await work.compute(tell_all, known, now, most)
 
 
 def _place(event: Event, user: postgres.UserFacts) -> Event:

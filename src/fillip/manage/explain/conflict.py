@@ -21,15 +21,14 @@ from fillip.manage.request.route import UnitOfWork
 
 async def check_conflict_now(work: UnitOfWork, context: EventContext) -> Check:
     """Whether another campaign would win the event."""
-    connection, caller = work.connection, work.caller
-    if not await postgres.may_collide(connection, caller, context.campaign_version):
+    if not await postgres.may_collide(work.connection, work.caller, context.campaign_version):
         return describe_conflict(None)
     candidates = [candidate async for candidate in _find_candidates(work, context)]
     candidates.sort(
         key=lambda candidate: (-candidate.campaign_version.campaign.priority, candidate.campaign_version.campaign_id)
     )
     charges = [charge for candidate in candidates for charge in candidate.charges]
-    counters = await postgres.read_charged(connection, charges)
+    counters = await postgres.read_charged(work.connection, charges)
     return describe_conflict(find_winner(context.campaign_version, candidates, counters))
 
 
@@ -71,15 +70,14 @@ def _weigh(context: EventContext, *, is_asked: bool) -> Candidate | None:
 
 async def _find_earned(work: UnitOfWork, context: EventContext) -> CampaignVersion | None:
     """The version of a campaign that the event would earn; None where it earns nothing."""
-    connection, caller = work.connection, work.caller
     views = context.views
     if not await work.compute(lambda: any(map(_is_met, views))):
         return None
     if context.campaign_version.campaign.quest:
-        context = await postgres.know_opening(connection, caller, context)
+        context = await postgres.know_opening(work.connection, work.caller, context)
         quest_event = await work.compute(build_quest_event, context)
         quest_id, user_id = context.campaign_version.quest_id, context.event.user_id
-        known = await postgres.find_instances(connection, caller, quest_id, user_id, quest_event)
+        known = await postgres.find_instances(work.connection, work.caller, quest_id, user_id, quest_event)
         trial = await work.compute(try_quest, context, quest_event, known)
         if not trial.completes:
             return None

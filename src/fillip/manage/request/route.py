@@ -3,13 +3,19 @@
 A route asks for a `UnitOfWork` (Reading, Writing, Posting): its caller's scope is checked, its transaction is open, and it
 sees the caller's tenant alone. An error rolls everything back. A POST with an Idempotency-Key stores its answer in the
 same transaction, so the effect and the stored answer are there together or not at all.
+
+While something is computed that takes long no transaction is open: a route that writes may be run several times, and must do
+nothing that can't be rolled back before it has computed (see Computed).
 """
 
+import asyncio
 from asyncio import Semaphore, Task
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from hmac import compare_digest
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from fastapi import Depends, Header, Request, Response, params
 from fastapi.dependencies.models import Dependant
@@ -39,6 +45,7 @@ from fillip.http.errors import Forbidden
 from fillip.manage.book.in_force import tell_force
 from fillip.manage.book.postgres import take_change
 from fillip.manage.request.aside import Aside
+from fillip.manage.request.computed import HOLD_S, Anew, Computed, Question
 from fillip.manage.request.idempotency_postgres import Replay, claim_answer, keep_answer
 from fillip.manage.store.postgres import Connection, Engine, enter_tenant, reach
 
@@ -48,6 +55,7 @@ MAX_COMING = 8
 """Uploads that come in at once: each stands on the disk until it is written."""
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
+_Part = TypeVar("_Part")
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer fk_live_…`")
 _operator_bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="The operator's key")
@@ -96,13 +104,22 @@ class UnitOfWork:
 
     caller: Caller
 
-    def __init__(self, aside: Aside) -> None:
-        self._aside = aside
+    def __init__(self, aside: Aside, computed: Computed) -> None:
+        """`computed` is what the request computed in earlier attempts."""
+        self._aside, self._computed = aside, computed
+        self._reopen: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._connection: Connection | None = None
         self.idempotency: tuple[str, bytes] | None = None
         self.replay: bytes | None = None
         self.changed: int | None = None
         self.when_in_force: Callable[[bytes], bytes] | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """When the first transaction of the request began, by PostgreSQL's clock: what is computed by the time of a request takes this."""
+        if self._computed.began_at is None:
+            raise Crash("a route asked when its UnitOfWork began without opening it")
+        return self._computed.began_at
 
     @property
     def connection(self) -> Connection:
@@ -114,16 +131,54 @@ class UnitOfWork:
     async def compute(
         self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
     ) -> _Result:
-        """What the function returns or raises, computed beside the event loop: see Aside."""
-        return await self._aside.run(self.caller.tenant_id, function, *given, **named)
+        """What the function returns or raises, computed beside the event loop: see Aside, and Computed.
 
-    async def open(self, engine: Engine, caller: Caller) -> None:
-        """Begin as `caller`; raises Retry."""
+        It is pure, and what it is given can be compared, where the route writes. `connection` may be another one afterwards.
+        """
+        run = partial(self._aside.run, self.caller.tenant_id, function, *given, **named)
+        question = (function, given, *sorted(named.items()))
+        return cast(_Result, await self._await(question, run))
+
+    async def compute_each(
+        self,
+        function: Callable[Concatenate[_Part, _Given], _Result],
+        parts: Sequence[_Part],
+        *given: _Given.args,
+        **named: _Given.kwargs,
+    ) -> list[_Result]:
+        """What the function returns for each of the parts, between which other tenants have their turns. The rest as `compute`."""
+
+        async def run() -> list[_Result]:
+            asked = (partial(function, part, *given, **named) for part in parts)
+            return [await self._aside.run(self.caller.tenant_id, each) for each in asked]
+
+        question = (function, parts, given, *sorted(named.items()))
+        return cast("list[_Result]", await self._await(question, run))
+
+    async def _await(self, question: Question, run: Callable[[], Coroutine[Any, Any, object]]) -> object:
+        task = self._computed.find(question) or asyncio.create_task(run())
+        try:
+            await asyncio.wait([task], timeout=None if self._connection is None else HOLD_S)
+            if not task.done():
+                await self.close()
+                await asyncio.wait([task])
+                if self._reopen is None:
+                    self._computed.keep(question, task)
+                    raise Anew
+                await self._reopen()
+            return task.result()
+        finally:
+            task.cancel()  # where the client is gone
+
+    async def open(self, engine: Engine, caller: Caller, *, writes: bool = False) -> None:
+        """Begin as `caller`; raises Retry. A route that `writes` is run anew where it computes for long."""
         connection = engine.connect()
         await reach(connection.start())
         self._connection, self.caller = connection, caller
+        self._reopen = None if writes else partial(self.open, engine, caller)
         take_change(connection)  # of a transaction that was rolled back
-        await enter_tenant(connection, caller.tenant_id)
+        began_at = await enter_tenant(connection, caller.tenant_id)
+        self._computed.began_at = self._computed.began_at or began_at
 
     async def commit(self, response: Response) -> None:
         """Keep everything, and the answer where it is idempotent; raises Retry."""
@@ -146,7 +201,8 @@ class UnitOfWork:
     async def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""
         if self._connection is not None:
-            await self._connection.close()
+            connection, self._connection = self._connection, None
+            await connection.close()
 
 
 class Route(APIRoute):
@@ -169,7 +225,6 @@ class Route(APIRoute):
             room = {}
             if caller is not None and app_state.rates is not None:
                 room = await take_request(app_state.rates, caller)
-            request.state.work = work = UnitOfWork(app_state.aside)
             segments = request.scope["path_params"].items()
             request.scope["path_params"] = {name: read_segment(segment) for name, segment in segments}
             check_parameters(request.scope["query_string"], parameters)
@@ -179,13 +234,10 @@ class Route(APIRoute):
             elif not reads_bytes:
                 await taken.refuse_body()
             try:
-                response = await run(taken)
-                await work.commit(response)
+                work, response = await _run_whole(run, taken, app_state.aside)
             except Replay as replay:
                 replay.response.headers.update(room)
                 return replay.response
-            finally:
-                await work.close()
             if work.changed is not None:
                 is_in_force = await tell_force(app_state.engine, work.caller, work.changed, response)
                 if is_in_force and work.when_in_force:
@@ -195,6 +247,23 @@ class Route(APIRoute):
             return response
 
         return serve
+
+
+async def _run_whole(
+    run: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, aside: Aside
+) -> tuple[UnitOfWork, Response]:
+    """Run a route until it goes through with what it computes, and commit."""
+    computed = Computed()
+    while True:
+        request.state.work = work = UnitOfWork(aside, computed)
+        try:
+            response = await run(request)
+            await work.commit(response)
+            return work, response
+        except Anew:
+            continue
+        finally:
+            await work.close()
 
 
 def find_app_state(request: Request) -> AppState:
@@ -233,12 +302,12 @@ def require(scope: str) -> params.Depends:
     return params.Depends(check)
 
 
-def begin(scope: str) -> params.Depends:
-    """A dependency: a UnitOfWork of a caller who has `scope`."""
+def begin(scope: str, *, writes: bool = True) -> params.Depends:
+    """A dependency: a UnitOfWork of a caller who has `scope`, of a route that `writes` or only reads."""
 
     async def open_work(request: Request, _: Annotated[object, Depends(_bearer)]) -> UnitOfWork:
         work = find_unit_of_work(request)
-        await work.open(find_app_state(request).engine, _require_caller(request, scope))
+        await work.open(find_app_state(request).engine, _require_caller(request, scope), writes=writes)
         return work
 
     return params.Depends(open_work)
@@ -267,6 +336,6 @@ async def _require_operator(request: Request, _: Annotated[object, Depends(_oper
 
 
 Operator = Annotated[Engine, Depends(_require_operator)]
-Reading = Annotated[UnitOfWork, begin("manage:read")]
+Reading = Annotated[UnitOfWork, begin("manage:read", writes=False)]
 Writing = Annotated[UnitOfWork, begin("manage:write")]
 Posting = Annotated[UnitOfWork, begin_once("manage:write")]

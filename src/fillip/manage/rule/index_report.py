@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-import msgspec
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
@@ -26,9 +25,8 @@ class Lookup(BaseModel):
     )
 
 
-def list_lookups(campaign: Campaign, stored: Mapping[str, object]) -> list[Lookup]:
-    """One for each rule of a campaign, in its order; `stored` are its checked expressions as JSON keeps them."""
-    checked = msgspec.convert(stored, dict[str, CheckedExpression])
+def list_lookups(campaign: Campaign, checked: Mapping[str, CheckedExpression]) -> list[Lookup]:
+    """One for each rule of a campaign, in its order; `checked` are its expressions by path."""
     lookups = []
     for rule in (each for each in campaign.expressions if each.is_rule):
         by, why = _read(checked[rule.path].code)

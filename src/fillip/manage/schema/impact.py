@@ -1,7 +1,10 @@
 """When a schema changes under campaigns that run: whether they still type, and what they are then compiled from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
@@ -12,22 +15,35 @@ from fillip.core.problem import Fault
 from fillip.core.quest.check_route import check_route
 from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import ObjectType, derive_event_type, derive_type
+from fillip.core.tally import CohortRule
 from fillip.http.errors import Conflict, DefinitionRefused
 from fillip.manage.book.postgres import hold_limits, lock_tenant
 from fillip.manage.campaign.definition import read_checked, read_definition
 from fillip.manage.campaign.expressions import check_expression
 from fillip.manage.campaign.postgres import CampaignRow, list_kept, list_launched, save_version
 from fillip.manage.campaign.vocabulary_postgres import read_actions, read_list_types
-from fillip.manage.cohort.rule_checks import check_cohort_rule
+from fillip.manage.cohort.rule_checks import CheckedCohortRule, check_cohort_rule
 from fillip.manage.cohort.rule_postgres import list_rules, retype_rule
 from fillip.manage.limit.checks import check_key
 from fillip.manage.limit.postgres import list_keyed, save_limit
 from fillip.manage.request.route import UnitOfWork
-from fillip.manage.store.postgres import ping
 
-_PORTION = 5  # campaigns between two questions to the server, which ends a session that asks nothing for 2 s
+_PORTION = 5
+"""Definitions that are checked at once: between portions other tenants have their turns."""
+_Definition = TypeVar("_Definition")
 
-_Changed = tuple[CampaignRow, Campaign, dict[str, CheckedExpression]]
+
+class _Stored(Struct, frozen=True):
+    """A version of a campaign, with its expressions checked, by path."""
+
+    campaign_id: str
+    version: int
+    campaign: Campaign
+    checked: Mapping[str, CheckedExpression]
+
+
+_Changed = tuple[_Stored, dict[str, CheckedExpression]]
+"""A version that reads differently, and its expressions then."""
 
 
 async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape: ObjectType) -> None:
@@ -41,9 +57,10 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
     if action_name and await list_keyed(connection, caller, action=action_name):
         await hold_limits(connection, caller)
     row = await lock_tenant(connection, caller)
-    campaigns = [(c, read_definition(c)) for c in await list_launched(connection, caller)]
-    kept = [(version, read_definition(version)) for version in await list_kept(connection, caller)]
-    used = {each.action for _, campaign in [*campaigns, *kept] for each in campaign.expressions}
+    rows = {row.campaign_id: row for row in await list_launched(connection, caller)}
+    launched = [_read_stored(row) for row in rows.values()]
+    kept = [_read_stored(row) for row in await list_kept(connection, caller)]
+    used = {each.action for stored in [*launched, *kept] for each in stored.campaign.expressions}
     actions = {n: derive_event_type(s) for n, s in (await read_actions(connection, caller, used)).items()}
     user = derive_type(row.user_schema)
     if action_name is None:
@@ -52,41 +69,43 @@ async def recheck_campaigns(work: UnitOfWork, action_name: str | None, new_shape
         actions[action_name] = new_shape
     limits = await list_keyed(connection, caller, action=action_name) if action_name else []
     types = TypeContext(actions, user, await read_list_types(connection, caller))
-    faults: list[Fault] = []
-    changed: list[_Changed] = []
-    for some in _cut(campaigns):
-        found, moved = await work.compute(_recheck, some, action_name, types)
-        faults, changed = faults + found, changed + moved
-        await ping(connection)
-    for some in _cut(kept):
-        faults += await work.compute(_recheck_kept, some, action_name, types)
-        await ping(connection)
-    keys = await work.compute(_recheck_keys, limits, new_shape, types.lists, faults)
-    faults += await _recheck_cohorts(work, action_name, new_shape) if action_name else []
+    found = await work.compute_each(_recheck, _cut(launched), action_name, types)
+    faults, changed = [fault for some, _ in found for fault in some], [each for _, some in found for each in some]
+    faults += chain.from_iterable(await work.compute_each(_recheck_kept, _cut(kept), action_name, types))
+    wrong, keys = await work.compute(_recheck_keys, limits, new_shape, types.lists)
+    cohorts = await list_rules(connection, caller, action_name) if action_name else []
+    rechecked = await work.compute_each(_recheck_cohorts, _cut(cohorts), new_shape)
+    faults += [*wrong, *(fault for some, _ in rechecked for fault in some)]
     if faults:
         names = ", ".join(sorted({fault.at for fault in faults}))
         raise Conflict(f"this schema would break what runs: {names}; change or archive them first", faults=faults)
-    for campaign_row, campaign, checked in changed:
-        await save_version(connection, caller, campaign_row, campaign, checked)
+    for stored, checked in changed:
+        await save_version(connection, caller, rows[stored.campaign_id], stored.campaign, checked)
     for limit, code in keys:
         await save_limit(connection, caller, replace(limit, key_checked=code))
+    for cohort_id, rule in chain.from_iterable(some for _, some in rechecked):
+        await retype_rule(connection, caller, cohort_id, rule)
 
 
-async def _recheck_cohorts(work: UnitOfWork, action_name: str, shape: ObjectType) -> list[Fault]:
-    """Where rules of cohorts would break; those that would not are stored as they compile now."""
-    faults = []
-    for cohort_id, definition in await list_rules(work.connection, work.caller, action_name):
+def _read_stored(row: CampaignRow) -> _Stored:
+    return _Stored(row.campaign_id, row.version, read_definition(row), read_checked(row))
+
+
+def _cut(definitions: Sequence[_Definition]) -> list[Sequence[_Definition]]:
+    return [definitions[start : start + _PORTION] for start in range(0, len(definitions), _PORTION)]
+
+
+def _recheck_cohorts(
+    rules: Iterable[tuple[str, CohortRule]], shape: ObjectType
+) -> tuple[list[Fault], list[tuple[str, CheckedCohortRule]]]:
+    """Where rules of cohorts would break; and those that would not, as they compile now."""
+    faults, checked = [], []
+    for cohort_id, definition in rules:
         try:
-            checked = await work.compute(check_cohort_rule, definition, shape)
-            await retype_rule(work.connection, work.caller, cohort_id, checked)
+            checked.append((cohort_id, check_cohort_rule(definition, shape)))
         except DefinitionRefused as refused:
             faults.append(Fault(f"cohorts/{cohort_id}{refused.faults[0].at}", refused.faults[0].message))
-    return faults
-
-
-def _cut(campaigns: Sequence[tuple[CampaignRow, Campaign]]) -> Iterator[Sequence[tuple[CampaignRow, Campaign]]]:
-    for start in range(0, len(campaigns), _PORTION):
-        yield campaigns[start : start + _PORTION]
+    return faults, checked
 
 
 def same_code(one: bytes, other: bytes) -> bool:
@@ -95,23 +114,22 @@ def same_code(one: bytes, other: bytes) -> bool:
 
 
 def _recheck(
-    campaigns: Iterable[tuple[CampaignRow, Campaign]], action_name: str | None, types: TypeContext
+    campaigns: Iterable[_Stored], action_name: str | None, types: TypeContext
 ) -> tuple[list[Fault], list[_Changed]]:
     faults: list[Fault] = []
     changed = []
-    for row, campaign in campaigns:
-        before = read_checked(row)
+    for stored in campaigns:
+        campaign, before, at = stored.campaign, stored.checked, f"campaigns/{stored.campaign_id}"
         after = dict(before)
         for each in campaign.expressions:
             if _depends_on(each, before[each.path], action_name):
                 try:
                     after[each.path] = check_expression(each, types)
                 except RuleRefused as refused:
-                    faults.append(Fault(f"campaigns/{row.campaign_id}{each.pointer}", str(refused)))
-        routes = check_route(campaign, before, after)
-        faults += [Fault(f"campaigns/{row.campaign_id}{fault.at}", fault.message) for fault in routes]
+                    faults.append(Fault(f"{at}{each.pointer}", str(refused)))
+        faults += [Fault(f"{at}{fault.at}", fault.message) for fault in check_route(campaign, before, after)]
         if any(not same_code(before[path].code, after[path].code) for path in before):
-            changed.append((row, campaign, after))
+            changed.append((stored, after))
     return faults, changed
 
 
@@ -122,15 +140,13 @@ def _depends_on(expression: Expression, checked: CheckedExpression, changed: str
     return changed == expression.action or (checked.uses_instance and changed == expression.opening_action)
 
 
-def _recheck_kept(
-    kept: Iterable[tuple[CampaignRow, Campaign]], action_name: str | None, types: TypeContext
-) -> list[Fault]:
+def _recheck_kept(kept: Iterable[_Stored], action_name: str | None, types: TypeContext) -> list[Fault]:
     """Where earlier versions in force would break or read differently: they are what they were, or nothing is kept."""
     faults = []
-    for row, campaign in kept:
-        found, changed = _recheck([(row, campaign)], action_name, types)
-        at = f"campaigns/{row.campaign_id}/versions/{row.version}"
-        faults += [Fault(fault.at.replace(f"campaigns/{row.campaign_id}", at), fault.message) for fault in found]
+    for stored in kept:
+        found, changed = _recheck([stored], action_name, types)
+        at = f"campaigns/{stored.campaign_id}/versions/{stored.version}"
+        faults += [Fault(fault.at.replace(f"campaigns/{stored.campaign_id}", at), fault.message) for fault in found]
         if changed:
             faults.append(
                 Fault(at, "open instances are kept under it, and it would read otherwise: migrate them first")
@@ -139,9 +155,9 @@ def _recheck_kept(
 
 
 def _recheck_keys(
-    limits: Iterable[Limit], shape: ObjectType, lists: ObjectType, faults: list[Fault]
-) -> list[tuple[Limit, bytes]]:
-    changed = []
+    limits: Iterable[Limit], shape: ObjectType, lists: ObjectType
+) -> tuple[list[Fault], list[tuple[Limit, bytes]]]:
+    faults, changed = [], []
     for limit in limits:
         try:
             code = check_key(limit, shape, lists)
@@ -149,4 +165,4 @@ def _recheck_keys(
                 changed.append((limit, code))
         except DefinitionRefused as refused:
             faults.append(Fault(f"limits/{limit.limit_id}/key", refused.faults[0].message))
-    return changed
+    return faults, changed

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -28,7 +29,7 @@ Engine: TypeAlias = AsyncEngine
 Connection: TypeAlias = AsyncConnection
 """What routers hand on to the functions of postgres.py, and never ask anything themselves."""
 _PING = text("SELECT 1")
-_SET_TENANT = text("SELECT set_config('app.tenant', :tenant_id, true)")
+_SET_TENANT = text("SELECT now(), set_config('app.tenant', :tenant_id, true)")
 _AWAY_TOLD = "the database does not answer: try again in a few seconds"
 _BUSY_TOLD = "the database is busy, others hold what this needs: try again in a few seconds"
 _AWAY = ("08", "53", "57", "40", "55P03", "25P03")
@@ -112,6 +113,7 @@ async def ping(connection: AsyncConnection) -> None:
     await reach(connection.execute(_PING))
 
 
-async def enter_tenant(connection: AsyncConnection, tenant_id: str) -> None:
-    """Show the connection's running transaction the rows of this tenant alone. Raises Retry."""
-    await reach(connection.execute(_SET_TENANT, {"tenant_id": tenant_id}))
+async def enter_tenant(connection: AsyncConnection, tenant_id: str) -> datetime:
+    """Show the connection's running transaction the rows of this tenant alone; when it began. Raises Retry."""
+    began_at: datetime = (await reach(connection.execute(_SET_TENANT, {"tenant_id": tenant_id}))).scalar_one()
+    return began_at

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from uuid import UUID
 
 from msgspec import Struct, structs
@@ -12,8 +13,8 @@ from fillip.core.repair import REPAIR, read_repair
 from fillip.http import cursor as cursors
 from fillip.manage.explain.answer import EventAnswer
 from fillip.manage.explain.postgres import ExplainedEvent
-from fillip.manage.request.aside import Aside
-from fillip.manage.store.postgres import Connection, Engine, transaction
+from fillip.manage.request.route import UnitOfWork
+from fillip.manage.store.postgres import Connection
 from fillip.manage.story import postgres
 from fillip.manage.story.answer import (
     CampaignsTold,
@@ -44,17 +45,13 @@ class _Looked(Struct, frozen=True):
     recorded: EventDecision | None = None
 
 
-async def tell_story(
-    engine: Engine, aside: Aside, caller: Caller, found: FoundEvent, *, after: str, most: int
-) -> StoryAnswer:
+async def tell_story(work: UnitOfWork, found: FoundEvent, *, after: str, most: int) -> StoryAnswer:
     """The story, with at most so many campaigns behind the id `after`. Raises Retry."""
     looked, told = None, list[CampaignTold]()
     if found.event:
-        async with transaction(engine, caller) as connection:
-            looked = await _look(connection, aside, caller, found, found.event, after=after, most=most)
-        for first in range(0, len(looked.facts), PORTION):
-            portion = looked.facts[first : first + PORTION]
-            told += await aside.run(caller.tenant_id, tell_campaigns, portion, datetime.now(UTC))
+        looked = await _look(work, found, found.event, after=after, most=most)
+        portions = [looked.facts[first : first + PORTION] for first in range(0, len(looked.facts), PORTION)]
+        told = [*chain.from_iterable(await work.compute_each(tell_campaigns, portions, datetime.now(UTC)))]
     looked = looked or _Looked(0, as_of_decision=False)
     last = looked.last and cursors.write_cursor([looked.last])
     user_revision = looked.facts[0].context.user_revision if looked.facts else None
@@ -76,16 +73,8 @@ async def tell_story(
     )
 
 
-async def _look(
-    connection: Connection,
-    aside: Aside,
-    caller: Caller,
-    found: FoundEvent,
-    event: ExplainedEvent,
-    *,
-    after: str,
-    most: int,
-) -> _Looked:
+async def _look(work: UnitOfWork, found: FoundEvent, event: ExplainedEvent, *, after: str, most: int) -> _Looked:
+    connection, caller = work.connection, work.caller
     pinned = found.settled and found.settled.book_version
     version = pinned or await postgres.find_book_version(connection, caller)
     looked = _Looked(version, as_of_decision=pinned is not None)
@@ -99,7 +88,7 @@ async def _look(
     page = await postgres.list_looking(connection, caller, event.action, version, after=after, most=most)
     if not page.newest:
         return looked
-    campaigns = await aside.run(caller.tenant_id, read_campaigns, page)
+    campaigns, connection = await work.compute(read_campaigns, page), work.connection
     campaigns = await postgres.know_all_lists(connection, caller, campaigns, version)
     recorded = next((each for each in decisions if each.user_attributes is not None), None)
     context = await postgres.load_context(connection, caller, event, version, campaigns[0], recorded)
