@@ -155,3 +155,29 @@ async def test_the_decision_of_a_quest_shows_its_instance_and_what_each_step_was
         ("e2", 4, 2),
         ("e3", 4, 3),
     ]
+
+
+async def test_a_trial_and_the_check_of_a_code_look_into_pools_and_shelves(acme: AsyncClient, database: str) -> None:
+    await open_shop(acme)
+    assert (await acme.post("/v1/coupon-pools", json={"pool_id": "ten", "name": "Ten"})).status_code == 201
+    assert (await acme.post("/v1/badges", json={"badge_id": "star", "name": "Star"})).status_code == 201
+    gifts = [{"kind": "coupon", "pool": "ten"}, {"kind": "badge", "badge": "star"}]
+    await launch(acme, "c", OPEN | {"rewards": gifts})
+    await launch(acme, "code", {"kind": "SIMPLE", "name": "Code", "codes": ["SPRING"], "rewards": gifts})
+
+    async def try_both() -> set[tuple[str, bool]]:
+        """(reason, whether it is granted), by trial and by check."""
+        found = await attempt(acme, BIG)
+        answer = await acme.post("/v1/redemptions/check", json={"user_id": "ada", "code": "spring"})
+        told = answer.json()
+        return {(found["reason"], found["outcome"] == "granted"), (told["reason"], told["redeemable"])}
+
+    assert await try_both() == {("pool_empty", False)}
+    added = await acme.post(
+        "/v1/coupon-pools/ten/codes", content=b"code\nTEN-1\n", headers={"Content-Type": "text/csv"}
+    )
+    assert added.is_success, added.text
+    assert await try_both() == {("granted", True)}
+    with psycopg.connect(database) as owner:
+        owner.execute("INSERT INTO badge_held VALUES ('acme', 'ada', 'star', gen_random_uuid(), now())")
+    assert await try_both() == {("already_held", False)}

@@ -24,13 +24,21 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.decision.postgres import decisions, find_first
 from fillip.manage.explain import postgres, wording
 from fillip.manage.explain.answer import Check, ExplanationAnswer, Outcome, WouldAnswer
-from fillip.manage.explain.checks import EventContext, check_eligibility, check_limits, check_shadow, describe_instance
+from fillip.manage.explain.checks import (
+    EventContext,
+    check_eligibility,
+    check_limits,
+    check_shadow,
+    check_stock,
+    describe_instance,
+)
 from fillip.manage.explain.conflict import check_conflict_now
 from fillip.manage.explain.explanation import build_explanation, check_decided, is_obstacle
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.returns import explain_returns
 from fillip.manage.explain.returns_postgres import read_returns, recall_reader
 from fillip.manage.explain.rewards import check_worth
+from fillip.manage.explain.stock_postgres import read_stock
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
@@ -148,6 +156,7 @@ async def explain_event(work: Reading, campaign_id: str, body: ExplainPart) -> E
         checks.append(await check_conflict_now(work, context))
     if appraisal.refused is None and not context.campaign_version.is_shadow:
         checks.append(await _check_current_limits(work, context, appraisal.values))
+        checks += await _check_current_stock(work, context)
     outcome, reason = _conclude(context, checks, trial)
     would = _tell_would(context, checks, trial)
     if (
@@ -178,7 +187,7 @@ def _conclude(context: EventContext, checks: Sequence[Check], trial: Trial | Non
         rejected = any(check.reason == "in_future" for check in checks)
         return "denied" if met and not rejected else "no_match", reason
     may_deny = (
-        (failed and failed.check in ("reward", "conflict", "shadow"))
+        (failed and failed.check in ("reward", "conflict", "shadow", "room"))
         or reason == "limit"
         or (reason == "late" and not context.campaign_version.campaign.quest)
     )
@@ -215,3 +224,14 @@ async def _check_current_limits(work: UnitOfWork, context: EventContext, values:
     counters = await postgres.read_charged(work.connection, charges)
     uses, _ = weigh(cut(charges, values, counters)[0], counters)
     return check_limits(uses)
+
+
+async def _check_current_stock(work: UnitOfWork, context: EventContext) -> list[Check]:
+    """Whether there are codes for it, and the user does not hold its badges; nothing is said of campaigns that give neither."""
+    event, version = context.event, context.campaign_version
+    rewards = version.campaign.list_rewards(event.find_variant(version))
+    wanted = event.tenant_id, event.user_id, rewards
+    if not any(reward.pool or reward.badge for reward in rewards.values()):
+        return []
+    refusal = (await read_stock(work.connection, work.caller, wanted)).refuse(wanted)
+    return [check_stock(refusal)]

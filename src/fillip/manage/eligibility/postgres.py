@@ -12,6 +12,7 @@ from fillip.core.quest.instance import Instance
 from fillip.manage.cohort.members_postgres import list_cohorts
 from fillip.manage.eligibility.ledger import LedgerState, Needed
 from fillip.manage.explain.postgres import read_charged
+from fillip.manage.explain.stock_postgres import count_free, find_held
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.postgres import Connection
 from fillip.rows.quest.postgres import read_instance
@@ -43,18 +44,10 @@ async def read_user(
 
 async def read_ledger(connection: Connection, caller: Caller, user_id: str, needed: Needed) -> LedgerState:
     """What the ledger has of what is needed."""
-    driver, tenant_id = DriverConnection(connection), caller.tenant_id
     counters = await read_charged(connection, needed.charges) if needed.charges else {}
-    codes, badges = {}, set()
-    if needed.codes:
-        pools = [pool for _, pool in needed.codes]
-        for row in await driver.fetch(_SQL["count_free"], tenant_id, pools, list(needed.codes.values())):
-            codes[tenant_id, row["pool_id"]] = row["free"]
-    if needed.badges:
-        asked = [badge for _, _, badge in needed.badges]
-        rows = await driver.fetch(_SQL["find_held"], tenant_id, user_id, asked)
-        badges = {(tenant_id, user_id, row["badge_id"]) for row in rows}
-    instances = await _find_instances(driver, needed.quests, needed.first)
+    codes = await count_free(connection, caller, needed.codes)
+    badges = await find_held(connection, caller, needed.badges)
+    instances = await _find_instances(DriverConnection(connection), needed.quests, needed.first)
     return LedgerState(counters, codes, badges, instances)
 
 

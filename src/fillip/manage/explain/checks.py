@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from fillip.core.book.version import CampaignVersion, Trigger, list_triggers
 from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.campaign.campaign import REFUSING
+from fillip.core.campaign.reward_kind.traits import StockRefusal
 from fillip.core.event import MAX_AHEAD, Event, is_late
 from fillip.core.limit import CounterUse
 from fillip.core.match.candidate import is_barred, is_control
@@ -91,6 +92,12 @@ def check_limits(uses: Sequence[CounterUse]) -> Check:
         message=wording.tell_limits(full, uses),
         limits=[LimitUse(**structs.asdict(use), fits=use.fits) for use in uses],
     )
+
+
+def check_stock(refusal: StockRefusal | None) -> Check:
+    """Whether the codes and badges of a grant can be given."""
+    message = wording.STOCK[refusal] if refusal else "there are codes for it, and the user does not hold its badge"
+    return Check(check="room", passed=refusal is None, reason=refusal, message=message)
 
 
 def _check_state(campaign_version: CampaignVersion) -> Check:
