@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -17,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fillip.analyse import build_app as build_reports
 from fillip.app.deadline import BodyDeadline
-from fillip.app.drain import Drain
+from fillip.app.http import serve_http
 from fillip.app.valkey import connect_valkey
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
@@ -58,12 +56,8 @@ def build_doors() -> dict[str, Any]:
 @asynccontextmanager
 async def serve(app: Any, within_s: float) -> AsyncIterator[int]:
     """The port that `app` is served on."""
-    port = choose_free_port()
-    whole = BodyDeadline(Drain(app), within_s)
-    server = Server(
-        whole, address="127.0.0.1", port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False
-    )
-    serving = asyncio.create_task(server.serve())
+    port, stop = choose_free_port(), asyncio.Event()
+    serving = asyncio.create_task(serve_http(app, "127.0.0.1", port, stop, within_s))
     while True:
         with suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -71,7 +65,7 @@ async def serve(app: Any, within_s: float) -> AsyncIterator[int]:
             break
         await asyncio.sleep(0.01)
     yield port
-    server.stop()
+    stop.set()
     await serving
 
 

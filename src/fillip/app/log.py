@@ -19,7 +19,7 @@ def set_up_logs(process: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for talkative in ("alembic", "websockets", "_granian", "httpx"):
+    for talkative in ("alembic", "websockets", "httpx"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
