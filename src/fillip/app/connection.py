@@ -27,6 +27,7 @@ HEAD_WITHIN_S, IDLE_S, STALLED_S = 20.0, 75.0, 60.0
 
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _LAST_CHUNK = b"0\r\n\r\n"
 log = structlog.get_logger()
 
@@ -47,16 +48,18 @@ class Service:
 class Exchange:
     """One request and its answer: what an ASGI application receives and sends."""
 
+    whole = begun = answered = False
+    _gone = _taken_whole = _in_chunks = False
+    _status = 500
+    _headers: Iterable[tuple[bytes, bytes]] = ()
+    _left: int | None = 0
+    """Of the answer's body; None: to the end of the connection."""
+    _news: asyncio.Event | None = None
+
     def __init__(self, connection: "Connection", scope: dict[str, Any], *, expects: bool, stays: bool) -> None:
         """`expects`: the client waits to be told to send its body. `stays`: the connection may be used again."""
         self._connection, self.scope, self._expects, self._stays = connection, scope, expects, stays
         self._body = bytearray()
-        self._news: asyncio.Event | None = None
-        self._gone = self._taken_whole = self.whole = self.begun = self.answered = False
-        self._status = 500
-        self._headers: Iterable[tuple[bytes, bytes]] = ()
-        self._in_chunks = False
-        self._left: int | None = 0  # of the answer's body; None: to the end of the connection
 
     def take(self, piece: bytes) -> None:
         """More of the body."""
@@ -271,7 +274,7 @@ class Connection(asyncio.Protocol):
         path, version = raw_path.decode("ascii", "replace"), parser.get_http_version()
         scope = {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": _ASGI,
             "http_version": version,
             "method": parser.get_method().decode("ascii"),
             "scheme": "http",

@@ -26,6 +26,7 @@ class Counted:
         """`paths` are those of all routes; what meets none of them is counted as `none`."""
         self._app = app
         self._routes = _Segment()
+        self._plain = {path.encode(): path for path in paths if PARAMETER[0] not in path}
         for path in paths:
             self._routes.plant(path, path.split("/"))
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
@@ -50,7 +51,7 @@ class Counted:
 
     def _count(self, scope: Scope, status: int, took_s: float) -> None:
         path = scope.get("raw_path") or scope["path"].encode()  # as it was sent: an id may have a slash in it, encoded
-        route = self._routes.find(path.decode("ascii", "replace").partition("?")[0].split("/")) or NO_ROUTE
+        route = self._plain.get(path) or self._find(path.decode("ascii", "replace"))
         method = scope["method"] if scope["method"] in METHODS else NO_METHOD
         key = (route, method, status)
         if key not in self._children:  # as many as there are routes: finding them each time takes longer than counting
@@ -58,6 +59,9 @@ class Counted:
         requests, seconds = self._children[key]
         requests.inc()
         seconds.observe(took_s)
+
+    def _find(self, path: str) -> str:
+        return self._routes.find(path.partition("?")[0].split("/")) or NO_ROUTE
 
 
 class _Segment:

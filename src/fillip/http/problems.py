@@ -1,9 +1,9 @@
 """Every error as a problem (RFC 9457); what the server got wrong itself goes to the log, never to the caller."""
 
 from collections.abc import Collection, Mapping, Sequence
+from os import urandom
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 def find_trace_id(request: Request) -> str:
     """The id that a request is traced by: its caller's (`traceparent`), or one that is made when it is first asked for."""
     if "trace_id" not in request.scope:
-        request.scope["trace_id"] = read_trace_id(request.headers.get("traceparent")) or uuid4().hex
+        request.scope["trace_id"] = read_trace_id(request.headers.get("traceparent")) or urandom(16).hex()
     return str(request.scope["trace_id"])
 
 

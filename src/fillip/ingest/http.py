@@ -10,7 +10,6 @@ from typing import Protocol, TypeAlias
 
 from msgspec import UNSET, json
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -137,7 +136,7 @@ class EventsDoor:
         """Serve one request (ASGI)."""
         request = JsonRequest(scope, receive)
         try:
-            status, body = await self._accept(request)
+            status, body, room = await self._accept(request)
         except ClientDisconnect:
             return
         except HttpRefused as refused:
@@ -145,11 +144,13 @@ class EventsDoor:
         except (Retry, StreamError) as away:
             answer = answer_retry(request, Retry(f"{away}. Send the same request again later."))
         else:
-            traced = {"Trace-Id": find_trace_id(request), **request.state.room}
-            answer = Response(body, status, traced, "application/json")
+            headers = {"Trace-Id": find_trace_id(request), **room}
+            await _send(send, status, body, headers)
+            return
         await answer(scope, receive, send)
 
-    async def _accept(self, request: JsonRequest) -> tuple[int, bytes]:
+    async def _accept(self, request: JsonRequest) -> tuple[int, bytes, Mapping[str, str]]:
+        """Status and body of the answer, and how much room the tenant's quota has."""
         caller = await authenticate(self._keys, read_bearer(request.headers))
         check_scope(caller, SCOPE)
         query = read_query(request.scope["query_string"])
@@ -158,7 +159,7 @@ class EventsDoor:
         taking = await self._rates.take(caller.tenant_id, "events_per_s", per_s, count)
         if taking.wait_s:  # the tenant's quota has no room for all of the request
             raise TooFast("events_per_s", per_s, count, taking)
-        request.state.room = describe_room("events_per_s", per_s, taking)
+        room = describe_room("events_per_s", per_s, taking)
         books = await _pin_book(self._book, caller.tenant_id)
         if query.goes_on:
             taken = await take_good(values, caller.tenant_id, books, self._recent)
@@ -175,12 +176,12 @@ class EventsDoor:
         if query.wait_ms:
             told = await self._decide(caller.tenant_id, taken, query.wait_ms)
             status = 202 if any(each.state == "pending" for each in told) else 200
-            return status, json.encode(EventsAnswer(count, told, refused_events))
+            return status, json.encode(EventsAnswer(count, told, refused_events)), room
         await self._producer.send_many(self._write(taken))
         self._recent.keep(taken.said)
         if query.goes_on:
-            return 202, json.encode(EventsAnswer(count, refused=refused_events))
-        return 202, b'{"accepted":%d}' % count
+            return 202, json.encode(EventsAnswer(count, refused=refused_events)), room
+        return 202, b'{"accepted":%d}' % count, room
 
     async def _decide(self, tenant_id: str, taken: AcceptedEvents, wait_ms: int) -> Sequence[EventAnswer]:
         """Send, and tell what the ledger makes of it within `wait_ms` from when the log has it; all in the order of the request."""
@@ -197,6 +198,14 @@ class EventsDoor:
 
     def _write(self, taken: AcceptedEvents) -> list[Message]:
         return [_write(self._topic, each) for each in taken.events]
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """What a Response does, in a third of its time: this door answers more often than all others."""
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _pin_book(book: CampaignBook, tenant_id: str) -> dict[str, Book]:

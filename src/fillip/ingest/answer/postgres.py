@@ -55,21 +55,28 @@ class PostgresAnswers:
         """A connection for as long as it is read. Raises Retry."""
         with _retrying():
             async with self._pool.acquire() as connection:
-                yield AnswersView(connection, self._topic)
+                yield AnswersView(connection, self._topic, await connection.prepare(SQL["read_ends"]))
 
 
 class AnswersView:
     """View."""
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", topic: str) -> None:
+    def __init__(
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+        topic: str,
+        ends: "asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]",
+    ) -> None:
+        """`ends` is the statement that is asked most, hundreds of times a second."""
         self._connection = connection
         self._topic = topic
+        self._ends = ends
         self._tenants = ""
         self._planned_at = monotonic()
 
     async def read_ends(self) -> Ends:
         """Up to where each partition is decided now."""
-        rows = await self._connection.fetch(SQL["read_ends"], self._topic)
+        rows = await self._ends.fetch(self._topic)
         return {partition: End(generation, next_offset) for partition, generation, next_offset in rows}
 
     async def read_answers(self, receipts: Sequence[Receipt], ends: Ends) -> Sequence[EventAnswer]:

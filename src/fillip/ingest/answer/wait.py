@@ -81,7 +81,12 @@ class Wait:
             if self._room >= 0:
                 self.answers[index] = answer
         self._left -= 1
-        if not self._left and not self.told.done():
+        if not self._left:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """What is not told by now will not be."""
+        if not self.told.done():
             self.told.set_result(None)
 
 
@@ -145,9 +150,11 @@ class Waits:
                 wait.tell(receipt.index, None)
             else:
                 self._behind.setdefault(receipt.place.partition, {})[receipt] = wait
+        over = asyncio.get_running_loop().call_later(within_s, wait.give_up)
         try:
-            await asyncio.wait([wait.told], timeout=within_s)
+            await wait.told
         finally:
+            over.cancel()
             for receipt in receipts:
                 self._behind.get(receipt.place.partition, {}).pop(receipt, None)
                 self._through.get(wait.tenant_id, {}).pop(receipt, None)

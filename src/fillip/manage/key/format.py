@@ -22,6 +22,11 @@ def hash_key(key: str) -> bytes | None:
     """The SHA-256 under which a key is stored; None for a text that cannot be a key (a typing error costs no query)."""
     if len(key) != _LENGTH or not key.isascii() or not key.startswith(PREFIXES) or _sum(key[:-6]) != key[-6:]:
         return None
+    return digest_key(key)
+
+
+def digest_key(key: str) -> bytes:
+    """The same of any text: what is known under it is a key, and need not be looked at for typing errors."""
     return sha256(key.encode()).digest()
 
 

@@ -19,7 +19,7 @@ from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
 from fillip.http.errors import NotFound
 from fillip.http.paging import Paging
-from fillip.manage.key.format import hash_key
+from fillip.manage.key.format import digest_key, hash_key
 from fillip.manage.object.postgres import Values
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import MAX_CACHED_KEYS, reach
@@ -82,12 +82,12 @@ class PostgresKeyRing:
 
     async def authenticate(self, key: str) -> Caller | None:
         """The caller of a live key, None for any other. Raises Retry."""
+        known = self._known.get(digest_key(key))
+        if known and time.monotonic() < known[1]:
+            return known[0]
         hashed = hash_key(key)
         if hashed is None:
             return None
-        known = self._known.get(hashed)
-        if known and time.monotonic() < known[1]:
-            return known[0]
         if hashed not in self._asking:
             task = asyncio.create_task(self._refresh(hashed))
             self._asking[hashed] = task
