@@ -148,7 +148,7 @@ class Waits:
             before = wait.before.get(receipt.place.partition)
             if before is not None and receipt.place.offset < before.next_offset:
                 wait.tell(receipt.index, None)
-            else:
+            elif not self._pass(receipt, wait, self._ends.get(receipt.place.partition)):
                 self._behind.setdefault(receipt.place.partition, {})[receipt] = wait
         over = asyncio.get_running_loop().call_later(within_s, wait.give_up)
         try:
@@ -176,8 +176,13 @@ class Waits:
     async def _follow(self, view: View) -> None:
         """Look often while somebody waits, else now and then."""
         while True:
-            self._ends, self._known_at = await view.read_ends(), monotonic()
-            self._pass()
+            ends = await view.read_ends()
+            moved = [partition for partition, end in ends.items() if end != self._ends.get(partition)]
+            self._ends, self._known_at = ends, monotonic()
+            for partition in moved:
+                behind = self._behind.get(partition, {})
+                for receipt in [each for each, wait in behind.items() if self._pass(each, wait, ends[partition])]:
+                    del behind[receipt]
             while passed := self._take():
                 await self._tell(view, passed)
             if self._all.requests:
@@ -188,17 +193,17 @@ class Waits:
                 async with asyncio.timeout(IDLE_LOOK_S):
                     await self._some.wait()
 
-    def _pass(self) -> None:
-        """Find the receipts that the ends have passed, by the generation that was known before they were sent."""
-        for partition, end in self._ends.items():
-            behind = self._behind.get(partition, {})
-            for receipt, wait in list(behind.items()):
-                if wait.before.get(partition, end).generation != end.generation:
-                    del behind[receipt]
-                    wait.tell(receipt.index, None)
-                elif receipt.place.offset < end.next_offset:
-                    del behind[receipt]
-                    self._through.setdefault(receipt.tenant_id, {})[receipt] = wait
+    def _pass(self, receipt: Receipt, wait: Wait, end: End | None) -> bool:
+        """Whether the end of its partition has passed a receipt, by the generation that was known before it was sent."""
+        if end is None:
+            return False
+        if wait.before.get(receipt.place.partition, end).generation != end.generation:
+            wait.tell(receipt.index, None)
+            return True
+        if receipt.place.offset < end.next_offset:
+            self._through.setdefault(receipt.tenant_id, {})[receipt] = wait
+            return True
+        return False
 
     def _take(self) -> dict[Receipt, Wait]:
         """Some that are through, of each tenant in turn: a tenant's many don't hold up another's one."""
