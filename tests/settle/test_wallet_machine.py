@@ -5,19 +5,14 @@ the same sums wherever they are told.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from fillip.manage.wallet import postgres as wallet_postgres
-from fillip.rows.wallet.hold_postgres import HoldRows
-from fillip.settle.reversal import postgres as reversal_postgres
-from fillip.settle.wallet import PostgresWallets
 from tests.conftest import NewDatabase
 from tests.settle.wallet_machine import PARTS, WalletMachine
-from tests.settle.wallet_site import FEW_LOTS, PAGE_LOTS, Site
+from tests.settle.wallet_site import Site, small_pages
 
 EXAMPLES = int(os.environ.get("WALLET_EXAMPLES", "15"))
 """`make proof` takes more."""
@@ -27,17 +22,16 @@ BITES = {"swept", "races", "floors", "debts", "storms", "behind", "late", "forgi
     "captures in part",
     "timed out",
     "gifts",
+    "holds captured later",
+    "holds voided later",
+    "holds timed out later",
 }
 
 
 @pytest.fixture(scope="module")
 def wallet_site(new_database: NewDatabase) -> Iterator[Site]:
     """A database of this module's own."""
-    with new_database() as dsn, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wallet_postgres, "PAGE_LOTS", PAGE_LOTS)
-        patch.setattr(wallet_postgres, "HoldRows", partial(HoldRows, page_lots=PAGE_LOTS, few_lots=FEW_LOTS))
-        small_pages = partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
-        patch.setattr(reversal_postgres, "PostgresWallets", small_pages)
+    with new_database() as dsn, small_pages():
         made = Site(dsn)
         yield made
         made.close()
@@ -80,6 +74,11 @@ def test_the_machine_bites(wallet_site: Site):
         machine.do_at_once([("hold", 3, 1), ("end_hold", 2, None, False), ("end_hold", 2, None, True), ("sweep",)])
         machine.let_days_pass(2, then="sweep")
         machine.end_hold(1, None, takes=True)
+        for number, ends in enumerate(("captured", "voided", "timed out")):
+            machine.let_days_pass(3, then="sweep")
+            for lasts in (1, 2, None):
+                machine.grant(10, None, lasts)
+            machine.hold_for_days(number, 3, 12, 1, ends)
         machine.nothing_is_wrong()
         machine.teardown()
     assert {what for what, times in machine.bites.items() if times} >= BITES, machine.bites

@@ -159,6 +159,44 @@ class WalletMachine(RuleBasedStateMachine):
             assert after["spent"] == before["spent"] + taken
             self.bites["captures in part"] += 0 < taken < hold["amount"]
 
+    @rule(
+        number=numbers,
+        left=st.integers(0, 9),
+        taken=amounts,
+        days=st.integers(0, 2),
+        ends=st.sampled_from(("captured", "voided", "timed out")),
+    )
+    def hold_for_days(self, number: int, left: int, taken: int, days: int, ends: str) -> None:
+        """What is held does not expire. Once the hold is over, and for good, it is as if only what was captured had been spent when
+        it was made; who asks for its end again changes nothing.
+        """
+        before = self._look()
+        amount = max(before["active"], 0) - left if before else 0
+        if not before or amount <= 0 or before["held"] or self._count_owed() or self._find("hold", f"d{number}"):
+            return
+        lots, spent = self._list_lots(), min(taken, amount) if ends == "captured" else 0
+        lasts = max(days, 1) if ends == "timed out" else days + 1
+        assert self._run(self._hold(number, amount, lasts, "d")) == 201
+        passed = lasts if ends == "timed out" else days
+        self.let_days_pass(passed, then="nothing")
+        self._check_hold(before, {"active": reckon(lots, amount, timedelta(days=passed)), "held": amount})
+        if ends != "timed out":
+            again = [self._run(self._end_hold(number, spent, ends == "captured", "d")) for _ in range(2)]
+            assert again == [200, 200]
+            self._check_hold(before, {"active": reckon(lots, spent, timedelta(days=passed)), "spent": spent})
+        self.let_days_pass(lasts - passed, then="sweep")
+        status = self._run(self._end_hold(number, spent or 1, takes=True, name="d"))
+        assert status == {"captured": 200, "voided": 409, "timed out": 410}[ends]
+        self._check_hold(before, {"active": reckon(lots, spent, timedelta(days=lasts)), "spent": spent})
+        self.bites[f"holds {ends} later"] += 1
+
+    def _check_hold(self, before: dict[str, int], wanted: dict[str, int]) -> None:
+        """What is active and held now, and what more is spent than before."""
+        after = self._look()
+        assert after
+        found = {"active": after["active"], "held": after["held"], "spent": after["spent"] - before["spent"]}
+        assert found == {"held": 0, "spent": 0} | wanted
+
     @rule(number=numbers, amount=amounts, back=st.booleans())
     def give(self, number: int, amount: int, back: bool) -> None:
         """A gift to a friend, or of the friend's, takes what could be spent, and is told once."""
@@ -355,16 +393,15 @@ class WalletMachine(RuleBasedStateMachine):
         body = {"refund_id": f"r{name}"} | ({} if amount is None else {"amount": amount})
         return (await self._post(f"spends/{spend}{number}/refund", body)).status_code
 
-    async def _hold(self, number: int, amount: int, days: int = 1) -> int:
-        body = {"hold_id": f"h{number}", "amount": amount, "hold_for_s": days * DAY_S}
+    async def _hold(self, number: int, amount: int, days: int = 1, name: str = "h") -> int:
+        body = {"hold_id": f"{name}{number}", "amount": amount, "hold_for_s": days * DAY_S}
         return (await self._post("holds", body)).status_code
 
-    async def _end_hold(self, number: int, amount: int | None, takes: bool) -> int:
+    async def _end_hold(self, number: int, amount: int | None, takes: bool, name: str = "h") -> int:
+        path = f"holds/{name}{number}"
         if not takes:
-            return (await self._post(f"holds/h{number}/void", None)).status_code
-        return (
-            await self._post(f"holds/h{number}/capture", None if amount is None else {"amount": amount})
-        ).status_code
+            return (await self._post(f"{path}/void", None)).status_code
+        return (await self._post(f"{path}/capture", None if amount is None else {"amount": amount})).status_code
 
     async def _give(self, number: int, amount: int, back: bool = False) -> int:
         body = {"gift_id": f"g{number}", "to_user_id": self.user + ("" if back else "-friend"), "amount": amount}

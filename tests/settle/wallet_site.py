@@ -1,11 +1,15 @@
 """What the wallets' state machine runs on: a ledger, the API in front, the sweep, and what is told of it."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import httpx
 import psycopg
+import pytest
 
 from fillip.manage.api.keys import NewKey
 from fillip.manage.app import build_app
@@ -13,7 +17,11 @@ from fillip.manage.balance_import.run import ImportRuns
 from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key
 from fillip.manage.store.postgres import open_engine
+from fillip.manage.wallet import postgres as wallet_postgres
 from fillip.migrations import role_dsn
+from fillip.rows.wallet.hold_postgres import HoldRows
+from fillip.settle.reversal import postgres as reversal_postgres
+from fillip.settle.wallet import PostgresWallets
 from fillip.settle.wallet.due_holds_postgres import PostgresDueHolds
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
 from tests.settle.conftest import World
@@ -23,6 +31,17 @@ HERE = Path(__file__).parent
 FLOORS = {"FREE": None, "SOME": -15, "FIRM": 0}
 PAGE_LOTS, FEW_LOTS = 2, 1
 """Small, so that wallets with more lots than a page occur all the time."""
+
+
+@contextmanager
+def small_pages() -> Iterator[None]:
+    """The API and reversals read so few lots at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wallet_postgres, "PAGE_LOTS", PAGE_LOTS)
+        patch.setattr(wallet_postgres, "HoldRows", partial(HoldRows, page_lots=PAGE_LOTS, few_lots=FEW_LOTS))
+        small = partial(PostgresWallets, page_lots=PAGE_LOTS, few_lots=FEW_LOTS)
+        patch.setattr(reversal_postgres, "PostgresWallets", small)
+        yield
 
 
 class Site:
