@@ -3,7 +3,8 @@
 WITH granted AS (
     SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.currency,
            i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
-           g.back AND i.state = 'reversed' AS gone, e.occurred_at, t.time_zone, d.limits
+           g.back AND i.state = 'reversed' AS gone, bool_and(g.back AND i.state = 'reversed') OVER (PARTITION BY i.decision_id) AS all_gone,
+           v.definition -> 'rewards' -> i.reward_index ->> 'pool' AS pool, e.occurred_at, t.time_zone, d.limits
     FROM incentive i
     JOIN decision d USING (tenant_id, decision_id)
     JOIN campaign_version v ON v.tenant_id = d.tenant_id AND v.campaign_id = d.campaign_id AND v.version = d.campaign_version
@@ -12,7 +13,7 @@ WITH granted AS (
     JOIN tenant t ON t.tenant_id = d.tenant_id
     WHERE i.tenant_id = %(tenant)s
 ), subject AS (
-    SELECT l.limit_id, l.measure, g.decision_id, g.value, g.gone,
+    SELECT l.limit_id, CASE WHEN l.pool IS NULL THEN l.measure ELSE 'codes' END AS measure, g.decision_id, g.value, g.gone, g.all_gone,
            CASE WHEN l.scope IN ('user', 'user_in_campaign') THEN g.user_id ELSE '' END AS user_id,
            CASE WHEN l.key ~ '^event\.\w+\.upperAscii\(\)$' THEN upper(g.attributes ->> substring(l.key FROM '^event\.(\w+)'))
                 ELSE coalesce(g.attributes ->> substring(l.key FROM '^event\.(\w+)$'), '') END AS key,
@@ -22,14 +23,15 @@ WITH granted AS (
     FROM spending_limit l
     JOIN granted g ON (l.campaign_id IS NULL OR l.campaign_id = g.campaign_id) AND (l.action IS NULL OR l.action = g.action)
                   AND (l.reward_kind IS NULL OR l.reward_kind = g.kind)
-                  AND (l.currency IS NULL OR l.currency = g.currency)
+                  AND (l.currency IS NULL OR l.currency = g.currency) AND (l.pool IS NULL OR l.pool = g.pool)
     CROSS JOIN LATERAL (SELECT g.occurred_at AT TIME ZONE coalesce(
         (SELECT u ->> 'time_zone' FROM jsonb_array_elements(g.limits) AS u WHERE l.zone = 'user' AND u ->> 'limit_id' = l.limit_id),
         g.time_zone) AS at) AS local
     WHERE l.tenant_id = %(tenant)s
 ), recount AS (
     SELECT limit_id, user_id, key, day,
-           CASE measure WHEN 'count' THEN count(DISTINCT decision_id) FILTER (WHERE NOT gone) ELSE sum(value) END AS used
+           CASE measure WHEN 'count' THEN count(DISTINCT decision_id) FILTER (WHERE NOT gone) WHEN 'codes' THEN count(*) FILTER (WHERE NOT all_gone)
+                        ELSE sum(value) END AS used
     FROM subject GROUP BY limit_id, measure, user_id, key, day
 ), counter AS (
     SELECT limit_id, user_id, key, window_start AS day, used FROM limit_counter WHERE tenant_id = %(tenant)s

@@ -117,6 +117,14 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "split": _simple("One reward, two, or none", "event.amount > 99", variants=THREE, rewards=[
         {"kind": "points", "value": 20, "variants": ["most"]},
         {"kind": "cashback", "value": 35, "currency": "EUR", "variants": ["some", "most"]}]),
+    "month": _simple("Until the month is over", value=25, rewards=[
+        {"kind": "cashback", "value": 25, "currency": "EUR", "expires": {"end_of": "month"}}]),
+    "later": _simple("Points of a year from the next month on, and of two months", rewards=[
+        {"kind": "points", "value": 12, "available": {"end_of": "month"}, "expires": {"end_of": "year", "after": 1}},
+        {"kind": "points", "value": 6, "currency": "MILES", "expires": {"end_of": "month", "after": 1}}]),
+    "codes": _simple("Codes beside amounts", "event.amount > 99", rewards=[
+        {"kind": "coupon", "pool": "spring", "on_partial": "reevaluate"}, {"kind": "cashback", "value": 30, "currency": "EUR"},
+        {"kind": "coupon", "pool": "spring"}, {"kind": "cashback", "value": 20, "currency": "EUR"}]),
     "returned": _simple("What is left is asked again", 'event.amount > 99 && (user.tier == "gold" || event.shop in lists.shops)', rewards=[
         {"kind": "points", "on_partial": "reevaluate", "formula": {"of": "event.amount", "tiers": [
             {"at_least": 100, "value": 20}, {"at_least": 151, "percent": "25"}], "rounding": "down"}},
@@ -229,6 +237,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     },
     "miles": {"scope": "user", "measure": "value", "span": "year", "reward_kind": "points", "currency": "MILES"},
     "rolling": {"scope": "user", "measure": "count", "span": "rolling", "rolling_s": 2 * 86_400},
+    "codes": {"scope": "user", "measure": "count", "span": "lifetime", "pool": "spring"},
     "shops": {
         "scope": "tenant",
         "measure": "count",
@@ -238,6 +247,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     },
 }
 CAPS = {
+    "codes": [1, 2, 4, 4, 50],
     "budget": [100, 170, 400, 5000, 5000],
     "points": [50, 90, 130, 5000],
     "miles": [40, 79, 80, 5000],

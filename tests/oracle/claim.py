@@ -16,7 +16,7 @@ CounterName = tuple[str, str, str, date]
 class Touch:
     """What a grant would take from one counter; `counts` are the kind and currency of the rewards whose value is counted,
     None: grants are. `part` is the number of the part of a rolling window, and how many parts behind it count it too.
-    `partial`: where less is left, that is given.
+    `partial`: where less is left, that is given; then `wanted` is what it would have been.
     """
 
     counter: CounterName
@@ -25,6 +25,7 @@ class Touch:
     counts: tuple[str, str | None] | None = None
     part: tuple[int, int] | None = None
     partial: bool = False
+    wanted: int | None = None
 
 
 def is_counted(reward: Document, counts: tuple[str, str | None]) -> bool:

@@ -79,7 +79,11 @@ def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredR
 def _compare_worth(claim: Claim, said: Stored) -> Iterator[str]:
     """What a decision says that it gives, or would were its campaign not in shadow."""
     gives = said.reason in ("granted", "shadow")
-    worth = [(each["kind"], each.get("value", 0), _read_currency(each)) for each in claim.rewards if gives]
+    worth = [
+        (each["kind"], each.get("value", 0), _read_currency(each), each.get("wanted"))
+        for each in claim.rewards
+        if gives
+    ]
     if worth != list(said.worth):
         yield f"{claim.name} should be worth {worth}, not {said.worth}"
 
@@ -176,8 +180,8 @@ def _compare_uses(verdict: Verdict, decision: Any) -> Iterator[str]:
 def _agrees(seen: tuple[Any, Mapping[str, Any]], verdict: Verdict) -> bool:
     counter, use = seen
     touch = next((touch for touch in verdict.claim.touches if touch.counter == counter), None)
-    said = (use["used_before"], use["amount"], use["cap"])
-    return touch is not None and said == (verdict.before[counter], touch.amount, touch.cap)
+    said = (use["used_before"], use["amount"], use["cap"], use.get("wanted"))
+    return touch is not None and said == (verdict.before[counter], touch.amount, touch.cap, touch.wanted)
 
 
 def _compare_given(answer: Return, said: StoredReversal) -> Iterator[str]:

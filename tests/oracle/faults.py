@@ -7,12 +7,11 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
@@ -56,29 +55,17 @@ from fillip.settle.reversal import postgres as reversal_postgres
 from fillip.settle.reversal.batch import ReversalBatch
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.reversal.stage import PendingReversal
+from tests.oracle import focus
+from tests.oracle.faults_promised import FAULTS_PROMISED
+from tests.oracle.focus import narrow
 from tests.oracle.machine import Machine, Site
+from tests.oracle.planting import SEARCH, Fault, Search
+from tests.oracle.planting import plant_attribute as _attribute
+from tests.oracle.planting import plant_sql as _sql
+from tests.oracle.shop import Hindered
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-WITHIN_EXAMPLES = 1_000
-"""Most are found within some tens; those that need a limit and a campaign that go together, within hundreds."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong, and the patch that makes it so."""
-
-    name: str
-    plant: Plant
-
-
-def _sql(name: str, old: str, new: str, queries: dict[str, str] = postgres.SQL) -> Plant:
-    assert old in queries[name], f"{name}.sql has changed: plant the fault anew"
-    return lambda patch: patch.setitem(queries, name, queries[name].replace(old, new))
-
-
-def _attribute(place: object, name: str, wrong: object) -> Plant:
-    assert hasattr(place, name), f"{place} has no {name} any more: plant the fault anew"
-    return lambda patch: patch.setattr(place, name, wrong)
+WITHIN_EXAMPLES = 300
+"""Most are found within some ten."""
 
 
 async def _keep_all(
@@ -328,71 +315,122 @@ def _credit_of_each(use: CounterUse, terms: reversal.LimitTerms, *rest: Any) -> 
 
 
 FAULTS = [
-    Fault("no compare-and-set of offsets", _sql("fence", "AND p.next_offset = s.start", "")),
-    Fault("offsets stored apart from the batch", _attribute(postgres.PostgresLedger, "open", _open_apart)),
-    Fault("no dedupe", _attribute(stage, "_drop_duplicates", _keep_all)),
+    Fault("no compare-and-set of offsets", _sql("fence", "AND p.next_offset = s.start", ""), focus.ZOMBIES),
+    Fault(
+        "offsets stored apart from the batch", _attribute(postgres.PostgresLedger, "open", _open_apart), focus.CRASHES
+    ),
+    Fault("no dedupe", _attribute(stage, "_drop_duplicates", _keep_all), focus.NAMED),
     Fault(
         "a source that does not count",
         _attribute(core_event, "identify_event", lambda tenant, source, event_id: identify_event(tenant, "", event_id)),
+        focus.NAMED,
     ),
-    Fault("a reversal's own source for the one it names", _attribute(PendingReversal, "original_source", _OWN_SOURCE)),
-    Fault("instances of two sources that are one", _attribute(questing, "name_key", lambda event_id, key: event_id)),
-    Fault("< for <= under a cap", _attribute(CounterUse, "fits", property(lambda u: u.used_before + u.amount < u.cap))),
+    Fault(
+        "a reversal's own source for the one it names",
+        _attribute(PendingReversal, "original_source", _OWN_SOURCE),
+        focus.REVERSALS,
+    ),
+    Fault(
+        "instances of two sources that are one",
+        _attribute(questing, "name_key", lambda event_id, key: event_id),
+        focus.OPENED_BY,
+    ),
+    Fault(
+        "< for <= under a cap",
+        _attribute(CounterUse, "fits", property(lambda u: u.used_before + u.amount < u.cap)),
+        focus.COUNTS,
+    ),
     Fault(
         "a cap that the last grant may exceed",
         _attribute(CounterUse, "fits", property(lambda u: u.used_before < u.cap)),
+        focus.VALUES,
     ),
-    Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale)),
-    Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "", limit_rows.SQL)),
-    Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint)),
-    Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint)),
-    Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves)),
-    Fault("granted although outranked", _attribute(Winners, "find", lambda self, campaign_version: None)),
-    Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version)),
+    Fault("stale counters within a batch", _attribute(stage, "decide", _decide_on_stale), focus.COUNTS),
+    Fault("counters read without a lock", _sql("lock_counters", "FOR UPDATE OF c", "", limit_rows.SQL), focus.RACES),
+    Fault("a denial by the hint alone", _attribute(stage, "refuse_early", _deny_by_hint), focus.HINTS),
+    Fault("granted by the hint alone", _attribute(settlement, "_find_reason", _grant_by_hint), focus.HINTS),
+    Fault("a refusal that takes from its limits", _attribute(settlement, "weigh", _take_halves), focus.COUNTS),
+    Fault("granted although outranked", _attribute(Winners, "find", lambda self, campaign_version: None), focus.RIVALS),
+    Fault("ids that tell the campaign's version", _attribute(settlement, "_record", _identify_with_version), focus.ANY),
     Fault(
         "windows by the worker's clock",
         _attribute(charge, "start_window", lambda span, day, *rest: _start_window(span, date.today())),  # noqa: DTZ011
+        focus.COUNTS,
     ),
-    Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date())),
+    Fault("days in UTC", _attribute(Tenant, "local_day", lambda self, at: at.astimezone(UTC).date()), focus.COUNTS),
     Fault(
-        "users' own days in the tenant's zone", _attribute(core_event.Event, "find_day", lambda self, zone: self.day)
+        "users' own days in the tenant's zone",
+        _attribute(core_event.Event, "find_day", lambda self, zone: self.day),
+        focus.OWN_DAYS,
     ),
-    Fault("a book that asks for nobody's zone", _attribute(Book, "zoned_actions", frozenset())),
-    Fault("rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns())),
-    Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC"))),
+    Fault("a book that asks for nobody's zone", _attribute(Book, "zoned_actions", frozenset()), focus.OWN_DAYS),
+    Fault(
+        "rules that read now for an event's time", _attribute(reader, "count_ns", lambda _: time.time_ns()), focus.TIMES
+    ),
+    Fault("hours in UTC", _attribute(timeline, "tell_minute", lambda at, zone: tell_minute(at, "UTC")), focus.TIMES),
     Fault(
         "rewards that end with a day in UTC",
         _attribute(PeriodEnd, "find", lambda self, at, zone, own: _find_end(self, at, "UTC", "UTC")),
+        focus.DATES,
     ),
     Fault(
         "rewards that end with the tenant's day where they end with the user's",
         _attribute(PeriodEnd, "find", lambda self, at, zone, own: _find_end(self, at, zone, None)),
+        focus.OWN_DATES,
     ),
-    Fault("a day that ends in UTC", _attribute(definition, "find_last", lambda day, time_zone: find_last(day, "UTC"))),
-    Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten)),
-    Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one)),
-    Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on)),
+    Fault(
+        "a day that ends in UTC",
+        _attribute(definition, "find_last", lambda day, time_zone: find_last(day, "UTC")),
+        focus.TIMES,
+    ),
+    Fault("a quest's window without its end", _attribute(instance, "add_span", _shorten), focus.QUESTS),
+    Fault("an event that counts for one instance only", _attribute(questing, "advance", _serve_one), focus.OPENED_BY),
+    Fault("a quest instance completed twice", _attribute(instance, "meet", _count_on), focus.QUESTS),
     Fault(
         "steps forgotten by a new version",
         _attribute(instance, "carry", lambda state, needed: replace(state, done=0, needed=needed)),
+        focus.MIGRATIONS,
     ),
-    Fault("late days of a streak that never join", _attribute(instance, "is_closed", _close_behind)),
-    Fault("late days of a streak that always join", _attribute(instance, "is_closed", lambda *said: False)),
-    Fault("a value that counts twice", _attribute(step, "add_value", lambda marks, value: (*marks, value))),
-    Fault("a reversal that forgets who else had the value", _attribute(instance, "add_event", _forget_repeats)),
-    Fault("an instance that another follows goes on", _attribute(instance, "_close", lambda each, follower: each)),
     Fault(
-        "kept instances under the newest version", _attribute(instance.QuestEvent, "under", lambda self, version: self)
+        "late days of a streak that never join", _attribute(instance, "is_closed", _close_behind), focus.DAYS_IN_A_ROW
     ),
-    Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first)),
-    Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null)),
-    Fault("a limit's key ignored", _attribute(charge, "_read_key", _ignore_key)),
-    Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False))),
-    Fault("granted although held out", _attribute(Tenant, "holds_out", lambda self, user_id: False)),
-    Fault("steps of a user who is held out", _attribute(settlement, "_list_requests_of", _advance_held_out)),
+    Fault(
+        "late days of a streak that always join",
+        _attribute(instance, "is_closed", lambda *said: False),
+        focus.DAYS_IN_A_ROW,
+    ),
+    Fault(
+        "a value that counts twice", _attribute(step, "add_value", lambda marks, value: (*marks, value)), focus.DISTINCT
+    ),
+    Fault(
+        "a reversal that forgets who else had the value",
+        _attribute(instance, "add_event", _forget_repeats),
+        focus.DISTINCT,
+    ),
+    Fault(
+        "an instance that another follows goes on",
+        _attribute(instance, "_close", lambda each, follower: each),
+        focus.QUESTS,
+    ),
+    Fault(
+        "kept instances under the newest version",
+        _attribute(instance.QuestEvent, "under", lambda self, version: self),
+        focus.MIGRATIONS,
+    ),
+    Fault("instances found for one step only", _attribute(route.Route, "find", _find_for_first), focus.ROUTES),
+    Fault("instances without the attribute not found", _attribute(route.Route, "find", _find_no_null), focus.ROUTES),
+    Fault("a limit's key ignored", _attribute(charge, "_read_key", _ignore_key), focus.KEYS),
+    Fault("granted in a pause", _attribute(CampaignVersion, "is_paused", property(lambda self: False)), focus.PAUSES),
+    Fault("granted although held out", _attribute(Tenant, "holds_out", lambda self, user_id: False), focus.HOLDOUTS),
+    Fault(
+        "steps of a user who is held out",
+        _attribute(settlement, "_list_requests_of", _advance_held_out),
+        focus.HOLDOUTS,
+    ),
     Fault(
         "what every variant gets for each of them",
         _attribute(Campaign, "list_rewards", lambda self, variant: dict(enumerate(self.rewards))),
+        focus.VARIANTS,
     ),
     Fault(
         "variants that leak from one campaign into another",
@@ -401,93 +439,162 @@ FAULTS = [
             "choose_variant",
             lambda variants, tenant, campaign, user: choose_variant(variants, tenant, "", user),
         ),
+        focus.VARIANTS,
     ),
-    Fault("a quest that goes on for a control", _attribute(match_candidate, "is_control", lambda *said: False)),
+    Fault(
+        "a quest that goes on for a control",
+        _attribute(match_candidate, "is_control", lambda *said: False),
+        focus.VARIANTS,
+    ),
     Fault(
         "a variant's incentives found by how many they are",
         _sql("find_grants", _ALL_INDEXES, "d.reward_values", reversal_postgres.SQL),
+        focus.VARIANTS,
     ),
-    Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused)),
-    Fault("a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause)),
-    Fault("a launch that pays for the past", _attribute(campaigns, "plan_launch", lambda campaign, row, now: campaign)),
-    Fault("a launch without the limits of its definition", _attribute(campaigns, "put_in_force", _put_nothing)),
-    Fault("a change that forgets the launch", _attribute(campaigns, "keep_start", lambda campaign, row: campaign)),
-    Fault("granted in shadow", _attribute(CampaignVersion, "is_shadow", property(lambda self: False))),
+    Fault("events of a pause forgotten", _attribute(match_stage, "_build_candidate", _pass_over_paused), focus.PAUSES),
+    Fault(
+        "a quest that goes on in a pause", _attribute(settlement, "_list_requests_of", _advance_in_pause), focus.PAUSES
+    ),
+    Fault(
+        "a launch that pays for the past",
+        _attribute(campaigns, "plan_launch", lambda campaign, row, now: campaign),
+        focus.LATE,
+    ),
+    Fault(
+        "a launch without the limits of its definition",
+        _attribute(campaigns, "put_in_force", _put_nothing),
+        focus.OWN_LIMITS,
+    ),
+    Fault(
+        "a change that forgets the launch",
+        _attribute(campaigns, "keep_start", lambda campaign, row: campaign),
+        focus.CHANGES,
+    ),
+    Fault("granted in shadow", _attribute(CampaignVersion, "is_shadow", property(lambda self: False)), focus.SHADOWS),
     Fault(
         "a launch that finds what its shadow began",
         _attribute(CampaignVersion, "quest_id", property(lambda self: self.campaign_id)),
+        focus.SHADOWS,
     ),
-    Fault("a shadow that is told before all else", _attribute(settlement, "_find_reason", _tell_shadow_first)),
+    Fault(
+        "a shadow that is told before all else",
+        _attribute(settlement, "_find_reason", _tell_shadow_first),
+        focus.SHADOWS,
+    ),
     Fault(
         "a shadow that does not tell what it would give",
         _attribute(rows, "_list_values", lambda settled: _list_values(settled) if settled.incentives else []),
+        focus.SHADOWS,
     ),
     Fault(
         "a reversal of what a shadow began",
         _attribute(questing.InstanceKey, "is_of_shadow", property(lambda self: False)),
+        focus.SHADOWS,
     ),
-    Fault("late events granted", _attribute(match_stage, "is_late", lambda event: False)),
-    Fault("a reversal without giving back", _attribute(reversal, "give_back", lambda *said: [])),
+    Fault("late events granted", _attribute(match_stage, "is_late", lambda event: False), focus.LATE),
+    Fault("a reversal without giving back", _attribute(reversal, "give_back", lambda *said: []), focus.GIVEN_BACK),
     Fault(
         "a reversal applied twice",
         _attribute(
             reversal_batch, "weigh_reversal", lambda order, past: _weigh_reversal(order, reversal.ReversedSoFar())
         ),
+        focus.REVERSALS,
     ),
     Fault(
         "pieces of a line that are not added up",
         _attribute(reversal, "_weigh_line", lambda line, of, before: _weigh_line(line, of, reversal.TakenLine())),
+        focus.REVERSALS,
     ),
     Fault(
         "a line whose whole is forgotten",
         _attribute(
             reversal, "_weigh_line", lambda line, of, before: _weigh_line(line, of, reversal.TakenLine(before.share))
         ),
+        focus.REVERSALS,
     ),
-    Fault("a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting)),
-    Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole)),
+    Fault(
+        "a waiting reversal forgotten", _attribute(PostgresReversals, "find_waiting", _forget_waiting), focus.REVERSALS
+    ),
+    Fault("sums that keep what was taken back in part", _attribute(undoing, "_lower", _lower_the_whole), focus.UNDONE),
     Fault(
         "kept instances recounted under the newest version",
         _sql("lock_histories", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
+        focus.MIGRATIONS,
     ),
-    Fault("an ordered quest without what it began with left open", _attribute(undoing, "_is_void", _is_void_if_empty)),
-    Fault("steps that fell behind another not told", _attribute(undoing, "_list_taken", _tell_own_steps)),
-    Fault("a quest's reward kept", _attribute(ReversalBatch, "_list_lost", lambda *said: [])),
+    Fault(
+        "an ordered quest without what it began with left open",
+        _attribute(undoing, "_is_void", _is_void_if_empty),
+        focus.UNDONE,
+    ),
+    Fault("steps that fell behind another not told", _attribute(undoing, "_list_taken", _tell_own_steps), focus.UNDONE),
+    Fault("a quest's reward kept", _attribute(ReversalBatch, "_list_lost", lambda *said: []), focus.UNDONE),
     Fault(
         "a grant of the same batch that a reversal does not see",
         _attribute(ReversalBatch, "_note_grant", _forget_grant),
+        focus.REVERSALS,
     ),
     Fault(
         "a quest's step of the same batch that a reversal does not see",
         _attribute(ReversalBatch, "_note_contributions", _forget_contributions),
+        focus.UNDONE,
     ),
-    Fault("counters that stay used for the rest of the batch", _attribute(ReversalBatch, "_credit", _credit_late)),
-    Fault("an instance opened again too late for its batch", _attribute(questing.InstanceBatch, "put", _keep_closed)),
+    Fault(
+        "counters that stay used for the rest of the batch",
+        _attribute(ReversalBatch, "_credit", _credit_late),
+        focus.GIVEN_BACK,
+    ),
+    Fault(
+        "an instance opened again too late for its batch",
+        _attribute(questing.InstanceBatch, "put", _keep_closed),
+        focus.UNDONE,
+    ),
     Fault(
         "points of every currency under one cap",
         _attribute(Limit, "adds_up", lambda self, kind, currency: kind == self.reward_kind),
+        focus.CURRENCIES,
     ),
-    Fault("what is left refused", _attribute(settlement, "cut", lambda charges, values, counters: (charges, values))),
-    Fault("a rolling window that ends with its event", _attribute(Parts, "weigh", _weigh_before)),
+    Fault(
+        "what is left refused",
+        _attribute(settlement, "cut", lambda charges, values, counters: (charges, values)),
+        focus.LEFT_OVER,
+    ),
+    Fault("a rolling window that ends with its event", _attribute(Parts, "weigh", _weigh_before), focus.ROLLING),
     Fault(
         "rolling windows that stay used",
         _attribute(reversal, "CounterCredit", lambda counter, amount, part: CounterCredit(counter, amount)),
+        focus.ROLLING,
     ),
     Fault(
         "what is left asked of today's version",
         _sql("read_decided_by", "v.version = d.campaign_version", _IS_NEWEST_OF_DECIDED, reversal_postgres.SQL),
+        focus.RETURNS,
     ),
     Fault(
         "what is left asked of today's lists",
         _sql("read_lists_then", "n.version <= asked.book_version", "true", reversal_postgres.SQL),
+        focus.RETURNS,
     ),
-    Fault("a return that gives again what one before it took", _attribute(reevaluation, "reach", _reach_nothing)),
-    Fault("what is left that is not asked", _attribute(reevaluation, "read_left", lambda *said: None)),
-    Fault("the rule not asked of what is left", _attribute(reevaluation, "hold_rule", lambda *said: True)),
-    Fault("a reward that is kept, taken in part", _attribute(reversal, "reach", _reach_although_kept)),
-    Fault("what is left taken whatever it is", _attribute(reversal_batch, "is_readable", lambda *said: True)),
-    Fault("points of every currency given back", _attribute(reversal, "_measure_credit", _credit_of_each)),
-    Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False)),
+    Fault(
+        "a return that gives again what one before it took",
+        _attribute(reevaluation, "reach", _reach_nothing),
+        focus.RETURNS,
+    ),
+    Fault("what is left that is not asked", _attribute(reevaluation, "read_left", lambda *said: None), focus.RETURNS),
+    Fault(
+        "the rule not asked of what is left", _attribute(reevaluation, "hold_rule", lambda *said: True), focus.RETURNS
+    ),
+    Fault("a reward that is kept, taken in part", _attribute(reversal, "reach", _reach_although_kept), focus.RETURNS),
+    Fault(
+        "what is left taken whatever it is",
+        _attribute(reversal_batch, "is_readable", lambda *said: True),
+        focus.RETURNS,
+    ),
+    Fault(
+        "points of every currency given back",
+        _attribute(reversal, "_measure_credit", _credit_of_each),
+        focus.CURRENCIES,
+    ),
+    Fault("a reward granted that was over", _attribute(Reward, "is_over", lambda *said: False), focus.DATES),
     Fault(
         "a reward granted that is just over",
         _attribute(
@@ -495,70 +602,68 @@ FAULTS = [
             "is_over",
             lambda self, at, received_at, tenant, own: (self.expire_at(at, tenant, own) or received_at) < received_at,
         ),
+        focus.DATES,
     ),
     Fault(
         "a backfill that decides what a worker has",
         _sql("read_events", ">= $3 AS decided_since", ">= $3 AND false AS decided_since", past_postgres.SQL),
+        focus.BACKFILLS,
     ),
     Fault(
         "a backfill that grants what was taken back",
         _sql("read_events", ") AS reversed", ") AND false AS reversed", past_postgres.SQL),
+        focus.BACKFILLS,
     ),
     Fault(
         "a backfill that decides all once more",
         _sql("take_events", past_postgres.SQL["take_events"], _ALL_TAKEN, past_postgres.SQL),
+        focus.BACKFILLS,
     ),
     Fault(
         "a portion without its mark",
         _sql("keep", "events_done = $4", "events_done = events_done + 0 * $4::bigint", past_postgres.SQL),
+        focus.BACKFILLS,
     ),
     Fault(
         "a backfill that goes on although another has it",
         _sql("fence", "AND run_id = $3", "AND $3::uuid IS NOT NULL", past_postgres.SQL),
+        focus.BACKFILLS,
     ),
     Fault(
         "the last event before a launch that is nobody's",
         _sql("find_bounds", "p.next_offset)", "p.next_offset - 1)", past_postgres.SQL),
+        focus.BACKFILLS,
     ),
-    Fault("the past dated by its receipt", _attribute(BackfillWalk, "_read_event", _date_by_receipt)),
+    Fault("the past dated by its receipt", _attribute(BackfillWalk, "_read_event", _date_by_receipt), focus.BACKFILLS),
     Fault(
         "a backfill that takes from no limit",
         _attribute(past_walk, "narrow_book", lambda *said: replace(_narrow_book(*said), limits={})),
+        focus.BACKFILLS,
     ),
     Fault(
         "a backfill that knows no earlier winner",
         _attribute(past_postgres.PostgresPast, "read_grants", _forget_grants),
+        focus.RIVALS_OF_OLD,
     ),
-    Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number)),
+    Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number), focus.ANY),
+    *FAULTS_PROMISED,
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]
 """Found within seconds: asked on every run of the tests."""
 
 
-def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> str:
-    """What the state machine says of a planted fault; "" when it found nothing."""
-    machine: type[Machine] = type(
-        "Faulty", (Machine,), {"site": site, "bites": Tally(), "differences": [], "planted": True}
-    )
+def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> Search:
+    """What the state machine says of a planted fault. Raises what hindered it, if it found nothing."""
+    cut = narrow(fault.focus) if fault.focus else {}
+    shared = {"site": site, "bites": Tally(), "differences": [], "planted": True}
+    machine: type[Machine] = type("Faulty", (Machine,), shared | cut)
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
         try:
-            run_state_machine_as_test(
-                machine,
-                settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=30,
-                    deadline=None,
-                    database=None,
-                    phases=(Phase.generate,),
-                    report_multiple_bugs=False,
-                    print_blob=False,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            run_state_machine_as_test(machine, settings=settings(SEARCH, max_examples=examples))
         except Exception as error:
-            hindered = isinstance(error, Flaky) or str(error).startswith("hindered")
+            hindered = isinstance(error, Flaky | Hindered) or str(error).startswith("hindered")
             if hindered and not machine.differences:
                 raise
             machine.differences.append(f"{type(error).__name__}: {error}")
-    return next(iter(machine.differences), "")
+    return Search(next(iter(machine.differences), ""), machine.sequences)

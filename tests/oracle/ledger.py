@@ -49,7 +49,7 @@ def _read_decision(row: Mapping[str, Any], shared: Collection[str]) -> Stored:
     uses = tuple(row["limits"])
     counters = tuple(_name_counter(use, "" if use["limit_id"] in shared else row["user_id"]) for use in uses)
     who = (_name(row), row["user_id"], row["outcome"], row["reason"])
-    worth = tuple((each["kind"], each["value"], each["currency"]) for each in row["reward_values"])
+    worth = tuple((each["kind"], each["value"], each["currency"], each.get("wanted")) for each in row["reward_values"])
     return Stored(*who, uses, counters, row["campaign_version"], row["variant"], row["shadow"], worth)
 
 

@@ -134,12 +134,11 @@ class Tills:
                     if not longest:
                         return claim
                     values[longest[-1]] -= 1
-        rewards = tuple({**r, "value": v} if "value" in r else r for r, v in zip(claim.rewards, values, strict=True))
-        touches = tuple(
-            replace(t, amount=sum(r.get("value", 0) for r in rewards if is_counted(r, t.counts))) if t.counts else t
-            for t in claim.touches
+        rewards = tuple(
+            {**reward, "value": value, "wanted": reward["value"]} if reward.get("value", 0) != value else reward
+            for reward, value in zip(claim.rewards, values, strict=True)
         )
-        return replace(claim, rewards=rewards, touches=touches)
+        return replace(claim, rewards=rewards, touches=tuple(_lower(touch, rewards) for touch in claim.touches))
 
     def _weigh(self, touch: Touch) -> int:
         """What is used; of rolling windows the most in any of so many parts that hold the event's."""
@@ -162,6 +161,14 @@ class Tills:
         for undone in undoing.undone:
             if undone.lost and (name := (undone.campaign, undone.instance, undone.lost)) in self.granted:
                 yield name, WHOLE
+
+
+def _lower(touch: Touch, rewards: tuple[Document, ...]) -> Touch:
+    """What a grant of these rewards takes, and what it wanted where that is more."""
+    if touch.counts is None:
+        return touch
+    amount = sum(reward.get("value", 0) for reward in rewards if is_counted(reward, touch.counts))
+    return touch if amount == touch.amount else replace(touch, amount=amount, wanted=touch.amount)
 
 
 def ask_again(claim: Claim, before: Taken, share: Fraction, left: Document | None) -> Taken:

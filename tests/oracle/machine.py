@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -172,6 +172,8 @@ class Machine(RuleBasedStateMachine):
     site: ClassVar[Site]
     bites: ClassVar[Counter[str]]  # what came up, over all examples: a fault that never bit was never tested
     differences: ClassVar[list[str]]  # what was found to be wrong: only that is a find, not a batch that was hindered
+    catalogue: ClassVar[Mapping[str, Mapping[str, Any]]] = CAMPAIGNS  # those that may come later
+    sequences: ClassVar[int] = 0
     planted = False  # whether a fault was: it may be what hinders a batch, which ends the example and is no find
     shop: Shop
     is_open = False
@@ -184,7 +186,8 @@ class Machine(RuleBasedStateMachine):
         limits=st.lists(CAPPED, min_size=1, max_size=2, unique_by=lambda limit: limit[0]),
         size=st.sampled_from(SIZES),
     )
-    def open(self, clock: str, campaigns: set[str], limits: list[tuple[str, int]], size: int) -> None:
+    def open(self, clock: str, campaigns: set[str], limits: Sequence[tuple[str, int]], size: int) -> None:
+        type(self).sequences += 1
         self.log = MemoryLog("", 2)
         self.next = [0, 0]
         self.sent: list[tuple[int, dict[str, Any]]] = []
@@ -480,7 +483,7 @@ class Machine(RuleBasedStateMachine):
         self._send(*self.sent[-1])
         self.produce([said] * more)
 
-    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS)
+    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS and self._list_others())
     @rule(
         which=st.integers(0, len(CAMPAIGNS) - 1),
         said=SAID,
@@ -495,7 +498,7 @@ class Machine(RuleBasedStateMachine):
         """
         campaigns = self.shop.book.campaigns
         in_shadow = sorted(campaigns.keys() - self._list_launched())
-        others = sorted(CAMPAIGNS.keys() - campaigns.keys())
+        others = self._list_others()
         campaign_id = in_shadow[0] if in_shadow else others[which % len(others)]
         self._drain()
         if not in_shadow:
@@ -510,7 +513,7 @@ class Machine(RuleBasedStateMachine):
             self._send(*again)
             self.produce([said] * times)
 
-    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS)
+    @precondition(lambda self: self.is_open and len(self.shop.book.campaigns) < MOST_CAMPAIGNS and self._list_others())
     @rule(
         which=st.integers(0, len(CAMPAIGNS) - 1),
         said=SAID,
@@ -536,8 +539,7 @@ class Machine(RuleBasedStateMachine):
         before = len(self.sent)
         self.produce([*[said] * times, *burst, SMALL, said])
         self._drain()
-        campaigns = self.shop.book.campaigns
-        others = sorted(CAMPAIGNS.keys() - campaigns.keys() - STARTING)
+        others = [name for name in self._list_others() if name not in STARTING]
         campaign_id = others[which % len(others)]
         since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
         self._run(self.shop.launch_past(campaign_id, CAMPAIGNS[campaign_id], since))
@@ -590,6 +592,10 @@ class Machine(RuleBasedStateMachine):
                 self._consume(readable[which % len(readable)])
         while backfill.hanging:
             self._wake(backfill, backfill.hanging.pop())
+
+    def _list_others(self) -> list[str]:
+        """The campaigns that may still come."""
+        return sorted(self.catalogue.keys() - self.shop.book.campaigns.keys())
 
     def _list_launched(self) -> list[str]:
         return sorted(name for name, each in self.shop.book.campaigns.items() if each["state"] != "shadow")

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from tests.oracle.cel import RuleFails, evaluate, read_attributes, read_event
 from tests.oracle.claim import Answer, Claim, Document, Touch, is_counted, set_against
+from tests.oracle.dates import date_reward
 from tests.oracle.ids import draw_variant, hash_parts, is_held_out, name_event
 from tests.oracle.quest import Meeting, QuestLog
 from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
@@ -256,7 +257,9 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         meeting = _read_meeting(seen, campaign_id, number, definition, roles)
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             variant = _find_variant(seen, campaign_id, definition)
-            rewards, worthless = appraise(definition, variant, seen.event["type"], read_roots(seen))
+            valued, worthless = appraise(definition, variant, seen.event["type"], read_roots(seen))
+            own_zone = seen.book.zones.get(seen.event["subject"])
+            rewards = tuple(date_reward(each, seen.occurred_at, seen.book.tenant, own_zone) for each in valued)
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
             earns_nothing = worthless or _tell_bar(seen, campaign_id, definition) or _is_in_shadow(seen, campaign_id)
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
@@ -295,15 +298,7 @@ def _is_held_out(seen: Seen) -> bool:
 
 def _is_over(seen: Seen, reward: Document) -> bool:
     """Whether a reward had expired when the broker took the event that would earn it."""
-    if seen.book.tenant["clock"] == "history":
-        return False
-    if "expires" in reward:  # with a day, month or year so many after the event's
-        zone = reward["expires"].get("zone")
-        last = end_period(local_day(seen, zone), **{"after": 0} | reward["expires"])
-        return last < seen.received_at.astimezone(ZoneInfo(find_zone(seen, zone))).date()
-    if "expires_after_s" not in reward:
-        return False
-    return seen.occurred_at + timedelta(seconds=reward["expires_after_s"]) <= seen.received_at
+    return reward["ends"] is not None and reward["ends"] <= seen.received_at
 
 
 def _is_open(seen: Seen, campaign: Document, definition: Document) -> bool:
@@ -408,9 +403,11 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
             continue
         counts = (kind, limit.get("currency")) if kind else None
         counted = [each for each in rewards if counts is None or is_counted(each, counts)]
+        if pool := limit.get("pool"):
+            counted = [each for each in counted if each.get("pool") == pool]
         if counted:
             by_value = limit["measure"] == "value"
-            amount = sum(each.get("value", 0) for each in counted) if by_value else 1
+            amount = sum(each.get("value", 0) for each in counted) if by_value else len(counted) if pool else 1
             place = _find_part(seen, limit["rolling_s"]) if "rolling_s" in limit else None
             name = (limit_id, *_name_counter(seen, limit))
             yield Touch(name, amount, limit["cap"], counts if by_value else None, place, limit.get("over") == "partial")
@@ -426,20 +423,6 @@ def _find_part(seen: Seen, rolling_s: int) -> tuple[int, int]:
     """In which part of a rolling window an event lies, and how many parts behind count it: a part is a 360th, in whole seconds."""
     part_s = max(1, math.ceil(rolling_s / 360))
     return math.floor(seen.occurred_at.timestamp() / part_s), math.ceil(rolling_s / part_s)
-
-
-def end_period(day: date, end_of: str, after: int, zone: str | None = None) -> date:
-    """The last day of the day, month or year so many after that of a day, in whatever zone that is one."""
-    if end_of == "day":
-        return day + timedelta(days=after)
-    while after >= 0:  # to the beginning of the next, once more each time
-        day = (
-            day.replace(year=day.year + 1, month=1, day=1)
-            if end_of == "year"
-            else (day.replace(day=28) + timedelta(4)).replace(day=1)
-        )
-        after -= 1
-    return day - timedelta(days=1)
 
 
 def local_day(seen: Seen, zone: str | None = None) -> date:

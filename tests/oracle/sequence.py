@@ -35,8 +35,8 @@ class Stored:
     version: int  # of the campaign
     variant: str | None
     shadow: bool
-    worth: tuple[tuple[str, int, str | None], ...]
-    """(kind, value, currency) of each reward that it gives, or would give were its campaign not in shadow"""
+    worth: tuple[tuple[str, int, str | None, int | None], ...]
+    """(kind, value, currency, the value that was wanted where a limit had less left) of each reward that it gives, or would give were its campaign not in shadow"""
 
     @property
     def moves(self) -> bool:

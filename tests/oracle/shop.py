@@ -24,6 +24,7 @@ from tests.oracle.model import Book, give_start
 from tests.oracle.said import USERS
 
 ANY = {"If-Match": "*"}
+MANY_CODES = 2_000
 ACTIONS = {
     "BUY": {
         "type": "object",
@@ -33,6 +34,10 @@ ACTIONS = {
     "JOIN": {"type": "object", "properties": {"shop": {"type": "string"}}},
 }
 USER_SCHEMA = {"type": "object", "properties": {"tier": {"type": "string"}}}
+
+
+class Hindered(Exception):
+    """The API could not answer now, which says nothing of what it would have answered."""
 
 
 class Plane:
@@ -88,16 +93,20 @@ class Shop:
     book: Book
     books: dict[int, Book] = field(default_factory=dict)
     version: int = 0
+    pools: set[str] = field(default_factory=set)
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """One request; anything but success fails the test."""
         answer = await self.client.request(method, path, json=body, headers=ANY)
+        if answer.status_code == 503:
+            raise Hindered(f"{method} {path}: {answer.text}")
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
     async def launch(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
         """Make a campaign and let it run: of a live tenant from now on, unless it says since when."""
         launched_at = datetime.now(UTC).isoformat() if self.book.tenant["clock"] == "live" else None
+        await self._stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
         launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
@@ -107,6 +116,7 @@ class Shop:
 
     async def launch_past(self, campaign_id: str, definition: Mapping[str, Any], since: datetime) -> None:
         """Make a campaign and let it run, with a backfill of what it missed."""
+        await self._stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         at = since.isoformat()
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch", {"backfill_from": at})
@@ -117,6 +127,7 @@ class Shop:
 
     async def try_out(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
         """Make a campaign that is in shadow: it does not start before whatever comes."""
+        await self._stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/shadow")
         tried = {"state": "shadow", "definition": definition, "version": 1}
@@ -164,6 +175,7 @@ class Shop:
 
     async def cap(self, limit: Mapping[str, Any]) -> None:
         """Make a limit, or change its cap."""
+        await self._stock(limit)
         if limit["limit_id"] in self.book.limits:
             await self.call("PUT", f"/v1/limits/{limit['limit_id']}", limit)
         else:
@@ -190,6 +202,17 @@ class Shop:
         await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes, "time_zone": time_zone})
         users, zones = dict(self.book.users) | {user_id: attributes}, dict(self.book.zones) | {user_id: time_zone}
         self.book = replace(self.book, users=users, zones=zones)
+
+    async def _stock(self, document: Mapping[str, Any]) -> None:
+        """Make the pools that a definition or a limit names, with more codes than are ever given here."""
+        named = {each["pool"] for each in (document, *document.get("rewards", ())) if "pool" in each}
+        for pool in named - self.pools:
+            await self.call("POST", "/v1/coupon-pools", {"pool_id": pool, "name": pool})
+            codes = "".join(f"{pool}-{number}\n" for number in range(MANY_CODES))
+            headers = ANY | {"Content-Type": "text/csv"}
+            answer = await self.client.post(f"/v1/coupon-pools/{pool}/codes", content=codes, headers=headers)
+            assert answer.is_success, answer.text
+            self.pools.add(pool)
 
     async def _note(self, **changed: Mapping[str, Any]) -> None:
         parts = {name: dict(getattr(self.book, name)) | dict(new) for name, new in changed.items()}

@@ -1,7 +1,8 @@
-"""What stands at the end, the model's answer against the ledger's: incentives, counters, badges, wallets and quest instances."""
+"""What stands at the end, the model's answer against the ledger's: incentives, counters, badges, wallets with their lots, and quest instances."""
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -25,6 +26,7 @@ def compare_standing(
             *_list_incentives(tills),
             *_list_counters(tills),
             *_list_wallets(tills),
+            *_list_lots(tills),
             *_list_instances(tills, quests),
         ]
     )
@@ -38,7 +40,21 @@ def _list_incentives(tills: Tills) -> Standing:
     for name, claim in tills.granted.items():
         for reward in claim.rewards:
             value, gone = reach(claim, reward, tills.taken[name])
-            yield ("incentive", *name, reward["index"]), ["reversed" if gone else "granted", value]
+            stands = ["reversed" if gone else "granted", value, _count_us(reward["ends"])]
+            yield ("incentive", *name, reward["index"]), stands
+
+
+def _list_lots(tills: Tills) -> Standing:
+    """When the points of each incentive can be spent, and when they expire."""
+    for name, claim in tills.granted.items():
+        for reward in claim.rewards:
+            if reward["kind"] == "points":
+                yield ("lot", *name, reward["index"]), [_count_us(reward["opens"]), _count_us(reward["ends"])]
+
+
+def _count_us(instant: datetime | None) -> int | None:
+    """Since 1970."""
+    return None if instant is None else (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _list_counters(tills: Tills) -> Standing:
@@ -48,7 +64,7 @@ def _list_counters(tills: Tills) -> Standing:
 
 
 def _list_wallets(tills: Tills) -> Standing:
-    """Nobody spends: what was not taken back is there."""
+    """Nobody spends: what was not taken back is there, or comes."""
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for name, claim in tills.granted.items():
         for reward in claim.rewards:

@@ -11,6 +11,7 @@ from fillip.core.campaign.period_end import PeriodEnd
 from fillip.core.campaign.reward import Reward
 from tests.builders import build_tenant
 from tests.oracle.catalogue import OWN_ZONES
+from tests.oracle.dates import date_reward
 from tests.oracle.faults import FAULTS
 from tests.oracle.model import Book, Seen, _is_over
 
@@ -35,7 +36,7 @@ def check(hour, came, ends, zone, own):
     tenant = {"tenant_id": "acme", "time_zone": zone, "clock": "live"}
     book = Book(tenant=tenant, actions={}, campaigns={}, zones={"ann": own})
     event = {"id": "e", "source": "/till", "type": "BUY", "subject": "ann", "time": at.isoformat(), "data": {}}
-    models = _is_over(Seen(event, received_at, book, 0), {"kind": "cashback", "expires": ends})
+    models = _is_over(Seen(event, received_at, book, 0), date_reward({"expires": ends}, at, tenant, own))
     reward = Reward("cashback", 5, "EUR", expires=convert(ends, PeriodEnd))
     assert reward.is_over(at, received_at, build_tenant(time_zone=zone, clock="live"), own) == models
 

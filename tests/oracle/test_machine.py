@@ -9,8 +9,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import NewDatabase
 from tests.oracle.extremes import ExtremeMachine
-from tests.oracle.faults import QUICK, Fault, find
+from tests.oracle.faults import QUICK, find
 from tests.oracle.machine import BITES, Machine, Site, two_grants_an_event
+from tests.oracle.planting import Fault
 
 EXAMPLES = 150
 """Of each half; the two halves run side by side."""
@@ -58,4 +59,4 @@ def test_it_agrees_among_events_at_and_beyond_every_bound_too(oracle_site: Site)
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_found(oracle_site: Site, fault: Fault):
-    assert find(oracle_site, fault)
+    assert find(oracle_site, fault).said

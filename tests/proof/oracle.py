@@ -1,15 +1,12 @@
-"""The state machine's long run, and the mutation gate; `python -m tests.proof.oracle` runs the gate alone."""
+"""The state machine's long run, and the mutation gate; `python -m tests.proof.oracle [PART OF A FAULT'S NAME ...]` runs the gate alone."""
 
 import logging
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import psycopg
 import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -18,47 +15,30 @@ from rich.console import Console
 from fillip.app.up import stop_on_signals
 from fillip.embedded.servers import Servers
 from fillip.figures import Figure, at_least, expect, note, open_screen, show_figures
-from fillip.migrations import migrate
-from tests.oracle.faults import FAULTS, find
-from tests.oracle.machine import BITES, RARE, Machine, Site, two_grants_an_event
+from tests.oracle.machine import BITES, RARE, Machine, Site
+from tests.proof.gate import NAMES, find_faults, open_site
 
 EXAMPLES = 1_500
 
 
 def prove_oracle(postgres_dsn: str, screen: Console) -> list[Figure]:
-    """Run both in a database of their own on this server."""
-    with _open_site(postgres_dsn) as site:
-        return [*_run_long(site, screen), *_find_faults(site, screen)]
+    """Run both in databases of their own on this server."""
+    with open_site(postgres_dsn, "oracle") as site:
+        figures = _run_long(site, screen)
+    return [*figures, *find_faults(postgres_dsn, screen)]
 
 
-def prove_gate(screen: Console) -> list[Figure]:
-    """Run the mutation gate on servers of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="fillip-proof-") as folder,
-        Servers(Path(folder) / "state") as addresses,
-        _open_site(addresses.postgres_dsn) as site,
-    ):
-        return _find_faults(site, screen)
-
-
-@contextmanager
-def _open_site(postgres_dsn: str) -> Iterator[Site]:
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE oracle")
-    dsn = f"{postgres_dsn.rpartition('/')[0]}/oracle"
-    migrate(dsn)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
-    )  # workers tell of each book
-    site = Site(dsn)
-    try:
-        with two_grants_an_event():
-            yield site
-    finally:
-        site.close()
+def prove_gate(screen: Console, wanted: Sequence[str]) -> list[Figure]:
+    """Run the mutation gate on servers of its own; of the faults whose names have one of these texts in them, where there are any."""
+    names = [name for name in NAMES if not wanted or any(part in name for part in wanted)]
+    with tempfile.TemporaryDirectory(prefix="fillip-proof-") as folder, Servers(Path(folder) / "state") as addresses:
+        return find_faults(addresses.postgres_dsn, screen, names)
 
 
 def _run_long(site: Site, screen: Console) -> list[Figure]:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )  # workers tell of each book
     screen.print(f"[dim]state machine: {EXAMPLES:,} examples[/]")
     bites = Counter[str]()
     machine = type("Long", (Machine,), {"site": site, "bites": bites, "differences": []})
@@ -82,28 +62,8 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
     return [expect(f"ledger unlike the model, in {EXAMPLES:,} examples", "none", said), *figures]
 
 
-def _find_faults(site: Site, screen: Console) -> list[Figure]:
-    missed, seconds = [], []
-    for fault in FAULTS:
-        began = time.monotonic()
-        try:
-            said = find(site, fault).partition("\n")[0]
-        except Exception as hindrance:  # the others are to be looked for all the same
-            screen.print(f"[red]{fault.name}: hindered by {hindrance!r}[/]", highlight=False, soft_wrap=True)
-            said = ""
-        took_s = round(time.monotonic() - began, 1)
-        screen.print(f"[dim]{fault.name}, {took_s} s: {said[:90] or 'NOT FOUND'}[/]", highlight=False, soft_wrap=True)
-        seconds.append(note(f"planted fault: {fault.name}", took_s, "s"))
-        missed += [] if said else [fault.name]
-    return [
-        *seconds,
-        expect("planted faults found", len(FAULTS), len(FAULTS) - len(missed)),
-        expect("planted faults missed", "none", ", ".join(missed) or "none"),
-    ]
-
-
 if __name__ == "__main__":
     with stop_on_signals():
         screen = open_screen()
-        ok = show_figures("proof: planted faults", "faults", prove_gate(screen), screen)
+        ok = show_figures("proof: planted faults", "faults", prove_gate(screen, sys.argv[1:]), screen)
         sys.exit(0 if ok else 1)
