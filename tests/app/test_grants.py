@@ -93,3 +93,16 @@ async def test_what_can_not_be_granted_by_hand_is_refused_with_the_cure_and_take
         await world.order("quest", "launch")
         refused = await world.client.post(PATH, json=ask("g3", "quest"))
         assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "/campaign_id")
+
+
+async def test_it_counts_by_the_days_of_the_user(database: str, servers: Addresses) -> None:
+    async with open_world(database, servers) as world:
+        await open_shop(world)
+        ada = {"attributes": {}, "time_zone": "Pacific/Kiritimati"}
+        assert (await world.client.put("/v1/users/ada", json=ada)).is_success
+        await world.launch("welcome", action="BUY", rule="event.cents > 100000")
+        await cap(world, "daily", scope="user_in_campaign", span="day", zone="user")
+        told = await world.decide(PATH, ask("g1"))
+        decision = await world.read(f"/v1/decisions/{told['decision_id']}")
+        [use] = decision["limits"]
+        assert (use["time_zone"], use["resets_at"][11:16]) == ("Pacific/Kiritimati", "10:00")

@@ -148,8 +148,7 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     event, book = eligibility.event, eligibility.event.book
     refusals.add_closed(eligibility.index, eligibility.open_set, eligibility.mine)
     known = users.get((event.tenant_id, event.user_id))
-    if known and known.time_zone:
-        event = replace(event, user_time_zone=known.time_zone)
+    event = _give_zone(event, known)
     stored = known if eligibility.open_set.uses_user else None
     user: Attributes | None = json.decode(stored.attributes) if stored else None
     typed_user: Attributes | None = {}
@@ -180,11 +179,14 @@ def _meet(eligibility: _Eligibility, users: Mapping[tuple[str, str], StoredUser]
     return Match(event, candidates, user, versions, user_revision=revision, late=is_late(event))
 
 
+def _give_zone(event: Event, known: StoredUser | None) -> Event:
+    """The event with its user's own time zone, if any."""
+    return replace(event, user_time_zone=known.time_zone) if known and known.time_zone else event
+
+
 def _meet_asked(event: Event, users: Mapping[tuple[str, str], StoredUser], refusals: Refusals) -> Match | None:
     """The campaign that a grant by hand or a repair names, whatever its rule, schedule and cohorts are; None where it can do nothing so."""
-    known = users.get((event.tenant_id, event.user_id))
-    if known and known.time_zone:
-        event = replace(event, user_time_zone=known.time_zone)
+    event = _give_zone(event, users.get((event.tenant_id, event.user_id)))
     find = _find_granted if event.action == GRANT else _find_repaired
     candidate = find(event, refusals)
     return Match(event, [candidate], late=is_late(event)) if candidate else None
