@@ -13,19 +13,23 @@ from fillip.core.backfill import BackfillOrder
 from fillip.core.backtest.past import Mark
 from fillip.core.book.book import Book, Unbuilt
 from fillip.core.errors import Fenced, Retry
+from fillip.core.event import Event, Rejection
+from fillip.core.match.candidate import Match
 from fillip.core.ports import Caller
 from fillip.http.history_query import HistoryEvent
 from fillip.manage.backfill.postgres import ask_again, begin_turn, end_turn
 from fillip.manage.backfill.told import AllDone, BackfillTold
 from fillip.manage.store.postgres import transaction
 from fillip.manage.store.tables.past import backfill as table
-from fillip.match import Meet
+from fillip.match import Meet, Resolve
+from fillip.match.merged_postgres import PostgresMerged
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
 from fillip.settle.backfill import BackfillWalk, CampaignPaused, Portion, SettlePast
 from fillip.settle.backfill.postgres import PostgresBackfill
 from fillip.settle.backfill.stage import PastTransaction
+from tests.oracle.own_events import GRANT
 from tests.oracle.reversal import REVERSAL
 from tests.oracle.workers import CALLS, Died, MortalLedger
 
@@ -59,7 +63,7 @@ def list_past(
             data=event["data"],
         )
         for partition, offset, event in sorted(told.values(), key=lambda each: each[:2])
-        if event["type"] != REVERSAL
+        if event["type"] not in (REVERSAL, GRANT)  # of none of the campaign's actions
     ]
 
 
@@ -143,8 +147,12 @@ class Turn:
         self._backfill = PostgresBackfill(pool, order, topic)
         self.ledger = MortalLedger(self._backfill, lambda spans: self._note())
         self._settle = NotedSettle(self.ledger, order)
-        self._meet = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
+        self._resolve = Resolve(PostgresMerged(pool))
+        self._match = Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None)
         self._books = books
+
+    async def _meet(self, events: Sequence[Event | Rejection]) -> Sequence[Match | Rejection]:
+        return await self._match(await self._resolve(events))
 
     async def read(self) -> None:
         """How far the one before came."""

@@ -1,7 +1,9 @@
 -- Breaches of the invariants in one tenant's ledger, each recounted from events and incentives: every column has to be 0.
 -- Keys of limits are recounted where they are an attribute of the event, as it is or in upper case.
 WITH granted AS (
-    SELECT d.decision_id, d.campaign_id, d.user_id, e.action, e.attributes, i.kind, i.currency,
+    SELECT d.decision_id, d.campaign_id, coalesce(m.merged_into, d.user_id) AS user_id, e.attributes,
+           CASE e.action WHEN 'fillip.grant' THEN coalesce(v.definition ->> 'action', 'fillip.redemption') ELSE e.action END AS action,
+           i.kind, i.currency,
            i.value - CASE WHEN g.back THEN i.reversed_value ELSE 0 END AS value,
            g.back AND i.state = 'reversed' AS gone, bool_and(g.back AND i.state = 'reversed') OVER (PARTITION BY i.decision_id) AS all_gone,
            v.definition -> 'rewards' -> i.reward_index ->> 'pool' AS pool, e.occurred_at, t.time_zone, d.limits
@@ -11,6 +13,7 @@ WITH granted AS (
     CROSS JOIN LATERAL (SELECT coalesce((v.definition ->> 'give_back')::bool, true) AS back) g
     JOIN event_met e ON e.tenant_id = d.tenant_id AND e.event_key = d.event_key
     JOIN tenant t ON t.tenant_id = d.tenant_id
+    LEFT JOIN user_merge m ON m.tenant_id = d.tenant_id AND m.user_id = d.user_id
     WHERE i.tenant_id = %(tenant)s
 ), subject AS (
     SELECT l.limit_id, CASE WHEN l.pool IS NULL THEN l.measure ELSE 'codes' END AS measure, g.decision_id, g.value, g.gone, g.all_gone,

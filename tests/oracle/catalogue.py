@@ -45,6 +45,10 @@ def _simple(name: str, rule: str = "true", value: int = 100, **more: Any) -> dic
     return {"kind": "SIMPLE", "name": name, "action": "BUY", "rule": rule, "rewards": rewards, **more}
 
 
+def _coded(name: str, codes: list[str], **more: Any) -> dict[str, Any]:
+    return {"kind": "SIMPLE", "name": name, "codes": codes, "rewards": [{"kind": "points", "value": 12}], **more}
+
+
 def _quest(name: str, steps: list[dict[str, Any]], **quest: Any) -> dict[str, Any]:
     rewards = [{"kind": "points", "value": 50}]
     return {"kind": "QUEST", "name": name, "quest": {"steps": steps, **quest}, "rewards": rewards}
@@ -61,6 +65,8 @@ THREE = [{"variant_id": name, "percent": percent} for name, percent in (("none",
 OWN = {"name": "each", "scope": "user_in_campaign", "measure": "count", "span": "week"}
 OWN_BUDGET = {"name": "all", "scope": "campaign", "measure": "value", "reward_kind": "cashback", "currency": "EUR",
     "span": "lifetime", "cap": 100, "over": "partial"}  # fmt: skip
+ONCE = {"name": "once", "scope": "user_in_campaign", "measure": "count", "span": "lifetime", "cap": 1}
+THRICE = {"name": "all", "scope": "campaign", "measure": "count", "span": "lifetime", "cap": 3}
 CAMPAIGNS: dict[str, dict[str, Any]] = {
     "any": _simple("Any purchase"),
     "big": _simple("Big baskets", "event.amount > 100", 70, priority=5),
@@ -137,6 +143,13 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
         {"kind": "cashback", "currency": "EUR", "formula": {"of": "event.amount", "percent": "50", "rounding": "down"},
             "variants": ["most"]}]},
 }  # fmt: skip
+CODED: dict[str, dict[str, Any]] = {
+    "spring": _coded("Once a user, three in all", ["SPRING", "Lenz-1"], limits=[ONCE, THRICE]),
+    "cart": _coded("A part of the cart, by the exact spelling", ["Cart"], rule='event.code == "Cart" && event.amount > 99', priority=4,
+        rewards=[{"kind": "points", "formula": {"of": "event.amount", "percent": "10", "rounding": "half_even", "max": 22}}, DATED]),
+}  # fmt: skip
+"""Campaigns of public codes."""
+DEFINITIONS = CAMPAIGNS | CODED
 STARTING = {"vips"}
 """They say when they start, and can't be launched as of another date."""
 CHANGED: dict[str, list[dict[str, Any]]] = {
@@ -162,6 +175,8 @@ CHANGED: dict[str, list[dict[str, Any]]] = {
         _simple("With room for one more", value=30, limits=[OWN | {"cap": 3}, OWN_BUDGET]),
         _simple("With less than there was", value=20, limits=[OWN | {"cap": 1}, OWN_BUDGET | {"cap": 500}]),
     ],
+    "spring": [_coded("Another code, and smaller", ["spring", "MAY"], rewards=[{"kind": "points", "value": 6}],
+        limits=[ONCE | {"cap": 2}, THRICE])],
     "split": [
         _simple("The other way round, and a badge", variants=THREE, rewards=[
             {"kind": "badge", "badge": "early", "variants": ["most"]},

@@ -12,16 +12,20 @@ from typing import Any
 import psycopg
 
 from tests.oracle.claim import Claim, Name
-from tests.oracle.ledger import SHARED, SQL, Inbox, read_decisions, read_inboxes, read_reversals
+from tests.oracle.ledger import SHARED, SQL, Inbox, read_decisions, read_inboxes, read_merges, read_reversals
 from tests.oracle.limits import Return, Tills, Verdict
+from tests.oracle.merging import Brought, Merged
 from tests.oracle.model import Model
+from tests.oracle.own_events import is_own
 from tests.oracle.reversal import Undoing
-from tests.oracle.sequence import Stored, StoredReversal, Unordered, order_by_sequence
+from tests.oracle.sequence import Stored, StoredMerge, StoredReversal, Unordered, order_by_sequence
 from tests.oracle.standing import compare_standing
 
-Turns = Mapping[Name | str, Claim | Undoing]
-"""Claims and reversals by name in log order; a reversal that waited stands where its turn came."""
-Answers = dict[Name | str, Verdict | Return]
+Turn = Claim | Undoing | Merged
+Turns = Mapping[Name | str, Turn]
+"""Claims, reversals and merges by name in log order; a reversal that waited stands where its turn came."""
+Rows = Mapping[Name | str, Stored | StoredReversal | StoredMerge]
+Answers = dict[Name | str, Verdict | Return | Brought]
 
 
 def find_differences(
@@ -29,10 +33,11 @@ def find_differences(
 ) -> list[str]:
     """All that the ledger says otherwise than the model of what was read; [] when they agree."""
     shared = {limit["limit_id"] for limit in limits if limit["scope"] in SHARED}
-    stored: dict[Name | str, Stored | StoredReversal] = {}
-    rows: list[Stored | StoredReversal] = [
-        *read_decisions(connection, tenant_id, shared),
+    stored: dict[Name | str, Stored | StoredReversal | StoredMerge] = {}
+    rows: list[Stored | StoredReversal | StoredMerge] = [
+        *read_decisions(connection, tenant_id, shared, model.origins),
         *read_reversals(connection, tenant_id),
+        *read_merges(connection, tenant_id),
     ]
     stored.update((row.name, row) for row in rows)
     turns = _list_last(model.turns)
@@ -42,9 +47,9 @@ def find_differences(
         return found
     if not shared:
         found += compare_in_log_order(turns, stored)
-    tills, answers = Tills(), dict[Name | str, Verdict | Return]()
+    tills, answers = Tills(), Answers()
     found += compare_in_sequence(turns, stored, tills, answers)
-    found += _compare_inboxes(turns, answers, read_inboxes(connection, tenant_id))
+    found += _compare_inboxes(turns, answers, read_inboxes(connection, tenant_id, model.origins))
     return found or list(compare_standing(connection, tenant_id, tills, model.quests))
 
 
@@ -65,7 +70,7 @@ def count_breaches(connection: psycopg.Connection[Any], tenant_id: str) -> dict[
     return {column.name: count for column, count in zip(cursor.description, row, strict=True)}
 
 
-def _compare_versions(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
+def _compare_versions(turns: Turns, stored: Rows) -> Iterator[str]:
     for name, turn in turns.items():
         said = stored[name]
         if isinstance(turn, Claim) and isinstance(said, Stored) and turn.version != said.version:
@@ -93,7 +98,7 @@ def _read_currency(reward: Mapping[str, Any]) -> str | None:
     return found
 
 
-def compare_in_log_order(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> Iterator[str]:
+def compare_in_log_order(turns: Turns, stored: Rows) -> Iterator[str]:
     """L1."""
     tills = Tills()
     for name, turn in turns.items():
@@ -102,9 +107,7 @@ def compare_in_log_order(turns: Turns, stored: Mapping[Name | str, Stored | Stor
             yield f"L1: {name} should be {wanted}, the ledger says {stored[name]}"
 
 
-def compare_in_sequence(
-    turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal], tills: Tills, answers: Answers
-) -> Iterator[str]:
+def compare_in_sequence(turns: Turns, stored: Rows, tills: Tills, answers: Answers) -> Iterator[str]:
     """L2; leaves the model's answers in `answers`, and what they come to in `tills`."""
     names = list(turns)
     try:
@@ -122,35 +125,45 @@ def compare_in_sequence(
             yield from _compare_worth(answer.claim, said)
         elif isinstance(answer, Return) and isinstance(said, StoredReversal):
             yield from _compare_given(answer, said)
+        elif isinstance(answer, Brought) and isinstance(said, StoredMerge):
+            yield from _compare_brought(answer, said)
 
 
-def _answer(tills: Tills, turn: Claim | Undoing) -> Verdict | Return:
+def _answer(tills: Tills, turn: Turn) -> Verdict | Return | Brought:
+    if isinstance(turn, Merged):
+        return tills.merge(turn)
     return tills.decide(turn) if isinstance(turn, Claim) else tills.take_back(turn)
 
 
-def _list_last(turns: Iterable[Claim | Undoing]) -> dict[Name | str, Claim | Undoing]:
-    last: dict[Name | str, Claim | Undoing] = {}
+def _list_last(turns: Iterable[Turn]) -> dict[Name | str, Turn]:
+    last: dict[Name | str, Turn] = {}
     for turn in turns:
         last.pop(turn.name, None)
         last[turn.name] = turn
     return last
 
 
-def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredReversal]) -> dict[int, list[int]]:
+def _list_behind(turns: Turns, stored: Rows) -> dict[int, list[int]]:
     """Each claim comes behind the rival that won, or the grants of its event after which there were too many; one by a
     backfill behind all of its event and before what comes to it later, each reversal behind what it takes back and earlier ones
     of its event.
 
     A claim that was refused leaves nothing to wait for: it may have been refused by a hint on an earlier count. Badges
-    have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before.
+    have no number: what gives one to a user, may take one, or was refused for one comes behind what did so before. A merge
+    comes behind all that was decided before it, and before all else.
     """
     numbers = {name: number for number, name in enumerate(turns)}
     of_event: dict[str, list[int]] = defaultdict(list)
     shelves: dict[str, list[int]] = defaultdict(list)
     behind: dict[int, list[int]] = {}
+    merged: list[int] = []
     for number, (name, turn) in enumerate(turns.items()):
-        if isinstance(turn, Claim):
-            behind[number] = [numbers[rival] for rival in turn.rivals if stored[rival].moves]
+        owner = ""
+        if isinstance(turn, Merged):
+            behind[number] = list(range(number))
+            merged = [number]
+        elif isinstance(turn, Claim):
+            behind[number] = [*merged, *(numbers[rival] for rival in turn.rivals if stored[rival].moves)]
             waits = turn.among is not None or stored[name].reason == "too_many_grants"
             behind[number] += of_event[turn.event] if waits else []
             of_event[turn.event] += [number] if stored[name].moves or turn.among is not None else []
@@ -158,7 +171,7 @@ def _list_behind(turns: Turns, stored: Mapping[Name | str, Stored | StoredRevers
             owner = turn.user if weighed else ""
         else:
             lost = [each.lost for each in turn.undone if each.lost]
-            behind[number] = [n for event in (turn.reversal.event, *lost) for n in of_event[event]]
+            behind[number] = [*merged, *(n for event in (turn.reversal.event, *lost) for n in of_event[event])]
             of_event[turn.reversal.event].append(number)
             owner = turn.reversal.user
         if owner:
@@ -205,6 +218,13 @@ def _compare_given(answer: Return, said: StoredReversal) -> Iterator[str]:
         yield f"quests: {said.name} left {quests}, not {wanted}"
 
 
+def _compare_brought(answer: Brought, said: StoredMerge) -> Iterator[str]:
+    wanted = answer.points, answer.counters, answer.instances, answer.badges
+    found = said.points, said.counters_moved, said.instances, said.badges
+    if wanted != found:
+        yield f"{said.name} of {said.user} into {said.into} should have brought {wanted}, not {found}"
+
+
 def _compare_inboxes(turns: Turns, answers: Answers, inboxes: Inbox) -> Iterator[str]:
     """Each user is told of all that was granted and taken back, once, in the order of the log."""
     wanted: dict[str, list[tuple[object, ...]]] = defaultdict(list)
@@ -223,15 +243,14 @@ def _compare_inboxes(turns: Turns, answers: Answers, inboxes: Inbox) -> Iterator
 
 def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Model) -> Counter[str]:
     """What came up, by what the ledger stored."""
-    bites = Counter(f"decisions {decision.reason}" for decision in read_decisions(connection, tenant_id, set()))
+    decisions = read_decisions(connection, tenant_id, set(), model.origins)
+    bites = Counter(f"decisions {decision.reason}" for decision in decisions)
     claims = {turn.name: turn for turn in model.turns if isinstance(turn, Claim)}
-    moved = {row.name for row in read_decisions(connection, tenant_id, set()) if row.moves}
+    moved = {row.name for row in decisions if row.moves}
     granted = {event for *_, event in moved}
     bites["ids granted from two sources"] = len(granted) - len({name.partition(" ")[2] for name in granted})
     bites["quests completed"] = sum(claim.instance != "" for claim in claims.values())
-    bites["grants to a variant"] = sum(
-        row.moves and row.variant is not None for row in read_decisions(connection, tenant_id, set())
-    )
+    bites["grants to a variant"] = sum(row.moves and row.variant is not None for row in decisions)
     past = [claim for claim in claims.values() if claim.among is not None]
     bites["past events granted"] = sum(claim.name in moved for claim in past)
     bites["past quests completed"] = sum(claim.instance != "" for claim in past)
@@ -251,6 +270,27 @@ def count_bites(connection: psycopg.Connection[Any], tenant_id: str, model: Mode
         bites["reversals applied in part"] += applied and stored.in_part
         bites["reversals applied after waiting"] += applied and seen[stored.name] > 1
         bites["quest rewards taken back"] += sum(was == "completed" != state for *_, was, state, _ in stored.quests)
-    lost = [claims[each.campaign, each.instance, each.lost] for turn in undoings for each in turn.undone if each.lost]
-    bites["completions under a kept version undone"] = sum(claim.kept for claim in lost)
+    lost = [(each.campaign, each.instance, each.lost) for turn in undoings for each in turn.undone if each.lost]
+    bites["completions under a kept version undone"] = sum(claims[name].kept for name in lost if name in claims)
+    bites.update(_tell_merges(decisions, model))
     return bites
+
+
+def _tell_merges(decisions: Iterable[Stored], model: Model) -> Iterator[str]:
+    """What came up of merges of users, and of what was asked of Fillip itself."""
+    for row in decisions:
+        source = row.name[2].partition(" ")[0]
+        if is_own(source):
+            yield f"{source} {row.reason}"
+    renamed: set[Name] = set()
+    for turn in model.turns:
+        if isinstance(turn, Merged):
+            renamed |= set(turn.renamed.values())
+            yield from ["merges", *["quests that went along with a merge"] * turn.instances]
+            yield from ["quests completed before a merge"] * len(turn.renamed)
+        elif isinstance(turn, Undoing):
+            yield from [
+                "merged quest rewards taken back"
+                for each in turn.undone
+                if (each.campaign, each.instance, each.lost) in renamed
+            ]

@@ -1,6 +1,6 @@
 """Ids as they have to be: functions of what they are of alone, so that what is decided again is known again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,16 @@ import psycopg
 SQL = Path(__file__).with_suffix(".sql").read_text()
 
 
-def find_strange_ids(connection: psycopg.Connection[Any], tenant_id: str) -> list[str]:
-    """Decisions and incentives of a tenant whose id is not that of (tenant, campaign, instance, event) and reward."""
+def find_strange_ids(connection: psycopg.Connection[Any], tenant_id: str, renamed: Collection[str]) -> list[str]:
+    """Decisions and incentives of a tenant whose id is not that of (tenant, campaign, instance, event) and reward; `renamed` are decisions
+    that a merge has given another name since: they are of the one before.
+    """
     rows = connection.execute(SQL, {"tenant": tenant_id})
-    return [f"{found} is not the id of {parts}" for found, parts in rows if found != hash_parts(parts)]
+    return [
+        f"{found} is not the id of {parts}"
+        for found, parts in rows
+        if found != hash_parts(parts) and found not in renamed
+    ]
 
 
 def name_event(source: str, event_id: str) -> str:

@@ -11,17 +11,37 @@ import psycopg
 
 from tests.oracle.claim import CounterName, Name
 from tests.oracle.ids import name_event
-from tests.oracle.sequence import Stored, StoredReversal
+from tests.oracle.sequence import Stored, StoredMerge, StoredReversal
 
 SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
 SHARED = ("tenant", "campaign")
+Origins = Mapping[str, Name]
+"""The names that decisions had when they were made, by id: those that a merge of users has given another"""
 Inbox = Mapping[str, list[tuple[object, ...]]]
 """user -> (campaign, instance, event, reward index, kind or "reversed", value, reversal or ""), by inbox number"""
 
 
-def read_decisions(connection: psycopg.Connection[Any], tenant_id: str, shared: Collection[str]) -> list[Stored]:
+def read_decisions(
+    connection: psycopg.Connection[Any], tenant_id: str, shared: Collection[str], origins: Origins
+) -> list[Stored]:
     """Every decision of a tenant, in no order; `shared` are the limits that all users have a part in."""
-    return [_read_decision(row, shared) for (row,) in connection.execute(SQL["decisions"], [tenant_id])]
+    return [_read_decision(row, shared, origins) for (row,) in connection.execute(SQL["decisions"], [tenant_id])]
+
+
+def read_merges(connection: psycopg.Connection[Any], tenant_id: str) -> list[StoredMerge]:
+    """Every merge of a tenant's users, in no order."""
+    return [
+        StoredMerge(
+            f"merge {merge_id}",
+            user,
+            into,
+            {currency: amount for currency, amount in moved["points"].items() if amount},
+            moved["counters"],
+            moved["instances"],
+            moved["badges"],
+        )
+        for merge_id, user, into, moved in connection.execute(SQL["merges"], [tenant_id])
+    ]
 
 
 def read_reversals(connection: psycopg.Connection[Any], tenant_id: str) -> list[StoredReversal]:
@@ -29,11 +49,11 @@ def read_reversals(connection: psycopg.Connection[Any], tenant_id: str) -> list[
     return [_read_reversal(row) for (row,) in connection.execute(SQL["reversals"], [tenant_id])]
 
 
-def read_inboxes(connection: psycopg.Connection[Any], tenant_id: str) -> Inbox:
+def read_inboxes(connection: psycopg.Connection[Any], tenant_id: str, origins: Origins) -> Inbox:
     """What each user was told, in order; what one reversal took is told in any order, so it is sorted."""
     found = defaultdict(list)
-    for decision, *told, seq in connection.execute(SQL["inboxes"], [tenant_id]):
-        found[decision["user_id"]].append((seq, *_name(decision), *told))
+    for user, decision, *told, seq in connection.execute(SQL["inboxes"], [tenant_id]):
+        found[user].append((seq, *_name(decision, origins), *told))
     for user, entries in found.items():
         assert [seq for seq, *_ in entries] == list(range(1, len(entries) + 1)), f"the inbox of {user} has a gap"
     return {user: list(_sort_each_reversal(entries)) for user, entries in found.items()}
@@ -45,10 +65,10 @@ def _sort_each_reversal(entries: list[tuple[Any, ...]]) -> Iterator[tuple[Any, .
         yield from sorted(told) if reversal else told
 
 
-def _read_decision(row: Mapping[str, Any], shared: Collection[str]) -> Stored:
+def _read_decision(row: Mapping[str, Any], shared: Collection[str], origins: Origins) -> Stored:
     uses = tuple(row["limits"])
     counters = tuple(_name_counter(use, "" if use["limit_id"] in shared else row["user_id"]) for use in uses)
-    who = (_name(row), row["user_id"], row["outcome"], row["reason"])
+    who = (_name(row, origins), row["user_id"], row["outcome"], row["reason"])
     worth = tuple((each["kind"], each["value"], each["currency"], each.get("wanted")) for each in row["reward_values"])
     return Stored(*who, uses, counters, row["campaign_version"], row["variant"], row["shadow"], worth)
 
@@ -72,5 +92,7 @@ def _name_counter(use: Mapping[str, Any], user: str) -> CounterName:
     return use["limit_id"], user, use["key"], date.fromisoformat(use["window_start"])
 
 
-def _name(row: Mapping[str, Any]) -> Name:
+def _name(row: Mapping[str, Any], origins: Origins) -> Name:
+    if origin := origins.get(row["decision_id"]):
+        return origin
     return row["campaign_id"], row["instance"], name_event(row["event_source"], row["event_id"])

@@ -1,11 +1,12 @@
 """Limits of the reference model: who still fits, one claim after the other, and what reversals take back of grants."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from tests.oracle.claim import Claim, CounterName, Document, Name, Touch, find_tried_before, is_counted
+from tests.oracle.merging import Brought, Merged, People
 from tests.oracle.reversal import Past, Undoing
 
 DIVISIBLE = ("points", "cashback")
@@ -63,7 +64,10 @@ class Tills:
     taken: dict[Name, "Taken"] = field(default_factory=lambda: defaultdict(Taken))
     pasts: dict[str, Past] = field(default_factory=lambda: defaultdict(Past))
     told: set[Name] = field(default_factory=set)  # what would be granted of what is in shadow
-    held: set[tuple[str, str]] = field(default_factory=set)  # (user, badge)
+    held: dict[tuple[str, str], set[Name]] = field(default_factory=lambda: defaultdict(set))
+    """By (user, badge) the grants of it that stand: more than one where two who had it are one by now."""
+    people: People = field(default_factory=People)
+    origins: dict[Name, Name] = field(default_factory=dict)  # of grants that a merge has given another name
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
@@ -74,11 +78,12 @@ class Tills:
         refused_by = tuple(t for t in claim.touches if before[t.counter] + t.amount > t.cap)
         outranked = "outranked" if claim.rivals & self.granted.keys() else None
         crowded = "too_many_grants" if len(claim.earlier & self.granted.keys()) >= MOST_GRANTS else None
-        limited, held = "limit" if refused_by else None, "already_held" if claim.badges & self.held else None
+        limited, held = "limit" if refused_by else None, "already_held" if self._holds(claim.badges) else None
         reason = claim.refusal or outranked or crowded or limited or held or "granted"
         if reason == "granted":
             self.granted[claim.name] = claim
-            self.held |= claim.badges
+            for badge in claim.badges:
+                self.held[badge].add(claim.name)
             for touch in claim.touches:
                 self._use(touch, touch.amount)
         elif reason == "shadow":
@@ -107,21 +112,68 @@ class Tills:
             after = ask_again(claim, before, share, reversal.after)
             for touch in claim.touches if claim.gives_back else ():
                 if amount := _return(claim, touch, after) - _return(claim, touch, before):
-                    given[touch.counter].append(amount)
-                    self._use(touch, -amount)
+                    now = replace(touch, counter=self._find_counter(touch.counter))
+                    given[now.counter].append(amount)
+                    self._use(now, -amount)
             for reward in claim.rewards:
                 (value, gone), (value_before, gone_before) = reach(claim, reward, after), reach(claim, reward, before)
                 told += (
-                    [(name, reward["index"], value - value_before)]
+                    [(self.origins.get(name, name), reward["index"], value - value_before)]
                     if value > value_before or gone > gone_before
                     else []
                 )
-                self.held -= (
-                    {(claim.user, reward["badge"])} if gone and not gone_before and "badge" in reward else set()
-                )
+                if gone and not gone_before and "badge" in reward:
+                    self.held[self.people.find(claim.user), reward["badge"]].discard(name)
             self.taken[name] = after
         used = {counter: before_all[counter] for counter in given}
         return Return(undoing, "applied", "applied", given, used, tuple(told))
+
+    def merge(self, merged: Merged) -> Brought:
+        """What the one has used is added to what the other has, window by window; badges are hers, once, and so are points."""
+        user, into = merged.user, merged.into
+        points = self._sum_points(user)
+        mine = [counter for counter, used in self.used.items() if counter[1] == user and used]
+        for counter in [each for each in self.used if each[1] == user]:
+            self.used[_give(counter, into)] += self.used.pop(counter)
+        for counter in [each for each in self.rolling if each[1] == user]:
+            self.rolling[_give(counter, into)].update(self.rolling.pop(counter))
+        badges = [badge for (owner, badge), names in self.held.items() if owner == user and names]
+        brought = [badge for badge in badges if not self.held[into, badge]]
+        for badge in badges:
+            self.held[into, badge] |= self.held.pop((user, badge))
+        self._rename(merged.renamed)
+        self.people.merge(user, into)
+        return Brought(points, len(mine), merged.instances, len(brought))
+
+    def _rename(self, renamed: Mapping[Name, Name]) -> None:
+        """Grants of quests go by the names that their instances have now."""
+        granted = {old: self.granted.pop(old) for old in renamed if old in self.granted}
+        taken = {old: self.taken.pop(old) for old in renamed if old in self.taken}
+        origins = {old: self.origins.pop(old, old) for old in renamed}
+        told = {old for old in renamed if old in self.told}
+        for old, new in renamed.items():
+            self.origins[new] = origins[old]
+            if old in granted:
+                self.granted[new] = replace(granted[old], instance=new[1])
+            if old in taken:
+                self.taken[new] = taken[old]
+        self.told = (self.told - told) | {renamed[old] for old in told}
+
+    def _sum_points(self, user: str) -> Mapping[str, int]:
+        sums = Counter[str]()
+        for name, claim in self.granted.items():
+            for reward in claim.rewards if self.people.find(claim.user) == user else ():
+                if reward["kind"] == "points":
+                    taken, _ = reach(claim, reward, self.taken[name])
+                    sums[reward.get("currency", "POINTS")] += reward["value"] - taken
+        return {currency: amount for currency, amount in sums.items() if amount}
+
+    def _find_counter(self, counter: CounterName) -> CounterName:
+        """Whose it is by now."""
+        return _give(counter, self.people.find(counter[1]))
+
+    def _holds(self, badges: Iterable[tuple[str, str]]) -> bool:
+        return any(self.held.get(badge) for badge in badges)
 
     def _cut(self, claim: Claim) -> Claim:
         """The claim with what the limits have left that give that: the last rewards give up first, none all of it."""
@@ -169,6 +221,11 @@ def _lower(touch: Touch, rewards: tuple[Document, ...]) -> Touch:
         return touch
     amount = sum(reward.get("value", 0) for reward in rewards if is_counted(reward, touch.counts))
     return touch if amount == touch.amount else replace(touch, amount=amount, wanted=touch.amount)
+
+
+def _give(counter: CounterName, user: str) -> CounterName:
+    limit, _, key, first_day = counter
+    return limit, user, key, first_day
 
 
 def ask_again(claim: Claim, before: Taken, share: Fraction, left: Document | None) -> Taken:

@@ -30,6 +30,7 @@ from tests.oracle.catalogue import (
     AMOUNTS,
     CAMPAIGNS,
     CHANGED,
+    DEFINITIONS,
     LEFT,
     LIMITS,
     MOST_KEPT,
@@ -43,6 +44,7 @@ from tests.oracle.catalogue import (
 from tests.oracle.claim import Claim
 from tests.oracle.compare import count_bites, count_breaches, find_differences, find_unlike_runs
 from tests.oracle.ids import find_strange_ids, name_event
+from tests.oracle.merging import Merging
 from tests.oracle.model import Model, Seen
 from tests.oracle.reversal import REVERSAL, name_original
 from tests.oracle.said import (
@@ -191,7 +193,7 @@ class Machine(RuleBasedStateMachine):
         self.log = MemoryLog("", 2)
         self.next = [0, 0]
         self.sent: list[tuple[int, dict[str, Any]]] = []
-        self.journal: list[Seen] = []
+        self.journal: list[Seen | Merging] = []
         self.broken: list[str] = []
         self.stalled: list[tuple[Worker, Prepared]] = []
         self.backfills: list[Backfill] = []
@@ -222,7 +224,7 @@ class Machine(RuleBasedStateMachine):
             if len(said) == 3:
                 self._take_back(said, USERS[0], len(self.sent) + 1, of_all=False)
             else:
-                self._send(USERS.index(said[0]) % 2, write_event(len(self.sent), self.shop.tenant_id, said))
+                self._send(place_user(said[0]), write_event(len(self.sent), self.shop.tenant_id, said))
 
     @precondition(lambda self: self.is_open and self.sent)
     @rule(
@@ -334,8 +336,7 @@ class Machine(RuleBasedStateMachine):
     def _take_back(self, taken: TakenBack, user: str, next_event: int, of_all: bool) -> None:
         known = [event for _, event in self.sent if of_all or event["type"] != REVERSAL]
         event = write_reversal(len(self.sent), self.shop.tenant_id, taken, known, next_event, user)
-        user = event["subject"]
-        self._send((USERS.index(user) if user in USERS else len(user)) % 2, event)
+        self._send(place_user(event["subject"]), event)
 
     def _send(self, partition: int, event: dict[str, Any]) -> None:
         self.sent.append((partition, event))
@@ -454,7 +455,7 @@ class Machine(RuleBasedStateMachine):
         campaigns = self.shop.book.campaigns
         wanted = sorted(campaigns.keys() & CHANGED.keys())
         campaign_id = wanted[which % len(wanted)]
-        now, definitions = campaigns[campaign_id], [CAMPAIGNS[campaign_id], *CHANGED[campaign_id]]
+        now, definitions = campaigns[campaign_id], [DEFINITIONS[campaign_id], *CHANGED[campaign_id]]
         others = [definition for definition in definitions if definition != now["written"]]
         crowded = len(now.get("kept", ())) == MOST_KEPT
         asked = (
@@ -688,7 +689,7 @@ class Machine(RuleBasedStateMachine):
         self._check(not differences, "\n".join(differences))
         unlike = find_unlike_runs(owner, tenant_id, model)
         self._check(not unlike, str(unlike))
-        strange = find_strange_ids(owner, tenant_id)
+        strange = find_strange_ids(owner, tenant_id, model.origins)
         self._check(not strange, str(strange))
         breaches = count_breaches(owner, tenant_id)
         self._check(not any(breaches.values()), str(breaches))
@@ -696,7 +697,7 @@ class Machine(RuleBasedStateMachine):
         self.bites["events refused"] += model.refused
         self.bites.update(count_bites(owner, tenant_id, model))
         paused = [turn for turn in model.turns if isinstance(turn, Claim) and turn.refusal == "paused"]
-        self.bites["quests met in a pause"] += sum("quest" in CAMPAIGNS[claim.campaign] for claim in paused)
+        self.bites["quests met in a pause"] += sum("quest" in DEFINITIONS[claim.campaign] for claim in paused)
 
     # ------------------------------------------------------------ how
     def _check(self, holds: bool, text: str) -> None:
@@ -798,7 +799,9 @@ class Machine(RuleBasedStateMachine):
         return [worker for worker in self.workers if held[members.index(worker.source)]]
 
     def _is_fresh(self, prepared: Prepared) -> bool:
-        return all(self.next[span.partition] == span.start for span in prepared.batch.spans)
+        """Whether nobody has settled it, and its users are who they were when it was taken."""
+        in_place = all(self.next[span.partition] == span.start for span in prepared.batch.spans)
+        return in_place and not prepared.users & self.shop.people.now.keys()
 
     async def _take(self, worker: Worker) -> Prepared:
         await worker.source.rewind()
@@ -847,3 +850,8 @@ class Machine(RuleBasedStateMachine):
         taken_back = {name_original(event) for event in read if event["type"] == REVERSAL}
         known = {name_event(event["source"], event["id"]) for event in read}
         self.bites["reversals in the batch of their original"] += len(taken_back & known)
+
+
+def place_user(user: str) -> int:
+    """In which partition a user's events are."""
+    return (USERS.index(user) if user in USERS else len(user)) % 2

@@ -18,9 +18,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.oracle.cel import RuleFails, evaluate, read_attributes, read_event
-from tests.oracle.claim import Answer, Claim, Document, Touch, is_counted, set_against
+from tests.oracle.claim import Answer, Claim, Document, Name, Touch, is_counted, set_against
 from tests.oracle.dates import date_reward
 from tests.oracle.ids import draw_variant, hash_parts, is_held_out, name_event
+from tests.oracle.merging import Merged, Merging, People, merge_people
+from tests.oracle.own_events import GRANT, find_action, give_values, is_of_another, is_own, looks_at, say_data
 from tests.oracle.quest import Meeting, QuestLog
 from tests.oracle.reversal import REVERSAL, Desk, Undoing, read_reversal
 from tests.oracle.worth import appraise
@@ -60,6 +62,8 @@ class Seen:
     book: Book
     offset: int
     backfill: tuple[str, int] | None = None
+    sent_as: str | None = None
+    """Of which user it was sent, where that is another by now."""
 
     @property
     def occurred_at(self) -> datetime:
@@ -79,7 +83,14 @@ class Seen:
         too_long = any(len(name.encode()) > LONGEST_ID_BYTES for name in ids)
         dots = event["id"] in (".", "..") or event["subject"] in (".", "..")
         ahead = at > self.received_at + AHEAD_FOR
-        return too_long or dots or ahead or not FIRST <= at < BEYOND or "\\u0000" in json.dumps(event)
+        return (
+            too_long
+            or dots
+            or ahead
+            or is_of_another(event)
+            or not FIRST <= at < BEYOND
+            or "\\u0000" in json.dumps(event)
+        )
 
     @property
     def late(self) -> bool:
@@ -94,22 +105,28 @@ class Model:
         self.said: dict[str, tuple[object, ...]] = {}
         self.conflicts = self.refused = 0
         self.quests = QuestLog()
-        self.desk = Desk(self.quests)
-        self.turns: list[Claim | Undoing] = []
+        self.people = People()
+        self.origins: dict[str, Name] = {}  # of decisions, by id, that a merge has given another name
+        self.desk = Desk(self.quests, self.people)
+        self.turns: list[Claim | Undoing | Merged] = []
         self.books: dict[str, Book] = {}  # under which a worker recorded an event
         self.filled: set[tuple[str, str]] = set()  # (campaign, event) that backfills have decided
         self.runs: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
         """Of each run of a backfill: how many events it met, how many decisions it made, how many it passed over and why."""
 
-    def read(self, log: Iterable[Seen]) -> None:
-        """Add the claims and reversals of these messages, in order, to `turns`.
+    def read(self, log: Iterable[Seen | Merging]) -> None:
+        """Add the claims and reversals of these messages, and the merges between them, in order, to `turns`.
 
         A reversal that waited comes once more, right behind what it waited for.
         """
-        for seen in log:
-            if seen.refused:
+        for each in log:
+            if isinstance(each, Merging):
+                self.turns.append(merge_people(each, self.people, self.quests, self.origins))
+                continue
+            if each.refused:
                 self.refused += 1
                 continue
+            seen = self._resolve(each)
             if seen.backfill:
                 self.turns += self._fill_back(seen, *seen.backfill)
                 continue
@@ -119,6 +136,12 @@ class Model:
                 self.turns += self._turns_of(seen, met)
                 waited = self.desk.call(seen.name)
                 self.turns += [self.desk.take(reversal, self.said, seen.book.actions) for reversal in waited]
+
+    def _resolve(self, seen: Seen) -> Seen:
+        """It is of who its user is by now."""
+        user = seen.event["subject"]
+        now = self.people.find(user)
+        return seen if now == user else replace(seen, event={**seen.event, "subject": now}, sent_as=user)
 
     def _fill_back(self, seen: Seen, campaign_id: str, run: int) -> Iterator[Claim]:
         """What one campaign of today would have for an event of before its launch, unless something stands in the way."""
@@ -214,7 +237,8 @@ def _ask(seen: Seen, campaign_id: str, definition: Document, data: Document) -> 
 def _say(seen: Seen) -> tuple[object, ...]:
     """What has to be the same in two events of one name."""
     event = seen.event
-    return event["subject"], event["type"], seen.occurred_at, json.dumps(event["data"], sort_keys=True)
+    at = None if is_own(event["type"]) else seen.occurred_at
+    return seen.sent_as or event["subject"], event["type"], at, json.dumps(say_data(event), sort_keys=True)
 
 
 def read_instant(text: str) -> datetime:
@@ -241,6 +265,9 @@ class Version:
 
 def _list_met(seen: Seen) -> Iterator[list[Version]]:
     """The campaigns that an event is anything to, by their versions in force, the newest last."""
+    if seen.event["type"] == GRANT:
+        yield from _list_by_hand(seen)
+        return
     for campaign_id, campaign in seen.book.campaigns.items():
         newest = campaign["definition"]
         definitions = {**campaign.get("kept", {}), campaign.get("version", 1): newest}
@@ -265,6 +292,23 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
+
+
+def _list_by_hand(seen: Seen) -> Iterator[list[Version]]:
+    """The campaign that a grant by hand names, whatever its rule, schedule and cohorts say; where a limit counts by a part of an event, none."""
+    campaign_id = seen.event["data"]["campaign_id"]
+    campaign = seen.book.campaigns.get(campaign_id)
+    if campaign is None or campaign["state"] not in LAUNCHED or "quest" in campaign["definition"]:
+        return
+    definition = campaign["definition"]
+    variant = _find_variant(seen, campaign_id, definition)
+    valued, worthless = give_values(definition, variant, seen.event["data"])
+    rewards = tuple(date_reward(each, seen.occurred_at, seen.book.tenant) for each in valued)
+    worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
+    with suppress(RuleFails):
+        nothing = worthless or _tell_bar(seen, campaign_id, definition)
+        touches = () if nothing else tuple(_list_touches(seen, campaign_id, rewards))
+        yield [Version(campaign_id, campaign.get("version", 1), definition, None, True, rewards, worthless, touches)]
 
 
 def _tell_bar(seen: Seen, campaign_id: str, definition: Document) -> str | None:
@@ -350,7 +394,7 @@ def _list_roles(seen: Seen, definition: Document) -> list[str | int]:
         parts = list(enumerate(quest["steps"]))
         if quest.get("start", {}).get("at") == "event":
             parts.append(("start", quest["start"]))
-    return [role for role, part in parts if part["action"] == seen.event["type"] and _holds(seen, part)]
+    return [role for role, part in parts if looks_at(part, seen.event) and _holds(seen, part)]
 
 
 def _holds(seen: Seen, part: Document) -> bool:
@@ -396,10 +440,16 @@ def read_roots(seen: Seen) -> dict[str, Any]:
 
 
 def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -> Iterator[Touch]:
-    """One for each limit that a grant falls under. Raises RuleFails where a key has no value."""
+    """One for each limit that a grant falls under. Raises RuleFails where a key has no value.
+
+    By hand it falls under those of the action that the campaign looks at.
+    """
+    looked_at = seen.event["type"]
+    if looked_at == GRANT:
+        looked_at = find_action(seen.book.campaigns[campaign_id]["definition"])
     for limit_id, limit in sorted(seen.book.limits.items()):
         kind, action = limit.get("reward_kind"), limit.get("action")
-        if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, seen.event["type"]):
+        if limit.get("campaign_id") not in (None, campaign_id) or action not in (None, looked_at):
             continue
         counts = (kind, limit.get("currency")) if kind else None
         counted = [each for each in rewards if counts is None or is_counted(each, counts)]
@@ -414,6 +464,8 @@ def _list_touches(seen: Seen, campaign_id: str, rewards: tuple[Document, ...]) -
 
 
 def _name_counter(seen: Seen, limit: Document) -> tuple[str, str, date]:
+    if limit.get("key") and seen.event["type"] == GRANT:
+        raise RuleFails("a grant by hand has no part of an event")
     key = read_key(seen, limit["key"]) if limit.get("key") else ""
     user = seen.event["subject"] if limit["scope"] in ("user", "user_in_campaign") else ""
     return user, key, start_window(limit["span"], local_day(seen, limit.get("zone")), limit.get("week_starts_on"))

@@ -119,6 +119,8 @@ class Instance:
     given: list[Given] = field(default_factory=list)
     completed_by: str = ""
     data: Mapping[str, Any] | None = None  # of the event that opened it
+    claimed: str = ""
+    """The name that it was completed by: a merge of users may give it another."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -323,6 +325,7 @@ def _count(meeting: Meeting, instance: Instance) -> bool:
     instance.given += given
     instance.state = "completed" if instance.is_met else "open"
     instance.completed_by = meeting.event if instance.is_met else ""
+    instance.claimed = instance.name if instance.is_met else ""
     return instance.is_met
 
 

@@ -6,11 +6,12 @@ becomes of their instances does not go by what was granted.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from tests.oracle.ids import name_event
+from tests.oracle.merging import People
 from tests.oracle.quest import QuestLog
 from tests.oracle.undoing import Undone, involves, undo
 
@@ -37,7 +38,7 @@ class Reversal:
     def is_readable(self, schema: Mapping[str, Any]) -> bool:
         """Whether what is left is an event of an action with this schema."""
         told = self.after or {}
-        types = {name: each["type"] for name, each in schema["properties"].items()}
+        types = {name: each["type"] for name, each in schema.get("properties", {}).items()}
         right = all(_is_of(told[name], types[name]) for name in told.keys() & types.keys())
         return self.after is None or (right and set(schema.get("required", [])) <= told.keys())
 
@@ -93,8 +94,9 @@ class Undoing:
 class Desk:
     """All reversals so far."""
 
-    def __init__(self, quests: QuestLog) -> None:
+    def __init__(self, quests: QuestLog, people: People) -> None:
         self._quests = quests
+        self._people = people
         self._waiting: dict[str, list[Reversal]] = defaultdict(list)
         self._pasts: dict[str, Past] = defaultdict(Past)  # of events that are part of quests
         self._reversed: set[str] = (
@@ -107,15 +109,16 @@ class Desk:
         """A reversal whose turn has come; `said` are the events that are recorded: (user, action, …) by id, `actions` the
         schemas in force.
         """
+        reversal = replace(reversal, user=self._people.find(reversal.user))
         if reversal.event not in said:
             self._waiting[reversal.event].append(reversal)
             return Undoing(reversal, ("waiting", "unknown_event"))
         user, action, *_ = said[reversal.event]
-        if user != reversal.user:
+        if self._people.find(user) != reversal.user:
             return Undoing(reversal, ("refused", "other_user"))
         if action == REVERSAL:
             return Undoing(reversal, ("refused", "is_a_reversal"))
-        readable = reversal.is_readable(actions[action])
+        readable = reversal.is_readable(actions.get(action, {}))
         if readable:
             self._reversed.add(reversal.event)
         return self._undo(reversal, readable)
@@ -129,7 +132,10 @@ class Desk:
         return self._waiting.pop(event, [])
 
     def _undo(self, reversal: Reversal, readable: bool) -> Undoing:
-        instances = [each for each in self._quests.list_of(reversal.user) if "~" not in each[0]]  # not of a shadow
+        ids = self._people.list_ids(reversal.user)
+        instances = [
+            each for user in ids for each in self._quests.list_of(user) if "~" not in each[0]
+        ]  # not of a shadow
         if not any(involves(instance, reversal.event) for _, instance in instances):
             return Undoing(reversal, readable=readable)
         past = self._pasts[reversal.event].weigh(reversal)

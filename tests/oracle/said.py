@@ -72,5 +72,15 @@ def write_reversal(
     return _write(tenant_id, name, time=RECEIVED_AT.isoformat(), **what)
 
 
+def write_own(
+    tenant_id: str, action: str, own_id: str, user: str, hours: int, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """An event that was asked for of Fillip itself, so many hours after NOON."""
+    at = NOON + timedelta(hours=hours)
+    return _write(
+        tenant_id, {"id": own_id, "source": action}, type=action, subject=user, time=at.isoformat(), data=data
+    )
+
+
 def _write(tenant_id: str, name: Mapping[str, str], **said: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "tenantid": tenant_id, **name, **said}

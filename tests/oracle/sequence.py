@@ -60,6 +60,23 @@ class StoredReversal:
     """Whether asking again for what was left of its event found less than was granted, and more than nothing."""
 
 
+@dataclass(frozen=True)
+class StoredMerge:
+    """A merge of users as the ledger keeps it: it stands between two batches, whatever counters say."""
+
+    name: str
+    user: str
+    into: str
+    points: Mapping[str, int]
+    counters_moved: int
+    instances: int
+    badges: int
+    reason: str = "merged"
+    uses: tuple[Mapping[str, Any], ...] = ()
+    counters: tuple[CounterName, ...] = ()
+    moves: bool = False
+
+
 class Unordered(Exception):
     """No order of the decisions explains their sequence numbers."""
 

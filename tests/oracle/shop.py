@@ -7,7 +7,7 @@ from typing import Any, get_args
 from uuid import uuid4
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.manage.analyse_http import open_client
@@ -20,7 +20,10 @@ from fillip.manage.store.postgres import open_engine, transaction
 from fillip.manage.store.tables.tenant import tenant
 from fillip.migrations import role_dsn
 from tests.oracle.ids import is_held_out
+from tests.oracle.ledger import SQL
+from tests.oracle.merging import Merging, People
 from tests.oracle.model import Book, give_start
+from tests.oracle.own_events import REDEMPTION
 from tests.oracle.said import USERS
 
 ANY = {"If-Match": "*"}
@@ -32,6 +35,11 @@ ACTIONS = {
         "properties": {"amount": {"type": "integer"}, "rate": {"type": "number"}, "shop": {"type": ["string", "null"]}},
     },
     "JOIN": {"type": "object", "properties": {"shop": {"type": "string"}}},
+}
+ACTIONS[REDEMPTION] = {
+    "type": "object",
+    "required": ["code"],
+    "properties": {"code": {"type": "string"}, "amount": {"type": "integer"}, "shop": {"type": ["string", "null"]}},
 }
 USER_SCHEMA = {"type": "object", "properties": {"tier": {"type": "string"}}}
 
@@ -94,6 +102,7 @@ class Shop:
     books: dict[int, Book] = field(default_factory=dict)
     version: int = 0
     pools: set[str] = field(default_factory=set)
+    people: People = field(default_factory=People)
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """One request; anything but success fails the test."""
@@ -198,9 +207,10 @@ class Shop:
         await self._note(lists={list_id: items})
 
     async def describe(self, user_id: str, attributes: Mapping[str, Any], time_zone: str | None = None) -> None:
-        """Store a user's attributes and zone: seen at once, they belong to no version."""
+        """Store a user's attributes and zone: seen at once, they belong to no version. They are of who the user is by now."""
         await self.call("PUT", f"/v1/users/{user_id}", {"attributes": attributes, "time_zone": time_zone})
-        users, zones = dict(self.book.users) | {user_id: attributes}, dict(self.book.zones) | {user_id: time_zone}
+        now = self.people.find(user_id)
+        users, zones = dict(self.book.users) | {now: attributes}, dict(self.book.zones) | {now: time_zone}
         self.book = replace(self.book, users=users, zones=zones)
 
     async def _stock(self, document: Mapping[str, Any]) -> None:
@@ -213,6 +223,28 @@ class Shop:
             answer = await self.client.post(f"/v1/coupon-pools/{pool}/codes", content=codes, headers=headers)
             assert answer.is_success, answer.text
             self.pools.add(pool)
+
+    async def merge(self, user: str, into: str, merge_id: str) -> Merging:
+        """Make one user another. Its attributes stand; those that it lacks it has of the first."""
+        refused = await self._list_refused()
+        answer = await self.call("POST", f"/v1/users/{into}/merges", {"merge_id": merge_id, "from": user})
+        now = self.people.find(into)
+        assert (answer["from_user_id"], answer["user_id"]) == (user, now), answer
+        self.people.merge(user, now)
+        users, zones = dict(self.book.users), dict(self.book.zones)
+        gone, zone = users.pop(user, None), zones.pop(user, None)
+        if gone is not None:
+            users[now] = {**gone, **users.get(now, {})}
+            zones[now] = zones.get(now) or zone
+        self.book = replace(self.book, users=users, zones=zones)
+        await self._note()
+        return Merging(merge_id, self.tenant_id, user, into, refused)
+
+    async def _list_refused(self) -> frozenset[str]:
+        """The ids of the decisions that completed a quest, and were refused."""
+        query = text(SQL["refused"]).bindparams(tenant=self.tenant_id)
+        async with self.owner.connect() as connection:
+            return frozenset((await connection.execute(query)).scalars())
 
     async def _note(self, **changed: Mapping[str, Any]) -> None:
         parts = {name: dict(getattr(self.book, name)) | dict(new) for name, new in changed.items()}

@@ -19,7 +19,7 @@ def compare_standing(
     connection: psycopg.Connection[Any], tenant_id: str, tills: Tills, quests: QuestLog
 ) -> Iterator[str]:
     """Differences after all turns were taken."""
-    badges = [(("badge", *each), True) for each in tills.held]
+    badges = [(("badge", *each), True) for each, names in tills.held.items() if names]
     wanted = dict(
         [
             *badges,
@@ -44,14 +44,6 @@ def _list_incentives(tills: Tills) -> Standing:
             yield ("incentive", *name, reward["index"]), stands
 
 
-def _list_lots(tills: Tills) -> Standing:
-    """When the points of each incentive can be spent, and when they expire."""
-    for name, claim in tills.granted.items():
-        for reward in claim.rewards:
-            if reward["kind"] == "points":
-                yield ("lot", *name, reward["index"]), [_count_us(reward["opens"]), _count_us(reward["ends"])]
-
-
 def _count_us(instant: datetime | None) -> int | None:
     """Since 1970."""
     return None if instant is None else (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
@@ -70,10 +62,21 @@ def _list_wallets(tills: Tills) -> Standing:
         for reward in claim.rewards:
             if reward["kind"] == "points":
                 taken, _ = reach(claim, reward, tills.taken[name])
-                wallet = claim.user, reward.get("currency", "POINTS")
+                wallet = tills.people.find(claim.user), reward.get("currency", "POINTS")
                 active, reversed_ = sums[wallet]
                 sums[wallet] = [active + reward["value"] - taken, reversed_ + taken]
     yield from ((("wallet", *wallet), sums[wallet]) for wallet in sums)
+
+
+def _list_lots(tills: Tills) -> Standing:
+    """Points that came together stay so, whoever's they are by now: what of them is left, and taken, when they can be spent, and expire."""
+    for name, claim in tills.granted.items():
+        for reward in claim.rewards:
+            if reward["kind"] == "points":
+                taken, _ = reach(claim, reward, tills.taken[name])
+                whose = tills.people.find(claim.user)
+                dates = [_count_us(reward["opens"]), _count_us(reward["ends"])]
+                yield ("lot", *name, reward["index"]), [whose, reward["value"] - taken, taken, *dates]
 
 
 def _list_instances(tills: Tills, quests: QuestLog) -> Standing:

@@ -9,10 +9,13 @@ import asyncpg
 
 from fillip.core.book.book import Book
 from fillip.core.errors import Fenced, Retry
+from fillip.core.event import REVERSAL
 from fillip.core.limit import CounterKey
+from fillip.core.match.candidate import Match
 from fillip.ingest import Ingest
 from fillip.limit import Hint
-from fillip.match import Meet
+from fillip.match import Meet, Resolve
+from fillip.match.merged_postgres import PostgresMerged
 from fillip.match.numbers_postgres import PostgresNumbers
 from fillip.match.postgres import PostgresBooks
 from fillip.match.users_postgres import PostgresUsers
@@ -146,6 +149,12 @@ class Prepared:
     version: int
     book: Any = None
 
+    @property
+    def users(self) -> set[str]:
+        """Of the events that are settled: those that met something, and reversals."""
+        matches = [item for item in self.items if isinstance(item, Match)]
+        return {each.event.user_id for each in matches if each.candidates or each.event.action == REVERSAL}
+
 
 Committed = Callable[[Prepared, Sequence[Span]], None]
 
@@ -165,6 +174,7 @@ class Worker:
         self.source = MemorySource(log, ledger, max_records=max_records)
         self._stages: list[Stage] = [
             Ingest(self.books),
+            Resolve(PostgresMerged(pool)),
             Meet(PostgresUsers(pool), PostgresNumbers(pool), lambda refusals: None),
             Hint(rumours, lambda items: None),
         ]

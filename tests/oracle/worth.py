@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.oracle.cel import RuleFails, evaluate
 from tests.oracle.claim import Document
+from tests.oracle.own_events import find_action
 
 MOST = 10**12
 
@@ -33,7 +34,7 @@ def appraise(
 def _list_granting(definition: Document) -> Iterator[str]:
     """The actions whose events may earn the rewards."""
     if "quest" not in definition:
-        yield definition["action"]
+        yield find_action(definition)
         return
     steps = definition["quest"]["steps"]
     yield from (step["action"] for step in (steps[-1:] if definition["quest"].get("ordered", True) else steps))
