@@ -11,10 +11,11 @@ from fillip.manage.balance_import.run import ImportRuns
 from fillip.migrations import role_dsn
 from fillip.settle.level.postgres import PostgresDueLadders
 from tests.manage.conftest import Plane
-from tests.manage.shop import ANY
+from tests.manage.shop import ANY, CASHBACK, launch
 from tests.manage.test_balance_imports import runs
+from tests.manage.test_eligibility import ask, by_campaign, checkout
 
-__all__ = ["runs"]
+__all__ = ["checkout", "runs"]
 
 LADDER = "/v1/ladders/POINTS"
 METALS = [{"name": "bronze", "from": 0}, {"name": "silver", "from": 500}, {"name": "gold", "from": 2000}]
@@ -60,6 +61,9 @@ async def test_a_ladder_is_made_read_changed_under_its_etag_and_deleted(acme: As
         (YEAR | {"span": "rolling", "rolling_s": 100_000}, ["/rolling_s"]),
         (YEAR | {"levels": []}, ["/levels"]),
         (YEAR | {"span": "day"}, ["/span"]),
+        (YEAR | {"attribute": "level"}, ["/attribute"]),
+        (YEAR | {"attribute": "age"}, ["/attribute"]),
+        (YEAR | {"attribute": "tier", "levels": [*METALS, {"name": "unobtainium", "from": 9000}]}, ["/levels/3/name"]),
     ],
 )
 async def test_a_ladder_that_means_nothing_is_refused_with_its_places(
@@ -93,6 +97,28 @@ async def test_a_user_reads_where_they_stand_and_what_is_missing(
     assert gold["since"] is not None
     nobody = (await acme.get("/v1/users/nobody/levels")).json()["items"][0]
     assert (nobody["level"], nobody["earned"], nobody["missing"]) == ("bronze", 0, 500)
+
+
+async def test_a_rule_reads_the_level_wherever_it_is_asked(
+    checkout: AsyncClient, plane: Plane, runs: ImportRuns
+) -> None:
+    """Given a campaign for who is gold: what an explanation and a cart say is by the ladder, not by what was written of the user."""
+    await launch(checkout, "c", CASHBACK)
+    await checkout.put("/v1/points/STARS", json={"name": "Stars"})
+    assert (await checkout.put(LADDER, json=YEAR | {"attribute": "tier"})).status_code == 201
+    assert (await checkout.put("/v1/ladders/STARS", json=YEAR | {"attribute": "tier"})).status_code == 422
+    asked = {"user_id": "ada", "action": "PURCHASE", "attributes": {"amount_cents": 9000}}
+
+    async def earns() -> list[bool]:
+        explained = (await checkout.post("/v1/campaigns/c/explain", json=asked)).json()
+        told = by_campaign(await ask(checkout, {"amount_cents": 9000}))["c"]
+        return [all(check["passed"] for check in explained["checks"]), told["outcome"] == "earned"]
+
+    assert await earns() == [False, False], "ada was written to be gold, and has earned nothing"
+    lines = {"Content-Type": "text/csv"}
+    await checkout.put("/v1/balance-imports/one", content="user_id,amount\nada,2000", headers=lines)
+    await sweep(plane, runs)
+    assert await earns() == [True, True]
 
 
 async def read(client: AsyncClient) -> dict[str, Any]:

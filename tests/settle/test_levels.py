@@ -6,11 +6,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import json
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.campaign.reward import Reward
 from fillip.manage.erasure import postgres as erasures
 from fillip.manage.store.postgres import transaction
+from fillip.match.users_postgres import PostgresUsers
 from fillip.migrations import role_dsn
 from fillip.settle.level.postgres import PostgresDueLadders, PostgresDueLevels
 from tests.builders import T0
@@ -214,3 +216,28 @@ async def test_merged_users_have_the_level_of_both_and_erased_ones_none(
     mine = [world.rows(f"SELECT count(*) FROM {name} WHERE user_id = 'ada'") for name in tables]
     assert mine == [[(0,)]] * 3
     assert world.rows("SELECT sum(earned) FROM earned_day WHERE day = '-infinity'") == [(310,)]
+
+
+async def test_rules_read_the_level_that_was_committed_before_the_batch_was_taken(
+    world: World, falls: PostgresDueLevels
+) -> None:
+    """Given a ladder whose level users have as an attribute: who never earned anything is on the lowest, and no worker keeps an older level."""
+    make_ladder(world, "rolling", days=30, clock="live")
+    users, named = PostgresUsers(world.pool), [("acme", "u1"), ("acme", "u2")]
+
+    async def read() -> list[Any]:
+        found = await users.read(named)
+        return [json.decode(found[user].attributes) if user in found else None for user in named]
+
+    assert await read() == [None, None]
+    world.owner.execute("UPDATE ladder SET attribute = 'tier', revision = revision + 1")
+    world.owner.execute(
+        """INSERT INTO end_user (tenant_id, user_id, attributes) VALUES ('acme', 'u2', '{"age": 7, "tier": "gold"}')"""
+    )
+    assert await read() == [{"tier": "bronze"}, {"age": 7, "tier": "bronze"}], "what is written there is covered"
+    await world.play(*[world.match(f"e{n}", after=NOW - T0, rewards=points(200), clock="live") for n in range(2)])
+    assert await read() == [{"tier": "gold"}, {"age": 7, "tier": "bronze"}]
+    assert await falls.move_due(NOW + 32 * DAY) == 1
+    assert [each["tier"] for each in await read()] == ["bronze", "bronze"]
+    world.owner.execute("UPDATE ladder SET leaving = true, revision = revision + 1")
+    assert await read() == [None, {"age": 7, "tier": "gold"}]

@@ -31,7 +31,7 @@ class CampaignBook(Protocol):
 
 
 class StoredUser(Struct, frozen=True, gc=False):
-    """A user's attributes, as JSON, at one revision, and the time zone of their own, if any."""
+    """A user's attributes, as JSON, with levels, at one revision (0: levels alone are known), and the time zone of their own, if any."""
 
     revision: int
     attributes: bytes

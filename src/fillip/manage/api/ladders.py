@@ -15,16 +15,19 @@ from fillip.core.ladder import (
     MIN_ROLLING_S,
     LadderSpan,
     Level,
+    check_attribute,
     check_ladder,
 )
+from fillip.core.problem import Fault
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, ObjectId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
-from fillip.manage.ladder.postgres import LadderRow, find_ladder, ladders, leave_ladder, read_levels
+from fillip.manage.ladder.postgres import LadderRow, find_ladder, find_reading, ladders, leave_ladder, read_levels
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.points.postgres import currencies
 from fillip.manage.request.route import Reading, Route, Writing
+from fillip.manage.tenant.postgres import hold_user_schema
 
 MAX_LADDERS = 20
 
@@ -63,6 +66,13 @@ class LadderPart(Part):
         description="For span rolling, and only for it: the window in seconds, of whole days",
     )
     levels: list[LevelPart] = Field(min_length=1, max_length=MAX_LEVELS)
+    attribute: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="The attribute of users in which rules read the level, a text of the user schema",
+        examples=["level"],
+    )
 
 
 class LadderLevel(BaseModel):
@@ -79,6 +89,7 @@ class LadderAnswer(BaseModel):
     span: LadderSpan
     rolling_s: int | None
     levels: list[LadderLevel]
+    attribute: str | None
     is_following: bool = Field(
         description="Users still follow the last change, in portions by the sweep: not all have the level that it gives them"
     )
@@ -120,12 +131,25 @@ async def put_ladder(
     refuse(check_ladder(body.span, body.rolling_s, levels))
     if currency != POINTS:
         await currencies.find(work.connection, work.caller, currency)
+    if body.attribute:
+        schema = await hold_user_schema(work.connection, work.caller.tenant_id)
+        refuse(check_attribute(schema, body.attribute, levels))
+        if other := await find_reading(work.connection, work.caller, body.attribute, currency):
+            refuse(
+                [
+                    Fault(
+                        "/attribute",
+                        f"'{body.attribute}' is the level of {other}: a ladder has an attribute of its own",
+                    )
+                ]
+            )
     before = await ladders.seek(work.connection, work.caller, currency, lock=True)
     values: dict[str, Any] = {
         "span": body.span,
         "rolling_s": body.rolling_s,
         "names": [level.name for level in levels],
         "thresholds": [level.threshold for level in levels],
+        "attribute": body.attribute,
     }
     if before is None:
         if await ladders.count(work.connection, work.caller.tenant_id) >= MAX_LADDERS:

@@ -39,6 +39,7 @@ from fillip.manage.store.tables import book as book_tables
 from fillip.manage.store.tables import cohort as cohort_tables
 from fillip.manage.store.tables import ledger as ledger_tables
 from fillip.manage.store.tables import tenant as tenant_tables
+from fillip.manage.user.postgres import select_seen
 from fillip.rows.campaign.postgres import name_lists, read_version
 from fillip.rows.limit.postgres import know_parts, read_counters
 from fillip.rows.quest.postgres import read_instance
@@ -70,15 +71,14 @@ _INSTANCE = [
 
 def _select_context() -> Select[Any]:
     tenant_id: BindParameter[str] = bindparam("tenant_id")
-    action, user = book_tables.action.c, tenant_tables.end_user.c
+    action, user = book_tables.action.c, select_seen(tenant_id, bindparam("user_id")).c
     named = (action.tenant_id == tenant_id) & (action.name == bindparam("action"))
-    mine = (user.tenant_id == tenant_id) & (user.user_id == bindparam("user_id"))
     return select(
         tenant_tables.tenant,
         select(action.schema).where(named).scalar_subquery().label("schema"),
-        select(user.attributes).where(mine).scalar_subquery().label("attributes"),
-        select(user.revision).where(mine).scalar_subquery().label("user_revision"),
-        select(user.time_zone).where(mine).scalar_subquery().label("user_time_zone"),
+        select(user.attributes).scalar_subquery().label("attributes"),
+        select(user.revision).scalar_subquery().label("user_revision"),
+        select(user.time_zone).scalar_subquery().label("user_time_zone"),
     ).where(tenant_tables.tenant.c.tenant_id == tenant_id)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import DateTime, Row, Text, bindparam, text
+from sqlalchemy import DateTime, Row, Text, bindparam, select, text
 
 from fillip.core.ports import Caller
 from fillip.http.errors import NotFound
@@ -26,6 +26,14 @@ async def find_ladder(connection: Connection, caller: Caller, currency: str, *, 
     if row.leaving:
         raise NotFound(ladders.missing.format(currency))
     return row
+
+
+async def find_reading(connection: Connection, caller: Caller, attribute: str, currency: str) -> str | None:
+    """The currency of another ladder by whose level this attribute of users is taken."""
+    other = (
+        (ladder.c.tenant_id == caller.tenant_id) & (ladder.c.attribute == attribute) & (ladder.c.currency != currency)
+    )
+    return (await connection.execute(select(ladder.c.currency).where(other))).scalar_one_or_none()
 
 
 async def leave_ladder(connection: Connection, caller: Caller, currency: str) -> None:

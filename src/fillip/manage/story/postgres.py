@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import and_, bindparam, func, select, text
 
 from fillip.core.book.version import CampaignVersion
 from fillip.core.erasure import is_erased
@@ -29,7 +29,7 @@ from fillip.manage.store.keyset import inline_count
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.ledger import decision, event_met, quest_instance, quest_step_met, reversal
 from fillip.manage.store.tables.past import backfill_waiting
-from fillip.manage.store.tables.tenant import end_user, erasure, tenant
+from fillip.manage.store.tables.tenant import erasure, tenant
 from fillip.manage.story.record import (
     EventDecision,
     EventName,
@@ -40,6 +40,7 @@ from fillip.manage.story.record import (
     StoredRejection,
     StoredVersion,
 )
+from fillip.manage.user.postgres import select_seen
 from fillip.rows.campaign.postgres import name_lists
 
 MOST_REJECTIONS, MOST_DECISIONS, MOST_OF_QUESTS = 20, 200, 1_000
@@ -198,8 +199,8 @@ async def load_context(
     document = await recall_document(connection, caller, book_version, "tenant", caller.tenant_id)
     schema = (await recall_document(connection, caller, book_version, "action", event.action))["schema"]
     if recorded is None:
-        mine = (end_user.c.tenant_id == caller.tenant_id) & (end_user.c.user_id == event.user_id)
-        row = (await connection.execute(select(end_user.c.attributes, end_user.c.revision).where(mine))).one_or_none()
+        seen = select_seen(bindparam("of_tenant", caller.tenant_id), bindparam("of_user", event.user_id))
+        row = (await connection.execute(select(seen.c.attributes, seen.c.revision))).one_or_none()
         attributes, revision = (row.attributes, row.revision) if row else ({}, None)
     else:
         attributes, revision = recorded.user_attributes or {}, recorded.user_revision

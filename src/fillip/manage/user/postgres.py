@@ -6,8 +6,22 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import Integer, Row, Text, bindparam, delete, func, literal_column, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Integer,
+    Row,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    column,
+    delete,
+    func,
+    literal_column,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from fillip.core.ports import Caller
@@ -26,6 +40,13 @@ _UPSERT = text(Path(__file__).with_name("upsert_users.sql").read_text(encoding="
     bindparam("attributes", type_=ARRAY(Text)),
     bindparam("time_zones", type_=ARRAY(Text)),
 )
+
+
+def select_seen(tenant_id: BindParameter[str], user_id: BindParameter[str]) -> TableValuedAlias:
+    """What rules know of a user now: attributes, with levels, their revision and the time zone; no row of one of whom nothing is known."""
+    named = func.read_users(array[Any]([tenant_id]), array[Any]([user_id]))
+    columns = column("revision", BigInteger), column("attributes", JSONB), column("time_zone", Text)
+    return named.table_valued(column("tenant_id", Text), column("user_id", Text), *columns)
 
 
 class UserState(Struct, frozen=True):

@@ -10,6 +10,7 @@ CREATE TABLE ladder (
     rolling_s     bigint CHECK (rolling_s BETWEEN 86400 AND 31622400 AND rolling_s % 86400 = 0),
     names         text[] NOT NULL,
     thresholds    bigint[] NOT NULL CHECK (thresholds[1] = 0),
+    attribute     text CHECK (octet_length(attribute) <= 256), -- of users, by which rules read the level; NULL: they do not
     filled_to     text DEFAULT '' CHECK (octet_length(filled_to) <= 256),
     followed_to   text CHECK (octet_length(followed_to) <= 256),
     leaving       boolean NOT NULL DEFAULT false,
@@ -18,6 +19,7 @@ CREATE TABLE ladder (
     updated_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, currency),
     CHECK ((rolling_s IS NOT NULL) = (span = 'rolling')),
+    UNIQUE (tenant_id, attribute),
     CHECK (cardinality(names) BETWEEN 1 AND 20 AND cardinality(thresholds) = cardinality(names))
 );
 CREATE INDEX ladder_due ON ladder (tenant_id) WHERE leaving OR filled_to IS NOT NULL OR followed_to IS NOT NULL;

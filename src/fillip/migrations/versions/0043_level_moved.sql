@@ -221,17 +221,15 @@ BEGIN
     RETURN coalesce(cardinality(seen), 1);
 END $$;
 
--- Lets users fall whose time has come, those that nobody is changing; shares the limits of the tenant as a batch does, so no definition changes
--- in between. How many it has seen to.
+-- Lets users fall whose time has come. Holds the tenant's batches and whoever writes its wallets until the commit, as move_ladder does: each of them
+-- sees the level of before or of behind. How many it has seen to.
 CREATE FUNCTION move_fallen(of_tenant text, of_currency text, users text[], at timestamptz) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     fallen text[];
 BEGIN
-    PERFORM share_limits(ARRAY[of_tenant]);
-    SELECT array_agg(f.user_id) INTO fallen
-    FROM (SELECT u.user_id FROM user_level u
-          WHERE u.tenant_id = of_tenant AND u.currency = of_currency AND u.user_id = ANY (users) AND u.falls_at <= at
-          ORDER BY u.user_id FOR UPDATE SKIP LOCKED) f;
+    PERFORM hold_merges(of_tenant);
+    SELECT array_agg(u.user_id ORDER BY u.user_id) INTO fallen FROM user_level u
+    WHERE u.tenant_id = of_tenant AND u.currency = of_currency AND u.user_id = ANY (users) AND u.falls_at <= at;
     PERFORM move_levels(of_tenant, of_currency, fallen, at);
     RETURN coalesce(cardinality(fallen), 0);
 END $$;

@@ -56,7 +56,7 @@ class PostgresDueLevels:
         self._turns = Turns()
 
     async def move_due(self, at: datetime) -> int:
-        """Move those that have been due longest and that nobody is changing."""
+        """Move those that have been due longest; while the tenant's batches do not give way it is tried again."""
         with retry_sweep("users did not fall on their ladders"):
             rows = await self._turns.find(3, PORTION_USERS, partial(self._find, at))
             due = sorted(tuple(row) for row in rows)

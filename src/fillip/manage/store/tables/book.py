@@ -57,7 +57,7 @@ ladder = make_table(
     count("rolling_s", null=True),
     [Column("names", ARRAY(Text), nullable=False), Column("thresholds", ARRAY(BigInteger), nullable=False)],
     text("filled_to", null=True, given=False),
-    text("followed_to", null=True),
+    text("followed_to", "attribute", null=True),
     flag("leaving"),
     revised(),
 )
