@@ -1,6 +1,7 @@
 """Merges over HTTP: who was known under two ids is one, and the old id still answers."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -8,6 +9,12 @@ import pytest
 from httpx import AsyncClient
 
 from fillip.manage.book import in_force
+from fillip.manage.merge import postgres
+from fillip.manage.merge.run import MergeRuns
+from fillip.manage.merge.wallets_postgres import move_wallets
+from fillip.manage.store.postgres import open_engine
+from fillip.migrations import role_dsn
+from tests.manage.conftest import Plane
 from tests.manage.ledger_rows import put_counter, put_reversal
 from tests.manage.shop import cap, open_shop
 from tests.manage.test_wallets import in_
@@ -71,18 +78,58 @@ async def test_what_was_asked_under_the_old_id_is_done_once(acme: AsyncClient) -
     assert (purse["active"], purse["spent"]) == (50, 5)
 
 
-async def test_a_merge_that_would_be_half_is_refused(acme: AsyncClient) -> None:
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_hold_ends_under_its_id_whoever_its_user_is_by_now(acme: AsyncClient, before: bool) -> None:
     await adjust(acme, ANON, 50, "a1")
-    hold = await acme.post(f"{ANON}/{PURSE}/holds", json={"hold_id": "h1", "amount": 10, "hold_for_s": 600})
-    assert hold.status_code == 201, hold.text
-    status, problem = await join(acme)
-    assert status == 409 and "held" in problem["detail"]
-    await acme.post(f"{ANON}/{PURSE}/holds/h1/void")
+    for name, user, amount in (("h1", ANON, 10), ("h2", ANON, 20), ("h3", ANON, 5)):
+        hold = {"hold_id": name, "amount": amount, "hold_for_s": 600}
+        assert (await acme.post(f"{user}/{PURSE}/holds", json=hold)).status_code == 201
+    if not before:
+        await acme.post(f"{ANON}/{PURSE}/holds/h1/void")
     assert (await join(acme, gone="ada"))[0] == 422
-    assert (await join(acme))[0] == 201
+    assert (await join(acme))[1]["brought"]["points"] == {"POINTS": 15 if before else 25}
     assert (await acme.post(f"{ANON}/{PURSE}/holds/h1/void")).json()["state"] == "voided"
+    captured = await acme.post(f"{ADA}/{PURSE}/holds/h2/capture", json={"amount": 8})
+    assert (captured.json()["state"], captured.json()["captured"]) == ("captured", 8)
+    again = await acme.post(f"{ANON}/{PURSE}/holds", json={"hold_id": "h3", "amount": 5, "hold_for_s": 600})
+    assert (again.status_code, again.json()["state"]) == (200, "held")
+    back = await acme.post(f"{ANON}/{PURSE}/spends/h2/refund", json={"refund_id": "r1", "amount": 3})
+    assert back.status_code == 201, back.text
+    purse = (await acme.get(f"{ADA}/{PURSE}")).json()
+    assert [purse[name] for name in ("active", "held", "spent")] == [40, 5, 5]
     assert (await join(acme, "m2", gone="ada", into=ANON))[0] == 409
     assert (await join(acme, "m1", gone="eve"))[0] == 409
+
+
+async def test_what_needs_points_that_are_still_to_come_over_brings_them(
+    acme: AsyncClient, plane: Plane, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "move_wallets", partial(move_wallets, most_lots=1))
+    for n in range(6):
+        await adjust(acme, ANON, 10, f"a{n}", expires_at=in_(9 - n))
+    assert await spend(acme, ANON, 15, "s1") == 201  # of a5 and a4
+    hold = {"hold_id": "h1", "amount": 10, "hold_for_s": 600}
+    assert (await acme.post(f"{ANON}/{PURSE}/holds", json=hold)).status_code == 201  # of a4 and a3
+    status, told = await join(acme)
+    assert (status, told["state"], told["brought"]["points"]) == (201, "merging", {"POINTS": 5})
+    assert (await acme.post(f"{ANON}/erasure")).status_code == 409
+    assert await spend(acme, ADA, 6, "s2") == 409, "what is there can be spent"
+    assert await spend(acme, ADA, 5, "s2") == 201
+    back = await acme.post(f"{ADA}/{PURSE}/spends/s1/refund")
+    assert back.status_code == 201, back.text
+    assert (await acme.post(f"{ADA}/{PURSE}/holds/h1/void")).json()["state"] == "voided"
+    runs = MergeRuns(open_engine(role_dsn(database, "fillip_sweep")), plane.engine)
+    while await runs.take_portion():
+        pass
+    [merge] = (await acme.get(f"{ADA}/merges")).json()["items"]
+    assert merge["state"] == "merged"
+    purse = (await acme.get(f"{ADA}/{PURSE}")).json()
+    assert [purse[name] for name in ("active", "held", "spent")] == [55, 0, 5]
+    lots = (await acme.get(f"{ADA}/{PURSE}/lots")).json()["items"]
+    assert [each["remaining"] for each in lots] == [10, 10, 5, 10, 10, 10], "each with the expiry that it had"
+    with psycopg.connect(database) as owner:
+        left = owner.execute("SELECT pending, active, held, spent FROM wallet WHERE user_id = 'anon'").fetchone()
+    assert left == (0, 0, 0, 0)
 
 
 async def test_points_that_come_under_the_old_id_while_it_is_merged_are_not_lost(acme: AsyncClient) -> None:

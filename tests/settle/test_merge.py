@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,17 +15,23 @@ from fillip.core.campaign.quest import Quest, Step
 from fillip.core.campaign.reward import Reward
 from fillip.core.errors import Fenced, Retry
 from fillip.core.event import Event
+from fillip.core.ledger.points import identify_spend
 from fillip.core.match.candidate import Match
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.manage.erasure import postgres as erasures
+from fillip.manage.merge import postgres as merges
+from fillip.manage.merge.portions_postgres import DueMerge, move_portion
 from fillip.manage.merge.postgres import MergeRequest, merge_users
+from fillip.manage.merge.wallets_postgres import move_wallets
 from fillip.manage.store.postgres import open_engine, transaction
+from fillip.manage.wallet.postgres import lock_wallet, open_page, store_wallets
 from fillip.match.merged_postgres import PostgresMerged
 from fillip.match.resolve import Resolve
 from fillip.migrations import role_dsn
-from tests.builders import build_campaign
+from fillip.settle.wallet import PostgresWallets
+from tests.builders import T0, build_campaign
 from tests.settle.conftest import World
 from tests.settle.test_erasure import dump
 from tests.settle.wallet_machine import BREACHES
@@ -38,6 +45,7 @@ SUMS = (
     "SELECT limit_id, window_start, key, sum(used) FROM limit_counter GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "SELECT limit_id, part, sum(used) FROM limit_part GROUP BY 1, 2 ORDER BY 1, 2",
 )
+SUM_OF = ("pending", "active", "held", "spent", "expired", "reversed")
 BALANCES = "SELECT user_id, active, reversed FROM wallet ORDER BY 1"
 
 
@@ -87,6 +95,22 @@ def make_quest(world: World, quest: Quest = TWICE) -> None:
 
 def read_instances(world: World) -> list[Any]:
     return world.rows("SELECT user_id, occurrence, state FROM quest_instance ORDER BY 1, 2")
+
+
+def read_total(world: World) -> Any:
+    """Pending, active, held, spent, expired and reversed points of all users."""
+    return world.rows("SELECT " + ", ".join(f"sum({each})::int" for each in SUM_OF) + " FROM wallet")[0]
+
+
+def read_state(world: World) -> str:
+    return "merged" if world.rows("SELECT next_at FROM user_merge") == [(None,)] else "merging"
+
+
+async def move_due(world: World, at: datetime) -> None:
+    """Bring the wallets of anon up to an instant, as the sweep does."""
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('app.tenants', 'acme', true)")
+        await PostgresWallets(connection).move_due([("acme", "anon", "POINTS")], at)
 
 
 def find_breaches(world: World) -> set[str]:
@@ -182,6 +206,91 @@ async def test_a_badge_that_both_had_earned_is_gone_when_one_batch_takes_both_ba
     await play(world, world.reversal("r-ada", "ada", "ada"), world.match("anew", "anon", rewards=(BADGE,)))
     assert world.rows("SELECT user_id FROM badge_held") == [("eve",)]
     assert world.rows("SELECT outcome FROM decision WHERE event_id = 'anew'") == [("granted",)]
+
+
+async def spend(plain_api: AsyncEngine, user: str, amount: int) -> None:
+    """Spend points as the API does."""
+    async with transaction(plain_api, ACME) as connection:
+        key, now = ("acme", user, "POINTS"), datetime.now(UTC)
+        wallet = await lock_wallet(connection, key, now)
+        await open_page(connection, wallet)
+        assert wallet.spend(identify_spend(key, f"{user}-{amount}"), f"{user}-{amount}", amount, now)
+        await store_wallets(connection, wallet)
+
+
+async def move_rest(plain_api: AsyncEngine, user: str = "anon", most_lots: int = 2) -> int:
+    """Bring the rest over; how many portions that took."""
+    portions = 0
+    while await move_portion(plain_api, DueMerge("acme", user), most_lots):
+        portions += 1
+    return portions
+
+
+@pytest.fixture
+def by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge takes two lots a transaction."""
+    monkeypatch.setattr(merges, "move_wallets", partial(move_wallets, most_lots=2))
+
+
+@pytest.mark.usefixtures("by_two")
+async def test_points_come_over_in_portions_and_whatever_happens_meanwhile_every_sum_stays(
+    world: World, plain_api: AsyncEngine
+) -> None:
+    coming = Reward("points", 10, pending_for_s=9 * 86_400)
+    rewards = [*[Reward("points", 10, expires_after_s=86_400 * n) for n in (1, 2, 9)], POINTS, POINTS, coming, coming]
+    three_days_ago = datetime.now(UTC) - timedelta(days=3)
+    for n, reward in enumerate(rewards):
+        await world.play(world.match(f"e{n}", "anon", rewards=(reward,), clock="live", after=three_days_ago - T0))
+    await world.play(world.match("a0", "ada", rewards=(POINTS,)))
+    await move_due(world, datetime.now(UTC))  # the first two expire
+    await spend(plain_api, "anon", 13)  # of the two that come then
+    total = read_total(world)
+    assert (await merge(plain_api))["points"] == {"POINTS": 0}  # what has expired is first in order
+    assert read_state(world) == "merging"
+    assert not find_breaches(world) and read_total(world) == total
+
+    await play(world, world.reversal("r4", "e4", "anon"), world.reversal("r2", "e2", "anon"))
+    # e4's lot came over for it; e2's is spent, and nothing else is there: a debt, paid by what comes
+    assert world.rows("SELECT active FROM wallet WHERE user_id = 'ada'") == [(0,)]
+    assert read_total(world)[:2] == (total[0], total[1] - 20)
+    assert not find_breaches(world)
+    await play(world, world.match("late", "anon", rewards=(POINTS,)))
+    assert await move_rest(plain_api) == 2
+    assert read_state(world) == "merged"
+    assert world.rows("SELECT DISTINCT user_id FROM wallet_lot WHERE remaining > 0") == [("ada",)]
+    assert world.rows("SELECT pending, active, spent, expired, reversed FROM wallet WHERE user_id = 'anon'") == [
+        (0, 0, 0, 0, 0)
+    ]
+    assert read_total(world)[:2] == (total[0], total[1] - 10)
+    assert not find_breaches(world)
+
+
+async def test_debts_add_up_and_are_paid_by_what_comes(world: World, plain_api: AsyncEngine) -> None:
+    for user in ("anon", "ada"):
+        await world.play(world.match(user, user, rewards=(POINTS,)), world.match(f"{user}2", user, rewards=(POINTS,)))
+        await spend(plain_api, user, 15)
+        await world.play(world.reversal(f"r-{user}", user, user))
+    with pytest.raises(Retry, match="a large spend"):
+        await merge(plain_api)
+    await move_due(world, datetime.now(UTC))  # the other lot stands in for the one that was taken back
+    assert [active for _, active, _ in world.rows(BALANCES)] == [-5, -5]
+    total = read_total(world)
+    assert (await merge(plain_api))["points"] == {"POINTS": -5}
+    assert [active for _, active, _ in world.rows(BALANCES)] == [-10, 0]
+    assert read_total(world) == total and not find_breaches(world)
+    await play(world, *(world.match(f"f{n}", "anon", rewards=(POINTS,)) for n in range(2)))
+    assert [active for _, active, _ in world.rows(BALANCES)] == [10, 0]
+    assert not find_breaches(world)
+
+
+async def test_a_debt_is_paid_by_what_the_other_has(world: World, plain_api: AsyncEngine) -> None:
+    await world.play(world.match("e0", "anon", rewards=(POINTS,)), world.match("a0", "ada", rewards=(POINTS,)))
+    await spend(plain_api, "anon", 10)
+    await world.play(world.reversal("r0", "e0", "anon"))
+    total = read_total(world)
+    await merge(plain_api)
+    assert [active for _, active, _ in world.rows(BALANCES)] == [0, 0]
+    assert read_total(world) == total and not find_breaches(world)
 
 
 async def test_a_quest_goes_on_and_is_completed_once(world: World, plain_api: AsyncEngine) -> None:

@@ -20,6 +20,7 @@ from fillip.manage.cohort.analyse_http import AnalyseUserQueries
 from fillip.manage.cohort.query_run import CohortRuns
 from fillip.manage.erasure.analyse_http import AnalyseErasures
 from fillip.manage.erasure.run import ErasureRuns
+from fillip.manage.merge.run import MergeRuns
 from fillip.manage.store.postgres import Engine, open_engine
 from fillip.match.members_postgres import PostgresFormerMembers
 from fillip.settle.coupons.postgres import PostgresDueCodes
@@ -63,19 +64,19 @@ async def run_sweep(settings: Settings, stop: asyncio.Event, health: Health) -> 
 
 
 async def open_runs(settings: Settings, stack: AsyncExitStack) -> list[Coroutine[None, None, None]]:
-    """What posts balance imports, runs the queries of cohorts, erases users, and what starts backtests and backfills."""
+    """What posts balance imports, goes on with merges of users, runs the queries of cohorts, erases users, and what starts backtests and backfills."""
     engines: list[Engine] = []
     for role, connections in (("fillip_sweep", 2), ("fillip_api", 10)):
         engines.append(open_engine(settings.dsn(role), connections=connections))
         stack.push_async_callback(engines[-1].dispose)
     finder, engine = engines
-    imports = ImportRuns(finder, engine).keep_running()
+    posting = [ImportRuns(finder, engine).keep_running(), MergeRuns(finder, engine).keep_running()]
     if settings.analyse_key is None:
-        return [imports, ErasureRuns(finder, engine, ErasureTopics(settings), None).keep_running()]
+        return [*posting, ErasureRuns(finder, engine, ErasureTopics(settings), None).keep_running()]
     client = await stack.enter_async_context(open_client(settings.analyse_base, settings.analyse_key))
     runs = CohortRuns(finder, engine, AnalyseUserQueries(client))
     erasures = ErasureRuns(finder, engine, ErasureTopics(settings), AnalyseErasures(client))
     backtests = BacktestRuns(finder, engine, name_command(), settings.list_for("backtest"))
     turns = backfills.BackfillTurns(finder, engine, backfills.name_command(), settings.list_for("backfill"))
-    others = [imports, erasures.keep_running(), backtests.keep_running(), turns.keep_running()]
+    others = [*posting, erasures.keep_running(), backtests.keep_running(), turns.keep_running()]
     return [*(runs.keep_running() for _ in range(RUNS_AT_ONCE)), *others]

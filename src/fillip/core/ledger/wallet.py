@@ -337,22 +337,6 @@ class Wallet(MergingWallet):
             transfer_id = identify("expire", *self.key, source_id, str(self.balance.last_seq + 1))
             self._move(transfer_id, "expire", "active", "expired", amount, {}, source_id, at)
 
-    def _draw(self, amount: int) -> tuple[dict[str, int], int]:
-        """Take `amount` out of the page; what that changed, and what is left owed. Draws from before come first."""
-        changes = {} if self.balance.owed else self._draw_page(amount)
-        return changes, amount + sum(changes.values())
-
-    def _draw_page(self, amount: int) -> dict[str, int]:
-        changes: dict[str, int] = {}
-        for lot in [self.lots[lot_id] for lot_id in self._page]:
-            if part := min(amount, lot.remaining):
-                amount -= part
-                self._put(replace(lot, remaining=lot.remaining - part))
-                changes[lot.lot_id.hex] = -part
-            if not amount:
-                break
-        return changes
-
     def _fill(self, lot_id: UUID, amount: int, changes: dict[str, int]) -> int:
         """Give a lot back what was used of it, up to `amount`; how much, noted in `changes`."""
         lot = self.lots[lot_id]

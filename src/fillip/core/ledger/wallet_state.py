@@ -65,6 +65,22 @@ class WalletState:
             times = (self.balance.due_at, lot.expires_at, lot.available_at if self._is_pending(lot) else None)
             self.balance = replace(self.balance, due_at=min((time for time in times if time), default=None))
 
+    def _draw(self, amount: int) -> tuple[dict[str, int], int]:
+        """Take `amount` out of the page; what that changed, and what is left owed. Draws from before come first."""
+        changes = {} if self.balance.owed else self._draw_page(amount)
+        return changes, amount + sum(changes.values())
+
+    def _draw_page(self, amount: int) -> dict[str, int]:
+        changes: dict[str, int] = {}
+        for lot in [self.lots[lot_id] for lot_id in self._page]:
+            if part := min(amount, lot.remaining):
+                amount -= part
+                self._put(replace(lot, remaining=lot.remaining - part))
+                changes[lot.lot_id.hex] = -part
+            if not amount:
+                break
+        return changes
+
     def _move(
         self,
         transfer_id: UUID,

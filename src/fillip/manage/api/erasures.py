@@ -13,7 +13,7 @@ from fillip.core.errors import Retry
 from fillip.http.fields import UserId
 from fillip.manage.erasure import postgres
 from fillip.manage.erasure.postgres import ErasureRow, erasures
-from fillip.manage.merge.postgres import share_user
+from fillip.manage.merge.postgres import require_whole, share_user
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 
 router = APIRouter(tags=["users"], route_class=Route)
@@ -51,6 +51,7 @@ async def erase_user(user_id: UserId, work: Posting, request: Request, response:
     again grants nothing. Ids that were merged into the user go with it, and of one that was merged into another, all of that one's.
     """
     user_id = await share_user(work.connection, work.caller, user_id)
+    await require_whole(work.connection, work.caller, user_id)
     row = await postgres.ask_erasure(work.connection, work.caller, user_id)
     response.headers["Location"] = f"/v1/erasures/{row.erasure_id}"
     if refused := find_app_state(request).refused:

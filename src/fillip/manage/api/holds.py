@@ -16,6 +16,7 @@ from fillip.http.page import Page, Pages
 from fillip.manage.merge.postgres import find_made, share_purse
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet.errors import HoldNotNow, NotEnough
+from fillip.manage.wallet.holds_postgres import find_hold
 from fillip.manage.wallet.holds_postgres import list_holds as read_holds
 from fillip.manage.wallet.postgres import find_rows, find_transfer, lock_wallet, open_page
 
@@ -68,7 +69,7 @@ async def hold_points(
     key, transfer_id = await find_made(
         work.connection, work.caller, purse, lambda key: identify_spend(key, body.hold_id)
     )
-    if before := await rows.find_hold(key, transfer_id):
+    if before := await find_hold(work.connection, (purse.key, key), transfer_id):
         if before.hold.amount != body.amount:
             message = f"hold '{body.hold_id}' was made before of {before.hold.amount}: give each one an id of its own"
             raise Conflict(message, at="/amount")
@@ -96,7 +97,7 @@ async def list_holds(work: Reading, user_id: UserId, currency: Currency, pages: 
 @router.get("/{hold_id}")
 async def read_hold(work: Reading, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
     """One hold."""
-    stored = await _find(work, await _find_key(work, user_id, currency, hold_id), hold_id)
+    stored = await _find(work, user_id, currency, hold_id)
     return _describe(stored.hold, datetime.now(UTC))
 
 
@@ -123,9 +124,10 @@ async def _end(
 ) -> HoldAnswer:
     """End a hold of (user, currency); of many lots portion by portion, each in a transaction of its own."""
     while True:
-        now, key = datetime.now(UTC), await _find_key(work, *owner, hold_id)
-        wallet = await lock_wallet(work.connection, key, now)
-        stored = await _find(work, key, hold_id)
+        now = datetime.now(UTC)
+        purse = await share_purse(work.connection, work.caller, *owner)
+        wallet = await lock_wallet(work.connection, purse.key, now)
+        stored = await _find(work, *owner, hold_id)
         try:
             ended = end(stored.hold, now)
         except HoldRefused as refused:
@@ -138,14 +140,11 @@ async def _end(
         await work.save()
 
 
-async def _find_key(work: UnitOfWork, user_id: str, currency: str, hold_id: str) -> WalletKey:
-    """In which wallet a hold was made: one of before a merge has ended there."""
+async def _find(work: UnitOfWork, user_id: str, currency: str, hold_id: str) -> StoredHold:
+    """A hold that was made under this id of the user, or another one; one that is open is in the wallet of who that is by now."""
     purse = await share_purse(work.connection, work.caller, user_id, currency)
-    return (await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, hold_id)))[0]
-
-
-async def _find(work: UnitOfWork, key: WalletKey, hold_id: str) -> StoredHold:
-    stored = await find_rows(work.connection).find_hold(key, identify_spend(key, hold_id))
+    key, name = await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, hold_id))
+    stored = await find_hold(work.connection, (purse.key, key), name)
     if stored is None:
         raise NotFound(f"there is no hold '{hold_id}' in this wallet")
     return stored

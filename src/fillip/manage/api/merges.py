@@ -1,7 +1,7 @@
 """Merges of users: who was known under two ids is one from then on."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -9,11 +9,14 @@ from pydantic import BaseModel, Field
 from fillip.http.errors import Invalid
 from fillip.http.fields import OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages
-from fillip.manage.merge.in_force import let_workers_ask
+from fillip.manage.merge.in_force import let_workers_ask, require_asking
 from fillip.manage.merge.postgres import MergeRequest, MergeRow, list_merges, merge_users
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 
 router = APIRouter(prefix="/users/{user_id}/merges", tags=["users"], route_class=Route)
+
+
+MergeState = Literal["merging", "merged"]
 
 
 class MergePart(Part):
@@ -27,7 +30,7 @@ class MergePart(Part):
 
 
 class Brought(BaseModel):
-    """What a merge brought: points, pending and active ones, by currency; counters of limits; quest instances; badges."""
+    """What a merge brought so far: points, pending and active ones less what was owed, by currency; counters of limits; quest instances; badges."""
 
     points: dict[str, int]
     counters: int
@@ -43,6 +46,7 @@ class MergeAnswer(BaseModel):
     asked_user_id: str
     user_id: str
     reason: str | None
+    state: MergeState = Field(description="`merging`: points are still coming over; all else is done")
     brought: Brought
     merged_at: datetime
 
@@ -54,14 +58,17 @@ _AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": MergeAnswer, "descript
 async def merge_other_user(
     work: Posting, user_id: UserId, body: MergePart, request: Request, response: Response
 ) -> MergeAnswer:
-    """Make another user this one, whole and at once; it need not be known yet.
+    """Make another user this one, at once; it need not be known yet.
 
-    Points come with their expiry, uses of limits are added up, quests go on; events that come under the other id later are this user's. 409 where
-    the other has open holds, owes points, has much more than an anonymous user has, was merged before, or either is being erased.
+    Points come with their expiry, holds and debts go along, uses of limits are added up, quests go on; events that come under the other id later are
+    this user's. Points in more than 100 lots come over by and by (`merging`). 409 where the other has thousands of counters and steps of quests,
+    was merged before, or either is being erased.
     """
     if body.from_user_id == user_id:
         raise Invalid("a user can't be merged into itself", at="/from")
-    await let_workers_ask(work, find_app_state(request).engine)
+    since = await let_workers_ask(work.connection, work.caller)
+    await work.save()
+    await require_asking(find_app_state(request).engine, work.caller, since)
     asked = MergeRequest(body.merge_id, body.from_user_id, user_id, body.reason)
     row, was_made = await merge_users(work.connection, work.caller, asked, datetime.now(UTC))
     if was_made:
@@ -83,6 +90,7 @@ def _answer(row: MergeRow) -> MergeAnswer:
         asked_user_id=row.asked_into,
         user_id=row.merged_into,
         reason=row.reason,
+        state="merged" if row.next_at is None else "merging",
         brought=row.moved,
         merged_at=row.merged_at,
     )

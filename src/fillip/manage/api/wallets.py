@@ -22,6 +22,7 @@ from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import lots_postgres, postgres
 from fillip.manage.wallet.errors import NotEnough
 from fillip.manage.wallet.gift_postgres import find_others
+from fillip.manage.wallet.holds_postgres import find_hold
 from fillip.manage.wallet.postgres import find_rows, find_transfer, lock_wallet, open_page, store_wallets
 from fillip.manage.wallet.refund_postgres import find_refund
 
@@ -227,7 +228,7 @@ async def refund_spend(
         if spent is None:
             raise NotFound(f"there is no spend '{spend_id}' in this wallet")
         if spent.kind == "hold":
-            await _require_captured(work, key, spent)
+            await _require_captured(work, (purse.key, key), spent)
         done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
         if done.last_id and done.is_done:
             response.status_code = 200
@@ -273,8 +274,8 @@ async def adjust_points(
     return _tell(held, transfer_id)
 
 
-async def _require_captured(work: UnitOfWork, key: WalletKey, spent: Transfer) -> None:
-    stored = await find_rows(work.connection).find_hold(key, spent.transfer_id)
+async def _require_captured(work: UnitOfWork, keys: Sequence[WalletKey], spent: Transfer) -> None:
+    stored = await find_hold(work.connection, keys, spent.transfer_id)
     if stored is None or not stored.hold.captured:
         raise Conflict(f"hold '{spent.source_id}' was not captured: void it to have its points back")
 

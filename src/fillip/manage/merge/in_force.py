@@ -6,27 +6,13 @@ from fillip.core.errors import Retry
 from fillip.core.ports import Caller
 from fillip.manage.book.in_force import await_force
 from fillip.manage.book.postgres import change_book
-from fillip.manage.request.route import UnitOfWork
 from fillip.manage.store.postgres import Connection, Engine
 from fillip.manage.store.tables.tenant import tenant
 from fillip.manage.tenant.postgres import describe_tenant, find_tenant, hold_tenant
 
 
-async def let_workers_ask(work: UnitOfWork, engine: Engine) -> None:
-    """Return once every worker that lives asks who the caller's users are by now: what was done so far is kept then.
-
-    Raises Retry where one does not in time: nobody may be merged yet.
-    """
-    since = await _announce(work.connection, work.caller)
-    await work.save()
-    if not await await_force(engine, work.caller, since):
-        raise Retry(
-            "a worker does not know yet that users of this tenant may be merged; nothing has changed: try again"
-        )
-
-
-async def _announce(connection: Connection, caller: Caller) -> int:
-    """Since which version of the book they ask; the next one, where they do not."""
+async def let_workers_ask(connection: Connection, caller: Caller) -> int:
+    """Since which version of the book they ask; the next one, where they do not: it is in force some time after the commit."""
     since: int | None = (await find_tenant(connection, caller.tenant_id)).merged_since
     if since is not None:
         return since
@@ -37,3 +23,11 @@ async def _announce(connection: Connection, caller: Caller) -> int:
         await connection.execute(mine.values(merged_since=since))
         return since
     return int(row.merged_since)
+
+
+async def require_asking(engine: Engine, caller: Caller, since: int) -> None:
+    """Return once every worker that lives asks. Raises Retry where one does not in time: nobody may be merged yet."""
+    if not await await_force(engine, caller, since):
+        raise Retry(
+            "a worker does not know yet that users of this tenant may be merged; nothing has changed: try again"
+        )

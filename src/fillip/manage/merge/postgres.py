@@ -1,13 +1,15 @@
-"""Merged users as stored: who each is by now, and the merge itself, in one transaction that has the tenant's limits and merges alone."""
+"""Merged users as stored: who each is by now, and the merge itself, in transactions that have the tenant's limits and merges alone.
+
+The first makes the one user the other; where wallets have more lots than it may move, the others bring these over: see run.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, text
+from sqlalchemy import Row, and_, bindparam, exists, func, insert, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
@@ -17,18 +19,15 @@ from fillip.core.ledger.points import WalletKey
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.paging import Paging
-from fillip.manage.store.driver_postgres import DriverConnection
+from fillip.manage.merge.wallets_postgres import move_wallets
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection, find_state
 from fillip.manage.store.tables.tenant import end_user, erasure, user_merge
-from fillip.manage.store.tables.wallet import wallet
 from fillip.manage.user.postgres import UserState, delete_user, upsert_users
-from fillip.manage.wallet.postgres import find_owners, lock_wallets, make_wallet, store_wallets
-from fillip.rows.wallet.postgres import read_lot
+from fillip.manage.wallet.postgres import find_owners
 
 MOST_ROWS, MOST_MERGED = 2_000, 100
 """That one merge may have to look at: the tenant's batches wait for it. Users that may be merged into one."""
-_SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 _SHARE = text("SELECT user_id, merged_into FROM share_merges(:tenant_id, :users)").bindparams(
     bindparam("users", type_=ARRAY(Text))
 )
@@ -113,13 +112,8 @@ async def list_merges(connection: Connection, caller: Caller, user_id: str, page
 async def merge_users(
     connection: Connection, caller: Caller, asked: MergeRequest, at: datetime
 ) -> tuple[MergeRow, bool]:
-    """Make one user another, whole; the merge, and whether it was made before. Raises Conflict, and Retry where batches take long."""
-    try:
-        await connection.execute(_HOLD, {"tenant_id": caller.tenant_id})
-    except DBAPIError as error:
-        if find_state(error) != _LOCK_NOT_AVAILABLE:
-            raise
-        raise Retry("a batch of events is being decided; nothing has changed: try again") from error
+    """Make one user another; the merge, and whether it was made before. Raises Conflict, and Retry where batches take long."""
+    await hold_merges(connection, caller)
     if before := await _find_before(connection, caller, asked):
         return before, True
     now = await share_users(connection, caller, [asked.user_id, asked.into])
@@ -131,12 +125,31 @@ async def merge_users(
     await _require_fit(connection, caller, asked.user_id, into)
     names = {"tenant_id": caller.tenant_id, "user_id": asked.user_id}
     moved = (await connection.execute(_MERGE, names | {"into": into})).scalar_one()
-    points = await _merge_wallets(connection, caller, asked, into, at)
+    wallets = await move_wallets(connection, caller, (asked.user_id, into), (asked.merge_id, at))
     await connection.execute(_LEVELS, names | {"into": into})
     await _merge_attributes(connection, caller, asked.user_id, into)
     row = names | {"merge_id": asked.merge_id, "asked_into": asked.into, "merged_into": into, "reason": asked.reason}
-    made = insert(user_merge).values(row | {"moved": moved | {"points": points}}).returning(*user_merge.c)
+    told = {"moved": moved | {"points": wallets.points}, "next_at": None if wallets.is_whole else at}
+    made = insert(user_merge).values(row | told).returning(*user_merge.c)
     return (await connection.execute(made)).one(), False
+
+
+async def hold_merges(connection: Connection, caller: Caller) -> None:
+    """Have the tenant's limits and merges alone until the transaction ends. Raises Retry where batches take long."""
+    try:
+        await connection.execute(_HOLD, {"tenant_id": caller.tenant_id})
+    except DBAPIError as error:
+        if find_state(error) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Retry("a batch of events is being decided; nothing has changed: try again") from error
+
+
+async def require_whole(connection: Connection, caller: Caller, user_id: str) -> None:
+    """Raises Conflict while points of an id that was merged into the user are still to come over."""
+    column = user_merge.c
+    mine = (column.tenant_id == caller.tenant_id) & (column.merged_into == user_id) & column.next_at.is_not(None)
+    if (await connection.execute(select(exists().where(mine)))).scalar_one():
+        raise Conflict("points of an id that was merged into the user are still to come over: try again in a minute")
 
 
 async def _find_before(connection: Connection, caller: Caller, asked: MergeRequest) -> MergeRow | None:
@@ -156,35 +169,12 @@ async def _require_fit(connection: Connection, caller: Caller, user_id: str, int
     rows = {"tenant_id": caller.tenant_id, "user_id": user_id, "most": MOST_ROWS}
     if (await connection.execute(_COUNT, rows)).scalar_one() > MOST_ROWS:
         raise Conflict(
-            f"'{user_id}' has more than {MOST_ROWS:,} transfers of points, counters and steps of quests: merge the other way round, where"
-            " the other has fewer",
+            f"'{user_id}' has more than {MOST_ROWS:,} counters and steps of quests: merge the other way round, where the other has fewer",
             at="/from",
         )
     ids = [len(await list_ids(connection, caller, each)) for each in (user_id, into)]
     if sum(ids) - 1 > MOST_MERGED:
         raise Conflict(f"at most {MOST_MERGED} users can be merged into one", at="/from")
-
-
-async def _merge_wallets(
-    connection: Connection, caller: Caller, asked: MergeRequest, into: str, at: datetime
-) -> dict[str, int]:
-    """Wallet by wallet; what was pending and active of each currency."""
-    mine = (wallet.c.tenant_id == caller.tenant_id) & (wallet.c.user_id == asked.user_id)
-    found = await connection.execute(select(wallet.c.currency).where(mine).order_by(wallet.c.currency))
-    driver, points = DriverConnection(connection), dict[str, int]()
-    for currency in found.scalars().all():
-        here, there = (caller.tenant_id, asked.user_id, currency), (caller.tenant_id, into, currency)
-        await make_wallet(connection, there)
-        wallets = await lock_wallets(connection, sorted([here, there]), at)
-        gone, other = wallets[here], wallets[there]
-        if hindrance := gone.find_hindrance():
-            raise Conflict(f"'{asked.user_id}' can't be merged now: {hindrance}", at="/from")
-        points[currency] = gone.balance.pending + gone.balance.active
-        lots = [read_lot(row) for row in await driver.fetch(_SQL["read_lots"], *here)]
-        numbers = gone.hand_over(other, lots, asked.merge_id, at)
-        await store_wallets(connection, gone, other)
-        await driver.fetch(_SQL["move_lots"], caller.tenant_id, into, list(numbers), list(numbers.values()))
-    return points
 
 
 async def _merge_attributes(connection: Connection, caller: Caller, user_id: str, into: str) -> None:

@@ -7,3 +7,25 @@ UPDATE tenant t SET merged_since = 0 FROM user_change_head h WHERE h.tenant_id =
 
 -- A badge that two ids of a user had earned is still held when one of them is taken back.
 GRANT UPDATE (user_id) ON badge_held TO fillip_worker;
+
+-- A merge whose wallets go over in portions: when the next is due; NULL: all is over. `moved` has what came so far.
+ALTER TABLE user_merge ADD COLUMN next_at timestamptz;
+CREATE INDEX user_merge_due ON user_merge (next_at) WHERE next_at IS NOT NULL;
+CREATE POLICY find_due ON user_merge FOR SELECT TO fillip_sweep USING (true);
+GRANT SELECT (tenant_id, user_id, next_at) ON user_merge TO fillip_sweep;
+GRANT UPDATE (moved, next_at) ON user_merge TO fillip_api;
+
+-- How many rows a merge has to look at of a user in its first transaction: instances of quests with what was counted, counters; `most` + 1 where
+-- there are more. Points go in portions. Locks nothing.
+CREATE OR REPLACE FUNCTION count_merged_rows(of_tenant text, of_user text, most integer) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT least(most + 1, (SELECT count(*) FROM (
+            SELECT FROM quest_instance q WHERE q.tenant_id = of_tenant AND q.user_id = of_user LIMIT most + 1) AS instances)
+        + (SELECT count(*) FROM (
+            SELECT FROM quest_instance q JOIN quest_step_met m USING (tenant_id, campaign_id, user_id, instance_key, occurrence)
+            WHERE q.tenant_id = of_tenant AND q.user_id = of_user LIMIT most + 1) AS steps)
+        + (SELECT count(*) FROM (
+            SELECT FROM spending_limit s
+            JOIN limit_counter c ON c.tenant_id = s.tenant_id AND c.limit_id = s.limit_id AND c.user_id = of_user
+            WHERE s.tenant_id = of_tenant LIMIT most + 1) AS counters))
+$$;

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import json
 
 from fillip.core.errors import Retry
+from fillip.core.ledger.merge import find_common
 from fillip.core.ledger.points import FEW_LOTS, PAGE_LOTS, Balance, Draw, Expiries, Lot, Part, Transfer, WalletKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.rows.columns import to_columns
@@ -59,10 +60,34 @@ class WalletRows:
             if len(lots) <= self._few_lots:
                 wallets[key].mature(at, lots)
 
-    async def name_lots(self, wallets: Mapping[WalletKey, Wallet], named: Collection[tuple[str, UUID]]) -> None:
-        """Hand locked wallets their lots of these (tenant, lot)."""
-        for key, lots in _group_lots(await self._connection.fetch(SQL["read_lots"], *to_columns(named, 2))).items():
+    async def name_lots(
+        self, wallets: Mapping[WalletKey, Wallet], named: Collection[tuple[str, UUID]], at: datetime
+    ) -> None:
+        """Hand locked wallets, brought up to `at`, their lots of these (tenant, lot).
+
+        One that is still in the wallet of a user who was merged into the wallet's comes over first, and with it what remains of it.
+        """
+        rows = await self._connection.fetch(SQL["read_lots"], *to_columns(named, 2))
+        strays = [row for row in rows if name_wallet(row) not in wallets and not _has_come(row, wallets)]
+        for key, lots in _group_lots(row for row in rows if name_wallet(row) in wallets).items():
             wallets[key].name_lots(lots)
+        if strays:
+            await self._bring_over(wallets, strays, at)
+
+    async def _bring_over(self, wallets: Mapping[WalletKey, Wallet], strays: Sequence[Row], at: datetime) -> None:
+        """Bring these lots into the wallets of who their users are by now. Theirs are locked under these: nobody waits for one of these while
+        it has one of theirs.
+        """
+        left = await self.lock(sorted({name_wallet(row) for row in strays}))
+        into = {wallets[row["tenant_id"], row["merged_into"], row["currency"]] for row in strays}
+        at = find_common(at, *left.values(), *into)
+        await self.mature(left | {wallet.key: wallet for wallet in into}, at)
+        ids = [(row["tenant_id"], row["lot_id"]) for row in strays]
+        lots = _group_lots(await self._connection.fetch(SQL["read_lots"], *to_columns(ids, 2)))
+        merges = {name_wallet(row): (row["merged_into"], row["merge_id"]) for row in strays}
+        for key, (merged_into, merge_id) in merges.items():
+            left[key].hand_over(wallets[key[0], merged_into, key[2]], lots[key], (merge_id, at))
+        await self.store(wallet for wallet in left.values() if wallet.transfers)
 
     async def open_pages(self, wallets: Mapping[WalletKey, Wallet], since: Mapping[WalletKey, datetime]) -> None:
         """Hand each of these locked wallets its open active lots that expire after an instant: those that come first, of
@@ -125,6 +150,11 @@ def read_lot(row: Row) -> Lot:
 def read_draw(row: Row) -> Draw:
     """The draw that a row of `wallet_draw` holds."""
     return Draw(*(row[name] for name in _DRAW_FIELDS))
+
+
+def _has_come(row: Row, wallets: Mapping[WalletKey, Wallet]) -> bool:
+    """Whether a lot of a merged user came over before in this transaction, and is to be stored."""
+    return row["lot_id"] in wallets[row["tenant_id"], row["merged_into"], row["currency"]].lots
 
 
 def _group_lots(rows: Iterable[Row]) -> dict[WalletKey, list[Lot]]:

@@ -43,7 +43,7 @@ class RefundRows(WalletRows):
         of_part = portions.lots[-1].end - portions.lots[-1].begin if portions.lots else 0
         amount = min(refund.amount - refund.returned, portions.bare + of_part)
         owed, late = await self._read_owed(wallet, spent, portions.bare)
-        shares = await self._read_shares(wallet, spent, portions, max(0, amount - portions.bare))
+        shares = await self._read_shares(wallet, spent, portions, max(0, amount - portions.bare), at)
         spare = await self._find_spare(wallet, shares, max(0, amount - owed))
         transfer_id = identify_refund(spent.transfer_id, spent.amount - portions.top)
         name = None if refund.refund_id == RELEASE else refund.refund_id
@@ -56,7 +56,9 @@ class RefundRows(WalletRows):
 
     async def _read_owed(self, wallet: Wallet, spent: Transfer, at_most: int) -> tuple[int, int]:
         """What of a spend no lot has given yet, up to so much, and what of that was to come from lots that have expired since."""
-        found = await self._connection.fetch(SQL["read_owed"], *wallet.key, spent.seq) if at_most else ()
+        found = (
+            await self._connection.fetch(SQL["read_owed"], *wallet.key, spent.seq, spent.transfer_id) if at_most else ()
+        )
         if not found:
             return 0, 0
         [row] = found
@@ -66,7 +68,7 @@ class RefundRows(WalletRows):
         return owed, min(max(over, 0), owed)
 
     async def _read_shares(
-        self, wallet: Wallet, spent: Transfer, portions: SpentPortions, amount: int
+        self, wallet: Wallet, spent: Transfer, portions: SpentPortions, amount: int, at: datetime
     ) -> Mapping[str, int]:
         """What each lot gave of the uppermost `amount` of the last portion; those lots are handed to the wallet."""
         if not amount:
@@ -75,7 +77,7 @@ class RefundRows(WalletRows):
         if last.part:
             [row] = await self._connection.fetch(SQL["read_part"], wallet.key[0], spent.transfer_id, last.part)
             shares = json.decode(row["lots"], type=dict[str, int])
-        await self.name_lots({wallet.key: wallet}, [(wallet.key[0], UUID(lot_id)) for lot_id in shares])
+        await self.name_lots({wallet.key: wallet}, [(wallet.key[0], UUID(lot_id)) for lot_id in shares], at)
         end = last.end - last.begin
         return wallet.cut_shares(shares, end - amount, end)
 

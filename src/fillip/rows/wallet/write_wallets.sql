@@ -27,7 +27,8 @@ WITH moved AS (
                             expires_at)
     SELECT * FROM unnest($17::text[], $18::text[], $19::text[], $20::uuid[], $21::bigint[], $22::bigint[], $23::bigint[],
                          $24::bigint[], $25::timestamptz[], $26::timestamptz[])
-    ON CONFLICT (tenant_id, lot_id) DO UPDATE SET remaining = excluded.remaining, reversed = excluded.reversed
+    ON CONFLICT (tenant_id, lot_id) DO UPDATE  -- a lot that came from a merged user's wallet is of this one from now on
+        SET user_id = excluded.user_id, seq = excluded.seq, remaining = excluded.remaining, reversed = excluded.reversed
 ), transfers AS (
     INSERT INTO wallet_transfer (tenant_id, user_id, currency, transfer_id, seq, kind, debit, credit, amount, lots,
                                  source_id, reason, pending_after, active_after, made_at, expiries)

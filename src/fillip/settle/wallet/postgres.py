@@ -38,8 +38,8 @@ class PostgresWallets(WalletRows):
         what else the takings go by.
         """
         wanted = {taking.wallet: wallets[taking.wallet] for taking in takings}
-        await self.name_lots(wanted, [(taking.wallet[0], taking.incentive_id) for taking in takings])
         await self.mature(wanted, at)
+        await self.name_lots(wanted, [(taking.wallet[0], taking.incentive_id) for taking in takings], at)
         owing = [key for key, wallet in wanted.items() if wallet.balance.owed]
         for key, draws in (await self.read_draws(owing)).items():
             wanted[key].draws = {draw.transfer_id: draw for draw in draws} | wanted[key].draws

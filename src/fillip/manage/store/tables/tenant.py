@@ -64,4 +64,5 @@ user_merge = make_table(
     text("reason", null=True),
     json("moved"),
     instant("merged_at"),
+    instant("next_at", null=True),
 )
