@@ -78,7 +78,7 @@ FAULTS_PROMISED = [
     ),
     Fault(
         "points available by the month in UTC",
-        plant_attribute(Reward, "find_available", lambda self, at, zone: _find_available(self, at, "UTC")),
+        plant_attribute(Reward, "find_available", lambda self, at, zone, own: _find_available(self, at, "UTC", own)),
         PROMISED,
     ),
     Fault("a limit of a pool that counts grants", plant_attribute(limit_charges, "_charge", _charge_one), CODES),

@@ -285,13 +285,18 @@ def _read_version(seen: Seen, campaign_id: str, number: int, definition: Documen
         if roles == ["simple"] or (meeting and (meeting.starts or meeting.amounts)):
             variant = _find_variant(seen, campaign_id, definition)
             valued, worthless = appraise(definition, variant, seen.event["type"], read_roots(seen))
-            own_zone = seen.book.zones.get(seen.event["subject"])
-            rewards = tuple(date_reward(each, seen.occurred_at, seen.book.tenant, own_zone) for each in valued)
+            rewards = date_rewards(seen, valued)
             worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
             earns_nothing = worthless or _tell_bar(seen, campaign_id, definition) or _is_in_shadow(seen, campaign_id)
             touches = () if earns_nothing else tuple(_list_touches(seen, campaign_id, rewards))
             return Version(campaign_id, number, definition, meeting, True, rewards, worthless, touches)
     return Version(campaign_id, number, definition, nothing)
+
+
+def date_rewards(seen: Seen, valued: Iterable[Document]) -> tuple[Document, ...]:
+    """Rewards with their dates, by the tenant's zone and the user's own."""
+    own_zone = seen.book.zones.get(seen.event["subject"])
+    return tuple(date_reward(each, seen.occurred_at, seen.book.tenant, own_zone) for each in valued)
 
 
 def _list_by_hand(seen: Seen) -> Iterator[list[Version]]:
@@ -303,7 +308,7 @@ def _list_by_hand(seen: Seen) -> Iterator[list[Version]]:
     definition = campaign["definition"]
     variant = _find_variant(seen, campaign_id, definition)
     valued, worthless = give_values(definition, variant, seen.event["data"])
-    rewards = tuple(date_reward(each, seen.occurred_at, seen.book.tenant) for each in valued)
+    rewards = date_rewards(seen, valued)
     worthless = worthless or ("expired" if any(_is_over(seen, reward) for reward in rewards) else None)
     with suppress(RuleFails):
         nothing = worthless or _tell_bar(seen, campaign_id, definition)
