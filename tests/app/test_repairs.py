@@ -61,7 +61,10 @@ async def test_a_repair_joins_a_broken_streak_once_and_is_told_everywhere(databa
         assert await world.decide(PATH, ask("r1", 3)) == told, "the same again repairs nothing more"
         other = await world.client.post(PATH, json=ask("r1", 3, reason="another"))
         assert (other.status_code, other.json()["errors"][0]["at"]) == (409, "/repair_id")
-        assert (await world.decide(PATH, ask("r2", 1)))["reason"] == "already_repaired"
+        second = await world.decide(PATH, ask("r2", 1))
+        assert (second["state"], second["reason"]) == ("refused", "already_repaired")
+        why = "a streak of the instance was repaired before: once for each instance"
+        assert second["message"] == f"no day of ada's streak in 'Five' is repaired: {why}."
         state, done, repaired = await tell(world)
         assert repaired
         assert (state, done, repaired["reason"], repaired["day"]) == ("open", 4, "we were down", ago(3).isoformat())
@@ -123,38 +126,39 @@ async def test_what_can_not_be_repaired_is_refused_with_the_cure(database: str, 
         assert keyed.status_code == 201, keyed.text
         refused = await world.client.post(PATH, json=ask("r3", 3))
         assert (refused.status_code, "limit by counts by" in refused.text) == (409, True)
+        await _go_by_own_days(world)
 
 
-async def test_what_is_asked_for_goes_by_the_users_own_days(database: str, servers: Addresses) -> None:
-    async with open_world(database, servers) as world:
-        await open_quest(world, zone="user")
-        answer = await world.client.put("/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"})
-        assert answer.status_code in (200, 201), answer.text
-        until = {"end_of": "day", "zone": "user"}
-        cashback = [{"kind": "cashback", "value": 100, "currency": "EUR", "expires": until}]
-        await world.launch("simple", action="VISIT", rule="false", rewards=cashback)
-        limit = {"limit_id": "own", "scope": "user", "measure": "count", "span": "day", "cap": 2, "zone": "user"}
-        assert (await world.client.post("/v1/limits", json=limit)).status_code == 201
-        grant = {"grant_id": "g1", "user_id": "ada", "campaign_id": "simple", "reason": "asked"}
-        told = await world.decide("/v1/grants", grant)
-        assert told["limits"][0]["time_zone"] == "Pacific/Kiritimati"
-        [given] = told["incentives"]
-        island = ZoneInfo("Pacific/Kiritimati")
-        day = datetime.fromisoformat(given["occurred_at"]).astimezone(island).date()
-        ends_at = datetime.combine(day + timedelta(days=1), time(), island)
-        assert datetime.fromisoformat(given["expires_at"]) == ends_at
-        await world.client.put(
-            "/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Honolulu"}, headers={"If-Match": "*"}
-        )
-        assert (await world.decide("/v1/grants", grant))["incentives"] == [given], (
-            "it stays where it is when the user moves"
-        )
-        await world.client.put(
-            "/v1/users/ada", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"}, headers={"If-Match": "*"}
-        )
-        await visit(world, 4, 2)
-        there = datetime.now(island).date()
-        today = await world.decide(PATH, ask("r1", 0) | {"day": there.isoformat()})
-        assert today["reason"] == "day_not_over"
-        between = await world.decide(PATH, ask("r2", 2))
-        assert between["progress"]["steps"][0]["done"] == 3, "noon in Berlin is the next day there: 3 and 1 days ago"
+async def _go_by_own_days(world: World) -> None:
+    """What is asked for goes by the user's own days, grants by hand too, and a reward keeps the end that it was granted with."""
+    await open_quest(world, "own", zone="user")
+    answer = await world.client.put("/v1/users/eve", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"})
+    assert answer.status_code in (200, 201), answer.text
+    until = {"end_of": "day", "zone": "user"}
+    cashback = [{"kind": "cashback", "value": 100, "currency": "EUR", "expires": until}]
+    await world.launch("given", action="VISIT", rule="false", rewards=cashback)
+    limit = {"limit_id": "own", "scope": "user", "measure": "count", "span": "day", "cap": 2, "zone": "user"}
+    assert (await world.client.post("/v1/limits", json=limit)).status_code == 201
+    grant = {"grant_id": "g1", "user_id": "eve", "campaign_id": "given", "reason": "asked"}
+    told = await world.decide("/v1/grants", grant)
+    assert told["limits"][0]["time_zone"] == "Pacific/Kiritimati"
+    [given] = told["incentives"]
+    island = ZoneInfo("Pacific/Kiritimati")
+    day = datetime.fromisoformat(given["occurred_at"]).astimezone(island).date()
+    ends_at = datetime.combine(day + timedelta(days=1), time(), island)
+    assert datetime.fromisoformat(given["expires_at"]) == ends_at
+    await world.client.put(
+        "/v1/users/eve", json={"attributes": {}, "time_zone": "Pacific/Honolulu"}, headers={"If-Match": "*"}
+    )
+    assert (await world.decide("/v1/grants", grant))["incentives"] == [given], (
+        "it stays where it is when the user moves"
+    )
+    await world.client.put(
+        "/v1/users/eve", json={"attributes": {}, "time_zone": "Pacific/Kiritimati"}, headers={"If-Match": "*"}
+    )
+    await visit(world, 4, 2, user="eve")
+    there = datetime.now(island).date()
+    today = await world.decide(PATH, ask("own-1", 0, "own", user_id="eve") | {"day": there.isoformat()})
+    assert today["reason"] == "day_not_over"
+    between = await world.decide(PATH, ask("own-2", 2, "own", user_id="eve"))
+    assert between["progress"]["steps"][0]["done"] == 3, "noon in Berlin is the next day there: 3 and 1 days ago"

@@ -33,7 +33,7 @@ from fillip.manage.explain.checks import (
     describe_instance,
 )
 from fillip.manage.explain.conflict import check_conflict_now
-from fillip.manage.explain.explanation import build_explanation, check_decided, is_obstacle
+from fillip.manage.explain.explanation import build_explanation, check_decided, is_obstacle, is_refused_repair
 from fillip.manage.explain.quest_trial import Trial, build_quest_event, try_quest
 from fillip.manage.explain.returns import explain_returns
 from fillip.manage.explain.returns_postgres import read_returns, recall_reader
@@ -82,7 +82,9 @@ async def explain_decision(work: Reading, decision_id: UUID) -> ExplanationAnswe
     context = await postgres.load_recorded(work.connection, work.caller, row)
     checks = await work.compute(check_eligibility, context, row.decided_at)
     now = await share_user(work.connection, work.caller, row.user_id)
-    if instance := await postgres.find_completed(work.connection, work.caller, row, now):
+    if not is_refused_repair(context, row.reason) and (
+        instance := await postgres.find_completed(work.connection, work.caller, row, now)
+    ):
         described = describe_instance(instance)
         for step, given in await postgres.list_given(work.connection, work.caller, row, now, instance):
             next(each for each in described.steps if each.name == step).given.append(given)

@@ -19,7 +19,7 @@ def check_decided(
     """What a decision weighed after its rule; what was refused before limits says nothing of them."""
     if reason in ("paused", "holdout", "control", "late"):
         return []
-    if context.event.action == REPAIR and reason in wording.REPAIRS:
+    if is_refused_repair(context, reason):
         return [describe_refused(reason)]
     worth, _ = check_worth(context)
     if "expired" in (reason, worth.reason):  # the zone that the user had then is not kept: the decision tells
@@ -35,6 +35,11 @@ def check_decided(
     if reason in wording.STOCK:
         checks.append(Check(check="room", passed=False, reason=reason, message=wording.STOCK[reason]))
     return checks
+
+
+def is_refused_repair(context: EventContext, reason: DecisionReason) -> bool:
+    """Whether a decision is that a day of a streak is not repaired: the instance that it names is as it was."""
+    return context.event.action == REPAIR and reason in wording.REPAIRS
 
 
 def describe_refused(reason: RepairRefusal | DecisionReason) -> Check:

@@ -60,6 +60,8 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome
         return f"{user_id} gets nothing from '{name}' yet: {WAITING}."
     if outcome == "granted" and any(check.check == "by_hand" for check in checks):
         return f"{user_id} was granted the reward of '{name}' by hand."
+    if failed and failed.check == "quest" and any(check.check == "repair" for check in checks):
+        return f"no day of {user_id}'s streak in '{name}' is repaired: {failed.message}."
     if outcome == "granted" and (left := _find_cut(checks)):
         return f"{user_id} earns a part of the reward of '{name}': {left}."
     if outcome == "granted":
