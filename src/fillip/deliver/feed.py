@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter as Tally
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import chain
 
@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from fillip.deliver.frames import Closed, is_shortened, read_announcement, read_level, read_progress
+from fillip.deliver.inbox import User
 from fillip.deliver.session import Session
 from fillip.stream.belt import Record
 from fillip.stream.pause import Pause
@@ -80,6 +81,15 @@ class Feed:
         if not mates:
             del self._sessions[session.user.key]
         self._count(-1)
+
+    def leave_merged(self, users: Iterable[User]) -> None:
+        """Close the sessions of users who are others by now: nothing is told under their ids any more."""
+        closed = Closed(
+            "user-merged", 410, "this user is another by now: ask for a new ticket, and say hello without a cursor"
+        )
+        for user in users:
+            for session in self._sessions.get(user.key, ()):
+                session.send_away(closed)
 
     async def run(self) -> None:
         """Feed until cancelled. Where the tail breaks, open it again and let every session catch up from its inbox."""

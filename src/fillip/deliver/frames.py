@@ -30,6 +30,7 @@ ClosedKind = Literal[
     "cursor-ahead",
     "bad-ack",
     "slow-reader",
+    "user-merged",
 ]
 
 

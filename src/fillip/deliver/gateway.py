@@ -14,6 +14,7 @@ from fillip.core.errors import Retry
 from fillip.deliver.feed import Feed, OpenTail
 from fillip.deliver.frames import PATH, Ack, Closed, Hello, Pong, Welcome, encode_closed, encode_frame, read_frame
 from fillip.deliver.inbox import Inbox
+from fillip.deliver.merged import follow_merges
 from fillip.deliver.session import CLOSED, Session
 from fillip.http.address import find_parameter_faults, list_parameters
 from fillip.http.errors import Malformed
@@ -54,7 +55,7 @@ async def run_gateway(
     feed = Feed(open_tail, topics)
     gateway = Gateway(inbox, feed, find_fault)
     with _listen(host, port) as listener:
-        feeding = asyncio.create_task(feed.run())
+        following = [asyncio.create_task(each) for each in (feed.run(), follow_merges(inbox, feed))]
         try:
             async with serve(
                 gateway.receive,
@@ -72,8 +73,9 @@ async def run_gateway(
                 log.info("gateway is open", host=host, port=port)
                 await stop.wait()
         finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
 
 
 class Gateway:

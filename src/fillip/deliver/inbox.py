@@ -145,6 +145,9 @@ class Inbox(Protocol):
     async def admit(self, ticket: str) -> Admission | None:
         """Redeem a ticket, once; None when it is unknown, expired or redeemed. After Retry it is not used up."""
 
+    async def find_merged(self, last_s: float) -> Sequence[User]:
+        """Users who were merged into others in the last so many seconds."""
+
     async def read(self, user: User, after_seq: int, count: int) -> Sequence[InboxEntry]:
         """Up to `count` entries with seq > after_seq, in order. One that can't be shown is there, without its incentive."""
 

@@ -79,6 +79,11 @@ class PostgresInbox:
             [row] = await connection.fetch(SQL["standing"], user.tenant_id, user.user_id)
         return Admission(user, row["last_seq"], row["acked_seq"], _quotas.decode(found["quotas"] or "{}").sockets)
 
+    async def find_merged(self, last_s: float) -> Sequence[User]:
+        """See Inbox."""
+        async with self._transact() as connection:
+            return [User(*row) for row in await connection.fetch(SQL["merged"], last_s)]
+
     async def read(self, user: User, after_seq: int, count: int) -> Sequence[InboxEntry]:
         """See Inbox."""
         async with self._transact() as connection:

@@ -13,7 +13,7 @@ from websockets.protocol import State
 
 from fillip.core.errors import Retry
 from fillip.deliver.cursor import PAGE_ENTRIES, Cursor
-from fillip.deliver.frames import Closed, Hello, Live, write_entry
+from fillip.deliver.frames import Closed, Hello, Live, encode_closed, write_entry
 from fillip.deliver.inbox import Admission, Inbox, InboxEntry
 from fillip.deliver.progress import ProgressWriter
 from fillip.deliver.single_task import SingleTask
@@ -97,6 +97,12 @@ class Session:
             CLOSED.labels(closed.kind).inc()
             log.info("session closed", tenant=self.user.tenant_id, reason=closed.kind)
             self._closing = asyncio.create_task(self._connection.close(closed.code, closed.kind))
+
+    def send_away(self, closed: Closed) -> None:
+        """Tell a client that reads why, and begin to close its connection."""
+        if self._closing is None:
+            broadcast([self._connection], encode_closed(closed), text=True)
+            self.close(closed)
 
     async def finish(self) -> None:
         """The connection is gone: stop replaying, store the last ack if that can be done at once."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from fillip.http.errors import Invalid
 from fillip.http.fields import OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages
-from fillip.manage.merge.in_force import let_workers_ask, require_asking
+from fillip.manage.merge.in_force_postgres import let_workers_ask, require_asking
 from fillip.manage.merge.postgres import MergeRequest, MergeRow, list_merges, merge_users
 from fillip.manage.request.route import Posting, Reading, Route, find_app_state
 

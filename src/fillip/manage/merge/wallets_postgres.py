@@ -23,7 +23,7 @@ _PAGE = Path(__file__).with_name("read_page.sql").read_text(encoding="utf-8")
 _LATER = "; nothing has changed: try again in a few seconds"
 
 
-class Moved(Struct, frozen=True):
+class Brought(Struct, frozen=True):
     """What came over, pending and active, less what was owed, by currency; and whether nothing is left."""
 
     points: dict[str, int]
@@ -32,7 +32,7 @@ class Moved(Struct, frozen=True):
 
 async def move_wallets(
     connection: Connection, caller: Caller, users: tuple[str, str], merging: Merging, most_lots: int = MOST_LOTS
-) -> Moved:
+) -> Brought:
     """Move so many lots of the first user's wallets into the second's, and what is no lot's. The tenant's merges and limits are held.
 
     The second's wallets are locked first: whoever has one of theirs waits for no other. Raises Retry, and Conflict, where the wallets can't be
@@ -46,7 +46,7 @@ async def move_wallets(
         keys = (caller.tenant_id, gone, currency), (caller.tenant_id, into, currency)
         points[currency], lots = await _move_wallet(connection, keys, merging, left)
         left -= lots
-    return Moved(points, left > 0)
+    return Brought(points, left > 0)
 
 
 async def _move_wallet(
