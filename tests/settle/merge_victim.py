@@ -1,0 +1,29 @@
+"""A process that merges anon into ada, lot by lot, until it is killed or nothing is left."""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+
+from fillip.core.ports import Caller
+from fillip.manage.merge import postgres
+from fillip.manage.merge.portions_postgres import DueMerge, move_portion
+from fillip.manage.merge.wallets_postgres import move_wallets
+from fillip.manage.store.postgres import open_engine, transaction
+
+ACME = Caller(None, "acme", frozenset())
+
+
+def run(dsn: str) -> None:
+    """Go on where another one stopped. `dsn` is of role fillip_api."""
+    asyncio.run(_merge(dsn))
+
+
+async def _merge(dsn: str) -> None:
+    postgres.move_wallets = partial(move_wallets, most_lots=1)
+    engine = open_engine(dsn)
+    asked = postgres.MergeRequest("m1", "anon", "ada", None)
+    async with transaction(engine, ACME) as connection:
+        await postgres.merge_users(connection, ACME, asked, datetime.now(UTC))
+    while await move_portion(engine, DueMerge("acme", "anon"), 1):
+        pass
+    await engine.dispose()
