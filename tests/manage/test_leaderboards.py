@@ -16,6 +16,7 @@ from fillip.app.valkey import connect_valkey
 from fillip.core.local_day import find_day
 from fillip.core.projection import BOARD_TENANTS
 from fillip.embedded.addresses import Addresses
+from fillip.http.cursor import write_cursor
 from fillip.migrations import role_dsn
 from fillip.publish.board_postgres import PostgresScores
 from fillip.publish.board_valkey import ValkeyBoards
@@ -126,6 +127,8 @@ async def test_past_windows_are_told_as_long_as_they_are_kept(
         refused = await acme.get(f"{BOARD}/ranks", params={"at": day.isoformat()})
         assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, "at")
         assert "8 windows are told" in refused.json()["detail"]
+    for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1970-01-02", "9998-12-30", "yesterday"):
+        assert (await acme.get(f"{BOARD}/ranks", params={"at": at})).status_code == 422, at
 
 
 async def test_a_board_of_a_campaign_and_one_that_is_changed_and_deleted(
@@ -177,5 +180,5 @@ async def test_a_tenant_has_so_many_and_without_valkey_it_is_said(acme: AsyncCli
         for path in ("/v1/leaderboards/b1/ranks", "/v1/leaderboards/b1/users/ada"):
             answer = await acme.get(path)
             assert (answer.status_code, "Valkey" in answer.json()["detail"]) == (503, True)
-    for cursor in ("x", "Wy0xXQ"):  # [-1]
+    for cursor in ("x", write_cursor([-1]), write_cursor([2**62])):
         assert (await acme.get("/v1/leaderboards/b1/ranks", params={"cursor": cursor})).status_code == 422

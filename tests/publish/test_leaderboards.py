@@ -25,7 +25,7 @@ from fillip.core.leaderboard import (
 )
 from fillip.core.projection import BOARD_TENANTS, name_board, name_board_users, name_boards
 from fillip.migrations import role_dsn
-from fillip.publish import board_valkey
+from fillip.publish import board_valkey, metrics
 from fillip.publish.board_postgres import PostgresScores
 from fillip.publish.ranks_valkey import ValkeyRanks
 from tests.publish import rows
@@ -158,6 +158,7 @@ async def test_who_was_granted_most_stands_first_and_of_two_who_reached_it_first
         assert ["cleo" in [user for user, *_ in each] for each in (points, daily)] == [True, False]
         assert (grants[0][0], grants[0][2]) == ("cleo", 1)
         assert [user for user, *_ in stars] == ["dan"]
+        builds = metrics.board_builds._value.get()
         # when more is granted, and some of it is taken back in part and in full
         first, second = grant(site, "ann", 10), grant(site, "ann", 4)
         [points] = await wait_for_truth(site, board_valkey_client, POINTS)
@@ -173,6 +174,7 @@ async def test_who_was_granted_most_stands_first_and_of_two_who_reached_it_first
             site.run(REVERSE, id=user_id, value=5)
         points, grants = await wait_for_truth(site, board_valkey_client, POINTS, GRANTS)
         assert "eve" not in [user for user, *_ in points + grants]
+        assert metrics.board_builds._value.get() == builds  # each as it came: nothing had to be built again
 
 
 async def test_a_merged_user_has_the_points_of_both_and_an_erased_one_stands_nowhere(
@@ -212,9 +214,16 @@ async def test_what_valkey_loses_is_built_again_and_until_then_nothing_is_told(
         with pytest.raises(Retry, match="is being built"):
             await ranks.read_top(site.tenant, POINTS, window, 0, 10)
         await wait_for_truth(site, client, POINTS, GRANTS)
+        # all but what points to the boards, as where that was written anew just then: no board is not an empty one
+        state: Any = await client.hget(name_boards(site.tenant), "b:points")
+        await client.delete(*[name async for name in client.scan_iter(match=f"board:{{{site.tenant}}}*", count=10_000)])
+        await client.hset(name_boards(site.tenant), "b:points", state)
+        with pytest.raises(Retry, match="is being built"):
+            await ranks.read_top(site.tenant, POINTS, window, 0, 10)
+        await wait_for_truth(site, client, POINTS, GRANTS)
         # one part of one board, as where Valkey is full: what is left must not pass for all
         for name in (name_board, name_board_users):
-            state: Any = await client.hget(name_boards(site.tenant), "b:points")
+            state = await client.hget(name_boards(site.tenant), "b:points")
             edition = state.decode().split()[0]
             await client.delete(name(site.tenant, edition, window.start))
             with pytest.raises(Retry, match="is being built"):

@@ -290,9 +290,10 @@ class ValkeyBoards:
             await self._client.hdel(name_boards(tenant_id), *over)
         if boards:
             await self._client.sadd(BOARD_TENANTS, tenant_id)
-            state = {f"e:{board.edition}": self._run_id for board in boards.values() if not board.full}
-            if state:
-                await self._client.hset(name_boards(tenant_id), mapping=state)
+            for board in boards.values():
+                if not board.begun and not board.full:
+                    await self._client.hset(name_boards(tenant_id), f"e:{board.edition}", self._run_id)
+                    board.begun = True
         else:
             await self._client.hdel(name_boards(tenant_id), "behind")
             await self._client.srem(BOARD_TENANTS, tenant_id)
@@ -308,13 +309,14 @@ class ValkeyBoards:
             windows = [*board.counts]
             async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.hget(hash_name, f"b:{name}")
+                pipeline.hexists(hash_name, f"e:{board.edition}")
                 for window in windows:
                     pipeline.hget(hash_name, f"n:{board.edition}:{window.isoformat()}")
                     pipeline.zcard(name_board(tenant_id, board.edition, window))
                     pipeline.hlen(name_board_users(tenant_id, board.edition, window))
-                state, *counts = await pipeline.execute()
+                state, is_known, *counts = await pipeline.execute()
             sizes = [int(each or 0) for each in counts]
-            is_there = state == f"{board.edition} {self._run_id} {board.defined.mark}"
+            is_there = is_known and state == f"{board.edition} {self._run_id} {board.defined.mark}"
             if not is_there or any(len({*sizes[at : at + 3]}) > 1 for at in range(0, len(sizes), 3)):
                 await self._build_anew(tenant_id, board)
 

@@ -13,12 +13,13 @@ from fillip.publish.live import Visibility
 class Board(Struct):
     """A leaderboard as it stands in Valkey under an edition of its own: `counts` has how many users, by window.
 
-    One that is not `whole` is being built. One that is `full` would have more users than a tenant may, and is not kept at all.
+    One that is not `whole` is being built; `begun`: Valkey knows of the edition, once, so that it tells by that whether anything was lost. One that is `full` would have more users than a tenant may, and is not kept at all.
     """
 
     defined: Leaderboard
     time_zone: str
     edition: str
+    begun: bool = False
     whole: bool = False
     full: bool = False
     counts: dict[date, int] = field(default_factory=dict)

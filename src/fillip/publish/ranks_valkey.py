@@ -58,7 +58,9 @@ class ValkeyRanks:
         told: Any = await self._client.get(name_boards_instant(run_id))  # before, so that it is never too new
         names = [name(tenant_id, edition, window.start) for name in (name_board, name_board_users)]
         count_field = f"n:{edition}:{window.start.isoformat()}"
-        found: Any = await self._read(keys=[hash_name, *names], args=[field, state, count_field, *asked])
+        found: Any = await self._read(
+            keys=[hash_name, *names], args=[field, state, f"e:{edition}", count_field, *asked]
+        )
         if told is None or found == -1:
             return None
         users, behind, first, members = found

@@ -4,13 +4,15 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from fillip.core.campaign.reward import POINTS
 from fillip.core.errors import Retry
+from fillip.core.instant import bound_time
 from fillip.core.leaderboard import (
     KEPT,
     MOST_BOARDS,
+    MOST_MEMBERS,
     BoardSpan,
     BoardWindow,
     Leaderboard,
@@ -42,8 +44,14 @@ MOST_AROUND = 50
 
 router = APIRouter(prefix="/leaderboards", tags=["leaderboards"], route_class=Route)
 
+
+def _bound(at: datetime | date | None) -> datetime | date | None:
+    return bound_time(at) if isinstance(at, datetime) else at
+
+
 At = Annotated[
     InstantOrDay | None,
+    AfterValidator(_bound),
     Query(
         description="Of the window that holds this instant, or day of the tenant's zone; the present one if left out",
         examples=["2026-11-01"],
@@ -175,7 +183,7 @@ async def list_ranks(
 ) -> RanksAnswer:
     """The users of a window in their order, a second behind the ledger. The order may move between two pages; 503 while it is built or Valkey is away."""
     first = read_cursor(pages.cursor, [int])[0] if pages.cursor is not None else 0
-    if first < 0:
+    if not 0 <= first <= MOST_MEMBERS:
         raise Invalid("not a cursor of this list: use `next_cursor` of a page as it is", at="cursor")
     async with transaction(find_app_state(request).engine, caller) as connection:
         board, window = await _find_board(connection, caller, leaderboard_id, at)
