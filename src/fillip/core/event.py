@@ -7,6 +7,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import EligibilityIndex
@@ -15,6 +16,7 @@ from fillip.core.by_hand import GRANT
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
+from fillip.core.limit import LimitCharge
 from fillip.core.local_day import Zone, find_day
 from fillip.core.redemption import REDEMPTION, name_code
 from fillip.core.repair import REPAIR, read_repair
@@ -115,6 +117,20 @@ class Event(Struct, frozen=True, dict=True):
     @cached_property
     def _is_held_out(self) -> bool:
         return self.book.tenant.holds_out(self.user_id)
+
+    @property
+    def charged(self) -> dict[str, LimitCharge]:
+        """What each grant takes from limits that count grants without a key, by limit, as far as that was asked: by user and time alone."""
+        known: dict[str, LimitCharge] | None = self.__dict__.get("_charged")  # by hand, as above
+        if known is None:
+            known = self.__dict__["_charged"] = {}
+        return known
+
+    def change(self, attributes: Mapping[str, object], typed: Mapping[str, object]) -> "Event":
+        """The same with other attributes; what is known of its user and time stays known."""
+        changed = replace(self, attributes=attributes, typed=typed)
+        changed.__dict__.update(self.__dict__)
+        return changed
 
     @cached_property
     def _drawn(self) -> dict[str, str | None]:

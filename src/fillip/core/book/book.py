@@ -1,6 +1,7 @@
 """The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from operator import is_
 
@@ -8,6 +9,7 @@ from msgspec import Struct
 
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion, Trigger
+from fillip.core.campaign.campaign import REFUSING
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.worth import weigh_rewards
@@ -18,6 +20,8 @@ from fillip.core.redemption import name_code
 from fillip.core.rule import Rule, compile_rule
 from fillip.core.schema.reader import ReadEvent
 from fillip.core.tenant import Tenant
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Action(Struct, frozen=True):
@@ -74,6 +78,13 @@ class Book(Struct, frozen=True, dict=True):
             each.campaign_id: weigh_rewards(zip(each.campaign.rewards, each.values, strict=True)) for each in versions
         }
         return tuple(sorted(versions, key=lambda each: (worth[each.campaign_id], each.campaign_id)))
+
+    @cached_property
+    def times_by_worth(self) -> tuple[tuple[CampaignVersion, datetime, datetime], ...]:
+        """The campaigns as `by_worth`, each with the times between which it is open to all users who are not held out; no such times, the last
+        before the first, where state, cohorts, variants or hours of the week have to be asked.
+        """
+        return tuple((each, *_find_times(each)) for each in self.by_worth)
 
     @cached_property
     def most_value(self) -> int:
@@ -150,3 +161,11 @@ def index_triggers(
             same[these] = EligibilityIndex(each, time_zone)
         indexes[name] = same[these]
     return indexes
+
+
+def _find_times(campaign_version: CampaignVersion) -> tuple[datetime, datetime]:
+    campaign = campaign_version.campaign
+    schedule = campaign.schedule
+    if campaign_version.state in REFUSING or campaign.cohorts or campaign.variants or schedule.recurring:
+        return _LAST, _FIRST
+    return schedule.starts_at or _FIRST, schedule.ends_at or _LAST

@@ -77,6 +77,11 @@ def find_counted(limit: Limit, rewards: Mapping[int, Reward]) -> tuple[int, ...]
 
 
 def _charge(event: Event, limit: Limit, key: str, rewards: Mapping[int, Reward], values: Sequence[int]) -> LimitCharge:
+    if limit.measure == "count" and not limit.pool and not key:  # the same for all that the event is granted
+        known = event.charged.get(limit.limit_id)
+        if known is None:
+            known = event.charged[limit.limit_id] = charge_counter(event, limit, key, 1)
+        return known
     counted = find_counted(limit, rewards)
     if counted is not None:
         amount = sum(values[index] for index in counted)

@@ -92,9 +92,9 @@ def stands_alone(miss: NearMiss, ledger: LedgerState, *, all_stack: bool) -> boo
     A limit of its own is charged by nobody else; what others share must have room for all that an event may be granted.
     """
     campaign, book = miss.campaign_version.campaign, miss.event.book
-    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
     if not (all_stack and campaign.stackable and campaign.exclusive is None):
         return False
+    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
     if any(reward.pool or reward.badge for reward in given):
         return False
     shared = (each for each in miss.charges if book.limits[each.counter.limit_id].campaign_id is None)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fillip.core.book.eligibility import EligibilityIndex, OpenSet
 from fillip.core.book.version import CampaignVersion, Trigger
@@ -79,7 +78,7 @@ class Amounts:
             typed = event.book.actions[event.action].read(attributes, event.occurred_at)
         except Unreadable:
             return None
-        return replace(event, attributes=attributes, typed=typed)
+        return event.change(attributes, typed)
 
 
 def _put(attributes: Mapping[str, object], path: Path, amount: Amount) -> dict[str, object]:

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from fillip.core.event import Event
+from fillip.core.limit import Counter, CounterKey, Limit
 from fillip.core.ports import Caller, StoredUser
 from fillip.core.quest.batch import QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.manage.cohort.members_postgres import list_cohorts
 from fillip.manage.eligibility.ledger import LedgerState, Needed
+from fillip.manage.eligibility.standing import charge_standing, list_windows
 from fillip.manage.explain.postgres import read_charged
 from fillip.manage.explain.stock_postgres import count_free, find_held
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.postgres import Connection
+from fillip.rows.limit.postgres import know_parts
 from fillip.rows.quest.postgres import read_instance
 
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
@@ -49,6 +53,27 @@ async def read_ledger(connection: Connection, caller: Caller, user_id: str, need
     badges = await find_held(connection, caller, needed.badges)
     instances = await _find_instances(DriverConnection(connection), needed.quests, needed.first)
     return LedgerState(counters, codes, badges, instances)
+
+
+async def read_used(
+    connection: Connection, caller: Caller, event: Event, limits: Sequence[Limit]
+) -> dict[CounterKey, Counter]:
+    """Of the counters without a key that the event's user has in these limits those that were used, in the windows of its time."""
+    asked = [limit for limit in limits if not limit.key]
+    given = [limit.limit_id for limit in asked], event.user_id, list_windows(event, asked)
+    rows = await DriverConnection(connection).fetch(_SQL["read_used"], caller.tenant_id, *given) if asked else ()
+    used = {
+        CounterKey(caller.tenant_id, row["limit_id"], row["user_id"], "", row["window_start"]): Counter(
+            row["used"], row["version"]
+        )
+        for row in rows
+    }
+    ids = {key.limit_id for key in used}
+    charges = charge_standing(event, (limit for limit in asked if limit.limit_id in ids))
+    counters = {charge.counter: used[charge.counter] for charge in charges if charge.counter in used}
+    if frames := {frame for charge in charges if charge.counter in counters for frame in charge.frames}:
+        await know_parts(DriverConnection(connection), counters, frames)
+    return counters
 
 
 async def _find_instances(

@@ -1,9 +1,7 @@
 """How a user stands to the campaigns before any event: who may take part, how far quests are, what limits have left. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-
-from msgspec import Struct
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime
 
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
@@ -14,40 +12,57 @@ from fillip.core.match.candidate import is_barred
 from fillip.core.match.limit_charges import charge_counter, find_counted
 from fillip.core.quest.instance import Instance
 from fillip.core.quest.step import fresh_steps
+from fillip.core.tenant import start_window
 from fillip.manage.eligibility.answer import BarAnswer, LimitLeft, MissingAnswer
 from fillip.manage.explain.answer import StepAnswer
 
+_UNUSED = Counter(0, 0)
 MAX_BARS = 20
 """Most instances told of one quest."""
 
 
-class Rooms(Struct, frozen=True):
-    """What limits have left, by their ids: those whose counters can be named before an event."""
+class Rooms:
+    """What limits have left for an event's user and time: those whose counters can be named before an event, each looked at when it is asked."""
 
-    uses: Mapping[str, CounterUse]
+    def __init__(self, event: Event, limits: Mapping[str, Limit], counters: Mapping[CounterKey, Counter]) -> None:
+        """Of these `limits`, those without a key; what is not among `counters` is at 0."""
+        self._event, self._limits, self._counters = event, limits, counters
+        self._used = {counter.limit_id for counter in counters}
+        self._uses: dict[str, CounterUse] = {}
 
-    def let(self, event: Event, campaign_version: CampaignVersion) -> bool:
-        """Whether the least that the campaign could grant still fits under all of them."""
-        return not self.uses or all(
-            use.used_before + _count_least(event, campaign_version, limit) <= use.cap
-            for limit, use in self._list(event, campaign_version)
+    def let(self, campaign_version: CampaignVersion, among: Collection[str]) -> bool:
+        """Whether the least that the campaign could grant still fits under those of these limits, by id, that it falls under."""
+        limits = (each for each in list_limits(self._event, campaign_version) if each.limit_id in among)
+        return all(
+            use.used_before + _count_least(self._event, campaign_version, limit) <= use.cap
+            for limit in limits
+            if (use := self._find(limit))
         )
 
-    def find_short(self, limits: Mapping[str, Limit]) -> "Rooms":
+    def list_short(self) -> set[str]:
         """Those that may have no room for a grant: of those that count grants only the full ones."""
+        asked = (each for each in self._limits.values() if not each.key)
+        return {
+            each.limit_id
+            for each in asked
+            if each.measure != "count"
+            or each.pool
+            or (each.limit_id in self._used and (use := self._find(each)) and use.used_before >= use.cap)
+        }
 
-        def lets_any(limit: Limit, use: CounterUse) -> bool:
-            return limit.measure == "count" and not limit.pool and use.used_before < use.cap
-
-        return Rooms({name: use for name, use in self.uses.items() if not lets_any(limits[name], use)})
-
-    def tell(self, event: Event, campaign_version: CampaignVersion) -> list[LimitLeft]:
+    def tell(self, campaign_version: CampaignVersion) -> list[LimitLeft]:
         """Those that a grant of the campaign falls under."""
-        return [tell_use(use) for _, use in self._list(event, campaign_version)]
+        uses = map(self._find, list_limits(self._event, campaign_version))
+        return [tell_use(use) for use in uses if use]
 
-    def _list(self, event: Event, campaign_version: CampaignVersion) -> list[tuple[Limit, CounterUse]]:
-        limits = list_limits(event, campaign_version)
-        return [(limit, self.uses[limit.limit_id]) for limit in limits if limit.limit_id in self.uses]
+    def _find(self, limit: Limit) -> CounterUse | None:
+        if limit.key or limit.limit_id not in self._limits:
+            return None
+        if limit.limit_id not in self._uses:
+            charge = charge_counter(self._event, limit, key="", amount=0)
+            counter = self._counters.get(charge.counter, _UNUSED)
+            (self._uses[limit.limit_id],), _ = weigh([charge], {charge.counter: counter})
+        return self._uses[limit.limit_id]
 
 
 def list_limits(event: Event, campaign_version: CampaignVersion) -> Sequence[Limit]:
@@ -59,14 +74,15 @@ def list_limits(event: Event, campaign_version: CampaignVersion) -> Sequence[Lim
     return [limit for limit in limits if limit.action is None or granting in (None, limit.action)]
 
 
-def charge_standing(event: Event, limits: Iterable[Limit]) -> dict[str, LimitCharge]:
-    """Of each limit without a key the counter that a grant at the event's time would be charged, by the limit's id; for nothing."""
-    return {limit.limit_id: charge_counter(event, limit, key="", amount=0) for limit in limits if not limit.key}
+def charge_standing(event: Event, limits: Iterable[Limit]) -> list[LimitCharge]:
+    """Of each limit without a key the counter that a grant at the event's time would be charged; for nothing."""
+    return [charge_counter(event, limit, key="", amount=0) for limit in limits if not limit.key]
 
 
-def find_rooms(charges: Mapping[str, LimitCharge], counters: Mapping[CounterKey, Counter]) -> Rooms:
-    """What these limits have left."""
-    return Rooms(dict(zip(charges, weigh(list(charges.values()), counters)[0], strict=True)))
+def list_windows(event: Event, limits: Collection[Limit]) -> list[date]:
+    """The days on which windows of these limits began that hold the event."""
+    kinds = {(limit.span, limit.zone, limit.week_starts_on) for limit in limits}
+    return sorted({start_window(span, event.find_day(zone), first) for span, zone, first in kinds})
 
 
 def tell_use(use: CounterUse) -> LimitLeft:
@@ -93,6 +109,16 @@ def is_open(event: Event, campaign_version: CampaignVersion, cohorts: frozenset[
     if campaign.schedule.refuse(event.occurred_at, event.book.tenant.time_zone):
         return False
     return not is_barred(event, campaign_version)
+
+
+def list_open(event: Event, cohorts: frozenset[str]) -> list[CampaignVersion]:
+    """Those of all campaigns that `is_open` lets the user take part in, the most worth first."""
+    at = event.occurred_at
+    if event.held_out:
+        return []
+    return [
+        each for each, first, last in event.book.times_by_worth if first <= at <= last or is_open(event, each, cohorts)
+    ]
 
 
 def list_standing(

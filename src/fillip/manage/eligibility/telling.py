@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from fillip.core.event import Event
 from fillip.core.ports import MeetEvent
 from fillip.manage.eligibility import postgres
-from fillip.manage.eligibility.ledger import Needed
-from fillip.manage.eligibility.standing import charge_standing, find_rooms, list_limits
+from fillip.manage.eligibility.standing import Rooms, charge_standing, list_limits
 from fillip.manage.eligibility.told import Standing, tell_all
 from fillip.manage.eligibility.trial import begin, try_amounts, weigh_misses
 from fillip.manage.merge.postgres import share_user
@@ -33,7 +32,7 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
         for limit in list_limits(event, book.campaign_versions[quest_id])
     }
     standing = charge_standing(event, standing_limits.values())
-    needed = replace(begun.needed, charges=[*begun.needed.charges, *standing.values()])
+    needed = replace(begun.needed, charges=[*begun.needed.charges, *standing])
     ledger = await postgres.read_ledger(work.connection, work.caller, event.user_id, needed)
     weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, ledger, now)
     misses = list(weighed.sure)
@@ -47,7 +46,7 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
         user_revision=user.stored.revision if user.stored else None,
         cohorts=user.cohorts,
         instances=user.instances,
-        rooms=find_rooms(standing, ledger.counters),
+        rooms=Rooms(event, standing_limits, ledger.counters),
         counters=ledger.counters,
         paper=weighed.paper,
         misses=misses,
@@ -63,8 +62,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         work.connection, work.caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
     )
     instant = _place(instant, user)
-    standing = charge_standing(instant, book.limits.values())
-    ledger = await postgres.read_ledger(work.connection, work.caller, instant.user_id, Needed(list(standing.values())))
+    counters = await postgres.read_used(work.connection, work.caller, instant, list(book.limits.values()))
     known = Standing(
         event=instant,
         is_event=False,
@@ -72,8 +70,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         user_revision=user.stored.revision if user.stored else None,
         cohorts=user.cohorts,
         instances=user.instances,
-        rooms=find_rooms(standing, ledger.counters),
-        counters=ledger.counters,
+        rooms=Rooms(instant, book.limits, counters),
     )
     return await work.compute(tell_all, known, now, most)
 

@@ -30,8 +30,8 @@ from fillip.manage.eligibility.standing import (
     Rooms,
     describe_bar,
     describe_fresh,
-    is_open,
     list_missing,
+    list_open,
     list_standing,
     tell_use,
 )
@@ -143,12 +143,13 @@ def _list_entries(standing: Standing) -> Iterator[_Entry]:
 
 def _list_open(standing: Standing, told: Set[str]) -> list[CampaignVersion]:
     """Before an event, the other campaigns that the user may take part in, by worth where they have no variants."""
-    event, short = standing.event, standing.rooms.find_short(standing.event.book.limits)
-    return [
-        each
-        for each in event.book.by_worth
-        if each.campaign_id not in told and is_open(event, each, standing.cohorts) and short.let(event, each)
-    ]
+    rooms, limits = standing.rooms, standing.event.book.limits
+    open_now = [each for each in list_open(standing.event, standing.cohorts) if each.campaign_id not in told]
+    short = rooms.list_short()
+    named = {limits[limit_id].campaign_id for limit_id in short}
+    if None in named:
+        return [each for each in open_now if rooms.let(each, short)]
+    return [each for each in open_now if each.campaign_id not in named or rooms.let(each, short)]
 
 
 def _choose(versions: Sequence[CampaignVersion], most: int) -> list[CampaignVersion]:
@@ -188,7 +189,7 @@ def _list_moved(standing: Standing) -> dict[str, list[Instance]]:
 
 
 def _tell(standing: Standing, entry: _Entry, now: datetime) -> CampaignEligibility:
-    version, event = entry.campaign_version, standing.event
+    version = entry.campaign_version
     moved = {
         each.name
         for (_, quest_id, _), some in standing.paper.moved.items()
@@ -206,7 +207,7 @@ def _tell(standing: Standing, entry: _Entry, now: datetime) -> CampaignEligibili
     elif entry.settled:
         limits = [tell_use(use) for use in entry.settled[0].decision.uses]
     elif entry.outcome != "not_earned":
-        limits = standing.rooms.tell(event, version)
+        limits = standing.rooms.tell(version)
     return CampaignEligibility(
         campaign_id=version.campaign_id,
         campaign_version=version.version,
