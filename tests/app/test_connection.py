@@ -142,10 +142,10 @@ async def test_requests_in_a_row_are_answered_in_their_order() -> None:
     ("sent", "status"),
     [
         (b"\x16\x03\x01 this is TLS", 400),
-        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 101 + b"\r\n", 400),
-        (b"GET / HTTP/1.1\r\nx: " + b"y" * LARGE, 431),
+        (b"GET / HTTP/1.1\r\n!", 400),
+        (b"GET / HTTP/1.1\r\nx: ~", 431),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: " + b"y" * LARGE, 431),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: ~", 431),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno chunk", 400),
     ],
 )
@@ -153,7 +153,7 @@ async def test_requests_in_a_row_are_answered_in_their_order() -> None:
 async def test_what_is_no_request_is_told_so_and_not_read_on(sent: bytes, status: int) -> None:
     async with serve(repeat) as (connect, _):
         client = await connect()
-        client.writer.write(sent)
+        client.writer.write(sent.replace(b"~", b"y" * LARGE).replace(b"!", b"x: y\r\n" * 101 + b"\r\n"))
         head, _ = await client.read()
         assert head.startswith(f"http/1.1 {status} ")
         assert "connection: close" in head

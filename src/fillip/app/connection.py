@@ -218,7 +218,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # is answered as if it had not been asked for
-            self._stop_reading()
+            self._last = True
         except httptools.HttpParserError:
             self._refuse(400)
         else:
@@ -333,16 +333,20 @@ class Connection(asyncio.Protocol):
         self._now = exchange
         self.service.running[exchange] = asyncio.get_running_loop().create_task(exchange.run())
 
-    def _stop_reading(self) -> None:
-        self._last = True
-        self.transport.pause_reading()
-
     def _refuse(self, status: int) -> None:
-        """Whose request is whole is answered before."""
-        self._stop_reading()
-        if self._reading is not None:
-            self._reading.lose()
-        if self._now is self._reading:
-            if self._now is None or not self._now.begun:
-                self.transport.write(_STATUS_LINES[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
+        """Answer what is no HTTP, after what is under way; what still comes is thrown away, or a reset would overtake the answer."""
+        self._last = True
+        if self._now is not self._reading:  # the request before this one is answered yet, then all ends
+            return
+        begun = False
+        if self._now is not None:
+            begun = self._now.begun
+            self._now.lose()
+            self._now = None
+        if begun:
+            self.transport.abort()
+            return
+        self.transport.write(_STATUS_LINES[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self._in_head, self._since = True, monotonic()
