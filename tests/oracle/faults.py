@@ -58,7 +58,7 @@ from fillip.settle.reversal.stage import PendingReversal
 from tests.oracle import focus
 from tests.oracle.faults_promised import FAULTS_PROMISED
 from tests.oracle.focus import narrow
-from tests.oracle.machine import Machine, Site
+from tests.oracle.machine import Found, Machine, Site
 from tests.oracle.planting import SEARCH, Fault, Search
 from tests.oracle.planting import plant_attribute as _attribute
 from tests.oracle.planting import plant_sql as _sql
@@ -661,6 +661,8 @@ def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> Search:
         fault.plant(patch)
         try:
             run_state_machine_as_test(machine, settings=settings(SEARCH, max_examples=examples))
+        except Found:
+            pass
         except Exception as error:
             hindered = isinstance(error, Flaky | Hindered) or str(error).startswith("hindered")
             if hindered and not machine.differences:
