@@ -187,6 +187,7 @@ def test_the_oracle_and_the_product_know_nothing_of_each_other():
         "cel",
         "claim",
         "compare",
+        "dates",
         "ids",
         "ledger",
         "limits",
