@@ -67,6 +67,18 @@ def test_below_the_microsecond_the_time_is_cut_off_and_says_the_same(fraction: s
     assert fingerprint(event) == fingerprint(same)
 
 
+def test_a_grant_by_hand_says_the_same_whoever_asks_for_it_and_whenever() -> None:
+    order = {"campaign_id": "welcome", "reason": "the parcel came late"}
+    name = {"type": "fillip.grant", "source": "fillip.grant"}
+    one, other, another = decode(
+        dump(**name, data=order | {"by": "one"}),
+        dump(**name, data=order | {"by": "other"}, time="2026-01-31T09:00:00Z"),
+        dump(**name, data=order | {"by": "one", "reason": "another"}),
+    )
+    assert isinstance(one, Event) and isinstance(other, Event) and isinstance(another, Event)
+    assert fingerprint(one) == fingerprint(other) != fingerprint(another)
+
+
 BAD = {
     "tombstone": (None, "undecodable", None),
     "empty": (b"", "undecodable", None),

@@ -11,6 +11,8 @@ from fillip.core.problem import read_fault
 
 GRANT = "fillip.grant"
 """The action of an event that asks for a grant by hand."""
+BY = "by"
+"""In its data: which key asked. Another one may ask for the same again."""
 GRANT_SCHEMA: dict[str, object] = {"type": "object"}
 """Rules read nothing of it: its data is read by `read_grant`."""
 

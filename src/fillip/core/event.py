@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion
-from fillip.core.by_hand import GRANT
+from fillip.core.by_hand import BY, GRANT
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
@@ -146,10 +146,14 @@ def fingerprint(event: Event) -> bytes:
     """16 bytes, equal when two events say the same of user, action, instant and attributes.
 
     BLAKE2b of their JSON with sorted keys. The instant of a reversal decides nothing, and that of what was asked of the API is when it was
-    asked: it is left out, so that they may be asked for again later. The user is who it was sent as, so that an event is known again after a merge.
+    asked: it is left out, so that they may be asked for again later, and so is by which key. The user is who it was sent as, so that an event is
+    known again after a merge.
     """
     instant = None if event.action.startswith(RESERVED_PREFIX) else event.occurred_at
-    said = (event.sent_as or event.user_id, event.action, instant, event.attributes)
+    attributes = event.attributes
+    if event.action == GRANT:
+        attributes = {name: value for name, value in attributes.items() if name != BY}
+    said = (event.sent_as or event.user_id, event.action, instant, attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
 
 

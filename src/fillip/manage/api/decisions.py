@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from fillip.core.by_hand import BY
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.fields import give_examples
@@ -16,7 +17,6 @@ from fillip.http.page import Page, TimedPages
 from fillip.manage.decision import postgres
 from fillip.manage.limit.answer import UseAnswer
 from fillip.manage.merge.postgres import list_own_ids
-from fillip.manage.request.own_event import BY
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 router = APIRouter(prefix="/decisions", tags=["decisions"], route_class=Route)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from fillip.core.by_hand import GRANT
+from fillip.core.by_hand import BY, GRANT
 from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.match.limit_charges import list_charges
@@ -21,7 +21,7 @@ from fillip.manage.campaign.definition import read_definition
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain import postgres
 from fillip.manage.merge.postgres import share_user
-from fillip.manage.request.own_event import BY, OwnEvent, decide_own, is_known
+from fillip.manage.request.own_event import OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import Connection, transaction
 

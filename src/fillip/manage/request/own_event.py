@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, json
 
+from fillip.core.by_hand import BY
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
@@ -18,8 +19,6 @@ from fillip.manage.store.postgres import Connection, transaction
 
 WITHIN_S = 2.0
 """How long a request waits for the decision of its event."""
-BY = "by"
-"""In the data of an own event: which key asked. Another one may ask for the same again."""
 
 
 class OwnEvent(Struct, frozen=True):
