@@ -49,6 +49,9 @@ def find_differences(
         found += compare_in_log_order(turns, stored)
     tills, answers = Tills(), Answers()
     found += compare_in_sequence(turns, stored, tills, answers)
+    conflicting = {name for (name,) in connection.execute(SQL["conflicts"], [tenant_id])}
+    if conflicting != model.conflicting:
+        found.append(f"came again with another body: {conflicting}, not {model.conflicting}")
     found += _compare_inboxes(turns, answers, read_inboxes(connection, tenant_id, model.origins))
     return found or list(compare_standing(connection, tenant_id, tills, model.quests))
 

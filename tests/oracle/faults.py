@@ -56,6 +56,7 @@ from fillip.settle.reversal.batch import ReversalBatch
 from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.reversal.stage import PendingReversal
 from tests.oracle import focus
+from tests.oracle.faults_asked import FAULTS_ASKED
 from tests.oracle.faults_promised import FAULTS_PROMISED
 from tests.oracle.focus import narrow
 from tests.oracle.machine import Found, Machine, Site
@@ -647,6 +648,7 @@ FAULTS = [
     ),
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number), focus.ANY),
     *FAULTS_PROMISED,
+    *FAULTS_ASKED,
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]
 """Found within seconds: asked on every run of the tests."""
@@ -656,7 +658,8 @@ def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> Search:
     """What the state machine says of a planted fault. Raises what hindered it, if it found nothing."""
     cut = narrow(fault.focus) if fault.focus else {}
     shared = {"site": site, "bites": Tally(), "differences": [], "planted": True}
-    machine: type[Machine] = type("Faulty", (Machine,), shared | cut)
+    base = fault.focus.machine if fault.focus else Machine
+    machine: type[Machine] = type("Faulty", (base,), shared | cut)
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
         try:

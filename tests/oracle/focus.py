@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RULE_MARKER, RuleBasedStateMachine, initialize
 
-from tests.oracle.catalogue import CAMPAIGNS
+from tests.oracle.asking import AskingMachine
+from tests.oracle.catalogue import DEFINITIONS
 from tests.oracle.machine import SIZES, Machine
 
 
@@ -24,6 +25,7 @@ class Focus:
     rules: tuple[str, ...] = ()
     clock: str | None = None
     later: tuple[str, ...] = ()
+    machine: type[Machine] = Machine
 
 
 def narrow(focus: Focus) -> dict[str, Any]:
@@ -37,13 +39,13 @@ def narrow(focus: Focus) -> dict[str, Any]:
     def open_narrow(self: Machine, clock: str, limits: Sequence[tuple[str, int]], size: int) -> None:
         Machine.open(self, clock, set(focus.campaigns), limits, size)
 
-    catalogue = {name: CAMPAIGNS[name] for name in (*focus.campaigns, *focus.later)}
-    return {"open": open_narrow, "catalogue": catalogue, **drop_rules(Machine, {"consume", *focus.rules})}
+    catalogue = {name: DEFINITIONS[name] for name in (*focus.campaigns, *focus.later)}
+    return {"open": open_narrow, "catalogue": catalogue, **drop_rules(focus.machine, {"consume", *focus.rules})}
 
 
 def drop_rules(machine: type[RuleBasedStateMachine], kept: Collection[str]) -> dict[str, Callable[..., Any]]:
     """Methods in place of all rules but these: the same, but called by others alone."""
-    rules = {name: each for name, each in vars(machine).items() if hasattr(each, RULE_MARKER)}
+    rules = {name: each for name in dir(machine) if hasattr(each := getattr(machine, name), RULE_MARKER)}
     assert rules.keys() >= set(kept), f"{kept} are not all rules of {machine}"
     return {name: getattr(each, RULE_MARKER).function for name, each in rules.items() if name not in kept}
 
@@ -86,3 +88,19 @@ BACKFILLS = Focus(
     ("any",), {"each-day": (1, 3)}, ("launch_past", "fill_back"), later=("gold", "share", "night", "twice")
 )
 RIVALS_OF_OLD = Focus(("most", "any"), {}, ("launch_past", "fill_back"), later=("alone", "least"))
+MERGED = Focus(("any", "early"), {"each-day": (1, 3), "rolling": (1, 3)}, ("merge", "take_back"), machine=AskingMachine)
+MERGED_QUESTS = Focus(("twice", "ladder"), rules=("merge", "take_back", "take_back_first"), machine=AskingMachine)
+MERGED_IN_FLIGHT = Focus(("any",), rules=("merge", "stall", "wake"), machine=AskingMachine)
+PUBLIC_CODES = Focus(("spring", "cart"), rules=("redeem",), machine=AskingMachine)
+BY_HAND = Focus(
+    ("any", "share", "vips"),
+    {"each-day": (1, 3), "own-day": (1, 3)},
+    ("grant_by_hand", "travel"),
+    machine=AskingMachine,
+)
+ASKED = Focus(
+    ("twice", "any", "spring"),
+    {"each-day": (3, 9)},
+    ("merge", "redeem", "grant_by_hand", "take_back", "stall", "wake"),
+    machine=AskingMachine,
+)

@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
         await shop.call("PUT", "/v1/points/MILES", {"name": "Miles"})
         await shop.fill("shops", SHOP_LISTS[0])
         for campaign_id in campaigns:
-            await shop.launch(campaign_id, CAMPAIGNS[campaign_id])
+            await shop.launch(campaign_id, DEFINITIONS[campaign_id])
         for limit_id, cap in limits:
             await shop.cap({"limit_id": limit_id, "cap": cap, **LIMITS[limit_id]})
         return shop
@@ -699,7 +699,7 @@ class Machine(RuleBasedStateMachine):
         self._check(not strange, str(strange))
         breaches = count_breaches(owner, tenant_id)
         self._check(not any(breaches.values()), str(breaches))
-        self.bites["conflicting duplicates"] += model.conflicts
+        self.bites["conflicting duplicates"] += len(model.conflicting)
         self.bites["events refused"] += model.refused
         self.bites.update(count_bites(owner, tenant_id, model))
         paused = [turn for turn in model.turns if isinstance(turn, Claim) and turn.refusal == "paused"]

@@ -103,7 +103,8 @@ class Model:
 
     def __init__(self) -> None:
         self.said: dict[str, tuple[object, ...]] = {}
-        self.conflicts = self.refused = 0
+        self.refused = 0
+        self.conflicting: set[str] = set()  # events that came again with another body
         self.quests = QuestLog()
         self.people = People()
         self.origins: dict[str, Name] = {}  # of decisions, by id, that a merge has given another name
@@ -184,7 +185,7 @@ class Model:
         """An id of a source counts once, from the first time that it met a rule; with another body it is a conflict."""
         said = _say(seen)
         if seen.name in self.said:
-            self.conflicts += self.said[seen.name] != said
+            self.conflicting |= {seen.name} if self.said[seen.name] != said else set()
             return False
         self.said[seen.name] = said
         return True

@@ -1,16 +1,14 @@
 """The state machine on a real PostgreSQL: whatever happens, the ledger says what the reference model says."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import NewDatabase
 from tests.oracle.extremes import ExtremeMachine
 from tests.oracle.faults import QUICK, find
-from tests.oracle.machine import BITES, Machine, Site, two_grants_an_event
+from tests.oracle.machine import BITES, Machine, Site
 from tests.oracle.planting import Fault
 
 EXAMPLES = 150
@@ -19,15 +17,6 @@ PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
 HALVES = (10, 11)
 """Seeds of the two."""
-
-
-@pytest.fixture(scope="module")
-def oracle_site(new_database: NewDatabase) -> Iterator[Site]:
-    """A database of this module's own with the control plane in front of it, where an event can have two grants."""
-    with new_database() as dsn, two_grants_an_event():
-        made = Site(dsn)
-        yield made
-        made.close()
 
 
 PLAY = settings(
