@@ -15,8 +15,10 @@ from fillip.core.match import limit_charges
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.redemption import REDEMPTION
 from fillip.manage.merge import postgres as merges
+from fillip.manage.merge import wallets_postgres
 from fillip.match import stage as match_stage
 from fillip.match.resolve import Resolve
+from fillip.rows.wallet import postgres as rows_postgres
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import postgres as reversal_postgres
 from tests.oracle.focus import BY_HAND, MERGED, MERGED_IN_FLIGHT, MERGED_QUESTS, PUBLIC_CODES
@@ -117,10 +119,14 @@ FAULTS_ASKED = [
         _plant_function("merge_user", "m.merged_into = from_user", "false"),
         MERGED,
     ),
-    Fault("a merge that loses lots", plant_sql("read_lots", "l.user_id = $2", "false", merges._SQL), MERGED),
+    Fault(
+        "a merge that loses lots",
+        plant_attribute(wallets_postgres, "_PAGE", wallets_postgres._PAGE.replace("l.user_id = $2", "false")),
+        MERGED,
+    ),
     Fault(
         "lots that stay with who was merged",
-        plant_sql("move_lots", "SET user_id = $2, seq", "SET seq", merges._SQL),
+        plant_sql("write_wallets", "user_id = excluded.user_id, seq", "seq", rows_postgres.SQL),
         MERGED,
     ),
     Fault(

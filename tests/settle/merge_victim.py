@@ -19,7 +19,7 @@ def run(dsn: str) -> None:
 
 
 async def _merge(dsn: str) -> None:
-    postgres.move_wallets = partial(move_wallets, most_lots=1)
+    vars(postgres)["move_wallets"] = partial(move_wallets, most_lots=1)
     engine = open_engine(dsn)
     asked = postgres.MergeRequest("m1", "anon", "ada", None)
     async with transaction(engine, ACME) as connection:

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from fillip.core.by_hand import BY
 from fillip.core.quest.instance import QuestState
 from fillip.http.filters import IdFilter
 from fillip.http.page import Page, Pages
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest import postgres
-from fillip.manage.request.own_event import BY
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
 router = APIRouter(tags=["quests"], route_class=Route)

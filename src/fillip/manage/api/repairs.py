@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
+from fillip.core.by_hand import BY
 from fillip.core.campaign.campaign import REFUSING
 from fillip.core.identity import identify_event
 from fillip.core.local_day import FIRST_DAY, LAST_DAY
@@ -25,7 +26,7 @@ from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain import postgres
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest.postgres import find_given, list_instances
-from fillip.manage.request.own_event import BY, OwnEvent, decide_own, is_known
+from fillip.manage.request.own_event import OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, UnitOfWork, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import Connection, transaction
 
