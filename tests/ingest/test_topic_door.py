@@ -67,9 +67,20 @@ def test_below_the_microsecond_the_time_is_cut_off_and_says_the_same(fraction: s
     assert fingerprint(event) == fingerprint(same)
 
 
-def test_a_grant_by_hand_says_the_same_whoever_asks_for_it_and_whenever() -> None:
-    order = {"campaign_id": "welcome", "reason": "the parcel came late"}
-    name = {"type": "fillip.grant", "source": "fillip.grant"}
+@pytest.mark.parametrize(
+    ("action", "order"),
+    [
+        ("fillip.grant", {"campaign_id": "welcome", "reason": "the parcel came late"}),
+        (
+            "fillip.repair",
+            {"campaign_id": "visits", "step": "visit", "day": "2026-01-30", "reason": "the shop was shut"},
+        ),
+    ],
+)
+def test_what_is_asked_by_hand_says_the_same_whoever_asks_for_it_and_whenever(
+    action: str, order: dict[str, str]
+) -> None:
+    name = {"type": action, "source": action}
     one, other, another = decode(
         dump(**name, data=order | {"by": "one"}),
         dump(**name, data=order | {"by": "other"}, time="2026-01-31T09:00:00Z"),

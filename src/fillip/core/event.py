@@ -151,7 +151,7 @@ def fingerprint(event: Event) -> bytes:
     """
     instant = None if event.action.startswith(RESERVED_PREFIX) else event.occurred_at
     attributes = event.attributes
-    if event.action == GRANT:
+    if event.action in (GRANT, REPAIR):
         attributes = {name: value for name, value in attributes.items() if name != BY}
     said = (event.sent_as or event.user_id, event.action, instant, attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
