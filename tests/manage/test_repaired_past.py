@@ -21,7 +21,7 @@ QUEST = {
 
 
 @pytest.fixture
-async def past_world(database: str) -> AsyncIterator[PastWorld]:
+async def repaired_world(database: str) -> AsyncIterator[PastWorld]:
     """One that tells the past: a repair comes as if on its day."""
     async with open_past_world(database, "history", PastWorld) as world:
         yield world
@@ -40,26 +40,26 @@ def repair(world: PastWorld, user: str, day: str) -> None:
     world.events.append(event | name)
 
 
-async def test_what_was_repaired_completes_in_the_backtest_too(past_world: PastWorld) -> None:
+async def test_what_was_repaired_completes_in_the_backtest_too(repaired_world: PastWorld) -> None:
     """Given a day between two, a day behind two that another follows, and a second repair; in New York hour 0 is 29 February."""
-    await past_world.shop.hold_out(0)
-    await past_world.shop.launch("three", QUEST)
-    buy(past_world, "bob", 0, 48)
-    repair(past_world, "bob", "2036-03-01")
-    buy(past_world, "cy", 0)
-    repair(past_world, "cy", "2036-03-01")
-    repair(past_world, "cy", "2036-02-29")
-    buy(past_world, "cy", 48)
-    repair(past_world, "di", "2036-03-01")
-    await past_world.live()
-    live = past_world.list_live("three")
+    await repaired_world.shop.hold_out(0)
+    await repaired_world.shop.launch("three", QUEST)
+    buy(repaired_world, "bob", 0, 48)
+    repair(repaired_world, "bob", "2036-03-01")
+    buy(repaired_world, "cy", 0)
+    repair(repaired_world, "cy", "2036-03-01")
+    repair(repaired_world, "cy", "2036-02-29")
+    buy(repaired_world, "cy", 48)
+    repair(repaired_world, "di", "2036-03-01")
+    await repaired_world.live()
+    live = repaired_world.list_live("three")
     assert sorted((outcome, reason) for outcome, reason, _ in live.values()) == [
         ("denied", "already_repaired"),
         ("denied", "no_instance"),
         ("granted", "granted"),
         ("granted", "granted"),
     ]
-    _, decided = await past_world.replay("three")
+    _, decided = await repaired_world.replay("three")
     assert decided == live
-    book = await past_world.load()
+    book = await repaired_world.load()
     assert list_replayed([book.campaign_versions["three"]]) == ["BUY", REPAIR]
