@@ -96,12 +96,16 @@ FAULTS_ASKED = [
     ),
     Fault(
         "a quest that a merge lets complete twice",
-        _plant_function("merge_quests", "OR once AND a.state = 'completed'", ""),
+        _plant_function("merge_quests", "OR once AND 'completed' = ANY (b.states)", ""),
         MERGED_QUESTS,
     ),
     Fault(
         "two goes at one quest after a merge",
-        _plant_function("merge_quests", "(a.state IN ('open', 'lapsed') OR once", "(once"),
+        _plant_function(
+            "merge_quests",
+            "('open' = ANY (b.states) OR b.state = 'lapsed' AND 'lapsed' = ANY (b.states) OR once",
+            "(once",
+        ),
         MERGED_QUESTS,
     ),
     Fault(

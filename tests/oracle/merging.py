@@ -102,8 +102,8 @@ def _move(
 ) -> Iterator[tuple[Instance, str]]:
     """Move the first user's instances of a quest to the second's, each with the name it had.
 
-    Where both are at it, hers goes on and the other's is closed. What either has completed counts for both: where it can't be repeated, what
-    is open of it is closed. What is over for good stays where it was; one that was refused goes only to who had none.
+    Where both have it open, or both have one that lapsed, hers goes on and the other's is closed. What either has completed counts for both: where it
+    can't be repeated, what is open of it is closed. What is over for good stays where it was; one that was refused goes only to who had none.
     """
     user, into = who
     theirs = sorted(quests.instances[campaign, user], key=lambda each: (each.key, each.occurrence))
@@ -114,7 +114,7 @@ def _move(
         once, same, state = not each.quest.get("repeatable"), before[each.key], states[id(each)]
         if each.is_unfinished:
             done = once and any(states[id(other)] == "completed" for other in same)
-            if done or any(other.is_unfinished for other in same):
+            if done or any(states[id(other)] in ("open", state) for other in same):
                 each.state = "closed"
                 continue
         elif state in ("closed", "reversed") or (state == "denied" and same):

@@ -48,6 +48,10 @@ SUMS = (
 SUM_OF = ("pending", "active", "held", "spent", "expired", "reversed")
 BALANCES = "SELECT user_id, active, reversed FROM wallet ORDER BY 1"
 
+ANOTHER_OPEN = """
+INSERT INTO quest_instance SELECT (jsonb_populate_record(q, '{"occurrence": 2, "state": "open"}')).* FROM quest_instance q WHERE user_id = 'anon'
+"""
+
 
 @pytest.fixture
 async def plain_api(database: str) -> AsyncIterator[AsyncEngine]:
@@ -329,6 +333,26 @@ async def test_what_either_has_completed_is_not_completed_again(world: World, pl
     assert world.rows("SELECT sum(active) FROM wallet") == [(10,)]
     await play(world, world.reversal("r1", "e0", who))  # which finds its grant, whatever the instance is called by now
     assert world.rows("SELECT sum(active), sum(reversed) FROM wallet") == [(0, 10)]
+
+
+async def test_a_quest_that_is_open_goes_before_one_whose_window_is_over(world: World, plain_api: AsyncEngine) -> None:
+    make_quest(world)
+    await world.play(*(world.match(f"{user}1", user, quest=TWICE, rewards=(POINTS,)) for user in ("ada", "anon")))
+    world.owner.execute("UPDATE quest_instance SET state = 'lapsed'")
+    world.owner.execute(ANOTHER_OPEN)
+    assert (await merge(plain_api))["instances"] == 1
+    assert read_instances(world) == [("ada", 1, "lapsed"), ("ada", 2, "open"), ("anon", 1, "closed")]
+
+
+async def test_a_reward_of_a_quest_is_found_after_two_merges(world: World, plain_api: AsyncEngine) -> None:
+    make_quest(world)
+    for who in ("u0", "u1", "u2"):
+        await world.play(*(world.match(f"{who}-{n}", who, quest=TWICE, rewards=(POINTS,)) for n in range(2)))
+    await merge(plain_api, "u0", "u1", "m1")
+    await merge(plain_api, "u1", "u2", "m2")
+    assert read_instances(world) == [("u2", number, "completed") for number in (1, 2, 3)]
+    await play(world, *(world.reversal(f"r-{who}", f"{who}-1", who) for who in ("u0", "u1", "u2")))
+    assert world.rows("SELECT active, reversed FROM wallet WHERE user_id = 'u2'") == [(0, 30)]
 
 
 async def test_whoever_was_merged_goes_along_and_nobody_is_merged_twice_or_in_a_circle(

@@ -1,0 +1,13 @@
+"""Of two quests of merged users, what is open goes before what has lapsed."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0046"
+down_revision = "0045"
+
+
+def upgrade() -> None:
+    """Run the SQL file of this revision."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
