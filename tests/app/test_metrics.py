@@ -36,6 +36,7 @@ BOUNDED = {
     "fillip_settle_decisions": {"outcome": get_args(Outcome), "reason": get_args(DecisionReason)},
     "fillip_settle_rejections": {"reason": get_args(RejectReason)},
     "fillip_settle_reversals": {"state": get_args(ReversalState), "reason": get_args(ReversalReason)},
+    "fillip_merge_portions": {"outcome": ("moved", "failed")},
     "fillip_match_refusals": {"reason": get_args(Reason)},
     "fillip_match_users": {"found": ("kept", "read")},
     "fillip_match_users_dropped": {"why": ("changed", "room", "lost")},

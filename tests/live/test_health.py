@@ -11,7 +11,7 @@ import pytest
 
 from fillip.app.doctor import doctor
 from fillip.app.settings import PROCESSES
-from fillip.app.up import USUAL_PORTS, Stack
+from fillip.app.up import EMBEDDED_PARTITIONS, USUAL_PORTS, Stack
 from fillip.stream.kafka import KafkaProducer
 from tests.live.conftest import Shop
 from tests.live.running import find_topics, open_producer, wait_for, wait_until_settled
@@ -90,7 +90,7 @@ async def test_lag_is_told_by_partition_and_goes_to_nought(stack: Stack, shop: S
         await send_behind(stack, pid, producer, topic)
     # then it is seen to be behind, by so many
     lag = await read_samples(stack, "worker", "fillip_stream_lag_records")
-    assert {labels.partition(",")[0] for labels in lag} == {f'partition="{n}"' for n in range(8)}
+    assert {labels.partition(",")[0] for labels in lag} == {f'partition="{n}"' for n in range(EMBEDDED_PARTITIONS)}
 
     # when they are decided and told, nobody is behind
     await wait_until_settled(stack)

@@ -33,7 +33,7 @@ INSERT INTO coupon_generation (tenant_id, generation_id, pool_id, pattern, wante
 SELECT tenant_id, id, 'p' || mine % 4, '#', 1, 1, at FROM n;
 INSERT INTO badge (tenant_id, badge_id, name) SELECT tenant_id, 'b' || mine, 'B' FROM n;
 INSERT INTO user_merge (tenant_id, user_id, merge_id, asked_into, merged_into, moved, merged_at)
-SELECT tenant_id, 'anon-' || mine, 'm' || mine, user_id, user_id, '{"points": {}, "counters": 0, "instances": 0, "badges": 0}', at FROM n;
+SELECT tenant_id, 'anon-' || mine, 'm' || mine, user_id, user_id, '{"points": {}, "counters": 0, "instances": 0, "badges": 0}', at FROM n WHERE user_id <> 'u2';  -- who is nobody but itself
 INSERT INTO badge_held (tenant_id, user_id, badge_id, incentive_id, held_at) SELECT tenant_id, user_id, 'b' || mine, id, at FROM n;
 INSERT INTO wallet (tenant_id, user_id, currency, pending, active, spent, expired, reversed, floor, last_seq)
 SELECT tenant_id, user_id, 'P' || mine, 0, 0, 0, 0, 0, 0, 0 FROM n;

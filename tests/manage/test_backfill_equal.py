@@ -74,6 +74,7 @@ async def draft(world: LaunchedWorld, campaigns: Sequence[str]) -> None:
     """Make campaigns with limits of their own."""
     for campaign_id in campaigns:
         made = {"campaign_id": campaign_id, "definition": CAMPAIGNS[campaign_id]}
+        await world.shop.stock(CAMPAIGNS[campaign_id])
         await world.shop.call("POST", "/v1/campaigns", made)
         own = {"campaign_id": campaign_id}
         daily = {"scope": "campaign", "measure": "count", "span": "day", "cap": 5}

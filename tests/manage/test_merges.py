@@ -118,9 +118,11 @@ async def test_what_needs_points_that_are_still_to_come_over_brings_them(
     back = await acme.post(f"{ADA}/{PURSE}/spends/s1/refund")
     assert back.status_code == 201, back.text
     assert (await acme.post(f"{ADA}/{PURSE}/holds/h1/void")).json()["state"] == "voided"
-    runs = MergeRuns(open_engine(role_dsn(database, "fillip_sweep")), plane.engine)
+    finder = open_engine(role_dsn(database, "fillip_sweep"))
+    runs = MergeRuns(finder, plane.engine)
     while await runs.take_portion():
         pass
+    await finder.dispose()
     [merge] = (await acme.get(f"{ADA}/merges")).json()["items"]
     assert merge["state"] == "merged"
     purse = (await acme.get(f"{ADA}/{PURSE}")).json()

@@ -60,7 +60,7 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/points": {},
     "/v1/quests/progress": {"user_id": "u1", "campaign_id": "c1"},
     "/v1/rejections": {"reason": "too_deep", "event_id": "e57", "event_source": "/till", **PERIOD},
-    "/v1/reversals": {"state": "waiting", "event_id": "e57", "event_source": "/till", "user_id": "u1", **PERIOD},
+    "/v1/reversals": {"state": "waiting", "event_id": "e57", "event_source": "/till", "user_id": "u2", **PERIOD},
     "/v1/tenants": {},
     "/v1/users": {"user_id": "u1", "prefix": "u1", "attributes": '{"tier": "gold"}'},
     "/v1/users/u1/badges": {},

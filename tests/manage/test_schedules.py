@@ -103,8 +103,8 @@ async def test_a_reward_expires_with_a_day_or_with_an_end_of_the_calendar_as_it_
     ending = {
         "kind": "points",
         "value": 5,
-        "available": {"end_of": "day", "after": 14},
-        "expires": {"end_of": "year", "after": 1},
+        "available": {"end_of": "day", "after": 14, "zone": "tenant"},
+        "expires": {"end_of": "year", "after": 1, "zone": "tenant"},
     }
     made = await draft(cafe, "c", ANYTHING | {"rewards": [dated, ending]})
     shown = [{name: value for name, value in each.items() if value} for each in made["definition"]["rewards"]]

@@ -115,7 +115,7 @@ class Shop:
     async def launch(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
         """Make a campaign and let it run: of a live tenant from now on, unless it says since when."""
         launched_at = datetime.now(UTC).isoformat() if self.book.tenant["clock"] == "live" else None
-        await self._stock(definition)
+        await self.stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch")
         launched = {"state": "running", "definition": give_start(definition, launched_at), "version": 1}
@@ -125,7 +125,7 @@ class Shop:
 
     async def launch_past(self, campaign_id: str, definition: Mapping[str, Any], since: datetime) -> None:
         """Make a campaign and let it run, with a backfill of what it missed."""
-        await self._stock(definition)
+        await self.stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         at = since.isoformat()
         await self.call("POST", f"/v1/campaigns/{campaign_id}/launch", {"backfill_from": at})
@@ -136,7 +136,7 @@ class Shop:
 
     async def try_out(self, campaign_id: str, definition: Mapping[str, Any]) -> None:
         """Make a campaign that is in shadow: it does not start before whatever comes."""
-        await self._stock(definition)
+        await self.stock(definition)
         await self.call("POST", "/v1/campaigns", {"campaign_id": campaign_id, "definition": definition})
         await self.call("POST", f"/v1/campaigns/{campaign_id}/shadow")
         tried = {"state": "shadow", "definition": definition, "version": 1}
@@ -184,7 +184,7 @@ class Shop:
 
     async def cap(self, limit: Mapping[str, Any]) -> None:
         """Make a limit, or change its cap."""
-        await self._stock(limit)
+        await self.stock(limit)
         if limit["limit_id"] in self.book.limits:
             await self.call("PUT", f"/v1/limits/{limit['limit_id']}", limit)
         else:
@@ -213,7 +213,7 @@ class Shop:
         users, zones = dict(self.book.users) | {now: attributes}, dict(self.book.zones) | {now: time_zone}
         self.book = replace(self.book, users=users, zones=zones)
 
-    async def _stock(self, document: Mapping[str, Any]) -> None:
+    async def stock(self, document: Mapping[str, Any]) -> None:
         """Make the pools that a definition or a limit names, with more codes than are ever given here."""
         named = {each["pool"] for each in (document, *document.get("rewards", ())) if "pool" in each}
         for pool in named - self.pools:

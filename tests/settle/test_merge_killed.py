@@ -3,6 +3,8 @@
 import asyncio
 import multiprocessing
 import random
+from contextlib import suppress
+from multiprocessing.connection import Connection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +16,13 @@ from tests.settle.conftest import World
 from tests.settle.test_merge import POINTS, find_breaches, plain_api, play, read_total  # noqa: F401 - a fixture
 
 MOST_KILLS, LOTS = 20, 24
+
+
+def hear(heard: Connection, portions: int) -> None:
+    """Return when so many portions have moved, or whoever moves them has ended."""
+    with suppress(EOFError):
+        for _ in range(portions):
+            heard.recv_bytes()
 
 
 async def settle(world: World, match: Match) -> None:
@@ -36,11 +45,15 @@ async def test_a_merge_that_is_killed_again_and_again_comes_to_its_end_once(
     await world.play(*(world.match(f"e{n}", "anon", rewards=(POINTS,)) for n in range(LOTS)))
     points = LOTS * 10
     for n in range(1_000):
-        victim = processes.Process(target=merge_victim.run, args=(role_dsn(database, "fillip_api"),))
+        heard, told = processes.Pipe(duplex=False)
+        victim = processes.Process(target=merge_victim.run, args=(role_dsn(database, "fillip_api"), told))
         victim.start()
-        await asyncio.to_thread(victim.join, chance.uniform(0.02, 0.3) if n < MOST_KILLS else None)
+        told.close()
+        await asyncio.to_thread(hear, heard, chance.randrange(4) if n < MOST_KILLS else LOTS * 2)
+        await asyncio.to_thread(victim.join, chance.uniform(0, 0.02) if n < MOST_KILLS else None)
         victim.kill()
         await asyncio.to_thread(victim.join)
+        heard.close()
         if n < LOTS and n % 4 == 1:
             await settle(world, world.reversal(f"r{n}", f"e{n}", "anon"))
             points -= 10
