@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported all the same
@@ -23,9 +24,23 @@ async def ensure_topics(bootstrap: str, topics: Topics, partitions: int = 8, ext
 
 
 def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
+    """A topic that was deleted a moment ago may be listed still: what is missing is made each time that the broker is asked."""
     admin = AdminClient(dict(config), logger=log)
-    found = ask_broker(admin.list_topics, None, 2 * ANSWER_S)
-    copies = 3 if len(found.brokers) >= 3 else 1
+    counts, give_up_at = topics.count_partitions(partitions), time.monotonic() + 2 * ANSWER_S
+    while True:
+        found = ask_broker(admin.list_topics, None, 2 * ANSWER_S)
+        known = {name: topic.partitions.values() for name, topic in found.topics.items()}
+        led = {name for name, some in known.items() if some and all(each.leader >= 0 for each in some)}
+        if counts.keys() <= led:
+            return
+        if time.monotonic() > give_up_at:
+            raise Away(f"topics have no leader yet: {', '.join(sorted(counts.keys() - led))}")
+        _create(admin, topics, {name: count for name, count in counts.items() if name not in known}, len(found.brokers))
+        time.sleep(TURN_S)
+
+
+def _create(admin: AdminClient, topics: Topics, counts: Mapping[str, int], brokers: int) -> None:
+    copies = 3 if brokers >= 3 else 1
     settings = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(RETENTION_MS),
                 "segment.ms": str(SEGMENT_MS),
                 "min.insync.replicas": str(max(1, copies - 1))}  # fmt: skip
@@ -36,8 +51,7 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
             replication_factor=copies,
             config=settings | (BRIEF if name in topics.brief else COMPACTED if name == topics.schemas else {}),
         )
-        for name, count in topics.count_partitions(partitions).items()
-        if name not in found.topics
+        for name, count in counts.items()
     ]
     for made in admin.create_topics(wanted, operation_timeout=2 * ANSWER_S).values() if wanted else ():
         try:
@@ -45,18 +59,3 @@ def _ensure_topics(config: Config, topics: Topics, partitions: int) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Away(f"topics cannot be created: {error.args[0].str()}") from None
-    _await_leaders(admin, set(topics.count_partitions(partitions)))
-
-
-def _await_leaders(admin: AdminClient, names: set[str]) -> None:
-    """Return when the broker knows each topic and who leads its partitions: a moment after it has created them."""
-    give_up_at = time.monotonic() + 2 * ANSWER_S
-    while True:
-        found = ask_broker(admin.list_topics, None, ANSWER_S).topics
-        partitions = {name: topic.partitions.values() for name, topic in found.items()}
-        led = {name for name, some in partitions.items() if some and all(each.leader >= 0 for each in some)}
-        if names <= led:
-            return
-        if time.monotonic() > give_up_at:
-            raise Away(f"topics have no leader yet: {', '.join(sorted(names - led))}")
-        time.sleep(TURN_S)
