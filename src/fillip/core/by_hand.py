@@ -1,7 +1,7 @@
 """Grants by hand: an event of Fillip's own that asks for the rewards of one campaign, without its rule and schedule. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -15,6 +15,8 @@ BY = "by"
 """In its data: which key asked. Another one may ask for the same again."""
 GRANT_SCHEMA: dict[str, object] = {"type": "object"}
 """Rules read nothing of it: its data is read by `read_grant`."""
+
+_Order = TypeVar("_Order")
 
 
 class GivenValue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +41,18 @@ class GrantOrder(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_grant(data: Mapping[str, object]) -> GrantOrder:
     """The order in the data of an event. Raises Unreadable."""
+    return read_order(data, GrantOrder)
+
+
+def read_order(data: Mapping[str, object], kind: type[_Order]) -> _Order:
+    """The order of a kind in the data of an event. Raises Unreadable."""
     try:
-        return convert(data, GrantOrder)
+        return convert(data, kind)
     except ValidationError as error:
         fault = read_fault(error)
         raise Unreadable("schema_violation", fault.message, at=fault.at or None) from None
+
+
+def leave_out_key(data: Mapping[str, object]) -> dict[str, object]:
+    """What is ordered, whichever key asked."""
+    return {name: value for name, value in data.items() if name != BY}

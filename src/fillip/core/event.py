@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from fillip.core.book.book import Book
 from fillip.core.book.eligibility import EligibilityIndex
 from fillip.core.book.version import CampaignVersion
-from fillip.core.by_hand import BY, GRANT
+from fillip.core.by_hand import GRANT, leave_out_key
 from fillip.core.campaign.variant import choose_variant
 from fillip.core.errors import RejectReason, Unreadable
 from fillip.core.identity import identify_event
@@ -150,9 +150,7 @@ def fingerprint(event: Event) -> bytes:
     known again after a merge.
     """
     instant = None if event.action.startswith(RESERVED_PREFIX) else event.occurred_at
-    attributes = event.attributes
-    if event.action in (GRANT, REPAIR):
-        attributes = {name: value for name, value in attributes.items() if name != BY}
+    attributes = leave_out_key(event.attributes) if event.action in (GRANT, REPAIR) else event.attributes
     said = (event.sent_as or event.user_id, event.action, instant, attributes)
     return blake2b(json.encode(said, order="sorted"), digest_size=16).digest()
 

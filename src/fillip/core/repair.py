@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct
 
+from fillip.core.by_hand import read_order
 from fillip.core.errors import Unreadable
 from fillip.core.local_day import FIRST_DAY, LAST_DAY
-from fillip.core.problem import read_fault
 
 REPAIR = "fillip.repair"
 """The action of an event that asks to repair a streak."""
@@ -56,11 +56,7 @@ class RepairOrder(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_repair(data: Mapping[str, object]) -> RepairOrder:
     """The order in the data of an event. Raises Unreadable."""
-    try:
-        order = convert(data, RepairOrder)
-    except ValidationError as error:
-        fault = read_fault(error)
-        raise Unreadable("schema_violation", fault.message, at=fault.at or None) from None
+    order = read_order(data, RepairOrder)
     if not FIRST_DAY <= order.day <= LAST_DAY:
         raise Unreadable("schema_violation", "must lie between the years 1970 and 9998", at="/day")
     return order

@@ -1,13 +1,12 @@
 """Grants by hand: the rewards of a campaign for one user, with a reason, without its rule and schedule and within its limits."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from fillip.core.by_hand import BY, GRANT
-from fillip.core.campaign.campaign import REFUSING, Campaign, CampaignState
+from fillip.core.campaign.campaign import Campaign
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.match.reward_values import value_rewards
@@ -16,22 +15,13 @@ from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
 from fillip.http.errors import Conflict, Invalid
 from fillip.http.fields import ObjectId, OwnId, Part, UserId, give_examples
+from fillip.manage.api.orders import find_launched, place_order
 from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, put_off
 from fillip.manage.campaign.definition import read_definition
-from fillip.manage.campaign.postgres import find_campaign
-from fillip.manage.explain import postgres
-from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.own_event import OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, find_app_state, find_unit_of_work, require
 from fillip.manage.store.postgres import Connection, transaction
 
-CURES: dict[CampaignState, str] = {
-    "draft": "launch it first",
-    "shadow": "launch it first",
-    "paused": "resume it first",
-    "archived": "it grants nothing any more: take another",
-}
-"""What can be done about a campaign in a state in which it does nothing for whoever asks."""
 _CHANGED = "the campaign, or a limit of it, was changed while the grant was under way, so nothing was granted: ask for it again"
 router = APIRouter(prefix="/grants", tags=["grants"], route_class=Route)
 
@@ -94,18 +84,13 @@ async def grant_by_hand(
 
 async def _require_grantable(connection: Connection, caller: Caller, body: GrantPart, own: OwnEvent) -> None:
     """Raise Conflict or Invalid, with the cure, where the campaign can't be granted by hand now: then it takes no id either."""
-    row = await find_campaign(connection, caller, body.campaign_id)
-    if row.shown in REFUSING:
-        raise Conflict(f"campaign '{body.campaign_id}' is {row.shown}: {CURES[row.shown]}", at="/campaign_id")
-    campaign, at = read_definition(row), datetime.now(UTC)
+    row = await find_launched(connection, caller, body.campaign_id)
+    campaign = read_definition(row)
     if campaign.quest:
         raise Invalid("the rewards of a QUEST follow from its steps: take a SIMPLE campaign", at="/campaign_id")
     if faults := _find_wrong_values(campaign, body):
         raise Invalid("the values do not go with the rewards: see errors", faults=faults)
-    user_id = await share_user(connection, caller, own.user_id)
-    occurrence = postgres.ExplainedEvent(GRANT, own.own_id, user_id, GRANT, at, at, dict(own.data))
-    current = await postgres.read_current_context(connection, caller, occurrence)
-    context = await postgres.load_current(connection, caller, row, occurrence, current)
+    context = await place_order(connection, caller, row, own)
     event, campaign_version = context.event, context.campaign_version
     worth = value_rewards(event, campaign_version, context.user, context.cohorts)
     if worth.refused == "expired":

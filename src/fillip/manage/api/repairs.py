@@ -1,13 +1,12 @@
 """Repairs of streaks: a missed day counts as if it had been met, once for each instance of a quest, with a reason."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from fillip.core.by_hand import BY
-from fillip.core.campaign.campaign import REFUSING
 from fillip.core.identity import identify_event
 from fillip.core.local_day import FIRST_DAY, LAST_DAY
 from fillip.core.match.limit_charges import list_charges
@@ -17,14 +16,11 @@ from fillip.core.rule import RuleError
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.fields import ObjectId, OwnId, Part, UserId, give_examples
 from fillip.http.paging import Paging
-from fillip.manage.api.grants import CURES
+from fillip.manage.api.orders import find_launched, place_order
 from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, put_off
 from fillip.manage.api.quests import ProgressAnswer, describe_progress
 from fillip.manage.backfill.postgres import find_backfill
 from fillip.manage.campaign.definition import read_definition
-from fillip.manage.campaign.postgres import find_campaign
-from fillip.manage.explain import postgres
-from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest.postgres import find_given, list_instances
 from fillip.manage.request.own_event import OwnEvent, decide_own, is_known
 from fillip.manage.request.route import Route, UnitOfWork, find_app_state, find_unit_of_work, require
@@ -138,10 +134,8 @@ async def _tell(work: UnitOfWork, own: OwnEvent, campaign_id: str) -> RepairAnsw
 
 async def _require_repairable(connection: Connection, caller: Caller, body: RepairPart, own: OwnEvent) -> None:
     """Raise Conflict or Invalid, with the cure, where nothing of the campaign can be repaired now: then it takes no id either."""
-    row = await find_campaign(connection, caller, body.campaign_id)
-    if row.shown in REFUSING:
-        raise Conflict(f"campaign '{body.campaign_id}' is {row.shown}: {CURES[row.shown]}", at="/campaign_id")
-    campaign, at = read_definition(row), datetime.now(UTC)
+    row = await find_launched(connection, caller, body.campaign_id)
+    campaign = read_definition(row)
     if campaign.quest is None:
         raise Invalid("a SIMPLE campaign has no streaks: take a QUEST", at="/campaign_id")
     streaks = [step.name for step in campaign.quest.steps if step.streak]
@@ -149,10 +143,7 @@ async def _require_repairable(connection: Connection, caller: Caller, body: Repa
         named = f": take one of {', '.join(streaks)}" if streaks else ", nor has another of the quest"
         raise Invalid(f"step '{body.step}' has no streak{named}", at="/step")
     await _require_handed_over(connection, caller, body.campaign_id)
-    user_id = await share_user(connection, caller, own.user_id)
-    occurrence = postgres.ExplainedEvent(REPAIR, own.own_id, user_id, REPAIR, at, at, dict(own.data))
-    current = await postgres.read_current_context(connection, caller, occurrence)
-    context = await postgres.load_current(connection, caller, row, occurrence, current)
+    context = await place_order(connection, caller, row, own)
     try:
         list_charges(context.event, context.campaign_version, context.campaign_version.values, {}, frozenset())
     except RuleError as error:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, json
 
-from fillip.core.by_hand import BY
+from fillip.core.by_hand import leave_out_key
 from fillip.core.errors import Retry, Unreadable
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
@@ -40,7 +40,7 @@ async def is_known(connection: Connection, caller: Caller, own: OwnEvent, at: st
     row = await find_recorded(connection, caller, own.own_id, own.action)
     if row is None:
         return False
-    same = _read_said(row.attributes) == _read_said(own.data)
+    same = leave_out_key(row.attributes) == leave_out_key(own.data)
     if not same or not await are_same(connection, caller, own.user_id, row.user_id):
         raise _tell_conflict(own, at)
     return True
@@ -63,10 +63,6 @@ async def decide_own(app_state: AppState, caller: Caller, own: OwnEvent, at: str
         async with transaction(app_state.engine, caller) as connection:
             await is_known(connection, caller, own, at)
     return decided
-
-
-def _read_said(data: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in data.items() if name != BY}
 
 
 def _tell_conflict(own: OwnEvent, at: str) -> Conflict:
