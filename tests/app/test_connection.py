@@ -138,6 +138,21 @@ async def test_requests_in_a_row_are_answered_in_their_order() -> None:
         assert await client.read_to_end() == b""  # HTTP/1.0 asks for one
 
 
+@on_uvloop
+async def test_of_too_many_requests_in_a_row_the_first_are_answered() -> None:
+    go_on = asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        await go_on.wait()
+        return await repeat(request)
+
+    async with serve(answer) as (connect, _):
+        client = await connect()
+        client.writer.write(b"GET /a HTTP/1.1\r\n\r\n" * 1_000)
+        go_on.set()
+        assert (await client.read_to_end()).count(b"GET /a?") == 1 + connection.MAX_WAITING
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -247,6 +262,10 @@ async def test_who_is_idle_or_slow_gives_up_its_place(monkeypatch: pytest.Monkey
         slow.writer.write(b"GET / HTT")
         assert await slow.read_to_end() == b""
         assert await idle.read_to_end() == b""
+        empty = await connect()
+        await empty.ask(b"GET / HTTP/1.1\r\n\r\n")
+        empty.writer.write(b"\r\n")  # which no request begins with
+        assert await empty.read_to_end() == b""
 
 
 @on_uvloop

@@ -1,6 +1,7 @@
 """Ends a request whose body comes too slowly."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,11 +46,8 @@ class BodyDeadline:
                 answered = True
                 await send(message)
 
-        try:
+        with suppress(ClientDisconnect):  # nobody is left to be answered
             await self._app(scope, take, answer)
-        except ClientDisconnect:
-            if not late:
-                raise
         if late and not answered:
             refused = TooSlow(
                 f"the body did not come within {self._within_s:g} s, and a second for each {BYTES_PER_S} bytes of it"

@@ -5,14 +5,17 @@ import socket
 from contextlib import suppress
 from email.utils import formatdate
 from time import monotonic
+from typing import cast
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.server import ServerState
 
-from fillip.app.connection import Connection, Service
+from fillip.app.connection import Connection, configure
 from fillip.app.deadline import WITHIN_S, BodyDeadline
 from fillip.app.drain import Drain
 from fillip.app.health import Health
@@ -33,55 +36,55 @@ log = structlog.get_logger()
 async def serve_http(app: ASGIApp, host: str, port: int, stop: asyncio.Event, body_within_s: float = WITHIN_S) -> None:
     """Serve an ASGI application until `stop`. Raises Crash naming what holds the port when it is taken."""
     require_free_port(port, "HTTP")
-    service = Service(app, BodyDeadline(Drain(app), body_within_s), CONNECTIONS)
+    config, state = configure(BodyDeadline(Drain(app), body_within_s)), ServerState()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=CONNECTIONS) as listener:
         listener.setblocking(False)
-        jobs = [asyncio.create_task(job) for job in (_accept(listener, service), _keep_time(service), stop.wait())]
+        work = (_accept(listener, config, state), _keep_time(state), stop.wait())
+        jobs = [asyncio.create_task(job) for job in work]
         try:
             ended, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
-    await _leave(service)
+    await _leave(state)
     for job in ended:
         job.result()  # raises what ended it
 
 
-async def _accept(listener: socket.socket, service: Service) -> None:
+async def _accept(listener: socket.socket, config: Config, state: ServerState) -> None:
     """Take in who connects, as long as there is room."""
-    loop = asyncio.get_running_loop()
+    loop, room = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS)
     while True:
-        await service.room.acquire()
+        await room.acquire()
         try:
             accepted, _ = await loop.sock_accept(listener)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(lambda: Connection(service), accepted)
+            await loop.connect_accepted_socket(lambda: Connection(config, state, room), accepted)
         except OSError as error:  # no more files, or a client that has gone already
-            service.room.release()
+            room.release()
             log.warning("a connection could not be taken", error=str(error))
             await asyncio.sleep(AGAIN_AFTER_S)
 
 
-async def _keep_time(service: Service) -> None:
+async def _keep_time(state: ServerState) -> None:
     """The date of the answers, and an end to what takes too long."""
     while True:
-        service.date = formatdate(usegmt=True).encode()
-        for connection in list(service.connections):
-            connection.check(monotonic())
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in list(state.connections):
+            cast(Connection, connection).check(monotonic())
         await asyncio.sleep(CHECK_EVERY_S)
 
 
-async def _leave(service: Service) -> None:
+async def _leave(state: ServerState) -> None:
     """Let what is under way be answered."""
-    service.ends = True
-    for connection in list(service.connections):
-        connection.leave()
+    for connection in list(state.connections):
+        connection.shutdown()
     with suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_WITHIN_S):
-            await asyncio.gather(*service.running.values(), return_exceptions=True)
-    for connection in list(service.connections):
+            await asyncio.gather(*state.tasks, return_exceptions=True)
+    for connection in list(state.connections):
         connection.transport.abort()
 
 
