@@ -1,6 +1,7 @@
 """A database, topics and a place in Valkey of the test's own; the publisher as the app runs it."""
 
 import asyncio
+import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -60,6 +61,14 @@ class Site:
             duty=duty,
         )
         return asyncio.create_task(running), stop
+
+    async def break_off(self, chance: random.Random) -> None:
+        """A publisher begins three times, and is killed after a second or two."""
+        for _ in range(3):
+            task, _ = self.start()
+            await asyncio.sleep(1.0 + chance.random())  # how far it is then is chance: it must not matter
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:

@@ -214,11 +214,7 @@ async def test_a_publisher_that_is_killed_again_and_again_counts_each_decision_o
                     (connection.rollback if number % 12 == 3 else connection.commit)()
 
     working = asyncio.create_task(asyncio.to_thread(work))
-    for _ in range(3):
-        task, _ = site.start()
-        await asyncio.sleep(1.0 + chance.random())  # how far it is then is chance: it must not matter
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    await site.break_off(chance)
     async with site.publishing():
         await working
         await wait_for_truth(site, live_valkey, "c0", "c1", "c2")

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import structlog
 
 from fillip.core.errors import Retry
 
 LOOK_EVERY_S, AWAY_FOR_S = 1.0, 5.0
+_Due = TypeVar("_Due")
 log = structlog.get_logger()
 
 
@@ -34,6 +36,29 @@ async def keep_taking(take: Callable[[], Awaitable[bool]], *, waits: str, fails:
                 log.warning(fails, error=type(error).__name__)
             pause_s = AWAY_FOR_S
         await asyncio.sleep(pause_s)
+
+
+async def take_portion(
+    find_due: Callable[[], Awaitable[_Due | None]],
+    move: Callable[[_Due], Awaitable[bool]],
+    put_off: Callable[[_Due, Exception], Awaitable[None]],
+) -> bool:
+    """Do the portion of something large that is next; whether there was one. Raises Retry where that can't be told or stored.
+
+    Where `move` fails, for whatever reason, `put_off` lets others go first. Half of the time is left to those who wait for a portion, or
+    decide beside it.
+    """
+    due, began = await find_due(), monotonic()
+    if due is None:
+        return False
+    try:
+        is_moved = await move(due)
+    except Exception as error:  # noqa: BLE001 - whatever it is, this goes on, and others before
+        await put_off(due, error)
+        return True
+    if is_moved:
+        await asyncio.sleep(monotonic() - began)
+    return is_moved
 
 
 async def hold_while(work: "asyncio.Task[Any]", hold: Callable[[], Awaitable[bool]], every_s: float) -> bool:

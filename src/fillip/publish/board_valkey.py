@@ -24,7 +24,7 @@ from fillip.core.projection import BOARD_TENANTS, name_board, name_board_users, 
 from fillip.publish import metrics
 from fillip.publish.board_postgres import Score, Scores
 from fillip.publish.boards import Board, Build, Lines
-from fillip.publish.client_valkey import close, connect
+from fillip.publish.client_valkey import close, connect, wait_after
 from fillip.publish.touched import Touched
 from fillip.stream.pause import Pause
 
@@ -88,11 +88,8 @@ class ValkeyBoards:
                 try:
                     async with self._store.open() as scores:
                         await self._keep_up(scores, pause)
-                except Exception as error:
-                    metrics.board_failures.inc()
-                    told = None if isinstance(error, RedisError | OSError | Retry) else error
-                    log.warning("leaderboards wait, again in %.0f s: %s", pause.next_s, error, exc_info=told)
-                    await pause.take()
+                except Exception as error:  # noqa: BLE001 - see wait_after
+                    await wait_after(error, pause, failures=metrics.board_failures, waits="leaderboards wait")
         finally:
             await close(self._client)
 

@@ -23,7 +23,7 @@ from fillip.core.errors import Retry
 from fillip.core.live import HOURS, HourSums, LiveHours
 from fillip.core.projection import name_live, name_live_campaign, name_live_instant
 from fillip.publish import metrics
-from fillip.publish.client_valkey import close, connect
+from fillip.publish.client_valkey import close, connect, wait_after
 from fillip.publish.live import (
     HourChange,
     HourCounts,
@@ -99,15 +99,9 @@ class ValkeyLive:
                     pause.reset()
                     await self._keep_up(pause)
                 except Exception as error:  # noqa: BLE001 - whatever it is, announcing goes on, and so does this
-                    await self._tell_failure(error, pause)
+                    await wait_after(error, pause, failures=metrics.live_failures, waits="live hours wait")
         finally:
             await close(self._client)
-
-    async def _tell_failure(self, error: Exception, pause: Pause) -> None:
-        metrics.live_failures.inc()
-        told = None if isinstance(error, RedisError | OSError | Retry) else error
-        log.warning("live hours wait, again in %.0f s: %s", pause.next_s, error, exc_info=told)
-        await pause.take()
 
     async def _load(self) -> None:
         """Begin anew: what the ledger holds, and all that came by the WAL since."""
@@ -145,7 +139,7 @@ class ValkeyLive:
                 await asyncio.sleep(WRITE_EVERY_S)
             except (RedisError, OSError) as error:
                 self._stated = dict.fromkeys(self._stated, "")
-                await self._tell_failure(error, pause)
+                await wait_after(error, pause, failures=metrics.live_failures, waits="live hours wait")
 
     async def _write(self) -> None:
         as_of_s = self._as_of_s

@@ -16,12 +16,11 @@ from typing import Protocol
 import structlog
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from fillip.core.errors import Retry
 from fillip.core.limit import CounterKey
 from fillip.core.projection import IDLE_FOR_S, is_plain, name_counter, name_epoch, name_used
 from fillip.publish import metrics
 from fillip.publish.aside import Aside, tell_asides
-from fillip.publish.client_valkey import close, connect
+from fillip.publish.client_valkey import close, connect, wait_after
 from fillip.publish.counters import CounterRow, CounterState, read_counters
 from fillip.stream.pause import Pause
 
@@ -94,11 +93,9 @@ class ValkeyProjection:
                 try:
                     await self._keep_up()
                     pause.reset()
-                except Exception as error:  # whatever it is, announcing goes on, and so does this
-                    metrics.projection_failures.inc()
-                    told = None if isinstance(error, RedisError | OSError | Retry) else error
-                    log.warning("projection of counters waits, again in %.0f s: %s", pause.next_s, error, exc_info=told)
-                    await pause.take()
+                except Exception as error:  # noqa: BLE001 - see wait_after
+                    waits = "projection of counters waits"
+                    await wait_after(error, pause, failures=metrics.projection_failures, waits=waits)
         finally:
             await close(self._client)
 

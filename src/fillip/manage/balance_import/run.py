@@ -1,8 +1,7 @@
 """Posts balance imports, a portion at a time: whatever is killed when, each row is posted once."""
 
-import asyncio
 from datetime import timedelta
-from time import monotonic
+from functools import partial
 
 import structlog
 from prometheus_client import Counter
@@ -10,7 +9,7 @@ from prometheus_client import Counter
 from fillip.core.errors import Retry
 from fillip.manage.balance_import import postgres
 from fillip.manage.store.postgres import Engine, describe_away, is_away
-from fillip.manage.turns import keep_taking
+from fillip.manage.turns import keep_taking, take_portion
 
 LATER = timedelta(seconds=5)
 PORTIONS = Counter("fillip_balance_import_portions_total", "Portions of balance imports by how they ended", ["outcome"])
@@ -30,23 +29,17 @@ class ImportRuns:
         await keep_taking(self.take_portion, waits=waits, fails=fails, quotes=False)
 
     async def take_portion(self) -> bool:
-        """Post the portion that is next; whether there was one. Raises Retry where that can't be told or stored.
+        """Post the portion that is next; whether there was one. Raises Retry where that can't be told or stored."""
+        return await take_portion(partial(postgres.find_due, self._finder), self._post, self._put_off)
 
-        Half of the time is left to those who announce what was posted, and decide beside it.
-        """
-        due, began = await postgres.find_due(self._finder), monotonic()
-        if due is None:
-            return False
-        try:
-            is_posted = await postgres.post_portion(self._engine, due)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the import goes on, and others before
-            PORTIONS.labels("failed").inc()
-            await postgres.put_off(self._engine, due, LATER, self._tell(due, error))
-            return True
-        if is_posted:
-            PORTIONS.labels("posted").inc()
-            await asyncio.sleep(monotonic() - began)
+    async def _post(self, due: postgres.DueImport) -> bool:
+        is_posted = await postgres.post_portion(self._engine, due)
+        PORTIONS.labels("posted").inc(is_posted)
         return is_posted
+
+    async def _put_off(self, due: postgres.DueImport, error: Exception) -> None:
+        PORTIONS.labels("failed").inc()
+        await postgres.put_off(self._engine, due, LATER, self._tell(due, error))
 
     def _tell(self, due: postgres.DueImport, error: Exception) -> str:
         """Why a portion was not posted; never the text of an error that may quote a user."""

@@ -1,8 +1,7 @@
 """Brings the lots of merged users over, a portion at a time: whatever is killed when, each comes over once."""
 
-import asyncio
 from datetime import timedelta
-from time import monotonic
+from functools import partial
 
 import structlog
 from prometheus_client import Counter
@@ -10,7 +9,7 @@ from prometheus_client import Counter
 from fillip.core.errors import Retry
 from fillip.manage.merge import portions_postgres
 from fillip.manage.store.postgres import Engine
-from fillip.manage.turns import keep_taking
+from fillip.manage.turns import keep_taking, take_portion
 
 LATER = timedelta(seconds=2)
 PORTIONS = Counter("fillip_merge_portions_total", "Portions of merges of users by how they ended", ["outcome"])
@@ -30,24 +29,18 @@ class MergeRuns:
         await keep_taking(self.take_portion, waits=waits, fails=fails, quotes=False)
 
     async def take_portion(self) -> bool:
-        """Move the portion that is next; whether there was one. Raises Retry where that can't be told or stored.
+        """Move the portion that is next; whether there was one. Raises Retry where that can't be told or stored."""
+        return await take_portion(partial(portions_postgres.find_due, self._finder), self._move, self._put_off)
 
-        Half of the time is left to the batches of the tenant, which wait for a portion.
-        """
-        due, began = await portions_postgres.find_due(self._finder), monotonic()
-        if due is None:
-            return False
-        try:
-            is_moved = await portions_postgres.move_portion(self._engine, due)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the merge goes on, and others before
-            PORTIONS.labels("failed").inc()
-            if isinstance(error, Retry):
-                log.info("a merge of users waits", tenant=due.tenant_id, error=str(error))
-            else:  # never its text, which may quote a user
-                log.error("a portion of a merge failed", tenant=due.tenant_id, error=type(error).__name__)
-            await portions_postgres.put_off(self._engine, due, LATER)
-            return True
-        if is_moved:
-            PORTIONS.labels("moved").inc()
-            await asyncio.sleep(monotonic() - began)
+    async def _move(self, due: portions_postgres.DueMerge) -> bool:
+        is_moved = await portions_postgres.move_portion(self._engine, due)
+        PORTIONS.labels("moved").inc(is_moved)
         return is_moved
+
+    async def _put_off(self, due: portions_postgres.DueMerge, error: Exception) -> None:
+        PORTIONS.labels("failed").inc()
+        if isinstance(error, Retry):
+            log.info("a merge of users waits", tenant=due.tenant_id, error=str(error))
+        else:  # never its text, which may quote a user
+            log.error("a portion of a merge failed", tenant=due.tenant_id, error=type(error).__name__)
+        await portions_postgres.put_off(self._engine, due, LATER)
