@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import asdict
 
 from fillip.core.errors import Refused
 from fillip.core.identity import name_instance
@@ -261,18 +262,8 @@ def read_level(value: bytes) -> LevelChange | None:
     row = _LEVEL_MOVE.decode(value).after
     if row is None:
         return None
-    return LevelChange(
-        currency=row.currency,
-        number=row.number,
-        direction=row.direction,
-        from_level=row.from_level,
-        to_level=row.to_level,
-        earned=row.earned,
-        next_level=row.next_level,
-        next_threshold=row.next_threshold,
-        falls_at=write_instant(row.falls_at) if row.falls_at else None,
-        changed_at=write_instant(row.changed_at),
-    )
+    instants = {"falls_at": row.falls_at and write_instant(row.falls_at), "changed_at": write_instant(row.changed_at)}
+    return LevelChange(**asdict(row) | instants)
 
 
 def is_shortened(value: bytes) -> bool:

@@ -170,17 +170,9 @@ def _read_progress(row: asyncpg.Record) -> Progress:
 
 
 def _read_level(row: asyncpg.Record) -> LevelChange:
+    falls_at, changed_at = row["falls_at"], row["changed_at"]
     return LevelChange(
-        currency=row["currency"],
-        number=row["number"],
-        direction=row["direction"],
-        from_level=row["from_level"],
-        to_level=row["to_level"],
-        earned=row["earned"],
-        next_level=row["next_level"],
-        next_threshold=row["next_threshold"],
-        falls_at=row["falls_at"] and _read_instant(row["falls_at"]),
-        changed_at=_read_instant(row["changed_at"]),
+        **dict(row) | {"falls_at": falls_at and _read_instant(falls_at), "changed_at": _read_instant(changed_at)}
     )
 
 
