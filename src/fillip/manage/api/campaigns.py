@@ -259,7 +259,6 @@ async def move_campaign(
             body.backfill_from, order, campaign, row, is_set_up=find_app_state(request).user_queries is not None
         )
         campaign = replace(campaign, schedule=replace(campaign.schedule, starts_at=body.backfill_from))
-    notes = await work.compute(take_notes, campaign, read_checked(row))
     if order == "shadow" and campaign.codes:
         raise Conflict("a campaign with codes can't be in shadow: try a code by POST /v1/redemptions/check")
     if order in ("shadow", "launch"):
@@ -270,7 +269,9 @@ async def move_campaign(
         await put_in_force(work.connection, work.caller, campaign_id, own)
         row = await postgres.save_version(work.connection, work.caller, row, campaign, checked)
         await take_codes(work.connection, work.caller, campaign_id, campaign)
-    elif order == "withdraw":  # so that what was decided in shadow keeps its version
+    else:
+        notes = await work.compute(take_notes, campaign, read_checked(row))
+    if order == "withdraw":  # so that what was decided in shadow keeps its version
         row = await postgres.save_version(work.connection, work.caller, row, campaign, row.checked, growing=False)
     elif order == "end" and (ended := plan_end(campaign, row.now)) != campaign:
         row = await postgres.save_version(work.connection, work.caller, row, ended, row.checked, growing=False)

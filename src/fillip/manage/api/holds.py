@@ -13,7 +13,7 @@ from fillip.core.ledger.points import WalletKey, identify_spend
 from fillip.http.errors import Conflict, NotFound
 from fillip.http.fields import Currency, OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages
-from fillip.manage.merge.postgres import find_made, share_purse
+from fillip.manage.merge.postgres import Purse, find_made, share_purse
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet.errors import HoldNotNow, NotEnough
 from fillip.manage.wallet.holds_postgres import find_hold
@@ -97,7 +97,8 @@ async def list_holds(work: Reading, user_id: UserId, currency: Currency, pages: 
 @router.get("/{hold_id}")
 async def read_hold(work: Reading, user_id: UserId, currency: Currency, hold_id: OwnId) -> HoldAnswer:
     """One hold."""
-    stored = await _find(work, user_id, currency, hold_id)
+    purse = await share_purse(work.connection, work.caller, user_id, currency)
+    stored = await _find(work, purse, hold_id)
     return _describe(stored.hold, datetime.now(UTC))
 
 
@@ -127,7 +128,7 @@ async def _end(
         now = datetime.now(UTC)
         purse = await share_purse(work.connection, work.caller, *owner)
         wallet = await lock_wallet(work.connection, purse.key, now)
-        stored = await _find(work, *owner, hold_id)
+        stored = await _find(work, purse, hold_id)
         try:
             ended = end(stored.hold, now)
         except HoldRefused as refused:
@@ -140,9 +141,8 @@ async def _end(
         await work.save()
 
 
-async def _find(work: UnitOfWork, user_id: str, currency: str, hold_id: str) -> StoredHold:
-    """A hold that was made under this id of the user, or another one; one that is open is in the wallet of who that is by now."""
-    purse = await share_purse(work.connection, work.caller, user_id, currency)
+async def _find(work: UnitOfWork, purse: Purse, hold_id: str) -> StoredHold:
+    """A hold that was made under any id of the user; one that is open is in the wallet of who that is by now."""
     key, name = await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, hold_id))
     stored = await find_hold(work.connection, (purse.key, key), name)
     if stored is None:
