@@ -1,7 +1,7 @@
 """Leaderboards and scores, as the ledger has them now."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -13,7 +13,7 @@ from psycopg.errors import QueryCanceled
 from fillip.core.errors import Retry
 from fillip.core.leaderboard import MOST_SCORE, BoardWindow, Leaderboard
 from fillip.publish.live import Visibility, read_visibility
-from fillip.publish.postgres import SESSION
+from fillip.publish.postgres import SESSION, connect
 
 STATEMENT_S = 5
 """No statement takes longer: a tenant whose users have so much is set aside for a while, see ValkeyBoards."""
@@ -56,12 +56,10 @@ class PostgresScores:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Scores"]:
         """The ledger, each statement as it is then. Raises Retry."""
-        with _retryable():
-            connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, **_SESSION)
-        try:
+        async with AsyncExitStack() as stack:
+            with _retryable():
+                connection = await stack.enter_async_context(connect(self._dsn, _SESSION))
             yield Scores(connection)
-        finally:
-            await connection.close()
 
 
 class Scores:

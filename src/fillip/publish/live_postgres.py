@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from fillip.core.errors import Retry
 from fillip.publish.live import HourChange, Visibility, list_changes, read_visibility
-from fillip.publish.postgres import SESSION
+from fillip.publish.postgres import connect
 
 
 class PostgresHours:
@@ -26,7 +26,7 @@ class PostgresHours:
     async def open(self) -> AsyncIterator["HoursSnapshot"]:
         """The ledger as it is now, until the end. Raises Retry."""
         try:
-            async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, **SESSION) as connection:
+            async with connect(self._dsn) as connection:
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 found = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
                 yield HoursSnapshot(connection, read_visibility(str(found and found[0])))

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from struct import Struct as Layout
@@ -126,14 +126,11 @@ class Link:
     @asynccontextmanager
     async def open(cls, dsn: str) -> AsyncIterator[Self]:
         """Connect as a role with REPLICATION."""
-        with _retryable():
-            connection = await _log_in(dsn, {**SESSION, "replication": "database"})
-        try:
+        async with AsyncExitStack() as stack:
             with _retryable():
+                connection = await stack.enter_async_context(connect(dsn, {**SESSION, "replication": "database"}))
                 system_id, timeline, _, database = await _ask(connection, "IDENTIFY_SYSTEM")
             yield cls(dsn, connection, database, Identity(system_id, int(timeline)))
-        finally:
-            await connection.close()
 
     async def find_slot(self) -> Slot | None:
         """The slot `fillip_<database>`, None when there is none."""
@@ -299,11 +296,24 @@ def choose_fetch(rows: Sequence[Row], count: int) -> int:
 @asynccontextmanager
 async def _connect(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     with _retryable():
-        async with await _log_in(dsn) as reader:
+        async with connect(dsn) as reader:
             yield reader
 
 
-async def _log_in(dsn: str, session: dict[str, Any] = SESSION) -> psycopg.AsyncConnection[Any]:
+@asynccontextmanager
+async def connect(dsn: str, session: dict[str, Any] = SESSION) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection without a transaction, closed at the end however often that is cancelled. Raises psycopg.Error.
+
+    psycopg's own `async with` rolls back first, and leaves the connection open where that is cancelled.
+    """
+    connection = await _log_in(dsn, session)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _log_in(dsn: str, session: dict[str, Any]) -> psycopg.AsyncConnection[Any]:
     connecting = asyncio.ensure_future(psycopg.AsyncConnection.connect(dsn, autocommit=True, **session))
     try:
         return await asyncio.shield(connecting)
