@@ -38,6 +38,8 @@ async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: Asyn
     assert await list_ids(acme, "/v1/decisions?campaign_id=other", "event_id") == ["e3"]
     assert await list_ids(acme, "/v1/decisions?event_id=e1", "event_id") == ["e1"]
     assert await list_ids(acme, "/v1/decisions?outcome=denied", "event_id") == ["e2"]
+    assert await list_ids(acme, "/v1/decisions?reason=limit", "event_id") == ["e2"]
+    assert (await acme.get("/v1/decisions?reason=limits")).status_code == 422
     one = (await acme.get(f"/v1/decisions/{denied}")).json()
     assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL | TOLD], [])
     assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
@@ -116,6 +118,8 @@ async def test_incentives_and_the_inbox_that_tells_of_them(acme: AsyncClient, da
     assert await list_ids(acme, "/v1/incentives", "event_id") == ["e3", "e2", "e1"]
     assert await list_ids(acme, "/v1/incentives?user_id=bob", "incentive_id") == [str(bobs)]
     assert await list_ids(acme, "/v1/incentives?state=claimed", "event_id") == []
+    assert await list_ids(acme, "/v1/incentives?kind=cashback", "event_id") == ["e3", "e2", "e1"]
+    assert await list_ids(acme, "/v1/incentives?kind=coupon&user_id=bob", "event_id") == []
     assert (await acme.get(f"/v1/incentives/{newest}")).json()["value"] == 100
     inbox = (await acme.get("/v1/users/ada/inbox")).json()["items"]
     assert [(item["seq"], item["incentive"]["event_id"], item["acked_at"]) for item in inbox] == [
@@ -147,9 +151,12 @@ async def test_an_open_instance_is_shown_as_lapsed_once_its_window_and_lateness_
     week = timedelta(seconds=QUEST["quest"]["window_s"])
     put_instance(database, "q", "open", 2, started_at=datetime.now(UTC) - week - timedelta(minutes=30))
     assert [i["state"] for i in (await acme.get("/v1/users/ada/quests")).json()["items"]] == ["open"]
+    assert await list_ids(acme, "/v1/users/ada/quests?state=open", "state") == ["open"]
     with psycopg.connect(database) as owner:
         owner.execute("UPDATE quest_instance SET ends_at = ends_at - interval '1 hour'")
     assert [i["state"] for i in (await acme.get("/v1/users/ada/quests")).json()["items"]] == ["lapsed"]
+    assert await list_ids(acme, "/v1/quests/progress?campaign_id=q&state=lapsed", "state") == ["lapsed"]
+    assert await list_ids(acme, "/v1/users/ada/quests?state=open", "state") == []
 
 
 async def test_a_tenant_sees_its_own_rejections_with_the_original_bytes(

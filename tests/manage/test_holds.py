@@ -99,6 +99,9 @@ async def test_a_hold_times_out_by_the_clock_and_the_sweep_lets_its_points_go(ac
     assert [await hold(acme, 20), await hold(acme, 7, "order-2")] == [201, 201]
     let_time_out(database)
     assert (await acme.get(f"{HOLDS}/order-1")).json()["state"] == "timed_out"
+    for state, names in (("timed_out", ["order-1"]), ("held", ["order-2"]), ("captured", [])):
+        listed = (await acme.get(f"{HOLDS}?state={state}")).json()["items"]
+        assert [item["hold_id"] for item in listed] == names, state
     assert await end(acme, "capture") == (410, "hold-timed-out", 0)
     assert await sweep(database) == 1
     assert await tell(acme) == [43, 7, 0, 0]

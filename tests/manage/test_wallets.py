@@ -1,8 +1,10 @@
 """Wallets over HTTP: balances, statement, spending once, refunds, adjustments, currencies."""
 
 import asyncio
+import csv
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import psycopg
@@ -64,6 +66,23 @@ async def test_a_statement_has_every_transfer_with_the_balance_after_it(acme: As
         [1, "adjust", "issued", "active", 30, "a1", 30],
     ]
     assert len((await acme.get(f"{PURSE}/transfers?kind=spend")).json()["items"]) == 1
+
+
+async def test_a_statement_is_of_a_period_and_comes_as_csv_to_who_asks(acme: AsyncClient) -> None:
+    for number in (1, 2, 3):
+        await give(acme, number, f"a{number}", reason="=goodwill")
+    made = [item["made_at"] for item in (await acme.get(f"{PURSE}/transfers")).json()["items"]][::-1]
+
+    async def list_between(**period: str) -> list[int]:
+        return [i["amount"] for i in (await acme.get(f"{PURSE}/transfers", params=period)).json()["items"]]
+
+    assert await list_between(**{"from": made[1]}) == [3, 2]
+    assert await list_between(to=made[1], kind="adjust") == [1]
+    assert await list_between(**{"from": made[1], "to": made[2], "limit": "1"}) == [2]
+    lines = await acme.get(f"{PURSE}/transfers?limit=1&to={quote(made[2])}", headers={"Accept": "text/csv"})
+    [line] = csv.DictReader(lines.text.splitlines())
+    assert (line["amount"], line["reason"], line["other_user_id"]) == ("2", "'=goodwill", "")
+    assert f"to={quote(made[2])}&cursor=" in lines.headers["link"]
 
 
 async def test_a_spend_happens_once_however_often_it_is_asked_for(acme: AsyncClient) -> None:

@@ -14,12 +14,14 @@ from fillip.core.ledger.decision import DecisionReason, Outcome
 from fillip.http.bearer import check_scope
 from fillip.http.errors import Invalid
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
+from fillip.http.filters import IdFilter
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.backtest import postgres
 from fillip.manage.campaign.postgres import find_campaign
 from fillip.manage.explain.answer import ExplanationAnswer
 from fillip.manage.request.route import Posting, Route, UnitOfWork, Writing, begin, find_app_state
 
+BacktestState = Literal["waiting", "running", "done", "failed"]
 FACTS = "facts:read"
 LONGEST = timedelta(days=1_100)
 Facts = Annotated[UnitOfWork, begin(FACTS)]
@@ -175,7 +177,7 @@ class BacktestSummary(BaseModel):
     first_at: datetime = Field(serialization_alias="from")
     until_at: datetime = Field(serialization_alias="to")
     definitions: Definitions
-    state: Literal["waiting", "running", "done", "failed"]
+    state: BacktestState
     asked_at: datetime
     begun_at: datetime | None
     ended_at: datetime | None
@@ -220,9 +222,12 @@ async def create_backtest(new: NewBacktest, request: Request, work: Posting, res
 
 
 @router.get("/backtests")
-async def list_backtests(work: Facts, pages: Pages) -> Page[BacktestSummary]:
+async def list_backtests(
+    work: Facts, pages: Pages, campaign_id: IdFilter = None, state: BacktestState | None = None
+) -> Page[BacktestSummary]:
     """The backtests of the last 90 days, the newest first, without their results."""
-    return answer_page(BacktestSummary, await postgres.list_backtests(work.connection, work.caller, pages))
+    sift = {"campaign_id": campaign_id, "state": state}
+    return answer_page(BacktestSummary, await postgres.list_backtests(work.connection, work.caller, pages, sift))
 
 
 @router.get("/backtests/{backtest_id}")

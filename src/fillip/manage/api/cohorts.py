@@ -38,6 +38,7 @@ MAX_LIST_BYTES = 1_024 * 1_048_576
 router = APIRouter(tags=["cohorts"], route_class=Route)
 
 
+CohortKind = Literal["uploaded", "sql", "combined", "realtime"]
 Named = Annotated[tuple[CohortId, ...], Field(max_length=MAX_NAMED)]
 
 
@@ -72,7 +73,7 @@ class Cohort(NewCohort):
     their events, as `/rule` says.
     """
 
-    kind: Literal["uploaded", "sql", "combined", "realtime"]
+    kind: CohortKind
     sql: str | None
     every_minutes: int | None
     cron: str | None
@@ -161,9 +162,9 @@ async def read_cohort(cohort_id: CohortId, work: Reading, response: Response) ->
 
 
 @router.get("/cohorts")
-async def list_cohorts(work: Reading, pages: TitledPages) -> Page[Cohort]:
+async def list_cohorts(work: Reading, pages: TitledPages, kind: CohortKind | None = None) -> Page[Cohort]:
     """All cohorts, by id."""
-    return answer_page(Cohort, await cohorts.list(work.connection, work.caller, pages))
+    return answer_page(Cohort, await cohorts.list(work.connection, work.caller, pages, sift={"kind": kind}))
 
 
 @router.put("/cohorts/{cohort_id}/combination")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from fillip.core.by_hand import BY
 from fillip.core.campaign.reward import RewardKind
+from fillip.core.ledger.decision import DecisionReason
 from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.fields import give_examples
 from fillip.http.filters import IdFilter, SourceFilter
@@ -113,6 +114,7 @@ async def list_decisions(
     event_id: IdFilter = None,
     event_source: SourceFilter = None,
     outcome: Literal["granted", "denied"] | None = None,
+    reason: DecisionReason | None = None,
 ) -> Page[DecisionAnswer] | Response:
     """Decisions, the newest first, with `Accept: text/csv` as CSV; an `event_id` may be that of events of several sources."""
     rows, cursor = await postgres.list_decisions(
@@ -124,6 +126,7 @@ async def list_decisions(
         event_id=event_id,
         event_source=event_source,
         outcome=outcome,
+        reason=reason,
     )
     page: Page[DecisionAnswer] = Page(items=await _describe_decisions(work, rows), next_cursor=cursor)
     return answer_as_asked(request, DecisionAnswer, page)

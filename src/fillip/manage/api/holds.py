@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.formula import MAX_VALUE
@@ -87,10 +87,16 @@ async def hold_points(
 
 
 @router.get("")
-async def list_holds(work: Reading, user_id: UserId, currency: Currency, pages: Pages) -> Page[HoldAnswer]:
+async def list_holds(
+    work: Reading,
+    user_id: UserId,
+    currency: Currency,
+    pages: Pages,
+    state: Annotated[HoldState | None, Query(description="As of now")] = None,
+) -> Page[HoldAnswer]:
     """The holds of a wallet, the newest first."""
-    holds, cursor = await read_holds(work.connection, _name(work, user_id, currency), pages)
     now = datetime.now(UTC)
+    holds, cursor = await read_holds(work.connection, _name(work, user_id, currency), pages, state, now)
     return Page(items=[_describe(hold, now) for hold in holds], next_cursor=cursor)
 
 

@@ -62,6 +62,7 @@ async def list_incentives(
     user_id: IdFilter = None,
     campaign_id: IdFilter = None,
     state: IncentiveState | None = None,
+    kind: RewardKind | None = None,
 ) -> Page[IncentiveAnswer] | Response:
     """Incentives, the newest first, with `Accept: text/csv` as CSV."""
     page = await postgres.list_incentives(
@@ -71,6 +72,7 @@ async def list_incentives(
         user_ids=await list_own_ids(work.connection, work.caller, user_id),
         campaign_id=campaign_id,
         state=state,
+        kind=kind,
     )
     return answer_as_asked(request, IncentiveAnswer, answer_page(IncentiveAnswer, page))
 

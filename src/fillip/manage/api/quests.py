@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from fillip.core.by_hand import BY
@@ -15,6 +16,7 @@ from fillip.manage.merge.postgres import share_user
 from fillip.manage.quest import postgres
 from fillip.manage.request.route import Reading, Route, UnitOfWork
 
+QuestFilter = Annotated[QuestState | None, Query(description="As of now")]
 router = APIRouter(tags=["quests"], route_class=Route)
 
 
@@ -61,20 +63,25 @@ class ProgressAnswer(BaseModel):
 
 @router.get("/quests/progress", name="list_quest_progress")
 async def list_progress(
-    work: Reading, pages: Pages, user_id: IdFilter = None, campaign_id: IdFilter = None
+    work: Reading,
+    pages: Pages,
+    user_id: IdFilter = None,
+    campaign_id: IdFilter = None,
+    state: QuestFilter = None,
 ) -> Page[ProgressAnswer]:
     """Instances by campaign, user, key and occurrence."""
     wanted = {"user_id": user_id, "campaign_id": campaign_id}
-    rows, cursor = await postgres.list_instances(work.connection, work.caller, wanted, pages)
+    rows, cursor = await postgres.list_instances(work.connection, work.caller, wanted, pages, state)
     return Page(items=await describe_progress(work, rows), next_cursor=cursor)
 
 
 @router.get("/users/{user_id}/quests", tags=["users"])
 async def list_user_quests(
-    work: Reading, pages: Pages, user_id: str, campaign_id: IdFilter = None
+    work: Reading, pages: Pages, user_id: str, campaign_id: IdFilter = None, state: QuestFilter = None
 ) -> Page[ProgressAnswer]:
     """A user's instances by campaign, key and occurrence: what an app needs to draw progress bars."""
-    return await list_progress(work, pages, await share_user(work.connection, work.caller, user_id), campaign_id)
+    owner = await share_user(work.connection, work.caller, user_id)
+    return await list_progress(work, pages, owner, campaign_id, state)
 
 
 async def describe_progress(work: UnitOfWork, rows: Sequence[postgres.QuestRow]) -> list[ProgressAnswer]:

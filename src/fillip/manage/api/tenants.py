@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from fillip.core.schema.check_schema import check_schema
 from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import Part, TenantId, TimeZone, Title
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
@@ -91,7 +91,7 @@ async def create_tenant(new: NewTenant, owner: Operator) -> TenantState:
 
 
 @router.get("/tenants")
-async def list_tenants(owner: Operator, pages: Pages) -> Page[TenantState]:
+async def list_tenants(owner: Operator, pages: NamedPages) -> Page[TenantState]:
     """All tenants (operator), by id."""
     async with transaction(owner) as connection:
         return answer_page(TenantState, await postgres.list_tenants(connection, pages))

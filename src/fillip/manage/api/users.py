@@ -111,7 +111,7 @@ async def put_user(user_id: UserId, given: UserPart, if_match: Match, work: Writ
 
 
 @router.patch("/users/{user_id}")
-async def merge_user(user_id: UserId, given: UserChange, if_match: Match, work: Writing, response: Response) -> User:
+async def patch_user(user_id: UserId, given: UserChange, if_match: Match, work: Writing, response: Response) -> User:
     """Merge into a user (RFC 7396): null removes an attribute or the time zone, objects merge, all else replaces."""
     user_id = await share_user(work.connection, work.caller, user_id)
     row = await users.find(work.connection, work.caller, user_id, lock=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from msgspec.structs import replace
 from pydantic import BaseModel, Field, field_validator
 
@@ -15,8 +15,9 @@ from fillip.core.errors import Crash
 from fillip.core.ledger.points import Account, Transfer, TransferKind, WalletKey, identify_adjustment, identify_spend
 from fillip.core.ledger.wallet import Wallet
 from fillip.http.errors import Conflict, Invalid, NotFound
+from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
-from fillip.http.page import Page, Pages, answer_page
+from fillip.http.page import Page, Pages, TimedPages, answer_page
 from fillip.manage.merge.postgres import find_made, share_purse, share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.wallet import lots_postgres, postgres
@@ -156,17 +157,23 @@ async def read_wallet(work: Reading, user_id: UserId, currency: Currency) -> Wal
     return (await _describe_wallets(work, [shown]))[0]
 
 
-@router.get("/{currency}/transfers")
+@router.get("/{currency}/transfers", response_model=Page[TransferAnswer], responses=CSV_TOO)
 async def list_transfers(
-    work: Reading, user_id: UserId, currency: Currency, pages: Pages, kind: TransferKind | None = None
-) -> Page[TransferAnswer]:
-    """The statement of a wallet, the newest first."""
+    request: Request,
+    work: Reading,
+    user_id: UserId,
+    currency: Currency,
+    pages: TimedPages,
+    kind: TransferKind | None = None,
+) -> Page[TransferAnswer] | Response:
+    """The statement of a wallet, the newest first, with `Accept: text/csv` as CSV."""
     transfers, cursor = await postgres.list_transfers(work.connection, _name(work, user_id, currency), kind, pages)
     others = await find_others(work.connection, work.caller, transfers)
     items = [TransferAnswer.model_validate(each, from_attributes=True) for each in transfers]
     for item, transfer in zip(items, transfers, strict=True):
         item.other_user_id = others.get(transfer.transfer_id)
-    return Page(items=items, next_cursor=cursor)
+    page = Page[TransferAnswer](items=items, next_cursor=cursor)
+    return answer_as_asked(request, TransferAnswer, page)
 
 
 @router.get("/{currency}/lots")

@@ -1,5 +1,6 @@
 """Backtests as stored: asked, each run held by one process at a time, done or failed, and forgotten after 90 days."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,10 @@ async def find_backtest(connection: Connection, caller: Caller, backtest_id: UUI
     return row
 
 
-async def list_backtests(connection: Connection, caller: Caller, pages: Paging) -> RowPage:
-    """A page of the caller's, the newest first, without results."""
+async def list_backtests(connection: Connection, caller: Caller, pages: Paging, sift: Mapping[str, object]) -> RowPage:
+    """A page of the caller's, the newest first, without results; `sift` are values by column, None: any."""
     statement = select(*_LISTED).where(backtest.c.tenant_id == caller.tenant_id)
-    return await read_page(connection, statement, [backtest.c.backtest_id], pages, descending=True)
+    return await read_page(connection, statement, [backtest.c.backtest_id], pages, descending=True, sift=sift)
 
 
 async def delete_backtest(connection: Connection, caller: Caller, backtest_id: UUID) -> None:

@@ -35,13 +35,14 @@ async def list_decisions(
     event_id: str | None,
     event_source: str | None,
     outcome: str | None,
+    reason: str | None,
 ) -> RowPage:
     """A page of decisions, of `user_ids` alone where they are given, the newest first, and the next cursor."""
     named, unserved = split_name(caller, event_id, event_source)
     asked, sift = split_filters(decision, named | {"user_id": user_ids, "campaign_id": campaign_id})
     statement = select(decision).where(decision.c.tenant_id == caller.tenant_id, *asked)
     order = [decision.c.decided_at, decision.c.decision_id]
-    sift |= unserved | {"outcome": outcome}
+    sift |= unserved | {"outcome": outcome, "reason": reason}
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
 
 

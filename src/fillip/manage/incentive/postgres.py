@@ -54,6 +54,7 @@ async def list_incentives(
     user_ids: list[str] | None,
     campaign_id: str | None,
     state: str | None,
+    kind: str | None,
 ) -> RowPage:
     """A page of incentives, of `user_ids` alone where they are given, in their states as of now, the newest first, and the next cursor."""
     asked, sift = split_filters(incentive, {"user_id": user_ids, "campaign_id": campaign_id})
@@ -62,6 +63,7 @@ async def list_incentives(
         statement = statement.where(incentive.c.state == bindparam("moved", state, literal_execute=True))
     else:
         sift |= {"state": state}
+    sift |= {"kind": kind}
     order = [incentive.c.granted_at, incentive.c.incentive_id]
     return await read_page(connection, statement, order, pages, descending=True, sift=sift)
 

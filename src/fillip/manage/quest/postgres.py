@@ -30,11 +30,15 @@ _SHOWN = case(
 
 
 async def list_instances(
-    connection: Connection, caller: Caller, wanted: Mapping[str, str | int | None], pages: Paging
+    connection: Connection,
+    caller: Caller,
+    wanted: Mapping[str, str | int | None],
+    pages: Paging,
+    state: str | None = None,
 ) -> RowPage:
     """A page of instances by campaign, user, key and occurrence, each with its campaign's `name`, and the next cursor.
 
-    `wanted` are values by column, None: any.
+    `wanted` are values by column, None: any; `state` is as of now.
     """
     instance = quest_instance.c
     asked = [instance[name] == value for name, value in wanted.items() if value is not None]
@@ -46,7 +50,7 @@ async def list_instances(
         .where(instance.tenant_id == caller.tenant_id, *asked)
     )
     order = [instance.campaign_id, instance.user_id, instance.instance_key, instance.occurrence]
-    return await read_page(connection, statement, order, pages)
+    return await read_page(connection, statement, order, pages, sift={"state": state})
 
 
 async def list_repairs(connection: Connection, caller: Caller, rows: Sequence[QuestRow]) -> dict[UUID, QuestRow]:

@@ -26,23 +26,28 @@ async def read_page(
     *,
     descending: bool = False,
     sift: Mapping[str, object] | None = None,
+    timed_by: str | None = None,
 ) -> RowPage:
     """One page of `statement`.
 
     `order` are columns that `statement` selects and that tell its rows apart. `sift` are filters by name of a column that
-    no index serves (None: any value; of JSON, what it has to hold), and so is `name_prefix`: of the next 1,000 rows those that
-    pass. Raises Invalid for another list's cursor.
+    no index serves (None: any value; of JSON, what it has to hold), and so is `name_prefix`, and the period by the column `timed_by` where
+    the list has another order: of the next 1,000 rows those that pass. Raises Invalid for another list's cursor.
     """
     if paging.cursor is not None:
         place = read_cursor(paging.cursor, order)
         statement = statement.where(tuple_(*order) < place if descending else tuple_(*order) > place)
-    statement = statement.where(*_narrow(order[0], paging)).order_by(*_direct(order, descending))
+    statement = statement.where(*_bound_id(order[0], paging.prefix)).order_by(*_direct(order, descending))
     wanted = {name: value for name, value in (sift or {}).items() if value is not None}
-    is_sifted = bool(wanted) or paging.name_prefix is not None
+    is_timed = paging.since is not None or paging.until is not None
+    if timed_by is None:
+        statement = statement.where(*_bound_time(order[0], paging))
+    is_sifted = bool(wanted) or paging.name_prefix is not None or (timed_by is not None and is_timed)
     if is_sifted:
         looked_at = statement.limit(inline_count(MAX_SIFTED)).subquery()
         order = [looked_at.c[column.key or ""] for column in order]
-        passed = select(looked_at).where(*_sift(looked_at, wanted, paging.name_prefix))
+        in_time = _bound_time(looked_at.c[timed_by], paging) if timed_by else []
+        passed = select(looked_at).where(*_sift(looked_at, wanted, paging.name_prefix), *in_time)
         statement, end = (
             passed.order_by(*_direct(order, descending)),
             select(*order).offset(inline_count(MAX_SIFTED - 1)),
@@ -77,18 +82,19 @@ def _is(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
     return column == value
 
 
-def _narrow(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bool]]:
-    """Conditions that the index in the list's order serves."""
-    narrowed: list[ColumnElement[bool]] = []
-    if paging.prefix is not None:
-        pattern = re.sub(r"([\\%_])", r"\\\1", paging.prefix) + "%"
-        # in the statement's text: only where it knows the pattern can the planner look between two ids
-        narrowed.append(column.like(bindparam("prefix", pattern, unique=True, literal_execute=True)))
-    if paging.since is not None:
-        narrowed.append(column >= paging.since)
-    if paging.until is not None:
-        narrowed.append(column < paging.until)
-    return narrowed
+def _bound_id(column: ColumnElement[Any], prefix: str | None) -> list[ColumnElement[bool]]:
+    """That an id begins so: a condition that the index in the list's order serves."""
+    if prefix is None:
+        return []
+    pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
+    # in the statement's text: only where it knows the pattern can the planner look between two ids
+    return [column.like(bindparam("prefix", pattern, unique=True, literal_execute=True))]
+
+
+def _bound_time(column: ColumnElement[Any], paging: Paging) -> list[ColumnElement[bool]]:
+    """That an instant lies in the period asked for."""
+    bounds = [] if paging.since is None else [column >= paging.since]
+    return bounds if paging.until is None else [*bounds, column < paging.until]
 
 
 def _sift(looked_at: FromClause, wanted: Mapping[str, object], name_prefix: str | None) -> list[ColumnElement[bool]]:

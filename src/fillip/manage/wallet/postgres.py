@@ -101,9 +101,11 @@ async def find_next_expiries(connection: Connection, shown: Sequence[Wallet]) ->
 async def list_transfers(
     connection: Connection, key: WalletKey, kind: TransferKind | None, pages: Paging
 ) -> tuple[list[Transfer], str | None]:
-    """A page of a wallet's transfers, the newest first, all or those of a kind, and the next cursor."""
+    """A page of a wallet's transfers, the newest first, all or those of a kind or of a time, and the next cursor."""
     statement, order = select(wallet_transfer).where(is_in(wallet_transfer, key)), [wallet_transfer.c.seq]
-    rows, cursor = await read_page(connection, statement, order, pages, descending=True, sift={"kind": kind})
+    rows, cursor = await read_page(
+        connection, statement, order, pages, descending=True, sift={"kind": kind}, timed_by="made_at"
+    )
     return [_read_transfer(row) for row in rows], cursor
 
 
