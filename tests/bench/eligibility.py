@@ -52,7 +52,7 @@ def bench(site: Site) -> list[Figure]:
         site.tell(f"writing {CAMPAIGNS:,} campaigns")
         write_campaigns(dsn)
         with site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api") as api:
-            key = create_key(dsn, TENANT, "bench")
+            key = str(create_key(dsn, TENANT, "bench").key)
             await_ready(port)
             line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             site.tell(f"asking for {WARM_UP + ASKED} carts")

@@ -31,7 +31,7 @@ def bench(site: Site) -> list[Figure]:
         site.database() as dsn,
         site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api") as api,
     ):
-        key = create_key(dsn, TENANT, "bench")
+        key = str(create_key(dsn, TENANT, "bench").key)
         await_ready(port)
         before_s = read_cpu_s(api.pid)
         site.tell(f"explaining {WARM_UP + ASKED} events")

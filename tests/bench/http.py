@@ -44,7 +44,7 @@ def bench(site: Site) -> list[Figure]:
         site.database() as dsn,
         site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api") as api,
     ):
-        key = create_key(dsn, TENANT, "bench")
+        key = str(create_key(dsn, TENANT, "bench").key)
         await_ready(port)
         runs: dict[int, list[Load]] = {SIZE: [], 1: []}
         for number in range(ROUNDS + 1):

@@ -77,7 +77,7 @@ def decide(site: Site, waits: Waits | None) -> float:
     with site.database() as dsn, ExitStack() as stack:
         settings = site.settings(dsn, TOPICS, api_port=port)
         stack.enter_context(site.process(settings, "fillip.app.cli", "api"))
-        key = create_key(dsn, TENANT, "bench")
+        key = str(create_key(dsn, TENANT, "bench").key)
         await_ready(port)
         for _ in range(WORKERS):
             stack.enter_context(site.process(settings, "fillip.app.cli", "worker"))

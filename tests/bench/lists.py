@@ -57,7 +57,7 @@ def bench(site: Site) -> list[Figure]:
     with site.database() as dsn:
         fill(site, dsn)
         with site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api"):
-            key = create_key(dsn, TENANT, "bench")
+            key = str(create_key(dsn, TENANT, "bench").key)
             await_ready(port)
             times = {name: measure(port, key, path) for name, path in LISTS.items()}
     figures = [at_most(f"{name}, median", 25, round(median(ms), 1), "ms") for name, ms in times.items()]

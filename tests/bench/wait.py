@@ -28,7 +28,7 @@ def bench(site: Site) -> list[Figure]:
     with running_stack() as stack:
         dsn = stack.settings.postgres_dsn or ""
         write_book(dsn)
-        key = create_key(dsn, TENANT, "bench")
+        key = str(create_key(dsn, TENANT, "bench").key)
         send(stack, key, WARM, 0, QUERY)
         site.tell(f"{RATE:,} events/s, all of which wait")
         waiting, cpu, ended = measure(stack, key, 1_000_000, QUERY)

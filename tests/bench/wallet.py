@@ -53,7 +53,7 @@ def bench(site: Site) -> list[Figure]:
     port = choose_free_port()
     with site.database() as dsn, site.process(site.settings(dsn, TOPICS, api_port=port), "fillip.app.cli", "api"):
         shop = {"tenant_id": SHOP, "name": "S", "time_zone": "UTC", "currency": "USD", "clock": "live"}
-        keys = create_tenant(dsn, **shop), create_key(dsn, TENANT, "bench")
+        keys = str(create_tenant(dsn, **shop)[1].key), str(create_key(dsn, TENANT, "bench").key)
         await_ready(port)
         return asyncio.run(measure(site, dsn, port, *keys))
 

@@ -70,16 +70,19 @@ async def test_a_shop_is_run_from_a_command_line_elsewhere(stack: Stack, shop: S
 
     said = await asyncio.to_thread(run, "status")
     assert said.exit_code == 0 and f"{stack.doors.api}: ready\ntenant {shop.tenant}" in said.stdout
-    till = (await asyncio.to_thread(run, "keys", "create", "--name", "till", "--scope", "events:write")).stdout.strip()
+    made = await asyncio.to_thread(run, "keys", "create", "--name", "till", "--scope", "events:write", "--json")
+    till = json.loads(made.stdout)
 
-    sent = await asyncio.to_thread(run, "events", "send", str(file), key=till)
+    sent = await asyncio.to_thread(run, "events", "send", str(file), key=till["key"])
     assert (sent.exit_code, sent.stdout) == (1, "2 events are in the log, 1 were refused\n")
     assert "line 3: /data/amount:" in sent.stderr
     await wait_until_settled(stack)
 
     told = (await asyncio.to_thread(run, "explain", "o1")).stdout
     assert told.startswith("cashback: ") and "  yes  rule" in told
-    assert "no campaign has decided" in str((await asyncio.to_thread(run, "explain", "o2")).exception)
+    assert "--source" in str((await asyncio.to_thread(run, "explain", "o2")).exception), "no campaign has decided"
+    told = (await asyncio.to_thread(run, "explain", "o2", "--source", "till")).stdout
+    assert "met no campaign" in told and "\ncashback: ann gets nothing" in told and "event.amount = 99" in told
     shown = json.loads((await asyncio.to_thread(run, "campaigns", "show", "cashback", "--json")).stdout)
     assert (shown["state"], shown["definition"]["rule"]) == ("running", CASHBACK["rule"])
 
@@ -88,14 +91,15 @@ async def test_a_shop_is_run_from_a_command_line_elsewhere(stack: Stack, shop: S
     assert [json.loads(each)["campaign_id"] for each in listed] == ["cashback"]
 
     tills = [json.loads(each) for each in (await asyncio.to_thread(run, "keys", "list", "--json")).stdout.splitlines()]
-    [key_id] = [each["key_id"] for each in tills if each["name"] == "till"]
-    assert (await asyncio.to_thread(run, "keys", "revoke", key_id)).exit_code == 0
+    assert [each["key_id"] for each in tills if each["name"] == "till"] == [till["key_id"]]
+    assert (await asyncio.to_thread(run, "keys", "revoke", till["key_id"])).exit_code == 0
     lacking = await asyncio.to_thread(run, "campaigns", "list", key="fk_live_none")
     assert "401" in str(lacking.exception) and "FILLIP_KEY" in str(lacking.exception)
     operator = stack.settings.operator_key or ""
     assert shop.tenant in (await asyncio.to_thread(run, "tenants", "list", key=operator)).stdout
-    made = await asyncio.to_thread(run, "tenants", "create", f"{shop.tenant}-2", key=operator)
-    assert f"tenant {shop.tenant}-2" in (await asyncio.to_thread(run, "status", key=made.stdout.strip())).stdout
+    made = await asyncio.to_thread(run, "tenants", "create", f"{shop.tenant}-2", "--json", key=operator)
+    first = json.loads(made.stdout)["first_key"]["key"]
+    assert f"tenant {shop.tenant}-2" in (await asyncio.to_thread(run, "status", key=first)).stdout
 
 
 async def test_what_becomes_of_events_is_told_once_each(stack: Stack, shop: Shop) -> None:

@@ -8,23 +8,22 @@ from pydantic import BaseModel, ValidationError
 
 from fillip.core.errors import Refused
 from fillip.manage import operator
-from fillip.manage.api.keys import NewKey, Scope
+from fillip.manage.api.keys import IssuedKey, NewKey, Scope
 from fillip.manage.api.quotas import QuotasAnswer, QuotasPart
-from fillip.manage.api.tenants import NewTenant
+from fillip.manage.api.tenants import NewTenant, TenantState
 
 ALL_SCOPES = get_args(Scope)
 Read = TypeVar("Read", bound=BaseModel)
 
 
-def create_tenant(dsn: str, **fields: str) -> str:
-    """Create a tenant from the fields of NewTenant, and its first key, which has all scopes; the key.
+def create_tenant(dsn: str, **fields: str) -> tuple[TenantState, IssuedKey]:
+    """Create a tenant from the fields of NewTenant, and its first key, which has all scopes.
 
     Raises Refused naming the field that is wrong, or Retry.
     """
     tenant = _read(NewTenant, fields)
     first = _read(NewKey, {"name": "first", "scopes": list(ALL_SCOPES)})
-    _, issued = asyncio.run(operator.create_tenant(dsn, tenant, first))
-    return issued.key or ""
+    return asyncio.run(operator.create_tenant(dsn, tenant, first))
 
 
 def read_changes(changes: Sequence[str]) -> QuotasPart:
@@ -41,10 +40,10 @@ def set_quotas(dsn: str, tenant_id: str, changes: Sequence[str]) -> QuotasAnswer
     return asyncio.run(operator.set_quotas(dsn, tenant_id, read_changes(changes)))
 
 
-def create_key(dsn: str, tenant_id: str, name: str, scopes: Sequence[str] = ()) -> str:
+def create_key(dsn: str, tenant_id: str, name: str, scopes: Sequence[str] = ()) -> IssuedKey:
     """One more key, with all scopes where none is named. Raises NotFound, Refused or Retry."""
     new = _read(NewKey, {"name": name, "scopes": list(scopes or ALL_SCOPES)})
-    return asyncio.run(operator.create_key(dsn, tenant_id, new)).key or ""
+    return asyncio.run(operator.create_key(dsn, tenant_id, new))
 
 
 def _read(kind: type[Read], given: Mapping[str, object]) -> Read:

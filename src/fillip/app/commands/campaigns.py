@@ -103,9 +103,13 @@ def explain(
 ) -> None:
     """Explain why an event was granted or denied something: each check, with the values that it read.
 
+    With its source also of an event that nothing was decided on: what became of it, and of each campaign why it gave nothing.
+
     Examples:
 
         fillip explain order-7
+
+        fillip explain order-7 --source /shop/till-7
 
         fillip explain order-7 --source /shop/till-7 --campaign big-baskets
 
@@ -124,17 +128,17 @@ def explain(
 def _explain(
     client: ApiClient, event_id: str | None, source: str | None, campaign: str | None, decision: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The explanations asked for; raises Crash where an event has no decision."""
+    """The explanations asked for: of an event without a decision its story; raises Crash where that needs its source."""
     if decision is not None:
         yield client.get(name_path("decisions", decision, "explain"))
     elif campaign is not None:
         yield client.get(name_path("campaigns", campaign, "explain"), event_id=event_id, event_source=source)
     else:
         decided = [each["decision_id"] for each in client.list("/v1/decisions", event_id=event_id, event_source=source)]
+        if not decided and source is None:
+            raise Crash(f"no campaign has decided on an event {event_id}: name its --source to see what became of it")
         if not decided:
-            raise Crash(
-                f"no campaign has decided on an event {event_id}: name one with --campaign to see what is in the way"
-            )
+            yield client.get(name_path("events", source or "", event_id or ""))
         for each in decided:
             yield client.get(name_path("decisions", each, "explain"))
 
@@ -156,6 +160,11 @@ def _tell_campaign(campaign: dict[str, Any]) -> None:
 
 
 def _tell_explanation(told: dict[str, Any]) -> None:
+    if "campaigns" in told:  # the story of an event, before each campaign that looks at it
+        typer.echo(told["summary"])
+        for each in told["campaigns"]["items"]:
+            typer.echo(f"{each['campaign_id']}: {each['summary']}")
+        return
     typer.echo(f"{told['campaign_id']}: {told['summary']}")
     for check in told["checks"]:
         typer.echo(f"  {'yes' if check['passed'] else 'no ':3}  {check['check']:9} {check['message']}")

@@ -66,8 +66,9 @@ def create_tenant(
     state: Instance = None,
     url: OwnUrl = None,
     key: OperatorKey = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Create a tenant and its first API key, which is shown once.
+    """Create a tenant and its first API key, which is shown once: stdout has the key alone, with --json what both are.
 
     Examples:
 
@@ -80,12 +81,17 @@ def create_tenant(
     fields = {"name": name or tenant_id, "time_zone": time_zone, "currency": currency, "clock": clock}
     if url and state is None:
         with calling(url, key) as client:
-            client.post("/v1/tenants", {"tenant_id": tenant_id, **fields})
-            typer.echo(_issue_key(client, name_path("tenants", tenant_id, "keys"), "first", ())["key"])
-        return
-    from fillip.app.operate import create_tenant as create
+            tenant = client.post("/v1/tenants", {"tenant_id": tenant_id, **fields})
+            issued = _issue_key(client, name_path("tenants", tenant_id, "keys"), "first", ())
+    else:
+        from fillip.app.operate import create_tenant as create
 
-    typer.echo(create(_find_settings(state).owner_dsn, tenant_id=tenant_id, **fields))
+        made = create(_find_settings(state).owner_dsn, tenant_id=tenant_id, **fields)
+        tenant, issued = (each.model_dump(mode="json") for each in made)
+    if as_json:
+        say({**tenant, "first_key": issued})
+    else:
+        typer.echo(issued["key"])
 
 
 @tenants.command("list")
@@ -126,6 +132,7 @@ def set_quotas(
     state: Instance = None,
     url: OwnUrl = None,
     key: OperatorKey = "",
+    as_json: AsJson = False,
 ) -> None:
     """Show what a tenant may take and has taken, or change it; in force everywhere within 5 seconds.
 
@@ -145,8 +152,11 @@ def set_quotas(
             part = read_changes(changes or []).model_dump(exclude_unset=True)
             answer = client.patch(name_path("tenants", tenant_id, "quotas"), part)
     else:
-        answer = change(_find_settings(state).owner_dsn, tenant_id, changes or []).model_dump()
-    _tell_quotas(answer["quotas"])
+        answer = change(_find_settings(state).owner_dsn, tenant_id, changes or []).model_dump(mode="json")
+    if as_json:
+        say(answer)
+    else:
+        _tell_quotas(answer["quotas"])
 
 
 @keys.command("create")
@@ -163,8 +173,9 @@ def create_key(
     state: Instance = None,
     url: OwnUrl = None,
     key: OperatorKey = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Create an API key, which is shown once.
+    """Create an API key, which is shown once: stdout has the key alone, with --json also its id, by which it is revoked.
 
     Examples:
 
@@ -175,13 +186,17 @@ def create_key(
     if url and state is None:
         with calling(url, key) as client:
             path = name_path("tenants", tenant_id, "keys") if tenant_id else "/v1/keys"
-            typer.echo(_issue_key(client, path, name, scopes or ())["key"])
-        return
-    if tenant_id is None:
+            issued = _issue_key(client, path, name, scopes or ())
+    elif tenant_id is None:
         raise typer.BadParameter("name a tenant; or say with --url which API makes a key of your own tenant")
-    from fillip.app.operate import create_key as create
+    else:
+        from fillip.app.operate import create_key as create
 
-    typer.echo(create(_find_settings(state).owner_dsn, tenant_id, name, scopes or ()))
+        issued = create(_find_settings(state).owner_dsn, tenant_id, name, scopes or ()).model_dump(mode="json")
+    if as_json:
+        say(issued)
+    else:
+        typer.echo(issued["key"])
 
 
 @keys.command("list")
