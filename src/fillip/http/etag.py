@@ -16,7 +16,8 @@ class IfMatch:
     def __init__(
         self,
         if_match: Annotated[
-            str | None, Header(description="The ETag of the object that you read", examples=['"3"'], max_length=1000)
+            str | None,
+            Header(description="The ETag of the object that you read; `*` for any", examples=['"3"'], max_length=1000),
         ] = None,
     ) -> None:
         self._tags = None if if_match is None else {tag.strip() for tag in if_match.split(",")}

@@ -320,7 +320,15 @@ def begin_once(scope: str) -> params.Depends:
     async def claim(
         request: Request,
         work: Annotated[UnitOfWork, opened],
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, examples=["b7c1-retry"])] = None,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                min_length=1,
+                max_length=255,
+                description="Yours, of this request: sent again with it within 24 hours, it happens once and gets the same answer",
+                examples=["b7c1-retry"],
+            ),
+        ] = None,
     ) -> UnitOfWork:
         if idempotency_key is not None:
             work.idempotency = await claim_answer(work.connection, work.caller.tenant_id, idempotency_key, request)
