@@ -25,7 +25,9 @@ SELECT tenant_id, md5(tenant_id)::uuid, mine, 1, '$MEMBERS' FROM n;
 INSERT INTO cohort_build (tenant_id, cohort_id, change, lines) SELECT tenant_id, 'c0', 'add', 1 FROM n;
 INSERT INTO named_list (tenant_id, list_id, name, kind, version, size) SELECT tenant_id, 'l' || mine, 'L', 'int', 1, 0 FROM n;
 INSERT INTO points_currency (tenant_id, currency, name) SELECT tenant_id, 'P' || mine, 'P' FROM n;
-INSERT INTO ladder (tenant_id, currency, span, names, thresholds) SELECT tenant_id, 'P' || mine, 'year', '{l}', '{0}' FROM n;
+INSERT INTO ladder (tenant_id, currency, span, names, thresholds) SELECT tenant_id, 'P' || mine, 'year', '{l,m}', '{0,1}' FROM n;
+INSERT INTO user_level (tenant_id, currency, user_id, level, threshold, since)
+SELECT tenant_id, 'P' || mine % 4, 'u' || mine, CASE WHEN mine % 2 = 0 THEN 'm' ELSE 'l' END, mine % 2, at FROM n;
 INSERT INTO level_change (tenant_id, user_id, currency, number, direction, from_level, to_level, earned, changed_at)
 SELECT tenant_id, user_id, 'P0', mine + 1, 'up', 'k', 'l', 1, at FROM n;
 INSERT INTO coupon_pool (tenant_id, pool_id, name) SELECT tenant_id, 'p' || mine, 'P' FROM n;

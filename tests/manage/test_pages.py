@@ -54,6 +54,8 @@ LISTS: dict[str, dict[str, str]] = {
     "/v1/incentives?state=claimed": {},
     "/v1/keys": {},
     "/v1/ladders": {},
+    "/v1/ladders/P0/users": {"level": "m"},
+    "/v1/ladders/P0/users?level=l": {},
     "/v1/leaderboards": {"prefix": "l"},
     "/v1/limits": {"campaign_id": "c1", "prefix": "l"},
     "/v1/limits/l0/usage": {"user_id": "u1"},

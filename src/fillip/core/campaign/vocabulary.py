@@ -1,6 +1,6 @@
 """What a definition may name, and what its expressions may read."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,13 +12,15 @@ from fillip.core.schema.types import EMPTY, ObjectType
 class TypeContext(Struct, frozen=True):
     """What types a tenant's expressions: the attributes of its actions and of its users, its lists.
 
-    `cohorts` are those that may be named; None where what was saved before is only typed anew, which keeps them there.
+    `cohorts` are those that may be named; None where what was saved before is only typed anew, which keeps them there. `levels` are, by the
+    attribute of users in which rules read them, those of each ladder, the lowest first.
     """
 
     actions: Mapping[str, ObjectType]
     user: ObjectType = EMPTY
     lists: ObjectType = EMPTY
     cohorts: Collection[str] | None = None
+    levels: Mapping[str, Sequence[str]] = {}
 
 
 class Vocabulary(Struct, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.reward import POINTS
@@ -19,15 +19,17 @@ from fillip.core.ladder import (
     check_ladder,
 )
 from fillip.core.problem import Fault
-from fillip.http.errors import Conflict, refuse
+from fillip.http.errors import Conflict, Invalid, refuse
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, ObjectId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.ladder.postgres import LadderRow, find_ladder, find_reading, ladders, leave_ladder, read_levels
+from fillip.manage.ladder.readers import require_kept
+from fillip.manage.ladder.users_postgres import count_users, list_users, weigh_users
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.points.postgres import currencies
 from fillip.manage.request.route import Reading, Route, Writing
-from fillip.manage.tenant.postgres import hold_user_schema
+from fillip.manage.tenant.postgres import hold_tenant
 
 MAX_LADDERS = 20
 
@@ -114,6 +116,33 @@ class UserLevel(BaseModel):
     is_following: bool = Field(description="The ladder is new or was changed: `earned` may not be complete yet")
 
 
+class LadderUser(BaseModel):
+    """A user on a ladder, at the level that was announced last."""
+
+    user_id: UserId
+    level: ObjectId
+    earned: int = Field(description="In the window, less what was taken back of it")
+    since: datetime | None = Field(description="Null on the lowest level of who never had another")
+    falls_at: datetime | None = Field(
+        description="When the level falls if nothing more is earned; null: not by time alone"
+    )
+
+
+class LevelUsers(LadderLevel):
+    """A level, and how many users have it."""
+
+    users: int
+
+
+class LadderUsers(BaseModel):
+    """How many users are on each level, lowest first; on a ladder is who has a wallet of its currency."""
+
+    items: list[LevelUsers]
+    is_following: bool = Field(
+        description="Users still follow the last change: those on a level that is gone are counted nowhere"
+    )
+
+
 class UserLevels(BaseModel):
     """Where a user stands on each of the tenant's ladders, by currency."""
 
@@ -131,9 +160,9 @@ async def put_ladder(
     refuse(check_ladder(body.span, body.rolling_s, levels))
     if currency != POINTS:
         await currencies.find(work.connection, work.caller, currency)
+    tenant = await hold_tenant(work.connection, work.caller.tenant_id)
     if body.attribute:
-        schema = await hold_user_schema(work.connection, work.caller.tenant_id)
-        refuse(check_attribute(schema, body.attribute, levels))
+        refuse(check_attribute(tenant.user_schema, body.attribute, levels))
         if other := await find_reading(work.connection, work.caller, body.attribute, currency):
             refuse(
                 [
@@ -160,6 +189,7 @@ async def put_ladder(
     else:
         if_match.require(before.revision)
         values["followed_to"] = ""
+    await require_kept(work, before.attribute if before else None, body.attribute, values["names"])
     row = await ladders.save(work.connection, work.caller, currency, values, before)
     return _tell_tagged(row, response)
 
@@ -179,9 +209,40 @@ async def list_ladders(work: Reading, pages: Pages) -> Page[LadderAnswer]:
 
 @router.delete("/ladders/{currency}", status_code=204)
 async def delete_ladder(currency: Currency, if_match: Match, work: Writing) -> None:
-    """Delete a ladder, and with it the levels of all users; nothing is announced of that."""
-    if_match.require((await find_ladder(work.connection, work.caller, currency, lock=True)).revision)
+    """Delete a ladder whose level no campaign reads, archived ones aside, and with it the levels of all users; nothing is announced of that."""
+    await hold_tenant(work.connection, work.caller.tenant_id)
+    row = await find_ladder(work.connection, work.caller, currency, lock=True)
+    if_match.require(row.revision)
+    await require_kept(work, row.attribute, None, [])
     await leave_ladder(work.connection, work.caller, currency)
+
+
+@router.get("/ladders/{currency}/users")
+async def list_ladder_users(
+    currency: Currency,
+    work: Reading,
+    pages: Pages,
+    level: Annotated[ObjectId | None, Query(description="Those on this level alone", examples=["gold"])] = None,
+) -> Page[LadderUser]:
+    """The users on a ladder by id, those with a wallet of its currency, each with the level that was announced last. Merged ones are left out."""
+    row = await find_ladder(work.connection, work.caller, currency)
+    if level is not None and level not in row.names:
+        raise Invalid(f"there is no level '{level}': there are {', '.join(row.names)}", at="level")
+    users, cursor = await list_users(work.connection, work.caller, row, level, pages)
+    names = [user.user_id for user in users]
+    earned = await weigh_users(work.connection, work.caller, currency, names, datetime.now(UTC))
+    told = [{**user._mapping, "earned": earned.get(user.user_id, 0)} for user in users]
+    return Page(items=[LadderUser.model_validate(each) for each in told], next_cursor=cursor)
+
+
+@router.get("/ladders/{currency}/levels")
+async def count_ladder_users(currency: Currency, work: Reading) -> LadderUsers:
+    """How many users have each level of a ladder, as announced; counted when it is asked for."""
+    row = await find_ladder(work.connection, work.caller, currency)
+    users = await count_users(work.connection, work.caller, row)
+    levels = zip(row.names, row.thresholds, strict=True)
+    items = [LevelUsers(name=name, threshold=threshold, users=users[name]) for name, threshold in levels]
+    return LadderUsers(items=items, is_following=_is_following(row))
 
 
 @router.get("/users/{user_id}/levels", tags=["users"])
@@ -196,8 +257,11 @@ def _tell(row: LadderRow) -> LadderAnswer:
     levels = [
         LadderLevel(name=name, threshold=threshold) for name, threshold in zip(row.names, row.thresholds, strict=True)
     ]
-    is_following = row.filled_to is not None or row.followed_to is not None
-    return LadderAnswer.model_validate({**row._mapping, "levels": levels, "is_following": is_following})
+    return LadderAnswer.model_validate({**row._mapping, "levels": levels, "is_following": _is_following(row)})
+
+
+def _is_following(row: LadderRow) -> bool:
+    return row.filled_to is not None or row.followed_to is not None
 
 
 def _tell_tagged(row: LadderRow, response: Response) -> LadderAnswer:

@@ -11,6 +11,7 @@ from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import Part, TenantId, TimeZone, Title
 from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
+from fillip.manage.ladder.readers import require_declared
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_retyping
@@ -121,6 +122,7 @@ async def change_tenant(change: TenantChange, if_match: Match, work: Writing, re
     if change.user_schema is not None:
         shape = await work.compute(check_schema, change.user_schema)
         refuse_retyping(row.user_schema, shape)
+        await require_declared(work.connection, work.caller, change.user_schema)
         await recheck_campaigns(work, None, shape)
     given = change.model_dump(exclude_none=True)
     await postgres.change_tenant(work.connection, row.tenant_id, given)

@@ -12,6 +12,7 @@ from fillip.core.rule import RuleRefused, decode_rule
 from fillip.core.schema.types import EMPTY
 from fillip.manage.limit.checks import MAX_KEY_COST
 from fillip.manage.rule.checker import CheckedRule, check_rule
+from fillip.manage.rule.levels import refuse_unknown_levels
 from fillip.manage.rule.names import read_cohorts, refuse_unknown_cohorts
 from fillip.manage.rule.source_limits import count_tokens
 
@@ -68,6 +69,7 @@ def check_expression(expression: Expression, types: TypeContext) -> CheckedExpre
     reads = read_cohorts(tree)
     if types.cohorts is not None:
         refuse_unknown_cohorts(tree, reads, types.cohorts)
+    refuse_unknown_levels(tree, types.levels)
     return CheckedExpression(
         rule.checked,
         uses_user=rule.uses_user,

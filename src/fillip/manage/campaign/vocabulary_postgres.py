@@ -31,10 +31,11 @@ async def read_vocabulary(connection: Connection, caller: Caller, campaign: Camp
     pools = await _find(connection, book_tables.coupon_pool.c.pool_id, {reward.pool for reward in campaign.rewards})
     badges = await _find(connection, book_tables.badge.c.badge_id, {reward.badge for reward in campaign.rewards})
     lists = await read_list_types(connection, caller)
+    levels = await read_levels(connection, caller)
     types = {name: derive_event_type(schema) for name, schema in schemas.items()}
     return Vocabulary(
         currency=row.currency,
-        types=TypeContext(actions=types, user=derive_type(row.user_schema), lists=lists, cohorts=found),
+        types=TypeContext(types, user=derive_type(row.user_schema), lists=lists, cohorts=found, levels=levels),
         points=currencies,
         pools=pools,
         badges=badges,
@@ -56,6 +57,15 @@ async def read_points(connection: Connection, caller: Caller) -> Collection[str]
     table = book_tables.points_currency.c
     found = await connection.execute(select(table.currency).where(table.tenant_id == caller.tenant_id))
     return frozenset(found.scalars())
+
+
+async def read_levels(connection: Connection, caller: Caller) -> dict[str, Any]:
+    """The names of the levels that rules read, by the attribute of users in which they do."""
+    table = book_tables.ladder.c
+    mine = (table.tenant_id == caller.tenant_id) & table.attribute.is_not(None) & ~table.leaving
+    return {
+        row.attribute: row.names for row in await connection.execute(select(table.attribute, table.names).where(mine))
+    }
 
 
 async def _find(connection: Connection, column: Column[str], names: Collection[str | None]) -> Collection[str]:

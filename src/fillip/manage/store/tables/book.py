@@ -61,6 +61,14 @@ ladder = make_table(
     flag("leaving"),
     revised(),
 )
+user_level = make_table(
+    "user_level",
+    key("tenant_id", "currency", "user_id"),
+    text("level"),
+    count("threshold"),
+    instant("since"),
+    instant("falls_at", null=True),
+)
 public_code = make_table("public_code", key("tenant_id", "folded"), text("campaign_id"))
 named_list = make_table(
     "named_list", key("tenant_id", "list_id"), text("name", "kind"), count("version"), integer("size"), revised()
