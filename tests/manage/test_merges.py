@@ -42,7 +42,7 @@ async def test_an_anonymous_user_becomes_a_known_one(acme: AsyncClient) -> None:
     await adjust(acme, ANON, 30, "a1", expires_at=in_(3))
     status, merge = await join(acme)
     assert (status, merge["user_id"], merge["from_user_id"]) == (201, "ada", "anon")
-    assert merge["brought"] == {"points": {"POINTS": 30}, "counters": 0, "instances": 0, "badges": 0}
+    assert merge["brought"] == {"points": {"POINTS": 30}, "counters": 0, "instances": 0, "badges": 0, "cohorts": 0}
     for asked in (ANON, ADA):
         user = (await acme.get(asked)).json()
         assert (user["user_id"], user["attributes"]) == ("ada", {"tier": "gold", "age": 30})

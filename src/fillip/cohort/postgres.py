@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from fillip.cohort.connection_postgres import SQL, Connection, hold, reach
 from fillip.cohort.reversals_postgres import Due, find_due, forget_due, read_shares
@@ -204,6 +205,7 @@ async def _add(connection: Connection, counted: Sequence[Counted]) -> None:
     if not counted:
         return
     await connection.execute(SQL["share_tallies"], sorted({each.rule.tenant_id for each in counted}))
+    counted = await _resolve(connection, counted)
     shares = await read_shares(connection, {(each.rule.tenant_id, each.event_key) for each in counted})
     of_user = attrgetter("rule.tenant_id", "rule.rule_id", "user_id")
     changes = list[Change]()
@@ -216,6 +218,16 @@ async def _add(connection: Connection, counted: Sequence[Counted]) -> None:
             )
         )
     await _change(connection, changes)
+
+
+async def _resolve(connection: Connection, counted: Sequence[Counted]) -> Sequence[Counted]:
+    """The same, of who the users are by now: while the tallies are shared nobody is merged."""
+    users = sorted({(each.rule.tenant_id, each.user_id) for each in counted})
+    rows = await connection.fetch(SQL["find_merged"], *to_columns(users, 2))
+    now = {(row["tenant_id"], row["user_id"]): row["merged_into"] for row in rows}
+    if not now:
+        return counted
+    return [replace(each, user_id=now.get((each.rule.tenant_id, each.user_id), each.user_id)) for each in counted]
 
 
 async def _take_out(connection: Connection, tenant_id: str, due: Sequence[Due]) -> None:

@@ -1,5 +1,6 @@
--- What was asked to be taken back of these events, in the order in which it was: of each the first hundred, and some 256 kB. Locks nothing.
-SELECT asked.tenant_id, asked.event_key, r.user_id, r.request::text AS request
+-- What was asked to be taken back of these events, in the order in which it was, under who the user is by now: of each the first hundred, and some 256 kB.
+-- Locks nothing.
+SELECT asked.tenant_id, asked.event_key, coalesce(m.merged_into, r.user_id) AS user_id, r.request::text AS request
 FROM unnest($1::text[], $2::uuid[]) AS asked (tenant_id, event_key)
 CROSS JOIN LATERAL (
     SELECT first.*, sum(pg_column_size(first.request)) OVER (ORDER BY first.number) AS octets
@@ -9,5 +10,6 @@ CROSS JOIN LATERAL (
         ORDER BY e.number LIMIT 100
     ) first
 ) r
+LEFT JOIN user_merge m ON m.tenant_id = asked.tenant_id AND m.user_id = r.user_id
 WHERE r.octets <= 262144
 ORDER BY asked.tenant_id, asked.event_key, r.number

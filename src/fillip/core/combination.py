@@ -86,3 +86,16 @@ def list_dependents(cohort_id: str, graph: Mapping[str, Combination | None]) -> 
     while level := {name for name, named in direct.items() if named & level} - found:
         found |= level
     return sorted(found, key=lambda name: (find_depth(name, graph) or 0, name))
+
+
+def move_member(
+    listed: Mapping[str, Members], graph: Mapping[str, Combination | None], into: int
+) -> dict[str, Members]:
+    """In which cohorts two users are once they are one, who has the number `into`, given in which either is (`listed`, of all cohorts):
+    where a list has one of them, and by that in what follows from these.
+    """
+    after = {name: Members([into] if members else []) for name, members in listed.items() if not graph[name]}
+    combined = {name: made for name, made in graph.items() if made}
+    for name in sorted(combined, key=lambda name: find_depth(name, graph) or 0):
+        after[name] = combined[name].combine(after)
+    return after

@@ -21,6 +21,7 @@ from fillip.http.page import Page, Pages, TitledPages, answer_page
 from fillip.manage.book.postgres import lock_tenant
 from fillip.manage.cohort import build_postgres, combination_postgres, members_postgres, postgres, rule_postgres
 from fillip.manage.cohort.build_postgres import BuildState, BuildStep, Change, Progress
+from fillip.manage.cohort.merged_postgres import share_lists
 from fillip.manage.cohort.postgres import cohorts, require_uploaded
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.cohort.user_lines import UserObjectReader
@@ -141,6 +142,7 @@ class Member(BaseModel):
 @router.post("/cohorts", status_code=201)
 async def create_cohort(new: NewCohort, work: Posting, response: Response) -> Cohort:
     """Create a cohort that has no list yet, or one that follows from others."""
+    await share_lists(work.connection, work.caller)
     await lock_tenant(work.connection, work.caller)
     require_room(work.caller, "cohorts", await cohorts.count(work.connection, work.caller.tenant_id))
     combination = new.combination.to_combination() if new.combination else None
@@ -172,6 +174,7 @@ async def change_cohort_combination(
     cohort_id: CohortId, combination: CombinationPart, if_match: Match, work: Writing, response: Response
 ) -> Cohort:
     """Let a cohort follow from other cohorts than before; one with a list of its own stays as it is (409)."""
+    await share_lists(work.connection, work.caller)
     row = await cohorts.find(work.connection, work.caller, cohort_id, lock=True)
     if_match.require(row.revision)
     if row.combination is None:

@@ -30,12 +30,15 @@ class MergePart(Part):
 
 
 class Brought(BaseModel):
-    """What a merge brought so far: points, pending and active ones less what was owed, by currency; counters of limits; quest instances; badges."""
+    """What a merge brought so far: points, pending and active ones less what was owed, by currency; counters of limits; quest instances; badges;
+    and how many cohorts the user has come into.
+    """
 
     points: dict[str, int]
     counters: int
     instances: int
     badges: int
+    cohorts: int = 0
 
 
 class MergeAnswer(BaseModel):
@@ -60,7 +63,7 @@ async def merge_other_user(
 ) -> MergeAnswer:
     """Make another user this one, at once; it need not be known yet.
 
-    Points come with their expiry, holds and debts go along, uses of limits are added up, quests go on; events that come under the other id later are
+    Points come with their expiry, holds and debts go along, uses of limits are added up, quests go on, lists of cohorts have this user; events that come under the other id later are
     this user's. Points in more than 100 lots come over by and by (`merging`). 409 where the other has thousands of counters and steps of quests,
     was merged before, or either is being erased.
     """

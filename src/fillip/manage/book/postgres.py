@@ -54,17 +54,32 @@ async def record_change(
     document: Mapping[str, object],
 ) -> int:
     """As change_book, for the operator too, who has no key."""
+    return await record_changes(connection, tenant_id, key_id, kind, {object_id: document})
+
+
+async def record_changes(
+    connection: Connection,
+    tenant_id: str,
+    key_id: UUID | None,
+    kind: BookKind,
+    documents: Mapping[str, Mapping[str, object]],
+) -> int:
+    """As record_change, of several objects, each a version of its own; the last of them."""
     numbered = (
         update(tenant)
         .where(tenant.c.tenant_id == tenant_id)
-        .values(book_version=tenant.c.book_version + 1)
+        .values(book_version=tenant.c.book_version + len(documents))
         .returning(tenant.c.book_version)
     )
-    version: int = (await connection.execute(numbered)).scalar_one()
-    change = {"tenant_id": tenant_id, "book_version": version, "kind": kind, "object_id": object_id}
-    await connection.execute(insert(book_change).values(change | {"document": document, "changed_by": key_id}))
-    connection.info[_CHANGED] = version
-    return version
+    last: int = (await connection.execute(numbered)).scalar_one()
+    changes = [
+        {"tenant_id": tenant_id, "book_version": version, "kind": kind, "object_id": object_id}
+        | {"document": document, "changed_by": key_id}
+        for version, (object_id, document) in enumerate(documents.items(), last - len(documents) + 1)
+    ]
+    await connection.execute(insert(book_change), changes)
+    connection.info[_CHANGED] = last
+    return last
 
 
 def take_change(connection: Connection) -> int | None:

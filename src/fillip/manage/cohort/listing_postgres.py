@@ -1,6 +1,6 @@
 """The lists of cohorts by events: made once by all that is counted, then brought up to it, some users at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +10,17 @@ from uuid import UUID
 
 import msgspec
 from prometheus_client import Histogram
-from sqlalchemy import ARRAY, BigInteger, Integer, Row, Text, Uuid, bindparam, text, update
+from sqlalchemy import Integer, Row, Text, Uuid, bindparam, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.cohort import Members
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
-from fillip.http.errors import Conflict, HttpRefused, QuotaExceeded
+from fillip.http.errors import Conflict, HttpRefused
 from fillip.manage.cohort.build_postgres import begin_build
 from fillip.manage.cohort.combination_postgres import follow
+from fillip.manage.cohort.merged_postgres import share_lists
+from fillip.manage.cohort.numbers_postgres import find_numbers, number_ids
 from fillip.manage.cohort.postgres import cohorts, shift_members
 from fillip.manage.cohort.rule_postgres import seek_rule
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
@@ -38,15 +40,11 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 def _load(name: str) -> Any:  # noqa: ANN401
     statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    kinds: dict[str, Any] = {
-        "tenant_id": Text(), "rule_id": Uuid(), "after": Text(), "most": Integer(), "users": ARRAY(Text()),
-        "first": BigInteger(),
-    }  # fmt: skip
+    kinds: dict[str, Any] = {"tenant_id": Text(), "rule_id": Uuid(), "after": Text(), "most": Integer()}
     return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
 
 
-_PICK_CHANGED, _PICK_ALL, _FIND = _load("pick_changed"), _load("pick_all"), _load("find_numbers")
-_HOLD, _GIVE, _LOOK_UP = _load("hold_numbering"), _load("give_numbers"), _load("look_up")
+_PICK_CHANGED, _PICK_ALL, _LOOK_UP = _load("pick_changed"), _load("pick_all"), _load("look_up")
 
 
 async def bring_up(engine: AsyncEngine, tenant_id: str, cohort_id: str) -> None:
@@ -58,6 +56,7 @@ async def bring_up(engine: AsyncEngine, tenant_id: str, cohort_id: str) -> None:
     try:
         async with transaction(engine, known) as connection:
             caller = await _find_caller(connection, tenant_id)
+            await share_lists(connection, caller)
             row = await cohorts.seek(connection, caller, cohort_id, lock=True)
             rule = await seek_rule(connection, caller, cohort_id)
             if row is None or rule is None or rule.state != "in_force":
@@ -115,36 +114,13 @@ async def _take_changes(connection: Connection, caller: Caller, row: Row[Any], r
     if changed:
         come = sorted(each.user_id for each in changed if each.is_member)
         gone = [each.user_id for each in changed if not each.is_member]
-        numbers = await _number(connection, caller, come)
-        known = await _find_numbers(connection, caller, gone)
+        numbers = await number_ids(connection, caller, come)
+        known = await find_numbers(connection, caller, gone)
         await shift_members(connection, caller, row, come=Members(numbers.values()), gone=Members(known.values()))
         await follow(connection, caller, row.cohort_id)
         if row.last_error is not None:
             await _set(connection, caller, row.cohort_id, last_error=None)
     return changed
-
-
-async def _number(connection: Connection, caller: Caller, users: Sequence[str]) -> dict[str, int]:
-    """The numbers of users, of whom those without one get the next. Raises QuotaExceeded."""
-    found = await _find_numbers(connection, caller, users)
-    if any(user not in found for user in users):
-        first = (await connection.execute(_HOLD, {"tenant_id": caller.tenant_id})).scalar_one()
-        found |= await _find_numbers(connection, caller, [user for user in users if user not in found])
-        if new := [user for user in users if user not in found]:
-            if first + len(new) > caller.quotas.listed_users:
-                raise QuotaExceeded("listed_users", caller.quotas.listed_users, first, len(new))
-            given = {"tenant_id": caller.tenant_id, "users": new, "first": first}
-            found |= _read_numbers(await connection.execute(_GIVE, given))
-    return found
-
-
-async def _find_numbers(connection: Connection, caller: Caller, users: Sequence[str]) -> dict[str, int]:
-    given = {"tenant_id": caller.tenant_id, "users": users}
-    return _read_numbers(await connection.execute(_FIND, given)) if users else {}
-
-
-def _read_numbers(rows: Iterable[Row[Any]]) -> dict[str, int]:
-    return {row.user_id: row.number for row in rows}
 
 
 async def _write_members(engine: AsyncEngine, caller: Caller, rule_id: UUID, file: BinaryIO) -> int:

@@ -1,7 +1,5 @@
 -- Each staged user once, with the number that it has, and those without one in their order. Locks nothing. $1 tenant.
 -- Statements told apart by blank lines. Sorted rather than hashed: numbers are given in that order, which indexes like.
-ANALYZE staged_line
-
 CREATE TEMP TABLE staged_user (user_id text COLLATE "C" NOT NULL, number integer)
 
 INSERT INTO staged_user (user_id, number)

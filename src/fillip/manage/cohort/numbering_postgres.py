@@ -3,6 +3,7 @@
 import sys
 from array import array
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 
 from fillip.core.cohort import Members
@@ -12,28 +13,33 @@ from fillip.manage.upload.staging_postgres import STAGED_WITHIN_S, Staging, retr
 
 PORTION_USERS = 50_000
 """Users who get their numbers in one transaction, in about a second; meanwhile other lists of the tenant wait."""
-SETTINGS = (
-    f"SET LOCAL statement_timeout = '{STAGED_WITHIN_S:.0f}s'; SET LOCAL work_mem = '128MB';"
-    " SET LOCAL enable_hashagg = off; SET LOCAL enable_hashjoin = off"
-)
-NAMES = ("match_users", "lock_numbering", "number_users", "bundle_numbers")
+ROOM = f"SET LOCAL statement_timeout = '{STAGED_WITHIN_S:.0f}s'; SET LOCAL work_mem = '128MB'"
+SETTINGS = f"{ROOM}; SET LOCAL enable_hashagg = off; SET LOCAL enable_hashjoin = off"
+NAMES = ("resolve_lines", "match_users", "lock_numbering", "number_users", "bundle_numbers")
 SQL = {name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n\n") for name in NAMES}
 
 Tell = Callable[[int, int], Awaitable[None]]
 """Told now and then: of how many new users, how many have their number."""
 
 
+async def read_clock(staging: Staging) -> datetime:
+    """What time it is for PostgreSQL. Raises Retry."""
+    with retryable():
+        now: datetime = await staging.driver.fetchval("SELECT clock_timestamp()")
+    return now
+
+
 async def match_users(staging: Staging) -> tuple[int, int]:
-    """Find the numbers of the staged users that have one; how many have none, and how many the tenant has numbered.
+    """Find the numbers of the staged users, as who they are by now, that have one; how many have none, and how many the tenant has numbered.
 
     Raises Retry.
     """
     with retryable():
         async with staging.enter():
             numbered = await staging.driver.fetchval(*SQL["lock_numbering"], staging.tenant_id)
-        for statement in SQL["match_users"]:
+        for statement in SQL["resolve_lines"] + SQL["match_users"]:
             async with staging.enter():
-                await staging.driver.execute(SETTINGS)
+                await staging.driver.execute(ROOM if statement in SQL["resolve_lines"] else SETTINGS)
                 given = [staging.tenant_id] if "= $1" in statement else []
                 await staging.driver.execute(statement, *given, timeout=STAGED_WITHIN_S)
         return int(await staging.driver.fetchval("SELECT count(*) FROM staged_new")), int(numbered)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from fillip.core.ports import Caller
 from fillip.http.errors import HttpRefused
 from fillip.manage.cohort.build_postgres import Change, Progress, change_build, tell_build
 from fillip.manage.cohort.combination_postgres import follow
-from fillip.manage.cohort.numbering_postgres import match_users, number_users, read_numbers
+from fillip.manage.cohort.merged_postgres import resolve_members, share_lists
+from fillip.manage.cohort.numbering_postgres import match_users, number_users, read_clock, read_numbers
 from fillip.manage.cohort.postgres import Switched, cohorts, switch_members
 from fillip.manage.store.postgres import transaction
 from fillip.manage.upload.staging_postgres import stage_lines
@@ -48,8 +50,7 @@ async def take_upload(engine: AsyncEngine, turn: AbstractAsyncContextManager[Non
     """
     try:
         async with turn:
-            members, users = await _find_members(engine, upload)
-            return await _switch(engine, upload, members, upload.rows - users)
+            return await _switch(engine, upload, await _find_members(engine, upload))
     except HttpRefused as refused:
         await _tell_end(engine, upload, Progress(state="refused", error=str(refused)))
         raise
@@ -59,14 +60,23 @@ async def take_upload(engine: AsyncEngine, turn: AbstractAsyncContextManager[Non
         raise
 
 
-async def _find_members(engine: AsyncEngine, upload: Upload) -> tuple[Members, int]:
-    """The numbers of the users in the file, and how many users there are in it, known or not."""
+class _Found(Struct, frozen=True):
+    """The users in the file who have a number, how many `others` there are in it, and since when who was merged is not known."""
+
+    members: Members
+    others: int
+    known_at: datetime
+
+
+async def _find_members(engine: AsyncEngine, upload: Upload) -> _Found:
+    """The numbers of the users in the file, as who they are by now."""
 
     async def tell(done: int, all_new: int) -> None:
         progress = Progress(step="numbering", numbered=done, to_number=all_new)
         await tell_build(engine, upload.caller, upload.build_id, progress)
 
     async with stage_lines(engine, upload.caller, upload.file) as staging:
+        known_at = await read_clock(staging)
         new, numbered = await match_users(staging)
         members = Members()
         if new and upload.change != "remove":
@@ -75,11 +85,14 @@ async def _find_members(engine: AsyncEngine, upload: Upload) -> tuple[Members, i
         await tell_build(engine, upload.caller, upload.build_id, Progress(step="writing"))
         members |= await read_numbers(staging)
         members.run_optimize()
-        return members, len(members) + (new if upload.change == "remove" else 0)
+        return _Found(members, new if upload.change == "remove" else 0, known_at)
 
 
-async def _switch(engine: AsyncEngine, upload: Upload, members: Members, duplicates: int) -> Switched:
+async def _switch(engine: AsyncEngine, upload: Upload, found: _Found) -> Switched:
     async with transaction(engine, upload.caller) as connection:
+        await share_lists(connection, upload.caller)
+        members = await resolve_members(connection, upload.caller, found.members, found.known_at)
+        duplicates = upload.rows - len(members) - found.others
         row = await cohorts.find(connection, upload.caller, upload.cohort_id, lock=True)
         upload.check(row)
         switched = await switch_members(connection, upload.caller, row, upload.change, members)

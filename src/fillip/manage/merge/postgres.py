@@ -19,6 +19,7 @@ from fillip.core.ledger.points import WalletKey
 from fillip.core.ports import Caller
 from fillip.http.errors import Conflict
 from fillip.http.paging import Paging
+from fillip.manage.cohort.merged_postgres import hold_lists, merge_lists
 from fillip.manage.merge.wallets_postgres import move_wallets
 from fillip.manage.store.keyset import RowPage, read_page
 from fillip.manage.store.postgres import Connection, find_state
@@ -113,6 +114,7 @@ async def merge_users(
     connection: Connection, caller: Caller, asked: MergeRequest, at: datetime
 ) -> tuple[MergeRow, bool]:
     """Make one user another; the merge, and whether it was made before. Raises Conflict, and Retry where batches take long."""
+    await hold_lists(connection, caller)
     await hold_merges(connection, caller)
     if before := await _find_before(connection, caller, asked):
         return before, True
@@ -128,8 +130,12 @@ async def merge_users(
     wallets = await move_wallets(connection, caller, (asked.user_id, into), (asked.merge_id, at))
     await connection.execute(_LEVELS, names | {"into": into})
     await _merge_attributes(connection, caller, asked.user_id, into)
+    cohorts = await merge_lists(connection, caller, asked.user_id, into)
     row = names | {"merge_id": asked.merge_id, "asked_into": asked.into, "merged_into": into, "reason": asked.reason}
-    told = {"moved": moved | {"points": wallets.points}, "next_at": None if wallets.is_whole else at}
+    told = {
+        "moved": moved | {"points": wallets.points, "cohorts": cohorts},
+        "next_at": None if wallets.is_whole else at,
+    }
     made = insert(user_merge).values(row | told).returning(*user_merge.c)
     return (await connection.execute(made)).one(), False
 
