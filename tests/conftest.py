@@ -34,8 +34,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A runner that was itself started in the background ignores Ctrl-C, and so would every process that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in every run: what fails here fails everywhere. `make accept` and `make proof` look for new ones.
-settings.register_profile("suite", derandomize=True)
+# The same examples in every run: what fails here fails everywhere. `make accept` and `make proof` look for new ones. None is timed: how long
+# examples may take to be drawn goes by the deadline too, and the first of a run reads the constants of all modules.
+settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
 TEMPLATE = "fillip_template"

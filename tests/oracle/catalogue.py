@@ -253,6 +253,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "miles": {"scope": "user", "measure": "value", "span": "year", "reward_kind": "points", "currency": "MILES"},
     "rolling": {"scope": "user", "measure": "count", "span": "rolling", "rolling_s": 2 * 86_400},
     "codes": {"scope": "user", "measure": "count", "span": "lifetime", "pool": "spring"},
+    "purchases": {"scope": "user", "measure": "count", "span": "lifetime", "action": "BUY"},
     "shops": {
         "scope": "tenant",
         "measure": "count",

@@ -59,7 +59,7 @@ from tests.oracle import focus
 from tests.oracle.faults_asked import FAULTS_ASKED
 from tests.oracle.faults_promised import FAULTS_PROMISED
 from tests.oracle.focus import narrow
-from tests.oracle.machine import Found, Machine, Site
+from tests.oracle.machine import Found, Machine, OutOfTime, Site
 from tests.oracle.planting import SEARCH, Fault, Search
 from tests.oracle.planting import plant_attribute as _attribute
 from tests.oracle.planting import plant_sql as _sql
@@ -67,6 +67,8 @@ from tests.oracle.shop import Hindered
 
 WITHIN_EXAMPLES = 300
 """Most are found within some ten."""
+LONGEST_S = 600.0
+"""By the clock, that one search may take: ten times what one of all these sequences does."""
 
 
 async def _keep_all(
@@ -411,7 +413,7 @@ FAULTS = [
     Fault(
         "an instance that another follows goes on",
         _attribute(instance, "_close", lambda each, follower: each),
-        focus.QUESTS,
+        focus.FOLLOWED,
     ),
     Fault(
         "kept instances under the newest version",
@@ -608,7 +610,7 @@ FAULTS = [
     Fault(
         "a backfill that decides what a worker has",
         _sql("read_events", ">= $3 AS decided_since", ">= $3 AND false AS decided_since", past_postgres.SQL),
-        focus.BACKFILLS,
+        focus.DECIDED_FOR_OTHERS,
     ),
     Fault(
         "a backfill that grants what was taken back",
@@ -656,8 +658,9 @@ QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "da
 
 def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> Search:
     """What the state machine says of a planted fault. Raises what hindered it, if it found nothing."""
-    cut = narrow(fault.focus) if fault.focus else {}
-    shared = {"site": site, "bites": Tally(), "differences": [], "planted": True}
+    cut, whole = narrow(fault.focus) if fault.focus else {}, True
+    until = time.monotonic() + LONGEST_S
+    shared = {"site": site, "bites": Tally(), "differences": [], "planted": True, "until": until}
     base = fault.focus.machine if fault.focus else Machine
     machine: type[Machine] = type("Faulty", (base,), shared | cut)
     with pytest.MonkeyPatch.context() as patch:
@@ -666,9 +669,11 @@ def find(site: Site, fault: Fault, examples: int = WITHIN_EXAMPLES) -> Search:
             run_state_machine_as_test(machine, settings=settings(SEARCH, max_examples=examples))
         except Found:
             pass
+        except OutOfTime:
+            whole = False
         except Exception as error:
             hindered = isinstance(error, Flaky | Hindered) or str(error).startswith("hindered")
             if hindered and not machine.differences:
                 raise
             machine.differences.append(f"{type(error).__name__}: {error}")
-    return Search(next(iter(machine.differences), ""), machine.sequences)
+    return Search(next(iter(machine.differences), ""), machine.sequences, whole)

@@ -21,7 +21,7 @@ from fillip.match.resolve import Resolve
 from fillip.rows.wallet import postgres as rows_postgres
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import postgres as reversal_postgres
-from tests.oracle.focus import BY_HAND, MERGED, MERGED_IN_FLIGHT, MERGED_QUESTS, PUBLIC_CODES
+from tests.oracle.focus import BY_HAND, BY_HAND_OF_AN_ACTION, MERGED, MERGED_IN_FLIGHT, MERGED_QUESTS, PUBLIC_CODES
 from tests.oracle.merging import Merging
 from tests.oracle.planting import Fault, Plant, plant_attribute, plant_sql
 from tests.oracle.shop import Shop
@@ -185,7 +185,11 @@ FAULTS_ASKED = [
         plant_attribute(match_stage, "list_charges", _charge_nothing_by_hand),
         BY_HAND,
     ),
-    Fault("a grant by hand that is of no campaign's action", plant_attribute(limit_charges, "GRANT", ""), BY_HAND),
+    Fault(
+        "a grant by hand that is of no campaign's action",
+        plant_attribute(limit_charges, "GRANT", ""),
+        BY_HAND_OF_AN_ACTION,
+    ),
     Fault(
         "values by hand that are not given",
         plant_attribute(GrantOrder, "find_value", lambda self, index: 1),

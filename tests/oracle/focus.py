@@ -73,6 +73,7 @@ RIVALS = Focus(("most", "least", "alone", "any"))
 OPENED_BY = Focus(("soon", "summed", "echo"), rules=("take_back_first", "shop_around"))
 ROUTES = Focus(("echo",), rules=("shop_around",))
 QUESTS = Focus(("twice", "joined", "ladder", "own-streak"), rules=("produce", "take_back_first"))
+FOLLOWED = Focus(("pair",), clock="history")
 DAYS_IN_A_ROW = Focus(("streak", "own-streak"), rules=("come_daily",))
 DISTINCT = Focus(("shops",), rules=("take_back_first", "take_back", "mix"))
 MIGRATIONS = Focus(("twice", "ladder", "by-shop"), rules=("redefine", "take_back", "take_back_first"))
@@ -87,6 +88,7 @@ RETURNS = Focus(("returned", "spoilt"), rules=("return_parts",))
 BACKFILLS = Focus(
     ("any",), {"each-day": (1, 3)}, ("launch_past", "fill_back"), later=("gold", "share", "night", "twice")
 )
+DECIDED_FOR_OTHERS = Focus(("big",), {}, ("launch_past_by_tier", "fill_back"), later=("gold", "any"))
 RIVALS_OF_OLD = Focus(("most", "any"), {}, ("launch_past", "fill_back"), later=("alone", "least"))
 MERGED = Focus(("any", "early"), {"each-day": (1, 3), "rolling": (1, 3)}, ("merge", "take_back"), machine=AskingMachine)
 MERGED_QUESTS = Focus(("twice", "ladder"), rules=("merge", "take_back", "take_back_first"), machine=AskingMachine)
@@ -98,6 +100,7 @@ BY_HAND = Focus(
     ("grant_by_hand", "travel"),
     machine=AskingMachine,
 )
+BY_HAND_OF_AN_ACTION = Focus(("any", "share"), {"purchases": (1, 3)}, ("grant_by_hand",), machine=AskingMachine)
 ASKED = Focus(
     ("twice", "any", "spring"),
     {"each-day": (3, 9)},

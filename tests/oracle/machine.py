@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, ClassVar
 
 import asyncpg
@@ -31,6 +33,7 @@ from tests.oracle.catalogue import (
     CAMPAIGNS,
     CHANGED,
     DEFINITIONS,
+    HOURS,
     LEFT,
     LIMITS,
     MOST_KEPT,
@@ -172,6 +175,10 @@ class Found(BaseException):
     """A planted fault was: Hypothesis need not show it again."""
 
 
+class OutOfTime(BaseException):
+    """A search has taken as long as it may."""
+
+
 class Machine(RuleBasedStateMachine):
     """One tenant with a log of its own. The journal is what was committed, in the order of the commits."""
 
@@ -180,6 +187,7 @@ class Machine(RuleBasedStateMachine):
     differences: ClassVar[list[str]]  # what was found to be wrong: only that is a find, not a batch that was hindered
     catalogue: ClassVar[Mapping[str, Mapping[str, Any]]] = CAMPAIGNS  # those that may come later
     sequences: ClassVar[int] = 0
+    until: ClassVar[float] = math.inf  # by `monotonic`: no fault holds up the search for the next
     planted = False  # whether a fault was: it may be what hinders a batch, which ends the example and is no find
     shop: Shop
     is_open = False
@@ -548,13 +556,8 @@ class Machine(RuleBasedStateMachine):
         self._drain()
         others = [name for name in self._list_others() if name not in STARTING]
         campaign_id = others[which % len(others)]
-        since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
-        self._run(self.shop.launch_past(campaign_id, CAMPAIGNS[campaign_id], since))
-        self._tell_workers()
-        past = list_past(self.sent, RECEIVED_AT, lambda event: Seen(event, RECEIVED_AT, self.shop.book, 0).refused)
-        caller = Caller(None, self.shop.tenant_id, frozenset())
-        backfill = Backfill(self.site.plane.engine, campaign_id, caller, past, self.newest_books)
-        again = self._choose_again(past)
+        backfill = self._launch_past(campaign_id)
+        again = self._choose_again(backfill.past)
         for dies_at, most in portions:
             if "quest" not in CAMPAIGNS[campaign_id]:
                 self._send(*again)
@@ -570,6 +573,38 @@ class Machine(RuleBasedStateMachine):
         if back:
             since_then = sum(event["type"] != REVERSAL for _, event in self.sent[before:])
             self._take_back((-since_then, None, {}), said[0], len(self.sent) + 1, of_all=False)
+
+    @precondition(lambda self: self._has_room_for_gold())
+    @rule(which=NUMBERS, user=st.sampled_from(USERS), hours=st.sampled_from(HOURS))
+    def launch_past_by_tier(self, which: int, user: str, hours: int) -> None:
+        """What a user did before a launch comes again while the campaign is not for the user, and a worker decides it for another, which is
+        new; then the campaign is for the user, and its backfill comes to what the worker has decided.
+        """
+        self.produce([(user, "BUY", AMOUNTS[2], SHOPS[0], hours)])
+        again = self.sent[-1]
+        self._drain()
+        self.backfills.append(self._launch_past("gold"))
+        others = [name for name in self._list_others() if name not in STARTING]
+        other = others[which % len(others)]
+        self._run(self.shop.launch(other, CAMPAIGNS[other]))
+        self._tell_workers()
+        self._run(self.shop.describe(user, {"tier": "blue"}))
+        self._send(*again)
+        self._drain()
+        self._run(self.shop.describe(user, {"tier": "gold"}))
+
+    def _has_room_for_gold(self) -> bool:
+        others = set(self._list_others()) - STARTING if self.is_open else set()
+        return "gold" in others and len(others) > 1 and len(self.shop.book.campaigns) < MOST_CAMPAIGNS - 1
+
+    def _launch_past(self, campaign_id: str) -> Backfill:
+        """Launch a campaign as of a date; its backfill, which nobody has begun."""
+        since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
+        self._run(self.shop.launch_past(campaign_id, CAMPAIGNS[campaign_id], since))
+        self._tell_workers()
+        past = list_past(self.sent, RECEIVED_AT, lambda event: Seen(event, RECEIVED_AT, self.shop.book, 0).refused)
+        caller = Caller(None, self.shop.tenant_id, frozenset())
+        return Backfill(self.site.plane.engine, campaign_id, caller, past, self.newest_books)
 
     def _choose_again(self, past: Sequence[HistoryEvent]) -> tuple[int, dict[str, Any]]:
         """Of what was sent before a launch, something that was nothing to anybody, if there is such: the ledger does not know it."""
@@ -681,7 +716,7 @@ class Machine(RuleBasedStateMachine):
                 self._finish_backfills()
                 self._ask_the_model()
         finally:
-            self._run(self.shop.client.aclose())
+            self.site.runner.run(self.shop.client.aclose())
 
     def _ask_the_model(self) -> None:
         owner, tenant_id, limits = self.site.owner, self.shop.tenant_id, list(self.shop.book.limits.values())
@@ -713,7 +748,8 @@ class Machine(RuleBasedStateMachine):
 
     def _check_outcome(self, outcome: str, wanted: str, text: str) -> None:
         """A batch that lost a race or its connection may be tried again: that proves nothing, right or wrong."""
-        assume(outcome != "retry" or not self.planted)
+        if self.planted:
+            assume(outcome != "retry")
         assert outcome != "retry", f"hindered: {text}"
         self._check(outcome == wanted, text)
 
@@ -787,8 +823,22 @@ class Machine(RuleBasedStateMachine):
             event = write_again(past, self.shop.tenant_id)
             self.journal.append(Seen(event, RECEIVED_AT, self.shop.book, past.log_offset, run))
 
-    def _run(self, work: Any) -> Any:
-        return self.site.runner.run(work)
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Raises OutOfTime."""
+        return self.site.runner.run(work if self.until == math.inf else self._run_in_time(work))
+
+    async def _run_in_time(self, work: Coroutine[Any, Any, Any]) -> Any:
+        left = self.until - monotonic()
+        if left <= 0:
+            work.close()
+            raise OutOfTime
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await work
+        except TimeoutError:
+            if limit.expired():
+                raise OutOfTime from None
+            raise
 
     def _join(self, size: int) -> Worker:
         return Worker(self.site.pool, self.log, self.rumours, size, self._committed)
@@ -805,14 +855,18 @@ class Machine(RuleBasedStateMachine):
         return [worker for worker in self.workers if held[members.index(worker.source)]]
 
     def _is_fresh(self, prepared: Prepared) -> bool:
-        """Whether nobody has settled it, and its users are who they were when it was taken."""
+        """Whether nobody has settled it, and its users are who they were when it was taken.
+
+        Whoever was merged before that, it has under the new name: a worker that did not know would be fenced for ever.
+        """
         in_place = all(self.next[span.partition] == span.start for span in prepared.batch.spans)
-        return in_place and not prepared.users & self.shop.people.now.keys()
+        return in_place and not prepared.users & (self.shop.people.now.keys() - prepared.merged)
 
     async def _take(self, worker: Worker) -> Prepared:
         await worker.source.rewind()
         batch = await asyncio.wait_for(anext(worker.source), READ_WITHIN_S)
         prepared = await worker.prepare(batch, self.shop.tenant_id)
+        prepared.merged = frozenset(self.shop.people.now)
         prepared.book = replace(
             self.shop.books[prepared.version], users=self.shop.book.users, zones=self.shop.book.zones
         )

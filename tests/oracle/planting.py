@@ -34,10 +34,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Search:
-    """What looking for a planted fault came to: what was `said` of it, "" where it was not found, and after how many sequences."""
+    """What looking for a planted fault came to: what was `said` of it, "" where it was not found, and after how many sequences.
+
+    `whole`: nothing was left to be searched when it ended.
+    """
 
     said: str
     sequences: int
+    whole: bool = True
 
 
 def plant_sql(name: str, old: str, new: str, queries: dict[str, str] = postgres.SQL) -> Plant:

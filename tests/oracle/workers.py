@@ -148,6 +148,8 @@ class Prepared:
     items: Sequence[Any]
     version: int
     book: Any = None
+    merged: frozenset[str] = frozenset()
+    """Users who were others by then."""
 
     @property
     def users(self) -> set[str]:

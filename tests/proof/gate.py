@@ -67,7 +67,7 @@ def find_faults(postgres_dsn: str, screen: Console, names: Sequence[str] = NAMES
             name, hunt = jobs[job], job.result()
             hunts[name] = hunt
             said = hunt.search.said.partition("\n")[0][:90]
-            said = said or (f"HINDERED by {hunt.hindered}" if hunt.hindered else "NOT FOUND")
+            said = said or (f"HINDERED by {hunt.hindered}" if hunt.hindered else _tell_missed(hunt))
             screen.print(
                 f"{len(hunts)}/{len(jobs)} {name}, {_measure(hunt)}: {said}",
                 highlight=False,
@@ -90,6 +90,10 @@ def _tell(name: str, hunt: Hunt) -> Figure:
     return Figure(
         f"planted fault: {name}", "found", "yes" if hunt.search.said else "no", _measure(hunt), bool(hunt.search.said)
     )
+
+
+def _tell_missed(hunt: Hunt) -> str:
+    return "NOT FOUND" if hunt.search.whole else "NOT FOUND, and not searched to its end"
 
 
 def _measure(hunt: Hunt) -> str:

@@ -15,10 +15,13 @@ from rich.console import Console
 from fillip.app.up import stop_on_signals
 from fillip.embedded.servers import Servers
 from fillip.figures import Figure, at_least, expect, note, open_screen, show_figures
-from tests.oracle.machine import BITES, RARE, Machine, Site
+from tests.oracle.asking import ASKED, RARELY_ASKED, AskingMachine
+from tests.oracle.machine import BITES, RARE, Site
 from tests.proof.gate import NAMES, find_faults, open_site
 
 EXAMPLES = 1_500
+WANTED = BITES | RARE | ASKED | RARELY_ASKED
+"""What must come up in them."""
 
 
 def prove_oracle(postgres_dsn: str, screen: Console) -> list[Figure]:
@@ -41,7 +44,7 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
     )  # workers tell of each book
     screen.print(f"[dim]state machine: {EXAMPLES:,} examples[/]")
     bites = Counter[str]()
-    machine = type("Long", (Machine,), {"site": site, "bites": bites, "differences": []})
+    machine = type("Long", (AskingMachine,), {"site": site, "bites": bites, "differences": []})
     wanted = settings(
         max_examples=EXAMPLES,
         derandomize=False,
@@ -55,10 +58,8 @@ def _run_long(site: Site, screen: Console) -> list[Figure]:
         said = "none"
     except Exception as difference:
         said = str(difference)
-    figures = [at_least(f"state machine: {what}", 1, bites[what]) for what in sorted(BITES | RARE)]
-    figures += [
-        note(f"state machine: {what}", count) for what, count in sorted(bites.items()) if what not in BITES | RARE
-    ]
+    figures = [at_least(f"state machine: {what}", 1, bites[what]) for what in sorted(WANTED)]
+    figures += [note(f"state machine: {what}", count) for what, count in sorted(bites.items()) if what not in WANTED]
     return [expect(f"ledger unlike the model, in {EXAMPLES:,} examples", "none", said), *figures]
 
 
