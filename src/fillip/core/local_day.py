@@ -22,7 +22,11 @@ def is_day(text: str) -> bool:
 
 def read_day(text: str) -> date:
     """The day that is_day; raises ValueError where there is none, and outside of FIRST_DAY to LAST_DAY."""
-    if FIRST_DAY <= (day := date.fromisoformat(text)) <= LAST_DAY:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"there is no day {text}") from None
+    if FIRST_DAY <= day <= LAST_DAY:
         return day
     raise ValueError("must lie between the years 1970 and 9998")
 

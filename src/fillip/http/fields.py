@@ -49,7 +49,18 @@ def _read_instant(value: object) -> object:
 
 
 def _read_instant_or_day(value: object) -> object:
-    return read_day(value) if isinstance(value, str) and is_day(value) else _read_instant(value)
+    if isinstance(value, str) and is_day(value):
+        return read_day(value)
+    try:
+        return _read_instant(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace("must be a", "must be a day such as 2026-06-19, or a", 1)) from None
+
+
+def _read_day(value: object) -> object:
+    if isinstance(value, str) and is_day(value):
+        return read_day(value)
+    raise ValueError("must be a day such as 2026-06-19")
 
 
 def _want_zone(name: str) -> str:
@@ -97,5 +108,6 @@ Currency = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,31}$", examples=["STA
 RuleText = Annotated[str, Field(min_length=1, max_length=MAX_RULE_LENGTH, examples=['event.campaign == "26"'])]
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", examples=["2.5"])]
 Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
+Day = Annotated[date, BeforeValidator(_read_day)]
 InstantOrDay = Annotated[AwareDatetime | date, BeforeValidator(_read_instant_or_day)]
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]

@@ -1,20 +1,18 @@
 """Repairs of streaks: a missed day counts as if it had been met, once for each instance of a quest, with a reason."""
 
-from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from fillip.core.by_hand import BY
 from fillip.core.identity import identify_event
-from fillip.core.local_day import FIRST_DAY, LAST_DAY
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.ports import Caller
 from fillip.core.repair import REPAIR
 from fillip.core.rule import RuleError
 from fillip.http.errors import Conflict, Invalid, NotFound
-from fillip.http.fields import ObjectId, OwnId, Part, UserId, give_examples
+from fillip.http.fields import Day, ObjectId, OwnId, Part, UserId, give_examples
 from fillip.http.paging import Paging
 from fillip.manage.api.orders import find_launched, place_order
 from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, put_off
@@ -28,12 +26,6 @@ from fillip.manage.store.postgres import Connection, transaction
 
 _CHANGED = "the campaign, or a limit of it, was changed while the repair was under way, so nothing was repaired: ask for it again"
 router = APIRouter(prefix="/quest-repairs", tags=["quests"], route_class=Route)
-
-
-def _bound_day(day: date) -> date:
-    if FIRST_DAY <= day <= LAST_DAY:
-        return day
-    raise ValueError("must lie between the years 1970 and 9998")
 
 
 class RepairPart(Part):
@@ -57,9 +49,7 @@ class RepairPart(Part):
     user_id: UserId
     campaign_id: ObjectId
     step: str = Field(min_length=1, max_length=100, examples=["come"])
-    day: Annotated[date, AfterValidator(_bound_day)] = Field(
-        description="The missed one, in the quest's `zone`; of weeks any day"
-    )
+    day: Day = Field(description="The missed one, in the quest's `zone`; of weeks any day")
     reason: str = Field(min_length=1, max_length=500)
     instance_key: str = Field("", max_length=400)
     occurrence: int | None = Field(None, ge=1, le=2**31 - 1, strict=True)

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from fillip.core.errors import Retry
-from fillip.core.problem import Fault, write_pointer
 from fillip.http import problems
 from fillip.http.problems import answer_http, answer_problem, answer_retry
+from fillip.manage.request.faults import list_faults
 from fillip.manage.store.postgres import describe_away, find_state, is_away
 
 _STATES = {
@@ -22,8 +22,7 @@ _STATES = {
 
 
 def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
-    faults = [Fault(_point_at_field(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
-    return answer_problem(request, 422, "invalid", "the request does not fit: see errors", faults)
+    return answer_problem(request, 422, "invalid", "the request does not fit: see errors", list_faults(error))
 
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
@@ -43,14 +42,6 @@ def _answer_database(request: Request, error: DBAPIError) -> Response:
     if not status:
         raise error
     return answer_problem(request, status, kind, detail)
-
-
-def _point_at_field(place: tuple[str | int, ...]) -> str:
-    """A JSON pointer for a place in the body; the name of a parameter otherwise."""
-    where, *rest = place
-    if where != "body":
-        return "/".join(str(part) for part in rest) or str(where)
-    return write_pointer(rest)
 
 
 HANDLERS: dict[Any, Any] = problems.HANDLERS | {
