@@ -225,11 +225,18 @@ async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme
         {"amount": 0},
         {"reason": ""},
         {"adjustment_id": "a3", "amount": 1, "expires_at": in_(-1)},
+        {"adjustment_id": "a3", "amount": -1, "expires_at": in_(1)},
         {"amount": 1.5},
         {"surprise": 1},
     ):
         assert (await acme.post(path, json=body | wrong)).status_code == 422, wrong
     assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=body | {"amount": 1})).status_code == 404
+
+
+async def test_points_by_hand_that_are_good_until_a_day_expire_with_its_end(acme: AsyncClient) -> None:
+    """In the tenant's zone, as rewards and opening balances do: Berlin is an hour ahead on New Year's Eve."""
+    await give(acme, 30, expires_at="2096-12-31")
+    assert [lot["expires_at"] for lot in await list_lots(acme)] == ["2096-12-31T23:00:00Z"]
 
 
 async def test_nothing_expires_by_itself_in_a_history_tenant(acme: AsyncClient, database: str) -> None:

@@ -14,12 +14,14 @@ from fillip.core.campaign.reward import POINTS
 from fillip.core.errors import Crash
 from fillip.core.ledger.points import Account, Transfer, TransferKind, WalletKey, identify_adjustment, identify_spend
 from fillip.core.ledger.wallet import Wallet
+from fillip.core.local_day import end_day
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.export import CSV_TOO, answer_as_asked
-from fillip.http.fields import Currency, Instant, OwnId, Part, UserId, give_examples
+from fillip.http.fields import Currency, InstantOrDay, OwnId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, TimedPages, answer_page
 from fillip.manage.merge.postgres import find_made, share_purse, share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
+from fillip.manage.tenant.postgres import find_tenant
 from fillip.manage.wallet import lots_postgres, postgres
 from fillip.manage.wallet.errors import NotEnough
 from fillip.manage.wallet.gift_postgres import find_others
@@ -126,7 +128,11 @@ class AdjustmentPart(Part):
     adjustment_id: OwnId
     amount: int = Field(ge=-MAX_VALUE, le=MAX_VALUE, strict=True, description="Not 0")
     reason: str = Field(min_length=1, max_length=500)
-    expires_at: Instant | None = Field(None, description="Of added points; null: never")
+    expires_at: InstantOrDay | None = Field(
+        None,
+        description="Of added points; a day: with its end in the tenant's zone; null: never",
+        examples=["2026-12-31"],
+    )
 
     @field_validator("amount")
     @classmethod
@@ -255,13 +261,10 @@ async def adjust_points(
 ) -> TransferAnswer:
     """Add points by hand, or take them away: 409 where there are fewer; the same `adjustment_id` again moves nothing more."""
     purse, now = await share_purse(work.connection, work.caller, user_id, currency), datetime.now(UTC)
+    expires_at = await _find_expiry(work, body)
     if body.amount > 0:
         if currency != POINTS and not await postgres.has_currency(work.connection, work.caller, currency):
             raise NotFound(f"unknown currency of points '{currency}': PUT /v1/points/{currency}")
-        if body.expires_at and await postgres.find_clock(work.connection, work.caller) == "history":
-            raise Invalid(
-                "nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at"
-            )
         await postgres.make_wallet(work.connection, purse.key)
     held = await lock_wallet(work.connection, purse.key, now)
     _, transfer_id = await find_made(
@@ -271,14 +274,26 @@ async def adjust_points(
         _check_same(before, body.amount, body.adjustment_id)
         response.status_code = 200
         return await _tell_again(work, held, transfer_id)
-    if body.expires_at and body.expires_at <= now:
+    if expires_at and expires_at <= now:
         raise Invalid("must lie in the future: the points would expire at once", at="/expires_at")
     if body.amount < 0:
         await open_page(work.connection, held)
-    if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, body.expires_at):
+    if not held.adjust(transfer_id, body.adjustment_id, body.amount, body.reason, now, expires_at):
         raise NotEnough(held, -body.amount)
     await store_wallets(work.connection, held)
     return _tell(held, transfer_id)
+
+
+async def _find_expiry(work: UnitOfWork, body: AdjustmentPart) -> datetime | None:
+    """When what is added expires. Raises Invalid where nothing ever does."""
+    if body.expires_at is None:
+        return None
+    if body.amount < 0:
+        raise Invalid("only points that are added expire: leave it out", at="/expires_at")
+    tenant = await find_tenant(work.connection, work.caller.tenant_id)
+    if tenant.clock == "history":
+        raise Invalid("nothing expires by itself in a tenant with the clock history: leave it out", at="/expires_at")
+    return body.expires_at if isinstance(body.expires_at, datetime) else end_day(body.expires_at, tenant.time_zone)
 
 
 async def _require_captured(work: UnitOfWork, keys: Sequence[WalletKey], spent: Transfer) -> None:

@@ -19,7 +19,6 @@ from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import read_page
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.book import points_currency
-from fillip.manage.store.tables.tenant import tenant
 from fillip.manage.store.tables.wallet import wallet, wallet_transfer
 from fillip.rows.wallet.hold_postgres import HoldRows
 from fillip.rows.wallet.postgres import read_wallet
@@ -137,13 +136,6 @@ async def has_currency(connection: Connection, caller: Caller, currency: str) ->
     """Whether the caller has made such a currency of points."""
     mine = (points_currency.c.tenant_id == caller.tenant_id) & (points_currency.c.currency == currency)
     return (await connection.execute(select(exists().where(mine)))).scalar_one()
-
-
-async def find_clock(connection: Connection, caller: Caller) -> str:
-    """The caller's clock, `live` or `history`."""
-    statement = select(tenant.c.clock).where(tenant.c.tenant_id == caller.tenant_id)
-    clock: str = (await connection.execute(statement)).scalar_one()
-    return clock
 
 
 def is_in(table: Any, key: WalletKey) -> ColumnElement[bool]:  # noqa: ANN401
