@@ -12,6 +12,7 @@ from fillip.core.campaign.check_definition import check_change, check_definition
 from fillip.core.campaign.check_exclusive import check_exclusive, check_group, check_retained
 from fillip.core.campaign.check_returns import check_reevaluated
 from fillip.core.campaign.vocabulary import TypeContext, Vocabulary
+from fillip.core.campaign.warnings import list_seldom_meant
 from fillip.core.problem import Fault
 from fillip.core.schema.types import EMPTY
 
@@ -93,6 +94,7 @@ def test_an_unknown_action_is_told_once_where_it_stands():
         (POINTS | {"expires": {"end_of": "year", "after": 11}}, "expires/after"),
         (POINTS | {"available": {"end_of": "month", "after": 121}}, "available/after"),
         (POINTS | {"expires_at": "2026-03-01T00:00:00Z"}, "expires_at"),  # it is launched then, or later
+        (POINTS | {"available_at": "2026-03-01T00:00:00Z"}, "available_at"),
         (POINTS | {"available": {"end_of": "month"}, "expires": {"end_of": "month"}}, "expires"),
         (POINTS | {"available": {"end_of": "year"}, "expires": {"end_of": "month"}}, "expires"),
         (POINTS | {"available": {"end_of": "day", "after": 31}, "expires": {"end_of": "month"}}, "expires"),
@@ -105,6 +107,10 @@ def test_an_unknown_action_is_told_once_where_it_stands():
         ({"kind": "points", "value": 5, "formula": {"of": "event.n"}}, "value"),
         ({"kind": "points", "formula": {"of": "event.n", "percent": "5"}}, "formula/rounding"),
         ({"kind": "points", "formula": {"of": "event.n", "tiers": [{"at_least": 1}]}}, "formula/tiers/0"),
+        (
+            {"kind": "points", "formula": {"of": "event.n", "max": 4, "tiers": [{"at_least": 1, "value": 5}]}},
+            "formula/tiers/0/value",
+        ),
     ],
 )
 def test_a_reward_that_can_not_be_given_is_refused(reward: dict[str, Any], at: str):
@@ -138,6 +144,35 @@ def test_points_must_last_for_some_event_of_their_campaign():
         assert refused(simple(rewards=[POINTS | dates], schedule=week)) == [f"/rewards/0/{place}"]
     late = {"starts_at": "9998-12-30T00:00:00Z"}
     assert refused(simple(rewards=[POINTS | {"expires": {"end_of": "year", "after": 10}}], schedule=late)) == []
+
+
+LIMIT = {"name": "most", "scope": "campaign", "measure": "value", "reward_kind": "points", "span": "day"}
+ONE_IN_TWO = [{"variant_id": name, "percent": 50} for name in ("some", "none")]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"limits": [LIMIT | {"cap": 4}]}, ["/limits/0/cap"]),
+        ({"limits": [LIMIT | {"cap": 4, "over": "partial"}, LIMIT | {"cap": 5}]}, []),
+        ({"limits": [LIMIT | {"cap": 0, "over": "partial"}]}, ["/limits/0/cap"]),
+        ({"limits": [LIMIT | {"cap": 4}], "rewards": [{"kind": "points", "formula": {"of": "event.n"}}]}, []),
+        (
+            {"limits": [LIMIT | {"cap": 4}], "variants": ONE_IN_TWO, "rewards": [POINTS | {"variants": ["some"]}]},
+            ["/limits/0/cap"],
+        ),
+        ({"rewards": [POINTS, POINTS | {"expires_at": "2026-04-01T00:00:00Z"}]}, ["/rewards/1/expires_at"]),
+        (
+            {
+                "rewards": [POINTS | {"expires_at": "2026-04-01T00:00:00Z"}],
+                "schedule": {"ends_at": "2026-04-01T00:00:00Z"},
+            },
+            [],
+        ),
+    ],
+)
+def test_what_grants_less_than_it_seems_to_is_warned_of(more: dict[str, Any], told: list[str]):
+    assert places(list_seldom_meant(simple(**more))) == told
 
 
 def test_a_badge_is_given_once():

@@ -8,7 +8,7 @@ from httpx import AsyncClient
 
 from fillip.manage.request.faults import PATTERNS
 from tests.manage.conftest import Plane
-from tests.manage.shop import CASHBACK, QUEST, open_shop
+from tests.manage.shop import CASHBACK, QUEST, draft, open_shop
 
 
 async def refuse(client: AsyncClient, definition: dict[str, Any]) -> dict[str, str]:
@@ -63,6 +63,24 @@ async def test_a_fault_in_one_of_several_things_stands_where_the_body_has_it(
     found = await refuse(acme, QUEST | {"quest": QUEST["quest"] | {"instance": instance}})
     assert found.keys() == told.keys()
     assert all(found[at] == message for at, message in told.items() if message)
+
+
+async def test_what_is_seldom_meant_is_saved_with_warnings(acme: AsyncClient) -> None:
+    """A rule that no event can meet, a cap under which no grant fits, and a reward that is over before its campaign."""
+    await open_shop(acme)
+    cap = {
+        "name": "budget",
+        "scope": "campaign",
+        "measure": "value",
+        "reward_kind": "cashback",
+        "span": "day",
+        "cap": 50,
+    }
+    never = "event.amount_cents > 10 && event.amount_cents < 5"
+    rewards = [{"kind": "cashback", "value": 100, "expires_at": "2096-12-31"}]
+    made = await draft(acme, "c", CASHBACK | {"rule": never, "limits": [cap], "rewards": rewards})
+    assert [each["at"] for each in made["warnings"]] == ["/rule", "/limits/0/cap", "/rewards/0/expires_at"]
+    assert (await draft(acme, "d", CASHBACK))["warnings"] == []
 
 
 async def test_every_pattern_of_a_field_is_told_in_words(plane: Plane) -> None:

@@ -35,7 +35,7 @@ def _check_ways(reward: Reward, at: str) -> Iterator[Fault]:
 def _check_distance(reward: Reward, at: str) -> Iterator[Fault]:
     for name, end in (("expires", reward.expires), ("available", reward.available)):
         if end and end.after > MOST_AFTER[end.end_of]:
-            yield Fault(f"{at}/{name}/after", f"at most {MOST_AFTER[end.end_of]:,} {end.end_of}s, which are ten years")
+            yield Fault(f"{at}/{name}/after", f"at most {MOST_AFTER[end.end_of]:,} {end.end_of}s: ten years")
 
 
 def _check_zones(reward: Reward, at: str) -> Iterator[Fault]:
@@ -47,6 +47,10 @@ def _check_zones(reward: Reward, at: str) -> Iterator[Fault]:
 def _check_lasting(reward: Reward, at: str, schedule: Schedule, vocabulary: Vocabulary) -> Iterator[Fault]:
     expires_by = next((name for name in _EXPIRIES if getattr(reward, name) is not None), None)
     begin = schedule.starts_at or vocabulary.now or MIN_TIME
+    if reward.available_at and reward.available_at <= begin:
+        yield Fault(
+            f"{at}/available_at", "it lies before the campaign begins, so nothing would ever be pending: leave it out"
+        )
     if expires_by is None:
         return
     if reward.expires_at and reward.expires_at <= begin:

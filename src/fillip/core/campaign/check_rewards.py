@@ -65,6 +65,8 @@ def _check_formula(formula: Formula, at: str) -> Iterator[Fault]:
     for index, tier in enumerate(formula.tiers):
         if (tier.value is None) == (tier.percent is None):
             yield Fault(f"{at}/tiers/{index}", "a tier gives either a value or a percent")
+        if formula.max is not None and (tier.value or 0) > formula.max:
+            yield Fault(f"{at}/tiers/{index}/value", f"above the formula's max, {formula.max}: it would never be given")
         if lowest is not None and tier.at_least <= lowest:
             yield Fault(f"{at}/tiers/{index}/at_least", f"must be above the tier before it, {lowest}")
         lowest = tier.at_least

@@ -17,6 +17,7 @@ from fillip.core.campaign.campaign_limit import name_limit
 from fillip.core.campaign.check_campaign_limits import check_limit_keys, fill_limit_currencies
 from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
+from fillip.core.campaign.warnings import list_seldom_meant
 from fillip.core.quest.check_route import check_route, list_warnings
 from fillip.http.errors import Conflict, refuse
 from fillip.http.etag import Match, tag
@@ -40,7 +41,7 @@ from fillip.manage.campaign.vocabulary_postgres import read_vocabulary
 from fillip.manage.limit.definition_postgres import hold_changing, put_in_force
 from fillip.manage.limit.postgres import check_keys
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork, Writing, find_app_state
-from fillip.manage.rule.index_report import Lookup, list_lookups
+from fillip.manage.rule.index_report import Lookup, list_lookups, list_never
 from fillip.manage.tenant.checks import require_room
 
 _POLICY = "Of a launched quest: whether open instances keep the version they are under, or migrate (default) to the new"
@@ -323,7 +324,8 @@ def mark_active(body: bytes) -> bytes:
 
 def take_notes(campaign: Campaign, checked: Mapping[str, CheckedExpression]) -> Notes:
     """What is told of a definition; `checked` are its expressions by path."""
-    warnings = [WarningAnswer(at=each.at, message=each.message) for each in list_warnings(campaign, checked)]
+    found = [*list_warnings(campaign, checked), *list_never(campaign, checked), *list_seldom_meant(campaign)]
+    warnings = [WarningAnswer(at=each.at, message=each.message) for each in found]
     return Notes(list_lookups(campaign, checked), warnings)
 
 

@@ -21,7 +21,7 @@ from fillip.core.rule.tree import Tree, find_lists, list_names, list_reads
 from fillip.core.schema.types import EMPTY, ObjectType
 from fillip.manage.rule.descriptor import PACKAGE, build_pool
 from fillip.manage.rule.int_literals import Patch, list_int_literals, walk_expressions
-from fillip.manage.rule.names import refuse_unknown_zones
+from fillip.manage.rule.names import refuse_broken_literals
 from fillip.manage.rule.source_limits import describe_depth, refuse_at, refuse_oversized
 
 _MAX_ROUNDS = 16
@@ -30,6 +30,16 @@ _MAX_CHECKED_TOKENS = 8_000  # in all rounds together
 _ERROR = re.compile(r"^(?:.*: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _ENDING = re.compile(r" \[[A-Z_]+\]$")
 _UNDEFINED = re.compile(r"^undefined field '(\w+)'")
+_UNDECLARED = re.compile(r"undeclared reference to '(\w+)'")
+_OTHER_NAMES = {
+    "count": "size() counts",
+    "len": "size() tells how many",
+    "lower": "it is lowerAscii()",
+    "upper": "it is upperAscii()",
+    "now": "when an event happened is event.time",
+    "strip": "it is trim()",
+}
+"""What other languages call something, and how CEL says it."""
 _OF_LISTS = re.compile(r"(?<![\w.])lists\s*$")
 _OPERATOR = re.compile(r"'(?:_|@)?([^\w'\s]+|in|\?_:)_?'")
 
@@ -117,10 +127,10 @@ def check_rule(
     environment = _build_environment(tuple(roots.items()))
     try:
         _bound_patterns(environment, source)
-        checked = _check(environment, source, tokens)
+        checked = _check(environment, source, tokens, expect)
         tree = decode_rule(checked)
         uses_lists = _name_lists(tree)
-        refuse_unknown_zones(tree)
+        refuse_broken_literals(tree)
         cost = check_cost(source, tree, roots)
         prove_compiles(tree.root)
     except (_TooDeepError, DecodeError, SyntaxError, RecursionError, MemoryError):
@@ -179,7 +189,7 @@ def _build_environment(roots: tuple[tuple[str, ObjectType], ...]) -> cel.Env:
     )
 
 
-def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
+def _check(environment: cel.Env, source: str, tokens: int, expect: Expected) -> bytes:
     """The CheckedExpr with the places of `source`, after int literals were widened as far as it helps."""
     patch = Patch(source)
     for _ in range(max(min(_MAX_ROUNDS, _MAX_CHECKED_TOKENS // max(tokens, 1)), 1)):
@@ -194,12 +204,14 @@ def _check(environment: cel.Env, source: str, tokens: int) -> bytes:
             if not places or not patch.widen(list_int_literals(_parse(environment, patch.text), places)):
                 break
     offset = patch.restore(faults[0].offset)
-    raise refuse_at(source, offset, _explain_list(source[:offset], faults[0].message)) from None
+    raise refuse_at(source, offset, _explain(source[:offset], faults[0].message, expect)) from None
 
 
-def _explain_list(before: str, message: str) -> str:
-    """The message, in other words where it is a list that does not exist."""
+def _explain(before: str, message: str, expect: Expected) -> str:
+    """The message, in other words where it is a list that does not exist, or a key that asks for the user."""
     name = _UNDEFINED.match(message)
+    if name and expect == "key" and message.endswith("in struct 'user'"):
+        return "a key goes by the event and lists alone: 'user' can't be used"
     if name is None or not _OF_LISTS.search(before):
         return message
     return f"there is no list '{name[1]}': make it first, by PUT /v1/lists/{name[1]}"
@@ -240,7 +252,7 @@ def _clean(said: str) -> str:
     said = _ENDING.sub("", said)
     said = said.replace("math.@min", "math.least").replace("math.@max", "math.greatest")
     said = said.replace(f"{PACKAGE}.", "").replace(" (in container '')", "")
-    if said == "undeclared reference to 'count'":
-        return f"{said}: size() counts"
+    if (name := _UNDECLARED.fullmatch(said)) and name[1] in _OTHER_NAMES:
+        return f"{said}: {_OTHER_NAMES[name[1]]}"
     hint = ": put double() around the int" if re.search(r"\(double\)?, int|int\)?, (wrapper\()?double", said) else ""
     return _OPERATOR.sub(lambda found: f"'{found[1].replace('_', ' ')}'", said) + hint

@@ -6,7 +6,9 @@ from functools import lru_cache
 from pydantic import BaseModel, Field
 
 from fillip.core.campaign.campaign import Campaign, CheckedExpression
+from fillip.core.campaign.expression import name_path
 from fillip.core.index import read_clauses
+from fillip.core.problem import Fault
 from fillip.core.rule import decode_rule
 
 MAX_KEPT = 4096
@@ -33,6 +35,19 @@ def list_lookups(campaign: Campaign, checked: Mapping[str, CheckedExpression]) -
         indexed = bool(by) or why is None
         lookups.append(Lookup(path=rule.path, action=rule.action, indexed=indexed, by=list(by), why=why))
     return lookups
+
+
+def list_never(campaign: Campaign, checked: Mapping[str, CheckedExpression]) -> list[Fault]:
+    """A rule of a SIMPLE campaign that can't hold, as far as the index can tell; those of quests are refused."""
+    if campaign.quest:
+        return []
+    never = _explain_never(checked[name_path("rule")].code)
+    return [Fault("/rule", f"no event can meet it: {never}")] if never else []
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _explain_never(code: bytes) -> str | None:
+    return read_clauses(decode_rule(code).root).explain_never()
 
 
 @lru_cache(maxsize=MAX_KEPT)

@@ -1,12 +1,19 @@
-"""What the literals of a rule name: time zones and cohorts, which must be there when it is saved."""
+"""What the literals of a rule name: cohorts, time zones, instants and spans, which must be such when it is saved."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
-from fillip.core.instant import find_zone
+from fillip.core.instant import find_zone, read_instant_ns
 from fillip.core.rule import RuleRefused
+from fillip.core.rule.calendar import read_span
 from fillip.core.rule.tree import Call, Const, Tree, list_reads, walk
+
+_READERS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "string_to_timestamp": (read_instant_ns, 'write "2026-01-31T09:30:00Z"'),
+    "string_to_duration": (read_span, 'write "90m", "1h30m" or "36h": there are no days'),
+}
+"""By the conversion of a text, how it is read, and how it is written."""
 
 
 class CohortReads(Struct, frozen=True):
@@ -37,14 +44,20 @@ def refuse_unknown_cohorts(tree: Tree, reads: CohortReads, known: Collection[str
             )
 
 
-def refuse_unknown_zones(tree: Tree) -> None:
-    """Raise RuleRefused where a time zone that is written out is none: the rule would fail for every event."""
+def refuse_broken_literals(tree: Tree) -> None:
+    """Raise RuleRefused where an instant, a span or a time zone that is written out is none: the rule would fail for every event."""
     for node in walk(tree.root):
-        if isinstance(node, Call) and node.overload.startswith("timestamp_to_") and len(node.args) > 1:
-            zone = node.args[1]
-            if isinstance(zone, Const):
-                try:
-                    find_zone(str(zone.value))
-                except ValueError as unknown:
-                    message = f"{unknown}; name one of IANA's such as Europe/Berlin, or an offset such as +02:00"
-                    raise RuleRefused(*tree.locate(zone.offset), message) from None
+        if not isinstance(node, Call):
+            continue
+        if node.overload.startswith("timestamp_to_") and len(node.args) > 1:
+            read, text = find_zone, node.args[1]
+            cure = "name one of IANA's such as Europe/Berlin, or an offset such as +02:00"
+        elif node.overload in _READERS:
+            (read, cure), text = _READERS[node.overload], node.args[0]
+        else:
+            continue
+        if isinstance(text, Const):
+            try:
+                read(str(text.value))
+            except ValueError as broken:
+                raise RuleRefused(*tree.locate(text.offset), f"{broken}; {cure}") from None
