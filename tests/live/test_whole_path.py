@@ -237,6 +237,27 @@ async def test_an_event_that_waits_is_told_what_it_brought_in_the_same_call(stac
     assert undone["reversal"]["state"] == "applied"
 
 
+async def test_who_waits_for_an_event_of_a_merged_user_is_told_what_it_earned(stack: Stack, shop: Shop) -> None:
+    points = CASHBACK | {"rewards": [{"kind": "points", "value": 5}]}
+    launch_campaigns(shop.client, {"visits": VISITS, "points": points}, [])
+    old = shop.buy("e1", user="anon")
+    [before] = await wait_for("the first answer", lambda: _decide(shop, old))
+    for merge_id, user_id, other in (("m1", "ann", "anon"), ("m2", "bob", "ann")):
+        shop.client.post(f"/v1/users/{user_id}/merges", {"merge_id": merge_id, "from": other})
+
+    [again] = await wait_for("the same answer", lambda: _decide(shop, old))
+    assert len(before["decisions"]) == 2, "what was decided under the id that was merged"
+    assert again == before | {"quests": again["quests"]}
+    assert [quest["steps"][0]["done"] for quest in again["quests"]] == [1]
+    for number, event in enumerate((shop.buy("e2", user="anon"), shop.buy("e3", user="ann")), 2):
+        [told] = await wait_for("the answer", partial(_decide, shop, event))
+        earned = {made["campaign_id"]: len(made["incentives"]) for made in told["decisions"]}
+        assert earned == {"cashback": 1, "points": 1} | ({"visits": 1} if number == 3 else {})
+        active = 5 * number + (50 if number == 3 else 0)
+        assert told["balances"] == [{"currency": "POINTS", "pending": 0, "active": active}]
+        assert [quest["steps"][0]["done"] for quest in told["quests"]] == [number]
+
+
 async def test_a_change_of_a_campaign_rules_within_a_second(stack: Stack, shop: Shop) -> None:
     assert await _measure_until(stack, shop, granted=True) < 30  # the worker holds the tenant's book from here on
 

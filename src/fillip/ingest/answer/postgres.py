@@ -106,7 +106,7 @@ class AnswersView:
         granted = [(r, row) for r, rows in found for row in rows if row["outcome"] == "granted"]
         incentives = await self._read_incentives(granted) if granted else {}
         balances = await self._read_balances(granted, incentives)
-        counted = [receipt for receipt, rows in found if rows[0]["counted"]]
+        counted = [(receipt, rows[0]["owner"]) for receipt, rows in found if rows[0]["counted"]]
         quests = await self._read_quests(counted) if counted else {}
         return [
             _answer(receipt, rows, incentives, balances.get(receipt, ()), quests.get(receipt, ()))
@@ -136,7 +136,7 @@ class AnswersView:
             for each in incentives[row["decision_id"]]:
                 currency = KINDS[each.kind].find_wallet(each.currency)
                 if currency and each.value:
-                    wallet = receipt.tenant_id, receipt.user_id, currency
+                    wallet = receipt.tenant_id, row["user_id"], currency
                     owners[identify_grant(wallet, each.incentive_id)].append(receipt)
         if not owners:
             return {}
@@ -147,11 +147,12 @@ class AnswersView:
                 last[receipt][currency] = BalanceTold(currency, pending, active)
         return {receipt: [by_currency[c] for c in sorted(by_currency)] for receipt, by_currency in last.items()}
 
-    async def _read_quests(self, counted: Sequence[Receipt]) -> Mapping[Receipt, Sequence[QuestTold]]:
-        keys = to_columns(((receipt.tenant_id, receipt.event_key, receipt.user_id) for receipt in counted), 3)
+    async def _read_quests(self, counted: Sequence[tuple[Receipt, str]]) -> Mapping[Receipt, Sequence[QuestTold]]:
+        """Of receipts, each with who its user is by now."""
+        keys = to_columns(((receipt.tenant_id, receipt.event_key, owner) for receipt, owner in counted), 3)
         quests = defaultdict[Receipt, list[QuestTold]](list)
         for row in await self._connection.fetch(SQL["read_progress"], *keys, MOST_INSTANCES):
-            quests[counted[row["number"] - 1]].append(_read_quest(row))
+            quests[counted[row["number"] - 1][0]].append(_read_quest(row))
         return quests
 
 
