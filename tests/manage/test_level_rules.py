@@ -33,22 +33,22 @@ def ask(rule: str, **parts: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def shop(acme: AsyncClient) -> AsyncClient:
+async def tiered(acme: AsyncClient) -> AsyncClient:
     """A shop whose rules read the level of a ladder."""
     await open_shop(acme)
     assert (await acme.put(LADDER, json=READ)).status_code == 201
     return acme
 
 
-async def test_a_rule_that_no_level_can_meet_is_refused_with_its_place(shop: AsyncClient) -> None:
+async def test_a_rule_that_no_level_can_meet_is_refused_with_its_place(tiered: AsyncClient) -> None:
     for rule, wanted in REFUSED:
-        refused = await shop.post("/v1/campaigns", json={"campaign_id": "c", "definition": ask(rule)})
+        refused = await tiered.post("/v1/campaigns", json={"campaign_id": "c", "definition": ask(rule)})
         assert refused.status_code == 422, refused.text
         [fault] = refused.json()["errors"]
         assert (fault["at"], wanted in fault["message"]) == ("/rule", True), fault
 
 
-async def test_levels_are_named_wherever_users_are_read(shop: AsyncClient) -> None:
+async def test_levels_are_named_wherever_users_are_read(tiered: AsyncClient) -> None:
     """Given formulas and quests: each is held to the ladder, and what it does not know of is let by."""
     formula = {"of": 'user.tier == "god" ? 2 : 1'}
     step = {"name": "s", "action": "PURCHASE", "rule": 'user.tier != "god"'}
@@ -58,17 +58,17 @@ async def test_levels_are_named_wherever_users_are_read(shop: AsyncClient) -> No
         (ask("true", rewards=[{"kind": "points", "formula": formula}]), ["/rewards/0/formula/of"]),
         (quest | {"rewards": [{"kind": "points", "value": 1}]}, ["/quest/start/rule", "/quest/steps/0/rule"]),
     ):
-        refused = await shop.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})
+        refused = await tiered.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})
         assert [fault["at"] for fault in refused.json()["errors"]] == places
     right = 'user.tier in ["gold", "silver"] && user.tier != "bronze" && {"gold": 1}[user.tier] == 1'
     other = 'event.coupon == "golld" && user.tier == event.store && user.age > 17 && event.coupon >= "silver"'
-    await draft(shop, "c", ask(f"{right} || {other}"))
+    await draft(tiered, "c", ask(f"{right} || {other}"))
 
 
-async def test_a_ladder_keeps_what_campaigns_read_of_it(shop: AsyncClient) -> None:
+async def test_a_ladder_keeps_what_campaigns_read_of_it(tiered: AsyncClient) -> None:
     """Given a draft that names gold, and a campaign that reads the level alone: only when both are archived may it go."""
-    await draft(shop, "named", ask('user.tier == "gold"'))
-    await launch(shop, "read", ask("user.tier == event.coupon"))
+    await draft(tiered, "named", ask('user.tier == "gold"'))
+    await launch(tiered, "read", ask("user.tier == event.coupon"))
     gone = READ | {"levels": METALS[:2]}
     for changed, faults in (
         (gone, {"campaigns/named/rule": f"line 1, column 14: 'gold' {UNKNOWN[:-6]}"}),
@@ -79,20 +79,20 @@ async def test_a_ladder_keeps_what_campaigns_read_of_it(shop: AsyncClient) -> No
             ),
         ),
     ):
-        refused = await shop.put(LADDER, json=changed, headers=ANY)
+        refused = await tiered.put(LADDER, json=changed, headers=ANY)
         assert refused.status_code == 409, refused.text
         told = {fault["at"]: fault["message"] for fault in refused.json()["errors"]}
         assert told.keys() == faults.keys()
         assert all(faults[at] in message for at, message in told.items()), told
-    assert (await shop.delete(LADDER, headers=ANY)).status_code == 409
+    assert (await tiered.delete(LADDER, headers=ANY)).status_code == 409
     more = READ | {"levels": [*METALS, {"name": "platinum", "from": 9000}]}
-    assert (await shop.put(LADDER, json=more, headers=ANY)).status_code == 200
-    await draft(shop, "more", ask('user.tier == "platinum"'))
+    assert (await tiered.put(LADDER, json=more, headers=ANY)).status_code == 200
+    await draft(tiered, "more", ask('user.tier == "platinum"'))
     for campaign_id, orders in (("named", ["archive"]), ("more", ["archive"]), ("read", ["end", "archive"])):
-        assert (await shop.delete(LADDER, headers=ANY)).status_code == 409
+        assert (await tiered.delete(LADDER, headers=ANY)).status_code == 409
         for order in orders:
-            await shop.post(f"/v1/campaigns/{campaign_id}/{order}", headers=ANY)
-    assert (await shop.delete(LADDER, headers=ANY)).status_code == 204
+            await tiered.post(f"/v1/campaigns/{campaign_id}/{order}", headers=ANY)
+    assert (await tiered.delete(LADDER, headers=ANY)).status_code == 204
 
 
 async def test_a_ladder_that_comes_later_has_what_rules_name_already(acme: AsyncClient) -> None:
@@ -105,10 +105,10 @@ async def test_a_ladder_that_comes_later_has_what_rules_name_already(acme: Async
     assert (await acme.put(LADDER, json=YEAR)).status_code == 201, "rules do not read it"
 
 
-async def test_a_user_schema_keeps_the_attribute_of_a_ladder(shop: AsyncClient) -> None:
+async def test_a_user_schema_keeps_the_attribute_of_a_ladder(tiered: AsyncClient) -> None:
     tier = {"type": "string", "maxLength": 10}
     for properties in ({"age": {"type": "integer"}}, {"tier": tier | {"enum": ["bronze", "gold"]}}):
         changed = {"user_schema": {"type": "object", "properties": properties}}
-        refused = await shop.patch("/v1/tenant", json=changed, headers=ANY)
+        refused = await tiered.patch("/v1/tenant", json=changed, headers=ANY)
         assert refused.status_code == 409, refused.text
         assert "rules read the level of POINTS in 'tier'" in refused.json()["detail"]

@@ -24,7 +24,7 @@ from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, ObjectId, Part, UserId, give_examples
 from fillip.http.page import Page, Pages, answer_page
 from fillip.manage.ladder.postgres import LadderRow, find_ladder, find_reading, ladders, leave_ladder, read_levels
-from fillip.manage.ladder.readers import require_kept
+from fillip.manage.ladder.readers_postgres import require_kept
 from fillip.manage.ladder.users_postgres import count_users, list_users, weigh_users
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.points.postgres import currencies

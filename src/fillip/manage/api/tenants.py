@@ -11,7 +11,7 @@ from fillip.http.etag import Match, answer_tagged, tag
 from fillip.http.fields import Part, TenantId, TimeZone, Title
 from fillip.http.page import NamedPages, Page, answer_page
 from fillip.manage.book.postgres import change_book, find_force, record_change
-from fillip.manage.ladder.readers import require_declared
+from fillip.manage.ladder.readers_postgres import require_declared
 from fillip.manage.request.route import Operator, Reading, Route, Writing
 from fillip.manage.schema.impact import recheck_campaigns
 from fillip.manage.schema.schema import JsonSchema, refuse_retyping
