@@ -34,6 +34,7 @@ TABLES = (
     "book_change",
     "limit_counter",
     "wallet_part",
+    "level_change",
 )
 """What each topic of `sources` tells of."""
 
@@ -140,6 +141,31 @@ def part(number: int, day: int, lots: dict[str, int], **columns: Any) -> dict[st
         "made_at": f"2026-03-{day:02}T10:00:00.000001Z",
     }
     return announce("wallet_part", number, "c", "e1", after | columns)
+
+
+def level(
+    number: int,
+    direction: str,
+    levels: tuple[str, str],
+    changed_at: str,
+    *,
+    op: str = "c",
+    epoch: str = "e1",
+    **columns: Any,
+) -> dict[str, Any]:
+    """The announcement that a user came from one level to another, committed at LSN `number`."""
+    after = {
+        "tenant_id": "acme",
+        "user_id": f"u{number % 5}",
+        "currency": "POINTS",
+        "number": number,
+        "direction": direction,
+        "from_level": levels[0],
+        "to_level": levels[1],
+        "earned": 500,
+        "changed_at": changed_at,
+    }
+    return announce("level_change", number, op, epoch, after | columns)
 
 
 def instance(

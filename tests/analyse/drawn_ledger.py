@@ -12,6 +12,7 @@ from tests.analyse.bay_world import (
     emptied,
     incentive,
     instance,
+    level,
     part,
     rejection,
     reversal,
@@ -28,7 +29,7 @@ announcements = st.fixed_dictionaries(
     {
         "of": st.sampled_from(
             ("decision", "decision", "reversal", "rejection", "transfer", "part", "incentive", "claim", "ack", "quest", "quest",
-             "counter", "counter", "limit", "zone")
+             "counter", "counter", "limit", "zone", "level")
         ),
         "partition": st.integers(0, 1),
         "tenant_id": st.sampled_from(("acme", "acme", "rival")),
@@ -114,6 +115,9 @@ def write_fact(_: Ledger, drawn: dict[str, Any], number: int) -> dict[str, Any]:
         return reversal(number, picked, drawn["value"], **tenant, kind=kind, currency=unit)
     if of == "rejection":
         return rejection(number, **tenant, reason=drawn["reason"], received_at=instant)
+    if of == "level":
+        direction, levels = ("up", "down", "renamed")[drawn["rewards"] % 3], (drawn["campaign_id"], drawn["user_id"])
+        return level(number, direction, levels, instant, **tenant, currency=unit or "STARS")
     lots = {str(lot): drawn["value"] % 1001 - 500 for lot in range(drawn["rewards"])}
     named = tenant | {"currency": unit or "STARS", "made_at": instant}
     if drawn["in_shadow"]:
@@ -195,7 +199,7 @@ def write_change(_: Ledger, drawn: dict[str, Any], number: int) -> dict[str, Any
     return announce("book_change", number, "c", "", after | {"object_id": limit_id, "document": document})
 
 
-WRITERS = dict.fromkeys(("decision", "reversal", "rejection", "transfer", "part"), write_fact) | {
+WRITERS = dict.fromkeys(("decision", "reversal", "rejection", "transfer", "part", "level"), write_fact) | {
     "incentive": write_grant,
     "claim": write_claim,
     "ack": write_ack,

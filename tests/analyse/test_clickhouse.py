@@ -143,6 +143,7 @@ async def tell_all(bay: Bay, folder: Path) -> list[object]:
         everything = replace(EVERYTHING, tenant_id=tenant_id)
         told.append([each async for each in turn_pages(bay, everything)])
         told.append(await bay.report_rejection_days(everything))
+        told.append(await bay.report_level_days(everything, "Europe/Berlin"))
         told.append(await bay.read_mark(tenant_id))
         for year in (2026, 9998):
             span = ask(begin=datetime(1970, 3, 2, tzinfo=UTC), end=datetime(year, 3, 2, tzinfo=UTC))

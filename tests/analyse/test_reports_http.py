@@ -18,7 +18,7 @@ from fillip.manage.key.postgres import PostgresKeyRing
 from fillip.manage.operator import create_key, create_tenant, set_quotas
 from fillip.manage.store.postgres import open_engine
 from fillip.migrations import role_dsn
-from tests.analyse.bay_world import BayWorld, decision, incentive, instance, record, rejection, transfer
+from tests.analyse.bay_world import BayWorld, decision, incentive, instance, level, record, rejection, transfer
 from tests.analyse.test_burn import limit, use, zone
 
 
@@ -75,6 +75,7 @@ def list_standing(world: BayWorld) -> list[tuple[str, dict[str, Any]]]:
     told = [zone(), limit("a", 10), limit("b", 10), zone("rival"), limit("canary-rival", 10, tenant_id="rival"), *uses]
     told += [(world.topics.progressed, instance(n, 1, (0, None), campaign_version=n)) for n in (1, 2)]
     days = [f"2026-03-0{n}T10:00:00.000000Z" for n in (1, 2)]
+    told += [(world.topics.levels, level(n, "up", ("bronze", "silver"), day)) for n, day in enumerate(days)]
     told += [(world.topics.generated, incentive(n, granted_at=day)) for n, day in enumerate(days)]
     for place, (_, message) in enumerate(told):
         message["source"] |= {"commit_lsn": place, "committed_at_us": 0}
@@ -149,6 +150,7 @@ async def test_limits_quests_and_times_page_by_page(desk: Desk) -> None:
         ("limit-burn", {}, "limit_id", ["a", "b"]),
         ("quest-funnel", quest, "campaign_version", [1, 2]),
         ("campaign-times", {}, "day", ["2026-03-01", "2026-03-02"]),
+        ("level-days", {}, "day", ["2026-03-01", "2026-03-02"]),
     ):
         first = (await desk.ask(path, limit=1, **asked)).json()
         second = (await desk.ask(path, limit=1, cursor=first["next_cursor"], **asked)).json()
@@ -163,6 +165,14 @@ async def test_limits_quests_and_times_page_by_page(desk: Desk) -> None:
 async def test_rejections(desk: Desk) -> None:
     lines = (await desk.ask("rejection-days")).json()["items"]
     assert lines == [{"day": "2026-03-01", "reason": "unknown_action", "count": 1}]
+
+
+async def test_levels(desk: Desk) -> None:
+    """Of whom nothing is told, and of acme on its own days."""
+    (line,) = (await desk.ask("level-days", to="2026-03-01")).json()["items"]
+    move = {"direction": "up", "from_level": "bronze", "to_level": "silver", "changes": 1}
+    assert line == {"day": "2026-03-01", "currency": "POINTS", "up": 1, "down": 0, "renamed": 0, "moves": [move]}
+    assert (await desk.ask("level-days", key=desk.rival)).json()["items"] == []
 
 
 async def test_points_outstanding(desk: Desk) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import duckdb
 from msgspec.structs import replace
 
+from fillip.analyse.level import LevelDay, LevelMove
 from fillip.analyse.liability import Liability, LiabilityMovement
 from fillip.analyse.report import Bay, CampaignDay, CampaignVariant, RejectionDay
 from fillip.analyse.spend import Spend
 from fillip.analyse.uplift import UpliftQuestion
-from tests.analyse.bay_world import EVERYTHING, decision, emptied, rejection, reversal, transfer
+from tests.analyse.bay_world import EVERYTHING, decision, emptied, level, rejection, reversal, transfer
 from tests.analyse.stores import load
 from tests.analyse.test_liability import LIFE, ask, day
 
@@ -84,6 +85,35 @@ async def test_rejections_by_day_and_reason(store: Bay) -> None:
     first, second = RejectionDay(date(2026, 3, 1), "unknown_action", 2), RejectionDay(date(2026, 3, 2), "late", 1)
     assert await store.report_rejection_days(EVERYTHING) == [first, second]
     assert await store.report_rejection_days(replace(EVERYTHING, after=(first.day, first.reason))) == [second]
+
+
+async def test_changes_of_levels_by_day_of_the_tenant(store: Bay) -> None:
+    """Given users who rise, and who fall when the year ends in Berlin, an hour before it does in UTC; then a snapshot in their place."""
+    rise, fall = ("bronze", "silver"), ("gold", "bronze")
+    log = await load(
+        store,
+        *(level(number, "up", rise, "2026-12-31T22:59:59.999999Z") for number in (1, 2)),
+        level(3, "down", fall, "2026-12-31T23:00:00.000000Z"),
+        level(4, "up", ("silver", "gold"), "2026-12-31T23:00:01.000000Z"),
+        level(5, "renamed", ("gold", "oro"), "2027-01-01T22:00:00.000000Z", currency="STARS"),
+        level(6, "up", rise, "2027-01-01T12:00:00.000000Z", tenant_id="rival"),
+        level(3, "down", fall, "2026-12-31T23:00:00.000000Z"),
+    )
+    old, new = date(2026, 12, 31), date(2027, 1, 1)
+    moves = [LevelMove("down", *fall, 1), LevelMove("up", "silver", "gold", 1)]
+    wanted = [
+        LevelDay(old, "POINTS", 2, 0, 0, [LevelMove("up", *rise, 2)]),
+        LevelDay(new, "POINTS", 1, 1, 0, moves),
+        LevelDay(new, "STARS", 0, 0, 1, [LevelMove("renamed", "gold", "oro", 1)]),
+    ]
+    assert await store.report_level_days(EVERYTHING, "Europe/Berlin") == wanted
+    assert await store.report_level_days(replace(EVERYTHING, after=(new, "POINTS")), "Europe/Berlin") == wanted[2:]
+    assert await store.report_level_days(replace(EVERYTHING, last=old, count=1), "Europe/Berlin") == wanted[:1]
+    assert [line.day for line in await store.report_level_days(EVERYTHING, "UTC")] == [old, new]
+    again = level(1, "up", rise, "2026-12-31T22:59:59.999999Z", op="r", epoch="e2")
+    await load(store, emptied("level_change", 0, "e2"), again, level(9, "up", ("a", "b"), "soon", epoch="e2"), log=log)
+    (line,) = await store.report_level_days(EVERYTHING, "Europe/Berlin")
+    assert (line.day, line.up) == (old, 1), "what can't be loaded is left out alone"
 
 
 async def test_points_at_an_instant_and_how_they_moved(store: Bay) -> None:

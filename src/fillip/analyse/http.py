@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from fillip.analyse import parameters, uplift_http
 from fillip.analyse.burn import LimitHoursQuestion, ask_burn
 from fillip.analyse.funnel import FunnelQuestion
+from fillip.analyse.level import LevelDay
 from fillip.analyse.liability import Liability, LiabilityMovement, LiabilityQuestion, ask_expiries
 from fillip.analyse.openapi import describe_reports
 from fillip.analyse.parameters import MAX_LINES
@@ -30,7 +31,7 @@ from fillip.http.cursor import write_cursor
 from fillip.http.problems import HANDLERS, answer_problem, find_trace_id
 
 SCOPE = "reports:read"
-Line = TypeVar("Line", CampaignDay, CampaignTimes, RejectionDay)
+Line = TypeVar("Line", CampaignDay, CampaignTimes, LevelDay, RejectionDay)
 Balance = TypeVar("Balance", Liability, LiabilityMovement)
 log = structlog.get_logger()
 
@@ -53,6 +54,7 @@ def build_app(
         Route("/v1/reports/campaign-days", door.answer_campaign_days),
         Route("/v1/reports/campaign-variants", door.answer_campaign_variants),
         Route("/v1/reports/rejection-days", door.answer_rejection_days),
+        Route("/v1/reports/level-days", door.answer_level_days),
         Route("/v1/reports/limit-burn", door.answer_limit_burn),
         Route("/v1/reports/limit-hours", door.answer_limit_hours),
         Route("/v1/reports/liability", door.answer_liability),
@@ -104,6 +106,15 @@ class ReportsDoor:
     async def answer_rejection_days(self, request: Request) -> Response:
         """Events that could not be decided, by reason and day."""
         return await self._answer_page(request, set(), self._bay.report_rejection_days, attrgetter("reason"))
+
+    async def answer_level_days(self, request: Request) -> Response:
+        """How often users rose and fell on their ladders, by day and currency."""
+
+        async def report(question: Question) -> Sequence[LevelDay]:
+            zone = await self._bay.read_time_zone(question.tenant_id) or "UTC"
+            return await self._bay.report_level_days(question, zone)
+
+        return await self._answer_page(request, set(), report, attrgetter("currency"))
 
     async def answer_limit_burn(self, request: Request) -> Response:
         """How fast limits that users share are used up, and until when they last at that rate."""

@@ -6,6 +6,7 @@ import msgspec
 
 from fillip.analyse.burn import LimitBurn, LimitHour
 from fillip.analyse.funnel import QuestFunnel
+from fillip.analyse.level import LevelDay
 from fillip.analyse.liability import Liability, LiabilityExpiry, LiabilityMovement
 from fillip.analyse.parameters import DEFAULT_LINES, MAX_LINES, MAX_TEXT
 from fillip.analyse.query.query_http import FORMS, Query, QueryAnswer
@@ -27,6 +28,7 @@ def describe_reports() -> dict[str, Any]:
         CampaignDay,
         CampaignVariant,
         RejectionDay,
+        LevelDay,
         Liability,
         LiabilityMovement,
         LiabilityExpiry,
@@ -46,6 +48,7 @@ def describe_reports() -> dict[str, Any]:
         "CampaignDay",
         "CampaignVariant",
         "RejectionDay",
+        "LevelDay",
         "LiabilityMovement",
         "QuestFunnel",
         "LimitBurn",
@@ -162,6 +165,12 @@ def _describe_limits(pages: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _describe_ways(days: list[dict[str, Any]], pages: list[dict[str, Any]]) -> dict[str, Any]:
     return {
+        "/v1/reports/level-days": _describe_report(
+            "Levels by day",
+            "How often users rose and fell on the ladder of a currency, in all and from each level to each other",
+            "LevelDays",
+            [*days, *pages],
+        ),
         "/v1/reports/campaign-times": _describe_report(
             "From event to claim",
             "How long each part of the way of incentives took, by campaign and UTC day of the grant",

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQuestion
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel
+from fillip.analyse.level import LevelDay
 from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.spend import Spend
 from fillip.analyse.times import CampaignTimes
@@ -101,6 +102,10 @@ class Bay(Protocol):
 
     async def report_rejection_days(self, question: Question) -> Sequence[RejectionDay]:
         """Lines in the order of (day, reason); `after` is (day, reason)."""
+        ...
+
+    async def report_level_days(self, question: Question, zone: str) -> Sequence[LevelDay]:
+        """Lines in the order of (day, currency), by days of this time zone; `after` is (day, currency). Of no campaign."""
         ...
 
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:

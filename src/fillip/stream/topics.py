@@ -77,7 +77,7 @@ class Topics(Struct, frozen=True):
     def loaded(self) -> list[str]:
         """The topics that reports are loaded from."""
         told = [self.decided, self.rejected, self.generated, self.reversed, self.moved, self.progressed]
-        return [self.received, *told, self.incentives, self.acked, self.changed, self.used, self.drawn]
+        return [self.received, *told, self.incentives, self.acked, self.changed, self.used, self.drawn, self.levels]
 
     @property
     def brief(self) -> list[str]:

@@ -36,6 +36,7 @@ from fillip.analyse.clickhouse.statements import SQL
 from fillip.analyse.clickhouse.writing import KINDS, list_writers, number_rows, write_rows
 from fillip.analyse.facts import Load, Mark, Position
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
+from fillip.analyse.level import LevelDay, LevelMove
 from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
@@ -164,6 +165,14 @@ class ClickhouseBay:
         """See Bay."""
         rows = await self._report("rejection_days", _ask(question))
         return [RejectionDay(_tell_day(day), reason, count) for day, reason, count in rows]
+
+    async def report_level_days(self, question: Question, zone: str) -> Sequence[LevelDay]:
+        """See Bay."""
+        rows = await self._report("level_days", _ask(question) | {"zone": zone})
+        return [
+            LevelDay(_tell_day(day), currency, up, down, renamed, [LevelMove(*each) for each in moves])
+            for day, currency, up, down, renamed, moves in rows
+        ]
 
     async def report_liability(self, question: LiabilityQuestion) -> Sequence[Liability]:
         """See Bay."""

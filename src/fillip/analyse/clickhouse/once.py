@@ -86,6 +86,29 @@ class Rejection(Struct, frozen=True):
         return FactRow(kind="rejection", tenant_id=self.tenant_id, day=day, reason=self.reason)
 
 
+class LevelChange(Struct, frozen=True):
+    """A user who came from one level of a ladder to another; the row does not say who."""
+
+    tenant_id: str
+    currency: str
+    direction: str
+    from_level: str
+    to_level: str
+    changed_at: Instant
+
+    def write(self, _: Told, /) -> FactRow:
+        """The row."""
+        return FactRow(
+            kind="level",
+            tenant_id=self.tenant_id,
+            currency=self.currency,
+            movement=self.direction,
+            debit=self.from_level,
+            credit=self.to_level,
+            made_us=count_us(self.changed_at),
+        )
+
+
 class Transfer(Struct, frozen=True):
     """Points from one account to another."""
 

@@ -1,6 +1,6 @@
 -- Makes the one table, where it is missing. One table, since one INSERT of one block into one table is all that happens whole or not at all.
 -- `kind` tells what a row is. What happened once and for all: decision, reversal, rejection, transfer, drawn (what lots gave later), grant,
--- limit and zone (a change of one).
+-- limit and zone (a change of one), level (a change of a user's, from level `debit` to `credit`).
 -- What stands, the newest of each key: claim, ack, quest (an instance), counter, use (of a counter in an hour). Its `version` is first the load
 -- with which the newest snapshot began, since numbers of a database that was set back are lower ones; then the row's revision.
 -- Besides: mark, the newest announcement of a tenant; position, how far all is loaded. Of rows with the same sorting key that of the highest

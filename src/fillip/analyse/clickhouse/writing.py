@@ -9,7 +9,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.analyse.clickhouse.fact_row import Announced, FactRow, Told
-from fillip.analyse.clickhouse.once import BookChange, Decision, Drawn, Grant, Rejection, Reversal, Transfer
+from fillip.analyse.clickhouse.once import (
+    BookChange,
+    Decision,
+    Drawn,
+    Grant,
+    LevelChange,
+    Rejection,
+    Reversal,
+    Transfer,
+)
 from fillip.analyse.clickhouse.standing import Ack, Announcement, Claim, Counter, Instance
 from fillip.analyse.facts import Aside, Load, describe_aside
 from fillip.stream.belt import Record
@@ -28,6 +37,7 @@ KINDS = (
     "quest",
     "counter",
     "use",
+    "level",
 )
 """Of rows that a snapshot replaces. It brings claims with the grants."""
 STANDING = frozenset({"claim", "ack", "quest", "counter"})
@@ -78,6 +88,7 @@ def list_writers(topics: Topics) -> Writers:
         topics.acked: Writer(Ack, "ack"),
         topics.progressed: Writer(Instance, "quest"),
         topics.used: Writer(Counter, "counter", "use"),
+        topics.levels: Writer(LevelChange, "level"),
     }
 
 

@@ -16,6 +16,7 @@ from fillip.analyse.burn import BurnQuestion, LimitBurn, LimitHour, LimitHoursQu
 from fillip.analyse.day_files.duckdb import DayFiles
 from fillip.analyse.facts import UNKNOWN_STEPS, Aside, Load, Mark, Position, describe_aside
 from fillip.analyse.funnel import FunnelQuestion, QuestFunnel, tell_step
+from fillip.analyse.level import LevelDay, LevelMove
 from fillip.analyse.liability import ExpiryQuestion, Liability, LiabilityExpiry, LiabilityMovement, LiabilityQuestion
 from fillip.analyse.report import CampaignDay, CampaignVariant, Question, RejectionDay
 from fillip.analyse.spend import Spend
@@ -87,6 +88,7 @@ STEPS = (
         ("forget_counters", "forget_uses"),
     ),
     Steps(("load_later_lots",), ("forget_later_lots",)),
+    Steps(("load_levels",), ("forget_levels",)),
 )
 """Of each of `sources`. A rejection strikes its event, and lets count what was received again."""
 
@@ -177,6 +179,16 @@ class DuckdbBay:
         asked = _ask(question)
         del asked["campaign_id"]
         return [RejectionDay(*row) for row in await self._report("rejection_days", asked)]
+
+    async def report_level_days(self, question: Question, zone: str) -> Sequence[LevelDay]:
+        """See Bay."""
+        asked = _ask(question) | {"zone": zone}
+        del asked["campaign_id"]
+        rows = await self._report("level_days", asked)
+        return [
+            LevelDay(day, currency, up, down, renamed, [LevelMove(**each) for each in moves])
+            for day, currency, up, down, renamed, moves in rows
+        ]
 
     async def report_campaign_times(self, question: Question) -> Sequence[CampaignTimes]:
         """See Bay."""

@@ -73,6 +73,11 @@ CREATE TABLE IF NOT EXISTS use_fact (
     partition integer NOT NULL, tenant_id varchar NOT NULL, limit_id varchar NOT NULL, key varchar NOT NULL,
     hour timestamptz NOT NULL, used bigint NOT NULL
 );
+-- One row a change of a user's level, whose user is not kept.
+CREATE TABLE IF NOT EXISTS level_fact (
+    partition integer NOT NULL, tenant_id varchar NOT NULL, currency varchar NOT NULL, direction varchar NOT NULL,
+    from_level varchar NOT NULL, to_level varchar NOT NULL, changed_at timestamptz NOT NULL
+);
 -- Moves in the transaction that loads what it counts: each announcement once, whatever is killed when.
 CREATE TABLE IF NOT EXISTS loaded (
     topic varchar NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, epoch varchar NOT NULL,

@@ -1,0 +1,2 @@
+-- Forgets the changes of levels of one partition: a new snapshot replaces them.
+DELETE FROM level_fact WHERE partition = $1
