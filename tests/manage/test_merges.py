@@ -134,6 +134,26 @@ async def test_what_needs_points_that_are_still_to_come_over_brings_them(
     assert left == (0, 0, 0, 0)
 
 
+async def test_lots_that_were_used_up_before_are_listed_one_by_one_when_they_are_filled_again(
+    acme: AsyncClient,
+) -> None:
+    """Given lots of one date that a spend had emptied, then they come back by one refund."""
+    for n in range(3):
+        await adjust(acme, ANON, 10, f"a{n}")
+    assert await spend(acme, ANON, 30, "s1") == 201
+    await join(acme)
+    assert (await acme.post(f"{ADA}/{PURSE}/spends/s1/refund")).status_code == 201
+    listed, cursor = list[Any](), None
+    while True:
+        place = {"cursor": cursor} if cursor else {}
+        page = (await acme.get(f"{ADA}/{PURSE}/lots", params={"limit": 1} | place)).json()
+        listed += page["items"]
+        if not (cursor := page["next_cursor"]):
+            break
+    assert [(each["remaining"], each["kind"]) for each in listed] == [(10, "refund")] * 3
+    assert len({each["lot_id"] for each in listed}) == 3
+
+
 async def test_points_that_come_under_the_old_id_while_it_is_merged_are_not_lost(acme: AsyncClient) -> None:
     given = [adjust(acme, user, 10, f"{user}-{n}") for n in range(8) for user in (ANON, ADA)]
     joining = asyncio.create_task(join(acme))

@@ -38,12 +38,14 @@ async def list_lots(
 
     What they owe to draws is taken off those that give it, so that all of them add up to the balance, where that is not below zero.
     """
-    since, seq = read_cursor(pages.cursor, [datetime, int]) if pages.cursor is not None else (_EPOCH, 0)
+    first = _EPOCH, 0, UUID(int=0)
+    since, seq, lot_id = read_cursor(pages.cursor, [datetime, int, UUID]) if pages.cursor is not None else first
     given = {
         **dict(zip(("tenant_id", "user_id", "currency"), shown.key, strict=True)),
         "at": at,
         "since": since,
         "seq": seq,
+        "lot_id": lot_id,
         "never_seq": seq if since == NEVER else 0,
         "owed": shown.balance.owed,
         "count": pages.limit + 1,
@@ -63,4 +65,4 @@ async def list_lots(
     if len(rows) <= pages.limit:
         return lots, None
     last = rows[pages.limit - 1]
-    return lots, write_cursor([last.expires_at or NEVER, last.seq])
+    return lots, write_cursor([last.expires_at or NEVER, last.seq, last.lot_id])
