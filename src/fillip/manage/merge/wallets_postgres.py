@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from fillip.core.errors import Retry
 from fillip.core.ledger.merge import Merging, find_common
@@ -20,6 +20,7 @@ from fillip.rows.wallet.postgres import read_lot
 MOST_LOTS, MOST_HOLDS = 100, 200
 """That one transaction moves: the tenant's batches wait for it. Open holds that a user may have who is merged."""
 _PAGE = Path(__file__).with_name("read_page.sql").read_text(encoding="utf-8")
+_MOVE_HOLDS = Path(__file__).with_name("move_holds.sql").read_text(encoding="utf-8")
 _LATER = "; nothing has changed: try again in a few seconds"
 
 
@@ -81,6 +82,6 @@ async def _move_sums(connection: Connection, gone: Wallet, other: Wallet, mergin
     if len(holds) > MOST_HOLDS:
         raise Conflict(f"'{gone.key[1]}' has more than {MOST_HOLDS} open holds: capture or void some first", at="/from")
     numbers = gone.hand_over_sums(other, [hold.amount for hold in holds], merging)
-    for hold, seq in zip(holds, numbers, strict=True):
-        named = (wallet_hold.c.tenant_id == gone.key[0]) & (wallet_hold.c.transfer_id == hold.transfer_id)
-        await connection.execute(update(wallet_hold).where(named).values(user_id=other.key[1], seq=seq))
+    if holds:
+        moved = gone.key[0], [hold.transfer_id for hold in holds], other.key[1], numbers
+        await DriverConnection(connection).fetch(_MOVE_HOLDS, *moved)
