@@ -3,7 +3,7 @@
 Afterwards the ledger that it leaves is started alone and its invariants are counted by SQL of our own, and its points
 outstanding compared with the reports at 1,000 random instants; then the state machine of tests/oracle has its long run,
 every planted fault must be found by it, the way of the write-ahead log is proved with all on it killed, the wallets are
-tried for long, 64 tills race for each of 1,000 coupons, and answers in the same call are compared with the ledger, with all on their way killed.
+tried for long, 64 tills race for each of 1,000 coupons, answers in the same call are compared with the ledger, with all on their way killed, and users are merged under kills.
 """
 
 import asyncio
@@ -21,13 +21,14 @@ from fillip.core.errors import FillipError
 from fillip.embedded.servers import Servers
 from fillip.figures import Figure, expect, show_figures
 from tests.proof.liability import prove_liability
+from tests.proof.merge import prove_merge
 from tests.proof.oracle import prove_oracle
 from tests.proof.race import ROUNDS, prove
 from tests.proof.wait import prove_wait
 from tests.proof.wal import prove_on_own_servers
 from tests.proof.wallet import prove_wallets
 
-KILLS, WAL_KILLS, WAIT_KILLS = 10, 5, 20
+KILLS, WAL_KILLS, WAIT_KILLS, MERGE_KILLS = 10, 5, 20, 20
 TENANT = "grocer"
 """The demo's."""
 TESTS = Path(__file__).parent.parent
@@ -57,6 +58,7 @@ def main(kills: int) -> int:
         figures += prove_wallets()
         figures += prove(ROUNDS)
         figures += prove_wait(WAIT_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
+        figures += prove_merge(MERGE_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
 
 
