@@ -170,13 +170,16 @@ class AskingMachine(Machine):
                 self.workers.append(self._join(SIZES[which % len(SIZES)]))
         if user == self.shop.people.find(into) or user in self.shop.people.now:
             return
-        self.journal.append(self._run(self.shop.merge(user, into, f"m{len(self.sent)}")))
+        self._merge(user, into)
         self._tell_workers()  # it is answered when all know
         for partition, event in sent:
             self._send(partition, event)
         self._act(after, user, into)
         for each in taken:
             self._take_back(each, into, len(self.sent) + 1, of_all=False)
+
+    def _merge(self, user: str, into: str) -> None:
+        self.journal.append(self._run(self.shop.merge(user, into, f"m{len(self.sent)}")))
 
     def _choose_pair(self, who: tuple[str, str]) -> tuple[str, str]:
         """Who becomes whom; an anonymous user is a new one each time."""

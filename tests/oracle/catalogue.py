@@ -149,7 +149,19 @@ CODED: dict[str, dict[str, Any]] = {
         rewards=[{"kind": "points", "formula": {"of": "event.amount", "percent": "10", "rounding": "half_even", "max": 22}}, DATED]),
 }  # fmt: skip
 """Campaigns of public codes."""
-DEFINITIONS = CAMPAIGNS | CODED
+LEVELED: dict[str, dict[str, Any]] = {
+    "earns": _simple("Points by the amount, and miles", rewards=[{"kind": "points", "formula": {"of": "event.amount"}},
+        {"kind": "points", "value": 40, "currency": "MILES"}]),
+    "silver": _simple("For silver and above", 'user.level in ["silver", "plus", "gold"]', 30),
+    "by-level": _simple("More for gold", rewards=[{"kind": "cashback", "currency": "EUR", "formula": {
+        "of": 'user.level == "gold" ? event.amount / 5 : event.amount / 10'}}]),
+    "friends": _simple("Points for friends, by another ladder", 'user.status in ["friend", "fan"]', rewards=[
+        {"kind": "points", "value": 15}]),
+    "as-silver": _quest("Two purchases with a level", [BUY | {"rule": 'event.amount >= 100 && user.level in ["silver", "gold"]',
+        "count": 2}], repeatable=True),
+}  # fmt: skip
+"""Campaigns that give what levels go by, or read levels."""
+DEFINITIONS = CAMPAIGNS | CODED | LEVELED
 STARTING = {"vips"}
 """They say when they start, and can't be launched as of another date."""
 CHANGED: dict[str, list[dict[str, Any]]] = {

@@ -48,6 +48,7 @@ class Claim:
     user: str
     rewards: tuple[Document, ...]  # each with its `index` in the definition
     touches: tuple[Touch, ...]
+    day: date  # of its event, in the tenant's zone
     refusal: str | None = None
     version: int = 1
     kept: bool = False  # under an earlier version than the newest

@@ -105,7 +105,7 @@ def compare_in_log_order(turns: Turns, stored: Rows) -> Iterator[str]:
     """L1."""
     tills = Tills()
     for name, turn in turns.items():
-        wanted = _answer(tills, turn).reason
+        wanted = answer_turn(tills, turn).reason
         if stored[name].reason != wanted:
             yield f"L1: {name} should be {wanted}, the ledger says {stored[name]}"
 
@@ -119,7 +119,7 @@ def compare_in_sequence(turns: Turns, stored: Rows, tills: Tills, answers: Answe
         yield f"L2: {error}"
         return
     for name in map(names.__getitem__, ordered):
-        answer, said = _answer(tills, turns[name]), stored[name]
+        answer, said = answer_turn(tills, turns[name]), stored[name]
         answers[name] = answer
         if said.reason != answer.reason:
             yield f"L2: {name} should be {answer}, the ledger says {said}"
@@ -132,7 +132,8 @@ def compare_in_sequence(turns: Turns, stored: Rows, tills: Tills, answers: Answe
             yield from _compare_brought(answer, said)
 
 
-def _answer(tills: Tills, turn: Turn) -> Verdict | Return | Brought:
+def answer_turn(tills: Tills, turn: Turn) -> Verdict | Return | Brought:
+    """What a turn should come to, behind all that was answered before; `tills` keep what it comes to."""
     if isinstance(turn, Merged):
         return tills.merge(turn)
     return tills.decide(turn) if isinstance(turn, Claim) else tills.take_back(turn)

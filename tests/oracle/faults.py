@@ -57,6 +57,7 @@ from fillip.settle.reversal.postgres import PostgresReversals
 from fillip.settle.reversal.stage import PendingReversal
 from tests.oracle import focus
 from tests.oracle.faults_asked import FAULTS_ASKED
+from tests.oracle.faults_levels import FAULTS_LEVELS
 from tests.oracle.faults_promised import FAULTS_PROMISED
 from tests.oracle.focus import narrow
 from tests.oracle.machine import Found, Machine, OutOfTime, Site
@@ -651,6 +652,7 @@ FAULTS = [
     Fault("an inbox number skipped", _attribute(settlement, "_number", _skip_a_number), focus.ANY),
     *FAULTS_PROMISED,
     *FAULTS_ASKED,
+    *FAULTS_LEVELS,
 ]
 QUICK = [fault for fault in FAULTS if fault.name in ("< for <= under a cap", "days in UTC")]
 """Found within seconds: asked on every run of the tests."""

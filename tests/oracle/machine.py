@@ -153,20 +153,22 @@ def two_grants_an_event() -> Iterator[None]:
 
 
 class Site:
-    """What all examples share: one loop, one database, the control plane, the workers' connections."""
+    """What all examples share: one loop, one database, the control plane, the connections of workers and of the sweep."""
 
     def __init__(self, dsn: str) -> None:
         self.runner = asyncio.Runner()
         self.owner = psycopg.connect(dsn, autocommit=True)
-        self.plane, self.pool = self.runner.run(self._open(dsn))
+        self.plane, self.pool, self.finder = self.runner.run(self._open(dsn))
 
-    async def _open(self, dsn: str) -> tuple[Plane, asyncpg.Pool]:
-        return Plane(dsn), await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=5)
+    async def _open(self, dsn: str) -> tuple[Plane, asyncpg.Pool, asyncpg.Pool]:
+        pool = await asyncpg.create_pool(role_dsn(dsn, "fillip_worker"), min_size=1, max_size=5)
+        return Plane(dsn), pool, await asyncpg.create_pool(role_dsn(dsn, "fillip_sweep"), min_size=0, max_size=1)
 
     def close(self) -> None:
         """Let go of everything."""
         self.runner.run(self.plane.close())
         self.runner.run(self.pool.close())
+        self.runner.run(self.finder.close())
         self.runner.close()
         self.owner.close()
 
@@ -517,7 +519,7 @@ class Machine(RuleBasedStateMachine):
         campaign_id = in_shadow[0] if in_shadow else others[which % len(others)]
         self._drain()
         if not in_shadow:
-            self._run(self.shop.try_out(campaign_id, CAMPAIGNS[campaign_id]))
+            self._run(self.shop.try_out(campaign_id, DEFINITIONS[campaign_id]))
             self._tell_workers()
         self.produce([*[said] * times, *burst, said])
         again = self.sent[-1]
@@ -559,11 +561,11 @@ class Machine(RuleBasedStateMachine):
         backfill = self._launch_past(campaign_id)
         again = self._choose_again(backfill.past)
         for dies_at, most in portions:
-            if "quest" not in CAMPAIGNS[campaign_id]:
+            if "quest" not in DEFINITIONS[campaign_id]:
                 self._send(*again)
                 self.consume([said], which)
             self._fill_back(backfill, dies_at, most)
-        if "quest" in CAMPAIGNS[campaign_id]:
+        if "quest" in DEFINITIONS[campaign_id]:
             for _ in range(2):
                 self._fill_back(backfill)
                 self._finish(backfill)
@@ -600,7 +602,7 @@ class Machine(RuleBasedStateMachine):
     def _launch_past(self, campaign_id: str) -> Backfill:
         """Launch a campaign as of a date; its backfill, which nobody has begun."""
         since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
-        self._run(self.shop.launch_past(campaign_id, CAMPAIGNS[campaign_id], since))
+        self._run(self.shop.launch_past(campaign_id, DEFINITIONS[campaign_id], since))
         self._tell_workers()
         past = list_past(self.sent, RECEIVED_AT, lambda event: Seen(event, RECEIVED_AT, self.shop.book, 0).refused)
         caller = Caller(None, self.shop.tenant_id, frozenset())
@@ -724,8 +726,7 @@ class Machine(RuleBasedStateMachine):
         stored: dict[int, int] = dict(owner.execute(query, [self.log.topic]).fetchall())
         in_place = all(self.next[partition] == offset for partition, offset in stored.items())
         self._check(in_place, f"stored: {stored}, settled: {self.next}")
-        model = Model()
-        model.read(self.journal)
+        model = self._replay()
         differences = find_differences(owner, tenant_id, limits, model)
         self._check(not differences, "\n".join(differences))
         unlike = find_unlike_runs(owner, tenant_id, model)
@@ -739,6 +740,11 @@ class Machine(RuleBasedStateMachine):
         self.bites.update(count_bites(owner, tenant_id, model))
         paused = [turn for turn in model.turns if isinstance(turn, Claim) and turn.refusal == "paused"]
         self.bites["quests met in a pause"] += sum("quest" in DEFINITIONS[claim.campaign] for claim in paused)
+
+    def _replay(self) -> Model:
+        model = Model()
+        model.read(self.journal)
+        return model
 
     # ------------------------------------------------------------ how
     def _check(self, holds: bool, text: str) -> None:

@@ -210,6 +210,7 @@ class Model:
                 user=seen.event["subject"],
                 rewards=version.rewards,
                 touches=version.touches,
+                day=local_day(seen),
                 refusal=refusal or version.worthless or ("shadow" if shadow else None),
                 version=number,
                 kept=version is not newest,

@@ -41,7 +41,7 @@ ACTIONS[REDEMPTION] = {
     "required": ["code"],
     "properties": {"code": {"type": "string"}, "amount": {"type": "integer"}, "shop": {"type": ["string", "null"]}},
 }
-USER_SCHEMA = {"type": "object", "properties": {"tier": {"type": "string"}}}
+USER_SCHEMA = {"type": "object", "properties": {name: {"type": "string"} for name in ("tier", "level", "status")}}
 
 
 class Hindered(Exception):
@@ -239,6 +239,14 @@ class Shop:
         self.book = replace(self.book, users=users, zones=zones)
         await self._note()
         return Merging(merge_id, self.tenant_id, user, into, refused)
+
+    async def rank(self, currency: str, ladder: Mapping[str, Any] | None) -> None:
+        """Define or change the levels of a currency of points; None: delete them."""
+        if ladder is None:
+            await self.call("DELETE", f"/v1/ladders/{currency}")
+        else:
+            await self.call("PUT", f"/v1/ladders/{currency}", ladder)
+        await self._note()
 
     async def _list_refused(self) -> frozenset[str]:
         """The ids of the decisions that completed a quest, and were refused."""
