@@ -142,6 +142,7 @@ class AskingMachine(Machine):
         taken=st.lists(TAKEN_BACK, max_size=3),
         reads=st.sampled_from(["all", "all", "some", "hangs"]),
         which=NUMBERS,
+        wakes=st.booleans(),
     )
     def merge(
         self,
@@ -151,9 +152,11 @@ class AskingMachine(Machine):
         taken: Sequence[TakenBack],
         reads: str,
         which: int,
+        wakes: bool,
     ) -> None:
         """One user becomes another, who both do something before and after it, under both ids; what was done before comes again, and some
-        is taken back. `reads`: how much of it workers have read when they are merged; one may have the batch in its hands.
+        is taken back. `reads`: how much of it workers have read when they are merged; one may have the batch in its hands, and go on with it
+        at once (`wakes`).
         """
         user, into = self._choose_pair(who)
         self._act(before, user, into)
@@ -172,6 +175,8 @@ class AskingMachine(Machine):
             return
         self._merge(user, into)
         self._tell_workers()  # it is answered when all know
+        if wakes and self.stalled:
+            self.wake(which, overtaken=False)
         for partition, event in sent:
             self._send(partition, event)
         self._act(after, user, into)

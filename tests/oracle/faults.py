@@ -523,7 +523,7 @@ FAULTS = [
     Fault(
         "kept instances recounted under the newest version",
         _sql("lock_histories", "v.version = i.campaign_version", _IS_NEWEST, reversal_postgres.SQL),
-        focus.MIGRATIONS,
+        focus.KEPT,
     ),
     Fault(
         "an ordered quest without what it began with left open",

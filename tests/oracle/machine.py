@@ -66,7 +66,7 @@ from tests.oracle.shop import Plane, Shop
 from tests.oracle.workers import POINTS, Line, Prepared, Rumours, Worker
 
 ZONE = "America/New_York"
-SIZES = [1, 3, 8, 16]
+SIZES = (1, 3, 8, 16)
 READ_WITHIN_S = 10
 RACE_WITHIN_S = 30
 MOST_LOST = 10
@@ -461,10 +461,14 @@ class Machine(RuleBasedStateMachine):
         known=st.sampled_from([False, True, True]),
         policy=st.sampled_from(["keep", "keep", "migrate"]),
         burst=st.lists(st.one_of(st.just(NEWEST), TAKEN_BACK), max_size=2),
+        apart=st.booleans(),
     )
-    def redefine(self, which: int, said: Said, known: bool, policy: str, burst: Sequence[TakenBack]) -> None:
+    def redefine(
+        self, which: int, said: Said, known: bool, policy: str, burst: Sequence[TakenBack], apart: bool
+    ) -> None:
         """A campaign gets another definition, or its first one back; a user does the same before and after, and reversals
-        follow. `known`: all workers have heard of it by then. `policy` is for open instances, where it has such.
+        follow. `known`: all workers have heard of it by then. `policy` is for open instances, where it has such. `apart`: reversals come
+        when all else was read, so that a worker knows the definitions from the ledger alone.
         """
         self.produce([said])
         self._drain()
@@ -480,7 +484,10 @@ class Machine(RuleBasedStateMachine):
         self._run(self.shop.change(campaign_id, asked, others[which // 7 % len(others)]))
         for worker in self.workers if known else []:
             self._run(worker.books.refresh(self.shop.tenant_id, self.shop.version))
-        self.produce([said, *burst])
+        self.produce([said])
+        if apart:
+            self._drain()
+        self.produce(burst)
 
     @rule(which=NUMBERS, said=SAID, more=st.integers(0, 2), also=st.booleans())
     def pause(self, which: int, said: Said, more: int, also: bool) -> None:
