@@ -1,5 +1,6 @@
 """Who waits in vain for what others hold is told so; only of a server that is away it is said that it does not answer."""
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -30,6 +31,20 @@ async def test_a_lock_that_others_hold(database: str) -> None:
         with pytest.raises(Retry, match="the database is busy"):
             await reach(waiting.execute(LOCK))
         await waiting.rollback()
+    await engine.dispose()
+
+
+async def test_connections_that_the_server_has_closed_are_replaced(database: str) -> None:
+    engine = open_engine(database, connections=2)
+    async with transaction(engine) as one, transaction(engine) as other:
+        asked = [(await each.execute(text("SELECT pg_backend_pid()"))).scalar_one() for each in (one, other)]
+    killer = await asyncpg.connect(database)
+    for pid in asked:
+        assert await killer.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)  # returns when it has gone
+    await killer.close()
+    async with transaction(engine) as one, transaction(engine) as other:
+        for each in (one, other):
+            assert (await each.execute(text("SELECT pg_backend_pid()"))).scalar_one() not in asked
     await engine.dispose()
 
 

@@ -9,8 +9,9 @@ from typing import TypeAlias, TypeVar
 import asyncpg
 import msgspec
 from asyncpg import PostgresError
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -46,13 +47,19 @@ def open_engine(dsn: str, *, connections: int = 10) -> AsyncEngine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=FREE_WITHIN_S,
-        pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
     clamp_instants(engine)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def _refuse_closed(connection: AsyncAdapt_asyncpg_connection, _: object, __: object) -> None:
+    """Let the pool open another connection in place of one that PostgreSQL has closed: the loop has read so by then, nobody asks the server."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def find_state(error: DBAPIError) -> str:
