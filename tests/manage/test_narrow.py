@@ -28,7 +28,7 @@ def test_a_campaign_comes_to_the_same_whether_what_does_not_bear_on_it_is_settle
             whole = settle_on_paper(match, state, NOW).settled
             for candidate in match.candidates:
                 asked = candidate.campaign_version.campaign_id
-                narrowed = Narrowing(state.counters).narrow(match, {asked})
+                narrowed = Narrowing(book, state.counters).narrow(match, {asked})
                 dropped += len(match.candidates) - len(narrowed.candidates)
                 mine = _list_of(settle_on_paper(narrowed, state, NOW).settled, asked)
                 assert mine == _list_of(whole, asked), (number, asked)
@@ -51,8 +51,8 @@ def test_a_counter_that_was_not_read_may_be_short() -> None:
     asked = {some.campaign_version.campaign_id}
     charging = sum(bool(each.charges) for each in match.candidates)
     known = LedgerState(counters={charge.counter: Counter(0, 0) for charge in match.charges})
-    assert len(Narrowing({}).narrow(match, asked).candidates) >= charging > 1
-    assert len(Narrowing(known.counters).narrow(match, asked).candidates) == 1
+    assert len(Narrowing(book, {}).narrow(match, asked).candidates) >= charging > 1
+    assert len(Narrowing(book, known.counters).narrow(match, asked).candidates) == 1
 
 
 def _list_of(settled: Sequence[Settled], campaign_id: str) -> list[tuple[str, str, tuple[int, ...]]]:

@@ -126,6 +126,15 @@ class Event(Struct, frozen=True, dict=True):
             known = self.__dict__["_charged"] = {}
         return known
 
+    @property
+    def prices(self) -> dict[tuple[str, int], object] | None:
+        """What campaign versions would give and take whatever its attributes are: see core.match.price. None unless it is tried with several."""
+        return self.__dict__.get("_prices")
+
+    def keep_prices(self) -> None:
+        """Keep `prices` from now on, for this and all that it is changed into."""
+        self.__dict__["_prices"] = {}
+
     def change(self, attributes: Mapping[str, object], typed: Mapping[str, object]) -> "Event":
         """The same with other attributes; what is known of its user and time stays known."""
         changed = replace(self, attributes=attributes, typed=typed)

@@ -14,10 +14,10 @@ from fillip.core.by_hand import GRANT, read_grant
 from fillip.core.cohort import list_mine
 from fillip.core.errors import Unreadable
 from fillip.core.event import REVERSAL, Event, Rejection, is_late
-from fillip.core.match.candidate import Candidate, Match, is_barred
-from fillip.core.match.limit_charges import list_charges
+from fillip.core.match.candidate import Candidate, Match
+from fillip.core.match.price import price
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
-from fillip.core.match.reward_values import RewardValues, value_rewards
+from fillip.core.match.reward_values import RewardValues
 from fillip.core.ports import StoredUser, UserAttributes, UserNumbers
 from fillip.core.repair import REPAIR, read_repair
 from fillip.core.rule import RuleError
@@ -259,12 +259,9 @@ def _price(
     cohorts: frozenset[str],
     refusals: Refusals,
 ) -> Candidate | None:
-    """What a grant would give and take, without what the event means for a quest; None where the key of a limit fails."""
-    reward_values = value_rewards(event, campaign_version, user, cohorts)
+    """See price; None where the key of a limit fails."""
     try:
-        nothing = reward_values.refused or campaign_version.is_shadow or is_barred(event, campaign_version)
-        charges = () if nothing else list_charges(event, campaign_version, reward_values.values, user, cohorts)
+        return price(event, campaign_version, user, cohorts)
     except RuleError:
         refusals.add("key_error")
         return None
-    return Candidate(campaign_version, charges, reward_values.values, reward_values.refused)

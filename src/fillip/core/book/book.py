@@ -1,35 +1,39 @@
 """The book: one tenant's campaigns, limits, cohorts, lists and schemas at one version. A batch pins one."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from operator import is_
 
 from msgspec import Struct
 
 from fillip.core.book.eligibility import EligibilityIndex
+from fillip.core.book.open_campaigns import OpenCampaigns
 from fillip.core.book.version import CampaignVersion, Trigger
-from fillip.core.campaign.campaign import REFUSING
 from fillip.core.campaign.formula import MAX_VALUE
 from fillip.core.campaign.reward import Reward
 from fillip.core.campaign.worth import weigh_rewards
 from fillip.core.cohort import Cohort
-from fillip.core.limit import Limit
+from fillip.core.limit import Limit, Span
+from fillip.core.local_day import Zone
 from fillip.core.named_list import Lists
 from fillip.core.redemption import name_code
 from fillip.core.rule import Rule, compile_rule
+from fillip.core.schema.numbers import Number, list_numbers
 from fillip.core.schema.reader import ReadEvent
-from fillip.core.tenant import Tenant
-
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+from fillip.core.tenant import Tenant, Weekday
 
 
-class Action(Struct, frozen=True):
+class Action(Struct, frozen=True, dict=True):
     """A verb and its JSON Schema. `read` validates an event's attributes and gives what rules read; it raises Unreadable."""
 
     name: str
     schema: Mapping[str, object]
     read: ReadEvent
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers among its events' attributes."""
+        return list_numbers(self.schema)
 
 
 class Book(Struct, frozen=True, dict=True):
@@ -80,17 +84,45 @@ class Book(Struct, frozen=True, dict=True):
         return tuple(sorted(versions, key=lambda each: (worth[each.campaign_id], each.campaign_id)))
 
     @cached_property
-    def times_by_worth(self) -> tuple[tuple[CampaignVersion, datetime, datetime], ...]:
-        """The campaigns as `by_worth`, each with the times between which it is open to all users who are not held out; no such times, the last
-        before the first, where state, cohorts, variants or hours of the week have to be asked.
-        """
-        return tuple((each, *_find_times(each)) for each in self.by_worth)
+    def open_campaigns(self) -> OpenCampaigns:
+        """Which of them are open to all, as `by_worth`."""
+        return OpenCampaigns(self.by_worth)
 
     @cached_property
     def most_value(self) -> int:
         """The most that one grant can come to, all its rewards together."""
         rewards = [each.campaign.rewards for each in self.campaign_versions.values()]
         return max((sum(MAX_VALUE if each.formula else each.value for each in some) for some in rewards), default=0)
+
+    @cached_property
+    def standing_limits(self) -> dict[str, Limit]:
+        """The limits, by id, of which user and time tell the counter before there is an event: those without a key."""
+        return {limit_id: each for limit_id, each in self.limits.items() if not each.key}
+
+    @cached_property
+    def standing_windows(self) -> frozenset[tuple[Span, Zone, Weekday | None]]:
+        """What tells when the windows of `standing_limits` begin."""
+        return frozenset((each.span, each.zone, each.week_starts_on) for each in self.standing_limits.values())
+
+    @cached_property
+    def narrow_limits(self) -> frozenset[str]:
+        """Of `standing_limits`, by id, those that may have no room for the least that some campaign could grant even before they are used."""
+        return frozenset(limit_id for limit_id, each in self.standing_limits.items() if self.find_most(each) > each.cap)
+
+    def find_most(self, limit: Limit) -> int:
+        """No campaign needs more room under a limit for the least that it could grant."""
+        if limit.pool:
+            return self._most_rewards
+        return self._most_fixed if limit.measure == "value" else 1
+
+    @cached_property
+    def _most_rewards(self) -> int:
+        return max((len(each.campaign.rewards) for each in self.campaign_versions.values()), default=0)
+
+    @cached_property
+    def _most_fixed(self) -> int:
+        rewards = [each.campaign.rewards for each in self.campaign_versions.values()]
+        return max((sum(1 if each.formula else max(each.value, 1) for each in some) for some in rewards), default=0)
 
     @cached_property
     def has_quests(self) -> bool:
@@ -161,11 +193,3 @@ def index_triggers(
             same[these] = EligibilityIndex(each, time_zone)
         indexes[name] = same[these]
     return indexes
-
-
-def _find_times(campaign_version: CampaignVersion) -> tuple[datetime, datetime]:
-    campaign = campaign_version.campaign
-    schedule = campaign.schedule
-    if campaign_version.state in REFUSING or campaign.cohorts or campaign.variants or schedule.recurring:
-        return _LAST, _FIRST
-    return schedule.starts_at or _FIRST, schedule.ends_at or _LAST

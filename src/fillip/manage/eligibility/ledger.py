@@ -5,13 +5,14 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from fillip.core.event import Event
 from fillip.core.ledger.settlement import Settled, decide, list_all_requests, list_requests
 from fillip.core.ledger.stock import BadgeKey, PoolKey, Stock, count_codes, list_badges
 from fillip.core.limit import Counter, CounterKey, LimitCharge, cut, weigh
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import MAX_TOGETHER, Instance
-from fillip.manage.eligibility.narrow import has_room
+from fillip.manage.eligibility.narrow import Narrowing
 from fillip.manage.eligibility.near import NearMiss
 
 
@@ -26,6 +27,23 @@ class Needed(Struct, frozen=True):
     badges: Collection[BadgeKey] = ()
     quests: Collection[QuestKey] = ()
     first: datetime | None = None
+
+    def beyond(self, known: "Needed") -> "Needed":
+        """The part of this that is not known yet."""
+        counters = {charge.counter for charge in known.charges}
+        earlier = self.first and known.first and self.first < known.first
+        return Needed(
+            charges=[charge for charge in self.charges if charge.counter not in counters],
+            codes={pool: count for pool, count in self.codes.items() if count > known.codes.get(pool, 0)},
+            badges={*self.badges} - {*known.badges},
+            quests=[quest for quest in self.quests if earlier or quest not in known.quests],
+            first=self.first,
+        )
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.charges or self.codes or self.badges or self.quests)
 
 
 class LedgerState(Struct, frozen=True):
@@ -86,21 +104,18 @@ def settle_on_paper(match: Match, ledger: LedgerState, at: datetime) -> Paper:
     return Paper(settled, moved)
 
 
-def stands_alone(miss: NearMiss, ledger: LedgerState, *, all_stack: bool) -> bool:
-    """Whether nothing that other campaigns are granted for the same event can keep this one from its grant.
+def stands_alone(miss: NearMiss, event: Event, narrowing: Narrowing) -> bool:
+    """Whether of campaigns that all stack nothing that others are granted for the same event can keep this one, which `fits_alone`, from its grant.
 
     A limit of its own is charged by nobody else; what others share must have room for all that an event may be granted.
     """
-    campaign, book = miss.campaign_version.campaign, miss.event.book
-    if not (all_stack and campaign.stackable and campaign.exclusive is None):
+    campaign = miss.campaign_version.campaign
+    if campaign.exclusive is not None:
         return False
-    given = campaign.list_rewards(miss.event.find_variant(miss.campaign_version)).values()
+    given = campaign.list_rewards(event.find_variant(miss.campaign_version)).values()
     if any(reward.pool or reward.badge for reward in given):
         return False
-    shared = (each for each in miss.charges if book.limits[each.counter.limit_id].campaign_id is None)
-    return weigh(miss.charges, ledger.counters)[1] is None and all(
-        has_room(book, each, ledger.counters) for each in shared
-    )
+    return not any(narrowing.is_shared(charge) or charge.over == "partial" for charge in miss.charges)
 
 
 def fits_alone(miss: NearMiss, ledger: LedgerState) -> bool:

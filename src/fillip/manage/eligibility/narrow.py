@@ -18,10 +18,11 @@ Tie: TypeAlias = CounterKey | tuple[str, str]
 class Narrowing:
     """Narrows matches of one user and instant; whether a counter has room for all is found once."""
 
-    def __init__(self, counters: Mapping[CounterKey, Counter]) -> None:
+    def __init__(self, book: Book, counters: Mapping[CounterKey, Counter]) -> None:
         """A counter that is not among `counters` may be short."""
-        self._counters = counters
+        self._book, self._counters = book, counters
         self._short: dict[tuple[CounterKey, bool], bool] = {}
+        self._ties: dict[int, tuple[Candidate, set[Tie]]] = {}
 
     def narrow(self, match: Match, campaign_ids: Collection[str]) -> Match:
         """The match with these campaigns, and those tied to them by way of however many others; whole where all bear on all: one does not
@@ -31,7 +32,7 @@ class Narrowing:
         stack = all(version.campaign_version.campaign.stackable for each in candidates for version in each.versions)
         if not stack or sum(map(_count_most, candidates)) > MAX_GRANTS:
             return match
-        ties = [set(self._list_ties(match, each)) for each in candidates]
+        ties = [self._find_ties(each) for each in candidates]
         kept = {n for n, each in enumerate(candidates) if each.campaign_version.campaign_id in campaign_ids}
         bound, grown = set[Tie](), set(kept)
         while grown:
@@ -40,7 +41,28 @@ class Narrowing:
             kept |= grown
         return replace(match, candidates=[candidates[n] for n in sorted(kept)])
 
-    def _list_ties(self, match: Match, candidate: Candidate) -> Iterator[Tie]:
+    def is_shared(self, charge: LimitCharge) -> bool:
+        """Whether others may leave no room in the counter: it is of no campaign's own limit, and has not room for all that one event may be granted."""
+        if self._book.limits[charge.counter.limit_id].campaign_id is not None:
+            return False
+        known = charge.counter, charge.counted is None
+        if known not in self._short:
+            self._short[known] = charge.counter not in self._counters or not has_room(
+                self._book, charge, self._counters
+            )
+        return self._short[known]
+
+    def _find_ties(self, candidate: Candidate) -> set[Tie]:
+        """Of a candidate that comes again with another amount they are the same."""
+        known = self._ties.get(id(candidate))
+        if known is None:
+            known = self._ties[id(candidate)] = (
+                candidate,
+                set(self._list_ties(candidate)),
+            )  # held, so that its id stays its own
+        return known[1]
+
+    def _list_ties(self, candidate: Candidate) -> Iterator[Tie]:
         for version in candidate.versions:
             campaign = version.campaign_version.campaign
             if campaign.exclusive:
@@ -51,19 +73,8 @@ class Narrowing:
                 if reward.badge:
                     yield "badge", reward.badge
             for charge in version.charges:
-                if match.event.book.limits[charge.counter.limit_id].campaign_id is None and self._is_short(
-                    match, charge
-                ):
+                if self.is_shared(charge):
                     yield charge.counter
-
-    def _is_short(self, match: Match, charge: LimitCharge) -> bool:
-        """Whether the counter may have no room for all that one event may be granted."""
-        known = charge.counter, charge.counted is None
-        if known not in self._short:
-            self._short[known] = charge.counter not in self._counters or not has_room(
-                match.event.book, charge, self._counters
-            )
-        return self._short[known]
 
 
 def has_room(book: Book, charge: LimitCharge, counters: Mapping[CounterKey, Counter]) -> bool:

@@ -4,7 +4,7 @@ An amount is a number of the event's attributes. The index tells who lacks what;
 the amount, and with one unit less. See core.index.near.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
 
 from msgspec import Struct
@@ -16,22 +16,18 @@ from fillip.core.event import Event
 from fillip.core.index import Amount, Near, Path
 from fillip.core.limit import LimitCharge
 from fillip.core.match.candidate import is_barred
-from fillip.core.match.limit_charges import list_charges
-from fillip.core.match.reward_values import value_rewards
+from fillip.core.match.price import price, reads_attributes
 from fillip.core.rule import RuleError
-from fillip.core.schema.types import Kind, ObjectType, Scalar, derive_type
 
 MAX_NEAR = 1_000
 """Most rules that are looked at for what they lack, the nearest first."""
-_NUMBERS = (Kind.INT, Kind.DOUBLE)
 
 
 class NearMiss(Struct, frozen=True):
-    """What a campaign lacks, the event with that, and what a grant for it would give and take."""
+    """What a campaign lacks, and what a grant for the event with that would give and take."""
 
     campaign_version: CampaignVersion
     near: Near
-    event: Event
     values: Sequence[int]
     charges: Sequence[LimitCharge]
 
@@ -43,26 +39,22 @@ class NearMiss(Struct, frozen=True):
         return self.near.need - self.near.have
 
 
-def read_amounts(event: Event) -> dict[Path, Amount]:
-    """The numbers among an event's attributes; those that it does not have are no amounts to begin from."""
-    return dict(_list_amounts(derive_type(event.book.actions[event.action].schema), event.typed, ()))
-
-
-def _list_amounts(shape: ObjectType, typed: Mapping[str, object], above: Path) -> Iterator[tuple[Path, Amount]]:
-    for field in shape.fields:
-        value = typed[field.name]
-        if isinstance(field.type, Scalar) and field.type.kind in _NUMBERS and isinstance(value, int | float):
-            yield (*above, field.name), value
-        elif isinstance(field.type, ObjectType) and isinstance(value, Mapping):
-            yield from _list_amounts(field.type, value, (*above, field.name))
-
-
 class Amounts:
     """The event of a trial, with other amounts; each is made once."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
+        self._numbers = {number.path: number for number in event.book.actions[event.action].numbers}
         self._made: dict[tuple[Path, Amount], Event | None] = {}
+
+    def read(self) -> dict[Path, Amount]:
+        """What the event has; an attribute that it does not have is no amount to begin from."""
+        found = ((path, _find(self._event.typed, path)) for path in self._numbers)
+        return {path: amount for path, amount in found if amount is not None}
+
+    def takes(self, path: Path, amount: Amount) -> bool:
+        """Whether its action's schema takes the event with this amount."""
+        return self._numbers[path].takes(amount) or self.put(path, amount) is not None
 
     def put(self, path: Path, amount: Amount) -> Event | None:
         """The event with this amount; None where its action's schema refuses that."""
@@ -79,6 +71,13 @@ class Amounts:
         except Unreadable:
             return None
         return event.change(attributes, typed)
+
+
+def _find(typed: Mapping[str, object], path: Path) -> Amount | None:
+    found: object = typed
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int | float) else None
 
 
 def _put(attributes: Mapping[str, object], path: Path, amount: Amount) -> dict[str, object]:
@@ -103,7 +102,7 @@ def find_near_misses(
     `mine` are of the user's cohorts those campaigns are for; `user` is None where the attributes can't be read. Of a campaign it is
     what is nearest by its part of what is needed.
     """
-    lacking = index.list_near(open_set, mine, event.typed, user, cohorts, read_amounts(event))
+    lacking = index.list_near(open_set, mine, event.typed, user, cohorts, amounts.read())
     if user is None:
         lacking = [each for each in lacking if not each[0].uses_user]
     simple = [
@@ -116,7 +115,7 @@ def find_near_misses(
     found = []
     for trigger, nears, sure in simple:
         for near in nears:
-            if miss := _try(amounts, trigger, near, user or {}, cohorts, sure=sure):
+            if miss := _try(amounts, event, trigger, near, user or {}, cohorts, sure=sure):
                 found.append(miss)
                 break
     return found
@@ -129,6 +128,7 @@ def _may_earn(event: Event, trigger: Trigger, met: Set[str]) -> bool:
 
 def _try(
     amounts: Amounts,
+    event: Event,
     trigger: Trigger,
     near: Near,
     user: Mapping[str, object],
@@ -137,32 +137,30 @@ def _try(
     sure: bool,
 ) -> NearMiss | None:
     """The near miss, if the rule holds with what is needed, and does not with one unit less, and its rewards have a value."""
-    event = amounts.put(near.path, near.need)
-    if event is None:
+    version = trigger.campaign_version
+    if not amounts.takes(near.path, near.need):
+        return None
+    if sure and not reads_attributes(event, version):
+        return _price(event, version, near, user, cohorts)
+    more = amounts.put(near.path, near.need)
+    if more is None:
         return None
     if not sure:
         less = amounts.put(near.path, near.less) if near.less > near.have else None  # at `have` it does not hold
-        if not holds(trigger, event, user, cohorts) or (less and holds(trigger, less, user, cohorts)):
+        if not holds(trigger, more, user, cohorts) or (less and holds(trigger, less, user, cohorts)):
             return None
-    return build_near_miss(event, trigger.campaign_version, near, user, cohorts)
+    return _price(more, version, near, user, cohorts)
 
 
-def build_near_miss(
-    event: Event,
-    campaign_version: CampaignVersion,
-    near: Near,
-    user: Mapping[str, object],
-    cohorts: frozenset[str],
+def _price(
+    event: Event, version: CampaignVersion, near: Near, user: Mapping[str, object], cohorts: frozenset[str]
 ) -> NearMiss | None:
-    """What the campaign would give for the event that has what is needed; None where that is nothing."""
-    worth = value_rewards(event, campaign_version, user, cohorts)
-    if worth.refused:
-        return None
+    """What the campaign would give for the event; None where that is nothing."""
     try:
-        charges = list_charges(event, campaign_version, worth.values, user, cohorts)
+        found = price(event, version, user, cohorts)
     except RuleError:
         return None
-    return NearMiss(campaign_version, near, event, worth.values, charges)
+    return None if found.refused else NearMiss(version, near, found.values, found.charges)
 
 
 def holds(trigger: Trigger, event: Event, user: Mapping[str, object], cohorts: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fillip.core.event import Event
-from fillip.core.limit import Counter, CounterKey, Limit
+from fillip.core.limit import Counter, CounterKey
 from fillip.core.ports import Caller, StoredUser
 from fillip.core.quest.batch import QuestKey
 from fillip.core.quest.instance import Instance
@@ -21,6 +21,20 @@ from fillip.manage.store.postgres import Connection
 from fillip.rows.limit.postgres import know_parts
 from fillip.rows.quest.postgres import read_instance
 
+_INSTANCE = (
+    *(
+        "campaign_id",
+        "instance_key",
+        "occurrence",
+        "campaign_version",
+        "state",
+        "started_at",
+        "ends_at",
+        "start_event_key",
+    ),
+    *("start_event_id", "start_event_source", "start_offset", "steps", "start_attributes", "completed_by", "route"),
+)
+"""The columns of an instance, as read_user.sql has them."""
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
 
@@ -36,13 +50,15 @@ async def read_user(
     connection: Connection, caller: Caller, user_id: str, *, with_cohorts: bool, with_quests: bool
 ) -> UserFacts:
     """What is known of a user; of one that nobody knows, nothing."""
-    driver, named = DriverConnection(connection), (caller.tenant_id, user_id)
-    rows = await driver.fetch(_SQL["find_user"], *named)
-    stored = StoredUser(**rows[0]) if rows else None
     cohorts = await list_cohorts(connection, caller, user_id) if with_cohorts else frozenset()
+    asked = caller.tenant_id, user_id, with_quests
+    (row,) = await DriverConnection(connection).fetch(_SQL["read_user"], *asked)
+    known = row["revision"] is not None
+    stored = StoredUser(row["revision"], row["attributes"], row["time_zone"]) if known else None
     instances: dict[str, list[Instance]] = {}
-    for row in await driver.fetch(_SQL["list_open"], *named) if with_quests else ():
-        instances.setdefault(row["campaign_id"], []).append(read_instance(row))
+    for found in row["instances"]:
+        instance = dict(zip(_INSTANCE, found, strict=True))
+        instances.setdefault(instance["campaign_id"], []).append(read_instance(instance))
     return UserFacts(stored, cohorts, instances)
 
 
@@ -55,21 +71,19 @@ async def read_ledger(connection: Connection, caller: Caller, user_id: str, need
     return LedgerState(counters, codes, badges, instances)
 
 
-async def read_used(
-    connection: Connection, caller: Caller, event: Event, limits: Sequence[Limit]
-) -> dict[CounterKey, Counter]:
-    """Of the counters without a key that the event's user has in these limits those that were used, in the windows of its time."""
-    asked = [limit for limit in limits if not limit.key]
-    given = [limit.limit_id for limit in asked], event.user_id, list_windows(event, asked)
-    rows = await DriverConnection(connection).fetch(_SQL["read_used"], caller.tenant_id, *given) if asked else ()
+async def read_used(connection: Connection, caller: Caller, event: Event) -> dict[CounterKey, Counter]:
+    """Of the counters without a key that limits have for the event's user those that were used, in the windows of its time."""
+    limits = event.book.standing_limits
+    if not limits:
+        return {}
+    given = list(limits), event.user_id, list_windows(event)
     used = {
         CounterKey(caller.tenant_id, row["limit_id"], row["user_id"], "", row["window_start"]): Counter(
             row["used"], row["version"]
         )
-        for row in rows
+        for row in await DriverConnection(connection).fetch(_SQL["read_used"], caller.tenant_id, *given)
     }
-    ids = {key.limit_id for key in used}
-    charges = charge_standing(event, (limit for limit in asked if limit.limit_id in ids))
+    charges = charge_standing(event, (limits[limit_id] for limit_id in {key.limit_id for key in used}))
     counters = {charge.counter: used[charge.counter] for charge in charges if charge.counter in used}
     if frames := {frame for charge in charges if charge.counter in counters for frame in charge.frames}:
         await know_parts(DriverConnection(connection), counters, frames)

@@ -40,15 +40,13 @@ class Rooms:
         )
 
     def list_short(self) -> set[str]:
-        """Those that may have no room for a grant: of those that count grants only the full ones."""
-        asked = (each for each in self._limits.values() if not each.key)
-        return {
-            each.limit_id
-            for each in asked
-            if each.measure != "count"
-            or each.pool
-            or (each.limit_id in self._used and (use := self._find(each)) and use.used_before >= use.cap)
-        }
+        """Those that may have no room for the least that some campaign could grant."""
+        book = self._event.book
+        used = (self._limits[limit_id] for limit_id in self._used if limit_id in self._limits)
+        asked = ((each, use) for each in used if (use := self._find(each)))
+        return {each.limit_id for each, use in asked if use.used_before + book.find_most(each) > each.cap} | (
+            book.narrow_limits - self._used
+        )
 
     def tell(self, campaign_version: CampaignVersion) -> list[LimitLeft]:
         """Those that a grant of the campaign falls under."""
@@ -79,9 +77,9 @@ def charge_standing(event: Event, limits: Iterable[Limit]) -> list[LimitCharge]:
     return [charge_counter(event, limit, key="", amount=0) for limit in limits if not limit.key]
 
 
-def list_windows(event: Event, limits: Collection[Limit]) -> list[date]:
-    """The days on which windows of these limits began that hold the event."""
-    kinds = {(limit.span, limit.zone, limit.week_starts_on) for limit in limits}
+def list_windows(event: Event) -> list[date]:
+    """The days on which windows of limits without a key began that hold the event."""
+    kinds = event.book.standing_windows
     return sorted({start_window(span, event.find_day(zone), first) for span, zone, first in kinds})
 
 
@@ -109,16 +107,6 @@ def is_open(event: Event, campaign_version: CampaignVersion, cohorts: frozenset[
     if campaign.schedule.refuse(event.occurred_at, event.book.tenant.time_zone):
         return False
     return not is_barred(event, campaign_version)
-
-
-def list_open(event: Event, cohorts: frozenset[str]) -> list[CampaignVersion]:
-    """Those of all campaigns that `is_open` lets the user take part in, the most worth first."""
-    at = event.occurred_at
-    if event.held_out:
-        return []
-    return [
-        each for each, first, last in event.book.times_by_worth if first <= at <= last or is_open(event, each, cohorts)
-    ]
 
 
 def list_standing(

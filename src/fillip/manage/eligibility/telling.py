@@ -1,15 +1,19 @@
 """Tells what a user can earn: what is read of the ledger, in turns with what is computed beside the event loop; nothing is written."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fillip.core.event import Event
+from fillip.core.limit import Limit
 from fillip.core.ports import MeetEvent
 from fillip.manage.eligibility import postgres
+from fillip.manage.eligibility.ledger import LedgerState
 from fillip.manage.eligibility.standing import Rooms, charge_standing, list_limits
 from fillip.manage.eligibility.told import Standing, tell_all
-from fillip.manage.eligibility.trial import begin, try_amounts, weigh_misses
+from fillip.manage.eligibility.trial import Begun, Weighed, begin, try_amounts, weigh_misses
 from fillip.manage.merge.postgres import share_user
 from fillip.manage.request.route import UnitOfWork
 
@@ -32,26 +36,49 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
         for limit in list_limits(event, book.campaign_versions[quest_id])
     }
     standing = charge_standing(event, standing_limits.values())
-    needed = replace(begun.needed, charges=[*begun.needed.charges, *standing])
-    ledger = await postgres.read_ledger(work.connection, work.caller, event.user_id, needed)
-    weighed = await work.compute(weigh_misses, begun, user.stored, user.cohorts, meet, ledger, now)
-    misses = list(weighed.sure)
-    if weighed.tried:
-        more = await postgres.read_ledger(work.connection, work.caller, event.user_id, weighed.needed)
-        misses += await work.compute(try_amounts, weighed, ledger.join(more), now)
+    begun = replace(begun, needed=replace(begun.needed, charges=[*begun.needed.charges, *standing]))
+    ledger = await postgres.read_ledger(work.connection, work.caller, event.user_id, begun.needed)
+    asked = _Asked(begun, user, standing_limits, meet, now, most)
+    weighed = await work.compute(_weigh, asked, ledger)
+    if isinstance(weighed, bytes):
+        return weighed
+    more = await postgres.read_ledger(work.connection, work.caller, event.user_id, weighed.needed)
+    return await work.compute(_tell_weighed, asked, ledger.join(more), weighed)
+
+
+class _Asked(Struct, frozen=True):
+    """An event that was not sent, with what is known of its user, and how it is to be told; `limits` are those of quests that are open."""
+
+    begun: Begun
+    user: postgres.UserFacts
+    limits: Mapping[str, Limit]
+    meet: MeetEvent
+    now: datetime
+    most: int
+
+
+def _weigh(asked: _Asked, ledger: LedgerState) -> Weighed | bytes:
+    """The answer; what it is weighed to so far, where more of the ledger has to be known."""
+    user = asked.user
+    weighed = weigh_misses(asked.begun, user.stored, user.cohorts, asked.meet, ledger, asked.now)
+    return weighed if weighed.needed.asks else _tell_weighed(asked, ledger, weighed)
+
+
+def _tell_weighed(asked: _Asked, ledger: LedgerState, weighed: Weighed) -> bytes:
+    begun, user = asked.begun, asked.user
     known = Standing(
-        event=event,
+        event=begun.event,
         is_event=True,
         user=begun.user or {},
         user_revision=user.stored.revision if user.stored else None,
         cohorts=user.cohorts,
         instances=user.instances,
-        rooms=Rooms(event, standing_limits, ledger.counters),
+        rooms=Rooms(begun.event, asked.limits, ledger.counters),
         counters=ledger.counters,
         paper=weighed.paper,
-        misses=misses,
+        misses=[*weighed.sure, *try_amounts(weighed, ledger, asked.now)],
     )
-    return await work.compute(tell_all, known, now, most)
+    return tell_all(known, asked.now, asked.most)
 
 
 async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, most: int) -> bytes:
@@ -62,7 +89,7 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
         work.connection, work.caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
     )
     instant = _place(instant, user)
-    counters = await postgres.read_used(work.connection, work.caller, instant, list(book.limits.values()))
+    counters = await postgres.read_used(work.connection, work.caller, instant)
     known = Standing(
         event=instant,
         is_event=False,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
+from itertools import islice
 
 from msgspec import Struct
 
@@ -30,8 +31,8 @@ from fillip.manage.eligibility.standing import (
     Rooms,
     describe_bar,
     describe_fresh,
+    is_open,
     list_missing,
-    list_open,
     list_standing,
     tell_use,
 )
@@ -86,12 +87,10 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
         setattr(counts, entry.outcome, getattr(counts, entry.outcome) + 1)
     told = {entry.campaign_version.campaign_id for entry in entries}
     if not standing.is_event:
-        open_now = _list_open(standing, told)
-        counts.open = len(open_now)
-        told.update(each.campaign_id for each in open_now)
-        entered = (_enter(standing, "open", each) for each in _choose(open_now, most))
-        entries += sorted(entered, key=lambda entry: entry.place)
-    counts.not_earned = len(book.campaign_versions) - len(told)
+        counts.open, open_now = _list_open(standing, told, most)
+        entries += sorted((_enter(standing, "open", each) for each in open_now), key=lambda entry: entry.place)
+    counts.not_earned = len(book.campaign_versions) - len(told) - counts.open
+    told.update(entry.campaign_version.campaign_id for entry in entries)
     page = [_tell(standing, entry, now) for entry in entries[:most]]
     denied = _list_settled(standing)
     for version in book.by_worth if len(page) < most else ():
@@ -129,7 +128,7 @@ def _list_entries(standing: Standing) -> Iterator[_Entry]:
     for miss in standing.misses:
         version = miss.campaign_version
         told.add(version.campaign_id)
-        rewards = version.campaign.list_rewards(miss.event.find_variant(version))
+        rewards = version.campaign.list_rewards(event.find_variant(version))
         of_miss = [(reward, miss.values[index]) for index, reward in rewards.items()]
         yield _Entry("nearly", version, weigh_rewards(of_miss), of_miss, distance=miss.near.distance, miss=miss)
     for campaign_id, instances in _list_moved(standing).items():
@@ -141,15 +140,30 @@ def _list_entries(standing: Standing) -> Iterator[_Entry]:
             yield _enter(standing, "open_quest", found, instances=open_now)
 
 
-def _list_open(standing: Standing, told: Set[str]) -> list[CampaignVersion]:
-    """Before an event, the other campaigns that the user may take part in, by worth where they have no variants."""
-    rooms, limits = standing.rooms, standing.event.book.limits
-    open_now = [each for each in list_open(standing.event, standing.cohorts) if each.campaign_id not in told]
+def _list_open(standing: Standing, told: Set[str], most: int) -> tuple[int, list[CampaignVersion]]:
+    """Before an event, how many other campaigns the user may take part in, and those among which the first `most` are.
+
+    Of those open to all only the ones that were told, or fall under a limit that may be short, are looked at one by one.
+    """
+    event, rooms, limits = standing.event, standing.rooms, standing.event.book.limits
+    if event.held_out:
+        return 0, []
     short = rooms.list_short()
     named = {limits[limit_id].campaign_id for limit_id in short}
-    if None in named:
-        return [each for each in open_now if rooms.let(each, short)]
-    return [each for each in open_now if each.campaign_id not in named or rooms.let(each, short)]
+    of_all = None in named
+
+    def is_left(version: CampaignVersion) -> bool:
+        if version.campaign_id in told:
+            return False
+        return not (of_all or version.campaign_id in named) or rooms.let(version, short)
+
+    open_campaigns = event.book.open_campaigns
+    some = [each for each in open_campaigns.others if is_open(event, each, standing.cohorts) and is_left(each)]
+    lasting = open_campaigns.find(event.occurred_at)
+    looked_at = lasting if of_all else lasting.keys() & (told | named)
+    count = len(some) + len(lasting) - sum(not is_left(lasting[campaign_id]) for campaign_id in looked_at)
+    first = islice((each for each in lasting.values() if is_left(each)), most)
+    return count, [*first, *_choose(some, most)]
 
 
 def _choose(versions: Sequence[CampaignVersion], most: int) -> list[CampaignVersion]:

@@ -34,9 +34,10 @@ MAX_TRIED, MAX_AGAIN = 64, 150
 
 
 class Begun(Struct, frozen=True):
-    """What an event meets, and what it misses by one amount alone."""
+    """What an event meets, and what it misses by one amount alone; `amounts` make it one with another."""
 
     event: Event
+    amounts: Amounts
     user: Mapping[str, object] | None
     match: Match | None
     misses: Sequence[NearMiss]
@@ -44,7 +45,9 @@ class Begun(Struct, frozen=True):
 
 
 class Weighed(Struct, frozen=True):
-    """What the event comes to on paper; the near misses that are sure; and those that are settled with all else that it would meet then."""
+    """What the event comes to on paper; the near misses that are sure; and those that are settled with all else that it would meet then, for
+    which `needed` has to be known besides.
+    """
 
     paper: Paper
     sure: Sequence[NearMiss]
@@ -55,15 +58,16 @@ class Weighed(Struct, frozen=True):
 
 def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet: MeetEvent) -> Begun:
     """What it would meet of a user with this row in these cohorts, and what it nearly would."""
+    event.keep_prices()
     match, user = meet(event, stored, cohorts), _read_user(event, stored)
     needed = list_needed([match] if match else [])
-    index = event.index
+    index, amounts = event.index, Amounts(event)
     if index is None or is_late(event):
-        return Begun(event, user, match, (), needed)
+        return Begun(event, amounts, user, match, (), needed)
     open_set = index.open_at(event.occurred_at)
     met = {candidate.campaign_version.campaign_id for candidate in match.candidates} if match else set()
     misses = find_near_misses(
-        Amounts(event),
+        amounts,
         event,
         index,
         open_set,
@@ -73,7 +77,7 @@ def begin(event: Event, stored: StoredUser | None, cohorts: frozenset[str], meet
         met,
     )
     charges = [*needed.charges, *(charge for miss in misses for charge in miss.charges)]
-    return Begun(event, user, match, misses, replace(needed, charges=charges))
+    return Begun(event, amounts, user, match, misses, replace(needed, charges=charges))
 
 
 def _read_user(event: Event, stored: StoredUser | None) -> Mapping[str, object] | None:
@@ -94,30 +98,32 @@ def weigh_misses(
     few = len(fitting) + len(paper.settled) < MAX_GRANTS // 2  # so that MAX_GRANTS keeps none from its grant
     all_stack = few and index is not None and index.all_stack
     sure, left = list[NearMiss](), list[NearMiss]()
+    narrowing = Narrowing(begun.event.book, ledger.counters)
     for miss in fitting:
-        (sure if stands_alone(miss, ledger, all_stack=all_stack) else left).append(miss)
+        (sure if all_stack and stands_alone(miss, begun.event, narrowing) else left).append(miss)
     left.sort(key=lambda miss: miss.near.distance)
-    tried = _meet_again(left, stored, cohorts, meet, Narrowing(ledger.counters))
-    return Weighed(paper, sure, left, tried, list_needed(list(tried.values())))
+    tried = _meet_again(left, begun.amounts, stored, cohorts, meet, narrowing)
+    return Weighed(paper, sure, left, tried, list_needed(list(tried.values())).beyond(begun.needed))
 
 
 def _meet_again(
     left: Sequence[NearMiss],
+    amounts: Amounts,
     stored: StoredUser | None,
     cohorts: frozenset[str],
     meet: MeetEvent,
     narrowing: Narrowing,
 ) -> dict[tuple[Path, Amount], Match]:
     """What the event meets with what the nearest of these lack, as far as it bears on them."""
-    events = {(miss.near.path, miss.near.need): miss.event for miss in left}
     lacking: dict[tuple[Path, Amount], set[str]] = {}
     for miss in left:
         lacking.setdefault((miss.near.path, miss.near.need), set()).add(miss.campaign_version.campaign_id)
     tried: dict[tuple[Path, Amount], Match] = {}
     weighed = 0
-    for amount in list(events)[:MAX_TRIED]:
-        if weighed < MAX_AGAIN and (found := meet(events[amount], stored, cohorts)):
-            tried[amount] = narrowing.narrow(found, lacking[amount])
+    for amount, campaign_ids in list(lacking.items())[:MAX_TRIED]:
+        event = amounts.put(*amount) if weighed < MAX_AGAIN else None
+        if event and (found := meet(event, stored, cohorts)):
+            tried[amount] = narrowing.narrow(found, campaign_ids)
             weighed += len(found.candidates)
     return tried
 
