@@ -180,11 +180,23 @@ async def test_before_any_event_it_is_open_to_whom_schedule_cohort_and_limits_le
         "later": "schedule",
         "full": "limits",
     }
+    assert told["full"]["failed"]["message"] == "limit one has 0 of 1 left, this grant needs 1"
+    assert [(each["limit_id"], each["left"]) for each in told["full"]["limits"]] == [("one", 0)]
     bob = await checkout.post("/v1/eligibility", json={"user_id": "bob"})
     assert by_campaign(bob.json())["vips"]["outcome"] == "open"
     cart = {"action": "PURCHASE", "attributes": {"amount_cents": 4280}}
     bob = await checkout.post("/v1/eligibility", json={"user_id": "bob", "event": cart})
     assert by_campaign(bob.json())["vips"]["missing"][0]["missing"] == 720
+
+
+async def test_an_event_without_the_key_of_a_limit_is_told_so(checkout: httpx.AsyncClient) -> None:
+    """It meets the rule all the same; no limit is full."""
+    await launch(checkout, "coupons", BASKET | {"rule": "true"})
+    await cap(
+        checkout, "once", scope="user", measure="count", span="lifetime", cap=1, action="PURCHASE", key="event.coupon"
+    )
+    failed = by_campaign(await ask(checkout, {"amount_cents": 1}))["coupons"]["failed"]
+    assert (failed["check"], failed["reason"]) == ("limits", "key_error")
 
 
 async def test_an_empty_pool_and_a_badge_that_is_held_are_no_grants(checkout: httpx.AsyncClient, plane: Plane) -> None:

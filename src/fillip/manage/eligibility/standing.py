@@ -3,13 +3,16 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 
+from msgspec.structs import replace
+
 from fillip.core.book.book import Book
 from fillip.core.book.version import CampaignVersion
+from fillip.core.campaign.warnings import count_least
 from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.limit import Counter, CounterKey, CounterUse, Limit, LimitCharge, weigh
 from fillip.core.match.candidate import is_barred
-from fillip.core.match.limit_charges import charge_counter, find_counted
+from fillip.core.match.limit_charges import charge_counter
 from fillip.core.quest.instance import Instance
 from fillip.core.quest.step import fresh_steps
 from fillip.core.tenant import start_window
@@ -53,6 +56,11 @@ class Rooms:
         uses = map(self._find, list_limits(self._event, campaign_version))
         return [tell_use(use) for use in uses if use]
 
+    def weigh_least(self, campaign_version: CampaignVersion) -> list[CounterUse]:
+        """The same, by the least that a grant could take."""
+        found = ((limit, self._find(limit)) for limit in list_limits(self._event, campaign_version))
+        return [replace(use, amount=_count_least(self._event, campaign_version, limit)) for limit, use in found if use]
+
     def _find(self, limit: Limit) -> CounterUse | None:
         if limit.key or limit.limit_id not in self._limits:
             return None
@@ -90,13 +98,7 @@ def tell_use(use: CounterUse) -> LimitLeft:
 
 
 def _count_least(event: Event, campaign_version: CampaignVersion, limit: Limit) -> int:
-    rewards = campaign_version.campaign.list_rewards(event.find_variant(campaign_version))
-    counted = find_counted(limit, rewards)
-    if counted is None:
-        return sum(reward.pool == limit.pool for reward in rewards.values()) if limit.pool else 1
-    if limit.over == "partial":
-        return len(counted)
-    return sum(1 if rewards[index].formula else rewards[index].value for index in counted)
+    return count_least(limit, campaign_version.campaign.list_rewards(event.find_variant(campaign_version)))
 
 
 def is_open(event: Event, campaign_version: CampaignVersion, cohorts: frozenset[str]) -> bool:

@@ -13,7 +13,9 @@ from fillip.core.event import Event
 from fillip.core.ledger.settlement import Settled
 from fillip.core.limit import Counter, CounterKey, weigh
 from fillip.core.match.candidate import is_barred
+from fillip.core.match.limit_charges import list_charges
 from fillip.core.quest.instance import Instance
+from fillip.core.rule import RuleError
 from fillip.manage.eligibility.answer import (
     CampaignEligibility,
     CountsAnswer,
@@ -37,8 +39,9 @@ from fillip.manage.eligibility.standing import (
     tell_use,
 )
 from fillip.manage.explain.answer import Check
-from fillip.manage.explain.checks import EventContext, make_checks
+from fillip.manage.explain.checks import EventContext, check_limits, make_checks
 from fillip.manage.explain.explanation import check_decided
+from fillip.manage.explain.wording import tell_key_error
 
 _ORDER: Sequence[EligibilityOutcome] = ("earned", "nearly", "open_quest", "open", "not_earned")
 _OF_EVENTS = ("action", "rule", "time")
@@ -214,13 +217,14 @@ def _tell(standing: Standing, entry: _Entry, now: datetime) -> CampaignEligibili
     if entry.outcome == "open":
         bars = describe_fresh(version)
     missing = list_missing(bars[0]) if bars else []
+    failed = _find_reason(standing, entry, now) if entry.outcome == "not_earned" else None
     limits: list[LimitLeft] = []
     if entry.miss:
         missing = [_describe_missing(entry.miss)]
         limits = [tell_use(use) for use in weigh(entry.miss.charges, standing.counters)[0]]
     elif entry.settled:
         limits = [tell_use(use) for use in entry.settled[0].decision.uses]
-    elif entry.outcome != "not_earned":
+    elif entry.outcome != "not_earned" or (failed and failed.reason == "limit"):
         limits = standing.rooms.tell(version)
     return CampaignEligibility(
         campaign_id=version.campaign_id,
@@ -229,7 +233,7 @@ def _tell(standing: Standing, entry: _Entry, now: datetime) -> CampaignEligibili
         outcome=entry.outcome,
         rewards=[RewardTold(kind=reward.kind, currency=reward.currency, value=value) for reward, value in entry.given],
         missing=missing,
-        failed=_find_reason(standing, entry, now) if entry.outcome == "not_earned" else None,
+        failed=failed,
         quests=bars,
         limits=limits,
         actions=sorted({trigger.expression.action for trigger in version.triggers}),
@@ -254,14 +258,18 @@ def _find_reason(standing: Standing, entry: _Entry, now: datetime) -> ReasonAnsw
         decided = check_decided(context, decision.reason, decision.outranked_by, decision.uses)
         failed = next((each for each in decided if not each.passed), None)
     if failed is None:
-        failed = _find_left(standing, entry)
+        failed = _find_left(standing, entry.campaign_version)
     return ReasonAnswer(check=failed.check, reason=failed.reason, message=failed.message)
 
 
-def _find_left(standing: Standing, entry: _Entry) -> Check:
-    """What else there is: a limit before any event, or a quest in which the event does nothing."""
-    if entry.campaign_version.campaign.quest and standing.is_event:
+def _find_left(standing: Standing, version: CampaignVersion) -> Check:
+    """What else there is: a limit before any event, or one whose key the event does not have; or a quest in which the event does nothing."""
+    if not standing.is_event:
+        return check_limits(standing.rooms.weigh_least(version))
+    if version.campaign.quest:
         return Check(check="quest", passed=False, reason="quest", message="the event moves no instance of the quest on")
-    return Check(
-        check="limits", passed=False, reason="limit", message="a limit that its grants fall under has no room left"
-    )
+    try:
+        list_charges(standing.event, version, version.values, standing.user, standing.cohorts)
+    except RuleError as error:
+        return Check(check="limits", passed=False, reason="key_error", message=tell_key_error(error))
+    return Check(check="limits", passed=False, reason="limit", message="a limit that it falls under has no room left")
