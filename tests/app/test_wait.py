@@ -215,7 +215,7 @@ async def test_while_nobody_decides_the_answer_is_202_with_where_to_look(
 ) -> None:
     async with open_alone(book_shop, database, servers) as (door, _):
         answer = await door.send(write("a b&c"), "?wait=1")
-    see = "/v1/decisions?event_id=a+b%26c&event_source=till"
+    see = "/v1/events/till/a%20b%26c"
     pending = {"event_id": "a b&c", "event_source": SOURCE, "state": "pending", "see": see}
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "events": [pending]})
 

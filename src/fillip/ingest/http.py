@@ -23,7 +23,7 @@ from fillip.http.body import JsonRequest
 from fillip.http.errors import HttpRefused, TooFast
 from fillip.http.problems import answer_refused, answer_retry, find_trace_id
 from fillip.ingest.answer.answer import EventAnswer, EventsAnswer
-from fillip.ingest.answer.receipt import Receipt, point_at
+from fillip.ingest.answer.receipt import Receipt, point_at_story
 from fillip.ingest.answer.wait import Waits
 from fillip.ingest.openapi import EVENTS_OPENAPI
 from fillip.ingest.refused import DoorRefusals
@@ -226,4 +226,4 @@ def _receive(index: int, event: Event, place: Place) -> Receipt:
 
 def _put_off(event: Event) -> EventAnswer:
     """What is told of an event as long as nothing is known of it."""
-    return EventAnswer(event.event_id, event.source, "pending", see=point_at(event.event_id, event.source))
+    return EventAnswer(event.event_id, event.source, "pending", see=point_at_story(event.event_id, event.source))

@@ -29,7 +29,7 @@ from fillip.ingest.answer.answer import (
     StepTold,
     UseTold,
 )
-from fillip.ingest.answer.receipt import Receipt, point_at
+from fillip.ingest.answer.receipt import Receipt, point_at, point_at_story
 from fillip.ingest.answer.wait import End, Ends
 from fillip.rows.columns import to_columns
 from fillip.rows.transient_postgres import TRANSIENT_ERRORS
@@ -163,15 +163,16 @@ def _answer(
     balances: Sequence[BalanceTold],
     quests: Sequence[QuestTold],
 ) -> EventAnswer:
-    first, see = rows[0], point_at(receipt.event_id, receipt.event_source)
+    first = rows[0]
     if first["rejection_id"]:
         rejection = RejectionTold(first["rejection_id"], first["rejected_for"], first["detail"])
         return EventAnswer(receipt.event_id, receipt.event_source, "rejected", rejection=rejection)
     if first["put_off"]:
+        see = point_at_story(receipt.event_id, receipt.event_source)
         return EventAnswer(receipt.event_id, receipt.event_source, "pending", see=see)
     decisions = [_read_decision(row, incentives) for row in rows[:MOST_DECISIONS] if row["decision_id"]]
     reversal = first["reversal_state"] and ReversalTold(first["reversal_state"], first["reversal_reason"])
-    more = see if len(rows) > MOST_DECISIONS else None
+    more = point_at(receipt.event_id, receipt.event_source) if len(rows) > MOST_DECISIONS else None
     return EventAnswer(
         receipt.event_id, receipt.event_source, "decided", decisions, balances, quests, reversal or None, see=more
     )
