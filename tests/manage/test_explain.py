@@ -328,7 +328,7 @@ async def test_an_event_is_tried_at_another_instant(acme: AsyncClient, database:
     found = await attempt(acme, BIG | {"at": soon.isoformat()})
     assert (found["outcome"], found["reason"], found["would"]["outcome"]) == ("no_match", "in_future", "granted")
     assert [each["check"] for each in found["obstacles"]] == ["time"]
-    assert "would earn 100 EUR from 'Big baskets', but the event of" in found["summary"]
+    assert "would earn 100 minor units of EUR as cashback from 'Big baskets', but the event of" in found["summary"]
     after = await attempt(acme, BIG | {"at": (soon + timedelta(days=2)).isoformat()})
     assert (after["reason"], after["would"]["reason"]) == ("ended", "ended")
     # of the past: late when it comes now, and not when it had come then

@@ -93,7 +93,7 @@ async def test_hours_of_the_week_go_by_the_clocks_of_the_tenant(plane: Plane) ->
         assert (await ask(bar, at))[0] == reason, at
     assert (await ask(bar, "2026-10-25T01:30:00Z"))[1] == (
         "the event of Sunday, 2026-10-25 02:30:00 in Europe/Berlin lies outside the campaign's hours:"
-        " it is next open from 2026-10-25 16:00:00 UTC"
+        " it is next open from Sunday, 2026-10-25 17:00:00 on"
     )
 
 

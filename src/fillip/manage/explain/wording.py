@@ -75,14 +75,23 @@ def summarise(user_id: str, name: str, checks: Sequence[Check], outcome: Outcome
 
 def tell_would(user_id: str, name: str, rewards: Sequence[WorthAnswer], obstacles: Sequence[Check]) -> str:
     """What the user would earn, but for the obstacles."""
-    given = [f"{each.value} {each.currency or each.kind}" if each.value else f"a {each.kind}" for each in rewards]
+    given = " and ".join(map(_tell_worth, rewards)) or "nothing"
     why = ", and ".join(each.message for each in obstacles)
-    return f"{user_id} would earn {' and '.join(given) or 'nothing'} from '{name}', but {why}."
+    return f"{user_id} would earn {given} from '{name}', but {why}."
 
 
 def tell_ahead(at: datetime) -> str:
     """That a trial is of an instant that has not come."""
     return f"the event of {_show(at)} lies in the future"
+
+
+def _tell_worth(reward: WorthAnswer) -> str:
+    """Money by its unit: 500 of it read as 500 EUR would be a hundred times too much."""
+    traits = KINDS[reward.kind]
+    if not reward.value or not traits.list_currencies:
+        return f"a {reward.kind}"
+    unit = reward.currency if traits.wallet else f"minor units of {reward.currency} as {reward.kind}"
+    return f"{reward.value} {unit}"
 
 
 def _find_cut(checks: Sequence[Check]) -> str | None:
@@ -116,8 +125,9 @@ def tell_schedule(schedule: Schedule, at: datetime, reason: ScheduleReason | Non
     if reason == "ended":
         return f"the event of {_show(at)} comes after the campaign's end on {_show(schedule.ends_at)}"
     if reason == "outside_hours":
-        local, opens_at = at.astimezone(ZoneInfo(time_zone)), schedule.find_next(at, time_zone)
-        opens = f"it is next open from {_show(opens_at)}" if opens_at else "it is not open again"
+        zone, opens_at = ZoneInfo(time_zone), schedule.find_next(at, time_zone)
+        local = at.astimezone(zone)
+        opens = f"it is next open from {opens_at.astimezone(zone):%A, %F %T} on" if opens_at else "it is not open again"
         return f"the event of {local:%A, %F %T} in {time_zone} lies outside the campaign's hours: {opens}"
     return f"the event of {_show(at)} lies in the campaign's schedule"
 
