@@ -103,6 +103,8 @@ def _explain_undecodable(value: bytes, error: Exception) -> Unreadable:
         fault = explain_broken(value, broken)
         return Unreadable("undecodable", fault.message, at=fault.at or None)
     fault = read_fault(error)
+    if fault.at == "/specversion":
+        return Unreadable("not_an_event", 'must be "1.0", the version of CloudEvents', at=fault.at)
     return Unreadable("not_an_event", fault.message, at=fault.at or None)
 
 

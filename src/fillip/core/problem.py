@@ -12,6 +12,9 @@ MEDIA_TYPE = "application/problem+json"
 _NAMES = re.compile(r"[^.\[\]`]+")
 """The names and positions in a place as msgspec writes it: .lines[0].amount, with a ` behind it."""
 
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+"""What msgspec says of a field without its place: that of the object."""
+
 
 class Fault(Struct, frozen=True):
     """One thing that is wrong, and where: a JSON pointer into the body, `line:column`, or a parameter's name."""
@@ -48,7 +51,11 @@ def encode_problem(problem: Problem) -> bytes:
 def read_fault(error: Exception) -> Fault:
     """What msgspec's ValidationError says, at its JSON pointer; '' where it is about the whole."""
     message, _, place = str(error).partition(" - at `$")
-    return Fault(write_pointer(_NAMES.findall(place)), message)
+    path = _NAMES.findall(place)
+    if field := _FIELD.fullmatch(message):
+        message = "is needed" if field[1] == "missing required" else "unknown field: mind its spelling, or leave it out"
+        path.append(field[2])
+    return Fault(write_pointer(path), message)
 
 
 def write_pointer(path: Iterable[str | int]) -> str:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from msgspec import json
+
 from fillip.core.by_hand import GrantOrder
 from fillip.core.campaign.campaign import CampaignState, Schedule, ScheduleReason
 from fillip.core.campaign.formula import MAX_VALUE
@@ -256,7 +258,7 @@ def _tell_leaf(leaf: LeafAnswer) -> str:
 def _tell_read(name: str, value: Any) -> str:  # noqa: ANN401 - whatever an attribute is
     if name.startswith("lists.") and value:
         return f"version {value['version']} with {value['size']} items"
-    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
+    return "nothing" if value is None else json.format(json.encode(value, enc_hook=str), indent=0).decode()
 
 
 def _tell_move(moved: Transition, newest: int, known: Sequence[Instance]) -> str:
