@@ -113,7 +113,7 @@ async def test_they_can_not_be_changed_apart_from_the_campaign(acme: AsyncClient
     body = {"limit_id": "c.once", "campaign_id": "c"} | {name: value for name, value in ONCE.items() if name != "name"}
     for answer in (
         await acme.delete("/v1/limits/c.once", headers=ANY),
-        await acme.put("/v1/limits/c.once", json=body | {"limit_id": "once", "cap": 5}, headers=ANY),
+        await acme.put("/v1/limits/c.once", json=body | {"cap": 5}, headers=ANY),
     ):
         assert answer.status_code == 409, answer.text
         assert "by PUT /v1/campaigns/c" in answer.text

@@ -58,7 +58,7 @@ async def test_lists_by_time_are_narrowed_to_a_period(acme: AsyncClient, databas
     assert await list_between(**{"from": decided[1]}) == ["e3", "e2"], "from then on"
     assert await list_between(to=decided[1]) == ["e1"], "and before"
     assert await list_between(**{"from": decided[0], "to": decided[2]}) == ["e2", "e1"]
-    for wrong in ({"from": "yesterday"}, {"since": decided[0]}):
+    for wrong in ({"from": "yesterday"}, {"since": decided[0]}, {"from": decided[1], "to": decided[0]}):
         assert (await acme.get("/v1/decisions", params=wrong)).status_code == 422
 
 

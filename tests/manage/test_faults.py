@@ -21,7 +21,13 @@ async def refuse(client: AsyncClient, definition: dict[str, Any]) -> dict[str, s
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        ({"limit": []}, {"/limit": "unknown field: mind its spelling, or leave it out"}),
+        (
+            {"limit": []},
+            {
+                "/limit": "unknown field; known here: kind, name, rewards, action, rule, quest, schedule, cohorts, priority, stackable, "
+                "exclusive, give_back, variants, codes, limits"
+            },
+        ),
         ({"name": None}, {"/name": "must be a text, in quotes"}),
         ({"rewards": {}}, {"/rewards": "must be a list"}),
         ({"priority": "1"}, {"/priority": "must be a whole number, without quotes or a point"}),

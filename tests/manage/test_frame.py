@@ -41,6 +41,42 @@ async def test_bad_bodies_are_problems(
     assert problem["trace_id"] == answer.headers["Trace-Id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (
+            "/v1/grants",
+            {"grant_id": "g", "who": 1},
+            {"/who": "grant_id, user_id, campaign_id, reason", "/reason": "needed"},
+        ),
+        ("/v1/users/ada/merges", {"merge_id": "m", "from_user_id": "b"}, {"/from_user_id": "merge_id, from, reason"}),
+        ("/v1/users/ada/merges", {"merge_id": "m", "from": "b", "reason": " "}, {"/reason": "spaces alone"}),
+        ("/v1/limits", [], {"": "must be an object"}),
+        (
+            "/v1/campaigns",
+            {
+                "campaign_id": "Bad",
+                "definition": {"quest": {"instance": {"keys": "x"}}, "schedule": {"starts_at": "soon"}},
+            },
+            {
+                "/campaign_id": "such as spring-cashback",
+                "/definition/quest/instance/keys": "known here: key",
+                "/definition/schedule/starts_at": "or a date-time such as",
+                "/definition/quest/steps": "needed",
+            },
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_told_where_it_stands_and_what_would_be_right(
+    acme: AsyncClient, path: str, body: object, told: dict[str, str]
+) -> None:
+    answer = await acme.post(path, json=body)
+    faults = {fault["at"]: fault["message"] for fault in answer.json()["errors"]}
+    assert answer.status_code == 422 and faults.keys() >= told.keys()
+    assert {at: words for at, words in told.items() if words not in faults[at]} == {}
+    assert not [message for message in faults.values() if message.startswith("Value error")]
+
+
 async def test_addresses_that_are_not_there_are_problems(acme: AsyncClient) -> None:
     for method, path, status in (
         ("GET", "/v1/nothing", 404),

@@ -64,6 +64,8 @@ async def test_a_gift_is_given_once_and_no_more_than_is_there(acme: AsyncClient)
     assert sorted(answers) == [(200, "")] * 5 + [(201, "")]
     assert await send(acme, 21) == (409, "conflict")
     assert await send(acme, 20, to="eve") == (409, "conflict")
+    again = await acme.post(f"{PURSE}/gifts", json={"gift_id": "g1", "to_user_id": "eve", "amount": 20})
+    assert again.json()["errors"][0]["at"] == "/gift_id" and "of 20 to 'bob'" in again.text
     assert await send(acme, 31, "g2") == (409, "not-enough-points")
     assert await send(acme, 5, "g2", to="ada") == (422, "invalid")
     assert await send(acme, 5, "g2", purse="/v1/users/nobody/wallets/POINTS") == (404, "not-found")

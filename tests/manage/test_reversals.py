@@ -140,6 +140,7 @@ async def test_reversals_of_one_id_from_two_sources_are_told_apart(acme: httpx.A
         ({"amount": 1, "lines": [{"line": "a", "amount": 1}], "of": 5}, "/lines"),
         ({"lines": [{"line": "a", "amount": 1}, {"line": "a", "amount": 1}], "of": 5}, "/lines"),
         ({"lines": [{"line": "a", "amount": 3}, {"line": "b", "amount": 3}], "of": 5}, "/of"),
+        ({"lines": []}, "/lines"),
         ({"share": 0.5}, "/share"),
     ],
 )

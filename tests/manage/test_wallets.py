@@ -224,6 +224,8 @@ async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme
     for wrong in (
         {"amount": 0},
         {"reason": ""},
+        {"reason": " "},
+        {"adjustment_id": "a3", "amount": -1, "expires_at": in_(1)},
         {"adjustment_id": "a3", "amount": 1, "expires_at": in_(-1)},
         {"adjustment_id": "a3", "amount": -1, "expires_at": in_(1)},
         {"amount": 1.5},
@@ -231,6 +233,9 @@ async def test_an_adjustment_takes_no_more_than_is_there_and_needs_a_reason(acme
     ):
         assert (await acme.post(path, json=body | wrong)).status_code == 422, wrong
     assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=body | {"amount": 1})).status_code == 404
+    await give(acme, 8, "a4", expires_at="2036-12-31")
+    [lot] = (await acme.get(f"{PURSE}/lots")).json()["items"]
+    assert lot["expires_at"] == "2036-12-31T23:00:00Z", "with the end of the day, in Berlin"
 
 
 async def test_points_by_hand_that_are_good_until_a_day_expire_with_its_end(acme: AsyncClient) -> None:

@@ -69,6 +69,12 @@ def _want_zone(name: str) -> str:
     raise ValueError("not an IANA time zone such as Europe/Berlin")
 
 
+def _want_words(text: str) -> str:
+    if text.isspace():
+        raise ValueError("says nothing: it has spaces alone")
+    return text
+
+
 def _bound_payload(value: dict[str, Any]) -> dict[str, Any]:
     if len(msgspec.json.encode(value)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes as JSON")
@@ -110,4 +116,6 @@ Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?$", 
 Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(bound_time)]
 Day = Annotated[date, BeforeValidator(_read_day)]
 InstantOrDay = Annotated[AwareDatetime | date, BeforeValidator(_read_instant_or_day)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["goodwill"]), AfterValidator(_want_words)]
+"""Why somebody did something by hand."""
 Payload = Annotated[dict[str, Any], AfterValidator(_bound_payload)]

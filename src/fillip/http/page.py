@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from msgspec.structs import replace
 from pydantic import BaseModel
 
+from fillip.http.errors import Invalid
 from fillip.http.fields import Instant
 from fillip.http.paging import Paging
 
@@ -66,7 +67,9 @@ def read_timed_paging(
     ] = None,
     until: Annotated[Instant | None, Query(alias="to", description="And before this one")] = None,
 ) -> Paging:
-    """What a request for a list by time asks for."""
+    """What a request for a list by time asks for; raises Invalid for a period that is none."""
+    if since is not None and until is not None and since >= until:
+        raise Invalid("must lie behind `from`", at="to")
     return replace(paging, since=since, until=until)
 
 

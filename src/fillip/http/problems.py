@@ -73,8 +73,12 @@ def list_causes(error: BaseException) -> list[str]:
 
 def answer_http(request: Request, error: HTTPException) -> Response:
     """The response for what the router refuses: an address that is none, a method that it does not take."""
-    kind = _KINDS.get(error.status_code, "refused")
-    return answer_problem(request, error.status_code, kind, str(error.detail), headers=error.headers)
+    kind, detail = _KINDS.get(error.status_code, "refused"), str(error.detail)
+    if error.status_code == 404:
+        detail = "there is nothing at this address: /openapi.json has all that there are"
+    elif error.status_code == 405:
+        detail = f"this address takes {(error.headers or {}).get('Allow', 'other methods')}"
+    return answer_problem(request, error.status_code, kind, detail, headers=error.headers)
 
 
 HANDLERS: dict[Any, Any] = {Refused: answer_refused, Retry: answer_retry, HTTPException: answer_http}

@@ -58,10 +58,10 @@ async def give_points(
             raise NotFound(f"user '{user_id}' has no wallet of {currency}")
         if before := await find_transfer(work.connection, work.caller, transfer_id):
             others = await find_others(work.connection, work.caller, [before])
-            if before.amount != body.amount or others.get(transfer_id) not in (body.to_user_id, theirs[1]):
-                raise Conflict(
-                    f"gift '{body.gift_id}' was made before, of {before.amount} or to another: give each one an id of its own"
-                )
+            to_user_id = others.get(transfer_id)
+            if before.amount != body.amount or to_user_id not in (body.to_user_id, theirs[1]):
+                made = f"gift '{body.gift_id}' was made before, of {before.amount} to '{to_user_id}'"
+                raise Conflict(f"{made}: give each one an id of its own", at="/gift_id")
             response.status_code = 200
             return _describe(before, body.to_user_id)
         await open_page(work.connection, giver)

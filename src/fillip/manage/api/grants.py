@@ -14,7 +14,7 @@ from fillip.core.ports import Caller
 from fillip.core.problem import Fault
 from fillip.core.rule import RuleError
 from fillip.http.errors import Conflict, Invalid
-from fillip.http.fields import ObjectId, OwnId, Part, UserId, give_examples
+from fillip.http.fields import ObjectId, OwnId, Part, Reason, UserId, give_examples
 from fillip.manage.api.orders import find_launched, place_order
 from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, put_off
 from fillip.manage.campaign.definition import read_definition
@@ -52,7 +52,7 @@ class GrantPart(Part):
     grant_id: OwnId
     user_id: UserId
     campaign_id: ObjectId
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
     values: list[ValuePart] = Field([], max_length=10)
 
 

@@ -70,6 +70,12 @@ class LimitPart(CapPart):
     campaign_id: ObjectId | None = Field(None, description="For the campaign scopes, and only for them")
 
 
+class LimitChange(LimitPart):
+    """A limit as it is, but for its cap."""
+
+    limit_id: str = Field(min_length=1, max_length=96, examples=["once-a-coupon"])
+
+
 class LimitAnswer(BaseModel):
     """A limit; `action` is filled in where it has a key, `currency` where it adds up points or cashback."""
 
@@ -144,7 +150,7 @@ async def read_limit(work: Reading, limit_id: str, response: Response) -> LimitA
 
 @router.put("/{limit_id}")
 async def change_limit(
-    work: Writing, limit_id: str, body: LimitPart, if_match: Match, response: Response
+    work: Writing, limit_id: str, body: LimitChange, if_match: Match, response: Response
 ) -> LimitAnswer:
     """Change the cap. Below what is used already it refuses all further grants and takes nothing back."""
     await hold_limits(work.connection, work.caller)

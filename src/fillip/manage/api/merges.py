@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fillip.http.errors import Invalid
-from fillip.http.fields import OwnId, Part, UserId, give_examples
+from fillip.http.fields import OwnId, Part, Reason, UserId, give_examples
 from fillip.http.page import Page, Pages
 from fillip.manage.merge.in_force_postgres import let_workers_ask, require_asking
 from fillip.manage.merge.postgres import MergeRequest, MergeRow, list_merges, merge_users
@@ -26,7 +26,7 @@ class MergePart(Part):
 
     merge_id: OwnId
     from_user_id: UserId = Field(alias="from")
-    reason: str | None = Field(None, min_length=1, max_length=500)
+    reason: Reason | None = None
 
 
 class Brought(BaseModel):

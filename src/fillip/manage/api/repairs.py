@@ -12,7 +12,7 @@ from fillip.core.ports import Caller
 from fillip.core.repair import REPAIR
 from fillip.core.rule import RuleError
 from fillip.http.errors import Conflict, Invalid, NotFound
-from fillip.http.fields import Day, ObjectId, OwnId, Part, UserId, give_examples
+from fillip.http.fields import Day, ObjectId, OwnId, Part, Reason, UserId, give_examples
 from fillip.http.paging import Paging
 from fillip.manage.api.orders import find_launched, place_order
 from fillip.manage.api.outcomes import OutcomeAnswer, find_outcome, point_at, put_off
@@ -50,7 +50,7 @@ class RepairPart(Part):
     campaign_id: ObjectId
     step: str = Field(min_length=1, max_length=100, examples=["come"])
     day: Day = Field(description="The missed one, in the quest's `zone`; of weeks any day")
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
     instance_key: str = Field("", max_length=400)
     occurrence: int | None = Field(None, ge=1, le=2**31 - 1, strict=True)
 

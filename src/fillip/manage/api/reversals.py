@@ -183,6 +183,8 @@ async def create_reversal(
     422 where the event's source is needed and was not given: several sources have an event of this id (named), or it has
     not come yet. 409 where the same `reversal_id` was asked for before with another body.
     """
+    if "lines" in body.model_fields_set and not body.lines:
+        raise Invalid("has no line: name one, or leave it out, which takes back all that is left", at="/lines")
     data = body.model_dump(exclude={"reversal_id", "user_id", "after"}, exclude_none=True)
     data |= {} if body.after is None else {"after": body.after}  # with its nulls
     try:

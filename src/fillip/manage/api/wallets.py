@@ -17,7 +17,7 @@ from fillip.core.ledger.wallet import Wallet
 from fillip.core.local_day import end_day
 from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.export import CSV_TOO, answer_as_asked
-from fillip.http.fields import Currency, InstantOrDay, OwnId, Part, UserId, give_examples
+from fillip.http.fields import Currency, InstantOrDay, OwnId, Part, Reason, UserId, give_examples
 from fillip.http.page import Page, Pages, TimedPages, answer_page
 from fillip.manage.merge.postgres import find_made, share_purse, share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
@@ -127,10 +127,10 @@ class AdjustmentPart(Part):
 
     adjustment_id: OwnId
     amount: int = Field(ge=-MAX_VALUE, le=MAX_VALUE, strict=True, description="Not 0")
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
     expires_at: InstantOrDay | None = Field(
         None,
-        description="Of added points; a day: with its end in the tenant's zone; null: never",
+        description="Of added points, and only of them; a day: with its end in the tenant's zone; null: never",
         examples=["2026-12-31"],
     )
 

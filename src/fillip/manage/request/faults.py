@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from fillip.core.problem import Fault, write_pointer
+from fillip.manage.request.known_fields import list_known_fields
 
 _WORDS: Mapping[str, str] = {
     "extra_forbidden": "unknown field: mind its spelling, or leave it out",
@@ -40,9 +41,9 @@ PATTERNS: Mapping[str, str] = {
 """What each pattern of a field takes."""
 
 
-def list_faults(error: RequestValidationError) -> list[Fault]:
-    """All that a request was refused for."""
-    found = [_read(each, error.body) for each in error.errors()]
+def list_faults(error: RequestValidationError, body_type: object) -> list[Fault]:
+    """All that a request was refused for; `body_type` is the route's, None where it takes no body."""
+    found = [_read(each, error.body, body_type) for each in error.errors()]
     deeper = {fault.at[: at + 1] for fault, _ in found for at, sign in enumerate(fault.at) if sign == "/"}
     told: dict[str, list[str]] = {}
     faults = []
@@ -54,14 +55,17 @@ def list_faults(error: RequestValidationError) -> list[Fault]:
     return [*faults, *(Fault(at, ", or ".join(messages)) for at, messages in told.items())]
 
 
-def _read(error: Mapping[str, Any], body: object) -> tuple[Fault, bool]:
+def _read(error: Mapping[str, Any], body: object, body_type: object) -> tuple[Fault, bool]:
     """The fault, and whether only one of several things that may stand there says so."""
     where, *rest = error["loc"]
     if where != "body":
         return Fault("/".join(str(part) for part in rest) or str(where), _word(error)), False
     path = list(_follow(rest, body, is_missing=error["type"] == "missing"))
     is_alternative = bool(rest) and (not path or path[-1] != rest[-1])
-    return Fault(write_pointer(path), _word(error)), is_alternative
+    message = _word(error)
+    if error["type"] == "extra_forbidden" and (known := list_known_fields(body_type, rest[:-1])):
+        message = f"unknown field; known here: {', '.join(known)}"
+    return Fault(write_pointer(path), message), is_alternative
 
 
 def _follow(place: Sequence[str | int], value: Any, *, is_missing: bool) -> Iterator[str | int]:  # noqa: ANN401

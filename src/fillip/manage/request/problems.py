@@ -22,7 +22,9 @@ _STATES = {
 
 
 def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
-    return answer_problem(request, 422, "invalid", "the request does not fit: see errors", list_faults(error))
+    field = getattr(request.scope.get("route"), "body_field", None)
+    faults = list_faults(error, field.field_info.annotation if field else None)
+    return answer_problem(request, 422, "invalid", "the request does not fit: see errors", faults)
 
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
