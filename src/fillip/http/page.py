@@ -63,9 +63,16 @@ def read_titled_paging(
 def read_timed_paging(
     paging: Pages,
     since: Annotated[
-        Instant | None, Query(alias="from", description="From this instant on, by the time that orders the list")
+        Instant | None,
+        Query(
+            alias="from",
+            description="From this instant on, by the time that orders the list",
+            examples=["2026-01-01T00:00:00Z"],
+        ),
     ] = None,
-    until: Annotated[Instant | None, Query(alias="to", description="And before this one")] = None,
+    until: Annotated[
+        Instant | None, Query(alias="to", description="And before this one", examples=["2026-02-01T00:00:00Z"])
+    ] = None,
 ) -> Paging:
     """What a request for a list by time asks for; raises Invalid for a period that is none."""
     if since is not None and until is not None and since >= until:
