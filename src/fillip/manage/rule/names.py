@@ -9,11 +9,14 @@ from fillip.core.rule import RuleRefused
 from fillip.core.rule.calendar import read_span
 from fillip.core.rule.tree import Call, Const, Tree, list_reads, walk
 
-_READERS: Mapping[str, tuple[Callable[[str], object], str]] = {
+_Reader = tuple[Callable[[str], object], str]
+"""How a text is read, and how it is written."""
+_ZONE: _Reader = find_zone, "name one of IANA's such as Europe/Berlin, or an offset such as +02:00"
+_READERS: Mapping[str, _Reader] = {
     "string_to_timestamp": (read_instant_ns, 'write "2026-01-31T09:30:00Z"'),
     "string_to_duration": (read_span, 'write "90m", "1h30m" or "36h": there are no days'),
 }
-"""By the conversion of a text, how it is read, and how it is written."""
+"""By the conversion of a text."""
 
 
 class CohortReads(Struct, frozen=True):
@@ -50,8 +53,7 @@ def refuse_broken_literals(tree: Tree) -> None:
         if not isinstance(node, Call):
             continue
         if node.overload.startswith("timestamp_to_") and len(node.args) > 1:
-            read, text = find_zone, node.args[1]
-            cure = "name one of IANA's such as Europe/Berlin, or an offset such as +02:00"
+            (read, cure), text = _ZONE, node.args[1]
         elif node.overload in _READERS:
             (read, cure), text = _READERS[node.overload], node.args[0]
         else:
