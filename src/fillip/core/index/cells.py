@@ -221,6 +221,7 @@ class Cells:
         self._of_cohorts = [dial.turn for key, dial in dials.items() if key.root == "cohorts"]
         inexact = {place for dial in dials.values() for place in dial.inexact}
         self.exact = [row.exact and place not in inexact for place, row in enumerate(rows)]
+        self.least: dict[tuple[str, ...], dict[int, float | None]] = {}  # filled by core.index.near as it is asked
 
     def collect(
         self, found: dict[int, bool], mask: int, event: Value, user: Mapping[str, object] | None, cohorts: Value

@@ -65,11 +65,14 @@ def find_near(
     for path, others in zip(paths, _meet_others([turned[path] for path in paths]), strict=True):
         left = mask & others
         blurred = [place for key, dial in cells.dials.items() if key.path == path for place in dial.inexact]
+        known = cells.least.setdefault(path, {})
         for place in list_bits(
             left & (~turned[path] | set_bits(blurred))
         ):  # what a dial can't tell apart may be missed too
-            need = _find_least(cells.wants[place], path, amounts[path])
-            if need is not None:
+            if place not in known:
+                known[place] = _find_least(cells.wants[place], path)
+            need = known[place]
+            if need is not None and need > amounts[path]:
                 yield cells.slots[place], Near(path, amounts[path], need, cells.exact[place])
 
 
@@ -86,8 +89,8 @@ def _meet_others(masks: Sequence[int]) -> list[int]:
     return others
 
 
-def _find_least(wants: Mapping[Key, Want], path: Path, have: Amount) -> Amount | None:
-    """The least amount above what the event has that these wants take; None where none does, or a named list would have to say so."""
+def _find_least(wants: Mapping[Key, Want], path: Path) -> Amount | None:
+    """The least amount from their lower bound on that these wants take; None where that is none, or a named list would have to say so."""
     mine = [(key, want) for key, want in wants.items() if key.root == "event" and key.path == path]
     low = next((want.low for _, want in mine if isinstance(want, Range)), None)
     if low is None or any(key.look == "listed" for key, _ in mine):
@@ -98,7 +101,7 @@ def _find_least(wants: Mapping[Key, Want], path: Path, have: Amount) -> Amount |
     )
     while least in barred:
         least = _step(least)
-    return least if least > have and all(_takes(key, want, least) for key, want in mine) else None
+    return least if all(_takes(key, want, least) for key, want in mine) else None
 
 
 def _step(amount: Amount) -> Amount:

@@ -1,9 +1,14 @@
-"""What a user can earn, as it is answered: campaigns with what they give, what is missing, or what is in the way."""
+"""What a user can earn, as it is answered: campaigns with what they give, what is missing, or what is in the way.
 
+Plain classes: some 200 are made for an answer, and nobody has to check what we say.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from msgspec import json
+from pydantic import Field, with_config
 
 from fillip.core.campaign.reward import RewardKind
 from fillip.http.fields import give_examples
@@ -12,7 +17,8 @@ from fillip.manage.explain.answer import CheckName, StepAnswer
 EligibilityOutcome = Literal["earned", "nearly", "open_quest", "open", "not_earned"]
 
 
-class CountsAnswer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class CountsAnswer:
     """How many campaigns there are of each outcome, told or not."""
 
     earned: int = 0
@@ -22,7 +28,8 @@ class CountsAnswer(BaseModel):
     not_earned: int = 0
 
 
-class RewardTold(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class RewardTold:
     """A reward; `value` is null where the event tells how much, and none does yet."""
 
     kind: RewardKind
@@ -30,28 +37,33 @@ class RewardTold(BaseModel):
     value: int | None
 
 
-class MissingAnswer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class MissingAnswer:
     """What is missing: of an attribute of the event, or of a step of a quest."""
 
-    attribute: str | None = Field(None, examples=["event.amount_cents"])
+    attribute: Annotated[str | None, Field(examples=["event.amount_cents"])] = None
     step: str | None = None
-    have: float | int = Field(examples=[4280])
-    need: float | int = Field(examples=[5000])
-    missing: float | int = Field(examples=[720])
+    have: Annotated[float | int, Field(examples=[4280])]
+    need: Annotated[float | int, Field(examples=[5000])]
+    missing: Annotated[float | int, Field(examples=[720])]
 
 
-class BarAnswer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class BarAnswer:
     """How far a quest is: of an instance that the user has, or would have after the event, else of one that would begin."""
 
     instance: str | None = None
     campaign_version: int
     started_at: datetime | None = None
     ends_at: datetime | None = None
-    moved: bool = Field(False, description="Whether the event would move it on: the steps are as they would be then")
+    moved: Annotated[
+        bool, Field(description="Whether the event would move it on: the steps are as they would be then")
+    ] = False
     steps: list[StepAnswer]
 
 
-class LimitLeft(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class LimitLeft:
     """How much of a limit's `cap` is left for the user; of one by a key of the event only where that is known."""
 
     limit_id: str
@@ -61,7 +73,8 @@ class LimitLeft(BaseModel):
     resets_at: datetime | None = None
 
 
-class ReasonAnswer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class ReasonAnswer:
     """The first check that does not pass, as an explanation tells it."""
 
     check: CheckName
@@ -69,7 +82,8 @@ class ReasonAnswer(BaseModel):
     message: str
 
 
-class CampaignEligibility(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class CampaignEligibility:
     """One campaign: what it would give, and what is missing, or in the way."""
 
     campaign_id: str
@@ -77,17 +91,17 @@ class CampaignEligibility(BaseModel):
     name: str
     outcome: EligibilityOutcome
     rewards: list[RewardTold]
-    missing: list[MissingAnswer] = []
+    missing: list[MissingAnswer] = field(default_factory=list)
     failed: ReasonAnswer | None = None
-    quests: list[BarAnswer] = []
-    limits: list[LimitLeft] = []
-    actions: list[str] = Field([], description="The actions whose events it looks at")
+    quests: list[BarAnswer] = field(default_factory=list)
+    limits: list[LimitLeft] = field(default_factory=list)
+    actions: Annotated[list[str], Field(description="The actions whose events it looks at")] = field(
+        default_factory=list
+    )
 
 
-class EligibilityAnswer(BaseModel):
-    """What a user can earn now, as everything stands: `campaigns` are the first `limit` of `total`."""
-
-    model_config = give_examples(
+@with_config(
+    give_examples(
         {
             "user_id": "ada",
             "user_revision": 3,
@@ -115,11 +129,26 @@ class EligibilityAnswer(BaseModel):
             ],
         }
     )
+)
+@dataclass(slots=True, kw_only=True)
+class EligibilityAnswer:
+    """What a user can earn now, as everything stands: `campaigns` are the first `limit` of `total`."""
 
     user_id: str
     user_revision: int | None
-    at: datetime = Field(description="When the event happens; without one, the instant of the answer")
+    at: Annotated[datetime, Field(description="When the event happens; without one, the instant of the answer")]
     book_version: int
     total: int
     counts: CountsAnswer
     campaigns: list[CampaignEligibility]
+
+    def encode(self) -> bytes:
+        """The answer as JSON."""
+        return json.encode(self, enc_hook=_encode_step)
+
+
+def _encode_step(value: object) -> object:
+    """What explanations answer too is a model."""
+    if isinstance(value, StepAnswer):
+        return value.model_dump()
+    raise NotImplementedError

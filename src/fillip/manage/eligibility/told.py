@@ -1,5 +1,6 @@
 """Puts the answer together: every campaign counted, the first of them told, by outcome, worth and nearness. Pure."""
 
+from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import islice
@@ -85,9 +86,7 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
     """The answer as JSON, with at most so many campaigns. Those not earned are looked at only as far as they are told."""
     book, event = standing.event.book, standing.event
     entries = sorted(_list_entries(standing), key=lambda entry: entry.place)
-    counts = CountsAnswer()
-    for entry in entries:
-        setattr(counts, entry.outcome, getattr(counts, entry.outcome) + 1)
+    counts = CountsAnswer(**Tally[str](entry.outcome for entry in entries))
     told = {entry.campaign_version.campaign_id for entry in entries}
     if not standing.is_event:
         counts.open, open_now = _list_open(standing, told, most)
@@ -102,19 +101,15 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
             page.append(_tell(standing, entry, now))
             if len(page) == most:
                 break
-    return (
-        EligibilityAnswer(
-            user_id=event.user_id,
-            user_revision=standing.user_revision,
-            at=event.occurred_at,
-            book_version=book.version,
-            total=len(book.campaign_versions),
-            counts=counts,
-            campaigns=page,
-        )
-        .model_dump_json()
-        .encode()
-    )
+    return EligibilityAnswer(
+        user_id=event.user_id,
+        user_revision=standing.user_revision,
+        at=event.occurred_at,
+        book_version=book.version,
+        total=len(book.campaign_versions),
+        counts=counts,
+        campaigns=page,
+    ).encode()
 
 
 def _list_entries(standing: Standing) -> Iterator[_Entry]:
