@@ -68,6 +68,8 @@ class Tills:
     """By (user, badge) the grants of it that stand: more than one where two who had it are one by now."""
     people: People = field(default_factory=People)
     origins: dict[Name, Name] = field(default_factory=dict)  # of grants that a merge has given another name
+    stayed: dict[tuple[Name, int], str] = field(default_factory=dict)
+    """With whom the points of a reward are of which nothing remained when their user was merged, by its first name and index."""
 
     def decide(self, claim: Claim) -> Verdict:
         """Grant if every limit has room for all of it, and take it from all; else take from none."""
@@ -132,6 +134,7 @@ class Tills:
         """What the one has used is added to what the other has, window by window; badges are hers, once, and so are points."""
         user, into = merged.user, merged.into
         points = self._sum_points(user)
+        self._leave_spent(user)
         mine = [counter for counter, used in self.used.items() if counter[1] == user and used]
         for counter in [each for each in self.used if each[1] == user]:
             self.used[_give(counter, into)] += self.used.pop(counter)
@@ -167,6 +170,12 @@ class Tills:
                     taken, _ = reach(claim, reward, self.taken[name])
                     sums[reward.get("currency", "POINTS")] += reward["value"] - taken
         return {currency: amount for currency, amount in sums.items() if amount}
+
+    def _leave_spent(self, user: str) -> None:
+        for name, claim in self.granted.items():
+            for reward in claim.rewards if self.people.find(claim.user) == user else ():
+                if reward["kind"] == "points" and reach(claim, reward, self.taken[name])[0] == reward["value"]:
+                    self.stayed.setdefault((self.origins.get(name, name), reward["index"]), user)
 
     def _find_counter(self, counter: CounterName) -> CounterName:
         """Whose it is by now."""

@@ -69,12 +69,15 @@ def _list_wallets(tills: Tills) -> Standing:
 
 
 def _list_lots(tills: Tills) -> Standing:
-    """Points that came together stay so, whoever's they are by now: what of them is left, and taken, when they can be spent, and expire."""
+    """Points that came together stay so, whoever's they are by now: what of them is left, and taken, when they can be spent, and expire. Those of
+    which nothing remains do not go along with a merge.
+    """
     for name, claim in tills.granted.items():
         for reward in claim.rewards:
             if reward["kind"] == "points":
                 taken, _ = reach(claim, reward, tills.taken[name])
-                whose = tills.people.find(claim.user)
+                first = tills.origins.get(name, name), reward["index"]
+                whose = tills.stayed.get(first, tills.people.find(claim.user))
                 dates = [_count_us(reward["opens"]), _count_us(reward["ends"])]
                 yield ("lot", *name, reward["index"]), [whose, reward["value"] - taken, taken, *dates]
 
