@@ -218,6 +218,21 @@ async def test_merged_users_have_the_level_of_both_and_erased_ones_none(
     assert world.rows("SELECT sum(earned) FROM earned_day WHERE day = '-infinity'") == [(310,)]
 
 
+async def test_a_ladder_that_is_being_deleted_moves_nobody(
+    world: World, falls: PostgresDueLevels, plain_api: AsyncEngine
+) -> None:
+    """Given a ladder that is deleted and not yet removed by the sweep: a return, a merge and a window that is over are told to nobody."""
+    make_ladder(world, "rolling", days=30, clock="live")
+    for name, user, value in (("a", "anon", 150), ("b", "ada", 160), ("c", "bob", 100)):
+        await world.play(world.match(name, user, after=NOW - T0, rewards=points(value), clock="live"))
+    told = world.rows(TOLD)
+    world.owner.execute("UPDATE ladder SET leaving = true, revision = revision + 1")
+    await play(world, world.reversal("r1", "c", "bob"))
+    await merge(plain_api)
+    assert await falls.move_due(NOW + 32 * DAY) == 0
+    assert world.rows(TOLD) == told
+
+
 async def test_rules_read_the_level_that_was_committed_before_the_batch_was_taken(
     world: World, falls: PostgresDueLevels
 ) -> None:

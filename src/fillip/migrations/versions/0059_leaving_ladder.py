@@ -1,0 +1,13 @@
+"""A ladder that is being deleted moves nobody."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0059"
+down_revision = "0046"
+
+
+def upgrade() -> None:
+    """Run the SQL file of this revision."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
