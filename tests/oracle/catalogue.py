@@ -152,11 +152,10 @@ CODED: dict[str, dict[str, Any]] = {
 LEVELED: dict[str, dict[str, Any]] = {
     "earns": _simple("Points by the amount, and miles", rewards=[{"kind": "points", "formula": {"of": "event.amount"}},
         {"kind": "points", "value": 40, "currency": "MILES"}]),
-    "silver": _simple("For silver and above", 'user.level in ["silver", "plus", "gold"]', 30),
+    "silver": _simple("For silver and gold", 'user.level in ["silver", "gold"]', 30),
     "by-level": _simple("More for gold", rewards=[{"kind": "cashback", "currency": "EUR", "formula": {
         "of": 'user.level == "gold" ? event.amount / 5 : event.amount / 10'}}]),
-    "friends": _simple("Points for friends, by another ladder", 'user.status in ["friend", "fan"]', rewards=[
-        {"kind": "points", "value": 15}]),
+    "golden": _simple("Points for gold", 'user.level == "gold"', rewards=[{"kind": "points", "value": 15}]),
     "as-silver": _quest("Two purchases with a level", [BUY | {"rule": 'event.amount >= 100 && user.level in ["silver", "gold"]',
         "count": 2}], repeatable=True),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from tests.oracle.focus import Focus
 from tests.oracle.planting import Fault, Plant, plant_attribute
 
 LEVELS = Focus(
-    ("earns", "silver", "by-level", "friends"),
+    ("earns", "silver", "by-level", "golden"),
     {},
     ("climb", "rank", "pass_time", "pretend", "merge", "take_back", "grant_by_hand", "stall", "wake", "try_out", "launch_past"),
     later=("as-silver", "any"),

@@ -13,14 +13,14 @@ from tests.oracle.focus import narrow
 from tests.oracle.machine import Site
 from tests.oracle.planting import SEARCH
 
-EXAMPLES = 8
+EXAMPLES, STEPS = 8, 25
 NAMED = ("a merge that forgets what was earned", "a level that falls a day late")
 
 
 def test_levels_agree_with_the_model_whoever_posts_and_whenever_time_passes(oracle_site: Site):
     about = {"site": oracle_site, "bites": Counter(), "differences": []}
     machine: type[ClimbingMachine] = type("Climbing", (ClimbingMachine,), about | narrow(LEVELS))
-    run_state_machine_as_test(machine, settings=settings(SEARCH, max_examples=EXAMPLES))
+    run_state_machine_as_test(machine, settings=settings(SEARCH, max_examples=EXAMPLES, stateful_step_count=STEPS))
     assert {what for what, times in machine.bites.items() if times} >= CLIMBING, machine.bites
 
 
