@@ -17,7 +17,7 @@ class Focus:
     """What is launched and what may happen, besides that users do something and workers read it.
 
     All `campaigns` are launched at once; `later` are those that come in shadow, or with a backfill. `limits` has the caps that each may have;
-    `rules` are rules of the machine; `sizes` are of the first workers' batches.
+    `rules` are rules of the machine.
     """
 
     campaigns: tuple[str, ...] = ("any",)
@@ -26,7 +26,6 @@ class Focus:
     clock: str | None = None
     later: tuple[str, ...] = ()
     machine: type[Machine] = Machine
-    sizes: Sequence[int] = SIZES
 
 
 def narrow(focus: Focus) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def narrow(focus: Focus) -> dict[str, Any]:
     @initialize(
         clock=st.just(focus.clock) if focus.clock else st.sampled_from(["live", "history"]),
         limits=st.tuples(*[st.tuples(st.just(name), st.sampled_from(caps)) for name, caps in focus.limits.items()]),
-        size=st.sampled_from(focus.sizes),
+        size=st.sampled_from(SIZES),
     )
     def open_narrow(self: Machine, clock: str, limits: Sequence[tuple[str, int]], size: int) -> None:
         Machine.open(self, clock, set(focus.campaigns), limits, size)
@@ -78,7 +77,7 @@ FOLLOWED = Focus(("pair",), clock="history")
 DAYS_IN_A_ROW = Focus(("streak", "own-streak"), rules=("come_daily",))
 DISTINCT = Focus(("shops",), rules=("take_back_first", "take_back", "mix"))
 MIGRATIONS = Focus(("twice", "ladder", "by-shop"), rules=("redefine", "take_back", "take_back_first"))
-KEPT = Focus(("raced",), rules=("redefine",), clock="history", sizes=(1,))
+KEPT = Focus(("twice",), rules=("return_under_a_kept_version",), clock="history")
 CHANGES = Focus(("any", "big"), rules=("redefine",), clock="live")
 UNDONE = Focus(("twice", "pair", "saved", "ladder"), rules=("take_back", "take_back_first", "mix"))
 PAUSES = Focus(("any", "twice", "pair"), rules=("pause",))
