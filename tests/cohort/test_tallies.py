@@ -160,6 +160,25 @@ async def test_a_reversal_counts_once_the_worker_is_past_it(
     assert members(database) == {"ann": True, "bob": False}
 
 
+async def test_what_comes_under_a_merged_id_is_counted_for_who_that_is_by_now(
+    tallies: PostgresTallies, ledger: Ledger, database: str
+) -> None:
+    """Given two events of hers and one that comes under an id that was merged into her, then these are three, until that one is taken back."""
+    await tallies.claim(TOPIC, 0, 0, "a")
+    await tallies.settle(batch(0, 2), [buy("ann", 1), buy("ann", 2)])
+    ledger.owner.execute(
+        "INSERT INTO user_merge (tenant_id, user_id, merge_id, asked_into, merged_into, moved)"
+        " VALUES ('acme', 'old', 'm', 'ann', 'ann', '{}')"
+    )
+    await tallies.settle(batch(2, 3), [buy("old", 3), buy("bob", 4)])
+    assert members(database) == {"ann": True, "bob": False}
+    ledger.reverse(1, 3, "old")
+    await tallies.settle(batch(3, 4), [see(3, 3)])
+    ledger.settle(4)
+    assert await tallies.reverse() == 1
+    assert members(database) == {"ann": False, "bob": False}
+
+
 async def test_any_order_of_events_and_reversals_ends_as_a_recount_of_what_is_left(
     tallies: PostgresTallies, ledger: Ledger, database: str
 ) -> None:

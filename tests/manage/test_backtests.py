@@ -109,6 +109,19 @@ async def backtest_world(plane: Plane, tmp_path: Path) -> AsyncIterator[World]:
         await serving
 
 
+async def test_of_cohorts_both_ids_of_a_merged_user_are_where_one_is_by_now(
+    backtest_world: World, acme: AsyncClient
+) -> None:
+    await open_shop(acme)
+    await open_cohort(acme, "vip", "anon")
+    await draft(acme, "visits", CASHBACK | {"rule": "true", "cohorts": ["vip"]})
+    await backtest_world.happen(buy("a1", "anon", 100), buy("a2", "ada", 100), buy("g1", "grace", 100))
+    assert (await acme.post("/v1/users/ada/merges", json={"merge_id": "m1", "from": "anon"})).status_code == 201
+    result = (await backtest_world.answer(acme, "visits"))["result"]
+    assert (result["granted"], result["not_met"]) == (2, {"not_in_cohort": 1})
+    assert result["cohorts"] == [{"cohort_id": "vip", "version": 2, "members": 1, "met": 1, "granted": 1}]
+
+
 async def test_a_draft_is_tried_on_the_past(backtest_world: World, acme: AsyncClient) -> None:
     await open_shop(acme)
     await open_cohort(acme, "vip", "ada", "grace", "edsger")

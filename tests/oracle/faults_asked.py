@@ -21,7 +21,15 @@ from fillip.match.resolve import Resolve
 from fillip.rows.wallet import postgres as rows_postgres
 from fillip.settle import postgres, stage
 from fillip.settle.reversal import postgres as reversal_postgres
-from tests.oracle.focus import BY_HAND, BY_HAND_OF_AN_ACTION, MERGED, MERGED_IN_FLIGHT, MERGED_QUESTS, PUBLIC_CODES
+from tests.oracle.focus import (
+    BY_HAND,
+    BY_HAND_OF_AN_ACTION,
+    MERGED,
+    MERGED_IN_FLIGHT,
+    MERGED_LISTS,
+    MERGED_QUESTS,
+    PUBLIC_CODES,
+)
 from tests.oracle.merging import Merging
 from tests.oracle.planting import Fault, Plant, plant_attribute, plant_sql
 from tests.oracle.shop import Shop
@@ -81,6 +89,11 @@ async def _leave_attributes(*said: Any) -> None:
     """Who was merged keeps its attributes."""
 
 
+async def _leave_lists(*said: Any) -> int:
+    """Who was merged stays in the lists of cohorts, and the other is in none by that."""
+    return 0
+
+
 _fingerprint, _list_charges = fingerprint, list_charges
 _MERGED = "coalesce(u.merged_into, d.user_id)"
 FAULTS_ASKED = [
@@ -138,6 +151,7 @@ FAULTS_ASKED = [
         plant_attribute(merges, "_merge_attributes", _leave_attributes),
         MERGED,
     ),
+    Fault("lists that stay with who was merged", plant_attribute(merges, "merge_lists", _leave_lists), MERGED_LISTS),
     Fault("events of who was merged before", plant_attribute(Resolve, "__call__", _keep_users), MERGED),
     Fault(
         "settled under a user who was merged meanwhile",

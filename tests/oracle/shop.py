@@ -192,14 +192,14 @@ class Shop:
         await self._note(limits={limit["limit_id"]: limit})
 
     async def enlist(self, cohort_id: str, members: frozenset[str]) -> None:
-        """Make a cohort of these users."""
+        """Make a cohort of these users, under whatever id: it is of who they are by now."""
         if cohort_id not in self.book.cohorts:
             await self.call("POST", "/v1/cohorts", {"cohort_id": cohort_id, "name": cohort_id})
         csv = "user_id\n" + "".join(f"{member}\n" for member in sorted(members))
         headers = ANY | {"Content-Type": "text/csv"}
         answer = await self.client.put(f"/v1/cohorts/{cohort_id}/members", content=csv, headers=headers)
         assert answer.is_success, answer.text
-        await self._note(cohorts={cohort_id: members})
+        await self._note(cohorts={cohort_id: frozenset(self.people.find(member) for member in members)})
 
     async def fill(self, list_id: str, items: tuple[str, ...]) -> None:
         """Make these the items of a list."""
@@ -225,7 +225,7 @@ class Shop:
             self.pools.add(pool)
 
     async def merge(self, user: str, into: str, merge_id: str) -> Merging:
-        """Make one user another. Its attributes stand; those that it lacks it has of the first."""
+        """Make one user another. Its attributes stand; those that it lacks it has of the first, whose place in lists it takes."""
         refused = await self._list_refused()
         answer = await self.call("POST", f"/v1/users/{into}/merges", {"merge_id": merge_id, "from": user})
         now = self.people.find(into)
@@ -237,7 +237,8 @@ class Shop:
             users[now] = {**gone, **users.get(now, {})}
             zones[now] = zones.get(now) or zone
         self.book = replace(self.book, users=users, zones=zones)
-        await self._note()
+        lists = self.book.cohorts.items()
+        await self._note(cohorts={name: members - {user} | {now} for name, members in lists if user in members})
         return Merging(merge_id, self.tenant_id, user, into, refused)
 
     async def rank(self, currency: str, ladder: Mapping[str, Any] | None) -> None:

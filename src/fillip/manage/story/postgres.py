@@ -23,6 +23,7 @@ from fillip.manage.explain.postgres import (
     read_tenant,
     recall_document,
 )
+from fillip.manage.merge.postgres import share_user
 from fillip.manage.named_list.postgres import read_lists
 from fillip.manage.rejection.postgres import list_rejections
 from fillip.manage.store.keyset import inline_count
@@ -194,17 +195,18 @@ async def load_context(
     recorded: EventDecision | None,
 ) -> EventContext:
     """The event before one campaign, under tenant and schema of a version of the book; `recorded` is a decision that has the user's
-    attributes. Cohorts are those of now.
+    attributes. Cohorts are those of now, and of who the user is by now; attributes that are not recorded, too.
     """
+    now = await share_user(connection, caller, event.user_id)
     document = await recall_document(connection, caller, book_version, "tenant", caller.tenant_id)
     schema = (await recall_document(connection, caller, book_version, "action", event.action))["schema"]
     if recorded is None:
-        seen = select_seen(bindparam("of_tenant", caller.tenant_id), bindparam("of_user", event.user_id))
+        seen = select_seen(bindparam("of_tenant", caller.tenant_id), bindparam("of_user", now))
         row = (await connection.execute(select(seen.c.attributes, seen.c.revision))).one_or_none()
         attributes, revision = (row.attributes, row.revision) if row else ({}, None)
     else:
         attributes, revision = recorded.user_attributes or {}, recorded.user_revision
     user = build_coercer(derive_type(document["user_schema"]))(attributes)
-    cohorts = await list_cohorts(connection, caller, event.user_id)
+    cohorts = await list_cohorts(connection, caller, now)
     context = build_context(caller, read_tenant(document), campaign_version, event, schema, user, cohorts, [])
     return structs.replace(context, user_revision=revision)
