@@ -90,8 +90,9 @@ async def _move(
     connection: Connection, caller: Caller, numbers: dict[str, int], into: str
 ) -> tuple[dict[str, Members], dict[str, Members]]:
     """Who of two users is in which cohort that has a list, and who is once they are one."""
-    columns = (cohort.c.cohort_id, cohort.c.combination, cohort.c.version)
-    rows = (await connection.execute(select(*columns).where(cohort.c.tenant_id == caller.tenant_id))).all()
+    column = cohort.c
+    found = select(column.cohort_id, column.combination, column.version).where(column.tenant_id == caller.tenant_id)
+    rows = (await connection.execute(found)).all()
     mine = {number: await list_cohorts(connection, caller, user_id) for user_id, number in numbers.items()}
     listed = {row.cohort_id: Members([number for number in mine if row.cohort_id in mine[number]]) for row in rows}
     graph = {row.cohort_id: convert(row.combination, Combination) if row.combination else None for row in rows}
@@ -103,10 +104,10 @@ async def _move(
 async def _store(connection: Connection, caller: Caller, changed: dict[str, Members], users: Members) -> None:
     """Store in these cohorts who of the users is in them now, and announce their next versions."""
     mine = {"tenant_id": caller.tenant_id}
-    columns = (cohort.c.cohort_id, cohort.c.content_id, cohort.c.version, cohort.c.size, cohort.c.octets)
-    named = (cohort.c.tenant_id == caller.tenant_id) & cohort.c.cohort_id.in_(changed)
-    locked = select(*columns).where(named).order_by(cohort.c.cohort_id).with_for_update()
-    rows = (await connection.execute(locked)).all()
+    column = cohort.c
+    named = (column.tenant_id == caller.tenant_id) & column.cohort_id.in_(changed)
+    found = select(column.cohort_id, column.content_id, column.version, column.size, column.octets).where(named)
+    rows = (await connection.execute(found.order_by(column.cohort_id).with_for_update())).all()
     asked = {"content_ids": [row.content_id for row in rows], "chunks": list(list_chunks(users))}
     chunks = dict[Any, list[tuple[int, bytes]]]()
     for each in await connection.execute(_CHUNKS, mine | asked):
