@@ -145,8 +145,8 @@ async def test_lots_that_were_used_up_before_are_listed_one_by_one_when_they_are
     assert (await acme.post(f"{ADA}/{PURSE}/spends/s1/refund")).status_code == 201
     listed, cursor = list[Any](), None
     while True:
-        place: dict[str, str] = {"cursor": cursor} if cursor else {}
-        page = (await acme.get(f"{ADA}/{PURSE}/lots", params={"limit": 1} | place)).json()
+        place: dict[str, str | int] = {"limit": 1, **({"cursor": cursor} if cursor else {})}
+        page = (await acme.get(f"{ADA}/{PURSE}/lots", params=place)).json()
         listed += page["items"]
         if not (cursor := page["next_cursor"]):
             break
