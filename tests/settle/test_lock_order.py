@@ -8,7 +8,7 @@ import pytest
 from fillip.core.campaign.reward import Reward
 from fillip.core.match.candidate import Match
 from fillip.settle import Settle
-from fillip.settle.postgres import PostgresLedger, PostgresTransaction
+from fillip.settle.postgres import PostgresLedger
 from fillip.settle.reversal.postgres import PostgresReversals
 from tests.settle.conftest import World
 
@@ -43,9 +43,13 @@ async def overtake(
     await asyncio.gather(one, two)
 
 
-async def test_reversals_lock_all_their_users_before_the_first_shared_counter(
-    world: World, monkeypatch: pytest.MonkeyPatch
-):
+async def wait_for_waiting(world: World, count: int, *tasks: asyncio.Task[None]) -> None:
+    """Until so many sessions wait for a lock, or one of the tasks is done."""
+    while len(world.rows(WAITING)) < count and not any(task.done() for task in tasks):
+        await asyncio.sleep(0.01)
+
+
+async def test_reversals_lock_all_their_users_before_the_first_shared_counter(world: World):
     """One batch holds user u2 and wants the shared counter; the other takes back parts of u1's and then u2's."""
     world.add_limit("budget", 1_000, measure="value", reward_kind="cashback")
     await world.play(world.match("e1", "u1", rewards=REWARDS), world.match("e2", "u2", rewards=REWARDS))
@@ -55,7 +59,15 @@ async def test_reversals_lock_all_their_users_before_the_first_shared_counter(
         world.reversal("r3", "e2", "u2"),
     ]
     grant = world.match("e3", "u2", rewards=REWARDS, partition=1)
-    await overtake(world, monkeypatch, (PostgresTransaction, "lock_counters"), [grant], back)
+    other = Settle(PostgresLedger(world.pool, "other"), lambda *told: None)
+    async with world.pool.acquire() as third, third.transaction():
+        await third.execute("SELECT set_config('app.tenants', 'acme', true)")
+        await third.fetch("SELECT FROM limit_counter FOR UPDATE")
+        one = asyncio.create_task(other(world.batch(grant), [grant]))
+        await wait_for_waiting(world, 1, one)  # it has u2, and waits for the counter
+        two = asyncio.create_task(world.settle(world.batch(*back), back))
+        await wait_for_waiting(world, 2, two)
+    await asyncio.gather(one, two)
     assert world.rows("SELECT used FROM limit_counter") == [(10,)]
     assert world.rows("SELECT user_id, array_agg(seq::int ORDER BY seq) FROM inbox GROUP BY 1 ORDER BY 1") == [
         ("u1", [1, 2, 3, 4, 5, 6]),
@@ -82,3 +94,21 @@ async def test_an_original_that_comes_while_a_second_reversal_is_being_taken_fin
     grant, late = world.match("e1"), world.reversal("r2", "e1", partition=1)
     await overtake(world, monkeypatch, (PostgresReversals, "read_reversed_so_far"), [late], [grant])
     assert world.rows("SELECT reversal_id, state FROM reversal ORDER BY 1") == [("r1", "nothing"), ("r2", "nothing")]
+
+
+async def test_who_needs_stock_and_who_does_not_lock_the_shared_counter_after_the_users_inbox(world: World):
+    world.add_limit("budget", 1_000, measure="value", reward_kind="points")
+    points = Reward("points", 5)
+    await world.play(world.match("e1", "u1", rewards=(points,)))
+    badge = world.match("e2", "u1", rewards=(points, Reward("badge", badge="saver")))
+    plain = world.match("e3", "u1", rewards=(points,), partition=1)
+    other = Settle(PostgresLedger(world.pool, "other"), lambda *told: None)
+    async with world.pool.acquire() as third, third.transaction():
+        await third.execute("SELECT set_config('app.tenants', 'acme', true)")
+        await third.fetch("SELECT FROM wallet FOR UPDATE")
+        one = asyncio.create_task(other(world.batch(badge), [badge]))
+        await wait_for_waiting(world, 1, one)
+        two = asyncio.create_task(world.settle(world.batch(plain), [plain]))
+        await wait_for_waiting(world, 2, two)
+    await asyncio.gather(one, two)
+    assert world.rows("SELECT used FROM limit_counter") == [(15,)]

@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from fillip.core.errors import Busy, Fenced, Retry
 from fillip.core.event import Event
-from fillip.core.ledger.points import WalletKey
-from fillip.core.ledger.settlement import Settled, UserKey
+from fillip.core.ledger.settlement import Settled
 from fillip.core.ledger.stock import BadgeKey, PoolKey
-from fillip.core.ledger.wallet import Wallet
 from fillip.core.limit import Counter, CounterKey, Frame
 from fillip.core.quest.batch import InstancesToLock, QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.rows.columns import list_columns, to_columns
 from fillip.rows.limit.postgres import know_parts, lock_counters, read_counters
+from fillip.settle.locks import LockedRows, RowsToLock
+from fillip.settle.locks_postgres import lock_rows
 from fillip.settle.pace import cut_evenly
 from fillip.settle.pins import Pin
 from fillip.settle.quest import PostgresQuests
@@ -232,14 +232,9 @@ class PostgresTransaction:
         """See LedgerTransaction."""
         await know_parts(self._connection, counters, frames)
 
-    async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
-        """Wallets, locked in the order of their keys, without their lots; a missing one is fresh."""
-        return await self._wallets.lock(keys)
-
-    async def lock_inbox_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
-        """Last inbox number of each user that has one, locked in the order of the users."""
-        rows = await self._connection.fetch(SQL["lock_inbox_heads"], *to_columns(users, 2))
-        return {(tenant, user): last for tenant, user, last in rows}
+    async def lock_rows(self, wanted: RowsToLock) -> LockedRows:
+        """See LedgerTransaction."""
+        return await lock_rows(self._connection, wanted)
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
         """Badges already held."""

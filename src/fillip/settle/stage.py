@@ -33,6 +33,7 @@ from fillip.core.limit import Counter, CounterKey, Frame
 from fillip.core.match.candidate import Match
 from fillip.core.quest.batch import InstanceBatch, InstanceKey, InstancesToLock, QuestKey, list_instances_to_lock
 from fillip.core.quest.instance import Contribution, Instance
+from fillip.settle.locks import LockedRows, RowsToLock
 from fillip.settle.pace import cut_evenly, take_all
 from fillip.settle.pins import Pin, Pins
 from fillip.settle.reversal import (
@@ -125,14 +126,13 @@ class LedgerTransaction(Protocol):
     async def count_open(self, quests: Mapping[QuestKey, datetime]) -> Mapping[QuestKey, int]:
         """How many instances of each are open that end no earlier than the instant given, at most MAX_OPEN; no lock."""
 
+    async def lock_rows(self, wanted: RowsToLock) -> LockedRows:
+        """Counters of users, wallets, inboxes and shared counters, locked in this order until commit or rollback; with them the caps of limits,
+        see `share_limits`.
+        """
+
     async def lock_counters(self, counters: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """Counters, locked until commit or rollback; a missing one is at 0."""
-
-    async def lock_wallets(self, keys: Sequence[WalletKey]) -> dict[WalletKey, Wallet]:
-        """Wallets, locked until commit or rollback, without their lots; a missing one is fresh."""
-
-    async def lock_inbox_heads(self, users: Sequence[UserKey]) -> dict[UserKey, int]:
-        """Last inbox number of each user that has one; their inboxes are locked until commit or rollback."""
 
     async def read_badges(self, badges: Sequence[BadgeKey]) -> Collection[BadgeKey]:
         """Badges already held; stable while the users' inboxes are locked."""
@@ -248,14 +248,15 @@ async def settle_matches(
     """Lock what these events need, of whom none was decided before, and decide them in order; `open_winners` as in decide()."""
     charged = {charge.counter for match in matches for charge in match.charges}
     limits = sorted({(counter.tenant_id, counter.limit_id) for counter in charged})
-    caps = await ledger.share_limits(limits) if limits else {}
     instances = await _lock_instances(ledger, matches)
     requests = await take_all(list_requests(matches, instances), ledger.stay)
     hinted = {t.counter for request in requests for t in request.charges if t.counter in request.match.full}
+    caps = await ledger.share_limits(limits) if hinted else {}
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighing = (((request, refuse_early(request, caps, seen) if seen else None),) for request in requests)
     weighed = await take_all(weighing, ledger.stay)
-    locked = await _lock(ledger, [request for request, refused in weighed if not refused])
+    locked = await _lock(ledger, [request for request, refused in weighed if not refused], [] if caps else limits)
+    caps = caps or locked.caps
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
     decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC), open_winners)
     settled = await take_all(((each,) for each in decided), ledger.stay)
@@ -274,7 +275,7 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     limit_terms = await ledger.reversals.share_limit_terms(limits) if limits else {}
     caps = {limit: terms.cap for limit, terms in limit_terms.items()}
     instances = await _lock_instances(ledger, fresh)
-    locked = await _lock(ledger, requests, found, found.list_credits(limit_terms))
+    locked = await _lock(ledger, requests, [], found, found.list_credits(limit_terms))
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
     reversal_batch = ReversalBatch(
         ledger.reversals,
@@ -314,6 +315,7 @@ class _Locked(Struct, frozen=True):
     wallets: Mapping[WalletKey, Wallet]
     inbox_heads: Mapping[UserKey, int]
     stock: Stock
+    caps: Mapping[tuple[str, str], int]
 
 
 def _sum_up(
@@ -359,12 +361,13 @@ def _sum_up(
 async def _lock(
     ledger: LedgerTransaction,
     requests: Sequence[GrantRequest],
+    limits: Sequence[tuple[str, str]],
     found: ReversalContext = NOTHING,
     credits_: Sequence[CounterCredit] = (),
 ) -> _Locked:
     """User counters, wallets, inbox heads, codes, then the shared counters last: they are hot, so held shortest.
 
-    What is barred or in shadow takes nothing of them.
+    What is barred or in shadow takes nothing of them. `limits` are those whose caps are still to be read.
     """
     requests = [request for request in requests if not request.takes_nothing]
     charges = [charge for request in requests for charge in request.charges]
@@ -373,17 +376,16 @@ async def _lock(
     charged = sorted({each.counter for each in charges} | {each.counter for each in credits_})
     own = [counter for counter in charged if counter.user_id]
     shared = [counter for counter in charged if not counter.user_id]
-    counters = await ledger.lock_counters(own) if own else {}
-    keys = sorted({*list_wallets(requests), *found.wallets})
-    wallets = await ledger.lock_wallets(keys) if keys else {}
     users = sorted({request.user for request in requests} | found.users)
-    inbox_heads = await ledger.lock_inbox_heads(users) if users else {}
     wanted = await take_all(((request.wanted,) for request in requests), ledger.stay)
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
+    last = shared if badges or codes else []  # stock is locked before what is shared
+    keys = sorted({*list_wallets(requests), *found.wallets})
+    pending = RowsToLock(own, keys, users, [] if last else shared, limits)
+    rows = await ledger.lock_rows(pending) if users or keys or charged or limits else LockedRows()
     held = await ledger.read_badges(badges) if badges else ()
     stock = Stock(await ledger.lock_codes(codes) if codes else {}, held)
-    if shared:
-        counters |= await ledger.lock_counters(shared)
+    counters = {**rows.counters, **(await ledger.lock_counters(last) if last else {})}
     if frames:
         await ledger.know_parts(counters, frames)
-    return _Locked(counters, wallets, inbox_heads, stock)
+    return _Locked(counters, rows.wallets, rows.inbox_heads, stock, rows.caps)
