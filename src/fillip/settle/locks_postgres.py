@@ -1,6 +1,7 @@
 """What a batch decides by, locked in one round trip: each one more is waited for by all that are in the batch, and by the batch after it."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from fillip.core.ledger.points import Balance
@@ -13,7 +14,8 @@ from fillip.rows.limit.postgres import SQL as LIMIT_SQL
 from fillip.rows.wallet.postgres import SQL as WALLET_SQL
 from fillip.settle.locks import LockedRows, RowsToLock
 
-_HERE = Path(__file__).parent
+_NAMES = ("lock_rows", "lock_inbox_heads", "share_limits")
+_ROWS, _HEADS, _CAPS = (Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8") for name in _NAMES)
 
 
 async def lock_rows(connection: Connection, wanted: RowsToLock) -> LockedRows:
@@ -28,7 +30,8 @@ async def lock_rows(connection: Connection, wanted: RowsToLock) -> LockedRows:
     counters = {key: Counter(0, 0) for key in (*wanted.own, *wanted.shared)}
     wallets = {key: Wallet(key, None) for key in wanted.wallets}
     inbox_heads, caps = dict[UserKey, int](), dict[tuple[str, str], int]()
-    for row in await connection.fetch(_STATEMENT, *columns):
+    statement = _write_statement(LIMIT_SQL["lock_counters"], WALLET_SQL["lock_wallets"])
+    for row in await connection.fetch(statement, *columns):
         part, found = row["part"], tuple(row["found"])
         if part == "wallets":
             wallets[found[:3]] = Wallet(found[:3], Balance(*found[3:]))
@@ -41,17 +44,13 @@ async def lock_rows(connection: Connection, wanted: RowsToLock) -> LockedRows:
     return LockedRows(counters, wallets, inbox_heads, caps)
 
 
-def _write_statement() -> str:
+@lru_cache(maxsize=2)
+def _write_statement(counters: str, wallets: str) -> str:
     """lock_rows.sql with its parts, whose parameters are numbered on."""
-    statement, count = (_HERE / "lock_rows.sql").read_text(encoding="utf-8"), 0
-    heads, caps = ((_HERE / f"{name}.sql").read_text(encoding="utf-8") for name in ("lock_inbox_heads", "share_limits"))
-    counters = LIMIT_SQL["lock_counters"]
-    parts = {"own": counters, "wallets": WALLET_SQL["lock_wallets"], "heads": heads, "shared": counters, "caps": caps}
+    parts = {"own": counters, "wallets": wallets, "heads": _HEADS, "shared": counters, "caps": _CAPS}
+    statement, count = _ROWS, 0
     for name, part in parts.items():
         numbers = [int(number) for number in re.findall(r"\$(\d+)", part)]
         numbered = re.sub(r"\$(\d+)", lambda found, before=count: f"${before + int(found[1])}", part)  # type: ignore[misc]
         statement, count = statement.replace(f"{{{name}}}", numbered), count + max(numbers)
     return statement
-
-
-_STATEMENT = _write_statement()
