@@ -26,7 +26,7 @@ def test_no_plan_walks_over_a_tenants_rows(database: str) -> None:
         owner.pgconn.exec_(ROWS.encode())
     with psycopg.connect(role_dsn(database, "fillip_worker"), autocommit=True) as connection:
         plans = []
-        for name in ("read_outcomes", "read_balances", "read_progress"):
+        for name in ("read_outcomes", "read_given", "read_progress"):
             found = connection.pgconn.exec_(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + postgres.SQL[name].encode())
             plans += [(found.get_value(row, 0) or b"").decode().strip() for row in range(found.ntuples)]
     walks = [

@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
-from msgspec import Raw, json
+from msgspec import Raw, Struct, json
 
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Retry
@@ -40,7 +41,20 @@ PLANS_FOR_S = 1.0
 """A plan of a table that was empty may walk over all of a tenant's rows: none is kept for long."""
 
 SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
+_Incentives: TypeAlias = Mapping[UUID, Sequence[IncentiveTold]]
+_Balances: TypeAlias = Mapping[Receipt, Mapping[str, BalanceTold]]
+
+
+class _Reward(Struct, frozen=True):
+    """What tells whether a reward goes into a wallet."""
+
+    kind: str
+    currency: str | None = None
+
+
+_PLAIN = [name for name in DecisionTold.__struct_fields__ if name not in ("rewards", "limits", "incentives")]
 _rewards, _uses, _steps = json.Decoder(list[RewardTold]), json.Decoder(list[UseTold]), json.Decoder(list[StepTold])
+_kinds = json.Decoder(list[_Reward])
 
 
 class PostgresAnswers:
@@ -104,48 +118,34 @@ class AnswersView:
 
     async def _describe(self, found: Sequence[tuple[Receipt, list[asyncpg.Record]]]) -> list[EventAnswer]:
         granted = [(r, row) for r, rows in found for row in rows if row["outcome"] == "granted"]
-        incentives = await self._read_incentives(granted) if granted else {}
-        balances = await self._read_balances(granted, incentives)
+        incentives, balances = await self._read_given(granted) if granted else ({}, {})
         counted = [(receipt, rows[0]["owner"]) for receipt, rows in found if rows[0]["counted"]]
         quests = await self._read_quests(counted) if counted else {}
         return [
-            _answer(receipt, rows, incentives, balances.get(receipt, ()), quests.get(receipt, ()))
+            _answer(receipt, rows, incentives, balances.get(receipt, {}), quests.get(receipt, ()))
             for receipt, rows in found
         ]
 
-    async def _read_incentives(
-        self, granted: Iterable[tuple[Receipt, asyncpg.Record]]
-    ) -> Mapping[UUID, Sequence[IncentiveTold]]:
-        """By decision, in the order of the rewards."""
-        keys = {
-            (receipt.tenant_id, identify_incentive(row["decision_id"], index))
-            for receipt, row in granted
-            for index in range(row["rewards"] or 0)
-        }
-        incentives = defaultdict[UUID, list[IncentiveTold]](list)
-        for decision_id, *given in await self._connection.fetch(SQL["read_incentives"], *to_columns(keys, 2)):
-            incentives[decision_id].append(_read_incentive(given))
-        return incentives
-
-    async def _read_balances(
-        self, granted: Iterable[tuple[Receipt, asyncpg.Record]], incentives: Mapping[UUID, Sequence[IncentiveTold]]
-    ) -> Mapping[Receipt, Sequence[BalanceTold]]:
-        """By receipt, of the last of its grants into each wallet."""
-        owners = defaultdict[UUID, list[Receipt]](list)  # an event may have come twice
+    async def _read_given(self, granted: Iterable[tuple[Receipt, asyncpg.Record]]) -> tuple[_Incentives, _Balances]:
+        """Incentives by decision, in the order of the rewards; and by receipt, each wallet as the last of its grants left it."""
+        owners = defaultdict[tuple[str, UUID, UUID | None], list[Receipt]](list)  # an event may have come twice
         for receipt, row in granted:
-            for each in incentives[row["decision_id"]]:
-                currency = KINDS[each.kind].find_wallet(each.currency)
-                if currency and each.value:
-                    wallet = receipt.tenant_id, row["user_id"], currency
-                    owners[identify_grant(wallet, each.incentive_id)].append(receipt)
-        if not owners:
-            return {}
-        keys = to_columns(((of[0].tenant_id, transfer_id) for transfer_id, of in owners.items()), 2)
+            for index, reward in enumerate(_kinds.decode(row["rewards"] or "[]")):
+                incentive_id = identify_incentive(row["decision_id"], index)
+                currency = KINDS[reward.kind].find_wallet(reward.currency)
+                wallet = (receipt.tenant_id, row["user_id"], currency) if currency else None
+                transfer_id = identify_grant(wallet, incentive_id) if wallet else None
+                owners[receipt.tenant_id, incentive_id, transfer_id].append(receipt)
+        keys = list(owners)
+        rows = await self._connection.fetch(SQL["read_given"], *to_columns(keys, 3))
+        incentives = defaultdict[UUID, list[IncentiveTold]](list)
+        for row in rows:
+            incentives[row["decision_id"]].append(_read_incentive(row))
         last = defaultdict[Receipt, dict[str, BalanceTold]](dict)
-        for transfer_id, currency, pending, active in await self._connection.fetch(SQL["read_balances"], *keys):
-            for receipt in owners[transfer_id]:
-                last[receipt][currency] = BalanceTold(currency, pending, active)
-        return {receipt: [by_currency[c] for c in sorted(by_currency)] for receipt, by_currency in last.items()}
+        for row in sorted((row for row in rows if row["seq"]), key=itemgetter("seq")):
+            for receipt in owners[keys[row["number"] - 1]]:
+                last[receipt][row["wallet"]] = BalanceTold(row["wallet"], row["pending_after"], row["active_after"])
+        return incentives, last
 
     async def _read_quests(self, counted: Sequence[tuple[Receipt, str]]) -> Mapping[Receipt, Sequence[QuestTold]]:
         """Of receipts, each with who its user is by now."""
@@ -159,8 +159,8 @@ class AnswersView:
 def _answer(
     receipt: Receipt,
     rows: Sequence[asyncpg.Record],
-    incentives: Mapping[UUID, Sequence[IncentiveTold]],
-    balances: Sequence[BalanceTold],
+    incentives: _Incentives,
+    balances: Mapping[str, BalanceTold],
     quests: Sequence[QuestTold],
 ) -> EventAnswer:
     first = rows[0]
@@ -173,32 +173,31 @@ def _answer(
     decisions = [_read_decision(row, incentives) for row in rows[:MOST_DECISIONS] if row["decision_id"]]
     reversal = first["reversal_state"] and ReversalTold(first["reversal_state"], first["reversal_reason"])
     more = point_at(receipt.event_id, receipt.event_source) if len(rows) > MOST_DECISIONS else None
+    by_currency = [balances[currency] for currency in sorted(balances)]
     return EventAnswer(
-        receipt.event_id, receipt.event_source, "decided", decisions, balances, quests, reversal or None, see=more
+        receipt.event_id, receipt.event_source, "decided", decisions, by_currency, quests, reversal or None, see=more
     )
 
 
-def _read_decision(row: asyncpg.Record, incentives: Mapping[UUID, Sequence[IncentiveTold]]) -> DecisionTold:
-    names = [name for name in DecisionTold.__struct_fields__ if name not in ("rewards", "limits", "incentives")]
+def _read_decision(row: asyncpg.Record, incentives: _Incentives) -> DecisionTold:
     return DecisionTold(
-        **{name: row[name] for name in names},
+        **{name: row[name] for name in _PLAIN},
         rewards=_rewards.decode(row["reward_values"]),
         limits=_uses.decode(row["limits"]),
         incentives=incentives.get(row["decision_id"], ()),
     )
 
 
-def _read_incentive(row: Sequence[Any]) -> IncentiveTold:
-    incentive_id, reward_index, kind, value, currency, payload, coupon_code, expires_at = row
+def _read_incentive(row: asyncpg.Record) -> IncentiveTold:
     return IncentiveTold(
-        incentive_id=incentive_id,
-        reward_index=reward_index,
-        kind=kind,
-        value=value,
-        currency=currency,
-        payload=Raw(payload or "null"),
-        coupon_code=coupon_code,
-        expires_at=expires_at,
+        incentive_id=row["incentive_id"],
+        reward_index=row["reward_index"],
+        kind=row["kind"],
+        value=row["value"],
+        currency=row["currency"],
+        payload=Raw(row["payload"] or "null"),
+        coupon_code=row["coupon_code"],
+        expires_at=row["expires_at"],
     )
 
 

@@ -1,7 +1,7 @@
 -- What came of receipts: a row for each of their first $7 decisions, or one without; $8 rows at most, by receipt. Locks nothing.
 -- Decisions are those of the event's name and user, under whatever id by now: also of a receipt before, and none once the user was erased.
--- `owner` is who the receipt's user is by now, `rewards` is how many
--- reward indexes the incentives may have. Each OFFSET 0 has the one index looked into that names the row, for each receipt: else a
+-- `owner` is who the receipt's user is by now, `rewards` are those of which there may be incentives, by index. Each OFFSET 0 has the one
+-- index looked into that names the row, for each receipt: else a
 -- plan, made perhaps while the tables were empty, might walk over all rows of a tenant.
 SELECT r.number, j.rejection_id, j.reason AS rejected_for, j.detail, v.state AS reversal_state, v.reason AS reversal_reason,
        EXISTS (
@@ -28,7 +28,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT e.user_id, e.decision_id, e.campaign_id, e.campaign_version, e.instance, e.outcome, e.reason, e.outranked_by, e.variant, e.local_day,
            e.reward_values, e.shadow, e.limits, e.book_version, e.decided_at,
-           jsonb_array_length(CASE WHEN e.variant IS NULL THEN e.reward_values ELSE c.definition -> 'rewards' END) AS rewards
+           CASE WHEN e.variant IS NULL THEN e.reward_values ELSE c.definition -> 'rewards' END AS rewards
     FROM (SELECT * FROM decision o WHERE o.tenant_id = r.tenant_id AND o.event_key = r.event_key OFFSET 0) e
     LEFT JOIN campaign_version c
       ON c.tenant_id = e.tenant_id AND c.campaign_id = e.campaign_id AND c.version = e.campaign_version

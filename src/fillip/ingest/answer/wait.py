@@ -18,8 +18,8 @@ from fillip.core.errors import Retry
 from fillip.ingest.answer.answer import EventAnswer
 from fillip.ingest.answer.receipt import Receipt
 
-LOOK_EVERY_S = 0.002
-"""While somebody waits."""
+LOOK_EVERY_S, REST_S = 0.002, 0.004
+"""While somebody waits; and after a look that found a batch committed, since the next one begins no sooner than PACE_S after it did."""
 IDLE_LOOK_S = 0.5
 KNOWN_FOR_S = 2.0
 """Positions that were looked at longer ago don't tell whether the log is still theirs: nobody waits by them."""
@@ -186,7 +186,7 @@ class Waits:
             while passed := self._take():
                 await self._tell(view, passed)
             if self._all.requests:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(REST_S if moved else LOOK_EVERY_S)
                 continue
             self._some.clear()
             with suppress(TimeoutError):
