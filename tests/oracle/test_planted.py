@@ -38,7 +38,7 @@ def recount_what_is_kept(machine: AskingMachine) -> None:
 def come_again_for_another(machine: AskingMachine) -> None:
     """What came again while the campaign was not for its user is decided, although it decided nothing for this campaign."""
     machine.open("history", {"big"}, [], MANY)
-    machine.catalogue = {name: DEFINITIONS[name] for name in ("gold", "any")}
+    type(machine).catalogue = {name: DEFINITIONS[name] for name in ("gold", "any")}
     machine.launch_past_by_tier(0, "ann", 0)
 
 

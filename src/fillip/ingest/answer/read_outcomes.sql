@@ -1,8 +1,8 @@
 -- What came of receipts: a row for each of their first $7 decisions, or one without; $8 rows at most, by receipt. Locks nothing.
 -- Decisions are those of the event's name and user, under whatever id by now: also of a receipt before, and none once the user was erased.
 -- `owner` is who the receipt's user is by now, `rewards` are those of which there may be incentives, by index. Each OFFSET 0 has the one
--- index looked into that names the row, for each receipt: else a
--- plan, made perhaps while the tables were empty, might walk over all rows of a tenant.
+-- index looked into that names the row, for each receipt: else a plan, made perhaps while the tables were empty, might walk over all rows
+-- of a tenant.
 SELECT r.number, j.rejection_id, j.reason AS rejected_for, j.detail, v.state AS reversal_state, v.reason AS reversal_reason,
        EXISTS (
            SELECT FROM backfill b JOIN backfill_waiting w USING (tenant_id, campaign_id)

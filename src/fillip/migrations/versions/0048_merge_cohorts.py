@@ -1,11 +1,11 @@
-"""A ladder that is being deleted moves nobody."""
+"""Merges of users take cohorts along."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0059"
-down_revision = "0046"
+revision = "0048"
+down_revision = "0047"
 
 
 def upgrade() -> None:

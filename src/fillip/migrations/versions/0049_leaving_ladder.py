@@ -1,11 +1,11 @@
-"""Merges of users take cohorts along."""
+"""A ladder that is being deleted moves nobody."""
 
 from pathlib import Path
 
 from alembic import op
 
 revision = "0049"
-down_revision = "0047"
+down_revision = "0048"
 
 
 def upgrade() -> None:
