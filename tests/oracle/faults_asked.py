@@ -12,6 +12,7 @@ from fillip.core.book import book as core_book
 from fillip.core.by_hand import GRANT, GrantOrder
 from fillip.core.event import Event, fingerprint
 from fillip.core.match import limit_charges
+from fillip.core.match import price as pricing
 from fillip.core.match.limit_charges import list_charges
 from fillip.core.redemption import REDEMPTION
 from fillip.manage.merge import postgres as merges
@@ -191,12 +192,12 @@ FAULTS_ASKED = [
     ),
     Fault(
         "limits of a user that public codes pass by",
-        plant_attribute(match_stage, "list_charges", _charge_no_user_for_codes),
+        plant_attribute(pricing, "list_charges", _charge_no_user_for_codes),
         PUBLIC_CODES,
     ),
     Fault(
         "a grant by hand that limits do not count",
-        plant_attribute(match_stage, "list_charges", _charge_nothing_by_hand),
+        plant_attribute(pricing, "list_charges", _charge_nothing_by_hand),
         BY_HAND,
     ),
     Fault(
