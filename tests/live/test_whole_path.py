@@ -74,7 +74,7 @@ async def test_a_shop_is_run_from_a_command_line_elsewhere(stack: Stack, shop: S
     till = json.loads(made.stdout)
 
     sent = await asyncio.to_thread(run, "events", "send", str(file), key=till["key"])
-    assert (sent.exit_code, sent.stdout) == (1, "2 events are in the log, 1 were refused\n")
+    assert (sent.exit_code, sent.stdout) == (1, "2 events are in the log, 1 was refused\n")
     assert "line 3: /data/amount:" in sent.stderr
     await wait_until_settled(stack)
 

@@ -64,7 +64,7 @@ def send_events(
                 bar.update(task, description=f"{sent.accepted:,} events")
         except CallFailed:
             screen.print(
-                f"{sent.accepted:,} events are in the log, all up to line {sent.line} that were not refused:"
+                f"{_tell_taken(sent)}, all up to line {sent.line} that were not refused:"
                 " send the others again, or the whole file, since an event counts once",
                 highlight=False,
                 soft_wrap=True,
@@ -73,7 +73,7 @@ def send_events(
     if as_json:
         say(sent)
     else:
-        typer.echo(f"{sent.accepted:,} events are in the log, {sent.refused:,} were refused")
+        typer.echo(f"{_tell_taken(sent)}, {sent.refused:,} {'was' if sent.refused == 1 else 'were'} refused")
     raise typer.Exit(1 if sent.refused else 0)
 
 
@@ -123,6 +123,10 @@ def _tell_event(found: dict[str, Any]) -> None:
 
 def _say_refused(refused: RefusedEvent) -> None:
     say(refused)
+
+
+def _tell_taken(sent: SentEvents) -> str:
+    return "1 event is in the log" if sent.accepted == 1 else f"{sent.accepted:,} events are in the log"
 
 
 def _tell_refused(refused: RefusedEvent) -> None:
