@@ -33,6 +33,7 @@ async def test_a_grant_by_hand_needs_no_rule_keeps_the_limits_and_says_who_and_w
         await cap(world, "one", action="BUY")
         told = await world.decide(PATH, ask("g1"))
         assert (told["state"], told["incentives"][0]["value"], told["balances"][0]["active"]) == ("granted", 50, 50)
+        assert told["limits"][0]["window_start"] is None, "it is for lifetime"
         assert told["message"] == "ada was granted the reward of 'Welcome' by hand."
         assert await world.decide(PATH, ask("g1")) == told, "the same again grants nothing more"
         other = await world.client.post(PATH, json=ask("g1", reason="another"))

@@ -7,16 +7,21 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from fillip.app.follow import follow
+from fillip.core.limit import CounterUse
 from fillip.core.ports import Caller
 from fillip.core.quota import Quotas
+from fillip.core.tenant import LIFETIME
 from fillip.embedded.addresses import Addresses
 from fillip.ingest.answer import wait
 from fillip.ingest.answer.postgres import PostgresAnswers
@@ -191,6 +196,22 @@ async def test_of_an_erased_user_nothing_is_told(book_shop: Shop, database: str,
         assert [len(each["decisions"]) for each in await door.decide(event)] == [1]
         book_shop.owner.execute("UPDATE decision SET user_id = 'pseudonym'")  # as an erasure leaves it
         assert [each["decisions"] for each in await door.decide(event)] == [[]]
+
+
+async def test_a_window_that_begins_on_no_day_tells_none(book_shop: Shop, database: str, servers: Addresses) -> None:
+    book_shop.launch("all")
+    async with open_both(book_shop, database, servers) as (door, _):
+        event = write("e1")
+        await door.decide(event)
+        use = CounterUse("once", "", LIFETIME, 0, 0, 1, 1)
+        year = replace(use, limit_id="yearly", resets_at=datetime(1971, 1, 1, tzinfo=UTC))
+        uses = [use, replace(year, limit_id="rolling", part=7), year]
+        book_shop.owner.execute(
+            "UPDATE decision SET limits = %s", [msgspec.json.encode(uses).decode()]
+        )  # as settle writes them
+        [told] = await door.decide(event)
+        found = {each["limit_id"]: each["window_start"] for each in told["decisions"][0]["limits"]}
+        assert found == {"once": None, "rolling": None, "yearly": "1970-01-01"}
 
 
 async def test_what_waits_for_a_backfill_is_pending(book_shop: Shop, database: str, servers: Addresses) -> None:

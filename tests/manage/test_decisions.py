@@ -18,7 +18,7 @@ from tests.manage.ledger_rows import SOURCE, put_decision, put_event, put_incent
 from tests.manage.shop import CASHBACK, QUEST, launch, open_shop
 
 FULL = {"limit_id": "l", "key": "", "window_start": "1970-01-01", "version": 1, "used_before": 1, "amount": 1, "cap": 1}
-TOLD: dict[str, Any] = {"wanted": None, "resets_at": None, "time_zone": None}
+TOLD: dict[str, Any] = {"window_start": None, "wanted": None, "resets_at": None, "time_zone": None}
 
 
 async def list_ids(client: AsyncClient, path: str, name: str) -> list[str]:
@@ -44,6 +44,16 @@ async def test_decisions_are_found_by_user_campaign_event_and_outcome(acme: Asyn
     assert (one["reason"], one["limits"], one["rewards"]) == ("limit", [FULL | TOLD], [])
     assert (await acme.get(f"/v1/decisions/{uuid4()}")).status_code == 404
     assert (await acme.get("/v1/decisions/17")).status_code == 422
+
+
+async def test_only_windows_that_begin_on_a_day_tell_it(acme: AsyncClient, database: str) -> None:
+    ends = {"resets_at": "2026-03-02T00:00:00Z"}
+    uses = [FULL, FULL | ends | {"part": 7}, FULL | ends, FULL | ends | {"window_start": "2026-03-01"}]
+    decision_id = put_decision(database, "e1", outcome="denied", reason="limit", limits=uses, reward_values=[])
+    told = (await acme.get(f"/v1/decisions/{decision_id}")).json()["limits"]
+    assert [use["window_start"] for use in told] == [None, None, "1970-01-01", "2026-03-01"]
+    table = (await acme.get("/v1/decisions", headers={"accept": "text/csv"})).text
+    assert table.count("1970-01-01") == 1
 
 
 async def test_lists_by_time_are_narrowed_to_a_period(acme: AsyncClient, database: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fillip.core.local_day import Zone
 from fillip.core.rolling import Part, Parts, tell_end
-from fillip.core.tenant import Weekday
+from fillip.core.tenant import LIFETIME, Weekday
 
 Scope = Literal["tenant", "campaign", "user", "user_in_campaign"]
 Measure = Literal["count", "value"]
@@ -133,6 +133,17 @@ class CounterUse(Struct, frozen=True):
     def fits(self) -> bool:
         """Whether the whole amount still fits under the cap."""
         return self.used_before + self.amount <= self.cap
+
+
+_EVER = LIFETIME.isoformat()
+
+
+def has_start(window_start: str, part: int | None, resets_at: object) -> bool:
+    """Whether the window of a stored use begins on its `window_start`: rolling windows and lifetime have a day in its place that says nothing.
+
+    A year, month or day may begin on that day too, in a tenant whose clock is `history`; it ends, and has no parts.
+    """
+    return window_start != _EVER or (part is None and resets_at is not None)
 
 
 def weigh(

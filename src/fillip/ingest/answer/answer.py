@@ -43,7 +43,7 @@ class UseTold(Struct, frozen=True, gc=False):
 
     limit_id: str
     key: str
-    window_start: str
+    window_start: str | None
     version: int
     used_before: int
     amount: int

@@ -18,6 +18,7 @@ from fillip.core.errors import Retry
 from fillip.core.identity import name_instance
 from fillip.core.ledger.decision import identify_incentive
 from fillip.core.ledger.points import identify_grant
+from fillip.core.limit import has_start
 from fillip.ingest.answer.answer import (
     BalanceTold,
     DecisionTold,
@@ -52,8 +53,24 @@ class _Reward(Struct, frozen=True):
     currency: str | None = None
 
 
+class _StoredUse(Struct, frozen=True):
+    """A use as the ledger has it: `part` is of rolling windows."""
+
+    limit_id: str
+    key: str
+    window_start: str
+    version: int
+    used_before: int
+    amount: int
+    cap: int
+    wanted: int | None = None
+    time_zone: str | None = None
+    resets_at: str | None = None
+    part: int | None = None
+
+
 _PLAIN = [name for name in DecisionTold.__struct_fields__ if name not in ("rewards", "limits", "incentives")]
-_rewards, _uses, _steps = json.Decoder(list[RewardTold]), json.Decoder(list[UseTold]), json.Decoder(list[StepTold])
+_rewards, _uses, _steps = json.Decoder(list[RewardTold]), json.Decoder(list[_StoredUse]), json.Decoder(list[StepTold])
 _kinds = json.Decoder(list[_Reward])
 
 
@@ -183,8 +200,23 @@ def _read_decision(row: asyncpg.Record, incentives: _Incentives) -> DecisionTold
     return DecisionTold(
         **{name: row[name] for name in _PLAIN},
         rewards=_rewards.decode(row["reward_values"]),
-        limits=_uses.decode(row["limits"]),
+        limits=[_tell_use(use) for use in _uses.decode(row["limits"])],
         incentives=incentives.get(row["decision_id"], ()),
+    )
+
+
+def _tell_use(use: _StoredUse) -> UseTold:
+    return UseTold(
+        limit_id=use.limit_id,
+        key=use.key,
+        window_start=use.window_start if has_start(use.window_start, use.part, use.resets_at) else None,
+        version=use.version,
+        used_before=use.used_before,
+        amount=use.amount,
+        cap=use.cap,
+        wanted=use.wanted,
+        time_zone=use.time_zone,
+        resets_at=use.resets_at,
     )
 
 

@@ -60,7 +60,7 @@ class DecisionAnswer(BaseModel):
                 {
                     "limit_id": "once-a-coupon",
                     "key": "10000089064",
-                    "window_start": "1970-01-01",
+                    "window_start": None,
                     "version": 1,
                     "used_before": 1,
                     "amount": 1,

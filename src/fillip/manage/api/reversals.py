@@ -104,7 +104,10 @@ class TakenAnswer(BaseModel):
 
 
 class ReturnAnswer(BaseModel):
-    """What a limit got back in its window, with its use before; `version` counts the counter's changes."""
+    """What a limit got back in its window, with its use before; `version` counts the counter's changes.
+
+    `window_start` is 1970-01-01 where the limit is for lifetime or by rolling windows.
+    """
 
     limit_id: str
     user_id: str
