@@ -115,9 +115,9 @@ async def test_a_code_brings_one_campaign_at_a_time(database: str, servers: Addr
         told = await world.decide(PATH, enter("r1"))
         assert (told["campaign_id"], told["incentives"][0]["value"]) == ("next", 70)
         for wrong, at in (
-            ({"codes": ["A", "a"]}, "/codes/1"),
-            ({"codes": [], "action": "fillip.redemption"}, "/codes"),
-            ({"codes": ["A"], "action": "BUY"}, "/action"),
+            ({"codes": ["A", "a"]}, "/definition/codes/1"),
+            ({"codes": [], "action": "fillip.redemption"}, "/definition/codes"),
+            ({"codes": ["A"], "action": "BUY"}, "/definition/action"),
         ):
             faulty = await world.client.post("/v1/campaigns", json={"definition": part | wrong})
             assert (faulty.status_code, at in [each["at"] for each in faulty.json()["errors"]]) == (422, True), (

@@ -150,15 +150,15 @@ async def test_a_trial_and_a_backtest_of_a_draft_count_by_them(limits_world: Bac
 
 
 CONTRADICTIONS: list[tuple[list[dict[str, Any]], list[str]]] = [
-    ([ONCE, ONCE], ["/limits/0/name", "/limits/1/name"]),
-    ([ONCE | {"span": "rolling"}], ["/limits/0/rolling_s"]),
-    ([BUDGET | {"reward_kind": "points"}], ["/limits/0/reward_kind"]),
-    ([BUDGET | {"currency": "USD"}], ["/limits/0/currency"]),
-    ([ONCE | {"pool": "spring"}], ["/limits/0/pool"]),
-    ([ONCE | {"action": "RETURN"}], ["/limits/0/action"]),
-    ([ONCE | {"key": "event.coupn"}], ["/limits/0/key"]),
-    ([ONCE | {"key": "user.tier"}], ["/limits/0/key"]),
-    ([ONCE | {"over": "partial"}], ["/limits/0/over"]),
+    ([ONCE, ONCE], ["/definition/limits/0/name", "/definition/limits/1/name"]),
+    ([ONCE | {"span": "rolling"}], ["/definition/limits/0/rolling_s"]),
+    ([BUDGET | {"reward_kind": "points"}], ["/definition/limits/0/reward_kind"]),
+    ([BUDGET | {"currency": "USD"}], ["/definition/limits/0/currency"]),
+    ([ONCE | {"pool": "spring"}], ["/definition/limits/0/pool"]),
+    ([ONCE | {"action": "RETURN"}], ["/definition/limits/0/action"]),
+    ([ONCE | {"key": "event.coupn"}], ["/definition/limits/0/key"]),
+    ([ONCE | {"key": "user.tier"}], ["/definition/limits/0/key"]),
+    ([ONCE | {"over": "partial"}], ["/definition/limits/0/over"]),
     ([ONCE | {"scope": "user"}], ["/definition/limits/0/scope"]),
     ([ONCE | {"name": "c.once"}], ["/definition/limits/0/name"]),
     ([ONCE | {"name": f"n{n}"} for n in range(11)], ["/definition/limits"]),
@@ -179,7 +179,7 @@ async def test_a_key_of_a_quest_that_may_end_with_several_actions_is_refused(acm
     steps = [{"name": "buy", "action": "PURCHASE"}, {"name": "view", "action": "VIEW"}]
     quest = QUEST | {"quest": {"steps": steps, "ordered": False}, "limits": [ONCE | {"key": "event.coupon"}]}
     answer = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": quest})
-    assert [each["at"] for each in answer.json()["errors"]] == ["/limits/0/key"]
+    assert [each["at"] for each in answer.json()["errors"]] == ["/definition/limits/0/key"]
 
 
 async def test_a_launch_beyond_the_most_limits_launches_nothing(

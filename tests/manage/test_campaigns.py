@@ -57,8 +57,8 @@ async def test_a_rule_that_does_not_type_check_is_refused_with_line_and_column(a
     await open_shop(acme)
     bad = CASHBACK | {"rule": 'event.amount_cents > 1 &&\n  event.amnt == "x"'}
     found = faults(await acme.post("/v1/campaigns", json={"definition": bad}))
-    assert found["/rule"].startswith("line 2, column 8:")
-    assert "amnt" in found["/rule"]
+    assert found["/definition/rule"].startswith("line 2, column 8:")
+    assert "amnt" in found["/definition/rule"]
     assert (await acme.get("/v1/campaigns")).json()["items"] == [], "nothing was saved"
 
 
@@ -71,61 +71,78 @@ async def test_all_faults_of_a_definition_come_at_once_with_their_places(acme: A
         "rewards": [{"kind": "cashback", "value": 1, "currency": "USD"}],
     }
     found = faults(await acme.post("/v1/campaigns", json={"definition": bad}))
-    assert set(found) == {"/action", "/cohorts/0", "/schedule/ends_at", "/rewards/0/currency"}
+    assert set(found) == {
+        "/definition/action",
+        "/definition/cohorts/0",
+        "/definition/schedule/ends_at",
+        "/definition/rewards/0/currency",
+    }
 
 
 QUEST_FAULTS = [
     ({"steps": []}, "/definition/quest/steps"),
     ({"steps": [{"name": "a", "action": "PURCHASE", "count": 10_001}]}, "/definition/quest/steps/0/count"),
-    ({"steps": [{"name": "a", "action": "PURCHASE"}, {"name": "a", "action": "PURCHASE"}]}, "/quest/steps/0/name"),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": "event.x"}]}, "/quest/steps/0/rule"),
-    ({"steps": [{"name": "a", "action": "RETURN"}]}, "/quest/steps/0/action"),
-    ({"start": {"at": "event"}}, "/quest/start/action"),
-    ({"start": {"at": "event", "action": "PURCHASE", "rule": "1"}}, "/quest/start/rule"),
-    ({"start": {"at": "first_step", "rule": "false"}}, "/quest/start/rule"),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE"}, {"name": "a", "action": "PURCHASE"}]},
+        "/definition/quest/steps/0/name",
+    ),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": "event.x"}]}, "/definition/quest/steps/0/rule"),
+    ({"steps": [{"name": "a", "action": "RETURN"}]}, "/definition/quest/steps/0/action"),
+    ({"start": {"at": "event"}}, "/definition/quest/start/action"),
+    ({"start": {"at": "event", "action": "PURCHASE", "rule": "1"}}, "/definition/quest/start/rule"),
+    ({"start": {"at": "first_step", "rule": "false"}}, "/definition/quest/start/rule"),
     ({"window_s": 366 * 86_400 + 1}, "/definition/quest/window_s"),
     ({"window_s": 0}, "/definition/quest/window_s"),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents"}]}, "/quest/steps/0/sum"),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "at_least": 5}]}, "/quest/steps/0/at_least"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents"}]}, "/definition/quest/steps/0/sum"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "at_least": 5}]}, "/definition/quest/steps/0/at_least"),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents > 1", "at_least": 5}]},
-        "/quest/steps/0/sum",
+        "/definition/quest/steps/0/sum",
     ),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "count": 2, "streak": {"length": 3}}]},
-        "/quest/steps/0/streak",
+        "/definition/quest/steps/0/streak",
     ),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 10}}]}, "/quest/steps/0/streak/length"),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 10}}]},
+        "/definition/quest/steps/0/streak/length",
+    ),
     (
         {"steps": [{"name": n, "action": "PURCHASE", "streak": {"length": 6}} for n in "ab"]},
-        "/quest/window_s",
+        "/definition/quest/window_s",
     ),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 3, "freeze": 3}}]},
-        "/quest/steps/0/streak/freeze",
+        "/definition/quest/steps/0/streak/freeze",
     ),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": "start.nothing == 1"}]}, "/quest/steps/0/rule"),
-    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": 'progress.done == "1"'}]}, "/quest/steps/0/rule"),
-    ({"instance": {"key": "event.amount_cents > 1"}}, "/quest/instance/key"),
-    ({"instance": {"key": '"a" in cohorts'}}, "/quest/instance/key"),
-    ({"instance": "user", "start": {"at": "event", "action": "PURCHASE", "rule": "start.x == 1"}}, "/quest/start/rule"),
-    ({"instance": "event", "start": {"at": "campaign"}}, "/quest/instance"),
-    ({"instance": "event", "repeatable": True}, "/quest/repeatable"),
+    ({"steps": [{"name": "a", "action": "PURCHASE", "rule": "start.nothing == 1"}]}, "/definition/quest/steps/0/rule"),
+    (
+        {"steps": [{"name": "a", "action": "PURCHASE", "rule": 'progress.done == "1"'}]},
+        "/definition/quest/steps/0/rule",
+    ),
+    ({"instance": {"key": "event.amount_cents > 1"}}, "/definition/quest/instance/key"),
+    ({"instance": {"key": '"a" in cohorts'}}, "/definition/quest/instance/key"),
+    (
+        {"instance": "user", "start": {"at": "event", "action": "PURCHASE", "rule": "start.x == 1"}},
+        "/definition/quest/start/rule",
+    ),
+    ({"instance": "event", "start": {"at": "campaign"}}, "/definition/quest/instance"),
+    ({"instance": "event", "repeatable": True}, "/definition/quest/repeatable"),
     ({"steps": [{"name": f"s{n}", "action": "PURCHASE"} for n in range(21)]}, "/definition/quest/steps"),
     ({"lateness_s": 7 * 86_400 + 1}, "/definition/quest/lateness_s"),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "sum": "event.amount_cents", "at_least": 5, "more_than": 5}]},
-        "/quest/steps/0/sum",
+        "/definition/quest/steps/0/sum",
     ),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "count": 2, "sum": "event.amount_cents", "at_least": 5}]},
-        "/quest/steps/0/sum",
+        "/definition/quest/steps/0/sum",
     ),
     (
         {"steps": [{"name": "a", "action": "PURCHASE", "streak": {"length": 3, "unit": "week"}}], "window_s": 86_400},
-        "/quest/steps/0/streak/length",
+        "/definition/quest/steps/0/streak/length",
     ),
-    ({"start": {"at": "event", "action": "PURCHASE", "rule": "false"}}, "/quest/start/rule"),
+    ({"start": {"at": "event", "action": "PURCHASE", "rule": "false"}}, "/definition/quest/start/rule"),
 ]
 
 
@@ -154,7 +171,9 @@ async def test_a_step_whose_rule_can_never_hold_is_refused_with_its_place(
     await open_shop(acme)
     quest = deepcopy(QUEST)
     quest["quest"]["steps"][0]["rule"] = rule
-    assert reason in faults(await acme.post("/v1/campaigns", json={"definition": quest}))["/quest/steps/0/rule"]
+    assert (
+        reason in faults(await acme.post("/v1/campaigns", json={"definition": quest}))["/definition/quest/steps/0/rule"]
+    )
     quest["quest"]["steps"][0]["rule"] = f"({rule}) || event.amount_cents >= 5 && event.amount_cents <= 5"
     assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201
 
@@ -166,7 +185,7 @@ async def test_a_step_that_reads_a_start_that_is_none_is_told_why(acme: AsyncCli
     steps = [{"name": action, "action": action, "rule": rule} for action in ("PURCHASE", "RETURN")]
     for quest in ({"steps": steps, "ordered": False}, {"steps": steps[:1], "start": {"at": "campaign"}}):
         found = faults(await acme.post("/v1/campaigns", json={"definition": QUEST | {"quest": quest}}))
-        assert "'start' is the event that opened the instance" in found["/quest/steps/0/rule"]
+        assert "'start' is the event that opened the instance" in found["/definition/quest/steps/0/rule"]
 
 
 async def test_a_window_from_the_campaigns_start_must_not_be_over(acme: AsyncClient) -> None:
@@ -176,7 +195,7 @@ async def test_a_window_from_the_campaigns_start_must_not_be_over(acme: AsyncCli
     assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201, "it is its launch"
     quest["schedule"] = {"starts_at": from_now(days=-8)}
     found = faults(await acme.post("/v1/campaigns", json={"definition": quest}))
-    assert "no event can fall into it" in found["/quest/window_s"]
+    assert "no event can fall into it" in found["/definition/quest/window_s"]
     quest["quest"]["lateness_s"] = 2 * 86_400
     assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201
 
@@ -185,7 +204,7 @@ async def test_a_quest_window_longer_than_the_schedule_is_refused_and_an_equal_o
     await open_shop(acme)
     quest = deepcopy(QUEST) | {"schedule": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-02T00:00:00Z"}}
     quest["quest"]["window_s"] = 86_401
-    assert "/quest/window_s" in faults(await acme.post("/v1/campaigns", json={"definition": quest}))
+    assert "/definition/quest/window_s" in faults(await acme.post("/v1/campaigns", json={"definition": quest}))
     quest["quest"]["window_s"] = 86_400
     assert (await acme.post("/v1/campaigns", json={"definition": quest})).status_code == 201
 
@@ -193,9 +212,9 @@ async def test_a_quest_window_longer_than_the_schedule_is_refused_and_an_equal_o
 @pytest.mark.parametrize(
     ("part", "at"),
     [
-        ({"kind": "SIMPLE", "action": None}, "/action"),
-        ({"quest": QUEST["quest"]}, "/quest"),
-        ({"kind": "QUEST"}, "/quest"),
+        ({"kind": "SIMPLE", "action": None}, "/definition/action"),
+        ({"quest": QUEST["quest"]}, "/definition/quest"),
+        ({"kind": "QUEST"}, "/definition/quest"),
         ({"rewards": []}, "/definition/rewards"),
         ({"rewards": [{"kind": "points", "value": -1}]}, "/definition/rewards/0/value"),
         ({"rewards": [{"kind": "points", "value": True}]}, "/definition/rewards/0/value"),

@@ -66,7 +66,7 @@ async def test_no_transaction_waits_for_a_check(plane: Plane, acme: httpx.AsyncC
         assert waiting == 0  # which PostgreSQL would end after 2 s
 
     answer = await meanwhile(acme, held, change)
-    assert (answer.status_code, answer.json()["errors"][0]["at"], held.count) == (422, "/cohorts/0", 1)
+    assert (answer.status_code, answer.json()["errors"][0]["at"], held.count) == (422, "/definition/cohorts/0", 1)
 
 
 async def test_what_has_changed_meanwhile_is_checked_again(acme: httpx.AsyncClient, held: HeldCheck) -> None:

@@ -39,9 +39,9 @@ async def test_all_campaigns_of_a_group_pick_alike(acme: AsyncClient, rival: Asy
     await open_shop(acme)
     await draft(acme, "one", BY_VALUE)
     found = faults(await acme.post("/v1/campaigns", json={"definition": BY_PRIORITY}))
-    assert "campaign 'one' of group 'best' picks by value" in found["/exclusive/pick"]
+    assert "campaign 'one' of group 'best' picks by value" in found["/definition/exclusive/pick"]
     found = faults(await acme.post("/v1/campaigns", json={"definition": BY_VALUE | {"rewards": POINTS}}))
-    assert "another kind" in found["/exclusive/group"]
+    assert "another kind" in found["/definition/exclusive/group"]
     await draft(acme, "two", BY_VALUE)
     assert "/exclusive/pick" in faults(await acme.put("/v1/campaigns/two", json=BY_PRIORITY, headers=ANY))
     assert (await acme.post("/v1/campaigns/one/archive", headers=ANY)).status_code == 200

@@ -156,9 +156,9 @@ async def test_a_campaign_gives_what_exists_and_fits(acme: AsyncClient) -> None:
     assert (await acme.post("/v1/badges", json={"badge_id": "regular", "name": "Regular"})).status_code == 201
     await draft(acme, "b", CASHBACK | {"rewards": [{"kind": "badge", "badge": "regular"}]})
     for reward, at in (
-        ({"kind": "coupon", "pool": "winter"}, "/rewards/0/pool"),
-        ({"kind": "cashback", "value": 1, "pool": "spring"}, "/rewards/0/pool"),
-        ({"kind": "badge", "badge": "none"}, "/rewards/0/badge"),
+        ({"kind": "coupon", "pool": "winter"}, "/definition/rewards/0/pool"),
+        ({"kind": "cashback", "value": 1, "pool": "spring"}, "/definition/rewards/0/pool"),
+        ({"kind": "badge", "badge": "none"}, "/definition/rewards/0/badge"),
     ):
         answer = await acme.post("/v1/campaigns", json={"definition": CASHBACK | {"rewards": [reward]}})
         assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, at), answer.text

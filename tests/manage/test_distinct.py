@@ -90,7 +90,7 @@ async def test_a_definition_that_can_t_be_is_refused_with_its_place(acme: AsyncC
         definition = COUPONS | {"quest": {"steps": [STEP | changes]}}
         answer = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})
         found = [each["at"] for each in answer.json()["errors"]]
-        assert (answer.status_code, found) == (422, [f"/quest/steps/0/{at}"])
+        assert (answer.status_code, found) == (422, [f"/definition/quest/steps/0/{at}"])
     await launch(acme, "c", COUPONS)
     other = COUPONS | {"quest": {"steps": [STEP | {"distinct": "event.store"}]}}
     answer = await acme.put("/v1/campaigns/c", json=other, headers=ANY)

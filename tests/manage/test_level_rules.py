@@ -45,7 +45,7 @@ async def test_a_rule_that_no_level_can_meet_is_refused_with_its_place(tiered: A
         refused = await tiered.post("/v1/campaigns", json={"campaign_id": "c", "definition": ask(rule)})
         assert refused.status_code == 422, refused.text
         [fault] = refused.json()["errors"]
-        assert (fault["at"], wanted in fault["message"]) == ("/rule", True), fault
+        assert (fault["at"], wanted in fault["message"]) == ("/definition/rule", True), fault
 
 
 async def test_levels_are_named_wherever_users_are_read(tiered: AsyncClient) -> None:
@@ -55,8 +55,11 @@ async def test_levels_are_named_wherever_users_are_read(tiered: AsyncClient) -> 
     start = {"at": "event", "action": "PURCHASE", "rule": 'user.tier == "god"'}
     quest = {"kind": "QUEST", "name": "n", "quest": {"steps": [step], "start": start}}
     for definition, places in (
-        (ask("true", rewards=[{"kind": "points", "formula": formula}]), ["/rewards/0/formula/of"]),
-        (quest | {"rewards": [{"kind": "points", "value": 1}]}, ["/quest/start/rule", "/quest/steps/0/rule"]),
+        (ask("true", rewards=[{"kind": "points", "formula": formula}]), ["/definition/rewards/0/formula/of"]),
+        (
+            quest | {"rewards": [{"kind": "points", "value": 1}]},
+            ["/definition/quest/start/rule", "/definition/quest/steps/0/rule"],
+        ),
     ):
         refused = await tiered.post("/v1/campaigns", json={"campaign_id": "c", "definition": definition})
         assert [fault["at"] for fault in refused.json()["errors"]] == places

@@ -89,7 +89,7 @@ async def test_a_rule_may_name_only_lists_that_there_are(acme: AsyncClient) -> N
     await open_shop(acme)
     refused = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": LISTED})
     (fault,) = refused.json()["errors"]
-    assert fault["at"] == "/rule"
+    assert fault["at"] == "/definition/rule"
     assert fault["message"].startswith("line 1, column 21: there is no list 'stores': make it first")
     await fill_list(acme, "stores", 1)
     refused = await acme.post("/v1/campaigns", json={"campaign_id": "c", "definition": LISTED})

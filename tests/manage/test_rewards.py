@@ -46,20 +46,23 @@ async def test_an_expression_of_the_wrong_type_is_refused_with_its_place(
 ) -> None:
     await open_shop(acme)
     found = faults(await acme.post("/v1/campaigns", json={"definition": giving(formula)}))
-    assert said in found["/rewards/0/formula/of"]
+    assert said in found["/definition/rewards/0/formula/of"]
 
 
 @pytest.mark.parametrize(
     ("parts", "at"),
     [
-        ({"percent": "2.5"}, "/rewards/0/formula/rounding"),
-        ({"rounding": "up"}, "/rewards/0/formula/rounding"),
-        ({"percent": "0.0", "rounding": "up"}, "/rewards/0/formula"),
-        ({"percent": "5", "rounding": "up", "tiers": [{"at_least": 1, "value": 1}]}, "/rewards/0/formula/percent"),
-        ({"tiers": [{"at_least": 1}]}, "/rewards/0/formula/tiers/0"),
+        ({"percent": "2.5"}, "/definition/rewards/0/formula/rounding"),
+        ({"rounding": "up"}, "/definition/rewards/0/formula/rounding"),
+        ({"percent": "0.0", "rounding": "up"}, "/definition/rewards/0/formula"),
+        (
+            {"percent": "5", "rounding": "up", "tiers": [{"at_least": 1, "value": 1}]},
+            "/definition/rewards/0/formula/percent",
+        ),
+        ({"tiers": [{"at_least": 1}]}, "/definition/rewards/0/formula/tiers/0"),
         (
             {"tiers": [{"at_least": 2, "value": 2}, {"at_least": 2, "value": 1}]},
-            "/rewards/0/formula/tiers/1/at_least",
+            "/definition/rewards/0/formula/tiers/1/at_least",
         ),
     ],
 )
@@ -79,17 +82,17 @@ async def test_a_percent_is_a_plain_decimal(acme: AsyncClient, percent: object) 
 async def test_a_reward_has_a_value_or_a_formula(acme: AsyncClient) -> None:
     await open_shop(acme)
     answer = await acme.post("/v1/campaigns", json={"definition": giving(HALF, value=5)})
-    assert "/rewards/0/value" in faults(answer)
+    assert "/definition/rewards/0/value" in faults(answer)
 
 
 @pytest.mark.parametrize(
     ("reward", "at"),
     [
-        ({"kind": "points"}, "/rewards/0/value"),
-        ({"kind": "points", "value": 0}, "/rewards/0/value"),
-        ({"kind": "cashback", "payload": {"note": "thanks"}}, "/rewards/0/value"),
-        ({"kind": "coupon"}, "/rewards/0/pool"),
-        ({"kind": "coupon", "value": 5, "payload": {}}, "/rewards/0/pool"),
+        ({"kind": "points"}, "/definition/rewards/0/value"),
+        ({"kind": "points", "value": 0}, "/definition/rewards/0/value"),
+        ({"kind": "cashback", "payload": {"note": "thanks"}}, "/definition/rewards/0/value"),
+        ({"kind": "coupon"}, "/definition/rewards/0/pool"),
+        ({"kind": "coupon", "value": 5, "payload": {}}, "/definition/rewards/0/pool"),
     ],
 )
 async def test_a_reward_of_nothing_is_refused(acme: AsyncClient, reward: dict[str, Any], at: str) -> None:
@@ -116,10 +119,10 @@ async def test_the_reward_of_a_quest_reads_the_event_that_completes_it(acme: Asy
     await launch(acme, "c", QUEST | reward | {"quest": {"steps": steps}})
     backwards = QUEST | reward | {"quest": {"steps": steps[::-1]}}
     found = faults(await acme.post("/v1/campaigns", json={"definition": backwards}))
-    assert "undefined field" in found["/rewards/0/formula/of"]
+    assert "undefined field" in found["/definition/rewards/0/formula/of"]
     unordered = QUEST | reward | {"quest": {"steps": steps, "ordered": False}}
     found = faults(await acme.post("/v1/campaigns", json={"definition": unordered}))
-    assert "several actions" in found["/rewards/0/formula"]
+    assert "several actions" in found["/definition/rewards/0/formula"]
 
 
 async def test_a_schema_that_breaks_a_formula_is_refused(acme: AsyncClient) -> None:

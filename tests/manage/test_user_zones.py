@@ -73,7 +73,7 @@ async def test_whose_days_count_is_said_once(acme: AsyncClient) -> None:
     plain = await acme.post(
         "/v1/campaigns", json={"campaign_id": "n", "definition": QUEST | {"quest": QUEST["quest"] | {"zone": "user"}}}
     )
-    assert [error["at"] for error in plain.json()["errors"]] == ["/quest/zone"], "no step goes by days"
+    assert [error["at"] for error in plain.json()["errors"]] == ["/definition/quest/zone"], "no step goes by days"
     assert (await draft(acme, "q", STREAK))["definition"]["quest"]["zone"] == "user"
     assert (await acme.post("/v1/campaigns/q/launch", headers=ANY)).is_success
     other = STREAK | {"quest": STREAK["quest"] | {"zone": "tenant"}}

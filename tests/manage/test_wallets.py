@@ -420,7 +420,7 @@ async def test_a_currency_of_points_is_defined_before_a_campaign_gives_it(acme: 
     await open_shop(acme)
     stars = QUEST | {"rewards": [{"kind": "points", "value": 5, "currency": "STARS"}]}
     refused = await acme.post("/v1/campaigns", json={"campaign_id": "q", "definition": stars})
-    assert refused.json()["errors"][0]["at"] == "/rewards/0/currency"
+    assert refused.json()["errors"][0]["at"] == "/definition/rewards/0/currency"
     assert (await acme.put("/v1/points/STARS", json={"name": "Stars", "floor": -10})).status_code == 201
     await draft(acme, "q", stars)
     assert (await acme.put("/v1/points/STARS", json={"name": "Stars"})).status_code == 428
@@ -438,4 +438,4 @@ async def test_points_that_could_never_be_spent_are_refused(acme: AsyncClient) -
         refused = await acme.post(
             "/v1/campaigns", json={"campaign_id": "q", "definition": QUEST | {"rewards": [reward]}}
         )
-        assert refused.json()["errors"][0]["at"] == f"/rewards/0/{at}"
+        assert refused.json()["errors"][0]["at"] == f"/definition/rewards/0/{at}"

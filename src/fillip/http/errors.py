@@ -1,6 +1,7 @@
 """What the doors refuse, each with its HTTP status and the stable kind of its problem."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from fillip.core.errors import Refused
 from fillip.core.problem import Fault
@@ -154,3 +155,12 @@ def refuse(faults: Sequence[Fault]) -> None:
     """Raise DefinitionRefused where there are any faults."""
     if faults:
         raise DefinitionRefused(faults)
+
+
+@contextmanager
+def standing_at(place: str) -> Iterator[None]:
+    """Say where a definition that is checked within stands in the body: what is refused of it then has places in the body."""
+    try:
+        yield
+    except DefinitionRefused as refused:
+        raise DefinitionRefused([Fault(place + fault.at, fault.message) for fault in refused.faults]) from None

@@ -19,7 +19,7 @@ from fillip.core.campaign.check_definition import check_change, fill_currency
 from fillip.core.campaign.check_exclusive import check_retained
 from fillip.core.campaign.warnings import list_seldom_meant
 from fillip.core.quest.check_route import check_route, list_warnings
-from fillip.http.errors import Conflict, refuse
+from fillip.http.errors import Conflict, refuse, standing_at
 from fillip.http.etag import Match, tag
 from fillip.http.fields import Instant, ObjectId, Part, give_examples
 from fillip.http.page import Page, Pages, TitledPages, answer_page
@@ -131,7 +131,9 @@ class VersionAnswer(BaseModel):
 async def create_campaign(work: Posting, body: NewCampaign, response: Response) -> CampaignAnswer:
     """Make a draft. Every rule is type-checked against its action's schema; all faults come at once."""
     tenant = await lock_tenant(work.connection, work.caller)
-    campaign, checked, notes = await _check(work, body.campaign_id, body.definition.to_campaign(tenant.time_zone))
+    campaign = body.definition.to_campaign(tenant.time_zone)
+    with standing_at("/definition"):
+        campaign, checked, notes = await _check(work, body.campaign_id, campaign)
     require_room(work.caller, "campaigns", await postgres.count_campaigns(work.connection, work.caller.tenant_id))
     words = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-")[:48].rstrip("-")
     campaign_id = body.campaign_id or f"{words or 'campaign'}-{token_hex(3)}"
