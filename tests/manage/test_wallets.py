@@ -14,7 +14,7 @@ from httpx import AsyncClient
 from fillip.manage.wallet import refund as refunds
 from fillip.migrations import role_dsn
 from fillip.settle.wallet.due_postgres import PostgresDueWallets
-from tests.manage.shop import ANY, QUEST, draft, open_shop
+from tests.manage.shop import ANY, CASHBACK, QUEST, draft, open_shop
 
 PURSE = "/v1/users/ada/wallets/POINTS"
 LEFT = "SELECT remaining FROM wallet_lot ORDER BY seq"
@@ -427,6 +427,42 @@ async def test_a_currency_of_points_is_defined_before_a_campaign_gives_it(acme: 
     assert (await acme.put("/v1/points/STARS", json={"name": "Stars"}, headers=ANY)).json()["floor"] is None
     assert (await acme.get("/v1/points")).json()["items"] == [(await acme.get("/v1/points/STARS")).json()]
     assert (await acme.get("/v1/points/MOONS")).status_code == 404
+
+
+async def test_a_currency_that_nothing_uses_can_be_deleted(acme: AsyncClient) -> None:
+    await open_shop(acme)
+    stars = "/v1/points/STARS"
+    for name in ("STARS", "STRAS"):
+        assert (await acme.put(f"/v1/points/{name}", json={"name": name})).status_code == 201
+    assert (await acme.delete("/v1/points/STRAS")).status_code == 428
+    assert (await acme.delete("/v1/points/STRAS", headers=ANY)).status_code == 204
+    assert (await acme.delete("/v1/points/STRAS", headers=ANY)).status_code == 404
+    await draft(acme, "q", QUEST | {"rewards": [{"kind": "points", "value": 5, "currency": "STARS"}]})
+    capped = CASHBACK | {"rewards": [{"kind": "points", "value": 5, "currency": "STARS"}, *CASHBACK["rewards"]]}
+    await draft(acme, "c", capped)
+    assert (
+        await acme.put("/v1/ladders/STARS", json={"span": "year", "levels": [{"name": "low", "from": 0}]})
+    ).status_code == 201
+    board = {"currency": "STARS", "span": "week"}
+    assert (await acme.put("/v1/leaderboards/week", json=board)).status_code == 201
+    limit = {"limit_id": "stars", "scope": "tenant", "measure": "value", "span": "day", "cap": 9}
+    made = await acme.post("/v1/limits", json=limit | {"reward_kind": "points", "currency": "STARS"})
+    assert made.status_code == 201, made.text
+    uses = ["campaign c", "campaign q", "limit stars", "leaderboard week", "its ladder"]
+    for cure in ("campaigns/c", "campaigns/q", "limits/stars", "leaderboards/week", "ladders/STARS"):
+        kept = await acme.delete(stars, headers=ANY)
+        assert (kept.status_code, kept.json()["detail"]) == (409, f"currency STARS is used by {', '.join(uses)}")
+        assert (await acme.delete(f"/v1/{cure}", headers=ANY)).status_code == 204
+        uses.pop(0)
+    await acme.put("/v1/points/OTHERS", json={"name": "Others"})
+    lines = b"user_id,currency,amount\nada,STARS,5"
+    file = await acme.put("/v1/balance-imports/old", content=lines, headers={"Content-Type": "text/csv"})
+    assert file.status_code == 202, file.text
+    given = {"adjustment_id": "a", "amount": 5, "reason": "welcome"}
+    assert (await acme.post("/v1/users/ada/wallets/STARS/adjustments", json=given)).status_code == 201
+    kept = await acme.delete(stars, headers=ANY)
+    assert kept.json()["detail"] == "currency STARS is used by balance import old, wallets of users"
+    assert (await acme.delete("/v1/points/OTHERS", headers=ANY)).status_code == 204
 
 
 async def test_points_that_could_never_be_spent_are_refused(acme: AsyncClient) -> None:

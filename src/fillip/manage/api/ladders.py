@@ -158,9 +158,9 @@ async def put_ladder(
     """
     levels = [Level(level.name, level.threshold) for level in body.levels]
     refuse(check_ladder(body.span, body.rolling_s, levels))
+    tenant = await hold_tenant(work.connection, work.caller.tenant_id)
     if currency != POINTS:
         await currencies.find(work.connection, work.caller, currency)
-    tenant = await hold_tenant(work.connection, work.caller.tenant_id)
     if body.attribute:
         refuse(check_attribute(tenant.user_schema, body.attribute, levels))
         if other := await find_reading(work.connection, work.caller, body.attribute, currency):

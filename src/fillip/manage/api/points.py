@@ -10,7 +10,8 @@ from fillip.http.errors import Conflict
 from fillip.http.etag import Match, answer_tagged
 from fillip.http.fields import Currency, Part, Title, give_examples
 from fillip.http.page import Page, Pages, answer_page
-from fillip.manage.points.postgres import currencies
+from fillip.manage.book.postgres import lock_tenant
+from fillip.manage.points.postgres import currencies, list_uses
 from fillip.manage.request.route import Reading, Route, Writing
 
 MAX_CURRENCIES = 100
@@ -64,6 +65,19 @@ async def put_points(
 async def read_points(currency: Currency, work: Reading, response: Response) -> PointsAnswer:
     """One currency of points."""
     return answer_tagged(PointsAnswer, await currencies.find(work.connection, work.caller, currency), response)
+
+
+@router.delete("/{currency}", status_code=204)
+async def delete_points(currency: Currency, if_match: Match, work: Writing) -> None:
+    """Delete a currency of points that nobody has a wallet in and that no version of a campaign, limit, ladder, leaderboard or import names.
+
+    POINTS stays a currency without its definition.
+    """
+    await lock_tenant(work.connection, work.caller)
+    if_match.require((await currencies.find(work.connection, work.caller, currency, lock=True)).revision)
+    if uses := await list_uses(work.connection, work.caller, currency):
+        raise Conflict(f"currency {currency} is used by {', '.join(uses)}")
+    await currencies.remove(work.connection, work.caller, currency)
 
 
 @router.get("")

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, exists, func, literal, select, text, true
+from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 
 from fillip.core.ledger.points import PAGE_LOTS, Balance, Transfer, TransferKind, WalletKey
@@ -133,9 +133,10 @@ async def find_end(connection: Connection, key: WalletKey, transfer: Transfer) -
 
 
 async def has_currency(connection: Connection, caller: Caller, currency: str) -> bool:
-    """Whether the caller has made such a currency of points."""
+    """Whether the caller has made such a currency of points; it is kept from being deleted until the transaction ends."""
     mine = (points_currency.c.tenant_id == caller.tenant_id) & (points_currency.c.currency == currency)
-    return (await connection.execute(select(exists().where(mine)))).scalar_one()
+    kept = select(points_currency.c.currency).where(mine).with_for_update(read=True, key_share=True)
+    return (await connection.execute(kept)).one_or_none() is not None
 
 
 def is_in(table: Any, key: WalletKey) -> ColumnElement[bool]:  # noqa: ANN401
