@@ -126,14 +126,18 @@ def put_instance(
     *,
     user_id: str = "ada",
     campaign_version: int = 1,
+    key: str = "",
+    met_at: datetime | None = None,
 ) -> None:
     """Record a user's first instance of a quest of one step, `visit`."""
-    steps = json.dumps([{"name": "visit", "done": done, "needed": needed}])
+    steps = json.dumps(
+        [{"name": "visit", "done": done, "needed": needed, "met_at": met_at.isoformat() if met_at else None}]
+    )
     with psycopg.connect(dsn) as owner:
         owner.execute(
             "INSERT INTO quest_instance VALUES"
-            " ('acme', %s, %s, '', 1, %s, %s, %s, %s + interval '7 days', %s, %s, %s, 0, %s)",
-            [campaign_id, user_id, campaign_version, state, started_at, started_at, *_name("e1", SOURCE), steps],
+            " ('acme', %s, %s, %s, 1, %s, %s, %s, %s + interval '7 days', %s, %s, %s, 0, %s)",
+            [campaign_id, user_id, key, campaign_version, state, started_at, started_at, *_name("e1", SOURCE), steps],
         )
 
 

@@ -130,6 +130,13 @@ class Book(Struct, frozen=True, dict=True):
         return any(each.campaign.quest for each in self.campaign_versions.values())
 
     @cached_property
+    def has_single_quests(self) -> bool:
+        """Whether any campaign has one that a user may be through with: it can't be repeated."""
+        return any(
+            each.campaign.quest and not each.campaign.quest.repeatable for each in self.campaign_versions.values()
+        )
+
+    @cached_property
     def cohort_names(self) -> frozenset[str]:
         """The cohorts that campaigns are for."""
         return frozenset(name for each in self.campaign_versions.values() for name in each.campaign.cohorts)

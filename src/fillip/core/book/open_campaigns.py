@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.campaign import REFUSING
+from fillip.core.instant import add_span
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -50,5 +51,13 @@ def _asks(campaign_version: CampaignVersion) -> bool:
 
 
 def _find_times(campaign_version: CampaignVersion) -> tuple[datetime, datetime]:
-    schedule = campaign_version.campaign.schedule
-    return schedule.starts_at or _FIRST, schedule.ends_at or _LAST
+    return campaign_version.campaign.schedule.starts_at or _FIRST, find_last(campaign_version)
+
+
+def find_last(campaign_version: CampaignVersion) -> datetime:
+    """The last instant at which anybody can begin: the campaign's end, or that of the window which all users of its quest share."""
+    schedule, quest = campaign_version.campaign.schedule, campaign_version.campaign.quest
+    last = schedule.ends_at or _LAST
+    if quest and quest.window_s is not None and quest.start.at == "campaign" and schedule.starts_at:
+        return min(last, add_span(schedule.starts_at, quest.window_s))
+    return last

@@ -317,20 +317,47 @@ def _close(instance: Instance, follower: Instance) -> Instance:
     return replace(instance, state="closed") if is_next and instance.is_unfinished else instance
 
 
-def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None:
-    """The instance that the event opens, if it may."""
-    quest = quest_event.quest
-    if not quest_event.opens:
+def find_end(known: Iterable[Instance], quest_event: QuestEvent) -> Instance | None:
+    """What ends a quest for the event's user, so that no event of its key and time counts or opens another: an instance that is done with
+    where the quest can't be repeated, or the one that would begin, where the window that all share is over.
+
+    `known` has, of the event's key, what waits and the newest. Of a quest with several keys an event that opens none has no key.
+    """
+    if quest_event.quest.instance != "user" and not quest_event.opens:
         return None
+    newest, blocking = _look(known, quest_event)
+    found = blocking or _begin(newest, quest_event)
+    return None if _takes(found, quest_event) else found
+
+
+def _look(known: Iterable[Instance], quest_event: QuestEvent) -> tuple[Instance | None, Instance | None]:
+    """Of the instances of the event's key the newest, and one that stands in the way of another."""
     same = [instance for instance in known if instance.key == quest_event.key]
     newest = max(same, key=_OCCURRENCE) if len(same) > 1 else same[0] if same else None
     for one in same:
         if _blocks(one, newest, quest_event):
-            return None
+            return newest, one
+    return newest, None
+
+
+def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None:
+    """The instance that the event opens, if it may."""
+    if not quest_event.opens:
+        return None
+    newest, blocking = _look(known, quest_event)
+    if blocking:
+        return None
+    instance = _begin(newest, quest_event)
+    return instance if _takes(instance, quest_event) and _is_admitted(instance, quest_event) else None
+
+
+def _begin(newest: Instance | None, quest_event: QuestEvent) -> Instance:
+    """The next instance of the event's key."""
+    quest = quest_event.quest
     from_campaign = quest.start.at == "campaign"
     started_at = (quest_event.schedule.starts_at if from_campaign else None) or quest_event.occurred_at
     ends_at = quest_event.schedule.ends_at if quest.window_s is None else add_span(started_at, quest.window_s)
-    instance = Instance(
+    return Instance(
         key=quest_event.key,
         occurrence=newest.occurrence + 1 if newest else 1,
         campaign_version=quest_event.campaign_version,
@@ -345,7 +372,6 @@ def _open(known: Sequence[Instance], quest_event: QuestEvent) -> Instance | None
         start=quest_event.start,
         route=quest_event.place(quest_event.start),
     )
-    return instance if _takes(instance, quest_event) and _is_admitted(instance, quest_event) else None
 
 
 def _blocks(instance: Instance, newest: Instance | None, quest_event: QuestEvent) -> bool:

@@ -39,7 +39,9 @@ _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).p
 
 
 class UserFacts(Struct, frozen=True):
-    """A user's row, their cohorts, and their open instances by the quest's id (CampaignVersion.quest_id), the newest 1,000."""
+    """A user's row, their cohorts, and their instances by the quest's id (CampaignVersion.quest_id): those that are open, the newest 1,000, and
+    where they were asked for those that ended last.
+    """
 
     stored: StoredUser | None
     cohorts: frozenset[str]
@@ -47,12 +49,12 @@ class UserFacts(Struct, frozen=True):
 
 
 async def read_user(
-    connection: Connection, caller: Caller, user_id: str, *, with_cohorts: bool, with_quests: bool
+    connection: Connection, caller: Caller, user_id: str, *, with_cohorts: bool, with_quests: bool, with_ended: bool
 ) -> UserFacts:
-    """What is known of a user; of one that nobody knows, nothing."""
+    """What is known of a user; of one that nobody knows, nothing. `with_ended` asks of 1,000 quests of one instance at a time for what ended."""
     cohorts = await list_cohorts(connection, caller, user_id) if with_cohorts else frozenset()
-    asked = caller.tenant_id, user_id, with_quests
-    (row,) = await DriverConnection(connection).fetch(_SQL["read_user"], *asked)
+    driver = DriverConnection(connection)
+    (row,) = await driver.fetch(_SQL["read_user"], caller.tenant_id, user_id, with_quests, with_ended)
     known = row["revision"] is not None
     stored = StoredUser(row["revision"], row["attributes"], row["time_zone"]) if known else None
     instances: dict[str, list[Instance]] = {}

@@ -6,14 +6,16 @@ from datetime import date, datetime
 from msgspec.structs import replace
 
 from fillip.core.book.book import Book
+from fillip.core.book.open_campaigns import find_last
 from fillip.core.book.version import CampaignVersion
 from fillip.core.campaign.warnings import count_least
 from fillip.core.event import Event
 from fillip.core.instant import add_span
 from fillip.core.limit import Counter, CounterKey, CounterUse, Limit, LimitCharge, weigh
-from fillip.core.match.candidate import is_barred
+from fillip.core.match.candidate import Candidate, is_barred
 from fillip.core.match.limit_charges import charge_counter
-from fillip.core.quest.instance import Instance
+from fillip.core.quest.batch import read_quest_event
+from fillip.core.quest.instance import Instance, find_end
 from fillip.core.quest.step import fresh_steps
 from fillip.core.tenant import start_window
 from fillip.manage.eligibility.answer import BarAnswer, LimitLeft, MissingAnswer
@@ -108,6 +110,8 @@ def is_open(event: Event, campaign_version: CampaignVersion, cohorts: frozenset[
         return False
     if campaign.schedule.refuse(event.occurred_at, event.book.tenant.time_zone):
         return False
+    if event.occurred_at > find_last(campaign_version):
+        return False
     return not is_barred(event, campaign_version)
 
 
@@ -124,6 +128,16 @@ def list_standing(
         and not (live and quest and each.ends_at and at > add_span(each.ends_at, quest.lateness_s))
     ]
     return sorted(found, key=lambda each: each.start_offset)
+
+
+def find_ended(
+    event: Event, instances: Mapping[str, Sequence[Instance]], campaign_version: CampaignVersion
+) -> Instance | None:
+    """What ended a campaign's quest for the event's user, whatever event comes now; None where one may still count."""
+    if campaign_version.campaign.quest is None:
+        return None
+    candidate = Candidate(campaign_version, retained=tuple(map(Candidate, campaign_version.retained)))
+    return find_end(instances.get(campaign_version.quest_id, ()), read_quest_event(event, candidate))
 
 
 def describe_bar(instance: Instance, *, moved: bool) -> BarAnswer:

@@ -25,7 +25,12 @@ async def tell_with_event(work: UnitOfWork, event: Event, meet: MeetEvent, now: 
     index = event.index
     asks_cohorts = index is not None and bool(index.targeted or index.open_at(event.occurred_at).uses_cohorts)
     user = await postgres.read_user(
-        work.connection, work.caller, event.user_id, with_cohorts=asks_cohorts, with_quests=book.has_quests
+        work.connection,
+        work.caller,
+        event.user_id,
+        with_cohorts=asks_cohorts,
+        with_quests=book.has_quests,
+        with_ended=False,
     )
     event = _place(event, user)
     begun = await work.compute(begin, event, user.stored, user.cohorts, meet)
@@ -75,6 +80,7 @@ def _tell_weighed(asked: _Asked, ledger: LedgerState, weighed: Weighed) -> bytes
         instances=user.instances,
         rooms=Rooms(begun.event, asked.limits, ledger.counters),
         counters=ledger.counters,
+        asked=ledger.instances,
         paper=weighed.paper,
         misses=[*weighed.sure, *try_amounts(weighed, ledger, asked.now)],
     )
@@ -86,7 +92,12 @@ async def tell_without_event(work: UnitOfWork, instant: Event, now: datetime, mo
     instant = replace(instant, user_id=await share_user(work.connection, work.caller, instant.user_id))
     book = instant.book
     user = await postgres.read_user(
-        work.connection, work.caller, instant.user_id, with_cohorts=bool(book.cohort_names), with_quests=book.has_quests
+        work.connection,
+        work.caller,
+        instant.user_id,
+        with_cohorts=bool(book.cohort_names),
+        with_quests=book.has_quests,
+        with_ended=book.has_single_quests,
     )
     instant = _place(instant, user)
     counters = await postgres.read_used(work.connection, work.caller, instant)

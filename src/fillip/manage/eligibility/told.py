@@ -15,6 +15,7 @@ from fillip.core.ledger.settlement import Settled
 from fillip.core.limit import Counter, CounterKey, weigh
 from fillip.core.match.candidate import is_barred
 from fillip.core.match.limit_charges import list_charges
+from fillip.core.quest.batch import QuestKey
 from fillip.core.quest.instance import Instance
 from fillip.core.rule import RuleError
 from fillip.manage.eligibility.answer import (
@@ -34,6 +35,7 @@ from fillip.manage.eligibility.standing import (
     Rooms,
     describe_bar,
     describe_fresh,
+    find_ended,
     is_open,
     list_missing,
     list_standing,
@@ -42,7 +44,8 @@ from fillip.manage.eligibility.standing import (
 from fillip.manage.explain.answer import Check
 from fillip.manage.explain.checks import EventContext, check_limits, make_checks
 from fillip.manage.explain.explanation import check_decided
-from fillip.manage.explain.wording import tell_key_error
+from fillip.manage.explain.quest_trial import build_quest_event, try_quest
+from fillip.manage.explain.wording import tell_end, tell_key_error
 
 _ORDER: Sequence[EligibilityOutcome] = ("earned", "nearly", "open_quest", "open", "not_earned")
 _OF_EVENTS = ("action", "rule", "time")
@@ -51,7 +54,10 @@ _Given = Sequence[tuple[Reward, int | None]]
 
 
 class Standing(Struct, frozen=True):
-    """All that is known: the event (a plain instant where `is_event` is not), its user, and what came of the trial."""
+    """All that is known: the event (a plain instant where `is_event` is not), its user, and what came of the trial.
+
+    `instances` are, by quest, those that the user has open, before any event also the newest that is not; `asked` those that the event asks for.
+    """
 
     event: Event
     is_event: bool
@@ -61,6 +67,7 @@ class Standing(Struct, frozen=True):
     instances: Mapping[str, Sequence[Instance]]
     rooms: Rooms
     counters: Mapping[CounterKey, Counter] = {}
+    asked: Mapping[QuestKey, Sequence[Instance]] = {}
     paper: Paper = Paper()
     misses: Sequence[NearMiss] = ()
 
@@ -89,7 +96,7 @@ def tell_all(standing: Standing, now: datetime, most: int) -> bytes:
     counts = CountsAnswer(**Tally[str](entry.outcome for entry in entries))
     told = {entry.campaign_version.campaign_id for entry in entries}
     if not standing.is_event:
-        counts.open, open_now = _list_open(standing, told, most)
+        counts.open, open_now = _list_open(standing, told | _list_ended(standing), most)
         entries += sorted((_enter(standing, "open", each) for each in open_now), key=lambda entry: entry.place)
     counts.not_earned = len(book.campaign_versions) - len(told) - counts.open
     told.update(entry.campaign_version.campaign_id for entry in entries)
@@ -136,6 +143,13 @@ def _list_entries(standing: Standing) -> Iterator[_Entry]:
         if open_now := list_standing(event.book, instances, found, event.occurred_at):
             told.add(campaign_id)
             yield _enter(standing, "open_quest", found, instances=open_now)
+
+
+def _list_ended(standing: Standing) -> set[str]:
+    """The campaigns whose quests have ended for the user, of those of which there is an instance."""
+    versions, instances = standing.event.book.campaign_versions, standing.instances
+    known = (versions[quest_id] for quest_id in instances if quest_id in versions)
+    return {each.campaign_id for each in known if find_ended(standing.event, instances, each)}
 
 
 def _list_open(standing: Standing, told: Set[str], most: int) -> tuple[int, list[CampaignVersion]]:
@@ -253,18 +267,24 @@ def _find_reason(standing: Standing, entry: _Entry, now: datetime) -> ReasonAnsw
         decided = check_decided(context, decision.reason, decision.outranked_by, decision.uses)
         failed = next((each for each in decided if not each.passed), None)
     if failed is None:
-        failed = _find_left(standing, entry.campaign_version)
+        failed = _find_left(standing, context)
     return ReasonAnswer(check=failed.check, reason=failed.reason, message=failed.message)
 
 
-def _find_left(standing: Standing, version: CampaignVersion) -> Check:
-    """What else there is: a limit before any event, or one whose key the event does not have; or a quest in which the event does nothing."""
+def _find_left(standing: Standing, context: EventContext) -> Check:
+    """What else there is: a quest that has ended for the user, or in which the event does nothing; or a limit: before any event, or one whose
+    key the event does not have.
+    """
+    event, version = standing.event, context.campaign_version
     if not standing.is_event:
+        if end := find_ended(event, standing.instances, version):
+            return Check(check="quest", passed=False, reason="quest", message=tell_end(end))
         return check_limits(standing.rooms.weigh_least(version))
     if version.campaign.quest:
-        return Check(check="quest", passed=False, reason="quest", message="the event moves no instance of the quest on")
+        known = standing.asked.get((event.tenant_id, version.quest_id, event.user_id), ())
+        return try_quest(context, build_quest_event(context), known).check
     try:
-        list_charges(standing.event, version, version.values, standing.user, standing.cohorts)
+        list_charges(event, version, version.values, standing.user, standing.cohorts)
     except RuleError as error:
         return Check(check="limits", passed=False, reason="key_error", message=tell_key_error(error))
     return Check(check="limits", passed=False, reason="limit", message="a limit that it falls under has no room left")

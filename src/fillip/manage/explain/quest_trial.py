@@ -9,7 +9,7 @@ from fillip.core.match.candidate import Candidate
 from fillip.core.match.quest_candidate import build_quest_candidate, join_candidates
 from fillip.core.match.reward_values import RewardValues
 from fillip.core.quest.batch import read_quest_event
-from fillip.core.quest.instance import Instance, QuestEvent, Transition, advance
+from fillip.core.quest.instance import Instance, QuestEvent, Transition, advance, find_end
 from fillip.core.quest.repair import choose_instance, repair
 from fillip.core.repair import REPAIR, read_repair
 from fillip.manage.explain import wording
@@ -60,7 +60,8 @@ def try_quest(context: EventContext, quest_event: QuestEvent, known: Sequence[In
             if each.state == "open"
         ]
         version = standing[0].campaign_version if standing else newest.version
-        message = wording.tell_still(standing, newest.version, lapsed=bool(done))
+        end = find_end(known, quest_event)
+        message = wording.tell_still(standing, newest.version, lapsed=bool(done), end=end)
         instances = [describe_instance(each) for each in standing[:MAX_SHOWN]]
         check = Check(check="quest", passed=False, reason="quest", message=message, instances=instances or None)
         return Trial(views[version], check, False, met)

@@ -203,8 +203,21 @@ def tell_moved(moved: Sequence[Transition], newest: int, known: Sequence[Instanc
     return "the event " + "; ".join(_tell_move(each, newest, known) for each in moved)
 
 
-def tell_still(standing: Sequence[Instance], newest: int, *, lapsed: bool) -> str:
-    """That an event moves nothing on of a user's open instances; `lapsed`: they were over."""
+def tell_end(instance: Instance) -> str:
+    """What ended a quest for a user: see core.quest.instance.find_end."""
+    if instance.is_unfinished:
+        return f"the window of the quest ended at {_show(instance.ends_at)}"
+    met_at = [step.met_at for step in instance.steps if step.met_at]
+    when = f" at {_show(max(met_at))}" if len(met_at) == len(instance.steps) else ""
+    if instance.state == "denied":
+        return f"the steps of the quest were met{when}, its reward was refused, and it can't be repeated"
+    return f"the quest was {instance.state}{when}, and can't be repeated"
+
+
+def tell_still(standing: Sequence[Instance], newest: int, *, lapsed: bool, end: Instance | None = None) -> str:
+    """That an event moves nothing on of a user's open instances; `lapsed`: they were over. `end` is what ended the quest for the user."""
+    if end and not standing:
+        return tell_end(end)
     message = "the event moves no instance of the quest on" + (": the open one has lapsed" if lapsed else "")
     retained = next((each for each in standing if each.campaign_version != newest), None)
     if retained and not lapsed:
