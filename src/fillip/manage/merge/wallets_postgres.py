@@ -83,5 +83,5 @@ async def _move_sums(connection: Connection, gone: Wallet, other: Wallet, mergin
         raise Conflict(f"'{gone.key[1]}' has more than {MOST_HOLDS} open holds: capture or void some first", at="/from")
     numbers = gone.hand_over_sums(other, [hold.amount for hold in holds], merging)
     if holds:
-        moved = gone.key[0], [hold.transfer_id for hold in holds], other.key[1], numbers
-        await DriverConnection(connection).fetch(_MOVE_HOLDS, *moved)
+        ids = [hold.transfer_id for hold in holds]
+        await DriverConnection(connection).fetch(_MOVE_HOLDS, gone.key[0], ids, other.key[1], numbers)
