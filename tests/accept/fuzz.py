@@ -20,7 +20,7 @@ from tests.core.rule_shop import (
     USER,
     build_message,
     check,
-    is_cheap,
+    is_taken,
     read_event,
     read_user,
 )
@@ -51,7 +51,7 @@ def accept(tell: Callable[[str], None]) -> list[Figure]:
     ]
     typed = [(read_event(event), read_user(user), cohorts) for event, user, cohorts in situations]
     while done < EVALUATIONS:
-        sources = [source for _ in range(RULES_AT_ONCE) if is_cheap(source := grow(random, "bool", DEPTH))]
+        sources = [source for _ in range(RULES_AT_ONCE) if is_taken(source := grow(random, "bool", DEPTH))]
         codes = [check(source) for source in sources]
         forms = [(compile_rule(code, LISTS), build_exact(decode_rule(code).root, LISTS)) for code in codes]
         index = RuleIndex([read_clauses(decode_rule(code).root) for code in codes], LISTS)

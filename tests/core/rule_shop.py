@@ -116,12 +116,14 @@ def check(source, **expected):
     return check_rule(source, ACTION, USER, lists=LIST_TYPES, **expected).checked
 
 
-def is_cheap(source: str) -> bool:
-    """Whether a generated rule, sound but for that, may be saved."""
+def is_taken(source: str) -> bool:
+    """Whether a generated rule, whose types are right, may be saved: it is not too dear, and no text that is written out is to be an instant
+    or a span that it is not.
+    """
     try:
         check(source)
     except RuleRefused as refused:
-        if "may cost" in refused.message:
+        if "may cost" in refused.message or refused.message.startswith(("not a date-time", "not a duration")):
             return False
         raise
     return True

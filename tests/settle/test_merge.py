@@ -134,7 +134,13 @@ async def test_points_keep_their_sum_and_limits_are_added_up(world: World, plain
     await world.play(*(world.match(f"a{n}", "anon", rewards=(POINTS, BADGE)[: 2 if n == 0 else 1]) for n in range(3)))
     await world.play(*(world.match(f"b{n}", "ada", rewards=(POINTS,)) for n in range(3)))
     before = read_sums(world)
-    assert await merge(plain_api) == {"points": {"POINTS": 30}, "counters": 2, "instances": 0, "badges": 1}
+    assert await merge(plain_api) == {
+        "points": {"POINTS": 30},
+        "counters": 2,
+        "instances": 0,
+        "badges": 1,
+        "cohorts": 0,
+    }
     assert read_sums(world) == before
     assert world.rows("SELECT user_id, active FROM wallet ORDER BY 1") == [("ada", 60), ("anon", 0)]
     assert world.rows("SELECT DISTINCT user_id FROM wallet_lot") == [("ada",)]

@@ -78,8 +78,8 @@ async def test_it_runs_until_it_is_told_to_stop_and_an_error_is_one_to_try_again
 
     async with asyncio.timeout(30):
         await sweep([due_wallets, Waiting()], stop)
-    world.owner.execute("REVOKE UPDATE ON wallet FROM fillip_worker")
     await world.play(world.match("e2", rewards=(Reward("cashback", 1, "USD"),)))
+    world.owner.execute("REVOKE UPDATE ON wallet FROM fillip_worker")
     world.owner.execute("UPDATE wallet SET expired_to = 'epoch', due_at = 'epoch'")
     with pytest.raises(Retry, match="due points were not moved"):
         await due_wallets.move_due(T0 + DAY)
