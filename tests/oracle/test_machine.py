@@ -15,7 +15,7 @@ EXAMPLES = 150
 """Of each half; the two halves run side by side."""
 PHASES = (Phase.generate,)
 """Add Phase.shrink to make a failure smaller: it takes minutes."""
-HALVES = (10, 12)
+HALVES = (10, 14)
 """Seeds of the two."""
 
 
